@@ -1,0 +1,20 @@
+//! What isolation means, as types and nothing else.
+//!
+//! > Each tenant sees exactly what it would see if it were alone.
+//!
+//! A [`Layer`] is a place where two tenants could meet. Three faces look at each layer: the gateway keeps it
+//! (*enforce*), the scanner finds source code that breaks it (*scan*), the prober tries to break it on a running
+//! server (*probe*). A [`Coverage`] says what one face has for one layer, or why it has nothing. A [`TenantId`]
+//! names the party that is kept apart; a [`Principal`] is an authenticated caller that acts in exactly one tenant.
+//!
+//! This crate does no I/O and knows no protocol.
+
+mod coverage;
+mod layer;
+mod principal;
+mod tenant;
+
+pub use coverage::{Check, Coverage, Face};
+pub use layer::{Layer, UnknownLayer};
+pub use principal::{Principal, Scopes};
+pub use tenant::{TenantId, TenantIdError};
