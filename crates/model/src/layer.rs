@@ -85,7 +85,9 @@ impl fmt::Display for Layer {
 
 /// A word that names no layer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a layer; the layers are identity, context, state, data, cache, credentials, routing, capacity, disclosure")]
+#[error(
+    "`{0}` is not a layer; the layers are identity, context, state, data, cache, credentials, routing, capacity, disclosure"
+)]
 pub struct UnknownLayer(String);
 
 impl FromStr for Layer {

@@ -1,0 +1,448 @@
+//! The configuration file and every limit in it; unknown keys are refused.
+//!
+//! The structs are what stands in `partywall.toml`. Loading checks the file as a whole ([`Config::load`]); a problem
+//! names the file, the line, the key and what would be right.
+
+mod check;
+mod tool;
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use tool::{
+    ArgSpec, ArgType, Auth, CachePer, CachePolicy, HttpCall, HttpMethod, Owner, RowsShape, ToolConfig,
+};
+
+/// The whole configuration file.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the server listens and keeps its files.
+    #[serde(default)]
+    pub server: Server,
+    /// Who vouches for callers.
+    #[serde(default)]
+    pub identity: Identity,
+    /// Databases by name.
+    #[serde(default)]
+    pub data: BTreeMap<String, DataSource>,
+    /// Declared tools.
+    #[serde(default, rename = "tool")]
+    #[schemars(with = "Vec<ToolConfig>")]
+    pub tools: Vec<toml::Spanned<ToolConfig>>,
+    /// Existing MCP servers behind the gateway; recognised, not yet served.
+    #[serde(default, rename = "upstream")]
+    #[schemars(with = "Vec<serde_json::Value>")]
+    pub upstreams: Vec<toml::Spanned<toml::Table>>,
+    /// Limits of each tenant, and of single tenants.
+    #[serde(default)]
+    pub capacity: Capacity,
+    /// What HTTP tools may reach.
+    #[serde(default)]
+    pub http: Http,
+    /// The folder the file stands in; relative paths start here.
+    #[serde(skip)]
+    pub base_dir: PathBuf,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// The address of the public listener; MCP is at `/mcp`.
+    pub listen: SocketAddr,
+    /// The OAuth resource identifier (RFC 8707), which is the only audience accepted. Default: `http://LISTEN/mcp`
+    /// when the listener is on loopback; required otherwise.
+    pub public_url: Option<String>,
+    /// The address of `/healthz`, `/readyz` and `/metrics`. Default: no such listener.
+    pub admin_listen: Option<SocketAddr>,
+    /// Where tenants, secrets, data and audit logs are kept.
+    pub data_dir: PathBuf,
+    /// Origins that browsers may call from; an `Origin` header that is not listed is refused. The origin of
+    /// `public_url` and, on a loopback listener, loopback origins are always allowed.
+    pub allowed_origins: Vec<String>,
+    /// Host names that requests may name besides those of `public_url` and `listen`.
+    pub allowed_hosts: Vec<String>,
+    /// The largest request body, in bytes.
+    pub max_body_bytes: usize,
+    /// How long a client may take to send its headers, and again its body.
+    #[serde(deserialize_with = "duration::deserialize")]
+    #[schemars(with = "String")]
+    pub read_timeout: Duration,
+    /// How long one call may take when the tool says nothing else.
+    #[serde(deserialize_with = "duration::deserialize")]
+    #[schemars(with = "String")]
+    pub call_timeout: Duration,
+    /// How long open calls may go on after the server was asked to stop.
+    #[serde(deserialize_with = "duration::deserialize")]
+    #[schemars(with = "String")]
+    pub drain_timeout: Duration,
+    /// The most connections open at once.
+    pub max_connections: usize,
+    /// What the server tells clients about itself.
+    pub name: String,
+    /// Guidance for models, shown to every tenant alike.
+    pub instructions: Option<String>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8787)),
+            public_url: None,
+            admin_listen: None,
+            data_dir: PathBuf::from("data"),
+            allowed_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
+            max_body_bytes: 1 << 20,
+            read_timeout: Duration::from_secs(10),
+            call_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(10),
+            max_connections: 10_000,
+            name: "partywall".to_owned(),
+            instructions: None,
+        }
+    }
+}
+
+/// `[identity]`
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Identity {
+    /// The issuers whose tokens are accepted.
+    #[serde(rename = "issuer")]
+    pub issuers: Vec<Issuer>,
+    /// Whether tokens of the built-in development issuer (`partywall token`) are accepted; only on loopback.
+    pub development: bool,
+    /// How far a token's times may be off, at most 60 seconds.
+    #[serde(deserialize_with = "duration_option::deserialize")]
+    #[schemars(with = "Option<String>")]
+    pub leeway: Option<Duration>,
+}
+
+/// `[[identity.issuer]]`
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Issuer {
+    /// The exact `iss` claim.
+    pub issuer: String,
+    /// Where the key set is: an `https` URL (`http` on loopback only) or a file. Default: discovered from the issuer.
+    pub jwks: Option<String>,
+    /// The signature algorithms accepted; asymmetric ones only.
+    #[serde(default = "default_algorithms")]
+    pub algorithms: Vec<String>,
+    /// The claim that names the tenant. Required unless `tenant` is given.
+    pub tenant_claim: Option<String>,
+    /// The tenant that every token of this issuer belongs to, for an issuer that serves one tenant.
+    pub tenant: Option<String>,
+    /// Claim values and the tenants they stand for. When given, a value that is not listed is refused.
+    #[serde(default)]
+    pub tenant_map: BTreeMap<String, String>,
+    /// The audience in this issuer's tokens. Default: `server.public_url`.
+    pub audience: Option<String>,
+    /// Accept an `aud` array that names other resources besides ours. Default: refused, since such a token is also
+    /// good elsewhere.
+    #[serde(default)]
+    pub allow_other_audiences: bool,
+    /// The `typ` header that tokens must have, for example `at+jwt` (RFC 9068). Default: not checked.
+    pub token_type: Option<String>,
+    /// Whether the issuer is named in the public resource metadata. Default: yes, unless it is tied to one tenant.
+    pub advertise: Option<bool>,
+}
+
+fn default_algorithms() -> Vec<String> {
+    vec!["ES256".to_owned(), "EdDSA".to_owned()]
+}
+
+/// `[data.NAME]`
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DataSource {
+    /// `sqlite`: one file per tenant.
+    pub driver: Driver,
+    /// A folder of `NNN_name.sql` files, applied in order, once for each tenant.
+    pub migrations: Option<PathBuf>,
+    /// The most files of this source open at once, over all tenants.
+    #[serde(default = "default_open_files")]
+    pub max_open_files: usize,
+    /// The largest a tenant's file may grow. Default: 1 GiB.
+    #[serde(default = "default_file_bytes")]
+    pub max_file_bytes: ByteSize,
+}
+
+fn default_open_files() -> usize {
+    64
+}
+
+fn default_file_bytes() -> ByteSize {
+    ByteSize(1 << 30)
+}
+
+/// What kind of database a source is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Driver {
+    /// One SQLite file per tenant.
+    Sqlite,
+}
+
+/// `[capacity]`: what each tenant may use.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Capacity {
+    /// Calls a second, sustained.
+    pub requests_per_second: u32,
+    /// Calls that may come at once.
+    pub burst: u32,
+    /// Calls in flight.
+    pub concurrent_requests: u32,
+    /// The largest reply.
+    pub reply_bytes: ByteSize,
+    /// Memory for a tenant's cached replies.
+    pub cache_bytes: ByteSize,
+    /// Tenants that are held in memory at once; the least recently used are dropped.
+    pub resident_tenants: usize,
+    /// Other limits for single tenants.
+    pub tenant: BTreeMap<String, CapacityOverride>,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self {
+            requests_per_second: 50,
+            burst: 100,
+            concurrent_requests: 32,
+            reply_bytes: ByteSize(1 << 20),
+            cache_bytes: ByteSize(4 << 20),
+            resident_tenants: 10_000,
+            tenant: BTreeMap::new(),
+        }
+    }
+}
+
+/// `[capacity.tenant.ID]`: what is different for one tenant.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CapacityOverride {
+    /// Calls a second, sustained.
+    pub requests_per_second: Option<u32>,
+    /// Calls that may come at once.
+    pub burst: Option<u32>,
+    /// Calls in flight.
+    pub concurrent_requests: Option<u32>,
+    /// The largest reply.
+    pub reply_bytes: Option<ByteSize>,
+    /// Memory for cached replies.
+    pub cache_bytes: Option<ByteSize>,
+}
+
+/// `[http]`: what HTTP tools may reach.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Hosts (`name` or `name:port`) that may resolve to private, loopback or link-local addresses. All others must
+    /// be public.
+    pub allow_private: Vec<String>,
+    /// The largest upstream reply that is read. Default: 1 MiB.
+    pub max_reply_bytes: Option<ByteSize>,
+    /// How long an upstream may take to accept a connection. Default: 5 s.
+    #[serde(deserialize_with = "duration_option::deserialize")]
+    #[schemars(with = "Option<String>")]
+    pub connect_timeout: Option<Duration>,
+}
+
+/// A number of bytes, written as a number or as text such as `"1MiB"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(with = "String")]
+pub struct ByteSize(pub u64);
+
+impl ByteSize {
+    /// The size for use as a length; saturates.
+    #[must_use]
+    pub fn as_usize(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(u64),
+            Text(String),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Number(n) => Ok(Self(n)),
+            Written::Text(text) => parse_bytes(&text).map(Self).ok_or_else(|| {
+                serde::de::Error::custom(format!(
+                    "`{text}` is no size; write a number of bytes, or one with KiB, MiB or GiB, such as \"4MiB\""
+                ))
+            }),
+        }
+    }
+}
+
+fn parse_bytes(text: &str) -> Option<u64> {
+    let digits = text
+        .trim_end_matches(|c: char| c.is_ascii_alphabetic())
+        .trim_end();
+    let unit = text.strip_prefix(digits)?.trim();
+    let scale = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(scale)
+}
+
+pub(crate) mod duration {
+    //! Durations as text: `"30s"`, `"5m"`, `"250ms"`.
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer};
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text).map_err(|error| {
+            serde::de::Error::custom(format!(
+                "`{text}` is no duration ({error}); write for example \"30s\" or \"5m\""
+            ))
+        })
+    }
+}
+
+pub(crate) mod duration_option {
+    //! The same, for keys that may be absent.
+    use std::time::Duration;
+
+    use serde::Deserializer;
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        super::duration::deserialize(deserializer).map(Some)
+    }
+}
+
+/// Why a configuration cannot be used: every problem found, each with its place.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("cannot read the configuration {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be; one line a problem.
+    #[error("{}", problems.join("\n"))]
+    Invalid {
+        /// Each problem with file, line, key and what would be right.
+        problems: Vec<String>,
+    },
+}
+
+impl Config {
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    /// When it cannot be read, is not valid TOML, has unknown keys, or asks for something that would break isolation.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let base = path
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        Self::parse(&text, &path.display().to_string(), base)
+    }
+
+    /// Parses and checks a configuration given as text; `name` stands in error messages for the file.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(text: &str, name: &str, base_dir: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = toml::from_str(text).map_err(|error| {
+            let line = error.span().map_or(1, |span| line_of(text, span.start));
+            ConfigError::Invalid {
+                problems: vec![format!("{name}:{line}: {}", error.message())],
+            }
+        })?;
+        config.base_dir = base_dir.to_owned();
+        let problems: Vec<String> = check::problems(&config)
+            .into_iter()
+            .map(|problem| {
+                let line = problem.at.map_or(1, |offset| line_of(text, offset));
+                format!("{name}:{line}: {}", problem.text)
+            })
+            .collect();
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError::Invalid { problems })
+        }
+    }
+
+    /// The OAuth resource identifier of this server, which is the audience it accepts.
+    #[must_use]
+    pub fn resource(&self) -> String {
+        self.server
+            .public_url
+            .clone()
+            .unwrap_or_else(|| format!("http://{}/mcp", self.server.listen))
+    }
+
+    /// The folder that holds the server's files.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.base_dir.join(&self.server.data_dir)
+    }
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|b| *b == b'\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_in_the_documented_forms() {
+        assert_eq!(parse_bytes("1MiB"), Some(1 << 20));
+        assert_eq!(parse_bytes("10 kB"), Some(10_000));
+        assert_eq!(parse_bytes("7"), Some(7));
+        assert_eq!(parse_bytes("1 parsec"), None);
+        assert_eq!(parse_bytes("-1"), None);
+        assert_eq!(parse_bytes("99999999999999999999GiB"), None);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        let error = Config::parse(
+            "[server]\nlisten = \"127.0.0.1:1\"\nlisten_port = 3\n",
+            "p.toml",
+            Path::new("."),
+        )
+        .expect_err("unknown key");
+        let text = error.to_string();
+        assert!(text.starts_with("p.toml:3: "), "{text}");
+        assert!(text.contains("listen_port"), "{text}");
+    }
+}

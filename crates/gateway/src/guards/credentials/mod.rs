@@ -1,0 +1,1 @@
+//! Credentials: per tenant, per name, sealed to both.

@@ -1,0 +1,1 @@
+//! Identity: the tenant comes from a validated credential and from nothing else.

@@ -1,0 +1,1 @@
+//! The tenants: who exists, and who may call.

@@ -1,0 +1,3 @@
+//! The kinds of tools: SQL, HTTP, native.
+
+pub mod http;
