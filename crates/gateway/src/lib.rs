@@ -1,8 +1,33 @@
 //! Enforces tenant isolation: a multi-tenant MCP server, and the library for Rust tool authors.
+//!
+//! > Each tenant sees exactly what it would see if it were alone.
+//!
+//! A request's path, top to bottom, is one function (`wire::rpc::handle`): host and origin, credential, tenant and
+//! capacity, then the [`Permit`](admit::Permit) that proves it, then the tool with its [`Cx`]. Everything that belongs
+//! to a tenant is reached through that context, and carries its lifetime.
+//!
+//! To write a tool, implement [`Tool`]; to serve it, hand it to [`Gateway::builder`].
 
 pub mod admit;
+mod call;
 pub mod clock;
 pub mod config;
+pub mod context;
+mod cx;
+mod gateway;
 pub mod guards;
+mod strict_json;
 pub mod tenants;
 pub mod tools;
+mod turn;
+mod wire;
+
+pub use cx::{Cx, IntoReply, Owned, Reply, Secret, State};
+pub use gateway::{Administration, Gateway, GatewayBuilder, OpenError};
+/// The protocol's message types.
+pub use rmcp::model;
+pub use tools::{Tool, ToolError, ToolMeta};
+pub use wire::{ServeError, Server};
+
+/// The version of this crate, as servers tell it.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -23,6 +23,8 @@ pub struct ToolConfig {
     pub args: BTreeMap<String, ArgSpec>,
     /// The scope a caller needs.
     pub scope: Option<String>,
+    /// The tenants that have the tool; for the others it does not exist. Default: all of them.
+    pub tenants: Option<Vec<String>>,
     /// How long one call may take. Default: `server.call_timeout`.
     #[serde(default, deserialize_with = "super::duration_option::deserialize")]
     #[schemars(with = "Option<String>")]

@@ -1,3 +1,15 @@
-//! The kinds of tools: SQL, HTTP, native.
+//! The tools of a server: SQL, HTTP and native ones, and how a call reaches one of them.
 
+mod args;
+mod error;
 pub mod http;
+mod native;
+mod set;
+mod sql;
+
+pub(crate) use args::ArgTable;
+pub use error::ToolError;
+pub(crate) use native::ErasedTool;
+pub use native::{NativeTool, Tool, ToolMeta};
+pub(crate) use set::{Mirror, ToolEntry, ToolSet};
+pub use set::ToolSetError;

@@ -1,0 +1,353 @@
+//! One `tools/call` from its parameters to its reply, and the other methods that are answered from memory.
+
+use std::{sync::Arc, time::Instant};
+
+use aws_lc_rs::digest;
+use futures_util::FutureExt;
+use http::{HeaderMap, StatusCode};
+use partywall_model::Layer;
+use rmcp::model::{CallToolResult, ClientCapabilities};
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc;
+
+use crate::{
+    admit::Permit,
+    context,
+    cx::{Cx, ReplyBody, Scope},
+    guards::{
+        disclosure::{Denial, Refused, audit::Line, metrics::Outcome, refusal, refusal::{Refusal, ToolRefusal}},
+        routing::Binding,
+    },
+    strict_json,
+    tools::{ToolEntry, ToolError},
+    turn::{Progress, ProgressSink, Turn},
+    wire::{
+        body::ReplyStream,
+        headers::{self, Era, LEGACY, MODERN},
+        message::{Id, Params},
+        reply::{Outgoing, RpcError, codes},
+        stream::EventStream,
+    },
+};
+
+/// A call that was checked and can run.
+pub(crate) struct Call {
+    entry: Arc<ToolEntry>,
+    scope: Scope,
+    args: Map<String, Value>,
+    era: Era,
+    events: Option<(mpsc::Receiver<Progress>, String)>,
+}
+
+/// A call that cannot run.
+pub(crate) struct NotRun {
+    pub(crate) tool: Option<String>,
+    pub(crate) layer: Option<Layer>,
+    pub(crate) reason: String,
+    pub(crate) refusal: Refusal,
+}
+
+impl NotRun {
+    fn error(tool: &str, status: StatusCode, error: RpcError) -> Self {
+        let reason = error.message.to_string();
+        Self { tool: Some(tool.to_owned()), layer: None, reason, refusal: Refusal { status, header: None, error } }
+    }
+
+    fn params(tool: &str, text: &'static str) -> Self {
+        Self::error(tool, StatusCode::OK, RpcError::new(codes::INVALID_PARAMS, text))
+    }
+
+    fn denied(tool: &str, denial: &Denial) -> Self {
+        Self {
+            tool: Some(tool.to_owned()),
+            layer: Some(denial.layer()),
+            reason: denial.reason().to_owned(),
+            refusal: refusal::of_denial(denial),
+        }
+    }
+}
+
+impl Call {
+    /// Finds the tool and checks everything that can be checked before it runs.
+    pub(crate) fn prepare(
+        permit: &Permit,
+        headers: &HeaderMap,
+        era: Era,
+        params: Params<'_>,
+        may_stream: bool,
+    ) -> Result<Self, NotRun> {
+        let services = permit.services();
+        let Some(name) = params.name.as_deref() else {
+            return Err(NotRun::params("", "Invalid params: name is missing"));
+        };
+        // A hidden tool and an unknown one are the same from here on, before anything else about it is looked at.
+        let Some(entry) = services.tools.find(name, permit.tenant()) else {
+            return Err(NotRun::params(name, "Unknown tool"));
+        };
+        let args = match params.arguments.map(|raw| raw.get()) {
+            None | Some("null") => Map::new(),
+            Some(text) => strict_json::object(text).map_err(|_error| {
+                NotRun::params(name, "Invalid params: arguments must be an object in which a key stands once")
+            })?,
+        };
+        if era == Era::Modern {
+            headers::check_mirrors(headers, &entry.mirrors, &args)
+                .map_err(|mismatch| NotRun::error(name, mismatch.status, mismatch.error))?;
+        }
+        if let Some(scope) = entry.scope.as_deref().filter(|scope| !permit.principal().scopes.allows(scope)) {
+            let challenge = services.identity.insufficient_scope(scope);
+            let denial = Denial::new(Layer::Identity, "insufficient-scope", Refused::Scope(challenge));
+            return Err(NotRun::denied(name, &denial));
+        }
+        let (turn, events) = turn(permit, entry, era, &args, params, may_stream)?;
+        let deadline = permit.since() + entry.timeout.unwrap_or(services.settings.call_timeout);
+        let scope = Scope { permit: permit.clone(), turn, deadline };
+        Ok(Self { entry: Arc::clone(entry), scope, args, era, events })
+    }
+
+    /// The reply as a stream of events, if the client asked for progress.
+    pub(crate) fn stream(mut self, id: String) -> Result<ReplyStream, Box<Self>> {
+        let Some((progress, token)) = self.events.take() else { return Err(Box::new(self)) };
+        let permit = self.scope.permit.clone();
+        // The body is polled outside the request's handler, so the permit is entered again.
+        let call = context::enter(permit, async move {
+            match serde_json::from_str(&id).ok().and_then(Id::parse) {
+                Some(id) => self.run(id).await.text,
+                None => String::new(),
+            }
+        });
+        Ok(ReplyStream::Events(Box::new(EventStream::new(Box::pin(call), progress, token))))
+    }
+
+    /// Runs the tool within its time and makes the reply.
+    pub(crate) async fn run(self, id: Id<'_>) -> Outgoing {
+        let Self { entry, scope, args, era, .. } = self;
+        let cx = Cx::new(&scope);
+        let call = std::panic::AssertUnwindSafe(entry.call(cx, args)).catch_unwind();
+        let result = match tokio::time::timeout_at(scope.deadline.into(), call).await {
+            Err(_elapsed) => Err(ToolError::TimedOut),
+            Ok(Err(_panic)) => Err(ToolError::internal("the tool panicked")),
+            Ok(Ok(result)) => result,
+        };
+        let permit = &scope.permit;
+        let result = result.and_then(|reply| written(permit, era, reply.into_body()));
+        let (outcome, reason) = match &result {
+            Ok(_) => (Outcome::Ok, None),
+            Err(ToolError::Denied(denial)) => (Outcome::Denied(denial.layer()), Some(denial.reason().to_owned())),
+            Err(error) => (Outcome::Error, Some(error.to_string())),
+        };
+        if !record(permit, "tools/call", Some(&entry.name), outcome, reason.as_deref(), permit.since()).await {
+            let failed = Denial::new(Layer::Disclosure, "audit-stopped", Refused::Failed);
+            return Outgoing::refusal(Some(id), refusal::of_denial(&failed));
+        }
+        match result {
+            Ok(text) => Outgoing::result(id, &text),
+            Err(error) => match refusal::of_tool_error(&error) {
+                ToolRefusal::Protocol(refusal) => Outgoing::refusal(Some(id), refusal),
+                ToolRefusal::Result(result) => match written(permit, era, ReplyBody::Result(result)) {
+                    Ok(text) => Outgoing::result(id, &text),
+                    Err(_error) => Outgoing::error(
+                        Some(id),
+                        StatusCode::OK,
+                        &RpcError::new(codes::INTERNAL, "The tool failed."),
+                    ),
+                },
+            },
+        }
+    }
+}
+
+type Events = Option<(mpsc::Receiver<Progress>, String)>;
+
+/// What the client sent along: capabilities, answers, opened state, the wish for progress.
+fn turn(
+    permit: &Permit,
+    entry: &ToolEntry,
+    era: Era,
+    args: &Map<String, Value>,
+    params: Params<'_>,
+    may_stream: bool,
+) -> Result<(Turn, Events), NotRun> {
+    let meta = params.meta.unwrap_or_default();
+    let mut turn = Turn { tool: Arc::clone(&entry.name), can_be_asked: era == Era::Modern, ..Turn::default() };
+    if era == Era::Modern {
+        turn.capabilities = match meta.client_capabilities.map(|raw| raw.get()) {
+            None | Some("{}") => ClientCapabilities::default(),
+            Some(text) => serde_json::from_str(text).map_err(|_error| {
+                NotRun::params(&entry.name, "Invalid params: the client's capabilities are malformed")
+            })?,
+        };
+        turn.answers = params.input_responses.unwrap_or_default();
+    }
+    if let Some(handle) = params.request_state.as_deref().filter(|_| era == Era::Modern) {
+        turn.arguments_digest = digest_of(args);
+        let binding = Binding::of_call(permit, &turn);
+        let state = permit.services().sealer.open(&binding, handle);
+        turn.resumed = Some(state.map_err(|denial| NotRun::denied(&entry.name, &denial))?);
+    } else if turn.can_be_asked && entry.may_ask() {
+        turn.arguments_digest = digest_of(args);
+    }
+    let token = meta.progress_token.map(|raw| raw.get()).filter(|_| may_stream);
+    let events = match token {
+        None => None,
+        Some(text) if text.starts_with('"') || text.parse::<i64>().is_ok() => {
+            let (sink, receiver) = ProgressSink::new();
+            turn.progress = Some(sink);
+            Some((receiver, text.to_owned()))
+        }
+        Some(_) => {
+            let text = "Invalid params: progressToken must be a string or an integer";
+            return Err(NotRun::params(&entry.name, text));
+        }
+    };
+    Ok((turn, events))
+}
+
+/// SHA-256 of the arguments; serde_json keeps the keys sorted, so the order in which they came does not matter.
+fn digest_of(args: &Map<String, Value>) -> [u8; 32] {
+    let text = serde_json::to_vec(args).unwrap_or_default();
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest::digest(&digest::SHA256, &text).as_ref());
+    bytes
+}
+
+/// Writes a reply as the `result` of its revision.
+fn written(permit: &Permit, era: Era, body: ReplyBody) -> Result<String, ToolError> {
+    let info = &permit.services().settings.server_meta;
+    let (start, end) = match era {
+        Era::Modern => ("{\"resultType\":\"complete\",", format!(",\"_meta\":{info}}}")),
+        Era::Legacy { .. } => ("{", "}".to_owned()),
+    };
+    let quoted = |text: &str| serde_json::to_string(text).map_err(|error| ToolError::internal(error.to_string()));
+    let text = match body {
+        ReplyBody::Text(text) => {
+            format!("{start}\"content\":[{{\"type\":\"text\",\"text\":{}}}]{end}", quoted(&text)?)
+        }
+        ReplyBody::Json(json) => {
+            // Structured content is an object; anything else is put into one.
+            let object = if json.starts_with('{') { json } else { format!("{{\"result\":{json}}}").into() };
+            let text = quoted(&object)?;
+            format!(
+                "{start}\"content\":[{{\"type\":\"text\",\"text\":{text}}}],\"structuredContent\":{object}{end}"
+            )
+        }
+        ReplyBody::Result(result) => written_result(*result, era, info)?,
+        ReplyBody::Ask { questions, state } => {
+            let mut result = json!({ "resultType": "input_required", "inputRequests": questions });
+            if let (Some(map), Some(state)) = (result.as_object_mut(), state) {
+                map.insert("requestState".into(), state.into());
+            }
+            result.to_string()
+        }
+    };
+    if text.len() > permit.resident().limits().reply_bytes { Err(ToolError::TooLarge) } else { Ok(text) }
+}
+
+fn written_result(mut result: CallToolResult, era: Era, info: &str) -> Result<String, ToolError> {
+    let failed = |error: serde_json::Error| ToolError::internal(error.to_string());
+    result.result_type = None;
+    let mut value = serde_json::to_value(result).map_err(failed)?;
+    if let (Era::Modern, Some(map)) = (era, value.as_object_mut()) {
+        map.insert("resultType".into(), "complete".into());
+        let own: Value = serde_json::from_str(info).map_err(failed)?;
+        let meta = map.entry("_meta").or_insert_with(|| json!({}));
+        if let (Some(meta), Value::Object(own)) = (meta.as_object_mut(), own) {
+            meta.extend(own);
+        }
+    }
+    Ok(value.to_string())
+}
+
+/// Writes one line to the tenant's audit log and counts the request; whether the line was taken.
+pub(crate) async fn record(
+    permit: &Permit,
+    method: &str,
+    tool: Option<&str>,
+    outcome: Outcome,
+    reason: Option<&str>,
+    since: Instant,
+) -> bool {
+    let services = permit.services();
+    let at = services.clock.since_epoch().as_secs_f64();
+    let mut line = Line::of(Some(permit.principal()), permit.request(), at);
+    line.method = Line::text(method);
+    line.tool = tool.and_then(Line::text);
+    line.reason = reason.and_then(Line::text);
+    line.us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+    (line.outcome, line.layer) = match outcome {
+        Outcome::Ok => ("ok", None),
+        Outcome::Error => ("error", None),
+        Outcome::Denied(layer) => ("denied", Some(layer.name())),
+    };
+    services.metrics.count(Some(permit.tenant()), outcome);
+    services.audit.record(line).await.is_ok()
+}
+
+/// The tools that the caller's tenant has, a page at a time.
+pub(crate) fn list(permit: &Permit, era: Era, cursor: Option<&str>) -> Result<String, Denial> {
+    const PAGE: usize = 100;
+    let services = permit.services();
+    let binding = Binding::of_list(permit, "tools/list");
+    let start = match cursor {
+        None => 0,
+        Some(cursor) => {
+            let opened = services.sealer.open(&binding, cursor)?;
+            let position = opened.parse().map_err(|_error| {
+                Denial::new(Layer::Routing, "cursor-position", Refused::Handle)
+            });
+            position?
+        }
+    };
+    let mut tools = services.tools.visible(permit.tenant()).skip(start);
+    let page: Vec<&str> = tools.by_ref().take(PAGE).map(|tool| tool.definition_json.as_str()).collect();
+    let mut text = format!("{{\"tools\":[{}]", page.join(","));
+    if tools.next().is_some() {
+        let next = services.sealer.seal_cursor(&binding, &(start + PAGE).to_string())?;
+        text.push_str(&format!(",\"nextCursor\":\"{next}\""));
+    }
+    if era == Era::Modern {
+        let info = &services.settings.server_meta;
+        // Private: what a tenant sees listed is its own, and no cache on the way may show it to another.
+        text.push_str(&format!(
+            ",\"resultType\":\"complete\",\"ttlMs\":60000,\"cacheScope\":\"private\",\"_meta\":{info}"
+        ));
+    }
+    text.push('}');
+    Ok(text)
+}
+
+/// The answer to `server/discover`.
+pub(crate) fn discover(permit: &Permit) -> String {
+    let settings = &permit.services().settings;
+    let versions: Vec<&str> = std::iter::once(MODERN).chain(LEGACY).collect();
+    let mut result = json!({
+        "resultType": "complete",
+        "supportedVersions": versions,
+        "capabilities": { "tools": {} },
+        "ttlMs": 60_000,
+        "cacheScope": "private",
+        "_meta": serde_json::from_str::<Value>(&settings.server_meta).unwrap_or_default(),
+    });
+    instruct(&mut result, settings.instructions.as_deref());
+    result.to_string()
+}
+
+/// The answer to `initialize`: the revision that is asked for if it is served, else the newest of that generation.
+pub(crate) fn initialize(permit: &Permit, wanted: Option<&str>) -> String {
+    let settings = &permit.services().settings;
+    let [newest, ..] = LEGACY;
+    let version = wanted.filter(|wanted| LEGACY.contains(wanted)).unwrap_or(newest);
+    let mut result = json!({
+        "protocolVersion": version,
+        "capabilities": { "tools": {} },
+        "serverInfo": { "name": settings.name, "version": crate::VERSION },
+    });
+    instruct(&mut result, settings.instructions.as_deref());
+    result.to_string()
+}
+
+fn instruct(result: &mut Value, instructions: Option<&str>) {
+    if let (Some(map), Some(text)) = (result.as_object_mut(), instructions) {
+        map.insert("instructions".into(), text.into());
+    }
+}

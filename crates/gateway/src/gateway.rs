@@ -1,0 +1,292 @@
+//! Puts a gateway together from its configuration and native tools.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use http::HeaderMap;
+use partywall_model::Layer;
+use secrecy::SecretString;
+use serde_json::json;
+
+use crate::{
+    admit::{Permit, RequestId},
+    clock::Clock,
+    config::Config,
+    guards::{
+        capacity::LimitTable,
+        credentials::{MasterKey, SecretName, Vault, VaultError},
+        data::{DataError, Sources},
+        disclosure::{
+            Denial, Refused,
+            audit::{Audit, AuditError},
+            metrics::Metrics,
+        },
+        identity::{Authenticator, IdentityError, Verified},
+        routing::{Doors, Sealer},
+        state::Residents,
+    },
+    tenants::{Registry, RegistryError},
+    tools::{NativeTool, Tool, ToolError, ToolSet, ToolSetError, http::HttpShared},
+    wire::{ServeError, Server},
+};
+
+/// Why a gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The tenant registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// A database.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The issuers.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A tool.
+    #[error(transparent)]
+    Tools(#[from] ToolSetError),
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// HTTP tools.
+    #[error("HTTP tools cannot be set up: {0}")]
+    Http(String),
+    /// The system.
+    #[error("{0}")]
+    System(String),
+}
+
+/// Everything a request may need; shared by all of them, and reached through a permit only.
+pub(crate) struct Services {
+    pub(crate) settings: Settings,
+    pub(crate) registry: Arc<Registry>,
+    vault: Arc<Vault>,
+    pub(crate) sources: Arc<Sources>,
+    pub(crate) identity: Authenticator,
+    pub(crate) residents: Residents,
+    pub(crate) tools: ToolSet,
+    pub(crate) http: HttpShared,
+    pub(crate) sealer: Sealer,
+    pub(crate) doors: Doors,
+    pub(crate) audit: Audit,
+    pub(crate) metrics: Metrics,
+    pub(crate) clock: Clock,
+    requests: AtomicU64,
+    numbering: RandomState,
+}
+
+/// What the wire edge needs of the configuration.
+pub(crate) struct Settings {
+    pub(crate) max_body_bytes: usize,
+    pub(crate) read_timeout: Duration,
+    pub(crate) call_timeout: Duration,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) max_connections: usize,
+    pub(crate) name: String,
+    pub(crate) instructions: Option<String>,
+    /// The `_meta` of every result (2026-07-28), as JSON.
+    pub(crate) server_meta: String,
+}
+
+impl Settings {
+    fn new(config: &Config) -> Self {
+        let server = &config.server;
+        let info = json!({ "name": server.name, "version": crate::VERSION });
+        Self {
+            max_body_bytes: server.max_body_bytes,
+            read_timeout: server.read_timeout,
+            call_timeout: server.call_timeout,
+            drain_timeout: server.drain_timeout,
+            max_connections: server.max_connections,
+            name: server.name.clone(),
+            instructions: server.instructions.clone(),
+            server_meta: json!({ "io.modelcontextprotocol/serverInfo": info }).to_string(),
+        }
+    }
+}
+
+impl Services {
+    /// A number that tells nothing about how many requests others send: a keyed hash of a counter.
+    pub(crate) fn next_request(&self) -> RequestId {
+        RequestId::new(self.numbering.hash_one(self.requests.fetch_add(1, Relaxed)))
+    }
+
+    /// Verifies a request's credential.
+    pub(crate) async fn authenticate(&self, headers: &HeaderMap) -> Result<Verified, Denial> {
+        if let Some(verified) = self.identity.cached(headers) {
+            return Ok(verified);
+        }
+        self.identity.authenticate(headers).await.map_err(|denial| {
+            let challenge = self.identity.challenge(&denial, None);
+            Denial::new(Layer::Identity, denial.reason(), Refused::Unauthenticated(challenge))
+        })
+    }
+
+    /// The tenant's value of a secret.
+    pub(crate) async fn read_secret(&self, permit: &Permit, name: &SecretName) -> Result<SecretString, ToolError> {
+        let (vault, permit, wanted) = (Arc::clone(&self.vault), permit.clone(), name.clone());
+        let read = tokio::task::spawn_blocking(move || vault.read(&permit, &wanted)).await;
+        match read {
+            Ok(Ok(Some(value))) => Ok(value),
+            Ok(Ok(None)) => Err(ToolError::MissingSecret(name.to_string())),
+            Ok(Err(error)) => Err(ToolError::internal(error.to_string())),
+            Err(_stopped) => Err(ToolError::internal("the vault's reader stopped")),
+        }
+    }
+}
+
+/// Collects what a gateway is made of.
+pub struct GatewayBuilder {
+    config: Config,
+    native: Vec<NativeTool>,
+    clock: Clock,
+    master: Option<MasterKey>,
+}
+
+impl GatewayBuilder {
+    /// Adds a native tool, for all tenants.
+    #[must_use]
+    pub fn tool<T: Tool>(mut self, tool: T) -> Self {
+        self.native.push(NativeTool::new(tool));
+        self
+    }
+
+    /// Adds a native tool that only the named tenants have; for the others it does not exist.
+    #[must_use]
+    pub fn tool_for<T: Tool>(mut self, tenants: &[&str], tool: T) -> Self {
+        self.native.push(NativeTool::new(tool).only_for(tenants));
+        self
+    }
+
+    /// Takes the time from another clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Takes the vault's master key from elsewhere than `data_dir/master.key`.
+    #[must_use]
+    pub fn master_key(mut self, key: MasterKey) -> Self {
+        self.master = Some(key);
+        self
+    }
+
+    /// Opens every store, compiles every tool and checks what can be checked without serving.
+    ///
+    /// # Errors
+    /// The first thing that is not as it should be.
+    pub fn open(self) -> Result<Gateway, OpenError> {
+        let Self { config, native, clock, master } = self;
+        let data_dir = config.data_dir();
+        let registry = Arc::new(Registry::open(&data_dir)?);
+        let master = match master {
+            Some(master) => master,
+            None => MasterKey::open_or_create(&data_dir)?,
+        };
+        let vault = Arc::new(Vault::open(&data_dir, master)?);
+        let sources = Sources::new(&config)?;
+        let tools = ToolSet::new(&config, &sources, native, revision_of(&config))?;
+        let identity = Authenticator::new(&config, clock.clone())?.with_scopes(tools.scopes());
+        let services = Services {
+            settings: Settings::new(&config),
+            registry: Arc::clone(&registry),
+            vault: Arc::clone(&vault),
+            sources: Arc::clone(&sources),
+            identity,
+            residents: Residents::new(LimitTable::new(&config.capacity), config.capacity.resident_tenants),
+            tools,
+            http: HttpShared::new(&config.http).map_err(|error| OpenError::Http(error.to_string()))?,
+            sealer: Sealer::new(clock.clone()).map_err(|error| OpenError::System(error.to_string()))?,
+            doors: Doors::new(&config),
+            audit: Audit::open(&data_dir)?,
+            metrics: Metrics::default(),
+            clock,
+            requests: AtomicU64::new(0),
+            numbering: RandomState::new(),
+        };
+        let administration = Administration { registry, vault, sources, data_dir };
+        Ok(Gateway { services: Arc::new(services), administration, config })
+    }
+}
+
+/// Part of every cache key, so that a reply made by another configuration is never found. The process keeps its
+/// caches in memory and reads its configuration once, so any value of this process will do.
+fn revision_of(config: &Config) -> u64 {
+    RandomState::new().hash_one(config.tools.len())
+}
+
+/// Tenants, secrets and databases for those who run the server; none of it is reached by a request.
+#[derive(Clone)]
+pub struct Administration {
+    /// The tenants.
+    pub registry: Arc<Registry>,
+    /// The secrets; values can be set here, and read with a permit only.
+    pub vault: Arc<Vault>,
+    /// The databases.
+    pub sources: Arc<Sources>,
+    /// Where it all is.
+    pub data_dir: PathBuf,
+}
+
+/// A gateway that is ready to serve.
+pub struct Gateway {
+    pub(crate) services: Arc<Services>,
+    administration: Administration,
+    config: Config,
+}
+
+impl Gateway {
+    /// Starts with a configuration.
+    #[must_use]
+    pub fn builder(config: Config) -> GatewayBuilder {
+        GatewayBuilder { config, native: Vec::new(), clock: Clock::system(), master: None }
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The stores, for administration.
+    #[must_use]
+    pub fn administration(&self) -> &Administration {
+        &self.administration
+    }
+
+    /// The names of the tools that a tenant has.
+    #[must_use]
+    pub fn tools_of(&self, tenant: &partywall_model::TenantId) -> Vec<String> {
+        self.services.tools.visible(tenant).map(|tool| tool.name.to_string()).collect()
+    }
+
+    /// How many tenants are held in memory.
+    #[must_use]
+    pub fn resident_tenants(&self) -> usize {
+        self.services.residents.len()
+    }
+
+    /// Waits until the audit log has everything that was answered so far.
+    pub async fn flush_audit(&self) {
+        self.services.audit.flush().await;
+    }
+
+    /// Takes the addresses of the configuration.
+    ///
+    /// # Errors
+    /// When an address cannot be listened on.
+    pub async fn bind(&self) -> Result<Server, ServeError> {
+        Server::bind(Arc::clone(&self.services), self.config.server.listen, self.config.server.admin_listen).await
+    }
+}

@@ -1,0 +1,252 @@
+//! One line for each request, in a file of the tenant's own.
+//!
+//! A thread writes them; the queue before it is bounded, and when it is full requests wait. Lines are JSON, so a line
+//! break or an escape sequence in a field cannot start a line of its own.
+
+use std::{
+    collections::VecDeque,
+    fs::{self, File, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    thread::JoinHandle,
+};
+
+use partywall_model::{Principal, TenantId};
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use crate::admit::RequestId;
+
+/// One request, as it stands in the log.
+#[derive(Serialize)]
+pub(crate) struct Line {
+    /// Seconds since 1970, with fraction.
+    pub(crate) at: f64,
+    #[serde(serialize_with = "displayed")]
+    pub(crate) request: RequestId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tenant: Option<TenantId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) subject: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) method: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tool: Option<Box<str>>,
+    /// `ok`, `error` or `denied`.
+    pub(crate) outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) layer: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<Box<str>>,
+    /// Microseconds from admission to reply.
+    pub(crate) us: u64,
+}
+
+fn displayed<S: serde::Serializer>(request: &RequestId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(request)
+}
+
+impl Line {
+    /// The longest text of a field that a caller chose.
+    const MAX_TEXT: usize = 200;
+
+    pub(crate) fn of(principal: Option<&Principal>, request: RequestId, at: f64) -> Self {
+        Self {
+            at,
+            request,
+            tenant: principal.map(|principal| principal.tenant.clone()),
+            subject: principal.map(|principal| cut(&principal.subject)),
+            method: None,
+            tool: None,
+            outcome: "ok",
+            layer: None,
+            reason: None,
+            us: 0,
+        }
+    }
+
+    pub(crate) fn text(text: &str) -> Option<Box<str>> {
+        Some(cut(text))
+    }
+}
+
+fn cut(text: &str) -> Box<str> {
+    match text.char_indices().nth(Line::MAX_TEXT) {
+        None => text.into(),
+        Some((end, _)) => text.get(..end).unwrap_or_default().into(),
+    }
+}
+
+enum Message {
+    Line(Box<Line>),
+    Flush(tokio::sync::oneshot::Sender<()>),
+}
+
+/// The log's entrance.
+pub(crate) struct Audit {
+    sender: mpsc::Sender<Message>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The log cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the audit log in {folder}: {source}; make the folder writable for this user")]
+pub struct AuditError {
+    folder: PathBuf,
+    source: std::io::Error,
+}
+
+/// The log no longer takes lines, so that requests cannot be served.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the audit log has stopped")]
+pub(crate) struct AuditStopped;
+
+impl Audit {
+    const QUEUE: usize = 4096;
+
+    pub(crate) fn open(data_dir: &Path) -> Result<Self, AuditError> {
+        let folder = data_dir.join("audit");
+        let failed = |source| AuditError { folder: folder.clone(), source };
+        fs::create_dir_all(&folder).map_err(failed)?;
+        let mut files = Files { folder: folder.clone(), open: VecDeque::new() };
+        let (sender, mut receiver) = mpsc::channel::<Message>(Self::QUEUE);
+        let writer = std::thread::Builder::new()
+            .name("audit".to_owned())
+            .spawn(move || {
+                let mut batch = Vec::with_capacity(256);
+                while receiver.blocking_recv_many(&mut batch, 256) > 0 {
+                    for message in batch.drain(..) {
+                        match message {
+                            Message::Line(line) => files.write(&line),
+                            Message::Flush(done) => {
+                                files.flush();
+                                // Who asked may have gone.
+                                let _gone = done.send(());
+                            }
+                        }
+                    }
+                    files.flush();
+                }
+            })
+            .map_err(failed)?;
+        Ok(Self { sender, writer: Mutex::new(Some(writer)) })
+    }
+
+    /// Hands over one line; waits while the queue is full.
+    pub(crate) async fn record(&self, line: Line) -> Result<(), AuditStopped> {
+        let message = Message::Line(Box::new(line));
+        match self.sender.try_send(message) {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::TrySendError::Full(message)) => {
+                self.sender.send(message).await.map_err(|_closed| AuditStopped)
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(AuditStopped),
+        }
+    }
+
+    /// Waits until every line handed over before is in its file.
+    pub(crate) async fn flush(&self) {
+        let (done, wait) = tokio::sync::oneshot::channel();
+        if self.sender.send(Message::Flush(done)).await.is_ok() {
+            let _stopped = wait.await;
+        }
+    }
+}
+
+impl Drop for Audit {
+    fn drop(&mut self) {
+        // Closing the queue ends the thread once it has written what is in it.
+        let (closed, _) = mpsc::channel(1);
+        drop(std::mem::replace(&mut self.sender, closed));
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            let _panicked = writer.join();
+        }
+    }
+}
+
+/// The files that are open, most recently used last.
+struct Files {
+    folder: PathBuf,
+    open: VecDeque<(Option<TenantId>, File, Vec<u8>)>,
+}
+
+impl Files {
+    const MAX_OPEN: usize = 32;
+
+    fn write(&mut self, line: &Line) {
+        let found = self.open.iter().position(|(tenant, _, _)| *tenant == line.tenant);
+        let entry = match found.and_then(|at| self.open.remove(at)) {
+            Some(entry) => Some(entry),
+            None => self.open_file(line.tenant.as_ref()),
+        };
+        let Some(mut entry) = entry else { return };
+        if serde_json::to_writer(&mut entry.2, line).is_ok() {
+            entry.2.push(b'\n');
+        }
+        self.open.push_back(entry);
+        if self.open.len() > Self::MAX_OPEN {
+            self.flush();
+            self.open.pop_front();
+        }
+    }
+
+    fn open_file(&self, tenant: Option<&TenantId>) -> Option<(Option<TenantId>, File, Vec<u8>)> {
+        let name = match tenant {
+            Some(tenant) => format!("{tenant}.jsonl"),
+            // No tenant id starts with a dash.
+            None => "-unattributed.jsonl".to_owned(),
+        };
+        let path = self.folder.join(name);
+        match OpenOptions::new().create(true).append(true).mode(0o600).open(&path) {
+            Ok(file) => Some((tenant.cloned(), file, Vec::new())),
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "cannot write the audit log");
+                None
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        for (tenant, file, buffer) in &mut self.open {
+            if buffer.is_empty() {
+                continue;
+            }
+            if let Err(error) = file.write_all(buffer) {
+                tracing::error!(tenant = tenant.as_ref().map(tracing::field::display), %error, "cannot write the audit log");
+            }
+            buffer.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn each_tenant_has_a_file_and_a_field_cannot_start_a_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let audit = Audit::open(folder.path()).unwrap();
+        for (n, tenant) in ["acme", "globex"].into_iter().enumerate() {
+            let principal = Principal {
+                tenant: TenantId::parse(tenant).unwrap(),
+                issuer: "i".into(),
+                subject: "eve\n{\"forged\":1}\u{1b}[2J".into(),
+                scopes: partywall_model::Scopes::default(),
+            };
+            audit.record(Line::of(Some(&principal), RequestId::new(n as u64), 1.5)).await.unwrap();
+        }
+        audit.record(Line::of(None, RequestId::new(9), 1.5)).await.unwrap();
+        audit.flush().await;
+        for name in ["acme", "globex", "-unattributed"] {
+            let text = fs::read_to_string(folder.path().join("audit").join(format!("{name}.jsonl"))).unwrap();
+            assert_eq!(text.lines().count(), 1, "{text}");
+            assert!(!text.contains('\u{1b}'));
+            let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(line["tenant"].as_str().unwrap_or("-unattributed"), name);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Which hosts and origins requests may name: the guard against DNS rebinding and foreign web pages.
+
+use std::net::IpAddr;
+
+use http::{
+    HeaderMap, Uri,
+    header::{HOST, ORIGIN},
+};
+use partywall_model::Layer;
+use url::Url;
+
+use crate::{
+    config::Config,
+    guards::disclosure::{Denial, Refused},
+};
+
+/// The names by which this server may be called, and the web origins that may call it.
+pub(crate) struct Doors {
+    hosts: Vec<String>,
+    origins: Vec<String>,
+    loopback: bool,
+}
+
+impl Doors {
+    pub(crate) fn new(config: &Config) -> Self {
+        let mut hosts: Vec<String> =
+            config.server.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+        let mut origins: Vec<String> =
+            config.server.allowed_origins.iter().map(|origin| origin.to_ascii_lowercase()).collect();
+        if let Ok(url) = Url::parse(&config.resource()) {
+            hosts.extend(url.host_str().map(str::to_ascii_lowercase));
+            origins.push(url.origin().ascii_serialization());
+        }
+        let listen = config.server.listen;
+        if !listen.ip().is_unspecified() {
+            hosts.push(bracketed(listen.ip()));
+        }
+        Self { hosts, origins, loopback: listen.ip().is_loopback() }
+    }
+
+    /// Refuses a request that names a host or an origin that is not ours.
+    pub(crate) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Denial> {
+        self.check_host(uri, headers)?;
+        let mut origins = headers.get_all(ORIGIN).iter();
+        match (origins.next(), origins.next()) {
+            (None, _) => Ok(()),
+            (Some(origin), None) if origin.to_str().is_ok_and(|origin| self.knows_origin(origin)) => Ok(()),
+            _ => Err(refused("origin")),
+        }
+    }
+
+    fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Denial> {
+        let mut values = headers.get_all(HOST).iter();
+        let header = values.next();
+        if values.next().is_some() {
+            return Err(refused("several-hosts"));
+        }
+        let header = match header {
+            None => None,
+            Some(value) => Some(value.to_str().map_err(|_bytes| refused("host"))?),
+        };
+        // HTTP/2 and absolute-form targets name the host in the target; if both name one they must agree.
+        let named = match (uri.authority(), header) {
+            (Some(target), Some(header)) if !target.as_str().eq_ignore_ascii_case(header) => {
+                return Err(refused("host-disagrees"));
+            }
+            (Some(target), _) => target.as_str(),
+            (None, Some(header)) => header,
+            (None, None) => return Err(refused("no-host")),
+        };
+        if self.knows_host(named) { Ok(()) } else { Err(refused("host")) }
+    }
+
+    fn knows_host(&self, authority: &str) -> bool {
+        let Ok(authority) = authority.parse::<http::uri::Authority>() else { return false };
+        if authority.as_str().contains('@') {
+            return false;
+        }
+        let host = authority.host().to_ascii_lowercase();
+        self.hosts.contains(&host) || (self.loopback && is_loopback_name(&host))
+    }
+
+    fn knows_origin(&self, origin: &str) -> bool {
+        let origin = origin.to_ascii_lowercase();
+        if self.origins.contains(&origin) {
+            return true;
+        }
+        let Ok(url) = Url::parse(&origin) else { return false };
+        self.loopback
+            && matches!(url.scheme(), "http" | "https")
+            && url.origin().ascii_serialization() == origin
+            && url.host_str().is_some_and(is_loopback_name)
+    }
+}
+
+fn refused(reason: &'static str) -> Denial {
+    Denial::new(Layer::Routing, reason, Refused::Door)
+}
+
+fn bracketed(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}
+
+fn is_loopback_name(host: &str) -> bool {
+    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn doors(text: &str) -> Doors {
+        Doors::new(&Config::parse(text, "test", Path::new(".")).expect("a configuration"))
+    }
+
+    fn passes(doors: &Doors, host: &str, origin: Option<&str>) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, host.parse().unwrap());
+        if let Some(origin) = origin {
+            headers.insert(ORIGIN, origin.parse().unwrap());
+        }
+        doors.check(&Uri::from_static("/mcp"), &headers).is_ok()
+    }
+
+    const DEV: &str = "[identity]\ndevelopment = true\n";
+
+    #[test]
+    fn a_loopback_server_knows_loopback_names_only() {
+        let doors = doors(DEV);
+        for host in ["127.0.0.1:8787", "localhost:8787", "localhost", "LOCALHOST:1", "[::1]:8787"] {
+            assert!(passes(&doors, host, None), "{host}");
+        }
+        for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "a@localhost", "127.0.0.2"] {
+            assert!(!passes(&doors, host, None), "{host}");
+        }
+        for origin in ["http://localhost:3000", "http://127.0.0.1:8787"] {
+            assert!(passes(&doors, "localhost", Some(origin)), "{origin}");
+        }
+        for origin in ["null", "http://evil.example", "http://localhost.evil.example", "file://", "http://localhost/x"] {
+            assert!(!passes(&doors, "localhost", Some(origin)), "{origin}");
+        }
+    }
+
+    #[test]
+    fn a_public_server_knows_its_own_name_and_listed_origins() {
+        let doors = doors(
+            "[server]\nlisten = \"0.0.0.0:80\"\npublic_url = \"https://mcp.example.com/mcp\"\n\
+             allowed_origins = [\"https://app.example.com\"]\n\
+             [[identity.issuer]]\nissuer = \"https://i.example.com\"\ntenant_claim = \"org_id\"\n",
+        );
+        assert!(passes(&doors, "mcp.example.com", Some("https://app.example.com")));
+        assert!(passes(&doors, "mcp.example.com", Some("https://mcp.example.com")));
+        assert!(!passes(&doors, "localhost", None));
+        assert!(!passes(&doors, "mcp.example.com", Some("http://localhost:3000")));
+        assert!(!passes(&doors, "mcp.example.com", Some("https://app.example.com.evil.example")));
+    }
+
+    #[test]
+    fn a_target_that_disagrees_with_the_host_header_is_refused() {
+        let doors = doors(DEV);
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, "localhost:8787".parse().unwrap());
+        assert!(doors.check(&Uri::from_static("http://localhost:8787/mcp"), &headers).is_ok());
+        assert!(doors.check(&Uri::from_static("http://127.0.0.1:8787/mcp"), &headers).is_err());
+        assert!(doors.check(&Uri::from_static("/mcp"), &HeaderMap::new()).is_err());
+        headers.append(HOST, "localhost:8787".parse().unwrap());
+        assert!(doors.check(&Uri::from_static("/mcp"), &headers).is_err());
+    }
+}

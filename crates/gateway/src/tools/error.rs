@@ -1,0 +1,77 @@
+//! Why a tool did not answer.
+
+use std::borrow::Cow;
+
+use rmcp::model::ClientCapabilities;
+
+use crate::guards::{data::DataError, disclosure::Denial};
+
+/// Why a tool did not answer. What the caller sees of it is decided in `guards::disclosure`.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    /// What was asked for does not exist, or belongs to somebody else: the two are one.
+    #[error("not found")]
+    NotFound,
+    /// The arguments are not right; the text says what would be, and the model reads it.
+    #[error("{0}")]
+    Invalid(Cow<'static, str>),
+    /// The tool cannot do it; the model reads the text.
+    #[error("{0}")]
+    Failed(Cow<'static, str>),
+    /// The tenant has no value for a secret.
+    #[error("the tenant has no secret `{0}`")]
+    MissingSecret(String),
+    /// The client did not declare what is needed to go on.
+    #[error("the client lacks a capability")]
+    MissingCapability(Box<ClientCapabilities>),
+    /// The time limit was reached.
+    #[error("the time limit was reached")]
+    TimedOut,
+    /// A size limit was reached.
+    #[error("the size limit was reached")]
+    TooLarge,
+    /// The database is busy.
+    #[error("the data source is busy")]
+    Busy,
+    /// The tenant's storage limit was reached.
+    #[error("the storage limit was reached")]
+    Full,
+    /// The service behind the tool failed; the text is for the operator.
+    #[error("upstream: {0}")]
+    Upstream(String),
+    /// Something is wrong on our side; the text is for the operator.
+    #[error("{0}")]
+    Internal(String),
+    /// A guard said no.
+    #[error("denied by {}: {}", .0.layer(), .0.reason())]
+    Denied(Denial),
+}
+
+impl ToolError {
+    /// The arguments are not right.
+    pub fn invalid(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Invalid(text.into())
+    }
+
+    /// The tool cannot do it.
+    pub fn failed(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Failed(text.into())
+    }
+
+    /// Something is wrong on our side; the caller is told only that.
+    pub fn internal(text: impl Into<String>) -> Self {
+        Self::Internal(text.into())
+    }
+}
+
+impl From<Denial> for ToolError {
+    fn from(denial: Denial) -> Self {
+        Self::Denied(denial)
+    }
+}
+
+impl From<DataError> for ToolError {
+    fn from(error: DataError) -> Self {
+        error.into_tool_error()
+    }
+}

@@ -1,0 +1,311 @@
+//! All tools of a server: found by name, listed in order, visible to the tenants that have them.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use partywall_model::TenantId;
+use rmcp::model::{Tool as Definition, ToolAnnotations};
+use serde_json::{Map, Value};
+
+use super::{ArgTable, ErasedTool, NativeTool, ToolError, http::HttpTool, sql::SqlTool};
+use crate::{
+    config::{CachePer, CachePolicy, Config, HttpMethod, ToolConfig, names_tenant},
+    cx::{Cx, Reply},
+    guards::data::Sources,
+};
+
+/// A tool cannot be offered.
+#[derive(Debug, thiserror::Error)]
+#[error("tool `{tool}`: {problem}")]
+pub struct ToolSetError {
+    tool: String,
+    problem: String,
+}
+
+impl ToolSetError {
+    fn new(tool: &str, problem: impl ToString) -> Self {
+        Self { tool: tool.to_owned(), problem: problem.to_string() }
+    }
+}
+
+/// An argument that the client mirrors in an `Mcp-Param-NAME` header (SEP-2243).
+#[derive(Debug)]
+pub(crate) struct Mirror {
+    /// `mcp-param-NAME`, in lower case.
+    pub(crate) header: String,
+    /// The property names from the root of the arguments.
+    pub(crate) path: Vec<String>,
+}
+
+/// One tool.
+pub(crate) struct ToolEntry {
+    pub(crate) name: Arc<str>,
+    pub(crate) definition: Definition,
+    pub(crate) definition_json: String,
+    pub(crate) scope: Option<String>,
+    pub(crate) mirrors: Vec<Mirror>,
+    pub(crate) timeout: Option<Duration>,
+    tenants: Option<BTreeSet<String>>,
+    cache: Option<CachePolicy>,
+    revision: u64,
+    kind: Kind,
+}
+
+enum Kind {
+    Sql(SqlTool, ArgTable),
+    Http(Box<HttpTool>, ArgTable),
+    Native(Box<dyn ErasedTool>, Option<BTreeSet<String>>),
+}
+
+impl ToolEntry {
+    fn declared(tool: &ToolConfig, kind: Kind, revision: u64) -> Result<Self, ToolSetError> {
+        let table = ArgTable::new(&tool.args);
+        let reads = !tool.writes && tool.http.as_ref().is_none_or(|http| http.method == HttpMethod::Get);
+        let mut annotations = ToolAnnotations::new().read_only(reads);
+        if !reads {
+            annotations = annotations.destructive(false);
+        }
+        let mut definition = Definition::new(tool.name.clone(), tool.description.clone(), table.schema())
+            .with_annotations(annotations);
+        definition.title.clone_from(&tool.title);
+        let entry = Self::new(definition, tool.scope.clone(), kind)?;
+        let tenants = tool.tenants.as_ref().map(|tenants| tenants.iter().cloned().collect());
+        Ok(Self { timeout: tool.timeout, cache: tool.cache.clone(), tenants, revision, ..entry })
+    }
+
+    fn native(native: NativeTool, revision: u64) -> Result<Self, ToolSetError> {
+        let NativeTool { meta, schema, tenants, tool } = native;
+        refuse_tenant_names(&meta.name, &schema)?;
+        let closed = !matches!(schema.get("additionalProperties"), Some(Value::Bool(true) | Value::Object(_)));
+        let known = schema
+            .get("properties")
+            .and_then(Value::as_object)
+            .filter(|_| closed)
+            .map(|properties| properties.keys().cloned().collect());
+        let mut definition = Definition::new(meta.name, meta.description, schema);
+        definition.title = meta.title;
+        definition.annotations = meta.annotations;
+        Ok(Self { revision, tenants, ..Self::new(definition, meta.scope, Kind::Native(tool, known))? })
+    }
+
+    fn new(definition: Definition, scope: Option<String>, kind: Kind) -> Result<Self, ToolSetError> {
+        let name: Arc<str> = definition.name.as_ref().into();
+        let mirrors = mirrors(&definition.input_schema).map_err(|problem| ToolSetError::new(&name, problem))?;
+        let definition_json =
+            serde_json::to_string(&definition).map_err(|error| ToolSetError::new(&name, error))?;
+        Ok(Self {
+            name,
+            definition,
+            definition_json,
+            scope,
+            mirrors,
+            timeout: None,
+            tenants: None,
+            cache: None,
+            revision: 0,
+            kind,
+        })
+    }
+
+    fn visible_to(&self, tenant: &TenantId) -> bool {
+        self.tenants.as_ref().is_none_or(|tenants| tenants.contains(tenant.as_str()))
+    }
+
+    /// Whether the tool may answer with questions.
+    pub(crate) fn may_ask(&self) -> bool {
+        matches!(self.kind, Kind::Native(..))
+    }
+
+    /// Answers one call, from the tenant's cache if the tool says so.
+    pub(crate) async fn call<'t>(
+        &'t self,
+        cx: Cx<'t>,
+        args: Map<String, Value>,
+    ) -> Result<Reply<'t>, ToolError> {
+        match &self.kind {
+            Kind::Native(tool, known) => {
+                refuse_unknown(known.as_ref(), &args)?;
+                tool.call(cx, args).await
+            }
+            Kind::Sql(tool, table) => {
+                let args = table.check(args)?;
+                self.cached(cx, args, async |args| tool.call(cx, args, cx.time_left()).await).await
+            }
+            Kind::Http(tool, table) => {
+                let args = table.check(args)?;
+                self.cached(cx, args, async |args| call_http(tool, cx, &args).await).await
+            }
+        }
+    }
+
+    async fn cached<'t>(
+        &self,
+        cx: Cx<'t>,
+        args: Map<String, Value>,
+        call: impl AsyncFnOnce(Map<String, Value>) -> Result<Reply<'t>, ToolError>,
+    ) -> Result<Reply<'t>, ToolError> {
+        let Some(policy) = &self.cache else { return call(args).await };
+        let subject = match policy.per {
+            CachePer::Tenant => String::new(),
+            CachePer::Subject => {
+                let principal = cx.permit().principal();
+                // Issuer and subject as JSON, so that no two pairs are one text.
+                serde_json::json!([principal.issuer, principal.subject]).to_string()
+            }
+        };
+        // The arguments were checked: every name, in order, so their text is canonical.
+        let canonical = serde_json::to_string(&args).map_err(|error| ToolError::internal(error.to_string()))?;
+        let key = format!("tool\u{0}{}\u{0}{:x}\u{0}{subject}\u{0}{canonical}", self.name, self.revision);
+        let most = policy.max_bytes.map_or(usize::MAX, |size| size.as_usize());
+        let text = cx
+            .permit()
+            .resident()
+            .cache()
+            .get_or_make(&key, policy.ttl, most, async {
+                call(args).await?.into_json().ok_or_else(|| ToolError::internal("only JSON replies are cached"))
+            })
+            .await?;
+        Ok(Reply::from_json(cx, text))
+    }
+}
+
+async fn call_http<'t>(tool: &HttpTool, cx: Cx<'t>, args: &Map<String, Value>) -> Result<Reply<'t>, ToolError> {
+    let body = crate::tools::http::run(tool, cx.permit(), args, cx.time_left()).await?;
+    Ok(Reply::from_json(cx, body.into()))
+}
+
+fn refuse_unknown(known: Option<&BTreeSet<String>>, args: &Map<String, Value>) -> Result<(), ToolError> {
+    let Some(known) = known else { return Ok(()) };
+    match args.keys().find(|name| !known.contains(*name)) {
+        None => Ok(()),
+        Some(unknown) => {
+            let shown: String = unknown.chars().take(64).collect();
+            let known = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let known = if known.is_empty() { "none".to_owned() } else { known };
+            Err(ToolError::invalid(format!("There is no argument `{shown}`; the arguments are: {known}.")))
+        }
+    }
+}
+
+/// Refuses a schema in which any property, at any depth, names a tenant.
+fn refuse_tenant_names(tool: &str, schema: &Map<String, Value>) -> Result<(), ToolSetError> {
+    let mut open: Vec<&Value> = schema.values().collect();
+    let properties = |map: &Map<String, Value>| {
+        map.get("properties").and_then(Value::as_object).map(|p| p.keys().cloned().collect::<Vec<_>>())
+    };
+    let mut names = properties(schema).unwrap_or_default();
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Object(map) => {
+                names.extend(properties(map).unwrap_or_default());
+                open.extend(map.values());
+            }
+            Value::Array(list) => open.extend(list),
+            _ => {}
+        }
+    }
+    match names.into_iter().find(|name| names_tenant(name)) {
+        None => Ok(()),
+        Some(name) => Err(ToolSetError::new(
+            tool,
+            format!("the argument `{name}` names a tenant; the tenant comes from the caller's token, read it from the context (`cx.tenant()`) and remove the argument"),
+        )),
+    }
+}
+
+/// The mirrored arguments of a schema: only along chains of `properties` (SEP-2243).
+fn mirrors(schema: &Map<String, Value>) -> Result<Vec<Mirror>, String> {
+    let mut found = Vec::new();
+    let mut open = vec![(Vec::new(), schema)];
+    while let Some((path, schema)) = open.pop() {
+        let Some(properties) = schema.get("properties").and_then(Value::as_object) else { continue };
+        for (name, property) in properties {
+            let Some(property) = property.as_object() else { continue };
+            let mut path = path.clone();
+            path.push(name.clone());
+            if let Some(header) = property.get("x-mcp-header") {
+                found.push(mirror(header, property, &path)?);
+            }
+            open.push((path, property));
+        }
+    }
+    found.sort_by(|a, b| a.header.cmp(&b.header));
+    match found.windows(2).find(|pair| matches!(pair, [a, b] if a.header == b.header)) {
+        Some(_) => Err("two arguments are mirrored in one header".to_owned()),
+        None => Ok(found),
+    }
+}
+
+fn mirror(header: &Value, property: &Map<String, Value>, path: &[String]) -> Result<Mirror, String> {
+    let name = header.as_str().unwrap_or_default();
+    let lower = format!("mcp-param-{}", name.to_ascii_lowercase());
+    if name.is_empty() || http::HeaderName::from_bytes(lower.as_bytes()).is_err() {
+        return Err(format!("x-mcp-header {header} of `{}` is no header name", path.join(".")));
+    }
+    let kind = property.get("type").and_then(Value::as_str).unwrap_or_default();
+    if !matches!(kind, "string" | "integer" | "boolean") {
+        return Err(format!("`{}` has x-mcp-header, so its type must be string, integer or boolean", path.join(".")));
+    }
+    Ok(Mirror { header: lower, path: path.to_vec() })
+}
+
+/// All tools of a server.
+pub(crate) struct ToolSet {
+    tools: Vec<Arc<ToolEntry>>,
+    by_name: HashMap<Arc<str>, Arc<ToolEntry>>,
+}
+
+impl ToolSet {
+    /// Compiles the declared tools and adds the native ones.
+    pub(crate) fn new(
+        config: &Config,
+        sources: &Sources,
+        native: Vec<NativeTool>,
+        revision: u64,
+    ) -> Result<Self, ToolSetError> {
+        let mut tools = Vec::new();
+        for tool in &config.tools {
+            let tool = tool.get_ref();
+            let table = ArgTable::new(&tool.args);
+            let kind = if tool.http.is_some() {
+                let compiled =
+                    HttpTool::compile(tool, &config.http).map_err(|error| ToolSetError::new(&tool.name, error))?;
+                Kind::Http(Box::new(compiled), table)
+            } else {
+                let compiled =
+                    SqlTool::compile(tool, sources).map_err(|error| ToolSetError::new(&tool.name, error))?;
+                Kind::Sql(compiled, table)
+            };
+            tools.push(Arc::new(ToolEntry::declared(tool, kind, revision)?));
+        }
+        for tool in native {
+            tools.push(Arc::new(ToolEntry::native(tool, revision)?));
+        }
+        let mut by_name = HashMap::new();
+        for tool in &tools {
+            if by_name.insert(Arc::clone(&tool.name), Arc::clone(tool)).is_some() {
+                return Err(ToolSetError::new(&tool.name, "there are two tools of this name; rename one"));
+            }
+        }
+        Ok(Self { tools, by_name })
+    }
+
+    /// The tool of a name, if the tenant has it; a hidden tool and one that does not exist are the same.
+    pub(crate) fn find(&self, name: &str, tenant: &TenantId) -> Option<&Arc<ToolEntry>> {
+        self.by_name.get(name).filter(|tool| tool.visible_to(tenant))
+    }
+
+    /// The tools a tenant has, in the order of the configuration.
+    pub(crate) fn visible<'a>(&'a self, tenant: &'a TenantId) -> impl Iterator<Item = &'a Arc<ToolEntry>> {
+        self.tools.iter().filter(|tool| tool.visible_to(tenant))
+    }
+
+    /// The scopes that some tool needs, sorted.
+    pub(crate) fn scopes(&self) -> Vec<String> {
+        let scopes: BTreeSet<&String> = self.tools.iter().filter_map(|tool| tool.scope.as_ref()).collect();
+        scopes.into_iter().cloned().collect()
+    }
+}

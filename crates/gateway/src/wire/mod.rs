@@ -1,0 +1,14 @@
+//! The HTTP edge: one POST in, one JSON object or event stream out.
+//!
+//! Ours and not rmcp's server loop, so that the future of a request runs inside its permit from start to end, and no
+//! router, session table or event store is shared between requests. The message types are those of rmcp's model.
+
+pub(crate) mod body;
+pub(crate) mod headers;
+pub(crate) mod message;
+pub(crate) mod reply;
+mod rpc;
+mod server;
+pub(crate) mod stream;
+
+pub use server::{ServeError, Server};

@@ -1,0 +1,348 @@
+//! The path of a request, read top-down in [`handle`], and the methods that are served.
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, Method, Request, Response, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE},
+    request::Parts,
+};
+use partywall_model::{Layer, Principal};
+use serde_json::value::RawValue;
+
+use super::{
+    body::{self, BodyError, ReplyStream},
+    headers::{self, Era, Mismatch},
+    message::{Envelope, Id, Params},
+    reply::{Outgoing, RpcError, codes, empty, events},
+};
+use crate::{
+    admit::{Permit, RequestId, admit},
+    call::{self, Call},
+    context,
+    gateway::Services,
+    guards::disclosure::{Denial, Refused, audit::Line, metrics::Outcome, refusal},
+};
+
+/// Answers one HTTP request.
+pub(crate) async fn handle<B>(services: &Arc<Services>, request: Request<B>) -> Response<ReplyStream>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let number = services.next_request();
+    let (parts, body) = request.into_parts();
+    // First, since a request that a foreign page made a browser send must not even learn who is known here.
+    if let Err(denial) = services.doors.check(&parts.uri, &parts.headers) {
+        return deny(services, None, number, &denial).await;
+    }
+    if services.identity.metadata_paths().contains(&parts.uri.path()) {
+        return metadata(services, &parts.method, number);
+    }
+    if parts.uri.path() != "/mcp" {
+        return empty(StatusCode::NOT_FOUND, number);
+    }
+    // Before anything is read, so that strangers cannot make the server hold their bytes.
+    let verified = match services.authenticate(&parts.headers).await {
+        Ok(verified) => verified,
+        Err(denial) => return deny(services, None, number, &denial).await,
+    };
+    let permit = match admit(services, Arc::clone(&verified.principal), number) {
+        Ok(permit) => permit,
+        Err(denial) => return deny(services, Some(&verified.principal), number, &denial).await,
+    };
+    // From here to the end of the reply the request's future runs as its tenant.
+    context::enter(permit.clone(), admitted(&permit, &parts, body)).await
+}
+
+async fn admitted<B>(permit: &Permit, parts: &Parts, body: B) -> Response<ReplyStream>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let number = permit.request();
+    if parts.method != Method::POST {
+        let mut response = empty(StatusCode::METHOD_NOT_ALLOWED, number);
+        response.headers_mut().insert(http::header::ALLOW, http::HeaderValue::from_static("POST"));
+        return response;
+    }
+    let settings = &permit.services().settings;
+    let refused = |status: StatusCode, code: i64, text: &'static str| {
+        Outgoing::error(None, status, &RpcError::new(code, text)).into_response(number)
+    };
+    let accepts = match negotiate(&parts.headers) {
+        Ok(accepts) => accepts,
+        Err((status, text)) => return refused(status, codes::INVALID_REQUEST, text),
+    };
+    let version = match headers::version(&parts.headers) {
+        Ok(version) => version,
+        Err(mismatch) => {
+            return Outgoing::error(None, mismatch.status, &mismatch.error).into_response(number);
+        }
+    };
+    let bytes = match body::read(body, settings.max_body_bytes, settings.read_timeout).await {
+        Ok(bytes) => bytes,
+        Err(BodyError::TooLarge) => {
+            return refused(StatusCode::PAYLOAD_TOO_LARGE, codes::INVALID_REQUEST, "The request is too large.");
+        }
+        Err(BodyError::TooSlow) => {
+            return refused(StatusCode::REQUEST_TIMEOUT, codes::INVALID_REQUEST, "The request came too slowly.");
+        }
+        Err(BodyError::Broken) => {
+            return refused(StatusCode::BAD_REQUEST, codes::INVALID_REQUEST, "The request ended early.");
+        }
+    };
+    let Ok(text) = std::str::from_utf8(&bytes) else {
+        return refused(StatusCode::BAD_REQUEST, codes::PARSE, "The request is not UTF-8.");
+    };
+    let exchange = Exchange { permit, headers: &parts.headers, version, accepts_events: accepts.events };
+    if text.trim_start().starts_with('[') {
+        return exchange.batch(text).await;
+    }
+    match exchange.message(text, true).await {
+        Answer::Accepted => empty(StatusCode::ACCEPTED, number),
+        Answer::One(outgoing) => outgoing.into_response(number),
+        Answer::Events(stream) => events(stream, number),
+    }
+}
+
+fn metadata(services: &Services, method: &Method, number: RequestId) -> Response<ReplyStream> {
+    if *method != Method::GET {
+        return empty(StatusCode::METHOD_NOT_ALLOWED, number);
+    }
+    let text = String::from_utf8_lossy(&services.identity.metadata()).into_owned();
+    Outgoing { status: StatusCode::OK, header: None, text }.into_response(number)
+}
+
+/// Writes the denial to the log and makes the reply.
+async fn deny(
+    services: &Services,
+    principal: Option<&Principal>,
+    number: RequestId,
+    denial: &Denial,
+) -> Response<ReplyStream> {
+    let mut line = Line::of(principal, number, services.clock.since_epoch().as_secs_f64());
+    line.outcome = "denied";
+    line.layer = Some(denial.layer().name());
+    line.reason = Line::text(denial.reason());
+    services.metrics.count(principal.map(|principal| &principal.tenant), Outcome::Denied(denial.layer()));
+    // The reply is a refusal either way.
+    let _stopped = services.audit.record(line).await;
+    Outgoing::refusal(None, refusal::of_denial(denial)).into_response(number)
+}
+
+struct Accepts {
+    events: bool,
+}
+
+/// Checks what the client sends and what it takes. A content type that a web page could send without asking is
+/// refused.
+fn negotiate(headers: &HeaderMap) -> Result<Accepts, (StatusCode, &'static str)> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send the request with Content-Type: application/json."));
+    }
+    let mut json = false;
+    let mut events = false;
+    let mut stated = false;
+    for value in headers.get_all(ACCEPT) {
+        stated = true;
+        for range in value.to_str().unwrap_or_default().split(',') {
+            match range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+                "application/json" => json = true,
+                "text/event-stream" => events = true,
+                "*/*" => (json, events) = (true, true),
+                "application/*" => json = true,
+                _ => {}
+            }
+        }
+    }
+    if stated && !json {
+        return Err((
+            StatusCode::NOT_ACCEPTABLE,
+            "Send the request with Accept: application/json, text/event-stream.",
+        ));
+    }
+    Ok(Accepts { events })
+}
+
+/// What one message is answered with.
+enum Answer {
+    /// Nothing: it was a notification.
+    Accepted,
+    One(Outgoing),
+    Events(ReplyStream),
+}
+
+/// One POST.
+struct Exchange<'r> {
+    permit: &'r Permit,
+    headers: &'r HeaderMap,
+    version: Option<&'r str>,
+    accepts_events: bool,
+}
+
+impl Exchange<'_> {
+    /// The most messages of a batch.
+    const MAX_BATCH: usize = 32;
+
+    /// Answers a batch (2025-03-26 only), one message after the other; each counts as a call.
+    async fn batch(&self, text: &str) -> Response<ReplyStream> {
+        let number = self.permit.request();
+        let refused = |text: &'static str| {
+            Outgoing::error(None, StatusCode::BAD_REQUEST, &RpcError::new(codes::INVALID_REQUEST, text))
+                .into_response(number)
+        };
+        if !matches!(self.version, None | Some("2025-03-26")) {
+            return refused("This revision has no batches: send one message in a request.");
+        }
+        let Ok(messages) = serde_json::from_str::<Vec<&RawValue>>(text) else {
+            return refused("The batch is not valid JSON.");
+        };
+        if messages.is_empty() || messages.len() > Self::MAX_BATCH {
+            return refused("A batch has 1 to 32 messages.");
+        }
+        let mut replies = Vec::new();
+        for (at, message) in messages.into_iter().enumerate() {
+            // The first is admitted already.
+            let slot = if at == 0 { Ok(None) } else { self.permit.resident().capacity().admit().map(Some) };
+            match slot {
+                Err(denial) => replies.push(Outgoing::refusal(None, refusal::of_denial(&denial)).text),
+                Ok(_slot) => match self.message(message.get(), false).await {
+                    Answer::Accepted | Answer::Events(_) => {}
+                    Answer::One(outgoing) => replies.push(outgoing.text),
+                },
+            }
+        }
+        if replies.is_empty() {
+            return empty(StatusCode::ACCEPTED, number);
+        }
+        let text = format!("[{}]", replies.join(","));
+        Outgoing { status: StatusCode::OK, header: None, text }.into_response(number)
+    }
+
+    async fn message(&self, text: &str, may_stream: bool) -> Answer {
+        let refused = |status, code, text: &'static str| {
+            Answer::One(Outgoing::error(None, status, &RpcError::new(code, text)))
+        };
+        let envelope: Envelope<'_> = match serde_json::from_str(text) {
+            Ok(envelope) => envelope,
+            Err(error) if error.is_data() => {
+                return refused(StatusCode::BAD_REQUEST, codes::INVALID_REQUEST, "This is no JSON-RPC message.");
+            }
+            Err(_syntax) => return refused(StatusCode::BAD_REQUEST, codes::PARSE, "This is not valid JSON."),
+        };
+        if envelope.jsonrpc.as_deref() != Some("2.0") {
+            return refused(StatusCode::BAD_REQUEST, codes::INVALID_REQUEST, "This is no JSON-RPC 2.0 message.");
+        }
+        let Some(method) = envelope.method.as_deref() else {
+            // A response to a request of ours, of which there are none.
+            return refused(StatusCode::BAD_REQUEST, codes::INVALID_REQUEST, "The message has no method.");
+        };
+        if envelope.result.is_some() || envelope.error.is_some() {
+            return refused(StatusCode::BAD_REQUEST, codes::INVALID_REQUEST, "A request has no result or error.");
+        }
+        let Some(id) = envelope.id else {
+            return Answer::Accepted;
+        };
+        let Some(id) = Id::parse(id) else {
+            return refused(StatusCode::BAD_REQUEST, codes::INVALID_REQUEST, "The id must be a string or an integer.");
+        };
+        self.request(id, method, envelope.params, may_stream).await
+    }
+
+    async fn request(&self, id: Id<'_>, method: &str, params: Option<&RawValue>, may_stream: bool) -> Answer {
+        let params: Params<'_> = match params.map(|params| serde_json::from_str(params.get())) {
+            None => Params::default(),
+            Some(Ok(params)) => params,
+            Some(Err(_error)) => {
+                let error = RpcError::new(codes::INVALID_PARAMS, "Invalid params: a field has the wrong type or stands twice");
+                return Answer::One(Outgoing::error(Some(id), StatusCode::BAD_REQUEST, &error));
+            }
+        };
+        let era = match self.check(method, &params) {
+            Ok(era) => era,
+            Err(Mismatch { status, error }) => {
+                return Answer::One(Outgoing::error(Some(id), status, &error));
+            }
+        };
+        match (era, method) {
+            (_, "tools/call") => self.call(id, era, params, may_stream).await,
+            (_, "tools/list") => self.log(method, None, call::list(self.permit, era, params.cursor.as_deref()), id).await,
+            (Era::Modern, "server/discover") => {
+                self.log(method, None, Ok(call::discover(self.permit)), id).await
+            }
+            (Era::Legacy { .. }, "initialize") => {
+                let wanted = params.protocol_version.as_deref();
+                self.log(method, None, Ok(call::initialize(self.permit, wanted)), id).await
+            }
+            (Era::Legacy { .. }, "ping") => self.log(method, None, Ok("{}".to_owned()), id).await,
+            _ => {
+                let status = match era {
+                    Era::Modern => StatusCode::NOT_FOUND,
+                    Era::Legacy { .. } => StatusCode::OK,
+                };
+                let error = RpcError::new(codes::METHOD_NOT_FOUND, "Method not found");
+                Answer::One(Outgoing::error(Some(id), status, &error))
+            }
+        }
+    }
+
+    fn check(&self, method: &str, params: &Params<'_>) -> Result<Era, Mismatch> {
+        // `initialize` opens the old revisions and comes before a version is agreed on.
+        let version = if method == "initialize" && self.version.is_none_or(|v| v != headers::MODERN) {
+            self.version.filter(|version| headers::LEGACY.contains(version))
+        } else {
+            self.version
+        };
+        let era = headers::era(version, params)?;
+        if era == Era::Modern {
+            headers::check_standard(self.headers, method, params.name.as_deref())?;
+        }
+        Ok(era)
+    }
+
+    async fn call(&self, id: Id<'_>, era: Era, params: Params<'_>, may_stream: bool) -> Answer {
+        let may_stream = may_stream && self.accepts_events;
+        let call = match Call::prepare(self.permit, self.headers, era, params, may_stream) {
+            Ok(call) => call,
+            Err(refused) => {
+                self.record("tools/call", refused.tool.as_deref(), Some(&refused.reason), refused.layer).await;
+                return Answer::One(Outgoing::refusal(Some(id), refused.refusal));
+            }
+        };
+        match call.stream(id.to_string()) {
+            Ok(stream) => Answer::Events(stream),
+            Err(call) => Answer::One(call.run(id).await),
+        }
+    }
+
+    /// Writes a list's or handshake's line and makes its reply.
+    async fn log(&self, method: &str, tool: Option<&str>, result: Result<String, Denial>, id: Id<'_>) -> Answer {
+        match result {
+            Ok(result) => {
+                if !self.record(method, tool, None, None).await {
+                    let failed = Denial::new(Layer::Disclosure, "audit-stopped", Refused::Failed);
+                    return Answer::One(Outgoing::refusal(Some(id), refusal::of_denial(&failed)));
+                }
+                Answer::One(Outgoing::result(id, &result))
+            }
+            Err(denial) => {
+                self.record(method, tool, Some(denial.reason()), Some(denial.layer())).await;
+                Answer::One(Outgoing::refusal(Some(id), refusal::of_denial(&denial)))
+            }
+        }
+    }
+
+    /// Whether the line was taken.
+    async fn record(&self, method: &str, tool: Option<&str>, reason: Option<&str>, layer: Option<Layer>) -> bool {
+        let outcome = match (reason, layer) {
+            (None, _) => Outcome::Ok,
+            (Some(_), Some(layer)) => Outcome::Denied(layer),
+            (Some(_), None) => Outcome::Error,
+        };
+        call::record(self.permit, method, tool, outcome, reason, Instant::now()).await
+    }
+}
