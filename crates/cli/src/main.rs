@@ -1,2 +1,46 @@
-//! x
-fn main() {}
+//! `partywall`: serve many tenants from one MCP server, and show that they cannot see each other.
+//!
+//! The only crate that prints, exits and reads the environment.
+
+mod args;
+mod demo;
+mod matrix;
+mod output;
+mod serve;
+mod stores;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::args::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    output::start_log(&arguments);
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    match arguments.command {
+        Command::Demo(demo) => demo::run(&demo),
+        Command::Serve(serve) => serve::run(&serve),
+        Command::Tenant(tenant) => stores::tenant(&tenant),
+        Command::Secret(secret) => stores::secret(&secret),
+        Command::Token(token) => stores::token(&token),
+        Command::Matrix => output::print(&matrix::table()),
+        Command::Schema { document } => output::print(&serve::schema(document)?),
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "partywall", &mut text);
+            output::print(&String::from_utf8_lossy(&text))
+        }
+    }
+}

@@ -282,6 +282,14 @@ impl Gateway {
         self.services.audit.flush().await;
     }
 
+    /// Serves on a listener that is open already; its address must be the one of the configuration.
+    ///
+    /// # Errors
+    /// When the listener cannot be used.
+    pub async fn serve_on(&self, listener: std::net::TcpListener) -> Result<Server, ServeError> {
+        Server::on(Arc::clone(&self.services), listener, self.config.server.admin_listen).await
+    }
+
     /// Takes the addresses of the configuration.
     ///
     /// # Errors

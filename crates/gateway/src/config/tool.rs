@@ -43,6 +43,9 @@ pub struct ToolConfig {
     /// SQL tools: the most rows returned. Default: 1,000.
     pub max_rows: Option<u32>,
 
+    /// Native tools: the name of a tool that is built in (`whoami`).
+    pub native: Option<String>,
+
     /// HTTP tools: the request.
     pub http: Option<HttpCall>,
     /// HTTP tools: the credential.

@@ -1,6 +1,7 @@
 //! The tools of a server: SQL, HTTP and native ones, and how a call reaches one of them.
 
 mod args;
+mod builtin;
 mod error;
 pub mod http;
 mod native;

@@ -269,6 +269,12 @@ impl ToolSet {
         let mut tools = Vec::new();
         for tool in &config.tools {
             let tool = tool.get_ref();
+            if tool.native.is_some() {
+                let native = super::builtin::find(tool)
+                    .ok_or_else(|| ToolSetError::new(&tool.name, "there is no such native tool; built in is: whoami"))?;
+                tools.push(Arc::new(ToolEntry::native(native, revision)?));
+                continue;
+            }
             let table = ArgTable::new(&tool.args);
             let kind = if tool.http.is_some() {
                 let compiled =

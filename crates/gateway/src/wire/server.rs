@@ -41,20 +41,38 @@ pub struct Server {
 impl Server {
     pub(crate) async fn bind(
         services: Arc<Services>,
-        public: SocketAddr,
+        address: SocketAddr,
         admin: Option<SocketAddr>,
     ) -> Result<Self, ServeError> {
-        let listen = async |address| {
-            let failed = |source| ServeError::Listen { address, source };
-            let listener = TcpListener::bind(address).await.map_err(failed)?;
-            let bound = listener.local_addr().map_err(failed)?;
-            Ok::<_, ServeError>((listener, bound))
+        let public = TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
+        Self::with(services, public, admin).await
+    }
+
+    pub(crate) async fn on(
+        services: Arc<Services>,
+        listener: std::net::TcpListener,
+        admin: Option<SocketAddr>,
+    ) -> Result<Self, ServeError> {
+        let failed = |source| ServeError::Listen { address: SocketAddr::from(([0, 0, 0, 0], 0)), source };
+        listener.set_nonblocking(true).map_err(failed)?;
+        Self::with(services, TcpListener::from_std(listener).map_err(failed)?, admin).await
+    }
+
+    async fn with(
+        services: Arc<Services>,
+        public: TcpListener,
+        admin: Option<SocketAddr>,
+    ) -> Result<Self, ServeError> {
+        let address_of = |listener: &TcpListener, address| {
+            listener.local_addr().map_err(|source| ServeError::Listen { address, source })
         };
-        let (public, address) = listen(public).await?;
+        let address = address_of(&public, SocketAddr::from(([0, 0, 0, 0], 0)))?;
         let (admin, admin_address) = match admin {
             None => (None, None),
-            Some(admin) => {
-                let (listener, bound) = listen(admin).await?;
+            Some(address) => {
+                let listener =
+                    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
+                let bound = address_of(&listener, address)?;
                 (Some(listener), Some(bound))
             }
         };

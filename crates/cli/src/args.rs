@@ -1,0 +1,208 @@
+//! The command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Serve many tenants from one MCP server, and show that they cannot see each other.
+#[derive(Parser)]
+#[command(name = "partywall", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(after_help = "Start here:\n  partywall demo\n\nThen:\n  partywall serve --config partywall.toml --check\n  partywall matrix")]
+pub(crate) struct Arguments {
+    /// Say more (-v, -vv).
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "quiet")]
+    pub(crate) verbose: u8,
+    /// Say errors only.
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// When to use colour.
+    #[arg(long, value_enum, default_value_t = Color::Auto, global = true)]
+    pub(crate) color: Color,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Serve an example with two tenants; nothing to install or to configure.
+    #[command(after_help = "Examples:\n  partywall demo\n  partywall demo --port 0 --json --dir /tmp/demo")]
+    Demo(Demo),
+    /// Serve the tools of a configuration file.
+    #[command(after_help = "Examples:\n  partywall serve --config partywall.toml\n  partywall serve --config partywall.toml --check")]
+    Serve(Serve),
+    /// Add, list, suspend and remove tenants.
+    #[command(after_help = "Examples:\n  partywall tenant add acme\n  partywall tenant suspend acme\n  partywall tenant remove acme --yes")]
+    Tenant(Tenant),
+    /// Set, list and remove the secrets of a tenant.
+    #[command(after_help = "Examples:\n  partywall secret set acme crm_api_key < key.txt\n  partywall secret list acme")]
+    Secret(Secret),
+    /// Print a token of the development issuer.
+    #[command(after_help = "Example:\n  partywall token --tenant acme --subject alice --ttl 1h")]
+    Token(Token),
+    /// Print what each face has for each layer.
+    Matrix,
+    /// Print the JSON Schema of a document.
+    Schema {
+        /// Which document.
+        document: Document,
+    },
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  partywall completions bash > /etc/bash_completion.d/partywall")]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Document {
+    /// `partywall.toml`
+    Config,
+}
+
+#[derive(Args)]
+pub(crate) struct Demo {
+    /// The port; 0 takes a free one.
+    #[arg(long, default_value_t = 8787)]
+    pub(crate) port: u16,
+    /// The folder for the demo's files; used again if it is there.
+    #[arg(long, default_value = "partywall-demo")]
+    pub(crate) dir: PathBuf,
+    /// Print one line of JSON when ready, and nothing else.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ConfigFile {
+    /// The configuration file.
+    #[arg(long, default_value = "partywall.toml")]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+    /// Load and check everything, then exit.
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Tenant {
+    #[command(subcommand)]
+    pub(crate) action: TenantAction,
+    #[command(flatten)]
+    pub(crate) file: GlobalConfigFile,
+}
+
+#[derive(Args)]
+pub(crate) struct GlobalConfigFile {
+    /// The configuration file, which says where the data is.
+    #[arg(long, default_value = "partywall.toml", global = true)]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum TenantAction {
+    /// Add a tenant.
+    Add {
+        /// 1 to 64 of A-Z a-z 0-9 . _ -
+        id: String,
+    },
+    /// List the tenants.
+    List {
+        /// Print JSON, one tenant a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one tenant.
+    Show {
+        /// The tenant.
+        id: String,
+    },
+    /// Refuse a tenant's requests from the next one on.
+    Suspend {
+        /// The tenant.
+        id: String,
+    },
+    /// Serve a suspended tenant again.
+    Resume {
+        /// The tenant.
+        id: String,
+    },
+    /// Delete a tenant with its data and secrets; the audit log stays.
+    Remove {
+        /// The tenant.
+        id: String,
+        /// Do it: there is no way back.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct Secret {
+    #[command(subcommand)]
+    pub(crate) action: SecretAction,
+    #[command(flatten)]
+    pub(crate) file: GlobalConfigFile,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum SecretAction {
+    /// Set a secret; the value is read from standard input, and one line break at its end is left out.
+    Set {
+        /// The tenant.
+        tenant: String,
+        /// The secret's name, as tools use it: secret:NAME
+        name: String,
+    },
+    /// List the names of a tenant's secrets.
+    List {
+        /// The tenant.
+        tenant: String,
+    },
+    /// Remove a secret.
+    Remove {
+        /// The tenant.
+        tenant: String,
+        /// The secret's name.
+        name: String,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct Token {
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+    /// The tenant.
+    #[arg(long)]
+    pub(crate) tenant: String,
+    /// The caller's name.
+    #[arg(long)]
+    pub(crate) subject: String,
+    /// Scopes, separated by spaces.
+    #[arg(long, default_value = "")]
+    pub(crate) scope: String,
+    /// How long the token is good, at most a day.
+    #[arg(long, default_value = "1h", value_parser = duration)]
+    pub(crate) ttl: Duration,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let ttl = humantime::parse_duration(text).map_err(|error| format!("{error}; write for example 1h or 30m"))?;
+    if ttl.is_zero() || ttl > Duration::from_secs(86_400) {
+        return Err("a token is good for at most a day (24h)".to_owned());
+    }
+    Ok(ttl)
+}

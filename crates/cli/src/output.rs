@@ -1,0 +1,52 @@
+//! What goes to the terminal.
+
+use std::io::{self, IsTerminal, Write};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Arguments, Color};
+
+/// Writes text to standard output.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    if !text.ends_with('\n') {
+        out.write_all(b"\n")?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// Says something on standard error, such as what was done.
+pub(crate) fn note(text: &str) {
+    // There is nobody to tell when standard error is closed.
+    let _closed = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Writes an error and what led to it.
+pub(crate) fn complain(error: &anyhow::Error) {
+    note(&format!("error: {error:#}"));
+}
+
+/// Whether the reader of our output went away, which is no error.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Starts the log on standard error. What libraries log at debug level can hold tenants' data, so raising the level
+/// raises our own only.
+pub(crate) fn start_log(arguments: &Arguments) {
+    let level = match (arguments.quiet, arguments.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, _) => "debug",
+    };
+    let filter = EnvFilter::new(format!("warn,rmcp=error,hyper=warn,partywall={level},partywall_gateway={level}"));
+    let ansi = match arguments.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => io::stderr().is_terminal(),
+    };
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(io::stderr).init();
+}

@@ -1,0 +1,162 @@
+//! `tenant`, `secret` and `token`: what is done to the stores from outside a server.
+
+use std::{io::Read, path::Path};
+
+use anyhow::{Context, bail, ensure};
+use partywall_gateway::{
+    clock::Clock,
+    config::Config,
+    guards::{
+        credentials::{MasterKey, SecretName, Vault},
+        identity::DevelopmentIssuer,
+    },
+    tenants::{Registry, TenantRecord, TenantState, remove_tenant},
+};
+use partywall_model::TenantId;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::{
+    args::{Secret, SecretAction, Tenant, TenantAction, Token},
+    output::{note, print},
+};
+
+fn load(path: &Path) -> anyhow::Result<Config> {
+    Ok(Config::load(path)?)
+}
+
+fn parse(id: &str) -> anyhow::Result<TenantId> {
+    TenantId::parse(id).with_context(|| format!("`{id}` is no tenant id"))
+}
+
+fn find(registry: &Registry, id: &str) -> anyhow::Result<TenantRecord> {
+    let id = parse(id)?;
+    registry
+        .get(&id)?
+        .with_context(|| format!("there is no tenant `{id}`; add it with: partywall tenant add {id}"))
+}
+
+fn vault(config: &Config) -> anyhow::Result<Vault> {
+    let data_dir = config.data_dir();
+    Ok(Vault::open(&data_dir, MasterKey::open_or_create(&data_dir)?)?)
+}
+
+pub(crate) fn tenant(command: &Tenant) -> anyhow::Result<()> {
+    let config = load(&command.file.config)?;
+    let data_dir = config.data_dir();
+    let registry = Registry::open(&data_dir)?;
+    match &command.action {
+        TenantAction::Add { id } => {
+            registry.add(&parse(id)?)?;
+            note(&format!("added {id}"));
+        }
+        TenantAction::List { json } => {
+            let mut text = String::new();
+            for record in registry.list()? {
+                text.push_str(&line(&record, *json));
+            }
+            if !text.is_empty() {
+                print(&text)?;
+            }
+        }
+        TenantAction::Show { id } => {
+            let record = find(&registry, id)?;
+            let secrets = vault(&config)?.list(&record)?;
+            let names: Vec<String> = secrets.iter().map(|secret| secret.name.to_string()).collect();
+            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            print(&format!("{}secrets: {names}", line(&record, false)))?;
+        }
+        TenantAction::Suspend { id } => {
+            registry.suspend(&find(&registry, id)?.id)?;
+            note(&format!("suspended {id}: its requests are refused from the next one on"));
+        }
+        TenantAction::Resume { id } => {
+            registry.resume(&find(&registry, id)?.id)?;
+            note(&format!("resumed {id}"));
+        }
+        TenantAction::Remove { id, yes } => {
+            let record = find(&registry, id)?;
+            ensure!(*yes, "this deletes all data and secrets of `{id}` for ever; add --yes to do it");
+            remove_tenant(&registry, &vault(&config)?, &data_dir, &record.id)?;
+            note(&format!("removed {id} with its data and secrets; its audit log stays"));
+        }
+    }
+    Ok(())
+}
+
+fn line(record: &TenantRecord, json: bool) -> String {
+    let state = match record.state {
+        TenantState::Active => "active",
+        TenantState::Suspended => "suspended",
+        TenantState::Removing => "removing",
+    };
+    if json {
+        let value = serde_json::json!({ "id": record.id, "state": state, "created_at": record.created_at });
+        format!("{value}\n")
+    } else {
+        format!("{:<24} {state}\n", record.id.as_str())
+    }
+}
+
+pub(crate) fn secret(command: &Secret) -> anyhow::Result<()> {
+    let config = load(&command.file.config)?;
+    let registry = Registry::open(&config.data_dir())?;
+    let vault = vault(&config)?;
+    match &command.action {
+        SecretAction::Set { tenant, name } => {
+            let record = find(&registry, tenant)?;
+            let name = SecretName::parse(name)?;
+            vault.set(&record, &name, from_stdin()?)?;
+            note(&format!("set {name} for {tenant}"));
+        }
+        SecretAction::List { tenant } => {
+            let secrets = vault.list(&find(&registry, tenant)?)?;
+            let text: String = secrets.iter().map(|secret| format!("{}\n", secret.name)).collect();
+            if !text.is_empty() {
+                print(&text)?;
+            }
+        }
+        SecretAction::Remove { tenant, name } => {
+            let removed = vault.remove(&find(&registry, tenant)?, &SecretName::parse(name)?)?;
+            ensure!(removed, "{tenant} has no secret `{name}`; list them with: partywall secret list {tenant}");
+            note(&format!("removed {name} of {tenant}"));
+        }
+    }
+    Ok(())
+}
+
+/// A secret from standard input, without the line break that `echo` and editors add.
+fn from_stdin() -> anyhow::Result<SecretString> {
+    const MOST: u64 = 64 * 1024;
+    let mut text = String::new();
+    std::io::stdin()
+        .lock()
+        .take(MOST + 2)
+        .read_to_string(&mut text)
+        .context("the value of the secret is read from standard input")?;
+    let value = text.strip_suffix('\n').unwrap_or(&text);
+    let value = value.strip_suffix('\r').unwrap_or(value);
+    if value.is_empty() {
+        bail!("the value is empty; give it on standard input, for example: partywall secret set acme key < key.txt");
+    }
+    ensure!(value.len() as u64 <= MOST, "the value is longer than 64 KiB");
+    Ok(SecretString::from(value))
+}
+
+pub(crate) fn token(command: &Token) -> anyhow::Result<()> {
+    let config = load(&command.file.config)?;
+    ensure!(
+        config.identity.development,
+        "the development issuer is off; set identity.development = true in {} (loopback only)",
+        command.file.config.display()
+    );
+    ensure!(
+        config.server.listen.ip().is_loopback(),
+        "the development issuer works only while server.listen is a loopback address; it is {}",
+        config.server.listen
+    );
+    let registry = Registry::open(&config.data_dir())?;
+    let record = find(&registry, &command.tenant)?;
+    let issuer = DevelopmentIssuer::open_or_create(&config.data_dir(), &config.resource())?;
+    let token = issuer.mint(&record.id, &command.subject, &command.scope, command.ttl, &Clock::system())?;
+    print(token.expose_secret())
+}
