@@ -17,14 +17,18 @@ fn build(dir: &Path, server: &str, identity: &str, issuer: &str) -> Result<Authe
     Authenticator::new(&config(&text, dir), Hands::new().clock())
 }
 
-#[test]
-fn an_unsafe_issuer_is_refused_and_its_safe_twin_is_not() {
+/// A folder with a good and an empty key set.
+fn key_files() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a folder");
     std::fs::write(dir.path().join("keys.json"), key_set(&[&Signer::p256("k")])).expect("written");
     std::fs::write(dir.path().join("empty.json"), r#"{"keys":[]}"#).expect("written");
-    let claim = "tenant_claim = \"org_id\"";
-    let file = "jwks = \"keys.json\"";
-    let both = format!("{claim}\n{file}\n");
+    dir
+}
+
+#[test]
+fn an_unsafe_issuer_is_refused_and_its_safe_twin_is_not() {
+    let dir = key_files();
+    let both = "tenant_claim = \"org_id\"\njwks = \"keys.json\"\n";
     let again =
         "[[identity.issuer]]\nissuer = \"https://LOGIN\"\njwks = \"keys.json\"\ntenant_claim = \"o\"\n";
     let login = again.replace("LOGIN", "login.example.com/");
@@ -69,6 +73,14 @@ fn an_unsafe_issuer_is_refused_and_its_safe_twin_is_not() {
         );
         build(dir.path(), "", "", &format!("{both}{good}")).unwrap_or_else(|why| panic!("{good}: {why}"));
     }
+}
+
+#[test]
+fn an_issuer_without_safe_keys_or_tenant_is_refused_and_its_safe_twin_is_not() {
+    let dir = key_files();
+    let claim = "tenant_claim = \"org_id\"";
+    let file = "jwks = \"keys.json\"";
+    let both = format!("{claim}\n{file}\n");
     for (bad, good, words) in [
         (file, &*both, "tenant_claim: is missing"),
         (
@@ -120,8 +132,7 @@ fn an_unsafe_issuer_is_refused_and_its_safe_twin_is_not() {
 
 #[test]
 fn an_unsafe_server_is_refused_and_its_safe_twin_is_not() {
-    let dir = tempfile::tempdir().expect("a folder");
-    std::fs::write(dir.path().join("keys.json"), key_set(&[&Signer::p256("k")])).expect("written");
+    let dir = key_files();
     let issuer = "tenant_claim = \"org_id\"\njwks = \"keys.json\"";
     let tied = "tenant = \"acme\"\njwks = \"keys.json\"";
     let public = "public_url = \"https://mcp.example.com/mcp\"";

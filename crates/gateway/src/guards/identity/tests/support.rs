@@ -186,7 +186,7 @@ pub(super) fn claims(issuer: &str) -> Value {
     })
 }
 
-/// The claims with one of them set, or removed by `Value::Null`-free `None`.
+/// The claims with one of them set, or removed by `None`.
 pub(super) fn with(claims: &Value, name: &str, value: impl Into<Option<Value>>) -> Value {
     let mut claims = claims.clone();
     let map = claims.as_object_mut().expect("an object");
