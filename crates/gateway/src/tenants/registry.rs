@@ -331,6 +331,16 @@ impl Registry {
             .transpose()
     }
 
+    #[cfg(test)]
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    #[cfg(test)]
+    pub(super) fn header(&self) -> &File {
+        &self.header
+    }
+
     /// Asks the index, after bringing it up to date.
     fn fresh<T>(&self, ask: impl Fn(&Index) -> T) -> Result<T, RegistryError> {
         let asked = Instant::now();

@@ -72,7 +72,11 @@ pub fn remove_tenant(
 ///
 /// It is renamed first, to a name that only this life of the id has, and while nobody can add the id again: a
 /// removal that was held up for long cannot delete the files of a later tenant.
-fn delete_files(registry: &Registry, data_dir: &Path, tenant: &TenantRecord) -> Result<(), RemovalError> {
+pub(super) fn delete_files(
+    registry: &Registry,
+    data_dir: &Path,
+    tenant: &TenantRecord,
+) -> Result<(), RemovalError> {
     let folder = tenant_dir(data_dir, &tenant.id);
     // No tenant id starts with a dot.
     let doomed = folder.with_file_name(format!(".removing-{}", tenant.incarnation.0));
