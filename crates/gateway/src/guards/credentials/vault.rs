@@ -1,0 +1,502 @@
+//! The vault: one SQLite file that the server and the command share. Nothing that was opened is kept in memory.
+
+use std::{
+    path::Path,
+    sync::{PoisonError, RwLock},
+};
+
+use partywall_model::TenantId;
+use rusqlite::{OptionalExtension as _, Transaction, params};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+
+use super::{
+    MasterKey, SecretName, VaultError,
+    seal::{self, Key, Label},
+};
+use crate::{
+    admit::{Incarnation, Permit},
+    clock::Clock,
+    tenants::{
+        StoreError, TenantRecord,
+        store::{Kind, Store},
+    },
+};
+
+const KIND: Kind = Kind {
+    what: "vault",
+    application_id: 0x5057_5601,
+    format: 1,
+};
+
+/// `shredded` keeps a late `secret set` from giving a removed tenant a new key.
+const SCHEMA: &str = "
+    CREATE TABLE master_check (one INTEGER PRIMARY KEY CHECK (one = 1), sealed BLOB NOT NULL) STRICT;
+    CREATE TABLE tenant_key (
+        tenant TEXT NOT NULL, incarnation INTEGER NOT NULL, sealed BLOB NOT NULL,
+        PRIMARY KEY (tenant, incarnation)
+    ) STRICT;
+    CREATE TABLE secret (
+        tenant TEXT NOT NULL, incarnation INTEGER NOT NULL, name TEXT NOT NULL,
+        version INTEGER NOT NULL, updated_at INTEGER NOT NULL, sealed BLOB NOT NULL,
+        PRIMARY KEY (tenant, incarnation, name)
+    ) STRICT;
+    CREATE TABLE shredded (incarnation INTEGER PRIMARY KEY) STRICT;";
+
+/// What the check value holds; only that it opens matters.
+const CHECK_TEXT: &[u8] = b"this vault's master key";
+
+/// Every tenant's secrets, sealed.
+pub struct Vault {
+    store: Store,
+    /// Locked before the store, always.
+    master: RwLock<MasterKey>,
+    clock: Clock,
+}
+
+/// What may be told of a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SecretInfo {
+    /// Its name.
+    pub name: SecretName,
+    /// How often it was set.
+    pub version: u64,
+    /// When it was set last, in seconds since 1970.
+    pub updated_at: u64,
+}
+
+/// One life of a tenant.
+#[derive(Clone, Copy)]
+struct Owner<'a> {
+    id: &'a TenantId,
+    incarnation: Incarnation,
+}
+
+impl<'a> Owner<'a> {
+    fn of(tenant: &'a TenantRecord) -> Self {
+        Self {
+            id: &tenant.id,
+            incarnation: tenant.incarnation,
+        }
+    }
+
+    fn row(&self) -> i64 {
+        self.incarnation.0.cast_signed()
+    }
+
+    fn key_label(&self) -> Label {
+        Label::tenant_key(self.id, self.incarnation)
+    }
+
+    fn secret_label(&self, name: &SecretName, version: i64) -> Label {
+        Label::secret(self.id, self.incarnation, name, version.cast_unsigned())
+    }
+}
+
+impl Vault {
+    /// The longest value, in bytes.
+    pub const MAX_VALUE: usize = 64 * 1024;
+
+    /// Opens the vault of a data folder; makes one for this master key when there is none.
+    ///
+    /// # Errors
+    /// The master key is not the vault's, or the file is damaged, unreadable or of another program; it is not
+    /// changed then.
+    pub fn open(data_dir: &Path, master: MasterKey) -> Result<Self, VaultError> {
+        let path =
+            std::path::absolute(data_dir.join("vault.sqlite")).map_err(|cause| StoreError::Create {
+                path: data_dir.into(),
+                cause,
+            })?;
+        let check = seal::seal(master.key(), &Label::check(), CHECK_TEXT)?;
+        let store = Store::open(path, &KIND, |conn| {
+            conn.execute_batch(SCHEMA)?;
+            conn.execute("INSERT INTO master_check (one, sealed) VALUES (1, ?1)", [check])?;
+            Ok(())
+        })?;
+        store.read(|tx| check_master(&store, tx, &master))?;
+        Ok(Self {
+            store,
+            master: RwLock::new(master),
+            clock: Clock::system(),
+        })
+    }
+
+    /// Stores a secret of a tenant, over an earlier one of this name.
+    ///
+    /// # Errors
+    /// The value is empty, too long or holds a NUL; or the vault cannot be written.
+    pub fn set(
+        &self,
+        tenant: &TenantRecord,
+        name: &SecretName,
+        value: SecretString,
+    ) -> Result<(), VaultError> {
+        let text = value.expose_secret();
+        let unfit = |what| VaultError::Value {
+            name: name.clone(),
+            what,
+        };
+        match text.len() {
+            0 => return Err(unfit("is empty")),
+            n if n > Self::MAX_VALUE => return Err(unfit("is longer than 64 KiB")),
+            _ if text.contains('\0') => return Err(unfit("contains a NUL character")),
+            _ => {}
+        }
+        let owner = Owner::of(tenant);
+        let now = self.clock.unix_seconds().cast_signed();
+        let master = self.master.read().unwrap_or_else(PoisonError::into_inner);
+        let doing = format!("storing secret `{name}` of tenant `{}`", tenant.id);
+        let failed = || self.store.failed(&doing);
+        self.store.write(&doing, |tx| {
+            check_master(&self.store, tx, &master)?;
+            let key = self.key_for_writing(tx, &master, owner)?;
+            let last: Option<i64> = tx
+                .query_row(
+                    "SELECT version FROM secret WHERE tenant = ?1 AND incarnation = ?2 AND name = ?3",
+                    params![owner.id.as_str(), owner.row(), name.as_str()],
+                    |row| row.get(0),
+                )
+                .optional()
+                .map_err(failed())?;
+            let version = last
+                .unwrap_or(0)
+                .checked_add(1)
+                .ok_or_else(|| self.damaged("a version out of range"))?;
+            let sealed = seal::seal(&key, &owner.secret_label(name, version), text.as_bytes())?;
+            tx.execute(
+                "INSERT OR REPLACE INTO secret (tenant, incarnation, name, version, updated_at, sealed)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![
+                    owner.id.as_str(),
+                    owner.row(),
+                    name.as_str(),
+                    version,
+                    now,
+                    sealed
+                ],
+            )
+            .map_err(failed())?;
+            Ok(())
+        })
+    }
+
+    /// The tenant's secrets, by name, without their values.
+    ///
+    /// # Errors
+    /// The vault cannot be read.
+    pub fn list(&self, tenant: &TenantRecord) -> Result<Vec<SecretInfo>, VaultError> {
+        let doing = format!("listing the secrets of tenant `{}`", tenant.id);
+        let rows = self.store.read(|tx| self.rows(tx, &doing, Owner::of(tenant)))?;
+        Ok(rows.into_iter().map(|(info, _)| info).collect())
+    }
+
+    /// Deletes a secret of a tenant; says whether there was one.
+    ///
+    /// # Errors
+    /// The vault cannot be written.
+    pub fn remove(&self, tenant: &TenantRecord, name: &SecretName) -> Result<bool, VaultError> {
+        let owner = Owner::of(tenant);
+        let doing = format!("removing secret `{name}` of tenant `{}`", tenant.id);
+        self.store.write(&doing, |tx| {
+            let removed = tx
+                .execute(
+                    "DELETE FROM secret WHERE tenant = ?1 AND incarnation = ?2 AND name = ?3",
+                    params![owner.id.as_str(), owner.row(), name.as_str()],
+                )
+                .map_err(self.store.failed(&doing))?;
+            Ok(removed > 0)
+        })
+    }
+
+    /// The value of a secret of the permit's tenant, as it is in the file now; there is no other way to a value.
+    ///
+    /// # Errors
+    /// Anything that does not open is an error, never nothing and never another value.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the upstreams call it"))]
+    pub(crate) fn read(
+        &self,
+        permit: &Permit,
+        name: &SecretName,
+    ) -> Result<Option<SecretString>, VaultError> {
+        let owner = Owner {
+            id: permit.tenant(),
+            incarnation: permit.incarnation(),
+        };
+        let master = self.master.read().unwrap_or_else(PoisonError::into_inner);
+        let failed = || self.store.failed("reading a secret");
+        self.store.read(|tx| {
+            // One statement, so that the key and the secret are of the same moment.
+            let row: Option<(i64, Vec<u8>, Option<Vec<u8>>)> = tx
+                .prepare_cached(
+                    "SELECT s.version, s.sealed, k.sealed
+                     FROM secret s LEFT JOIN tenant_key k USING (tenant, incarnation)
+                     WHERE s.tenant = ?1 AND s.incarnation = ?2 AND s.name = ?3",
+                )
+                .map_err(failed())?
+                .query_row(params![owner.id.as_str(), owner.row(), name.as_str()], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                })
+                .optional()
+                .map_err(failed())?;
+            let Some((version, sealed, sealed_key)) = row else {
+                return Ok(None);
+            };
+            let sealed_key = sealed_key.ok_or_else(|| self.key_error(owner))?;
+            let key = self.open_key(tx, &master, owner, &sealed_key)?;
+            let bytes = seal::open(&key, &owner.secret_label(name, version), &sealed)
+                .ok_or_else(|| self.secret_error(owner, name))?;
+            let text = std::str::from_utf8(&bytes).map_err(|_| self.secret_error(owner, name))?;
+            // Copied to its exact length: shrinking a longer buffer could leave the value behind in freed memory.
+            Ok(Some(SecretString::from(text.to_owned())))
+        })
+    }
+
+    /// Deletes the tenant's key and secrets for good; this life of the tenant can have no others.
+    ///
+    /// # Errors
+    /// The vault cannot be written.
+    pub fn shred(&self, tenant: &TenantRecord) -> Result<(), VaultError> {
+        let owner = Owner::of(tenant);
+        let doing = format!("shredding the secrets of tenant `{}`", tenant.id);
+        self.store.write(&doing, |tx| {
+            for statement in [
+                "DELETE FROM tenant_key WHERE incarnation = ?1",
+                "DELETE FROM secret WHERE incarnation = ?1",
+                "INSERT OR IGNORE INTO shredded (incarnation) VALUES (?1)",
+            ] {
+                tx.execute(statement, [owner.row()])
+                    .map_err(self.store.failed(&doing))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Seals every tenant's key under a new master key; the old one opens nothing any more.
+    ///
+    /// Write the new key down first ([`MasterKey::write_new`]). Other processes that have the vault open are denied
+    /// until they are restarted with it.
+    ///
+    /// # Errors
+    /// A key that does not open, or a vault that cannot be written; nothing is changed then.
+    pub fn rotate_master(&self, new: MasterKey) -> Result<(), VaultError> {
+        let mut master = self.master.write().unwrap_or_else(PoisonError::into_inner);
+        let doing = "rotating the master key";
+        let failed = || self.store.failed(doing);
+        self.store.write(doing, |tx| {
+            check_master(&self.store, tx, &master)?;
+            for (tenant, incarnation, sealed) in self.sealed_keys(tx, doing)? {
+                let owner = Owner {
+                    id: &tenant,
+                    incarnation,
+                };
+                let key = self.open_key(tx, &master, owner, &sealed)?;
+                self.put_key(tx, &new, owner, &key)?;
+            }
+            let check = seal::seal(new.key(), &Label::check(), CHECK_TEXT)?;
+            tx.execute("UPDATE master_check SET sealed = ?1", [check])
+                .map_err(failed())?;
+            Ok::<_, VaultError>(())
+        })?;
+        *master = new;
+        Ok(())
+    }
+
+    /// Gives the tenant a new key and seals its secrets under it.
+    ///
+    /// # Errors
+    /// A secret that does not open, or a vault that cannot be written; nothing is changed then.
+    pub fn rotate_tenant(&self, tenant: &TenantRecord) -> Result<(), VaultError> {
+        let owner = Owner::of(tenant);
+        let master = self.master.read().unwrap_or_else(PoisonError::into_inner);
+        let doing = format!("rotating the key of tenant `{}`", tenant.id);
+        self.store.write(&doing, |tx| {
+            check_master(&self.store, tx, &master)?;
+            let old = self.key_for_writing(tx, &master, owner)?;
+            let new = Key::random()?;
+            for (info, sealed) in self.rows(tx, &doing, owner)? {
+                let label = owner.secret_label(&info.name, info.version.cast_signed());
+                let text =
+                    seal::open(&old, &label, &sealed).ok_or_else(|| self.secret_error(owner, &info.name))?;
+                tx.execute(
+                    "UPDATE secret SET sealed = ?4 WHERE tenant = ?1 AND incarnation = ?2 AND name = ?3",
+                    params![
+                        owner.id.as_str(),
+                        owner.row(),
+                        info.name.as_str(),
+                        seal::seal(&new, &label, &text)?
+                    ],
+                )
+                .map_err(self.store.failed(&doing))?;
+            }
+            self.put_key(tx, &master, owner, &new)
+        })
+    }
+
+    /// The tenant's key; a new one for a tenant that has none.
+    fn key_for_writing(
+        &self,
+        tx: &Transaction<'_>,
+        master: &MasterKey,
+        owner: Owner<'_>,
+    ) -> Result<Key, VaultError> {
+        let failed = || self.store.failed("looking for a tenant's key");
+        let shredded: bool = tx
+            .query_row(
+                "SELECT EXISTS (SELECT 1 FROM shredded WHERE incarnation = ?1)",
+                [owner.row()],
+                |row| row.get(0),
+            )
+            .map_err(failed())?;
+        if shredded {
+            return Err(VaultError::Shredded(owner.id.clone()));
+        }
+        let sealed: Option<Vec<u8>> = tx
+            .query_row(
+                "SELECT sealed FROM tenant_key WHERE tenant = ?1 AND incarnation = ?2",
+                params![owner.id.as_str(), owner.row()],
+                |row| row.get(0),
+            )
+            .optional()
+            .map_err(failed())?;
+        if let Some(sealed) = sealed {
+            return self.open_key(tx, master, owner, &sealed);
+        }
+        let key = Key::random()?;
+        self.put_key(tx, master, owner, &key)?;
+        Ok(key)
+    }
+
+    fn put_key(
+        &self,
+        tx: &Transaction<'_>,
+        master: &MasterKey,
+        owner: Owner<'_>,
+        key: &Key,
+    ) -> Result<(), VaultError> {
+        let sealed = seal::seal(master.key(), &owner.key_label(), key.as_bytes())?;
+        tx.execute(
+            "INSERT OR REPLACE INTO tenant_key (tenant, incarnation, sealed) VALUES (?1, ?2, ?3)",
+            params![owner.id.as_str(), owner.row(), sealed],
+        )
+        .map_err(self.store.failed("storing a tenant's key"))?;
+        Ok(())
+    }
+
+    fn open_key(
+        &self,
+        tx: &Transaction<'_>,
+        master: &MasterKey,
+        owner: Owner<'_>,
+        sealed: &[u8],
+    ) -> Result<Key, VaultError> {
+        match seal::open(master.key(), &owner.key_label(), sealed).and_then(|bytes| Key::from_slice(&bytes)) {
+            Some(key) => Ok(key),
+            None => {
+                // Another process may have rotated the master key; that is the better explanation then.
+                check_master(&self.store, tx, master)?;
+                Err(self.key_error(owner))
+            }
+        }
+    }
+
+    fn sealed_keys(
+        &self,
+        tx: &Transaction<'_>,
+        doing: &str,
+    ) -> Result<Vec<(TenantId, Incarnation, Vec<u8>)>, VaultError> {
+        let failed = || self.store.failed(doing);
+        let mut statement = tx
+            .prepare("SELECT tenant, incarnation, sealed FROM tenant_key")
+            .map_err(failed())?;
+        let mut rows = statement.query([]).map_err(failed())?;
+        let mut keys = Vec::new();
+        while let Some(row) = rows.next().map_err(failed())? {
+            let tenant: String = row.get(0).map_err(failed())?;
+            let tenant =
+                TenantId::parse(&tenant).map_err(|_| self.damaged("a key of something that is no tenant"))?;
+            let incarnation: i64 = row.get(1).map_err(failed())?;
+            keys.push((
+                tenant,
+                Incarnation(incarnation.cast_unsigned()),
+                row.get(2).map_err(failed())?,
+            ));
+        }
+        Ok(keys)
+    }
+
+    fn rows(
+        &self,
+        tx: &Transaction<'_>,
+        doing: &str,
+        owner: Owner<'_>,
+    ) -> Result<Vec<(SecretInfo, Vec<u8>)>, VaultError> {
+        let failed = || self.store.failed(doing);
+        let mut statement = tx
+            .prepare_cached(
+                "SELECT name, version, updated_at, sealed FROM secret
+                 WHERE tenant = ?1 AND incarnation = ?2 ORDER BY name",
+            )
+            .map_err(failed())?;
+        let mut rows = statement
+            .query(params![owner.id.as_str(), owner.row()])
+            .map_err(failed())?;
+        let mut all = Vec::new();
+        while let Some(row) = rows.next().map_err(failed())? {
+            let name: String = row.get(0).map_err(failed())?;
+            let info = SecretInfo {
+                name: SecretName::parse(&name).map_err(|_| self.damaged("a secret without a proper name"))?,
+                version: row.get::<_, i64>(1).map_err(failed())?.cast_unsigned(),
+                updated_at: row.get::<_, i64>(2).map_err(failed())?.cast_unsigned(),
+            };
+            all.push((info, row.get(3).map_err(failed())?));
+        }
+        Ok(all)
+    }
+
+    fn damaged(&self, what: &'static str) -> VaultError {
+        VaultError::Damaged {
+            path: self.store.path().into(),
+            what,
+        }
+    }
+
+    fn key_error(&self, owner: Owner<'_>) -> VaultError {
+        VaultError::TenantKey {
+            tenant: owner.id.clone(),
+            path: self.store.path().into(),
+        }
+    }
+
+    fn secret_error(&self, owner: Owner<'_>, name: &SecretName) -> VaultError {
+        VaultError::Secret {
+            tenant: owner.id.clone(),
+            name: name.clone(),
+            path: self.store.path().into(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vault")
+            .field("path", &self.store.path())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Refuses a master key that is not the vault's.
+///
+/// Every write asks: a key sealed under a master key that has been rotated away would be lost.
+fn check_master(store: &Store, tx: &Transaction<'_>, master: &MasterKey) -> Result<(), VaultError> {
+    let sealed: Option<Vec<u8>> = tx
+        .prepare_cached("SELECT sealed FROM master_check")
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)).optional())
+        .map_err(store.failed("checking the master key"))?;
+    match sealed.and_then(|sealed| seal::open(master.key(), &Label::check(), &sealed)) {
+        Some(_) => Ok(()),
+        None => Err(VaultError::WrongMasterKey {
+            path: store.path().into(),
+        }),
+    }
+}

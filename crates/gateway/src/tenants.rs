@@ -1,1 +1,0 @@
-//! The tenants: who exists, and who may call.

@@ -1,0 +1,493 @@
+//! The registry: one SQLite file, and a copy of it in memory that is checked at every lookup.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use partywall_model::TenantId;
+use rusqlite::{OptionalExtension as _, Row, Transaction, params};
+
+use super::{
+    RegistryError, StoreError, TenantDenial, TenantRecord, TenantState,
+    store::{FileIdentity, Kind, Store},
+    tenant_dir,
+};
+use crate::{admit::Incarnation, clock::Clock};
+
+const KIND: Kind = Kind {
+    what: "tenant registry",
+    application_id: 0x5057_5401,
+    format: 1,
+};
+
+/// The id's collation keeps out two tenants whose folders a file system without case could not tell apart.
+const SCHEMA: &str = "
+    CREATE TABLE tenant (
+        incarnation INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE COLLATE NOCASE,
+        state TEXT NOT NULL CHECK (state IN ('active', 'suspended', 'removing')),
+        created_at INTEGER NOT NULL
+    ) STRICT;";
+
+/// Where SQLite keeps the number that every commit changes (file format, section 1.3).
+const CHANGE_COUNTER_OFFSET: u64 = 24;
+
+/// Words that programs write when they have no tenant; the model refuses `null` and its like, and `*`.
+const RESERVED: [&str; 2] = ["default", "0"];
+
+/// All tenants, shared with other processes through one file.
+pub struct Registry {
+    store: Store,
+    data_dir: PathBuf,
+    header: Arc<File>,
+    index: RwLock<Index>,
+    reload: Mutex<Option<Instant>>,
+    failing: AtomicBool,
+    clock: Clock,
+}
+
+/// The registry as it was when its change counter was read.
+struct Index {
+    counter: u32,
+    tenants: HashMap<TenantId, (Incarnation, TenantState)>,
+}
+
+impl Registry {
+    /// Opens the registry of a data folder; makes both when there are none.
+    ///
+    /// # Errors
+    /// A file that is damaged, unreadable or of another program is refused and not changed.
+    pub fn open(data_dir: &Path) -> Result<Self, RegistryError> {
+        let data_dir = std::path::absolute(data_dir).map_err(|cause| StoreError::Create {
+            path: data_dir.into(),
+            cause,
+        })?;
+        let clock = Clock::system();
+        // Counting starts at the present time, so that not even a lost and remade registry repeats an incarnation.
+        let start = clock.since_epoch().as_micros() as u64;
+        let store = Store::open(data_dir.join("tenants.sqlite"), &KIND, |conn| {
+            conn.execute_batch(SCHEMA)?;
+            conn.execute(
+                "INSERT INTO sqlite_sequence (name, seq) VALUES ('tenant', ?1)",
+                [start.cast_signed()],
+            )?;
+            Ok(())
+        })?;
+        let header = pinned(&store)?;
+        let index = load(&store, &header, None)?.ok_or_else(|| StoreError::Moved {
+            path: store.path().into(),
+        })?;
+        Ok(Self {
+            store,
+            data_dir,
+            header,
+            index: RwLock::new(index),
+            reload: Mutex::new(None),
+            failing: AtomicBool::new(false),
+            clock,
+        })
+    }
+
+    /// The incarnation of an active tenant, as of this moment: a change that any process has committed is seen.
+    ///
+    /// # Errors
+    /// Everybody else is denied; so is everybody while the file cannot be read.
+    pub fn active(&self, id: &TenantId) -> Result<Incarnation, TenantDenial> {
+        match self.fresh(|index| index.tenants.get(id).copied()) {
+            Ok(found) => {
+                if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
+                    tracing::info!("the tenant registry can be read again");
+                }
+                match found {
+                    Some((incarnation, TenantState::Active)) => Ok(incarnation),
+                    Some((_, TenantState::Suspended)) => Err(TenantDenial::Suspended),
+                    Some((_, TenantState::Removing)) => Err(TenantDenial::Removed),
+                    None => Err(TenantDenial::Unknown),
+                }
+            }
+            Err(error) => {
+                // Once for each outage: this runs for every request.
+                if !self.failing.swap(true, Ordering::Relaxed) {
+                    tracing::error!(%error, "every request is denied");
+                }
+                Err(TenantDenial::Unavailable)
+            }
+        }
+    }
+
+    /// Whether the registry can be read now, and if not, why.
+    ///
+    /// # Errors
+    /// What every request is denied for.
+    pub fn check(&self) -> Result<(), RegistryError> {
+        self.fresh(|_| ())
+    }
+
+    /// How many tenants there are, in any state.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn len(&self) -> Result<usize, RegistryError> {
+        self.fresh(|index| index.tenants.len())
+    }
+
+    /// Whether there is no tenant.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn is_empty(&self) -> Result<bool, RegistryError> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Adds a tenant.
+    ///
+    /// # Errors
+    /// Refused are an id that is taken in any spelling or still being removed, a word that stands for an absent
+    /// tenant, and an id whose folder exists already.
+    pub fn add(&self, id: &TenantId) -> Result<TenantRecord, RegistryError> {
+        let added = self.add_many(std::slice::from_ref(id))?;
+        added
+            .into_iter()
+            .next()
+            .ok_or_else(|| RegistryError::NotFound(id.clone()))
+    }
+
+    /// Adds many tenants, all or none.
+    ///
+    /// # Errors
+    /// As for [`Registry::add`].
+    pub fn add_many(&self, ids: &[TenantId]) -> Result<Vec<TenantRecord>, RegistryError> {
+        let doing = match ids {
+            [id] => format!("adding tenant `{id}`"),
+            _ => format!("adding {} tenants", ids.len()),
+        };
+        let created_at = self.clock.unix_seconds();
+        self.store.write(&doing, |tx| {
+            ids.iter().map(|id| self.insert(tx, id, created_at)).collect()
+        })
+    }
+
+    fn insert(
+        &self,
+        tx: &Transaction<'_>,
+        id: &TenantId,
+        created_at: u64,
+    ) -> Result<TenantRecord, RegistryError> {
+        if RESERVED.iter().any(|word| id.as_str().eq_ignore_ascii_case(word)) {
+            return Err(RegistryError::Reserved(id.clone()));
+        }
+        if let Some(existing) = self.find(tx, id)? {
+            return Err(match existing {
+                other if other.id != *id => RegistryError::CaseTwin {
+                    id: id.clone(),
+                    existing: other.id,
+                },
+                same if same.state == TenantState::Removing => RegistryError::BeingRemoved(same.id),
+                same => RegistryError::AlreadyExists(same.id),
+            });
+        }
+        let folder = tenant_dir(&self.data_dir, id);
+        if fs::symlink_metadata(&folder).is_ok() {
+            return Err(RegistryError::LeftOver {
+                id: id.clone(),
+                path: folder,
+            });
+        }
+        let failed = || self.store.failed("adding a tenant");
+        tx.prepare_cached("INSERT INTO tenant (id, state, created_at) VALUES (?1, 'active', ?2)")
+            .map_err(failed())?
+            .execute(params![id.as_str(), created_at.cast_signed()])
+            .map_err(failed())?;
+        Ok(TenantRecord {
+            id: id.clone(),
+            incarnation: Incarnation(tx.last_insert_rowid().cast_unsigned()),
+            state: TenantState::Active,
+            created_at,
+        })
+    }
+
+    /// Every tenant, by id.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn list(&self) -> Result<Vec<TenantRecord>, RegistryError> {
+        self.store.read(|tx| records(&self.store, tx))
+    }
+
+    /// One tenant, in any state.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn get(&self, id: &TenantId) -> Result<Option<TenantRecord>, RegistryError> {
+        let found = self.store.read(|tx| self.find(tx, id))?;
+        Ok(found.filter(|record| record.id == *id))
+    }
+
+    /// Denies the tenant from the next request on, in every process.
+    ///
+    /// # Errors
+    /// There is no such tenant, or it is being removed.
+    pub fn suspend(&self, id: &TenantId) -> Result<TenantRecord, RegistryError> {
+        self.change("suspending", id, TenantState::Suspended)
+    }
+
+    /// Admits a suspended tenant again.
+    ///
+    /// # Errors
+    /// There is no such tenant, or it is being removed.
+    pub fn resume(&self, id: &TenantId) -> Result<TenantRecord, RegistryError> {
+        self.change("resuming", id, TenantState::Active)
+    }
+
+    /// Denies the tenant for good, as the first step of its removal; see [`remove_tenant`](super::remove_tenant).
+    ///
+    /// # Errors
+    /// There is no such tenant.
+    pub fn begin_removal(&self, id: &TenantId) -> Result<TenantRecord, RegistryError> {
+        self.change("beginning the removal of", id, TenantState::Removing)
+    }
+
+    fn change(&self, verb: &str, id: &TenantId, state: TenantState) -> Result<TenantRecord, RegistryError> {
+        let doing = format!("{verb} tenant `{id}`");
+        self.store.write(&doing, |tx| {
+            let mut record = match self.find(tx, id)? {
+                Some(record) if record.id == *id => record,
+                _ => return Err(RegistryError::NotFound(id.clone())),
+            };
+            if record.state == TenantState::Removing && state != TenantState::Removing {
+                return Err(RegistryError::BeingRemoved(id.clone()));
+            }
+            if record.state != state {
+                let incarnation = record.incarnation.0.cast_signed();
+                tx.execute(
+                    "UPDATE tenant SET state = ?1 WHERE incarnation = ?2",
+                    params![state.as_str(), incarnation],
+                )
+                .map_err(self.store.failed(&doing))?;
+                record.state = state;
+            }
+            Ok(record)
+        })
+    }
+
+    /// Forgets a tenant whose removal has begun; fine when it is forgotten already.
+    ///
+    /// # Errors
+    /// The removal has not begun.
+    pub fn finish_removal(&self, id: &TenantId) -> Result<(), RegistryError> {
+        match self.get(id)? {
+            Some(record) => self.forget(&record),
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets this life of a tenant, and no later one.
+    pub(super) fn forget(&self, record: &TenantRecord) -> Result<(), RegistryError> {
+        let doing = format!("finishing the removal of tenant `{}`", record.id);
+        self.removing(&doing, record, |tx| {
+            tx.execute(
+                "DELETE FROM tenant WHERE incarnation = ?1",
+                [record.incarnation.0.cast_signed()],
+            )
+            .map_err(self.store.failed(&doing))?;
+            Ok(())
+        })
+    }
+
+    /// Runs `f` while this life of the tenant is being removed and nobody can add its id again.
+    pub(super) fn removing<E: From<RegistryError> + From<StoreError>>(
+        &self,
+        doing: &str,
+        record: &TenantRecord,
+        f: impl FnOnce(&Transaction<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.store.write(doing, |tx| match self.find(tx, &record.id)? {
+            Some(now) if now.incarnation == record.incarnation && now.state == TenantState::Removing => f(tx),
+            Some(now) if now.incarnation == record.incarnation => {
+                Err(RegistryError::NotBeingRemoved(now.id).into())
+            }
+            // Somebody else has finished.
+            _ => Ok(()),
+        })
+    }
+
+    /// The tenant with this id in any spelling.
+    fn find(&self, tx: &Transaction<'_>, id: &TenantId) -> Result<Option<TenantRecord>, RegistryError> {
+        let failed = || self.store.failed("looking for a tenant");
+        tx.prepare_cached("SELECT id, incarnation, state, created_at FROM tenant WHERE id = ?1")
+            .map_err(failed())?
+            .query_row([id.as_str()], |row| Ok(record(&self.store, row)))
+            .optional()
+            .map_err(failed())?
+            .transpose()
+    }
+
+    #[cfg(test)]
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    #[cfg(test)]
+    pub(super) fn header(&self) -> &File {
+        &self.header
+    }
+
+    /// Asks the index, after bringing it up to date.
+    fn fresh<T>(&self, ask: impl Fn(&Index) -> T) -> Result<T, RegistryError> {
+        let asked = Instant::now();
+        self.store.check_in_place()?;
+        let counter = change_counter(&self.store, &self.header)?;
+        {
+            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+            if index.counter == counter {
+                return Ok(ask(&index));
+            }
+        }
+        self.bring_up_to_date(asked)?;
+        Ok(ask(&self.index.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn bring_up_to_date(&self, asked: Instant) -> Result<(), RegistryError> {
+        let mut last_failure = self.reload.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those who queued up behind a failed attempt share its outcome; else each would wait for the lock in turn.
+        if last_failure.is_some_and(|at| at >= asked) {
+            return Err(RegistryError::JustFailed {
+                path: self.store.path().into(),
+            });
+        }
+        let known = self.index.read().unwrap_or_else(PoisonError::into_inner).counter;
+        match load(&self.store, &self.header, Some(known)) {
+            Ok(None) => Ok(()),
+            Ok(Some(index)) => {
+                *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
+                Ok(())
+            }
+            Err(error) => {
+                *last_failure = Some(Instant::now());
+                Err(error)
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry")
+            .field("path", &self.store.path())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads the whole registry, unless its counter is the known one.
+///
+/// The counter is read while the transaction's lock keeps writers out, so it belongs to the rows.
+fn load(store: &Store, header: &File, known: Option<u32>) -> Result<Option<Index>, RegistryError> {
+    store.read(|tx| {
+        let expected: i64 = tx
+            .query_row("SELECT count(*) FROM tenant", [], |row| row.get(0))
+            .map_err(store.failed("counting the tenants"))?;
+        let counter = change_counter(store, header)?;
+        if known == Some(counter) {
+            return Ok(None);
+        }
+        let mut tenants = HashMap::with_capacity(usize::try_from(expected).unwrap_or_default());
+        each(store, tx, |record| {
+            tenants.insert(record.id, (record.incarnation, record.state));
+        })?;
+        Ok(Some(Index { counter, tenants }))
+    })
+}
+
+fn records(store: &Store, tx: &Transaction<'_>) -> Result<Vec<TenantRecord>, RegistryError> {
+    let mut all = Vec::new();
+    each(store, tx, |record| all.push(record))?;
+    all.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    Ok(all)
+}
+
+fn each(store: &Store, tx: &Transaction<'_>, mut f: impl FnMut(TenantRecord)) -> Result<(), RegistryError> {
+    let failed = || store.failed("reading the tenants");
+    let mut statement = tx
+        .prepare_cached("SELECT id, incarnation, state, created_at FROM tenant")
+        .map_err(failed())?;
+    let mut rows = statement.query([]).map_err(failed())?;
+    while let Some(row) = rows.next().map_err(failed())? {
+        f(record(store, row)?);
+    }
+    Ok(())
+}
+
+fn record(store: &Store, row: &Row<'_>) -> Result<TenantRecord, RegistryError> {
+    let failed = || store.failed("reading a tenant");
+    let id = row
+        .get_ref(0)
+        .map_err(failed())?
+        .as_str()
+        .map_err(|e| failed()(e.into()))?;
+    let damaged = |what| RegistryError::Row {
+        path: store.path().into(),
+        row: format!("`{}`", id.escape_debug()),
+        what,
+    };
+    let state = row
+        .get_ref(2)
+        .map_err(failed())?
+        .as_str()
+        .map_err(|e| failed()(e.into()))?;
+    Ok(TenantRecord {
+        id: TenantId::parse(id).map_err(|_| damaged("it is no tenant id"))?,
+        incarnation: Incarnation(row.get::<_, i64>(1).map_err(failed())?.cast_unsigned()),
+        state: TenantState::parse(state).ok_or_else(|| damaged("it has an unknown state"))?,
+        created_at: row.get::<_, i64>(3).map_err(failed())?.cast_unsigned(),
+    })
+}
+
+/// Reads the number that every commit changes, without a lock.
+///
+/// It may belong to a commit that is under way; then it is not the index's, and loading waits for the commit.
+fn change_counter(store: &Store, header: &File) -> Result<u32, RegistryError> {
+    let mut counter = [0_u8; 4];
+    header
+        .read_exact_at(&mut counter, CHANGE_COUNTER_OFFSET)
+        .map_err(|cause| RegistryError::Header {
+            path: store.path().into(),
+            cause,
+        })?;
+    Ok(u32::from_be_bytes(counter))
+}
+
+/// Opens a registry's file for reading its header, once in the life of the process.
+///
+/// POSIX drops all locks that a process holds on a file, SQLite's too, when the process closes *any* descriptor of
+/// it. So these are never closed, and a second registry on the same file shares the first one's.
+fn pinned(store: &Store) -> Result<Arc<File>, RegistryError> {
+    static PINNED: Mutex<Vec<(FileIdentity, Arc<File>)>> = Mutex::new(Vec::new());
+    let mut pinned = PINNED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, file)) = pinned.iter().find(|(identity, _)| *identity == store.identity()) {
+        return Ok(Arc::clone(file));
+    }
+    let failed = |cause: io::Error| RegistryError::Header {
+        path: store.path().into(),
+        cause,
+    };
+    let file = Arc::new(File::open(store.path()).map_err(failed)?);
+    let identity = file.metadata().map(|metadata| FileIdentity::of(&metadata));
+    pinned.push((identity.map_err(failed)?, Arc::clone(&file)));
+    // What was opened is kept even if it is the wrong file, for the same reason.
+    match pinned.last() {
+        Some((identity, _)) if *identity == store.identity() => Ok(file),
+        _ => Err(StoreError::Moved {
+            path: store.path().into(),
+        }
+        .into()),
+    }
+}
