@@ -1,0 +1,152 @@
+//! Runs a statement and writes its rows as JSON while stepping.
+
+use std::{sync::Arc, time::Duration};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use rusqlite::types::{Value as SqlValue, ValueRef};
+
+use super::{authorize::Phase, connection::Conn, error::DataError, statement::Statement};
+
+/// What one call may use.
+#[derive(Debug, Clone, Copy)]
+pub struct QueryLimits {
+    /// From the call to its answer, waiting included.
+    pub time: Duration,
+    /// The most rows returned; the rest is left out and [`Rows::truncated`] says so.
+    pub rows: u32,
+    /// The most bytes of JSON; more is an error.
+    pub bytes: usize,
+}
+
+/// The rows of one call.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    /// The names of the columns.
+    pub columns: Arc<[String]>,
+    /// The rows: a JSON array of objects.
+    pub json: String,
+    /// How many rows are in `json`.
+    pub count: u32,
+    /// Whether there were more.
+    pub truncated: bool,
+    /// How many rows a write inserted, changed or deleted; 0 for a read.
+    pub changed: u64,
+}
+
+/// Runs a statement on a connection whose brake has been started.
+///
+/// A write is one transaction. More rows than the limit do not undo it: its effect does not depend on how much of the
+/// answer is shown. A time or byte limit, an error or a cancellation rolls it back.
+pub(super) fn execute(
+    conn: &Conn,
+    statement: &Statement,
+    values: &[SqlValue],
+    limits: QueryLimits,
+) -> Result<Rows, DataError> {
+    conn.control().check()?;
+    conn.limit_values(limits.bytes)?;
+    if statement.writes() {
+        return conn.transaction("BEGIN IMMEDIATE", || {
+            let mut rows = step(conn, statement, values, limits)?;
+            rows.changed = conn.raw().changes();
+            Ok(rows)
+        });
+    }
+    let rows = step(conn, statement, values, limits);
+    // The rows are complete; whether the time ran out just now makes no difference to them.
+    let _stopped = conn.control().finish();
+    rows
+}
+
+fn step(
+    conn: &Conn,
+    statement: &Statement,
+    values: &[SqlValue],
+    limits: QueryLimits,
+) -> Result<Rows, DataError> {
+    let failure = |error: rusqlite::Error| conn.failure(&error);
+    let mut prepared = conn.raw().prepare_cached(statement.sql()).map_err(failure)?;
+    if prepared.readonly() == statement.writes() || prepared.column_count() != statement.columns().len() {
+        return Err(DataError::Refused(
+            "the statement is not what it was when the configuration was loaded".to_owned(),
+        ));
+    }
+    for (index, value) in (1_usize..).zip(values) {
+        prepared.raw_bind_parameter(index, value).map_err(failure)?;
+    }
+    conn.control().during(Phase::Running, || {
+        let mut result = Rows {
+            columns: Arc::clone(statement.columns()),
+            json: String::new(),
+            count: 0,
+            truncated: false,
+            changed: 0,
+        };
+        let mut json = Vec::with_capacity(256);
+        json.push(b'[');
+        let mut rows = prepared.raw_query();
+        while let Some(row) = rows.next().map_err(failure)? {
+            if result.count == limits.rows {
+                result.truncated = true;
+                // A write goes on to its end.
+                if statement.writes() {
+                    continue;
+                }
+                break;
+            }
+            if result.count > 0 {
+                json.push(b',');
+            }
+            write_row(&mut json, row, statement.keys(), limits.bytes).map_err(|wrong| match wrong {
+                Wrong::Data(error) => error,
+                Wrong::Sql(error) => failure(error),
+            })?;
+            result.count += 1;
+        }
+        json.push(b']');
+        if json.len() > limits.bytes {
+            return Err(DataError::TooLarge);
+        }
+        result.json = String::from_utf8(json)
+            .map_err(|_| DataError::Internal("rows were not written as UTF-8".to_owned()))?;
+        Ok(result)
+    })
+}
+
+enum Wrong {
+    Data(DataError),
+    Sql(rusqlite::Error),
+}
+
+fn write_row(json: &mut Vec<u8>, row: &rusqlite::Row<'_>, keys: &[String], most: usize) -> Result<(), Wrong> {
+    json.push(b'{');
+    for (index, key) in keys.iter().enumerate() {
+        if index > 0 {
+            json.push(b',');
+        }
+        json.extend_from_slice(key.as_bytes());
+        write_value(json, row.get_ref(index).map_err(Wrong::Sql)?)
+            .map_err(|error| Wrong::Data(DataError::Internal(error.to_string())))?;
+        if json.len() > most {
+            return Err(Wrong::Data(DataError::TooLarge));
+        }
+    }
+    json.push(b'}');
+    Ok(())
+}
+
+fn write_value(json: &mut Vec<u8>, value: ValueRef<'_>) -> serde_json::Result<()> {
+    match value {
+        ValueRef::Null => json.extend_from_slice(b"null"),
+        ValueRef::Integer(integer) => serde_json::to_writer(json, &integer)?,
+        // serde_json writes what is no finite number as null.
+        ValueRef::Real(real) => serde_json::to_writer(json, &real)?,
+        ValueRef::Text(text) => serde_json::to_writer(json, &String::from_utf8_lossy(text))?,
+        ValueRef::Blob(blob) => {
+            json.push(b'"');
+            json.extend_from_slice(STANDARD.encode(blob).as_bytes());
+            json.push(b'"');
+        }
+    }
+    Ok(())
+}

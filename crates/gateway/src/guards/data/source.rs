@@ -1,0 +1,198 @@
+//! One `[data.NAME]`: its migrations, the database in memory they are checked in, and its open files.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError},
+    time::{Duration, Instant},
+};
+
+use partywall_model::TenantId;
+
+use super::{
+    authorize::Tables,
+    connection::{Conn, Mode, deadline_after},
+    error::DataError,
+    files::{self, Place},
+    migrations::{self, Migration, Owner, Standing},
+    pool::{Desk, Lease, Pool},
+    statement::Statement,
+};
+use crate::config::DataSource;
+
+/// How long a tenant's first use may take to create and migrate its file. It goes on when the call that began it gave
+/// up, so that a long migration ends at some time.
+const SETUP_TIME: Duration = Duration::from_secs(120);
+
+pub(super) struct Source {
+    name: String,
+    data_dir: PathBuf,
+    root: OnceLock<PathBuf>,
+    migrations: Vec<Migration>,
+    tables: Arc<Tables>,
+    template: Mutex<Conn>,
+    max_bytes: u64,
+    pub(super) pool: Arc<Pool>,
+}
+
+impl Source {
+    pub(super) fn new(
+        name: &str,
+        config: &DataSource,
+        base_dir: &Path,
+        data_dir: &Path,
+    ) -> Result<Self, DataError> {
+        let wrong = |text: &str| DataError::Configuration(format!("source `{name}`: {text}"));
+        if !is_file_stem(name) {
+            return Err(wrong(
+                "a source name has 1 to 64 characters a-z 0-9 _ -, the first a letter",
+            ));
+        }
+        if config.max_open_files == 0 || config.max_open_files > 100_000 {
+            return Err(wrong("`max_open_files` must be between 1 and 100000"));
+        }
+        let migrations = match &config.migrations {
+            Some(folder) => migrations::read_folder(&base_dir.join(folder))?,
+            None => Vec::new(),
+        };
+        let mut template = Conn::in_memory(Arc::default())?;
+        let tables = Arc::new(Tables::new(migrations::rehearse(&template, name, &migrations)?));
+        template
+            .allow(Arc::clone(&tables))
+            .map_err(|e| DataError::at_load(&e))?;
+        Ok(Self {
+            name: name.to_owned(),
+            data_dir: data_dir.to_owned(),
+            root: OnceLock::new(),
+            migrations,
+            tables,
+            template: Mutex::new(template),
+            max_bytes: config.max_file_bytes.0,
+            pool: Arc::new(Pool::new(config.max_open_files)),
+        })
+    }
+
+    pub(super) fn compile(&self, sql: &str, params: &[&str], writes: bool) -> Result<Statement, DataError> {
+        let template = self.template.lock().unwrap_or_else(PoisonError::into_inner);
+        Statement::compile(&template, &self.name, sql, params, writes)
+    }
+
+    fn place(&self, tenant: &TenantId) -> Result<Place, DataError> {
+        let root = match self.root.get() {
+            Some(root) => root,
+            None => {
+                let root = files::root(&self.data_dir)?;
+                self.root.get_or_init(|| root)
+            }
+        };
+        Ok(Place::new(root, tenant, &self.name))
+    }
+
+    /// Whether the lease holds the very file that the tenant's path leads to, which it does not after a restore.
+    pub(super) fn is_current(&self, lease: &Lease) -> bool {
+        let found = lease
+            .conn()
+            .map(|conn| (conn, self.place(&lease.key().tenant).and_then(|p| p.look())));
+        matches!(found, Some((conn, Ok(file))) if conn.is_file(file))
+    }
+
+    /// Opens the tenant's file, creating and migrating it first where that is needed.
+    pub(super) fn open(&self, mut lease: Lease) -> Result<Lease, DataError> {
+        lease.close();
+        let key = lease.key().clone();
+        let place = self.place(&key.tenant)?;
+        let owner = Owner {
+            tenant: &key.tenant,
+            incarnation: key.incarnation,
+            source: &self.name,
+        };
+        let conn = match self.open_ready(&place, owner, key.mode)? {
+            Some(conn) => conn,
+            None => {
+                self.set_up(&place, owner, lease.desk(), None)?;
+                self.open_ready(&place, owner, key.mode)?.ok_or_else(|| {
+                    DataError::Storage(format!("{}: it vanished after setup", place.file().display()))
+                })?
+            }
+        };
+        lease.put(conn)?;
+        Ok(lease)
+    }
+
+    fn open_ready(&self, place: &Place, owner: Owner<'_>, mode: Mode) -> Result<Option<Conn>, DataError> {
+        let Some(file) = place.look()? else {
+            return Ok(None);
+        };
+        let conn = Conn::open(place, file, mode, Arc::clone(&self.tables), self.max_bytes)?;
+        let standing = migrations::standing(&conn, owner, &self.migrations)?;
+        Ok((standing == Standing::Ready).then_some(conn))
+    }
+
+    /// Creates the file and applies what is missing, then the seed if one is given. Threads of this process take turns
+    /// at the desk; other processes are kept out by the database's own lock.
+    pub(super) fn set_up(
+        &self,
+        place: &Place,
+        owner: Owner<'_>,
+        desk: &Desk,
+        seed: Option<&str>,
+    ) -> Result<(), DataError> {
+        let deadline = deadline_after(SETUP_TIME);
+        let turn = wait_for(&desk.setup, deadline)?;
+        let file = place.create()?;
+        let conn = Conn::open(place, file, Mode::Write, Arc::clone(&self.tables), self.max_bytes)?;
+        // Refuses a file that is not the tenant's before anything is changed in it.
+        let standing = migrations::standing(&conn, owner, &self.migrations)?;
+        let call = 0;
+        if standing != Standing::Ready {
+            conn.control().start(call, deadline);
+            conn.own_when_free("PRAGMA journal_mode = WAL; PRAGMA foreign_keys = 0")?;
+            conn.transaction("BEGIN EXCLUSIVE", || {
+                // Another process may have been quicker.
+                let standing = migrations::standing(&conn, owner, &self.migrations)?;
+                migrations::apply(&conn, owner, &self.migrations, standing)
+            })?;
+            conn.own("PRAGMA foreign_keys = 1")?;
+        }
+        if let Some(sql) = seed {
+            conn.control().start(call, deadline);
+            conn.transaction("BEGIN IMMEDIATE", || migrations::seed(&conn, sql))?;
+        }
+        // Its file is closed before the next one may be opened: a lease is the right to one open file.
+        drop(conn);
+        drop(turn);
+        Ok(())
+    }
+
+    pub(super) fn seed(&self, mut lease: Lease, sql: &str) -> Result<(), DataError> {
+        lease.close();
+        let key = lease.key().clone();
+        let owner = Owner {
+            tenant: &key.tenant,
+            incarnation: key.incarnation,
+            source: &self.name,
+        };
+        self.set_up(&self.place(&key.tenant)?, owner, lease.desk(), Some(sql))
+    }
+}
+
+/// A lock with a time limit.
+fn wait_for(lock: &Mutex<()>, deadline: Instant) -> Result<MutexGuard<'_, ()>, DataError> {
+    loop {
+        match lock.try_lock() {
+            Ok(guard) => return Ok(guard),
+            // It guards no value that a panic could have left half changed.
+            Err(TryLockError::Poisoned(poisoned)) => return Ok(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Err(DataError::Busy),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(2)),
+        }
+    }
+}
+
+/// Lower case only, so that two names never share a file on a file system that ignores case.
+fn is_file_stem(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
+}

@@ -1,0 +1,184 @@
+//! A declared statement, compiled once at load time against a database in memory.
+
+use std::{collections::BTreeSet, fmt, sync::Arc};
+
+use rusqlite::types::Value as SqlValue;
+use serde_json::Value;
+
+use super::{connection::Conn, error::DataError};
+
+/// A statement that was checked; it can run for any tenant. Cloning is cheap.
+#[derive(Clone)]
+pub struct Statement(Arc<Inner>);
+
+struct Inner {
+    source: Arc<str>,
+    sql: String,
+    /// In the order of SQLite's parameter numbers.
+    params: Vec<String>,
+    writes: bool,
+    columns: Arc<[String]>,
+    /// `"name":` for each column.
+    keys: Vec<String>,
+}
+
+impl fmt::Debug for Statement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Statement")
+            .field("source", &self.0.source)
+            .field("sql", &self.0.sql)
+            .field("writes", &self.0.writes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Statement {
+    /// The name of the source it runs on.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.0.source
+    }
+
+    /// The names of its columns; none for a change without `RETURNING`.
+    #[must_use]
+    pub fn columns(&self) -> &Arc<[String]> {
+        &self.0.columns
+    }
+
+    /// The names of its parameters, without the colon.
+    #[must_use]
+    pub fn params(&self) -> &[String] {
+        &self.0.params
+    }
+
+    /// Whether it changes rows.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        self.0.writes
+    }
+
+    pub(super) fn sql(&self) -> &str {
+        &self.0.sql
+    }
+
+    pub(super) fn keys(&self) -> &[String] {
+        &self.0.keys
+    }
+
+    pub(super) fn compile(
+        conn: &Conn,
+        source: &str,
+        sql: &str,
+        params: &[&str],
+        writes: bool,
+    ) -> Result<Self, DataError> {
+        let refuse = |text: String| Err(DataError::Refused(text));
+        if sql.contains('\0') {
+            return refuse("it contains a NUL character".to_owned());
+        }
+        let prepared = conn.raw().prepare(sql).map_err(|e| DataError::at_load(&e))?;
+        if prepared.is_explain() != 0 {
+            return refuse("EXPLAIN is not allowed".to_owned());
+        }
+        match (prepared.readonly(), writes) {
+            (false, false) => {
+                return refuse("it changes data; say `writes = true` if that is meant".to_owned());
+            }
+            (true, true) => {
+                return refuse("it changes nothing; leave `writes = true` out".to_owned());
+            }
+            _ => {}
+        }
+        let columns: Arc<[String]> = prepared.column_names().map(str::to_owned).collect();
+        if columns.is_empty() && !writes {
+            return refuse("it returns no columns".to_owned());
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = columns.iter().find(|name| !seen.insert(name.as_str())) {
+            return refuse(format!(
+                "two columns are called `{twice}`; give one another name with AS"
+            ));
+        }
+        let keys = columns.iter().map(|name| key(name)).collect();
+        Ok(Self(Arc::new(Inner {
+            source: source.into(),
+            sql: sql.to_owned(),
+            params: check_params(&prepared, params)?,
+            writes,
+            columns,
+            keys,
+        })))
+    }
+
+    /// A statement that no check has seen, to show that the connection refuses what the check would have.
+    #[cfg(test)]
+    pub(super) fn unchecked(source: &str, sql: &str, writes: bool) -> Self {
+        Self(Arc::new(Inner {
+            source: source.into(),
+            sql: sql.to_owned(),
+            params: Vec::new(),
+            writes,
+            columns: Arc::from(["x".to_owned()]),
+            keys: vec![key("x")],
+        }))
+    }
+
+    /// Puts the arguments in the order of the parameters; an argument that was left out is NULL.
+    pub(super) fn bind(&self, args: &[(String, Value)]) -> Result<Vec<SqlValue>, DataError> {
+        if let Some((unknown, _)) = args.iter().find(|(name, _)| !self.0.params.contains(name)) {
+            return Err(DataError::Argument(unknown.clone()));
+        }
+        let value_of = |name: &String| match args.iter().find(|(given, _)| given == name) {
+            Some((_, value)) => sql_value(value).ok_or_else(|| DataError::Argument(name.clone())),
+            None => Ok(SqlValue::Null),
+        };
+        self.0.params.iter().map(value_of).collect()
+    }
+}
+
+fn key(name: &str) -> String {
+    let mut key = Value::from(name).to_string();
+    key.push(':');
+    key
+}
+
+fn check_params(prepared: &rusqlite::Statement<'_>, params: &[&str]) -> Result<Vec<String>, DataError> {
+    let mut used = Vec::with_capacity(prepared.parameter_count());
+    for index in 1..=prepared.parameter_count() {
+        let Some(name) = prepared
+            .parameter_name(index)
+            .and_then(|name| name.strip_prefix(':'))
+        else {
+            return Err(DataError::Refused(
+                "parameters are written `:name`; `?`, `@name` and `$name` are not allowed".to_owned(),
+            ));
+        };
+        if !params.contains(&name) {
+            return Err(DataError::Configuration(format!(
+                "the parameter `:{name}` is no argument of the tool"
+            )));
+        }
+        used.push(name.to_owned());
+    }
+    match params.iter().find(|name| !used.iter().any(|u| u == *name)) {
+        Some(unused) => Err(DataError::Configuration(format!(
+            "the argument `{unused}` is not used in the statement; write it as `:{unused}`"
+        ))),
+        None => Ok(used),
+    }
+}
+
+fn sql_value(value: &Value) -> Option<SqlValue> {
+    Some(match value {
+        Value::Null => SqlValue::Null,
+        Value::Bool(flag) => SqlValue::Integer(i64::from(*flag)),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(integer), _) => SqlValue::Integer(integer),
+            // A whole number that SQLite cannot hold would silently become another number.
+            (None, Some(real)) if !number.is_u64() => SqlValue::Real(real),
+            _ => return None,
+        },
+        Value::String(text) => SqlValue::Text(text.clone()),
+        Value::Array(_) | Value::Object(_) => return None,
+    })
+}
