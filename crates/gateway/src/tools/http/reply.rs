@@ -1,0 +1,93 @@
+//! Reads an upstream's reply within the limits; nothing of a reply that is not a success is read at all.
+
+use http::{StatusCode, header};
+
+use super::HttpToolError;
+
+/// The text of a successful JSON reply of at most `limit` bytes.
+pub(super) async fn read(mut response: reqwest::Response, limit: usize) -> Result<String, HttpToolError> {
+    judge_status(response.status())?;
+    let too_large = HttpToolError::TooLarge { limit };
+    // An upstream that announces too much is not read; what it announces is otherwise not believed.
+    let announced = response.content_length().unwrap_or(0);
+    if usize::try_from(announced).map_or(true, |announced| announced > limit) {
+        return Err(too_large);
+    }
+    let json = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_none_or(|value| value.to_str().is_ok_and(is_json));
+    let encoded = response
+        .headers()
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|value| value != "identity");
+    let mut body = Vec::new();
+    loop {
+        let chunk = response
+            .chunk()
+            .await
+            .map_err(|_| HttpToolError::UpstreamFailed {
+                stage: "the answer broke off",
+            })?;
+        let Some(chunk) = chunk else { break };
+        if body.len() + chunk.len() > limit {
+            return Err(too_large);
+        }
+        if !json || encoded {
+            return Err(HttpToolError::UpstreamNotJson);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    if body.is_empty() {
+        // What 204 says in HTTP.
+        return Ok("null".to_owned());
+    }
+    String::from_utf8(body).map_err(|_| HttpToolError::UpstreamNotJson)
+}
+
+fn judge_status(status: StatusCode) -> Result<(), HttpToolError> {
+    match status.as_u16() {
+        200..=299 => Ok(()),
+        300..=399 => Err(HttpToolError::UpstreamRedirect),
+        404 | 410 => Err(HttpToolError::NotFound),
+        status @ (401 | 403) => Err(HttpToolError::UpstreamRefused { status }),
+        status => Err(HttpToolError::UpstreamStatus { status }),
+    }
+}
+
+fn is_json(content_type: &str) -> bool {
+    let media = content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    matches!(media.as_str(), "application/json" | "text/json")
+        || (media.starts_with("application/") && media.ends_with("+json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_known_by_its_media_type() {
+        for yes in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "text/json",
+            "application/problem+json",
+        ] {
+            assert!(is_json(yes), "{yes}");
+        }
+        for no in [
+            "",
+            "text/html",
+            "text/plain; x=application/json",
+            "application/jsonp",
+            "application/x-ndjson",
+        ] {
+            assert!(!is_json(no), "{no}");
+        }
+    }
+}
