@@ -213,7 +213,6 @@ impl Vault {
     ///
     /// # Errors
     /// Anything that does not open is an error, never nothing and never another value.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the upstreams call it"))]
     pub(crate) fn read(
         &self,
         permit: &Permit,
