@@ -126,7 +126,7 @@ fn no_reader_is_stale_once_suspend_has_returned() {
                 }
             });
         }
-        for _ in 0..150 {
+        for _ in 0..80 {
             command.suspend(&acme).expect("suspended");
             phase.fetch_add(1, Ordering::SeqCst);
             std::thread::sleep(Duration::from_micros(300));
