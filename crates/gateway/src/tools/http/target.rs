@@ -268,4 +268,24 @@ mod tests {
             assert_eq!(unfit_for_path(good), None, "{good:?}");
         }
     }
+
+    #[test]
+    fn a_url_that_the_parser_would_change_is_refused() {
+        let base = "https://example.com";
+        for path in [
+            "/a/..",
+            "/a/%2e%2E/b",
+            "/./a",
+            "/a b",
+            "/a?b",
+            "/a#b",
+            "/\\a",
+            ":8080/",
+            "@evil.com/",
+            ".evil.com/",
+        ] {
+            assert!(parse_exactly(base, path).is_none(), "{path}");
+        }
+        assert!(parse_exactly(base, "/a/%2F/b").is_some());
+    }
 }
