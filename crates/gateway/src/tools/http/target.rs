@@ -161,8 +161,8 @@ fn fixed_part(url: &str, segments: &[Text], allow: &AllowList) -> Result<String,
 /// The URL, if the parser leaves it exactly as it was built: the same host and not one path step collapsed or added.
 fn parse_exactly(base: &str, path: &str) -> Option<Url> {
     let url = Url::parse(&format!("{base}{path}")).ok()?;
-    let same = &url[..Position::BeforePath] == base && &url[Position::BeforePath..] == path;
-    same.then_some(url)
+    let same = &url[..Position::BeforePath] == base && url.path() == path;
+    (same && url.query().is_none() && url.fragment().is_none()).then_some(url)
 }
 
 fn render_segment(segment: &Text, values: &Values<'_>) -> Result<String, HttpToolError> {
