@@ -7,8 +7,15 @@ use clap_complete::Shell;
 
 /// Serve many tenants from one MCP server, and show that they cannot see each other.
 #[derive(Parser)]
-#[command(name = "partywall", version, arg_required_else_help = true, max_term_width = 100)]
-#[command(after_help = "Start here:\n  partywall demo\n\nThen:\n  partywall serve --config partywall.toml --check\n  partywall matrix")]
+#[command(
+    name = "partywall",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+#[command(
+    after_help = "Start here:\n  partywall demo\n\nThen:\n  partywall serve --config partywall.toml --check\n  partywall matrix"
+)]
 pub(crate) struct Arguments {
     /// Say more (-v, -vv).
     #[arg(short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "quiet")]
@@ -36,13 +43,19 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  partywall demo\n  partywall demo --port 0 --json --dir /tmp/demo")]
     Demo(Demo),
     /// Serve the tools of a configuration file.
-    #[command(after_help = "Examples:\n  partywall serve --config partywall.toml\n  partywall serve --config partywall.toml --check")]
+    #[command(
+        after_help = "Examples:\n  partywall serve --config partywall.toml\n  partywall serve --config partywall.toml --check"
+    )]
     Serve(Serve),
     /// Add, list, suspend and remove tenants.
-    #[command(after_help = "Examples:\n  partywall tenant add acme\n  partywall tenant suspend acme\n  partywall tenant remove acme --yes")]
+    #[command(
+        after_help = "Examples:\n  partywall tenant add acme\n  partywall tenant suspend acme\n  partywall tenant remove acme --yes"
+    )]
     Tenant(Tenant),
     /// Set, list and remove the secrets of a tenant.
-    #[command(after_help = "Examples:\n  partywall secret set acme crm_api_key < key.txt\n  partywall secret list acme")]
+    #[command(
+        after_help = "Examples:\n  partywall secret set acme crm_api_key < key.txt\n  partywall secret list acme"
+    )]
     Secret(Secret),
     /// Print a token of the development issuer.
     #[command(after_help = "Example:\n  partywall token --tenant acme --subject alice --ttl 1h")]
@@ -200,7 +213,8 @@ pub(crate) struct Token {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let ttl = humantime::parse_duration(text).map_err(|error| format!("{error}; write for example 1h or 30m"))?;
+    let ttl =
+        humantime::parse_duration(text).map_err(|error| format!("{error}; write for example 1h or 30m"))?;
     if ttl.is_zero() || ttl > Duration::from_secs(86_400) {
         return Err("a token is good for at most a day (24h)".to_owned());
     }

@@ -24,7 +24,10 @@ pub(crate) fn run(command: &Serve) -> anyhow::Result<()> {
     }
     runtime()?.block_on(async {
         let server = gateway.bind().await?;
-        note(&format!("MCP at http://{}/mcp; stop with Ctrl-C", server.address()));
+        note(&format!(
+            "MCP at http://{}/mcp; stop with Ctrl-C",
+            server.address()
+        ));
         if let Some(admin) = server.admin_address() {
             note(&format!("health and metrics at http://{admin}/"));
         }
@@ -35,7 +38,10 @@ pub(crate) fn run(command: &Serve) -> anyhow::Result<()> {
 }
 
 pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
 }
 
 /// Ready when the process is asked to stop, by Ctrl-C or by SIGTERM.

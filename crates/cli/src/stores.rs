@@ -37,7 +37,7 @@ fn find(registry: &Registry, id: &str) -> anyhow::Result<TenantRecord> {
 
 fn vault(config: &Config) -> anyhow::Result<Vault> {
     let data_dir = config.data_dir();
-    Ok(Vault::open(&data_dir, MasterKey::open_or_create(&data_dir)?)?)
+    Ok(Vault::open(&data_dir, MasterKey::load_or_create(&data_dir)?)?)
 }
 
 pub(crate) fn tenant(command: &Tenant) -> anyhow::Result<()> {
@@ -62,12 +62,18 @@ pub(crate) fn tenant(command: &Tenant) -> anyhow::Result<()> {
             let record = find(&registry, id)?;
             let secrets = vault(&config)?.list(&record)?;
             let names: Vec<String> = secrets.iter().map(|secret| secret.name.to_string()).collect();
-            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            let names = if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(", ")
+            };
             print(&format!("{}secrets: {names}", line(&record, false)))?;
         }
         TenantAction::Suspend { id } => {
             registry.suspend(&find(&registry, id)?.id)?;
-            note(&format!("suspended {id}: its requests are refused from the next one on"));
+            note(&format!(
+                "suspended {id}: its requests are refused from the next one on"
+            ));
         }
         TenantAction::Resume { id } => {
             registry.resume(&find(&registry, id)?.id)?;
@@ -75,9 +81,14 @@ pub(crate) fn tenant(command: &Tenant) -> anyhow::Result<()> {
         }
         TenantAction::Remove { id, yes } => {
             let record = find(&registry, id)?;
-            ensure!(*yes, "this deletes all data and secrets of `{id}` for ever; add --yes to do it");
+            ensure!(
+                *yes,
+                "this deletes all data and secrets of `{id}` for ever; add --yes to do it"
+            );
             remove_tenant(&registry, &vault(&config)?, &data_dir, &record.id)?;
-            note(&format!("removed {id} with its data and secrets; its audit log stays"));
+            note(&format!(
+                "removed {id} with its data and secrets; its audit log stays"
+            ));
         }
     }
     Ok(())
@@ -110,14 +121,20 @@ pub(crate) fn secret(command: &Secret) -> anyhow::Result<()> {
         }
         SecretAction::List { tenant } => {
             let secrets = vault.list(&find(&registry, tenant)?)?;
-            let text: String = secrets.iter().map(|secret| format!("{}\n", secret.name)).collect();
+            let text: String = secrets
+                .iter()
+                .map(|secret| format!("{}\n", secret.name))
+                .collect();
             if !text.is_empty() {
                 print(&text)?;
             }
         }
         SecretAction::Remove { tenant, name } => {
             let removed = vault.remove(&find(&registry, tenant)?, &SecretName::parse(name)?)?;
-            ensure!(removed, "{tenant} has no secret `{name}`; list them with: partywall secret list {tenant}");
+            ensure!(
+                removed,
+                "{tenant} has no secret `{name}`; list them with: partywall secret list {tenant}"
+            );
             note(&format!("removed {name} of {tenant}"));
         }
     }
@@ -136,7 +153,9 @@ fn from_stdin() -> anyhow::Result<SecretString> {
     let value = text.strip_suffix('\n').unwrap_or(&text);
     let value = value.strip_suffix('\r').unwrap_or(value);
     if value.is_empty() {
-        bail!("the value is empty; give it on standard input, for example: partywall secret set acme key < key.txt");
+        bail!(
+            "the value is empty; give it on standard input, for example: partywall secret set acme key < key.txt"
+        );
     }
     ensure!(value.len() as u64 <= MOST, "the value is longer than 64 KiB");
     Ok(SecretString::from(value))
@@ -157,6 +176,12 @@ pub(crate) fn token(command: &Token) -> anyhow::Result<()> {
     let registry = Registry::open(&config.data_dir())?;
     let record = find(&registry, &command.tenant)?;
     let issuer = DevelopmentIssuer::open_or_create(&config.data_dir(), &config.resource())?;
-    let token = issuer.mint(&record.id, &command.subject, &command.scope, command.ttl, &Clock::system())?;
+    let token = issuer.mint(
+        &record.id,
+        &command.subject,
+        &command.scope,
+        command.ttl,
+        &Clock::system(),
+    )?;
     print(token.expose_secret())
 }

@@ -2,11 +2,15 @@
 
 use std::{fmt, sync::Arc, time::Instant};
 
-use partywall_model::{Principal, TenantId};
+use partywall_model::{Layer, Principal, TenantId};
 
 use crate::{
     gateway::Services,
-    guards::{capacity::Slot, disclosure::Denial, state::Resident},
+    guards::{
+        capacity::Slot,
+        disclosure::{Denial, Refused},
+        state::Resident,
+    },
 };
 
 /// Which life of a tenant id this is; a tenant that is removed and added again has another.
@@ -78,6 +82,29 @@ impl Permit {
         &self.0.services
     }
 
+    /// A permit for unit tests of what lies behind the guards; each has memory and limits of its own.
+    #[cfg(test)]
+    pub(crate) fn for_test(tenant: &str, incarnation: u64) -> Self {
+        use crate::guards::capacity::LimitTable;
+        let principal = Principal {
+            tenant: TenantId::parse(tenant).expect("a tenant id"),
+            issuer: "test".into(),
+            subject: "tester".into(),
+            scopes: partywall_model::Scopes::default(),
+        };
+        let limits = LimitTable::new(&crate::config::Capacity::default()).of(&principal.tenant);
+        let resident = Arc::new(Resident::new(Incarnation(incarnation), limits));
+        let slot = resident.capacity().admit().expect("room");
+        Self(Arc::new(Admitted {
+            principal: Arc::new(principal),
+            resident,
+            services: crate::gateway::for_test(),
+            request: RequestId::new(0),
+            since: Instant::now(),
+            _slot: slot,
+        }))
+    }
+
     pub(crate) fn since(&self) -> Instant {
         self.0.since
     }
@@ -102,7 +129,14 @@ pub(crate) fn admit(
     request: RequestId,
 ) -> Result<Permit, Denial> {
     // Suspension and removal take effect here, whatever the token says and however it was cached.
-    let incarnation = services.registry.active(&principal.tenant)?;
+    let incarnation = services.registry.active(&principal.tenant).map_err(|why| {
+        // Unknown, suspended and removed look like a bad token: a token tells nobody which tenants exist.
+        Denial::new(
+            Layer::Identity,
+            why.reason(),
+            Refused::Unauthenticated(services.identity.rejected()),
+        )
+    })?;
     let resident = services.residents.of(&principal.tenant, incarnation);
     // Below identity, since only a tenant that exists may use up its own allowance.
     let slot = resident.capacity().admit()?;

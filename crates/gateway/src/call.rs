@@ -15,7 +15,13 @@ use crate::{
     context,
     cx::{Cx, ReplyBody, Scope},
     guards::{
-        disclosure::{Denial, Refused, audit::Line, metrics::Outcome, refusal, refusal::{Refusal, ToolRefusal}},
+        disclosure::{
+            Denial, Refused,
+            audit::Line,
+            metrics::Outcome,
+            refusal,
+            refusal::{Refusal, ToolRefusal},
+        },
         routing::Binding,
     },
     strict_json,
@@ -50,7 +56,16 @@ pub(crate) struct NotRun {
 impl NotRun {
     fn error(tool: &str, status: StatusCode, error: RpcError) -> Self {
         let reason = error.message.to_string();
-        Self { tool: Some(tool.to_owned()), layer: None, reason, refusal: Refusal { status, header: None, error } }
+        Self {
+            tool: Some(tool.to_owned()),
+            layer: None,
+            reason,
+            refusal: Refusal {
+                status,
+                header: None,
+                error,
+            },
+        }
     }
 
     fn params(tool: &str, text: &'static str) -> Self {
@@ -87,27 +102,46 @@ impl Call {
         let args = match params.arguments.map(|raw| raw.get()) {
             None | Some("null") => Map::new(),
             Some(text) => strict_json::object(text).map_err(|_error| {
-                NotRun::params(name, "Invalid params: arguments must be an object in which a key stands once")
+                NotRun::params(
+                    name,
+                    "Invalid params: arguments must be an object in which a key stands once",
+                )
             })?,
         };
         if era == Era::Modern {
             headers::check_mirrors(headers, &entry.mirrors, &args)
                 .map_err(|mismatch| NotRun::error(name, mismatch.status, mismatch.error))?;
         }
-        if let Some(scope) = entry.scope.as_deref().filter(|scope| !permit.principal().scopes.allows(scope)) {
+        if let Some(scope) = entry
+            .scope
+            .as_deref()
+            .filter(|scope| !permit.principal().scopes.allows(scope))
+        {
             let challenge = services.identity.insufficient_scope(scope);
             let denial = Denial::new(Layer::Identity, "insufficient-scope", Refused::Scope(challenge));
             return Err(NotRun::denied(name, &denial));
         }
         let (turn, events) = turn(permit, entry, era, &args, params, may_stream)?;
         let deadline = permit.since() + entry.timeout.unwrap_or(services.settings.call_timeout);
-        let scope = Scope { permit: permit.clone(), turn, deadline };
-        Ok(Self { entry: Arc::clone(entry), scope, args, era, events })
+        let scope = Scope {
+            permit: permit.clone(),
+            turn,
+            deadline,
+        };
+        Ok(Self {
+            entry: Arc::clone(entry),
+            scope,
+            args,
+            era,
+            events,
+        })
     }
 
     /// The reply as a stream of events, if the client asked for progress.
     pub(crate) fn stream(mut self, id: String) -> Result<ReplyStream, Box<Self>> {
-        let Some((progress, token)) = self.events.take() else { return Err(Box::new(self)) };
+        let Some((progress, token)) = self.events.take() else {
+            return Err(Box::new(self));
+        };
         let permit = self.scope.permit.clone();
         // The body is polled outside the request's handler, so the permit is entered again.
         let call = context::enter(permit, async move {
@@ -116,12 +150,22 @@ impl Call {
                 None => String::new(),
             }
         });
-        Ok(ReplyStream::Events(Box::new(EventStream::new(Box::pin(call), progress, token))))
+        Ok(ReplyStream::Events(Box::new(EventStream::new(
+            Box::pin(call),
+            progress,
+            token,
+        ))))
     }
 
     /// Runs the tool within its time and makes the reply.
     pub(crate) async fn run(self, id: Id<'_>) -> Outgoing {
-        let Self { entry, scope, args, era, .. } = self;
+        let Self {
+            entry,
+            scope,
+            args,
+            era,
+            ..
+        } = self;
         let cx = Cx::new(&scope);
         let call = std::panic::AssertUnwindSafe(entry.call(cx, args)).catch_unwind();
         let result = match tokio::time::timeout_at(scope.deadline.into(), call).await {
@@ -133,10 +177,21 @@ impl Call {
         let result = result.and_then(|reply| written(permit, era, reply.into_body()));
         let (outcome, reason) = match &result {
             Ok(_) => (Outcome::Ok, None),
-            Err(ToolError::Denied(denial)) => (Outcome::Denied(denial.layer()), Some(denial.reason().to_owned())),
+            Err(ToolError::Denied(denial)) => {
+                (Outcome::Denied(denial.layer()), Some(denial.reason().to_owned()))
+            }
             Err(error) => (Outcome::Error, Some(error.to_string())),
         };
-        if !record(permit, "tools/call", Some(&entry.name), outcome, reason.as_deref(), permit.since()).await {
+        if !record(
+            permit,
+            "tools/call",
+            Some(&entry.name),
+            outcome,
+            reason.as_deref(),
+            permit.since(),
+        )
+        .await
+        {
             let failed = Denial::new(Layer::Disclosure, "audit-stopped", Refused::Failed);
             return Outgoing::refusal(Some(id), refusal::of_denial(&failed));
         }
@@ -169,12 +224,19 @@ fn turn(
     may_stream: bool,
 ) -> Result<(Turn, Events), NotRun> {
     let meta = params.meta.unwrap_or_default();
-    let mut turn = Turn { tool: Arc::clone(&entry.name), can_be_asked: era == Era::Modern, ..Turn::default() };
+    let mut turn = Turn {
+        tool: Arc::clone(&entry.name),
+        can_be_asked: era == Era::Modern,
+        ..Turn::default()
+    };
     if era == Era::Modern {
         turn.capabilities = match meta.client_capabilities.map(|raw| raw.get()) {
             None | Some("{}") => ClientCapabilities::default(),
             Some(text) => serde_json::from_str(text).map_err(|_error| {
-                NotRun::params(&entry.name, "Invalid params: the client's capabilities are malformed")
+                NotRun::params(
+                    &entry.name,
+                    "Invalid params: the client's capabilities are malformed",
+                )
             })?,
         };
         turn.answers = params.input_responses.unwrap_or_default();
@@ -218,14 +280,22 @@ fn written(permit: &Permit, era: Era, body: ReplyBody) -> Result<String, ToolErr
         Era::Modern => ("{\"resultType\":\"complete\",", format!(",\"_meta\":{info}}}")),
         Era::Legacy { .. } => ("{", "}".to_owned()),
     };
-    let quoted = |text: &str| serde_json::to_string(text).map_err(|error| ToolError::internal(error.to_string()));
+    let quoted =
+        |text: &str| serde_json::to_string(text).map_err(|error| ToolError::internal(error.to_string()));
     let text = match body {
         ReplyBody::Text(text) => {
-            format!("{start}\"content\":[{{\"type\":\"text\",\"text\":{}}}]{end}", quoted(&text)?)
+            format!(
+                "{start}\"content\":[{{\"type\":\"text\",\"text\":{}}}]{end}",
+                quoted(&text)?
+            )
         }
         ReplyBody::Json(json) => {
             // Structured content is an object; anything else is put into one.
-            let object = if json.starts_with('{') { json } else { format!("{{\"result\":{json}}}").into() };
+            let object = if json.starts_with('{') {
+                json
+            } else {
+                format!("{{\"result\":{json}}}").into()
+            };
             let text = quoted(&object)?;
             format!(
                 "{start}\"content\":[{{\"type\":\"text\",\"text\":{text}}}],\"structuredContent\":{object}{end}"
@@ -240,7 +310,11 @@ fn written(permit: &Permit, era: Era, body: ReplyBody) -> Result<String, ToolErr
             result.to_string()
         }
     };
-    if text.len() > permit.resident().limits().reply_bytes { Err(ToolError::TooLarge) } else { Ok(text) }
+    if text.len() > permit.resident().limits().reply_bytes {
+        Err(ToolError::TooLarge)
+    } else {
+        Ok(text)
+    }
 }
 
 fn written_result(mut result: CallToolResult, era: Era, info: &str) -> Result<String, ToolError> {
@@ -292,17 +366,23 @@ pub(crate) fn list(permit: &Permit, era: Era, cursor: Option<&str>) -> Result<St
         None => 0,
         Some(cursor) => {
             let opened = services.sealer.open(&binding, cursor)?;
-            let position = opened.parse().map_err(|_error| {
-                Denial::new(Layer::Routing, "cursor-position", Refused::Handle)
-            });
+            let position = opened
+                .parse()
+                .map_err(|_error| Denial::new(Layer::Routing, "cursor-position", Refused::Handle));
             position?
         }
     };
     let mut tools = services.tools.visible(permit.tenant()).skip(start);
-    let page: Vec<&str> = tools.by_ref().take(PAGE).map(|tool| tool.definition_json.as_str()).collect();
+    let page: Vec<&str> = tools
+        .by_ref()
+        .take(PAGE)
+        .map(|tool| tool.definition_json.as_str())
+        .collect();
     let mut text = format!("{{\"tools\":[{}]", page.join(","));
     if tools.next().is_some() {
-        let next = services.sealer.seal_cursor(&binding, &(start + PAGE).to_string())?;
+        let next = services
+            .sealer
+            .seal_cursor(&binding, &(start + PAGE).to_string())?;
         text.push_str(&format!(",\"nextCursor\":\"{next}\""));
     }
     if era == Era::Modern {

@@ -12,6 +12,7 @@ use std::{
 
 use http::HeaderMap;
 use partywall_model::Layer;
+use quick_cache::sync::Cache;
 use secrecy::SecretString;
 use serde_json::json;
 
@@ -22,7 +23,7 @@ use crate::{
     guards::{
         capacity::LimitTable,
         credentials::{MasterKey, SecretName, Vault, VaultError},
-        data::{DataError, Sources},
+        data::{DataError, Sources, Statement},
         disclosure::{
             Denial, Refused,
             audit::{Audit, AuditError},
@@ -81,6 +82,7 @@ pub(crate) struct Services {
     pub(crate) audit: Audit,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
+    statements: Cache<(String, &'static str), Statement>,
     requests: AtomicU64,
     numbering: RandomState,
 }
@@ -128,12 +130,34 @@ impl Services {
         }
         self.identity.authenticate(headers).await.map_err(|denial| {
             let challenge = self.identity.challenge(&denial, None);
-            Denial::new(Layer::Identity, denial.reason(), Refused::Unauthenticated(challenge))
+            Denial::new(
+                Layer::Identity,
+                denial.reason(),
+                Refused::Unauthenticated(challenge),
+            )
+        })
+    }
+
+    /// A native tool's statement, prepared once.
+    pub(crate) fn statement(
+        &self,
+        source: &str,
+        sql: &'static str,
+        params: &[&str],
+    ) -> Result<Statement, DataError> {
+        // The text is part of the program, so the program bounds their number; the cache bounds it once more.
+        self.statements.get_or_insert_with(&(source.to_owned(), sql), || {
+            let writes = self.sources.compile(source, sql, params, false).is_err();
+            self.sources.compile(source, sql, params, writes)
         })
     }
 
     /// The tenant's value of a secret.
-    pub(crate) async fn read_secret(&self, permit: &Permit, name: &SecretName) -> Result<SecretString, ToolError> {
+    pub(crate) async fn read_secret(
+        &self,
+        permit: &Permit,
+        name: &SecretName,
+    ) -> Result<SecretString, ToolError> {
         let (vault, permit, wanted) = (Arc::clone(&self.vault), permit.clone(), name.clone());
         let read = tokio::task::spawn_blocking(move || vault.read(&permit, &wanted)).await;
         match read {
@@ -187,12 +211,17 @@ impl GatewayBuilder {
     /// # Errors
     /// The first thing that is not as it should be.
     pub fn open(self) -> Result<Gateway, OpenError> {
-        let Self { config, native, clock, master } = self;
+        let Self {
+            config,
+            native,
+            clock,
+            master,
+        } = self;
         let data_dir = config.data_dir();
         let registry = Arc::new(Registry::open(&data_dir)?);
         let master = match master {
             Some(master) => master,
-            None => MasterKey::open_or_create(&data_dir)?,
+            None => MasterKey::load_or_create(&data_dir)?,
         };
         let vault = Arc::new(Vault::open(&data_dir, master)?);
         let sources = Sources::new(&config)?;
@@ -204,7 +233,10 @@ impl GatewayBuilder {
             vault: Arc::clone(&vault),
             sources: Arc::clone(&sources),
             identity,
-            residents: Residents::new(LimitTable::new(&config.capacity), config.capacity.resident_tenants),
+            residents: Residents::new(
+                LimitTable::new(&config.capacity),
+                config.capacity.resident_tenants,
+            ),
             tools,
             http: HttpShared::new(&config.http).map_err(|error| OpenError::Http(error.to_string()))?,
             sealer: Sealer::new(clock.clone()).map_err(|error| OpenError::System(error.to_string()))?,
@@ -212,11 +244,21 @@ impl GatewayBuilder {
             audit: Audit::open(&data_dir)?,
             metrics: Metrics::default(),
             clock,
+            statements: Cache::new(256),
             requests: AtomicU64::new(0),
             numbering: RandomState::new(),
         };
-        let administration = Administration { registry, vault, sources, data_dir };
-        Ok(Gateway { services: Arc::new(services), administration, config })
+        let administration = Administration {
+            registry,
+            vault,
+            sources,
+            data_dir,
+        };
+        Ok(Gateway {
+            services: Arc::new(services),
+            administration,
+            config,
+        })
     }
 }
 
@@ -250,7 +292,12 @@ impl Gateway {
     /// Starts with a configuration.
     #[must_use]
     pub fn builder(config: Config) -> GatewayBuilder {
-        GatewayBuilder { config, native: Vec::new(), clock: Clock::system(), master: None }
+        GatewayBuilder {
+            config,
+            native: Vec::new(),
+            clock: Clock::system(),
+            master: None,
+        }
     }
 
     /// The configuration.
@@ -268,7 +315,11 @@ impl Gateway {
     /// The names of the tools that a tenant has.
     #[must_use]
     pub fn tools_of(&self, tenant: &partywall_model::TenantId) -> Vec<String> {
-        self.services.tools.visible(tenant).map(|tool| tool.name.to_string()).collect()
+        self.services
+            .tools
+            .visible(tenant)
+            .map(|tool| tool.name.to_string())
+            .collect()
     }
 
     /// How many tenants are held in memory.
@@ -287,7 +338,12 @@ impl Gateway {
     /// # Errors
     /// When the listener cannot be used.
     pub async fn serve_on(&self, listener: std::net::TcpListener) -> Result<Server, ServeError> {
-        Server::on(Arc::clone(&self.services), listener, self.config.server.admin_listen).await
+        Server::on(
+            Arc::clone(&self.services),
+            listener,
+            self.config.server.admin_listen,
+        )
+        .await
     }
 
     /// Takes the addresses of the configuration.
@@ -295,6 +351,25 @@ impl Gateway {
     /// # Errors
     /// When an address cannot be listened on.
     pub async fn bind(&self) -> Result<Server, ServeError> {
-        Server::bind(Arc::clone(&self.services), self.config.server.listen, self.config.server.admin_listen).await
+        Server::bind(
+            Arc::clone(&self.services),
+            self.config.server.listen,
+            self.config.server.admin_listen,
+        )
+        .await
     }
+}
+
+/// One set of services for all unit tests of what lies behind the guards; it has no tenants and no tools.
+#[cfg(test)]
+pub(crate) fn for_test() -> Arc<Services> {
+    use std::sync::LazyLock;
+    static SERVICES: LazyLock<(tempfile::TempDir, Arc<Services>)> = LazyLock::new(|| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = Config::parse("[identity]\ndevelopment = true\n", "test", folder.path())
+            .expect("a configuration");
+        let gateway = Gateway::builder(config).open().expect("a gateway");
+        (folder, gateway.services)
+    });
+    Arc::clone(&SERVICES.1)
 }

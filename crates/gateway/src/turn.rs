@@ -54,7 +54,11 @@ impl Turn {
                 _ => {}
             }
         }
-        if lacking { Err(ToolError::MissingCapability(Box::new(missing))) } else { Ok(()) }
+        if lacking {
+            Err(ToolError::MissingCapability(Box::new(missing)))
+        } else {
+            Ok(())
+        }
     }
 }
 

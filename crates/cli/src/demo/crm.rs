@@ -26,7 +26,10 @@ impl Key {
         let mut bytes = [0_u8; 16];
         getrandom::fill(&mut bytes).context("the system gives no random bytes")?;
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { company, text: SecretString::from(format!("crm-{company}-{hex}")) })
+        Ok(Self {
+            company,
+            text: SecretString::from(format!("crm-{company}-{hex}")),
+        })
     }
 
     pub(super) fn text(&self) -> &str {
@@ -50,7 +53,9 @@ impl Crm {
         let keys = Arc::new(keys);
         let serve = async move {
             loop {
-                let Ok((stream, _peer)) = listener.accept().await else { continue };
+                let Ok((stream, _peer)) = listener.accept().await else {
+                    continue;
+                };
                 let keys = Arc::clone(&keys);
                 background(async move {
                     let service = service_fn(move |request| {
@@ -68,7 +73,10 @@ impl Crm {
 }
 
 fn background(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
-    #[expect(clippy::disallowed_methods, reason = "the CRM is a server of its own and knows no tenants of ours")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the CRM is a server of its own and knows no tenants of ours"
+    )]
     tokio::spawn(task)
 }
 
@@ -81,7 +89,11 @@ fn answer(keys: &[Key], request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let Some(key) = keys.iter().find(|key| Some(key.text()) == bearer) else {
         return reply(StatusCode::UNAUTHORIZED, &json!({ "error": "unknown key" }));
     };
-    let customer = request.uri().path().strip_prefix("/v1/customers/").and_then(|id| profile(key.company, id));
+    let customer = request
+        .uri()
+        .path()
+        .strip_prefix("/v1/customers/")
+        .and_then(|id| profile(key.company, id));
     match customer {
         Some(profile) => reply(StatusCode::OK, &profile),
         None => reply(StatusCode::NOT_FOUND, &json!({ "error": "no such customer" })),
@@ -112,6 +124,9 @@ fn profile(company: &str, id: &str) -> Option<Value> {
 fn reply(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("application/json"),
+    );
     response
 }

@@ -42,12 +42,17 @@ impl LimitTable {
             reply_bytes: config.reply_bytes.as_usize(),
             cache_bytes: config.cache_bytes.0,
         };
-        Self { defaults, overrides: config.tenant.clone() }
+        Self {
+            defaults,
+            overrides: config.tenant.clone(),
+        }
     }
 
     pub(crate) fn of(&self, tenant: &TenantId) -> Limits {
         let base = self.defaults;
-        let Some(own) = self.overrides.get(tenant.as_str()) else { return base };
+        let Some(own) = self.overrides.get(tenant.as_str()) else {
+            return base;
+        };
         Limits {
             requests_per_second: own.requests_per_second.unwrap_or(base.requests_per_second),
             burst: own.burst.unwrap_or(base.burst),
@@ -71,8 +76,8 @@ pub(crate) struct Slot(#[expect(dead_code, reason = "held for its drop")] OwnedS
 impl TenantCapacity {
     pub(crate) fn new(limits: &Limits) -> Self {
         let at_least_one = |n: u32| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
-        let quota =
-            Quota::per_second(at_least_one(limits.requests_per_second)).allow_burst(at_least_one(limits.burst));
+        let quota = Quota::per_second(at_least_one(limits.requests_per_second))
+            .allow_burst(at_least_one(limits.burst));
         Self {
             rate: RateLimiter::direct(quota),
             clock: DefaultClock::default(),
@@ -83,10 +88,18 @@ impl TenantCapacity {
     /// Admits one call, or says how long to wait.
     pub(crate) fn admit(&self) -> Result<Slot, Denial> {
         self.rate.check().map_err(|until| {
-            Denial::new(Layer::Capacity, "rate", Refused::TooMany(until.wait_time_from(self.clock.now())))
+            Denial::new(
+                Layer::Capacity,
+                "rate",
+                Refused::TooMany(until.wait_time_from(self.clock.now())),
+            )
         })?;
         let slot = Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_full| {
-            Denial::new(Layer::Capacity, "concurrency", Refused::TooMany(Duration::from_secs(1)))
+            Denial::new(
+                Layer::Capacity,
+                "concurrency",
+                Refused::TooMany(Duration::from_secs(1)),
+            )
         })?;
         Ok(Slot(slot))
     }
@@ -97,7 +110,13 @@ mod tests {
     use super::*;
 
     fn limits() -> Limits {
-        Limits { requests_per_second: 1, burst: 3, concurrent_requests: 2, reply_bytes: 1, cache_bytes: 1 }
+        Limits {
+            requests_per_second: 1,
+            burst: 3,
+            concurrent_requests: 2,
+            reply_bytes: 1,
+            cache_bytes: 1,
+        }
     }
 
     #[test]
@@ -107,9 +126,14 @@ mod tests {
             drop(capacity.admit().expect("within the burst"));
         }
         let denial = capacity.admit().err().expect("over the burst");
-        let Refused::TooMany(wait) = denial.refused() else { panic!("{denial:?}") };
+        let Refused::TooMany(wait) = denial.refused() else {
+            panic!("{denial:?}")
+        };
         assert!(*wait > Duration::ZERO && *wait <= Duration::from_secs(1));
-        assert!(TenantCapacity::new(&limits()).admit().is_ok(), "another tenant is not affected");
+        assert!(
+            TenantCapacity::new(&limits()).admit().is_ok(),
+            "another tenant is not affected"
+        );
     }
 
     #[test]
@@ -127,7 +151,13 @@ mod tests {
     #[test]
     fn one_tenant_can_have_other_limits() {
         let mut config = Capacity::default();
-        config.tenant.insert("acme".into(), CapacityOverride { burst: Some(7), ..Default::default() });
+        config.tenant.insert(
+            "acme".into(),
+            CapacityOverride {
+                burst: Some(7),
+                ..Default::default()
+            },
+        );
         let table = LimitTable::new(&config);
         assert_eq!(table.of(&TenantId::parse("acme").unwrap()).burst, 7);
         assert_eq!(table.of(&TenantId::parse("globex").unwrap()).burst, 100);

@@ -15,49 +15,127 @@ const fn guard(layer: Layer, id: &'static str, summary: &'static str) -> Check {
     Check { id, layer, summary }
 }
 
+const IDENTITY: &[Check] = &[
+    guard(
+        Layer::Identity,
+        "verified-token",
+        "Signature, issuer, audience, times and one tenant claim of a bearer token.",
+    ),
+    guard(
+        Layer::Identity,
+        "active-tenant",
+        "The tenant exists and is not suspended, asked at every request.",
+    ),
+    guard(
+        Layer::Identity,
+        "no-tenant-argument",
+        "An argument that names a tenant is refused when a tool is loaded.",
+    ),
+];
+
+const CONTEXT: &[Check] = &[
+    guard(
+        Layer::Context,
+        "permit",
+        "What lies behind the guards takes a permit, which one function mints.",
+    ),
+    guard(
+        Layer::Context,
+        "no-fallback",
+        "Code outside a request has no tenant and gets an error.",
+    ),
+];
+
+const STATE: &[Check] = &[
+    guard(
+        Layer::State,
+        "branded-context",
+        "Values of one call cannot leave it or enter another: they do not compile.",
+    ),
+    guard(
+        Layer::State,
+        "resident",
+        "Memory is kept per tenant and life of the tenant, and nowhere else.",
+    ),
+];
+
+const DATA: &[Check] = &[guard(
+    Layer::Data,
+    "file-per-tenant",
+    "A statement runs on the tenant's own file and cannot open another.",
+)];
+
+const CACHE: &[Check] = &[
+    guard(
+        Layer::Cache,
+        "cache-per-tenant",
+        "Each tenant has a cache of its own; the key is made by the framework.",
+    ),
+    guard(
+        Layer::Cache,
+        "owner-check",
+        "A reply's owner is checked before it is cached or returned.",
+    ),
+];
+
+const CREDENTIALS: &[Check] = &[
+    guard(
+        Layer::Credentials,
+        "sealed-vault",
+        "A secret is sealed to its tenant and name, and read for one call.",
+    ),
+    guard(
+        Layer::Credentials,
+        "client-per-tenant",
+        "HTTP connections are pooled per tenant; redirects carry nothing.",
+    ),
+];
+
+const ROUTING: &[Check] = &[
+    guard(
+        Layer::Routing,
+        "own-exchange",
+        "A reply travels on the exchange of its request; there are no sessions.",
+    ),
+    guard(
+        Layer::Routing,
+        "sealed-handles",
+        "Cursors and request state open for their principal only.",
+    ),
+    guard(Layer::Routing, "doors", "Foreign hosts and origins are refused."),
+];
+
+const CAPACITY: &[Check] = &[guard(
+    Layer::Capacity,
+    "limits-per-tenant",
+    "Rate, calls in flight, reply size, time and cache size of each tenant.",
+)];
+
+const DISCLOSURE: &[Check] = &[
+    guard(
+        Layer::Disclosure,
+        "one-refusal",
+        "Not yours, not there and guard failed are one reply.",
+    ),
+    guard(
+        Layer::Disclosure,
+        "own-log",
+        "Each tenant's requests are logged in a file of its own.",
+    ),
+];
+
 /// What the gateway has for a layer. A new layer does not compile until it is answered here.
 #[must_use]
 pub const fn coverage(layer: Layer) -> Coverage {
     match layer {
-        Layer::Identity => Coverage::Checks(&[
-            guard(Layer::Identity, "verified-token", "Signature, issuer, audience, times and one tenant claim of a bearer token."),
-            guard(Layer::Identity, "active-tenant", "The tenant exists and is not suspended, asked at every request."),
-            guard(Layer::Identity, "no-tenant-argument", "An argument that names a tenant is refused when a tool is loaded."),
-        ]),
-        Layer::Context => Coverage::Checks(&[
-            guard(Layer::Context, "permit", "What lies behind the guards takes a permit, which one function mints."),
-            guard(Layer::Context, "no-fallback", "Code outside a request has no tenant and gets an error."),
-        ]),
-        Layer::State => Coverage::Checks(&[
-            guard(Layer::State, "branded-context", "Values of one call cannot leave it or enter another: they do not compile."),
-            guard(Layer::State, "resident", "Memory is kept per tenant and life of the tenant, and nowhere else."),
-        ]),
-        Layer::Data => Coverage::Checks(&[guard(
-            Layer::Data,
-            "file-per-tenant",
-            "A statement runs on the tenant's own file and cannot open another.",
-        )]),
-        Layer::Cache => Coverage::Checks(&[
-            guard(Layer::Cache, "cache-per-tenant", "Each tenant has a cache of its own; the key is made by the framework."),
-            guard(Layer::Cache, "owner-check", "A reply's owner is checked before it is cached or returned."),
-        ]),
-        Layer::Credentials => Coverage::Checks(&[
-            guard(Layer::Credentials, "sealed-vault", "A secret is sealed to its tenant and name, and read for one call."),
-            guard(Layer::Credentials, "client-per-tenant", "HTTP connections are pooled per tenant; redirects carry nothing."),
-        ]),
-        Layer::Routing => Coverage::Checks(&[
-            guard(Layer::Routing, "own-exchange", "A reply travels on the exchange of its request; there are no sessions."),
-            guard(Layer::Routing, "sealed-handles", "Cursors and request state open for their principal only."),
-            guard(Layer::Routing, "doors", "Foreign hosts and origins are refused."),
-        ]),
-        Layer::Capacity => Coverage::Checks(&[guard(
-            Layer::Capacity,
-            "limits-per-tenant",
-            "Rate, calls in flight, reply size, time and cache size of each tenant.",
-        )]),
-        Layer::Disclosure => Coverage::Checks(&[
-            guard(Layer::Disclosure, "one-refusal", "Not yours, not there and guard failed are one reply."),
-            guard(Layer::Disclosure, "own-log", "Each tenant's requests are logged in a file of its own."),
-        ]),
+        Layer::Identity => Coverage::Checks(IDENTITY),
+        Layer::Context => Coverage::Checks(CONTEXT),
+        Layer::State => Coverage::Checks(STATE),
+        Layer::Data => Coverage::Checks(DATA),
+        Layer::Cache => Coverage::Checks(CACHE),
+        Layer::Credentials => Coverage::Checks(CREDENTIALS),
+        Layer::Routing => Coverage::Checks(ROUTING),
+        Layer::Capacity => Coverage::Checks(CAPACITY),
+        Layer::Disclosure => Coverage::Checks(DISCLOSURE),
     }
 }

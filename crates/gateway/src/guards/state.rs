@@ -19,7 +19,7 @@ use crate::{
     admit::Incarnation,
     guards::{
         cache::ReplyCache,
-        capacity::{Limits, LimitTable, TenantCapacity},
+        capacity::{LimitTable, Limits, TenantCapacity},
     },
     tools::http::TenantClient,
 };
@@ -35,7 +35,7 @@ pub(crate) struct Resident {
 }
 
 impl Resident {
-    fn new(incarnation: Incarnation, limits: Limits) -> Self {
+    pub(crate) fn new(incarnation: Incarnation, limits: Limits) -> Self {
         Self {
             incarnation,
             limits,
@@ -77,7 +77,9 @@ impl Resident {
     /// The tenant's own `T`; the number of types in a program bounds the map.
     pub(crate) fn state<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = state.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(T::default()));
+        let slot = state
+            .entry(TypeId::of::<T>())
+            .or_insert_with(|| Arc::new(T::default()));
         // The key is the type, so the cast holds; a fresh value is the answer that is right in any case.
         Arc::clone(slot).downcast::<T>().unwrap_or_default()
     }
@@ -110,9 +112,9 @@ impl Residents {
     /// What is held for this life of the tenant; what was held for an earlier life is dropped.
     pub(crate) fn of(&self, tenant: &TenantId, incarnation: Incarnation) -> Arc<Resident> {
         loop {
-            let made: Result<_, Infallible> = self
-                .residents
-                .get_or_insert_with(tenant, || Ok(Arc::new(Resident::new(incarnation, self.limits.of(tenant)))));
+            let made: Result<_, Infallible> = self.residents.get_or_insert_with(tenant, || {
+                Ok(Arc::new(Resident::new(incarnation, self.limits.of(tenant))))
+            });
             let Ok(resident) = made;
             match resident.incarnation.cmp(&incarnation) {
                 Ordering::Equal => return resident,
@@ -143,12 +145,42 @@ mod tests {
     #[test]
     fn each_tenant_and_each_life_of_it_has_its_own_state() {
         let residents = residents(8);
-        let (acme, globex) = (TenantId::parse("acme").unwrap(), TenantId::parse("globex").unwrap());
-        residents.of(&acme, Incarnation(1)).state::<AtomicUsize>().store(7, Relaxed);
-        assert_eq!(residents.of(&acme, Incarnation(1)).state::<AtomicUsize>().load(Relaxed), 7);
-        assert_eq!(residents.of(&globex, Incarnation(2)).state::<AtomicUsize>().load(Relaxed), 0);
-        assert_eq!(residents.of(&acme, Incarnation(3)).state::<AtomicUsize>().load(Relaxed), 0);
-        assert_eq!(residents.of(&acme, Incarnation(1)).state::<AtomicUsize>().load(Relaxed), 0);
+        let (acme, globex) = (
+            TenantId::parse("acme").unwrap(),
+            TenantId::parse("globex").unwrap(),
+        );
+        residents
+            .of(&acme, Incarnation(1))
+            .state::<AtomicUsize>()
+            .store(7, Relaxed);
+        assert_eq!(
+            residents
+                .of(&acme, Incarnation(1))
+                .state::<AtomicUsize>()
+                .load(Relaxed),
+            7
+        );
+        assert_eq!(
+            residents
+                .of(&globex, Incarnation(2))
+                .state::<AtomicUsize>()
+                .load(Relaxed),
+            0
+        );
+        assert_eq!(
+            residents
+                .of(&acme, Incarnation(3))
+                .state::<AtomicUsize>()
+                .load(Relaxed),
+            0
+        );
+        assert_eq!(
+            residents
+                .of(&acme, Incarnation(1))
+                .state::<AtomicUsize>()
+                .load(Relaxed),
+            0
+        );
     }
 
     #[test]

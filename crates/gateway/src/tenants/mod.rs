@@ -3,6 +3,7 @@
 //! The registry is one SQLite file that the server and the command share. The server keeps it in memory and asks
 //! the file's change counter at every request whether that is still the truth.
 
+mod index;
 mod record;
 mod registry;
 mod remove;

@@ -75,6 +75,19 @@ pub enum TenantDenial {
     Unavailable,
 }
 
+impl TenantDenial {
+    /// A stable word for the audit log.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown-tenant",
+            Self::Suspended => "suspended-tenant",
+            Self::Removed => "removed-tenant",
+            Self::Unavailable => "registry-unavailable",
+        }
+    }
+}
+
 /// Why the registry could not be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {

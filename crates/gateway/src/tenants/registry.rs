@@ -1,16 +1,9 @@
-//! The registry: one SQLite file, and a copy of it in memory that is checked at every lookup.
+//! The registry: what can be asked and changed, and the rows it is kept in.
 
 use std::{
-    collections::HashMap,
-    fs::{self, File},
-    io,
-    os::unix::fs::FileExt as _,
+    fs,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use partywall_model::TenantId;
@@ -18,7 +11,8 @@ use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 
 use super::{
     RegistryError, StoreError, TenantDenial, TenantRecord, TenantState,
-    store::{FileIdentity, Kind, Store},
+    index::{Index, Tenants},
+    store::{Kind, Store},
     tenant_dir,
 };
 use crate::{admit::Incarnation, clock::Clock};
@@ -38,9 +32,6 @@ const SCHEMA: &str = "
         created_at INTEGER NOT NULL
     ) STRICT;";
 
-/// Where SQLite keeps the number that every commit changes (file format, section 1.3).
-const CHANGE_COUNTER_OFFSET: u64 = 24;
-
 /// Words that programs write when they have no tenant; the model refuses `null` and its like, and `*`.
 const RESERVED: [&str; 2] = ["default", "0"];
 
@@ -48,17 +39,9 @@ const RESERVED: [&str; 2] = ["default", "0"];
 pub struct Registry {
     store: Store,
     data_dir: PathBuf,
-    header: Arc<File>,
-    index: RwLock<Index>,
-    reload: Mutex<Option<Instant>>,
+    index: Index,
     failing: AtomicBool,
     clock: Clock,
-}
-
-/// The registry as it was when its change counter was read.
-struct Index {
-    counter: u32,
-    tenants: HashMap<TenantId, (Incarnation, TenantState)>,
 }
 
 impl Registry {
@@ -82,16 +65,11 @@ impl Registry {
             )?;
             Ok(())
         })?;
-        let header = pinned(&store)?;
-        let index = load(&store, &header, None)?.ok_or_else(|| StoreError::Moved {
-            path: store.path().into(),
-        })?;
+        let index = Index::load(&store)?;
         Ok(Self {
             store,
             data_dir,
-            header,
-            index: RwLock::new(index),
-            reload: Mutex::new(None),
+            index,
             failing: AtomicBool::new(false),
             clock,
         })
@@ -102,7 +80,7 @@ impl Registry {
     /// # Errors
     /// Everybody else is denied; so is everybody while the file cannot be read.
     pub fn active(&self, id: &TenantId) -> Result<Incarnation, TenantDenial> {
-        match self.fresh(|index| index.tenants.get(id).copied()) {
+        match self.index.fresh(&self.store, |tenants| tenants.get(id).copied()) {
             Ok(found) => {
                 if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
                     tracing::info!("the tenant registry can be read again");
@@ -129,7 +107,7 @@ impl Registry {
     /// # Errors
     /// What every request is denied for.
     pub fn check(&self) -> Result<(), RegistryError> {
-        self.fresh(|_| ())
+        self.index.fresh(&self.store, |_| ())
     }
 
     /// How many tenants there are, in any state.
@@ -137,7 +115,7 @@ impl Registry {
     /// # Errors
     /// The file cannot be read.
     pub fn len(&self) -> Result<usize, RegistryError> {
-        self.fresh(|index| index.tenants.len())
+        self.index.fresh(&self.store, Tenants::len)
     }
 
     /// Whether there is no tenant.
@@ -335,48 +313,6 @@ impl Registry {
     pub(super) fn store(&self) -> &Store {
         &self.store
     }
-
-    #[cfg(test)]
-    pub(super) fn header(&self) -> &File {
-        &self.header
-    }
-
-    /// Asks the index, after bringing it up to date.
-    fn fresh<T>(&self, ask: impl Fn(&Index) -> T) -> Result<T, RegistryError> {
-        let asked = Instant::now();
-        self.store.check_in_place()?;
-        let counter = change_counter(&self.store, &self.header)?;
-        {
-            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-            if index.counter == counter {
-                return Ok(ask(&index));
-            }
-        }
-        self.bring_up_to_date(asked)?;
-        Ok(ask(&self.index.read().unwrap_or_else(PoisonError::into_inner)))
-    }
-
-    fn bring_up_to_date(&self, asked: Instant) -> Result<(), RegistryError> {
-        let mut last_failure = self.reload.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those who queued up behind a failed attempt share its outcome; else each would wait for the lock in turn.
-        if last_failure.is_some_and(|at| at >= asked) {
-            return Err(RegistryError::JustFailed {
-                path: self.store.path().into(),
-            });
-        }
-        let known = self.index.read().unwrap_or_else(PoisonError::into_inner).counter;
-        match load(&self.store, &self.header, Some(known)) {
-            Ok(None) => Ok(()),
-            Ok(Some(index)) => {
-                *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
-                Ok(())
-            }
-            Err(error) => {
-                *last_failure = Some(Instant::now());
-                Err(error)
-            }
-        }
-    }
 }
 
 impl std::fmt::Debug for Registry {
@@ -387,26 +323,6 @@ impl std::fmt::Debug for Registry {
     }
 }
 
-/// Reads the whole registry, unless its counter is the known one.
-///
-/// The counter is read while the transaction's lock keeps writers out, so it belongs to the rows.
-fn load(store: &Store, header: &File, known: Option<u32>) -> Result<Option<Index>, RegistryError> {
-    store.read(|tx| {
-        let expected: i64 = tx
-            .query_row("SELECT count(*) FROM tenant", [], |row| row.get(0))
-            .map_err(store.failed("counting the tenants"))?;
-        let counter = change_counter(store, header)?;
-        if known == Some(counter) {
-            return Ok(None);
-        }
-        let mut tenants = HashMap::with_capacity(usize::try_from(expected).unwrap_or_default());
-        each(store, tx, |record| {
-            tenants.insert(record.id, (record.incarnation, record.state));
-        })?;
-        Ok(Some(Index { counter, tenants }))
-    })
-}
-
 fn records(store: &Store, tx: &Transaction<'_>) -> Result<Vec<TenantRecord>, RegistryError> {
     let mut all = Vec::new();
     each(store, tx, |record| all.push(record))?;
@@ -414,7 +330,12 @@ fn records(store: &Store, tx: &Transaction<'_>) -> Result<Vec<TenantRecord>, Reg
     Ok(all)
 }
 
-fn each(store: &Store, tx: &Transaction<'_>, mut f: impl FnMut(TenantRecord)) -> Result<(), RegistryError> {
+/// Runs `f` on every row.
+pub(super) fn each(
+    store: &Store,
+    tx: &Transaction<'_>,
+    mut f: impl FnMut(TenantRecord),
+) -> Result<(), RegistryError> {
     let failed = || store.failed("reading the tenants");
     let mut statement = tx
         .prepare_cached("SELECT id, incarnation, state, created_at FROM tenant")
@@ -449,45 +370,4 @@ fn record(store: &Store, row: &Row<'_>) -> Result<TenantRecord, RegistryError> {
         state: TenantState::parse(state).ok_or_else(|| damaged("it has an unknown state"))?,
         created_at: row.get::<_, i64>(3).map_err(failed())?.cast_unsigned(),
     })
-}
-
-/// Reads the number that every commit changes, without a lock.
-///
-/// It may belong to a commit that is under way; then it is not the index's, and loading waits for the commit.
-fn change_counter(store: &Store, header: &File) -> Result<u32, RegistryError> {
-    let mut counter = [0_u8; 4];
-    header
-        .read_exact_at(&mut counter, CHANGE_COUNTER_OFFSET)
-        .map_err(|cause| RegistryError::Header {
-            path: store.path().into(),
-            cause,
-        })?;
-    Ok(u32::from_be_bytes(counter))
-}
-
-/// Opens a registry's file for reading its header, once in the life of the process.
-///
-/// POSIX drops all locks that a process holds on a file, SQLite's too, when the process closes *any* descriptor of
-/// it. So these are never closed, and a second registry on the same file shares the first one's.
-fn pinned(store: &Store) -> Result<Arc<File>, RegistryError> {
-    static PINNED: Mutex<Vec<(FileIdentity, Arc<File>)>> = Mutex::new(Vec::new());
-    let mut pinned = PINNED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((_, file)) = pinned.iter().find(|(identity, _)| *identity == store.identity()) {
-        return Ok(Arc::clone(file));
-    }
-    let failed = |cause: io::Error| RegistryError::Header {
-        path: store.path().into(),
-        cause,
-    };
-    let file = Arc::new(File::open(store.path()).map_err(failed)?);
-    let identity = file.metadata().map(|metadata| FileIdentity::of(&metadata));
-    pinned.push((identity.map_err(failed)?, Arc::clone(&file)));
-    // What was opened is kept even if it is the wrong file, for the same reason.
-    match pinned.last() {
-        Some((identity, _)) if *identity == store.identity() => Ok(file),
-        _ => Err(StoreError::Moved {
-            path: store.path().into(),
-        }
-        .into()),
-    }
 }

@@ -23,7 +23,7 @@ pub enum RemovalError {
         /// The tenant.
         id: TenantId,
         /// What the vault said.
-        cause: VaultError,
+        cause: Box<VaultError>,
     },
     /// The tenant's files could not be deleted.
     #[error(
@@ -61,7 +61,7 @@ pub fn remove_tenant(
     let tenant = registry.begin_removal(id)?;
     vault.shred(&tenant).map_err(|cause| RemovalError::Vault {
         id: id.clone(),
-        cause,
+        cause: Box::new(cause),
     })?;
     delete_files(registry, data_dir, &tenant)?;
     registry.forget(&tenant)?;

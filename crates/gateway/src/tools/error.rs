@@ -2,9 +2,14 @@
 
 use std::borrow::Cow;
 
+use partywall_model::Layer;
 use rmcp::model::ClientCapabilities;
 
-use crate::guards::{data::DataError, disclosure::Denial};
+use super::http::{HttpErrorKind, HttpToolError};
+use crate::guards::{
+    data::{DataError, ErrorKind},
+    disclosure::{Denial, Refused},
+};
 
 /// Why a tool did not answer. What the caller sees of it is decided in `guards::disclosure`.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +77,38 @@ impl From<Denial> for ToolError {
 
 impl From<DataError> for ToolError {
     fn from(error: DataError) -> Self {
-        error.into_tool_error()
+        match error.kind() {
+            ErrorKind::TimedOut | ErrorKind::Cancelled => Self::TimedOut,
+            ErrorKind::TooLarge => Self::TooLarge,
+            ErrorKind::Busy => Self::Busy,
+            ErrorKind::Full => Self::Full,
+            // The tenant's own data stand against it, so it may know.
+            ErrorKind::Constraint(_) => {
+                Self::failed("The data does not allow this change; nothing was written.")
+            }
+            ErrorKind::Argument => Self::invalid("An argument is out of range."),
+            ErrorKind::Unavailable => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<HttpToolError> for ToolError {
+    fn from(error: HttpToolError) -> Self {
+        match error.kind() {
+            // A foreign owner is a denial: not found on the wire, named in the audit log.
+            HttpErrorKind::NotFound if error == HttpToolError::ForeignOwner => {
+                Denial::new(Layer::Cache, error.to_string(), Refused::NotFound).into()
+            }
+            HttpErrorKind::NotFound => Self::NotFound,
+            HttpErrorKind::InvalidArgument => Self::invalid(format!("The {error}.")),
+            HttpErrorKind::MissingSecret => match error {
+                HttpToolError::MissingSecret { name } => Self::MissingSecret(name),
+                other => Self::failed(other.to_string()),
+            },
+            HttpErrorKind::Upstream => Self::Upstream(error.to_string()),
+            HttpErrorKind::Timeout => Self::TimedOut,
+            HttpErrorKind::TooLarge => Self::TooLarge,
+            HttpErrorKind::Config => Self::Internal(error.to_string()),
+        }
     }
 }

@@ -8,13 +8,18 @@ use std::{
 
 use partywall_model::TenantId;
 use rmcp::model::{Tool as Definition, ToolAnnotations};
+use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-use super::{ArgTable, ErasedTool, NativeTool, ToolError, http::HttpTool, sql::SqlTool};
+use super::{
+    ArgTable, ErasedTool, NativeTool, ToolError,
+    http::{CallLimits, HttpTool, TenantClient},
+    sql::SqlTool,
+};
 use crate::{
     config::{CachePer, CachePolicy, Config, HttpMethod, ToolConfig, names_tenant},
     cx::{Cx, Reply},
-    guards::data::Sources,
+    guards::{credentials::SecretName, data::Sources},
 };
 
 /// A tool cannot be offered.
@@ -27,7 +32,10 @@ pub struct ToolSetError {
 
 impl ToolSetError {
     fn new(tool: &str, problem: impl ToString) -> Self {
-        Self { tool: tool.to_owned(), problem: problem.to_string() }
+        Self {
+            tool: tool.to_owned(),
+            problem: problem.to_string(),
+        }
     }
 }
 
@@ -43,7 +51,6 @@ pub(crate) struct Mirror {
 /// One tool.
 pub(crate) struct ToolEntry {
     pub(crate) name: Arc<str>,
-    pub(crate) definition: Definition,
     pub(crate) definition_json: String,
     pub(crate) scope: Option<String>,
     pub(crate) mirrors: Vec<Mirror>,
@@ -63,7 +70,11 @@ enum Kind {
 impl ToolEntry {
     fn declared(tool: &ToolConfig, kind: Kind, revision: u64) -> Result<Self, ToolSetError> {
         let table = ArgTable::new(&tool.args);
-        let reads = !tool.writes && tool.http.as_ref().is_none_or(|http| http.method == HttpMethod::Get);
+        let reads = !tool.writes
+            && tool
+                .http
+                .as_ref()
+                .is_none_or(|http| http.method == HttpMethod::Get);
         let mut annotations = ToolAnnotations::new().read_only(reads);
         if !reads {
             annotations = annotations.destructive(false);
@@ -72,14 +83,31 @@ impl ToolEntry {
             .with_annotations(annotations);
         definition.title.clone_from(&tool.title);
         let entry = Self::new(definition, tool.scope.clone(), kind)?;
-        let tenants = tool.tenants.as_ref().map(|tenants| tenants.iter().cloned().collect());
-        Ok(Self { timeout: tool.timeout, cache: tool.cache.clone(), tenants, revision, ..entry })
+        let tenants = tool
+            .tenants
+            .as_ref()
+            .map(|tenants| tenants.iter().cloned().collect());
+        Ok(Self {
+            timeout: tool.timeout,
+            cache: tool.cache.clone(),
+            tenants,
+            revision,
+            ..entry
+        })
     }
 
     fn native(native: NativeTool, revision: u64) -> Result<Self, ToolSetError> {
-        let NativeTool { meta, schema, tenants, tool } = native;
+        let NativeTool {
+            meta,
+            schema,
+            tenants,
+            tool,
+        } = native;
         refuse_tenant_names(&meta.name, &schema)?;
-        let closed = !matches!(schema.get("additionalProperties"), Some(Value::Bool(true) | Value::Object(_)));
+        let closed = !matches!(
+            schema.get("additionalProperties"),
+            Some(Value::Bool(true) | Value::Object(_))
+        );
         let known = schema
             .get("properties")
             .and_then(Value::as_object)
@@ -88,17 +116,21 @@ impl ToolEntry {
         let mut definition = Definition::new(meta.name, meta.description, schema);
         definition.title = meta.title;
         definition.annotations = meta.annotations;
-        Ok(Self { revision, tenants, ..Self::new(definition, meta.scope, Kind::Native(tool, known))? })
+        Ok(Self {
+            revision,
+            tenants,
+            ..Self::new(definition, meta.scope, Kind::Native(tool, known))?
+        })
     }
 
     fn new(definition: Definition, scope: Option<String>, kind: Kind) -> Result<Self, ToolSetError> {
         let name: Arc<str> = definition.name.as_ref().into();
-        let mirrors = mirrors(&definition.input_schema).map_err(|problem| ToolSetError::new(&name, problem))?;
+        let mirrors =
+            mirrors(&definition.input_schema).map_err(|problem| ToolSetError::new(&name, problem))?;
         let definition_json =
             serde_json::to_string(&definition).map_err(|error| ToolSetError::new(&name, error))?;
         Ok(Self {
             name,
-            definition,
             definition_json,
             scope,
             mirrors,
@@ -111,7 +143,9 @@ impl ToolEntry {
     }
 
     fn visible_to(&self, tenant: &TenantId) -> bool {
-        self.tenants.as_ref().is_none_or(|tenants| tenants.contains(tenant.as_str()))
+        self.tenants
+            .as_ref()
+            .is_none_or(|tenants| tenants.contains(tenant.as_str()))
     }
 
     /// Whether the tool may answer with questions.
@@ -132,11 +166,13 @@ impl ToolEntry {
             }
             Kind::Sql(tool, table) => {
                 let args = table.check(args)?;
-                self.cached(cx, args, async |args| tool.call(cx, args, cx.time_left()).await).await
+                self.cached(cx, args, async |args| tool.call(cx, args, cx.time_left()).await)
+                    .await
             }
             Kind::Http(tool, table) => {
                 let args = table.check(args)?;
-                self.cached(cx, args, async |args| call_http(tool, cx, &args).await).await
+                self.cached(cx, args, async |args| call_http(tool, cx, &args).await)
+                    .await
             }
         }
     }
@@ -147,7 +183,9 @@ impl ToolEntry {
         args: Map<String, Value>,
         call: impl AsyncFnOnce(Map<String, Value>) -> Result<Reply<'t>, ToolError>,
     ) -> Result<Reply<'t>, ToolError> {
-        let Some(policy) = &self.cache else { return call(args).await };
+        let Some(policy) = &self.cache else {
+            return call(args).await;
+        };
         let subject = match policy.per {
             CachePer::Tenant => String::new(),
             CachePer::Subject => {
@@ -157,24 +195,48 @@ impl ToolEntry {
             }
         };
         // The arguments were checked: every name, in order, so their text is canonical.
-        let canonical = serde_json::to_string(&args).map_err(|error| ToolError::internal(error.to_string()))?;
-        let key = format!("tool\u{0}{}\u{0}{:x}\u{0}{subject}\u{0}{canonical}", self.name, self.revision);
+        let canonical =
+            serde_json::to_string(&args).map_err(|error| ToolError::internal(error.to_string()))?;
+        let key = format!(
+            "tool\u{0}{}\u{0}{:x}\u{0}{subject}\u{0}{canonical}",
+            self.name, self.revision
+        );
         let most = policy.max_bytes.map_or(usize::MAX, |size| size.as_usize());
         let text = cx
             .permit()
             .resident()
             .cache()
             .get_or_make(&key, policy.ttl, most, async {
-                call(args).await?.into_json().ok_or_else(|| ToolError::internal("only JSON replies are cached"))
+                call(args)
+                    .await?
+                    .into_json()
+                    .ok_or_else(|| ToolError::internal("only JSON replies are cached"))
             })
             .await?;
         Ok(Reply::from_json(cx, text))
     }
 }
 
-async fn call_http<'t>(tool: &HttpTool, cx: Cx<'t>, args: &Map<String, Value>) -> Result<Reply<'t>, ToolError> {
-    let body = crate::tools::http::run(tool, cx.permit(), args, cx.time_left()).await?;
-    Ok(Reply::from_json(cx, body.into()))
+async fn call_http<'t>(
+    tool: &HttpTool,
+    cx: Cx<'t>,
+    args: &Map<String, Value>,
+) -> Result<Reply<'t>, ToolError> {
+    let permit = cx.permit();
+    let services = permit.services();
+    let mut secrets = Vec::new();
+    for name in tool.secrets() {
+        let parsed = SecretName::parse(name).map_err(|error| ToolError::internal(error.to_string()))?;
+        secrets.push((name.as_str(), services.read_secret(permit, &parsed).await?));
+    }
+    let secrets: Vec<(&str, &SecretString)> = secrets.iter().map(|(name, value)| (*name, value)).collect();
+    let client = permit.resident().client(|| TenantClient::new(&services.http))?;
+    let limits = CallLimits {
+        time: cx.time_left(),
+        reply_bytes: permit.resident().limits().reply_bytes,
+    };
+    let reply = tool.call(permit, &client, args, &secrets, limits).await?;
+    Ok(Reply::from_json(cx, reply.body.into()))
 }
 
 fn refuse_unknown(known: Option<&BTreeSet<String>>, args: &Map<String, Value>) -> Result<(), ToolError> {
@@ -184,8 +246,14 @@ fn refuse_unknown(known: Option<&BTreeSet<String>>, args: &Map<String, Value>) -
         Some(unknown) => {
             let shown: String = unknown.chars().take(64).collect();
             let known = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let known = if known.is_empty() { "none".to_owned() } else { known };
-            Err(ToolError::invalid(format!("There is no argument `{shown}`; the arguments are: {known}.")))
+            let known = if known.is_empty() {
+                "none".to_owned()
+            } else {
+                known
+            };
+            Err(ToolError::invalid(format!(
+                "There is no argument `{shown}`; the arguments are: {known}."
+            )))
         }
     }
 }
@@ -194,7 +262,9 @@ fn refuse_unknown(known: Option<&BTreeSet<String>>, args: &Map<String, Value>) -
 fn refuse_tenant_names(tool: &str, schema: &Map<String, Value>) -> Result<(), ToolSetError> {
     let mut open: Vec<&Value> = schema.values().collect();
     let properties = |map: &Map<String, Value>| {
-        map.get("properties").and_then(Value::as_object).map(|p| p.keys().cloned().collect::<Vec<_>>())
+        map.get("properties")
+            .and_then(Value::as_object)
+            .map(|p| p.keys().cloned().collect::<Vec<_>>())
     };
     let mut names = properties(schema).unwrap_or_default();
     while let Some(value) = open.pop() {
@@ -211,7 +281,9 @@ fn refuse_tenant_names(tool: &str, schema: &Map<String, Value>) -> Result<(), To
         None => Ok(()),
         Some(name) => Err(ToolSetError::new(
             tool,
-            format!("the argument `{name}` names a tenant; the tenant comes from the caller's token, read it from the context (`cx.tenant()`) and remove the argument"),
+            format!(
+                "the argument `{name}` names a tenant; the tenant comes from the caller's token, read it from the context (`cx.tenant()`) and remove the argument"
+            ),
         )),
     }
 }
@@ -221,9 +293,13 @@ fn mirrors(schema: &Map<String, Value>) -> Result<Vec<Mirror>, String> {
     let mut found = Vec::new();
     let mut open = vec![(Vec::new(), schema)];
     while let Some((path, schema)) = open.pop() {
-        let Some(properties) = schema.get("properties").and_then(Value::as_object) else { continue };
+        let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
+            continue;
+        };
         for (name, property) in properties {
-            let Some(property) = property.as_object() else { continue };
+            let Some(property) = property.as_object() else {
+                continue;
+            };
             let mut path = path.clone();
             path.push(name.clone());
             if let Some(header) = property.get("x-mcp-header") {
@@ -233,7 +309,10 @@ fn mirrors(schema: &Map<String, Value>) -> Result<Vec<Mirror>, String> {
         }
     }
     found.sort_by(|a, b| a.header.cmp(&b.header));
-    match found.windows(2).find(|pair| matches!(pair, [a, b] if a.header == b.header)) {
+    match found
+        .windows(2)
+        .find(|pair| matches!(pair, [a, b] if a.header == b.header))
+    {
         Some(_) => Err("two arguments are mirrored in one header".to_owned()),
         None => Ok(found),
     }
@@ -243,13 +322,22 @@ fn mirror(header: &Value, property: &Map<String, Value>, path: &[String]) -> Res
     let name = header.as_str().unwrap_or_default();
     let lower = format!("mcp-param-{}", name.to_ascii_lowercase());
     if name.is_empty() || http::HeaderName::from_bytes(lower.as_bytes()).is_err() {
-        return Err(format!("x-mcp-header {header} of `{}` is no header name", path.join(".")));
+        return Err(format!(
+            "x-mcp-header {header} of `{}` is no header name",
+            path.join(".")
+        ));
     }
     let kind = property.get("type").and_then(Value::as_str).unwrap_or_default();
     if !matches!(kind, "string" | "integer" | "boolean") {
-        return Err(format!("`{}` has x-mcp-header, so its type must be string, integer or boolean", path.join(".")));
+        return Err(format!(
+            "`{}` has x-mcp-header, so its type must be string, integer or boolean",
+            path.join(".")
+        ));
     }
-    Ok(Mirror { header: lower, path: path.to_vec() })
+    Ok(Mirror {
+        header: lower,
+        path: path.to_vec(),
+    })
 }
 
 /// All tools of a server.
@@ -270,15 +358,16 @@ impl ToolSet {
         for tool in &config.tools {
             let tool = tool.get_ref();
             if tool.native.is_some() {
-                let native = super::builtin::find(tool)
-                    .ok_or_else(|| ToolSetError::new(&tool.name, "there is no such native tool; built in is: whoami"))?;
+                let native = super::builtin::find(tool).ok_or_else(|| {
+                    ToolSetError::new(&tool.name, "there is no such native tool; built in is: whoami")
+                })?;
                 tools.push(Arc::new(ToolEntry::native(native, revision)?));
                 continue;
             }
             let table = ArgTable::new(&tool.args);
             let kind = if tool.http.is_some() {
-                let compiled =
-                    HttpTool::compile(tool, &config.http).map_err(|error| ToolSetError::new(&tool.name, error))?;
+                let compiled = HttpTool::compile(tool, &config.http)
+                    .map_err(|error| ToolSetError::new(&tool.name, error))?;
                 Kind::Http(Box::new(compiled), table)
             } else {
                 let compiled =
@@ -293,7 +382,10 @@ impl ToolSet {
         let mut by_name = HashMap::new();
         for tool in &tools {
             if by_name.insert(Arc::clone(&tool.name), Arc::clone(tool)).is_some() {
-                return Err(ToolSetError::new(&tool.name, "there are two tools of this name; rename one"));
+                return Err(ToolSetError::new(
+                    &tool.name,
+                    "there are two tools of this name; rename one",
+                ));
             }
         }
         Ok(Self { tools, by_name })

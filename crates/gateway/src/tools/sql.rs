@@ -11,6 +11,9 @@ use crate::{
     guards::data::{DataError, QueryLimits, Rows, Sources, Statement},
 };
 
+/// The most rows of a reply, unless the tool says otherwise.
+pub(crate) const MAX_ROWS: u32 = 1000;
+
 /// A declared SQL tool.
 pub(crate) struct SqlTool {
     statement: Statement,
@@ -22,11 +25,14 @@ impl SqlTool {
     /// Prepares the statement, so that a wrong one is found when the configuration is loaded.
     pub(crate) fn compile(tool: &ToolConfig, sources: &Sources) -> Result<Self, DataError> {
         let params: Vec<&str> = tool.args.keys().map(String::as_str).collect();
-        let (source, sql) = (tool.source.as_deref().unwrap_or_default(), tool.sql.as_deref().unwrap_or_default());
+        let (source, sql) = (
+            tool.source.as_deref().unwrap_or_default(),
+            tool.sql.as_deref().unwrap_or_default(),
+        );
         Ok(Self {
             statement: sources.compile(source, sql, &params, tool.writes)?,
             shape: tool.rows,
-            max_rows: tool.max_rows.unwrap_or(QueryLimits::DEFAULT_ROWS),
+            max_rows: tool.max_rows.unwrap_or(MAX_ROWS),
         })
     }
 
@@ -37,10 +43,17 @@ impl SqlTool {
         time: Duration,
     ) -> Result<Reply<'t>, ToolError> {
         let permit = cx.permit();
-        let limits =
-            QueryLimits { time, rows: self.max_rows, bytes: permit.resident().limits().reply_bytes };
+        let limits = QueryLimits {
+            time,
+            rows: self.max_rows,
+            bytes: permit.resident().limits().reply_bytes,
+        };
         let args: Vec<(String, Value)> = args.into_iter().collect();
-        let rows = permit.services().sources.run(permit, &self.statement, args, limits).await?;
+        let rows = permit
+            .services()
+            .sources
+            .run(permit, &self.statement, &args, limits)
+            .await?;
         Ok(Reply::from_json(cx, self.shape(rows)?))
     }
 
@@ -54,10 +67,17 @@ impl SqlTool {
                     return Err(ToolError::NotFound);
                 }
                 if rows.count > 1 {
-                    return Err(ToolError::internal("a tool with rows = \"one\" found several rows"));
+                    return Err(ToolError::internal(
+                        "a tool with rows = \"one\" found several rows",
+                    ));
                 }
-                let row = rows.json.trim().strip_prefix('[').and_then(|json| json.strip_suffix(']'));
-                row.map(Into::into).ok_or_else(|| ToolError::internal("the row is no JSON array"))
+                let row = rows
+                    .json
+                    .trim()
+                    .strip_prefix('[')
+                    .and_then(|json| json.strip_suffix(']'));
+                row.map(Into::into)
+                    .ok_or_else(|| ToolError::internal("the row is no JSON array"))
             }
         }
     }

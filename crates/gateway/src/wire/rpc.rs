@@ -64,7 +64,9 @@ where
     let number = permit.request();
     if parts.method != Method::POST {
         let mut response = empty(StatusCode::METHOD_NOT_ALLOWED, number);
-        response.headers_mut().insert(http::header::ALLOW, http::HeaderValue::from_static("POST"));
+        response
+            .headers_mut()
+            .insert(http::header::ALLOW, http::HeaderValue::from_static("POST"));
         return response;
     }
     let settings = &permit.services().settings;
@@ -84,19 +86,36 @@ where
     let bytes = match body::read(body, settings.max_body_bytes, settings.read_timeout).await {
         Ok(bytes) => bytes,
         Err(BodyError::TooLarge) => {
-            return refused(StatusCode::PAYLOAD_TOO_LARGE, codes::INVALID_REQUEST, "The request is too large.");
+            return refused(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                codes::INVALID_REQUEST,
+                "The request is too large.",
+            );
         }
         Err(BodyError::TooSlow) => {
-            return refused(StatusCode::REQUEST_TIMEOUT, codes::INVALID_REQUEST, "The request came too slowly.");
+            return refused(
+                StatusCode::REQUEST_TIMEOUT,
+                codes::INVALID_REQUEST,
+                "The request came too slowly.",
+            );
         }
         Err(BodyError::Broken) => {
-            return refused(StatusCode::BAD_REQUEST, codes::INVALID_REQUEST, "The request ended early.");
+            return refused(
+                StatusCode::BAD_REQUEST,
+                codes::INVALID_REQUEST,
+                "The request ended early.",
+            );
         }
     };
     let Ok(text) = std::str::from_utf8(&bytes) else {
         return refused(StatusCode::BAD_REQUEST, codes::PARSE, "The request is not UTF-8.");
     };
-    let exchange = Exchange { permit, headers: &parts.headers, version, accepts_events: accepts.events };
+    let exchange = Exchange {
+        permit,
+        headers: &parts.headers,
+        version,
+        accepts_events: accepts.events,
+    };
     if text.trim_start().starts_with('[') {
         return exchange.batch(text).await;
     }
@@ -112,7 +131,12 @@ fn metadata(services: &Services, method: &Method, number: RequestId) -> Response
         return empty(StatusCode::METHOD_NOT_ALLOWED, number);
     }
     let text = String::from_utf8_lossy(&services.identity.metadata()).into_owned();
-    Outgoing { status: StatusCode::OK, header: None, text }.into_response(number)
+    Outgoing {
+        status: StatusCode::OK,
+        header: None,
+        text,
+    }
+    .into_response(number)
 }
 
 /// Writes the denial to the log and makes the reply.
@@ -126,7 +150,10 @@ async fn deny(
     line.outcome = "denied";
     line.layer = Some(denial.layer().name());
     line.reason = Line::text(denial.reason());
-    services.metrics.count(principal.map(|principal| &principal.tenant), Outcome::Denied(denial.layer()));
+    services.metrics.count(
+        principal.map(|principal| &principal.tenant),
+        Outcome::Denied(denial.layer()),
+    );
     // The reply is a refusal either way.
     let _stopped = services.audit.record(line).await;
     Outgoing::refusal(None, refusal::of_denial(denial)).into_response(number)
@@ -139,10 +166,16 @@ struct Accepts {
 /// Checks what the client sends and what it takes. A content type that a web page could send without asking is
 /// refused.
 fn negotiate(headers: &HeaderMap) -> Result<Accepts, (StatusCode, &'static str)> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
-        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send the request with Content-Type: application/json."));
+        return Err((
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "Send the request with Content-Type: application/json.",
+        ));
     }
     let mut json = false;
     let mut events = false;
@@ -150,7 +183,14 @@ fn negotiate(headers: &HeaderMap) -> Result<Accepts, (StatusCode, &'static str)>
     for value in headers.get_all(ACCEPT) {
         stated = true;
         for range in value.to_str().unwrap_or_default().split(',') {
-            match range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+            match range
+                .split(';')
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_ascii_lowercase()
+                .as_str()
+            {
                 "application/json" => json = true,
                 "text/event-stream" => events = true,
                 "*/*" => (json, events) = (true, true),
@@ -192,8 +232,12 @@ impl Exchange<'_> {
     async fn batch(&self, text: &str) -> Response<ReplyStream> {
         let number = self.permit.request();
         let refused = |text: &'static str| {
-            Outgoing::error(None, StatusCode::BAD_REQUEST, &RpcError::new(codes::INVALID_REQUEST, text))
-                .into_response(number)
+            Outgoing::error(
+                None,
+                StatusCode::BAD_REQUEST,
+                &RpcError::new(codes::INVALID_REQUEST, text),
+            )
+            .into_response(number)
         };
         if !matches!(self.version, None | Some("2025-03-26")) {
             return refused("This revision has no batches: send one message in a request.");
@@ -207,7 +251,11 @@ impl Exchange<'_> {
         let mut replies = Vec::new();
         for (at, message) in messages.into_iter().enumerate() {
             // The first is admitted already.
-            let slot = if at == 0 { Ok(None) } else { self.permit.resident().capacity().admit().map(Some) };
+            let slot = if at == 0 {
+                Ok(None)
+            } else {
+                self.permit.resident().capacity().admit().map(Some)
+            };
             match slot {
                 Err(denial) => replies.push(Outgoing::refusal(None, refusal::of_denial(&denial)).text),
                 Ok(_slot) => match self.message(message.get(), false).await {
@@ -220,7 +268,12 @@ impl Exchange<'_> {
             return empty(StatusCode::ACCEPTED, number);
         }
         let text = format!("[{}]", replies.join(","));
-        Outgoing { status: StatusCode::OK, header: None, text }.into_response(number)
+        Outgoing {
+            status: StatusCode::OK,
+            header: None,
+            text,
+        }
+        .into_response(number)
     }
 
     async fn message(&self, text: &str, may_stream: bool) -> Answer {
@@ -230,25 +283,45 @@ impl Exchange<'_> {
         let envelope: Envelope<'_> = match serde_json::from_str(text) {
             Ok(envelope) => envelope,
             Err(error) if error.is_data() => {
-                return refused(StatusCode::BAD_REQUEST, codes::INVALID_REQUEST, "This is no JSON-RPC message.");
+                return refused(
+                    StatusCode::BAD_REQUEST,
+                    codes::INVALID_REQUEST,
+                    "This is no JSON-RPC message.",
+                );
             }
             Err(_syntax) => return refused(StatusCode::BAD_REQUEST, codes::PARSE, "This is not valid JSON."),
         };
         if envelope.jsonrpc.as_deref() != Some("2.0") {
-            return refused(StatusCode::BAD_REQUEST, codes::INVALID_REQUEST, "This is no JSON-RPC 2.0 message.");
+            return refused(
+                StatusCode::BAD_REQUEST,
+                codes::INVALID_REQUEST,
+                "This is no JSON-RPC 2.0 message.",
+            );
         }
         let Some(method) = envelope.method.as_deref() else {
             // A response to a request of ours, of which there are none.
-            return refused(StatusCode::BAD_REQUEST, codes::INVALID_REQUEST, "The message has no method.");
+            return refused(
+                StatusCode::BAD_REQUEST,
+                codes::INVALID_REQUEST,
+                "The message has no method.",
+            );
         };
         if envelope.result.is_some() || envelope.error.is_some() {
-            return refused(StatusCode::BAD_REQUEST, codes::INVALID_REQUEST, "A request has no result or error.");
+            return refused(
+                StatusCode::BAD_REQUEST,
+                codes::INVALID_REQUEST,
+                "A request has no result or error.",
+            );
         }
         let Some(id) = envelope.id else {
             return Answer::Accepted;
         };
         let Some(id) = Id::parse(id) else {
-            return refused(StatusCode::BAD_REQUEST, codes::INVALID_REQUEST, "The id must be a string or an integer.");
+            return refused(
+                StatusCode::BAD_REQUEST,
+                codes::INVALID_REQUEST,
+                "The id must be a string or an integer.",
+            );
         };
         self.request(id, method, envelope.params, may_stream).await
     }
@@ -258,7 +331,10 @@ impl Exchange<'_> {
             None => Params::default(),
             Some(Ok(params)) => params,
             Some(Err(_error)) => {
-                let error = RpcError::new(codes::INVALID_PARAMS, "Invalid params: a field has the wrong type or stands twice");
+                let error = RpcError::new(
+                    codes::INVALID_PARAMS,
+                    "Invalid params: a field has the wrong type or stands twice",
+                );
                 return Answer::One(Outgoing::error(Some(id), StatusCode::BAD_REQUEST, &error));
             }
         };
@@ -270,13 +346,22 @@ impl Exchange<'_> {
         };
         match (era, method) {
             (_, "tools/call") => self.call(id, era, params, may_stream).await,
-            (_, "tools/list") => self.log(method, None, call::list(self.permit, era, params.cursor.as_deref()), id).await,
+            (_, "tools/list") => {
+                self.log(
+                    method,
+                    None,
+                    call::list(self.permit, era, params.cursor.as_deref()),
+                    id,
+                )
+                .await
+            }
             (Era::Modern, "server/discover") => {
                 self.log(method, None, Ok(call::discover(self.permit)), id).await
             }
             (Era::Legacy { .. }, "initialize") => {
                 let wanted = params.protocol_version.as_deref();
-                self.log(method, None, Ok(call::initialize(self.permit, wanted)), id).await
+                self.log(method, None, Ok(call::initialize(self.permit, wanted)), id)
+                    .await
             }
             (Era::Legacy { .. }, "ping") => self.log(method, None, Ok("{}".to_owned()), id).await,
             _ => {
@@ -309,7 +394,13 @@ impl Exchange<'_> {
         let call = match Call::prepare(self.permit, self.headers, era, params, may_stream) {
             Ok(call) => call,
             Err(refused) => {
-                self.record("tools/call", refused.tool.as_deref(), Some(&refused.reason), refused.layer).await;
+                self.record(
+                    "tools/call",
+                    refused.tool.as_deref(),
+                    Some(&refused.reason),
+                    refused.layer,
+                )
+                .await;
                 return Answer::One(Outgoing::refusal(Some(id), refused.refusal));
             }
         };
@@ -320,7 +411,13 @@ impl Exchange<'_> {
     }
 
     /// Writes a list's or handshake's line and makes its reply.
-    async fn log(&self, method: &str, tool: Option<&str>, result: Result<String, Denial>, id: Id<'_>) -> Answer {
+    async fn log(
+        &self,
+        method: &str,
+        tool: Option<&str>,
+        result: Result<String, Denial>,
+        id: Id<'_>,
+    ) -> Answer {
         match result {
             Ok(result) => {
                 if !self.record(method, tool, None, None).await {
@@ -330,14 +427,21 @@ impl Exchange<'_> {
                 Answer::One(Outgoing::result(id, &result))
             }
             Err(denial) => {
-                self.record(method, tool, Some(denial.reason()), Some(denial.layer())).await;
+                self.record(method, tool, Some(denial.reason()), Some(denial.layer()))
+                    .await;
                 Answer::One(Outgoing::refusal(Some(id), refusal::of_denial(&denial)))
             }
         }
     }
 
     /// Whether the line was taken.
-    async fn record(&self, method: &str, tool: Option<&str>, reason: Option<&str>, layer: Option<Layer>) -> bool {
+    async fn record(
+        &self,
+        method: &str,
+        tool: Option<&str>,
+        reason: Option<&str>,
+        layer: Option<Layer>,
+    ) -> bool {
         let outcome = match (reason, layer) {
             (None, _) => Outcome::Ok,
             (Some(_), Some(layer)) => Outcome::Denied(layer),

@@ -44,7 +44,9 @@ impl Server {
         address: SocketAddr,
         admin: Option<SocketAddr>,
     ) -> Result<Self, ServeError> {
-        let public = TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
+        let public = TcpListener::bind(address)
+            .await
+            .map_err(|source| ServeError::Listen { address, source })?;
         Self::with(services, public, admin).await
     }
 
@@ -53,7 +55,10 @@ impl Server {
         listener: std::net::TcpListener,
         admin: Option<SocketAddr>,
     ) -> Result<Self, ServeError> {
-        let failed = |source| ServeError::Listen { address: SocketAddr::from(([0, 0, 0, 0], 0)), source };
+        let failed = |source| ServeError::Listen {
+            address: SocketAddr::from(([0, 0, 0, 0], 0)),
+            source,
+        };
         listener.set_nonblocking(true).map_err(failed)?;
         Self::with(services, TcpListener::from_std(listener).map_err(failed)?, admin).await
     }
@@ -64,19 +69,28 @@ impl Server {
         admin: Option<SocketAddr>,
     ) -> Result<Self, ServeError> {
         let address_of = |listener: &TcpListener, address| {
-            listener.local_addr().map_err(|source| ServeError::Listen { address, source })
+            listener
+                .local_addr()
+                .map_err(|source| ServeError::Listen { address, source })
         };
         let address = address_of(&public, SocketAddr::from(([0, 0, 0, 0], 0)))?;
         let (admin, admin_address) = match admin {
             None => (None, None),
             Some(address) => {
-                let listener =
-                    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
+                let listener = TcpListener::bind(address)
+                    .await
+                    .map_err(|source| ServeError::Listen { address, source })?;
                 let bound = address_of(&listener, address)?;
                 (Some(listener), Some(bound))
             }
         };
-        Ok(Self { services, public, admin, address, admin_address })
+        Ok(Self {
+            services,
+            public,
+            admin,
+            address,
+            admin_address,
+        })
     }
 
     /// The address that MCP is served at; its port is the real one when 0 was asked for.
@@ -93,7 +107,12 @@ impl Server {
 
     /// Serves until `stop` is ready, then lets open calls end within the drain time.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
-        let Self { services, public, admin, .. } = self;
+        let Self {
+            services,
+            public,
+            admin,
+            ..
+        } = self;
         let connections = GracefulShutdown::new();
         let room = Arc::new(Semaphore::new(services.settings.max_connections.max(1)));
         let mut stop = pin!(stop);
@@ -186,7 +205,9 @@ fn connection(
             })
         }
     });
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    let connection = builder
+        .serve_connection(TokioIo::new(stream), service)
+        .into_owned();
     let connection = connections.watch(connection);
     async move {
         // A client that goes away in the middle is no error of ours.
@@ -205,7 +226,10 @@ fn operator(services: &Services, request: &Request<Incoming>) -> Response<ReplyS
         "/metrics" => {
             let mut text = services.metrics.render();
             text.push_str("# TYPE partywall_resident_tenants gauge\n");
-            text.push_str(&format!("partywall_resident_tenants {}\n", services.residents.len()));
+            text.push_str(&format!(
+                "partywall_resident_tenants {}\n",
+                services.residents.len()
+            ));
             (StatusCode::OK, text)
         }
         _ => (StatusCode::NOT_FOUND, "not found\n".to_owned()),
@@ -219,6 +243,9 @@ fn operator(services: &Services, request: &Request<Incoming>) -> Response<ReplyS
 
 /// Starts a task that belongs to no tenant: a connection, before it is known who is at its other end.
 fn background(task: impl Future<Output = ()> + Send + 'static) {
-    #[expect(clippy::disallowed_methods, reason = "a connection has no tenant; each of its requests gets a permit")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a connection has no tenant; each of its requests gets a permit"
+    )]
     drop(tokio::spawn(task));
 }

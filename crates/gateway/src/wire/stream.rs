@@ -28,11 +28,18 @@ pub(crate) struct EventStream {
 impl EventStream {
     /// `call` gives the final message.
     pub(crate) fn new(call: Call, progress: mpsc::Receiver<Progress>, token: String) -> Self {
-        Self { call: Some(call), progress, token, last: None }
+        Self {
+            call: Some(call),
+            progress,
+            token,
+            last: None,
+        }
     }
 
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let Some(call) = &mut self.call else { return Poll::Ready(None) };
+        let Some(call) = &mut self.call else {
+            return Poll::Ready(None);
+        };
         let done = call.as_mut().poll(cx);
         // What was said before the end goes out before the end.
         while let Poll::Ready(Some(step)) = self.progress.poll_recv(cx) {
@@ -69,7 +76,9 @@ impl EventStream {
                 map.insert("message".into(), message.as_str().into());
             }
         }
-        Some(event(&json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params }).to_string()))
+        Some(event(
+            &json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params }).to_string(),
+        ))
     }
 }
 

@@ -7,6 +7,7 @@
 //! What this cannot see: somebody who may write the file and puts back an older row of the same secret.
 
 mod error;
+mod keys;
 mod master;
 mod name;
 mod seal;

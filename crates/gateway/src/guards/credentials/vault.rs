@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use super::{
     MasterKey, SecretName, VaultError,
-    seal::{self, Key, Label},
+    keys::check_master,
+    seal::{self, Label},
 };
 use crate::{
     admit::{Incarnation, Permit},
@@ -44,13 +45,13 @@ const SCHEMA: &str = "
     CREATE TABLE shredded (incarnation INTEGER PRIMARY KEY) STRICT;";
 
 /// What the check value holds; only that it opens matters.
-const CHECK_TEXT: &[u8] = b"this vault's master key";
+pub(super) const CHECK_TEXT: &[u8] = b"this vault's master key";
 
 /// Every tenant's secrets, sealed.
 pub struct Vault {
-    store: Store,
+    pub(super) store: Store,
     /// Locked before the store, always.
-    master: RwLock<MasterKey>,
+    pub(super) master: RwLock<MasterKey>,
     clock: Clock,
 }
 
@@ -67,28 +68,28 @@ pub struct SecretInfo {
 
 /// One life of a tenant.
 #[derive(Clone, Copy)]
-struct Owner<'a> {
-    id: &'a TenantId,
-    incarnation: Incarnation,
+pub(super) struct Owner<'a> {
+    pub(super) id: &'a TenantId,
+    pub(super) incarnation: Incarnation,
 }
 
 impl<'a> Owner<'a> {
-    fn of(tenant: &'a TenantRecord) -> Self {
+    pub(super) fn of(tenant: &'a TenantRecord) -> Self {
         Self {
             id: &tenant.id,
             incarnation: tenant.incarnation,
         }
     }
 
-    fn row(&self) -> i64 {
+    pub(super) fn row(&self) -> i64 {
         self.incarnation.0.cast_signed()
     }
 
-    fn key_label(&self) -> Label {
+    pub(super) fn key_label(&self) -> Label {
         Label::tenant_key(self.id, self.incarnation)
     }
 
-    fn secret_label(&self, name: &SecretName, version: i64) -> Label {
+    pub(super) fn secret_label(&self, name: &SecretName, version: i64) -> Label {
         Label::secret(self.id, self.incarnation, name, version.cast_unsigned())
     }
 }
@@ -213,7 +214,6 @@ impl Vault {
     ///
     /// # Errors
     /// Anything that does not open is an error, never nothing and never another value.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the upstreams call it"))]
     pub(crate) fn read(
         &self,
         permit: &Permit,
@@ -272,160 +272,8 @@ impl Vault {
         })
     }
 
-    /// Seals every tenant's key under a new master key; the old one opens nothing any more.
-    ///
-    /// Write the new key down first ([`MasterKey::write_new`]). Other processes that have the vault open are denied
-    /// until they are restarted with it.
-    ///
-    /// # Errors
-    /// A key that does not open, or a vault that cannot be written; nothing is changed then.
-    pub fn rotate_master(&self, new: MasterKey) -> Result<(), VaultError> {
-        let mut master = self.master.write().unwrap_or_else(PoisonError::into_inner);
-        let doing = "rotating the master key";
-        let failed = || self.store.failed(doing);
-        self.store.write(doing, |tx| {
-            check_master(&self.store, tx, &master)?;
-            for (tenant, incarnation, sealed) in self.sealed_keys(tx, doing)? {
-                let owner = Owner {
-                    id: &tenant,
-                    incarnation,
-                };
-                let key = self.open_key(tx, &master, owner, &sealed)?;
-                self.put_key(tx, &new, owner, &key)?;
-            }
-            let check = seal::seal(new.key(), &Label::check(), CHECK_TEXT)?;
-            tx.execute("UPDATE master_check SET sealed = ?1", [check])
-                .map_err(failed())?;
-            Ok::<_, VaultError>(())
-        })?;
-        *master = new;
-        Ok(())
-    }
-
-    /// Gives the tenant a new key and seals its secrets under it.
-    ///
-    /// # Errors
-    /// A secret that does not open, or a vault that cannot be written; nothing is changed then.
-    pub fn rotate_tenant(&self, tenant: &TenantRecord) -> Result<(), VaultError> {
-        let owner = Owner::of(tenant);
-        let master = self.master.read().unwrap_or_else(PoisonError::into_inner);
-        let doing = format!("rotating the key of tenant `{}`", tenant.id);
-        self.store.write(&doing, |tx| {
-            check_master(&self.store, tx, &master)?;
-            let old = self.key_for_writing(tx, &master, owner)?;
-            let new = Key::random()?;
-            for (info, sealed) in self.rows(tx, &doing, owner)? {
-                let label = owner.secret_label(&info.name, info.version.cast_signed());
-                let text =
-                    seal::open(&old, &label, &sealed).ok_or_else(|| self.secret_error(owner, &info.name))?;
-                tx.execute(
-                    "UPDATE secret SET sealed = ?4 WHERE tenant = ?1 AND incarnation = ?2 AND name = ?3",
-                    params![
-                        owner.id.as_str(),
-                        owner.row(),
-                        info.name.as_str(),
-                        seal::seal(&new, &label, &text)?
-                    ],
-                )
-                .map_err(self.store.failed(&doing))?;
-            }
-            self.put_key(tx, &master, owner, &new)
-        })
-    }
-
-    /// The tenant's key; a new one for a tenant that has none.
-    fn key_for_writing(
-        &self,
-        tx: &Transaction<'_>,
-        master: &MasterKey,
-        owner: Owner<'_>,
-    ) -> Result<Key, VaultError> {
-        let failed = || self.store.failed("looking for a tenant's key");
-        let shredded: bool = tx
-            .query_row(
-                "SELECT EXISTS (SELECT 1 FROM shredded WHERE incarnation = ?1)",
-                [owner.row()],
-                |row| row.get(0),
-            )
-            .map_err(failed())?;
-        if shredded {
-            return Err(VaultError::Shredded(owner.id.clone()));
-        }
-        let sealed: Option<Vec<u8>> = tx
-            .query_row(
-                "SELECT sealed FROM tenant_key WHERE tenant = ?1 AND incarnation = ?2",
-                params![owner.id.as_str(), owner.row()],
-                |row| row.get(0),
-            )
-            .optional()
-            .map_err(failed())?;
-        if let Some(sealed) = sealed {
-            return self.open_key(tx, master, owner, &sealed);
-        }
-        let key = Key::random()?;
-        self.put_key(tx, master, owner, &key)?;
-        Ok(key)
-    }
-
-    fn put_key(
-        &self,
-        tx: &Transaction<'_>,
-        master: &MasterKey,
-        owner: Owner<'_>,
-        key: &Key,
-    ) -> Result<(), VaultError> {
-        let sealed = seal::seal(master.key(), &owner.key_label(), key.as_bytes())?;
-        tx.execute(
-            "INSERT OR REPLACE INTO tenant_key (tenant, incarnation, sealed) VALUES (?1, ?2, ?3)",
-            params![owner.id.as_str(), owner.row(), sealed],
-        )
-        .map_err(self.store.failed("storing a tenant's key"))?;
-        Ok(())
-    }
-
-    fn open_key(
-        &self,
-        tx: &Transaction<'_>,
-        master: &MasterKey,
-        owner: Owner<'_>,
-        sealed: &[u8],
-    ) -> Result<Key, VaultError> {
-        match seal::open(master.key(), &owner.key_label(), sealed).and_then(|bytes| Key::from_slice(&bytes)) {
-            Some(key) => Ok(key),
-            None => {
-                // Another process may have rotated the master key; that is the better explanation then.
-                check_master(&self.store, tx, master)?;
-                Err(self.key_error(owner))
-            }
-        }
-    }
-
-    fn sealed_keys(
-        &self,
-        tx: &Transaction<'_>,
-        doing: &str,
-    ) -> Result<Vec<(TenantId, Incarnation, Vec<u8>)>, VaultError> {
-        let failed = || self.store.failed(doing);
-        let mut statement = tx
-            .prepare("SELECT tenant, incarnation, sealed FROM tenant_key")
-            .map_err(failed())?;
-        let mut rows = statement.query([]).map_err(failed())?;
-        let mut keys = Vec::new();
-        while let Some(row) = rows.next().map_err(failed())? {
-            let tenant: String = row.get(0).map_err(failed())?;
-            let tenant =
-                TenantId::parse(&tenant).map_err(|_| self.damaged("a key of something that is no tenant"))?;
-            let incarnation: i64 = row.get(1).map_err(failed())?;
-            keys.push((
-                tenant,
-                Incarnation(incarnation.cast_unsigned()),
-                row.get(2).map_err(failed())?,
-            ));
-        }
-        Ok(keys)
-    }
-
-    fn rows(
+    /// The tenant's secrets as they are stored, by name.
+    pub(super) fn rows(
         &self,
         tx: &Transaction<'_>,
         doing: &str,
@@ -454,21 +302,21 @@ impl Vault {
         Ok(all)
     }
 
-    fn damaged(&self, what: &'static str) -> VaultError {
+    pub(super) fn damaged(&self, what: &'static str) -> VaultError {
         VaultError::Damaged {
             path: self.store.path().into(),
             what,
         }
     }
 
-    fn key_error(&self, owner: Owner<'_>) -> VaultError {
+    pub(super) fn key_error(&self, owner: Owner<'_>) -> VaultError {
         VaultError::TenantKey {
             tenant: owner.id.clone(),
             path: self.store.path().into(),
         }
     }
 
-    fn secret_error(&self, owner: Owner<'_>, name: &SecretName) -> VaultError {
+    pub(super) fn secret_error(&self, owner: Owner<'_>, name: &SecretName) -> VaultError {
         VaultError::Secret {
             tenant: owner.id.clone(),
             name: name.clone(),
@@ -482,21 +330,5 @@ impl std::fmt::Debug for Vault {
         f.debug_struct("Vault")
             .field("path", &self.store.path())
             .finish_non_exhaustive()
-    }
-}
-
-/// Refuses a master key that is not the vault's.
-///
-/// Every write asks: a key sealed under a master key that has been rotated away would be lost.
-fn check_master(store: &Store, tx: &Transaction<'_>, master: &MasterKey) -> Result<(), VaultError> {
-    let sealed: Option<Vec<u8>> = tx
-        .prepare_cached("SELECT sealed FROM master_check")
-        .and_then(|mut statement| statement.query_row([], |row| row.get(0)).optional())
-        .map_err(store.failed("checking the master key"))?;
-    match sealed.and_then(|sealed| seal::open(master.key(), &Label::check(), &sealed)) {
-        Some(_) => Ok(()),
-        None => Err(VaultError::WrongMasterKey {
-            path: store.path().into(),
-        }),
     }
 }

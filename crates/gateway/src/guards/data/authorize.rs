@@ -49,6 +49,9 @@ const TABLE_FUNCTIONS: [&str; 2] = ["json_each", "json_tree"];
 /// Kinds of virtual tables a migration may create; all keep their rows in the same file.
 const MODULES: [&str; 6] = ["fts3", "fts4", "fts5", "fts5vocab", "rtree", "rtree_i32"];
 
+/// What virtual tables ask themselves: FTS5 whether another connection changed its index, R-Tree for a page's size.
+const PRAGMAS: [&str; 2] = ["data_version", "page_size"];
+
 /// Functions that load code, touch files, write to the process's log, or register callbacks. Most are not compiled in;
 /// they stay denied should they ever be.
 const FUNCTIONS: [&str; 9] = [
@@ -137,26 +140,27 @@ fn declared(phase: Phase, tables: &Tables, context: &AuthContext<'_>) -> Authori
                 && !starts_with(function_name, "sqlite_")
                 && (context.accessor.is_some() || !names(&RESIDUE, function_name)),
         ),
-        // FTS5 asks whether another connection changed its index.
         AuthAction::Pragma {
             pragma_name,
             pragma_value: None,
-        } => allow_if(phase == Phase::Running && pragma_name.eq_ignore_ascii_case("data_version")),
+        } => allow_if(phase == Phase::Running && names(&PRAGMAS, pragma_name)),
         _ => Authorization::Deny,
     }
 }
 
 fn migration(context: &AuthContext<'_>) -> Authorization {
-    if context.database_name == Some("temp") {
-        return Authorization::Deny;
-    }
+    // Renaming looks into the temporary schema, which is empty: creating anything there is denied below.
     match context.action {
-        AuthAction::Select | AuthAction::Recursive | AuthAction::Reindex { .. } => Authorization::Allow,
+        AuthAction::Select
+        | AuthAction::Recursive
+        | AuthAction::Reindex { .. }
+        // Without a name it is about every table.
+        | AuthAction::Analyze { .. } => Authorization::Allow,
         AuthAction::Function { function_name } => allow_if(harmless(function_name)),
         AuthAction::Pragma {
             pragma_name,
             pragma_value: None,
-        } => allow_if(pragma_name.eq_ignore_ascii_case("data_version")),
+        } => allow_if(names(&PRAGMAS, pragma_name)),
         AuthAction::CreateVtable {
             table_name,
             module_name,
@@ -169,7 +173,6 @@ fn migration(context: &AuthContext<'_>) -> Authorization {
         | AuthAction::DropTrigger { table_name, .. }
         | AuthAction::DropVtable { table_name, .. }
         | AuthAction::AlterTable { table_name, .. }
-        | AuthAction::Analyze { table_name }
         | AuthAction::Read { table_name, .. }
         | AuthAction::Insert { table_name }
         | AuthAction::Delete { table_name }

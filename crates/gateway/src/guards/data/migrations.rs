@@ -119,13 +119,17 @@ pub(super) fn sha256(text: &str) -> String {
     hex
 }
 
+/// What is written in a file: nothing at all, or its owner's tenant, incarnation and source, if it has one, and the
+/// migrations applied.
+type Found = Option<(Option<[String; 3]>, Vec<(u32, String)>)>;
+
 /// Looks at how far a file is, and that it is the owner's.
 pub(super) fn standing(
     conn: &Conn,
     owner: Owner<'_>,
     migrations: &[Migration],
 ) -> Result<Standing, DataError> {
-    let read = || -> rusqlite::Result<Option<(Option<[String; 3]>, Vec<(u32, String)>)>> {
+    let read = || -> rusqlite::Result<Found> {
         let raw = conn.raw();
         let (objects, own): (i64, i64) = raw.query_row(
             "SELECT count(*), count(*) FILTER (WHERE name IN ('_partywall_owner', '_partywall_migrations'))
@@ -274,6 +278,7 @@ pub(super) fn rehearse(
     source: &str,
     migrations: &[Migration],
 ) -> Result<Vec<String>, DataError> {
+    conn.own("BEGIN")?;
     conn.own(BOOKKEEPING)?;
     for migration in migrations {
         conn.control()
@@ -285,6 +290,7 @@ pub(super) fn rehearse(
                 ))
             })?;
     }
+    conn.own("COMMIT")?;
     let tables = || -> rusqlite::Result<Vec<String>> {
         let mut names = conn
             .raw()

@@ -108,9 +108,15 @@ impl Audit {
 
     pub(crate) fn open(data_dir: &Path) -> Result<Self, AuditError> {
         let folder = data_dir.join("audit");
-        let failed = |source| AuditError { folder: folder.clone(), source };
+        let failed = |source| AuditError {
+            folder: folder.clone(),
+            source,
+        };
         fs::create_dir_all(&folder).map_err(failed)?;
-        let mut files = Files { folder: folder.clone(), open: VecDeque::new() };
+        let mut files = Files {
+            folder: folder.clone(),
+            open: VecDeque::new(),
+        };
         let (sender, mut receiver) = mpsc::channel::<Message>(Self::QUEUE);
         let writer = std::thread::Builder::new()
             .name("audit".to_owned())
@@ -131,7 +137,10 @@ impl Audit {
                 }
             })
             .map_err(failed)?;
-        Ok(Self { sender, writer: Mutex::new(Some(writer)) })
+        Ok(Self {
+            sender,
+            writer: Mutex::new(Some(writer)),
+        })
     }
 
     /// Hands over one line; waits while the queue is full.
@@ -200,7 +209,12 @@ impl Files {
             None => "-unattributed.jsonl".to_owned(),
         };
         let path = self.folder.join(name);
-        match OpenOptions::new().create(true).append(true).mode(0o600).open(&path) {
+        match OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path)
+        {
             Ok(file) => Some((tenant.cloned(), file, Vec::new())),
             Err(error) => {
                 tracing::error!(path = %path.display(), %error, "cannot write the audit log");
@@ -237,9 +251,15 @@ mod tests {
                 subject: "eve\n{\"forged\":1}\u{1b}[2J".into(),
                 scopes: partywall_model::Scopes::default(),
             };
-            audit.record(Line::of(Some(&principal), RequestId::new(n as u64), 1.5)).await.unwrap();
+            audit
+                .record(Line::of(Some(&principal), RequestId::new(n as u64), 1.5))
+                .await
+                .unwrap();
         }
-        audit.record(Line::of(None, RequestId::new(9), 1.5)).await.unwrap();
+        audit
+            .record(Line::of(None, RequestId::new(9), 1.5))
+            .await
+            .unwrap();
         audit.flush().await;
         for name in ["acme", "globex", "-unattributed"] {
             let text = fs::read_to_string(folder.path().join("audit").join(format!("{name}.jsonl"))).unwrap();

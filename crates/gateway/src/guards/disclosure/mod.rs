@@ -55,7 +55,11 @@ impl fmt::Debug for Refused {
 
 impl Denial {
     pub(crate) fn new(layer: Layer, reason: impl Into<Cow<'static, str>>, refused: Refused) -> Self {
-        Self { layer, reason: reason.into(), refused }
+        Self {
+            layer,
+            reason: reason.into(),
+            refused,
+        }
     }
 
     /// The layer that said no.

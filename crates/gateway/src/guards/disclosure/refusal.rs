@@ -30,15 +30,26 @@ pub(crate) fn of_denial(denial: &Denial) -> Refusal {
     match denial.refused() {
         Refused::Unauthenticated(challenge) => Refusal {
             header: Some((WWW_AUTHENTICATE, challenge.clone())),
-            ..plain(StatusCode::UNAUTHORIZED, codes::UNAUTHENTICATED, "Authentication is needed: send a valid bearer token.")
+            ..plain(
+                StatusCode::UNAUTHORIZED,
+                codes::UNAUTHENTICATED,
+                "Authentication is needed: send a valid bearer token.",
+            )
         },
         Refused::Scope(challenge) => Refusal {
             header: Some((WWW_AUTHENTICATE, challenge.clone())),
-            ..plain(StatusCode::FORBIDDEN, codes::FORBIDDEN, "The token lacks the scope that this tool needs.")
+            ..plain(
+                StatusCode::FORBIDDEN,
+                codes::FORBIDDEN,
+                "The token lacks the scope that this tool needs.",
+            )
         },
         Refused::TooMany(wait) => {
             // Rounded up, so that who waits as long as told is not refused again for a fraction of a second.
-            let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1);
+            let seconds = wait
+                .as_secs()
+                .saturating_add(u64::from(wait.subsec_nanos() > 0))
+                .max(1);
             Refusal {
                 status: StatusCode::TOO_MANY_REQUESTS,
                 header: Some((RETRY_AFTER, HeaderValue::from(seconds))),
@@ -55,8 +66,16 @@ pub(crate) fn of_denial(denial: &Denial) -> Refusal {
             codes::INVALID_PARAMS,
             "The cursor or state is not valid or no longer valid. Start again without it.",
         ),
-        Refused::Door => plain(StatusCode::FORBIDDEN, codes::FORBIDDEN, "This host or origin is not allowed."),
-        Refused::Failed => plain(StatusCode::INTERNAL_SERVER_ERROR, codes::INTERNAL, "The server cannot answer now."),
+        Refused::Door => plain(
+            StatusCode::FORBIDDEN,
+            codes::FORBIDDEN,
+            "This host or origin is not allowed.",
+        ),
+        Refused::Failed => plain(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            codes::INTERNAL,
+            "The server cannot answer now.",
+        ),
     }
 }
 
@@ -71,7 +90,9 @@ pub(crate) enum ToolRefusal {
 /// What a caller sees of a tool's failure.
 pub(crate) fn of_tool_error(error: &ToolError) -> ToolRefusal {
     let told = |text: &str| {
-        ToolRefusal::Result(Box::new(CallToolResult::error(vec![ContentBlock::text(text.to_owned())])))
+        ToolRefusal::Result(Box::new(CallToolResult::error(vec![ContentBlock::text(
+            text.to_owned(),
+        )])))
     };
     match error {
         ToolError::NotFound => told("Not found."),
@@ -80,11 +101,17 @@ pub(crate) fn of_tool_error(error: &ToolError) -> ToolRefusal {
             "This tool needs the credential `{name}`, which has not been set up for you. Ask your administrator to \
              add it; other tools go on working."
         )),
-        ToolError::TimedOut => told("The call took too long and was stopped. Ask for less, or try again later."),
-        ToolError::TooLarge => told("The reply would be too large. Ask for less, for example with a lower limit."),
+        ToolError::TimedOut => {
+            told("The call took too long and was stopped. Ask for less, or try again later.")
+        }
+        ToolError::TooLarge => {
+            told("The reply would be too large. Ask for less, for example with a lower limit.")
+        }
         ToolError::Busy => told("The data source is busy. Try again in a moment."),
         ToolError::Full => told("The storage limit is reached. Nothing was written; reading still works."),
-        ToolError::Upstream(_) => told("The service behind this tool did not answer as expected. Try again later."),
+        ToolError::Upstream(_) => {
+            told("The service behind this tool did not answer as expected. Try again later.")
+        }
         ToolError::Internal(_) => told("The tool failed. The operator's log says why."),
         ToolError::MissingCapability(missing) => ToolRefusal::Protocol(Refusal {
             status: StatusCode::BAD_REQUEST,

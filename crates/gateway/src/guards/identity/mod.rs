@@ -238,6 +238,12 @@ impl Authenticator {
         self.challenges.header(error, scope)
     }
 
+    /// The challenge for a token that is good but whose tenant is not served: the same as for any bad token.
+    #[must_use]
+    pub fn rejected(&self) -> HeaderValue {
+        self.challenges.header(Some("invalid_token"), None)
+    }
+
     /// The `WWW-Authenticate` value of a 403 for a caller that lacks a scope.
     #[must_use]
     pub fn insufficient_scope(&self, scope: &str) -> HeaderValue {

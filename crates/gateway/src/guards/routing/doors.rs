@@ -23,10 +23,18 @@ pub(crate) struct Doors {
 
 impl Doors {
     pub(crate) fn new(config: &Config) -> Self {
-        let mut hosts: Vec<String> =
-            config.server.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-        let mut origins: Vec<String> =
-            config.server.allowed_origins.iter().map(|origin| origin.to_ascii_lowercase()).collect();
+        let mut hosts: Vec<String> = config
+            .server
+            .allowed_hosts
+            .iter()
+            .map(|host| host.to_ascii_lowercase())
+            .collect();
+        let mut origins: Vec<String> = config
+            .server
+            .allowed_origins
+            .iter()
+            .map(|origin| origin.to_ascii_lowercase())
+            .collect();
         if let Ok(url) = Url::parse(&config.resource()) {
             hosts.extend(url.host_str().map(str::to_ascii_lowercase));
             origins.push(url.origin().ascii_serialization());
@@ -35,7 +43,11 @@ impl Doors {
         if !listen.ip().is_unspecified() {
             hosts.push(bracketed(listen.ip()));
         }
-        Self { hosts, origins, loopback: listen.ip().is_loopback() }
+        Self {
+            hosts,
+            origins,
+            loopback: listen.ip().is_loopback(),
+        }
     }
 
     /// Refuses a request that names a host or an origin that is not ours.
@@ -68,11 +80,17 @@ impl Doors {
             (None, Some(header)) => header,
             (None, None) => return Err(refused("no-host")),
         };
-        if self.knows_host(named) { Ok(()) } else { Err(refused("host")) }
+        if self.knows_host(named) {
+            Ok(())
+        } else {
+            Err(refused("host"))
+        }
     }
 
     fn knows_host(&self, authority: &str) -> bool {
-        let Ok(authority) = authority.parse::<http::uri::Authority>() else { return false };
+        let Ok(authority) = authority.parse::<http::uri::Authority>() else {
+            return false;
+        };
         if authority.as_str().contains('@') {
             return false;
         }
@@ -85,7 +103,9 @@ impl Doors {
         if self.origins.contains(&origin) {
             return true;
         }
-        let Ok(url) = Url::parse(&origin) else { return false };
+        let Ok(url) = Url::parse(&origin) else {
+            return false;
+        };
         self.loopback
             && matches!(url.scheme(), "http" | "https")
             && url.origin().ascii_serialization() == origin
@@ -132,16 +152,34 @@ mod tests {
     #[test]
     fn a_loopback_server_knows_loopback_names_only() {
         let doors = doors(DEV);
-        for host in ["127.0.0.1:8787", "localhost:8787", "localhost", "LOCALHOST:1", "[::1]:8787"] {
+        for host in [
+            "127.0.0.1:8787",
+            "localhost:8787",
+            "localhost",
+            "LOCALHOST:1",
+            "[::1]:8787",
+        ] {
             assert!(passes(&doors, host, None), "{host}");
         }
-        for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "a@localhost", "127.0.0.2"] {
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "a@localhost",
+            "127.0.0.2",
+        ] {
             assert!(!passes(&doors, host, None), "{host}");
         }
         for origin in ["http://localhost:3000", "http://127.0.0.1:8787"] {
             assert!(passes(&doors, "localhost", Some(origin)), "{origin}");
         }
-        for origin in ["null", "http://evil.example", "http://localhost.evil.example", "file://", "http://localhost/x"] {
+        for origin in [
+            "null",
+            "http://evil.example",
+            "http://localhost.evil.example",
+            "file://",
+            "http://localhost/x",
+        ] {
             assert!(!passes(&doors, "localhost", Some(origin)), "{origin}");
         }
     }
@@ -157,7 +195,11 @@ mod tests {
         assert!(passes(&doors, "mcp.example.com", Some("https://mcp.example.com")));
         assert!(!passes(&doors, "localhost", None));
         assert!(!passes(&doors, "mcp.example.com", Some("http://localhost:3000")));
-        assert!(!passes(&doors, "mcp.example.com", Some("https://app.example.com.evil.example")));
+        assert!(!passes(
+            &doors,
+            "mcp.example.com",
+            Some("https://app.example.com.evil.example")
+        ));
     }
 
     #[test]
@@ -165,8 +207,16 @@ mod tests {
         let doors = doors(DEV);
         let mut headers = HeaderMap::new();
         headers.insert(HOST, "localhost:8787".parse().unwrap());
-        assert!(doors.check(&Uri::from_static("http://localhost:8787/mcp"), &headers).is_ok());
-        assert!(doors.check(&Uri::from_static("http://127.0.0.1:8787/mcp"), &headers).is_err());
+        assert!(
+            doors
+                .check(&Uri::from_static("http://localhost:8787/mcp"), &headers)
+                .is_ok()
+        );
+        assert!(
+            doors
+                .check(&Uri::from_static("http://127.0.0.1:8787/mcp"), &headers)
+                .is_err()
+        );
         assert!(doors.check(&Uri::from_static("/mcp"), &HeaderMap::new()).is_err());
         headers.append(HOST, "localhost:8787".parse().unwrap());
         assert!(doors.check(&Uri::from_static("/mcp"), &headers).is_err());

@@ -49,16 +49,21 @@ pub(crate) struct TenantClient {
 impl TenantClient {
     /// Makes a client with no connections yet.
     pub(crate) fn new(shared: &HttpShared) -> Result<Self, HttpToolError> {
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .referer(false)
-            .connect_timeout(shared.connect_timeout)
-            .pool_max_idle_per_host(IDLE_PER_HOST)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .dns_resolver(Arc::clone(&shared.resolver))
+        let builder = || {
+            reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .no_proxy()
+                .referer(false)
+                .connect_timeout(shared.connect_timeout)
+                .pool_max_idle_per_host(IDLE_PER_HOST)
+                .pool_idle_timeout(IDLE_TIMEOUT)
+                .dns_resolver(Arc::clone(&shared.resolver))
+        };
+        // Without a certificate store, plain `http` upstreams can still be called; `https` ones are not trusted.
+        let client = builder()
             .build()
-            .map_err(|_| HttpToolError::Client("the system's certificate store cannot be used"))?;
+            .or_else(|_| builder().tls_certs_only([]).build())
+            .map_err(|_| HttpToolError::Client("TLS cannot be set up"))?;
         Ok(Self {
             client,
             allow: Arc::clone(&shared.resolver.0),

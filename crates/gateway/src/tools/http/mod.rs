@@ -3,10 +3,6 @@
 //! Everything about a request except argument values is fixed when the configuration is loaded. A call gets the
 //! tenant's [`TenantClient`] and secrets and returns JSON that was checked to belong to the caller. The caller's own
 //! token is not known in this module, so it cannot be passed on.
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "tools are called once the request path is in place")
-)]
 
 mod address;
 mod client;

@@ -161,8 +161,8 @@ fn fixed_part(url: &str, segments: &[Text], allow: &AllowList) -> Result<String,
 /// The URL, if the parser leaves it exactly as it was built: the same host and not one path step collapsed or added.
 fn parse_exactly(base: &str, path: &str) -> Option<Url> {
     let url = Url::parse(&format!("{base}{path}")).ok()?;
-    let same = &url[..Position::BeforePath] == base && &url[Position::BeforePath..] == path;
-    same.then_some(url)
+    let same = &url[..Position::BeforePath] == base && url.path() == path;
+    (same && url.query().is_none() && url.fragment().is_none()).then_some(url)
 }
 
 fn render_segment(segment: &Text, values: &Values<'_>) -> Result<String, HttpToolError> {
@@ -267,5 +267,25 @@ mod tests {
         ] {
             assert_eq!(unfit_for_path(good), None, "{good:?}");
         }
+    }
+
+    #[test]
+    fn a_url_that_the_parser_would_change_is_refused() {
+        let base = "https://example.com";
+        for path in [
+            "/a/..",
+            "/a/%2e%2E/b",
+            "/./a",
+            "/a b",
+            "/a?b",
+            "/a#b",
+            "/\\a",
+            ":8080/",
+            "@evil.com/",
+            ".evil.com/",
+        ] {
+            assert!(parse_exactly(base, path).is_none(), "{path}");
+        }
+        assert!(parse_exactly(base, "/a/%2F/b").is_some());
     }
 }

@@ -33,6 +33,7 @@ pub(super) const TICKETS: &str = "
     CREATE TRIGGER tickets_log AFTER INSERT ON tickets BEGIN
         INSERT INTO log (ticket, what) VALUES (new.id, 'created');
     END;
+    CREATE VIRTUAL TABLE places USING rtree(id, west, east);
     CREATE VIRTUAL TABLE search USING fts5(title);
     CREATE TRIGGER tickets_search AFTER INSERT ON tickets BEGIN
         INSERT INTO search (rowid, title) VALUES (new.id, new.title);

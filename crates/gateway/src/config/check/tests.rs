@@ -1,0 +1,465 @@
+//! Bad configurations with what is said about them, and their good twins.
+
+use std::path::Path;
+
+use super::{names::names_tenant, *};
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, "p.toml", Path::new(".")).map_err(|error| error.to_string())
+}
+
+/// Each bad text gives exactly one problem, which holds the fragment; each good one none.
+fn judge(cases: &[(&str, &str)], good: &[&str]) {
+    for (text, fragment) in cases {
+        let error = parse(text).expect_err(text);
+        assert!(error.contains(fragment), "{text}\n{error}");
+        assert_eq!(error.lines().count(), 1, "{text}\n{error}");
+    }
+    for text in good {
+        assert_eq!(parse(text).map(drop), Ok(()), "{text}");
+    }
+}
+
+/// A SQL tool with the given lines.
+fn sql_tool(lines: &str) -> String {
+    format!(
+        "[data.desk]\ndriver = \"sqlite\"\n[[tool]]\nname = \"t\"\nsource = \"desk\"\nsql = \"SELECT 1\"\n{lines}\n"
+    )
+}
+
+/// An HTTP tool with the given lines.
+fn http_tool(lines: &str) -> String {
+    format!("[[tool]]\nname = \"t\"\nhttp = {{ url = \"https://crm.example.com/\" }}\n{lines}\n")
+}
+
+fn judge_tools(wrap: impl Fn(&str) -> String, cases: &[(&str, &str)], good: &[&str]) {
+    for (lines, fragment) in cases {
+        judge(&[(&wrap(lines), fragment)], &[]);
+    }
+    for lines in good {
+        judge(&[], &[&wrap(lines)]);
+    }
+}
+
+#[test]
+fn servers() {
+    judge(
+        &[
+            (
+                "[server]\nlisten = \"0.0.0.0:80\"",
+                "`server.public_url`: is missing",
+            ),
+            ("[server]\npublic_url = \"mcp.example.com/mcp\"", "absolute URL"),
+            (
+                "[server]\npublic_url = \"http://mcp.example.com/mcp\"",
+                "must be `https`",
+            ),
+            (
+                "[server]\npublic_url = \"ftp://mcp.example.com/mcp\"",
+                "`https` URL",
+            ),
+            (
+                "[server]\npublic_url = \"https://mcp.example.com/mcp?x=1\"",
+                "no query",
+            ),
+            (
+                "[server]\npublic_url = \"https://mcp.example.com/mcp#x\"",
+                "no query and no fragment",
+            ),
+            (
+                "[server]\npublic_url = \"https://u:p@mcp.example.com/mcp\"",
+                "no user name",
+            ),
+            (
+                "[server]\nadmin_listen = \"127.0.0.1:8787\"",
+                "`server.admin_listen`: must differ",
+            ),
+            (
+                "[server]\nallowed_origins = [\"https://app.example.com/\"]",
+                "is no origin",
+            ),
+            ("[server]\nallowed_origins = [\"*\"]", "`*` is no origin"),
+            ("[server]\nallowed_origins = [\"null\"]", "is no origin"),
+            ("[server]\nallowed_hosts = [\"https://x\"]", "is no host"),
+            (
+                "[server]\nmax_body_bytes = 0",
+                "`server.max_body_bytes`: must be from 1 to 67108864",
+            ),
+            ("[server]\nmax_body_bytes = 100000000", "`server.max_body_bytes`"),
+            ("[server]\nmax_connections = 0", "`server.max_connections`"),
+            (
+                "[server]\nread_timeout = \"0s\"",
+                "`server.read_timeout`: must be more than 0",
+            ),
+            ("[server]\ncall_timeout = \"2h\"", "`server.call_timeout`"),
+            ("[server]\ndrain_timeout = \"2h\"", "`server.drain_timeout`"),
+            ("[server]\nname = \"\"", "`server.name`"),
+            ("[server]\ndata_dir = \"\"", "`server.data_dir`"),
+        ],
+        &[
+            "",
+            "[server]\nlisten = \"0.0.0.0:80\"\npublic_url = \"https://mcp.example.com/mcp\"",
+            "[server]\npublic_url = \"http://localhost:8787/mcp\"",
+            "[server]\npublic_url = \"http://[::1]:8787/mcp\"",
+            "[server]\nadmin_listen = \"127.0.0.1:8788\"",
+            "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"",
+            "[server]\nallowed_origins = [\"https://app.example.com\", \"http://localhost:3000\"]",
+            "[server]\nallowed_hosts = [\"mcp.internal\", \"mcp.internal:8443\", \"10.0.0.1\", \"[::1]:80\", \"::1\"]",
+            "[server]\nmax_body_bytes = 67108864\ncall_timeout = \"1h\"",
+        ],
+    );
+}
+
+#[test]
+fn issuers() {
+    let issuer = |lines: &str| format!("[[identity.issuer]]\nissuer = \"https://a.example\"\n{lines}\n");
+    judge_tools(
+        issuer,
+        &[
+            ("", "`identity.issuer[0].tenant_claim`: is missing"),
+            ("tenant_claim = \"org\"\ntenant = \"acme\"", "keep one"),
+            ("tenant_claim = \" \"", "must not be empty"),
+            ("tenant = \"a/b\"", "`a/b` is no tenant"),
+            ("tenant = \"acme\"\ntenant_map = { x = \"acme\" }", "remove it"),
+            (
+                "tenant_claim = \"org\"\ntenant_map = { x = \"..\" }",
+                "`identity.issuer[0].tenant_map.x`",
+            ),
+            ("tenant_claim = \"org\"\nalgorithms = []", "at least one"),
+            (
+                "tenant_claim = \"org\"\nalgorithms = [\"HS256\"]",
+                "`HS256` is not accepted",
+            ),
+            (
+                "tenant_claim = \"org\"\nalgorithms = [\"none\"]",
+                "`none` is not accepted",
+            ),
+            (
+                "tenant_claim = \"org\"\njwks = \"http://a.example/jwks\"",
+                "must be an `https` URL",
+            ),
+            (
+                "tenant_claim = \"org\"\n[[identity.issuer]]\nissuer = \"https://a.example\"\ntenant = \"a\"",
+                "`identity.issuer[1].issuer`: `https://a.example` is given twice",
+            ),
+        ],
+        &[
+            "tenant_claim = \"org\"",
+            "tenant = \"acme\"\nalgorithms = [\"RS256\", \"EdDSA\"]",
+            "tenant_claim = \"org\"\ntenant_map = { \"o/1\" = \"acme\" }",
+            "tenant_claim = \"org\"\njwks = \"keys/jwks.json\"",
+            "tenant_claim = \"org\"\njwks = \"http://127.0.0.1:9/jwks\"",
+            "tenant_claim = \"org\"\n[[identity.issuer]]\nissuer = \"https://b.example\"\ntenant = \"a\"",
+        ],
+    );
+    judge(
+        &[
+            (
+                "[server]\nlisten = \"0.0.0.0:80\"\npublic_url = \"https://m.example/mcp\"\n[identity]\ndevelopment = true",
+                "loopback only",
+            ),
+            ("[identity]\nleeway = \"61s\"", "`identity.leeway`"),
+        ],
+        &["[identity]\ndevelopment = true\nleeway = \"60s\""],
+    );
+}
+
+#[test]
+fn limits() {
+    judge(
+        &[
+            (
+                "[capacity]\nrequests_per_second = 0",
+                "`capacity.requests_per_second`: must be from 1 to 1000000",
+            ),
+            ("[capacity]\nburst = 0", "`capacity.burst`"),
+            (
+                "[capacity]\nconcurrent_requests = 0",
+                "`capacity.concurrent_requests`",
+            ),
+            ("[capacity]\nreply_bytes = 0", "`capacity.reply_bytes`"),
+            ("[capacity]\nreply_bytes = \"65MiB\"", "`capacity.reply_bytes`"),
+            ("[capacity]\ncache_bytes = \"2GiB\"", "`capacity.cache_bytes`"),
+            ("[capacity]\nresident_tenants = 0", "`capacity.resident_tenants`"),
+            (
+                "[capacity.tenant.acme]\nburst = 0",
+                "`capacity.tenant.acme.burst`",
+            ),
+            ("[capacity.tenant.\"a b\"]\nburst = 1", "`a b` is no tenant"),
+            ("[capacity.tenant.null]\nburst = 1", "`null` is no tenant"),
+            ("[http]\nmax_reply_bytes = 0", "`http.max_reply_bytes`"),
+            ("[http]\nconnect_timeout = \"0s\"", "`http.connect_timeout`"),
+            (
+                "[http]\nallow_private = [\"http://x\"]",
+                "`http.allow_private`: `http://x` is no host",
+            ),
+            ("[data.Desk]\ndriver = \"sqlite\"", "`data.Desk`: a source's name"),
+            ("[data.\"../x\"]\ndriver = \"sqlite\"", "a source's name"),
+            (
+                "[data.d]\ndriver = \"sqlite\"\nmax_open_files = 0",
+                "`data.d.max_open_files`",
+            ),
+            (
+                "[data.d]\ndriver = \"sqlite\"\nmax_file_bytes = 1",
+                "`data.d.max_file_bytes`",
+            ),
+        ],
+        &[
+            "[capacity]\nrequests_per_second = 1\nburst = 1\nconcurrent_requests = 1\nreply_bytes = 1\ncache_bytes = 0",
+            "[capacity.tenant.acme]\nburst = 1000\nreply_bytes = \"64MiB\"",
+            "[http]\nallow_private = [\"crm.internal:8443\"]\nmax_reply_bytes = \"4MiB\"\nconnect_timeout = \"2s\"",
+            "[data.desk-2]\ndriver = \"sqlite\"\nmax_open_files = 1",
+        ],
+    );
+}
+
+#[test]
+fn kinds_of_tools() {
+    let http = http_tool;
+    judge(
+        &[
+            (
+                "[[tool]]\nname = \"t\"",
+                "tool `t`: `sql`: is missing; write `source` and `sql`, or `http`",
+            ),
+            (
+                "[[tool]]\nname = \"t\"\nsql = \"SELECT 1\"",
+                "tool `t`: `source`: is missing",
+            ),
+            (
+                "[[tool]]\nname = \"t\"\nsource = \"d\"\nsql = \"SELECT 1\"",
+                "add `[data.d]`",
+            ),
+            (
+                "[data.d]\ndriver = \"sqlite\"\n[[tool]]\nname = \"t\"\nsource = \"d\"",
+                "`sql`: is missing",
+            ),
+            (
+                "[data.d]\ndriver = \"sqlite\"\n[[tool]]\nname = \"t\"\nsource = \"d\"\nsql = \" \"",
+                "one statement",
+            ),
+            (&http("sql = \"SELECT 1\""), "keep one of them"),
+            (&format!("{}{}", http(""), http("")), "names are unique"),
+            (&http("").replace("\"t\"", "\"a b\""), "`name`: must have 1 to 64"),
+            (&http("").replace("\"t\"", "\"\""), "`name`: must have 1 to 64"),
+            (
+                &http("").replace("https:", "http:"),
+                "tool `t`: `http.url`: must start with `https://`",
+            ),
+        ],
+        &[
+            &sql_tool(""),
+            &http(""),
+            &format!("{}{}", http(""), http("").replace("\"t\"", "\"t-2\"")),
+        ],
+    );
+}
+
+#[test]
+fn keys_of_http_and_sql_tools() {
+    judge_tools(
+        http_tool,
+        &[
+            ("writes = true", "`writes`: is for SQL tools"),
+            ("rows = \"one\"", "`rows`: is for SQL tools"),
+            ("max_rows = 5", "`max_rows`: is for SQL tools"),
+            (
+                "auth = { bearer = \"sk-1\" }",
+                "`auth.bearer`: must be `secret:NAME`",
+            ),
+            (
+                "owner = { pointer = \"x\", equals = \"tenant\" }",
+                "`owner.pointer`",
+            ),
+            (
+                "owner = { pointer = \"/x\", equals = \"acme\" }",
+                "`owner.equals`",
+            ),
+            ("cache = { ttl = \"0s\" }", "`cache.ttl`"),
+            ("cache = { ttl = \"1m\", max_bytes = 0 }", "`cache.max_bytes`"),
+            (
+                "cache = { ttl = \"1m\" }\nowner = { pointer = \"/x\", equals = \"subject\" }",
+                "`cache.per`: must be \"subject\"",
+            ),
+            ("timeout = \"0s\"", "`timeout`"),
+            ("scope = \"a b\"", "`scope`"),
+        ],
+        &[
+            "auth = { bearer = \"secret:k\" }\nowner = { pointer = \"/x\", equals = \"tenant\" }\ncache = { ttl = \"1m\" }",
+            "cache = { ttl = \"1m\", per = \"subject\" }\nowner = { pointer = \"/x\", equals = \"subject\" }",
+            "timeout = \"5s\"\nscope = \"crm:read\"",
+        ],
+    );
+    judge_tools(
+        sql_tool,
+        &[
+            ("auth = { bearer = \"secret:k\" }", "`auth`: is for HTTP tools"),
+            (
+                "owner = { pointer = \"/x\", equals = \"tenant\" }",
+                "`owner`: is for HTTP tools",
+            ),
+            ("writes = true\ncache = { ttl = \"1m\" }", "cannot be cached"),
+            ("max_rows = 0", "`max_rows`"),
+        ],
+        &[
+            "writes = true",
+            "cache = { ttl = \"1m\" }\nrows = \"one\"\nmax_rows = 10",
+        ],
+    );
+    let post = "[[tool]]\nname = \"t\"\nhttp = { method = \"POST\", url = \"https://a.example/\" }\n";
+    judge(
+        &[(&format!("{post}cache = {{ ttl = \"1m\" }}"), "cannot be cached")],
+        &[post],
+    );
+}
+
+#[test]
+fn names_and_headers_of_arguments() {
+    judge_tools(
+        sql_tool,
+        &[
+            (
+                "args.\"a-b\" = { type = \"string\" }",
+                "`args.a-b`: an argument's name",
+            ),
+            ("args.1a = { type = \"string\" }", "an argument's name"),
+            (
+                "args.tenant_id = { type = \"string\" }",
+                "the tenant comes from the caller's token; remove the argument",
+            ),
+            (
+                "args.orgId = { type = \"string\" }",
+                "`args.orgId`: names a tenant",
+            ),
+            (
+                "args.a = { type = \"string\", header = \"Tenant\" }",
+                "`args.a.header`: names a tenant",
+            ),
+            (
+                "args.a = { type = \"string\", header = \"a b\" }",
+                "`args.a.header`",
+            ),
+            (
+                "args.a = { type = \"number\", header = \"A\" }",
+                "no exact spelling",
+            ),
+            (
+                "args.a = { type = \"string\", header = \"A\" }\nargs.b = { type = \"string\", header = \"a\" }",
+                "`args.b.header`: `a` is the header of another argument",
+            ),
+        ],
+        &[
+            "args.customer_id = { type = \"string\" }",
+            "args.a = { type = \"integer\", header = \"Limit\" }\nargs.b = { type = \"string\", header = \"B\" }",
+        ],
+    );
+}
+
+#[test]
+fn values_and_bounds_of_arguments() {
+    judge_tools(
+        sql_tool,
+        &[
+            (
+                "args.a = { type = \"string\", enum = [\"x\", 1] }",
+                "`args.a.enum`: 1 is not of the argument's `type`",
+            ),
+            ("args.a = { type = \"string\", enum = [] }", "at least one value"),
+            (
+                "args.a = { type = \"integer\", default = \"x\" }",
+                "`args.a.default`: \"x\" is not of",
+            ),
+            ("args.a = { type = \"integer\", default = 1.5 }", "is not of"),
+            (
+                "args.a = { type = \"integer\", default = 0, minimum = 1 }",
+                "is below `minimum`",
+            ),
+            (
+                "args.a = { type = \"integer\", default = 9, maximum = 8 }",
+                "is above `maximum`",
+            ),
+            (
+                "args.a = { type = \"integer\", minimum = 9, maximum = 8 }",
+                "`args.a.minimum`: is above `maximum`",
+            ),
+            ("args.a = { type = \"number\", minimum = nan }", "finite"),
+            (
+                "args.a = { type = \"string\", minimum = 1 }",
+                "is for `integer` and `number`",
+            ),
+            (
+                "args.a = { type = \"integer\", max_length = 1 }",
+                "is for `string`",
+            ),
+            (
+                "args.a = { type = \"string\", min_length = 2, max_length = 1 }",
+                "is above `max_length`",
+            ),
+            (
+                "args.a = { type = \"string\", min_length = 20000 }",
+                "which is 10000",
+            ),
+            (
+                "args.a = { type = \"string\", max_length = 2000000 }",
+                "at most 1000000",
+            ),
+            (
+                "args.a = { type = \"string\", default = \"xx\", max_length = 1 }",
+                "is longer than",
+            ),
+            (
+                "args.a = { type = \"string\", default = \"c\", enum = [\"a\", \"b\"] }",
+                "not among the values of `enum`",
+            ),
+        ],
+        &[
+            "args.a = { type = \"string\", enum = [\"open\", \"closed\"], optional = true }",
+            "args.a = { type = \"integer\", minimum = 1, maximum = 100, default = 20, header = \"Limit\" }",
+            "args.a = { type = \"number\", minimum = 0.5, default = 1 }",
+            "args.a = { type = \"boolean\", default = false }\nargs.b = { type = \"string\", max_length = 20000 }",
+        ],
+    );
+}
+
+#[test]
+fn upstream_servers_are_not_served_yet() {
+    let error =
+        parse("[server]\n\n[[upstream]]\nname = \"files\"\ncommand = [\"x\"]\n").expect_err("refused");
+    assert_eq!(
+        error,
+        "p.toml:3: `upstream`: existing MCP servers behind the gateway are not served by this version; remove the table"
+    );
+}
+
+#[test]
+fn each_tool_problem_has_its_line() {
+    let text = format!(
+        "{}\n[[tool]]\nname = \"u\"\nargs.org = {{ type = \"string\" }}\n",
+        sql_tool("")
+    );
+    let error = parse(&text).expect_err("two problems");
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(lines.len(), 2, "{error}");
+    assert!(
+        lines.iter().all(|line| line.starts_with("p.toml:9: tool `u`: ")),
+        "{error}"
+    );
+}
+
+#[test]
+fn names_of_tenants_are_known_in_every_spelling() {
+    let yes = "tenant Tenant TENANT_ID tenantId tenant-id tenant_name tenantSlug x-tenant X-Tenant-Id \
+               target_tenant tenant_override asTenant subTenant tenants org org_id orgId orgID org_ids \
+               organization organizationId organisation_id organization_slug workspace workspaceId \
+               workspace_name account account_id accountId x-account-id customer_org customerOrgId \
+               currentOrg act_as actAs impersonate impersonateUser on_behalf_of onBehalfOf run_as";
+    for yes in yes.split_whitespace() {
+        assert!(names_tenant(yes), "{yes}");
+    }
+    let no = "customer_id user_id owner id status limit query ticket_id lieutenant organizer orgchart \
+               account_name accountant workspaces_count active forest force myid x action organic \
+               storage_key namespace";
+    for no in no.split_whitespace() {
+        assert!(!names_tenant(no), "{no}");
+    }
+}
