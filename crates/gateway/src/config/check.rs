@@ -76,7 +76,3 @@ impl Found {
         self.say_unless(fits, key, "must be more than 0 and at most `\"1h\"`");
     }
 }
-
-pub(crate) fn names_tenant(name: &str) -> bool {
-    name.contains("tenant")
-}

@@ -16,7 +16,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) use check::names_tenant;
+pub(crate) use check::names::names_tenant;
 pub use tool::{
     ArgSpec, ArgType, Auth, CachePer, CachePolicy, HttpCall, HttpMethod, Owner, RowsShape, ToolConfig,
 };

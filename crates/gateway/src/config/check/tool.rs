@@ -1,5 +1,6 @@
 //! `[[tool]]`: what must hold of each tool, and of all of them together.
 
+use partywall_model::TenantId;
 use serde_json::Value;
 
 use super::{Found, names};
@@ -52,17 +53,54 @@ fn check_tool(tool: &ToolConfig, config: &Config, found: &mut Found) {
         found.duration("timeout", timeout);
     }
     check_args(tool, found);
+    for tenant in tool.tenants.iter().flatten() {
+        let valid = TenantId::parse(tenant).is_ok();
+        found.say_unless(
+            valid,
+            "tenants",
+            format!("`{tenant}` is no tenant id; correct it"),
+        );
+    }
     let sql = tool.source.is_some() || tool.sql.is_some();
+    if tool.native.is_some() {
+        return check_native(tool, found);
+    }
     match (sql, &tool.http) {
         (true, Some(_)) => found.say(
             "http",
             "a tool has either `source` and `sql`, or `http`; keep one of them",
         ),
-        (false, None) => found.say("sql", "is missing; write `source` and `sql`, or `http`"),
+        (false, None) => found.say(
+            "sql",
+            "is missing; write `source` and `sql`, or `http`, or `native`",
+        ),
         (true, None) => check_sql(tool, config, found),
         (false, Some(_)) => check_http_tool(tool, config, found),
     }
     check_cache(tool, found);
+}
+
+/// A native tool brings its own arguments and answers by itself.
+fn check_native(tool: &ToolConfig, found: &mut Found) {
+    let others = [
+        ("sql", tool.sql.is_some()),
+        ("source", tool.source.is_some()),
+        ("writes", tool.writes),
+        ("rows", tool.rows != RowsShape::Many),
+        ("max_rows", tool.max_rows.is_some()),
+        ("http", tool.http.is_some()),
+        ("auth", tool.auth.is_some()),
+        ("owner", tool.owner.is_some()),
+        ("cache", tool.cache.is_some()),
+        ("args", !tool.args.is_empty()),
+    ];
+    for (key, given) in others {
+        found.say_unless(
+            !given,
+            key,
+            "is not for native tools; remove it, or remove `native`",
+        );
+    }
 }
 
 fn check_sql(tool: &ToolConfig, config: &Config, found: &mut Found) {

@@ -95,6 +95,14 @@ fn a_second_process_is_seen_at_the_next_request() {
     assert!(child.wait().expect("ended").success());
 }
 
+/// Lets the readers go on until one of them has counted once more.
+fn wait_for_more(counter: &AtomicU64) {
+    let before = counter.load(Ordering::SeqCst);
+    while counter.load(Ordering::SeqCst) == before {
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn no_reader_is_stale_once_suspend_has_returned() {
     let dir = folder();
@@ -129,10 +137,10 @@ fn no_reader_is_stale_once_suspend_has_returned() {
         for _ in 0..80 {
             command.suspend(&acme).expect("suspended");
             phase.fetch_add(1, Ordering::SeqCst);
-            std::thread::sleep(Duration::from_micros(300));
+            wait_for_more(&denied);
             phase.fetch_add(1, Ordering::SeqCst);
             command.resume(&acme).expect("resumed");
-            std::thread::sleep(Duration::from_micros(300));
+            wait_for_more(&admitted);
         }
         stop.store(true, Ordering::SeqCst);
     });

@@ -8,6 +8,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use rustls::{ClientConfig, RootCertStore, client::Resumption, crypto::aws_lc_rs};
+use rustls_platform_verifier::Verifier;
 
 use super::{
     HttpToolError,
@@ -18,12 +20,14 @@ use crate::config;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_PER_HOST: usize = 4;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+const TLS_SESSIONS: usize = 16;
 
 /// What all tenants' clients are made from; nothing in it depends on a tenant or changes with use.
 #[derive(Debug)]
 pub struct HttpShared {
     resolver: Arc<PublicOnly>,
     connect_timeout: Duration,
+    tls: ClientConfig,
 }
 
 impl HttpShared {
@@ -36,8 +40,31 @@ impl HttpShared {
         Ok(Self {
             resolver: Arc::new(PublicOnly(Arc::new(allow))),
             connect_timeout: http.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+            tls: tls_config().map_err(|_| HttpToolError::Client("TLS cannot be set up"))?,
         })
     }
+}
+
+/// The TLS settings that all clients start from. The certificate store is read once, since that takes milliseconds and
+/// much memory. Without one, plain `http` upstreams can still be called; `https` ones are not trusted.
+fn tls_config() -> Result<ClientConfig, rustls::Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder =
+        || ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+    let mut config = match Verifier::new(Arc::clone(&provider)) {
+        Ok(verifier) => builder()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth(),
+        Err(_) => {
+            tracing::warn!("no certificate store was found; upstreams with `https` cannot be called");
+            builder()?
+                .with_root_certificates(RootCertStore::empty())
+                .with_no_client_auth()
+        }
+    };
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 /// The connections of one tenant.
@@ -49,20 +76,19 @@ pub(crate) struct TenantClient {
 impl TenantClient {
     /// Makes a client with no connections yet.
     pub(crate) fn new(shared: &HttpShared) -> Result<Self, HttpToolError> {
-        let builder = || {
-            reqwest::Client::builder()
-                .redirect(reqwest::redirect::Policy::none())
-                .no_proxy()
-                .referer(false)
-                .connect_timeout(shared.connect_timeout)
-                .pool_max_idle_per_host(IDLE_PER_HOST)
-                .pool_idle_timeout(IDLE_TIMEOUT)
-                .dns_resolver(Arc::clone(&shared.resolver))
-        };
-        // Without a certificate store, plain `http` upstreams can still be called; `https` ones are not trusted.
-        let client = builder()
+        let mut tls = shared.tls.clone();
+        // A session that one tenant's connection began is not resumed by another's.
+        tls.resumption = Resumption::in_memory_sessions(TLS_SESSIONS);
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .referer(false)
+            .connect_timeout(shared.connect_timeout)
+            .pool_max_idle_per_host(IDLE_PER_HOST)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .dns_resolver(Arc::clone(&shared.resolver))
+            .tls_backend_preconfigured(tls)
             .build()
-            .or_else(|_| builder().tls_certs_only([]).build())
             .map_err(|_| HttpToolError::Client("TLS cannot be set up"))?;
         Ok(Self {
             client,

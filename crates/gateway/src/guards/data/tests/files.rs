@@ -320,12 +320,9 @@ fn migration_folders_are_checked() {
     lab.migration("2_other.sql", "CREATE TABLE other (a)");
     lab.try_open().expect("accepted");
     for name in ["\"../x\"", "Desk", "\"\"", "1a", "\"a.b\""] {
-        let config = Config::parse(
-            &format!("[data.{name}]\ndriver = \"sqlite\""),
-            "p.toml",
-            lab.dir.path(),
-        )
-        .expect("TOML");
+        // Either the configuration refuses the name, or the sources do.
+        let text = format!("[data.{name}]\ndriver = \"sqlite\"");
+        let Ok(config) = Config::parse(&text, "p.toml", lab.dir.path()) else { continue };
         assert!(Sources::new(&config).is_err(), "{name}");
     }
 }
