@@ -22,20 +22,21 @@ const connector = (era) => async (url, token) => {
         resolve({ status: error ? error.code : 0, stdout, stderr });
       });
     });
-  const failed = ({ status, stdout, stderr }) => {
-    const text = stderr + stdout;
-    const code = /"?code"?: ?(-\d+)|MCP error (-\d+)/.exec(text);
-    return Object.assign(new Error(`exit ${status}: ${text}`), { code: code ? Number(code[1] ?? code[2]) : undefined });
+  // What went wrong stands on standard error, as one line of JSON.
+  const failed = ({ status, stderr }) => {
+    const { error } = JSON.parse(stderr.trim().split("\n").at(-1));
+    return Object.assign(new Error(`exit ${status}: ${error.message}`), { code: error.code });
   };
   // Nothing stays open between calls; what connecting tells is told by listing.
   const listed = await run("--method", "tools/list");
   if (listed.status !== 0) throw failed(listed);
   return {
-    listTools: async () => JSON.parse(listed.stdout).tools.map(({ name }) => name),
+    listTools: async () => JSON.parse(listed.stdout).result.tools.map(({ name }) => name),
     call: async (name, args) => {
       const done = await run("--method", "tools/call", "--tool-name", name, "--tool-args-json", JSON.stringify(args));
-      if (done.status !== 0 && done.status !== TOOL_ERROR) throw failed(done);
-      return JSON.parse(done.stdout);
+      // A tool's own error comes with its result; one without a result is the protocol's.
+      if (done.status !== 0 && !(done.status === TOOL_ERROR && done.stdout)) throw failed(done);
+      return JSON.parse(done.stdout).result;
     },
     close: async () => {},
   };

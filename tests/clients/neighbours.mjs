@@ -83,7 +83,9 @@ async function refusals(tenant, client) {
   for (const { tool, arguments: args, as } of plan.refusals) {
     const outcome = await client.call(tool, args).catch((error) => error);
     const what = `${tool} ${JSON.stringify(args)}`;
-    if (as === "protocol") assert.equal(outcome.code, -32602, `${what} as ${tenant}: ${textOf(outcome)}`);
+    // The Inspector looks the tool up in the list and reports a word of its own.
+    const codes = [-32602, "tool_not_found"];
+    if (as === "protocol") assert(codes.includes(outcome.code), `${what} as ${tenant}: ${textOf(outcome)}`);
     else assert.equal(outcome.isError, true, `${what} as ${tenant}: ${textOf(outcome)}`);
     judgeReply(tenant, what, outcome, false);
   }
@@ -133,6 +135,8 @@ export async function main(name, variants) {
           calls += outcome.value;
         }
         calls += await strangers(connect, url, tokens);
+        // The demo lets each tenant make 50 calls a second; the next variant finds its allowance full again.
+        await new Promise((resolve) => setTimeout(resolve, 1500));
       } catch (error) {
         error.message = `${variant}: ${error.message}`;
         throw error;
