@@ -1,1 +1,10 @@
-//! x
+//! Integration tests, in one binary: linking is dear.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails"
+)]
+
+mod non_interference;

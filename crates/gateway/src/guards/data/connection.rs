@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig, limits::Limit};
+use rusqlite::{Connection, OpenFlags, config::DbConfig, limits::Limit};
 
 use super::{
     authorize::{self, Phase, Tables},
@@ -168,21 +168,7 @@ impl Conn {
 
     /// The same, again and again while another connection holds the lock.
     pub(super) fn own_when_free(&self, sql: &str) -> Result<(), DataError> {
-        loop {
-            let tried = self.control.during(Phase::Own, || self.raw.execute_batch(sql));
-            match tried {
-                Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
-                    self.control.check().map_err(|why| match why {
-                        DataError::TimedOut => DataError::Busy,
-                        other => other,
-                    })?;
-                    // Some lock conflicts are reported at once, without SQLite's own wait.
-                    std::thread::sleep(Duration::from_millis(2));
-                }
-                Err(error) => return Err(self.failure(&error)),
-                Ok(()) => return Ok(()),
-            }
-        }
+        when_free(|| self.control.check().is_ok(), || self.own(sql))
     }
 
     /// Runs `work` between a `BEGIN` and a `COMMIT`; any error, panic or request to stop rolls everything back.
@@ -213,6 +199,20 @@ impl Conn {
         match DataError::at_run(error) {
             DataError::Cancelled => self.control.check().err().unwrap_or(DataError::Cancelled),
             other => other,
+        }
+    }
+}
+
+/// Does something again while another connection holds the lock and it is `worthwhile` to wait. Some conflicts are
+/// reported at once, without SQLite's own wait, and that wait looks at no brake.
+pub(super) fn when_free<T>(
+    worthwhile: impl Fn() -> bool,
+    mut work: impl FnMut() -> Result<T, DataError>,
+) -> Result<T, DataError> {
+    loop {
+        match work() {
+            Err(DataError::Busy) if worthwhile() => std::thread::sleep(Duration::from_millis(2)),
+            done => return done,
         }
     }
 }

@@ -5,7 +5,12 @@ use std::{sync::Arc, time::Duration};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rusqlite::types::{Value as SqlValue, ValueRef};
 
-use super::{authorize::Phase, connection::Conn, error::DataError, statement::Statement};
+use super::{
+    authorize::Phase,
+    connection::{Conn, when_free},
+    error::DataError,
+    statement::Statement,
+};
 
 /// What one call may use.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +57,11 @@ pub(super) fn execute(
             Ok(rows)
         });
     }
-    let rows = step(conn, statement, values, limits);
+    // A reader meets a lock for a moment only, when the last writer folds its log into the file as it closes it.
+    let rows = when_free(
+        || conn.control().check().is_ok(),
+        || step(conn, statement, values, limits),
+    );
     // The rows are complete; whether the time ran out just now makes no difference to them.
     let _stopped = conn.control().finish();
     rows

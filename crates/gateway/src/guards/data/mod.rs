@@ -177,7 +177,7 @@ impl Sources {
 /// ends at some time, and gives the file to the next call.
 async fn open(source: &Arc<Source>, lease: Lease, deadline: Instant) -> Result<Lease, DataError> {
     let source = Arc::clone(source);
-    let opening = tokio::task::spawn_blocking(move || source.open(lease));
+    let opening = tokio::task::spawn_blocking(move || source.open(lease, deadline));
     match tokio::time::timeout_at(deadline.into(), opening).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(_)) => Err(DataError::Internal("the opening thread ended early".to_owned())),

@@ -10,9 +10,9 @@ use partywall_model::TenantId;
 
 use super::{
     authorize::Tables,
-    connection::{Conn, Mode, deadline_after},
+    connection::{Conn, Mode, deadline_after, when_free},
     error::DataError,
-    files::{self, Place},
+    files::{self, FileId, Place},
     migrations::{self, Migration, Owner, Standing},
     pool::{Desk, Lease, Pool},
     statement::Statement,
@@ -96,7 +96,7 @@ impl Source {
     }
 
     /// Opens the tenant's file, creating and migrating it first where that is needed.
-    pub(super) fn open(&self, mut lease: Lease) -> Result<Lease, DataError> {
+    pub(super) fn open(&self, mut lease: Lease, deadline: Instant) -> Result<Lease, DataError> {
         lease.close();
         let key = lease.key().clone();
         let place = self.place(&key.tenant)?;
@@ -105,26 +105,52 @@ impl Source {
             incarnation: key.incarnation,
             source: &self.name,
         };
-        let conn = match self.open_ready(&place, owner, key.mode)? {
+        let conn = match self.open_ready(&place, owner, key.mode, deadline)? {
             Some(conn) => conn,
             None => {
                 self.set_up(&place, owner, lease.desk(), None)?;
-                self.open_ready(&place, owner, key.mode)?.ok_or_else(|| {
-                    DataError::Storage(format!("{}: it vanished after setup", place.file().display()))
-                })?
+                self.open_ready(&place, owner, key.mode, deadline)?
+                    .ok_or_else(|| {
+                        DataError::Storage(format!("{}: it vanished after setup", place.file().display()))
+                    })?
             }
         };
         lease.put(conn)?;
         Ok(lease)
     }
 
-    fn open_ready(&self, place: &Place, owner: Owner<'_>, mode: Mode) -> Result<Option<Conn>, DataError> {
+    /// Opens the file if it exists and is up to date.
+    fn open_ready(
+        &self,
+        place: &Place,
+        owner: Owner<'_>,
+        mode: Mode,
+        deadline: Instant,
+    ) -> Result<Option<Conn>, DataError> {
         let Some(file) = place.look()? else {
             return Ok(None);
         };
-        let conn = Conn::open(place, file, mode, Arc::clone(&self.tables), self.max_bytes)?;
-        let standing = migrations::standing(&conn, owner, &self.migrations)?;
+        let (conn, standing) = self.open_file(place, file, owner, mode, deadline)?;
         Ok((standing == Standing::Ready).then_some(conn))
+    }
+
+    /// Opens a file and makes sure that it is the owner's.
+    fn open_file(
+        &self,
+        place: &Place,
+        file: FileId,
+        owner: Owner<'_>,
+        mode: Mode,
+        deadline: Instant,
+    ) -> Result<(Conn, Standing), DataError> {
+        when_free(
+            || Instant::now() < deadline,
+            || {
+                let conn = Conn::open(place, file, mode, Arc::clone(&self.tables), self.max_bytes)?;
+                let standing = migrations::standing(&conn, owner, &self.migrations)?;
+                Ok((conn, standing))
+            },
+        )
     }
 
     /// Creates the file and applies what is missing, then the seed if one is given. Threads of this process take turns
@@ -139,9 +165,8 @@ impl Source {
         let deadline = deadline_after(SETUP_TIME);
         let turn = wait_for(&desk.setup, deadline)?;
         let file = place.create()?;
-        let conn = Conn::open(place, file, Mode::Write, Arc::clone(&self.tables), self.max_bytes)?;
         // Refuses a file that is not the tenant's before anything is changed in it.
-        let standing = migrations::standing(&conn, owner, &self.migrations)?;
+        let (conn, standing) = self.open_file(place, file, owner, Mode::Write, deadline)?;
         let call = 0;
         if standing != Standing::Ready {
             conn.control().start(call, deadline);

@@ -322,7 +322,9 @@ fn migration_folders_are_checked() {
     for name in ["\"../x\"", "Desk", "\"\"", "1a", "\"a.b\""] {
         // Either the configuration refuses the name, or the sources do.
         let text = format!("[data.{name}]\ndriver = \"sqlite\"");
-        let Ok(config) = Config::parse(&text, "p.toml", lab.dir.path()) else { continue };
+        let Ok(config) = Config::parse(&text, "p.toml", lab.dir.path()) else {
+            continue;
+        };
         assert!(Sources::new(&config).is_err(), "{name}");
     }
 }

@@ -1,0 +1,66 @@
+//! The promise itself, as a property: each tenant sees exactly what it would see if it were alone.
+//!
+//! A history is a script for each of two to five tenants: calls of every kind, errors, cancellations, suspensions. It
+//! runs twice over real HTTP: once on a gateway that all tenants share, their scripts interleaved as the scheduler
+//! likes, and once on gateways that have one tenant each. Every tenant's transcript, byte for byte, must be the same.
+//! Tenants are removed and made again under the same ids between histories, so what an earlier tenant of that id left
+//! behind would show too.
+//!
+//! `PARTYWALL_HISTORIES` sets how many histories are run.
+
+mod history;
+mod stage;
+
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+
+use self::{
+    history::{Script, history},
+    stage::{Shape, Stage},
+};
+
+const HISTORIES: u32 = 10_000;
+
+fn histories() -> u32 {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how long to look is the runner's choice"
+    )]
+    let wanted = std::env::var("PARTYWALL_HISTORIES").ok();
+    wanted.and_then(|text| text.parse().ok()).unwrap_or(HISTORIES)
+}
+
+/// Runs histories until one shows interference; that one is shrunk.
+fn search(stage: &Stage, cases: u32) -> Result<(), TestError<Vec<Script>>> {
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 400,
+        ..Config::default()
+    };
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    runner.run(&history(), |scripts| match stage.interference(&scripts) {
+        None => Ok(()),
+        Some(shown) => Err(TestCaseError::fail(shown)),
+    })
+}
+
+#[test]
+fn each_tenant_sees_what_it_would_see_alone() {
+    let stage = Stage::new(Shape::AsBuilt);
+    if let Err(error) = search(&stage, histories()) {
+        panic!("{error}");
+    }
+    stage.assert_busy();
+}
+
+/// The property can fail: a tool that keeps one value for all callers is found.
+#[test]
+fn a_shared_value_is_found() {
+    let stage = Stage::new(Shape::SharedCounter);
+    let found = search(&stage, 200).expect_err("a tool with a shared counter interferes");
+    let TestError::Fail(_, scripts) = found else {
+        panic!("{found}")
+    };
+    assert!(scripts.len() >= 2, "it takes two: {scripts:?}");
+}

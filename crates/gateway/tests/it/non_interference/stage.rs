@@ -1,0 +1,95 @@
+//! Where histories are played: one gateway for all tenants, and one for each of them.
+
+mod actor;
+mod set;
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use futures_util::future::join_all;
+use tokio::runtime::Runtime;
+
+use self::{actor::play, set::House};
+use super::history::Script;
+
+/// How the gateways are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    AsBuilt,
+    /// With a counter that all tenants share, which the property must find.
+    SharedCounter,
+}
+
+/// The most tenants of a history.
+pub(super) const TENANTS: usize = 5;
+
+pub(super) struct Stage {
+    together: House,
+    alone: Vec<House>,
+    answered: AtomicU64,
+    runtime: Runtime,
+}
+
+impl Stage {
+    pub(super) fn new(shape: Shape) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(4)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (together, alone) = runtime.block_on(async {
+            let together = House::open(shape).await;
+            let mut alone = Vec::new();
+            for _ in 0..TENANTS {
+                alone.push(House::open(shape).await);
+            }
+            (together, alone)
+        });
+        Self {
+            together,
+            alone,
+            answered: AtomicU64::new(0),
+            runtime,
+        }
+    }
+
+    /// Plays a history both ways; what differs, if anything.
+    pub(super) fn interference(&self, scripts: &[Script]) -> Option<String> {
+        self.runtime.block_on(async {
+            for (number, alone) in self.alone.iter().enumerate().take(scripts.len()) {
+                self.together.furnish(number);
+                alone.furnish(number);
+            }
+            let together = join_all(
+                scripts
+                    .iter()
+                    .enumerate()
+                    .map(|(number, script)| play(&self.together, number, script)),
+            );
+            let alone = async {
+                let mut transcripts = Vec::new();
+                for ((number, script), house) in scripts.iter().enumerate().zip(&self.alone) {
+                    transcripts.push(play(house, number, script).await);
+                }
+                transcripts
+            };
+            let (together, alone) = tokio::join!(together, alone);
+            self.answered
+                .fetch_add(together.iter().map(|lines| lines.len() as u64).sum(), Relaxed);
+            let different = together
+                .iter()
+                .zip(&alone)
+                .position(|(together, alone)| together != alone)?;
+            Some(format!(
+                "tenant t{different} saw\n{:#?}\nand alone it sees\n{:#?}",
+                together.get(different),
+                alone.get(different)
+            ))
+        })
+    }
+
+    /// The histories did something: most steps were answered with a result.
+    pub(super) fn assert_busy(&self) {
+        let (answered, ok) = (self.answered.load(Relaxed), self.together.results());
+        assert!(ok * 2 > answered, "{ok} results in {answered} answers");
+    }
+}

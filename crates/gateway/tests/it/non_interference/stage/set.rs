@@ -1,0 +1,337 @@
+//! A gateway with the tools that histories use, and an upstream that tells its callers apart by their keys.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, Response, body::Incoming, header, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use partywall_gateway::{
+    Cx, Gateway, Reply, Tool, ToolError, ToolMeta,
+    clock::Clock,
+    config::Config,
+    guards::{credentials::SecretName, identity::DevelopmentIssuer},
+    tenants::remove_tenant,
+};
+use partywall_model::TenantId;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::Shape;
+
+const MIGRATION: &str = "
+CREATE TABLE tickets (id INTEGER PRIMARY KEY, title TEXT NOT NULL) STRICT;
+CREATE TABLE comments (id INTEGER PRIMARY KEY, ticket_id INTEGER NOT NULL REFERENCES tickets (id), body TEXT NOT NULL) STRICT;
+";
+
+/// A running gateway.
+pub(in super::super) struct House {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) address: std::net::SocketAddr,
+    pub(super) tokens: Vec<String>,
+    pub(super) results: AtomicU64,
+    _folder: tempfile::TempDir,
+}
+
+/// In memory where the system has such a folder: what is tested is not the disk.
+fn folder() -> tempfile::TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    if memory.is_dir() {
+        tempfile::tempdir_in(memory).unwrap()
+    } else {
+        tempfile::tempdir().unwrap()
+    }
+}
+
+pub(super) fn tenant(number: usize) -> TenantId {
+    TenantId::parse(&format!("t{number}")).unwrap()
+}
+
+impl House {
+    pub(super) async fn open(shape: Shape) -> Self {
+        let folder = folder();
+        let upstream = upstream().await;
+        std::fs::create_dir(folder.path().join("migrations")).unwrap();
+        std::fs::write(folder.path().join("migrations/1_tickets.sql"), MIGRATION).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let text = CONFIG
+            .replace("LISTEN", &address.to_string())
+            .replace("UPSTREAM", &upstream.to_string());
+        let config = Config::parse(&text, "test", folder.path()).unwrap();
+        let gateway = Gateway::builder(config)
+            .tool(Count(shape, AtomicU64::new(0)))
+            .tool(Remember)
+            .tool(Fail { panics: false })
+            .tool(Fail { panics: true })
+            .tool(Slow)
+            .open()
+            .unwrap();
+        let issuer =
+            DevelopmentIssuer::open_or_create(&gateway.config().data_dir(), &gateway.config().resource())
+                .unwrap();
+        let day = Duration::from_secs(86_400);
+        let token = |number| {
+            issuer
+                .mint(&tenant(number), "user", "", day, &Clock::system())
+                .unwrap()
+        };
+        let tokens = (0..super::TENANTS)
+            .map(|number| token(number).expose_secret().to_owned())
+            .collect();
+        let server = gateway.serve_on(listener).await.unwrap();
+        background(server.serve(std::future::pending()));
+        Self {
+            gateway: Arc::new(gateway),
+            address,
+            tokens,
+            results: AtomicU64::new(0),
+            _folder: folder,
+        }
+    }
+
+    /// Makes the tenant anew, with fresh data and a fresh key.
+    pub(super) fn furnish(&self, number: usize) {
+        let stores = self.gateway.administration();
+        let id = tenant(number);
+        if stores.registry.get(&id).unwrap().is_some() {
+            remove_tenant(&stores.registry, &stores.vault, &stores.data_dir, &id).unwrap();
+        }
+        let record = stores.registry.add(&id).unwrap();
+        let seed: String = (1..5)
+            .map(|n| format!("INSERT INTO tickets VALUES ({n}, 'ticket {n} of {id}: a story');"))
+            .collect();
+        stores
+            .sources
+            .setup(&id, record.incarnation, "desk", &seed)
+            .unwrap();
+        // A key of this life of the tenant, so that an answer cached for an earlier one would show.
+        let key = SecretString::from(format!("key {id} {}", record.incarnation.0));
+        stores
+            .vault
+            .set(&record, &SecretName::parse("crm").unwrap(), key)
+            .unwrap();
+    }
+
+    pub(super) fn results(&self) -> u64 {
+        self.results.load(Relaxed)
+    }
+}
+
+const CONFIG: &str = r#"
+[server]
+listen = "LISTEN"
+[identity]
+development = true
+[capacity]
+requests_per_second = 1000000
+burst = 1000000
+[http]
+allow_private = ["UPSTREAM"]
+[data.desk]
+driver = "sqlite"
+migrations = "migrations"
+[[tool]]
+name = "whoami"
+native = "whoami"
+[[tool]]
+name = "list_tickets"
+source = "desk"
+sql = "SELECT t.id, title, count(c.id) AS comments FROM tickets t LEFT JOIN comments c ON c.ticket_id = t.id GROUP BY t.id ORDER BY t.id DESC LIMIT :limit"
+args.limit = { type = "integer", minimum = 1, maximum = 100 }
+[[tool]]
+name = "get_ticket"
+source = "desk"
+rows = "one"
+sql = "SELECT id, title, (SELECT group_concat(body, '|') FROM comments WHERE ticket_id = tickets.id) AS comments FROM tickets WHERE id = :id"
+args.id = { type = "integer" }
+[[tool]]
+name = "search_tickets"
+source = "desk"
+sql = "SELECT id, title FROM tickets WHERE instr(title, :query) > 0 ORDER BY id"
+args.query = { type = "string" }
+[[tool]]
+name = "add_comment"
+source = "desk"
+writes = true
+rows = "one"
+sql = "INSERT INTO comments (ticket_id, body) SELECT id, :body FROM tickets WHERE id = :ticket_id RETURNING id"
+args.ticket_id = { type = "integer" }
+args.body = { type = "string" }
+[[tool]]
+name = "customer_profile"
+http = { url = "http://UPSTREAM/{customer_id}" }
+auth = { bearer = "secret:crm" }
+owner = { pointer = "/owner", equals = "tenant" }
+cache = { ttl = "1h" }
+args.customer_id = { type = "string" }
+"#;
+
+fn background(task: impl Future<Output = ()> + Send + 'static) {
+    #[expect(clippy::disallowed_methods, reason = "the servers of the test")]
+    drop(tokio::spawn(task));
+}
+
+/// Answers with the caller's own record, which counts how often that caller asked for it: an answer from somebody
+/// else's cache, or one cache too few, shows.
+async fn upstream() -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = Arc::new(std::sync::Mutex::new(
+        std::collections::HashMap::<String, u64>::new(),
+    ));
+    background(async move {
+        loop {
+            let Ok((stream, _)) = listener.accept().await else {
+                continue;
+            };
+            let asked = Arc::clone(&asked);
+            background(async move {
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let key = request.headers()[header::AUTHORIZATION]
+                        .to_str()
+                        .unwrap()
+                        .to_owned();
+                    let owner = key.split(' ').nth(2).unwrap().to_owned();
+                    let path = request.uri().path().to_owned();
+                    let times = {
+                        let mut asked = asked.lock().unwrap();
+                        let times = asked.entry(format!("{key}{path}")).or_default();
+                        *times += 1;
+                        *times
+                    };
+                    // The third customer belongs to somebody else.
+                    let named = if path.ends_with('3') {
+                        "t9".to_owned()
+                    } else {
+                        owner
+                    };
+                    let body = format!("{{\"owner\":\"{named}\",\"path\":\"{path}\",\"times\":{times}}}");
+                    let mut response = Response::new(Full::new(Bytes::from(body)));
+                    response
+                        .headers_mut()
+                        .insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
+                    async move { Ok::<_, Infallible>(response) }
+                });
+                let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                let _closed = builder.serve_connection(TokioIo::new(stream), service).await;
+            });
+        }
+    });
+    address
+}
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+struct Nothing {}
+
+/// Counts the tenant's calls, or with the wrong shape everybody's.
+struct Count(Shape, AtomicU64);
+
+#[derive(Default)]
+struct Counter(AtomicU64);
+
+impl Tool for Count {
+    type Args = Nothing;
+
+    fn meta(&self) -> ToolMeta {
+        ToolMeta::new("count", "How often this was called.")
+    }
+
+    async fn call<'t>(&'t self, cx: Cx<'t>, Nothing {}: Nothing) -> Result<Reply<'t>, ToolError> {
+        let own = cx
+            .state::<Counter>()
+            .with(|counter| counter.0.fetch_add(1, Relaxed));
+        match self.0 {
+            Shape::AsBuilt => cx.json(own.map(|count| serde_json::json!({ "count": count }))),
+            Shape::SharedCounter => cx.json(serde_json::json!({ "count": self.1.fetch_add(1, Relaxed) })),
+        }
+    }
+}
+
+/// Caches a text that holds how often the tenant made one.
+struct Remember;
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+struct Key {
+    key: String,
+}
+
+impl Tool for Remember {
+    type Args = Key;
+
+    fn meta(&self) -> ToolMeta {
+        ToolMeta::new("remember", "Remembers.")
+    }
+
+    async fn call<'t>(&'t self, cx: Cx<'t>, Key { key }: Key) -> Result<Reply<'t>, ToolError> {
+        let text = cx
+            .cached(&key, Duration::from_secs(3600), async {
+                tokio::task::yield_now().await;
+                let made = cx
+                    .state::<Counter>()
+                    .with(|counter| counter.0.fetch_add(1, Relaxed));
+                Ok(made.map(|made| format!("{key} of {} made as number {made}", cx.tenant())))
+            })
+            .await?;
+        Ok(cx.text(text.map(|text| text.to_string())))
+    }
+}
+
+struct Fail {
+    panics: bool,
+}
+
+impl Tool for Fail {
+    type Args = Nothing;
+
+    fn meta(&self) -> ToolMeta {
+        ToolMeta::new(if self.panics { "panic" } else { "fail" }, "Fails.")
+    }
+
+    async fn call<'t>(&'t self, cx: Cx<'t>, Nothing {}: Nothing) -> Result<Reply<'t>, ToolError> {
+        tokio::task::yield_now().await;
+        if self.panics {
+            // Not the macro, whose message would fill the test's output.
+            std::panic::resume_unwind(Box::new("a tool's mistake"));
+        }
+        Err(ToolError::internal(format!("broken for {}", cx.tenant())))
+    }
+}
+
+/// Answers after some turns, with progress.
+struct Slow;
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+struct Turns {
+    turns: u8,
+}
+
+impl Tool for Slow {
+    type Args = Turns;
+
+    fn meta(&self) -> ToolMeta {
+        ToolMeta::new("slow", "Takes its time.")
+    }
+
+    async fn call<'t>(&'t self, cx: Cx<'t>, Turns { turns }: Turns) -> Result<Reply<'t>, ToolError> {
+        for turn in 0..turns {
+            tokio::task::yield_now().await;
+            cx.progress(
+                f64::from(turn),
+                Some(f64::from(turns)),
+                Some(cx.tenant().as_str()),
+            )
+            .await;
+        }
+        if turns == u8::MAX {
+            std::future::pending::<()>().await;
+        }
+        Ok(cx.text(format!("{turns} turns for {}", cx.tenant())))
+    }
+}
