@@ -267,7 +267,10 @@ mod tests {
         assert!(check_standard(&headers(&[("mcp-method", "tools/list")]), "tools/call", Some("a")).is_err());
         assert!(check_standard(&headers(&[("mcp-method", "tools/list")]), "tools/list", None).is_ok());
         let read = headers(&[("mcp-method", "resources/read"), ("mcp-name", "test://a")]);
-        assert!(check_standard(&read, "resources/read", None).is_ok(), "what is not served is told so, not its headers");
+        assert!(
+            check_standard(&read, "resources/read", None).is_ok(),
+            "what is not served is told so, not its headers"
+        );
     }
 
     #[test]
