@@ -1,2 +1,51 @@
-//! x
-fn main() {}
+//! The project's own chores: `cargo xtask test` and `cargo xtask bench gateway`.
+//!
+//! It uses the standard library and one error type, so that it is built in seconds.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command for developers says what it does"
+)]
+
+mod bench;
+mod process;
+mod summary;
+mod test;
+mod tools;
+
+use std::{path::Path, process::ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+const USAGE: &str = "\
+usage: cargo xtask test                 every test: unit, integration, documentation, conformance, real clients
+       cargo xtask bench gateway        throughput and CPU for each request, beside a bare rmcp server
+             [--rounds N] [--seconds N]";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["test"] => root().and_then(test::run),
+        ["bench", "gateway", options @ ..] => root().and_then(|root| bench::run(root, options)),
+        _ => Err(anyhow::anyhow!(USAGE)),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The repository, which is also made the current folder.
+fn root() -> Result<&'static Path> {
+    let Some(root) = Path::new(env!("CARGO_MANIFEST_DIR")).parent() else {
+        bail!("xtask does not stand in a repository");
+    };
+    std::env::set_current_dir(root).with_context(|| format!("cannot go to {}", root.display()))?;
+    Ok(root)
+}

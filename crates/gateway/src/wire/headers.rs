@@ -132,7 +132,8 @@ pub(crate) fn check_standard(headers: &HeaderMap, method: &str, name: Option<&st
         }
     }
     let header = one(headers, "mcp-name")?;
-    if !matches!(method, "tools/call" | "prompts/get" | "resources/read") {
+    // Other methods that have a name (`prompts/get`) or a URI (`resources/read`) are not served, and answered so.
+    if method != "tools/call" {
         return Ok(());
     }
     let Some(header) = header else {
@@ -265,6 +266,11 @@ mod tests {
         assert!(check_standard(&twice, "tools/call", Some("b")).is_err());
         assert!(check_standard(&headers(&[("mcp-method", "tools/list")]), "tools/call", Some("a")).is_err());
         assert!(check_standard(&headers(&[("mcp-method", "tools/list")]), "tools/list", None).is_ok());
+        let read = headers(&[("mcp-method", "resources/read"), ("mcp-name", "test://a")]);
+        assert!(
+            check_standard(&read, "resources/read", None).is_ok(),
+            "what is not served is told so, not its headers"
+        );
     }
 
     #[test]

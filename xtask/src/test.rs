@@ -1,0 +1,168 @@
+//! `cargo xtask test`: every test there is. What is missing fails; nothing is skipped.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    process::{Running, follow, must},
+    summary::Summary,
+    tools::{self, fresh_folder},
+};
+
+const BUILD: Duration = Duration::from_secs(60 * 60);
+const PART: Duration = Duration::from_secs(15 * 60);
+
+/// Everything that a part needs to know.
+struct Bench<'r> {
+    root: &'r Path,
+    /// Our own folder among the build results.
+    own: PathBuf,
+    /// Where the built programs are.
+    built: PathBuf,
+    node: PathBuf,
+    python: PathBuf,
+}
+
+/// Whether all tests passed.
+pub(crate) fn run(root: &Path) -> Result<bool> {
+    let built = built()?;
+    let own = built.join("../xtask");
+    fs::create_dir_all(&own)?;
+    let own = own.canonicalize()?;
+    let node = tools::node(root, &own)?;
+    let python = tools::python(root, &own)?;
+    let place = Bench {
+        root,
+        own,
+        built,
+        node,
+        python,
+    };
+    let mut summary = Summary::default();
+
+    println!("\n== build");
+    must(
+        Command::new("cargo").args([
+            "build",
+            "--workspace",
+            "--exclude",
+            "xtask",
+            "--bins",
+            "--examples",
+        ]),
+        BUILD,
+    )?;
+    println!("\n== unit, integration and documentation tests");
+    cargo_test(&mut summary)?;
+    println!("\n== conformance");
+    place.conformance(&mut summary)?;
+    println!("\n== real clients");
+    place.clients(&mut summary)?;
+
+    println!("\n{summary}");
+    Ok(summary.is_good())
+}
+
+/// The folder of the running program, which is the one cargo puts programs into.
+pub(crate) fn built() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    Ok(own
+        .parent()
+        .context("this program stands in no folder")?
+        .to_owned())
+}
+
+fn cargo_test(summary: &mut Summary) -> Result<()> {
+    let (mut passed, mut failed) = (0, 0);
+    let good = follow(
+        Command::new("cargo").args(["test", "--workspace", "--no-fail-fast"]),
+        BUILD,
+        |line| {
+            if let Some(counts) = line.trim().strip_prefix("test result: ") {
+                passed += number_before(counts, " passed").unwrap_or(0);
+                failed += number_before(counts, " failed").unwrap_or(0);
+            }
+        },
+    )?;
+    summary.add("cargo test", good, passed, failed);
+    Ok(())
+}
+
+impl Bench<'_> {
+    /// The official suite, for each revision that has requirements.
+    fn conformance(&self, summary: &mut Summary) -> Result<()> {
+        for revision in ["2026-07-28", "2025-11-25"] {
+            let mut passed = 0;
+            let mut command = Command::new(&self.node);
+            command.arg(self.root.join("tests/conformance/run.mjs"));
+            command
+                .arg(self.built.join("examples/conformance"))
+                .arg(revision)
+                .stdin(Stdio::null());
+            let good = follow(&mut command, PART, |line| {
+                if let Some(rest) = line.strip_prefix("conformance ") {
+                    passed = number_before(rest, " checks passed").unwrap_or(0);
+                }
+            })?;
+            summary.add(format!("conformance {revision}"), good, passed, 0);
+        }
+        Ok(())
+    }
+
+    /// Each client, as both tenants of one demo.
+    fn clients(&self, summary: &mut Summary) -> Result<()> {
+        let folder = fresh_folder(self.own.join("demo"))?;
+        let mut command = Command::new(self.built.join("partywall"));
+        command
+            .args(["demo", "--port", "0", "--json", "--dir"])
+            .arg(folder.join("files"));
+        let mut demo = Running::start(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
+        let ready = folder.join("ready.json");
+        fs::write(&ready, demo.first_line(Duration::from_secs(60))?)?;
+
+        let clients = self.root.join("tests/clients");
+        for (name, program, script) in [
+            ("TypeScript SDK 1.x", &self.node, "sdk-v1.mjs"),
+            ("TypeScript SDK 2.x", &self.node, "sdk-v2.mjs"),
+            ("Python SDK", &self.python, "python_sdk.py"),
+            ("Inspector", &self.node, "inspector.mjs"),
+        ] {
+            let mut command = Command::new(program);
+            command.arg(clients.join(script)).arg(&ready).stdin(Stdio::null());
+            let good = follow(&mut command, PART, |_line| {})?;
+            summary.add(name, good, usize::from(good), 0);
+        }
+        drop(demo);
+        fs::remove_dir_all(&folder)?;
+        Ok(())
+    }
+}
+
+/// The number that stands before a word: 12 in `ok. 12 passed; …`.
+fn number_before(text: &str, word: &str) -> Option<usize> {
+    let (before, _) = text.split_once(word)?;
+    before.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_read_from_the_lines_that_say_them() {
+        let line = "ok. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s";
+        assert_eq!(number_before(line, " passed"), Some(12));
+        assert_eq!(number_before(line, " failed"), Some(3));
+        assert_eq!(
+            number_before("2026-07-28: ok, 141 checks passed, 16", " checks passed"),
+            Some(141)
+        );
+        assert_eq!(number_before("nothing", " passed"), None);
+    }
+}
