@@ -103,6 +103,12 @@ pub(crate) struct Serve {
     /// Load and check everything, then exit.
     #[arg(long)]
     pub(crate) check: bool,
+    /// Serve one tenant on standard input and output instead of a port.
+    #[arg(long, requires = "tenant", conflicts_with = "check")]
+    pub(crate) stdio: bool,
+    /// The tenant, with --stdio.
+    #[arg(long, requires = "stdio")]
+    pub(crate) tenant: Option<String>,
 }
 
 #[derive(Args)]
@@ -177,6 +183,11 @@ pub(crate) enum SecretAction {
     },
     /// List the names of a tenant's secrets.
     List {
+        /// The tenant.
+        tenant: String,
+    },
+    /// Give a tenant a new key and seal its secrets anew.
+    Rotate {
         /// The tenant.
         tenant: String,
     },

@@ -4,6 +4,7 @@ use std::pin::pin;
 
 use anyhow::Context;
 use partywall_gateway::{Gateway, Server, config::Config};
+use partywall_model::TenantId;
 
 use crate::{
     args::{Document, Serve},
@@ -21,6 +22,10 @@ pub(crate) fn run(command: &Serve) -> anyhow::Result<()> {
             gateway.config().tools.len()
         ));
         return Ok(());
+    }
+    if let (true, Some(tenant)) = (command.stdio, &command.tenant) {
+        let tenant = TenantId::parse(tenant).with_context(|| format!("`{tenant}` is no tenant id"))?;
+        return Ok(runtime()?.block_on(gateway.serve_stdio(&tenant))?);
     }
     runtime()?.block_on(async {
         let server = gateway.bind().await?;

@@ -115,6 +115,10 @@ pub(crate) fn secret(command: &Secret) -> anyhow::Result<()> {
                 print(&text)?;
             }
         }
+        SecretAction::Rotate { tenant } => {
+            vault.rotate_tenant(&find(&registry, tenant)?)?;
+            note(&format!("{tenant} has a new key; its secrets are sealed with it"));
+        }
         SecretAction::Remove { tenant, name } => {
             let removed = vault.remove(&find(&registry, tenant)?, &SecretName::parse(name)?)?;
             ensure!(

@@ -134,18 +134,18 @@ impl Call {
 
     /// Runs the tool within its time and makes the reply.
     pub(crate) async fn run(self, id: Id<'_>) -> Outgoing {
+        match self.finish().await {
+            Ok(text) => Outgoing::result(id, &text),
+            Err(refusal) => Outgoing::refusal(Some(id), *refusal),
+        }
+    }
+
+    /// Runs the tool within its time; the `result` of the reply as JSON.
+    pub(crate) async fn finish(self) -> Result<String, Box<Refusal>> {
         let Self { entry, scope, args, era, .. } = self;
-        let cx = Cx::new(&scope);
-        let call = std::panic::AssertUnwindSafe(entry.call(cx, args)).catch_unwind();
-        // A SQL tool keeps the time by itself and then says what became of a write; this is for when it cannot.
-        let grace = if entry.keeps_time() { Duration::from_secs(10) } else { Duration::ZERO };
-        let result = match tokio::time::timeout_at((scope.deadline + grace).into(), call).await {
-            Err(_elapsed) => Err(ToolError::TimedOut),
-            Ok(Err(_panic)) => Err(ToolError::internal("the tool panicked")),
-            Ok(Ok(result)) => result,
-        };
         let permit = &scope.permit;
-        let result = result.and_then(|reply| written(permit, era, reply.into_body()));
+        let result = answer(&entry, &scope, args).await;
+        let result = result.and_then(|body| written(permit, era, body));
         let (outcome, reason) = match &result {
             Ok(_) => (Outcome::Ok, None),
             Err(ToolError::Denied(denial)) => {
@@ -155,22 +155,32 @@ impl Call {
         };
         if !record(permit, "tools/call", Some(&entry.name), outcome, reason.as_deref()).await {
             let failed = Denial::new(Layer::Disclosure, "audit-stopped", Refused::Failed);
-            return Outgoing::refusal(Some(id), refusal::of_denial(&failed));
+            return Err(Box::new(refusal::of_denial(&failed)));
         }
-        match result {
-            Ok(text) => Outgoing::result(id, &text),
-            Err(error) => match refusal::of_tool_error(&error) {
-                ToolRefusal::Protocol(refusal) => Outgoing::refusal(Some(id), refusal),
-                ToolRefusal::Result(result) => match written(permit, era, ReplyBody::Result(result)) {
-                    Ok(text) => Outgoing::result(id, &text),
-                    Err(_error) => Outgoing::error(
-                        Some(id),
-                        StatusCode::OK,
-                        &RpcError::new(codes::INTERNAL, "The tool failed."),
-                    ),
-                },
-            },
+        match result.as_ref().map_err(refusal::of_tool_error) {
+            Ok(_) => result.map_err(|_error| Box::new(failed())),
+            Err(ToolRefusal::Protocol(refusal)) => Err(Box::new(refusal)),
+            Err(ToolRefusal::Result(told)) => {
+                written(permit, era, ReplyBody::Result(told)).map_err(|_error| Box::new(failed()))
+            }
         }
+    }
+}
+
+fn failed() -> Refusal {
+    let error = RpcError::new(codes::INTERNAL, "The tool failed.");
+    Refusal { status: StatusCode::OK, header: None, error }
+}
+
+/// Calls the tool, bounded in time; a panic is the tool's failure and nobody else's.
+async fn answer(entry: &ToolEntry, scope: &Scope, args: Map<String, Value>) -> Result<ReplyBody, ToolError> {
+    let call = std::panic::AssertUnwindSafe(entry.call(Cx::new(scope), args)).catch_unwind();
+    // A SQL tool keeps the time by itself and then says what became of a write; this is for when it cannot.
+    let grace = if entry.keeps_time() { Duration::from_secs(10) } else { Duration::ZERO };
+    match tokio::time::timeout_at((scope.deadline + grace).into(), call).await {
+        Err(_elapsed) => Err(ToolError::TimedOut),
+        Ok(Err(_panic)) => Err(ToolError::internal("the tool panicked")),
+        Ok(Ok(reply)) => reply.map(crate::cx::Reply::into_body),
     }
 }
 

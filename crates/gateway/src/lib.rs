@@ -16,6 +16,7 @@ pub mod context;
 mod cx;
 mod gateway;
 pub mod guards;
+mod stdio;
 mod strict_json;
 pub mod tenants;
 pub mod tools;
@@ -26,6 +27,7 @@ pub use cx::{Cx, IntoReply, Owned, Reply, Secret, State};
 pub use gateway::{Administration, Gateway, GatewayBuilder, OpenError};
 /// The protocol's message types.
 pub use rmcp::model;
+pub use stdio::StdioError;
 pub use tools::{Tool, ToolError, ToolMeta};
 pub use wire::{ServeError, Server};
 

@@ -128,6 +128,36 @@ fn wait_and_stop(mut running: Running) -> (Option<i32>, String) {
 }
 
 #[test]
+fn one_tenant_can_be_served_on_standard_input() {
+    let folder = folder();
+    let here = folder.path();
+    ok(here, &["tenant", "add", "acme"], "");
+    let input = concat!(
+        r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#,
+        "\n",
+        r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
+        "\n",
+        r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#,
+        "\n",
+        r#"{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"whoami","arguments":{}}}"#,
+        "\n",
+    );
+    let said = ok(here, &["serve", "--stdio", "--tenant", "acme"], input);
+    let replies: Vec<serde_json::Value> =
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |id: u64| replies.iter().find(|reply| reply["id"] == id).unwrap();
+    assert_eq!(of(2)["result"]["tools"][0]["name"], "whoami");
+    assert_eq!(of(3)["result"]["structuredContent"]["tenant"], "acme");
+    ok(here, &["secret", "rotate", "acme"], "");
+    ok(here, &["tenant", "suspend", "acme"], "");
+    assert!(fails(here, &["serve", "--stdio", "--tenant", "acme"], input).contains("suspended"));
+    assert!(
+        fails(here, &["serve", "--stdio", "--tenant", "nobody"], input).contains("partywall tenant list")
+    );
+    assert_eq!(run(here, &["serve", "--stdio"], "").status.code(), Some(2));
+}
+
+#[test]
 fn completions_schema_and_help_are_printed() {
     let here = Path::new(".");
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {

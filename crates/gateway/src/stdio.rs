@@ -1,0 +1,148 @@
+//! One local tenant over standard input and output, on rmcp's server loop.
+//!
+//! The process belongs to one user, who is the tenant's caller; there is no token. Every call is admitted anew, so a
+//! suspension takes effect at the next one here too. rmcp runs handlers in tasks of its own, so the permit is entered
+//! inside the handler and not around the loop.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use partywall_model::{Principal, Scopes, TenantId};
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler, ServiceExt,
+    model::{
+        CallToolRequestParams, CallToolResponse, CallToolResult, ErrorCode, Implementation, ListToolsResult,
+        PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+    },
+    service::RequestContext,
+};
+use serde_json::{Value, value::to_raw_value};
+
+use crate::{
+    admit::{Permit, admit},
+    call::{self, Call},
+    context,
+    gateway::{Gateway, Services},
+    guards::disclosure::{Denial, refusal},
+    wire::{headers::Era, message::Params},
+};
+
+/// The local server cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum StdioError {
+    /// The tenant is not served.
+    #[error("the tenant `{tenant}` is not served ({reason}); list the tenants with: partywall tenant list")]
+    Tenant {
+        /// The tenant.
+        tenant: TenantId,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The client did not speak the protocol.
+    #[error("the client on standard input did not start an MCP session: {0}")]
+    Protocol(String),
+}
+
+impl Gateway {
+    /// Serves one tenant on standard input and output until the client closes them.
+    ///
+    /// # Errors
+    /// When the tenant is not served, or the client does not speak MCP.
+    pub async fn serve_stdio(&self, tenant: &TenantId) -> Result<(), StdioError> {
+        self.services
+            .registry
+            .active(tenant)
+            .map_err(|why| StdioError::Tenant { tenant: tenant.clone(), reason: why.reason() })?;
+        let principal = Principal {
+            tenant: tenant.clone(),
+            issuer: "urn:partywall:stdio".into(),
+            subject: "local".into(),
+            scopes: Scopes::default(),
+        };
+        let local = Local { services: Arc::clone(&self.services), principal: Arc::new(principal) };
+        let protocol = |error: String| StdioError::Protocol(error);
+        let running =
+            local.serve(rmcp::transport::stdio()).await.map_err(|error| protocol(error.to_string()))?;
+        running.waiting().await.map_err(|error| protocol(error.to_string()))?;
+        self.services.audit.flush().await;
+        Ok(())
+    }
+}
+
+struct Local {
+    services: Arc<Services>,
+    principal: Arc<Principal>,
+}
+
+/// What rmcp's loop speaks on standard input is the generation with a handshake.
+const ERA: Era = Era::Legacy { batches: false };
+
+impl Local {
+    fn admit(&self) -> Result<Permit, ErrorData> {
+        let number = self.services.next_request();
+        admit(&self.services, Arc::clone(&self.principal), number).map_err(|denial| denied(&denial))
+    }
+}
+
+fn denied(denial: &Denial) -> ErrorData {
+    let error = refusal::of_denial(denial).error;
+    plain(error.code, error.message.into_owned(), error.data)
+}
+
+fn plain(code: i64, message: String, data: Option<Value>) -> ErrorData {
+    // Every code that is sent fits; the internal one stands in for one that would not.
+    let code = i32::try_from(code).map_or(ErrorCode::INTERNAL_ERROR, ErrorCode);
+    ErrorData::new(code, message, data)
+}
+
+impl ServerHandler for Local {
+    fn get_info(&self) -> ServerConfig {
+        let settings = &self.services.settings;
+        let mut config = ServerConfig::new(ServerCapabilities::builder().enable_tools().build());
+        config.server_info = Implementation::new(settings.name.clone(), crate::VERSION);
+        config.instructions.clone_from(&settings.instructions);
+        config
+    }
+
+    async fn list_tools(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let permit = self.admit()?;
+        let cursor = request.and_then(|request| request.cursor);
+        let text = call::list(&permit, ERA, cursor.as_deref()).map_err(|denial| denied(&denial))?;
+        serde_json::from_str(&text).map_err(|error| ErrorData::internal_error(error.to_string(), None))
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let permit = self.admit()?;
+        let arguments = request.arguments.map(|arguments| to_raw_value(&arguments)).transpose();
+        let arguments = arguments.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
+        let params =
+            Params { name: Some(request.name), arguments: arguments.as_deref(), ..Params::default() };
+        let call = Call::prepare(&permit, &HeaderMap::new(), ERA, params, false).map_err(|refused| {
+            let error = refused.refusal.error;
+            plain(error.code, error.message.into_owned(), error.data)
+        })?;
+        match context::enter(permit, call.finish()).await {
+            Ok(text) => {
+                let result: CallToolResult = serde_json::from_str(&text)
+                    .map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
+                Ok(result.into())
+            }
+            Err(refusal) => {
+                Err(plain(refusal.error.code, refusal.error.message.into_owned(), refusal.error.data))
+            }
+        }
+    }
+
+    fn get_tool(&self, _name: &str) -> Option<Tool> {
+        // Asked without a caller, so nothing is told.
+        None
+    }
+}
