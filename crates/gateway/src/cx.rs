@@ -246,8 +246,8 @@ impl<'t> Cx<'t> {
     }
 
     /// A reply with one text.
-    pub fn text(self, text: impl IntoReply<'t, Target = String>) -> Reply<'t> {
-        Reply::from_body(ReplyBody::Text(text.into_value()))
+    pub fn text<S: Into<String>>(self, text: impl IntoReply<'t, Target = S>) -> Reply<'t> {
+        Reply::from_body(ReplyBody::Text(text.into_value().into()))
     }
 
     /// A reply with a JSON object, as structured content and as text.
