@@ -33,10 +33,7 @@ struct Plan {
 
 impl Plan {
     fn parse(options: &[&str]) -> Result<Self> {
-        let mut plan = Self {
-            rounds: 7,
-            seconds: 5,
-        };
+        let mut plan = Self { rounds: 7, seconds: 5 };
         for pair in options.chunks(2) {
             match pair {
                 ["--rounds", number] => plan.rounds = number.parse().context("--rounds needs a number")?,
@@ -44,10 +41,7 @@ impl Plan {
                 _ => bail!("unknown option {pair:?}; there are --rounds N and --seconds N"),
             }
         }
-        ensure!(
-            plan.rounds > 0 && plan.seconds > 0,
-            "at least one round of one second"
-        );
+        ensure!(plan.rounds > 0 && plan.seconds > 0, "at least one round of one second");
         Ok(plan)
     }
 }
@@ -80,10 +74,7 @@ pub(crate) fn run(root: &Path, options: &[&str]) -> Result<bool> {
     let results = built()?.join("..").canonicalize()?;
     let folder = fresh_folder(results.join("xtask/bench"))?;
 
-    must(
-        Command::new("cargo").args(["build", "--release", "--package", "partywall"]),
-        BUILD,
-    )?;
+    must(Command::new("cargo").args(["build", "--release", "--package", "partywall"]), BUILD)?;
     let mut baseline = Command::new("cargo");
     baseline.args([
         "build",
@@ -122,13 +113,7 @@ fn start_baseline(program: &Path) -> Result<Target> {
     let mut command = pinned(program);
     let mut server = Running::start(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
     let address = server.first_line(Duration::from_secs(10))?.trim().parse()?;
-    Ok(Target {
-        name: "bare rmcp",
-        address,
-        token: None,
-        server,
-        samples: Vec::new(),
-    })
+    Ok(Target { name: "bare rmcp", address, token: None, server, samples: Vec::new() })
 }
 
 /// The gateway with one tenant whose limits are far away.
@@ -151,27 +136,14 @@ fn start_gateway(program: &Path, folder: &Path) -> Result<Target> {
         command
     };
     output(&mut with_config(&["--quiet", "tenant", "add", "acme"]))?;
-    let token = output(&mut with_config(&[
-        "token",
-        "--tenant",
-        "acme",
-        "--subject",
-        "bench",
-        "--ttl",
-        "24h",
-    ]))?;
+    let token =
+        output(&mut with_config(&["token", "--tenant", "acme", "--subject", "bench", "--ttl", "24h"]))?;
     let mut command = pinned(program);
-    command
-        .args(["--quiet", "serve", "--config"])
-        .arg(&config)
-        .stdin(Stdio::null());
+    command.args(["--quiet", "serve", "--config"]).arg(&config).stdin(Stdio::null());
     let server = Running::start(&mut command)?;
     let start = Instant::now();
     while TcpStream::connect(address).is_err() {
-        ensure!(
-            start.elapsed() < Duration::from_secs(10),
-            "the gateway does not listen on {address}"
-        );
+        ensure!(start.elapsed() < Duration::from_secs(10), "the gateway does not listen on {address}");
         std::thread::sleep(Duration::from_millis(50));
     }
     Ok(Target {
@@ -199,9 +171,8 @@ impl Target {
             r#""io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1"},"#,
             r#""io.modelcontextprotocol/clientCapabilities":{}}}}"#
         );
-        let authorization = self.token.as_deref().map_or(String::new(), |token| {
-            format!("Authorization: Bearer {token}\r\n")
-        });
+        let authorization =
+            self.token.as_deref().map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         write!(
@@ -225,18 +196,12 @@ impl Target {
         let before = self.cpu_us()?;
         let mut command = Command::new("taskset");
         command.args(["-c", "1", "wrk", "-t1", "--latency", "--timeout", "10s"]);
-        command
-            .arg(format!("-c{CONNECTIONS}"))
-            .arg(format!("-d{seconds}s"))
-            .arg("-s")
-            .arg(script);
+        command.arg(format!("-c{CONNECTIONS}")).arg(format!("-d{seconds}s")).arg("-s").arg(script);
         command.arg(format!("http://{}/mcp", self.address));
         command.env("TOKEN", self.token.as_deref().unwrap_or_default());
         let text = output(&mut command)?;
         let cpu = self.cpu_us()? - before;
-        let errors = ["Non-2xx", "Socket errors"]
-            .iter()
-            .any(|error| text.contains(error));
+        let errors = ["Non-2xx", "Socket errors"].iter().any(|error| text.contains(error));
         ensure!(!errors, "{} failed under load:\n{text}", self.name);
         let word = |mark: &str| {
             let line = text.lines().find(|line| line.contains(mark));
@@ -268,10 +233,7 @@ impl Target {
     fn median(&self, of: impl Fn(&Sample) -> f64) -> Result<f64> {
         let mut values: Vec<f64> = self.samples.iter().map(of).collect();
         values.sort_by(f64::total_cmp);
-        values
-            .get(values.len() / 2)
-            .copied()
-            .context("nothing was measured")
+        values.get(values.len() / 2).copied().context("nothing was measured")
     }
 }
 
@@ -292,10 +254,7 @@ fn report(targets: &[Target; 2], plan: &Plan) -> Result<()> {
         "\nMedians of {} rounds of {} s; {CONNECTIONS} connections; revision 2026-07-28; one core for the server.",
         plan.rounds, plan.seconds
     );
-    println!(
-        "{:<12} {:>12} {:>16} {:>10}",
-        "", "requests/s", "CPU µs/request", "p99 ms"
-    );
+    println!("{:<12} {:>12} {:>16} {:>10}", "", "requests/s", "CPU µs/request", "p99 ms");
     let mut rows = Vec::new();
     for target in targets {
         let row = [

@@ -2,11 +2,7 @@
 //!
 //! It uses the standard library and one error type, so that it is built in seconds.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command for developers says what it does"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command for developers says what it does")]
 
 mod bench;
 mod process;

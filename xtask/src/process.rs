@@ -30,10 +30,7 @@ impl Running {
     }
 
     fn stdout(&mut self) -> Result<ChildStdout> {
-        self.child
-            .stdout
-            .take()
-            .with_context(|| format!("{} has no standard output to read", self.name))
+        self.child.stdout.take().with_context(|| format!("{} has no standard output to read", self.name))
     }
 
     /// The first line of the standard output, which must be piped.
@@ -66,11 +63,7 @@ impl Running {
             if start.elapsed() > most {
                 self.child.kill()?;
                 self.child.wait()?;
-                bail!(
-                    "{} took more than {} s and was stopped",
-                    self.name,
-                    most.as_secs()
-                );
+                bail!("{} took more than {} s and was stopped", self.name, most.as_secs());
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -132,11 +125,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 /// Whether a program of this name can be started.
 pub(crate) fn is_there(program: impl AsRef<OsStr>) -> bool {
     let mut command = Command::new(program);
-    command
-        .arg("--version")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok()
 }
 

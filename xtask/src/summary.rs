@@ -17,11 +17,7 @@ impl Summary {
     /// Adds a part. One that went wrong without counting a failure has one.
     pub(crate) fn add(&mut self, name: impl Into<String>, good: bool, passed: usize, failed: usize) {
         let failed = if good { failed } else { failed.max(1) };
-        self.0.push(Part {
-            name: name.into(),
-            passed,
-            failed,
-        });
+        self.0.push(Part { name: name.into(), passed, failed });
     }
 
     pub(crate) fn is_good(&self) -> bool {
@@ -36,12 +32,7 @@ impl fmt::Display for Summary {
             writeln!(f, "{verdict:<6} {name:<28} {passed} passed, {failed} failed")?;
         }
         let sum = |of: fn(&Part) -> usize| self.0.iter().map(of).sum::<usize>();
-        write!(
-            f,
-            "{} passed, {} failed",
-            sum(|part| part.passed),
-            sum(|part| part.failed)
-        )
+        write!(f, "{} passed, {} failed", sum(|part| part.passed), sum(|part| part.failed))
     }
 }
 

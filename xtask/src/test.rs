@@ -37,25 +37,12 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
     let own = own.canonicalize()?;
     let node = tools::node(root, &own)?;
     let python = tools::python(root, &own)?;
-    let place = Bench {
-        root,
-        own,
-        built,
-        node,
-        python,
-    };
+    let place = Bench { root, own, built, node, python };
     let mut summary = Summary::default();
 
     println!("\n== build");
     must(
-        Command::new("cargo").args([
-            "build",
-            "--workspace",
-            "--exclude",
-            "xtask",
-            "--bins",
-            "--examples",
-        ]),
+        Command::new("cargo").args(["build", "--workspace", "--exclude", "xtask", "--bins", "--examples"]),
         BUILD,
     )?;
     println!("\n== unit, integration and documentation tests");
@@ -72,24 +59,18 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
 /// The folder of the running program, which is the one cargo puts programs into.
 pub(crate) fn built() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
-    Ok(own
-        .parent()
-        .context("this program stands in no folder")?
-        .to_owned())
+    Ok(own.parent().context("this program stands in no folder")?.to_owned())
 }
 
 fn cargo_test(summary: &mut Summary) -> Result<()> {
     let (mut passed, mut failed) = (0, 0);
-    let good = follow(
-        Command::new("cargo").args(["test", "--workspace", "--no-fail-fast"]),
-        BUILD,
-        |line| {
+    let good =
+        follow(Command::new("cargo").args(["test", "--workspace", "--no-fail-fast"]), BUILD, |line| {
             if let Some(counts) = line.trim().strip_prefix("test result: ") {
                 passed += number_before(counts, " passed").unwrap_or(0);
                 failed += number_before(counts, " failed").unwrap_or(0);
             }
-        },
-    )?;
+        })?;
     summary.add("cargo test", good, passed, failed);
     Ok(())
 }
@@ -101,10 +82,7 @@ impl Bench<'_> {
             let mut passed = 0;
             let mut command = Command::new(&self.node);
             command.arg(self.root.join("tests/conformance/run.mjs"));
-            command
-                .arg(self.built.join("examples/conformance"))
-                .arg(revision)
-                .stdin(Stdio::null());
+            command.arg(self.built.join("examples/conformance")).arg(revision).stdin(Stdio::null());
             let good = follow(&mut command, PART, |line| {
                 if let Some(rest) = line.strip_prefix("conformance ") {
                     passed = number_before(rest, " checks passed").unwrap_or(0);
@@ -119,9 +97,7 @@ impl Bench<'_> {
     fn clients(&self, summary: &mut Summary) -> Result<()> {
         let folder = fresh_folder(self.own.join("demo"))?;
         let mut command = Command::new(self.built.join("partywall"));
-        command
-            .args(["demo", "--port", "0", "--json", "--dir"])
-            .arg(folder.join("files"));
+        command.args(["demo", "--port", "0", "--json", "--dir"]).arg(folder.join("files"));
         let mut demo = Running::start(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
         let ready = folder.join("ready.json");
         fs::write(&ready, demo.first_line(Duration::from_secs(60))?)?;
@@ -159,10 +135,7 @@ mod tests {
         let line = "ok. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s";
         assert_eq!(number_before(line, " passed"), Some(12));
         assert_eq!(number_before(line, " failed"), Some(3));
-        assert_eq!(
-            number_before("2026-07-28: ok, 141 checks passed, 16", " checks passed"),
-            Some(141)
-        );
+        assert_eq!(number_before("2026-07-28: ok, 141 checks passed, 16", " checks passed"), Some(141));
         assert_eq!(number_before("nothing", " passed"), None);
     }
 }

@@ -19,10 +19,7 @@ pub(crate) fn program(name: &str, package: &str) -> Result<()> {
         return Ok(());
     }
     install(name, package)?;
-    ensure!(
-        is_there(name),
-        "{package} is installed, and still `{name}` cannot be started"
-    );
+    ensure!(is_there(name), "{package} is installed, and still `{name}` cannot be started");
     Ok(())
 }
 
@@ -33,10 +30,7 @@ fn install(what: &str, package: &str) -> Result<()> {
     );
     println!("`{what}` is missing: installing the package {package} with apt-get");
     let root = output(Command::new("id").arg("-u"))?.trim() == "0";
-    for arguments in [
-        &["update"][..],
-        &["install", "-y", "--no-install-recommends", package],
-    ] {
+    for arguments in [&["update"][..], &["install", "-y", "--no-install-recommends", package]] {
         let mut command = Command::new(if root { "apt-get" } else { "sudo" });
         if !root {
             command.args(["-n", "apt-get"]);
@@ -56,13 +50,7 @@ pub(crate) fn node(root: &Path, target: &Path) -> Result<PathBuf> {
     if !installed || !tests.join("node_modules").is_dir() {
         program("npm", "npm")?;
         println!("installing the npm packages of tests/package-lock.json");
-        let arguments = [
-            "ci",
-            "--ignore-scripts",
-            "--no-audit",
-            "--no-fund",
-            "--loglevel=error",
-        ];
+        let arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
         must(Command::new("npm").args(arguments).current_dir(&tests), PATIENCE)?;
         fs::write(&stamp, lock)?;
     }
@@ -74,11 +62,8 @@ pub(crate) fn node(root: &Path, target: &Path) -> Result<PathBuf> {
     }
     // On other systems the one that is installed has to do.
     let version = output(Command::new("node").arg("--version")).context("install Node.js 22.19 or newer")?;
-    let mut numbers = version
-        .trim()
-        .trim_start_matches('v')
-        .split('.')
-        .map(|number| number.parse::<u32>().ok());
+    let mut numbers =
+        version.trim().trim_start_matches('v').split('.').map(|number| number.parse::<u32>().ok());
     let newer = (numbers.next().flatten(), numbers.next().flatten()) >= (Some(22), Some(19));
     ensure!(
         newer,
@@ -98,31 +83,12 @@ pub(crate) fn python(root: &Path, target: &Path) -> Result<PathBuf> {
         return Ok(python);
     }
     program("python3", "python3")?;
-    if output(
-        Command::new("python3")
-            .args(["-c", "import ensurepip, venv"])
-            .stderr(Stdio::null()),
-    )
-    .is_err()
-    {
+    if output(Command::new("python3").args(["-c", "import ensurepip, venv"]).stderr(Stdio::null())).is_err() {
         install("python3 -m venv", "python3-venv")?;
     }
-    println!(
-        "installing the Python packages of tests/clients/requirements.txt into {}",
-        venv.display()
-    );
-    must(
-        Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv),
-        PATIENCE,
-    )?;
-    let arguments = [
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--requirement",
-    ];
+    println!("installing the Python packages of tests/clients/requirements.txt into {}", venv.display());
+    must(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv), PATIENCE)?;
+    let arguments = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
     must(Command::new(&python).args(arguments).arg(&requirements), PATIENCE)?;
     fs::write(&stamp, wanted)?;
     Ok(python)

@@ -7,12 +7,7 @@ use clap_complete::Shell;
 
 /// Serve many tenants from one MCP server, and show that they cannot see each other.
 #[derive(Parser)]
-#[command(
-    name = "partywall",
-    version,
-    arg_required_else_help = true,
-    max_term_width = 100
-)]
+#[command(name = "partywall", version, arg_required_else_help = true, max_term_width = 100)]
 #[command(
     after_help = "Start here:\n  partywall demo\n\nThen:\n  partywall serve --config partywall.toml --check\n  partywall matrix"
 )]

@@ -5,16 +5,12 @@ use partywall_model::{Check, Coverage, Face, Layer};
 
 /// What the scanner has for a layer.
 const fn scan(_layer: Layer) -> Coverage {
-    Coverage::None {
-        because: "the scanner is not part of this version",
-    }
+    Coverage::None { because: "the scanner is not part of this version" }
 }
 
 /// What the prober has for a layer.
 const fn probe(_layer: Layer) -> Coverage {
-    Coverage::None {
-        because: "the prober is not part of this version",
-    }
+    Coverage::None { because: "the prober is not part of this version" }
 }
 
 fn cell(face: Face, layer: Layer) -> Coverage {
@@ -38,13 +34,10 @@ pub(crate) fn table() -> String {
         let cells = Face::ALL.map(|face| match cell(face, layer) {
             Coverage::Checks(checks) => format!("{}: {}", checks.len(), ids(checks)),
             Coverage::None { because } => {
-                let at = reasons
-                    .iter()
-                    .position(|reason| *reason == because)
-                    .unwrap_or_else(|| {
-                        reasons.push(because);
-                        reasons.len() - 1
-                    });
+                let at = reasons.iter().position(|reason| *reason == because).unwrap_or_else(|| {
+                    reasons.push(because);
+                    reasons.len() - 1
+                });
                 format!("– ({})", at + 1)
             }
         });
@@ -52,19 +45,12 @@ pub(crate) fn table() -> String {
         rows.push([layer.name().to_owned(), enforce, scan, probe]);
     }
     let widths: [usize; 4] = std::array::from_fn(|column| {
-        rows.iter()
-            .filter_map(|row| row.get(column))
-            .map(|cell| cell.chars().count())
-            .max()
-            .unwrap_or(0)
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     });
     let mut text = String::new();
     for (number, row) in rows.iter().enumerate() {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:<width$}"))
-            .collect();
+        let cells: Vec<String> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         text.push_str(&format!("| {} |\n", cells.join(" | ")));
         if number == 0 {
             let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();

@@ -30,9 +30,7 @@ pub(crate) fn complain(error: &anyhow::Error) {
 
 /// Whether the reader of our output went away, which is no error.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Starts the log on standard error. What libraries log at debug level can hold tenants' data, so raising the level
@@ -44,17 +42,12 @@ pub(crate) fn start_log(arguments: &Arguments) {
         (false, 1) => "info",
         (false, _) => "debug",
     };
-    let filter = EnvFilter::new(format!(
-        "warn,rmcp=error,hyper=warn,partywall={level},partywall_gateway={level}"
-    ));
+    let filter =
+        EnvFilter::new(format!("warn,rmcp=error,hyper=warn,partywall={level},partywall_gateway={level}"));
     let ansi = match arguments.color {
         Color::Always => true,
         Color::Never => false,
         Color::Auto => io::stderr().is_terminal(),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(ansi)
-        .with_writer(io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(io::stderr).init();
 }

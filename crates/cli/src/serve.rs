@@ -1,9 +1,9 @@
 //! `serve`: the server of a configuration file.
 
-use std::future::Future;
+use std::pin::pin;
 
 use anyhow::Context;
-use partywall_gateway::{Gateway, config::Config};
+use partywall_gateway::{Gateway, Server, config::Config};
 
 use crate::{
     args::{Document, Serve},
@@ -24,38 +24,50 @@ pub(crate) fn run(command: &Serve) -> anyhow::Result<()> {
     }
     runtime()?.block_on(async {
         let server = gateway.bind().await?;
-        note(&format!(
-            "MCP at http://{}/mcp; stop with Ctrl-C",
-            server.address()
-        ));
-        if let Some(admin) = server.admin_address() {
-            note(&format!("health and metrics at http://{admin}/"));
-        }
-        server.serve(stopped()?).await;
-        note("stopped");
-        Ok(())
+        let (address, admin) = (server.address(), server.admin_address());
+        serve(server, || {
+            note(&format!("MCP at http://{address}/mcp; stop with Ctrl-C"));
+            if let Some(admin) = admin {
+                note(&format!("health and metrics at http://{admin}/"));
+            }
+            Ok(())
+        })
+        .await
     })
 }
 
 pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
 }
 
-/// Ready when the process is asked to stop, by Ctrl-C or by SIGTERM.
-pub(crate) fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
+/// Serves until the process is asked to stop, by Ctrl-C or SIGTERM, and then until open calls have ended; asked a
+/// second time, it stops at once.
+pub(crate) async fn serve(server: Server, ready: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    Ok(async move {
+    let mut asked = async || {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        note("stopping: open calls may end; again to stop at once");
-    })
+    };
+    ready()?;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let mut serving = pin!(server.serve(async {
+        let _dropped = stopped.await;
+    }));
+    tokio::select! {
+        () = &mut serving => return Ok(()),
+        () = asked() => note("stopping: open calls may end; once more to stop at once"),
+    }
+    // The receiver is in the future that is polled next.
+    let _served = stop.send(());
+    tokio::select! {
+        () = &mut serving => {}
+        () = asked() => note("stopped before all calls had ended"),
+    }
+    Ok(())
 }
 
 /// The JSON Schema of a document.

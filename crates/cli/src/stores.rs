@@ -62,18 +62,12 @@ pub(crate) fn tenant(command: &Tenant) -> anyhow::Result<()> {
             let record = find(&registry, id)?;
             let secrets = vault(&config)?.list(&record)?;
             let names: Vec<String> = secrets.iter().map(|secret| secret.name.to_string()).collect();
-            let names = if names.is_empty() {
-                "none".to_owned()
-            } else {
-                names.join(", ")
-            };
+            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             print(&format!("{}secrets: {names}", line(&record, false)))?;
         }
         TenantAction::Suspend { id } => {
             registry.suspend(&find(&registry, id)?.id)?;
-            note(&format!(
-                "suspended {id}: its requests are refused from the next one on"
-            ));
+            note(&format!("suspended {id}: its requests are refused from the next one on"));
         }
         TenantAction::Resume { id } => {
             registry.resume(&find(&registry, id)?.id)?;
@@ -81,14 +75,9 @@ pub(crate) fn tenant(command: &Tenant) -> anyhow::Result<()> {
         }
         TenantAction::Remove { id, yes } => {
             let record = find(&registry, id)?;
-            ensure!(
-                *yes,
-                "this deletes all data and secrets of `{id}` for ever; add --yes to do it"
-            );
+            ensure!(*yes, "this deletes all data and secrets of `{id}` for ever; add --yes to do it");
             remove_tenant(&registry, &vault(&config)?, &data_dir, &record.id)?;
-            note(&format!(
-                "removed {id} with its data and secrets; its audit log stays"
-            ));
+            note(&format!("removed {id} with its data and secrets; its audit log stays"));
         }
     }
     Ok(())
@@ -121,10 +110,7 @@ pub(crate) fn secret(command: &Secret) -> anyhow::Result<()> {
         }
         SecretAction::List { tenant } => {
             let secrets = vault.list(&find(&registry, tenant)?)?;
-            let text: String = secrets
-                .iter()
-                .map(|secret| format!("{}\n", secret.name))
-                .collect();
+            let text: String = secrets.iter().map(|secret| format!("{}\n", secret.name)).collect();
             if !text.is_empty() {
                 print(&text)?;
             }
@@ -176,12 +162,6 @@ pub(crate) fn token(command: &Token) -> anyhow::Result<()> {
     let registry = Registry::open(&config.data_dir())?;
     let record = find(&registry, &command.tenant)?;
     let issuer = DevelopmentIssuer::open_or_create(&config.data_dir(), &config.resource())?;
-    let token = issuer.mint(
-        &record.id,
-        &command.subject,
-        &command.scope,
-        command.ttl,
-        &Clock::system(),
-    )?;
+    let token = issuer.mint(&record.id, &command.subject, &command.scope, command.ttl, &Clock::system())?;
     print(token.expose_secret())
 }

@@ -86,23 +86,12 @@ fn furnished(builder: GatewayBuilder) -> GatewayBuilder {
     ];
     let mut builder = builder;
     for (name, answer) in fixtures {
-        builder = builder.tool(Fixture {
-            name,
-            schema: json!({ "type": "object", "properties": {} }),
-            answer,
-        });
+        builder =
+            builder.tool(Fixture { name, schema: json!({ "type": "object", "properties": {} }), answer });
     }
     builder
-        .tool(Fixture {
-            name: "json_schema_2020_12_tool",
-            schema: broad_schema(),
-            answer: simple_text,
-        })
-        .tool(Fixture {
-            name: "test_custom_header",
-            schema: mirrored_schema(),
-            answer: echo,
-        })
+        .tool(Fixture { name: "json_schema_2020_12_tool", schema: broad_schema(), answer: simple_text })
+        .tool(Fixture { name: "test_custom_header", schema: mirrored_schema(), answer: echo })
         .tool(Progress)
 }
 
@@ -120,11 +109,7 @@ impl Tool for Fixture {
 
     fn meta(&self) -> ToolMeta {
         let schema = self.schema.as_object().cloned().unwrap_or_default();
-        ToolMeta::new(
-            self.name,
-            format!("Fixture of the conformance suite: {}.", self.name),
-        )
-        .schema(schema)
+        ToolMeta::new(self.name, format!("Fixture of the conformance suite: {}.", self.name)).schema(schema)
     }
 
     async fn call<'t>(&'t self, cx: Cx<'t>, args: Arguments) -> Result<Reply<'t>, ToolError> {
@@ -140,11 +125,8 @@ impl Tool for Progress {
 
     fn meta(&self) -> ToolMeta {
         let schema = json!({ "type": "object", "properties": {} });
-        ToolMeta::new(
-            "test_tool_with_progress",
-            "Fixture of the conformance suite: reports progress.",
-        )
-        .schema(schema.as_object().cloned().unwrap_or_default())
+        ToolMeta::new("test_tool_with_progress", "Fixture of the conformance suite: reports progress.")
+            .schema(schema.as_object().cloned().unwrap_or_default())
     }
 
     async fn call<'t>(&'t self, cx: Cx<'t>, _args: Arguments) -> Result<Reply<'t>, ToolError> {
@@ -169,17 +151,11 @@ fn simple_text<'t>(cx: Cx<'t>, _: &Arguments) -> Result<Reply<'t>, ToolError> {
 }
 
 fn image<'t>(cx: Cx<'t>, _: &Arguments) -> Result<Reply<'t>, ToolError> {
-    Ok(cx.result(CallToolResult::success(vec![ContentBlock::image(
-        POINT,
-        "image/png",
-    )])))
+    Ok(cx.result(CallToolResult::success(vec![ContentBlock::image(POINT, "image/png")])))
 }
 
 fn audio<'t>(cx: Cx<'t>, _: &Arguments) -> Result<Reply<'t>, ToolError> {
-    Ok(cx.result(CallToolResult::success(vec![ContentBlock::audio(
-        SILENCE,
-        "audio/wav",
-    )])))
+    Ok(cx.result(CallToolResult::success(vec![ContentBlock::audio(SILENCE, "audio/wav")])))
 }
 
 fn resource(uri: &str, kind: &str, text: &str) -> Result<ContentBlock, ToolError> {
@@ -190,11 +166,8 @@ fn resource(uri: &str, kind: &str, text: &str) -> Result<ContentBlock, ToolError
 }
 
 fn embedded_resource<'t>(cx: Cx<'t>, _: &Arguments) -> Result<Reply<'t>, ToolError> {
-    let embedded = resource(
-        "test://embedded-resource",
-        "text/plain",
-        "This is an embedded resource content.",
-    )?;
+    let embedded =
+        resource("test://embedded-resource", "text/plain", "This is an embedded resource content.")?;
     Ok(cx.result(CallToolResult::success(vec![embedded])))
 }
 
@@ -202,19 +175,13 @@ fn several_kinds<'t>(cx: Cx<'t>, _: &Arguments) -> Result<Reply<'t>, ToolError> 
     let content = vec![
         ContentBlock::text("Multiple content types test:"),
         ContentBlock::image(POINT, "image/png"),
-        resource(
-            "test://mixed-content-resource",
-            "application/json",
-            r#"{"test":"data","value":123}"#,
-        )?,
+        resource("test://mixed-content-resource", "application/json", r#"{"test":"data","value":123}"#)?,
     ];
     Ok(cx.result(CallToolResult::success(content)))
 }
 
 fn failure<'t>(_: Cx<'t>, _: &Arguments) -> Result<Reply<'t>, ToolError> {
-    Err(ToolError::failed(
-        "This tool intentionally returns an error for testing",
-    ))
+    Err(ToolError::failed("This tool intentionally returns an error for testing"))
 }
 
 /// The gateway sends no log messages, whatever a client asks for.
@@ -224,11 +191,7 @@ fn logs_nothing<'t>(cx: Cx<'t>, _: &Arguments) -> Result<Reply<'t>, ToolError> {
 
 fn echo<'t>(cx: Cx<'t>, args: &Arguments) -> Result<Reply<'t>, ToolError> {
     let value = args.get("value").and_then(Value::as_str);
-    Ok(cx.text(
-        value
-            .ok_or_else(|| ToolError::invalid("`value` must be a string."))?
-            .to_owned(),
-    ))
+    Ok(cx.text(value.ok_or_else(|| ToolError::invalid("`value` must be a string."))?.to_owned()))
 }
 
 // Questions to the client.
@@ -275,34 +238,21 @@ fn needs_sampling<'t>(cx: Cx<'t>, _: &Arguments) -> Result<Reply<'t>, ToolError>
 }
 
 fn asks_for_a_name<'t>(cx: Cx<'t>, _: &Arguments) -> Result<Reply<'t>, ToolError> {
-    match cx
-        .answer("user_name")
-        .and_then(|answer| answer.get("content")?.get("name")?.as_str())
-    {
+    match cx.answer("user_name").and_then(|answer| answer.get("content")?.get("name")?.as_str()) {
         Some(name) => Ok(cx.text(format!("Hello, {name}!"))),
         None => ask(cx, [("user_name", ask_for_name())], None),
     }
 }
 
 fn asks_a_model<'t>(cx: Cx<'t>, _: &Arguments) -> Result<Reply<'t>, ToolError> {
-    match cx
-        .answer("capital_question")
-        .and_then(|answer| answer.get("content")?.get("text")?.as_str())
-    {
+    match cx.answer("capital_question").and_then(|answer| answer.get("content")?.get("text")?.as_str()) {
         Some(text) => Ok(cx.text(format!("The model says: {text}"))),
-        None => ask(
-            cx,
-            [("capital_question", sample("What is the capital of France?"))],
-            None,
-        ),
+        None => ask(cx, [("capital_question", sample("What is the capital of France?"))], None),
     }
 }
 
 fn asks_for_roots<'t>(cx: Cx<'t>, _: &Arguments) -> Result<Reply<'t>, ToolError> {
-    match cx
-        .answer("client_roots")
-        .and_then(|answer| answer.get("roots")?.as_array())
-    {
+    match cx.answer("client_roots").and_then(|answer| answer.get("roots")?.as_array()) {
         Some(roots) => Ok(cx.text(format!("{} roots: {}", roots.len(), Value::from(roots.clone())))),
         None => ask(cx, [("client_roots", list_roots())], None),
     }
@@ -310,16 +260,10 @@ fn asks_for_roots<'t>(cx: Cx<'t>, _: &Arguments) -> Result<Reply<'t>, ToolError>
 
 fn confirms<'t>(cx: Cx<'t>, _: &Arguments) -> Result<Reply<'t>, ToolError> {
     let asked: Option<Value> = cx.resumed()?;
-    let confirmed = cx
-        .answer("confirm")
-        .is_some_and(|answer| answer.get("action") == Some(&"accept".into()));
+    let confirmed = cx.answer("confirm").is_some_and(|answer| answer.get("action") == Some(&"accept".into()));
     match asked {
         Some(state) if state == "asked" && confirmed => Ok(cx.text("state-ok".to_owned())),
-        _ => ask(
-            cx,
-            [("confirm", elicit("Please confirm", "ok", "boolean"))],
-            Some(&"asked".into()),
-        ),
+        _ => ask(cx, [("confirm", elicit("Please confirm", "ok", "boolean"))], Some(&"asked".into())),
     }
 }
 
@@ -330,21 +274,14 @@ fn asks_for_everything<'t>(cx: Cx<'t>, _: &Arguments) -> Result<Reply<'t>, ToolE
         return Ok(cx.text("all three answers came".to_owned()));
     }
     let [name, greeting, roots] = keys;
-    let questions = [
-        (name, ask_for_name()),
-        (greeting, sample("Generate a greeting")),
-        (roots, list_roots()),
-    ];
+    let questions =
+        [(name, ask_for_name()), (greeting, sample("Generate a greeting")), (roots, list_roots())];
     ask(cx, questions, Some(&"asked".into()))
 }
 
 fn asks_twice<'t>(cx: Cx<'t>, _: &Arguments) -> Result<Reply<'t>, ToolError> {
     match cx.resumed::<u8>()? {
-        None => ask(
-            cx,
-            [("step1", elicit("Step 1: What is your name?", "name", "string"))],
-            Some(&1.into()),
-        ),
+        None => ask(cx, [("step1", elicit("Step 1: What is your name?", "name", "string"))], Some(&1.into())),
         Some(1) if cx.answer("step1").is_some() => {
             let question = elicit("Step 2: What is your favorite color?", "color", "string");
             ask(cx, [("step2", question)], Some(&2.into()))

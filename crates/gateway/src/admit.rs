@@ -11,6 +11,7 @@ use crate::{
         disclosure::{Denial, Refused},
         state::Resident,
     },
+    tenants::TenantDenial,
 };
 
 /// Which life of a tenant id this is; a tenant that is removed and added again has another.
@@ -129,14 +130,10 @@ pub(crate) fn admit(
     request: RequestId,
 ) -> Result<Permit, Denial> {
     // Suspension and removal take effect here, whatever the token says and however it was cached.
-    let incarnation = services.registry.active(&principal.tenant).map_err(|why| {
-        // Unknown, suspended and removed look like a bad token: a token tells nobody which tenants exist.
-        Denial::new(
-            Layer::Identity,
-            why.reason(),
-            Refused::Unauthenticated(services.identity.rejected()),
-        )
-    })?;
+    let incarnation = services
+        .registry
+        .active(&principal.tenant)
+        .map_err(|why| turned_away(services, &principal.tenant, why))?;
     let resident = services.residents.of(&principal.tenant, incarnation);
     // Below identity, since only a tenant that exists may use up its own allowance.
     let slot = resident.capacity().admit()?;
@@ -149,4 +146,17 @@ pub(crate) fn admit(
         _slot: slot,
     };
     Ok(Permit(Arc::new(admitted)))
+}
+
+/// Unknown, suspended and removed look like a bad token: a token tells nobody which tenants exist.
+fn turned_away(services: &Services, tenant: &TenantId, why: TenantDenial) -> Denial {
+    let challenge = Refused::Unauthenticated(services.identity.rejected());
+    let denial = Denial::new(Layer::Identity, why.reason(), challenge);
+    match why {
+        TenantDenial::Suspended | TenantDenial::Unavailable => denial,
+        TenantDenial::Unknown | TenantDenial::Removed => {
+            services.forget(tenant);
+            denial.into_stranger()
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! One `tools/call` from its parameters to its reply, and the other methods that are answered from memory.
 
-use std::{sync::Arc, time::Instant};
+use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::digest;
 use futures_util::FutureExt;
@@ -50,7 +50,7 @@ pub(crate) struct NotRun {
     pub(crate) tool: Option<String>,
     pub(crate) layer: Option<Layer>,
     pub(crate) reason: String,
-    pub(crate) refusal: Refusal,
+    pub(crate) refusal: Box<Refusal>,
 }
 
 impl NotRun {
@@ -60,11 +60,7 @@ impl NotRun {
             tool: Some(tool.to_owned()),
             layer: None,
             reason,
-            refusal: Refusal {
-                status,
-                header: None,
-                error,
-            },
+            refusal: Box::new(Refusal { status, header: None, error }),
         }
     }
 
@@ -77,7 +73,7 @@ impl NotRun {
             tool: Some(tool.to_owned()),
             layer: Some(denial.layer()),
             reason: denial.reason().to_owned(),
-            refusal: refusal::of_denial(denial),
+            refusal: Box::new(refusal::of_denial(denial)),
         }
     }
 }
@@ -102,39 +98,22 @@ impl Call {
         let args = match params.arguments.map(|raw| raw.get()) {
             None | Some("null") => Map::new(),
             Some(text) => strict_json::object(text).map_err(|_error| {
-                NotRun::params(
-                    name,
-                    "Invalid params: arguments must be an object in which a key stands once",
-                )
+                NotRun::params(name, "Invalid params: arguments must be an object in which a key stands once")
             })?,
         };
         if era == Era::Modern {
             headers::check_mirrors(headers, &entry.mirrors, &args)
                 .map_err(|mismatch| NotRun::error(name, mismatch.status, mismatch.error))?;
         }
-        if let Some(scope) = entry
-            .scope
-            .as_deref()
-            .filter(|scope| !permit.principal().scopes.allows(scope))
-        {
+        if let Some(scope) = entry.scope.as_deref().filter(|scope| !permit.principal().scopes.allows(scope)) {
             let challenge = services.identity.insufficient_scope(scope);
             let denial = Denial::new(Layer::Identity, "insufficient-scope", Refused::Scope(challenge));
             return Err(NotRun::denied(name, &denial));
         }
         let (turn, events) = turn(permit, entry, era, &args, params, may_stream)?;
         let deadline = permit.since() + entry.timeout.unwrap_or(services.settings.call_timeout);
-        let scope = Scope {
-            permit: permit.clone(),
-            turn,
-            deadline,
-        };
-        Ok(Self {
-            entry: Arc::clone(entry),
-            scope,
-            args,
-            era,
-            events,
-        })
+        let scope = Scope { permit: permit.clone(), turn, deadline };
+        Ok(Self { entry: Arc::clone(entry), scope, args, era, events })
     }
 
     /// The reply as a stream of events, if the client asked for progress.
@@ -150,25 +129,17 @@ impl Call {
                 None => String::new(),
             }
         });
-        Ok(ReplyStream::Events(Box::new(EventStream::new(
-            Box::pin(call),
-            progress,
-            token,
-        ))))
+        Ok(ReplyStream::Events(Box::new(EventStream::new(Box::pin(call), progress, token))))
     }
 
     /// Runs the tool within its time and makes the reply.
     pub(crate) async fn run(self, id: Id<'_>) -> Outgoing {
-        let Self {
-            entry,
-            scope,
-            args,
-            era,
-            ..
-        } = self;
+        let Self { entry, scope, args, era, .. } = self;
         let cx = Cx::new(&scope);
         let call = std::panic::AssertUnwindSafe(entry.call(cx, args)).catch_unwind();
-        let result = match tokio::time::timeout_at(scope.deadline.into(), call).await {
+        // A SQL tool keeps the time by itself and then says what became of a write; this is for when it cannot.
+        let grace = if entry.keeps_time() { Duration::from_secs(10) } else { Duration::ZERO };
+        let result = match tokio::time::timeout_at((scope.deadline + grace).into(), call).await {
             Err(_elapsed) => Err(ToolError::TimedOut),
             Ok(Err(_panic)) => Err(ToolError::internal("the tool panicked")),
             Ok(Ok(result)) => result,
@@ -182,16 +153,7 @@ impl Call {
             }
             Err(error) => (Outcome::Error, Some(error.to_string())),
         };
-        if !record(
-            permit,
-            "tools/call",
-            Some(&entry.name),
-            outcome,
-            reason.as_deref(),
-            permit.since(),
-        )
-        .await
-        {
+        if !record(permit, "tools/call", Some(&entry.name), outcome, reason.as_deref()).await {
             let failed = Denial::new(Layer::Disclosure, "audit-stopped", Refused::Failed);
             return Outgoing::refusal(Some(id), refusal::of_denial(&failed));
         }
@@ -224,19 +186,13 @@ fn turn(
     may_stream: bool,
 ) -> Result<(Turn, Events), NotRun> {
     let meta = params.meta.unwrap_or_default();
-    let mut turn = Turn {
-        tool: Arc::clone(&entry.name),
-        can_be_asked: era == Era::Modern,
-        ..Turn::default()
-    };
+    let mut turn =
+        Turn { tool: Arc::clone(&entry.name), can_be_asked: era == Era::Modern, ..Turn::default() };
     if era == Era::Modern {
         turn.capabilities = match meta.client_capabilities.map(|raw| raw.get()) {
             None | Some("{}") => ClientCapabilities::default(),
             Some(text) => serde_json::from_str(text).map_err(|_error| {
-                NotRun::params(
-                    &entry.name,
-                    "Invalid params: the client's capabilities are malformed",
-                )
+                NotRun::params(&entry.name, "Invalid params: the client's capabilities are malformed")
             })?,
         };
         turn.answers = params.input_responses.unwrap_or_default();
@@ -284,18 +240,11 @@ fn written(permit: &Permit, era: Era, body: ReplyBody) -> Result<String, ToolErr
         |text: &str| serde_json::to_string(text).map_err(|error| ToolError::internal(error.to_string()));
     let text = match body {
         ReplyBody::Text(text) => {
-            format!(
-                "{start}\"content\":[{{\"type\":\"text\",\"text\":{}}}]{end}",
-                quoted(&text)?
-            )
+            format!("{start}\"content\":[{{\"type\":\"text\",\"text\":{}}}]{end}", quoted(&text)?)
         }
         ReplyBody::Json(json) => {
             // Structured content is an object; anything else is put into one.
-            let object = if json.starts_with('{') {
-                json
-            } else {
-                format!("{{\"result\":{json}}}").into()
-            };
+            let object = if json.starts_with('{') { json } else { format!("{{\"result\":{json}}}").into() };
             let text = quoted(&object)?;
             format!(
                 "{start}\"content\":[{{\"type\":\"text\",\"text\":{text}}}],\"structuredContent\":{object}{end}"
@@ -310,11 +259,7 @@ fn written(permit: &Permit, era: Era, body: ReplyBody) -> Result<String, ToolErr
             result.to_string()
         }
     };
-    if text.len() > permit.resident().limits().reply_bytes {
-        Err(ToolError::TooLarge)
-    } else {
-        Ok(text)
-    }
+    if text.len() > permit.resident().limits().reply_bytes { Err(ToolError::TooLarge) } else { Ok(text) }
 }
 
 fn written_result(mut result: CallToolResult, era: Era, info: &str) -> Result<String, ToolError> {
@@ -339,15 +284,15 @@ pub(crate) async fn record(
     tool: Option<&str>,
     outcome: Outcome,
     reason: Option<&str>,
-    since: Instant,
 ) -> bool {
     let services = permit.services();
     let at = services.clock.since_epoch().as_secs_f64();
     let mut line = Line::of(Some(permit.principal()), permit.request(), at);
+    line.life = Some(permit.incarnation().0);
     line.method = Line::text(method);
     line.tool = tool.and_then(Line::text);
     line.reason = reason.and_then(Line::text);
-    line.us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+    line.us = u64::try_from(permit.since().elapsed().as_micros()).unwrap_or(u64::MAX);
     (line.outcome, line.layer) = match outcome {
         Outcome::Ok => ("ok", None),
         Outcome::Error => ("error", None),
@@ -373,16 +318,10 @@ pub(crate) fn list(permit: &Permit, era: Era, cursor: Option<&str>) -> Result<St
         }
     };
     let mut tools = services.tools.visible(permit.tenant()).skip(start);
-    let page: Vec<&str> = tools
-        .by_ref()
-        .take(PAGE)
-        .map(|tool| tool.definition_json.as_str())
-        .collect();
+    let page: Vec<&str> = tools.by_ref().take(PAGE).map(|tool| tool.definition_json.as_str()).collect();
     let mut text = format!("{{\"tools\":[{}]", page.join(","));
     if tools.next().is_some() {
-        let next = services
-            .sealer
-            .seal_cursor(&binding, &(start + PAGE).to_string())?;
+        let next = services.sealer.seal_cursor(&binding, &(start + PAGE).to_string())?;
         text.push_str(&format!(",\"nextCursor\":\"{next}\""));
     }
     if era == Era::Modern {

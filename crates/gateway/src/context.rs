@@ -60,10 +60,7 @@ impl Current {
 /// [`NoTenant`] outside a request; there is no default tenant.
 pub fn current() -> Result<Current, NoTenant> {
     PERMIT
-        .try_with(|permit| Current {
-            principal: Arc::clone(permit.principal()),
-            request: permit.request(),
-        })
+        .try_with(|permit| Current { principal: Arc::clone(permit.principal()), request: permit.request() })
         .map_err(|_outside| NoTenant)
 }
 
@@ -82,10 +79,7 @@ where
     F::Output: Send + 'static,
 {
     let permit = PERMIT.try_with(Permit::clone).map_err(|_outside| NoTenant)?;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the scoped spawn: the permit goes along"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the scoped spawn: the permit goes along")]
     let handle = tokio::spawn(PERMIT.scope(permit, future));
     Ok(Spawned(handle))
 }

@@ -49,10 +49,7 @@ pub struct Cx<'t> {
 impl<'t> Cx<'t> {
     /// Only the dispatcher makes one, inside a function that is generic over `'t`.
     pub(crate) fn new(scope: &'t Scope) -> Self {
-        Self {
-            scope,
-            brand: PhantomData,
-        }
+        Self { scope, brand: PhantomData }
     }
 
     pub(crate) fn permit(self) -> &'t Permit {
@@ -90,10 +87,7 @@ impl<'t> Cx<'t> {
     /// Marks a value as the tenant's own.
     #[must_use]
     pub fn own<T>(self, value: T) -> Owned<'t, T> {
-        Owned {
-            value,
-            brand: PhantomData,
-        }
+        Owned { value, brand: PhantomData }
     }
 
     /// The tenant's own `T`, made on first use and kept in memory while the tenant is active.
@@ -102,10 +96,7 @@ impl<'t> Cx<'t> {
     /// again.
     #[must_use]
     pub fn state<T: Default + Send + Sync + 'static>(self) -> State<'t, T> {
-        State {
-            value: self.scope.permit.resident().state::<T>(),
-            brand: PhantomData,
-        }
+        State { value: self.scope.permit.resident().state::<T>(), brand: PhantomData }
     }
 
     /// Runs one SQL statement on a declared source, as this tenant.
@@ -124,21 +115,14 @@ impl<'t> Cx<'t> {
         let names: Vec<&str> = args.iter().map(|(name, _)| *name).collect();
         let services = self.scope.permit.services();
         let statement = services.statement(source, sql, &names)?;
-        let args: Vec<(String, Value)> = args
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.clone()))
-            .collect();
+        let args: Vec<(String, Value)> =
+            args.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let limits = QueryLimits {
             time: self.time_left(),
             rows: crate::tools::MAX_ROWS,
             bytes: self.scope.permit.resident().limits().reply_bytes,
         };
-        Ok(self.own(
-            services
-                .sources
-                .run(&self.scope.permit, &statement, &args, limits)
-                .await?,
-        ))
+        Ok(self.own(services.sources.run(&self.scope.permit, &statement, &args, limits).await?))
     }
 
     /// This tenant's value of a secret, read for this call.
@@ -147,16 +131,8 @@ impl<'t> Cx<'t> {
     /// [`ToolError::MissingSecret`] when the tenant has none; nobody else's is used.
     pub async fn secret(self, name: &str) -> Result<Secret<'t>, ToolError> {
         let parsed = SecretName::parse(name).map_err(|error| ToolError::internal(error.to_string()))?;
-        let value = self
-            .scope
-            .permit
-            .services()
-            .read_secret(&self.scope.permit, &parsed)
-            .await?;
-        Ok(Secret {
-            value,
-            brand: PhantomData,
-        })
+        let value = self.scope.permit.services().read_secret(&self.scope.permit, &parsed).await?;
+        Ok(Secret { value, brand: PhantomData })
     }
 
     /// The tenant's cached text for `key`, or the one that `make` makes; one caller makes it, the others wait.
@@ -171,9 +147,8 @@ impl<'t> Cx<'t> {
     {
         let key = format!("native\u{0}{}\u{0}{key}", self.scope.turn.tool);
         let cache = self.scope.permit.resident().cache();
-        let text = cache
-            .get_or_make(&key, ttl, usize::MAX, async { make.await.map(|text| text.value) })
-            .await?;
+        let text =
+            cache.get_or_make(&key, ttl, usize::MAX, async { make.await.map(|text| text.value) }).await?;
         Ok(self.own(text))
     }
 
@@ -182,12 +157,7 @@ impl<'t> Cx<'t> {
     /// `total` is the value at which the work is done, if known.
     pub async fn progress(self, done: f64, total: Option<f64>, message: Option<&str>) {
         if let Some(sink) = &self.scope.turn.progress {
-            sink.send(Progress {
-                done,
-                total,
-                message: message.map(str::to_owned),
-            })
-            .await;
+            sink.send(Progress { done, total, message: message.map(str::to_owned) }).await;
         }
     }
 
@@ -239,10 +209,7 @@ impl<'t> Cx<'t> {
                 Some(self.scope.permit.services().sealer.seal_state(&binding, &text)?)
             }
         };
-        Ok(Reply::from_body(ReplyBody::Ask {
-            questions,
-            state: sealed,
-        }))
+        Ok(Reply::from_body(ReplyBody::Ask { questions, state: sealed }))
     }
 
     /// A reply with one text.
@@ -275,8 +242,8 @@ impl fmt::Debug for Cx<'_> {
 
 /// A value that belongs to a tenant.
 ///
-/// It can be changed, joined with another of the same call and put into that call's reply, and nothing else. The one
-/// way out is [`Owned::reveal`].
+/// It can be changed, joined with another of the same call and put into that call's reply. The bare value is seen by
+/// the closures that change it and by [`Owned::reveal`]: what they copy, the compiler no longer watches.
 pub struct Owned<'t, T> {
     value: T,
     brand: Brand<'t>,
@@ -285,10 +252,7 @@ pub struct Owned<'t, T> {
 impl<'t, T> Owned<'t, T> {
     /// Makes another value of it, which belongs to the tenant too.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Owned<'t, U> {
-        Owned {
-            value: f(self.value),
-            brand: PhantomData,
-        }
+        Owned { value: f(self.value), brand: PhantomData }
     }
 
     /// Makes another value of it, or fails.
@@ -296,18 +260,12 @@ impl<'t, T> Owned<'t, T> {
     /// # Errors
     /// What `f` returns.
     pub fn try_map<U, E>(self, f: impl FnOnce(T) -> Result<U, E>) -> Result<Owned<'t, U>, E> {
-        Ok(Owned {
-            value: f(self.value)?,
-            brand: PhantomData,
-        })
+        Ok(Owned { value: f(self.value)?, brand: PhantomData })
     }
 
     /// Joins two values of the same call.
     pub fn zip<U>(self, other: Owned<'t, U>) -> Owned<'t, (T, U)> {
-        Owned {
-            value: (self.value, other.value),
-            brand: PhantomData,
-        }
+        Owned { value: (self.value, other.value), brand: PhantomData }
     }
 
     /// Asks a question about the value.
@@ -338,10 +296,7 @@ pub struct State<'t, T> {
 impl<'t, T> State<'t, T> {
     /// Reads or changes the value; what comes out belongs to the tenant.
     pub fn with<U>(&self, f: impl FnOnce(&T) -> U) -> Owned<'t, U> {
-        Owned {
-            value: f(&self.value),
-            brand: PhantomData,
-        }
+        Owned { value: f(&self.value), brand: PhantomData }
     }
 }
 
@@ -381,10 +336,7 @@ pub struct Reply<'t> {
 
 impl Reply<'_> {
     fn from_body(body: ReplyBody) -> Self {
-        Self {
-            body,
-            brand: PhantomData,
-        }
+        Self { body, brand: PhantomData }
     }
 
     pub(crate) fn into_body(self) -> ReplyBody {
@@ -416,10 +368,7 @@ pub(crate) enum ReplyBody {
     /// Anything else.
     Result(Box<CallToolResult>),
     /// Questions for the client.
-    Ask {
-        questions: InputRequests,
-        state: Option<String>,
-    },
+    Ask { questions: InputRequests, state: Option<String> },
 }
 
 /// What can go into a reply: plain values, and values that belong to the same tenant.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use http::HeaderMap;
-use partywall_model::Layer;
+use partywall_model::{Layer, TenantId};
 use quick_cache::sync::Cache;
 use secrecy::SecretString;
 use serde_json::json;
@@ -130,11 +130,7 @@ impl Services {
         }
         self.identity.authenticate(headers).await.map_err(|denial| {
             let challenge = self.identity.challenge(&denial, None);
-            Denial::new(
-                Layer::Identity,
-                denial.reason(),
-                Refused::Unauthenticated(challenge),
-            )
+            Denial::new(Layer::Identity, denial.reason(), Refused::Unauthenticated(challenge))
         })
     }
 
@@ -150,6 +146,13 @@ impl Services {
             let writes = self.sources.compile(source, sql, params, false).is_err();
             self.sources.compile(source, sql, params, writes)
         })
+    }
+
+    /// Lets go of what is held for a tenant that is gone: its memory and its open files.
+    pub(crate) fn forget(&self, tenant: &TenantId) {
+        if self.residents.forget(tenant) {
+            self.sources.forget(tenant);
+        }
     }
 
     /// The tenant's value of a secret.
@@ -211,12 +214,7 @@ impl GatewayBuilder {
     /// # Errors
     /// The first thing that is not as it should be.
     pub fn open(self) -> Result<Gateway, OpenError> {
-        let Self {
-            config,
-            native,
-            clock,
-            master,
-        } = self;
+        let Self { config, native, clock, master } = self;
         let data_dir = config.data_dir();
         let registry = Arc::new(Registry::open(&data_dir)?);
         let master = match master {
@@ -233,10 +231,7 @@ impl GatewayBuilder {
             vault: Arc::clone(&vault),
             sources: Arc::clone(&sources),
             identity,
-            residents: Residents::new(
-                LimitTable::new(&config.capacity),
-                config.capacity.resident_tenants,
-            ),
+            residents: Residents::new(LimitTable::new(&config.capacity), config.capacity.resident_tenants),
             tools,
             http: HttpShared::new(&config.http).map_err(|error| OpenError::Http(error.to_string()))?,
             sealer: Sealer::new(clock.clone()).map_err(|error| OpenError::System(error.to_string()))?,
@@ -248,17 +243,8 @@ impl GatewayBuilder {
             requests: AtomicU64::new(0),
             numbering: RandomState::new(),
         };
-        let administration = Administration {
-            registry,
-            vault,
-            sources,
-            data_dir,
-        };
-        Ok(Gateway {
-            services: Arc::new(services),
-            administration,
-            config,
-        })
+        let administration = Administration { registry, vault, sources, data_dir };
+        Ok(Gateway { services: Arc::new(services), administration, config })
     }
 }
 
@@ -292,12 +278,7 @@ impl Gateway {
     /// Starts with a configuration.
     #[must_use]
     pub fn builder(config: Config) -> GatewayBuilder {
-        GatewayBuilder {
-            config,
-            native: Vec::new(),
-            clock: Clock::system(),
-            master: None,
-        }
+        GatewayBuilder { config, native: Vec::new(), clock: Clock::system(), master: None }
     }
 
     /// The configuration.
@@ -315,11 +296,7 @@ impl Gateway {
     /// The names of the tools that a tenant has.
     #[must_use]
     pub fn tools_of(&self, tenant: &partywall_model::TenantId) -> Vec<String> {
-        self.services
-            .tools
-            .visible(tenant)
-            .map(|tool| tool.name.to_string())
-            .collect()
+        self.services.tools.visible(tenant).map(|tool| tool.name.to_string()).collect()
     }
 
     /// How many tenants are held in memory.
@@ -338,12 +315,7 @@ impl Gateway {
     /// # Errors
     /// When the listener cannot be used.
     pub async fn serve_on(&self, listener: std::net::TcpListener) -> Result<Server, ServeError> {
-        Server::on(
-            Arc::clone(&self.services),
-            listener,
-            self.config.server.admin_listen,
-        )
-        .await
+        Server::on(Arc::clone(&self.services), listener, self.config.server.admin_listen).await
     }
 
     /// Takes the addresses of the configuration.
@@ -351,12 +323,8 @@ impl Gateway {
     /// # Errors
     /// When an address cannot be listened on.
     pub async fn bind(&self) -> Result<Server, ServeError> {
-        Server::bind(
-            Arc::clone(&self.services),
-            self.config.server.listen,
-            self.config.server.admin_listen,
-        )
-        .await
+        Server::bind(Arc::clone(&self.services), self.config.server.listen, self.config.server.admin_listen)
+            .await
     }
 }
 

@@ -90,20 +90,10 @@ mod tests {
     #[test]
     fn a_key_stands_once_at_every_depth() {
         for good in ["{}", r#"{"a":1,"b":{"a":[1,"x",null,1.5,true]}}"#] {
-            assert_eq!(
-                Value::Object(object(good).unwrap()),
-                serde_json::from_str::<Value>(good).unwrap()
-            );
+            assert_eq!(Value::Object(object(good).unwrap()), serde_json::from_str::<Value>(good).unwrap());
         }
-        for bad in [
-            r#"{"a":1,"a":1}"#,
-            r#"{"x":[{"a":1,"\u0061":2}]}"#,
-            "[]",
-            "1",
-            "",
-            "{} {}",
-            "\u{feff}{}",
-        ] {
+        for bad in [r#"{"a":1,"a":1}"#, r#"{"x":[{"a":1,"\u0061":2}]}"#, "[]", "1", "", "{} {}", "\u{feff}{}"]
+        {
             assert!(object(bad).is_err(), "{bad}");
         }
         let deep = format!("{}{}", r#"{"a":"#.repeat(500), "1".to_owned() + &"}".repeat(500));

@@ -54,11 +54,7 @@ impl Turn {
                 _ => {}
             }
         }
-        if lacking {
-            Err(ToolError::MissingCapability(Box::new(missing)))
-        } else {
-            Ok(())
-        }
+        if lacking { Err(ToolError::MissingCapability(Box::new(missing))) } else { Ok(()) }
     }
 }
 

@@ -94,10 +94,7 @@ impl FromStr for Layer {
     type Err = UnknownLayer;
 
     fn from_str(word: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|layer| layer.name() == word)
-            .ok_or_else(|| UnknownLayer(word.to_owned()))
+        Self::ALL.into_iter().find(|layer| layer.name() == word).ok_or_else(|| UnknownLayer(word.to_owned()))
     }
 }
 

@@ -27,11 +27,7 @@ impl Scopes {
     /// Splits a space-delimited scope string.
     #[must_use]
     pub fn parse(text: &str) -> Self {
-        let mut scopes: Vec<Box<str>> = text
-            .split(' ')
-            .filter(|s| !s.is_empty())
-            .map(Into::into)
-            .collect();
+        let mut scopes: Vec<Box<str>> = text.split(' ').filter(|s| !s.is_empty()).map(Into::into).collect();
         scopes.sort_unstable();
         scopes.dedup();
         Self(scopes.into())
@@ -43,13 +39,11 @@ impl Scopes {
     /// continues it after a colon.
     #[must_use]
     pub fn allows(&self, wanted: &str) -> bool {
-        self.0
-            .iter()
-            .any(|held| match wanted.strip_prefix(held.as_ref()) {
-                Some("") => true,
-                Some(rest) => rest.starts_with(':'),
-                None => false,
-            })
+        self.0.iter().any(|held| match wanted.strip_prefix(held.as_ref()) {
+            Some("") => true,
+            Some(rest) => rest.starts_with(':'),
+            None => false,
+        })
     }
 
     /// The scopes, sorted.

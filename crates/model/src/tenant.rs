@@ -51,10 +51,7 @@ impl TenantId {
         if text.len() > Self::MAX_LEN {
             return Err(TenantIdError::TooLong);
         }
-        if !text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
-        {
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
             return Err(TenantIdError::Character);
         }
         if text.starts_with(['.', '-']) {

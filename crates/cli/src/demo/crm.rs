@@ -26,10 +26,7 @@ impl Key {
         let mut bytes = [0_u8; 16];
         getrandom::fill(&mut bytes).context("the system gives no random bytes")?;
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self {
-            company,
-            text: SecretString::from(format!("crm-{company}-{hex}")),
-        })
+        Ok(Self { company, text: SecretString::from(format!("crm-{company}-{hex}")) })
     }
 
     pub(super) fn text(&self) -> &str {
@@ -89,11 +86,8 @@ fn answer(keys: &[Key], request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let Some(key) = keys.iter().find(|key| Some(key.text()) == bearer) else {
         return reply(StatusCode::UNAUTHORIZED, &json!({ "error": "unknown key" }));
     };
-    let customer = request
-        .uri()
-        .path()
-        .strip_prefix("/v1/customers/")
-        .and_then(|id| profile(key.company, id));
+    let customer =
+        request.uri().path().strip_prefix("/v1/customers/").and_then(|id| profile(key.company, id));
     match customer {
         Some(profile) => reply(StatusCode::OK, &profile),
         None => reply(StatusCode::NOT_FOUND, &json!({ "error": "no such customer" })),
@@ -124,9 +118,6 @@ fn profile(company: &str, id: &str) -> Option<Value> {
 fn reply(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        header::HeaderValue::from_static("application/json"),
-    );
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     response
 }

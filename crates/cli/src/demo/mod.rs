@@ -22,7 +22,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::{
     args::Demo,
     output::print,
-    serve::{runtime, stopped},
+    serve::{runtime, serve},
 };
 
 const CONFIG: &str = include_str!("../../../../examples/helpdesk/partywall.toml");
@@ -62,16 +62,10 @@ pub(crate) fn run(command: &Demo) -> anyhow::Result<()> {
         let server = gateway.serve_on(listener).await?;
         let crm = crm::Crm::start(crm, keys)?;
         let url = format!("http://{}/mcp", server.address());
-        let text = if command.json {
-            ready(&gateway, &url, &tokens)?
-        } else {
-            welcome(&url, &tokens)
-        };
-        let stop = stopped()?;
-        print(&text)?;
-        server.serve(stop).await;
+        let text = if command.json { ready(&gateway, &url, &tokens)? } else { welcome(&url, &tokens) };
+        let served = serve(server, || print(&text)).await;
         drop(crm);
-        Ok(())
+        served
     })
 }
 
@@ -79,22 +73,16 @@ pub(crate) fn run(command: &Demo) -> anyhow::Result<()> {
 fn write_config(dir: &Path, address: SocketAddr, crm: SocketAddr) -> anyhow::Result<Config> {
     let file = dir.join("partywall.toml");
     let foreign = dir.is_dir() && !file.is_file() && fs::read_dir(dir)?.next().is_some();
-    ensure!(
-        !foreign,
-        "{} is not a folder of the demo; choose another with --dir",
-        dir.display()
-    );
-    let failed = || {
-        format!(
-            "cannot write the demo's files into {}; choose another folder with --dir",
-            dir.display()
-        )
-    };
+    ensure!(!foreign, "{} is not a folder of the demo; choose another with --dir", dir.display());
+    let failed =
+        || format!("cannot write the demo's files into {}; choose another folder with --dir", dir.display());
     fs::create_dir_all(dir.join("migrations")).with_context(failed)?;
     fs::write(dir.join("migrations/0001_tickets.sql"), MIGRATION).with_context(failed)?;
+    // In two steps, since the one address may be what the other is in the example.
     let text = CONFIG
+        .replace("127.0.0.1:8790", "<crm>")
         .replace("127.0.0.1:8787", &address.to_string())
-        .replace("127.0.0.1:8790", &crm.to_string());
+        .replace("<crm>", &crm.to_string());
     fs::write(&file, text).with_context(failed)?;
     Ok(Config::load(&file)?)
 }
@@ -110,9 +98,7 @@ fn furnish(gateway: &Gateway) -> anyhow::Result<Vec<crm::Key>> {
             Some(record) => record,
             None => stores.registry.add(&id)?,
         };
-        stores
-            .sources
-            .setup(&id, record.incarnation, "desk", neighbour.seed)?;
+        stores.sources.setup(&id, record.incarnation, "desk", neighbour.seed)?;
         let key = crm::Key::new(neighbour.id)?;
         stores.vault.set(&record, &name, SecretString::from(key.text()))?;
         keys.push(key);
@@ -129,10 +115,7 @@ fn tokens(gateway: &Gateway) -> anyhow::Result<Vec<(&'static str, SecretString)>
         .iter()
         .map(|neighbour| {
             let tenant = TenantId::parse(neighbour.id)?;
-            Ok((
-                neighbour.id,
-                issuer.mint(&tenant, neighbour.subject, "", day, &Clock::system())?,
-            ))
+            Ok((neighbour.id, issuer.mint(&tenant, neighbour.subject, "", day, &Clock::system())?))
         })
         .collect()
 }
@@ -140,10 +123,8 @@ fn tokens(gateway: &Gateway) -> anyhow::Result<Vec<(&'static str, SecretString)>
 /// The one line of `--json`.
 fn ready(gateway: &Gateway, url: &str, tokens: &[(&str, SecretString)]) -> anyhow::Result<String> {
     let tools = gateway.tools_of(&TenantId::parse("acme")?);
-    let tokens: serde_json::Map<String, serde_json::Value> = tokens
-        .iter()
-        .map(|(id, token)| ((*id).to_owned(), token.expose_secret().into()))
-        .collect();
+    let tokens: serde_json::Map<String, serde_json::Value> =
+        tokens.iter().map(|(id, token)| ((*id).to_owned(), token.expose_secret().into())).collect();
     Ok(serde_json::json!({ "url": url, "tokens": tokens, "tools": tools }).to_string())
 }
 
@@ -169,10 +150,7 @@ fn welcome(url: &str, tokens: &[(&str, SecretString)]) -> String {
             serde_json::to_string_pretty(&client).unwrap_or_default()
         ));
     }
-    let named: Vec<String> = tokens
-        .iter()
-        .map(|(id, _)| format!("--tenant {id}=TOKEN"))
-        .collect();
+    let named: Vec<String> = tokens.iter().map(|(id, _)| format!("--tenant {id}=TOKEN")).collect();
     text.push_str(&format!(
         "\n── to attack it (the prober comes with a later version) ──\npartywall probe {url} {}\n",
         named.join(" ")

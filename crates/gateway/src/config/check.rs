@@ -50,10 +50,7 @@ struct Found {
 
 impl Found {
     fn say(&mut self, key: &str, problem: impl std::fmt::Display) {
-        self.problems.push(Problem {
-            at: self.at,
-            text: format!("`{key}`: {problem}"),
-        });
+        self.problems.push(Problem { at: self.at, text: format!("`{key}`: {problem}") });
     }
 
     fn say_unless(&mut self, good: bool, key: &str, problem: impl std::fmt::Display) {
@@ -64,9 +61,7 @@ impl Found {
 
     /// A number within bounds.
     fn number(&mut self, key: &str, value: impl TryInto<u64>, least: u64, most: u64) {
-        let fits = value
-            .try_into()
-            .is_ok_and(|value| (least..=most).contains(&value));
+        let fits = value.try_into().is_ok_and(|value| (least..=most).contains(&value));
         self.say_unless(fits, key, format!("must be from {least} to {most}"));
     }
 

@@ -16,7 +16,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) use check::names::names_tenant;
+pub(crate) use check::names::{is_tool_name, names_tenant};
 pub use tool::{
     ArgSpec, ArgType, Auth, CachePer, CachePolicy, HttpCall, HttpMethod, Owner, RowsShape, ToolConfig,
 };
@@ -66,8 +66,9 @@ pub struct Server {
     pub admin_listen: Option<SocketAddr>,
     /// Where tenants, secrets, data and audit logs are kept.
     pub data_dir: PathBuf,
-    /// Origins that browsers may call from; an `Origin` header that is not listed is refused. The origin of
-    /// `public_url` and, on a loopback listener, loopback origins are always allowed.
+    /// Values of the `Origin` header that are accepted; any other is refused. The origin of `public_url` and, on a
+    /// loopback listener, loopback origins are always accepted. No CORS headers are sent, so a page of another origin
+    /// needs a proxy that sends them.
     pub allowed_origins: Vec<String>,
     /// Host names that requests may name besides those of `public_url` and `listen`.
     pub allowed_hosts: Vec<String>,
@@ -292,9 +293,7 @@ impl<'de> Deserialize<'de> for ByteSize {
 }
 
 fn parse_bytes(text: &str) -> Option<u64> {
-    let digits = text
-        .trim_end_matches(|c: char| c.is_ascii_alphabetic())
-        .trim_end();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).trim_end();
     let unit = text.strip_prefix(digits)?.trim();
     let scale = match unit {
         "" | "B" => 1,
@@ -342,7 +341,7 @@ pub(crate) mod duration_option {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file could not be read.
-    #[error("cannot read the configuration {path}: {source}")]
+    #[error("cannot read the configuration {path}; name another with --config")]
     Read {
         /// The file.
         path: PathBuf,
@@ -363,14 +362,9 @@ impl Config {
     /// # Errors
     /// When it cannot be read, is not valid TOML, has unknown keys, or asks for something that would break isolation.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        let base = path
-            .parent()
-            .filter(|p| !p.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let base = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Self::parse(&text, &path.display().to_string(), base)
     }
 
@@ -381,9 +375,7 @@ impl Config {
     pub fn parse(text: &str, name: &str, base_dir: &Path) -> Result<Self, ConfigError> {
         let mut config: Self = toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(1, |span| line_of(text, span.start));
-            ConfigError::Invalid {
-                problems: vec![format!("{name}:{line}: {}", error.message())],
-            }
+            ConfigError::Invalid { problems: vec![format!("{name}:{line}: {}", error.message())] }
         })?;
         config.base_dir = base_dir.to_owned();
         let problems: Vec<String> = check::problems(&config)
@@ -393,20 +385,13 @@ impl Config {
                 format!("{name}:{line}: {}", problem.text)
             })
             .collect();
-        if problems.is_empty() {
-            Ok(config)
-        } else {
-            Err(ConfigError::Invalid { problems })
-        }
+        if problems.is_empty() { Ok(config) } else { Err(ConfigError::Invalid { problems }) }
     }
 
     /// The OAuth resource identifier of this server, which is the audience it accepts.
     #[must_use]
     pub fn resource(&self) -> String {
-        self.server
-            .public_url
-            .clone()
-            .unwrap_or_else(|| format!("http://{}/mcp", self.server.listen))
+        self.server.public_url.clone().unwrap_or_else(|| format!("http://{}/mcp", self.server.listen))
     }
 
     /// The folder that holds the server's files.
@@ -436,12 +421,9 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_refused_with_its_line() {
-        let error = Config::parse(
-            "[server]\nlisten = \"127.0.0.1:1\"\nlisten_port = 3\n",
-            "p.toml",
-            Path::new("."),
-        )
-        .expect_err("unknown key");
+        let error =
+            Config::parse("[server]\nlisten = \"127.0.0.1:1\"\nlisten_port = 3\n", "p.toml", Path::new("."))
+                .expect_err("unknown key");
         let text = error.to_string();
         assert!(text.starts_with("p.toml:3: "), "{text}");
         assert!(text.contains("listen_port"), "{text}");

@@ -41,17 +41,12 @@ impl Weighter<Arc<str>, Entry> for ByBytes {
 
 impl ReplyCache {
     pub(crate) fn new(bytes: u64) -> Self {
-        Self {
-            bytes,
-            entries: OnceLock::new(),
-        }
+        Self { bytes, entries: OnceLock::new() }
     }
 
     fn entries(&self) -> &Entries {
         self.entries.get_or_init(|| {
-            let estimated = usize::try_from(self.bytes / 4096)
-                .unwrap_or(usize::MAX)
-                .clamp(4, 1024);
+            let estimated = usize::try_from(self.bytes / 4096).unwrap_or(usize::MAX).clamp(4, 1024);
             Cache::with(
                 estimated,
                 self.bytes,
@@ -86,10 +81,7 @@ impl ReplyCache {
             Err(guard) => {
                 let text: Arc<str> = make.await?.into();
                 if text.len() <= max_bytes && (text.len() as u64) <= self.bytes / 4 {
-                    let entry = Entry {
-                        text: Arc::clone(&text),
-                        until: Instant::now() + ttl,
-                    };
+                    let entry = Entry { text: Arc::clone(&text), until: Instant::now() + ttl };
                     // Fails only when the entry was removed meanwhile, which is a reason not to keep it.
                     let _removed = guard.insert(entry);
                 }
@@ -110,9 +102,8 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     async fn make(cache: &ReplyCache, key: &str, ttl: Duration, text: &str) -> Arc<str> {
-        let made: Result<_, ()> = cache
-            .get_or_make(key, ttl, usize::MAX, async { Ok(text.to_owned()) })
-            .await;
+        let made: Result<_, ()> =
+            cache.get_or_make(key, ttl, usize::MAX, async { Ok(text.to_owned()) }).await;
         made.expect("made")
     }
 
@@ -140,9 +131,7 @@ mod tests {
         .await;
         assert!(all.iter().all(|text| text.as_deref() == Ok("text")));
         assert_eq!(made.load(SeqCst), 1);
-        let failed: Result<_, &str> = cache
-            .get_or_make("f", HOUR, usize::MAX, async { Err("no") })
-            .await;
+        let failed: Result<_, &str> = cache.get_or_make("f", HOUR, usize::MAX, async { Err("no") }).await;
         assert_eq!(failed, Err("no"));
         assert_eq!(&*make(&cache, "f", HOUR, "yes").await, "yes");
     }

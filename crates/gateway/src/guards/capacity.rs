@@ -42,10 +42,7 @@ impl LimitTable {
             reply_bytes: config.reply_bytes.as_usize(),
             cache_bytes: config.cache_bytes.0,
         };
-        Self {
-            defaults,
-            overrides: config.tenant.clone(),
-        }
+        Self { defaults, overrides: config.tenant.clone() }
     }
 
     pub(crate) fn of(&self, tenant: &TenantId) -> Limits {
@@ -85,21 +82,19 @@ impl TenantCapacity {
         }
     }
 
+    /// Counts one more call of a request that has a slot already, or says how long to wait.
+    pub(crate) fn count(&self) -> Result<(), Denial> {
+        self.rate.check().map_err(|until| {
+            let wait = until.wait_time_from(self.clock.now());
+            Denial::new(Layer::Capacity, "rate", Refused::TooMany(wait))
+        })
+    }
+
     /// Admits one call, or says how long to wait.
     pub(crate) fn admit(&self) -> Result<Slot, Denial> {
-        self.rate.check().map_err(|until| {
-            Denial::new(
-                Layer::Capacity,
-                "rate",
-                Refused::TooMany(until.wait_time_from(self.clock.now())),
-            )
-        })?;
+        self.count()?;
         let slot = Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_full| {
-            Denial::new(
-                Layer::Capacity,
-                "concurrency",
-                Refused::TooMany(Duration::from_secs(1)),
-            )
+            Denial::new(Layer::Capacity, "concurrency", Refused::TooMany(Duration::from_secs(1)))
         })?;
         Ok(Slot(slot))
     }
@@ -110,13 +105,7 @@ mod tests {
     use super::*;
 
     fn limits() -> Limits {
-        Limits {
-            requests_per_second: 1,
-            burst: 3,
-            concurrent_requests: 2,
-            reply_bytes: 1,
-            cache_bytes: 1,
-        }
+        Limits { requests_per_second: 1, burst: 3, concurrent_requests: 2, reply_bytes: 1, cache_bytes: 1 }
     }
 
     #[test]
@@ -126,14 +115,9 @@ mod tests {
             drop(capacity.admit().expect("within the burst"));
         }
         let denial = capacity.admit().err().expect("over the burst");
-        let Refused::TooMany(wait) = denial.refused() else {
-            panic!("{denial:?}")
-        };
+        let Refused::TooMany(wait) = denial.refused() else { panic!("{denial:?}") };
         assert!(*wait > Duration::ZERO && *wait <= Duration::from_secs(1));
-        assert!(
-            TenantCapacity::new(&limits()).admit().is_ok(),
-            "another tenant is not affected"
-        );
+        assert!(TenantCapacity::new(&limits()).admit().is_ok(), "another tenant is not affected");
     }
 
     #[test]
@@ -151,13 +135,7 @@ mod tests {
     #[test]
     fn one_tenant_can_have_other_limits() {
         let mut config = Capacity::default();
-        config.tenant.insert(
-            "acme".into(),
-            CapacityOverride {
-                burst: Some(7),
-                ..Default::default()
-            },
-        );
+        config.tenant.insert("acme".into(), CapacityOverride { burst: Some(7), ..Default::default() });
         let table = LimitTable::new(&config);
         assert_eq!(table.of(&TenantId::parse("acme").unwrap()).burst, 7);
         assert_eq!(table.of(&TenantId::parse("globex").unwrap()).burst, 100);

@@ -34,16 +34,8 @@ const IDENTITY: &[Check] = &[
 ];
 
 const CONTEXT: &[Check] = &[
-    guard(
-        Layer::Context,
-        "permit",
-        "What lies behind the guards takes a permit, which one function mints.",
-    ),
-    guard(
-        Layer::Context,
-        "no-fallback",
-        "Code outside a request has no tenant and gets an error.",
-    ),
+    guard(Layer::Context, "permit", "What lies behind the guards takes a permit, which one function mints."),
+    guard(Layer::Context, "no-fallback", "Code outside a request has no tenant and gets an error."),
 ];
 
 const STATE: &[Check] = &[
@@ -52,11 +44,7 @@ const STATE: &[Check] = &[
         "branded-context",
         "Values of one call cannot leave it or enter another: they do not compile.",
     ),
-    guard(
-        Layer::State,
-        "resident",
-        "Memory is kept per tenant and life of the tenant, and nowhere else.",
-    ),
+    guard(Layer::State, "resident", "Memory is kept per tenant and life of the tenant, and nowhere else."),
 ];
 
 const DATA: &[Check] = &[guard(
@@ -71,11 +59,7 @@ const CACHE: &[Check] = &[
         "cache-per-tenant",
         "Each tenant has a cache of its own; the key is made by the framework.",
     ),
-    guard(
-        Layer::Cache,
-        "owner-check",
-        "A reply's owner is checked before it is cached or returned.",
-    ),
+    guard(Layer::Cache, "owner-check", "A reply's owner is checked before it is cached or returned."),
 ];
 
 const CREDENTIALS: &[Check] = &[
@@ -97,11 +81,7 @@ const ROUTING: &[Check] = &[
         "own-exchange",
         "A reply travels on the exchange of its request; there are no sessions.",
     ),
-    guard(
-        Layer::Routing,
-        "sealed-handles",
-        "Cursors and request state open for their principal only.",
-    ),
+    guard(Layer::Routing, "sealed-handles", "Cursors and request state open for their principal only."),
     guard(Layer::Routing, "doors", "Foreign hosts and origins are refused."),
 ];
 
@@ -112,16 +92,8 @@ const CAPACITY: &[Check] = &[guard(
 )];
 
 const DISCLOSURE: &[Check] = &[
-    guard(
-        Layer::Disclosure,
-        "one-refusal",
-        "Not yours, not there and guard failed are one reply.",
-    ),
-    guard(
-        Layer::Disclosure,
-        "own-log",
-        "Each tenant's requests are logged in a file of its own.",
-    ),
+    guard(Layer::Disclosure, "one-refusal", "Not yours and not there are one reply, made in one place."),
+    guard(Layer::Disclosure, "own-log", "Each tenant's requests are logged in a file of its own."),
 ];
 
 /// What the gateway has for a layer. A new layer does not compile until it is answered here.

@@ -77,9 +77,7 @@ impl Resident {
     /// The tenant's own `T`; the number of types in a program bounds the map.
     pub(crate) fn state<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = state
-            .entry(TypeId::of::<T>())
-            .or_insert_with(|| Arc::new(T::default()));
+        let slot = state.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(T::default()));
         // The key is the type, so the cast holds; a fresh value is the answer that is right in any case.
         Arc::clone(slot).downcast::<T>().unwrap_or_default()
     }
@@ -125,6 +123,11 @@ impl Residents {
         }
     }
 
+    /// Drops what is held for a tenant; whether anything was.
+    pub(crate) fn forget(&self, tenant: &TenantId) -> bool {
+        self.residents.remove(tenant).is_some()
+    }
+
     /// How many tenants are in memory.
     pub(crate) fn len(&self) -> usize {
         self.residents.len()
@@ -145,42 +148,12 @@ mod tests {
     #[test]
     fn each_tenant_and_each_life_of_it_has_its_own_state() {
         let residents = residents(8);
-        let (acme, globex) = (
-            TenantId::parse("acme").unwrap(),
-            TenantId::parse("globex").unwrap(),
-        );
-        residents
-            .of(&acme, Incarnation(1))
-            .state::<AtomicUsize>()
-            .store(7, Relaxed);
-        assert_eq!(
-            residents
-                .of(&acme, Incarnation(1))
-                .state::<AtomicUsize>()
-                .load(Relaxed),
-            7
-        );
-        assert_eq!(
-            residents
-                .of(&globex, Incarnation(2))
-                .state::<AtomicUsize>()
-                .load(Relaxed),
-            0
-        );
-        assert_eq!(
-            residents
-                .of(&acme, Incarnation(3))
-                .state::<AtomicUsize>()
-                .load(Relaxed),
-            0
-        );
-        assert_eq!(
-            residents
-                .of(&acme, Incarnation(1))
-                .state::<AtomicUsize>()
-                .load(Relaxed),
-            0
-        );
+        let (acme, globex) = (TenantId::parse("acme").unwrap(), TenantId::parse("globex").unwrap());
+        residents.of(&acme, Incarnation(1)).state::<AtomicUsize>().store(7, Relaxed);
+        assert_eq!(residents.of(&acme, Incarnation(1)).state::<AtomicUsize>().load(Relaxed), 7);
+        assert_eq!(residents.of(&globex, Incarnation(2)).state::<AtomicUsize>().load(Relaxed), 0);
+        assert_eq!(residents.of(&acme, Incarnation(3)).state::<AtomicUsize>().load(Relaxed), 0);
+        assert_eq!(residents.of(&acme, Incarnation(1)).state::<AtomicUsize>().load(Relaxed), 0);
     }
 
     #[test]

@@ -41,14 +41,9 @@ impl Index {
     /// Reads the whole registry.
     pub(super) fn load(store: &Store) -> Result<Self, RegistryError> {
         let header = pinned(store)?;
-        let copy = load(store, &header, None)?.ok_or_else(|| StoreError::Moved {
-            path: store.path().into(),
-        })?;
-        Ok(Self {
-            header,
-            copy: RwLock::new(copy),
-            last_failure: Mutex::new(None),
-        })
+        let copy =
+            load(store, &header, None)?.ok_or_else(|| StoreError::Moved { path: store.path().into() })?;
+        Ok(Self { header, copy: RwLock::new(copy), last_failure: Mutex::new(None) })
     }
 
     /// Asks the copy, after bringing it up to date if any process has changed the file.
@@ -63,20 +58,14 @@ impl Index {
             }
         }
         self.bring_up_to_date(store, asked)?;
-        Ok(ask(&self
-            .copy
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .tenants))
+        Ok(ask(&self.copy.read().unwrap_or_else(PoisonError::into_inner).tenants))
     }
 
     fn bring_up_to_date(&self, store: &Store, asked: Instant) -> Result<(), RegistryError> {
         let mut last_failure = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
         // Those who queued up behind a failed attempt share its outcome; else each would wait for the lock in turn.
         if last_failure.is_some_and(|at| at >= asked) {
-            return Err(RegistryError::JustFailed {
-                path: store.path().into(),
-            });
+            return Err(RegistryError::JustFailed { path: store.path().into() });
         }
         let known = self.copy.read().unwrap_or_else(PoisonError::into_inner).counter;
         match load(store, &self.header, Some(known)) {
@@ -124,10 +113,7 @@ fn change_counter(store: &Store, header: &File) -> Result<u32, RegistryError> {
     let mut counter = [0_u8; 4];
     header
         .read_exact_at(&mut counter, CHANGE_COUNTER_OFFSET)
-        .map_err(|cause| RegistryError::Header {
-            path: store.path().into(),
-            cause,
-        })?;
+        .map_err(|cause| RegistryError::Header { path: store.path().into(), cause })?;
     Ok(u32::from_be_bytes(counter))
 }
 
@@ -141,19 +127,13 @@ fn pinned(store: &Store) -> Result<Arc<File>, RegistryError> {
     if let Some((_, file)) = pinned.iter().find(|(identity, _)| *identity == store.identity()) {
         return Ok(Arc::clone(file));
     }
-    let failed = |cause: io::Error| RegistryError::Header {
-        path: store.path().into(),
-        cause,
-    };
+    let failed = |cause: io::Error| RegistryError::Header { path: store.path().into(), cause };
     let file = Arc::new(File::open(store.path()).map_err(failed)?);
     let identity = file.metadata().map(|metadata| FileIdentity::of(&metadata));
     pinned.push((identity.map_err(failed)?, Arc::clone(&file)));
     // What was opened is kept even if it is the wrong file, for the same reason.
     match pinned.last() {
         Some((identity, _)) if *identity == store.identity() => Ok(file),
-        _ => Err(StoreError::Moved {
-            path: store.path().into(),
-        }
-        .into()),
+        _ => Err(StoreError::Moved { path: store.path().into() }.into()),
     }
 }

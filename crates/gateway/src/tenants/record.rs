@@ -32,9 +32,7 @@ impl TenantState {
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {
-        [Self::Active, Self::Suspended, Self::Removing]
-            .into_iter()
-            .find(|state| state.as_str() == text)
+        [Self::Active, Self::Suspended, Self::Removing].into_iter().find(|state| state.as_str() == text)
     }
 }
 

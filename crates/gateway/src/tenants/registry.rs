@@ -17,11 +17,7 @@ use super::{
 };
 use crate::{admit::Incarnation, clock::Clock};
 
-const KIND: Kind = Kind {
-    what: "tenant registry",
-    application_id: 0x5057_5401,
-    format: 1,
-};
+const KIND: Kind = Kind { what: "tenant registry", application_id: 0x5057_5401, format: 1 };
 
 /// The id's collation keeps out two tenants whose folders a file system without case could not tell apart.
 const SCHEMA: &str = "
@@ -50,10 +46,8 @@ impl Registry {
     /// # Errors
     /// A file that is damaged, unreadable or of another program is refused and not changed.
     pub fn open(data_dir: &Path) -> Result<Self, RegistryError> {
-        let data_dir = std::path::absolute(data_dir).map_err(|cause| StoreError::Create {
-            path: data_dir.into(),
-            cause,
-        })?;
+        let data_dir = std::path::absolute(data_dir)
+            .map_err(|cause| StoreError::Create { path: data_dir.into(), cause })?;
         let clock = Clock::system();
         // Counting starts at the present time, so that not even a lost and remade registry repeats an incarnation.
         let start = clock.since_epoch().as_micros() as u64;
@@ -66,13 +60,7 @@ impl Registry {
             Ok(())
         })?;
         let index = Index::load(&store)?;
-        Ok(Self {
-            store,
-            data_dir,
-            index,
-            failing: AtomicBool::new(false),
-            clock,
-        })
+        Ok(Self { store, data_dir, index, failing: AtomicBool::new(false), clock })
     }
 
     /// The incarnation of an active tenant, as of this moment: a change that any process has committed is seen.
@@ -133,10 +121,7 @@ impl Registry {
     /// tenant, and an id whose folder exists already.
     pub fn add(&self, id: &TenantId) -> Result<TenantRecord, RegistryError> {
         let added = self.add_many(std::slice::from_ref(id))?;
-        added
-            .into_iter()
-            .next()
-            .ok_or_else(|| RegistryError::NotFound(id.clone()))
+        added.into_iter().next().ok_or_else(|| RegistryError::NotFound(id.clone()))
     }
 
     /// Adds many tenants, all or none.
@@ -149,9 +134,7 @@ impl Registry {
             _ => format!("adding {} tenants", ids.len()),
         };
         let created_at = self.clock.unix_seconds();
-        self.store.write(&doing, |tx| {
-            ids.iter().map(|id| self.insert(tx, id, created_at)).collect()
-        })
+        self.store.write(&doing, |tx| ids.iter().map(|id| self.insert(tx, id, created_at)).collect())
     }
 
     fn insert(
@@ -165,20 +148,14 @@ impl Registry {
         }
         if let Some(existing) = self.find(tx, id)? {
             return Err(match existing {
-                other if other.id != *id => RegistryError::CaseTwin {
-                    id: id.clone(),
-                    existing: other.id,
-                },
+                other if other.id != *id => RegistryError::CaseTwin { id: id.clone(), existing: other.id },
                 same if same.state == TenantState::Removing => RegistryError::BeingRemoved(same.id),
                 same => RegistryError::AlreadyExists(same.id),
             });
         }
         let folder = tenant_dir(&self.data_dir, id);
         if fs::symlink_metadata(&folder).is_ok() {
-            return Err(RegistryError::LeftOver {
-                id: id.clone(),
-                path: folder,
-            });
+            return Err(RegistryError::LeftOver { id: id.clone(), path: folder });
         }
         let failed = || self.store.failed("adding a tenant");
         tx.prepare_cached("INSERT INTO tenant (id, state, created_at) VALUES (?1, 'active', ?2)")
@@ -272,11 +249,8 @@ impl Registry {
     pub(super) fn forget(&self, record: &TenantRecord) -> Result<(), RegistryError> {
         let doing = format!("finishing the removal of tenant `{}`", record.id);
         self.removing(&doing, record, |tx| {
-            tx.execute(
-                "DELETE FROM tenant WHERE incarnation = ?1",
-                [record.incarnation.0.cast_signed()],
-            )
-            .map_err(self.store.failed(&doing))?;
+            tx.execute("DELETE FROM tenant WHERE incarnation = ?1", [record.incarnation.0.cast_signed()])
+                .map_err(self.store.failed(&doing))?;
             Ok(())
         })
     }
@@ -317,9 +291,7 @@ impl Registry {
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Registry")
-            .field("path", &self.store.path())
-            .finish_non_exhaustive()
+        f.debug_struct("Registry").field("path", &self.store.path()).finish_non_exhaustive()
     }
 }
 
@@ -337,9 +309,8 @@ pub(super) fn each(
     mut f: impl FnMut(TenantRecord),
 ) -> Result<(), RegistryError> {
     let failed = || store.failed("reading the tenants");
-    let mut statement = tx
-        .prepare_cached("SELECT id, incarnation, state, created_at FROM tenant")
-        .map_err(failed())?;
+    let mut statement =
+        tx.prepare_cached("SELECT id, incarnation, state, created_at FROM tenant").map_err(failed())?;
     let mut rows = statement.query([]).map_err(failed())?;
     while let Some(row) = rows.next().map_err(failed())? {
         f(record(store, row)?);
@@ -349,21 +320,13 @@ pub(super) fn each(
 
 fn record(store: &Store, row: &Row<'_>) -> Result<TenantRecord, RegistryError> {
     let failed = || store.failed("reading a tenant");
-    let id = row
-        .get_ref(0)
-        .map_err(failed())?
-        .as_str()
-        .map_err(|e| failed()(e.into()))?;
+    let id = row.get_ref(0).map_err(failed())?.as_str().map_err(|e| failed()(e.into()))?;
     let damaged = |what| RegistryError::Row {
         path: store.path().into(),
         row: format!("`{}`", id.escape_debug()),
         what,
     };
-    let state = row
-        .get_ref(2)
-        .map_err(failed())?
-        .as_str()
-        .map_err(|e| failed()(e.into()))?;
+    let state = row.get_ref(2).map_err(failed())?.as_str().map_err(|e| failed()(e.into()))?;
     Ok(TenantRecord {
         id: TenantId::parse(id).map_err(|_| damaged("it is no tenant id"))?,
         incarnation: Incarnation(row.get::<_, i64>(1).map_err(failed())?.cast_unsigned()),

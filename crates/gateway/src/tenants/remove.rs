@@ -59,10 +59,7 @@ pub fn remove_tenant(
     id: &TenantId,
 ) -> Result<(), RemovalError> {
     let tenant = registry.begin_removal(id)?;
-    vault.shred(&tenant).map_err(|cause| RemovalError::Vault {
-        id: id.clone(),
-        cause: Box::new(cause),
-    })?;
+    vault.shred(&tenant).map_err(|cause| RemovalError::Vault { id: id.clone(), cause: Box::new(cause) })?;
     delete_files(registry, data_dir, &tenant)?;
     registry.forget(&tenant)?;
     Ok(())

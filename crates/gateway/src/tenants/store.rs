@@ -109,10 +109,7 @@ pub(crate) struct FileIdentity {
 
 impl FileIdentity {
     pub(crate) fn of(metadata: &fs::Metadata) -> Self {
-        Self {
-            dev: metadata.dev(),
-            ino: metadata.ino(),
-        }
+        Self { dev: metadata.dev(), ino: metadata.ino() }
     }
 }
 
@@ -140,11 +137,7 @@ impl Store {
         if identity_at(&path)? != before {
             return Err(StoreError::Moved { path });
         }
-        Ok(Self {
-            conn: Mutex::new(conn),
-            path,
-            identity: before,
-        })
+        Ok(Self { conn: Mutex::new(conn), path, identity: before })
     }
 
     /// Where the store is.
@@ -164,9 +157,7 @@ impl Store {
     pub(crate) fn check_in_place(&self) -> Result<(), StoreError> {
         match fs::metadata(&self.path) {
             Ok(now) if FileIdentity::of(&now) == self.identity => Ok(()),
-            _ => Err(StoreError::Moved {
-                path: self.path.clone(),
-            }),
+            _ => Err(StoreError::Moved { path: self.path.clone() }),
         }
     }
 
@@ -195,9 +186,7 @@ impl Store {
     ) -> Result<T, E> {
         self.check_in_place()?;
         let mut conn = self.lock();
-        let tx = conn
-            .transaction_with_behavior(behavior)
-            .map_err(self.failed(doing))?;
+        let tx = conn.transaction_with_behavior(behavior).map_err(self.failed(doing))?;
         let value = f(&tx)?;
         tx.commit().map_err(self.failed(doing))?;
         Ok(value)
@@ -205,11 +194,7 @@ impl Store {
 
     /// Turns SQLite's error into one that says what was being done.
     pub(crate) fn failed(&self, doing: &str) -> impl FnOnce(rusqlite::Error) -> StoreError {
-        move |cause| StoreError::Sql {
-            doing: doing.to_owned(),
-            path: self.path.clone(),
-            cause,
-        }
+        move |cause| StoreError::Sql { doing: doing.to_owned(), path: self.path.clone(), cause }
     }
 
     /// A panic while the lock was held undid its transaction when it unwound, so the connection is sound.
@@ -233,17 +218,10 @@ fn connect(path: &Path, kind: &Kind) -> Result<Connection, StoreError> {
         let format = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
         Ok((conn, application_id, format))
     };
-    let failed = |cause| StoreError::Open {
-        path: path.into(),
-        what: kind.what,
-        cause,
-    };
+    let failed = |cause| StoreError::Open { path: path.into(), what: kind.what, cause };
     let (conn, application_id, format) = open().map_err(failed)?;
     if application_id != kind.application_id {
-        return Err(StoreError::Foreign {
-            path: path.into(),
-            what: kind.what,
-        });
+        return Err(StoreError::Foreign { path: path.into(), what: kind.what });
     }
     if format != kind.format {
         return Err(StoreError::Newer {
@@ -283,19 +261,13 @@ fn create(
     build: impl FnOnce(&Connection) -> rusqlite::Result<()>,
 ) -> Result<(), StoreError> {
     if let Some(folder) = path.parent() {
-        private_folder(folder).map_err(|cause| StoreError::Create {
-            path: folder.into(),
-            cause,
-        })?;
+        private_folder(folder).map_err(|cause| StoreError::Create { path: folder.into(), cause })?;
     }
     publish(path, |draft| {
         drop(private_file(draft)?);
         fill(draft, kind, build).map_err(io::Error::other)
     })
-    .map_err(|cause| StoreError::Create {
-        path: path.into(),
-        cause,
-    })?;
+    .map_err(|cause| StoreError::Create { path: path.into(), cause })?;
     Ok(())
 }
 
@@ -322,11 +294,7 @@ pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
 
 /// Makes a new file for the owner only.
 pub(crate) fn private_file(path: &Path) -> io::Result<fs::File> {
-    fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// Lets `write` make a draft beside `path` and gives it that name, unless something has it already.

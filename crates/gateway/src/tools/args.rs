@@ -64,11 +64,7 @@ impl ArgTable {
             Some(unknown) => {
                 let shown: String = unknown.chars().take(64).collect();
                 let known = self.names().collect::<Vec<_>>().join(", ");
-                let known = if known.is_empty() {
-                    "none".to_owned()
-                } else {
-                    known
-                };
+                let known = if known.is_empty() { "none".to_owned() } else { known };
                 Err(ToolError::invalid(format!(
                     "There is no argument `{shown}`; the arguments are: {known}."
                 )))
@@ -85,10 +81,7 @@ fn invalid(name: &str, what: &str) -> ToolError {
 fn canonical(spec: &ArgSpec, value: Value) -> Value {
     match (spec.kind, value.as_f64()) {
         (ArgType::Integer, Some(number)) if value.is_f64() => {
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "checked to be whole and within 2^53"
-            )]
+            #[expect(clippy::cast_possible_truncation, reason = "checked to be whole and within 2^53")]
             let whole = number as i64;
             whole.into()
         }
@@ -112,9 +105,7 @@ fn check_one(spec: &ArgSpec, value: &Value) -> Result<(), String> {
             value.as_bool().ok_or("must be true or false")?;
         }
         ArgType::Integer if value.as_i64().is_none() => {
-            let whole = value
-                .as_f64()
-                .is_some_and(|number| number.fract() == 0.0 && number.abs() < SAFE);
+            let whole = value.as_f64().is_some_and(|number| number.fract() == 0.0 && number.abs() < SAFE);
             if !whole {
                 return Err("must be a whole number".to_owned());
             }
@@ -134,11 +125,7 @@ fn check_one(spec: &ArgSpec, value: &Value) -> Result<(), String> {
     }
     match &spec.allowed {
         Some(allowed) if !allowed.contains(value) => {
-            let list = allowed
-                .iter()
-                .map(Value::to_string)
-                .collect::<Vec<_>>()
-                .join(", ");
+            let list = allowed.iter().map(Value::to_string).collect::<Vec<_>>().join(", ");
             Err(format!("must be one of {list}"))
         }
         _ => Ok(()),
@@ -164,10 +151,7 @@ fn property(spec: &ArgSpec) -> Map<String, Value> {
         }
     };
     let optional = [
-        (
-            "description",
-            (!spec.description.is_empty()).then(|| json!(spec.description)),
-        ),
+        ("description", (!spec.description.is_empty()).then(|| json!(spec.description))),
         ("enum", spec.allowed.as_ref().map(|allowed| json!(allowed))),
         ("default", spec.default.clone()),
         ("minimum", spec.minimum.map(whole_or)),
@@ -198,23 +182,15 @@ mod tests {
     }
 
     fn check(given: Value) -> Result<String, String> {
-        let Value::Object(given) = given else {
-            panic!("an object")
-        };
-        table()
-            .check(given)
-            .map(|map| Value::Object(map).to_string())
-            .map_err(|error| error.to_string())
+        let Value::Object(given) = given else { panic!("an object") };
+        table().check(given).map(|map| Value::Object(map).to_string()).map_err(|error| error.to_string())
     }
 
     #[test]
     fn arguments_are_completed_and_equal_calls_are_equal_text() {
         let full = r#"{"limit":20,"name":"x","status":null}"#;
         assert_eq!(check(json!({"name": "x"})).unwrap(), full);
-        assert_eq!(
-            check(json!({"name": "x", "limit": 20.0, "status": null})).unwrap(),
-            full
-        );
+        assert_eq!(check(json!({"name": "x", "limit": 20.0, "status": null})).unwrap(), full);
         assert_ne!(check(json!({"name": "x", "limit": 21})).unwrap(), full);
     }
 
@@ -229,18 +205,9 @@ mod tests {
             (json!({"name": "x", "limit": 101}), "at most 100"),
             (json!({"name": "x", "limit": 1.5}), "whole number"),
             (json!({"name": "x", "limit": "5"}), "whole number"),
-            (
-                json!({"name": "x", "status": "any"}),
-                r#"one of "open", "closed""#,
-            ),
-            (
-                json!({"name": "x", "tenant_id": "globex"}),
-                "There is no argument `tenant_id`",
-            ),
-            (
-                json!({"name": "x", "__proto__": {}}),
-                "There is no argument `__proto__`",
-            ),
+            (json!({"name": "x", "status": "any"}), r#"one of "open", "closed""#),
+            (json!({"name": "x", "tenant_id": "globex"}), "There is no argument `tenant_id`"),
+            (json!({"name": "x", "__proto__": {}}), "There is no argument `__proto__`"),
         ] {
             let error = check(given.clone()).expect_err(&given.to_string());
             assert!(error.contains(what), "{given}: {error}");

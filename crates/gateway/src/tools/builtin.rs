@@ -48,9 +48,6 @@ impl Tool for Whoami {
     }
 
     async fn call<'t>(&'t self, cx: Cx<'t>, NoArguments {}: NoArguments) -> Result<Reply<'t>, ToolError> {
-        cx.json(Caller {
-            tenant: cx.tenant().as_str(),
-            subject: cx.subject(),
-        })
+        cx.json(Caller { tenant: cx.tenant().as_str(), subject: cx.subject() })
     }
 }

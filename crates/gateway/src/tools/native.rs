@@ -117,15 +117,7 @@ impl NativeTool {
     pub fn new<T: Tool>(tool: T) -> Self {
         let meta = tool.meta();
         let schema = meta.schema.clone().unwrap_or_else(derived_schema::<T::Args>);
-        Self {
-            meta,
-            schema,
-            tenants: None,
-            tool: Box::new(Erased {
-                tool,
-                args: PhantomData,
-            }),
-        }
+        Self { meta, schema, tenants: None, tool: Box::new(Erased { tool, args: PhantomData }) }
     }
 
     /// Only the named tenants have the tool.
@@ -137,17 +129,14 @@ impl NativeTool {
 }
 
 fn derived_schema<A: JsonSchema>() -> Map<String, Value> {
-    let schema = SchemaSettings::draft2020_12()
-        .into_generator()
-        .into_root_schema_for::<A>();
+    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<A>();
     let mut map = match schema.to_value() {
         Value::Object(map) => map,
         _ => Map::new(),
     };
     map.remove("title");
     map.entry("type").or_insert_with(|| "object".into());
-    map.entry("properties")
-        .or_insert_with(|| Value::Object(Map::new()));
+    map.entry("properties").or_insert_with(|| Value::Object(Map::new()));
     map
 }
 

@@ -17,7 +17,7 @@ use super::{
     sql::SqlTool,
 };
 use crate::{
-    config::{CachePer, CachePolicy, Config, HttpMethod, ToolConfig, names_tenant},
+    config::{CachePer, CachePolicy, Config, HttpMethod, ToolConfig, is_tool_name, names_tenant},
     cx::{Cx, Reply},
     guards::{credentials::SecretName, data::Sources},
 };
@@ -32,10 +32,7 @@ pub struct ToolSetError {
 
 impl ToolSetError {
     fn new(tool: &str, problem: impl ToString) -> Self {
-        Self {
-            tool: tool.to_owned(),
-            problem: problem.to_string(),
-        }
+        Self { tool: tool.to_owned(), problem: problem.to_string() }
     }
 }
 
@@ -70,44 +67,27 @@ enum Kind {
 impl ToolEntry {
     fn declared(tool: &ToolConfig, kind: Kind, revision: u64) -> Result<Self, ToolSetError> {
         let table = ArgTable::new(&tool.args);
-        let reads = !tool.writes
-            && tool
-                .http
-                .as_ref()
-                .is_none_or(|http| http.method == HttpMethod::Get);
-        let mut annotations = ToolAnnotations::new().read_only(reads);
-        if !reads {
-            annotations = annotations.destructive(false);
-        }
+        let reads = !tool.writes && tool.http.as_ref().is_none_or(|http| http.method == HttpMethod::Get);
+        let annotations = ToolAnnotations::new().read_only(reads);
         let mut definition = Definition::new(tool.name.clone(), tool.description.clone(), table.schema())
             .with_annotations(annotations);
         definition.title.clone_from(&tool.title);
         let entry = Self::new(definition, tool.scope.clone(), kind)?;
-        let tenants = tool
-            .tenants
-            .as_ref()
-            .map(|tenants| tenants.iter().cloned().collect());
-        Ok(Self {
-            timeout: tool.timeout,
-            cache: tool.cache.clone(),
-            tenants,
-            revision,
-            ..entry
-        })
+        let tenants = tool.tenants.as_ref().map(|tenants| tenants.iter().cloned().collect());
+        Ok(Self { timeout: tool.timeout, cache: tool.cache.clone(), tenants, revision, ..entry })
     }
 
     fn native(native: NativeTool, revision: u64) -> Result<Self, ToolSetError> {
-        let NativeTool {
-            meta,
-            schema,
-            tenants,
-            tool,
-        } = native;
+        let NativeTool { meta, schema, tenants, tool } = native;
+        if !is_tool_name(&meta.name) {
+            return Err(ToolSetError::new(
+                &meta.name,
+                "a tool's name has 1 to 64 of the characters A-Z a-z 0-9 _ -",
+            ));
+        }
         refuse_tenant_names(&meta.name, &schema)?;
-        let closed = !matches!(
-            schema.get("additionalProperties"),
-            Some(Value::Bool(true) | Value::Object(_))
-        );
+        let closed =
+            !matches!(schema.get("additionalProperties"), Some(Value::Bool(true) | Value::Object(_)));
         let known = schema
             .get("properties")
             .and_then(Value::as_object)
@@ -116,11 +96,7 @@ impl ToolEntry {
         let mut definition = Definition::new(meta.name, meta.description, schema);
         definition.title = meta.title;
         definition.annotations = meta.annotations;
-        Ok(Self {
-            revision,
-            tenants,
-            ..Self::new(definition, meta.scope, Kind::Native(tool, known))?
-        })
+        Ok(Self { revision, tenants, ..Self::new(definition, meta.scope, Kind::Native(tool, known))? })
     }
 
     fn new(definition: Definition, scope: Option<String>, kind: Kind) -> Result<Self, ToolSetError> {
@@ -143,9 +119,12 @@ impl ToolEntry {
     }
 
     fn visible_to(&self, tenant: &TenantId) -> bool {
-        self.tenants
-            .as_ref()
-            .is_none_or(|tenants| tenants.contains(tenant.as_str()))
+        self.tenants.as_ref().is_none_or(|tenants| tenants.contains(tenant.as_str()))
+    }
+
+    /// Whether the tool ends by itself when its time is over.
+    pub(crate) fn keeps_time(&self) -> bool {
+        matches!(self.kind, Kind::Sql(..))
     }
 
     /// Whether the tool may answer with questions.
@@ -162,17 +141,20 @@ impl ToolEntry {
         match &self.kind {
             Kind::Native(tool, known) => {
                 refuse_unknown(known.as_ref(), &args)?;
+                // An open schema takes any name; those of tenants are refused all the same.
+                if let Some(name) = args.keys().find(|name| names_tenant(name)) {
+                    let shown: String = name.chars().take(64).collect();
+                    return Err(ToolError::invalid(format!("There is no argument `{shown}`.")));
+                }
                 tool.call(cx, args).await
             }
             Kind::Sql(tool, table) => {
                 let args = table.check(args)?;
-                self.cached(cx, args, async |args| tool.call(cx, args, cx.time_left()).await)
-                    .await
+                self.cached(cx, args, async |args| tool.call(cx, args, cx.time_left()).await).await
             }
             Kind::Http(tool, table) => {
                 let args = table.check(args)?;
-                self.cached(cx, args, async |args| call_http(tool, cx, &args).await)
-                    .await
+                self.cached(cx, args, async |args| call_http(tool, cx, &args).await).await
             }
         }
     }
@@ -197,10 +179,7 @@ impl ToolEntry {
         // The arguments were checked: every name, in order, so their text is canonical.
         let canonical =
             serde_json::to_string(&args).map_err(|error| ToolError::internal(error.to_string()))?;
-        let key = format!(
-            "tool\u{0}{}\u{0}{:x}\u{0}{subject}\u{0}{canonical}",
-            self.name, self.revision
-        );
+        let key = format!("tool\u{0}{}\u{0}{:x}\u{0}{subject}\u{0}{canonical}", self.name, self.revision);
         let most = policy.max_bytes.map_or(usize::MAX, |size| size.as_usize());
         let text = cx
             .permit()
@@ -231,10 +210,7 @@ async fn call_http<'t>(
     }
     let secrets: Vec<(&str, &SecretString)> = secrets.iter().map(|(name, value)| (*name, value)).collect();
     let client = permit.resident().client(|| TenantClient::new(&services.http))?;
-    let limits = CallLimits {
-        time: cx.time_left(),
-        reply_bytes: permit.resident().limits().reply_bytes,
-    };
+    let limits = CallLimits { time: cx.time_left(), reply_bytes: permit.resident().limits().reply_bytes };
     let reply = tool.call(permit, &client, args, &secrets, limits).await?;
     Ok(Reply::from_json(cx, reply.body.into()))
 }
@@ -246,14 +222,8 @@ fn refuse_unknown(known: Option<&BTreeSet<String>>, args: &Map<String, Value>) -
         Some(unknown) => {
             let shown: String = unknown.chars().take(64).collect();
             let known = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let known = if known.is_empty() {
-                "none".to_owned()
-            } else {
-                known
-            };
-            Err(ToolError::invalid(format!(
-                "There is no argument `{shown}`; the arguments are: {known}."
-            )))
+            let known = if known.is_empty() { "none".to_owned() } else { known };
+            Err(ToolError::invalid(format!("There is no argument `{shown}`; the arguments are: {known}.")))
         }
     }
 }
@@ -262,9 +232,7 @@ fn refuse_unknown(known: Option<&BTreeSet<String>>, args: &Map<String, Value>) -
 fn refuse_tenant_names(tool: &str, schema: &Map<String, Value>) -> Result<(), ToolSetError> {
     let mut open: Vec<&Value> = schema.values().collect();
     let properties = |map: &Map<String, Value>| {
-        map.get("properties")
-            .and_then(Value::as_object)
-            .map(|p| p.keys().cloned().collect::<Vec<_>>())
+        map.get("properties").and_then(Value::as_object).map(|p| p.keys().cloned().collect::<Vec<_>>())
     };
     let mut names = properties(schema).unwrap_or_default();
     while let Some(value) = open.pop() {
@@ -309,10 +277,7 @@ fn mirrors(schema: &Map<String, Value>) -> Result<Vec<Mirror>, String> {
         }
     }
     found.sort_by(|a, b| a.header.cmp(&b.header));
-    match found
-        .windows(2)
-        .find(|pair| matches!(pair, [a, b] if a.header == b.header))
-    {
+    match found.windows(2).find(|pair| matches!(pair, [a, b] if a.header == b.header)) {
         Some(_) => Err("two arguments are mirrored in one header".to_owned()),
         None => Ok(found),
     }
@@ -320,12 +285,14 @@ fn mirrors(schema: &Map<String, Value>) -> Result<Vec<Mirror>, String> {
 
 fn mirror(header: &Value, property: &Map<String, Value>, path: &[String]) -> Result<Mirror, String> {
     let name = header.as_str().unwrap_or_default();
+    if names_tenant(name) {
+        return Err(format!(
+            "x-mcp-header {header} names a tenant; the tenant comes from the caller's token"
+        ));
+    }
     let lower = format!("mcp-param-{}", name.to_ascii_lowercase());
     if name.is_empty() || http::HeaderName::from_bytes(lower.as_bytes()).is_err() {
-        return Err(format!(
-            "x-mcp-header {header} of `{}` is no header name",
-            path.join(".")
-        ));
+        return Err(format!("x-mcp-header {header} of `{}` is no header name", path.join(".")));
     }
     let kind = property.get("type").and_then(Value::as_str).unwrap_or_default();
     if !matches!(kind, "string" | "integer" | "boolean") {
@@ -334,10 +301,7 @@ fn mirror(header: &Value, property: &Map<String, Value>, path: &[String]) -> Res
             path.join(".")
         ));
     }
-    Ok(Mirror {
-        header: lower,
-        path: path.to_vec(),
-    })
+    Ok(Mirror { header: lower, path: path.to_vec() })
 }
 
 /// All tools of a server.
@@ -361,7 +325,8 @@ impl ToolSet {
                 let native = super::builtin::find(tool).ok_or_else(|| {
                     ToolSetError::new(&tool.name, "there is no such native tool; built in is: whoami")
                 })?;
-                tools.push(Arc::new(ToolEntry::native(native, revision)?));
+                let entry = ToolEntry::native(native, revision)?;
+                tools.push(Arc::new(ToolEntry { timeout: tool.timeout, ..entry }));
                 continue;
             }
             let table = ArgTable::new(&tool.args);
@@ -382,10 +347,7 @@ impl ToolSet {
         let mut by_name = HashMap::new();
         for tool in &tools {
             if by_name.insert(Arc::clone(&tool.name), Arc::clone(tool)).is_some() {
-                return Err(ToolSetError::new(
-                    &tool.name,
-                    "there are two tools of this name; rename one",
-                ));
+                return Err(ToolSetError::new(&tool.name, "there are two tools of this name; rename one"));
             }
         }
         Ok(Self { tools, by_name })
@@ -401,9 +363,15 @@ impl ToolSet {
         self.tools.iter().filter(|tool| tool.visible_to(tenant))
     }
 
-    /// The scopes that some tool needs, sorted.
+    /// The scopes that some tool needs, sorted; not those of tools that only some tenants have, since strangers are
+    /// told these.
     pub(crate) fn scopes(&self) -> Vec<String> {
-        let scopes: BTreeSet<&String> = self.tools.iter().filter_map(|tool| tool.scope.as_ref()).collect();
+        let scopes: BTreeSet<&String> = self
+            .tools
+            .iter()
+            .filter(|tool| tool.tenants.is_none())
+            .filter_map(|tool| tool.scope.as_ref())
+            .collect();
         scopes.into_iter().cloned().collect()
     }
 }

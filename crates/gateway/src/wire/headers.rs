@@ -37,17 +37,11 @@ pub(crate) struct Mismatch {
 
 impl Mismatch {
     fn headers(text: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            error: RpcError::new(codes::HEADER_MISMATCH, text),
-        }
+        Self { status: StatusCode::BAD_REQUEST, error: RpcError::new(codes::HEADER_MISMATCH, text) }
     }
 
     fn params(text: &'static str) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            error: RpcError::new(codes::INVALID_PARAMS, text),
-        }
+        Self { status: StatusCode::BAD_REQUEST, error: RpcError::new(codes::INVALID_PARAMS, text) }
     }
 
     fn version(requested: &str) -> Self {
@@ -71,13 +65,9 @@ fn one<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Mismat
         (None, _) => Ok(None),
         (Some(value), None) => match value.to_str() {
             Ok(text) => Ok(Some(text)),
-            Err(_bytes) => Err(Mismatch::headers(format!(
-                "Header mismatch: {name} has invalid characters"
-            ))),
+            Err(_bytes) => Err(Mismatch::headers(format!("Header mismatch: {name} has invalid characters"))),
         },
-        (Some(_), Some(_)) => Err(Mismatch::headers(format!(
-            "Header mismatch: {name} stands several times"
-        ))),
+        (Some(_), Some(_)) => Err(Mismatch::headers(format!("Header mismatch: {name} stands several times"))),
     }
 }
 
@@ -101,18 +91,16 @@ pub(crate) fn era(version: Option<&str>, params: &Params<'_>) -> Result<Era, Mis
                 "Invalid params: _meta lacks io.modelcontextprotocol/clientCapabilities, which must be an object",
             )),
         },
-        (Some(MODERN), None) => Err(Mismatch::params(
-            "Invalid params: _meta lacks io.modelcontextprotocol/protocolVersion",
-        )),
-        (Some(other), _) if LEGACY.contains(&other) => Ok(Era::Legacy {
-            batches: other == "2025-03-26",
-        }),
+        (Some(MODERN), None) => {
+            Err(Mismatch::params("Invalid params: _meta lacks io.modelcontextprotocol/protocolVersion"))
+        }
+        (Some(other), _) if LEGACY.contains(&other) => Ok(Era::Legacy { batches: other == "2025-03-26" }),
         // Revisions before 2025-06-18 have no version header.
         (None, None) => Ok(Era::Legacy { batches: true }),
         (Some(other), _) => Err(Mismatch::version(other)),
-        (None, Some(_)) => Err(Mismatch::headers(
-            "Header mismatch: the MCP-Protocol-Version header is missing",
-        )),
+        (None, Some(_)) => {
+            Err(Mismatch::headers("Header mismatch: the MCP-Protocol-Version header is missing"))
+        }
     }
 }
 
@@ -126,9 +114,7 @@ pub(crate) fn check_standard(headers: &HeaderMap, method: &str, name: Option<&st
             ));
         }
         None => {
-            return Err(Mismatch::headers(
-                "Header mismatch: the Mcp-Method header is missing",
-            ));
+            return Err(Mismatch::headers("Header mismatch: the Mcp-Method header is missing"));
         }
     }
     let header = one(headers, "mcp-name")?;
@@ -137,15 +123,11 @@ pub(crate) fn check_standard(headers: &HeaderMap, method: &str, name: Option<&st
         return Ok(());
     }
     let Some(header) = header else {
-        return Err(Mismatch::headers(
-            "Header mismatch: the Mcp-Name header is missing",
-        ));
+        return Err(Mismatch::headers("Header mismatch: the Mcp-Name header is missing"));
     };
     match (decoded(header), name) {
         (Some(header), Some(name)) if header == name => Ok(()),
-        _ => Err(Mismatch::headers(
-            "Header mismatch: Mcp-Name does not match the name in the body",
-        )),
+        _ => Err(Mismatch::headers("Header mismatch: Mcp-Name does not match the name in the body")),
     }
 }
 
@@ -175,8 +157,7 @@ pub(crate) fn check_mirrors(
 
 fn at_path<'v>(arguments: &'v Map<String, Value>, path: &[String]) -> Option<&'v Value> {
     let (first, rest) = path.split_first()?;
-    rest.iter()
-        .try_fold(arguments.get(first)?, |value, name| value.get(name))
+    rest.iter().try_fold(arguments.get(first)?, |value, name| value.get(name))
 }
 
 fn same(header: &str, value: &Value) -> bool {
@@ -186,11 +167,9 @@ fn same(header: &str, value: &Value) -> bool {
         // Numerically, as the specification asks: 42.0 and 42 are equal.
         Value::Number(number) => match (header.parse::<i64>(), number.as_i64()) {
             (Ok(a), Some(b)) => a == b,
-            _ => header
-                .parse::<f64>()
-                .ok()
-                .zip(number.as_f64())
-                .is_some_and(|(a, b)| a.is_finite() && a == b),
+            _ => {
+                header.parse::<f64>().ok().zip(number.as_f64()).is_some_and(|(a, b)| a.is_finite() && a == b)
+            }
         },
         _ => false,
     }
@@ -198,10 +177,7 @@ fn same(header: &str, value: &Value) -> bool {
 
 /// A header value with the Base64 sentinel (`=?base64?…?=`) undone; `None` when it is not valid.
 fn decoded(header: &str) -> Option<Cow<'_, str>> {
-    match header
-        .strip_prefix("=?base64?")
-        .and_then(|rest| rest.strip_suffix("?="))
-    {
+    match header.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) {
         None => Some(Cow::Borrowed(header)),
         Some(encoded) => {
             let bytes = STANDARD.decode(encoded).ok()?;
@@ -215,10 +191,7 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-            .collect()
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
     }
 
     fn era_of(version: Option<&str>, params: &str) -> Result<Era, i64> {
@@ -230,10 +203,7 @@ mod tests {
     #[test]
     fn header_and_body_decide_the_era_together() {
         assert_eq!(era_of(Some(MODERN), META), Ok(Era::Modern));
-        assert_eq!(
-            era_of(Some("2025-11-25"), "{}"),
-            Ok(Era::Legacy { batches: false })
-        );
+        assert_eq!(era_of(Some("2025-11-25"), "{}"), Ok(Era::Legacy { batches: false }));
         assert_eq!(era_of(None, "{}"), Ok(Era::Legacy { batches: true }));
         assert_eq!(era_of(Some(MODERN), "{}"), Err(codes::INVALID_PARAMS));
         assert_eq!(era_of(None, META), Err(codes::HEADER_MISMATCH));
@@ -275,10 +245,8 @@ mod tests {
 
     #[test]
     fn mirrored_arguments_agree_with_their_headers() {
-        let mirrors = [Mirror {
-            header: "mcp-param-region".into(),
-            path: vec!["where".into(), "region".into()],
-        }];
+        let mirrors =
+            [Mirror { header: "mcp-param-region".into(), path: vec!["where".into(), "region".into()] }];
         let ok = |pairs: &[(&'static str, &str)], body: &str| {
             let arguments = crate::strict_json::object(body).unwrap();
             check_mirrors(&headers(pairs), &mirrors, &arguments).is_ok()

@@ -93,15 +93,7 @@ mod tests {
 
     #[test]
     fn an_id_is_a_string_or_an_integer_and_comes_back_as_written() {
-        for good in [
-            "0",
-            "1",
-            "-1",
-            "9007199254740993",
-            r#""1""#,
-            r#""""#,
-            r#""\u0041""#,
-        ] {
+        for good in ["0", "1", "-1", "9007199254740993", r#""1""#, r#""""#, r#""\u0041""#] {
             assert_eq!(id(good).as_deref(), Some(good));
         }
         for bad in ["null", "1.0", "1e0", "true", "{}", "[1]", "99999999999999999999"] {

@@ -44,11 +44,7 @@ pub(crate) struct RpcError {
 
 impl RpcError {
     pub(crate) fn new(code: i64, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            data: None,
-        }
+        Self { code, message: message.into(), data: None }
     }
 }
 
@@ -72,28 +68,17 @@ impl Outgoing {
         let mut text = String::with_capacity(result.len() + 64);
         // Writing to a String does not fail.
         let _written = write!(text, "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}");
-        Self {
-            status: StatusCode::OK,
-            header: None,
-            text,
-        }
+        Self { status: StatusCode::OK, header: None, text }
     }
 
     /// An error.
     pub(crate) fn error(id: Option<Id<'_>>, status: StatusCode, error: &RpcError) -> Self {
         let error = serde_json::to_string(error).unwrap_or_else(|_error| {
-            format!(
-                "{{\"code\":{},\"message\":\"The server failed.\"}}",
-                codes::INTERNAL
-            )
+            format!("{{\"code\":{},\"message\":\"The server failed.\"}}", codes::INTERNAL)
         });
         let id = id.map_or(String::new(), |id| format!("\"id\":{id},"));
         let text = format!("{{\"jsonrpc\":\"2.0\",{id}\"error\":{error}}}");
-        Self {
-            status,
-            header: None,
-            text,
-        }
+        Self { status, header: None, text }
     }
 
     /// A refusal.
@@ -107,9 +92,7 @@ impl Outgoing {
         let mut response = Response::new(ReplyStream::full(Bytes::from(self.text)));
         *response.status_mut() = self.status;
         response.headers_mut().insert(CONTENT_TYPE, JSON);
-        response
-            .headers_mut()
-            .extend(self.header.map(|(name, value)| (Some(name), value)));
+        response.headers_mut().extend(self.header.map(|(name, value)| (Some(name), value)));
         stamped(response, request)
     }
 }
@@ -126,10 +109,9 @@ pub(crate) fn events(stream: ReplyStream, request: RequestId) -> Response<ReplyS
     let mut response = Response::new(stream);
     response.headers_mut().insert(CONTENT_TYPE, EVENTS);
     // Tells proxies not to hold events back.
-    response.headers_mut().insert(
-        HeaderName::from_static("x-accel-buffering"),
-        HeaderValue::from_static("no"),
-    );
+    response
+        .headers_mut()
+        .insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     stamped(response, request)
 }
 

@@ -1,6 +1,6 @@
 //! The path of a request, read top-down in [`handle`], and the methods that are served.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{
@@ -64,9 +64,7 @@ where
     let number = permit.request();
     if parts.method != Method::POST {
         let mut response = empty(StatusCode::METHOD_NOT_ALLOWED, number);
-        response
-            .headers_mut()
-            .insert(http::header::ALLOW, http::HeaderValue::from_static("POST"));
+        response.headers_mut().insert(http::header::ALLOW, http::HeaderValue::from_static("POST"));
         return response;
     }
     let settings = &permit.services().settings;
@@ -100,22 +98,13 @@ where
             );
         }
         Err(BodyError::Broken) => {
-            return refused(
-                StatusCode::BAD_REQUEST,
-                codes::INVALID_REQUEST,
-                "The request ended early.",
-            );
+            return refused(StatusCode::BAD_REQUEST, codes::INVALID_REQUEST, "The request ended early.");
         }
     };
     let Ok(text) = std::str::from_utf8(&bytes) else {
         return refused(StatusCode::BAD_REQUEST, codes::PARSE, "The request is not UTF-8.");
     };
-    let exchange = Exchange {
-        permit,
-        headers: &parts.headers,
-        version,
-        accepts_events: accepts.events,
-    };
+    let exchange = Exchange { permit, headers: &parts.headers, version, accepts_events: accepts.events };
     if text.trim_start().starts_with('[') {
         return exchange.batch(text).await;
     }
@@ -131,12 +120,7 @@ fn metadata(services: &Services, method: &Method, number: RequestId) -> Response
         return empty(StatusCode::METHOD_NOT_ALLOWED, number);
     }
     let text = String::from_utf8_lossy(&services.identity.metadata()).into_owned();
-    Outgoing {
-        status: StatusCode::OK,
-        header: None,
-        text,
-    }
-    .into_response(number)
+    Outgoing { status: StatusCode::OK, header: None, text }.into_response(number)
 }
 
 /// Writes the denial to the log and makes the reply.
@@ -146,14 +130,12 @@ async fn deny(
     number: RequestId,
     denial: &Denial,
 ) -> Response<ReplyStream> {
+    let principal = principal.filter(|_| !denial.is_to_stranger());
     let mut line = Line::of(principal, number, services.clock.since_epoch().as_secs_f64());
     line.outcome = "denied";
     line.layer = Some(denial.layer().name());
     line.reason = Line::text(denial.reason());
-    services.metrics.count(
-        principal.map(|principal| &principal.tenant),
-        Outcome::Denied(denial.layer()),
-    );
+    services.metrics.count(principal.map(|principal| &principal.tenant), Outcome::Denied(denial.layer()));
     // The reply is a refusal either way.
     let _stopped = services.audit.record(line).await;
     Outgoing::refusal(None, refusal::of_denial(denial)).into_response(number)
@@ -166,10 +148,7 @@ struct Accepts {
 /// Checks what the client sends and what it takes. A content type that a web page could send without asking is
 /// refused.
 fn negotiate(headers: &HeaderMap) -> Result<Accepts, (StatusCode, &'static str)> {
-    let content_type = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
         return Err((
@@ -183,14 +162,7 @@ fn negotiate(headers: &HeaderMap) -> Result<Accepts, (StatusCode, &'static str)>
     for value in headers.get_all(ACCEPT) {
         stated = true;
         for range in value.to_str().unwrap_or_default().split(',') {
-            match range
-                .split(';')
-                .next()
-                .unwrap_or_default()
-                .trim()
-                .to_ascii_lowercase()
-                .as_str()
-            {
+            match range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
                 "application/json" => json = true,
                 "text/event-stream" => events = true,
                 "*/*" => (json, events) = (true, true),
@@ -232,12 +204,8 @@ impl Exchange<'_> {
     async fn batch(&self, text: &str) -> Response<ReplyStream> {
         let number = self.permit.request();
         let refused = |text: &'static str| {
-            Outgoing::error(
-                None,
-                StatusCode::BAD_REQUEST,
-                &RpcError::new(codes::INVALID_REQUEST, text),
-            )
-            .into_response(number)
+            Outgoing::error(None, StatusCode::BAD_REQUEST, &RpcError::new(codes::INVALID_REQUEST, text))
+                .into_response(number)
         };
         if !matches!(self.version, None | Some("2025-03-26")) {
             return refused("This revision has no batches: send one message in a request.");
@@ -251,14 +219,10 @@ impl Exchange<'_> {
         let mut replies = Vec::new();
         for (at, message) in messages.into_iter().enumerate() {
             // The first is admitted already.
-            let slot = if at == 0 {
-                Ok(None)
-            } else {
-                self.permit.resident().capacity().admit().map(Some)
-            };
-            match slot {
+            let counted = if at == 0 { Ok(()) } else { self.permit.resident().capacity().count() };
+            match counted {
                 Err(denial) => replies.push(Outgoing::refusal(None, refusal::of_denial(&denial)).text),
-                Ok(_slot) => match self.message(message.get(), false).await {
+                Ok(()) => match self.message(message.get(), false).await {
                     Answer::Accepted | Answer::Events(_) => {}
                     Answer::One(outgoing) => replies.push(outgoing.text),
                 },
@@ -268,12 +232,7 @@ impl Exchange<'_> {
             return empty(StatusCode::ACCEPTED, number);
         }
         let text = format!("[{}]", replies.join(","));
-        Outgoing {
-            status: StatusCode::OK,
-            header: None,
-            text,
-        }
-        .into_response(number)
+        Outgoing { status: StatusCode::OK, header: None, text }.into_response(number)
     }
 
     async fn message(&self, text: &str, may_stream: bool) -> Answer {
@@ -300,11 +259,7 @@ impl Exchange<'_> {
         }
         let Some(method) = envelope.method.as_deref() else {
             // A response to a request of ours, of which there are none.
-            return refused(
-                StatusCode::BAD_REQUEST,
-                codes::INVALID_REQUEST,
-                "The message has no method.",
-            );
+            return refused(StatusCode::BAD_REQUEST, codes::INVALID_REQUEST, "The message has no method.");
         };
         if envelope.result.is_some() || envelope.error.is_some() {
             return refused(
@@ -347,21 +302,14 @@ impl Exchange<'_> {
         match (era, method) {
             (_, "tools/call") => self.call(id, era, params, may_stream).await,
             (_, "tools/list") => {
-                self.log(
-                    method,
-                    None,
-                    call::list(self.permit, era, params.cursor.as_deref()),
-                    id,
-                )
-                .await
+                self.log(method, None, call::list(self.permit, era, params.cursor.as_deref()), id).await
             }
             (Era::Modern, "server/discover") => {
                 self.log(method, None, Ok(call::discover(self.permit)), id).await
             }
             (Era::Legacy { .. }, "initialize") => {
                 let wanted = params.protocol_version.as_deref();
-                self.log(method, None, Ok(call::initialize(self.permit, wanted)), id)
-                    .await
+                self.log(method, None, Ok(call::initialize(self.permit, wanted)), id).await
             }
             (Era::Legacy { .. }, "ping") => self.log(method, None, Ok("{}".to_owned()), id).await,
             _ => {
@@ -394,14 +342,9 @@ impl Exchange<'_> {
         let call = match Call::prepare(self.permit, self.headers, era, params, may_stream) {
             Ok(call) => call,
             Err(refused) => {
-                self.record(
-                    "tools/call",
-                    refused.tool.as_deref(),
-                    Some(&refused.reason),
-                    refused.layer,
-                )
-                .await;
-                return Answer::One(Outgoing::refusal(Some(id), refused.refusal));
+                self.record("tools/call", refused.tool.as_deref(), Some(&refused.reason), refused.layer)
+                    .await;
+                return Answer::One(Outgoing::refusal(Some(id), *refused.refusal));
             }
         };
         match call.stream(id.to_string()) {
@@ -427,8 +370,7 @@ impl Exchange<'_> {
                 Answer::One(Outgoing::result(id, &result))
             }
             Err(denial) => {
-                self.record(method, tool, Some(denial.reason()), Some(denial.layer()))
-                    .await;
+                self.record(method, tool, Some(denial.reason()), Some(denial.layer())).await;
                 Answer::One(Outgoing::refusal(Some(id), refusal::of_denial(&denial)))
             }
         }
@@ -447,6 +389,6 @@ impl Exchange<'_> {
             (Some(_), Some(layer)) => Outcome::Denied(layer),
             (Some(_), None) => Outcome::Error,
         };
-        call::record(self.permit, method, tool, outcome, reason, Instant::now()).await
+        call::record(self.permit, method, tool, outcome, reason).await
     }
 }

@@ -20,7 +20,7 @@ use crate::gateway::Services;
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// An address is taken or not ours.
-    #[error("cannot listen on {address}: {source}; choose another address with server.listen or --port")]
+    #[error("cannot listen on {address}; choose another address with server.listen or --port")]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -44,9 +44,8 @@ impl Server {
         address: SocketAddr,
         admin: Option<SocketAddr>,
     ) -> Result<Self, ServeError> {
-        let public = TcpListener::bind(address)
-            .await
-            .map_err(|source| ServeError::Listen { address, source })?;
+        let public =
+            TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
         Self::with(services, public, admin).await
     }
 
@@ -55,10 +54,7 @@ impl Server {
         listener: std::net::TcpListener,
         admin: Option<SocketAddr>,
     ) -> Result<Self, ServeError> {
-        let failed = |source| ServeError::Listen {
-            address: SocketAddr::from(([0, 0, 0, 0], 0)),
-            source,
-        };
+        let failed = |source| ServeError::Listen { address: SocketAddr::from(([0, 0, 0, 0], 0)), source };
         listener.set_nonblocking(true).map_err(failed)?;
         Self::with(services, TcpListener::from_std(listener).map_err(failed)?, admin).await
     }
@@ -69,9 +65,7 @@ impl Server {
         admin: Option<SocketAddr>,
     ) -> Result<Self, ServeError> {
         let address_of = |listener: &TcpListener, address| {
-            listener
-                .local_addr()
-                .map_err(|source| ServeError::Listen { address, source })
+            listener.local_addr().map_err(|source| ServeError::Listen { address, source })
         };
         let address = address_of(&public, SocketAddr::from(([0, 0, 0, 0], 0)))?;
         let (admin, admin_address) = match admin {
@@ -84,13 +78,7 @@ impl Server {
                 (Some(listener), Some(bound))
             }
         };
-        Ok(Self {
-            services,
-            public,
-            admin,
-            address,
-            admin_address,
-        })
+        Ok(Self { services, public, admin, address, admin_address })
     }
 
     /// The address that MCP is served at; its port is the real one when 0 was asked for.
@@ -107,12 +95,7 @@ impl Server {
 
     /// Serves until `stop` is ready, then lets open calls end within the drain time.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
-        let Self {
-            services,
-            public,
-            admin,
-            ..
-        } = self;
+        let Self { services, public, admin, .. } = self;
         let connections = GracefulShutdown::new();
         let room = Arc::new(Semaphore::new(services.settings.max_connections.max(1)));
         let mut stop = pin!(stop);
@@ -205,9 +188,7 @@ fn connection(
             })
         }
     });
-    let connection = builder
-        .serve_connection(TokioIo::new(stream), service)
-        .into_owned();
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let connection = connections.watch(connection);
     async move {
         // A client that goes away in the middle is no error of ours.
@@ -219,17 +200,14 @@ fn connection(
 fn operator(services: &Services, request: &Request<Incoming>) -> Response<ReplyStream> {
     let (status, text) = match request.uri().path() {
         "/healthz" => (StatusCode::OK, "ok\n".to_owned()),
-        "/readyz" => match services.registry.list() {
+        "/readyz" => match services.registry.check() {
             Ok(_) => (StatusCode::OK, "ready\n".to_owned()),
             Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
         },
         "/metrics" => {
             let mut text = services.metrics.render();
             text.push_str("# TYPE partywall_resident_tenants gauge\n");
-            text.push_str(&format!(
-                "partywall_resident_tenants {}\n",
-                services.residents.len()
-            ));
+            text.push_str(&format!("partywall_resident_tenants {}\n", services.residents.len()));
             (StatusCode::OK, text)
         }
         _ => (StatusCode::NOT_FOUND, "not found\n".to_owned()),

@@ -28,12 +28,7 @@ pub(crate) struct EventStream {
 impl EventStream {
     /// `call` gives the final message.
     pub(crate) fn new(call: Call, progress: mpsc::Receiver<Progress>, token: String) -> Self {
-        Self {
-            call: Some(call),
-            progress,
-            token,
-            last: None,
-        }
+        Self { call: Some(call), progress, token, last: None }
     }
 
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {

@@ -21,22 +21,14 @@ use self::{
 const HISTORIES: u32 = 10_000;
 
 fn histories() -> u32 {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "how long to look is the runner's choice"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "how long to look is the runner's choice")]
     let wanted = std::env::var("PARTYWALL_HISTORIES").ok();
     wanted.and_then(|text| text.parse().ok()).unwrap_or(HISTORIES)
 }
 
 /// Runs histories until one shows interference; that one is shrunk.
 fn search(stage: &Stage, cases: u32) -> Result<(), TestError<Vec<Script>>> {
-    let config = Config {
-        cases,
-        failure_persistence: None,
-        max_shrink_iters: 400,
-        ..Config::default()
-    };
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(config, rng);
     runner.run(&history(), |scripts| match stage.interference(&scripts) {
@@ -59,8 +51,6 @@ fn each_tenant_sees_what_it_would_see_alone() {
 fn a_shared_value_is_found() {
     let stage = Stage::new(Shape::SharedCounter);
     let found = search(&stage, 200).expect_err("a tool with a shared counter interferes");
-    let TestError::Fail(_, scripts) = found else {
-        panic!("{found}")
-    };
+    let TestError::Fail(_, scripts) = found else { panic!("{found}") };
     assert!(scripts.len() >= 2, "it takes two: {scripts:?}");
 }

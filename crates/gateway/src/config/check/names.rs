@@ -5,25 +5,13 @@
 /// Case and separators do not matter: `tenant_id`, `tenantId`, `X-Tenant` and `TENANT` are one name. Names of people
 /// and customers are not tenants: `user_id` and `customer_id` say whom a call is about.
 pub(crate) fn names_tenant(name: &str) -> bool {
-    const PARTY: [&str; 6] = [
-        "org",
-        "orgs",
-        "organization",
-        "organisation",
-        "workspace",
-        "accounttenant",
-    ];
-    const BEFORE: [&str; 8] = [
-        "x", "current", "target", "customer", "active", "selected", "my", "for",
-    ];
+    const PARTY: [&str; 6] = ["org", "orgs", "organization", "organisation", "workspace", "accounttenant"];
+    const BEFORE: [&str; 8] = ["x", "current", "target", "customer", "active", "selected", "my", "for"];
     const AFTER: [&str; 9] = ["id", "ids", "name", "slug", "key", "uuid", "guid", "code", "ref"];
     const ACTING: [&str; 6] = ["actas", "actingas", "onbehalfof", "runas", "assumerole", "sudo"];
 
-    let folded: String = name
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .map(|c| c.to_ascii_lowercase())
-        .collect();
+    let folded: String =
+        name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
     if folded.replace("lieutenant", "").contains("tenant") {
         return true;
     }
@@ -37,17 +25,9 @@ pub(crate) fn names_tenant(name: &str) -> bool {
     }
     let is_party = |word: &str| PARTY.contains(&word);
     let with_suffix = |word: &str| {
-        is_party(word)
-            || AFTER
-                .iter()
-                .filter_map(|after| word.strip_suffix(after))
-                .any(is_party)
+        is_party(word) || AFTER.iter().filter_map(|after| word.strip_suffix(after)).any(is_party)
     };
-    with_suffix(&folded)
-        || BEFORE
-            .iter()
-            .filter_map(|before| folded.strip_prefix(before))
-            .any(with_suffix)
+    with_suffix(&folded) || BEFORE.iter().filter_map(|before| folded.strip_prefix(before)).any(with_suffix)
 }
 
 /// Why an argument that names a tenant is refused.
@@ -55,25 +35,22 @@ pub(super) const NAMES_TENANT: &str =
     "names a tenant; the tenant comes from the caller's token; remove the argument";
 
 /// A tool's name on the wire.
-pub(super) fn is_tool_name(name: &str) -> bool {
+pub(crate) fn is_tool_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 /// An argument's name, which is also the name of a parameter in SQL.
 pub(super) fn is_arg_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// A data source's name, which is also a file name.
 pub(super) fn is_source_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
         && name
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-'))
@@ -82,15 +59,10 @@ pub(super) fn is_source_name(name: &str) -> bool {
 /// A token of RFC 9110, which header names are made of.
 pub(super) fn is_header_token(name: &str) -> bool {
     (1..=64).contains(&name.len())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 /// A scope of RFC 6749: visible ASCII without quotes and backslashes.
 pub(super) fn is_scope(scope: &str) -> bool {
-    !scope.is_empty()
-        && scope
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'))
+    !scope.is_empty() && scope.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'))
 }

@@ -15,9 +15,8 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// The algorithms that a key set can be used with; a shared secret cannot be one that only the issuer has.
-const ALGORITHMS: [&str; 9] = [
-    "ES256", "ES384", "EdDSA", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512",
-];
+const ALGORITHMS: [&str; 9] =
+    ["ES256", "ES384", "EdDSA", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
 
 pub(super) fn check_server(config: &Config, found: &mut Found) {
     let server = &config.server;
@@ -59,29 +58,15 @@ pub(super) fn check_server(config: &Config, found: &mut Found) {
             format!("`{host}` is no host; write `name` or `name:port`"),
         );
     }
-    found.number(
-        "server.max_body_bytes",
-        as_u64(server.max_body_bytes),
-        1,
-        64 * MIB,
-    );
-    found.number(
-        "server.max_connections",
-        as_u64(server.max_connections),
-        1,
-        1_000_000,
-    );
+    found.number("server.max_body_bytes", as_u64(server.max_body_bytes), 1, 64 * MIB);
+    found.number("server.max_connections", as_u64(server.max_connections), 1, 1_000_000);
     found.duration("server.read_timeout", server.read_timeout);
     found.duration("server.call_timeout", server.call_timeout);
     found.duration("server.drain_timeout", server.drain_timeout);
     let name = &server.name;
     let fits = (1..=64).contains(&name.chars().count()) && !name.chars().any(char::is_control);
     found.say_unless(fits, "server.name", "must have 1 to 64 printable characters");
-    found.say_unless(
-        !server.data_dir.as_os_str().is_empty(),
-        "server.data_dir",
-        "must name a folder",
-    );
+    found.say_unless(!server.data_dir.as_os_str().is_empty(), "server.data_dir", "must name a folder");
 }
 
 fn public_url_problem(text: &str) -> Option<&'static str> {
@@ -133,11 +118,7 @@ pub(super) fn check_identity(config: &Config, found: &mut Found) {
         "the development issuer is for servers that listen on loopback only; set it to false",
     );
     if let Some(leeway) = identity.leeway {
-        found.say_unless(
-            leeway <= Duration::from_secs(60),
-            "identity.leeway",
-            "must be at most `\"60s\"`",
-        );
+        found.say_unless(leeway <= Duration::from_secs(60), "identity.leeway", "must be at most `\"60s\"`");
     }
     for (i, issuer) in identity.issuers.iter().enumerate() {
         let key = |key: &str| format!("identity.issuer[{i}].{key}");
@@ -152,33 +133,18 @@ pub(super) fn check_identity(config: &Config, found: &mut Found) {
 }
 
 fn check_issuer(issuer: &Issuer, key: &dyn Fn(&str) -> String, found: &mut Found) {
-    found.say_unless(
-        !issuer.issuer.trim().is_empty(),
-        &key("issuer"),
-        "must not be empty",
-    );
+    found.say_unless(!issuer.issuer.trim().is_empty(), &key("issuer"), "must not be empty");
     if let Some(jwks) = issuer.jwks.as_deref().filter(|jwks| jwks.contains("://")) {
         let fits = Url::parse(jwks)
             .is_ok_and(|url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url)));
-        found.say_unless(
-            fits,
-            &key("jwks"),
-            "must be an `https` URL (`http` on loopback only) or a file",
-        );
+        found.say_unless(fits, &key("jwks"), "must be an `https` URL (`http` on loopback only) or a file");
     }
-    found.say_unless(
-        !issuer.algorithms.is_empty(),
-        &key("algorithms"),
-        "must name at least one algorithm",
-    );
+    found.say_unless(!issuer.algorithms.is_empty(), &key("algorithms"), "must name at least one algorithm");
     for algorithm in &issuer.algorithms {
         found.say_unless(
             ALGORITHMS.contains(&algorithm.as_str()),
             &key("algorithms"),
-            format!(
-                "`{algorithm}` is not accepted; write any of {}",
-                ALGORITHMS.join(", ")
-            ),
+            format!("`{algorithm}` is not accepted; write any of {}", ALGORITHMS.join(", ")),
         );
     }
     match (&issuer.tenant_claim, &issuer.tenant) {
@@ -188,11 +154,7 @@ fn check_issuer(issuer: &Issuer, key: &dyn Fn(&str) -> String, found: &mut Found
             "is missing; name the claim that holds the tenant, or write `tenant` for an issuer of one tenant",
         ),
         (Some(claim), None) => {
-            found.say_unless(
-                !claim.trim().is_empty(),
-                &key("tenant_claim"),
-                "must not be empty",
-            );
+            found.say_unless(!claim.trim().is_empty(), &key("tenant_claim"), "must not be empty");
         }
         (None, Some(tenant)) => {
             check_tenant(tenant, &key("tenant"), found);
@@ -223,24 +185,13 @@ pub(super) fn check_data(config: &Config, found: &mut Found) {
             "a source's name has 1 to 64 of the characters a-z 0-9 _ -",
         );
         found.number(&key(".max_open_files"), as_u64(source.max_open_files), 1, 100_000);
-        check_bytes(
-            &key(".max_file_bytes"),
-            source.max_file_bytes,
-            64 << 10,
-            1 << 40,
-            found,
-        );
+        check_bytes(&key(".max_file_bytes"), source.max_file_bytes, 64 << 10, 1 << 40, found);
     }
 }
 
 pub(super) fn check_capacity(config: &Config, found: &mut Found) {
     let capacity = &config.capacity;
-    found.number(
-        "capacity.resident_tenants",
-        as_u64(capacity.resident_tenants),
-        1,
-        10_000_000,
-    );
+    found.number("capacity.resident_tenants", as_u64(capacity.resident_tenants), 1, 10_000_000);
     check_limits("capacity", capacity, found);
     for (tenant, own) in &capacity.tenant {
         let key = format!("capacity.tenant.{tenant}");
@@ -261,29 +212,16 @@ pub(super) fn check_capacity(config: &Config, found: &mut Found) {
 
 fn check_limits(table: &str, limits: &Capacity, found: &mut Found) {
     let key = |key: &str| format!("{table}.{key}");
-    found.number(
-        &key("requests_per_second"),
-        limits.requests_per_second,
-        1,
-        1_000_000,
-    );
+    found.number(&key("requests_per_second"), limits.requests_per_second, 1, 1_000_000);
     found.number(&key("burst"), limits.burst, 1, 1_000_000);
-    found.number(
-        &key("concurrent_requests"),
-        limits.concurrent_requests,
-        1,
-        100_000,
-    );
+    found.number(&key("concurrent_requests"), limits.concurrent_requests, 1, 100_000);
     check_bytes(&key("reply_bytes"), limits.reply_bytes, 1, 64 * MIB, found);
     check_bytes(&key("cache_bytes"), limits.cache_bytes, 0, GIB, found);
 }
 
 pub(super) fn check_http(config: &Config, found: &mut Found) {
     if let Err(error) = HttpShared::new(&config.http) {
-        found.problems.push(super::Problem {
-            at: None,
-            text: error.to_string(),
-        });
+        found.problems.push(super::Problem { at: None, text: error.to_string() });
     }
     if let Some(size) = config.http.max_reply_bytes {
         check_bytes("http.max_reply_bytes", size, 1, 64 * MIB, found);

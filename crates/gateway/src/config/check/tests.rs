@@ -45,52 +45,22 @@ fn judge_tools(wrap: impl Fn(&str) -> String, cases: &[(&str, &str)], good: &[&s
 fn servers() {
     judge(
         &[
-            (
-                "[server]\nlisten = \"0.0.0.0:80\"",
-                "`server.public_url`: is missing",
-            ),
+            ("[server]\nlisten = \"0.0.0.0:80\"", "`server.public_url`: is missing"),
             ("[server]\npublic_url = \"mcp.example.com/mcp\"", "absolute URL"),
-            (
-                "[server]\npublic_url = \"http://mcp.example.com/mcp\"",
-                "must be `https`",
-            ),
-            (
-                "[server]\npublic_url = \"ftp://mcp.example.com/mcp\"",
-                "`https` URL",
-            ),
-            (
-                "[server]\npublic_url = \"https://mcp.example.com/mcp?x=1\"",
-                "no query",
-            ),
-            (
-                "[server]\npublic_url = \"https://mcp.example.com/mcp#x\"",
-                "no query and no fragment",
-            ),
-            (
-                "[server]\npublic_url = \"https://u:p@mcp.example.com/mcp\"",
-                "no user name",
-            ),
-            (
-                "[server]\nadmin_listen = \"127.0.0.1:8787\"",
-                "`server.admin_listen`: must differ",
-            ),
-            (
-                "[server]\nallowed_origins = [\"https://app.example.com/\"]",
-                "is no origin",
-            ),
+            ("[server]\npublic_url = \"http://mcp.example.com/mcp\"", "must be `https`"),
+            ("[server]\npublic_url = \"ftp://mcp.example.com/mcp\"", "`https` URL"),
+            ("[server]\npublic_url = \"https://mcp.example.com/mcp?x=1\"", "no query"),
+            ("[server]\npublic_url = \"https://mcp.example.com/mcp#x\"", "no query and no fragment"),
+            ("[server]\npublic_url = \"https://u:p@mcp.example.com/mcp\"", "no user name"),
+            ("[server]\nadmin_listen = \"127.0.0.1:8787\"", "`server.admin_listen`: must differ"),
+            ("[server]\nallowed_origins = [\"https://app.example.com/\"]", "is no origin"),
             ("[server]\nallowed_origins = [\"*\"]", "`*` is no origin"),
             ("[server]\nallowed_origins = [\"null\"]", "is no origin"),
             ("[server]\nallowed_hosts = [\"https://x\"]", "is no host"),
-            (
-                "[server]\nmax_body_bytes = 0",
-                "`server.max_body_bytes`: must be from 1 to 67108864",
-            ),
+            ("[server]\nmax_body_bytes = 0", "`server.max_body_bytes`: must be from 1 to 67108864"),
             ("[server]\nmax_body_bytes = 100000000", "`server.max_body_bytes`"),
             ("[server]\nmax_connections = 0", "`server.max_connections`"),
-            (
-                "[server]\nread_timeout = \"0s\"",
-                "`server.read_timeout`: must be more than 0",
-            ),
+            ("[server]\nread_timeout = \"0s\"", "`server.read_timeout`: must be more than 0"),
             ("[server]\ncall_timeout = \"2h\"", "`server.call_timeout`"),
             ("[server]\ndrain_timeout = \"2h\"", "`server.drain_timeout`"),
             ("[server]\nname = \"\"", "`server.name`"),
@@ -121,23 +91,11 @@ fn issuers() {
             ("tenant_claim = \" \"", "must not be empty"),
             ("tenant = \"a/b\"", "`a/b` is no tenant"),
             ("tenant = \"acme\"\ntenant_map = { x = \"acme\" }", "remove it"),
-            (
-                "tenant_claim = \"org\"\ntenant_map = { x = \"..\" }",
-                "`identity.issuer[0].tenant_map.x`",
-            ),
+            ("tenant_claim = \"org\"\ntenant_map = { x = \"..\" }", "`identity.issuer[0].tenant_map.x`"),
             ("tenant_claim = \"org\"\nalgorithms = []", "at least one"),
-            (
-                "tenant_claim = \"org\"\nalgorithms = [\"HS256\"]",
-                "`HS256` is not accepted",
-            ),
-            (
-                "tenant_claim = \"org\"\nalgorithms = [\"none\"]",
-                "`none` is not accepted",
-            ),
-            (
-                "tenant_claim = \"org\"\njwks = \"http://a.example/jwks\"",
-                "must be an `https` URL",
-            ),
+            ("tenant_claim = \"org\"\nalgorithms = [\"HS256\"]", "`HS256` is not accepted"),
+            ("tenant_claim = \"org\"\nalgorithms = [\"none\"]", "`none` is not accepted"),
+            ("tenant_claim = \"org\"\njwks = \"http://a.example/jwks\"", "must be an `https` URL"),
             (
                 "tenant_claim = \"org\"\n[[identity.issuer]]\nissuer = \"https://a.example\"\ntenant = \"a\"",
                 "`identity.issuer[1].issuer`: `https://a.example` is given twice",
@@ -173,36 +131,21 @@ fn limits() {
                 "`capacity.requests_per_second`: must be from 1 to 1000000",
             ),
             ("[capacity]\nburst = 0", "`capacity.burst`"),
-            (
-                "[capacity]\nconcurrent_requests = 0",
-                "`capacity.concurrent_requests`",
-            ),
+            ("[capacity]\nconcurrent_requests = 0", "`capacity.concurrent_requests`"),
             ("[capacity]\nreply_bytes = 0", "`capacity.reply_bytes`"),
             ("[capacity]\nreply_bytes = \"65MiB\"", "`capacity.reply_bytes`"),
             ("[capacity]\ncache_bytes = \"2GiB\"", "`capacity.cache_bytes`"),
             ("[capacity]\nresident_tenants = 0", "`capacity.resident_tenants`"),
-            (
-                "[capacity.tenant.acme]\nburst = 0",
-                "`capacity.tenant.acme.burst`",
-            ),
+            ("[capacity.tenant.acme]\nburst = 0", "`capacity.tenant.acme.burst`"),
             ("[capacity.tenant.\"a b\"]\nburst = 1", "`a b` is no tenant"),
             ("[capacity.tenant.null]\nburst = 1", "`null` is no tenant"),
             ("[http]\nmax_reply_bytes = 0", "`http.max_reply_bytes`"),
             ("[http]\nconnect_timeout = \"0s\"", "`http.connect_timeout`"),
-            (
-                "[http]\nallow_private = [\"http://x\"]",
-                "`http.allow_private`: `http://x` is no host",
-            ),
+            ("[http]\nallow_private = [\"http://x\"]", "`http.allow_private`: `http://x` is no host"),
             ("[data.Desk]\ndriver = \"sqlite\"", "`data.Desk`: a source's name"),
             ("[data.\"../x\"]\ndriver = \"sqlite\"", "a source's name"),
-            (
-                "[data.d]\ndriver = \"sqlite\"\nmax_open_files = 0",
-                "`data.d.max_open_files`",
-            ),
-            (
-                "[data.d]\ndriver = \"sqlite\"\nmax_file_bytes = 1",
-                "`data.d.max_file_bytes`",
-            ),
+            ("[data.d]\ndriver = \"sqlite\"\nmax_open_files = 0", "`data.d.max_open_files`"),
+            ("[data.d]\ndriver = \"sqlite\"\nmax_file_bytes = 1", "`data.d.max_file_bytes`"),
         ],
         &[
             "[capacity]\nrequests_per_second = 1\nburst = 1\nconcurrent_requests = 1\nreply_bytes = 1\ncache_bytes = 0",
@@ -218,22 +161,10 @@ fn kinds_of_tools() {
     let http = http_tool;
     judge(
         &[
-            (
-                "[[tool]]\nname = \"t\"",
-                "tool `t`: `sql`: is missing; write `source` and `sql`, or `http`",
-            ),
-            (
-                "[[tool]]\nname = \"t\"\nsql = \"SELECT 1\"",
-                "tool `t`: `source`: is missing",
-            ),
-            (
-                "[[tool]]\nname = \"t\"\nsource = \"d\"\nsql = \"SELECT 1\"",
-                "add `[data.d]`",
-            ),
-            (
-                "[data.d]\ndriver = \"sqlite\"\n[[tool]]\nname = \"t\"\nsource = \"d\"",
-                "`sql`: is missing",
-            ),
+            ("[[tool]]\nname = \"t\"", "tool `t`: `sql`: is missing; write `source` and `sql`, or `http`"),
+            ("[[tool]]\nname = \"t\"\nsql = \"SELECT 1\"", "tool `t`: `source`: is missing"),
+            ("[[tool]]\nname = \"t\"\nsource = \"d\"\nsql = \"SELECT 1\"", "add `[data.d]`"),
+            ("[data.d]\ndriver = \"sqlite\"\n[[tool]]\nname = \"t\"\nsource = \"d\"", "`sql`: is missing"),
             (
                 "[data.d]\ndriver = \"sqlite\"\n[[tool]]\nname = \"t\"\nsource = \"d\"\nsql = \" \"",
                 "one statement",
@@ -242,16 +173,9 @@ fn kinds_of_tools() {
             (&format!("{}{}", http(""), http("")), "names are unique"),
             (&http("").replace("\"t\"", "\"a b\""), "`name`: must have 1 to 64"),
             (&http("").replace("\"t\"", "\"\""), "`name`: must have 1 to 64"),
-            (
-                &http("").replace("https:", "http:"),
-                "tool `t`: `http.url`: must start with `https://`",
-            ),
+            (&http("").replace("https:", "http:"), "tool `t`: `http.url`: must start with `https://`"),
         ],
-        &[
-            &sql_tool(""),
-            &http(""),
-            &format!("{}{}", http(""), http("").replace("\"t\"", "\"t-2\"")),
-        ],
+        &[&sql_tool(""), &http(""), &format!("{}{}", http(""), http("").replace("\"t\"", "\"t-2\""))],
     );
 }
 
@@ -263,18 +187,9 @@ fn keys_of_http_and_sql_tools() {
             ("writes = true", "`writes`: is for SQL tools"),
             ("rows = \"one\"", "`rows`: is for SQL tools"),
             ("max_rows = 5", "`max_rows`: is for SQL tools"),
-            (
-                "auth = { bearer = \"sk-1\" }",
-                "`auth.bearer`: must be `secret:NAME`",
-            ),
-            (
-                "owner = { pointer = \"x\", equals = \"tenant\" }",
-                "`owner.pointer`",
-            ),
-            (
-                "owner = { pointer = \"/x\", equals = \"acme\" }",
-                "`owner.equals`",
-            ),
+            ("auth = { bearer = \"sk-1\" }", "`auth.bearer`: must be `secret:NAME`"),
+            ("owner = { pointer = \"x\", equals = \"tenant\" }", "`owner.pointer`"),
+            ("owner = { pointer = \"/x\", equals = \"acme\" }", "`owner.equals`"),
             ("cache = { ttl = \"0s\" }", "`cache.ttl`"),
             ("cache = { ttl = \"1m\", max_bytes = 0 }", "`cache.max_bytes`"),
             (
@@ -294,23 +209,14 @@ fn keys_of_http_and_sql_tools() {
         sql_tool,
         &[
             ("auth = { bearer = \"secret:k\" }", "`auth`: is for HTTP tools"),
-            (
-                "owner = { pointer = \"/x\", equals = \"tenant\" }",
-                "`owner`: is for HTTP tools",
-            ),
+            ("owner = { pointer = \"/x\", equals = \"tenant\" }", "`owner`: is for HTTP tools"),
             ("writes = true\ncache = { ttl = \"1m\" }", "cannot be cached"),
             ("max_rows = 0", "`max_rows`"),
         ],
-        &[
-            "writes = true",
-            "cache = { ttl = \"1m\" }\nrows = \"one\"\nmax_rows = 10",
-        ],
+        &["writes = true", "cache = { ttl = \"1m\" }\nrows = \"one\"\nmax_rows = 10"],
     );
     let post = "[[tool]]\nname = \"t\"\nhttp = { method = \"POST\", url = \"https://a.example/\" }\n";
-    judge(
-        &[(&format!("{post}cache = {{ ttl = \"1m\" }}"), "cannot be cached")],
-        &[post],
-    );
+    judge(&[(&format!("{post}cache = {{ ttl = \"1m\" }}"), "cannot be cached")], &[post]);
 }
 
 #[test]
@@ -318,31 +224,16 @@ fn names_and_headers_of_arguments() {
     judge_tools(
         sql_tool,
         &[
-            (
-                "args.\"a-b\" = { type = \"string\" }",
-                "`args.a-b`: an argument's name",
-            ),
+            ("args.\"a-b\" = { type = \"string\" }", "`args.a-b`: an argument's name"),
             ("args.1a = { type = \"string\" }", "an argument's name"),
             (
                 "args.tenant_id = { type = \"string\" }",
                 "the tenant comes from the caller's token; remove the argument",
             ),
-            (
-                "args.orgId = { type = \"string\" }",
-                "`args.orgId`: names a tenant",
-            ),
-            (
-                "args.a = { type = \"string\", header = \"Tenant\" }",
-                "`args.a.header`: names a tenant",
-            ),
-            (
-                "args.a = { type = \"string\", header = \"a b\" }",
-                "`args.a.header`",
-            ),
-            (
-                "args.a = { type = \"number\", header = \"A\" }",
-                "no exact spelling",
-            ),
+            ("args.orgId = { type = \"string\" }", "`args.orgId`: names a tenant"),
+            ("args.a = { type = \"string\", header = \"Tenant\" }", "`args.a.header`: names a tenant"),
+            ("args.a = { type = \"string\", header = \"a b\" }", "`args.a.header`"),
+            ("args.a = { type = \"number\", header = \"A\" }", "no exact spelling"),
             (
                 "args.a = { type = \"string\", header = \"A\" }\nargs.b = { type = \"string\", header = \"a\" }",
                 "`args.b.header`: `a` is the header of another argument",
@@ -365,48 +256,21 @@ fn values_and_bounds_of_arguments() {
                 "`args.a.enum`: 1 is not of the argument's `type`",
             ),
             ("args.a = { type = \"string\", enum = [] }", "at least one value"),
-            (
-                "args.a = { type = \"integer\", default = \"x\" }",
-                "`args.a.default`: \"x\" is not of",
-            ),
+            ("args.a = { type = \"integer\", default = \"x\" }", "`args.a.default`: \"x\" is not of"),
             ("args.a = { type = \"integer\", default = 1.5 }", "is not of"),
-            (
-                "args.a = { type = \"integer\", default = 0, minimum = 1 }",
-                "is below `minimum`",
-            ),
-            (
-                "args.a = { type = \"integer\", default = 9, maximum = 8 }",
-                "is above `maximum`",
-            ),
+            ("args.a = { type = \"integer\", default = 0, minimum = 1 }", "is below `minimum`"),
+            ("args.a = { type = \"integer\", default = 9, maximum = 8 }", "is above `maximum`"),
             (
                 "args.a = { type = \"integer\", minimum = 9, maximum = 8 }",
                 "`args.a.minimum`: is above `maximum`",
             ),
             ("args.a = { type = \"number\", minimum = nan }", "finite"),
-            (
-                "args.a = { type = \"string\", minimum = 1 }",
-                "is for `integer` and `number`",
-            ),
-            (
-                "args.a = { type = \"integer\", max_length = 1 }",
-                "is for `string`",
-            ),
-            (
-                "args.a = { type = \"string\", min_length = 2, max_length = 1 }",
-                "is above `max_length`",
-            ),
-            (
-                "args.a = { type = \"string\", min_length = 20000 }",
-                "which is 10000",
-            ),
-            (
-                "args.a = { type = \"string\", max_length = 2000000 }",
-                "at most 1000000",
-            ),
-            (
-                "args.a = { type = \"string\", default = \"xx\", max_length = 1 }",
-                "is longer than",
-            ),
+            ("args.a = { type = \"string\", minimum = 1 }", "is for `integer` and `number`"),
+            ("args.a = { type = \"integer\", max_length = 1 }", "is for `string`"),
+            ("args.a = { type = \"string\", min_length = 2, max_length = 1 }", "is above `max_length`"),
+            ("args.a = { type = \"string\", min_length = 20000 }", "which is 10000"),
+            ("args.a = { type = \"string\", max_length = 2000000 }", "at most 1000000"),
+            ("args.a = { type = \"string\", default = \"xx\", max_length = 1 }", "is longer than"),
             (
                 "args.a = { type = \"string\", default = \"c\", enum = [\"a\", \"b\"] }",
                 "not among the values of `enum`",
@@ -433,17 +297,11 @@ fn upstream_servers_are_not_served_yet() {
 
 #[test]
 fn each_tool_problem_has_its_line() {
-    let text = format!(
-        "{}\n[[tool]]\nname = \"u\"\nargs.org = {{ type = \"string\" }}\n",
-        sql_tool("")
-    );
+    let text = format!("{}\n[[tool]]\nname = \"u\"\nargs.org = {{ type = \"string\" }}\n", sql_tool(""));
     let error = parse(&text).expect_err("two problems");
     let lines: Vec<&str> = error.lines().collect();
     assert_eq!(lines.len(), 2, "{error}");
-    assert!(
-        lines.iter().all(|line| line.starts_with("p.toml:9: tool `u`: ")),
-        "{error}"
-    );
+    assert!(lines.iter().all(|line| line.starts_with("p.toml:9: tool `u`: ")), "{error}");
 }
 
 #[test]

@@ -18,16 +18,8 @@ pub(super) fn check_tools(config: &Config, found: &mut Found) {
         found.at = Some(tool.span().start);
         let tool = tool.get_ref();
         let start = found.problems.len();
-        let is_first = config
-            .tools
-            .iter()
-            .take(i)
-            .all(|other| other.get_ref().name != tool.name);
-        found.say_unless(
-            is_first,
-            "name",
-            "is the name of an earlier tool; names are unique",
-        );
+        let is_first = config.tools.iter().take(i).all(|other| other.get_ref().name != tool.name);
+        found.say_unless(is_first, "name", "is the name of an earlier tool; names are unique");
         check_tool(tool, config, found);
         for problem in found.problems.iter_mut().skip(start) {
             problem.text = format!("tool `{}`: {}", tool.name, problem.text);
@@ -55,25 +47,17 @@ fn check_tool(tool: &ToolConfig, config: &Config, found: &mut Found) {
     check_args(tool, found);
     for tenant in tool.tenants.iter().flatten() {
         let valid = TenantId::parse(tenant).is_ok();
-        found.say_unless(
-            valid,
-            "tenants",
-            format!("`{tenant}` is no tenant id; correct it"),
-        );
+        found.say_unless(valid, "tenants", format!("`{tenant}` is no tenant id; correct it"));
     }
     let sql = tool.source.is_some() || tool.sql.is_some();
     if tool.native.is_some() {
         return check_native(tool, found);
     }
     match (sql, &tool.http) {
-        (true, Some(_)) => found.say(
-            "http",
-            "a tool has either `source` and `sql`, or `http`; keep one of them",
-        ),
-        (false, None) => found.say(
-            "sql",
-            "is missing; write `source` and `sql`, or `http`, or `native`",
-        ),
+        (true, Some(_)) => {
+            found.say("http", "a tool has either `source` and `sql`, or `http`; keep one of them")
+        }
+        (false, None) => found.say("sql", "is missing; write `source` and `sql`, or `http`, or `native`"),
         (true, None) => check_sql(tool, config, found),
         (false, Some(_)) => check_http_tool(tool, config, found),
     }
@@ -95,11 +79,7 @@ fn check_native(tool: &ToolConfig, found: &mut Found) {
         ("args", !tool.args.is_empty()),
     ];
     for (key, given) in others {
-        found.say_unless(
-            !given,
-            key,
-            "is not for native tools; remove it, or remove `native`",
-        );
+        found.say_unless(!given, key, "is not for native tools; remove it, or remove `native`");
     }
 }
 
@@ -110,10 +90,7 @@ fn check_sql(tool: &ToolConfig, config: &Config, found: &mut Found) {
             "source",
             format!("`{source}` names no database; add `[data.{source}]` or correct the name"),
         ),
-        None => found.say(
-            "source",
-            "is missing; name the `[data.NAME]` that the statement runs on",
-        ),
+        None => found.say("source", "is missing; name the `[data.NAME]` that the statement runs on"),
     }
     match &tool.sql {
         Some(sql) => found.say_unless(!sql.trim().is_empty(), "sql", "must be one statement"),
@@ -128,17 +105,10 @@ fn check_sql(tool: &ToolConfig, config: &Config, found: &mut Found) {
 
 fn check_http_tool(tool: &ToolConfig, config: &Config, found: &mut Found) {
     found.say_unless(!tool.writes, "writes", "is for SQL tools; remove it");
-    found.say_unless(
-        tool.rows == RowsShape::Many,
-        "rows",
-        "is for SQL tools; remove it",
-    );
+    found.say_unless(tool.rows == RowsShape::Many, "rows", "is for SQL tools; remove it");
     found.say_unless(tool.max_rows.is_none(), "max_rows", "is for SQL tools; remove it");
     if let Err(error) = HttpTool::compile(tool, &config.http) {
-        found.problems.push(super::Problem {
-            at: found.at,
-            text: error.to_string(),
-        });
+        found.problems.push(super::Problem { at: found.at, text: error.to_string() });
     }
 }
 
@@ -148,15 +118,8 @@ fn check_cache(tool: &ToolConfig, found: &mut Found) {
     if let Some(size) = cache.max_bytes {
         found.number("cache.max_bytes", size.0, 1, 1 << 30);
     }
-    let reads = tool
-        .http
-        .as_ref()
-        .map_or(!tool.writes, |http| http.method == HttpMethod::Get);
-    found.say_unless(
-        reads,
-        "cache",
-        "a tool that changes something cannot be cached; remove it",
-    );
+    let reads = tool.http.as_ref().map_or(!tool.writes, |http| http.method == HttpMethod::Get);
+    found.say_unless(reads, "cache", "a tool that changes something cannot be cached; remove it");
     // A reply that was checked to be one caller's must not be found by the next.
     let by_subject = tool.owner.as_ref().is_some_and(|owner| owner.equals == "subject");
     found.say_unless(
@@ -244,15 +207,8 @@ fn check_values(spec: &ArgSpec, key: &str, found: &mut Found) {
         if let Some(problem) = misfit(default, spec) {
             found.say(&key, format!("{default} {problem}"));
         }
-        let listed = spec
-            .allowed
-            .as_ref()
-            .is_none_or(|allowed| allowed.contains(default));
-        found.say_unless(
-            listed,
-            &key,
-            format!("{default} is not among the values of `enum`"),
-        );
+        let listed = spec.allowed.as_ref().is_none_or(|allowed| allowed.contains(default));
+        found.say_unless(listed, &key, format!("{default} is not among the values of `enum`"));
     }
 }
 

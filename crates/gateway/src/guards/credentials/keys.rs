@@ -30,16 +30,12 @@ impl Vault {
         self.store.write(doing, |tx| {
             check_master(&self.store, tx, &master)?;
             for (tenant, incarnation, sealed) in self.sealed_keys(tx, doing)? {
-                let owner = Owner {
-                    id: &tenant,
-                    incarnation,
-                };
+                let owner = Owner { id: &tenant, incarnation };
                 let key = self.open_key(tx, &master, owner, &sealed)?;
                 self.put_key(tx, &new, owner, &key)?;
             }
             let check = seal::seal(new.key(), &Label::check(), CHECK_TEXT)?;
-            tx.execute("UPDATE master_check SET sealed = ?1", [check])
-                .map_err(failed())?;
+            tx.execute("UPDATE master_check SET sealed = ?1", [check]).map_err(failed())?;
             Ok::<_, VaultError>(())
         })?;
         *master = new;
@@ -153,9 +149,8 @@ impl Vault {
         doing: &str,
     ) -> Result<Vec<(TenantId, Incarnation, Vec<u8>)>, VaultError> {
         let failed = || self.store.failed(doing);
-        let mut statement = tx
-            .prepare("SELECT tenant, incarnation, sealed FROM tenant_key")
-            .map_err(failed())?;
+        let mut statement =
+            tx.prepare("SELECT tenant, incarnation, sealed FROM tenant_key").map_err(failed())?;
         let mut rows = statement.query([]).map_err(failed())?;
         let mut keys = Vec::new();
         while let Some(row) = rows.next().map_err(failed())? {
@@ -163,11 +158,7 @@ impl Vault {
             let tenant =
                 TenantId::parse(&tenant).map_err(|_| self.damaged("a key of something that is no tenant"))?;
             let incarnation: i64 = row.get(1).map_err(failed())?;
-            keys.push((
-                tenant,
-                Incarnation(incarnation.cast_unsigned()),
-                row.get(2).map_err(failed())?,
-            ));
+            keys.push((tenant, Incarnation(incarnation.cast_unsigned()), row.get(2).map_err(failed())?));
         }
         Ok(keys)
     }
@@ -187,8 +178,6 @@ pub(super) fn check_master(
         .map_err(store.failed("checking the master key"))?;
     match sealed.and_then(|sealed| seal::open(master.key(), &Label::check(), &sealed)) {
         Some(_) => Ok(()),
-        None => Err(VaultError::WrongMasterKey {
-            path: store.path().into(),
-        }),
+        None => Err(VaultError::WrongMasterKey { path: store.path().into() }),
     }
 }

@@ -43,11 +43,7 @@ impl MasterKey {
     /// # Errors
     /// The file cannot be read, is readable by others, or holds no key.
     pub fn from_file(path: &Path) -> Result<Self, VaultError> {
-        let failed = |cause| VaultError::KeyFile {
-            doing: "reading",
-            path: path.into(),
-            cause,
-        };
+        let failed = |cause| VaultError::KeyFile { doing: "reading", path: path.into(), cause };
         read(path, &File::open(path).map_err(failed)?)
     }
 
@@ -62,20 +58,12 @@ impl MasterKey {
         match File::open(&path) {
             Ok(file) => return read(&path, &file),
             Err(e) if e.kind() != ErrorKind::NotFound => {
-                return Err(VaultError::KeyFile {
-                    doing: "reading",
-                    path,
-                    cause: e,
-                });
+                return Err(VaultError::KeyFile { doing: "reading", path, cause: e });
             }
             Err(_) if has_vault => return Err(VaultError::KeyMissing { path }),
             Err(_) => {}
         }
-        let failed = |cause| VaultError::KeyFile {
-            doing: "creating",
-            path: path.clone(),
-            cause,
-        };
+        let failed = |cause| VaultError::KeyFile { doing: "creating", path: path.clone(), cause };
         store::private_folder(data_dir).map_err(failed)?;
         Self::generate()?.publish(&path).map_err(failed)?;
         // Read back in any case: another process may have been faster.
@@ -87,11 +75,7 @@ impl MasterKey {
     /// # Errors
     /// The file exists already or cannot be written.
     pub fn write_new(&self, path: &Path) -> Result<(), VaultError> {
-        let failed = |cause| VaultError::KeyFile {
-            doing: "creating",
-            path: path.into(),
-            cause,
-        };
+        let failed = |cause| VaultError::KeyFile { doing: "creating", path: path.into(), cause };
         if self.publish(path).map_err(failed)? {
             Ok(())
         } else {
@@ -125,17 +109,10 @@ impl std::fmt::Debug for MasterKey {
 
 /// Checks the open file, not the path, so that nothing can change in between.
 fn read(path: &Path, file: &File) -> Result<MasterKey, VaultError> {
-    let failed = |cause| VaultError::KeyFile {
-        doing: "reading",
-        path: path.into(),
-        cause,
-    };
+    let failed = |cause| VaultError::KeyFile { doing: "reading", path: path.into(), cause };
     let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(VaultError::KeyExposed {
-            path: path.into(),
-            mode,
-        });
+        return Err(VaultError::KeyExposed { path: path.into(), mode });
     }
     // Full size at once: a buffer that grew would leave pieces of the key behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(2 * MAX_TEXT as usize));
@@ -148,11 +125,7 @@ fn read(path: &Path, file: &File) -> Result<MasterKey, VaultError> {
 
 fn parse(text: &str) -> Option<MasterKey> {
     let text = text.trim();
-    let bytes = if text.len() == 2 * Key::LEN {
-        from_hex(text)?
-    } else {
-        from_base64(text)?
-    };
+    let bytes = if text.len() == 2 * Key::LEN { from_hex(text)? } else { from_base64(text)? };
     Key::from_slice(&bytes).map(MasterKey)
 }
 
@@ -171,14 +144,8 @@ fn from_hex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
 fn from_base64(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let lenient =
         engine::GeneralPurposeConfig::new().with_decode_padding_mode(engine::DecodePaddingMode::Indifferent);
-    let alphabet = if text.contains(['-', '_']) {
-        alphabet::URL_SAFE
-    } else {
-        alphabet::STANDARD
-    };
+    let alphabet = if text.contains(['-', '_']) { alphabet::URL_SAFE } else { alphabet::STANDARD };
     let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
-    engine::GeneralPurpose::new(&alphabet, lenient)
-        .decode_vec(text, &mut bytes)
-        .ok()?;
+    engine::GeneralPurpose::new(&alphabet, lenient).decode_vec(text, &mut bytes).ok()?;
     Some(bytes)
 }

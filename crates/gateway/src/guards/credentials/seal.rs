@@ -56,11 +56,7 @@ impl Label {
 
     /// A tenant's key under the master key.
     pub(super) fn tenant_key(tenant: &TenantId, incarnation: Incarnation) -> Self {
-        Self::of(&[
-            b"partywall vault: tenant key",
-            tenant.as_str().as_bytes(),
-            &incarnation.0.to_be_bytes(),
-        ])
+        Self::of(&[b"partywall vault: tenant key", tenant.as_str().as_bytes(), &incarnation.0.to_be_bytes()])
     }
 
     /// A secret under its tenant's key.
@@ -94,10 +90,7 @@ impl Label {
 pub(super) fn seal(key: &Key, label: &Label, text: &[u8]) -> Result<Vec<u8>, VaultError> {
     let mut nonce = [0_u8; NONCE_LEN];
     getrandom::fill(&mut nonce).map_err(VaultError::Random)?;
-    let payload = Payload {
-        msg: text,
-        aad: &label.0,
-    };
+    let payload = Payload { msg: text, aad: &label.0 };
     // It fails for texts of 256 GiB only; for those there is no better word.
     let sealed = key
         .cipher()
@@ -117,10 +110,7 @@ pub(super) fn open(key: &Key, label: &Label, sealed: &[u8]) -> Option<Zeroizing<
         return None;
     }
     let (nonce, rest) = rest.split_first_chunk::<NONCE_LEN>()?;
-    let payload = Payload {
-        msg: rest,
-        aad: &label.0,
-    };
+    let payload = Payload { msg: rest, aad: &label.0 };
     let text = key.cipher().decrypt(&XNonce::from(*nonce), payload).ok()?;
     Some(Zeroizing::new(text))
 }

@@ -35,9 +35,7 @@ fn key(digit: char) -> MasterKey {
 }
 
 fn add(registry: &Registry, id: &str) -> TenantRecord {
-    registry
-        .add(&TenantId::parse(id).expect("a tenant id"))
-        .expect("added")
+    registry.add(&TenantId::parse(id).expect("a tenant id")).expect("added")
 }
 
 impl World {
@@ -46,13 +44,7 @@ impl World {
         let registry = Registry::open(dir.path()).expect("a registry");
         let vault = Vault::open(dir.path(), master(&dir)).expect("a vault");
         let (acme, globex) = (add(&registry, "acme"), add(&registry, "globex"));
-        let world = Self {
-            dir,
-            registry,
-            vault,
-            acme,
-            globex,
-        };
+        let world = Self { dir, registry, vault, acme, globex };
         for tenant in [&world.acme, &world.globex] {
             for secret in ["crm", "erp"] {
                 world.set(tenant, secret, &format!("{secret} of {}", tenant.id));
@@ -63,9 +55,7 @@ impl World {
     }
 
     fn set(&self, tenant: &TenantRecord, secret: &str, value: &str) {
-        self.vault
-            .set(tenant, &name(secret), SecretString::from(value))
-            .expect("set");
+        self.vault.set(tenant, &name(secret), SecretString::from(value)).expect("set");
     }
 
     fn read(&self, tenant: &TenantRecord, secret: &str) -> Result<Option<String>, VaultError> {
@@ -100,26 +90,16 @@ fn a_secrets_life() {
     assert_eq!(world.read(&world.acme, "new").expect("readable"), None);
     world.set(&world.acme, "new", "first");
     world.set(&world.acme, "new", value);
-    assert_eq!(
-        world.read(&world.acme, "new").expect("opens").as_deref(),
-        Some(value)
-    );
+    assert_eq!(world.read(&world.acme, "new").expect("opens").as_deref(), Some(value));
     assert_eq!(world.read(&world.globex, "new").expect("readable"), None);
 
     let listed = world.vault.list(&world.acme).expect("readable");
-    let listed: Vec<_> = listed
-        .iter()
-        .map(|info| (info.name.as_str(), info.version, info.updated_at > 0))
-        .collect();
+    let listed: Vec<_> =
+        listed.iter().map(|info| (info.name.as_str(), info.version, info.updated_at > 0)).collect();
     assert_eq!(listed, [("crm", 1, true), ("erp", 1, true), ("new", 2, true)]);
 
     assert!(world.vault.remove(&world.acme, &name("new")).expect("removed"));
-    assert!(
-        !world
-            .vault
-            .remove(&world.acme, &name("new"))
-            .expect("nothing there")
-    );
+    assert!(!world.vault.remove(&world.acme, &name("new")).expect("nothing there"));
     assert_eq!(world.read(&world.acme, "new").expect("readable"), None);
     world.assert_all_open();
 }
@@ -127,16 +107,8 @@ fn a_secrets_life() {
 #[test]
 fn values_have_limits() {
     let world = World::new();
-    let set = |value: &str| {
-        world
-            .vault
-            .set(&world.acme, &name("crm"), SecretString::from(value))
-    };
-    for bad in [
-        String::new(),
-        "pass\0word".to_owned(),
-        "x".repeat(Vault::MAX_VALUE + 1),
-    ] {
+    let set = |value: &str| world.vault.set(&world.acme, &name("crm"), SecretString::from(value));
+    for bad in [String::new(), "pass\0word".to_owned(), "x".repeat(Vault::MAX_VALUE + 1)] {
         let error = set(&bad).expect_err("refused");
         assert!(matches!(error, VaultError::Value { .. }));
         assert!(!error.to_string().contains("pass"));
@@ -154,11 +126,7 @@ fn values_and_keys_are_not_in_the_files() {
     for file in fs::read_dir(world.dir.path()).expect("readable") {
         let path = file.expect("readable").path();
         let bytes = fs::read(&path).expect("readable");
-        assert!(
-            !bytes.windows(11).any(|w| w == b"canary-7c1f"),
-            "{}",
-            path.display()
-        );
+        assert!(!bytes.windows(11).any(|w| w == b"canary-7c1f"), "{}", path.display());
     }
     // The names are in clear: so the search above does find things.
     let bytes = fs::read(world.dir.path().join("vault.sqlite")).expect("readable");
@@ -171,9 +139,7 @@ fn a_second_vault_is_seen_at_the_next_call() {
     let command = Vault::open(world.dir.path(), master(&world.dir)).expect("a vault");
     for round in 0..100 {
         let value = format!("value {round}");
-        command
-            .set(&world.acme, &name("crm"), SecretString::from(value.as_str()))
-            .expect("set");
+        command.set(&world.acme, &name("crm"), SecretString::from(value.as_str())).expect("set");
         assert_eq!(world.read(&world.acme, "crm").expect("opens"), Some(value));
     }
     command.remove(&world.acme, &name("crm")).expect("removed");
@@ -192,10 +158,7 @@ fn ciphertexts_swapped_between_tenants_do_not_open() {
         )
         .expect("swapped");
     for tenant in [&world.acme, &world.globex] {
-        assert!(matches!(
-            world.read(tenant, "crm"),
-            Err(VaultError::Secret { .. })
-        ));
+        assert!(matches!(world.read(tenant, "crm"), Err(VaultError::Secret { .. })));
         assert!(world.read(tenant, "erp").expect("opens").is_some());
     }
 }
@@ -212,9 +175,7 @@ fn whole_rows_relabelled_do_not_open() {
             ("acme", acme.incarnation.0.cast_signed(), "globex"),
             ("globex", globex.incarnation.0.cast_signed(), "tmp"),
         ] {
-            let changed = raw
-                .execute(&relabel, params![to, incarnation, from])
-                .expect("relabelled");
+            let changed = raw.execute(&relabel, params![to, incarnation, from]).expect("relabelled");
             assert!(changed > 0);
         }
         for tenant in [&world.acme, &world.globex] {
@@ -234,10 +195,7 @@ fn wrapped_keys_swapped_between_tenants_do_not_open() {
     let raw = world.raw();
     raw.execute_batch(swap).expect("swapped");
     for tenant in [&world.acme, &world.globex] {
-        assert!(matches!(
-            world.read(tenant, "crm"),
-            Err(VaultError::TenantKey { .. })
-        ));
+        assert!(matches!(world.read(tenant, "crm"), Err(VaultError::TenantKey { .. })));
         let value = SecretString::from("new");
         assert!(world.vault.set(tenant, &name("crm"), value).is_err());
         assert!(world.vault.rotate_tenant(tenant).is_err());
@@ -260,10 +218,7 @@ fn a_swap_of_two_names_or_a_change_of_version_does_not_open() {
     )
     .expect("swapped");
     for (tenant, secret) in [(&world.acme, "crm"), (&world.acme, "erp"), (&world.globex, "crm")] {
-        assert!(matches!(
-            world.read(tenant, secret),
-            Err(VaultError::Secret { .. })
-        ));
+        assert!(matches!(world.read(tenant, secret), Err(VaultError::Secret { .. })));
     }
     assert!(world.read(&world.globex, "erp").expect("opens").is_some());
 }
@@ -271,14 +226,8 @@ fn a_swap_of_two_names_or_a_change_of_version_does_not_open() {
 #[test]
 fn a_secret_without_its_key_is_an_error_and_not_nothing() {
     let world = World::new();
-    world
-        .raw()
-        .execute("DELETE FROM tenant_key WHERE tenant = 'acme'", [])
-        .expect("deleted");
-    assert!(matches!(
-        world.read(&world.acme, "crm"),
-        Err(VaultError::TenantKey { .. })
-    ));
+    world.raw().execute("DELETE FROM tenant_key WHERE tenant = 'acme'", []).expect("deleted");
+    assert!(matches!(world.read(&world.acme, "crm"), Err(VaultError::TenantKey { .. })));
     assert!(world.read(&world.globex, "crm").expect("opens").is_some());
 }
 
@@ -289,21 +238,13 @@ fn removal_shreds_for_good() {
     fs::copy(world.dir.path().join("vault.sqlite"), &before).expect("copied");
     let sealed: Vec<u8> = world
         .raw()
-        .query_row("SELECT sealed FROM tenant_key WHERE tenant = 'acme'", [], |row| {
-            row.get(0)
-        })
+        .query_row("SELECT sealed FROM tenant_key WHERE tenant = 'acme'", [], |row| row.get(0))
         .expect("there");
     remove_tenant(&world.registry, &world.vault, world.dir.path(), &world.acme.id).expect("removed");
     let bytes = fs::read(world.dir.path().join("vault.sqlite")).expect("readable");
-    assert!(
-        !bytes.windows(sealed.len()).any(|w| w == sealed),
-        "the key is still in the file"
-    );
+    assert!(!bytes.windows(sealed.len()).any(|w| w == sealed), "the key is still in the file");
     let bytes = fs::read(&before).expect("readable");
-    assert!(
-        bytes.windows(sealed.len()).any(|w| w == sealed),
-        "the search finds nothing anywhere"
-    );
+    assert!(bytes.windows(sealed.len()).any(|w| w == sealed), "the search finds nothing anywhere");
 
     let again = add(&world.registry, "acme");
     assert_eq!(world.read(&again, "crm").expect("readable"), None);
@@ -317,9 +258,7 @@ fn removal_shreds_for_good() {
          FROM before.secret WHERE tenant = 'acme'",
         "INSERT OR REPLACE INTO tenant_key SELECT tenant, ?1, sealed FROM before.tenant_key WHERE tenant = 'acme'",
     ] {
-        let copied = raw
-            .execute(statement, [again.incarnation.0.cast_signed()])
-            .expect("copied");
+        let copied = raw.execute(statement, [again.incarnation.0.cast_signed()]).expect("copied");
         assert!(copied > 0);
         for secret in ["crm", "erp"] {
             world.read(&again, secret).expect_err("an earlier life's secret");
@@ -334,10 +273,7 @@ fn a_wrong_master_key_is_refused_at_open() {
     let before = fs::read(world.dir.path().join("vault.sqlite")).expect("readable");
     let error = Vault::open(world.dir.path(), key('1')).expect_err("wrong");
     assert!(matches!(error, VaultError::WrongMasterKey { .. }));
-    assert_eq!(
-        fs::read(world.dir.path().join("vault.sqlite")).expect("readable"),
-        before
-    );
+    assert_eq!(fs::read(world.dir.path().join("vault.sqlite")).expect("readable"), before);
     Vault::open(world.dir.path(), master(&world.dir)).expect("the right one");
 }
 
@@ -356,31 +292,22 @@ fn rotation_of_the_master_key_keeps_the_values_and_ends_the_old_key() {
     // A key sealed under the old master key would be lost.
     let late = add(&world.registry, "late");
     let value = SecretString::from("value");
-    wrong(
-        other_process
-            .set(&late, &name("crm"), value)
-            .expect_err("the old key"),
-    );
+    wrong(other_process.set(&late, &name("crm"), value).expect_err("the old key"));
     wrong(other_process.rotate_tenant(&world.acme).expect_err("the old key"));
     wrong(other_process.rotate_master(key('2')).expect_err("the old key"));
 
     let new = Vault::open(world.dir.path(), key('1')).expect("the new key");
-    assert_eq!(
-        read(&new, &world.globex, "erp").expect("opens").as_deref(),
-        Some("erp of globex")
-    );
+    assert_eq!(read(&new, &world.globex, "erp").expect("opens").as_deref(), Some("erp of globex"));
 }
 
 #[test]
 fn rotation_of_a_tenants_key_keeps_its_values_and_ends_the_old_key() {
     let world = World::new();
     let raw = world.raw();
-    raw.execute_batch("CREATE TABLE old AS SELECT * FROM tenant_key")
-        .expect("copied");
+    raw.execute_batch("CREATE TABLE old AS SELECT * FROM tenant_key").expect("copied");
     world.vault.rotate_tenant(&world.acme).expect("rotated");
     world.assert_all_open();
-    raw.execute_batch("INSERT OR REPLACE INTO tenant_key SELECT * FROM old")
-        .expect("put back");
+    raw.execute_batch("INSERT OR REPLACE INTO tenant_key SELECT * FROM old").expect("put back");
     assert!(world.read(&world.acme, "crm").is_err());
     assert!(world.read(&world.globex, "crm").expect("opens").is_some());
 }
@@ -416,9 +343,7 @@ fn a_damaged_vault_is_refused_and_left_alone() {
             let bytes = fs::read(path).expect("readable");
             fs::write(path, &bytes[..bytes.len() / 2]).expect("written");
         }),
-        ("garbage", |path| {
-            fs::write(path, "x".repeat(20_000)).expect("written")
-        }),
+        ("garbage", |path| fs::write(path, "x".repeat(20_000)).expect("written")),
         ("a folder", |path| {
             fs::remove_file(path).expect("deleted");
             fs::create_dir(path).expect("made");
@@ -433,10 +358,7 @@ fn a_damaged_vault_is_refused_and_left_alone() {
         let error = Vault::open(world.dir.path(), master(&world.dir)).expect_err(what);
         assert!(matches!(error, VaultError::Store(_)), "{what}");
         let error = error.to_string();
-        assert!(
-            error.contains("vault.sqlite") && error.contains("; "),
-            "{what}: {error}"
-        );
+        assert!(error.contains("vault.sqlite") && error.contains("; "), "{what}: {error}");
         assert_eq!(fs::read(&path).ok(), before, "{what}");
     }
 }
@@ -448,10 +370,7 @@ fn a_vault_that_is_deleted_or_replaced_gives_nothing_out() {
     let away = world.dir.path().join("away");
     fs::rename(&path, &away).expect("moved");
     for _ in 0..2 {
-        assert!(matches!(
-            world.read(&world.acme, "crm"),
-            Err(VaultError::Store(StoreError::Moved { .. }))
-        ));
+        assert!(matches!(world.read(&world.acme, "crm"), Err(VaultError::Store(StoreError::Moved { .. }))));
         fs::copy(&away, &path).expect("copied");
     }
     fs::rename(&away, &path).expect("moved back");
@@ -467,13 +386,8 @@ fn the_master_key_is_for_its_owner_only() {
     assert_eq!(mode(&world.dir.path().join("vault.sqlite")), 0o600);
     for exposed in [0o640, 0o604, 0o620] {
         fs::set_permissions(&path, fs::Permissions::from_mode(exposed)).expect("changed");
-        let error = MasterKey::load_or_create(world.dir.path())
-            .expect_err("exposed")
-            .to_string();
-        assert!(
-            error.contains(&format!("chmod 600 '{}'", path.display())),
-            "{error}"
-        );
+        let error = MasterKey::load_or_create(world.dir.path()).expect_err("exposed").to_string();
+        assert!(error.contains(&format!("chmod 600 '{}'", path.display())), "{error}");
     }
     for private in [0o600, 0o400] {
         fs::set_permissions(&path, fs::Permissions::from_mode(private)).expect("changed");
@@ -489,20 +403,12 @@ fn a_lost_or_damaged_master_key_is_not_made_anew() {
     let (half, _) = good.split_at(40);
     for bad in ["", "canary-7c1f", half] {
         fs::write(&path, bad).expect("written");
-        let error = MasterKey::load_or_create(world.dir.path())
-            .expect_err("damaged")
-            .to_string();
-        assert!(
-            !error.contains("canary") && error.contains("master.key"),
-            "{error}"
-        );
+        let error = MasterKey::load_or_create(world.dir.path()).expect_err("damaged").to_string();
+        assert!(!error.contains("canary") && error.contains("master.key"), "{error}");
         assert_eq!(fs::read_to_string(&path).expect("readable"), bad);
     }
     fs::remove_file(&path).expect("deleted");
-    assert!(matches!(
-        MasterKey::load_or_create(world.dir.path()),
-        Err(VaultError::KeyMissing { .. })
-    ));
+    assert!(matches!(MasterKey::load_or_create(world.dir.path()), Err(VaultError::KeyMissing { .. })));
     assert!(!path.exists());
     fs::write(&path, good).expect("written");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("changed");
@@ -522,12 +428,8 @@ fn opening_at_once_makes_one_master_key_and_one_vault() {
                 });
             }
         });
-        let names = fs::read_dir(&data)
-            .expect("readable")
-            .map(|file| file.expect("readable").file_name());
-        let mut names: Vec<_> = names
-            .filter(|name| !name.to_string_lossy().ends_with("-journal"))
-            .collect();
+        let names = fs::read_dir(&data).expect("readable").map(|file| file.expect("readable").file_name());
+        let mut names: Vec<_> = names.filter(|name| !name.to_string_lossy().ends_with("-journal")).collect();
         names.sort();
         assert_eq!(names, ["master.key", "vault.sqlite"]);
     }
@@ -571,9 +473,6 @@ fn nothing_prints_a_key_or_a_value() {
     let world = World::new();
     let digits = fs::read_to_string(world.dir.path().join("master.key")).expect("readable");
     for text in [format!("{:?}", master(&world.dir)), format!("{:?}", world.vault)] {
-        assert!(
-            !text.contains(digits.trim()) && !text.contains("crm of"),
-            "{text}"
-        );
+        assert!(!text.contains(digits.trim()) && !text.contains("crm of"), "{text}");
     }
 }

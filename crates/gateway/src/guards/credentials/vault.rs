@@ -24,11 +24,7 @@ use crate::{
     },
 };
 
-const KIND: Kind = Kind {
-    what: "vault",
-    application_id: 0x5057_5601,
-    format: 1,
-};
+const KIND: Kind = Kind { what: "vault", application_id: 0x5057_5601, format: 1 };
 
 /// `shredded` keeps a late `secret set` from giving a removed tenant a new key.
 const SCHEMA: &str = "
@@ -75,10 +71,7 @@ pub(super) struct Owner<'a> {
 
 impl<'a> Owner<'a> {
     pub(super) fn of(tenant: &'a TenantRecord) -> Self {
-        Self {
-            id: &tenant.id,
-            incarnation: tenant.incarnation,
-        }
+        Self { id: &tenant.id, incarnation: tenant.incarnation }
     }
 
     pub(super) fn row(&self) -> i64 {
@@ -104,11 +97,8 @@ impl Vault {
     /// The master key is not the vault's, or the file is damaged, unreadable or of another program; it is not
     /// changed then.
     pub fn open(data_dir: &Path, master: MasterKey) -> Result<Self, VaultError> {
-        let path =
-            std::path::absolute(data_dir.join("vault.sqlite")).map_err(|cause| StoreError::Create {
-                path: data_dir.into(),
-                cause,
-            })?;
+        let path = std::path::absolute(data_dir.join("vault.sqlite"))
+            .map_err(|cause| StoreError::Create { path: data_dir.into(), cause })?;
         let check = seal::seal(master.key(), &Label::check(), CHECK_TEXT)?;
         let store = Store::open(path, &KIND, |conn| {
             conn.execute_batch(SCHEMA)?;
@@ -116,11 +106,7 @@ impl Vault {
             Ok(())
         })?;
         store.read(|tx| check_master(&store, tx, &master))?;
-        Ok(Self {
-            store,
-            master: RwLock::new(master),
-            clock: Clock::system(),
-        })
+        Ok(Self { store, master: RwLock::new(master), clock: Clock::system() })
     }
 
     /// Stores a secret of a tenant, over an earlier one of this name.
@@ -134,10 +120,7 @@ impl Vault {
         value: SecretString,
     ) -> Result<(), VaultError> {
         let text = value.expose_secret();
-        let unfit = |what| VaultError::Value {
-            name: name.clone(),
-            what,
-        };
+        let unfit = |what| VaultError::Value { name: name.clone(), what };
         match text.len() {
             0 => return Err(unfit("is empty")),
             n if n > Self::MAX_VALUE => return Err(unfit("is longer than 64 KiB")),
@@ -160,22 +143,13 @@ impl Vault {
                 )
                 .optional()
                 .map_err(failed())?;
-            let version = last
-                .unwrap_or(0)
-                .checked_add(1)
-                .ok_or_else(|| self.damaged("a version out of range"))?;
+            let version =
+                last.unwrap_or(0).checked_add(1).ok_or_else(|| self.damaged("a version out of range"))?;
             let sealed = seal::seal(&key, &owner.secret_label(name, version), text.as_bytes())?;
             tx.execute(
                 "INSERT OR REPLACE INTO secret (tenant, incarnation, name, version, updated_at, sealed)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                params![
-                    owner.id.as_str(),
-                    owner.row(),
-                    name.as_str(),
-                    version,
-                    now,
-                    sealed
-                ],
+                params![owner.id.as_str(), owner.row(), name.as_str(), version, now, sealed],
             )
             .map_err(failed())?;
             Ok(())
@@ -219,10 +193,7 @@ impl Vault {
         permit: &Permit,
         name: &SecretName,
     ) -> Result<Option<SecretString>, VaultError> {
-        let owner = Owner {
-            id: permit.tenant(),
-            incarnation: permit.incarnation(),
-        };
+        let owner = Owner { id: permit.tenant(), incarnation: permit.incarnation() };
         let master = self.master.read().unwrap_or_else(PoisonError::into_inner);
         let failed = || self.store.failed("reading a secret");
         self.store.read(|tx| {
@@ -265,8 +236,7 @@ impl Vault {
                 "DELETE FROM secret WHERE incarnation = ?1",
                 "INSERT OR IGNORE INTO shredded (incarnation) VALUES (?1)",
             ] {
-                tx.execute(statement, [owner.row()])
-                    .map_err(self.store.failed(&doing))?;
+                tx.execute(statement, [owner.row()]).map_err(self.store.failed(&doing))?;
             }
             Ok(())
         })
@@ -286,9 +256,7 @@ impl Vault {
                  WHERE tenant = ?1 AND incarnation = ?2 ORDER BY name",
             )
             .map_err(failed())?;
-        let mut rows = statement
-            .query(params![owner.id.as_str(), owner.row()])
-            .map_err(failed())?;
+        let mut rows = statement.query(params![owner.id.as_str(), owner.row()]).map_err(failed())?;
         let mut all = Vec::new();
         while let Some(row) = rows.next().map_err(failed())? {
             let name: String = row.get(0).map_err(failed())?;
@@ -303,32 +271,20 @@ impl Vault {
     }
 
     pub(super) fn damaged(&self, what: &'static str) -> VaultError {
-        VaultError::Damaged {
-            path: self.store.path().into(),
-            what,
-        }
+        VaultError::Damaged { path: self.store.path().into(), what }
     }
 
     pub(super) fn key_error(&self, owner: Owner<'_>) -> VaultError {
-        VaultError::TenantKey {
-            tenant: owner.id.clone(),
-            path: self.store.path().into(),
-        }
+        VaultError::TenantKey { tenant: owner.id.clone(), path: self.store.path().into() }
     }
 
     pub(super) fn secret_error(&self, owner: Owner<'_>, name: &SecretName) -> VaultError {
-        VaultError::Secret {
-            tenant: owner.id.clone(),
-            name: name.clone(),
-            path: self.store.path().into(),
-        }
+        VaultError::Secret { tenant: owner.id.clone(), name: name.clone(), path: self.store.path().into() }
     }
 }
 
 impl std::fmt::Debug for Vault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Vault")
-            .field("path", &self.store.path())
-            .finish_non_exhaustive()
+        f.debug_struct("Vault").field("path", &self.store.path()).finish_non_exhaustive()
     }
 }

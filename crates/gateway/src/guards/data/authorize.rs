@@ -75,13 +75,7 @@ pub(super) struct Tables(BTreeSet<String>);
 
 impl Tables {
     pub(super) fn new(names: impl IntoIterator<Item = String>) -> Self {
-        Self(
-            names
-                .into_iter()
-                .map(|name| name.to_ascii_lowercase())
-                .filter(|name| !reserved(name))
-                .collect(),
-        )
+        Self(names.into_iter().map(|name| name.to_ascii_lowercase()).filter(|name| !reserved(name)).collect())
     }
 
     fn has(&self, name: &str) -> bool {
@@ -91,23 +85,16 @@ impl Tables {
 }
 
 fn starts_with(name: &str, prefix: &str) -> bool {
-    name.get(..prefix.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 /// Whether a table belongs to SQLite or to the bookkeeping.
 fn reserved(name: &str) -> bool {
-    ["sqlite_", "pragma_", OWN_PREFIX, "dbstat"]
-        .iter()
-        .any(|prefix| starts_with(name, prefix))
+    ["sqlite_", "pragma_", OWN_PREFIX, "dbstat"].iter().any(|prefix| starts_with(name, prefix))
 }
 
 fn allow_if(condition: bool) -> Authorization {
-    if condition {
-        Authorization::Allow
-    } else {
-        Authorization::Deny
-    }
+    if condition { Authorization::Allow } else { Authorization::Deny }
 }
 
 /// The authorizer.
@@ -127,10 +114,7 @@ fn declared(phase: Phase, tables: &Tables, context: &AuthContext<'_>) -> Authori
         AuthAction::Select | AuthAction::Recursive => Authorization::Allow,
         // No column is read: the name may be that of a common table expression, which only its own parts are checked
         // for, and a wrong name fails anyway.
-        AuthAction::Read {
-            table_name,
-            column_name: "",
-        } => allow_if(!reserved(table_name)),
+        AuthAction::Read { table_name, column_name: "" } => allow_if(!reserved(table_name)),
         AuthAction::Read { table_name, .. }
         | AuthAction::Insert { table_name }
         | AuthAction::Delete { table_name }
@@ -140,10 +124,9 @@ fn declared(phase: Phase, tables: &Tables, context: &AuthContext<'_>) -> Authori
                 && !starts_with(function_name, "sqlite_")
                 && (context.accessor.is_some() || !names(&RESIDUE, function_name)),
         ),
-        AuthAction::Pragma {
-            pragma_name,
-            pragma_value: None,
-        } => allow_if(phase == Phase::Running && names(&PRAGMAS, pragma_name)),
+        AuthAction::Pragma { pragma_name, pragma_value: None } => {
+            allow_if(phase == Phase::Running && names(&PRAGMAS, pragma_name))
+        }
         _ => Authorization::Deny,
     }
 }

@@ -117,18 +117,16 @@ impl Conn {
         let mut conn = Self { raw, control, file };
         conn.allow(tables)?;
         let brake = Arc::clone(&conn.control);
-        conn.raw
-            .progress_handler(BRAKE_EVERY, Some(move || brake.check().is_err()))?;
+        conn.raw.progress_handler(BRAKE_EVERY, Some(move || brake.check().is_err()))?;
         Ok(conn)
     }
 
     /// Sets which tables declared statements may name.
     pub(super) fn allow(&mut self, tables: Arc<Tables>) -> rusqlite::Result<()> {
         let control = Arc::clone(&self.control);
-        self.raw
-            .authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| {
-                authorize::decide(control.phase(), &tables, &context)
-            }))
+        self.raw.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| {
+            authorize::decide(control.phase(), &tables, &context)
+        }))
     }
 
     pub(super) fn raw(&self) -> &Connection {
@@ -152,18 +150,13 @@ impl Conn {
     /// Limits single values for the next statement.
     pub(super) fn limit_values(&self, bytes: usize) -> Result<(), DataError> {
         let most = i32::try_from(bytes.max(LEAST_LENGTH)).unwrap_or(i32::MAX);
-        self.raw
-            .set_limit(Limit::SQLITE_LIMIT_LENGTH, most)
-            .map(drop)
-            .map_err(|e| DataError::at_run(&e))
+        self.raw.set_limit(Limit::SQLITE_LIMIT_LENGTH, most).map(drop).map_err(|e| DataError::at_run(&e))
     }
 
     /// Runs our own statements. They never enter the statement cache, where a declared statement with the same text
     /// would find them compiled.
     pub(super) fn own(&self, sql: &str) -> Result<(), DataError> {
-        self.control
-            .during(Phase::Own, || self.raw.execute_batch(sql))
-            .map_err(|e| self.failure(&e))
+        self.control.during(Phase::Own, || self.raw.execute_batch(sql)).map_err(|e| self.failure(&e))
     }
 
     /// The same, again and again while another connection holds the lock.
@@ -220,6 +213,5 @@ pub(super) fn when_free<T>(
 /// The end of a time limit; a limit beyond all reason ends in a day.
 pub(super) fn deadline_after(time: Duration) -> Instant {
     let now = Instant::now();
-    now.checked_add(time.min(Duration::from_secs(86_400)))
-        .unwrap_or(now)
+    now.checked_add(time.min(Duration::from_secs(86_400))).unwrap_or(now)
 }

@@ -83,8 +83,7 @@ impl Control {
     pub(super) fn start(&self, call: u64, deadline: Instant) {
         let mut stage = self.lock();
         let after = deadline.saturating_duration_since(self.origin).as_nanos();
-        self.deadline
-            .store(u64::try_from(after).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.deadline.store(u64::try_from(after).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.stop.store(RUN, Ordering::Relaxed);
         *stage = Stage::Running(call);
     }
@@ -98,9 +97,7 @@ impl Control {
                 Why::Cancelled => CANCELLED,
             };
             // The first reason stays.
-            let _already = self
-                .stop
-                .compare_exchange(RUN, code, Ordering::Relaxed, Ordering::Relaxed);
+            let _already = self.stop.compare_exchange(RUN, code, Ordering::Relaxed, Ordering::Relaxed);
             self.interrupt.interrupt();
         }
     }

@@ -125,11 +125,7 @@ impl DataError {
             ErrorCode::ConstraintViolation => Self::Constraint(constraint(code.extended_code)),
             // The pattern limit has no result code of its own.
             _ if message.starts_with("LIKE or GLOB pattern too complex") => Self::TooLarge,
-            _ => Self::Internal(format!(
-                "{} ({})",
-                ffi::code_to_str(code.extended_code),
-                code.extended_code
-            )),
+            _ => Self::Internal(format!("{} ({})", ffi::code_to_str(code.extended_code), code.extended_code)),
         }
     }
 

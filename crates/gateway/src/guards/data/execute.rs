@@ -58,10 +58,7 @@ pub(super) fn execute(
         });
     }
     // A reader meets a lock for a moment only, when the last writer folds its log into the file as it closes it.
-    let rows = when_free(
-        || conn.control().check().is_ok(),
-        || step(conn, statement, values, limits),
-    );
+    let rows = when_free(|| conn.control().check().is_ok(), || step(conn, statement, values, limits));
     // The rows are complete; whether the time ran out just now makes no difference to them.
     let _stopped = conn.control().finish();
     rows

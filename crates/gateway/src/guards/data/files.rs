@@ -58,27 +58,19 @@ impl Place {
         match fs::symlink_metadata(&self.folder) {
             Ok(found) if found.is_dir() => {}
             Ok(_) => {
-                return Err(refuse(
-                    &self.folder,
-                    "a tenant's folder must be a folder, not a link",
-                ));
+                return Err(refuse(&self.folder, "a tenant's folder must be a folder, not a link"));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(storage(&self.folder, "cannot look at the folder", &error)),
         }
         match fs::symlink_metadata(&self.file) {
-            Ok(found) if !found.is_file() => Err(refuse(
-                &self.file,
-                "a tenant's database must be a plain file, not a link",
-            )),
-            Ok(found) if found.nlink() != 1 => Err(refuse(
-                &self.file,
-                "a tenant's database must have one name; this file has a second one",
-            )),
-            Ok(found) => Ok(Some(FileId {
-                device: found.dev(),
-                inode: found.ino(),
-            })),
+            Ok(found) if !found.is_file() => {
+                Err(refuse(&self.file, "a tenant's database must be a plain file, not a link"))
+            }
+            Ok(found) if found.nlink() != 1 => {
+                Err(refuse(&self.file, "a tenant's database must have one name; this file has a second one"))
+            }
+            Ok(found) => Ok(Some(FileId { device: found.dev(), inode: found.ino() })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(storage(&self.file, "cannot look at the file", &error)),
         }
@@ -92,8 +84,7 @@ impl Place {
             None => {
                 self.create_missing()
                     .map_err(|error| storage(&self.file, "cannot create the file", &error))?;
-                self.look()?
-                    .ok_or_else(|| refuse(&self.file, "the file vanished while it was created"))?
+                self.look()?.ok_or_else(|| refuse(&self.file, "the file vanished while it was created"))?
             }
         };
         drop(guard);
@@ -106,12 +97,7 @@ impl Place {
         if mode & 0o077 != 0 {
             fs::set_permissions(&self.folder, fs::Permissions::from_mode(0o700))?;
         }
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&self.file)?
-            .sync_all()?;
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.file)?.sync_all()?;
         File::open(&self.folder)?.sync_all()?;
         match self.folder.parent() {
             Some(parent) => File::open(parent)?.sync_all(),

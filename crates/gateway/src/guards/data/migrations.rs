@@ -64,9 +64,7 @@ pub(super) fn read_folder(folder: &Path) -> Result<Vec<Migration>, DataError> {
             continue;
         };
         let Some(number) = number_of(stem) else {
-            return Err(wrong(format!(
-                "`{name}` is not named like `001_create_tickets.sql`"
-            )));
+            return Err(wrong(format!("`{name}` is not named like `001_create_tickets.sql`")));
         };
         if found.len() == MOST_MIGRATIONS {
             return Err(wrong(format!("more than {MOST_MIGRATIONS} files")));
@@ -79,12 +77,7 @@ pub(super) fn read_folder(folder: &Path) -> Result<Vec<Migration>, DataError> {
         if sql.contains('\0') {
             return Err(wrong(format!("`{name}` contains a NUL character")));
         }
-        found.push(Migration {
-            number,
-            name: stem.to_owned(),
-            sha256: sha256(&sql),
-            sql,
-        });
+        found.push(Migration { number, name: stem.to_owned(), sha256: sha256(&sql), sql });
     }
     found.sort_by_key(|migration| migration.number);
     for (expected, migration) in (1..).zip(&found) {
@@ -100,10 +93,8 @@ pub(super) fn read_folder(folder: &Path) -> Result<Vec<Migration>, DataError> {
 
 fn number_of(stem: &str) -> Option<u32> {
     let (digits, name) = stem.split_once('_')?;
-    let named = !name.is_empty()
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    let named =
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
     let numbered = (1..=6).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
     (named && numbered).then(|| digits.parse().ok()).flatten()
 }
@@ -143,19 +134,14 @@ pub(super) fn standing(
         if own != 2 {
             return Ok(Some((None, Vec::new())));
         }
-        let owner = raw.query_row(
-            "SELECT tenant, incarnation, source FROM _partywall_owner",
-            [],
-            |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]),
-        )?;
+        let owner = raw.query_row("SELECT tenant, incarnation, source FROM _partywall_owner", [], |row| {
+            Ok([row.get(0)?, row.get(1)?, row.get(2)?])
+        })?;
         let mut rows = raw.prepare("SELECT number, sha256 FROM _partywall_migrations ORDER BY number")?;
         let applied = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(Some((Some(owner), applied.collect::<Result<_, _>>()?)))
     };
-    let found = conn
-        .control()
-        .during(Phase::Own, read)
-        .map_err(|e| conn.failure(&e))?;
+    let found = conn.control().during(Phase::Own, read).map_err(|e| conn.failure(&e))?;
     let Some((written, applied)) = found else {
         return Ok(Standing::New);
     };
@@ -164,11 +150,7 @@ pub(super) fn standing(
 }
 
 fn check_owner(written: Option<[String; 3]>, owner: Owner<'_>) -> Result<(), DataError> {
-    let Owner {
-        tenant,
-        incarnation,
-        source,
-    } = owner;
+    let Owner { tenant, incarnation, source } = owner;
     let why = match written {
         None => "was not made by this server",
         Some([of, _, _]) if of != tenant.as_str() => "belongs to another tenant",
@@ -203,11 +185,7 @@ fn check_applied(
             owner.tenant, owner.source
         )));
     }
-    Ok(if applied.len() == migrations.len() {
-        Standing::Ready
-    } else {
-        Standing::Behind(applied.len())
-    })
+    Ok(if applied.len() == migrations.len() { Standing::Ready } else { Standing::Behind(applied.len()) })
 }
 
 /// Applies what is missing; the caller holds the transaction and has turned foreign keys off, since rebuilding a table
@@ -223,11 +201,7 @@ pub(super) fn apply(
         Standing::Behind(done) => done,
         Standing::New => {
             conn.own(BOOKKEEPING)?;
-            let Owner {
-                tenant,
-                incarnation,
-                source,
-            } = owner;
+            let Owner { tenant, incarnation, source } = owner;
             insert(
                 conn,
                 "INSERT INTO _partywall_owner VALUES (1, ?1, ?2, ?3)",
@@ -240,11 +214,7 @@ pub(super) fn apply(
         apply_one(conn, migration)?;
     }
     let broken = || conn.raw().prepare("PRAGMA foreign_key_check")?.exists([]);
-    if conn
-        .control()
-        .during(Phase::Own, broken)
-        .map_err(|e| conn.failure(&e))?
-    {
+    if conn.control().during(Phase::Own, broken).map_err(|e| conn.failure(&e))? {
         return Err(DataError::Configuration(format!(
             "tenant {}, source `{}`: the migrations leave rows that refer to missing rows",
             owner.tenant, owner.source
@@ -254,14 +224,14 @@ pub(super) fn apply(
 }
 
 fn apply_one(conn: &Conn, migration: &Migration) -> Result<(), DataError> {
-    conn.control()
-        .during(Phase::Migration, || conn.raw().execute_batch(&migration.sql))
-        .map_err(|error| match conn.failure(&error) {
+    conn.control().during(Phase::Migration, || conn.raw().execute_batch(&migration.sql)).map_err(
+        |error| match conn.failure(&error) {
             stop @ (DataError::TimedOut | DataError::Cancelled | DataError::Full | DataError::Corrupt) => {
                 stop
             }
             other => DataError::Configuration(format!("the migration `{}` failed: {other}", migration.name)),
-        })?;
+        },
+    )?;
     insert(
         conn,
         "INSERT INTO _partywall_migrations VALUES (CAST(?1 AS INTEGER), ?2, ?3, unixepoch())",
@@ -281,56 +251,43 @@ pub(super) fn rehearse(
     conn.own("BEGIN")?;
     conn.own(BOOKKEEPING)?;
     for migration in migrations {
-        conn.control()
-            .during(Phase::Migration, || conn.raw().execute_batch(&migration.sql))
-            .map_err(|error| {
+        conn.control().during(Phase::Migration, || conn.raw().execute_batch(&migration.sql)).map_err(
+            |error| {
                 DataError::Configuration(format!(
                     "source `{source}`: the migration `{}` is refused: {error}",
                     migration.name
                 ))
-            })?;
+            },
+        )?;
     }
     conn.own("COMMIT")?;
     let tables = || -> rusqlite::Result<Vec<String>> {
-        let mut names = conn
-            .raw()
-            .prepare("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')")?;
+        let mut names =
+            conn.raw().prepare("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')")?;
         names.query_map([], |row| row.get(0))?.collect()
     };
-    conn.control()
-        .during(Phase::Own, tables)
-        .map_err(|e| DataError::at_load(&e))
+    conn.control().during(Phase::Own, tables).map_err(|e| DataError::at_load(&e))
 }
 
 /// Runs the seed unless the file has been seeded before; the caller holds the transaction.
 pub(super) fn seed(conn: &Conn, sql: &str) -> Result<(), DataError> {
     let seeded = || conn.raw().prepare("SELECT 1 FROM _partywall_seeds")?.exists([]);
-    if conn
-        .control()
-        .during(Phase::Own, seeded)
-        .map_err(|e| conn.failure(&e))?
-    {
+    if conn.control().during(Phase::Own, seeded).map_err(|e| conn.failure(&e))? {
         return Ok(());
     }
     // The declared statements' rules: a seed adds rows, the schema is the migrations' affair.
-    conn.control()
-        .during(Phase::Running, || conn.raw().execute_batch(sql))
-        .map_err(|error| match conn.failure(&error) {
+    conn.control().during(Phase::Running, || conn.raw().execute_batch(sql)).map_err(|error| {
+        match conn.failure(&error) {
             DataError::Internal(text) => DataError::Configuration(format!("the seed failed: {text}")),
             other => other,
-        })?;
-    insert(
-        conn,
-        "INSERT INTO _partywall_seeds VALUES (?1, unixepoch())",
-        &[&sha256(sql)],
-    )
+        }
+    })?;
+    insert(conn, "INSERT INTO _partywall_seeds VALUES (?1, unixepoch())", &[&sha256(sql)])
 }
 
 fn insert(conn: &Conn, sql: &str, values: &[&str]) -> Result<(), DataError> {
     conn.control()
-        .during(Phase::Own, || {
-            conn.raw().execute(sql, rusqlite::params_from_iter(values))
-        })
+        .during(Phase::Own, || conn.raw().execute(sql, rusqlite::params_from_iter(values)))
         .map(drop)
         .map_err(|e| conn.failure(&e))
 }

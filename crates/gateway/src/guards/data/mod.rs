@@ -150,11 +150,7 @@ impl Sources {
             return Err(DataError::Refused("the seed contains a NUL character".to_owned()));
         }
         let source = self.source(source)?;
-        let key = Key {
-            tenant: tenant.clone(),
-            incarnation,
-            mode: Mode::Write,
-        };
+        let key = Key { tenant: tenant.clone(), incarnation, mode: Mode::Write };
         let lease = source.pool.lease_blocking(key, deadline_after(ADMIN_WAIT))?;
         source.seed(lease, seed_sql)
     }
@@ -210,15 +206,10 @@ struct Brake {
 
 impl Brake {
     fn start(lease: &Lease, deadline: Instant) -> Result<Self, DataError> {
-        let conn = lease
-            .conn()
-            .ok_or_else(|| DataError::Internal("a lease without its file".to_owned()))?;
+        let conn = lease.conn().ok_or_else(|| DataError::Internal("a lease without its file".to_owned()))?;
         let control = Arc::clone(conn.control());
         control.start(lease.call(), deadline);
-        Ok(Self {
-            control,
-            call: lease.call(),
-        })
+        Ok(Self { control, call: lease.call() })
     }
 
     fn stop(&self, why: Why) {

@@ -38,11 +38,7 @@ pub(super) struct Desk {
 }
 
 /// Seats taken from a tenant and from the source; given back in this order.
-type Seats = (
-    OwnedSemaphorePermit,
-    OwnedSemaphorePermit,
-    Option<OwnedSemaphorePermit>,
-);
+type Seats = (OwnedSemaphorePermit, OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
 
 pub(super) struct Pool {
     most: usize,
@@ -157,29 +153,14 @@ impl Pool {
         let call = state.next_use();
         let conn = state.take(&key);
         let control = conn.as_ref().map(|conn| Arc::clone(conn.control()));
-        state.busy.insert(
-            call,
-            Busy {
-                tenant: key.tenant.clone(),
-                control,
-                forgotten: false,
-            },
-        );
+        state.busy.insert(call, Busy { tenant: key.tenant.clone(), control, forgotten: false });
         // There are no more calls than seats, so whatever is too much is idle.
         let evicted = match state.idle.len() + state.busy.len() > self.most {
             true => state.evict(),
             false => None,
         };
         drop(state);
-        Lease {
-            pool: Arc::clone(self),
-            key,
-            call,
-            conn,
-            evicted,
-            desk,
-            _seats: seats,
-        }
+        Lease { pool: Arc::clone(self), key, call, conn, evicted, desk, _seats: seats }
     }
 
     /// Closes a tenant's idle files, stops its statements, and has their files closed afterwards.

@@ -43,9 +43,7 @@ impl Source {
     ) -> Result<Self, DataError> {
         let wrong = |text: &str| DataError::Configuration(format!("source `{name}`: {text}"));
         if !is_file_stem(name) {
-            return Err(wrong(
-                "a source name has 1 to 64 characters a-z 0-9 _ -, the first a letter",
-            ));
+            return Err(wrong("a source name has 1 to 64 characters a-z 0-9 _ -, the first a letter"));
         }
         if config.max_open_files == 0 || config.max_open_files > 100_000 {
             return Err(wrong("`max_open_files` must be between 1 and 100000"));
@@ -56,9 +54,7 @@ impl Source {
         };
         let mut template = Conn::in_memory(Arc::default())?;
         let tables = Arc::new(Tables::new(migrations::rehearse(&template, name, &migrations)?));
-        template
-            .allow(Arc::clone(&tables))
-            .map_err(|e| DataError::at_load(&e))?;
+        template.allow(Arc::clone(&tables)).map_err(|e| DataError::at_load(&e))?;
         Ok(Self {
             name: name.to_owned(),
             data_dir: data_dir.to_owned(),
@@ -89,9 +85,7 @@ impl Source {
 
     /// Whether the lease holds the very file that the tenant's path leads to, which it does not after a restore.
     pub(super) fn is_current(&self, lease: &Lease) -> bool {
-        let found = lease
-            .conn()
-            .map(|conn| (conn, self.place(&lease.key().tenant).and_then(|p| p.look())));
+        let found = lease.conn().map(|conn| (conn, self.place(&lease.key().tenant).and_then(|p| p.look())));
         matches!(found, Some((conn, Ok(file))) if conn.is_file(file))
     }
 
@@ -100,19 +94,14 @@ impl Source {
         lease.close();
         let key = lease.key().clone();
         let place = self.place(&key.tenant)?;
-        let owner = Owner {
-            tenant: &key.tenant,
-            incarnation: key.incarnation,
-            source: &self.name,
-        };
+        let owner = Owner { tenant: &key.tenant, incarnation: key.incarnation, source: &self.name };
         let conn = match self.open_ready(&place, owner, key.mode, deadline)? {
             Some(conn) => conn,
             None => {
                 self.set_up(&place, owner, lease.desk(), None)?;
-                self.open_ready(&place, owner, key.mode, deadline)?
-                    .ok_or_else(|| {
-                        DataError::Storage(format!("{}: it vanished after setup", place.file().display()))
-                    })?
+                self.open_ready(&place, owner, key.mode, deadline)?.ok_or_else(|| {
+                    DataError::Storage(format!("{}: it vanished after setup", place.file().display()))
+                })?
             }
         };
         lease.put(conn)?;
@@ -191,11 +180,7 @@ impl Source {
     pub(super) fn seed(&self, mut lease: Lease, sql: &str) -> Result<(), DataError> {
         lease.close();
         let key = lease.key().clone();
-        let owner = Owner {
-            tenant: &key.tenant,
-            incarnation: key.incarnation,
-            source: &self.name,
-        };
+        let owner = Owner { tenant: &key.tenant, incarnation: key.incarnation, source: &self.name };
         self.set_up(&self.place(&key.tenant)?, owner, lease.desk(), Some(sql))
     }
 }
@@ -217,7 +202,5 @@ fn wait_for(lock: &Mutex<()>, deadline: Instant) -> Result<MutexGuard<'_, ()>, D
 fn is_file_stem(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
 }

@@ -79,10 +79,7 @@ impl Statement {
         // VACUUM is compiled without the authorizer being asked.
         let word = first_word(sql).to_ascii_uppercase();
         if !BEGINNINGS.contains(&word.as_str()) {
-            return refuse(format!(
-                "it begins with `{word}`; allowed are {}",
-                BEGINNINGS.join(", ")
-            ));
+            return refuse(format!("it begins with `{word}`; allowed are {}", BEGINNINGS.join(", ")));
         }
         let prepared = conn.raw().prepare(sql).map_err(|e| DataError::at_load(&e))?;
         match (prepared.readonly(), writes) {
@@ -100,9 +97,7 @@ impl Statement {
         }
         let mut seen = BTreeSet::new();
         if let Some(twice) = columns.iter().find(|name| !seen.insert(name.as_str())) {
-            return refuse(format!(
-                "two columns are called `{twice}`; give one another name with AS"
-            ));
+            return refuse(format!("two columns are called `{twice}`; give one another name with AS"));
         }
         let keys = columns.iter().map(|name| key(name)).collect();
         Ok(Self(Arc::new(Inner {
@@ -142,9 +137,7 @@ impl Statement {
 }
 
 /// How a statement may begin.
-const BEGINNINGS: [&str; 7] = [
-    "SELECT", "VALUES", "WITH", "INSERT", "REPLACE", "UPDATE", "DELETE",
-];
+const BEGINNINGS: [&str; 7] = ["SELECT", "VALUES", "WITH", "INSERT", "REPLACE", "UPDATE", "DELETE"];
 
 /// The first word after blanks and comments.
 fn first_word(mut sql: &str) -> &str {
@@ -157,9 +150,7 @@ fn first_word(mut sql: &str) -> &str {
         };
         sql = rest.map_or("", |(_, rest)| rest);
     }
-    sql.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-        .next()
-        .unwrap_or_default()
+    sql.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default()
 }
 
 fn key(name: &str) -> String {
@@ -171,10 +162,7 @@ fn key(name: &str) -> String {
 fn check_params(prepared: &rusqlite::Statement<'_>, params: &[&str]) -> Result<Vec<String>, DataError> {
     let mut used = Vec::with_capacity(prepared.parameter_count());
     for index in 1..=prepared.parameter_count() {
-        let Some(name) = prepared
-            .parameter_name(index)
-            .and_then(|name| name.strip_prefix(':'))
-        else {
+        let Some(name) = prepared.parameter_name(index).and_then(|name| name.strip_prefix(':')) else {
             return Err(DataError::Refused(
                 "parameters are written `:name`; `?`, `@name` and `$name` are not allowed".to_owned(),
             ));

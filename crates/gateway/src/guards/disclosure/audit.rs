@@ -5,19 +5,21 @@
 
 use std::{
     collections::VecDeque,
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io::Write,
+    num::NonZeroU32,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     thread::JoinHandle,
 };
 
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use partywall_model::{Principal, TenantId};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::admit::RequestId;
+use crate::{admit::RequestId, tenants::store::private_folder};
 
 /// One request, as it stands in the log.
 #[derive(Serialize)]
@@ -28,6 +30,11 @@ pub(crate) struct Line {
     pub(crate) request: RequestId,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tenant: Option<TenantId>,
+    /// Which life of the tenant id it was; one that was removed and added again has another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) life: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) issuer: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) subject: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,6 +64,8 @@ impl Line {
             at,
             request,
             tenant: principal.map(|principal| principal.tenant.clone()),
+            life: None,
+            issuer: principal.map(|principal| cut(&principal.issuer)),
             subject: principal.map(|principal| cut(&principal.subject)),
             method: None,
             tool: None,
@@ -87,12 +96,14 @@ enum Message {
 /// The log's entrance.
 pub(crate) struct Audit {
     sender: mpsc::Sender<Message>,
+    /// How many lines a second strangers can make the log grow by.
+    strangers: DefaultDirectRateLimiter,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// The log cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write the audit log in {folder}: {source}; make the folder writable for this user")]
+#[error("cannot write the audit log in {folder}; make the folder writable for this user")]
 pub struct AuditError {
     folder: PathBuf,
     source: std::io::Error,
@@ -105,18 +116,13 @@ pub(crate) struct AuditStopped;
 
 impl Audit {
     const QUEUE: usize = 4096;
+    const STRANGERS: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
 
     pub(crate) fn open(data_dir: &Path) -> Result<Self, AuditError> {
         let folder = data_dir.join("audit");
-        let failed = |source| AuditError {
-            folder: folder.clone(),
-            source,
-        };
-        fs::create_dir_all(&folder).map_err(failed)?;
-        let mut files = Files {
-            folder: folder.clone(),
-            open: VecDeque::new(),
-        };
+        let failed = |source| AuditError { folder: folder.clone(), source };
+        private_folder(&folder).map_err(failed)?;
+        let mut files = Files { folder: folder.clone(), open: VecDeque::new() };
         let (sender, mut receiver) = mpsc::channel::<Message>(Self::QUEUE);
         let writer = std::thread::Builder::new()
             .name("audit".to_owned())
@@ -137,14 +143,18 @@ impl Audit {
                 }
             })
             .map_err(failed)?;
-        Ok(Self {
-            sender,
-            writer: Mutex::new(Some(writer)),
-        })
+        let strangers = RateLimiter::direct(Quota::per_second(Self::STRANGERS));
+        Ok(Self { sender, strangers, writer: Mutex::new(Some(writer)) })
     }
 
     /// Hands over one line; waits while the queue is full.
+    ///
+    /// Lines that belong to no tenant are written up to a rate; beyond it the metrics alone count them, so that
+    /// strangers cannot fill the disk.
     pub(crate) async fn record(&self, line: Line) -> Result<(), AuditStopped> {
+        if line.tenant.is_none() && self.strangers.check().is_err() {
+            return Ok(());
+        }
         let message = Message::Line(Box::new(line));
         match self.sender.try_send(message) {
             Ok(()) => Ok(()),
@@ -209,12 +219,7 @@ impl Files {
             None => "-unattributed.jsonl".to_owned(),
         };
         let path = self.folder.join(name);
-        match OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&path)
-        {
+        match OpenOptions::new().create(true).append(true).mode(0o600).open(&path) {
             Ok(file) => Some((tenant.cloned(), file, Vec::new())),
             Err(error) => {
                 tracing::error!(path = %path.display(), %error, "cannot write the audit log");
@@ -251,18 +256,13 @@ mod tests {
                 subject: "eve\n{\"forged\":1}\u{1b}[2J".into(),
                 scopes: partywall_model::Scopes::default(),
             };
-            audit
-                .record(Line::of(Some(&principal), RequestId::new(n as u64), 1.5))
-                .await
-                .unwrap();
+            audit.record(Line::of(Some(&principal), RequestId::new(n as u64), 1.5)).await.unwrap();
         }
-        audit
-            .record(Line::of(None, RequestId::new(9), 1.5))
-            .await
-            .unwrap();
+        audit.record(Line::of(None, RequestId::new(9), 1.5)).await.unwrap();
         audit.flush().await;
         for name in ["acme", "globex", "-unattributed"] {
-            let text = fs::read_to_string(folder.path().join("audit").join(format!("{name}.jsonl"))).unwrap();
+            let text =
+                std::fs::read_to_string(folder.path().join("audit").join(format!("{name}.jsonl"))).unwrap();
             assert_eq!(text.lines().count(), 1, "{text}");
             assert!(!text.contains('\u{1b}'));
             let line: serde_json::Value = serde_json::from_str(&text).unwrap();

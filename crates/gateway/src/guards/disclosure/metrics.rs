@@ -61,12 +61,7 @@ impl Metrics {
     }
 
     fn of(&self, tenant: &TenantId) -> Option<Arc<Counts>> {
-        if let Some(counts) = self
-            .tenants
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(tenant)
-        {
+        if let Some(counts) = self.tenants.read().unwrap_or_else(PoisonError::into_inner).get(tenant) {
             return Some(Arc::clone(counts));
         }
         let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
@@ -82,10 +77,8 @@ impl Metrics {
             "# HELP partywall_requests_total Requests by tenant and outcome.\n# TYPE partywall_requests_total counter\n",
         );
         let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
-        let mut rows: Vec<(&str, &Counts)> = tenants
-            .iter()
-            .map(|(tenant, counts)| (tenant.as_str(), counts.as_ref()))
-            .collect();
+        let mut rows: Vec<(&str, &Counts)> =
+            tenants.iter().map(|(tenant, counts)| (tenant.as_str(), counts.as_ref())).collect();
         rows.sort_unstable_by_key(|(tenant, _)| *tenant);
         // A tenant id starts with a letter, a digit or an underscore, so no tenant is called this.
         rows.push(("-", &self.others));
@@ -126,10 +119,7 @@ mod tests {
         metrics.count(None, Outcome::Denied(Layer::Identity));
         let text = metrics.render();
         assert_eq!(text.matches("outcome=\"ok\"").count(), Metrics::LABELS + 1);
-        assert!(
-            text.contains("tenant=\"-\",outcome=\"ok\",layer=\"\"} 300"),
-            "{text}"
-        );
+        assert!(text.contains("tenant=\"-\",outcome=\"ok\",layer=\"\"} 300"), "{text}");
         assert!(text.contains("outcome=\"denied\",layer=\"identity\"} 1"));
     }
 }

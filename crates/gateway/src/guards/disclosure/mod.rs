@@ -18,6 +18,7 @@ pub struct Denial {
     layer: Layer,
     reason: Cow<'static, str>,
     refused: Refused,
+    stranger: bool,
 }
 
 /// What the caller is told; as little as it needs to go on.
@@ -55,11 +56,17 @@ impl fmt::Debug for Refused {
 
 impl Denial {
     pub(crate) fn new(layer: Layer, reason: impl Into<Cow<'static, str>>, refused: Refused) -> Self {
-        Self {
-            layer,
-            reason: reason.into(),
-            refused,
-        }
+        Self { layer, reason: reason.into(), refused, stranger: false }
+    }
+
+    /// The denied caller belongs to no tenant that exists, so nothing of it goes into a tenant's log.
+    pub(crate) fn into_stranger(mut self) -> Self {
+        self.stranger = true;
+        self
+    }
+
+    pub(crate) fn is_to_stranger(&self) -> bool {
+        self.stranger
     }
 
     /// The layer that said no.

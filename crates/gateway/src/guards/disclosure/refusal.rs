@@ -46,10 +46,7 @@ pub(crate) fn of_denial(denial: &Denial) -> Refusal {
         },
         Refused::TooMany(wait) => {
             // Rounded up, so that who waits as long as told is not refused again for a fraction of a second.
-            let seconds = wait
-                .as_secs()
-                .saturating_add(u64::from(wait.subsec_nanos() > 0))
-                .max(1);
+            let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1);
             Refusal {
                 status: StatusCode::TOO_MANY_REQUESTS,
                 header: Some((RETRY_AFTER, HeaderValue::from(seconds))),
@@ -66,16 +63,12 @@ pub(crate) fn of_denial(denial: &Denial) -> Refusal {
             codes::INVALID_PARAMS,
             "The cursor or state is not valid or no longer valid. Start again without it.",
         ),
-        Refused::Door => plain(
-            StatusCode::FORBIDDEN,
-            codes::FORBIDDEN,
-            "This host or origin is not allowed.",
-        ),
-        Refused::Failed => plain(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            codes::INTERNAL,
-            "The server cannot answer now.",
-        ),
+        Refused::Door => {
+            plain(StatusCode::FORBIDDEN, codes::FORBIDDEN, "This host or origin is not allowed.")
+        }
+        Refused::Failed => {
+            plain(StatusCode::INTERNAL_SERVER_ERROR, codes::INTERNAL, "The server cannot answer now.")
+        }
     }
 }
 
@@ -90,9 +83,7 @@ pub(crate) enum ToolRefusal {
 /// What a caller sees of a tool's failure.
 pub(crate) fn of_tool_error(error: &ToolError) -> ToolRefusal {
     let told = |text: &str| {
-        ToolRefusal::Result(Box::new(CallToolResult::error(vec![ContentBlock::text(
-            text.to_owned(),
-        )])))
+        ToolRefusal::Result(Box::new(CallToolResult::error(vec![ContentBlock::text(text.to_owned())])))
     };
     match error {
         ToolError::NotFound => told("Not found."),

@@ -51,17 +51,10 @@ impl Challenges {
         document.insert("resource".to_owned(), json!(self.resource));
         // RFC 9728 section 3.2: a field without values is left out.
         if !self.authorization_servers.is_empty() {
-            document.insert(
-                "authorization_servers".to_owned(),
-                json!(self.authorization_servers),
-            );
+            document.insert("authorization_servers".to_owned(), json!(self.authorization_servers));
         }
         document.insert("bearer_methods_supported".to_owned(), json!(["header"]));
-        let offered: Vec<&str> = scopes
-            .iter()
-            .map(String::as_str)
-            .filter(|word| is_offered(word))
-            .collect();
+        let offered: Vec<&str> = scopes.iter().map(String::as_str).filter(|word| is_offered(word)).collect();
         if !offered.is_empty() {
             document.insert("scopes_supported".to_owned(), json!(offered));
         }
@@ -84,11 +77,8 @@ impl Challenges {
         if let Some(error) = error {
             text.push_str(&format!(", error=\"{error}\""));
         }
-        let offered: Vec<&str> = scope
-            .unwrap_or_default()
-            .split(' ')
-            .filter(|word| is_offered(word))
-            .collect();
+        let offered: Vec<&str> =
+            scope.unwrap_or_default().split(' ').filter(|word| is_offered(word)).collect();
         if !offered.is_empty() {
             text.push_str(&format!(", scope=\"{}\"", offered.join(" ")));
         }

@@ -52,11 +52,7 @@ pub(super) fn accept(
         subject: subject(claims)?.into(),
         scopes: scopes(claims)?,
     };
-    Ok(Accepted {
-        principal,
-        expires_at,
-        not_before,
-    })
+    Ok(Accepted { principal, expires_at, not_before })
 }
 
 /// `aud` must be ours: the string, or an array of just it.
@@ -82,11 +78,7 @@ fn seconds(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, Ident
 }
 
 fn subject(claims: &Map<String, Value>) -> Result<&str, IdentityDenial> {
-    claims
-        .get("sub")
-        .and_then(Value::as_str)
-        .filter(|sub| is_subject(sub))
-        .ok_or(IdentityDenial::Subject)
+    claims.get("sub").and_then(Value::as_str).filter(|sub| is_subject(sub)).ok_or(IdentityDenial::Subject)
 }
 
 /// Whether a text can name a caller.
@@ -100,10 +92,7 @@ fn tenant(issuer: &Issuer, claims: &Map<String, Value>) -> Result<TenantId, Iden
     let claimed = match &rule.claim {
         None => None,
         Some(name) => {
-            let text = claims
-                .get(name)
-                .and_then(Value::as_str)
-                .ok_or(IdentityDenial::Tenant)?;
+            let text = claims.get(name).and_then(Value::as_str).ok_or(IdentityDenial::Tenant)?;
             let tenant = match &rule.map {
                 Some(map) => map.get(text).cloned(),
                 None => TenantId::parse(text).ok(),
@@ -130,10 +119,8 @@ fn scopes(claims: &Map<String, Value>) -> Result<Scopes, IdentityDenial> {
         None => None,
         Some(Value::String(text)) => Some(parse_scopes(text)?),
         Some(Value::Array(items)) => {
-            let words: Option<Vec<&str>> = items
-                .iter()
-                .map(|item| item.as_str().filter(|word| is_scope(word)))
-                .collect();
+            let words: Option<Vec<&str>> =
+                items.iter().map(|item| item.as_str().filter(|word| is_scope(word))).collect();
             Some(Scopes::parse(&words.ok_or(IdentityDenial::Scopes)?.join(" ")))
         }
         Some(_) => return Err(IdentityDenial::Scopes),
@@ -154,8 +141,5 @@ fn parse_scopes(text: &str) -> Result<Scopes, IdentityDenial> {
 
 /// Whether a word is a scope (RFC 6749 section 3.3), which also makes it safe inside a quoted header parameter.
 pub(super) fn is_scope(word: &str) -> bool {
-    !word.is_empty()
-        && word
-            .bytes()
-            .all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+    !word.is_empty() && word.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
 }

@@ -50,9 +50,7 @@ pub struct DevelopmentIssuer {
 
 impl fmt::Debug for DevelopmentIssuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DevelopmentIssuer")
-            .field("resource", &self.resource)
-            .finish_non_exhaustive()
+        f.debug_struct("DevelopmentIssuer").field("resource", &self.resource).finish_non_exhaustive()
     }
 }
 
@@ -63,10 +61,7 @@ impl DevelopmentIssuer {
     /// When the file cannot be read or made, holds no P-256 key, or can be read by others.
     pub fn open_or_create(data_dir: &Path, resource: &str) -> Result<Self, IdentityError> {
         let path = data_dir.join(KEY_FILE);
-        let failed = |source| IdentityError::DevelopmentKeyFile {
-            path: path.clone(),
-            source,
-        };
+        let failed = |source| IdentityError::DevelopmentKeyFile { path: path.clone(), source };
         let pem = match read_private(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => create_folder(data_dir)
                 .and_then(|()| create_key(data_dir, &path))
@@ -83,11 +78,7 @@ impl DevelopmentIssuer {
             EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.as_bytes()).map_err(|_| bad())?;
         let hash = digest::digest(&digest::SHA256, key.public_key().as_ref());
         let key_id = URL_SAFE_NO_PAD.encode(hash.as_ref());
-        Ok(Self {
-            key,
-            key_id,
-            resource: resource.to_owned(),
-        })
+        Ok(Self { key, key_id, resource: resource.to_owned() })
     }
 
     /// The `iss` of its tokens.
@@ -113,18 +104,13 @@ impl DevelopmentIssuer {
                 "the subject must have 1 to 256 characters and no control characters",
             ));
         }
-        if !scopes
-            .split(' ')
-            .all(|word| word.is_empty() || claims::is_scope(word))
-        {
+        if !scopes.split(' ').all(|word| word.is_empty() || claims::is_scope(word)) {
             return Err(IdentityError::Mint(
                 "scopes are words of printable ASCII without quotes or backslashes, separated by spaces",
             ));
         }
         if !(1..=claims::MAX_LIFE).contains(&ttl.as_secs()) {
-            return Err(IdentityError::Mint(
-                "the life must be between 1 second and 366 days",
-            ));
+            return Err(IdentityError::Mint("the life must be between 1 second and 366 days"));
         }
         let now = clock.unix_seconds();
         let header = json!({"alg": "ES256", "typ": TOKEN_TYPE, "kid": self.key_id});
@@ -158,11 +144,7 @@ impl DevelopmentIssuer {
             audience: self.resource.clone(),
             allow_other_audiences: false,
             token_type: Some(TOKEN_TYPE.to_owned()),
-            tenant: TenantRule {
-                claim: Some(TENANT_CLAIM.to_owned()),
-                fixed: None,
-                map: None,
-            },
+            tenant: TenantRule { claim: Some(TENANT_CLAIM.to_owned()), fixed: None, map: None },
             keys: Arc::new(KeyStore::fixed(ISSUER, set, clock.clone())),
         }
     }

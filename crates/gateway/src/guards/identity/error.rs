@@ -170,7 +170,7 @@ pub enum IdentityError {
     #[error("identity: cannot set up the HTTP client that fetches key sets: {0}")]
     HttpClient(String),
     /// The development issuer's key file could not be read or made.
-    #[error("cannot use the development issuer's key {path}: {source}")]
+    #[error("cannot use the development issuer's key {path}")]
     DevelopmentKeyFile {
         /// The file.
         path: PathBuf,

@@ -50,35 +50,24 @@ impl Issuer {
         http: &mut LazyClient,
         clock: &Clock,
     ) -> Result<Self, IdentityError> {
-        let refuse = |key, problem: String| IdentityError::Issuer {
-            issuer: issuer.issuer.clone(),
-            key,
-            problem,
-        };
+        let refuse =
+            |key, problem: String| IdentityError::Issuer { issuer: issuer.issuer.clone(), key, problem };
         if issuer.issuer.is_empty() {
-            return Err(refuse(
-                "issuer",
-                "is empty; write the exact `iss` of its tokens".to_owned(),
-            ));
+            return Err(refuse("issuer", "is empty; write the exact `iss` of its tokens".to_owned()));
         }
         let algorithms = algorithms(&issuer.algorithms).map_err(|problem| refuse("algorithms", problem))?;
         let tenant = TenantRule::from_config(issuer).map_err(|(key, problem)| refuse(key, problem))?;
         let audience = issuer.audience.clone().unwrap_or_else(|| config.resource());
         if audience.is_empty() {
-            return Err(refuse(
-                "audience",
-                "is empty; leave it out to use server.public_url".to_owned(),
-            ));
+            return Err(refuse("audience", "is empty; leave it out to use server.public_url".to_owned()));
         }
         let place = key_source::place(issuer, &config.base_dir).map_err(|problem| refuse("jwks", problem))?;
         let source = match place {
             key_source::Place::File(path) => KeySource::File(path),
             key_source::Place::Url(url) => KeySource::Url(http.get()?, url),
-            key_source::Place::Discovery(url) => KeySource::Discovery {
-                http: http.get()?,
-                issuer: issuer.issuer.clone(),
-                url,
-            },
+            key_source::Place::Discovery(url) => {
+                KeySource::Discovery { http: http.get()?, issuer: issuer.issuer.clone(), url }
+            }
         };
         let keys = KeyStore::new(&issuer.issuer, source, clock.clone())
             .map_err(|problem| refuse("jwks", problem))?;
@@ -142,36 +131,22 @@ impl TenantRule {
             ));
         }
         if issuer.tenant_claim.as_deref() == Some("") {
-            return Err((
-                "tenant_claim",
-                "is empty; name the claim that holds the tenant".to_owned(),
-            ));
+            return Err(("tenant_claim", "is empty; name the claim that holds the tenant".to_owned()));
         }
         if issuer.tenant_claim.is_none() && !issuer.tenant_map.is_empty() {
-            return Err((
-                "tenant_map",
-                "needs `tenant_claim`, the claim whose values it lists".to_owned(),
-            ));
+            return Err(("tenant_map", "needs `tenant_claim`, the claim whose values it lists".to_owned()));
         }
         let parse = |key, text: &str| {
             TenantId::parse(text)
                 .map_err(|why| (key, format!("`{}` is no tenant id: {why}", text.escape_debug())))
         };
-        let fixed = issuer
-            .tenant
-            .as_deref()
-            .map(|id| parse("tenant", id))
-            .transpose()?;
+        let fixed = issuer.tenant.as_deref().map(|id| parse("tenant", id)).transpose()?;
         let map = issuer
             .tenant_map
             .iter()
             .map(|(value, id)| Ok((value.clone(), parse("tenant_map", id)?)))
             .collect::<Result<BTreeMap<_, _>, _>>()?;
-        Ok(Self {
-            claim: issuer.tenant_claim.clone(),
-            fixed,
-            map: (!map.is_empty()).then_some(map),
-        })
+        Ok(Self { claim: issuer.tenant_claim.clone(), fixed, map: (!map.is_empty()).then_some(map) })
     }
 }
 

@@ -120,11 +120,7 @@ impl KeyStore {
             }
             _ => self.refresh().await,
         }
-        let keys = self
-            .read()
-            .keys
-            .clone()
-            .filter(|keys| self.is_within(keys.at, USABLE));
+        let keys = self.read().keys.clone().filter(|keys| self.is_within(keys.at, USABLE));
         keys.map(|keys| keys.snapshot).ok_or(IdentityDenial::Unavailable)
     }
 
@@ -179,15 +175,9 @@ impl KeyStore {
     /// Whether an attempt is due; if so it counts from now on, whatever becomes of it.
     fn begin(&self) -> bool {
         let mut state = self.write();
-        let usable = state
-            .keys
-            .as_ref()
-            .is_some_and(|keys| self.is_within(keys.at, USABLE));
+        let usable = state.keys.as_ref().is_some_and(|keys| self.is_within(keys.at, USABLE));
         let pause = if usable { PAUSE } else { PAUSE_WITHOUT_KEYS };
-        if state
-            .attempted
-            .is_some_and(|at| self.clock.since_epoch().abs_diff(at) < pause)
-        {
+        if state.attempted.is_some_and(|at| self.clock.since_epoch().abs_diff(at) < pause) {
             return false;
         }
         state.attempted = Some(self.clock.since_epoch());

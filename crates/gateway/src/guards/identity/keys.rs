@@ -26,9 +26,7 @@ pub(super) const ALGORITHMS: [(&str, Algorithm); 9] = [
 
 /// The algorithm of that exact name.
 pub(super) fn algorithm(name: &str) -> Option<Algorithm> {
-    ALGORITHMS
-        .iter()
-        .find_map(|(known, algorithm)| (*known == name).then_some(*algorithm))
+    ALGORITHMS.iter().find_map(|(known, algorithm)| (*known == name).then_some(*algorithm))
 }
 
 /// The public part of a key.
@@ -77,10 +75,7 @@ impl Key {
             ("EC", Some("P-256")) => Material::P256(point(32)?),
             ("EC", Some("P-384")) => Material::P384(point(48)?),
             ("OKP", Some("Ed25519")) => Material::Ed25519(bytes("x").filter(|x| x.len() == 32)?),
-            ("RSA", _) => Material::Rsa {
-                n: bytes("n")?,
-                e: bytes("e")?,
-            },
+            ("RSA", _) => Material::Rsa { n: bytes("n")?, e: bytes("e")? },
             _ => return None,
         };
         let algorithm = match jwk.get("alg") {
@@ -93,11 +88,7 @@ impl Key {
             None => None,
             Some(id) => Some(id.as_str()?.to_owned()),
         };
-        Some(Self {
-            id,
-            algorithm,
-            material,
-        })
+        Some(Self { id, algorithm, material })
     }
 
     /// Whether the key is one for this algorithm.
@@ -159,11 +150,7 @@ impl KeySet {
         if keys.len() > MAX_KEYS {
             return Err(format!("has {} keys; at most {MAX_KEYS} are read", keys.len()));
         }
-        Ok(Self(
-            keys.iter()
-                .filter_map(|key| Key::from_jwk(key.as_object()?))
-                .collect(),
-        ))
+        Ok(Self(keys.iter().filter_map(|key| Key::from_jwk(key.as_object()?)).collect()))
     }
 
     /// Whether there is no usable key.
@@ -173,11 +160,7 @@ impl KeySet {
 
     /// The one key that a token can mean; `kid` is compared with the set's and used for nothing else.
     pub(super) fn find(&self, algorithm: Algorithm, id: Option<&str>) -> Result<&Key, IdentityDenial> {
-        let named = || {
-            self.0
-                .iter()
-                .filter(|key| id.is_none_or(|id| key.id.as_deref() == Some(id)))
-        };
+        let named = || self.0.iter().filter(|key| id.is_none_or(|id| key.id.as_deref() == Some(id)));
         let mut fitting = named().filter(|key| key.fits(algorithm));
         match (fitting.next(), fitting.next()) {
             (Some(key), None) => Ok(key),

@@ -88,9 +88,7 @@ struct Remembered {
 
 impl fmt::Debug for Authenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authenticator")
-            .field("issuers", &self.issuers.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Authenticator").field("issuers", &self.issuers.len()).finish_non_exhaustive()
     }
 }
 
@@ -123,15 +121,10 @@ impl Authenticator {
                 problem: problem.to_owned(),
             };
             if configured.issuer == development::ISSUER {
-                return Err(refuse(
-                    "is the name of the built-in issuer; set identity.development instead",
-                ));
+                return Err(refuse("is the name of the built-in issuer; set identity.development instead"));
             }
             let issuer = Issuer::from_config(configured, config, &mut http, &clock)?;
-            if issuers
-                .insert(Arc::clone(&issuer.name), Arc::new(issuer))
-                .is_some()
-            {
+            if issuers.insert(Arc::clone(&issuer.name), Arc::new(issuer)).is_some() {
                 return Err(refuse("is configured twice; keep one [[identity.issuer]] for it"));
             }
             if configured.advertise.unwrap_or(configured.tenant.is_none()) {
@@ -197,10 +190,7 @@ impl Authenticator {
         }
         let generation = verify_signature(issuer, algorithm, &parts, keys).await?;
         let accepted = claims::accept(issuer, &parts.claims, self.clock.unix_seconds(), self.leeway)?;
-        let verified = Verified {
-            principal: Arc::new(accepted.principal),
-            expires_at: accepted.expires_at,
-        };
+        let verified = Verified { principal: Arc::new(accepted.principal), expires_at: accepted.expires_at };
         let remembered = Remembered {
             verified: verified.clone(),
             not_before: accepted.not_before,
@@ -282,11 +272,7 @@ async fn verify_signature(
     let id = parts.key_id.as_deref();
     if keys.set.find(algorithm, id) == Err(IdentityDenial::UnknownKey) {
         // Perhaps the issuer has a new key.
-        keys = issuer
-            .keys
-            .newer_than(&keys)
-            .await
-            .ok_or(IdentityDenial::UnknownKey)?;
+        keys = issuer.keys.newer_than(&keys).await.ok_or(IdentityDenial::UnknownKey)?;
     }
     let key = keys.set.find(algorithm, id)?;
     if key.verify(algorithm, parts.message, &parts.signature) {

@@ -21,9 +21,7 @@ pub(super) enum NotStrict {
 pub(super) fn object(text: &[u8]) -> Result<Map<String, Value>, NotStrict> {
     let duplicate = Cell::new(false);
     let mut parser = serde_json::Deserializer::from_slice(text);
-    let parsed = Strict(&duplicate)
-        .deserialize(&mut parser)
-        .and_then(|value| parser.end().map(|()| value));
+    let parsed = Strict(&duplicate).deserialize(&mut parser).and_then(|value| parser.end().map(|()| value));
     match parsed {
         Ok(Value::Object(map)) => Ok(map),
         _ if duplicate.get() => Err(NotStrict::DuplicateKey),
@@ -67,9 +65,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value)
-            .map(Value::Number)
-            .ok_or_else(|| E::custom("not a finite number"))
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a finite number"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -115,11 +111,7 @@ mod tests {
 
     #[test]
     fn duplicate_keys_are_found_at_every_depth_and_through_escapes() {
-        for text in [
-            r#"{"a":1,"a":1}"#,
-            r#"{"a":1,"\u0061":2}"#,
-            r#"{"x":[{"y":{"a":1,"b":2,"a":3}}]}"#,
-        ] {
+        for text in [r#"{"a":1,"a":1}"#, r#"{"a":1,"\u0061":2}"#, r#"{"x":[{"y":{"a":1,"b":2,"a":3}}]}"#] {
             assert_eq!(object(text.as_bytes()), Err(NotStrict::DuplicateKey), "{text}");
         }
     }
@@ -127,17 +119,9 @@ mod tests {
     #[test]
     fn what_is_no_single_object_is_refused() {
         let deep = format!("{}{}", "{\"a\":".repeat(200), "1");
-        for text in [
-            "",
-            "[]",
-            "1",
-            "{} {}",
-            "{\"a\":1}x",
-            "{'a':1}",
-            "{\"a\":\"\u{1}\"}",
-            "{\"a\":1e999}",
-            &deep,
-        ] {
+        for text in
+            ["", "[]", "1", "{} {}", "{\"a\":1}x", "{'a':1}", "{\"a\":\"\u{1}\"}", "{\"a\":1e999}", &deep]
+        {
             assert_eq!(object(text.as_bytes()), Err(NotStrict::Syntax), "{text:.20}");
         }
         assert_eq!(object(b"{\"a\":\"\xff\"}"), Err(NotStrict::Syntax));

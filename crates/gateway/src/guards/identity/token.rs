@@ -82,9 +82,7 @@ impl<'a> Parts<'a> {
 
 /// Decodes base64url without padding; a text with stray trailing bits has a twin and is refused.
 fn decode(part: &str) -> Result<Vec<u8>, IdentityDenial> {
-    URL_SAFE_NO_PAD
-        .decode(part)
-        .map_err(|_| IdentityDenial::Malformed)
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| IdentityDenial::Malformed)
 }
 
 fn decode_object(part: &str) -> Result<Map<String, Value>, IdentityDenial> {

@@ -23,18 +23,9 @@ pub(crate) struct Doors {
 
 impl Doors {
     pub(crate) fn new(config: &Config) -> Self {
-        let mut hosts: Vec<String> = config
-            .server
-            .allowed_hosts
-            .iter()
-            .map(|host| host.to_ascii_lowercase())
-            .collect();
-        let mut origins: Vec<String> = config
-            .server
-            .allowed_origins
-            .iter()
-            .map(|origin| origin.to_ascii_lowercase())
-            .collect();
+        let mut hosts: Vec<String> = config.server.allowed_hosts.iter().map(|host| host_of(host)).collect();
+        let mut origins: Vec<String> =
+            config.server.allowed_origins.iter().map(|origin| origin.to_ascii_lowercase()).collect();
         if let Ok(url) = Url::parse(&config.resource()) {
             hosts.extend(url.host_str().map(str::to_ascii_lowercase));
             origins.push(url.origin().ascii_serialization());
@@ -43,11 +34,7 @@ impl Doors {
         if !listen.ip().is_unspecified() {
             hosts.push(bracketed(listen.ip()));
         }
-        Self {
-            hosts,
-            origins,
-            loopback: listen.ip().is_loopback(),
-        }
+        Self { hosts, origins, loopback: listen.ip().is_loopback() }
     }
 
     /// Refuses a request that names a host or an origin that is not ours.
@@ -80,11 +67,7 @@ impl Doors {
             (None, Some(header)) => header,
             (None, None) => return Err(refused("no-host")),
         };
-        if self.knows_host(named) {
-            Ok(())
-        } else {
-            Err(refused("host"))
-        }
+        if self.knows_host(named) { Ok(()) } else { Err(refused("host")) }
     }
 
     fn knows_host(&self, authority: &str) -> bool {
@@ -115,6 +98,17 @@ impl Doors {
 
 fn refused(reason: &'static str) -> Denial {
     Denial::new(Layer::Routing, reason, Refused::Door)
+}
+
+/// The host of `name`, `name:port` or a bare IPv6 address, as it stands in a Host header without the port.
+fn host_of(entry: &str) -> String {
+    let text = match entry.parse::<std::net::Ipv6Addr>() {
+        Ok(ip) => format!("[{ip}]"),
+        Err(_) => {
+            entry.parse::<http::uri::Authority>().map_or_else(|_| entry.to_owned(), |a| a.host().to_owned())
+        }
+    };
+    text.to_ascii_lowercase()
 }
 
 fn bracketed(ip: IpAddr) -> String {
@@ -152,34 +146,20 @@ mod tests {
     #[test]
     fn a_loopback_server_knows_loopback_names_only() {
         let doors = doors(DEV);
-        for host in [
-            "127.0.0.1:8787",
-            "localhost:8787",
-            "localhost",
-            "LOCALHOST:1",
-            "[::1]:8787",
-        ] {
+        for host in ["127.0.0.1:8787", "localhost:8787", "localhost", "LOCALHOST:1", "[::1]:8787"] {
             assert!(passes(&doors, host, None), "{host}");
         }
-        for host in [
-            "evil.example",
-            "localhost.evil.example",
-            "127.0.0.1.evil.example",
-            "a@localhost",
-            "127.0.0.2",
-        ] {
+        for host in
+            ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "a@localhost", "127.0.0.2"]
+        {
             assert!(!passes(&doors, host, None), "{host}");
         }
         for origin in ["http://localhost:3000", "http://127.0.0.1:8787"] {
             assert!(passes(&doors, "localhost", Some(origin)), "{origin}");
         }
-        for origin in [
-            "null",
-            "http://evil.example",
-            "http://localhost.evil.example",
-            "file://",
-            "http://localhost/x",
-        ] {
+        for origin in
+            ["null", "http://evil.example", "http://localhost.evil.example", "file://", "http://localhost/x"]
+        {
             assert!(!passes(&doors, "localhost", Some(origin)), "{origin}");
         }
     }
@@ -188,18 +168,15 @@ mod tests {
     fn a_public_server_knows_its_own_name_and_listed_origins() {
         let doors = doors(
             "[server]\nlisten = \"0.0.0.0:80\"\npublic_url = \"https://mcp.example.com/mcp\"\n\
-             allowed_origins = [\"https://app.example.com\"]\n\
+             allowed_origins = [\"https://app.example.com\"]\nallowed_hosts = [\"inner.example.com:8080\"]\n\
              [[identity.issuer]]\nissuer = \"https://i.example.com\"\ntenant_claim = \"org_id\"\n",
         );
         assert!(passes(&doors, "mcp.example.com", Some("https://app.example.com")));
         assert!(passes(&doors, "mcp.example.com", Some("https://mcp.example.com")));
+        assert!(passes(&doors, "inner.example.com:8080", None));
         assert!(!passes(&doors, "localhost", None));
         assert!(!passes(&doors, "mcp.example.com", Some("http://localhost:3000")));
-        assert!(!passes(
-            &doors,
-            "mcp.example.com",
-            Some("https://app.example.com.evil.example")
-        ));
+        assert!(!passes(&doors, "mcp.example.com", Some("https://app.example.com.evil.example")));
     }
 
     #[test]
@@ -207,16 +184,8 @@ mod tests {
         let doors = doors(DEV);
         let mut headers = HeaderMap::new();
         headers.insert(HOST, "localhost:8787".parse().unwrap());
-        assert!(
-            doors
-                .check(&Uri::from_static("http://localhost:8787/mcp"), &headers)
-                .is_ok()
-        );
-        assert!(
-            doors
-                .check(&Uri::from_static("http://127.0.0.1:8787/mcp"), &headers)
-                .is_err()
-        );
+        assert!(doors.check(&Uri::from_static("http://localhost:8787/mcp"), &headers).is_ok());
+        assert!(doors.check(&Uri::from_static("http://127.0.0.1:8787/mcp"), &headers).is_err());
         assert!(doors.check(&Uri::from_static("/mcp"), &HeaderMap::new()).is_err());
         headers.append(HOST, "localhost:8787".parse().unwrap());
         assert!(doors.check(&Uri::from_static("/mcp"), &headers).is_err());

@@ -74,10 +74,7 @@ impl Sealer {
         let mut key = zeroize::Zeroizing::new([0_u8; 32]);
         getrandom::fill(key.as_mut_slice()).map_err(|_error| NoRandomness)?;
         let key: &Key = (&*key).into();
-        Ok(Self {
-            cipher: XChaCha20Poly1305::new(key),
-            clock,
-        })
+        Ok(Self { cipher: XChaCha20Poly1305::new(key), clock })
     }
 
     /// Seals the state of a multi-round call; it is good for ten minutes.
@@ -96,14 +93,8 @@ impl Sealer {
         getrandom::fill(&mut nonce).map_err(|_error| failed())?;
         let until = self.clock.unix_seconds().saturating_add(seconds).to_be_bytes();
         let plain = [until.as_slice(), text.as_bytes()].concat();
-        let payload = Payload {
-            msg: &plain,
-            aad: &binding.0,
-        };
-        let sealed = self
-            .cipher
-            .encrypt(&XNonce::from(nonce), payload)
-            .map_err(|_error| failed())?;
+        let payload = Payload { msg: &plain, aad: &binding.0 };
+        let sealed = self.cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_error| failed())?;
         Ok(URL_SAFE_NO_PAD.encode([nonce.as_slice(), &sealed].concat()))
     }
 
@@ -119,10 +110,7 @@ impl Sealer {
         }
         let bytes = URL_SAFE_NO_PAD.decode(handle).ok()?;
         let (nonce, sealed) = bytes.split_first_chunk::<{ Self::NONCE }>()?;
-        let payload = Payload {
-            msg: sealed,
-            aad: &binding.0,
-        };
+        let payload = Payload { msg: sealed, aad: &binding.0 };
         let plain = self.cipher.decrypt(&XNonce::from(*nonce), payload).ok()?;
         let (until, text) = plain.split_first_chunk::<8>()?;
         if u64::from_be_bytes(*until) <= self.clock.unix_seconds() {

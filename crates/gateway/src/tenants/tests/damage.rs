@@ -17,9 +17,7 @@ fn a_damaged_file_is_refused_and_left_alone() {
             let bytes = fs::read(path).expect("readable");
             fs::write(path, &bytes[..bytes.len() / 2]).expect("written");
         }),
-        ("garbage", |path| {
-            fs::write(path, "x".repeat(20_000)).expect("written")
-        }),
+        ("garbage", |path| fs::write(path, "x".repeat(20_000)).expect("written")),
         ("foreign", |path| {
             fs::remove_file(path).expect("deleted");
             let other = Connection::open(path).expect("opened");
@@ -75,11 +73,7 @@ fn a_file_that_goes_bad_denies_everybody_until_it_is_good_again() {
     let path = dir.path().join("tenants.sqlite");
     let away = dir.path().join("away");
     let denied = |what: &str| {
-        assert_eq!(
-            registry.active(&id("acme")),
-            Err(TenantDenial::Unavailable),
-            "{what}"
-        );
+        assert_eq!(registry.active(&id("acme")), Err(TenantDenial::Unavailable), "{what}");
         registry.check().expect_err(what).to_string()
     };
     let admitted = |what: &str| assert!(registry.active(&id("acme")).is_ok(), "{what}");

@@ -31,60 +31,30 @@ fn a_tenants_life() {
     assert_eq!(registry.active(&acme), Err(TenantDenial::Unknown));
 
     let added = registry.add(&acme).expect("added");
-    assert_eq!(
-        (added.id.clone(), added.state),
-        (acme.clone(), TenantState::Active)
-    );
+    assert_eq!((added.id.clone(), added.state), (acme.clone(), TenantState::Active));
     assert_eq!(registry.active(&acme), Ok(added.incarnation));
     assert_eq!(registry.get(&acme).expect("readable"), Some(added.clone()));
     assert_eq!(registry.list().expect("readable"), std::slice::from_ref(&added));
-    assert!(matches!(
-        registry.add(&acme),
-        Err(RegistryError::AlreadyExists(_))
-    ));
+    assert!(matches!(registry.add(&acme), Err(RegistryError::AlreadyExists(_))));
 
-    assert_eq!(
-        registry.suspend(&acme).expect("suspended").state,
-        TenantState::Suspended
-    );
+    assert_eq!(registry.suspend(&acme).expect("suspended").state, TenantState::Suspended);
     assert_eq!(registry.active(&acme), Err(TenantDenial::Suspended));
-    assert_eq!(
-        registry.suspend(&acme).expect("again").state,
-        TenantState::Suspended
-    );
-    assert_eq!(
-        registry.resume(&acme).expect("resumed").state,
-        TenantState::Active
-    );
+    assert_eq!(registry.suspend(&acme).expect("again").state, TenantState::Suspended);
+    assert_eq!(registry.resume(&acme).expect("resumed").state, TenantState::Active);
     assert_eq!(registry.active(&acme), Ok(added.incarnation));
 
-    assert!(matches!(
-        registry.finish_removal(&acme),
-        Err(RegistryError::NotBeingRemoved(_))
-    ));
-    assert_eq!(
-        registry.begin_removal(&acme).expect("begun").state,
-        TenantState::Removing
-    );
+    assert!(matches!(registry.finish_removal(&acme), Err(RegistryError::NotBeingRemoved(_))));
+    assert_eq!(registry.begin_removal(&acme).expect("begun").state, TenantState::Removing);
     assert_eq!(registry.active(&acme), Err(TenantDenial::Removed));
-    assert!(matches!(
-        registry.resume(&acme),
-        Err(RegistryError::BeingRemoved(_))
-    ));
-    assert!(matches!(
-        registry.suspend(&acme),
-        Err(RegistryError::BeingRemoved(_))
-    ));
+    assert!(matches!(registry.resume(&acme), Err(RegistryError::BeingRemoved(_))));
+    assert!(matches!(registry.suspend(&acme), Err(RegistryError::BeingRemoved(_))));
     let refused = registry.add(&acme).expect_err("still being removed").to_string();
     assert!(refused.contains("partywall tenant remove acme"), "{refused}");
 
     registry.finish_removal(&acme).expect("finished");
     registry.finish_removal(&acme).expect("finished again");
     assert_eq!(registry.active(&acme), Err(TenantDenial::Unknown));
-    assert!(matches!(
-        registry.begin_removal(&acme),
-        Err(RegistryError::NotFound(_))
-    ));
+    assert!(matches!(registry.begin_removal(&acme), Err(RegistryError::NotFound(_))));
 
     let again = registry.add(&acme).expect("added again");
     assert!(again.incarnation > added.incarnation);
@@ -106,28 +76,16 @@ fn twins_and_words_for_nobody_are_refused() {
     let registry = open(&dir);
     registry.add(&id("Acme")).expect("added");
     for twin in ["acme", "ACME"] {
-        assert!(
-            matches!(registry.add(&id(twin)), Err(RegistryError::CaseTwin { .. })),
-            "{twin}"
-        );
+        assert!(matches!(registry.add(&id(twin)), Err(RegistryError::CaseTwin { .. })), "{twin}");
         assert_eq!(registry.get(&id(twin)).expect("readable"), None);
         assert_eq!(registry.active(&id(twin)), Err(TenantDenial::Unknown));
-        assert!(matches!(
-            registry.suspend(&id(twin)),
-            Err(RegistryError::NotFound(_))
-        ));
-        assert!(matches!(
-            registry.begin_removal(&id(twin)),
-            Err(RegistryError::NotFound(_))
-        ));
+        assert!(matches!(registry.suspend(&id(twin)), Err(RegistryError::NotFound(_))));
+        assert!(matches!(registry.begin_removal(&id(twin)), Err(RegistryError::NotFound(_))));
         registry.finish_removal(&id(twin)).expect("nothing to do");
     }
     assert!(registry.active(&id("Acme")).is_ok());
     for word in ["default", "Default", "0"] {
-        assert!(
-            matches!(registry.add(&id(word)), Err(RegistryError::Reserved(_))),
-            "{word}"
-        );
+        assert!(matches!(registry.add(&id(word)), Err(RegistryError::Reserved(_))), "{word}");
     }
     assert!(TenantId::parse("*").is_err());
     for good in ["acme2", "default2", "00"] {
@@ -139,9 +97,7 @@ fn twins_and_words_for_nobody_are_refused() {
 fn many_are_added_all_or_none() {
     let dir = folder();
     let registry = open(&dir);
-    registry
-        .add_many(&[id("a"), id("b"), id("A")])
-        .expect_err("twins");
+    registry.add_many(&[id("a"), id("b"), id("A")]).expect_err("twins");
     assert_eq!(registry.len().expect("readable"), 0);
     registry.add_many(&[id("a"), id("b")]).expect("added");
     assert_eq!(registry.len().expect("readable"), 2);
@@ -153,10 +109,7 @@ fn a_new_tenant_finds_no_files() {
     let registry = open(&dir);
     let files = tenant_dir(dir.path(), &id("acme"));
     fs::create_dir_all(&files).expect("made");
-    assert!(matches!(
-        registry.add(&id("acme")),
-        Err(RegistryError::LeftOver { .. })
-    ));
+    assert!(matches!(registry.add(&id("acme")), Err(RegistryError::LeftOver { .. })));
     fs::remove_dir(&files).expect("deleted");
     registry.add(&id("acme")).expect("added");
 }
@@ -173,14 +126,9 @@ fn files_are_for_the_owner_only() {
         let path = file.expect("readable").path();
         assert_eq!(mode(&path), 0o600, "{}", path.display());
     }
-    let names: Vec<_> = fs::read_dir(&data)
-        .expect("readable")
-        .map(|file| file.expect("readable").file_name())
-        .collect();
-    assert!(
-        names.iter().all(|name| !name.to_string_lossy().contains(".new")),
-        "{names:?}"
-    );
+    let names: Vec<_> =
+        fs::read_dir(&data).expect("readable").map(|file| file.expect("readable").file_name()).collect();
+    assert!(names.iter().all(|name| !name.to_string_lossy().contains(".new")), "{names:?}");
 }
 
 #[test]

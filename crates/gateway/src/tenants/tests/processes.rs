@@ -60,12 +60,7 @@ fn a_second_process_is_seen_at_the_next_request() {
     let registry = open(&dir);
     fs::write(dir.path().join("second-process"), "").expect("written");
     let mut child = Command::new(std::env::current_exe().expect("this test"))
-        .args([
-            "--ignored",
-            "--exact",
-            "--nocapture",
-            "tenants::tests::processes::second_process",
-        ])
+        .args(["--ignored", "--exact", "--nocapture", "tenants::tests::processes::second_process"])
         .current_dir(dir.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -154,9 +149,7 @@ fn a_commit_that_is_undone_is_not_believed() {
     registry.add(&id("acme")).expect("added");
     let known = registry.active(&id("acme")).expect("active");
     let other = Connection::open(dir.path().join("tenants.sqlite")).expect("opened");
-    other
-        .execute_batch("BEGIN IMMEDIATE; UPDATE tenant SET state = 'suspended'")
-        .expect("changed");
+    other.execute_batch("BEGIN IMMEDIATE; UPDATE tenant SET state = 'suspended'").expect("changed");
     assert_eq!(registry.active(&id("acme")), Ok(known));
     other.execute_batch("ROLLBACK").expect("undone");
     assert_eq!(registry.active(&id("acme")), Ok(known));
@@ -183,11 +176,7 @@ fn a_writer_that_hangs_denies_and_the_queue_behind_it_does_not_wait_in_turn() {
             scope.spawn(|| assert_eq!(registry.active(&id("acme")), Err(TenantDenial::Unavailable)));
         }
     });
-    assert!(
-        started.elapsed() < Duration::from_secs(12),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(12), "{:?}", started.elapsed());
     writable.write_all_at(&counter, 24).expect("written");
     assert!(registry.active(&id("acme")).is_ok());
     other.execute_batch("ROLLBACK").expect("undone");
@@ -225,11 +214,5 @@ fn opening_at_once_makes_one_registry() {
             });
         }
     });
-    assert_eq!(
-        Registry::open(&data)
-            .expect("a registry")
-            .len()
-            .expect("readable"),
-        8
-    );
+    assert_eq!(Registry::open(&data).expect("a registry").len().expect("readable"), 8);
 }

@@ -20,9 +20,7 @@ fn removal_takes_everything_but_the_audit_log() {
     let name = SecretName::parse("key").expect("a name");
     for tenant in ["acme", "globex"] {
         let record = registry.add(&id(tenant)).expect("added");
-        vault
-            .set(&record, &name, SecretString::from(tenant))
-            .expect("set");
+        vault.set(&record, &name, SecretString::from(tenant)).expect("set");
         let files = tenant_dir(dir.path(), &record.id);
         fs::create_dir_all(files.join("home")).expect("made");
         fs::write(files.join("desk.sqlite"), tenant).expect("written");
@@ -34,12 +32,7 @@ fn removal_takes_everything_but_the_audit_log() {
 
     assert_eq!(registry.active(&id("acme")), Err(TenantDenial::Unknown));
     assert!(!tenant_dir(dir.path(), &id("acme")).exists());
-    assert_eq!(
-        fs::read_dir(dir.path().join("tenants"))
-            .expect("readable")
-            .count(),
-        1
-    );
+    assert_eq!(fs::read_dir(dir.path().join("tenants")).expect("readable").count(), 1);
     assert!(vault.list(&old).expect("readable").is_empty());
     assert!(vault.set(&old, &name, SecretString::from("late")).is_err());
     assert!(dir.path().join("audit/acme.jsonl").exists());
@@ -80,18 +73,9 @@ fn an_interrupted_removal_is_finished_by_the_next() {
             fs::create_dir_all(&files).expect("made");
             fs::write(files.join("desk.sqlite"), "rows").expect("written");
         }
-        assert!(
-            matches!(registry.add(&acme), Err(RegistryError::BeingRemoved(_))),
-            "{stage}"
-        );
+        assert!(matches!(registry.add(&acme), Err(RegistryError::BeingRemoved(_))), "{stage}");
         remove_tenant(&registry, &vault, dir.path(), &acme).expect("removed");
-        assert_eq!(
-            fs::read_dir(dir.path().join("tenants"))
-                .expect("readable")
-                .count(),
-            0,
-            "{stage}"
-        );
+        assert_eq!(fs::read_dir(dir.path().join("tenants")).expect("readable").count(), 0, "{stage}");
         registry.add(&acme).expect("added again");
     }
 }

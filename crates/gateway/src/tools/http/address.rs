@@ -30,9 +30,7 @@ impl AllowList {
 
     /// Whether the host is listed for this port.
     pub(super) fn lists(&self, host: &str, port: u16) -> bool {
-        self.0
-            .iter()
-            .any(|(listed, at)| listed == host && at.is_none_or(|at| at == port))
+        self.0.iter().any(|(listed, at)| listed == host && at.is_none_or(|at| at == port))
     }
 
     /// Whether the host is listed, for whatever port.
@@ -207,14 +205,8 @@ mod tests {
 
     #[test]
     fn a_list_names_hosts_with_or_without_a_port() {
-        let entries = [
-            "LOCALHOST",
-            "crm.internal:8443",
-            "10.0.0.5",
-            "[::1]:80",
-            "fd00::1",
-        ]
-        .map(str::to_owned);
+        let entries =
+            ["LOCALHOST", "crm.internal:8443", "10.0.0.5", "[::1]:80", "fd00::1"].map(str::to_owned);
         let list = AllowList::parse(&entries).expect("a list");
         let permits = |url: &str| list.permits(&Url::parse(url).expect("a URL"));
         for yes in [
@@ -241,18 +233,7 @@ mod tests {
         ] {
             assert!(!permits(no), "{no}");
         }
-        for bad in [
-            "",
-            "a b",
-            "http://x",
-            "x/y",
-            "u@x",
-            "x:",
-            "x:0",
-            "x:99999",
-            "*.internal/",
-            "[::1",
-        ] {
+        for bad in ["", "a b", "http://x", "x/y", "u@x", "x:", "x:0", "x:99999", "*.internal/", "[::1"] {
             assert!(AllowList::parse(&[bad.to_owned()]).is_err(), "{bad}");
         }
     }

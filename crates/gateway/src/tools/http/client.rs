@@ -52,15 +52,12 @@ fn tls_config() -> Result<ClientConfig, rustls::Error> {
     let builder =
         || ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
     let mut config = match Verifier::new(Arc::clone(&provider)) {
-        Ok(verifier) => builder()?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth(),
+        Ok(verifier) => {
+            builder()?.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
+        }
         Err(_) => {
             tracing::warn!("no certificate store was found; upstreams with `https` cannot be called");
-            builder()?
-                .with_root_certificates(RootCertStore::empty())
-                .with_no_client_auth()
+            builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
         }
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -90,10 +87,7 @@ impl TenantClient {
             .tls_backend_preconfigured(tls)
             .build()
             .map_err(|_| HttpToolError::Client("TLS cannot be set up"))?;
-        Ok(Self {
-            client,
-            allow: Arc::clone(&shared.resolver.0),
-        })
+        Ok(Self { client, allow: Arc::clone(&shared.resolver.0) })
     }
 
     /// Sends a request and gives the head of the reply.
@@ -112,17 +106,11 @@ impl TenantClient {
             } else if error.is_timeout() {
                 HttpToolError::Timeout
             } else if error.is_connect() && tls {
-                HttpToolError::UpstreamFailed {
-                    stage: "no connection, or its certificate is not trusted",
-                }
+                HttpToolError::UpstreamFailed { stage: "no connection, or its certificate is not trusted" }
             } else if error.is_connect() {
-                HttpToolError::UpstreamFailed {
-                    stage: "no connection",
-                }
+                HttpToolError::UpstreamFailed { stage: "no connection" }
             } else {
-                HttpToolError::UpstreamFailed {
-                    stage: "no valid answer",
-                }
+                HttpToolError::UpstreamFailed { stage: "no valid answer" }
             }
         })
     }
@@ -155,10 +143,8 @@ impl Resolve for PublicOnly {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             let any = !found.is_empty();
             let listed = allow.lists_host(name.as_str());
-            let usable: Vec<SocketAddr> = found
-                .into_iter()
-                .filter(|address| listed || address::is_public(address.ip()))
-                .collect();
+            let usable: Vec<SocketAddr> =
+                found.into_iter().filter(|address| listed || address::is_public(address.ip())).collect();
             if any && usable.is_empty() {
                 return Err(NotPublic.into());
             }

@@ -26,10 +26,7 @@ impl Credential {
         let config = HttpToolError::config;
         match (&auth.bearer, auth.headers.is_empty()) {
             (Some(_), false) => Err(config("auth", "has both `bearer` and `headers`; keep one")),
-            (None, true) => Err(config(
-                "auth",
-                "is empty; write `bearer = \"secret:NAME\"`, or remove it",
-            )),
+            (None, true) => Err(config("auth", "is empty; write `bearer = \"secret:NAME\"`, or remove it")),
             (Some(reference), true) => Ok(Self(vec![Line {
                 header: header::AUTHORIZATION,
                 prefix: "Bearer ",
@@ -44,11 +41,7 @@ impl Credential {
                         return Err(HttpToolError::config(key, "is given twice; keep one"));
                     }
                     let secret = secret_name(reference, &key)?;
-                    lines.push(Line {
-                        header,
-                        prefix: "",
-                        secret,
-                    });
+                    lines.push(Line { header, prefix: "", secret });
                 }
                 Ok(Self(lines))
             }
@@ -69,9 +62,7 @@ impl Credential {
     pub(super) fn apply(&self, secrets: &Secrets<'_>, headers: &mut HeaderMap) -> Result<(), HttpToolError> {
         for line in &self.0 {
             let secret = find(secrets, &line.secret)?;
-            let unusable = || HttpToolError::UnusableSecret {
-                name: line.secret.clone(),
-            };
+            let unusable = || HttpToolError::UnusableSecret { name: line.secret.clone() };
             if !parts::is_header_text(secret) {
                 return Err(unusable());
             }
@@ -86,17 +77,12 @@ impl Credential {
 
 /// The tenant's value of a secret; an empty one counts as unusable, so that it can equal nothing.
 pub(super) fn find<'a>(secrets: &Secrets<'a>, name: &str) -> Result<&'a str, HttpToolError> {
-    let (_, secret) =
-        secrets
-            .iter()
-            .find(|(held, _)| *held == name)
-            .ok_or_else(|| HttpToolError::MissingSecret {
-                name: name.to_owned(),
-            })?;
+    let (_, secret) = secrets
+        .iter()
+        .find(|(held, _)| *held == name)
+        .ok_or_else(|| HttpToolError::MissingSecret { name: name.to_owned() })?;
     match secret.expose_secret() {
-        "" => Err(HttpToolError::UnusableSecret {
-            name: name.to_owned(),
-        }),
+        "" => Err(HttpToolError::UnusableSecret { name: name.to_owned() }),
         value => Ok(value),
     }
 }
@@ -105,9 +91,7 @@ pub(super) fn find<'a>(secrets: &Secrets<'a>, name: &str) -> Result<&'a str, Htt
 pub(super) fn secret_name(reference: &str, key: &str) -> Result<String, HttpToolError> {
     let name = reference.strip_prefix("secret:").unwrap_or_default();
     let fits = (1..=64).contains(&name.len())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
     if fits {
         Ok(name.to_owned())
     } else {

@@ -134,17 +134,11 @@ impl HttpToolError {
 
     /// A configuration error.
     pub(super) fn config(key: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Config {
-            key: key.into(),
-            problem: problem.into(),
-        }
+        Self::Config { key: key.into(), problem: problem.into() }
     }
 
     /// An argument that cannot be sent.
     pub(super) fn argument(argument: &str, problem: &'static str) -> Self {
-        Self::InvalidArgument {
-            argument: argument.to_owned(),
-            problem,
-        }
+        Self::InvalidArgument { argument: argument.to_owned(), problem }
     }
 }

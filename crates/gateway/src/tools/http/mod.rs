@@ -121,26 +121,13 @@ impl HttpTool {
         }
 
         let mut secrets: Vec<String> = Vec::new();
-        for name in credential
-            .secrets()
-            .chain(owner.as_ref().and_then(OwnerCheck::secret))
-        {
+        for name in credential.secrets().chain(owner.as_ref().and_then(OwnerCheck::secret)) {
             if !secrets.iter().any(|held| held == name) {
                 secrets.push(name.to_owned());
             }
         }
         let max_reply = limits.max_reply_bytes.map_or(MAX_REPLY, |size| size.as_usize());
-        Ok(Self {
-            method,
-            declared,
-            target,
-            headers,
-            body,
-            credential,
-            owner,
-            secrets,
-            max_reply,
-        })
+        Ok(Self { method, declared, target, headers, body, credential, owner, secrets, max_reply })
     }
 
     /// The names of the secrets that a call needs: first those of the credential, then the owner's name.
@@ -167,9 +154,8 @@ impl HttpTool {
         let request = self.request(args, secrets)?;
         let limit = limits.reply_bytes.min(self.max_reply);
         let exchange = async { reply::read(client.send(request).await?, limit).await };
-        let body = tokio::time::timeout(limits.time, exchange)
-            .await
-            .map_err(|_| HttpToolError::Timeout)??;
+        let body =
+            tokio::time::timeout(limits.time, exchange).await.map_err(|_| HttpToolError::Timeout)??;
         match owner {
             Some((owner, expected)) => owner.check(&body, expected)?,
             None => owner::check_json(&body)?,
@@ -182,10 +168,7 @@ impl HttpTool {
         args: &Map<String, Value>,
         secrets: &Secrets<'_>,
     ) -> Result<reqwest::Request, HttpToolError> {
-        let values = Values {
-            declared: &self.declared,
-            given: args,
-        };
+        let values = Values { declared: &self.declared, given: args };
         let mut request = reqwest::Request::new(self.method.clone(), self.target.render(&values)?);
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));

@@ -78,40 +78,26 @@ impl OwnerCheck {
 
     /// Refuses a reply that is no JSON, or that is not the expected party's.
     pub(super) fn check(&self, body: &str, expected: &str) -> Result<(), HttpToolError> {
-        let walk = Walk {
-            path: Some(&self.path),
-            expected,
-        };
-        if run(walk, body)? {
-            Ok(())
-        } else {
-            Err(HttpToolError::ForeignOwner)
-        }
+        let walk = Walk { path: Some(&self.path), expected };
+        if run(walk, body)? { Ok(()) } else { Err(HttpToolError::ForeignOwner) }
     }
 }
 
 /// Refuses a reply that is no JSON.
 pub(super) fn check_json(body: &str) -> Result<(), HttpToolError> {
-    let walk = Walk {
-        path: None,
-        expected: "",
-    };
+    let walk = Walk { path: None, expected: "" };
     run(walk, body).map(drop)
 }
 
 fn run(walk: Walk<'_>, body: &str) -> Result<bool, HttpToolError> {
     let mut json = serde_json::Deserializer::from_str(body);
     let owned = walk.deserialize(&mut json);
-    owned
-        .and_then(|owned| json.end().map(|()| owned))
-        .map_err(|_| HttpToolError::UpstreamNotJson)
+    owned.and_then(|owned| json.end().map(|()| owned)).map_err(|_| HttpToolError::UpstreamNotJson)
 }
 
 fn parse_pointer(pointer: &str) -> Result<Vec<Step>, String> {
     let Some(rest) = pointer.strip_prefix('/') else {
-        return Err(
-            "must be a JSON pointer to the owner in the reply, such as `/organization_id`".to_owned(),
-        );
+        return Err("must be a JSON pointer to the owner in the reply, such as `/organization_id`".to_owned());
     };
     rest.split('/')
         .map(|step| {
@@ -145,10 +131,7 @@ impl Walk<'_> {
     }
 
     fn aside(&self) -> Walk<'_> {
-        Walk {
-            path: None,
-            expected: self.expected,
-        }
+        Walk { path: None, expected: self.expected }
     }
 }
 
@@ -199,10 +182,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
         };
         let mut owned = each.is_some();
         loop {
-            let item = Walk {
-                path: each,
-                expected: self.expected,
-            };
+            let item = Walk { path: each, expected: self.expected };
             match items.next_element_seed(item)? {
                 Some(yes) => owned &= yes,
                 None => return Ok(owned),
@@ -220,10 +200,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
             match wanted.filter(|_| is_wanted) {
                 Some((_, rest)) => {
                     seen += 1;
-                    owned = fields.next_value_seed(Walk {
-                        path: Some(rest),
-                        expected: self.expected,
-                    })?;
+                    owned = fields.next_value_seed(Walk { path: Some(rest), expected: self.expected })?;
                 }
                 None => {
                     fields.next_value_seed(self.aside())?;
@@ -262,10 +239,7 @@ mod tests {
     use super::*;
 
     fn check(pointer: &str, body: &str) -> Result<(), HttpToolError> {
-        let owner = Owner {
-            pointer: pointer.to_owned(),
-            equals: "tenant".to_owned(),
-        };
+        let owner = Owner { pointer: pointer.to_owned(), equals: "tenant".to_owned() };
         OwnerCheck::compile(&owner)?.check(body, "acme")
     }
 
@@ -302,54 +276,26 @@ mod tests {
             ("/*/org", r#"[{"org":"acme"},"acme"]"#),
             ("/*/org", r#"{"*":{"org":"acme"}}"#),
         ] {
-            assert_eq!(
-                check(pointer, body),
-                Err(HttpToolError::ForeignOwner),
-                "{pointer} {body}"
-            );
+            assert_eq!(check(pointer, body), Err(HttpToolError::ForeignOwner), "{pointer} {body}");
         }
     }
 
     #[test]
     fn numbers_are_owners_by_their_exact_digits() {
-        let owner = Owner {
-            pointer: "/org".to_owned(),
-            equals: "secret:org".to_owned(),
-        };
+        let owner = Owner { pointer: "/org".to_owned(), equals: "secret:org".to_owned() };
         let owner = OwnerCheck::compile(&owner).expect("an owner");
         assert_eq!(owner.check(r#"{"org":7}"#, "7"), Ok(()));
-        assert_eq!(
-            owner.check(r#"{"org":18446744073709551615}"#, "18446744073709551615"),
-            Ok(())
-        );
+        assert_eq!(owner.check(r#"{"org":18446744073709551615}"#, "18446744073709551615"), Ok(()));
         assert_eq!(owner.check(r#"{"org":-7}"#, "-7"), Ok(()));
-        for (body, expected) in [
-            (r#"{"org":7.0}"#, "7"),
-            (r#"{"org":70}"#, "7"),
-            (r#"{"org":1e1}"#, "10"),
-        ] {
-            assert_eq!(
-                owner.check(body, expected),
-                Err(HttpToolError::ForeignOwner),
-                "{body}"
-            );
+        for (body, expected) in [(r#"{"org":7.0}"#, "7"), (r#"{"org":70}"#, "7"), (r#"{"org":1e1}"#, "10")] {
+            assert_eq!(owner.check(body, expected), Err(HttpToolError::ForeignOwner), "{body}");
         }
     }
 
     #[test]
     fn what_is_no_json_is_refused() {
         let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
-        for bad in [
-            "",
-            "<html>",
-            "{",
-            r#"{"a":1}x"#,
-            r#""\ud800""#,
-            "{'a':1}",
-            "\u{feff}{}",
-            "NaN",
-            &deep,
-        ] {
+        for bad in ["", "<html>", "{", r#"{"a":1}x"#, r#""\ud800""#, "{'a':1}", "\u{feff}{}", "NaN", &deep] {
             assert_eq!(check_json(bad), Err(HttpToolError::UpstreamNotJson));
             assert_eq!(check("/org", bad), Err(HttpToolError::UpstreamNotJson));
         }

@@ -13,22 +13,15 @@ pub(super) async fn read(mut response: reqwest::Response, limit: usize) -> Resul
     if usize::try_from(announced).map_or(true, |announced| announced > limit) {
         return Err(too_large);
     }
-    let json = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_none_or(|value| value.to_str().is_ok_and(is_json));
-    let encoded = response
-        .headers()
-        .get(header::CONTENT_ENCODING)
-        .is_some_and(|value| value != "identity");
+    let json =
+        response.headers().get(header::CONTENT_TYPE).is_none_or(|value| value.to_str().is_ok_and(is_json));
+    let encoded = response.headers().get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity");
     let mut body = Vec::new();
     loop {
         let chunk = response
             .chunk()
             .await
-            .map_err(|_| HttpToolError::UpstreamFailed {
-                stage: "the answer broke off",
-            })?;
+            .map_err(|_| HttpToolError::UpstreamFailed { stage: "the answer broke off" })?;
         let Some(chunk) = chunk else { break };
         if body.len() + chunk.len() > limit {
             return Err(too_large);
@@ -56,12 +49,7 @@ fn judge_status(status: StatusCode) -> Result<(), HttpToolError> {
 }
 
 fn is_json(content_type: &str) -> bool {
-    let media = content_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     matches!(media.as_str(), "application/json" | "text/json")
         || (media.starts_with("application/") && media.ends_with("+json"))
 }
@@ -72,21 +60,14 @@ mod tests {
 
     #[test]
     fn json_is_known_by_its_media_type() {
-        for yes in [
-            "application/json",
-            "Application/JSON; charset=utf-8",
-            "text/json",
-            "application/problem+json",
-        ] {
+        for yes in
+            ["application/json", "Application/JSON; charset=utf-8", "text/json", "application/problem+json"]
+        {
             assert!(is_json(yes), "{yes}");
         }
-        for no in [
-            "",
-            "text/html",
-            "text/plain; x=application/json",
-            "application/jsonp",
-            "application/x-ndjson",
-        ] {
+        for no in
+            ["", "text/html", "text/plain; x=application/json", "application/jsonp", "application/x-ndjson"]
+        {
             assert!(!is_json(no), "{no}");
         }
     }

@@ -12,11 +12,7 @@ use super::{
 };
 
 /// Everything except the unreserved characters of RFC 3986, so that a value stays within its segment.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The longest URL that is sent; servers commonly refuse longer ones.
 const MAX_URL: usize = 16 * 1024;
@@ -46,14 +42,10 @@ impl Target {
             .or_else(|| url.strip_prefix("http://"))
             .ok_or_else(|| problem("must start with `https://`"))?;
         if url.chars().any(|c| c.is_ascii_control() || c == ' ' || c == '\\') {
-            return Err(problem(
-                "must not contain spaces, control characters or backslashes",
-            ));
+            return Err(problem("must not contain spaces, control characters or backslashes"));
         }
         if url.contains(['?', '#']) {
-            return Err(problem(
-                "must end with the path; put query parameters into `http.query`",
-            ));
+            return Err(problem("must end with the path; put query parameters into `http.query`"));
         }
         let (authority, path) = after_scheme.split_once('/').unwrap_or((after_scheme, ""));
         if authority.contains(['{', '}', '@']) {
@@ -83,11 +75,7 @@ impl Target {
                 Ok((name.clone(), Text::parse(text, &key, declared)?))
             })
             .collect::<Result<_, HttpToolError>>()?;
-        Ok(Self {
-            base,
-            segments,
-            query,
-        })
+        Ok(Self { base, segments, query })
     }
 
     /// The arguments it names.
@@ -171,9 +159,7 @@ fn render_segment(segment: &Text, values: &Values<'_>) -> Result<String, HttpToo
         match piece {
             Piece::Literal(literal) => out.push_str(literal),
             Piece::Arg(name) => {
-                let value = values
-                    .text(name)?
-                    .ok_or_else(|| HttpToolError::argument(name, "is required"))?;
+                let value = values.text(name)?.ok_or_else(|| HttpToolError::argument(name, "is required"))?;
                 if let Some(problem) = unfit_for_path(&value) {
                     return Err(HttpToolError::argument(name, problem));
                 }
@@ -214,8 +200,7 @@ fn unfit_for_path(value: &str) -> Option<&'static str> {
 
 /// Whether any step is `.` or `..`, also with parameters (`..;x`), which some servers drop.
 fn has_path_step(text: &str) -> bool {
-    text.split(['/', '\\'])
-        .any(|step| matches!(step.split(';').next(), Some("." | "..")))
+    text.split(['/', '\\']).any(|step| matches!(step.split(';').next(), Some("." | "..")))
 }
 
 #[cfg(test)]

@@ -21,11 +21,7 @@ struct Arg {
 impl Declared {
     pub(super) fn new(specs: &BTreeMap<String, ArgSpec>) -> Self {
         let args = specs.iter().map(|(name, spec)| {
-            let arg = Arg {
-                kind: spec.kind,
-                optional: spec.optional,
-                default: spec.default.clone(),
-            };
+            let arg = Arg { kind: spec.kind, optional: spec.optional, default: spec.default.clone() };
             (name.clone(), arg)
         });
         Self(args.collect())
@@ -37,9 +33,7 @@ impl Declared {
 
     /// Whether a call may come without a value for the argument.
     pub(super) fn may_be_absent(&self, name: &str) -> bool {
-        self.0
-            .get(name)
-            .is_some_and(|arg| arg.optional && arg.default.is_none())
+        self.0.get(name).is_some_and(|arg| arg.optional && arg.default.is_none())
     }
 }
 
@@ -57,17 +51,9 @@ impl<'a> Values<'a> {
         let Some(arg) = self.declared.0.get(name) else {
             return Err(HttpToolError::argument(name, "is not declared"));
         };
-        let given = self
-            .given
-            .get(name)
-            .filter(|value| !value.is_null())
-            .or(arg.default.as_ref());
+        let given = self.given.get(name).filter(|value| !value.is_null()).or(arg.default.as_ref());
         let Some(value) = given else {
-            return if arg.optional {
-                Ok(None)
-            } else {
-                Err(HttpToolError::argument(name, "is required"))
-            };
+            return if arg.optional { Ok(None) } else { Err(HttpToolError::argument(name, "is required")) };
         };
         let (fits, problem) = match arg.kind {
             ArgType::String => (value.is_string(), "must be a string"),
@@ -75,11 +61,7 @@ impl<'a> Values<'a> {
             ArgType::Number => (value.is_number(), "must be a number"),
             ArgType::Boolean => (value.is_boolean(), "must be true or false"),
         };
-        if fits {
-            Ok(Some(value))
-        } else {
-            Err(HttpToolError::argument(name, problem))
-        }
+        if fits { Ok(Some(value)) } else { Err(HttpToolError::argument(name, problem)) }
     }
 
     /// The value as text.
@@ -150,10 +132,7 @@ impl Text {
                     pieces.push(Piece::Arg(name));
                 }
                 '}' => {
-                    return Err(HttpToolError::config(
-                        key,
-                        "a `}` closes nothing; write `}}` for a brace",
-                    ));
+                    return Err(HttpToolError::config(key, "a `}` closes nothing; write `}}` for a brace"));
                 }
                 _ => literal.push(c),
             }

@@ -31,11 +31,8 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new(shape: Shape) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(4)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
         let (together, alone) = runtime.block_on(async {
             let together = House::open(shape).await;
             let mut alone = Vec::new();
@@ -44,12 +41,7 @@ impl Stage {
             }
             (together, alone)
         });
-        Self {
-            together,
-            alone,
-            answered: AtomicU64::new(0),
-            runtime,
-        }
+        Self { together, alone, answered: AtomicU64::new(0), runtime }
     }
 
     /// Plays a history both ways; what differs, if anything.
@@ -60,10 +52,7 @@ impl Stage {
                 alone.furnish(number);
             }
             let together = join_all(
-                scripts
-                    .iter()
-                    .enumerate()
-                    .map(|(number, script)| play(&self.together, number, script)),
+                scripts.iter().enumerate().map(|(number, script)| play(&self.together, number, script)),
             );
             let alone = async {
                 let mut transcripts = Vec::new();
@@ -73,12 +62,8 @@ impl Stage {
                 transcripts
             };
             let (together, alone) = tokio::join!(together, alone);
-            self.answered
-                .fetch_add(together.iter().map(|lines| lines.len() as u64).sum(), Relaxed);
-            let different = together
-                .iter()
-                .zip(&alone)
-                .position(|(together, alone)| together != alone)?;
+            self.answered.fetch_add(together.iter().map(|lines| lines.len() as u64).sum(), Relaxed);
+            let different = together.iter().zip(&alone).position(|(together, alone)| together != alone)?;
             Some(format!(
                 "tenant t{different} saw\n{:#?}\nand alone it sees\n{:#?}",
                 together.get(different),

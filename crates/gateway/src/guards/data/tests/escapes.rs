@@ -15,10 +15,7 @@ const HOSTILE: [(bool, &str); 62] = [
     (false, "SELECT load_extension('/tmp/x.so') AS x"),
     (false, "SELECT fts3_tokenizer('simple') AS x"),
     (false, "SELECT readfile('/etc/passwd') AS x"),
-    (
-        true,
-        "INSERT INTO tickets (title) SELECT writefile('/tmp/x', 'y')",
-    ),
+    (true, "INSERT INTO tickets (title) SELECT writefile('/tmp/x', 'y')"),
     (false, "SELECT edit('x', 'vi') AS x"),
     (false, "SELECT name AS x FROM fsdir('/')"),
     // Settings.
@@ -58,14 +55,8 @@ const HOSTILE: [(bool, &str); 62] = [
     (true, "CREATE TABLE x AS SELECT * FROM tickets"),
     (true, "CREATE VIEW x AS SELECT 1"),
     (true, "CREATE INDEX x ON tickets (title)"),
-    (
-        true,
-        "CREATE TRIGGER x AFTER INSERT ON log BEGIN DELETE FROM tickets; END",
-    ),
-    (
-        true,
-        "CREATE TEMP TRIGGER x AFTER INSERT ON log BEGIN DELETE FROM tickets; END",
-    ),
+    (true, "CREATE TRIGGER x AFTER INSERT ON log BEGIN DELETE FROM tickets; END"),
+    (true, "CREATE TEMP TRIGGER x AFTER INSERT ON log BEGIN DELETE FROM tickets; END"),
     (true, "CREATE VIRTUAL TABLE x USING fts5(a)"),
     (true, "DROP TABLE tickets"),
     (true, "DROP VIEW open_tickets"),
@@ -89,27 +80,16 @@ async fn every_hostile_statement_is_refused_at_load_time_and_by_the_connection()
     let lab = Lab::new();
     let sources = lab.open();
     let seen = rows(&sources, "acme", "SELECT count(*) AS n FROM tickets").await;
-    run(
-        &sources,
-        "acme",
-        &insert(&sources),
-        json!({"id": 1, "title": "kept"}),
-    )
-    .await
-    .expect("an honest write");
+    run(&sources, "acme", &insert(&sources), json!({"id": 1, "title": "kept"}))
+        .await
+        .expect("an honest write");
     for (writes, sql) in HOSTILE {
         for writes in [writes, !writes] {
             let error = sources.compile("desk", sql, &[], writes).expect_err(sql);
-            assert!(
-                matches!(error, DataError::Refused(_) | DataError::Configuration(_)),
-                "{sql}: {error:?}"
-            );
+            assert!(matches!(error, DataError::Refused(_) | DataError::Configuration(_)), "{sql}: {error:?}");
             let unchecked = Statement::unchecked("desk", sql, writes);
             let error = run(&sources, "acme", &unchecked, json!({})).await.expect_err(sql);
-            assert!(
-                matches!(error, DataError::Refused(_) | DataError::Internal(_)),
-                "{sql}: {error:?}"
-            );
+            assert!(matches!(error, DataError::Refused(_) | DataError::Internal(_)), "{sql}: {error:?}");
             assert_eq!(error.kind(), ErrorKind::Unavailable);
         }
     }
@@ -157,11 +137,7 @@ fn the_authorizer_itself_refuses_and_not_only_the_checks_around_it() {
         let denied = text.contains("not authorized") || text.contains("prohibited");
         assert!(denied, "{sql}: {text}");
     }
-    for sql in [
-        "SELECT a FROM tickets",
-        "DELETE FROM tickets",
-        "SELECT count(*) FROM tickets",
-    ] {
+    for sql in ["SELECT a FROM tickets", "DELETE FROM tickets", "SELECT count(*) FROM tickets"] {
         conn.raw().prepare(sql).map(drop).expect(sql);
     }
     // VACUUM is not asked about when it is compiled, but copies through ATTACH when it runs.
@@ -203,20 +179,11 @@ async fn honest_statements_of_every_shape_run() {
         "INSERT INTO places VALUES (1, 0, 2)",
         "INSERT INTO search (search) VALUES ('rebuild')",
     ];
-    for (sql, writes) in writes
-        .map(|sql| (sql, true))
-        .into_iter()
-        .chain(reads.map(|sql| (sql, false)))
-    {
+    for (sql, writes) in writes.map(|sql| (sql, true)).into_iter().chain(reads.map(|sql| (sql, false))) {
         let statement = sources.compile("desk", sql, &[], writes).expect(sql);
         run(&sources, "acme", &statement, json!({})).await.expect(sql);
     }
-    let found = rows(
-        &sources,
-        "acme",
-        "SELECT rowid, title FROM search WHERE search MATCH 'hot'",
-    )
-    .await;
+    let found = rows(&sources, "acme", "SELECT rowid, title FROM search WHERE search MATCH 'hot'").await;
     assert_eq!(found, json!([{"rowid": 1, "title": "hot water"}]));
     let logged = rows(&sources, "acme", "SELECT what FROM log ORDER BY id").await;
     assert_eq!(logged, json!([{"what": "created"}, {"what": "copied"}]));
@@ -267,21 +234,11 @@ async fn arguments_are_data_only() {
     let lab = Lab::new();
     let sources = lab.open();
     let echo = sources
-        .compile(
-            "desk",
-            "SELECT :text AS text, length(CAST(:text AS BLOB)) AS bytes",
-            &["text"],
-            false,
-        )
+        .compile("desk", "SELECT :text AS text, length(CAST(:text AS BLOB)) AS bytes", &["text"], false)
         .expect("compiles");
     let write = insert(&sources);
     let find = sources
-        .compile(
-            "desk",
-            "SELECT id FROM tickets WHERE title = :title",
-            &["title"],
-            false,
-        )
+        .compile("desk", "SELECT id FROM tickets WHERE title = :title", &["title"], false)
         .expect("compiles");
     let texts = [
         "'; DROP TABLE tickets; --",
@@ -300,24 +257,15 @@ async fn arguments_are_data_only() {
         "\n\r\t\u{1}",
     ];
     for (id, text) in (1..).zip(texts) {
-        let back = run(&sources, "acme", &echo, json!({"text": text}))
-            .await
-            .expect("runs");
+        let back = run(&sources, "acme", &echo, json!({"text": text})).await.expect("runs");
         let back: Value = serde_json::from_str(&back.json).expect("JSON");
         assert_eq!(back, json!([{"text": text, "bytes": text.len()}]));
         let given = json!({"id": id, "title": text});
         run(&sources, "acme", &write, given).await.expect("written");
-        let found = run(&sources, "acme", &find, json!({"title": text}))
-            .await
-            .expect("found");
+        let found = run(&sources, "acme", &find, json!({"title": text})).await.expect("found");
         assert_eq!(found.json, format!("[{{\"id\":{id}}}]"));
     }
-    for bad in [
-        json!({"text": [1]}),
-        json!({"text": {}}),
-        json!({"text": u64::MAX}),
-        json!({"other": 1}),
-    ] {
+    for bad in [json!({"text": [1]}), json!({"text": {}}), json!({"text": u64::MAX}), json!({"other": 1})] {
         let error = run(&sources, "acme", &echo, bad).await.expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::Argument);
     }
@@ -333,25 +281,15 @@ async fn two_tenants_with_the_same_ids_see_their_own_rows_only() {
     let write = insert(&sources);
     for name in ["acme", "globex", "Acme"] {
         let given = json!({"id": 1, "title": format!("of {name}")});
-        run(&sources, name, &write, given)
-            .await
-            .expect("the same id is free for each");
+        run(&sources, name, &write, given).await.expect("the same id is free for each");
     }
     for name in ["acme", "globex", "Acme"] {
         let mine = rows(&sources, name, "SELECT id, title FROM tickets").await;
         assert_eq!(mine, json!([{"id": 1, "title": format!("of {name}")}]));
     }
     // A write without a condition changes the writer's rows only.
-    let wipe = sources
-        .compile("desk", "DELETE FROM tickets", &[], true)
-        .expect("compiles");
-    assert_eq!(
-        run(&sources, "acme", &wipe, json!({}))
-            .await
-            .expect("runs")
-            .changed,
-        1
-    );
+    let wipe = sources.compile("desk", "DELETE FROM tickets", &[], true).expect("compiles");
+    assert_eq!(run(&sources, "acme", &wipe, json!({})).await.expect("runs").changed, 1);
     let other = rows(&sources, "globex", "SELECT title FROM tickets").await;
     assert_eq!(other, json!([{"title": "of globex"}]));
 }
@@ -361,17 +299,10 @@ async fn another_life_of_a_tenant_does_not_see_the_rows_of_the_first() {
     let lab = Lab::new();
     let sources = lab.open();
     let write = insert(&sources);
-    run(&sources, "acme", &write, json!({"id": 1, "title": "old"}))
-        .await
-        .expect("written");
-    let all = sources
-        .compile("desk", "SELECT title FROM tickets", &[], false)
-        .expect("compiles");
+    run(&sources, "acme", &write, json!({"id": 1, "title": "old"})).await.expect("written");
+    let all = sources.compile("desk", "SELECT title FROM tickets", &[], false).expect("compiles");
     let second = Permit::for_test("acme", 2);
-    let error = sources
-        .run(&second, &all, &[], limits())
-        .await
-        .expect_err("refused");
+    let error = sources.run(&second, &all, &[], limits()).await.expect_err("refused");
     assert!(error.to_string().contains("earlier tenant"), "{error}");
     // Removal closes the files and deletes the folder; the new life begins with nothing.
     sources.forget(&tenant("acme"));

@@ -16,14 +16,7 @@ async fn files_and_folders_are_private() {
     let lab = Lab::new();
     fs::create_dir_all(lab.tenants().join("acme")).expect("a folder");
     let sources = lab.open();
-    run(
-        &sources,
-        "acme",
-        &insert(&sources),
-        json!({"id": 1, "title": "x"}),
-    )
-    .await
-    .expect("written");
+    run(&sources, "acme", &insert(&sources), json!({"id": 1, "title": "x"})).await.expect("written");
     assert_eq!(mode_of(&lab.tenants().join("acme")), 0o700);
     for end in ["", "-wal", "-shm"] {
         let file = lab.tenants().join("acme").join(format!("desk.sqlite{end}"));
@@ -35,14 +28,7 @@ async fn files_and_folders_are_private() {
 async fn links_to_another_tenants_data_are_refused() {
     let lab = Lab::new();
     let sources = lab.open();
-    run(
-        &sources,
-        "globex",
-        &insert(&sources),
-        json!({"id": 1, "title": "canary"}),
-    )
-    .await
-    .expect("written");
+    run(&sources, "globex", &insert(&sources), json!({"id": 1, "title": "canary"})).await.expect("written");
     sources.forget(&tenant("globex"));
     let tenants = lab.tenants();
     // The folder.
@@ -61,9 +47,7 @@ async fn links_to_another_tenants_data_are_refused() {
     for name in ["acme", "b", "c", "d", "e"] {
         let error = read(&sources, name).await.expect_err(name);
         assert!(matches!(error, DataError::Storage(_)), "{name}: {error:?}");
-        let error = sources
-            .setup(&tenant(name), Incarnation(1), "desk", "")
-            .expect_err(name);
+        let error = sources.setup(&tenant(name), Incarnation(1), "desk", "").expect_err(name);
         assert!(matches!(error, DataError::Storage(_)), "{name}: {error:?}");
     }
     assert!(!tenants.join("elsewhere").exists());
@@ -75,14 +59,7 @@ async fn links_to_another_tenants_data_are_refused() {
 async fn a_copy_of_another_tenants_file_is_refused() {
     let lab = Lab::new();
     let sources = lab.open();
-    run(
-        &sources,
-        "globex",
-        &insert(&sources),
-        json!({"id": 1, "title": "canary"}),
-    )
-    .await
-    .expect("written");
+    run(&sources, "globex", &insert(&sources), json!({"id": 1, "title": "canary"})).await.expect("written");
     read(&sources, "acme").await.expect("reads its own");
     sources.forget(&tenant("globex"));
     // Also while acme's file is open: the path leads to another file now.
@@ -95,10 +72,7 @@ async fn a_copy_of_another_tenants_file_is_refused() {
     assert!(error.to_string().contains("another tenant"), "{error}");
     // A database that this server did not make is nobody's.
     fs::remove_file(lab.file("acme")).expect("removed");
-    rusqlite::Connection::open(lab.file("acme"))
-        .expect("open")
-        .execute_batch(TICKETS)
-        .expect("made");
+    rusqlite::Connection::open(lab.file("acme")).expect("open").execute_batch(TICKETS).expect("made");
     let error = read(&sources, "acme").await.expect_err("refused");
     assert!(error.to_string().contains("not made by this server"), "{error}");
 }
@@ -110,24 +84,13 @@ async fn a_damaged_file_hurts_its_tenant_only() {
     for name in ["acme", "globex", "third"] {
         for id in 0..50 {
             let given = json!({"id": id, "title": "x".repeat(3000)});
-            run(&sources, name, &insert(&sources), given)
-                .await
-                .expect("written");
+            run(&sources, name, &insert(&sources), given).await.expect("written");
         }
         sources.forget(&tenant(name));
     }
     let size = fs::metadata(lab.file("acme")).expect("there").len();
-    fs::File::options()
-        .write(true)
-        .open(lab.file("acme"))
-        .expect("open")
-        .set_len(size / 2)
-        .expect("cut");
-    fs::write(
-        lab.file("third"),
-        "this is no database, whatever its name says".repeat(200),
-    )
-    .expect("written");
+    fs::File::options().write(true).open(lab.file("acme")).expect("open").set_len(size / 2).expect("cut");
+    fs::write(lab.file("third"), "this is no database, whatever its name says".repeat(200)).expect("written");
     for name in ["acme", "third"] {
         let error = read(&sources, name).await.expect_err(name);
         assert_eq!(error, DataError::Corrupt, "{name}");
@@ -139,10 +102,7 @@ async fn a_damaged_file_hurts_its_tenant_only() {
 #[test]
 fn concurrent_first_uses_migrate_once() {
     let lab = Lab::new();
-    lab.migration(
-        "002_marker.sql",
-        "INSERT INTO customers (name) VALUES ('marker');",
-    );
+    lab.migration("002_marker.sql", "INSERT INTO customers (name) VALUES ('marker');");
     let instances = [lab.open(), lab.open()];
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(4)
@@ -161,27 +121,16 @@ fn concurrent_first_uses_migrate_once() {
         }
     });
     let raw = rusqlite::Connection::open(lab.file("acme")).expect("open");
-    let applied: i64 = raw
-        .query_row("SELECT count(*) FROM _partywall_migrations", [], |row| row.get(0))
-        .expect("counted");
+    let applied: i64 =
+        raw.query_row("SELECT count(*) FROM _partywall_migrations", [], |row| row.get(0)).expect("counted");
     assert_eq!(applied, 2);
 }
 
 #[tokio::test]
 async fn a_new_migration_reaches_old_tenants_and_a_changed_one_stops_its_tenant() {
     let lab = Lab::new();
-    run(
-        &lab.open(),
-        "acme",
-        &insert(&lab.open()),
-        json!({"id": 1, "title": "x"}),
-    )
-    .await
-    .expect("written");
-    lab.migration(
-        "002_more.sql",
-        "ALTER TABLE tickets ADD COLUMN more TEXT NOT NULL DEFAULT 'm';",
-    );
+    run(&lab.open(), "acme", &insert(&lab.open()), json!({"id": 1, "title": "x"})).await.expect("written");
+    lab.migration("002_more.sql", "ALTER TABLE tickets ADD COLUMN more TEXT NOT NULL DEFAULT 'm';");
     let more = rows(&lab.open(), "acme", "SELECT id, more FROM tickets").await;
     assert_eq!(more, json!([{"id": 1, "more": "m"}]));
 
@@ -203,10 +152,7 @@ async fn a_new_migration_reaches_old_tenants_and_a_changed_one_stops_its_tenant(
     let sources = lab.open();
     let error = read(&sources, "acme").await.expect_err("refused");
     let text = error.to_string();
-    assert!(
-        text.contains("001_tickets") && text.contains("acme") && text.contains("changed"),
-        "{text}"
-    );
+    assert!(text.contains("001_tickets") && text.contains("acme") && text.contains("changed"), "{text}");
     assert_eq!(before, fs::read(lab.file("acme")).expect("read"));
     // A tenant that never had the old text is served.
     read(&sources, "globex").await.expect("reads");
@@ -214,9 +160,7 @@ async fn a_new_migration_reaches_old_tenants_and_a_changed_one_stops_its_tenant(
     lab.migration("001_tickets.sql", TICKETS);
     fs::remove_file(lab.dir.path().join("migrations/003_never.sql")).expect("removed");
     fs::remove_file(lab.dir.path().join("migrations/004_again.sql")).expect("removed");
-    read(&lab.open(), "acme")
-        .await
-        .expect("the old text is served again");
+    read(&lab.open(), "acme").await.expect("the old text is served again");
     fs::remove_file(lab.dir.path().join("migrations/002_more.sql")).expect("removed");
     let error = read(&lab.open(), "acme").await.expect_err("refused");
     assert!(error.to_string().contains("not in the folder"), "{error}");
@@ -225,49 +169,27 @@ async fn a_new_migration_reaches_old_tenants_and_a_changed_one_stops_its_tenant(
 #[tokio::test]
 async fn a_failing_migration_rolls_back_everything() {
     let lab = Lab::new();
-    run(
-        &lab.open(),
-        "acme",
-        &insert(&lab.open()),
-        json!({"id": 1, "title": "twice"}),
-    )
-    .await
-    .expect("written");
-    run(
-        &lab.open(),
-        "acme",
-        &insert(&lab.open()),
-        json!({"id": 2, "title": "twice"}),
-    )
-    .await
-    .expect("written");
+    run(&lab.open(), "acme", &insert(&lab.open()), json!({"id": 1, "title": "twice"}))
+        .await
+        .expect("written");
+    run(&lab.open(), "acme", &insert(&lab.open()), json!({"id": 2, "title": "twice"}))
+        .await
+        .expect("written");
     // Sound on an empty database, and for any tenant without duplicates.
     lab.migration(
         "002_add.sql",
         "CREATE TABLE added (a); INSERT INTO tickets (id, title) VALUES (3, 'third');",
     );
-    lab.migration(
-        "003_unique.sql",
-        "CREATE UNIQUE INDEX one_title ON tickets (title);",
-    );
+    lab.migration("003_unique.sql", "CREATE UNIQUE INDEX one_title ON tickets (title);");
     let sources = lab.open();
     let error = read(&sources, "acme").await.expect_err("fails");
     assert!(error.to_string().contains("003_unique"), "{error}");
-    assert_eq!(
-        read(&sources, "globex")
-            .await
-            .expect("another tenant is served")
-            .count,
-        1
-    );
+    assert_eq!(read(&sources, "globex").await.expect("another tenant is served").count, 1);
     for gone in ["002_add.sql", "003_unique.sql"] {
         fs::remove_file(lab.dir.path().join("migrations").join(gone)).expect("removed");
     }
     let left = rows(&lab.open(), "acme", ALL).await;
-    assert_eq!(
-        left,
-        json!([{"id": 1, "title": "twice"}, {"id": 2, "title": "twice"}])
-    );
+    assert_eq!(left, json!([{"id": 1, "title": "twice"}, {"id": 2, "title": "twice"}]));
 }
 
 #[tokio::test]
@@ -280,19 +202,14 @@ async fn rebuilding_a_table_keeps_the_rows_that_refer_to_it() {
     let sources = lab.open();
     let seed = "INSERT INTO customers VALUES (1, 'a'); INSERT INTO notes VALUES (1);";
     for name in ["acme", "globex"] {
-        sources
-            .setup(&tenant(name), Incarnation(1), "desk", seed)
-            .expect("seeded");
+        sources.setup(&tenant(name), Incarnation(1), "desk", seed).expect("seeded");
     }
     let rebuild = "CREATE TABLE c2 (id INTEGER PRIMARY KEY, name TEXT NOT NULL, x);
         INSERT INTO c2 SELECT id, name, NULL FROM customers; DROP TABLE customers; ALTER TABLE c2 RENAME TO customers;";
     lab.migration("003_rebuild.sql", rebuild);
     let kept = rows(&lab.open(), "acme", "SELECT customer FROM notes").await;
     assert_eq!(kept, json!([{"customer": 1}]));
-    lab.migration(
-        "003_rebuild.sql",
-        &rebuild.replace("FROM customers", "FROM customers WHERE id > 1"),
-    );
+    lab.migration("003_rebuild.sql", &rebuild.replace("FROM customers", "FROM customers WHERE id > 1"));
     let error = read(&lab.open(), "globex").await.expect_err("refused");
     assert!(error.to_string().contains("missing rows"), "{error}");
 }

@@ -6,9 +6,7 @@ use super::*;
 async fn many_tenants_in_turn_keep_the_number_of_open_files_bounded() {
     let lab = Lab::with("max_open_files = 16");
     let sources = lab.open();
-    let read = sources
-        .compile("desk", "SELECT title FROM tickets", &[], false)
-        .expect("compiles");
+    let read = sources.compile("desk", "SELECT title FROM tickets", &[], false).expect("compiles");
     let write = insert(&sources);
     let before = descriptors();
     for round in 0..2 {
@@ -26,11 +24,7 @@ async fn many_tenants_in_turn_keep_the_number_of_open_files_bounded() {
             assert!(sources.open_files() <= 16);
         }
         // Three descriptors a file.
-        assert!(
-            descriptors() <= before + 16 * 3 + 16,
-            "{before} {}",
-            descriptors()
-        );
+        assert!(descriptors() <= before + 16 * 3 + 16, "{before} {}", descriptors());
     }
     for n in 0..400 {
         sources.forget(&tenant(&format!("t{n}")));
@@ -43,9 +37,7 @@ async fn many_calls_at_once_share_a_few_files() {
     let lab = Lab::with("max_open_files = 2");
     let sources = lab.open();
     let (read, write) = (
-        sources
-            .compile("desk", "SELECT count(*) AS n FROM tickets", &[], false)
-            .expect("compiles"),
+        sources.compile("desk", "SELECT count(*) AS n FROM tickets", &[], false).expect("compiles"),
         insert(&sources),
     );
     let calls = (0..200).map(|n| {
@@ -73,10 +65,7 @@ async fn one_tenants_slow_calls_do_not_take_all_files() {
     let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) AS m FROM n";
     let slow = sources.compile("desk", sql, &[], false).expect("compiles");
     let permit = Permit::for_test("acme", 1);
-    let few = QueryLimits {
-        time: Duration::from_secs(2),
-        ..limits()
-    };
+    let few = QueryLimits { time: Duration::from_secs(2), ..limits() };
     let calls = futures_util::future::join_all((0..12).map(|_| sources.run(&permit, &slow, &[], few)));
     let other = async {
         tokio::time::sleep(Duration::from_millis(200)).await;

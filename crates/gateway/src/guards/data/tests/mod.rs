@@ -52,10 +52,7 @@ impl Lab {
 
     pub(super) fn with(settings: &str) -> Self {
         let dir = TempDir::new().expect("a folder");
-        let lab = Self {
-            dir,
-            settings: settings.to_owned(),
-        };
+        let lab = Self { dir, settings: settings.to_owned() };
         lab.migration("001_tickets.sql", TICKETS);
         lab
     }
@@ -67,10 +64,8 @@ impl Lab {
     }
 
     pub(super) fn try_open(&self) -> Result<Arc<Sources>, DataError> {
-        let text = format!(
-            "[data.desk]\ndriver = \"sqlite\"\nmigrations = \"migrations\"\n{}\n",
-            self.settings
-        );
+        let text =
+            format!("[data.desk]\ndriver = \"sqlite\"\nmigrations = \"migrations\"\n{}\n", self.settings);
         let config = Config::parse(&text, "p.toml", self.dir.path()).expect("a configuration");
         Sources::new(&config)
     }
@@ -89,11 +84,7 @@ impl Lab {
 }
 
 pub(super) fn limits() -> QueryLimits {
-    QueryLimits {
-        time: Duration::from_secs(30),
-        rows: 1000,
-        bytes: 1 << 20,
-    }
+    QueryLimits { time: Duration::from_secs(30), rows: 1000, bytes: 1 << 20 }
 }
 
 pub(super) fn args(value: Value) -> Vec<(String, Value)> {
@@ -122,9 +113,7 @@ pub(super) async fn rows(sources: &Arc<Sources>, tenant: &str, sql: &str) -> Val
 
 pub(super) fn insert(sources: &Arc<Sources>) -> Statement {
     let sql = "INSERT INTO tickets (id, title) VALUES (:id, :title) RETURNING id, title";
-    sources
-        .compile("desk", sql, &["id", "title"], true)
-        .expect("compiles")
+    sources.compile("desk", sql, &["id", "title"], true).expect("compiles")
 }
 
 pub(super) fn tenant(id: &str) -> TenantId {

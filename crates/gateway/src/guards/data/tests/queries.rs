@@ -29,24 +29,13 @@ async fn rows_beyond_the_limit_are_left_out_and_said_to_be() {
     let sql = format!("{COUNT} SELECT i FROM n");
     let statement = sources.compile("desk", &sql, &["to"], false).expect("compiles");
     let permit = Permit::for_test("acme", 1);
-    for (to, count, truncated) in [
-        (2, 2, false),
-        (3, 3, false),
-        (4, 3, true),
-        (1_000_000_000, 3, true),
-    ] {
+    for (to, count, truncated) in [(2, 2, false), (3, 3, false), (4, 3, true), (1_000_000_000, 3, true)] {
         let few = QueryLimits { rows: 3, ..limits() };
-        let got = sources
-            .run(&permit, &statement, &args(json!({"to": to})), few)
-            .await
-            .expect("runs");
+        let got = sources.run(&permit, &statement, &args(json!({"to": to})), few).await.expect("runs");
         assert_eq!((got.count, got.truncated), (count, truncated), "{to}");
     }
     let none = QueryLimits { rows: 0, ..limits() };
-    let got = sources
-        .run(&permit, &statement, &args(json!({"to": 1})), none)
-        .await
-        .expect("runs");
+    let got = sources.run(&permit, &statement, &args(json!({"to": 1})), none).await.expect("runs");
     assert_eq!((got.json.as_str(), got.truncated), ("[]", true));
 }
 
@@ -54,24 +43,12 @@ async fn rows_beyond_the_limit_are_left_out_and_said_to_be() {
 async fn a_result_larger_than_the_limit_is_refused() {
     let lab = Lab::new();
     let sources = lab.open();
-    let statement = sources
-        .compile("desk", "SELECT hex(zeroblob(:n)) AS x", &["n"], false)
-        .expect("compiles");
+    let statement =
+        sources.compile("desk", "SELECT hex(zeroblob(:n)) AS x", &["n"], false).expect("compiles");
     let permit = Permit::for_test("acme", 1);
-    let small = QueryLimits {
-        bytes: 1000,
-        ..limits()
-    };
-    for (n, fits) in [
-        (10, true),
-        (495, true),
-        (496, false),
-        (600_000, false),
-        (2_000_000_000, false),
-    ] {
-        let got = sources
-            .run(&permit, &statement, &args(json!({"n": n})), small)
-            .await;
+    let small = QueryLimits { bytes: 1000, ..limits() };
+    for (n, fits) in [(10, true), (495, true), (496, false), (600_000, false), (2_000_000_000, false)] {
+        let got = sources.run(&permit, &statement, &args(json!({"n": n})), small).await;
         match got {
             Ok(rows) => assert!(fits && rows.json.len() <= 1000, "{n}"),
             Err(error) => assert!(!fits && error == DataError::TooLarge, "{n}: {error:?}"),
@@ -88,31 +65,15 @@ async fn a_write_beyond_the_row_limit_stays_and_beyond_the_byte_limit_does_not()
     let permit = Permit::for_test("acme", 1);
     let given = args(json!({"to": 50}));
     let error = sources
-        .run(
-            &permit,
-            &statement,
-            &given,
-            QueryLimits {
-                bytes: 100,
-                ..limits()
-            },
-        )
+        .run(&permit, &statement, &given, QueryLimits { bytes: 100, ..limits() })
         .await
         .expect_err("too large");
     assert_eq!(error, DataError::TooLarge);
-    assert_eq!(
-        rows(&sources, "acme", "SELECT count(*) AS n FROM customers").await,
-        json!([{"n": 0}])
-    );
-    let got = sources
-        .run(&permit, &statement, &given, QueryLimits { rows: 5, ..limits() })
-        .await
-        .expect("runs");
+    assert_eq!(rows(&sources, "acme", "SELECT count(*) AS n FROM customers").await, json!([{"n": 0}]));
+    let got =
+        sources.run(&permit, &statement, &given, QueryLimits { rows: 5, ..limits() }).await.expect("runs");
     assert_eq!((got.count, got.truncated, got.changed), (5, true, 50));
-    assert_eq!(
-        rows(&sources, "acme", "SELECT count(*) AS n FROM customers").await,
-        json!([{"n": 50}])
-    );
+    assert_eq!(rows(&sources, "acme", "SELECT count(*) AS n FROM customers").await, json!([{"n": 50}]));
 }
 
 #[tokio::test]
@@ -132,26 +93,11 @@ async fn constraints_are_told_apart_and_name_no_values() {
         run(&sources, "acme", &statement, json!({})).await.expect("runs");
     }
     for (sql, kind) in [
-        (
-            "INSERT INTO tickets (id, title) VALUES (1, 'y')",
-            ConstraintKind::Unique,
-        ),
-        (
-            "INSERT INTO tickets (title, slug) VALUES ('y', 'canary')",
-            ConstraintKind::Unique,
-        ),
-        (
-            "INSERT INTO tickets (title) VALUES (NULL)",
-            ConstraintKind::NotNull,
-        ),
-        (
-            "INSERT INTO tickets (title, status) VALUES ('y', 'canary')",
-            ConstraintKind::Check,
-        ),
-        (
-            "INSERT INTO tickets (title, customer) VALUES ('y', 99)",
-            ConstraintKind::ForeignKey,
-        ),
+        ("INSERT INTO tickets (id, title) VALUES (1, 'y')", ConstraintKind::Unique),
+        ("INSERT INTO tickets (title, slug) VALUES ('y', 'canary')", ConstraintKind::Unique),
+        ("INSERT INTO tickets (title) VALUES (NULL)", ConstraintKind::NotNull),
+        ("INSERT INTO tickets (title, status) VALUES ('y', 'canary')", ConstraintKind::Check),
+        ("INSERT INTO tickets (title, customer) VALUES ('y', 99)", ConstraintKind::ForeignKey),
         ("UPDATE customers SET name = 'y'", ConstraintKind::Trigger),
     ] {
         let statement = sources.compile("desk", sql, &[], true).expect(sql);
@@ -160,10 +106,7 @@ async fn constraints_are_told_apart_and_name_no_values() {
         assert_eq!(error.kind(), ErrorKind::Constraint(kind));
         assert!(!format!("{error} {error:?}").contains("canary"));
     }
-    assert_eq!(
-        rows(&sources, "acme", "SELECT count(*) AS n FROM tickets").await,
-        json!([{"n": 1}])
-    );
+    assert_eq!(rows(&sources, "acme", "SELECT count(*) AS n FROM tickets").await, json!([{"n": 1}]));
 }
 
 #[tokio::test]
@@ -184,16 +127,10 @@ async fn a_full_file_refuses_writes_and_still_reads() {
     let count = rows(&sources, "acme", "SELECT count(*) AS n FROM tickets").await;
     assert_eq!(count, json!([{"n": written}]));
     // Nobody else is affected, and deleting makes room.
-    run(&sources, "globex", &write, json!({"id": 1, "title": "y"}))
-        .await
-        .expect("another tenant writes");
-    let wipe = sources
-        .compile("desk", "DELETE FROM tickets WHERE id < 3", &[], true)
-        .expect("compiles");
+    run(&sources, "globex", &write, json!({"id": 1, "title": "y"})).await.expect("another tenant writes");
+    let wipe = sources.compile("desk", "DELETE FROM tickets WHERE id < 3", &[], true).expect("compiles");
     run(&sources, "acme", &wipe, json!({})).await.expect("deletes");
-    run(&sources, "acme", &write, json!({"id": 1000, "title": "y"}))
-        .await
-        .expect("writes again");
+    run(&sources, "acme", &write, json!({"id": 1000, "title": "y"})).await.expect("writes again");
 }
 
 #[tokio::test]
@@ -202,17 +139,8 @@ async fn a_pattern_that_is_too_long_is_an_error_of_size() {
     let sources = lab.open();
     let sql = "SELECT id FROM tickets WHERE title LIKE '%' || :query || '%'";
     let statement = sources.compile("desk", sql, &["query"], false).expect("compiles");
-    run(
-        &sources,
-        "acme",
-        &insert(&sources),
-        json!({"id": 1, "title": "abc"}),
-    )
-    .await
-    .expect("written");
-    let found = run(&sources, "acme", &statement, json!({"query": "b"}))
-        .await
-        .expect("runs");
+    run(&sources, "acme", &insert(&sources), json!({"id": 1, "title": "abc"})).await.expect("written");
+    let found = run(&sources, "acme", &statement, json!({"query": "b"})).await.expect("runs");
     assert_eq!(found.json, "[{\"id\":1}]");
     let error = run(&sources, "acme", &statement, json!({"query": "b".repeat(5000)})).await;
     assert_eq!(error.expect_err("too long"), DataError::TooLarge);
@@ -222,24 +150,14 @@ async fn a_pattern_that_is_too_long_is_an_error_of_size() {
 async fn a_write_is_durable_once_it_is_acknowledged() {
     let lab = Lab::new();
     let sources = lab.open();
-    run(
-        &sources,
-        "acme",
-        &insert(&sources),
-        json!({"id": 1, "title": "kept"}),
-    )
-    .await
-    .expect("written");
+    run(&sources, "acme", &insert(&sources), json!({"id": 1, "title": "kept"})).await.expect("written");
     // What a killed process leaves: the files as they are now, with nothing closed.
     let copy = Lab::new();
     fs::create_dir_all(copy.tenants().join("acme")).expect("a folder");
     for end in ["", "-wal"] {
         let name = format!("desk.sqlite{end}");
-        fs::copy(
-            lab.tenants().join("acme").join(&name),
-            copy.tenants().join("acme").join(&name),
-        )
-        .expect("copied");
+        fs::copy(lab.tenants().join("acme").join(&name), copy.tenants().join("acme").join(&name))
+            .expect("copied");
     }
     let kept = rows(&copy.open(), "acme", "SELECT title FROM tickets").await;
     assert_eq!(kept, json!([{"title": "kept"}]));

@@ -7,10 +7,7 @@ use super::*;
 const FOREVER: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)";
 
 fn short(millis: u64) -> QueryLimits {
-    QueryLimits {
-        time: Duration::from_millis(millis),
-        ..limits()
-    }
+    QueryLimits { time: Duration::from_millis(millis), ..limits() }
 }
 
 /// Inserts rows without end, so that it can only be stopped.
@@ -39,27 +36,14 @@ async fn the_time_limit_stops_reads_writes_and_sorting() {
     for statement in [endless_read(&sources), endless_write(&sources), sort] {
         for _ in 0..2 {
             let begun = Instant::now();
-            let error = sources
-                .run(&permit, &statement, &[], short(400))
-                .await
-                .expect_err("stopped");
+            let error = sources.run(&permit, &statement, &[], short(400)).await.expect_err("stopped");
             let took = begun.elapsed();
             assert_eq!(error, DataError::TimedOut);
-            assert!(
-                took >= Duration::from_millis(350) && took < Duration::from_millis(800),
-                "{took:?}"
-            );
+            assert!(took >= Duration::from_millis(350) && took < Duration::from_millis(800), "{took:?}");
         }
     }
     assert_eq!(customers(&sources).await, json!([{"n": 0}]));
-    run(
-        &sources,
-        "acme",
-        &insert(&sources),
-        json!({"id": 1, "title": "x"}),
-    )
-    .await
-    .expect("writes");
+    run(&sources, "acme", &insert(&sources), json!({"id": 1, "title": "x"})).await.expect("writes");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,9 +60,7 @@ async fn a_dropped_call_is_stopped_and_rolled_back() {
             // Waits for the writer's turn, which comes once the dropped write is undone.
             let begun = Instant::now();
             let given = json!({"id": null, "title": "x"});
-            run(&sources, "acme", &insert(&sources), given)
-                .await
-                .expect("writes");
+            run(&sources, "acme", &insert(&sources), given).await.expect("writes");
             assert_eq!(customers(&sources).await, json!([{"n": 0}]));
             assert!(begun.elapsed() < Duration::from_secs(5));
         }
@@ -107,10 +89,7 @@ async fn calls_dropped_at_any_moment_never_disturb_the_next() {
     let kept = kept[0]["n"].as_u64().expect("a number");
     // A commit that had begun when its call was dropped stays; what was acknowledged always does.
     assert!(kept >= acknowledged && kept <= 300, "{kept} {acknowledged}");
-    assert_eq!(
-        rows(&sources, "acme", "SELECT count(*) AS n FROM log").await,
-        json!([{"n": kept}])
-    );
+    assert_eq!(rows(&sources, "acme", "SELECT count(*) AS n FROM log").await, json!([{"n": kept}]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,20 +107,12 @@ async fn writers_take_turns_and_readers_do_not_wait() {
         let begun = Instant::now();
         assert_eq!(customers(&sources).await, json!([{"n": 0}]));
         assert!(begun.elapsed() < Duration::from_millis(500));
-        let error = sources
-            .run(&two, &write, &given, short(200))
-            .await
-            .expect_err("no turn");
+        let error = sources.run(&two, &write, &given, short(200)).await.expect_err("no turn");
         assert_eq!(error, DataError::Busy);
         // Another tenant's writer has a turn of its own.
-        run(&sources, "globex", &write, json!({"id": 1, "title": "x"}))
-            .await
-            .expect("writes");
+        run(&sources, "globex", &write, json!({"id": 1, "title": "x"})).await.expect("writes");
         assert!(begun.elapsed() < Duration::from_millis(1200));
-        sources
-            .run(&two, &write, &given, limits())
-            .await
-            .expect("waits for its turn")
+        sources.run(&two, &write, &given, limits()).await.expect("waits for its turn")
     };
     let (stopped, written) = tokio::join!(busy, others);
     assert_eq!(stopped.expect_err("stopped"), DataError::TimedOut);
@@ -159,17 +130,11 @@ async fn another_process_that_holds_the_lock_makes_a_write_busy() {
     let write = insert(&sources);
     let given = args(json!({"id": 1, "title": "x"}));
     let begun = Instant::now();
-    let error = sources
-        .run(&permit, &write, &given, short(300))
-        .await
-        .expect_err("locked");
+    let error = sources.run(&permit, &write, &given, short(300)).await.expect_err("locked");
     assert_eq!(error, DataError::Busy);
     assert!(begun.elapsed() < Duration::from_millis(600));
     other.execute_batch("COMMIT").expect("unlocked");
-    sources
-        .run(&permit, &write, &given, short(2000))
-        .await
-        .expect("writes");
+    sources.run(&permit, &write, &given, short(2000)).await.expect("writes");
 }
 
 #[tokio::test(flavor = "multi_thread")]

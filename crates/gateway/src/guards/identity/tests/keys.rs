@@ -27,9 +27,7 @@ fn token(signer: &Signer) -> HeaderMap {
 }
 
 async fn reason(guard: &Authenticator, headers: &HeaderMap) -> &'static str {
-    ask(guard, headers)
-        .await
-        .map_or_else(|denial| denial.reason(), |_| "accepted")
+    ask(guard, headers).await.map_or_else(|denial| denial.reason(), |_| "accepted")
 }
 
 #[tokio::test]
@@ -57,27 +55,16 @@ async fn a_new_key_is_fetched_at_most_every_thirty_seconds() {
     server.answer("/jwks", "500 Oops", "");
     hands.set(60);
     for _ in 0..3 {
-        assert_eq!(
-            reason(&guard, &token(&Signer::p256("other"))).await,
-            "unknown-key"
-        );
+        assert_eq!(reason(&guard, &token(&Signer::p256("other"))).await, "unknown-key");
     }
     assert_eq!(server.hits(), 3);
-    assert_eq!(
-        reason(&guard, &token(&new)).await,
-        "accepted",
-        "the keys are still good"
-    );
+    assert_eq!(reason(&guard, &token(&new)).await, "accepted", "the keys are still good");
 }
 
 #[tokio::test]
 async fn a_dropped_or_replaced_key_ends_the_tokens_it_verified() {
     let (hands, server) = (Hands::new(), Server::start());
-    let (kept, dropped, replaced) = (
-        Signer::p256("kept"),
-        Signer::p256("dropped"),
-        Signer::p256("replaced"),
-    );
+    let (kept, dropped, replaced) = (Signer::p256("kept"), Signer::p256("dropped"), Signer::p256("replaced"));
     server.serve("/jwks", &key_set(&[&kept, &dropped, &replaced]));
     let guard = guard(&hands, &server);
     let tokens = [&kept, &dropped, &replaced].map(token);
@@ -87,15 +74,9 @@ async fn a_dropped_or_replaced_key_ends_the_tokens_it_verified() {
     }
     server.serve("/jwks", &key_set(&[&kept, &Signer::p256("replaced")]));
     hands.set(599);
-    assert!(
-        tokens.iter().all(|headers| guard.cached(headers).is_some()),
-        "the keys are fresh"
-    );
+    assert!(tokens.iter().all(|headers| guard.cached(headers).is_some()), "the keys are fresh");
     hands.set(600);
-    assert!(
-        tokens.iter().all(|headers| guard.cached(headers).is_none()),
-        "the keys must be fetched first"
-    );
+    assert!(tokens.iter().all(|headers| guard.cached(headers).is_none()), "the keys must be fetched first");
     assert_eq!(reason(&guard, &tokens[1]).await, "unknown-key");
     assert_eq!(reason(&guard, &tokens[2]).await, "bad-signature");
     assert!(guard.cached(&tokens[0]).is_none(), "verified under the old set");
@@ -115,10 +96,7 @@ async fn an_unchanged_set_keeps_the_tokens_it_verified() {
     assert_eq!(reason(&guard, &second).await, "accepted");
     hands.set(700);
     assert_eq!(reason(&guard, &first).await, "accepted");
-    assert!(
-        guard.cached(&second).is_some(),
-        "the first one had the keys fetched"
-    );
+    assert!(guard.cached(&second).is_some(), "the first one had the keys fetched");
     assert_eq!(server.hits(), 2);
 }
 
@@ -137,11 +115,7 @@ async fn old_keys_outlive_an_outage_of_an_hour() {
         json!(super::support::NOW + 9999),
     )));
     assert_eq!(reason(&guard, &headers).await, "accepted");
-    assert_eq!(
-        reason(&guard, &headers).await,
-        "accepted",
-        "remembered, though the keys are old"
-    );
+    assert_eq!(reason(&guard, &headers).await, "accepted", "remembered, though the keys are old");
     assert_eq!(server.hits(), 2, "one attempt in thirty seconds");
     hands.set(3600);
     assert_eq!(reason(&guard, &headers).await, "keys-unavailable");
@@ -157,10 +131,7 @@ async fn without_keys_everybody_is_refused_and_few_attempts_are_made() {
     let signer = Signer::p256("k");
     let guard = guard(&hands, &server);
     for _ in 0..5 {
-        let denial = ask(&guard, &token(&signer))
-            .await
-            .map(|v| v.principal)
-            .expect_err("no keys");
+        let denial = ask(&guard, &token(&signer)).await.map(|v| v.principal).expect_err("no keys");
         assert_eq!(denial.reason(), "keys-unavailable");
         assert!(denial.presented());
     }
@@ -180,11 +151,7 @@ async fn callers_that_come_together_or_hang_up_share_one_attempt() {
     let headers = token(&signer);
     // The first caller begins the attempt and goes away.
     let first = guard.authenticate(&headers);
-    assert!(
-        tokio::time::timeout(std::time::Duration::from_millis(50), first)
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(50), first).await.is_err());
     let answers = futures_util::future::join_all((0..16).map(|_| guard.authenticate(&headers))).await;
     assert!(answers.iter().all(Result::is_ok), "the attempt went on");
     assert_eq!(server.hits(), 1);
@@ -211,18 +178,10 @@ async fn answers_that_are_no_key_set_change_nothing() {
         let (hands, server) = (Hands::new(), Server::start());
         let guard = guard(&hands, &server);
         server.answer("/jwks", status, body);
-        assert_eq!(
-            reason(&guard, &token(&signer)).await,
-            "keys-unavailable",
-            "{what}"
-        );
+        assert_eq!(reason(&guard, &token(&signer)).await, "keys-unavailable", "{what}");
         server.serve("/jwks", &good);
         hands.set(30);
-        assert_eq!(
-            reason(&guard, &token(&signer)).await,
-            "accepted",
-            "{what}: the twin"
-        );
+        assert_eq!(reason(&guard, &token(&signer)).await, "accepted", "{what}: the twin");
     }
     assert_eq!(elsewhere.hits(), 0, "a redirect was followed");
 }
@@ -237,11 +196,7 @@ async fn keys_for_other_uses_verify_nothing() {
         ("for signatures", jwk("use", json!("sig")), "accepted"),
         ("to verify", jwk("key_ops", json!(["verify"])), "accepted"),
         ("its algorithm", jwk("alg", json!("ES256")), "accepted"),
-        (
-            "another algorithm",
-            jwk("alg", json!("ES384")),
-            "key-does-not-fit",
-        ),
+        ("another algorithm", jwk("alg", json!("ES384")), "key-does-not-fit"),
         ("an unknown algorithm", jwk("alg", json!("ES256K")), "unknown-key"),
         ("for encryption", jwk("use", json!("enc")), "unknown-key"),
         ("to sign", jwk("key_ops", json!(["sign"])), "unknown-key"),
@@ -249,19 +204,11 @@ async fn keys_for_other_uses_verify_nothing() {
         ("another curve's name", jwk("crv", json!("P-384")), "unknown-key"),
         ("another curve", large.jwk(), "key-does-not-fit"),
         ("a short point", jwk("x", json!("AA")), "unknown-key"),
-        (
-            "symmetric",
-            json!({"kty": "oct", "kid": "k", "k": "AAAA"}),
-            "unknown-key",
-        ),
+        ("symmetric", json!({"kty": "oct", "kid": "k", "k": "AAAA"}), "unknown-key"),
     ] {
         let (hands, server) = (Hands::new(), Server::start());
         server.serve("/jwks", &json!({ "keys": [key] }).to_string());
-        assert_eq!(
-            reason(&guard(&hands, &server), &token(&signer)).await,
-            then,
-            "{what}"
-        );
+        assert_eq!(reason(&guard(&hands, &server), &token(&signer)).await, then, "{what}");
     }
 }
 
@@ -286,12 +233,7 @@ async fn a_token_without_kid_needs_a_set_with_one_fitting_key() {
 async fn every_asymmetric_algorithm_is_verified_and_only_as_itself() {
     let (rsa, large, ed) = (Signer::rsa("k"), Signer::p384("k"), Signer::ed25519("k"));
     let payload = claims(ISSUER).to_string();
-    for (algorithm, signer) in [
-        ("RS256", &rsa),
-        ("PS256", &rsa),
-        ("ES384", &large),
-        ("EdDSA", &ed),
-    ] {
+    for (algorithm, signer) in [("RS256", &rsa), ("PS256", &rsa), ("ES384", &large), ("EdDSA", &ed)] {
         let (hands, server) = (Hands::new(), Server::start());
         server.serve("/jwks", &key_set(&[signer]));
         let header = json!({"alg": algorithm, "kid": "k"}).to_string();
@@ -299,11 +241,7 @@ async fn every_asymmetric_algorithm_is_verified_and_only_as_itself() {
         let guard = guard_with(&hands, &server.url("/jwks"), &format!("[\"{algorithm}\"]"));
         assert_eq!(reason(&guard, &headers).await, "accepted", "{algorithm}");
         let strict = guard_with(&hands, &server.url("/jwks"), "[\"ES256\"]");
-        assert_eq!(
-            reason(&strict, &headers).await,
-            "algorithm-not-allowed",
-            "{algorithm}"
-        );
+        assert_eq!(reason(&strict, &headers).await, "algorithm-not-allowed", "{algorithm}");
     }
 }
 
@@ -339,12 +277,7 @@ async fn discovery_takes_metadata_of_that_issuer_only() {
     for (what, oauth, openid, then) in [
         ("RFC 8414", Some(&good), None, "accepted"),
         ("OpenID Connect", None, Some(&good), "accepted"),
-        (
-            "the second when the first is another issuer's",
-            Some(&slash),
-            Some(&good),
-            "accepted",
-        ),
+        ("the second when the first is another issuer's", Some(&slash), Some(&good), "accepted"),
         ("another issuer", Some(&slash), None, "keys-unavailable"),
         ("another issuer, OpenID", None, Some(&slash), "keys-unavailable"),
         ("keys over plain http", Some(&plain), None, "keys-unavailable"),

@@ -35,42 +35,23 @@ fn an_unsafe_issuer_is_refused_and_its_safe_twin_is_not() {
     let other = again.replace("LOGIN", "login.example.com");
     let reserved = again.replace("https://LOGIN", "urn:partywall:development");
     for (bad, good, words) in [
-        (
-            "algorithms = [\"HS256\"]",
-            "algorithms = [\"RS256\"]",
-            "algorithms: `HS256` is symmetric",
-        ),
-        (
-            "algorithms = [\"none\"]",
-            "algorithms = [\"PS512\"]",
-            "means unsigned tokens",
-        ),
+        ("algorithms = [\"HS256\"]", "algorithms = [\"RS256\"]", "algorithms: `HS256` is symmetric"),
+        ("algorithms = [\"none\"]", "algorithms = [\"PS512\"]", "means unsigned tokens"),
         (
             "algorithms = [\"es256\"]",
             "algorithms = [\"ES256\"]",
             "`es256` is not known; use one or more of ES256",
         ),
         ("algorithms = []", "", "algorithms: is empty"),
-        (
-            "tenant_map = { a = \"b c\" }",
-            "tenant_map = { a = \"b-c\" }",
-            "tenant_map: `b c` is no tenant id",
-        ),
-        (
-            "tenant = \"*\"",
-            "tenant = \"acme\"\nadvertise = true",
-            "tenant: `*` is no tenant id",
-        ),
+        ("tenant_map = { a = \"b c\" }", "tenant_map = { a = \"b-c\" }", "tenant_map: `b c` is no tenant id"),
+        ("tenant = \"*\"", "tenant = \"acme\"\nadvertise = true", "tenant: `*` is no tenant id"),
         ("audience = \"\"", "audience = \"x\"", "audience: is empty"),
         (&login, &other, "is configured twice"),
         (&reserved, &other, "is the name of the built-in issuer"),
     ] {
         let refused = build(dir.path(), "", "", &format!("{both}{bad}"));
         let text = refused.map(|_| ()).expect_err(bad).to_string();
-        assert!(
-            text.starts_with("identity.issuer `") && text.contains(words),
-            "{bad}: {text}"
-        );
+        assert!(text.starts_with("identity.issuer `") && text.contains(words), "{bad}: {text}");
         build(dir.path(), "", "", &format!("{both}{good}")).unwrap_or_else(|why| panic!("{good}: {why}"));
     }
 }
@@ -83,11 +64,7 @@ fn an_issuer_without_safe_keys_or_tenant_is_refused_and_its_safe_twin_is_not() {
     let both = format!("{claim}\n{file}\n");
     for (bad, good, words) in [
         (file, &*both, "tenant_claim: is missing"),
-        (
-            &*format!("{file}\ntenant_claim = \"\""),
-            &both,
-            "tenant_claim: is empty",
-        ),
+        (&*format!("{file}\ntenant_claim = \"\""), &both, "tenant_claim: is empty"),
         (
             &format!("{file}\ntenant = \"acme\"\nadvertise = true\ntenant_map = {{ a = \"b\" }}"),
             &format!("{file}\ntenant = \"acme\"\nadvertise = true"),
@@ -114,16 +91,9 @@ fn an_issuer_without_safe_keys_or_tenant_is_refused_and_its_safe_twin_is_not() {
             "jwks: must hold no user name or password",
         ),
         (&format!("{claim}\njwks = \"none.json\""), &both, "none.json"),
-        (
-            &format!("{claim}\njwks = \"empty.json\""),
-            &both,
-            "has no usable public key",
-        ),
+        (&format!("{claim}\njwks = \"empty.json\""), &both, "has no usable public key"),
     ] {
-        let text = build(dir.path(), "", "", bad)
-            .map(|_| ())
-            .expect_err(bad)
-            .to_string();
+        let text = build(dir.path(), "", "", bad).map(|_| ()).expect_err(bad).to_string();
         assert!(text.contains(words), "{bad}: {text}");
         assert!(!text.contains("hunter2"), "{text}");
         build(dir.path(), "", "", good).unwrap_or_else(|why| panic!("{good}: {why}"));
@@ -140,37 +110,13 @@ fn an_unsafe_server_is_refused_and_its_safe_twin_is_not() {
     let here = format!("{public}\nlisten = \"[::1]:80\"");
     let (development, advertise) = ("development = true", format!("{tied}\nadvertise = true"));
     for (bad, good, words) in [
-        (
-            (&*everywhere, development, issuer),
-            (&*here, development, issuer),
-            "listen on 127.0.0.1",
-        ),
-        (
-            (&*everywhere, development, issuer),
-            (&everywhere, "", issuer),
-            "server.listen is 0.0.0.0:80",
-        ),
+        ((&*everywhere, development, issuer), (&*here, development, issuer), "listen on 127.0.0.1"),
+        ((&*everywhere, development, issuer), (&everywhere, "", issuer), "server.listen is 0.0.0.0:80"),
         (("", "", tied), ("", "", &*advertise), "set advertise = true"),
-        (
-            ("", "leeway = \"61s\"", issuer),
-            ("", "leeway = \"60s\"", issuer),
-            "identity.leeway is 61 s",
-        ),
-        (
-            ("", "leeway = \"60s 1ms\"", issuer),
-            ("", "leeway = \"0s\"", issuer),
-            "identity.leeway",
-        ),
-        (
-            ("public_url = \"mcp\"", "", issuer),
-            (public, "", issuer),
-            "server.public_url must be",
-        ),
-        (
-            ("public_url = \"https://x/mcp?a\"", "", issuer),
-            (public, "", issuer),
-            "server.public_url",
-        ),
+        (("", "leeway = \"61s\"", issuer), ("", "leeway = \"60s\"", issuer), "identity.leeway is 61 s"),
+        (("", "leeway = \"60s 1ms\"", issuer), ("", "leeway = \"0s\"", issuer), "identity.leeway"),
+        (("public_url = \"mcp\"", "", issuer), (public, "", issuer), "server.public_url must be"),
+        (("public_url = \"https://x/mcp?a\"", "", issuer), (public, "", issuer), "server.public_url"),
     ] {
         let refused = build(dir.path(), bad.0, bad.1, bad.2);
         let text = refused.map(|_| ()).expect_err(words).to_string();
@@ -179,10 +125,7 @@ fn an_unsafe_server_is_refused_and_its_safe_twin_is_not() {
     }
     let alone = |text: &str| Authenticator::new(&config(text, dir.path()), Hands::new().clock());
     let text = alone("").map(|_| ()).expect_err("nobody").to_string();
-    assert!(
-        text.contains("no issuer is configured") && text.contains("identity.development"),
-        "{text}"
-    );
+    assert!(text.contains("no issuer is configured") && text.contains("identity.development"), "{text}");
     assert!(alone("[identity]\ndevelopment = true\n").is_ok());
 }
 
@@ -194,11 +137,8 @@ fn mint(issuer: &DevelopmentIssuer, hands: &Hands) -> String {
 
 #[tokio::test]
 async fn development_tokens_are_good_here_and_nowhere_else() {
-    let (hands, dir, strange) = (
-        Hands::new(),
-        tempfile::tempdir().expect("a folder"),
-        tempfile::tempdir().expect("a folder"),
-    );
+    let (hands, dir, strange) =
+        (Hands::new(), tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     let mut config = config("[identity]\ndevelopment = true\n", dir.path());
     let guard = Authenticator::new(&config, hands.clock()).expect("a guard");
     let issuer =
@@ -211,22 +151,14 @@ async fn development_tokens_are_good_here_and_nowhere_else() {
     assert!(verified.principal.scopes.allows("desk:read"));
     assert_eq!(verified.expires_at, NOW + 60);
     let metadata: Value = serde_json::from_slice(&guard.metadata()).expect("JSON");
-    assert_eq!(
-        with(&metadata, "authorization_servers", None),
-        metadata,
-        "it is no authorization server"
-    );
+    assert_eq!(with(&metadata, "authorization_servers", None), metadata, "it is no authorization server");
 
     let elsewhere =
         DevelopmentIssuer::open_or_create(&config.data_dir(), "http://127.0.0.1:1/mcp").expect("an issuer");
-    let denial = ask(&guard, &bearer(&mint(&elsewhere, &hands)))
-        .await
-        .map(|v| v.expires_at);
+    let denial = ask(&guard, &bearer(&mint(&elsewhere, &hands))).await.map(|v| v.expires_at);
     assert_eq!(denial.expect_err("another resource").reason(), "wrong-audience");
     let impostor = DevelopmentIssuer::open_or_create(strange.path(), &config.resource()).expect("an issuer");
-    let denial = ask(&guard, &bearer(&mint(&impostor, &hands)))
-        .await
-        .map(|v| v.expires_at);
+    let denial = ask(&guard, &bearer(&mint(&impostor, &hands))).await.map(|v| v.expires_at);
     assert_eq!(denial.expect_err("another key").reason(), "unknown-key");
 
     config.identity.development = false;
@@ -250,24 +182,15 @@ fn all_who_open_the_development_issuer_at_once_get_one_key() {
                     barrier.wait();
                     let issuer = DevelopmentIssuer::open_or_create(&data, "r").expect("an issuer");
                     // The header holds the key's thumbprint.
-                    mint(&issuer, &hands)
-                        .split('.')
-                        .next()
-                        .expect("a header")
-                        .to_owned()
+                    mint(&issuer, &hands).split('.').next().expect("a header").to_owned()
                 })
             })
             .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().expect("no panic"))
-            .collect()
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
     });
     assert!(headers.iter().all(|header| *header == headers[0]));
-    let files: Vec<_> = std::fs::read_dir(&data)
-        .expect("the folder")
-        .map(|f| f.expect("a file").file_name())
-        .collect();
+    let files: Vec<_> =
+        std::fs::read_dir(&data).expect("the folder").map(|f| f.expect("a file").file_name()).collect();
     assert_eq!(files, ["development-issuer.pem"], "no draft is left");
     #[cfg(unix)]
     {
@@ -277,13 +200,8 @@ fn all_who_open_the_development_issuer_at_once_get_one_key() {
         assert_eq!(mode(&path), 0o600);
         assert_eq!(mode(&data), 0o700);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("set");
-        let text = DevelopmentIssuer::open_or_create(&data, "r")
-            .expect_err("others can read it")
-            .to_string();
-        assert!(
-            text.contains("chmod 600") && text.contains("development-issuer.pem"),
-            "{text}"
-        );
+        let text = DevelopmentIssuer::open_or_create(&data, "r").expect_err("others can read it").to_string();
+        assert!(text.contains("chmod 600") && text.contains("development-issuer.pem"), "{text}");
     }
 }
 
@@ -298,10 +216,7 @@ fn a_damaged_key_is_refused_and_never_shown() {
     assert!(!format!("{issuer:?}").contains(middle));
     std::fs::write(&path, pem.replace(middle, "AAAA")).expect("written");
     let error = DevelopmentIssuer::open_or_create(dir.path(), "r").expect_err("damaged");
-    assert!(
-        error.to_string().contains("delete it and a new one is made"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("delete it and a new one is made"), "{error}");
     assert!(!format!("{error} {error:?}").contains("AAAA"));
 }
 
@@ -323,13 +238,7 @@ fn a_token_that_would_not_be_accepted_is_not_minted() {
         ("ann", "a", 0, false),
         ("ann", "a", YEAR + 1, false),
     ] {
-        let minted = issuer.mint(
-            &tenant,
-            subject,
-            scopes,
-            Duration::from_secs(seconds),
-            &hands.clock(),
-        );
+        let minted = issuer.mint(&tenant, subject, scopes, Duration::from_secs(seconds), &hands.clock());
         assert_eq!(minted.is_ok(), good, "{subject:?} {scopes:?} {seconds}");
     }
 }

@@ -84,17 +84,11 @@ impl Signer {
     }
 
     pub(super) fn rsa(kid: &str) -> Self {
-        Self::with(
-            kid,
-            Pair::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).expect("a key")),
-        )
+        Self::with(kid, Pair::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).expect("a key")))
     }
 
     fn with(kid: &str, pair: Pair) -> Self {
-        Self {
-            kid: kid.to_owned(),
-            pair,
-        }
+        Self { kid: kid.to_owned(), pair }
     }
 
     /// The public key's bytes: a point, an x or a modulus.
@@ -150,14 +144,9 @@ impl Signer {
             }
             Pair::Ed25519(pair) => pair.sign(bytes).as_ref().to_vec(),
             Pair::Rsa(pair) => {
-                let padding = if header.contains("PS256") {
-                    &RSA_PSS_SHA256
-                } else {
-                    &RSA_PKCS1_SHA256
-                };
+                let padding = if header.contains("PS256") { &RSA_PSS_SHA256 } else { &RSA_PKCS1_SHA256 };
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(padding, &random, bytes, &mut signature)
-                    .expect("signed");
+                pair.sign(padding, &random, bytes, &mut signature).expect("signed");
                 signature
             }
         };
@@ -204,10 +193,7 @@ pub(super) fn bearer(token: &str) -> HeaderMap {
 
 /// Headers with this `Authorization`.
 pub(super) fn authorization(value: &str) -> HeaderMap {
-    HeaderMap::from_iter([(
-        AUTHORIZATION,
-        HeaderValue::from_str(value).expect("a header value"),
-    )])
+    HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(value).expect("a header value"))])
 }
 
 /// A configuration as text, without the checks of the whole file: the guard must stand without them.
@@ -222,18 +208,11 @@ pub(super) async fn ask(guard: &Authenticator, headers: &HeaderMap) -> Result<Ve
     let answer = guard.authenticate(headers).await;
     let shown = match &answer {
         Ok(verified) => format!("{verified:?}"),
-        Err(denial) => format!(
-            "{denial:?} {denial} {:?} {}",
-            guard.challenge(denial, None),
-            denial.reason()
-        ),
+        Err(denial) => format!("{denial:?} {denial} {:?} {}", guard.challenge(denial, None), denial.reason()),
     };
     for value in headers.get_all(AUTHORIZATION) {
         for word in String::from_utf8_lossy(value.as_bytes()).split([' ', '.', ',']) {
-            assert!(
-                word.len() < 12 || !shown.contains(word),
-                "the token is shown: {shown}"
-            );
+            assert!(word.len() < 12 || !shown.contains(word), "the token is shown: {shown}");
         }
     }
     answer
@@ -267,10 +246,8 @@ impl Server {
                 let path = first.split(' ').nth(1).unwrap_or_default();
                 let page = pages.lock().expect("the pages").get(path).cloned();
                 let (status, body) = page.unwrap_or(("404 Not Found".to_owned(), String::new()));
-                let head = format!(
-                    "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}",
-                    body.len()
-                );
+                let head =
+                    format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}", body.len());
                 let _ = write!(&stream, "{head}\r\n\r\n{body}");
             }
         });
@@ -288,10 +265,7 @@ impl Server {
     /// `status` may go on with more header lines.
     pub(super) fn answer(&self, path: &str, status: &str, body: &str) {
         let page = (status.to_owned(), body.to_owned());
-        self.pages
-            .lock()
-            .expect("the pages")
-            .insert(path.to_owned(), page);
+        self.pages.lock().expect("the pages").insert(path.to_owned(), page);
     }
 
     pub(super) fn hits(&self) -> u64 {

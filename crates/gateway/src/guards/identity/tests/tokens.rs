@@ -30,20 +30,13 @@ async fn a_remembered_token_ends_with_its_expiry() {
     let headers = token(&signer, "exp", json!(NOW + 60));
     assert!(guard.cached(&headers).is_none(), "not verified yet");
     let verified = ask(&guard, &headers).await.expect("good");
-    assert_eq!(
-        verified.expires_at,
-        NOW + 60,
-        "ID-10: a stream can end with its token"
-    );
+    assert_eq!(verified.expires_at, NOW + 60, "ID-10: a stream can end with its token");
     hands.set(59);
     let cached = guard.cached(&headers).expect("still good");
     assert_eq!(cached.principal, verified.principal);
     hands.set(60);
     assert!(guard.cached(&headers).is_none());
-    assert_eq!(
-        ask(&guard, &headers).await.map(|v| v.expires_at),
-        Err(IdentityDenial::Expired)
-    );
+    assert_eq!(ask(&guard, &headers).await.map(|v| v.expires_at), Err(IdentityDenial::Expired));
 }
 
 #[tokio::test]
@@ -74,12 +67,8 @@ async fn forgotten_tokens_are_verified_again() {
 async fn principals_of_two_issuers_are_two() {
     let (hands, signer) = (Hands::new(), Signer::p256("k"));
     let guard = guard(&hands, &signer);
-    let here = ask(&guard, &bearer(&signer.token(&claims(ISSUER))))
-        .await
-        .expect("good");
-    let there = ask(&guard, &bearer(&signer.token(&claims("https://acme.example"))))
-        .await
-        .expect("good");
+    let here = ask(&guard, &bearer(&signer.token(&claims(ISSUER)))).await.expect("good");
+    let there = ask(&guard, &bearer(&signer.token(&claims("https://acme.example")))).await.expect("good");
     assert_eq!(here.principal.subject, there.principal.subject);
     assert_eq!(here.principal.tenant, there.principal.tenant);
     assert_ne!(here.principal, there.principal);
@@ -96,18 +85,11 @@ fn the_metadata_names_what_clients_need_and_no_tenant() {
         "bearer_methods_supported": ["header"],
     });
     assert_eq!(read(&guard), plain, "the issuer of one tenant is not named");
-    let guard = guard.with_scopes(vec![
-        "desk".to_owned(),
-        "offline_access".to_owned(),
-        "a\"b".to_owned(),
-    ]);
+    let guard = guard.with_scopes(vec!["desk".to_owned(), "offline_access".to_owned(), "a\"b".to_owned()]);
     assert_eq!(read(&guard), with(&plain, "scopes_supported", json!(["desk"])));
     assert_eq!(
         guard.metadata_paths(),
-        [
-            "/.well-known/oauth-protected-resource",
-            "/.well-known/oauth-protected-resource/mcp"
-        ]
+        ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp"]
     );
 }
 
@@ -121,11 +103,7 @@ fn challenges_say_where_to_go_and_nothing_else() {
         guard.challenge(&IdentityDenial::NoToken, Some("desk offline_access")),
         format!("{at}, scope=\"desk\"")
     );
-    for denial in [
-        IdentityDenial::Signature,
-        IdentityDenial::Unavailable,
-        IdentityDenial::Tenant,
-    ] {
+    for denial in [IdentityDenial::Signature, IdentityDenial::Unavailable, IdentityDenial::Tenant] {
         assert_eq!(
             guard.challenge(&denial, Some("a\"b desk:read desk:write")),
             format!("{at}, error=\"invalid_token\", scope=\"desk:read desk:write\"")

@@ -19,10 +19,7 @@ use crate::config::Config;
 fn compile(text: &str) -> Result<(HttpTool, HttpShared), HttpToolError> {
     let config: Config = toml::from_str(text).expect("valid TOML");
     let tool = config.tools[0].get_ref();
-    Ok((
-        HttpTool::compile(tool, &config.http)?,
-        HttpShared::new(&config.http)?,
-    ))
+    Ok((HttpTool::compile(tool, &config.http)?, HttpShared::new(&config.http)?))
 }
 
 /// The configuration of a tool `t` with the given lines, which may reach loopback.
@@ -47,10 +44,7 @@ impl Bench {
             client: TenantClient::new(&shared).expect("a client"),
             tenant: "acme",
             secrets: Vec::new(),
-            limits: CallLimits {
-                time: Duration::from_secs(5),
-                reply_bytes: 1 << 20,
-            },
+            limits: CallLimits { time: Duration::from_secs(5), reply_bytes: 1 << 20 },
         }
     }
 
@@ -64,10 +58,7 @@ impl Bench {
         let args: Map<String, Value> = serde_json::from_value(args).expect("an object");
         let secrets: Vec<(&str, &SecretString)> =
             self.secrets.iter().map(|(name, value)| (*name, value)).collect();
-        let reply = self
-            .tool
-            .call(&permit, &self.client, &args, &secrets, self.limits)
-            .await?;
+        let reply = self.tool.call(&permit, &self.client, &args, &secrets, self.limits).await?;
         Ok(reply.body)
     }
 }

@@ -15,10 +15,7 @@ async fn a_redirect_is_not_followed() {
         });
         let bench =
             Bench::new(&by_id(&upstream, "auth = { bearer = \"secret:key\" }")).with_secret("key", "s3cr3t");
-        assert_eq!(
-            bench.call(json!({"id": "1"})).await,
-            Err(HttpToolError::UpstreamRedirect)
-        );
+        assert_eq!(bench.call(json!({"id": "1"})).await, Err(HttpToolError::UpstreamRedirect));
         assert_eq!(upstream.requests().len(), 1);
     }
     assert_eq!(other.connections(), 0);
@@ -26,11 +23,7 @@ async fn a_redirect_is_not_followed() {
 
 #[tokio::test]
 async fn cookies_are_not_kept() {
-    let upstream = Upstream::fixed(
-        "200 OK",
-        "Content-Type: application/json\r\nSet-Cookie: sid=1\r\n",
-        "{}",
-    );
+    let upstream = Upstream::fixed("200 OK", "Content-Type: application/json\r\nSet-Cookie: sid=1\r\n", "{}");
     let bench = Bench::new(&by_id(&upstream, ""));
     for _ in 0..2 {
         bench.call(json!({"id": "1"})).await.expect("a call");
@@ -82,20 +75,15 @@ fn private_literals_are_refused_at_load_time() {
         assert!(compile(&text("http://127.0.0.2/")).is_err());
     }
     let other_port = "[http]\nallow_private = [\"crm.internal:81\"]\n[[tool]]\nname = \"t\"\nhttp = { url = \"https://crm.internal/\" }";
-    let error = compile(other_port)
-        .map(drop)
-        .expect_err("another port")
-        .to_string();
+    let error = compile(other_port).map(drop).expect_err("another port").to_string();
     assert!(error.contains("add `crm.internal:443`"), "{error}");
 }
 
 #[tokio::test]
 async fn a_name_that_resolves_to_a_private_address_is_refused() {
     let upstream = Upstream::json(|_| "{}".to_owned());
-    let tool = format!(
-        "[[tool]]\nname = \"t\"\nhttp = {{ url = \"https://localhost:{}/\" }}",
-        upstream.port()
-    );
+    let tool =
+        format!("[[tool]]\nname = \"t\"\nhttp = {{ url = \"https://localhost:{}/\" }}", upstream.port());
     let (tool, shared) = compile(&tool).expect("names are judged when they are resolved");
     let refused = Bench {
         tool,
@@ -103,12 +91,7 @@ async fn a_name_that_resolves_to_a_private_address_is_refused() {
         ..Bench::new("http = { url = \"https://example.com/\" }")
     };
     let error = refused.call(json!({})).await.expect_err("a private address");
-    assert_eq!(
-        error,
-        HttpToolError::AddressRefused {
-            host: "localhost".to_owned()
-        }
-    );
+    assert_eq!(error, HttpToolError::AddressRefused { host: "localhost".to_owned() });
     assert_eq!(error.kind(), HttpErrorKind::Upstream);
     assert_eq!(upstream.connections(), 0);
 
@@ -126,31 +109,16 @@ async fn a_client_checks_addresses_itself() {
         client: TenantClient::new(&strict).expect("a client"),
         ..Bench::new("http = { url = \"https://example.com/\" }")
     };
-    let error = bench
-        .call(json!({"id": "1"}))
-        .await
-        .expect_err("a private address");
-    assert_eq!(
-        error,
-        HttpToolError::AddressRefused {
-            host: "127.0.0.1".to_owned()
-        }
-    );
+    let error = bench.call(json!({"id": "1"})).await.expect_err("a private address");
+    assert_eq!(error, HttpToolError::AddressRefused { host: "127.0.0.1".to_owned() });
     assert_eq!(upstream.connections(), 0);
 }
 
 #[tokio::test]
 async fn an_upstream_that_is_not_there_is_an_upstream_failure() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|l| l.local_addr())
-        .expect("a port")
-        .port();
+    let port =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
     let bench = Bench::new(&format!("http = {{ url = \"http://127.0.0.1:{port}/\" }}"));
     let error = bench.call(json!({})).await.expect_err("nobody is there");
-    assert_eq!(
-        error,
-        HttpToolError::UpstreamFailed {
-            stage: "no connection"
-        }
-    );
+    assert_eq!(error, HttpToolError::UpstreamFailed { stage: "no connection" });
 }

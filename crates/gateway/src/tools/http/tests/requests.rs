@@ -36,21 +36,12 @@ async fn a_path_argument_stays_within_its_segment() {
     }
 
     let before = upstream.requests().len();
-    for value in [
-        "", ".", "..", "../x", "..\\x", "%2e%2e", "%252e", "\r\nX: y", "a\0", "..;/x",
-    ] {
+    for value in ["", ".", "..", "../x", "..\\x", "%2e%2e", "%252e", "\r\nX: y", "a\0", "..;/x"] {
         let error = bench.call(json!({"id": value})).await.expect_err(value);
         assert_eq!(error.kind(), HttpErrorKind::InvalidArgument, "{value:?}");
     }
     let too_long = "ж".repeat(10_000);
-    for value in [
-        json!(too_long),
-        json!(7),
-        json!(["a"]),
-        json!({"a": 1}),
-        json!(null),
-        json!(true),
-    ] {
+    for value in [json!(too_long), json!(7), json!(["a"]), json!({"a": 1}), json!(null), json!(true)] {
         let error = bench.call(json!({"id": value})).await.expect_err("a bad value");
         assert_eq!(error.kind(), HttpErrorKind::InvalidArgument);
     }
@@ -65,15 +56,8 @@ async fn a_literal_and_a_value_make_no_path_step_together() {
         upstream.url()
     ));
     assert!(bench.call(json!({"id": ".", "n": 1})).await.is_err());
-    bench
-        .call(json!({"id": "x", "n": -1}))
-        .await
-        .expect("a good call");
-    let paths: Vec<String> = upstream
-        .requests()
-        .into_iter()
-        .map(|request| request.path)
-        .collect();
+    bench.call(json!({"id": "x", "n": -1})).await.expect("a good call");
+    let paths: Vec<String> = upstream.requests().into_iter().map(|request| request.path).collect();
     assert_eq!(paths, ["/a/.x/-1.json"]);
 }
 
@@ -93,10 +77,7 @@ async fn query_values_are_encoded_and_absent_ones_left_out() {
             json!({"q": "a&admin=1#x=ю", "b": true}),
             "/s?fixed=%7B1%7D&p=5-true&q=text%3Aa%26admin%3D1%23x%3D%D1%8E",
         ),
-        (
-            json!({"q": "\r\nX: y", "a": null}),
-            "/s?fixed=%7B1%7D&p=5-&q=text%3A%0D%0AX%3A+y",
-        ),
+        (json!({"q": "\r\nX: y", "a": null}), "/s?fixed=%7B1%7D&p=5-&q=text%3A%0D%0AX%3A+y"),
     ] {
         bench.call(args).await.expect("a call");
         assert_eq!(upstream.requests().pop().expect("a request").path, path);
@@ -111,17 +92,7 @@ async fn a_header_value_cannot_end_its_line() {
            args.note = {{ type = "string", optional = true }}"#,
         upstream.url()
     ));
-    for bad in [
-        "a\r\nX-Evil: 1",
-        "a\nb",
-        "a\rb",
-        "a\0",
-        "a\tb",
-        "ю",
-        "\u{7f}",
-        " ",
-        "a ",
-    ] {
+    for bad in ["a\r\nX-Evil: 1", "a\nb", "a\rb", "a\0", "a\tb", "ю", "\u{7f}", " ", "a "] {
         let error = bench.call(json!({"note": bad})).await.expect_err(bad);
         assert_eq!(error.kind(), HttpErrorKind::InvalidArgument, "{bad:?}");
     }
@@ -150,18 +121,12 @@ async fn a_body_keeps_its_structure() {
         upstream.url()
     ));
     let text = "\",\"role\":\"admin\n{n}";
-    bench
-        .call(json!({"text": text, "n": 1.5, "ignored": 1}))
-        .await
-        .expect("a call");
+    bench.call(json!({"text": text, "n": 1.5, "ignored": 1})).await.expect("a call");
     let request = upstream.requests().pop().expect("a request");
     assert_eq!(request.method, "POST");
     assert_eq!(request.header("content-type"), Some("application/json"));
     let body: Value = serde_json::from_str(&request.body).expect("JSON");
-    assert_eq!(
-        body,
-        json!({"t": text, "s": format!("<{text}>"), "n": 1.5, "list": [1.5], "k": true})
-    );
+    assert_eq!(body, json!({"t": text, "s": format!("<{text}>"), "n": 1.5, "list": [1.5], "k": true}));
 }
 
 #[test]
@@ -196,11 +161,9 @@ fn templates_are_checked_at_load_time() {
         let error = compile_error(&format!("http = {{ url = \"{url}\" }}\n{args}"));
         assert!(error.contains(fragment), "{url}: {error}");
     }
-    for url in [
-        "https://example.com/{id}",
-        "https://example.com:8443/a/%7B/{id}.json/",
-        "https://8.8.8.8/{id}",
-    ] {
+    for url in
+        ["https://example.com/{id}", "https://example.com:8443/a/%7B/{id}.json/", "https://8.8.8.8/{id}"]
+    {
         let good = compile(&config(&format!("http = {{ url = \"{url}\" }}\n{args}")));
         assert!(good.is_ok(), "{url}");
     }
@@ -213,10 +176,7 @@ fn headers_and_bodies_are_checked_at_load_time() {
         ("headers = { authorization = \"Bearer x\" }", "auth = {"),
         ("headers = { Host = \"x\" }", "remove the header"),
         ("headers = { Content-Length = \"1\" }", "remove the header"),
-        (
-            "headers = { Transfer-Encoding = \"chunked\" }",
-            "remove the header",
-        ),
+        ("headers = { Transfer-Encoding = \"chunked\" }", "remove the header"),
         ("headers = { Connection = \"close\" }", "remove the header"),
         ("headers = { Cookie = \"a=b\" }", "remove the header"),
         ("headers = { Proxy-Authorization = \"x\" }", "remove the header"),
@@ -226,10 +186,7 @@ fn headers_and_bodies_are_checked_at_load_time() {
         ("headers = { X-A = \"{nope}\" }", "declare `args.nope`"),
         ("query = { a = \"{nope}\" }", "`http.query.a`"),
         ("body = { a = 1 }", "GET request has no body"),
-        (
-            "method = \"POST\", body = { a = [\"{nope}\"] }",
-            "`http.body.a[0]`",
-        ),
+        ("method = \"POST\", body = { a = [\"{nope}\"] }", "`http.body.a[0]`"),
     ] {
         let error = compile_error(&format!("http = {{ url = \"https://example.com/\", {http} }}"));
         assert!(error.contains(fragment), "{http}: {error}");

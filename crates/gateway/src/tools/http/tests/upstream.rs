@@ -20,10 +20,7 @@ pub(super) struct Request {
 
 impl Request {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(held, _)| held.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(held, _)| held.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
 
@@ -57,12 +54,7 @@ impl Upstream {
     /// Answers with a JSON text, keeping the connection.
     pub(super) fn json(body: impl Fn(&Request) -> String + Send + Sync + 'static) -> Self {
         Self::start(move |request, stream| {
-            write_reply(
-                stream,
-                "200 OK",
-                "Content-Type: application/json\r\n",
-                &body(request),
-            )
+            write_reply(stream, "200 OK", "Content-Type: application/json\r\n", &body(request))
         })
     }
 
@@ -89,10 +81,7 @@ impl Upstream {
 }
 
 pub(super) fn write_reply(stream: &mut TcpStream, status: &str, headers: &str, body: &str) -> bool {
-    let text = format!(
-        "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
+    let text = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len());
     stream.write_all(text.as_bytes()).is_ok()
 }
 
@@ -126,17 +115,8 @@ fn read_request(reader: &mut BufReader<TcpStream>, connection: usize) -> Option<
             None => break,
         }
     }
-    let mut request = Request {
-        method,
-        path,
-        headers,
-        body: String::new(),
-        connection,
-    };
-    let length = request
-        .header("content-length")
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(0);
+    let mut request = Request { method, path, headers, body: String::new(), connection };
+    let length = request.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     request.body = String::from_utf8(body).ok()?;

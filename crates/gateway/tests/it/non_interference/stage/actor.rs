@@ -14,11 +14,7 @@ use super::{
 
 /// What a tenant saw: one entry a step.
 pub(super) async fn play(house: &House, number: usize, script: &Script) -> Vec<String> {
-    let mut actor = Actor {
-        house,
-        number,
-        stream: None,
-    };
+    let mut actor = Actor { house, number, stream: None };
     let mut seen = Vec::new();
     for (at, step) in script.iter().enumerate() {
         let line = actor.step(at, step).await;
@@ -52,20 +48,14 @@ impl Actor<'_> {
                 let headers = format!(
                     "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: {tool}\r\n"
                 );
-                self.exchange(&headers, &call(tool, args, &format!(",{META}")))
-                    .await
+                self.exchange(&headers, &call(tool, args, &format!(",{META}"))).await
             }
             Step::Stream(turns) => {
                 let args = format!("{{\"turns\":{turns}}}");
-                self.exchange("", &call("slow", &args, r#","_meta":{"progressToken":1}"#))
-                    .await
+                self.exchange("", &call("slow", &args, r#","_meta":{"progressToken":1}"#)).await
             }
             Step::List => {
-                self.exchange(
-                    "",
-                    &format!(r#"{{"jsonrpc":"2.0","id":{at},"method":"tools/list"}}"#),
-                )
-                .await
+                self.exchange("", &format!(r#"{{"jsonrpc":"2.0","id":{at},"method":"tools/list"}}"#)).await
             }
             Step::Garbage(body) => self.exchange("", body).await,
             Step::HangUp => {
@@ -126,19 +116,10 @@ impl Actor<'_> {
             }
             let mut chunk = [0; 4096];
             let read = stream.read(&mut chunk).await.unwrap();
-            assert!(
-                read > 0,
-                "the server closed the connection: {}",
-                String::from_utf8_lossy(&bytes)
-            );
+            assert!(read > 0, "the server closed the connection: {}", String::from_utf8_lossy(&bytes));
             bytes.extend_from_slice(&chunk[..read]);
         };
-        assert_eq!(
-            end,
-            bytes.len(),
-            "more than the answer came: {}",
-            String::from_utf8_lossy(&bytes)
-        );
+        assert_eq!(end, bytes.len(), "more than the answer came: {}", String::from_utf8_lossy(&bytes));
         // These alone may differ: the time, and a number that nobody can predict. The events of a stream may be cut
         // into chunks in any way, so the lengths of chunks are left out.
         let text = String::from_utf8(bytes).unwrap();
@@ -159,9 +140,7 @@ fn complete(bytes: &[u8]) -> Option<usize> {
     if text.contains("transfer-encoding: chunked") {
         return bytes.ends_with(b"\r\n0\r\n\r\n").then_some(bytes.len());
     }
-    let length = text
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "))
-        .map_or(0, |n| n.parse().unwrap());
+    let length =
+        text.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |n| n.parse().unwrap());
     (bytes.len() >= head + length).then_some(head + length)
 }

@@ -42,11 +42,7 @@ pub(in super::super) struct House {
 /// In memory where the system has such a folder: what is tested is not the disk.
 fn folder() -> tempfile::TempDir {
     let memory = std::path::Path::new("/dev/shm");
-    if memory.is_dir() {
-        tempfile::tempdir_in(memory).unwrap()
-    } else {
-        tempfile::tempdir().unwrap()
-    }
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
 
 pub(super) fn tenant(number: usize) -> TenantId {
@@ -61,9 +57,7 @@ impl House {
         std::fs::write(folder.path().join("migrations/1_tickets.sql"), MIGRATION).unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let text = CONFIG
-            .replace("LISTEN", &address.to_string())
-            .replace("UPSTREAM", &upstream.to_string());
+        let text = CONFIG.replace("LISTEN", &address.to_string()).replace("UPSTREAM", &upstream.to_string());
         let config = Config::parse(&text, "test", folder.path()).unwrap();
         let gateway = Gateway::builder(config)
             .tool(Count(shape, AtomicU64::new(0)))
@@ -77,23 +71,11 @@ impl House {
             DevelopmentIssuer::open_or_create(&gateway.config().data_dir(), &gateway.config().resource())
                 .unwrap();
         let day = Duration::from_secs(86_400);
-        let token = |number| {
-            issuer
-                .mint(&tenant(number), "user", "", day, &Clock::system())
-                .unwrap()
-        };
-        let tokens = (0..super::TENANTS)
-            .map(|number| token(number).expose_secret().to_owned())
-            .collect();
+        let token = |number| issuer.mint(&tenant(number), "user", "", day, &Clock::system()).unwrap();
+        let tokens = (0..super::TENANTS).map(|number| token(number).expose_secret().to_owned()).collect();
         let server = gateway.serve_on(listener).await.unwrap();
         background(server.serve(std::future::pending()));
-        Self {
-            gateway: Arc::new(gateway),
-            address,
-            tokens,
-            results: AtomicU64::new(0),
-            _folder: folder,
-        }
+        Self { gateway: Arc::new(gateway), address, tokens, results: AtomicU64::new(0), _folder: folder }
     }
 
     /// Makes the tenant anew, with fresh data and a fresh key.
@@ -107,16 +89,10 @@ impl House {
         let seed: String = (1..5)
             .map(|n| format!("INSERT INTO tickets VALUES ({n}, 'ticket {n} of {id}: a story');"))
             .collect();
-        stores
-            .sources
-            .setup(&id, record.incarnation, "desk", &seed)
-            .unwrap();
+        stores.sources.setup(&id, record.incarnation, "desk", &seed).unwrap();
         // A key of this life of the tenant, so that an answer cached for an earlier one would show.
         let key = SecretString::from(format!("key {id} {}", record.incarnation.0));
-        stores
-            .vault
-            .set(&record, &SecretName::parse("crm").unwrap(), key)
-            .unwrap();
+        stores.vault.set(&record, &SecretName::parse("crm").unwrap(), key).unwrap();
     }
 
     pub(super) fn results(&self) -> u64 {
@@ -183,9 +159,7 @@ fn background(task: impl Future<Output = ()> + Send + 'static) {
 async fn upstream() -> std::net::SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let asked = Arc::new(std::sync::Mutex::new(
-        std::collections::HashMap::<String, u64>::new(),
-    ));
+    let asked = Arc::new(std::sync::Mutex::new(std::collections::HashMap::<String, u64>::new()));
     background(async move {
         loop {
             let Ok((stream, _)) = listener.accept().await else {
@@ -194,10 +168,7 @@ async fn upstream() -> std::net::SocketAddr {
             let asked = Arc::clone(&asked);
             background(async move {
                 let service = service_fn(move |request: Request<Incoming>| {
-                    let key = request.headers()[header::AUTHORIZATION]
-                        .to_str()
-                        .unwrap()
-                        .to_owned();
+                    let key = request.headers()[header::AUTHORIZATION].to_str().unwrap().to_owned();
                     let owner = key.split(' ').nth(2).unwrap().to_owned();
                     let path = request.uri().path().to_owned();
                     let times = {
@@ -207,16 +178,10 @@ async fn upstream() -> std::net::SocketAddr {
                         *times
                     };
                     // The third customer belongs to somebody else.
-                    let named = if path.ends_with('3') {
-                        "t9".to_owned()
-                    } else {
-                        owner
-                    };
+                    let named = if path.ends_with('3') { "t9".to_owned() } else { owner };
                     let body = format!("{{\"owner\":\"{named}\",\"path\":\"{path}\",\"times\":{times}}}");
                     let mut response = Response::new(Full::new(Bytes::from(body)));
-                    response
-                        .headers_mut()
-                        .insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
+                    response.headers_mut().insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
                     async move { Ok::<_, Infallible>(response) }
                 });
                 let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
@@ -244,9 +209,7 @@ impl Tool for Count {
     }
 
     async fn call<'t>(&'t self, cx: Cx<'t>, Nothing {}: Nothing) -> Result<Reply<'t>, ToolError> {
-        let own = cx
-            .state::<Counter>()
-            .with(|counter| counter.0.fetch_add(1, Relaxed));
+        let own = cx.state::<Counter>().with(|counter| counter.0.fetch_add(1, Relaxed));
         match self.0 {
             Shape::AsBuilt => cx.json(own.map(|count| serde_json::json!({ "count": count }))),
             Shape::SharedCounter => cx.json(serde_json::json!({ "count": self.1.fetch_add(1, Relaxed) })),
@@ -273,9 +236,7 @@ impl Tool for Remember {
         let text = cx
             .cached(&key, Duration::from_secs(3600), async {
                 tokio::task::yield_now().await;
-                let made = cx
-                    .state::<Counter>()
-                    .with(|counter| counter.0.fetch_add(1, Relaxed));
+                let made = cx.state::<Counter>().with(|counter| counter.0.fetch_add(1, Relaxed));
                 Ok(made.map(|made| format!("{key} of {} made as number {made}", cx.tenant())))
             })
             .await?;
@@ -322,12 +283,7 @@ impl Tool for Slow {
     async fn call<'t>(&'t self, cx: Cx<'t>, Turns { turns }: Turns) -> Result<Reply<'t>, ToolError> {
         for turn in 0..turns {
             tokio::task::yield_now().await;
-            cx.progress(
-                f64::from(turn),
-                Some(f64::from(turns)),
-                Some(cx.tenant().as_str()),
-            )
-            .await;
+            cx.progress(f64::from(turn), Some(f64::from(turns)), Some(cx.tenant().as_str())).await;
         }
         if turns == u8::MAX {
             std::future::pending::<()>().await;

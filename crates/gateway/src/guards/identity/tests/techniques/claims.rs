@@ -27,24 +27,10 @@ pub(super) fn audiences(world: &mut World) {
     let alone = world.login.token(&with(&world.good(), "aud", json!([RESOURCE])));
     world.accepted("ID-06", "an array of just ours", bearer(&alone), "acme", "ann");
     let shared = |aud: Value| with(&claims(SHARED), "aud", aud);
-    let twin = bearer(
-        &world
-            .login
-            .token(&shared(json!(["https://other.example.com", RESOURCE]))),
-    );
-    for aud in [
-        json!(["https://other.example.com"]),
-        json!([RESOURCE, 1]),
-        json!([]),
-    ] {
+    let twin = bearer(&world.login.token(&shared(json!(["https://other.example.com", RESOURCE]))));
+    for aud in [json!(["https://other.example.com"]), json!([RESOURCE, 1]), json!([])] {
         let bad = bearer(&world.login.token(&shared(aud)));
-        world.refused(
-            "ID-06",
-            "others allowed, ours missing",
-            bad,
-            "wrong-audience",
-            twin.clone(),
-        );
+        world.refused("ID-06", "others allowed, ours missing", bad, "wrong-audience", twin.clone());
     }
 }
 
@@ -64,26 +50,13 @@ pub(super) fn issuers(world: &mut World) {
     world.claim("ID-07", "iss", None, "unknown-issuer");
     let crossed = bearer(&world.login.token(&claims(GLOBEX)));
     let twin = bearer(&world.globex.token(&claims(GLOBEX)));
-    world.refused(
-        "ID-07",
-        "signed by another issuer",
-        crossed,
-        "unknown-key",
-        twin.clone(),
-    );
+    world.refused("ID-07", "signed by another issuer", crossed, "unknown-key", twin.clone());
 
     let here = bearer(&world.login.token(&world.good()));
     world.accepted("ID-08", "the same subject here", here, "acme", "ann");
     // It names acme in the claim that another issuer uses, and is globex all the same.
     world.accepted("ID-08", "the same subject there", twin, "globex", "ann");
-    for sub in [
-        json!(""),
-        json!(7),
-        json!(null),
-        json!("a\u{0}b"),
-        json!("a\nb"),
-        json!("x".repeat(257)),
-    ] {
+    for sub in [json!(""), json!(7), json!(null), json!("a\u{0}b"), json!("a\nb"), json!("x".repeat(257))] {
         world.claim("ID-08", "sub", Some(sub), "bad-subject");
     }
     world.claim("ID-08", "sub", None, "bad-subject");
@@ -112,21 +85,11 @@ pub(super) fn times(world: &mut World) {
         world.claim("ID-09", name, Some(value), reason);
     }
     world.claim("ID-09", "exp", None, "bad-times");
-    for (name, value) in [
-        ("exp", NOW + 1),
-        ("exp", NOW + YEAR),
-        ("nbf", NOW + 30),
-        ("iat", NOW + 30),
-        ("iat", 0),
-    ] {
+    for (name, value) in
+        [("exp", NOW + 1), ("exp", NOW + YEAR), ("nbf", NOW + 30), ("iat", NOW + 30), ("iat", 0)]
+    {
         let token = world.login.token(&with(&world.good(), name, json!(value)));
-        world.accepted(
-            "ID-09",
-            &format!("{name} = {value}"),
-            bearer(&token),
-            "acme",
-            "ann",
-        );
+        world.accepted("ID-09", &format!("{name} = {value}"), bearer(&token), "acme", "ann");
     }
     let last = bearer(&world.login.token(&with(&world.good(), "exp", json!(NOW + 1))));
     let ended = bearer(&world.login.token(&with(&world.good(), "exp", json!(NOW))));
@@ -151,15 +114,9 @@ pub(super) fn token_kinds(world: &mut World) {
         bearer(&world.login.sign(&header.to_string(), &claims(TYPED).to_string()))
     };
     let good = typed(Some("at+jwt"));
-    let rows: Vec<_> = [
-        Some("JWT"),
-        Some("application/jwt"),
-        Some(""),
-        Some("at+jwtx"),
-        None,
-    ]
-    .map(|typ| (format!("typ {typ:?}"), typed(typ)))
-    .into();
+    let rows: Vec<_> = [Some("JWT"), Some("application/jwt"), Some(""), Some("at+jwtx"), None]
+        .map(|typ| (format!("typ {typ:?}"), typed(typ)))
+        .into();
     let fine = ["AT+JWT", "application/at+jwt", "Application/At+Jwt"].map(|typ| typed(Some(typ)));
     for (aspect, bad) in rows {
         world.refused("ID-26", &aspect, bad, "wrong-token-type", good.clone());

@@ -23,10 +23,7 @@ const ELSEWHERE: [(&str, &str); 4] = [
     ("ID-17", "tool arguments are no input of this guard"),
     ("ID-18", "tool arguments are no input of this guard"),
     ("ID-19", "`_meta` is no input of this guard"),
-    (
-        "ID-25",
-        "the gateway is no OAuth proxy: it has no consent and no registration",
-    ),
+    ("ID-25", "the gateway is no OAuth proxy: it has no consent and no registration"),
 ];
 
 /// What must become of a request.
@@ -68,12 +65,7 @@ impl World {
         reason: &'static str,
         twin: HeaderMap,
     ) {
-        self.rows.push(Row {
-            id,
-            aspect: aspect.to_owned(),
-            headers,
-            then: Then::Refused(reason, twin),
-        });
+        self.rows.push(Row { id, aspect: aspect.to_owned(), headers, then: Then::Refused(reason, twin) });
     }
 
     fn accepted(
@@ -84,12 +76,7 @@ impl World {
         tenant: &'static str,
         sub: &'static str,
     ) {
-        self.rows.push(Row {
-            id,
-            aspect: aspect.to_owned(),
-            headers,
-            then: Then::Is(tenant, sub),
-        });
+        self.rows.push(Row { id, aspect: aspect.to_owned(), headers, then: Then::Is(tenant, sub) });
     }
 
     /// A row in which only the claims differ from the good ones.
@@ -167,10 +154,7 @@ async fn every_identity_technique_is_refused_or_changes_nothing() {
         rows: Vec::new(),
     };
     let file = |name: &str, text: String| std::fs::write(dir.path().join(name), text).expect("a key file");
-    file(
-        "login.json",
-        key_set(&[&world.login, &world.login_rsa, &world.login_ed]),
-    );
+    file("login.json", key_set(&[&world.login, &world.login_rsa, &world.login_ed]));
     file("globex.json", key_set(&[&world.globex]));
     let guard =
         Authenticator::new(&config(&configuration(), dir.path()), Hands::new().clock()).expect("a guard");
@@ -204,11 +188,7 @@ async fn every_identity_technique_is_refused_or_changes_nothing() {
     for row in &world.rows {
         check(&guard, row).await;
     }
-    assert_eq!(
-        world.listener.hits(),
-        0,
-        "ID-05: a header made the guard fetch something"
-    );
+    assert_eq!(world.listener.hits(), 0, "ID-05: a header made the guard fetch something");
 }
 
 async fn check(guard: &Authenticator, row: &Row) {
@@ -216,9 +196,7 @@ async fn check(guard: &Authenticator, row: &Row) {
     let answer = ask(guard, &row.headers).await;
     match &row.then {
         Then::Is(tenant, subject) => {
-            let principal = answer
-                .unwrap_or_else(|why| panic!("{name}: refused, {why}"))
-                .principal;
+            let principal = answer.unwrap_or_else(|why| panic!("{name}: refused, {why}")).principal;
             assert_eq!(principal.tenant.as_str(), *tenant, "{name}");
             assert_eq!(&*principal.subject, *subject, "{name}");
         }
@@ -226,11 +204,7 @@ async fn check(guard: &Authenticator, row: &Row) {
             let denial = answer.map(|v| v.principal).expect_err(&name);
             assert_eq!(denial.reason(), *reason, "{name}");
             assert!(guard.cached(&row.headers).is_none(), "{name}: remembered");
-            let error = if denial.presented() {
-                ", error=\"invalid_token\""
-            } else {
-                ""
-            };
+            let error = if denial.presented() { ", error=\"invalid_token\"" } else { "" };
             let challenge = format!(
                 "Bearer resource_metadata=\"https://mcp.example.com/.well-known/oauth-protected-resource/mcp\"{error}, scope=\"desk\""
             );

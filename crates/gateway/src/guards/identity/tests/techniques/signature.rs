@@ -14,13 +14,7 @@ pub(super) fn algorithms(world: &mut World) {
         let header = b64(json!({"alg": none}).to_string());
         for signature in ["", "AA"] {
             let token = format!("{header}.{}.{signature}", b64(&payload));
-            world.refused(
-                "ID-02",
-                none,
-                bearer(&token),
-                "algorithm-not-allowed",
-                twin.clone(),
-            );
+            world.refused("ID-02", none, bearer(&token), "algorithm-not-allowed", twin.clone());
         }
     }
     let point = world.login.public();
@@ -37,70 +31,31 @@ pub(super) fn algorithms(world: &mut World) {
             let message = format!("{}.{}", b64(header), b64(&payload));
             let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
             let token = format!("{message}.{}", b64(hmac::sign(&key, message.as_bytes())));
-            world.refused(
-                "ID-03",
-                what,
-                bearer(&token),
-                "algorithm-not-allowed",
-                twin.clone(),
-            );
+            world.refused("ID-03", what, bearer(&token), "algorithm-not-allowed", twin.clone());
         }
     }
     world.header("ID-03", json!({"alg": "RS256", "kid": "k1"}), "key-does-not-fit");
     world.header("ID-03", json!({"alg": "ES256", "kid": "r1"}), "key-does-not-fit");
-    world.header(
-        "ID-03",
-        json!({"alg": "ES384", "kid": "k1"}),
-        "algorithm-not-allowed",
-    );
-    world.header(
-        "ID-03",
-        json!({"alg": "es256", "kid": "k1"}),
-        "algorithm-not-allowed",
-    );
+    world.header("ID-03", json!({"alg": "ES384", "kid": "k1"}), "algorithm-not-allowed");
+    world.header("ID-03", json!({"alg": "es256", "kid": "k1"}), "algorithm-not-allowed");
     world.header("ID-03", json!({"alg": ["ES256"], "kid": "k1"}), "malformed-token");
     world.header("ID-03", json!({"kid": "k1"}), "malformed-token");
-    world.accepted(
-        "ID-03",
-        "RS256",
-        bearer(&world.login_rsa.token(&world.good())),
-        "acme",
-        "ann",
-    );
-    world.accepted(
-        "ID-03",
-        "EdDSA",
-        bearer(&world.login_ed.token(&world.good())),
-        "acme",
-        "ann",
-    );
+    world.accepted("ID-03", "RS256", bearer(&world.login_rsa.token(&world.good())), "acme", "ann");
+    world.accepted("ID-03", "EdDSA", bearer(&world.login_ed.token(&world.good())), "acme", "ann");
 }
 
 /// ID-04: key ids.
 pub(super) fn key_ids(world: &mut World) {
     let payload = world.good().to_string();
     let twin = bearer(&world.login.token(&world.good()));
-    for kid in [
-        "../../../../dev/null",
-        "x' OR '1'='1",
-        "https://evil.example/k",
-        "",
-        "k1\0",
-        "K1",
-        "k1 ",
-        "g1",
-    ] {
+    for kid in
+        ["../../../../dev/null", "x' OR '1'='1", "https://evil.example/k", "", "k1\0", "K1", "k1 ", "g1"]
+    {
         world.header("ID-04", json!({"alg": "ES256", "kid": kid}), "unknown-key");
     }
     world.header("ID-04", json!({"alg": "ES256", "kid": ["k1"]}), "malformed-token");
     let other = world.globex.sign(&world.globex.header().to_string(), &payload);
-    world.refused(
-        "ID-04",
-        "another issuer's key",
-        bearer(&other),
-        "unknown-key",
-        twin.clone(),
-    );
+    world.refused("ID-04", "another issuer's key", bearer(&other), "unknown-key", twin.clone());
     // The kid may be left out when only one key could be meant.
     let nameless = world.login.sign(r#"{"alg":"ES256"}"#, &payload);
     world.accepted("ID-04", "no kid, one key", bearer(&nameless), "acme", "ann");

@@ -35,23 +35,9 @@ pub(super) fn tenant_types(world: &mut World) {
         let bad = bearer(&world.login.sign(&header, &twice));
         world.refused("ID-12", what, bad, "duplicate-json-key", twin.clone());
     }
-    let twice = bearer(
-        &world
-            .login
-            .sign(r#"{"alg":"none","alg":"ES256","kid":"k1"}"#, &payload),
-    );
-    world.refused(
-        "ID-12",
-        "the algorithm twice",
-        twice,
-        "duplicate-json-key",
-        twin.clone(),
-    );
-    let two_names = with(
-        &with(&world.good(), "tenant", json!("globex")),
-        "tenant_id",
-        json!("globex"),
-    );
+    let twice = bearer(&world.login.sign(r#"{"alg":"none","alg":"ES256","kid":"k1"}"#, &payload));
+    world.refused("ID-12", "the algorithm twice", twice, "duplicate-json-key", twin.clone());
+    let two_names = with(&with(&world.good(), "tenant", json!("globex")), "tenant_id", json!("globex"));
     world.accepted(
         "ID-12",
         "other claims name globex",
@@ -61,13 +47,7 @@ pub(super) fn tenant_types(world: &mut World) {
     );
     let differ = bearer(&world.login.token(&with(&claims(BOTH), "org_id", json!("globex"))));
     let agree = bearer(&world.login.token(&claims(BOTH)));
-    world.refused(
-        "ID-12",
-        "the claim and the issuer's tenant disagree",
-        differ,
-        "bad-tenant",
-        agree.clone(),
-    );
+    world.refused("ID-12", "the claim and the issuer's tenant disagree", differ, "bad-tenant", agree.clone());
 }
 
 /// ID-13 to 16: missing tenants, and words that are none.
@@ -75,13 +55,7 @@ pub(super) fn tenant_words(world: &mut World) {
     let agree = bearer(&world.login.token(&claims(BOTH)));
     world.claim("ID-13", "org_id", None, "bad-tenant");
     let missing = bearer(&world.login.token(&with(&claims(BOTH), "org_id", None)));
-    world.refused(
-        "ID-13",
-        "missing where the issuer's tenant is known",
-        missing,
-        "bad-tenant",
-        agree,
-    );
+    world.refused("ID-13", "missing where the issuer's tenant is known", missing, "bad-tenant", agree);
 
     for value in ["", " ", "null", "undefined", "None", "*", "%", ".", "..", "-"] {
         world.claim("ID-14", "org_id", Some(json!(value)), "bad-tenant");
@@ -91,17 +65,9 @@ pub(super) fn tenant_words(world: &mut World) {
         let token = world.login.token(&with(&world.good(), "org_id", json!(value)));
         world.accepted("ID-14", value, bearer(&token), value, "ann");
     }
-    for value in [
-        "acme ",
-        " acme",
-        "acme\0",
-        "аcme",
-        "ａｃｍｅ",
-        "ac\u{200b}me",
-        "acmé",
-        "acme\u{301}",
-        "acme\n",
-    ] {
+    for value in
+        ["acme ", " acme", "acme\0", "аcme", "ａｃｍｅ", "ac\u{200b}me", "acmé", "acme\u{301}", "acme\n"]
+    {
         world.claim("ID-15", "org_id", Some(json!(value)), "bad-tenant");
     }
     for value in ["ACME", "acme."] {
