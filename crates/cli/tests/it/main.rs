@@ -1,1 +1,13 @@
-//! x
+//! The command as its users meet it, and the generated parts of the documents.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that cannot go on fails"
+)]
+
+mod commands;
+mod demo;
+mod matrix;
+mod support;
+mod tidy;

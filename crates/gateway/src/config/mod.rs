@@ -381,7 +381,8 @@ impl Config {
         let problems: Vec<String> = check::problems(&config)
             .into_iter()
             .map(|problem| {
-                let line = problem.at.map_or(1, |offset| line_of(text, offset));
+                let line =
+                    problem.at.map_or_else(|| key_line(text, &problem.text), |offset| line_of(text, offset));
                 format!("{name}:{line}: {}", problem.text)
             })
             .collect();
@@ -399,6 +400,27 @@ impl Config {
     pub fn data_dir(&self) -> PathBuf {
         self.base_dir.join(&self.server.data_dir)
     }
+}
+
+/// The line of the key that a problem names first (`table.key`), or of its table; 1 when neither stands in the file.
+fn key_line(text: &str, problem: &str) -> usize {
+    let named = problem.split('`').nth(1).unwrap_or_default();
+    let mut table = String::new();
+    let mut best = 1;
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if let Some(header) = line.strip_prefix('[') {
+            table = header.trim_start_matches('[').split(']').next().unwrap_or_default().trim().to_owned();
+            if named == table || named.starts_with(&format!("{table}.")) {
+                best = number + 1;
+            }
+        } else if let Some((key, _)) = line.split_once('=')
+            && named == format!("{table}.{}", key.trim())
+        {
+            return number + 1;
+        }
+    }
+    best
 }
 
 fn line_of(text: &str, offset: usize) -> usize {

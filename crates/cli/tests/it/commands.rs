@@ -1,0 +1,142 @@
+//! The commands that set up a server: what they do, and what they say when it cannot be done.
+
+use std::{fs, path::Path};
+
+use crate::support::{Running, fails, ok, run};
+
+const CONFIG: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+public_url = "http://127.0.0.1:9/mcp"
+[identity]
+development = true
+[[tool]]
+name = "whoami"
+native = "whoami"
+"#;
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("partywall.toml"), CONFIG).unwrap();
+    folder
+}
+
+#[test]
+fn a_tenant_lives_from_add_to_remove() {
+    let folder = folder();
+    let here = folder.path();
+    ok(here, &["tenant", "add", "acme"], "");
+    ok(here, &["tenant", "add", "globex"], "");
+    ok(here, &["tenant", "suspend", "globex"], "");
+    let list = ok(here, &["tenant", "list"], "");
+    assert!(list.lines().any(|line| line.starts_with("acme") && line.ends_with("active")), "{list}");
+    assert!(list.lines().any(|line| line.starts_with("globex") && line.ends_with("suspended")), "{list}");
+    ok(here, &["tenant", "resume", "globex"], "");
+    assert!(ok(here, &["tenant", "show", "globex"], "").contains("active"));
+    assert!(fails(here, &["tenant", "remove", "globex"], "").contains("--yes"));
+    ok(here, &["tenant", "remove", "globex", "--yes"], "");
+    assert!(!ok(here, &["tenant", "list", "--json"], "").contains("globex"));
+    assert!(fails(here, &["tenant", "show", "globex"], "").contains("partywall tenant add globex"));
+    assert!(fails(here, &["tenant", "add", "acme"], "").contains("acme"));
+    assert!(fails(here, &["tenant", "add", "../x"], "").contains("A-Z a-z 0-9"));
+}
+
+#[test]
+fn a_secret_goes_in_and_never_comes_out() {
+    let folder = folder();
+    let here = folder.path();
+    ok(here, &["tenant", "add", "acme"], "");
+    ok(here, &["secret", "set", "acme", "crm"], "s3cret-value\n");
+    assert_eq!(ok(here, &["secret", "list", "acme"], ""), "crm\n");
+    assert!(ok(here, &["tenant", "show", "acme"], "").contains("secrets: crm"));
+    assert!(fails(here, &["secret", "set", "acme", "crm"], "").contains("empty"));
+    assert!(fails(here, &["secret", "set", "nobody", "crm"], "x").contains("nobody"));
+    let too_long = "x".repeat(70_000);
+    assert!(fails(here, &["secret", "set", "acme", "crm"], &too_long).contains("64 KiB"));
+    for entry in fs::read_dir(here.join("data")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let bytes = fs::read(&path).unwrap();
+            assert!(!bytes.windows(6).any(|window| window == b"s3cret"), "{}", path.display());
+        }
+    }
+    ok(here, &["secret", "remove", "acme", "crm"], "");
+    assert!(fails(here, &["secret", "remove", "acme", "crm"], "").contains("partywall secret list acme"));
+}
+
+#[test]
+fn tokens_are_for_development_on_loopback() {
+    let folder = folder();
+    let here = folder.path();
+    ok(here, &["tenant", "add", "acme"], "");
+    let token = ok(here, &["token", "--tenant", "acme", "--subject", "alice"], "");
+    assert_eq!(token.trim().split('.').count(), 3);
+    assert!(fails(here, &["token", "--tenant", "nobody", "--subject", "a"], "").contains("nobody"));
+    assert!(
+        fails(here, &["token", "--tenant", "acme", "--subject", "a", "--ttl", "48h"], "").contains("24h")
+    );
+    fs::write(here.join("partywall.toml"), CONFIG.replace("development = true", "development = false"))
+        .unwrap();
+    assert!(
+        fails(here, &["token", "--tenant", "acme", "--subject", "a"], "").contains("identity.development")
+    );
+    let public = CONFIG.replace("listen = \"127.0.0.1:0\"", "listen = \"0.0.0.0:8787\"");
+    fs::write(here.join("partywall.toml"), public).unwrap();
+    assert!(fails(here, &["token", "--tenant", "acme", "--subject", "a"], "").contains("loopback"));
+    assert!(fails(here, &["serve", "--check"], "").contains("loopback"));
+}
+
+#[test]
+fn a_wrong_configuration_is_named_by_file_line_and_key() {
+    let folder = folder();
+    let here = folder.path();
+    ok(here, &["serve", "--check"], "");
+    let cases = [
+        ("[server]\nlisten = \"nowhere\"\n", "partywall.toml:2: "),
+        ("[server]\nlistne = \"127.0.0.1:1\"\n", "listne"),
+        (
+            "[identity]\ndevelopment = true\n[[tool]]\nname = \"x\"\nnative = \"whoami\"\nargs.tenant_id = { type = \"string\" }\n",
+            "partywall.toml:3: ",
+        ),
+        ("[identity]\ndevelopment = true\n\n[capacity]\nburst = 0\n", "partywall.toml:5: `capacity.burst`"),
+        ("[identity]\ndevelopment = true\n[[upstream]]\nname = \"files\"\n", "not served by this version"),
+        ("", "identity"),
+    ];
+    for (text, expected) in cases {
+        fs::write(here.join("partywall.toml"), text).unwrap();
+        let error = fails(here, &["serve", "--check"], "");
+        assert!(error.contains(expected), "{text:?}: {error}");
+    }
+    let error = fails(here, &["serve", "--config", "missing.toml"], "");
+    assert!(error.contains("missing.toml") && error.contains("--config"), "{error}");
+}
+
+#[test]
+fn serve_listens_and_stops_when_asked() {
+    let folder = folder();
+    let running = Running::start(folder.path(), &["serve"]);
+    let (status, errors) = wait_and_stop(running);
+    assert_eq!(status, Some(0), "{errors}");
+    assert!(errors.contains("MCP at http://127.0.0.1:"), "{errors}");
+}
+
+/// A signal that comes before the server listens for it would end the process, so the first words are waited for.
+fn wait_and_stop(mut running: Running) -> (Option<i32>, String) {
+    let said = running.first_error_line();
+    let (status, rest) = running.stop("-TERM");
+    (status, said + &rest)
+}
+
+#[test]
+fn completions_schema_and_help_are_printed() {
+    let here = Path::new(".");
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        assert!(ok(here, &["completions", shell], "").contains("partywall"), "{shell}");
+    }
+    let schema: serde_json::Value = serde_json::from_str(&ok(here, &["schema", "config"], "")).unwrap();
+    assert!(schema["properties"]["tool"].is_object());
+    for command in ["demo", "serve", "tenant", "secret", "token", "completions"] {
+        assert!(ok(here, &[command, "--help"], "").contains("Example"), "{command}");
+    }
+    assert_eq!(run(here, &["no-such-command"], "").status.code(), Some(2));
+}

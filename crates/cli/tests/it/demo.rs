@@ -1,0 +1,119 @@
+//! `partywall demo`, as a newcomer meets it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Running, fails, run};
+
+struct Demo {
+    running: Running,
+    url: String,
+    tokens: Value,
+    tools: Vec<String>,
+}
+
+fn demo(folder: &std::path::Path) -> Demo {
+    let mut running = Running::start(folder, &["demo", "--port", "0", "--json", "--dir", "d"]);
+    let ready: Value = serde_json::from_str(&running.line()).unwrap();
+    let tools =
+        ready["tools"].as_array().unwrap().iter().map(|tool| tool.as_str().unwrap().to_owned()).collect();
+    Demo { running, url: ready["url"].as_str().unwrap().to_owned(), tokens: ready["tokens"].clone(), tools }
+}
+
+async fn call(demo: &Demo, tenant: &str, tool: &str, arguments: Value) -> Value {
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": { "name": tool, "arguments": arguments } });
+    let response = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(20))
+        .build()
+        .unwrap()
+        .post(&demo.url)
+        .header("Authorization", format!("Bearer {}", demo.tokens[tenant].as_str().unwrap()))
+        .header("Content-Type", "application/json")
+        .header("Accept", "application/json, text/event-stream")
+        .body(body.to_string())
+        .send()
+        .await
+        .unwrap();
+    serde_json::from_str(&response.text().await.unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn two_companies_are_served_and_neither_sees_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = demo(folder.path());
+    let expected =
+        ["list_tickets", "get_ticket", "search_tickets", "add_comment", "customer_profile", "whoami"];
+    assert_eq!(demo.tools, expected);
+    for (tenant, other) in [("acme", "globex"), ("globex", "acme")] {
+        let calls = [
+            ("list_tickets", json!({})),
+            ("get_ticket", json!({ "id": 4 })),
+            ("search_tickets", json!({ "query": "e" })),
+            ("add_comment", json!({ "ticket_id": 2, "body": format!("from {tenant}") })),
+            ("get_ticket", json!({ "id": 2 })),
+            ("customer_profile", json!({ "customer_id": "cus_1001" })),
+            ("whoami", json!({})),
+        ];
+        for (tool, arguments) in calls {
+            let reply = call(&demo, tenant, tool, arguments).await;
+            let text = reply.to_string().to_lowercase();
+            assert!(reply["result"]["structuredContent"].is_object(), "{tool}: {text}");
+            assert!(!text.contains(other), "{tenant} {tool}: {text}");
+        }
+        let whoami = call(&demo, tenant, "whoami", json!({})).await;
+        assert_eq!(whoami["result"]["structuredContent"]["tenant"], tenant);
+        let profile = call(&demo, tenant, "customer_profile", json!({ "customer_id": "cus_1001" })).await;
+        assert_eq!(profile["result"]["structuredContent"]["organization_id"], tenant);
+    }
+    let (status, _) = demo.running.stop("-INT");
+    assert_eq!(status, Some(0));
+}
+
+#[tokio::test]
+async fn the_folder_is_used_again_also_after_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = demo(folder.path());
+    let comment = json!({ "ticket_id": 3, "body": "still here" });
+    assert!(call(&first, "acme", "add_comment", comment).await["result"]["structuredContent"].is_object());
+    assert_eq!(first.running.stop("-KILL").0, None);
+    let second = demo(folder.path());
+    let ticket = call(&second, "acme", "get_ticket", json!({ "id": 3 })).await;
+    assert!(ticket.to_string().contains("still here"), "{ticket}");
+    assert!(
+        !call(&second, "globex", "get_ticket", json!({ "id": 3 })).await.to_string().contains("still here")
+    );
+}
+
+#[test]
+fn a_foreign_folder_and_a_taken_port_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("mine")).unwrap();
+    std::fs::write(folder.path().join("mine/thesis.txt"), "text").unwrap();
+    let error = fails(folder.path(), &["demo", "--port", "0", "--dir", "mine"], "");
+    assert!(error.contains("choose another with --dir"), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path().join("mine")).unwrap().count(), 1);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let error = fails(folder.path(), &["demo", "--port", &port], "");
+    assert!(error.contains("--port 0"), "{error}");
+}
+
+#[test]
+fn without_json_it_prints_what_a_newcomer_can_paste() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut running = Running::start(folder.path(), &["demo", "--port", "0", "--dir", "d"]);
+    let mut text = String::new();
+    while !text.contains("partywall probe") {
+        let line = running.line();
+        assert!(!line.is_empty(), "{text}");
+        text.push_str(&line);
+    }
+    for part in ["── acme ──", "── globex ──", "curl -s http://127.0.0.1:", "mcpServers"] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+    assert_eq!(running.stop("-TERM").0, Some(0));
+    assert_eq!(run(folder.path(), &["demo", "--port", "x"], "").status.code(), Some(2));
+}
