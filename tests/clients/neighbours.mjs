@@ -45,11 +45,11 @@ function textOf(reply) {
 /** Fails when a reply has anything of a neighbour, or nothing of the caller's own where it must. */
 export function judgeReply(tenant, what, reply, mustTell = true) {
   const text = textOf(reply);
-  for (const [owner, list] of canaries) {
-    const seen = list.find((canary) => text.includes(canary));
-    if (owner !== tenant) assert(!seen, `${what} as ${tenant} has \`${seen}\`, which is ${owner}'s: ${text}`);
-    else if (mustTell) assert(seen, `${what} as ${tenant} has nothing of ${tenant}'s: ${text}`);
+  const seen = (owner) => canaries.get(owner)?.find((canary) => text.includes(canary));
+  for (const other of TENANTS.filter((owner) => owner !== tenant)) {
+    assert(!seen(other), `${what} as ${tenant} has \`${seen(other)}\`, which is ${other}'s: ${text}`);
   }
+  if (mustTell) assert(seen(tenant), `${what} as ${tenant} has nothing of ${tenant}'s: ${text}`);
 }
 
 /** One round of all calls: at once, or one by one for a client of which each call is a process. */

@@ -56,12 +56,15 @@ def text_of(reply):
 def judge(tenant, what, reply, must_tell=True):
     """Fails when a reply has anything of a neighbour, or nothing of the caller's own where it must."""
     text = text_of(reply)
-    for owner, texts in CANARIES.items():
-        seen = next((canary for canary in texts if canary in text), None)
-        if owner != tenant:
-            assert seen is None, f"{what} as {tenant} has `{seen}`, which is {owner}'s: {text}"
-        elif must_tell:
-            assert seen, f"{what} as {tenant} has nothing of {tenant}'s: {text}"
+
+    def seen(owner):
+        return next((canary for canary in CANARIES.get(owner, []) if canary in text), None)
+
+    for other in TENANTS:
+        if other != tenant:
+            assert not seen(other), f"{what} as {tenant} has `{seen(other)}`, which is {other}'s: {text}"
+    if must_tell:
+        assert seen(tenant), f"{what} as {tenant} has nothing of {tenant}'s: {text}"
 
 
 @asynccontextmanager

@@ -71,7 +71,7 @@ pub(crate) fn run(root: &Path, options: &[&str]) -> Result<bool> {
     );
     tools::program("wrk", "wrk")?;
     tools::program("taskset", "util-linux")?;
-    let results = built()?.join("..");
+    let results = built()?.join("..").canonicalize()?;
     let folder = fresh_folder(results.join("xtask/bench"))?;
 
     must(Command::new("cargo").args(["build", "--release", "--package", "partywall"]), BUILD)?;

@@ -36,7 +36,7 @@ impl fmt::Display for RequestId {
 
 /// Proof that every guard admitted this request.
 ///
-/// The fields are private and there is one function that makes one ([`admit`]). What lies behind the guards takes a
+/// The fields are private and there is one function that makes one (`admit`). What lies behind the guards takes a
 /// permit, or a [`Cx`](crate::Cx) made from it, so code that has none cannot call it.
 #[derive(Clone)]
 pub struct Permit(Arc<Admitted>);

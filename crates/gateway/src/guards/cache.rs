@@ -1,6 +1,6 @@
 //! Cache: a cached value is found only by the tenant that owns it.
 //!
-//! A cache hangs on the tenant's [`Resident`](super::state::Resident), so another tenant's cannot even be named. The
+//! A cache hangs on the tenant's `Resident`, so another tenant's cannot even be named. The
 //! key inside is made by the framework from the tool, the configuration revision and the canonical arguments; a
 //! tool's author never writes it.
 

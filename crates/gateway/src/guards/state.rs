@@ -1,6 +1,6 @@
 //! State: memory that one tenant's request touched is never read by another's.
 //!
-//! Whatever is kept in memory for a tenant hangs on its [`Resident`], which is found by tenant id *and* incarnation.
+//! Whatever is kept in memory for a tenant hangs on its `Resident`, which is found by tenant id *and* incarnation.
 //! There is no other place: the rest of the process keeps nothing between requests.
 
 use std::{

@@ -1,7 +1,7 @@
 //! Disclosure: errors, logs, metrics and lists tell a tenant nothing about another.
 //!
 //! A guard's "no" is a [`Denial`]: which layer, why, and which of a few kinds of reply the caller gets. What the
-//! caller sees is made in [`refusal`] and nowhere else; why stands in the audit log alone.
+//! caller sees is made in `refusal` and nowhere else; why stands in the audit log alone.
 
 pub(crate) mod audit;
 pub(crate) mod metrics;

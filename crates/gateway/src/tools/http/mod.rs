@@ -1,7 +1,7 @@
 //! HTTP tools: a declared request to an upstream API, made with the calling tenant's own credential.
 //!
 //! Everything about a request except argument values is fixed when the configuration is loaded. A call gets the
-//! tenant's [`TenantClient`] and secrets and returns JSON that was checked to belong to the caller. The caller's own
+//! tenant's `TenantClient` and secrets and returns JSON that was checked to belong to the caller. The caller's own
 //! token is not known in this module, so it cannot be passed on.
 
 mod address;
