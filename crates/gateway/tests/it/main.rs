@@ -7,4 +7,14 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod cache;
+mod capacity;
+mod data;
+mod identity;
+mod lifecycle;
 mod non_interference;
+mod observability;
+mod parsing;
+mod routing;
+mod state;
+mod support;
