@@ -1,9 +1,36 @@
 //! Reading JSON-RPC messages: borrowed, in one pass, and strict about what a field is.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt, marker::PhantomData};
 
-use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use serde_json::{Value, value::RawValue};
+
+/// What is read from a JSON object and from nothing else: serde takes a list of a struct's values for the struct, and
+/// a guard before us would see no method or name in such a list.
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+    }
+}
 
 /// A JSON-RPC message as it came.
 #[derive(Deserialize)]
@@ -67,8 +94,12 @@ pub(crate) struct Params<'a> {
     pub(crate) request_state: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     pub(crate) protocol_version: Option<Cow<'a, str>>,
-    #[serde(borrow, default, rename = "_meta")]
+    #[serde(borrow, default, rename = "_meta", deserialize_with = "object")]
     pub(crate) meta: Option<Meta<'a>>,
+}
+
+fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Option::<Object<T>>::deserialize(deserializer).map(|object| object.map(|Object(value)| value))
 }
 
 /// The `_meta` of a request.
@@ -100,6 +131,18 @@ mod tests {
             assert_eq!(id(bad), None, "{bad}");
         }
         assert_eq!(id(&format!("\"{}\"", "x".repeat(600))), None);
+    }
+
+    #[test]
+    fn a_list_of_values_is_no_message() {
+        let envelope = |text| serde_json::from_str::<Object<Envelope<'_>>>(text).map(|object| object.0);
+        assert!(envelope(r#"["2.0",1,"tools/list",{}]"#).is_err_and(|error| error.is_data()));
+        assert!(envelope(r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#).is_ok());
+        let params = |text| serde_json::from_str::<Object<Params<'_>>>(text).map(|object| object.0);
+        assert!(params(r#"["whoami",{}]"#).is_err());
+        assert!(params(r#"{"_meta":[1,"2026-07-28",{}]}"#).is_err());
+        assert!(params(r#"{"_meta":null}"#).is_ok_and(|params| params.meta.is_none()));
+        assert!(params(r#"{"_meta":{"progressToken":1}}"#).is_ok_and(|params| params.meta.is_some()));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::{
     body::{self, BodyError, ReplyStream},
     headers::{self, Era, Mismatch},
-    message::{Envelope, Id, Params},
+    message::{Envelope, Id, Object, Params},
     reply::{Outgoing, RpcError, codes, empty, events},
 };
 use crate::{
@@ -239,8 +239,8 @@ impl Exchange<'_> {
         let refused = |status, code, text: &'static str| {
             Answer::One(Outgoing::error(None, status, &RpcError::new(code, text)))
         };
-        let envelope: Envelope<'_> = match serde_json::from_str(text) {
-            Ok(envelope) => envelope,
+        let envelope = match serde_json::from_str::<Object<Envelope<'_>>>(text) {
+            Ok(Object(envelope)) => envelope,
             Err(error) if error.is_data() => {
                 return refused(
                     StatusCode::BAD_REQUEST,
@@ -282,9 +282,9 @@ impl Exchange<'_> {
     }
 
     async fn request(&self, id: Id<'_>, method: &str, params: Option<&RawValue>, may_stream: bool) -> Answer {
-        let params: Params<'_> = match params.map(|params| serde_json::from_str(params.get())) {
+        let params = match params.map(|params| serde_json::from_str::<Object<Params<'_>>>(params.get())) {
             None => Params::default(),
-            Some(Ok(params)) => params,
+            Some(Ok(Object(params))) => params,
             Some(Err(_error)) => {
                 let error = RpcError::new(
                     codes::INVALID_PARAMS,

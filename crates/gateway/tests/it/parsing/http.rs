@@ -1,0 +1,257 @@
+//! HTTP itself: what is negotiated, where the endpoint is, who may call, and where a message ends (XP-05 to XP-08).
+
+use serde_json::json;
+
+use crate::support::{Ask, Conn, House, in_time};
+
+fn whoami() -> Ask {
+    Ask::call("whoami", &json!({}))
+}
+
+#[tokio::test]
+async fn xp_06_content_is_negotiated_strictly() {
+    let house = House::open().await;
+    let mut acme = house.caller("acme");
+    for kind in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "text/json",
+        "application/xml",
+        "",
+        "application/json-seq",
+        "text/plain, application/json",
+        "application/jsonx",
+        "json",
+    ] {
+        let answer = acme.ask(whoami().set("Content-Type", kind)).await;
+        assert_eq!((answer.status, answer.code()), (415, -32600), "{kind}: {answer:?}");
+    }
+    assert_eq!(acme.ask(whoami().without("Content-Type")).await.status, 415);
+    for (first, second) in [("application/json", "text/plain"), ("text/plain", "application/json")] {
+        let answer = acme.ask(whoami().set("Content-Type", first).header("Content-Type", second)).await;
+        assert_eq!(answer.status, 415, "two types are none: {answer:?}");
+    }
+    for accept in ["text/html", "text/event-stream", "image/*", ""] {
+        let answer = acme.ask(whoami().set("Accept", accept)).await;
+        assert_eq!((answer.status, answer.code()), (406, -32600), "{accept}: {answer:?}");
+    }
+    for kind in ["application/json", "Application/JSON; charset=utf-8", "application/json;charset=\"utf-8\""]
+    {
+        assert!(acme.ask(whoami().set("Content-Type", kind)).await.is_ok(), "{kind}");
+    }
+    for accept in [
+        "application/json",
+        "*/*",
+        "application/*;q=0.1",
+        "text/event-stream, application/json",
+        "TEXT/HTML, */*",
+    ] {
+        let answer = acme.ask(whoami().set("Accept", accept)).await;
+        assert_eq!(answer.header("content-type"), Some("application/json"), "{accept}: {answer:?}");
+    }
+    // Without a word about streams there is none, even where progress is asked for.
+    let params = json!({ "name": "whoami", "arguments": {}, "_meta": { "progressToken": 1 } });
+    let plain = acme.ask(Ask::legacy("tools/call", &params).set("Accept", "application/json")).await;
+    assert_eq!(plain.content()["tenant"], "acme");
+}
+
+#[tokio::test]
+async fn xp_07_there_is_one_endpoint_and_one_method() {
+    let house = House::open().await;
+    let mut acme = house.caller("acme");
+    for target in [
+        "/mcp/",
+        "//mcp",
+        "/./mcp",
+        "/x/../mcp",
+        "/mcp;x=1",
+        "/mcp;jsessionid=1",
+        "/%6dcp",
+        "/mcp%00",
+        "/mcp%2f",
+        "/MCP",
+        "/mcp.json",
+        "/mcp/mcp",
+        "/v1/mcp",
+        "/sse",
+        "/messages",
+        "/message?sessionId=1",
+        "/mcp%20",
+        "/mcp%3Fx",
+        "/.well-known/../mcp",
+        "/api/tools/call",
+        "/tools/call",
+    ] {
+        for method in ["POST", "GET"] {
+            let mut ask = whoami().to(target);
+            method.clone_into(&mut ask.method);
+            let answer = acme.ask(ask).await;
+            assert_eq!((answer.status, answer.body.len()), (404, 0), "{method} {target}: {answer:?}");
+        }
+    }
+    for method in ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "post", "POSTS", "TRACE", "QUERY"] {
+        let mut ask = whoami();
+        method.clone_into(&mut ask.method);
+        let answer = acme.ask(ask).await;
+        assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")), "{method}: {answer:?}");
+        assert_eq!(answer.header("access-control-allow-origin"), None);
+    }
+    for header in ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"] {
+        let answer = acme.ask(Ask::new("GET", "/mcp").header(header, "POST")).await;
+        assert_eq!(answer.status, 405, "{header}");
+        assert!(acme.ask(whoami().header(header, "DELETE")).await.is_ok(), "{header}");
+    }
+    for target in ["/mcp", "/mcp?x=1", "/mcp?", "/mcp#x"] {
+        let answer = acme.ask(whoami().to(target)).await;
+        assert!(answer.is_ok() || (target.contains('#') && answer.status == 400), "{target}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn xp_08_foreign_pages_and_names_are_turned_away() {
+    let house = House::open().await;
+    let (mut acme, mut nobody) = (house.caller("acme"), house.stranger());
+    for origin in [
+        "null",
+        "http://evil.example",
+        "https://localhost.evil.example",
+        "http://127.0.0.1.evil.example",
+        "*",
+        "",
+        "file://",
+        "chrome-extension://abc",
+        "http://localhost@evil.example",
+        "http://evil.example:80",
+        "localhost",
+        "http://localhost/",
+        "http://localhost, http://evil.example",
+        "http://192.168.0.1",
+    ] {
+        for caller in [&mut acme, &mut nobody] {
+            for ask in [
+                whoami(),
+                Ask::new("OPTIONS", "/mcp"),
+                Ask::new("GET", "/.well-known/oauth-protected-resource"),
+            ] {
+                let answer = caller.ask(ask.header("Origin", origin)).await;
+                assert_eq!((answer.status, answer.code()), (403, 403), "{origin}: {answer:?}");
+                assert!(!answer.head.to_lowercase().contains("access-control"), "{answer:?}");
+            }
+        }
+    }
+    let twice = whoami().header("Origin", "http://localhost").header("Origin", "http://evil.example");
+    assert_eq!(acme.ask(twice).await.status, 403);
+    for origin in ["http://localhost:3000", "http://127.0.0.1:8787", "http://[::1]:1"] {
+        assert!(acme.ask(whoami().header("Origin", origin)).await.is_ok(), "{origin}");
+    }
+    for host in [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "127.0.0.2",
+        "0.0.0.0",
+        "169.254.169.254",
+        "a@localhost",
+        "",
+    ] {
+        for caller in [&mut acme, &mut nobody] {
+            let answer = caller.ask(whoami().set("Host", host)).await;
+            assert_eq!(answer.status, 403, "{host}: {answer:?}");
+        }
+    }
+    for host in ["localhost", "127.0.0.1", "[::1]:80", &house.address.to_string()] {
+        assert!(acme.ask(whoami().set("Host", host)).await.is_ok(), "{host}");
+    }
+}
+
+/// Sends bytes that end one request for some readers and hide another; whatever is answered, the hidden one is not.
+async fn smuggle(house: &House, what: &str, bytes: &[u8]) -> Vec<u16> {
+    let mut conn = Conn::open(house.address).await;
+    conn.send(bytes).await;
+    conn.half_close().await;
+    let mut statuses = Vec::new();
+    while let Some(answer) = in_time(what, conn.answer()).await {
+        assert!(!answer.text().contains("globex"), "{what}: {answer:?}");
+        statuses.push(answer.status);
+    }
+    statuses
+}
+
+#[tokio::test]
+async fn xp_05_a_request_ends_in_one_place() {
+    let house = House::open().await;
+    let (acme, globex) = (house.caller("acme"), house.caller("globex"));
+    let hidden = String::from_utf8(whoami().bearer(&globex.token).bytes()).unwrap();
+    let body = whoami().text();
+    let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer {}\r\n",
+        acme.token
+    );
+    let length = body.len();
+    let refused = [
+        (
+            "TE.CL",
+            format!(
+                "{head}Content-Length: 4\r\nTransfer-Encoding: chunked, identity\r\n\r\n{chunked}{hidden}"
+            ),
+        ),
+        (
+            "TE twice",
+            format!(
+                "{head}Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n{chunked}{hidden}"
+            ),
+        ),
+        ("TE x", format!("{head}Transfer-Encoding: xchunked\r\n\r\n{chunked}{hidden}")),
+        ("TE not last", format!("{head}Transfer-Encoding: chunked, gzip\r\n\r\n{chunked}{hidden}")),
+        ("CL twice", format!("{head}Content-Length: {length}\r\nContent-Length: 5\r\n\r\n{body}{hidden}")),
+        ("CL list", format!("{head}Content-Length: {length}, 5\r\n\r\n{body}{hidden}")),
+        ("CL +", format!("{head}Content-Length: +{length}\r\n\r\n{body}{hidden}")),
+        ("CL -", format!("{head}Content-Length: -1\r\n\r\n{body}{hidden}")),
+        ("CL hex", format!("{head}Content-Length: 0x{length:x}\r\n\r\n{body}{hidden}")),
+        ("CL huge", format!("{head}Content-Length: 184467440737095516160\r\n\r\n{body}{hidden}")),
+        ("obs-fold", format!("{head}X-Fold: a\r\n b\r\nContent-Length: {length}\r\n\r\n{body}{hidden}")),
+        ("space before the colon", format!("{head}Content-Length : {length}\r\n\r\n{body}{hidden}")),
+        (
+            "bare CR",
+            format!("{head}X-Bare: a\rContent-Length: 0\r\nContent-Length: {length}\r\n\r\n{body}{hidden}"),
+        ),
+        ("NUL", format!("{head}X-Nul: a\0b\r\nContent-Length: {length}\r\n\r\n{body}{hidden}")),
+        (
+            "bad chunk length",
+            format!("{head}Transfer-Encoding: chunked\r\n\r\n-1\r\n{body}\r\n0\r\n\r\n{hidden}"),
+        ),
+        (
+            "huge chunk length",
+            format!("{head}Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n{body}{hidden}"),
+        ),
+        (
+            "chunk without an end",
+            format!("{head}Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n{body}X{hidden}"),
+        ),
+        (
+            "bad version",
+            format!("{}Content-Length: {length}\r\n\r\n{body}{hidden}", head.replace("HTTP/1.1", "HTTP/1.9")),
+        ),
+    ];
+    for (what, text) in &refused {
+        let statuses = smuggle(&house, what, text.as_bytes()).await;
+        assert!(statuses.iter().all(|status| *status >= 400) && statuses.len() <= 1, "{what}: {statuses:?}");
+    }
+    // CL.TE: the chunks count (RFC 9112 section 6.3), the connection ends with the answer, nothing behind is read.
+    let both =
+        format!("{head}Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}{hidden}");
+    let statuses = smuggle(&house, "CL.TE", both.as_bytes()).await;
+    assert!(statuses.len() <= 1, "CL.TE: {statuses:?}");
+    // The well-formed twins, and what follows them is the next request.
+    for good in [
+        format!("{head}Content-Length: {length}\r\n\r\n{body}"),
+        format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunked}"),
+    ] {
+        let mut conn = Conn::open(house.address).await;
+        conn.send(format!("{good}{hidden}").as_bytes()).await;
+        for tenant in ["acme", "globex"] {
+            assert_eq!(conn.answer().await.unwrap().content()["tenant"], tenant);
+        }
+    }
+}
