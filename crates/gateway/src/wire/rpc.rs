@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     admit::{Permit, RequestId, admit},
-    call::{self, Call},
+    call::{self, Call, NotRun},
     context,
     gateway::Services,
     guards::disclosure::{Denial, Refused, audit::Line, metrics::Outcome, refusal},
@@ -126,7 +126,7 @@ fn metadata(services: &Services, method: &Method, number: RequestId) -> Response
 /// Writes the denial to the log and makes the reply.
 async fn deny(
     services: &Services,
-    principal: Option<&Principal>,
+    principal: Option<&Arc<Principal>>,
     number: RequestId,
     denial: &Denial,
 ) -> Response<ReplyStream> {
@@ -134,7 +134,7 @@ async fn deny(
     let mut line = Line::of(principal, number, services.clock.since_epoch().as_secs_f64());
     line.outcome = "denied";
     line.layer = Some(denial.layer().name());
-    line.reason = Line::text(denial.reason());
+    line.reason = Some(denial.reason().to_owned());
     services.metrics.count(principal.map(|principal| &principal.tenant), Outcome::Denied(denial.layer()));
     // The reply is a refusal either way.
     let _stopped = services.audit.record(line).await;
@@ -302,16 +302,16 @@ impl Exchange<'_> {
         match (era, method) {
             (_, "tools/call") => self.call(id, era, params, may_stream).await,
             (_, "tools/list") => {
-                self.log(method, None, call::list(self.permit, era, params.cursor.as_deref()), id).await
+                self.log("tools/list", call::list(self.permit, era, params.cursor.as_deref()), id).await
             }
             (Era::Modern, "server/discover") => {
-                self.log(method, None, Ok(call::discover(self.permit)), id).await
+                self.log("server/discover", Ok(call::discover(self.permit)), id).await
             }
             (Era::Legacy { .. }, "initialize") => {
                 let wanted = params.protocol_version.as_deref();
-                self.log(method, None, Ok(call::initialize(self.permit, wanted)), id).await
+                self.log("initialize", Ok(call::initialize(self.permit, wanted)), id).await
             }
-            (Era::Legacy { .. }, "ping") => self.log(method, None, Ok("{}".to_owned()), id).await,
+            (Era::Legacy { .. }, "ping") => self.log("ping", Ok("{}".to_owned()), id).await,
             _ => {
                 let status = match era {
                     Era::Modern => StatusCode::NOT_FOUND,
@@ -342,35 +342,29 @@ impl Exchange<'_> {
         let call = match Call::prepare(self.permit, self.headers, era, params, may_stream) {
             Ok(call) => call,
             Err(refused) => {
-                self.record("tools/call", refused.tool.as_deref(), Some(&refused.reason), refused.layer)
-                    .await;
-                return Answer::One(Outgoing::refusal(Some(id), *refused.refusal));
+                let NotRun { tool, reason, layer, refusal } = refused;
+                self.record("tools/call", tool.map(Into::into), Some(reason), layer).await;
+                return Answer::One(Outgoing::refusal(Some(id), *refusal));
             }
         };
-        match call.stream(id.to_string()) {
-            Ok(stream) => Answer::Events(stream),
-            Err(call) => Answer::One(call.run(id).await),
+        if call.has_events() {
+            return Answer::Events(call.stream(id.to_string()));
         }
+        Answer::One(call.run(id).await)
     }
 
     /// Writes a list's or handshake's line and makes its reply.
-    async fn log(
-        &self,
-        method: &str,
-        tool: Option<&str>,
-        result: Result<String, Denial>,
-        id: Id<'_>,
-    ) -> Answer {
+    async fn log(&self, method: &'static str, result: Result<String, Denial>, id: Id<'_>) -> Answer {
         match result {
             Ok(result) => {
-                if !self.record(method, tool, None, None).await {
+                if !self.record(method, None, None, None).await {
                     let failed = Denial::new(Layer::Disclosure, "audit-stopped", Refused::Failed);
                     return Answer::One(Outgoing::refusal(Some(id), refusal::of_denial(&failed)));
                 }
                 Answer::One(Outgoing::result(id, &result))
             }
             Err(denial) => {
-                self.record(method, tool, Some(denial.reason()), Some(denial.layer())).await;
+                self.record(method, None, Some(denial.reason().to_owned()), Some(denial.layer())).await;
                 Answer::One(Outgoing::refusal(Some(id), refusal::of_denial(&denial)))
             }
         }
@@ -379,12 +373,12 @@ impl Exchange<'_> {
     /// Whether the line was taken.
     async fn record(
         &self,
-        method: &str,
-        tool: Option<&str>,
-        reason: Option<&str>,
+        method: &'static str,
+        tool: Option<Arc<str>>,
+        reason: Option<String>,
         layer: Option<Layer>,
     ) -> bool {
-        let outcome = match (reason, layer) {
+        let outcome = match (&reason, layer) {
             (None, _) => Outcome::Ok,
             (Some(_), Some(layer)) => Outcome::Denied(layer),
             (Some(_), None) => Outcome::Error,
