@@ -219,13 +219,13 @@ fn turn(
     } else if turn.can_be_asked && entry.may_ask() {
         turn.arguments_digest = digest_of(args);
     }
-    let token = meta.progress_token.map(|raw| raw.get()).filter(|_| may_stream);
-    let events = match token {
+    let events = match meta.progress_token.filter(|_| may_stream) {
         None => None,
-        Some(text) if text.starts_with('"') || text.parse::<i64>().is_ok() => {
+        // It comes back as it was written, like an id, and is held to the same bounds.
+        Some(token) if Id::parse(token).is_some() => {
             let (sink, receiver) = ProgressSink::new();
             turn.progress = Some(sink);
-            Some((receiver, text.to_owned()))
+            Some((receiver, token.get().to_owned()))
         }
         Some(_) => {
             let text = "Invalid params: progressToken must be a string or an integer";

@@ -148,8 +148,12 @@ struct Accepts {
 /// Checks what the client sends and what it takes. A content type that a web page could send without asking is
 /// refused.
 fn negotiate(headers: &HeaderMap) -> Result<Accepts, (StatusCode, &'static str)> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    // Of two types a proxy before us may have looked at the other one.
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let essence = match (types.next().and_then(|value| value.to_str().ok()), types.next()) {
+        (Some(one), None) => one.split(';').next().unwrap_or_default().trim(),
+        _ => "",
+    };
     if !essence.eq_ignore_ascii_case("application/json") {
         return Err((
             StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -63,7 +63,6 @@ impl EventStream {
         self.last = Some(step.done);
         let mut params = json!({ "progress": step.done });
         if let Some(map) = params.as_object_mut() {
-            map.insert("progressToken".into(), serde_json::from_str(&self.token).ok()?);
             if let Some(total) = step.total {
                 map.insert("total".into(), total.into());
             }
@@ -71,9 +70,13 @@ impl EventStream {
                 map.insert("message".into(), message.as_str().into());
             }
         }
-        Some(event(
-            &json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params }).to_string(),
-        ))
+        // The token stands first, as the client wrote it: a number must not become another on the way.
+        let rest = params.to_string();
+        let rest = rest.strip_prefix('{').unwrap_or_default();
+        Some(event(&format!(
+            "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{{\"progressToken\":{},{rest}}}",
+            self.token
+        )))
     }
 }
 
