@@ -144,6 +144,7 @@ impl Call {
     pub(crate) async fn finish(self) -> Result<String, Box<Refusal>> {
         let Self { entry, scope, args, era, .. } = self;
         let permit = &scope.permit;
+        let unfinished = Unfinished { permit, tool: &entry.name };
         let result = answer(&entry, &scope, args).await;
         let result = result.and_then(|body| written(permit, era, body));
         let (outcome, reason) = match &result {
@@ -153,7 +154,9 @@ impl Call {
             }
             Err(error) => (Outcome::Error, Some(error.to_string())),
         };
-        if !record(permit, "tools/call", Some(&entry.name), outcome, reason.as_deref()).await {
+        let recorded = record(permit, "tools/call", Some(&entry.name), outcome, reason.as_deref()).await;
+        std::mem::forget(unfinished);
+        if !recorded {
             let failed = Denial::new(Layer::Disclosure, "audit-stopped", Refused::Failed);
             return Err(Box::new(refusal::of_denial(&failed)));
         }
@@ -181,6 +184,22 @@ async fn answer(entry: &ToolEntry, scope: &Scope, args: Map<String, Value>) -> R
         Err(_elapsed) => Err(ToolError::TimedOut),
         Ok(Err(_panic)) => Err(ToolError::internal("the tool panicked")),
         Ok(Ok(reply)) => reply.map(crate::cx::Reply::into_body),
+    }
+}
+
+/// Writes a call's line when its future is dropped before it has written one itself: the client went away.
+struct Unfinished<'c> {
+    permit: &'c Permit,
+    tool: &'c str,
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        let (permit, tool) = (self.permit, Some(self.tool));
+        let reason = Some("the client went away before the reply");
+        let line = line(permit, "tools/call", tool, Outcome::Error, reason);
+        permit.services().metrics.count(Some(permit.tenant()), Outcome::Error);
+        permit.services().audit.record_later(line);
     }
 }
 
@@ -296,7 +315,12 @@ pub(crate) async fn record(
     reason: Option<&str>,
 ) -> bool {
     let services = permit.services();
-    let at = services.clock.since_epoch().as_secs_f64();
+    services.metrics.count(Some(permit.tenant()), outcome);
+    services.audit.record(line(permit, method, tool, outcome, reason)).await.is_ok()
+}
+
+fn line(permit: &Permit, method: &str, tool: Option<&str>, outcome: Outcome, reason: Option<&str>) -> Line {
+    let at = permit.services().clock.since_epoch().as_secs_f64();
     let mut line = Line::of(Some(permit.principal()), permit.request(), at);
     line.life = Some(permit.incarnation().0);
     line.method = Line::text(method);
@@ -308,8 +332,7 @@ pub(crate) async fn record(
         Outcome::Error => ("error", None),
         Outcome::Denied(layer) => ("denied", Some(layer.name())),
     };
-    services.metrics.count(Some(permit.tenant()), outcome);
-    services.audit.record(line).await.is_ok()
+    line
 }
 
 /// The tools that the caller's tenant has, a page at a time.

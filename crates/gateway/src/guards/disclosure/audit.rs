@@ -165,6 +165,17 @@ impl Audit {
         }
     }
 
+    /// Hands over one line from where nobody can wait; a task waits while the queue is full.
+    pub(crate) fn record_later(&self, line: Line) {
+        let message = Message::Line(Box::new(line));
+        if let Err(mpsc::error::TrySendError::Full(message)) = self.sender.try_send(message)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let sender = self.sender.clone();
+            drop(runtime.spawn(async move { sender.send(message).await.is_ok() }));
+        }
+    }
+
     /// Waits until every line handed over before is in its file.
     pub(crate) async fn flush(&self) {
         let (done, wait) = tokio::sync::oneshot::channel();
