@@ -1,6 +1,6 @@
 //! One `tools/call` from its parameters to its reply, and the other methods that are answered from memory.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest;
 use futures_util::FutureExt;
@@ -148,6 +148,7 @@ impl Call {
     pub(crate) async fn finish(self) -> Result<String, Box<Refusal>> {
         let Self { entry, scope, args, era, .. } = self;
         let permit = &scope.permit;
+        let unfinished = Unfinished { permit, tool: &entry.name };
         let result = answer(&entry, &scope, args).await;
         let result = result.and_then(|body| written(permit, era, body));
         let (outcome, reason) = match &result {
@@ -157,7 +158,11 @@ impl Call {
             }
             Err(error) => (Outcome::Error, Some(error.to_string())),
         };
-        if !record(permit, "tools/call", Some(Arc::clone(&entry.name)), outcome, reason).await {
+        let tool = Some(Arc::clone(&entry.name));
+        let recorded = record(permit, "tools/call", tool, outcome, reason).await;
+        // It is written, so it need not be written when the future ends.
+        std::mem::forget(unfinished);
+        if !recorded {
             let failed = Denial::new(Layer::Disclosure, "audit-stopped", Refused::Failed);
             return Err(Box::new(refusal::of_denial(&failed)));
         }
@@ -185,6 +190,22 @@ async fn answer(entry: &ToolEntry, scope: &Scope, args: Map<String, Value>) -> R
         Err(_elapsed) => Err(ToolError::TimedOut),
         Ok(Err(_panic)) => Err(ToolError::internal("the tool panicked")),
         Ok(Ok(reply)) => reply.map(crate::cx::Reply::into_body),
+    }
+}
+
+/// Writes a call's line when its future is dropped before it has written one itself: the client went away.
+struct Unfinished<'c> {
+    permit: &'c Permit,
+    tool: &'c Arc<str>,
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        let (permit, tool) = (self.permit, Some(Arc::clone(self.tool)));
+        let reason = Some("the client went away before the reply".to_owned());
+        let line = line(permit, "tools/call".into(), tool, Outcome::Error, reason);
+        permit.services().metrics.count(Some(permit.tenant()), Outcome::Error);
+        permit.services().audit.record_later(line);
     }
 }
 
@@ -294,13 +315,24 @@ fn written_result(mut result: CallToolResult, era: Era, info: &str) -> Result<St
 /// Writes one line to the tenant's audit log and counts the request; whether the line was taken.
 pub(crate) async fn record(
     permit: &Permit,
-    method: &'static str,
+    method: impl Into<Cow<'static, str>>,
     tool: Option<Arc<str>>,
     outcome: Outcome,
     reason: Option<String>,
 ) -> bool {
     let services = permit.services();
-    let at = services.clock.since_epoch().as_secs_f64();
+    services.metrics.count(Some(permit.tenant()), outcome);
+    services.audit.record(line(permit, method.into(), tool, outcome, reason)).await.is_ok()
+}
+
+fn line(
+    permit: &Permit,
+    method: Cow<'static, str>,
+    tool: Option<Arc<str>>,
+    outcome: Outcome,
+    reason: Option<String>,
+) -> Line {
+    let at = permit.services().clock.since_epoch().as_secs_f64();
     let mut line = Line::of(Some(permit.principal()), permit.request(), at);
     line.life = Some(permit.incarnation().0);
     line.method = method;
@@ -312,8 +344,7 @@ pub(crate) async fn record(
         Outcome::Error => ("error", None),
         Outcome::Denied(layer) => ("denied", Some(layer.name())),
     };
-    services.metrics.count(Some(permit.tenant()), outcome);
-    services.audit.record(line).await.is_ok()
+    line
 }
 
 /// The tools that the caller's tenant has, a page at a time.

@@ -1,6 +1,6 @@
 //! The path of a request, read top-down in [`handle`], and the methods that are served.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use http::{
@@ -62,57 +62,76 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let number = permit.request();
-    if parts.method != Method::POST {
-        let mut response = empty(StatusCode::METHOD_NOT_ALLOWED, number);
-        response.headers_mut().insert(http::header::ALLOW, http::HeaderValue::from_static("POST"));
-        return response;
+    let text = match read(permit, parts, body).await {
+        Ok(text) => text,
+        Err(unread) => {
+            let reason = unread.error.message.to_string();
+            let method = parts.method.as_str().to_owned();
+            call::record(permit, method, None, Outcome::Error, Some(reason)).await;
+            return match unread.status {
+                StatusCode::METHOD_NOT_ALLOWED => only_post(number),
+                status => Outgoing::error(None, status, &unread.error).into_response(number),
+            };
+        }
+    };
+    let exchange = Exchange {
+        permit,
+        headers: &parts.headers,
+        version: text.version,
+        accepts_events: text.accepts_events,
+    };
+    if text.body.trim_start().starts_with('[') {
+        return exchange.batch(&text.body).await;
     }
-    let settings = &permit.services().settings;
-    let refused = |status: StatusCode, code: i64, text: &'static str| {
-        Outgoing::error(None, status, &RpcError::new(code, text)).into_response(number)
-    };
-    let accepts = match negotiate(&parts.headers) {
-        Ok(accepts) => accepts,
-        Err((status, text)) => return refused(status, codes::INVALID_REQUEST, text),
-    };
-    let version = match headers::version(&parts.headers) {
-        Ok(version) => version,
-        Err(mismatch) => {
-            return Outgoing::error(None, mismatch.status, &mismatch.error).into_response(number);
-        }
-    };
-    let bytes = match body::read(body, settings.max_body_bytes, settings.read_timeout).await {
-        Ok(bytes) => bytes,
-        Err(BodyError::TooLarge) => {
-            return refused(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                codes::INVALID_REQUEST,
-                "The request is too large.",
-            );
-        }
-        Err(BodyError::TooSlow) => {
-            return refused(
-                StatusCode::REQUEST_TIMEOUT,
-                codes::INVALID_REQUEST,
-                "The request came too slowly.",
-            );
-        }
-        Err(BodyError::Broken) => {
-            return refused(StatusCode::BAD_REQUEST, codes::INVALID_REQUEST, "The request ended early.");
-        }
-    };
-    let Ok(text) = std::str::from_utf8(&bytes) else {
-        return refused(StatusCode::BAD_REQUEST, codes::PARSE, "The request is not UTF-8.");
-    };
-    let exchange = Exchange { permit, headers: &parts.headers, version, accepts_events: accepts.events };
-    if text.trim_start().starts_with('[') {
-        return exchange.batch(text).await;
-    }
-    match exchange.message(text, true).await {
+    match exchange.message(&text.body, true).await {
         Answer::Accepted => empty(StatusCode::ACCEPTED, number),
         Answer::One(outgoing) => outgoing.into_response(number),
         Answer::Events(stream) => events(stream, number),
     }
+}
+
+/// A POST whose body was read.
+struct Text<'r> {
+    version: Option<&'r str>,
+    accepts_events: bool,
+    body: String,
+}
+
+/// Reads the body of a request that may have one.
+async fn read<'r, B>(permit: &Permit, parts: &'r Parts, body: B) -> Result<Text<'r>, Mismatch>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let refused = |status: StatusCode, code: i64, text: &'static str| Mismatch {
+        status,
+        error: RpcError::new(code, text),
+    };
+    if parts.method != Method::POST {
+        let (status, text) = (StatusCode::METHOD_NOT_ALLOWED, "The HTTP method is not POST.");
+        return Err(refused(status, codes::INVALID_REQUEST, text));
+    }
+    let accepts =
+        negotiate(&parts.headers).map_err(|(status, text)| refused(status, codes::INVALID_REQUEST, text))?;
+    let version = headers::version(&parts.headers)?;
+    let settings = &permit.services().settings;
+    let bytes = body::read(body, settings.max_body_bytes, settings.read_timeout).await.map_err(|error| {
+        let (status, text) = match error {
+            BodyError::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The request is too large."),
+            BodyError::TooSlow => (StatusCode::REQUEST_TIMEOUT, "The request came too slowly."),
+            BodyError::Broken => (StatusCode::BAD_REQUEST, "The request ended early."),
+        };
+        refused(status, codes::INVALID_REQUEST, text)
+    })?;
+    let body = String::from_utf8(bytes.into())
+        .map_err(|_bytes| refused(StatusCode::BAD_REQUEST, codes::PARSE, "The request is not UTF-8."))?;
+    Ok(Text { version, accepts_events: accepts.events, body })
+}
+
+fn only_post(number: RequestId) -> Response<ReplyStream> {
+    let mut response = empty(StatusCode::METHOD_NOT_ALLOWED, number);
+    response.headers_mut().insert(http::header::ALLOW, http::HeaderValue::from_static("POST"));
+    response
 }
 
 fn metadata(services: &Services, method: &Method, number: RequestId) -> Response<ReplyStream> {
@@ -184,6 +203,30 @@ fn negotiate(headers: &HeaderMap) -> Result<Accepts, (StatusCode, &'static str)>
     Ok(Accepts { events })
 }
 
+/// What the log calls a message that was not read far enough to know its method.
+const UNREAD: &str = "POST";
+
+/// Reads one message; a notification has no id, and anything but a request or a notification is an error.
+fn envelope(text: &str) -> Result<Envelope<'_>, RpcError> {
+    let invalid = |text: &'static str| RpcError::new(codes::INVALID_REQUEST, text);
+    let envelope = match serde_json::from_str::<Object<Envelope<'_>>>(text) {
+        Ok(Object(envelope)) => envelope,
+        Err(error) if error.is_data() => return Err(invalid("This is no JSON-RPC message.")),
+        Err(_syntax) => return Err(RpcError::new(codes::PARSE, "This is not valid JSON.")),
+    };
+    if envelope.jsonrpc.as_deref() != Some("2.0") {
+        return Err(invalid("This is no JSON-RPC 2.0 message."));
+    }
+    if envelope.method.is_none() {
+        // A response to a request of ours, of which there are none.
+        return Err(invalid("The message has no method."));
+    }
+    if envelope.result.is_some() || envelope.error.is_some() {
+        return Err(invalid("A request has no result or error."));
+    }
+    Ok(envelope)
+}
+
 /// What one message is answered with.
 enum Answer {
     /// Nothing: it was a notification.
@@ -207,25 +250,22 @@ impl Exchange<'_> {
     /// Answers a batch (2025-03-26 only), one message after the other; each counts as a call.
     async fn batch(&self, text: &str) -> Response<ReplyStream> {
         let number = self.permit.request();
-        let refused = |text: &'static str| {
-            Outgoing::error(None, StatusCode::BAD_REQUEST, &RpcError::new(codes::INVALID_REQUEST, text))
-                .into_response(number)
+        let messages = match self.messages(text) {
+            Ok(messages) => messages,
+            Err(text) => {
+                let refused = self.refuse(None, UNREAD, RpcError::new(codes::INVALID_REQUEST, text)).await;
+                return refused.into_response(number);
+            }
         };
-        if !matches!(self.version, None | Some("2025-03-26")) {
-            return refused("This revision has no batches: send one message in a request.");
-        }
-        let Ok(messages) = serde_json::from_str::<Vec<&RawValue>>(text) else {
-            return refused("The batch is not valid JSON.");
-        };
-        if messages.is_empty() || messages.len() > Self::MAX_BATCH {
-            return refused("A batch has 1 to 32 messages.");
-        }
         let mut replies = Vec::new();
         for (at, message) in messages.into_iter().enumerate() {
             // The first is admitted already.
             let counted = if at == 0 { Ok(()) } else { self.permit.resident().capacity().count() };
             match counted {
-                Err(denial) => replies.push(Outgoing::refusal(None, refusal::of_denial(&denial)).text),
+                Err(denial) => {
+                    self.record(UNREAD, None, Some(denial.reason().to_owned()), Some(denial.layer())).await;
+                    replies.push(Outgoing::refusal(None, refusal::of_denial(&denial)).text);
+                }
                 Ok(()) => match self.message(message.get(), false).await {
                     Answer::Accepted | Answer::Events(_) => {}
                     Answer::One(outgoing) => replies.push(outgoing.text),
@@ -239,50 +279,38 @@ impl Exchange<'_> {
         Outgoing { status: StatusCode::OK, header: None, text }.into_response(number)
     }
 
+    fn messages<'m>(&self, text: &'m str) -> Result<Vec<&'m RawValue>, &'static str> {
+        if !matches!(self.version, None | Some("2025-03-26")) {
+            return Err("This revision has no batches: send one message in a request.");
+        }
+        let messages: Vec<&RawValue> =
+            serde_json::from_str(text).map_err(|_error| "The batch is not valid JSON.")?;
+        if messages.is_empty() || messages.len() > Self::MAX_BATCH {
+            return Err("A batch has 1 to 32 messages.");
+        }
+        Ok(messages)
+    }
+
     async fn message(&self, text: &str, may_stream: bool) -> Answer {
-        let refused = |status, code, text: &'static str| {
-            Answer::One(Outgoing::error(None, status, &RpcError::new(code, text)))
+        let envelope = match envelope(text) {
+            Ok(envelope) => envelope,
+            Err(error) => return Answer::One(self.refuse(None, UNREAD, error).await),
         };
-        let envelope = match serde_json::from_str::<Object<Envelope<'_>>>(text) {
-            Ok(Object(envelope)) => envelope,
-            Err(error) if error.is_data() => {
-                return refused(
-                    StatusCode::BAD_REQUEST,
-                    codes::INVALID_REQUEST,
-                    "This is no JSON-RPC message.",
-                );
-            }
-            Err(_syntax) => return refused(StatusCode::BAD_REQUEST, codes::PARSE, "This is not valid JSON."),
-        };
-        if envelope.jsonrpc.as_deref() != Some("2.0") {
-            return refused(
-                StatusCode::BAD_REQUEST,
-                codes::INVALID_REQUEST,
-                "This is no JSON-RPC 2.0 message.",
-            );
-        }
-        let Some(method) = envelope.method.as_deref() else {
-            // A response to a request of ours, of which there are none.
-            return refused(StatusCode::BAD_REQUEST, codes::INVALID_REQUEST, "The message has no method.");
-        };
-        if envelope.result.is_some() || envelope.error.is_some() {
-            return refused(
-                StatusCode::BAD_REQUEST,
-                codes::INVALID_REQUEST,
-                "A request has no result or error.",
-            );
-        }
+        let method = envelope.method.as_deref().unwrap_or_default();
         let Some(id) = envelope.id else {
             return Answer::Accepted;
         };
         let Some(id) = Id::parse(id) else {
-            return refused(
-                StatusCode::BAD_REQUEST,
-                codes::INVALID_REQUEST,
-                "The id must be a string or an integer.",
-            );
+            let error = RpcError::new(codes::INVALID_REQUEST, "The id must be a string or an integer.");
+            return Answer::One(self.refuse(None, method, error).await);
         };
         self.request(id, method, envelope.params, may_stream).await
+    }
+
+    /// Writes the line of a message that is not served as it is, and makes its reply.
+    async fn refuse(&self, id: Option<Id<'_>>, method: &str, error: RpcError) -> Outgoing {
+        self.record(method.to_owned(), None, Some(error.message.to_string()), None).await;
+        Outgoing::error(id, StatusCode::BAD_REQUEST, &error)
     }
 
     async fn request(&self, id: Id<'_>, method: &str, params: Option<&RawValue>, may_stream: bool) -> Answer {
@@ -294,14 +322,13 @@ impl Exchange<'_> {
                     codes::INVALID_PARAMS,
                     "Invalid params: a field has the wrong type or stands twice",
                 );
-                return Answer::One(Outgoing::error(Some(id), StatusCode::BAD_REQUEST, &error));
+                return Answer::One(self.refuse(Some(id), method, error).await);
             }
         };
         let era = match self.check(method, &params) {
             Ok(era) => era,
-            Err(Mismatch { status, error }) => {
-                return Answer::One(Outgoing::error(Some(id), status, &error));
-            }
+            // Every mismatch is a 400.
+            Err(Mismatch { error, .. }) => return Answer::One(self.refuse(Some(id), method, error).await),
         };
         match (era, method) {
             (_, "tools/call") => self.call(id, era, params, may_stream).await,
@@ -322,7 +349,7 @@ impl Exchange<'_> {
                     Era::Legacy { .. } => StatusCode::OK,
                 };
                 let error = RpcError::new(codes::METHOD_NOT_FOUND, "Method not found");
-                Answer::One(Outgoing::error(Some(id), status, &error))
+                Answer::One(Outgoing { status, ..self.refuse(Some(id), method, error).await })
             }
         }
     }
@@ -377,7 +404,7 @@ impl Exchange<'_> {
     /// Whether the line was taken.
     async fn record(
         &self,
-        method: &'static str,
+        method: impl Into<Cow<'static, str>>,
         tool: Option<Arc<str>>,
         reason: Option<String>,
         layer: Option<Layer>,

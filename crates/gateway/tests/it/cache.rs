@@ -112,21 +112,22 @@ async fn ca_04_there_is_nothing_to_validate() {
     }
 }
 
-/// What a caller can vary without varying the key, and the reverse.
+/// What a caller can vary without varying the key.
 #[tokio::test]
-async fn ca_05_the_key_is_what_the_answer_depends_on() {
+async fn ca_05_the_answer_depends_on_nothing_beside_the_key() {
     let house = House::open().await;
     let (mut acme, mut globex) = (house.caller("acme"), house.caller("globex"));
-    let body = |text: &str| {
-        Ask::post(format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{text}}}"#))
+    let plain = || profile("cus_key");
+    let body = |params: &str| {
+        let start = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":"#;
+        Ask::post(format!("{start}{params}}}"))
     };
     let variants = [
-        profile("cus_key"),
-        profile("cus_key").to("/mcp?customer_id=other&tenant=globex"),
-        profile("cus_key")
-            .header("X-Forwarded-Host", "evil.example")
-            .header("X-Original-URL", "/v1/customers/other"),
-        profile("cus_key").header("Accept-Language", "tlh").header("User-Agent", "poison"),
+        plain(),
+        plain().to("/mcp?customer_id=other&tenant=globex"),
+        plain().header("X-Forwarded-Host", "evil.example"),
+        plain().header("X-Original-URL", "/v1/customers/other"),
+        plain().header("Accept-Language", "tlh").header("User-Agent", "poison"),
         body(r#"{"arguments":{"customer_id":"cus_key"},"name":"customer_profile","_meta":{"x":"poison"}}"#),
         body(r#"{"name":"customer_profile","arguments":{"customer_id":"cus_k\u0065y"}}"#),
         Ask::modern_call("customer_profile", &json!({ "customer_id": "cus_key" })),
@@ -137,26 +138,33 @@ async fn ca_05_the_key_is_what_the_answer_depends_on() {
             assert_owner(&answer, caller, &house);
         }
     }
-    assert_eq!((house.upstream.times("acme", "cus_key"), house.upstream.times("globex", "cus_key")), (1, 1));
-    let seen = house.upstream.seen("cus_key").remove(0);
-    assert_eq!(seen.method, "GET");
+    let seen = house.upstream.seen("cus_key");
+    assert_eq!(seen.len(), 2, "once for each");
+    assert_eq!(seen[0].method, "GET");
     for poison in ["poison", "evil.example", "x-original-url", "tlh", &acme.token, "x-request-id"] {
-        assert!(!seen.text.contains(poison), "nothing of the caller's goes upstream: {}", seen.text);
+        assert!(!seen[0].text.contains(poison), "nothing of the caller's goes upstream: {}", seen[0].text);
     }
-    // What differs is another thing, however alike it looks.
-    for customer in
-        ["cus_kéy", "cus_ke\u{301}y", "CUS_KEY2", "cus_key2", "cus_key2 ", "cus key2", "cus%20key2"]
-    {
-        let answer = acme.ask(profile(customer)).await;
-        assert_eq!(answer.content()["organization_id"], "acme", "{customer}: {answer:?}");
-    }
-    assert_eq!(house.upstream.seen("").iter().filter(|seen| seen.company == "acme").count(), 1 + 7);
     // One number in two spellings is one number.
     for floor in ["5", "5.0", "5e0", "50e-1"] {
         let ask = body(&format!(r#"{{"name":"my_profile","arguments":{{"floor":{floor}}}}}"#));
         assert_eq!(acme.ask(ask).await.content()["organization_id"], "acme");
     }
     assert_eq!(house.upstream.times("acme", "/v1/me?floor=5"), 1);
+}
+
+/// What differs is another thing, however alike it looks.
+#[tokio::test]
+async fn ca_05_nothing_is_folded_or_trimmed_in_the_key() {
+    let house = House::open().await;
+    let mut acme = house.caller("acme");
+    let alike = ["cus_kéy", "cus_ke\u{301}y", "CUS_KEY", "cus_key", "cus_key ", "cus key", "cus%20key"];
+    for customer in alike {
+        for _ in 0..2 {
+            let content = acme.ask(profile(customer)).await.content();
+            assert_eq!(content["organization_id"], "acme", "{customer}");
+        }
+    }
+    assert_eq!(house.upstream.seen("").len(), alike.len());
 }
 
 #[tokio::test]

@@ -88,8 +88,9 @@ async fn da_05_a_cursor_goes_on_for_its_owner_alone() {
         let forged = acme.ask(page("AAAA")).await;
         assert_eq!(forged.code(), -32602);
         let half = own.len() / 2;
-        let swapped = format!("{}{}", &own[..half], &theirs[half..]);
-        let flipped = format!("{}{}", if own.starts_with('A') { "B" } else { "A" }, &own[1..]);
+        let swapped = format!("{}{}", own.split_at(half).0, theirs.split_at(half).1);
+        let (first_letter, cut) = own.split_at(1);
+        let flipped = format!("{}{cut}", if first_letter == "A" { "B" } else { "A" });
         let long = "A".repeat(70_000);
         for bad in [
             &theirs,
@@ -98,8 +99,8 @@ async fn da_05_a_cursor_goes_on_for_its_owner_alone() {
             "100",
             "MTAw",
             "null",
-            &own[1..],
-            &own[..own.len() - 4],
+            cut,
+            own.split_at(own.len() - 4).0,
             &format!("{own}="),
             &swapped,
             &flipped,
@@ -117,6 +118,11 @@ async fn da_05_a_cursor_goes_on_for_its_owner_alone() {
             "a handle is its caller's, not the tenant's"
         );
         assert!(acme.ask(page(&own)).await.is_ok());
+        // LC-03: a tenant that is made again does not go on where the earlier one stopped.
+        house.remove("globex");
+        house.canaries.bury("globex");
+        house.add("globex");
+        assert_eq!(globex.ask(page(&theirs)).await.comparable(), forged.comparable());
     }
 }
 

@@ -260,7 +260,7 @@ async fn id_22_and_28_a_token_is_exactly_one_token() {
         format!("Bearer {token} x"),
         format!("Bearer {token},"),
         format!("Bearer \"{token}\""),
-        format!("Bearer {}", &token[..token.len() - 1]),
+        format!("Bearer {}", token.split_at(token.len() - 1).0),
         format!("Bearer {head}."),
         format!("Bearer {head}"),
         format!("Bearer .{signature}"),

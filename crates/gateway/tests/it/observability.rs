@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Ask, Caller, Conn, House, Plan, Upstream, tenant};
+use crate::support::{Ask, Caller, Conn, House, Plan, in_time, tenant};
 
 const OPERATOR: [&str; 20] = [
     "/metrics",
@@ -196,63 +196,50 @@ async fn ob_04_a_field_starts_no_line() {
 /// A refused attempt: what it is, the request, and what its line says.
 type Attempt = (&'static str, Ask, &'static str, &'static str);
 
-fn attempts(upstream: &Upstream, their_cursor: &str) -> Vec<Attempt> {
-    upstream.add("globex", "late_theirs");
-    let call = Ask::call;
-    let modern = || Ask::modern_call("regional", &json!({ "region": "eu" }));
+/// What a guard or a tool refuses.
+fn attempts(their_cursor: &str) -> Vec<Attempt> {
+    let call = |tool, arguments: Value| Ask::call(tool, &arguments);
+    let (error, denied) = ("error", "denied");
+    let handle = "handle-does-not-open";
+    let foreign = "Document does not belong to requesting tenant";
+    let state = json!({ "name": "whoami", "arguments": {}, "requestState": their_cursor });
+    let cursor = json!({ "cursor": their_cursor });
+    let (theirs, stray) = (json!({ "customer_id": "late_theirs" }), json!({ "customer_id": "stray" }));
+    let named = json!({ "id": 1, "tenant_id": "globex" });
     vec![
-        ("CT-04 hidden tool", call("globex_admin", &json!({})), "error", "Unknown tool"),
-        ("DA-01 foreign id", call("get_ticket", &json!({ "id": 77 })), "error", "not found"),
-        (
-            "DA-01 foreign record",
-            call("customer_profile", &json!({ "customer_id": "late_theirs" })),
-            "error",
-            "not found",
-        ),
-        (
-            "CA owner",
-            call("customer_profile", &json!({ "customer_id": "stray" })),
-            "denied",
-            "Document does not belong to requesting tenant",
-        ),
-        (
-            "ID-17 argument",
-            call("get_ticket", &json!({ "id": 1, "tenant_id": "globex" })),
-            "error",
-            "no argument",
-        ),
-        ("ID-27 scope", call("close_books", &json!({})), "denied", "insufficient-scope"),
-        (
-            "DA-05 cursor",
-            Ask::legacy("tools/list", &json!({ "cursor": their_cursor })),
-            "denied",
-            "handle-does-not-open",
-        ),
-        (
-            "MR-01 state",
-            {
-                let params = json!({ "name": "whoami", "arguments": {}, "requestState": their_cursor });
-                Ask::modern("tools/call", &params)
-            },
-            "denied",
-            "handle-does-not-open",
-        ),
-        ("XP-01 method", modern().set("Mcp-Method", "tools/list"), "error", "Header mismatch"),
-        ("XP-01 name", modern().set("Mcp-Name", "whoami"), "error", "Header mismatch"),
-        ("XP-02 parameter", modern().header("Mcp-Param-Region", "us"), "error", "Header mismatch"),
-        ("XP-01 version", modern().set("MCP-Protocol-Version", "2025-11-25"), "error", "Header mismatch"),
-        ("RT method", Ask::legacy("tasks/get", &json!({ "taskId": "1" })), "error", "Method not found"),
-        ("SE-02 session", Ask::new("DELETE", "/mcp").header("Mcp-Session-Id", "x"), "error", "method"),
-        ("XP-04 parse", Ask::post("{"), "error", "JSON"),
-        (
-            "XP-04 twice",
-            Ask::post(r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"ping"}"#),
-            "error",
-            "JSON-RPC",
-        ),
-        ("XP-06 type", Ask::post("{}").set("Content-Type", "text/plain"), "error", "Content-Type"),
-        ("SE-05 reply", Ask::post(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#), "error", "no method"),
+        ("CT-04 hidden tool", call("globex_admin", json!({})), error, "Unknown tool"),
+        ("DA-01 foreign id", call("get_ticket", json!({ "id": 77 })), error, "not found"),
+        ("DA-01 foreign record", call("customer_profile", theirs), error, "not found"),
+        ("CA owner", call("customer_profile", stray), denied, foreign),
+        ("ID-17 argument", call("get_ticket", named), error, "no argument"),
+        ("ID-27 scope", call("close_books", json!({})), denied, "insufficient-scope"),
+        ("DA-05 cursor", Ask::legacy("tools/list", &cursor), denied, handle),
+        ("MR-01 state", Ask::modern("tools/call", &state), denied, handle),
     ]
+}
+
+/// What is refused before it is known which tool is meant, or whether one is.
+fn malformed() -> Vec<Attempt> {
+    let modern = || Ask::modern_call("regional", &json!({ "region": "eu" }));
+    let twice = r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"ping"}"#;
+    let reply = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+    let (batch, id) = ("[]", r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#);
+    let rows: [(&str, Ask, &str); 13] = [
+        ("XP-01 method", modern().set("Mcp-Method", "tools/list"), "Header mismatch"),
+        ("XP-01 name", modern().set("Mcp-Name", "whoami"), "Header mismatch"),
+        ("XP-02 parameter", modern().header("Mcp-Param-Region", "us"), "Header mismatch"),
+        ("XP-01 version", modern().set("MCP-Protocol-Version", "2025-11-25"), "Header mismatch"),
+        ("XP-01 versions", modern().header("MCP-Protocol-Version", "x"), "several times"),
+        ("RT method", Ask::legacy("tasks/get", &json!({ "taskId": "1" })), "Method not found"),
+        ("SE-02 session", Ask::new("DELETE", "/mcp").header("Mcp-Session-Id", "x"), "not POST"),
+        ("XP-04 parse", Ask::post("{"), "JSON"),
+        ("XP-04 twice", Ask::post(twice), "JSON-RPC"),
+        ("XP-06 type", Ask::post("{}").set("Content-Type", "text/plain"), "Content-Type"),
+        ("SE-05 reply", Ask::post(reply), "no method"),
+        ("RT-12 batch", Ask::post(batch), "1 to 32"),
+        ("RT-03 id", Ask::post(id), "The id"),
+    ];
+    rows.into_iter().map(|(technique, ask, reason)| (technique, ask, "error", reason)).collect()
 }
 
 #[tokio::test]
@@ -264,7 +251,8 @@ async fn ob_05_every_attempt_is_in_the_attackers_own_log() {
     let list = globex.ask(Ask::legacy("tools/list", &json!({}))).await.result();
     let cursor = list["nextCursor"].as_str().unwrap();
     let theirs = house.audit("globex").await;
-    for (technique, ask, outcome, reason) in attempts(&house.upstream, cursor) {
+    house.upstream.add("globex", "late_theirs");
+    for (technique, ask, outcome, reason) in attempts(cursor).into_iter().chain(malformed()) {
         let before = house.audit("acme").await.len();
         let answer = acme.ask(ask).await;
         assert!(!answer.is_ok(), "{technique}: {answer:?}");
@@ -315,8 +303,17 @@ async fn ob_05_hanging_up_leaves_a_line() {
         house.gates.of("acme").came(n + 1).await;
         acme.hang_up();
         house.gates.of("acme").gone(n + 1).await;
-        let lines = house.audit("acme").await;
-        assert_eq!(lines.len(), n + 1, "{lines:#?}");
+        // The tool is gone now; its line is written in the same breath, on the server's thread.
+        let lines = in_time("the line", async {
+            loop {
+                let lines = house.audit("acme").await;
+                if lines.len() > n {
+                    break lines;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
         assert_eq!(
             (&lines[n]["tool"], &lines[n]["outcome"]),
             (&json!("slow"), &json!("error")),

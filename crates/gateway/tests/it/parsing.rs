@@ -154,12 +154,15 @@ async fn xp_03_the_base64_form_is_undone_once() {
     }
 }
 
+/// Adds headers to a request.
+type Shape = fn(Ask) -> Ask;
+
 /// With and without the headers that its schema asks for, a hidden tool is an unknown one (ERR-03).
 #[tokio::test]
 async fn a_hidden_tool_has_no_schema() {
     let house = House::open().await;
     let (mut acme, mut globex) = (house.caller("acme"), house.caller("globex"));
-    let shapes: [(&str, fn(Ask) -> Ask); 4] = [
+    let shapes: [(&str, Shape); 4] = [
         ("no header", |ask| ask),
         ("the right one", |ask| ask.header("Mcp-Param-Region", "eu")),
         ("a wrong one", |ask| ask.header("Mcp-Param-Region", "us")),
@@ -183,71 +186,78 @@ async fn a_hidden_tool_has_no_schema() {
     assert!(globex.ask(good).await.is_ok());
 }
 
-/// A body, its status and its code.
-type Row = (String, u16, i64);
+const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
 
-fn json_rows() -> Vec<Row> {
-    let call = |rest: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{rest}}}"#);
-    let bad_params = |rest: &str, status| (call(rest), status, -32602);
-    let no_message = |text: &str| (text.to_owned(), 400, -32600);
-    let no_json = |text: &str| (text.to_owned(), 400, -32700);
-    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
-    vec![
-        no_message(r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#),
-        no_message(r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/list"}"#),
-        no_message(r#"{"jsonrpc":"2.0","id":1,"method":"ping","m\u0065thod":"tools/list"}"#),
-        no_message(r#"{"jsonrpc":"2.0","id":1,"Method":"ping"}"#),
-        no_message(r#"{"jsonrpc":"2.0","id":1,"METHOD":"ping"}"#),
-        no_message(r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#),
-        no_message(r#"{"id":1,"method":"ping"}"#),
-        no_message(r#"{"jsonrpc":"2.0","id":1,"method":7}"#),
-        no_message(r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#),
-        no_message(r#"{"jsonrpc":"2.0","id":1,"method":"ping","error":{"code":1}}"#),
-        no_message("7"),
-        no_message("null"),
-        no_message("\"ping\""),
-        no_json(""),
-        no_json("   "),
-        no_json(&format!("\u{feff}{ping}")),
-        no_json(&format!("{ping}x")),
-        no_json(&format!("{ping}{ping}")),
-        no_json(&format!("{ping}\0")),
-        no_json(&format!("/* x */{ping}")),
-        no_json(&format!("{ping}// x")),
-        no_json("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\",}"),
-        no_json("{'jsonrpc':'2.0','id':1,'method':'ping'}"),
-        no_json("{jsonrpc:\"2.0\",id:1,method:\"ping\"}"),
-        no_json(&call(r#"{"name":"whoami","arguments":{"x":NaN}}"#)),
-        no_json(&call(r#"{"name":"whoami","arguments":{"x":Infinity}}"#)),
-        no_json(&call(r#"{"name":"whoami","arguments":{"x":01}}"#)),
-        no_json(&call("{\"name\":\"who\nami\"}")),
-        bad_params(r#"{"name":"whoami","name":"get_ticket","arguments":{"id":4}}"#, 400),
-        bad_params(r#"{"name":"whoami","n\u0061me":"get_ticket"}"#, 400),
-        bad_params(r#"{"name":"get_ticket","arguments":{"id":4},"arguments":{"id":5}}"#, 400),
-        bad_params(r#"{"name":"get_ticket","arguments":{"id":4,"id":5}}"#, 200),
-        bad_params(r#"{"name":"get_ticket","arguments":{"id":4,"\u0069d":5}}"#, 200),
-        bad_params(r#"{"name":"search_tickets","arguments":{"query":"\ud800"}}"#, 200),
-        bad_params(r#"{"name":"who\udc00ami"}"#, 400),
-        bad_params(r#"{"name":["whoami"]}"#, 400),
-        bad_params(r#"["whoami"]"#, 400),
-        bad_params("\"whoami\"", 400),
-        bad_params(r#"{"paramſ":1}"#, 200),
-        bad_params(r#"{"Name":"whoami"}"#, 200),
-        bad_params(r#"{"name":"whoami","arguments":[]}"#, 200),
-        bad_params(r#"{"name":"whoami","arguments":"{}"}"#, 200),
-        bad_params(r#"{"name":"whoami","_meta":[]}"#, 400),
-        bad_params(r#"{"name":"whoami","_meta":{"progressToken":1,"progressToken":2}}"#, 400),
-        bad_params(r#"{"name":"slow","arguments":{"tag":"x"},"_meta":{"progressToken":1.5}}"#, 200),
-        bad_params(r#"{"name":"slow","arguments":{"tag":"x"},"_meta":{"progressToken":{}}}"#, 200),
-        bad_params(r#"{"name":"slow","arguments":{"tag":"x"},"_meta":{"progressToken":"\ud800"}}"#, 200),
-    ]
-}
+/// Valid JSON that is no JSON-RPC request.
+const NO_MESSAGE: [&str; 13] = [
+    r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#,
+    r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/list"}"#,
+    r#"{"jsonrpc":"2.0","id":1,"method":"ping","m\u0065thod":"tools/list"}"#,
+    r#"{"jsonrpc":"2.0","id":1,"Method":"ping"}"#,
+    r#"{"jsonrpc":"2.0","id":1,"METHOD":"ping"}"#,
+    r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
+    r#"{"id":1,"method":"ping"}"#,
+    r#"{"jsonrpc":"2.0","id":1,"method":7}"#,
+    r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#,
+    r#"{"jsonrpc":"2.0","id":1,"method":"ping","error":{"code":1}}"#,
+    "7",
+    "null",
+    "\"ping\"",
+];
+
+/// No JSON; `PING` stands for a good message.
+const NO_JSON: [&str; 15] = [
+    "",
+    "   ",
+    "\u{feff}PING",
+    "PINGx",
+    "PINGPING",
+    "PING\0",
+    "/* x */PING",
+    "PING// x",
+    r#"{"jsonrpc":"2.0","id":1,"method":"ping",}"#,
+    "{'jsonrpc':'2.0','id':1,'method':'ping'}",
+    r#"{jsonrpc:"2.0",id:1,method:"ping"}"#,
+    r#"{"jsonrpc":"2.0","id":1,"method":"ping","x":NaN}"#,
+    r#"{"jsonrpc":"2.0","id":1,"method":"ping","x":Infinity}"#,
+    r#"{"jsonrpc":"2.0","id":1,"method":"ping","x":01}"#,
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"pi\nng\"}",
+];
+
+/// Parameters of `tools/call` that do not fit, and the status they are refused with.
+const NO_PARAMS: [(&str, u16); 18] = [
+    (r#"{"name":"whoami","name":"get_ticket","arguments":{"id":4}}"#, 400),
+    (r#"{"name":"whoami","n\u0061me":"get_ticket"}"#, 400),
+    (r#"{"name":"get_ticket","arguments":{"id":4},"arguments":{"id":5}}"#, 400),
+    (r#"{"name":"get_ticket","arguments":{"id":4,"id":5}}"#, 200),
+    (r#"{"name":"get_ticket","arguments":{"id":4,"\u0069d":5}}"#, 200),
+    (r#"{"name":"search_tickets","arguments":{"query":"\ud800"}}"#, 200),
+    (r#"{"name":"who\udc00ami"}"#, 400),
+    (r#"{"name":["whoami"]}"#, 400),
+    (r#"["whoami"]"#, 400),
+    (r#""whoami""#, 400),
+    (r#"{"paramſ":1}"#, 200),
+    (r#"{"Name":"whoami"}"#, 200),
+    (r#"{"name":"whoami","arguments":[]}"#, 200),
+    (r#"{"name":"whoami","arguments":"{}"}"#, 200),
+    (r#"{"name":"whoami","_meta":[]}"#, 400),
+    (r#"{"name":"whoami","_meta":{"progressToken":1,"progressToken":2}}"#, 400),
+    (r#"{"name":"whoami","_meta":{"progressToken":{}}}"#, 200),
+    (r#"{"name":"whoami","_meta":{"progressToken":"\ud800"}}"#, 200),
+];
 
 #[tokio::test]
 async fn xp_04_json_means_one_thing() {
     let house = House::open().await;
     let mut acme = house.caller("acme");
-    for (body, status, code) in json_rows() {
+    let params =
+        |params: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
+    let rows = NO_MESSAGE
+        .iter()
+        .map(|body| ((*body).to_owned(), 400, -32600))
+        .chain(NO_JSON.iter().map(|body| (body.replace("PING", PING), 400, -32700)))
+        .chain(NO_PARAMS.iter().map(|(body, status)| (params(body), *status, -32602)));
+    for (body, status, code) in rows {
         let answer = acme.ask(Ask::post(body.clone())).await;
         assert_eq!((answer.status, answer.code()), (status, code), "{body}: {answer:?}");
     }
@@ -258,7 +268,7 @@ async fn xp_04_json_means_one_thing() {
     assert!(!acme.ask(Ask::post(utf16)).await.is_ok());
     // The twins that are right, in any spelling that JSON has.
     for body in [
-        r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#,
+        PING,
         " \t\r\n{\"method\":\"pi\\u006eg\",\"id\":1,\"jsonrpc\":\"2.0\"}\r\n ",
         r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":null}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"_meta":null},"x":[1e400,{"a":1,"a":2}]}"#,

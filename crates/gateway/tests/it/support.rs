@@ -25,9 +25,9 @@ use tokio::sync::oneshot;
 pub(crate) use self::{
     caller::Caller,
     canary::Canaries,
-    gate::{Gate, Gates, in_time},
+    gate::{Gates, in_time},
     tokens::{Signer, claims, with},
-    upstream::{Seen, Upstream},
+    upstream::Upstream,
     wire::{Answer, Ask, Conn, META},
 };
 

@@ -4,6 +4,7 @@
 //! break or an escape sequence in a field cannot start a line of its own.
 
 use std::{
+    borrow::Cow,
     collections::VecDeque,
     fs::{File, OpenOptions},
     io::Write,
@@ -30,7 +31,7 @@ pub(crate) struct Line {
     pub(crate) caller: Option<Arc<Principal>>,
     /// Which life of the tenant id it was; one that was removed and added again has another.
     pub(crate) life: Option<u64>,
-    pub(crate) method: &'static str,
+    pub(crate) method: Cow<'static, str>,
     pub(crate) tool: Option<Arc<str>>,
     /// `ok`, `error` or `denied`.
     pub(crate) outcome: &'static str,
@@ -50,7 +51,7 @@ impl Line {
             request,
             caller: caller.map(Arc::clone),
             life: None,
-            method: "",
+            method: Cow::Borrowed(""),
             tool: None,
             outcome: "ok",
             layer: None,
@@ -72,7 +73,7 @@ impl Line {
             life: self.life,
             issuer: caller.map(|caller| cut(&caller.issuer)),
             subject: caller.map(|caller| cut(&caller.subject)),
-            method: self.method,
+            method: cut(&self.method),
             tool: self.tool.as_deref().map(cut),
             outcome: self.outcome,
             layer: self.layer,
@@ -201,6 +202,17 @@ impl Audit {
                 self.sender.send(message).await.map_err(|_closed| AuditStopped)
             }
             Err(mpsc::error::TrySendError::Closed(_)) => Err(AuditStopped),
+        }
+    }
+
+    /// Hands over one line from where nobody can wait; a task waits while the queue is full.
+    pub(crate) fn record_later(&self, line: Line) {
+        let message = Message::Line(Box::new(line));
+        if let Err(mpsc::error::TrySendError::Full(message)) = self.sender.try_send(message)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let sender = self.sender.clone();
+            drop(runtime.spawn(async move { sender.send(message).await.is_ok() }));
         }
     }
 

@@ -74,47 +74,49 @@ fn rows(good: &Value, resource: &str) -> Vec<(&'static str, Value)> {
     rows
 }
 
+/// What other programs write when they have no tenant, or mean all of them; one a line, which may be empty or blank.
+const ABSENT: &str = "\n \nnull\nundefined\nNone\nnil\nNaN\n*\n%\ndefault\n0\n-\n.\n..\nfalse\nall\nany";
+
+/// What reads, sorts or folds like `acme`.
+const VARIANTS: [&str; 14] = [
+    "ACME",
+    "Acme",
+    "ａcme",
+    "acmé",
+    "acme\u{301}",
+    "ac\u{200b}me",
+    "acme ",
+    " acme",
+    "acme.",
+    "acme\0",
+    "аcme",
+    "acme\n",
+    "acme\u{feff}",
+    "acme\u{202e}",
+];
+
+/// What becomes two tenants, or another's key, where ids are joined or split.
+const DELIMITED: &str =
+    "acme:doc1 acme,globex acme/../globex acme|globex ../globex acme%2f acme'-- acme;globex acme\\globex";
+
 fn tenant_rows(good: &Value) -> Vec<(&'static str, Value)> {
     let mut rows = Vec::new();
     let mut tenant = |technique, value| rows.push((technique, set(good, "org_id", value)));
-    for wrong_type in [
-        json!(1),
-        json!(true),
-        json!({ "id": "acme" }),
-        json!("{\"id\":\"acme\"}"),
-        json!(null),
-        json!(["acme"]),
-    ] {
+    for wrong_type in [json!(1), json!(true), json!(null), json!(["acme"]), json!({ "id": "acme" })] {
         tenant("ID-11", wrong_type);
     }
-    for several in [json!(["acme", "globex"]), json!("acme globex"), json!("acme;globex")] {
+    tenant("ID-11", json!("{\"id\":\"acme\"}"));
+    for several in [json!(["acme", "globex"]), json!("acme globex")] {
         tenant("ID-12", several);
     }
-    for absent in ["", " ", "null", "undefined", "None", "nil", "NaN", "*", "%", "default", "0", "-", "."] {
+    for absent in ABSENT.lines() {
         tenant("ID-14", json!(absent));
     }
-    for variant in [
-        "ACME",
-        "Acme",
-        "ａcme",
-        "acmé",
-        "acme\u{301}",
-        "ac\u{200b}me",
-        "acme ",
-        " acme",
-        "acme.",
-        "acme\0",
-        "аcme",
-        "acme\n",
-        "acme\u{feff}",
-        "acme\u{202e}",
-    ] {
+    for variant in VARIANTS {
         tenant("ID-15", json!(variant));
     }
-    for delimiter in
-        ["acme:doc1", "acme,globex", "acme/../globex", "acme|globex", "../globex", "acme%2f", "acme'--"]
-    {
-        tenant("ID-16", json!(delimiter));
+    for delimited in DELIMITED.split(' ') {
+        tenant("ID-16", json!(delimited));
     }
     tenant("ID-15 unknown", json!("initech"));
     rows.push(("ID-13", with(good, "org_id", None)));

@@ -177,6 +177,28 @@ async fn smuggle(house: &House, what: &str, bytes: &[u8]) -> Vec<u16> {
     statuses
 }
 
+/// What it is, the headers that say how long the body is, and the body. `LENGTH` stands for the right length, `BODY`
+/// for the message, `CHUNKED` for the message in one chunk; a second request follows in each case.
+const ENDINGS: [(&str, &str, &str); 17] = [
+    ("TE.CL", "Content-Length: 4\r\nTransfer-Encoding: chunked, identity", "CHUNKED"),
+    ("TE twice", "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity", "CHUNKED"),
+    ("TE x", "Transfer-Encoding: xchunked", "CHUNKED"),
+    ("TE not last", "Transfer-Encoding: chunked, gzip", "CHUNKED"),
+    ("CL twice", "Content-Length: LENGTH\r\nContent-Length: 5", "BODY"),
+    ("CL list", "Content-Length: LENGTH, 5", "BODY"),
+    ("CL plus", "Content-Length: +LENGTH", "BODY"),
+    ("CL minus", "Content-Length: -1", "BODY"),
+    ("CL hex", "Content-Length: 0xLENGTH", "BODY"),
+    ("CL huge", "Content-Length: 184467440737095516160", "BODY"),
+    ("obs-fold", "X-Fold: a\r\n b\r\nContent-Length: LENGTH", "BODY"),
+    ("space before the colon", "Content-Length : LENGTH", "BODY"),
+    ("bare CR", "X-Bare: a\rContent-Length: 0\r\nContent-Length: LENGTH", "BODY"),
+    ("NUL", "X-Nul: a\0b\r\nContent-Length: LENGTH", "BODY"),
+    ("bad chunk length", "Transfer-Encoding: chunked", "-1\r\nBODY\r\n0\r\n\r\n"),
+    ("huge chunk length", "Transfer-Encoding: chunked", "ffffffffffffffffff\r\nBODY"),
+    ("chunk without an end", "Transfer-Encoding: chunked", "1\r\n{X"),
+];
+
 #[tokio::test]
 async fn xp_05_a_request_ends_in_one_place() {
     let house = House::open().await;
@@ -184,72 +206,34 @@ async fn xp_05_a_request_ends_in_one_place() {
     let hidden = String::from_utf8(whoami().bearer(&globex.token).bytes()).unwrap();
     let body = whoami().text();
     let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
-    let head = format!(
-        "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer {}\r\n",
-        acme.token
-    );
-    let length = body.len();
-    let refused = [
-        (
-            "TE.CL",
-            format!(
-                "{head}Content-Length: 4\r\nTransfer-Encoding: chunked, identity\r\n\r\n{chunked}{hidden}"
-            ),
-        ),
-        (
-            "TE twice",
-            format!(
-                "{head}Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n{chunked}{hidden}"
-            ),
-        ),
-        ("TE x", format!("{head}Transfer-Encoding: xchunked\r\n\r\n{chunked}{hidden}")),
-        ("TE not last", format!("{head}Transfer-Encoding: chunked, gzip\r\n\r\n{chunked}{hidden}")),
-        ("CL twice", format!("{head}Content-Length: {length}\r\nContent-Length: 5\r\n\r\n{body}{hidden}")),
-        ("CL list", format!("{head}Content-Length: {length}, 5\r\n\r\n{body}{hidden}")),
-        ("CL +", format!("{head}Content-Length: +{length}\r\n\r\n{body}{hidden}")),
-        ("CL -", format!("{head}Content-Length: -1\r\n\r\n{body}{hidden}")),
-        ("CL hex", format!("{head}Content-Length: 0x{length:x}\r\n\r\n{body}{hidden}")),
-        ("CL huge", format!("{head}Content-Length: 184467440737095516160\r\n\r\n{body}{hidden}")),
-        ("obs-fold", format!("{head}X-Fold: a\r\n b\r\nContent-Length: {length}\r\n\r\n{body}{hidden}")),
-        ("space before the colon", format!("{head}Content-Length : {length}\r\n\r\n{body}{hidden}")),
-        (
-            "bare CR",
-            format!("{head}X-Bare: a\rContent-Length: 0\r\nContent-Length: {length}\r\n\r\n{body}{hidden}"),
-        ),
-        ("NUL", format!("{head}X-Nul: a\0b\r\nContent-Length: {length}\r\n\r\n{body}{hidden}")),
-        (
-            "bad chunk length",
-            format!("{head}Transfer-Encoding: chunked\r\n\r\n-1\r\n{body}\r\n0\r\n\r\n{hidden}"),
-        ),
-        (
-            "huge chunk length",
-            format!("{head}Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n{body}{hidden}"),
-        ),
-        (
-            "chunk without an end",
-            format!("{head}Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n{body}X{hidden}"),
-        ),
-        (
-            "bad version",
-            format!("{}Content-Length: {length}\r\n\r\n{body}{hidden}", head.replace("HTTP/1.1", "HTTP/1.9")),
-        ),
-    ];
-    for (what, text) in &refused {
+    let request = |headers: &str, text: &str| {
+        let headers = headers.replace("LENGTH", &body.len().to_string());
+        let text = text.replace("CHUNKED", &chunked).replace("BODY", &body);
+        format!(
+            "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Authorization: Bearer {}\r\n{headers}\r\n\r\n{text}",
+            acme.token
+        )
+    };
+    for (what, headers, text) in ENDINGS {
+        let text = format!("{}{hidden}", request(headers, text));
         let statuses = smuggle(&house, what, text.as_bytes()).await;
-        assert!(statuses.iter().all(|status| *status >= 400) && statuses.len() <= 1, "{what}: {statuses:?}");
+        let refused = statuses.iter().all(|status| *status >= 400) && statuses.len() <= 1;
+        assert!(refused, "{what}: {statuses:?}");
     }
+    let version = request("Content-Length: LENGTH", "BODY").replace("HTTP/1.1", "HTTP/1.9");
+    let statuses = smuggle(&house, "version", version.as_bytes()).await;
+    assert!(statuses.iter().all(|status| *status >= 400), "{statuses:?}");
     // CL.TE: the chunks count (RFC 9112 section 6.3), the connection ends with the answer, nothing behind is read.
-    let both =
-        format!("{head}Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}{hidden}");
-    let statuses = smuggle(&house, "CL.TE", both.as_bytes()).await;
+    let both = request("Content-Length: LENGTH\r\nTransfer-Encoding: chunked", "CHUNKED");
+    let statuses = smuggle(&house, "CL.TE", format!("{both}{hidden}").as_bytes()).await;
     assert!(statuses.len() <= 1, "CL.TE: {statuses:?}");
     // The well-formed twins, and what follows them is the next request.
-    for good in [
-        format!("{head}Content-Length: {length}\r\n\r\n{body}"),
-        format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunked}"),
-    ] {
+    let twins = [("Content-Length: LENGTH", "BODY"), ("Transfer-Encoding: chunked", "CHUNKED")];
+    for (headers, text) in twins {
         let mut conn = Conn::open(house.address).await;
-        conn.send(format!("{good}{hidden}").as_bytes()).await;
+        let bytes = format!("{}{hidden}", request(headers, text));
+        conn.send(bytes.as_bytes()).await;
         for tenant in ["acme", "globex"] {
             assert_eq!(conn.answer().await.unwrap().content()["tenant"], tenant);
         }

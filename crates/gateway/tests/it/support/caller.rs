@@ -75,10 +75,4 @@ impl Caller {
     pub(crate) fn assert_own(&self, bytes: &[u8]) {
         self.canaries.assert_own(&self.tenant, bytes);
     }
-
-    pub(crate) async fn tool_names(&mut self) -> Vec<String> {
-        let list = self.ask(Ask::legacy("tools/list", &json!({}))).await.result();
-        let tools = list["tools"].as_array().unwrap();
-        tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
-    }
 }
