@@ -116,11 +116,15 @@ impl Call {
         Ok(Self { entry: Arc::clone(entry), scope, args, era, events })
     }
 
-    /// The reply as a stream of events, if the client asked for progress.
-    pub(crate) fn stream(mut self, id: String) -> Result<ReplyStream, Box<Self>> {
-        let Some((progress, token)) = self.events.take() else {
-            return Err(Box::new(self));
-        };
+    /// Whether the client asked for progress, so that the reply is a stream of events.
+    pub(crate) fn has_events(&self) -> bool {
+        self.events.is_some()
+    }
+
+    /// The reply as a stream of events.
+    pub(crate) fn stream(mut self, id: String) -> ReplyStream {
+        // Without a wish for progress the stream has the final message alone.
+        let (progress, token) = self.events.take().unwrap_or_else(|| (mpsc::channel(1).1, String::new()));
         let permit = self.scope.permit.clone();
         // The body is polled outside the request's handler, so the permit is entered again.
         let call = context::enter(permit, async move {
@@ -129,7 +133,7 @@ impl Call {
                 None => String::new(),
             }
         });
-        Ok(ReplyStream::Events(Box::new(EventStream::new(Box::pin(call), progress, token))))
+        ReplyStream::Events(Box::new(EventStream::new(Box::pin(call), progress, token)))
     }
 
     /// Runs the tool within its time and makes the reply.
@@ -154,7 +158,7 @@ impl Call {
             }
             Err(error) => (Outcome::Error, Some(error.to_string())),
         };
-        let recorded = record(permit, "tools/call", Some(&entry.name), outcome, reason.as_deref()).await;
+        let recorded = record(permit, "tools/call", Some(Arc::clone(&entry.name)), outcome, reason).await;
         std::mem::forget(unfinished);
         if !recorded {
             let failed = Denial::new(Layer::Disclosure, "audit-stopped", Refused::Failed);
@@ -190,16 +194,15 @@ async fn answer(entry: &ToolEntry, scope: &Scope, args: Map<String, Value>) -> R
 /// Writes a call's line when its future is dropped before it has written one itself: the client went away.
 struct Unfinished<'c> {
     permit: &'c Permit,
-    tool: &'c str,
+    tool: &'c Arc<str>,
 }
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
-        let (permit, tool) = (self.permit, Some(self.tool));
-        let reason = Some("the client went away before the reply");
-        let line = line(permit, "tools/call", tool, Outcome::Error, reason);
+        let (permit, tool) = (self.permit, Some(Arc::clone(self.tool)));
+        let reason = Some("the client went away before the reply".to_owned());
         permit.services().metrics.count(Some(permit.tenant()), Outcome::Error);
-        permit.services().audit.record_later(line);
+        permit.services().audit.record_later(line(permit, "tools/call", tool, Outcome::Error, reason));
     }
 }
 
@@ -309,23 +312,29 @@ fn written_result(mut result: CallToolResult, era: Era, info: &str) -> Result<St
 /// Writes one line to the tenant's audit log and counts the request; whether the line was taken.
 pub(crate) async fn record(
     permit: &Permit,
-    method: &str,
-    tool: Option<&str>,
+    method: &'static str,
+    tool: Option<Arc<str>>,
     outcome: Outcome,
-    reason: Option<&str>,
+    reason: Option<String>,
 ) -> bool {
     let services = permit.services();
     services.metrics.count(Some(permit.tenant()), outcome);
     services.audit.record(line(permit, method, tool, outcome, reason)).await.is_ok()
 }
 
-fn line(permit: &Permit, method: &str, tool: Option<&str>, outcome: Outcome, reason: Option<&str>) -> Line {
+fn line(
+    permit: &Permit,
+    method: &'static str,
+    tool: Option<Arc<str>>,
+    outcome: Outcome,
+    reason: Option<String>,
+) -> Line {
     let at = permit.services().clock.since_epoch().as_secs_f64();
     let mut line = Line::of(Some(permit.principal()), permit.request(), at);
     line.life = Some(permit.incarnation().0);
-    line.method = Line::text(method);
-    line.tool = tool.and_then(Line::text);
-    line.reason = reason.and_then(Line::text);
+    line.method = method;
+    line.tool = tool;
+    line.reason = reason;
     line.us = u64::try_from(permit.since().elapsed().as_micros()).unwrap_or(u64::MAX);
     (line.outcome, line.layer) = match outcome {
         Outcome::Ok => ("ok", None),

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     admit::{Permit, RequestId, admit},
-    call::{self, Call},
+    call::{self, Call, NotRun},
     context,
     gateway::Services,
     guards::disclosure::{Denial, Refused, audit::Line, metrics::Outcome, refusal},
@@ -65,9 +65,8 @@ where
     let text = match read(permit, parts, body).await {
         Ok(text) => text,
         Err(unread) => {
-            let reason = unread.error.message.as_ref();
-            let method = parts.method.as_str();
-            call::record(permit, method, None, Outcome::Error, Some(reason)).await;
+            let reason = unread.error.message.to_string();
+            call::record(permit, "", None, Outcome::Error, Some(reason)).await;
             return match unread.status {
                 StatusCode::METHOD_NOT_ALLOWED => only_post(number),
                 status => Outgoing::error(None, status, &unread.error).into_response(number),
@@ -145,7 +144,7 @@ fn metadata(services: &Services, method: &Method, number: RequestId) -> Response
 /// Writes the denial to the log and makes the reply.
 async fn deny(
     services: &Services,
-    principal: Option<&Principal>,
+    principal: Option<&Arc<Principal>>,
     number: RequestId,
     denial: &Denial,
 ) -> Response<ReplyStream> {
@@ -153,7 +152,7 @@ async fn deny(
     let mut line = Line::of(principal, number, services.clock.since_epoch().as_secs_f64());
     line.outcome = "denied";
     line.layer = Some(denial.layer().name());
-    line.reason = Line::text(denial.reason());
+    line.reason = Some(denial.reason().to_owned());
     services.metrics.count(principal.map(|principal| &principal.tenant), Outcome::Denied(denial.layer()));
     // The reply is a refusal either way.
     let _stopped = services.audit.record(line).await;
@@ -203,8 +202,13 @@ fn negotiate(headers: &HeaderMap) -> Result<Accepts, (StatusCode, &'static str)>
     Ok(Accepts { events })
 }
 
-/// What the log calls a message that was not read far enough to know its method.
-const UNREAD: &str = "POST";
+/// A method's name for the log; one that is not served stands in the reason instead.
+fn served(method: &str) -> &'static str {
+    ["tools/call", "tools/list", "server/discover", "initialize", "ping"]
+        .into_iter()
+        .find(|served| *served == method)
+        .unwrap_or_default()
+}
 
 /// Reads one message; a notification has no id, and anything but a request or a notification is an error.
 fn envelope(text: &str) -> Result<Envelope<'_>, RpcError> {
@@ -253,7 +257,7 @@ impl Exchange<'_> {
         let messages = match self.messages(text) {
             Ok(messages) => messages,
             Err(text) => {
-                let refused = self.refuse(None, UNREAD, RpcError::new(codes::INVALID_REQUEST, text)).await;
+                let refused = self.refuse(None, "", RpcError::new(codes::INVALID_REQUEST, text)).await;
                 return refused.into_response(number);
             }
         };
@@ -263,7 +267,7 @@ impl Exchange<'_> {
             let counted = if at == 0 { Ok(()) } else { self.permit.resident().capacity().count() };
             match counted {
                 Err(denial) => {
-                    self.record(UNREAD, None, Some(denial.reason()), Some(denial.layer())).await;
+                    self.record("", None, Some(denial.reason().to_owned()), Some(denial.layer())).await;
                     replies.push(Outgoing::refusal(None, refusal::of_denial(&denial)).text);
                 }
                 Ok(()) => match self.message(message.get(), false).await {
@@ -294,7 +298,7 @@ impl Exchange<'_> {
     async fn message(&self, text: &str, may_stream: bool) -> Answer {
         let envelope = match envelope(text) {
             Ok(envelope) => envelope,
-            Err(error) => return Answer::One(self.refuse(None, UNREAD, error).await),
+            Err(error) => return Answer::One(self.refuse(None, "", error).await),
         };
         let method = envelope.method.as_deref().unwrap_or_default();
         let Some(id) = envelope.id else {
@@ -309,7 +313,11 @@ impl Exchange<'_> {
 
     /// Writes the line of a message that is not served as it is, and makes its reply.
     async fn refuse(&self, id: Option<Id<'_>>, method: &str, error: RpcError) -> Outgoing {
-        self.record(method, None, Some(error.message.as_ref()), None).await;
+        let reason = match served(method) {
+            "" if !method.is_empty() => format!("{}: {method}", error.message),
+            _ => error.message.to_string(),
+        };
+        self.record(served(method), None, Some(reason), None).await;
         Outgoing::error(id, StatusCode::BAD_REQUEST, &error)
     }
 
@@ -333,16 +341,16 @@ impl Exchange<'_> {
         match (era, method) {
             (_, "tools/call") => self.call(id, era, params, may_stream).await,
             (_, "tools/list") => {
-                self.log(method, None, call::list(self.permit, era, params.cursor.as_deref()), id).await
+                self.log("tools/list", call::list(self.permit, era, params.cursor.as_deref()), id).await
             }
             (Era::Modern, "server/discover") => {
-                self.log(method, None, Ok(call::discover(self.permit)), id).await
+                self.log("server/discover", Ok(call::discover(self.permit)), id).await
             }
             (Era::Legacy { .. }, "initialize") => {
                 let wanted = params.protocol_version.as_deref();
-                self.log(method, None, Ok(call::initialize(self.permit, wanted)), id).await
+                self.log("initialize", Ok(call::initialize(self.permit, wanted)), id).await
             }
-            (Era::Legacy { .. }, "ping") => self.log(method, None, Ok("{}".to_owned()), id).await,
+            (Era::Legacy { .. }, "ping") => self.log("ping", Ok("{}".to_owned()), id).await,
             _ => {
                 let status = match era {
                     Era::Modern => StatusCode::NOT_FOUND,
@@ -373,35 +381,29 @@ impl Exchange<'_> {
         let call = match Call::prepare(self.permit, self.headers, era, params, may_stream) {
             Ok(call) => call,
             Err(refused) => {
-                self.record("tools/call", refused.tool.as_deref(), Some(&refused.reason), refused.layer)
-                    .await;
-                return Answer::One(Outgoing::refusal(Some(id), *refused.refusal));
+                let NotRun { tool, reason, layer, refusal } = refused;
+                self.record("tools/call", tool.map(Into::into), Some(reason), layer).await;
+                return Answer::One(Outgoing::refusal(Some(id), *refusal));
             }
         };
-        match call.stream(id.to_string()) {
-            Ok(stream) => Answer::Events(stream),
-            Err(call) => Answer::One(call.run(id).await),
+        if call.has_events() {
+            return Answer::Events(call.stream(id.to_string()));
         }
+        Answer::One(call.run(id).await)
     }
 
     /// Writes a list's or handshake's line and makes its reply.
-    async fn log(
-        &self,
-        method: &str,
-        tool: Option<&str>,
-        result: Result<String, Denial>,
-        id: Id<'_>,
-    ) -> Answer {
+    async fn log(&self, method: &'static str, result: Result<String, Denial>, id: Id<'_>) -> Answer {
         match result {
             Ok(result) => {
-                if !self.record(method, tool, None, None).await {
+                if !self.record(method, None, None, None).await {
                     let failed = Denial::new(Layer::Disclosure, "audit-stopped", Refused::Failed);
                     return Answer::One(Outgoing::refusal(Some(id), refusal::of_denial(&failed)));
                 }
                 Answer::One(Outgoing::result(id, &result))
             }
             Err(denial) => {
-                self.record(method, tool, Some(denial.reason()), Some(denial.layer())).await;
+                self.record(method, None, Some(denial.reason().to_owned()), Some(denial.layer())).await;
                 Answer::One(Outgoing::refusal(Some(id), refusal::of_denial(&denial)))
             }
         }
@@ -410,12 +412,12 @@ impl Exchange<'_> {
     /// Whether the line was taken.
     async fn record(
         &self,
-        method: &str,
-        tool: Option<&str>,
-        reason: Option<&str>,
+        method: &'static str,
+        tool: Option<Arc<str>>,
+        reason: Option<String>,
         layer: Option<Layer>,
     ) -> bool {
-        let outcome = match (reason, layer) {
+        let outcome = match (&reason, layer) {
             (None, _) => Outcome::Ok,
             (Some(_), Some(layer)) => Outcome::Denied(layer),
             (Some(_), None) => Outcome::Error,

@@ -173,6 +173,7 @@ async fn ob_04_a_field_starts_no_line() {
         &format!("\"}}\n{forged}\n"),
         "\u{2028}",
         "\u{202e}evil",
+        "\u{9b}31m\u{7f}",
         "\u{0}",
         &"x".repeat(10_000),
     ] {

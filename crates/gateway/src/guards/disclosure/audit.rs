@@ -10,8 +10,9 @@ use std::{
     num::NonZeroU32,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
@@ -21,53 +22,35 @@ use tokio::sync::mpsc;
 
 use crate::{admit::RequestId, tenants::store::private_folder};
 
-/// One request, as it stands in the log.
-#[derive(Serialize)]
+/// One request, on its way to the log; it shares what it can with the request.
 pub(crate) struct Line {
     /// Seconds since 1970, with fraction.
     pub(crate) at: f64,
-    #[serde(serialize_with = "displayed")]
     pub(crate) request: RequestId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) tenant: Option<TenantId>,
+    pub(crate) caller: Option<Arc<Principal>>,
     /// Which life of the tenant id it was; one that was removed and added again has another.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) life: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) issuer: Option<Box<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) subject: Option<Box<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) method: Option<Box<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) tool: Option<Box<str>>,
+    pub(crate) method: &'static str,
+    pub(crate) tool: Option<Arc<str>>,
     /// `ok`, `error` or `denied`.
     pub(crate) outcome: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) layer: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reason: Option<Box<str>>,
+    pub(crate) reason: Option<String>,
     /// Microseconds from admission to reply.
     pub(crate) us: u64,
-}
-
-fn displayed<S: serde::Serializer>(request: &RequestId, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(request)
 }
 
 impl Line {
     /// The longest text of a field that a caller chose.
     const MAX_TEXT: usize = 200;
 
-    pub(crate) fn of(principal: Option<&Principal>, request: RequestId, at: f64) -> Self {
+    pub(crate) fn of(caller: Option<&Arc<Principal>>, request: RequestId, at: f64) -> Self {
         Self {
             at,
             request,
-            tenant: principal.map(|principal| principal.tenant.clone()),
+            caller: caller.map(Arc::clone),
             life: None,
-            issuer: principal.map(|principal| cut(&principal.issuer)),
-            subject: principal.map(|principal| cut(&principal.subject)),
-            method: None,
+            method: "",
             tool: None,
             outcome: "ok",
             layer: None,
@@ -76,15 +59,66 @@ impl Line {
         }
     }
 
-    pub(crate) fn text(text: &str) -> Option<Box<str>> {
-        Some(cut(text))
+    fn tenant(&self) -> Option<&TenantId> {
+        self.caller.as_ref().map(|caller| &caller.tenant)
+    }
+
+    fn write(&self, buffer: &mut Vec<u8>) -> serde_json::Result<()> {
+        let caller = self.caller.as_ref();
+        let written = Written {
+            at: self.at,
+            request: self.request,
+            tenant: self.tenant(),
+            life: self.life,
+            issuer: caller.map(|caller| cut(&caller.issuer)),
+            subject: caller.map(|caller| cut(&caller.subject)),
+            method: self.method,
+            tool: self.tool.as_deref().map(cut),
+            outcome: self.outcome,
+            layer: self.layer,
+            reason: self.reason.as_deref().map(cut),
+            us: self.us,
+        };
+        serde_json::to_writer(&mut *buffer, &written)?;
+        buffer.push(b'\n');
+        Ok(())
     }
 }
 
-fn cut(text: &str) -> Box<str> {
+/// One request, as it stands in the log.
+#[derive(Serialize)]
+struct Written<'l> {
+    at: f64,
+    #[serde(serialize_with = "displayed")]
+    request: RequestId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'l TenantId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    life: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<&'l str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'l str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    method: &'l str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool: Option<&'l str>,
+    outcome: &'l str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layer: Option<&'l str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'l str>,
+    us: u64,
+}
+
+fn displayed<S: serde::Serializer>(request: &RequestId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(request)
+}
+
+fn cut(text: &str) -> &str {
     match text.char_indices().nth(Line::MAX_TEXT) {
-        None => text.into(),
-        Some((end, _)) => text.get(..end).unwrap_or_default().into(),
+        None => text,
+        Some((end, _)) => text.get(..end).unwrap_or_default(),
     }
 }
 
@@ -116,6 +150,8 @@ pub(crate) struct AuditStopped;
 
 impl Audit {
     const QUEUE: usize = 4096;
+    const BATCH: usize = 1024;
+    const PAUSE: Duration = Duration::from_millis(2);
     const STRANGERS: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
 
     pub(crate) fn open(data_dir: &Path) -> Result<Self, AuditError> {
@@ -127,8 +163,8 @@ impl Audit {
         let writer = std::thread::Builder::new()
             .name("audit".to_owned())
             .spawn(move || {
-                let mut batch = Vec::with_capacity(256);
-                while receiver.blocking_recv_many(&mut batch, 256) > 0 {
+                let mut batch = Vec::with_capacity(Self::BATCH);
+                while receiver.blocking_recv_many(&mut batch, Self::BATCH) > 0 {
                     for message in batch.drain(..) {
                         match message {
                             Message::Line(line) => files.write(&line),
@@ -140,6 +176,9 @@ impl Audit {
                         }
                     }
                     files.flush();
+                    // Lines that come meanwhile are written together; without the pause each request would wake
+                    // this thread, which costs more than the request.
+                    std::thread::sleep(Self::PAUSE);
                 }
             })
             .map_err(failed)?;
@@ -152,7 +191,7 @@ impl Audit {
     /// Lines that belong to no tenant are written up to a rate; beyond it the metrics alone count them, so that
     /// strangers cannot fill the disk.
     pub(crate) async fn record(&self, line: Line) -> Result<(), AuditStopped> {
-        if line.tenant.is_none() && self.strangers.check().is_err() {
+        if line.caller.is_none() && self.strangers.check().is_err() {
             return Ok(());
         }
         let message = Message::Line(Box::new(line));
@@ -207,15 +246,14 @@ impl Files {
     const MAX_OPEN: usize = 32;
 
     fn write(&mut self, line: &Line) {
-        let found = self.open.iter().position(|(tenant, _, _)| *tenant == line.tenant);
+        let found = self.open.iter().position(|(tenant, _, _)| tenant.as_ref() == line.tenant());
         let entry = match found.and_then(|at| self.open.remove(at)) {
             Some(entry) => Some(entry),
-            None => self.open_file(line.tenant.as_ref()),
+            None => self.open_file(line.tenant()),
         };
         let Some(mut entry) = entry else { return };
-        if serde_json::to_writer(&mut entry.2, line).is_ok() {
-            entry.2.push(b'\n');
-        }
+        // Writing JSON into memory does not fail.
+        let _written = line.write(&mut entry.2);
         self.open.push_back(entry);
         if self.open.len() > Self::MAX_OPEN {
             self.flush();
@@ -267,7 +305,7 @@ mod tests {
                 subject: "eve\n{\"forged\":1}\u{1b}[2J".into(),
                 scopes: partywall_model::Scopes::default(),
             };
-            audit.record(Line::of(Some(&principal), RequestId::new(n as u64), 1.5)).await.unwrap();
+            audit.record(Line::of(Some(&Arc::new(principal)), RequestId::new(n as u64), 1.5)).await.unwrap();
         }
         audit.record(Line::of(None, RequestId::new(9), 1.5)).await.unwrap();
         audit.flush().await;

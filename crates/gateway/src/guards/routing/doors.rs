@@ -71,14 +71,12 @@ impl Doors {
     }
 
     fn knows_host(&self, authority: &str) -> bool {
-        let Ok(authority) = authority.parse::<http::uri::Authority>() else {
-            return false;
-        };
-        if authority.as_str().contains('@') {
-            return false;
-        }
-        let host = authority.host().to_ascii_lowercase();
-        self.hosts.contains(&host) || (self.loopback && is_loopback_name(&host))
+        let Ok(authority) = authority.parse::<http::uri::Authority>() else { return false };
+        // Host names are compared without regard to case (RFC 9110 section 4.2.3).
+        let host = authority.host();
+        !authority.as_str().contains('@')
+            && (self.hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
+                || (self.loopback && is_loopback_name(host)))
     }
 
     fn knows_origin(&self, origin: &str) -> bool {
@@ -119,7 +117,7 @@ fn bracketed(ip: IpAddr) -> String {
 }
 
 fn is_loopback_name(host: &str) -> bool {
-    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+    ["localhost", "127.0.0.1", "[::1]"].iter().any(|name| name.eq_ignore_ascii_case(host))
 }
 
 #[cfg(test)]

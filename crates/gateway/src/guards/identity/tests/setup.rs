@@ -200,7 +200,9 @@ fn all_who_open_the_development_issuer_at_once_get_one_key() {
         assert_eq!(mode(&path), 0o600);
         assert_eq!(mode(&data), 0o700);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("set");
-        let text = DevelopmentIssuer::open_or_create(&data, "r").expect_err("others can read it").to_string();
+        let error = DevelopmentIssuer::open_or_create(&data, "r").expect_err("others can read it");
+        let reason = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        let text = format!("{error}: {reason}");
         assert!(text.contains("chmod 600") && text.contains("development-issuer.pem"), "{text}");
     }
 }
