@@ -1,6 +1,9 @@
 //! What goes to the terminal.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use tracing_subscriber::EnvFilter;
 
@@ -17,15 +20,24 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says something on standard error, such as what was done.
+/// Whether `--quiet` was given.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Says something on standard error, such as what was done; nothing with `--quiet`.
 pub(crate) fn note(text: &str) {
+    if !QUIET.load(Ordering::Relaxed) {
+        to_stderr(text);
+    }
+}
+
+fn to_stderr(text: &str) {
     // There is nobody to tell when standard error is closed.
     let _closed = writeln!(io::stderr().lock(), "{text}");
 }
 
 /// Writes an error and what led to it.
 pub(crate) fn complain(error: &anyhow::Error) {
-    note(&format!("error: {error:#}"));
+    to_stderr(&format!("error: {error:#}"));
 }
 
 /// Whether the reader of our output went away, which is no error.
@@ -36,6 +48,7 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// Starts the log on standard error. What libraries log at debug level can hold tenants' data, so raising the level
 /// raises our own only.
 pub(crate) fn start_log(arguments: &Arguments) {
+    QUIET.store(arguments.quiet, Ordering::Relaxed);
     let level = match (arguments.quiet, arguments.verbose) {
         (true, _) => "error",
         (false, 0) => "warn",

@@ -1,6 +1,6 @@
 //! One `tools/call` from its parameters to its reply, and the other methods that are answered from memory.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::digest;
 use futures_util::FutureExt;
@@ -158,9 +158,7 @@ impl Call {
             }
             Err(error) => (Outcome::Error, Some(error.to_string())),
         };
-        let tool = Some(Arc::clone(&entry.name));
-        let recorded = record(permit, "tools/call", tool, outcome, reason).await;
-        // It is written, so it need not be written when the future ends.
+        let recorded = record(permit, "tools/call", Some(Arc::clone(&entry.name)), outcome, reason).await;
         std::mem::forget(unfinished);
         if !recorded {
             let failed = Denial::new(Layer::Disclosure, "audit-stopped", Refused::Failed);
@@ -203,9 +201,8 @@ impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         let (permit, tool) = (self.permit, Some(Arc::clone(self.tool)));
         let reason = Some("the client went away before the reply".to_owned());
-        let line = line(permit, "tools/call".into(), tool, Outcome::Error, reason);
         permit.services().metrics.count(Some(permit.tenant()), Outcome::Error);
-        permit.services().audit.record_later(line);
+        permit.services().audit.record_later(line(permit, "tools/call", tool, Outcome::Error, reason));
     }
 }
 
@@ -287,7 +284,9 @@ fn written(permit: &Permit, era: Era, body: ReplyBody) -> Result<String, ToolErr
         }
         ReplyBody::Result(result) => written_result(*result, era, info)?,
         ReplyBody::Ask { questions, state } => {
-            let mut result = json!({ "resultType": "input_required", "inputRequests": questions });
+            let own: Value = serde_json::from_str(info).unwrap_or_default();
+            let mut result =
+                json!({ "resultType": "input_required", "inputRequests": questions, "_meta": own });
             if let (Some(map), Some(state)) = (result.as_object_mut(), state) {
                 map.insert("requestState".into(), state.into());
             }
@@ -315,19 +314,19 @@ fn written_result(mut result: CallToolResult, era: Era, info: &str) -> Result<St
 /// Writes one line to the tenant's audit log and counts the request; whether the line was taken.
 pub(crate) async fn record(
     permit: &Permit,
-    method: impl Into<Cow<'static, str>>,
+    method: &'static str,
     tool: Option<Arc<str>>,
     outcome: Outcome,
     reason: Option<String>,
 ) -> bool {
     let services = permit.services();
     services.metrics.count(Some(permit.tenant()), outcome);
-    services.audit.record(line(permit, method.into(), tool, outcome, reason)).await.is_ok()
+    services.audit.record(line(permit, method, tool, outcome, reason)).await.is_ok()
 }
 
 fn line(
     permit: &Permit,
-    method: Cow<'static, str>,
+    method: &'static str,
     tool: Option<Arc<str>>,
     outcome: Outcome,
     reason: Option<String>,

@@ -31,7 +31,8 @@ fn a_tenant_lives_from_add_to_remove() {
     let list = ok(here, &["tenant", "list"], "");
     assert!(list.lines().any(|line| line.starts_with("acme") && line.ends_with("active")), "{list}");
     assert!(list.lines().any(|line| line.starts_with("globex") && line.ends_with("suspended")), "{list}");
-    ok(here, &["tenant", "resume", "globex"], "");
+    let quiet = run(here, &["-q", "tenant", "resume", "globex"], "");
+    assert!(quiet.status.success() && quiet.stderr.is_empty());
     assert!(ok(here, &["tenant", "show", "globex"], "").contains("active"));
     assert!(fails(here, &["tenant", "remove", "globex"], "").contains("--yes"));
     ok(here, &["tenant", "remove", "globex", "--yes"], "");

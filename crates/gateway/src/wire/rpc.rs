@@ -1,6 +1,6 @@
 //! The path of a request, read top-down in [`handle`], and the methods that are served.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{
@@ -66,8 +66,7 @@ where
         Ok(text) => text,
         Err(unread) => {
             let reason = unread.error.message.to_string();
-            let method = parts.method.as_str().to_owned();
-            call::record(permit, method, None, Outcome::Error, Some(reason)).await;
+            call::record(permit, "", None, Outcome::Error, Some(reason)).await;
             return match unread.status {
                 StatusCode::METHOD_NOT_ALLOWED => only_post(number),
                 status => Outgoing::error(None, status, &unread.error).into_response(number),
@@ -203,8 +202,13 @@ fn negotiate(headers: &HeaderMap) -> Result<Accepts, (StatusCode, &'static str)>
     Ok(Accepts { events })
 }
 
-/// What the log calls a message that was not read far enough to know its method.
-const UNREAD: &str = "POST";
+/// A method's name for the log; one that is not served stands in the reason instead.
+fn served(method: &str) -> &'static str {
+    ["tools/call", "tools/list", "server/discover", "initialize", "ping"]
+        .into_iter()
+        .find(|served| *served == method)
+        .unwrap_or_default()
+}
 
 /// Reads one message; a notification has no id, and anything but a request or a notification is an error.
 fn envelope(text: &str) -> Result<Envelope<'_>, RpcError> {
@@ -253,7 +257,7 @@ impl Exchange<'_> {
         let messages = match self.messages(text) {
             Ok(messages) => messages,
             Err(text) => {
-                let refused = self.refuse(None, UNREAD, RpcError::new(codes::INVALID_REQUEST, text)).await;
+                let refused = self.refuse(None, "", RpcError::new(codes::INVALID_REQUEST, text)).await;
                 return refused.into_response(number);
             }
         };
@@ -263,7 +267,7 @@ impl Exchange<'_> {
             let counted = if at == 0 { Ok(()) } else { self.permit.resident().capacity().count() };
             match counted {
                 Err(denial) => {
-                    self.record(UNREAD, None, Some(denial.reason().to_owned()), Some(denial.layer())).await;
+                    self.record("", None, Some(denial.reason().to_owned()), Some(denial.layer())).await;
                     replies.push(Outgoing::refusal(None, refusal::of_denial(&denial)).text);
                 }
                 Ok(()) => match self.message(message.get(), false).await {
@@ -294,7 +298,7 @@ impl Exchange<'_> {
     async fn message(&self, text: &str, may_stream: bool) -> Answer {
         let envelope = match envelope(text) {
             Ok(envelope) => envelope,
-            Err(error) => return Answer::One(self.refuse(None, UNREAD, error).await),
+            Err(error) => return Answer::One(self.refuse(None, "", error).await),
         };
         let method = envelope.method.as_deref().unwrap_or_default();
         let Some(id) = envelope.id else {
@@ -309,7 +313,11 @@ impl Exchange<'_> {
 
     /// Writes the line of a message that is not served as it is, and makes its reply.
     async fn refuse(&self, id: Option<Id<'_>>, method: &str, error: RpcError) -> Outgoing {
-        self.record(method.to_owned(), None, Some(error.message.to_string()), None).await;
+        let reason = match served(method) {
+            "" if !method.is_empty() => format!("{}: {method}", error.message),
+            _ => error.message.to_string(),
+        };
+        self.record(served(method), None, Some(reason), None).await;
         Outgoing::error(id, StatusCode::BAD_REQUEST, &error)
     }
 
@@ -404,7 +412,7 @@ impl Exchange<'_> {
     /// Whether the line was taken.
     async fn record(
         &self,
-        method: impl Into<Cow<'static, str>>,
+        method: &'static str,
         tool: Option<Arc<str>>,
         reason: Option<String>,
         layer: Option<Layer>,

@@ -97,18 +97,18 @@ struct Written<'l> {
     #[serde(skip_serializing_if = "Option::is_none")]
     life: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    issuer: Option<&'l str>,
+    issuer: Option<Cow<'l, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<&'l str>,
+    subject: Option<Cow<'l, str>>,
     #[serde(skip_serializing_if = "str::is_empty")]
-    method: &'l str,
+    method: Cow<'l, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool: Option<&'l str>,
+    tool: Option<Cow<'l, str>>,
     outcome: &'l str,
     #[serde(skip_serializing_if = "Option::is_none")]
     layer: Option<&'l str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'l str>,
+    reason: Option<Cow<'l, str>>,
     us: u64,
 }
 
@@ -116,11 +116,18 @@ fn displayed<S: serde::Serializer>(request: &RequestId, serializer: S) -> Result
     serializer.collect_str(request)
 }
 
-fn cut(text: &str) -> &str {
-    match text.char_indices().nth(Line::MAX_TEXT) {
+/// At most so many characters, none of which moves a terminal's cursor or turns the text around. JSON escapes the
+/// control characters below U+0020 and no others.
+fn cut(text: &str) -> Cow<'_, str> {
+    let short = match text.char_indices().nth(Line::MAX_TEXT) {
         None => text,
         Some((end, _)) => text.get(..end).unwrap_or_default(),
-    }
+    };
+    let steers = |c: char| {
+        let hidden = matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        hidden || matches!(c, '\u{7f}'..='\u{9f}')
+    };
+    if short.contains(steers) { short.replace(steers, "\u{fffd}").into() } else { short.into() }
 }
 
 enum Message {
