@@ -31,7 +31,7 @@ pub(crate) struct Line {
     pub(crate) caller: Option<Arc<Principal>>,
     /// Which life of the tenant id it was; one that was removed and added again has another.
     pub(crate) life: Option<u64>,
-    pub(crate) method: &'static str,
+    pub(crate) method: Cow<'static, str>,
     pub(crate) tool: Option<Arc<str>>,
     /// `ok`, `error` or `denied`.
     pub(crate) outcome: &'static str,
@@ -51,7 +51,7 @@ impl Line {
             request,
             caller: caller.map(Arc::clone),
             life: None,
-            method: "",
+            method: Cow::Borrowed(""),
             tool: None,
             outcome: "ok",
             layer: None,
@@ -73,7 +73,7 @@ impl Line {
             life: self.life,
             issuer: caller.map(|caller| cut(&caller.issuer)),
             subject: caller.map(|caller| cut(&caller.subject)),
-            method: self.method,
+            method: cut(&self.method),
             tool: self.tool.as_deref().map(cut),
             outcome: self.outcome,
             layer: self.layer,
@@ -101,7 +101,7 @@ struct Written<'l> {
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<Cow<'l, str>>,
     #[serde(skip_serializing_if = "str::is_empty")]
-    method: &'l str,
+    method: Cow<'l, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool: Option<Cow<'l, str>>,
     outcome: &'l str,
