@@ -1,6 +1,6 @@
 //! One `tools/call` from its parameters to its reply, and the other methods that are answered from memory.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest;
 use futures_util::FutureExt;
@@ -158,7 +158,9 @@ impl Call {
             }
             Err(error) => (Outcome::Error, Some(error.to_string())),
         };
-        let recorded = record(permit, "tools/call", Some(Arc::clone(&entry.name)), outcome, reason).await;
+        let tool = Some(Arc::clone(&entry.name));
+        let recorded = record(permit, "tools/call", tool, outcome, reason).await;
+        // It is written, so it need not be written when the future ends.
         std::mem::forget(unfinished);
         if !recorded {
             let failed = Denial::new(Layer::Disclosure, "audit-stopped", Refused::Failed);
@@ -201,8 +203,9 @@ impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         let (permit, tool) = (self.permit, Some(Arc::clone(self.tool)));
         let reason = Some("the client went away before the reply".to_owned());
+        let line = line(permit, "tools/call".into(), tool, Outcome::Error, reason);
         permit.services().metrics.count(Some(permit.tenant()), Outcome::Error);
-        permit.services().audit.record_later(line(permit, "tools/call", tool, Outcome::Error, reason));
+        permit.services().audit.record_later(line);
     }
 }
 
@@ -314,19 +317,19 @@ fn written_result(mut result: CallToolResult, era: Era, info: &str) -> Result<St
 /// Writes one line to the tenant's audit log and counts the request; whether the line was taken.
 pub(crate) async fn record(
     permit: &Permit,
-    method: &'static str,
+    method: impl Into<Cow<'static, str>>,
     tool: Option<Arc<str>>,
     outcome: Outcome,
     reason: Option<String>,
 ) -> bool {
     let services = permit.services();
     services.metrics.count(Some(permit.tenant()), outcome);
-    services.audit.record(line(permit, method, tool, outcome, reason)).await.is_ok()
+    services.audit.record(line(permit, method.into(), tool, outcome, reason)).await.is_ok()
 }
 
 fn line(
     permit: &Permit,
-    method: &'static str,
+    method: Cow<'static, str>,
     tool: Option<Arc<str>>,
     outcome: Outcome,
     reason: Option<String>,

@@ -1,6 +1,6 @@
 //! The path of a request, read top-down in [`handle`], and the methods that are served.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use http::{
@@ -66,7 +66,8 @@ where
         Ok(text) => text,
         Err(unread) => {
             let reason = unread.error.message.to_string();
-            call::record(permit, "", None, Outcome::Error, Some(reason)).await;
+            let method = parts.method.as_str().to_owned();
+            call::record(permit, method, None, Outcome::Error, Some(reason)).await;
             return match unread.status {
                 StatusCode::METHOD_NOT_ALLOWED => only_post(number),
                 status => Outgoing::error(None, status, &unread.error).into_response(number),
@@ -202,13 +203,8 @@ fn negotiate(headers: &HeaderMap) -> Result<Accepts, (StatusCode, &'static str)>
     Ok(Accepts { events })
 }
 
-/// A method's name for the log; one that is not served stands in the reason instead.
-fn served(method: &str) -> &'static str {
-    ["tools/call", "tools/list", "server/discover", "initialize", "ping"]
-        .into_iter()
-        .find(|served| *served == method)
-        .unwrap_or_default()
-}
+/// What the log calls a message that was not read far enough to know its method.
+const UNREAD: &str = "POST";
 
 /// Reads one message; a notification has no id, and anything but a request or a notification is an error.
 fn envelope(text: &str) -> Result<Envelope<'_>, RpcError> {
@@ -257,7 +253,7 @@ impl Exchange<'_> {
         let messages = match self.messages(text) {
             Ok(messages) => messages,
             Err(text) => {
-                let refused = self.refuse(None, "", RpcError::new(codes::INVALID_REQUEST, text)).await;
+                let refused = self.refuse(None, UNREAD, RpcError::new(codes::INVALID_REQUEST, text)).await;
                 return refused.into_response(number);
             }
         };
@@ -267,7 +263,7 @@ impl Exchange<'_> {
             let counted = if at == 0 { Ok(()) } else { self.permit.resident().capacity().count() };
             match counted {
                 Err(denial) => {
-                    self.record("", None, Some(denial.reason().to_owned()), Some(denial.layer())).await;
+                    self.record(UNREAD, None, Some(denial.reason().to_owned()), Some(denial.layer())).await;
                     replies.push(Outgoing::refusal(None, refusal::of_denial(&denial)).text);
                 }
                 Ok(()) => match self.message(message.get(), false).await {
@@ -298,7 +294,7 @@ impl Exchange<'_> {
     async fn message(&self, text: &str, may_stream: bool) -> Answer {
         let envelope = match envelope(text) {
             Ok(envelope) => envelope,
-            Err(error) => return Answer::One(self.refuse(None, "", error).await),
+            Err(error) => return Answer::One(self.refuse(None, UNREAD, error).await),
         };
         let method = envelope.method.as_deref().unwrap_or_default();
         let Some(id) = envelope.id else {
@@ -313,11 +309,7 @@ impl Exchange<'_> {
 
     /// Writes the line of a message that is not served as it is, and makes its reply.
     async fn refuse(&self, id: Option<Id<'_>>, method: &str, error: RpcError) -> Outgoing {
-        let reason = match served(method) {
-            "" if !method.is_empty() => format!("{}: {method}", error.message),
-            _ => error.message.to_string(),
-        };
-        self.record(served(method), None, Some(reason), None).await;
+        self.record(method.to_owned(), None, Some(error.message.to_string()), None).await;
         Outgoing::error(id, StatusCode::BAD_REQUEST, &error)
     }
 
@@ -412,7 +404,7 @@ impl Exchange<'_> {
     /// Whether the line was taken.
     async fn record(
         &self,
-        method: &'static str,
+        method: impl Into<Cow<'static, str>>,
         tool: Option<Arc<str>>,
         reason: Option<String>,
         layer: Option<Layer>,
