@@ -97,7 +97,7 @@ impl Call {
         };
         let args = match params.arguments.map(|raw| raw.get()) {
             None | Some("null") => Map::new(),
-            Some(text) => strict_json::object(text).map_err(|_error| {
+            Some(text) => strict_json::object(text.as_bytes()).map_err(|_error| {
                 NotRun::params(name, "Invalid params: arguments must be an object in which a key stands once")
             })?,
         };

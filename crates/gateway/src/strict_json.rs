@@ -1,82 +1,97 @@
-//! JSON in which a key stands once: two parsers can never disagree about what a document says.
+//! JSON in which no object names a key twice.
+//!
+//! Parsers disagree about which of two equal keys counts. A token that one reader takes for tenant A and another for
+//! tenant B must not exist, so it is refused.
 
-use std::fmt;
+use std::{cell::Cell, fmt};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, MapAccess, SeqAccess, Visitor},
-};
-use serde_json::{Map, Value};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
 
-/// A JSON value without duplicate keys at any depth. The depth is bounded by serde_json (128).
-pub(crate) struct Strict(pub(crate) Value);
+/// Why a text is not strict JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotStrict {
+    /// An object names a key twice.
+    DuplicateKey,
+    /// It is no JSON, or nested too deeply.
+    Syntax,
+}
 
-/// Parses an object; anything else is an error.
-pub(crate) fn object(text: &str) -> Result<Map<String, Value>, serde_json::Error> {
-    match serde_json::from_str::<Strict>(text)?.0 {
-        Value::Object(map) => Ok(map),
-        _ => Err(serde_json::Error::custom("expected an object")),
+/// Parses one JSON object and nothing after it; the depth is bounded by serde_json's recursion limit.
+pub(crate) fn object(text: &[u8]) -> Result<Map<String, Value>, NotStrict> {
+    let duplicate = Cell::new(false);
+    let mut parser = serde_json::Deserializer::from_slice(text);
+    let parsed = Strict(&duplicate).deserialize(&mut parser).and_then(|value| parser.end().map(|()| value));
+    match parsed {
+        Ok(Value::Object(map)) => Ok(map),
+        _ if duplicate.get() => Err(NotStrict::DuplicateKey),
+        _ => Err(NotStrict::Syntax),
     }
 }
 
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Self)
+/// Builds a value; the cell tells a duplicate key from a syntax error.
+#[derive(Clone, Copy)]
+struct Strict<'a>(&'a Cell<bool>);
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
-struct StrictVisitor;
-
-impl<'de> Visitor<'de> for StrictVisitor {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
     fn visit_unit<E>(self) -> Result<Value, E> {
         Ok(Value::Null)
     }
 
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a finite number"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(Strict(item)) = items.next_element()? {
-            list.push(item);
+        let mut array = Vec::new();
+        while let Some(item) = items.next_element_seed(self)? {
+            array.push(item);
         }
-        Ok(Value::Array(list))
+        Ok(Value::Array(array))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             if map.contains_key(&key) {
-                return Err(A::Error::custom("a key stands twice in one object"));
+                self.0.set(true);
+                return Err(A::Error::custom("duplicate key"));
             }
-            let Strict(value) = entries.next_value()?;
+            let value = entries.next_value_seed(self)?;
             map.insert(key, value);
         }
         Ok(Value::Object(map))
@@ -88,15 +103,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_stands_once_at_every_depth() {
-        for good in ["{}", r#"{"a":1,"b":{"a":[1,"x",null,1.5,true]}}"#] {
-            assert_eq!(Value::Object(object(good).unwrap()), serde_json::from_str::<Value>(good).unwrap());
+    fn what_is_accepted_reads_as_serde_json_reads_it() {
+        let text = r#"{"a":[1,-2,1.5,true,null,"x\u00e9"],"b":{"a":{}}}"#;
+        let theirs: Value = serde_json::from_str(text).expect("JSON");
+        assert_eq!(object(text.as_bytes()).map(Value::Object), Ok(theirs));
+    }
+
+    #[test]
+    fn duplicate_keys_are_found_at_every_depth_and_through_escapes() {
+        for text in [r#"{"a":1,"a":1}"#, r#"{"a":1,"\u0061":2}"#, r#"{"x":[{"y":{"a":1,"b":2,"a":3}}]}"#] {
+            assert_eq!(object(text.as_bytes()), Err(NotStrict::DuplicateKey), "{text}");
         }
-        for bad in [r#"{"a":1,"a":1}"#, r#"{"x":[{"a":1,"\u0061":2}]}"#, "[]", "1", "", "{} {}", "\u{feff}{}"]
+    }
+
+    #[test]
+    fn what_is_no_single_object_is_refused() {
+        let deep = format!("{}{}", "{\"a\":".repeat(200), "1");
+        for text in
+            ["", "[]", "1", "{} {}", "{\"a\":1}x", "{'a':1}", "{\"a\":\"\u{1}\"}", "{\"a\":1e999}", &deep]
         {
-            assert!(object(bad).is_err(), "{bad}");
+            assert_eq!(object(text.as_bytes()), Err(NotStrict::Syntax), "{text:.20}");
         }
-        let deep = format!("{}{}", r#"{"a":"#.repeat(500), "1".to_owned() + &"}".repeat(500));
-        assert!(object(&deep).is_err());
+        assert_eq!(object(b"{\"a\":\"\xff\"}"), Err(NotStrict::Syntax));
     }
 }

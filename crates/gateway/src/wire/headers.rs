@@ -248,7 +248,7 @@ mod tests {
         let mirrors =
             [Mirror { header: "mcp-param-region".into(), path: vec!["where".into(), "region".into()] }];
         let ok = |pairs: &[(&'static str, &str)], body: &str| {
-            let arguments = crate::strict_json::object(body).unwrap();
+            let arguments = crate::strict_json::object(body.as_bytes()).unwrap();
             check_mirrors(&headers(pairs), &mirrors, &arguments).is_ok()
         };
         assert!(ok(&[("mcp-param-region", "eu")], r#"{"where":{"region":"eu"}}"#));

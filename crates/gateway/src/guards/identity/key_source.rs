@@ -9,8 +9,9 @@ use std::{
 use serde_json::Value;
 use url::Url;
 
-use super::{issuer::is_safe, keys::KeySet, strict_json};
+use super::{issuer::is_safe, keys::KeySet};
 use crate::config;
+use crate::strict_json;
 
 /// The largest key set or metadata document that is read.
 const MAX_BYTES: usize = 256 * 1024;

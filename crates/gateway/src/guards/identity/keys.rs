@@ -6,7 +6,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
 use serde_json::{Map, Value};
 
-use super::{error::IdentityDenial, strict_json};
+use super::error::IdentityDenial;
+use crate::strict_json;
 
 /// The most keys a set may hold.
 const MAX_KEYS: usize = 100;

@@ -15,7 +15,6 @@ mod issuer;
 mod key_source;
 mod key_store;
 mod keys;
-mod strict_json;
 #[cfg(test)]
 mod tests;
 mod token;

@@ -4,10 +4,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, header::AUTHORIZATION};
 use serde_json::{Map, Value};
 
-use super::{
-    error::IdentityDenial,
-    strict_json::{self, NotStrict},
-};
+use super::error::IdentityDenial;
+use crate::strict_json::{self, NotStrict};
 
 /// The longest token that is read.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
