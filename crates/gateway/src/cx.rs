@@ -99,7 +99,7 @@ impl<'t> Cx<'t> {
         State { value: self.scope.permit.resident().state::<T>(), brand: PhantomData }
     }
 
-    /// Runs one SQL statement on a declared source, as this tenant.
+    /// Reads with one SQL statement from a declared source, as this tenant; one that would change something is refused.
     ///
     /// The statement sees the tenant's own file only. It is checked and prepared as a declared one would be;
     /// parameters are named (`:id`).
@@ -112,9 +112,32 @@ impl<'t> Cx<'t> {
         sql: &'static str,
         args: &[(&str, Value)],
     ) -> Result<Owned<'t, Rows>, ToolError> {
+        self.run_sql(source, sql, args, false).await
+    }
+
+    /// Changes rows with one SQL statement on a declared source, as this tenant; otherwise like [`Cx::query`].
+    ///
+    /// # Errors
+    /// As [`Cx::query`]; after any of them the statement has had no effect.
+    pub async fn execute(
+        self,
+        source: &str,
+        sql: &'static str,
+        args: &[(&str, Value)],
+    ) -> Result<Owned<'t, Rows>, ToolError> {
+        self.run_sql(source, sql, args, true).await
+    }
+
+    async fn run_sql(
+        self,
+        source: &str,
+        sql: &'static str,
+        args: &[(&str, Value)],
+        writes: bool,
+    ) -> Result<Owned<'t, Rows>, ToolError> {
         let names: Vec<&str> = args.iter().map(|(name, _)| *name).collect();
         let services = self.scope.permit.services();
-        let statement = services.statement(source, sql, &names)?;
+        let statement = services.statement(source, sql, &names, writes)?;
         let args: Vec<(String, Value)> =
             args.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let limits = QueryLimits {

@@ -82,7 +82,7 @@ pub(crate) struct Services {
     pub(crate) audit: Audit,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
-    statements: Cache<(String, &'static str), Statement>,
+    statements: Cache<(String, &'static str, bool), Statement>,
     requests: AtomicU64,
     numbering: RandomState,
 }
@@ -140,10 +140,10 @@ impl Services {
         source: &str,
         sql: &'static str,
         params: &[&str],
+        writes: bool,
     ) -> Result<Statement, DataError> {
         // The text is part of the program, so the program bounds their number; the cache bounds it once more.
-        self.statements.get_or_insert_with(&(source.to_owned(), sql), || {
-            let writes = self.sources.compile(source, sql, params, false).is_err();
+        self.statements.get_or_insert_with(&(source.to_owned(), sql, writes), || {
             self.sources.compile(source, sql, params, writes)
         })
     }
@@ -340,4 +340,25 @@ pub(crate) fn for_test() -> Arc<Services> {
         (folder, gateway.services)
     });
     Arc::clone(&SERVICES.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_native_tool_writes_only_when_it_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("migrations")).unwrap();
+        std::fs::write(folder.path().join("migrations/1_notes.sql"), "CREATE TABLE notes (body TEXT)")
+            .unwrap();
+        let text =
+            "[identity]\ndevelopment = true\n[data.desk]\ndriver = \"sqlite\"\nmigrations = \"migrations\"\n";
+        let gateway = Gateway::builder(Config::parse(text, "test", folder.path()).unwrap()).open().unwrap();
+        let statement = |sql, writes| gateway.services.statement("desk", sql, &[], writes);
+        let write = "DELETE FROM notes";
+        assert!(statement(write, true).unwrap().writes());
+        assert!(statement(write, false).is_err(), "a prepared write is not found by a read");
+        assert!(!statement("SELECT body FROM notes", false).unwrap().writes());
+    }
 }
