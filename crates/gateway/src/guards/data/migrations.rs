@@ -239,7 +239,7 @@ fn apply_one(conn: &Conn, migration: &Migration) -> Result<(), DataError> {
     )
 }
 
-/// Runs all migrations on an empty database in memory and tells which tables they make.
+/// Runs all migrations on an empty database in memory and tells which tables they make, and which are virtual.
 ///
 /// # Errors
 /// The message of SQLite is shown: the database holds nobody's rows.
@@ -247,7 +247,7 @@ pub(super) fn rehearse(
     conn: &Conn,
     source: &str,
     migrations: &[Migration],
-) -> Result<Vec<String>, DataError> {
+) -> Result<Vec<(String, bool)>, DataError> {
     conn.own("BEGIN")?;
     conn.own(BOOKKEEPING)?;
     for migration in migrations {
@@ -261,10 +261,12 @@ pub(super) fn rehearse(
         )?;
     }
     conn.own("COMMIT")?;
-    let tables = || -> rusqlite::Result<Vec<String>> {
-        let mut names =
-            conn.raw().prepare("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')")?;
-        names.query_map([], |row| row.get(0))?.collect()
+    let tables = || -> rusqlite::Result<Vec<(String, bool)>> {
+        // Only a virtual table has no pages of its own.
+        let mut names = conn.raw().prepare(
+            "SELECT name, type = 'table' AND rootpage = 0 FROM sqlite_schema WHERE type IN ('table', 'view')",
+        )?;
+        names.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
     };
     conn.control().during(Phase::Own, tables).map_err(|e| DataError::at_load(&e))
 }
