@@ -1,7 +1,6 @@
 //! `cargo xtask bench scale`: many tenants beside few: memory, start, throughput, and what one change costs.
 
 use std::{
-    fs,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -168,7 +167,5 @@ fn changes(many: &Crowd, verdicts: &mut Verdicts) -> Result<()> {
         median(calm)?
     );
     verdicts.at_most("the slowest of them", quantile(after, 1.0)?, MOST_CHANGE_MS, "ms");
-    let audit = fs::read_dir(many.site.folder.join("data/audit"))?.count();
-    ensure!(audit > many.tokens.len(), "each caller has an audit log of its own");
     Ok(())
 }
