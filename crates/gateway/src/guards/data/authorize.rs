@@ -114,13 +114,13 @@ const LIGHT: [&str; 40] = [
     "upper",
 ];
 
-/// The tables that declared statements may name, and whether each is virtual.
+/// The tables that declared statements may name, and whether each is heavy to read.
 #[derive(Debug, Default)]
 pub(super) struct Tables(BTreeMap<String, bool>);
 
 impl Tables {
     pub(super) fn new(names: impl IntoIterator<Item = (String, bool)>) -> Self {
-        let lower = names.into_iter().map(|(name, is_virtual)| (name.to_ascii_lowercase(), is_virtual));
+        let lower = names.into_iter().map(|(name, heavy)| (name.to_ascii_lowercase(), heavy));
         Self(lower.filter(|(name, _)| !reserved(name)).collect())
     }
 
@@ -131,7 +131,7 @@ impl Tables {
 
     /// Whether one step in the table can take long.
     fn is_heavy(&self, name: &str) -> bool {
-        names(&TABLE_FUNCTIONS, name) || self.0.get(&name.to_ascii_lowercase()).is_some_and(|v| *v)
+        names(&TABLE_FUNCTIONS, name) || self.0.get(&name.to_ascii_lowercase()).is_some_and(|heavy| *heavy)
     }
 }
 

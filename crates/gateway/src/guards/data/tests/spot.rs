@@ -103,6 +103,9 @@ async fn a_statement_is_slow_for_those_whose_rows_make_it_so() {
 #[tokio::test]
 async fn what_one_step_may_take_long_for_never_runs_on_the_spot() {
     let lab = Lab::new();
+    let computed = "CREATE TABLE computed (a TEXT, at INTEGER GENERATED ALWAYS AS (instr(a, 'x')));
+        CREATE VIEW seen AS SELECT at FROM computed;";
+    lab.migration("002_computed.sql", computed);
     let sources = lab.open();
     let given = json!({"id": 1, "title": "title"});
     run(&sources, "acme", &insert(&sources), given).await.expect("writes");
@@ -117,6 +120,8 @@ async fn what_one_step_may_take_long_for_never_runs_on_the_spot() {
         "SELECT rowid FROM search WHERE search MATCH 'title'",
         "SELECT count(*) AS n FROM search",
         "SELECT id FROM places",
+        "SELECT at FROM computed",
+        "SELECT at FROM seen",
     ] {
         let statement = sources.compile("desk", sql, &[], false).expect(sql);
         for _ in 0..10 {
