@@ -93,6 +93,8 @@ impl ServerHandler for Desk {
 fn open(folder: &Path) -> Result<Connection, Box<dyn Error>> {
     let database = Connection::open(folder.join("tickets.sqlite"))?;
     database.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    // Else SQLite compiles this statement again at every call, since its plan may depend on the bound values.
+    database.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     database.execute_batch(include_str!("../../tickets.sql"))?;
     Ok(database)
 }

@@ -104,6 +104,8 @@ impl Conn {
             (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
             (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
             (DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true),
+            // A plan does not depend on the values that are bound; else a statement may be compiled at every call.
+            (DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true),
         ] {
             raw.set_db_config(config, on)?;
         }

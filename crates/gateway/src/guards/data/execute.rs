@@ -195,7 +195,10 @@ fn write_value(json: &mut Vec<u8>, value: ValueRef<'_>) -> serde_json::Result<()
         ValueRef::Integer(integer) => serde_json::to_writer(json, &integer)?,
         // serde_json writes what is no finite number as null.
         ValueRef::Real(real) => serde_json::to_writer(json, &real)?,
-        ValueRef::Text(text) => serde_json::to_writer(json, &String::from_utf8_lossy(text))?,
+        ValueRef::Text(text) => match std::str::from_utf8(text) {
+            Ok(text) => serde_json::to_writer(json, text)?,
+            Err(_) => serde_json::to_writer(json, &String::from_utf8_lossy(text))?,
+        },
         ValueRef::Blob(blob) => {
             json.push(b'"');
             json.extend_from_slice(STANDARD.encode(blob).as_bytes());

@@ -188,3 +188,27 @@ async fn a_file_that_was_replaced_is_not_read_on_the_spot() {
     fs::rename(&away, &acme).expect("moved back");
     warm(&sources, "acme", &read, &json!({})).await;
 }
+
+#[test]
+fn bound_values_do_not_make_a_statement_be_compiled_again() {
+    use rusqlite::{StatementStatus, config::DbConfig};
+
+    use crate::guards::data::{authorize::Phase, connection::Conn};
+    let conn = Conn::in_memory(Arc::default()).expect("opened");
+    conn.own("CREATE TABLE t (id INTEGER PRIMARY KEY, s TEXT)").expect("made");
+    let compiled_again = || {
+        let sql = "SELECT id FROM t WHERE (:s IS NULL OR s = :s) ORDER BY id DESC LIMIT :n";
+        conn.control().during(Phase::Own, || {
+            let mut statement = conn.raw().prepare(sql).expect("compiles");
+            for _ in 0..5 {
+                let mut rows = statement.query((Option::<&str>::None, 20)).expect("runs");
+                assert!(rows.next().expect("steps").is_none());
+            }
+            statement.get_status(StatementStatus::RePrepare)
+        })
+    };
+    assert_eq!(compiled_again(), 0);
+    // The setting is what keeps it from being so.
+    conn.raw().set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, false).expect("set");
+    assert!(compiled_again() > 0);
+}
