@@ -112,16 +112,9 @@ fn use_once(many: &Crowd) -> Result<()> {
 fn throughput(bench: &Bench, few: &Crowd, many: &Crowd, verdicts: &mut Verdicts) -> Result<()> {
     let everybody = bench.folder.join("everybody");
     tokens_file(&everybody, &many.tokens)?;
-    let loads = [few.load(&few.callers), many.load(&many.callers), many.load(&everybody)];
-    let mut samples: Vec<Vec<Sample>> = loads.iter().map(|_| Vec::new()).collect();
-    for round in 0..=bench.plan.rounds {
-        for (load, samples) in loads.iter().zip(&mut samples) {
-            let sample = load.run(&bench.root, if round == 0 { 2 } else { bench.plan.seconds })?;
-            if round > 0 {
-                samples.push(sample);
-            }
-        }
-    }
+    // The crowd comes last, since what it leaves behind (a log file for each of them) is not what is compared.
+    let mut samples = in_turn(bench, &[few.load(&few.callers), many.load(&many.callers)])?;
+    samples.extend(in_turn(bench, &[many.load(&everybody)])?);
     println!("\nwhoami, medians of {} rounds of {} s", bench.plan.rounds, bench.plan.seconds);
     println!("{:<34} {:>12} {:>16}", "", "requests/s", "CPU µs/request");
     let (n, used) = (many.ids.len(), many.tokens.len());
@@ -143,6 +136,20 @@ fn throughput(bench: &Bench, few: &Crowd, many: &Crowd, verdicts: &mut Verdicts)
         println!("      with {used} callers in turn: {:.2} ×", everybody / few);
     }
     Ok(())
+}
+
+/// Loads each in every round; the first round warms up.
+fn in_turn(bench: &Bench, loads: &[Load<'_>]) -> Result<Vec<Vec<Sample>>> {
+    let mut samples: Vec<Vec<Sample>> = loads.iter().map(|_| Vec::new()).collect();
+    for round in 0..=bench.plan.rounds {
+        for (load, samples) in loads.iter().zip(&mut samples) {
+            let sample = load.run(&bench.root, if round == 0 { 2 } else { bench.plan.seconds })?;
+            if round > 0 {
+                samples.push(sample);
+            }
+        }
+    }
+    Ok(samples)
 }
 
 /// After a change of one tenant, how long the next call of another one takes.

@@ -40,12 +40,13 @@ impl Load<'_> {
         let errors = ["Non-2xx", "Socket errors"].iter().any(|error| text.contains(error));
         ensure!(!errors, "{} failed under load:\n{text}", self.address);
         let word = |mark: &str| {
-            let line = text.lines().find(|line| line.contains(mark));
+            let line = text.lines().find(|line| line.trim_start().starts_with(mark));
             line.with_context(|| format!("wrk said nothing of `{mark}`:\n{text}"))
         };
         let first = |line: &str| line.split_whitespace().next().unwrap_or_default().to_owned();
         let last = |line: &str| line.split_whitespace().last().unwrap_or_default().to_owned();
-        let requests: f64 = first(word(" requests in ")?).parse()?;
+        let requests = text.lines().find(|line| line.contains(" requests in "));
+        let requests: f64 = first(requests.context("wrk counted no requests")?).parse()?;
         Ok(Sample {
             requests_per_second: last(word("Requests/sec:")?).parse()?,
             p99_ms: milliseconds(&last(word("99%")?))?,
