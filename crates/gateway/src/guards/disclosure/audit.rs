@@ -39,6 +39,8 @@ pub(crate) struct Line {
     pub(crate) reason: Option<String>,
     /// Microseconds from admission to reply.
     pub(crate) us: u64,
+    /// How many requests the line stands for.
+    pub(crate) times: u64,
 }
 
 impl Line {
@@ -57,6 +59,7 @@ impl Line {
             layer: None,
             reason: None,
             us: 0,
+            times: 1,
         }
     }
 
@@ -79,6 +82,7 @@ impl Line {
             layer: self.layer,
             reason: self.reason.as_deref().map(cut),
             us: self.us,
+            times: self.times,
         };
         serde_json::to_writer(&mut *buffer, &written)?;
         buffer.push(b'\n');
@@ -110,6 +114,13 @@ struct Written<'l> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Cow<'l, str>>,
     us: u64,
+    #[serde(skip_serializing_if = "is_one")]
+    times: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_one(times: &u64) -> bool {
+    *times == 1
 }
 
 fn displayed<S: serde::Serializer>(request: &RequestId, serializer: S) -> Result<S::Ok, S::Error> {
