@@ -265,9 +265,11 @@ impl Logs {
             let Some(tenant) = lines.first().map(|line| line.tenant()) else { continue };
             let counter = Arc::clone(&self.lost);
             let entry = self.entry(tenant);
-            let before = entry.lost;
-            match entry.append(&lines) {
-                Ok(()) if before > 0 => {
+            let was_failing = entry.failing;
+            let appended = entry.append(&lines);
+            entry.failing = appended.is_err();
+            match appended {
+                Ok(()) if was_failing => {
                     tracing::info!(log = %entry.paths.log.display(), "can be written again")
                 }
                 Ok(()) => {}
