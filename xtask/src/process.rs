@@ -2,8 +2,9 @@
 
 use std::{
     ffi::OsStr,
-    fmt,
+    fmt, fs,
     io::{BufRead, BufReader, Read},
+    path::Path,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::mpsc,
     thread,
@@ -120,6 +121,16 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     let status = running.wait(Duration::from_secs(60))?;
     ensure!(status.success(), "{} failed: {status}", running.name);
     Ok(text)
+}
+
+/// The same for a program that reads its standard input. It comes from a file in `folder`: a pipe would fill up while
+/// nobody reads what the program writes.
+pub(crate) fn output_with_input(command: &mut Command, folder: &Path, input: &str) -> Result<String> {
+    let path = folder.join("input");
+    fs::write(&path, input).with_context(|| format!("cannot write {}", path.display()))?;
+    let text = output(command.stdin(fs::File::open(&path)?));
+    fs::remove_file(&path)?;
+    text
 }
 
 /// Whether a program of this name can be started.

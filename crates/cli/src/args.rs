@@ -133,10 +133,11 @@ pub(crate) struct GlobalConfigFile {
 
 #[derive(Subcommand)]
 pub(crate) enum TenantAction {
-    /// Add a tenant.
+    /// Add a tenant, or many: all of them or none.
     Add {
-        /// 1 to 64 of A-Z a-z 0-9 . _ -
-        id: String,
+        /// 1 to 64 of A-Z a-z 0-9 . _ -; a single `-` reads the ids from standard input, one a line
+        #[arg(required = true)]
+        ids: Vec<String>,
     },
     /// List the tenants.
     List {
@@ -245,7 +246,7 @@ pub(crate) enum AuditAction {
 pub(crate) struct Token {
     #[command(flatten)]
     pub(crate) file: ConfigFile,
-    /// The tenant.
+    /// The tenant; `-` reads tenants from standard input, one a line, and prints a token for each.
     #[arg(long)]
     pub(crate) tenant: String,
     /// The caller's name.

@@ -28,6 +28,15 @@ fn parse(id: &str) -> anyhow::Result<TenantId> {
     TenantId::parse(id).with_context(|| format!("`{id}` is no tenant id"))
 }
 
+/// What was typed, or the lines of standard input if that was `-`.
+fn listed(ids: &[String]) -> anyhow::Result<Vec<String>> {
+    if !matches!(ids, [one] if one == "-") {
+        return Ok(ids.to_vec());
+    }
+    let lines = std::io::stdin().lines().collect::<Result<Vec<String>, _>>();
+    lines.context("the ids are read from standard input, one a line, because of `-`")
+}
+
 fn find(registry: &Registry, id: &str) -> anyhow::Result<TenantRecord> {
     let id = parse(id)?;
     registry
@@ -45,9 +54,13 @@ pub(crate) fn tenant(command: &Tenant) -> anyhow::Result<()> {
     let data_dir = config.data_dir();
     let registry = Registry::open(&data_dir)?;
     match &command.action {
-        TenantAction::Add { id } => {
-            registry.add(&parse(id)?)?;
-            note(&format!("added {id}"));
+        TenantAction::Add { ids } => {
+            let ids: Vec<TenantId> = listed(ids)?.iter().map(|id| parse(id)).collect::<Result<_, _>>()?;
+            registry.add_many(&ids)?;
+            match ids.as_slice() {
+                [id] => note(&format!("added {id}")),
+                _ => note(&format!("added {} tenants", ids.len())),
+            }
         }
         TenantAction::List { json } => {
             let mut text = String::new();
@@ -164,8 +177,13 @@ pub(crate) fn token(command: &Token) -> anyhow::Result<()> {
         config.server.listen
     );
     let registry = Registry::open(&config.data_dir())?;
-    let record = find(&registry, &command.tenant)?;
     let issuer = DevelopmentIssuer::open_or_create(&config.data_dir(), &config.resource())?;
-    let token = issuer.mint(&record.id, &command.subject, &command.scope, command.ttl, &Clock::system())?;
-    print(token.expose_secret())
+    let mut text = String::new();
+    for tenant in listed(std::slice::from_ref(&command.tenant))? {
+        let id = find(&registry, &tenant)?.id;
+        let token = issuer.mint(&id, &command.subject, &command.scope, command.ttl, &Clock::system())?;
+        text.push_str(token.expose_secret());
+        text.push('\n');
+    }
+    print(text.trim_end())
 }

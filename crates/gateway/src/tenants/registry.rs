@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{admit::Incarnation, clock::Clock};
 
-const KIND: Kind = Kind { what: "tenant registry", application_id: 0x5057_5401, format: 1 };
+const KIND: Kind =
+    Kind { what: "tenant registry", application_id: 0x5057_5401, format: 2, upgrades: &[CHANGES] };
 
 /// The id's collation keeps out two tenants whose folders a file system without case could not tell apart.
 const SCHEMA: &str = "
@@ -27,6 +28,32 @@ const SCHEMA: &str = "
         state TEXT NOT NULL CHECK (state IN ('active', 'suspended', 'removing')),
         created_at INTEGER NOT NULL
     ) STRICT;";
+
+/// The log of changes, from which a reader that knows an earlier state learns the present one. Triggers write it, so that
+/// no writer can forget to; the newest few thousand changes are kept. The tag tells a change from another one that got
+/// the same number after a backup was put back.
+const CHANGES: &str = "
+    CREATE TABLE change (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL,
+        incarnation INTEGER NOT NULL,
+        tag INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO change (id, incarnation, tag) VALUES ('', 0, random());
+    CREATE TRIGGER tenant_added AFTER INSERT ON tenant BEGIN
+        INSERT INTO change (id, incarnation, tag) VALUES (new.id, new.incarnation, random());
+    END;
+    CREATE TRIGGER tenant_changed AFTER UPDATE ON tenant BEGIN
+        INSERT INTO change (id, incarnation, tag) SELECT old.id, old.incarnation, random()
+            WHERE old.id <> new.id COLLATE BINARY OR old.incarnation <> new.incarnation;
+        INSERT INTO change (id, incarnation, tag) VALUES (new.id, new.incarnation, random());
+    END;
+    CREATE TRIGGER tenant_removed AFTER DELETE ON tenant BEGIN
+        INSERT INTO change (id, incarnation, tag) VALUES (old.id, old.incarnation, random());
+    END;
+    CREATE TRIGGER change_kept AFTER INSERT ON change BEGIN
+        DELETE FROM change WHERE number <= new.number - 4096;
+    END;";
 
 /// Words that programs write when they have no tenant; the model refuses `null` and its like, and `*`.
 const RESERVED: [&str; 2] = ["default", "0"];
@@ -53,6 +80,7 @@ impl Registry {
         let start = clock.since_epoch().as_micros() as u64;
         let store = Store::open(data_dir.join("tenants.sqlite"), &KIND, |conn| {
             conn.execute_batch(SCHEMA)?;
+            conn.execute_batch(CHANGES)?;
             conn.execute(
                 "INSERT INTO sqlite_sequence (name, seq) VALUES ('tenant', ?1)",
                 [start.cast_signed()],
@@ -284,6 +312,11 @@ impl Registry {
     }
 
     #[cfg(test)]
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    #[cfg(test)]
     pub(super) fn store(&self) -> &Store {
         &self.store
     }
@@ -318,7 +351,8 @@ pub(super) fn each(
     Ok(())
 }
 
-fn record(store: &Store, row: &Row<'_>) -> Result<TenantRecord, RegistryError> {
+/// Reads a row of id, incarnation, state and time of creation.
+pub(super) fn record(store: &Store, row: &Row<'_>) -> Result<TenantRecord, RegistryError> {
     let failed = || store.failed("reading a tenant");
     let id = row.get_ref(0).map_err(failed())?.as_str().map_err(|e| failed()(e.into()))?;
     let damaged = |what| RegistryError::Row {

@@ -98,6 +98,8 @@ pub(crate) struct Kind {
     pub(crate) application_id: i32,
     /// The newest format that this version reads and the one it writes.
     pub(crate) format: i64,
+    /// What brings an older file up to date: the first goes from format 1 to 2, and so on.
+    pub(crate) upgrades: &'static [&'static str],
 }
 
 /// Which file a path led to when the store was opened.
@@ -220,10 +222,10 @@ fn connect(path: &Path, kind: &Kind) -> Result<Connection, StoreError> {
     };
     let failed = |cause| StoreError::Open { path: path.into(), what: kind.what, cause };
     let (conn, application_id, format) = open().map_err(failed)?;
-    if application_id != kind.application_id {
+    if application_id != kind.application_id || format < 1 {
         return Err(StoreError::Foreign { path: path.into(), what: kind.what });
     }
-    if format != kind.format {
+    if format > kind.format {
         return Err(StoreError::Newer {
             path: path.into(),
             what: kind.what,
@@ -231,8 +233,26 @@ fn connect(path: &Path, kind: &Kind) -> Result<Connection, StoreError> {
             known: kind.format,
         });
     }
+    let failed = |cause| StoreError::Open { path: path.into(), what: kind.what, cause };
     configure(&conn, "TRUNCATE").map_err(failed)?;
+    if format < kind.format {
+        upgrade(&conn, kind).map_err(failed)?;
+    }
     Ok(conn)
+}
+
+/// Brings a file of an older format up to date, all or nothing.
+fn upgrade(conn: &Connection, kind: &Kind) -> rusqlite::Result<()> {
+    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+    // Another process may have been quicker.
+    let format: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for (next, sql) in (2..).zip(kind.upgrades) {
+        if next > format && next <= kind.format {
+            tx.execute_batch(sql)?;
+            tx.pragma_update(None, "user_version", next)?;
+        }
+    }
+    tx.commit()
 }
 
 fn connection(path: &Path) -> rusqlite::Result<Connection> {

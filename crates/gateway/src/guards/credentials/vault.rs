@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-const KIND: Kind = Kind { what: "vault", application_id: 0x5057_5601, format: 1 };
+const KIND: Kind = Kind { what: "vault", application_id: 0x5057_5601, format: 1, upgrades: &[] };
 
 /// `shredded` keeps a late `secret set` from giving a removed tenant a new key.
 const SCHEMA: &str = "

@@ -3,7 +3,7 @@
 //! A declared statement may read and change the rows of the tables that the migrations made, and nothing else: what is
 //! not listed here is denied. Migrations may also change the schema, but reach no other file either.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
@@ -69,18 +69,78 @@ const FUNCTIONS: [&str; 9] = [
 /// Functions that tell what an earlier call did on the same connection.
 const RESIDUE: [&str; 3] = ["changes", "total_changes", "last_insert_rowid"];
 
-/// The tables that declared statements may name.
+/// Functions whose one call takes a time that the length of its arguments bounds well. Any other may be slow for texts
+/// that a tenant chooses (`LIKE`, `instr`, `replace`, JSON), and one call cannot be stopped.
+const LIGHT: [&str; 40] = [
+    "abs",
+    "avg",
+    "char",
+    "coalesce",
+    "concat",
+    "count",
+    "date",
+    "datetime",
+    "dense_rank",
+    "first_value",
+    "group_concat",
+    "hex",
+    "if",
+    "ifnull",
+    "iif",
+    "julianday",
+    "lag",
+    "last_value",
+    "lead",
+    "length",
+    "likely",
+    "lower",
+    "max",
+    "min",
+    "nth_value",
+    "ntile",
+    "nullif",
+    "quote",
+    "rank",
+    "round",
+    "row_number",
+    "sign",
+    "substr",
+    "substring",
+    "sum",
+    "time",
+    "total",
+    "typeof",
+    "unixepoch",
+    "upper",
+];
+
+/// The tables that declared statements may name, and whether each is heavy to read.
 #[derive(Debug, Default)]
-pub(super) struct Tables(BTreeSet<String>);
+pub(super) struct Tables(BTreeMap<String, bool>);
 
 impl Tables {
-    pub(super) fn new(names: impl IntoIterator<Item = String>) -> Self {
-        Self(names.into_iter().map(|name| name.to_ascii_lowercase()).filter(|name| !reserved(name)).collect())
+    pub(super) fn new(names: impl IntoIterator<Item = (String, bool)>) -> Self {
+        let lower = names.into_iter().map(|(name, heavy)| (name.to_ascii_lowercase(), heavy));
+        Self(lower.filter(|(name, _)| !reserved(name)).collect())
     }
 
     fn has(&self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
-        !reserved(&name) && (self.0.contains(&name) || TABLE_FUNCTIONS.contains(&name.as_str()))
+        !reserved(&name) && (self.0.contains_key(&name) || TABLE_FUNCTIONS.contains(&name.as_str()))
+    }
+
+    /// Whether one step in the table can take long.
+    fn is_heavy(&self, name: &str) -> bool {
+        names(&TABLE_FUNCTIONS, name) || self.0.get(&name.to_ascii_lowercase()).is_some_and(|heavy| *heavy)
+    }
+}
+
+/// Whether what is being compiled can take long in a single step, so that a brake between the steps is no brake.
+pub(super) fn is_heavy(tables: &Tables, context: &AuthContext<'_>) -> bool {
+    match context.action {
+        AuthAction::Read { table_name, .. } => tables.is_heavy(table_name),
+        AuthAction::Function { function_name } => !names(&LIGHT, function_name),
+        _ => false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! One open database file, hardened before any declared SQL reaches it.
 
 use std::{
+    cell::RefCell,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -27,8 +28,10 @@ pub(super) enum Mode {
 const STATEMENTS: usize = 32;
 /// How long SQLite itself waits for a lock before we look at the brake again.
 const LOCK_SLICE: Duration = Duration::from_millis(50);
-/// Instructions between two looks at the brake: tens of microseconds.
-const BRAKE_EVERY: i32 = 1_000;
+/// Instructions between two looks at the brake: some microseconds.
+const BRAKE_EVERY: i32 = 200;
+/// The longest value of a run on the spot, so that one instruction does not take long.
+const SPOT_LENGTH: i32 = 128 << 10;
 /// SQLite's default; a file's largest size is counted in pages.
 const PAGE_BYTES: u64 = 4096;
 /// No value is ever limited below this, since the schema's own text counts as a value.
@@ -38,7 +41,9 @@ const LEAST_LENGTH: usize = 1 << 20;
 pub(super) struct Conn {
     raw: Connection,
     control: Arc<Control>,
-    file: Option<FileId>,
+    file: Option<(Place, FileId)>,
+    /// Which statements were quick here the last time, by number.
+    quick: RefCell<Vec<(u64, bool)>>,
 }
 
 impl Conn {
@@ -61,7 +66,8 @@ impl Conn {
             | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE
             | OpenFlags::SQLITE_OPEN_EXRESCODE;
         let raw = Connection::open_with_flags(place.file(), flags).map_err(|e| DataError::at_run(&e))?;
-        let conn = Self::harden(raw, tables, Some(file)).map_err(|e| DataError::at_run(&e))?;
+        let conn =
+            Self::harden(raw, tables, Some((place.clone(), file))).map_err(|e| DataError::at_run(&e))?;
         let pages = (max_bytes / PAGE_BYTES).clamp(1, u64::from(u32::MAX) - 1);
         let pragmas = match mode {
             Mode::Read => "PRAGMA query_only = 1".to_owned(),
@@ -71,6 +77,10 @@ impl Conn {
             ),
         };
         conn.own(&pragmas)?;
+        if mode == Mode::Read {
+            // Whoever reads on the spot may not wait, and other readers look at the brake while they do.
+            conn.raw.busy_timeout(Duration::ZERO).map_err(|e| DataError::at_run(&e))?;
+        }
         Ok(conn)
     }
 
@@ -81,7 +91,7 @@ impl Conn {
             .map_err(|e| DataError::at_load(&e))
     }
 
-    fn harden(raw: Connection, tables: Arc<Tables>, file: Option<FileId>) -> rusqlite::Result<Self> {
+    fn harden(raw: Connection, tables: Arc<Tables>, file: Option<(Place, FileId)>) -> rusqlite::Result<Self> {
         raw.busy_timeout(LOCK_SLICE)?;
         raw.set_prepared_statement_cache_capacity(STATEMENTS);
         for (config, on) in [
@@ -94,6 +104,8 @@ impl Conn {
             (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
             (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
             (DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true),
+            // A plan does not depend on the values that are bound; else a statement may be compiled at every call.
+            (DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true),
         ] {
             raw.set_db_config(config, on)?;
         }
@@ -114,10 +126,10 @@ impl Conn {
         }
         raw.execute_batch("PRAGMA cell_size_check = 1; PRAGMA mmap_size = 0; PRAGMA cache_size = -1024")?;
         let control = Arc::new(Control::new(raw.get_interrupt_handle()));
-        let mut conn = Self { raw, control, file };
+        let mut conn = Self { raw, control, file, quick: RefCell::default() };
         conn.allow(tables)?;
         let brake = Arc::clone(&conn.control);
-        conn.raw.progress_handler(BRAKE_EVERY, Some(move || brake.check().is_err()))?;
+        conn.raw.progress_handler(BRAKE_EVERY, Some(move || brake.brakes()))?;
         Ok(conn)
     }
 
@@ -125,6 +137,9 @@ impl Conn {
     pub(super) fn allow(&mut self, tables: Arc<Tables>) -> rusqlite::Result<()> {
         let control = Arc::clone(&self.control);
         self.raw.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| {
+            if authorize::is_heavy(&tables, &context) {
+                control.note_heavy();
+            }
             authorize::decide(control.phase(), &tables, &context)
         }))
     }
@@ -138,8 +153,33 @@ impl Conn {
     }
 
     /// Whether this is the file that the path leads to now.
-    pub(super) fn is_file(&self, file: Option<FileId>) -> bool {
-        self.file.is_some() && self.file == file
+    pub(super) fn is_current(&self) -> bool {
+        self.file.as_ref().is_some_and(|(place, file)| place.still_is(*file))
+    }
+
+    /// Whether a statement was quick here when it ran last.
+    pub(super) fn was_quick(&self, statement: u64) -> bool {
+        self.quick.borrow().contains(&(statement, true))
+    }
+
+    /// Remembers whether a statement was quick here; like the compiled statements, a bounded number is kept.
+    pub(super) fn note(&self, statement: u64, quick: bool) {
+        let mut known = self.quick.borrow_mut();
+        match known.iter_mut().find(|(number, _)| *number == statement) {
+            Some((_, last)) => *last = quick,
+            None => {
+                if known.len() >= STATEMENTS {
+                    known.clear();
+                }
+                known.push((statement, quick));
+            }
+        }
+    }
+
+    /// Limits single values for a run on the spot.
+    pub(super) fn limit_on_the_spot(&self) -> Result<(), DataError> {
+        let limited = self.raw.set_limit(Limit::SQLITE_LIMIT_LENGTH, SPOT_LENGTH);
+        limited.map(drop).map_err(|e| DataError::at_run(&e))
     }
 
     /// Whether the next caller finds no trace of the last one.

@@ -1,4 +1,4 @@
-//! The brake of one connection: its time limit, its cancellation, and whose SQL it compiles.
+//! The brake of one connection: its time limits, its cancellation, and whose SQL it compiles.
 //!
 //! One thread works on a connection; others may only ask it to stop. A request to stop names the call it means, so that
 //! one that comes late never hits the next caller's statement.
@@ -6,9 +6,9 @@
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use rusqlite::InterruptHandle;
@@ -44,6 +44,10 @@ pub(super) struct Control {
     origin: Instant,
     /// Nanoseconds after `origin`.
     deadline: AtomicU64,
+    /// The same for work that must not take long; it ends in being done again elsewhere and not in a refusal.
+    budget: AtomicU64,
+    /// Whether something heavy was compiled.
+    heavy: AtomicBool,
     stage: Mutex<Stage>,
     interrupt: InterruptHandle,
 }
@@ -55,6 +59,8 @@ impl Control {
             stop: AtomicU8::new(RUN),
             origin: Instant::now(),
             deadline: AtomicU64::new(u64::MAX),
+            budget: AtomicU64::new(u64::MAX),
+            heavy: AtomicBool::new(false),
             stage: Mutex::new(Stage::Idle),
             interrupt,
         }
@@ -79,11 +85,45 @@ impl Control {
         result
     }
 
+    /// Runs `work`, which is stopped after `most`.
+    pub(super) fn within<T>(&self, most: Duration, work: impl FnOnce() -> T) -> T {
+        struct Back<'a>(&'a AtomicU64);
+        impl Drop for Back<'_> {
+            fn drop(&mut self) {
+                self.0.store(u64::MAX, Ordering::Relaxed);
+            }
+        }
+        let back = Back(&self.budget);
+        self.budget.store(nanoseconds(self.origin.elapsed() + most), Ordering::Relaxed);
+        let result = work();
+        drop(back);
+        result
+    }
+
+    /// Compiles with `work` and tells whether nothing heavy was in it.
+    pub(super) fn weighing<T>(&self, work: impl FnOnce() -> T) -> (T, bool) {
+        self.heavy.store(false, Ordering::Relaxed);
+        let result = work();
+        (result, !self.heavy.load(Ordering::Relaxed))
+    }
+
+    /// Something heavy is being compiled.
+    pub(super) fn note_heavy(&self) {
+        self.heavy.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the running statement must stop now; asked again and again while it runs.
+    pub(super) fn brakes(&self) -> bool {
+        let end = self.deadline.load(Ordering::Relaxed).min(self.budget.load(Ordering::Relaxed));
+        self.stop.load(Ordering::Relaxed) != RUN
+            || (end != u64::MAX && nanoseconds(self.origin.elapsed()) >= end)
+    }
+
     /// A call begins.
     pub(super) fn start(&self, call: u64, deadline: Instant) {
         let mut stage = self.lock();
-        let after = deadline.saturating_duration_since(self.origin).as_nanos();
-        self.deadline.store(u64::try_from(after).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let after = nanoseconds(deadline.saturating_duration_since(self.origin));
+        self.deadline.store(after, Ordering::Relaxed);
         self.stop.store(RUN, Ordering::Relaxed);
         *stage = Stage::Running(call);
     }
@@ -124,10 +164,14 @@ impl Control {
 
     fn late(&self) -> bool {
         let deadline = self.deadline.load(Ordering::Relaxed);
-        deadline != u64::MAX && self.origin.elapsed().as_nanos() >= u128::from(deadline)
+        deadline != u64::MAX && nanoseconds(self.origin.elapsed()) >= deadline
     }
 
     fn lock(&self) -> MutexGuard<'_, Stage> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

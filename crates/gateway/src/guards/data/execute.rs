@@ -1,6 +1,9 @@
 //! Runs a statement and writes its rows as JSON while stepping.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rusqlite::types::{Value as SqlValue, ValueRef};
@@ -38,6 +41,41 @@ pub struct Rows {
     pub changed: u64,
 }
 
+/// How long a read may keep a thread that serves other callers too.
+const SPOT: Duration = Duration::from_micros(500);
+/// A read that took no longer the last time is tried on the spot the next time.
+const QUICK: Duration = Duration::from_micros(200);
+
+/// Runs a read at once, on a thread that may not block, if it was quick on this connection the last time. `None` when
+/// it has to run where it may take longer: it is no such statement, or this run did not come to a good end in time. A
+/// read that was broken off can be done again.
+pub(super) fn on_the_spot(
+    conn: &Conn,
+    statement: &Statement,
+    values: &[SqlValue],
+    limits: QueryLimits,
+) -> Option<Rows> {
+    let number = statement.number();
+    if !statement.is_light() || !conn.was_quick(number) || conn.control().check().is_err() {
+        return None;
+    }
+    conn.limit_on_the_spot().ok()?;
+    let begun = Instant::now();
+    match conn.control().within(SPOT, || step(conn, statement, values, limits)) {
+        Ok(rows) => {
+            let _stopped = conn.control().finish();
+            conn.note(number, begun.elapsed() <= QUICK);
+            Some(rows)
+        }
+        Err(DataError::Busy) => None,
+        // Whatever it is, it is found again where there is time, and said there.
+        Err(_) => {
+            conn.note(number, false);
+            None
+        }
+    }
+}
+
 /// Runs a statement on a connection whose brake has been started.
 ///
 /// A write is one transaction. More rows than the limit do not undo it: its effect does not depend on how much of the
@@ -58,7 +96,17 @@ pub(super) fn execute(
         });
     }
     // A reader meets a lock for a moment only, when the last writer folds its log into the file as it closes it.
-    let rows = when_free(|| conn.control().check().is_ok(), || step(conn, statement, values, limits));
+    let mut took = Duration::MAX;
+    let rows = when_free(
+        || conn.control().check().is_ok(),
+        || {
+            let begun = Instant::now();
+            let rows = step(conn, statement, values, limits);
+            took = begun.elapsed();
+            rows
+        },
+    );
+    conn.note(statement.number(), rows.is_ok() && took <= QUICK);
     // The rows are complete; whether the time ran out just now makes no difference to them.
     let _stopped = conn.control().finish();
     rows
@@ -147,7 +195,10 @@ fn write_value(json: &mut Vec<u8>, value: ValueRef<'_>) -> serde_json::Result<()
         ValueRef::Integer(integer) => serde_json::to_writer(json, &integer)?,
         // serde_json writes what is no finite number as null.
         ValueRef::Real(real) => serde_json::to_writer(json, &real)?,
-        ValueRef::Text(text) => serde_json::to_writer(json, &String::from_utf8_lossy(text))?,
+        ValueRef::Text(text) => match std::str::from_utf8(text) {
+            Ok(text) => serde_json::to_writer(json, text)?,
+            Err(_) => serde_json::to_writer(json, &String::from_utf8_lossy(text))?,
+        },
         ValueRef::Blob(blob) => {
             json.push(b'"');
             json.extend_from_slice(STANDARD.encode(blob).as_bytes());

@@ -76,6 +76,16 @@ impl Place {
         }
     }
 
+    /// Whether the path leads to the file that it led to when it was opened. Nobody looks at the folder again: what it
+    /// has become, the file has this one name.
+    pub(super) fn still_is(&self, file: FileId) -> bool {
+        fs::symlink_metadata(&self.file).is_ok_and(|found| {
+            found.is_file()
+                && found.nlink() == 1
+                && file == FileId { device: found.dev(), inode: found.ino() }
+        })
+    }
+
     /// Creates the folder (0700) and an empty file (0600) where there is none, so that both survive a power cut.
     pub(super) fn create(&self) -> Result<FileId, DataError> {
         let guard = CREATION.lock().unwrap_or_else(PoisonError::into_inner);

@@ -239,7 +239,8 @@ fn apply_one(conn: &Conn, migration: &Migration) -> Result<(), DataError> {
     )
 }
 
-/// Runs all migrations on an empty database in memory and tells which tables they make.
+/// Runs all migrations on an empty database in memory and tells which tables they make, and which of them are
+/// heavy to read: virtual ones, and those that compute a column when it is read.
 ///
 /// # Errors
 /// The message of SQLite is shown: the database holds nobody's rows.
@@ -247,7 +248,7 @@ pub(super) fn rehearse(
     conn: &Conn,
     source: &str,
     migrations: &[Migration],
-) -> Result<Vec<String>, DataError> {
+) -> Result<Vec<(String, bool)>, DataError> {
     conn.own("BEGIN")?;
     conn.own(BOOKKEEPING)?;
     for migration in migrations {
@@ -261,10 +262,14 @@ pub(super) fn rehearse(
         )?;
     }
     conn.own("COMMIT")?;
-    let tables = || -> rusqlite::Result<Vec<String>> {
-        let mut names =
-            conn.raw().prepare("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')")?;
-        names.query_map([], |row| row.get(0))?.collect()
+    let tables = || -> rusqlite::Result<Vec<(String, bool)>> {
+        // Only a virtual table has no pages of its own.
+        let mut names = conn.raw().prepare(
+            "SELECT name, (type = 'table' AND rootpage = 0)
+                 OR EXISTS (SELECT 1 FROM pragma_table_xinfo(sqlite_schema.name) WHERE hidden = 2)
+             FROM sqlite_schema WHERE type IN ('table', 'view')",
+        )?;
+        names.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
     };
     conn.control().during(Phase::Own, tables).map_err(|e| DataError::at_load(&e))
 }

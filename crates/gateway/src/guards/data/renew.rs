@@ -16,17 +16,17 @@ impl Sources {
         for (name, settings) in &config.data {
             let Driver::Sqlite = settings.driver;
             let new = Source::new(name, settings, &config.base_dir, &data_dir)?;
-            let source = match self.0.get(name) {
+            let source = match self.sources.get(name) {
                 Some(old) if old.is_like(&new) => Arc::clone(old),
                 _ => Arc::new(new),
             };
             sources.insert(name.clone(), source);
         }
-        Ok(Arc::new(Self(sources)))
+        Ok(Arc::new(Self::of(sources)))
     }
 
     /// Closes the files that no call has used since; how many. May write to disk.
     pub(crate) fn close_idle(&self, since: Instant) -> usize {
-        self.0.values().map(|source| source.pool.close_idle(since)).sum()
+        self.sources.values().map(|source| source.pool.close_idle(since)).sum()
     }
 }

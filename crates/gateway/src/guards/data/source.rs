@@ -92,9 +92,8 @@ impl Source {
     }
 
     /// Whether the lease holds the very file that the tenant's path leads to, which it does not after a restore.
-    pub(super) fn is_current(&self, lease: &Lease) -> bool {
-        let found = lease.conn().map(|conn| (conn, self.place(&lease.key().tenant).and_then(|p| p.look())));
-        matches!(found, Some((conn, Ok(file))) if conn.is_file(file))
+    pub(super) fn is_current(lease: &Lease) -> bool {
+        lease.conn().is_some_and(Conn::is_current)
     }
 
     /// Opens the tenant's file, creating and migrating it first where that is needed.

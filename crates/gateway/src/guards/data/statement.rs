@@ -1,6 +1,13 @@
 //! A declared statement, compiled once at load time against a database in memory.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use rusqlite::types::Value as SqlValue;
 use serde_json::Value;
@@ -12,6 +19,10 @@ use super::{connection::Conn, error::DataError};
 pub struct Statement(Arc<Inner>);
 
 struct Inner {
+    /// Which statement this is; no other of the process has it.
+    number: u64,
+    /// Whether it reads, and no single step of it takes long.
+    light: bool,
     source: Arc<str>,
     sql: String,
     /// In the order of SQLite's parameter numbers.
@@ -57,6 +68,14 @@ impl Statement {
         self.0.writes
     }
 
+    pub(super) fn number(&self) -> u64 {
+        self.0.number
+    }
+
+    pub(super) fn is_light(&self) -> bool {
+        self.0.light
+    }
+
     pub(super) fn sql(&self) -> &str {
         &self.0.sql
     }
@@ -81,7 +100,8 @@ impl Statement {
         if !BEGINNINGS.contains(&word.as_str()) {
             return refuse(format!("it begins with `{word}`; allowed are {}", BEGINNINGS.join(", ")));
         }
-        let prepared = conn.raw().prepare(sql).map_err(|e| DataError::at_load(&e))?;
+        let (prepared, light) = conn.control().weighing(|| conn.raw().prepare(sql));
+        let prepared = prepared.map_err(|e| DataError::at_load(&e))?;
         match (prepared.readonly(), writes) {
             (false, false) => {
                 return refuse("it changes data; say `writes = true` if that is meant".to_owned());
@@ -101,6 +121,8 @@ impl Statement {
         }
         let keys = columns.iter().map(|name| key(name)).collect();
         Ok(Self(Arc::new(Inner {
+            number: next_number(),
+            light: light && !writes,
             source: source.into(),
             sql: sql.to_owned(),
             params: check_params(&prepared, params)?,
@@ -114,6 +136,8 @@ impl Statement {
     #[cfg(test)]
     pub(super) fn unchecked(source: &str, sql: &str, writes: bool) -> Self {
         Self(Arc::new(Inner {
+            number: next_number(),
+            light: !writes,
             source: source.into(),
             sql: sql.to_owned(),
             params: Vec::new(),
@@ -134,6 +158,11 @@ impl Statement {
         };
         self.0.params.iter().map(value_of).collect()
     }
+}
+
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// How a statement may begin.

@@ -1,5 +1,6 @@
 //! The registry: what it keeps and what it refuses.
 
+mod changes;
 mod damage;
 mod processes;
 mod removal;

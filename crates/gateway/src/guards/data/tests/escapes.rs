@@ -101,7 +101,7 @@ async fn every_hostile_statement_is_refused_at_load_time_and_by_the_connection()
 
 #[test]
 fn the_authorizer_itself_refuses_and_not_only_the_checks_around_it() {
-    let tables = Arc::new(Tables::new(["tickets".to_owned()]));
+    let tables = Arc::new(Tables::new([("tickets".to_owned(), false)]));
     let conn = Conn::in_memory(tables).expect("a database");
     conn.own(
         "CREATE TABLE tickets (a UNIQUE); CREATE TABLE hidden (a); CREATE TABLE _partywall_owner (tenant)",

@@ -4,6 +4,7 @@ mod escapes;
 mod files;
 mod load;
 mod queries;
+mod spot;
 mod stop;
 
 use std::{
