@@ -12,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::stream::EventStream;
+use crate::guards::capacity::seats::Busy;
 
 /// The body of a response.
 pub(crate) enum ReplyStream {
@@ -23,6 +24,13 @@ impl ReplyStream {
     pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         Self::Full((!bytes.is_empty()).then_some(bytes))
+    }
+
+    /// Keeps the connection busy for as long as there is more to come.
+    pub(crate) fn keep(&mut self, busy: Busy) {
+        if let Self::Events(events) = self {
+            events.busy = Some(busy);
+        }
     }
 }
 

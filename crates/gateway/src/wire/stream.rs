@@ -12,7 +12,7 @@ use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use crate::turn::Progress;
+use crate::{guards::capacity::seats::Busy, turn::Progress};
 
 type Call = Pin<Box<dyn Future<Output = String> + Send>>;
 
@@ -23,12 +23,14 @@ pub(crate) struct EventStream {
     /// The client's progress token, as it was written.
     token: String,
     last: Option<f64>,
+    /// The connection is busy for as long.
+    pub(super) busy: Option<Busy>,
 }
 
 impl EventStream {
     /// `call` gives the final message.
     pub(crate) fn new(call: Call, progress: mpsc::Receiver<Progress>, token: String) -> Self {
-        Self { call: Some(call), progress, token, last: None }
+        Self { call: Some(call), progress, token, last: None, busy: None }
     }
 
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {

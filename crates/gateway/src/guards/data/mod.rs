@@ -14,6 +14,7 @@ mod execute;
 mod files;
 mod migrations;
 mod pool;
+mod renew;
 mod source;
 mod statement;
 #[cfg(test)]
@@ -75,11 +76,15 @@ impl Sources {
             let source = Source::new(name, settings, &config.base_dir, &data_dir)?;
             sources.insert(name.clone(), Arc::new(source));
         }
-        Ok(Arc::new(Self {
+        Ok(Arc::new(Self::of(sources)))
+    }
+
+    fn of(sources: BTreeMap<String, Arc<Source>>) -> Self {
+        Self {
             sources,
             #[cfg(test)]
             on_the_spot: std::sync::atomic::AtomicU64::new(0),
-        }))
+        }
     }
 
     fn source(&self, name: &str) -> Result<&Arc<Source>, DataError> {
