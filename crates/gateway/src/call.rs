@@ -133,7 +133,7 @@ impl Call {
                 None => String::new(),
             }
         });
-        ReplyStream::Events(Box::new(EventStream::new(Box::pin(call), progress, token)))
+        ReplyStream::Events(Box::new(EventStream::new(Box::pin(call), progress, token)), None)
     }
 
     /// Runs the tool within its time and makes the reply.

@@ -12,17 +12,46 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::stream::EventStream;
+use crate::admit::Permit;
 
 /// The body of a response.
 pub(crate) enum ReplyStream {
     Full(Option<Bytes>),
-    Events(Box<EventStream>),
+    Events(Box<EventStream>, Option<Permit>),
+}
+
+/// Replies up to this size are the system's as soon as they are made; larger ones may stay with us while the client
+/// does not read.
+const SMALL: usize = 64 * 1024;
+
+/// Bytes that have a place among their tenant's calls in flight until they are written.
+struct Held {
+    bytes: Bytes,
+    _permit: Permit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl ReplyStream {
     pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         Self::Full((!bytes.is_empty()).then_some(bytes))
+    }
+
+    /// A reply that keeps its call's place until it is written, so that what clients leave unread is bounded by their
+    /// tenant's calls in flight and not by their connections.
+    pub(crate) fn held_by(self, permit: &Permit) -> Self {
+        match self {
+            Self::Full(Some(bytes)) if bytes.len() > SMALL => {
+                Self::Full(Some(Bytes::from_owner(Held { bytes, _permit: permit.clone() })))
+            }
+            Self::Events(events, _) => Self::Events(events, Some(permit.clone())),
+            small @ Self::Full(_) => small,
+        }
     }
 }
 
@@ -36,7 +65,7 @@ impl Body for ReplyStream {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.get_mut() {
             Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Events(events) => {
+            Self::Events(events, _) => {
                 events.poll_next(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
             }
         }
@@ -49,7 +78,7 @@ impl Body for ReplyStream {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Events(_) => SizeHint::default(),
+            Self::Events(..) => SizeHint::default(),
         }
     }
 }

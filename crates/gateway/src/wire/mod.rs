@@ -6,6 +6,7 @@
 pub(crate) mod body;
 pub(crate) mod headers;
 pub(crate) mod message;
+mod patience;
 pub(crate) mod reply;
 mod rpc;
 mod server;

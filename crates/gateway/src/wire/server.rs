@@ -13,7 +13,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-use super::{body::ReplyStream, rpc::handle};
+use super::{body::ReplyStream, patience::Patient, rpc::handle};
 use crate::gateway::Services;
 
 /// The server cannot listen.
@@ -188,7 +188,8 @@ fn connection(
             })
         }
     });
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    let stream = TokioIo::new(Patient::new(stream, slow));
+    let connection = builder.serve_connection(stream, service).into_owned();
     let connection = connections.watch(connection);
     async move {
         // A client that goes away in the middle is no error of ours.
