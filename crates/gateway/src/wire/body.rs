@@ -17,7 +17,7 @@ use crate::admit::Permit;
 /// The body of a response.
 pub(crate) enum ReplyStream {
     Full(Option<Bytes>),
-    Events(Box<EventStream>, Option<Permit>),
+    Events(Box<EventStream>),
 }
 
 /// Replies up to this size are the system's as soon as they are made; larger ones may stay with us while the client
@@ -49,8 +49,8 @@ impl ReplyStream {
             Self::Full(Some(bytes)) if bytes.len() > SMALL => {
                 Self::Full(Some(Bytes::from_owner(Held { bytes, _permit: permit.clone() })))
             }
-            Self::Events(events, _) => Self::Events(events, Some(permit.clone())),
-            small @ Self::Full(_) => small,
+            // A small reply, or a stream, which holds its permit itself.
+            other => other,
         }
     }
 }
@@ -65,7 +65,7 @@ impl Body for ReplyStream {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.get_mut() {
             Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Events(events, _) => {
+            Self::Events(events) => {
                 events.poll_next(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
             }
         }
@@ -78,7 +78,7 @@ impl Body for ReplyStream {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Events(..) => SizeHint::default(),
+            Self::Events(_) => SizeHint::default(),
         }
     }
 }

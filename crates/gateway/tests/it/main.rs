@@ -11,6 +11,7 @@ mod cache;
 mod capacity;
 mod compile_fail;
 mod data;
+mod faults;
 mod identity;
 mod lifecycle;
 mod non_interference;

@@ -73,6 +73,12 @@ impl Drop for Process {
     }
 }
 
+/// In memory where the system has such a folder: a killed process loses no more there than on a disk.
+fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
 impl House {
     /// A house that is furnished and served.
     pub(super) fn open(plan: &Plan) -> Self {
@@ -83,7 +89,14 @@ impl House {
 
     /// A house that nobody serves yet.
     pub(super) fn furnished(plan: &Plan) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let mut house = Self::empty(plan);
+        house.furnish_all();
+        house
+    }
+
+    /// A house without tenants.
+    pub(super) fn empty(plan: &Plan) -> Self {
+        let folder = folder();
         fs::create_dir(folder.path().join("migrations")).unwrap();
         fs::write(folder.path().join("migrations/1_tickets.sql"), MIGRATION).unwrap();
         let roomy = "requests_per_second = 1000000\nburst = 1000000\nconcurrent_requests = 1000\n";
@@ -93,11 +106,13 @@ impl House {
             .replace("# CAPACITY", plan.capacity.unwrap_or(roomy))
             .replace("UPSTREAM", &upstream.to_string());
         fs::write(folder.path().join("partywall.toml"), text).unwrap();
-        let mut house = Self { folder, tokens: BTreeMap::new(), process: None };
+        Self { folder, tokens: BTreeMap::new(), process: None }
+    }
+
+    pub(super) fn furnish_all(&mut self) {
         for tenant in [FAULTY, OTHER] {
-            house.furnish(tenant);
+            self.furnish(tenant);
         }
-        house
     }
 
     /// Adds a tenant with data, a key and a token.
@@ -228,6 +243,14 @@ impl House {
         let text = fs::read_to_string(path).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix(field)).unwrap();
         line.trim_start_matches(':').trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() / 1024
+    }
+
+    /// The last line of a tenant's audit log, to say more about a failure.
+    pub(super) fn audit(&self, tenant: &str) -> String {
+        // Lines are written a little after their replies.
+        std::thread::sleep(Duration::from_millis(50));
+        let text = fs::read_to_string(self.data("audit").join(format!("{tenant}.jsonl")));
+        text.unwrap_or_default().lines().last().unwrap_or_default().to_owned()
     }
 
     /// How many sockets the process has open.

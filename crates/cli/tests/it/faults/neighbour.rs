@@ -14,30 +14,37 @@ use super::{
 
 /// What the other tenant is told while nothing is wrong.
 pub(super) struct Neighbour {
-    tenant: &'static str,
+    /// Whether its calls go to the upstream too.
     upstream: bool,
+    /// Whether it writes.
+    writes: bool,
     alone: Vec<String>,
 }
 
 impl Neighbour {
     /// Writes down what the tenant is told while it is alone; with `upstream` its calls go there too.
     pub(super) fn of(house: &House, upstream: bool) -> Self {
-        Self::named(house, OTHER, upstream)
+        Self { upstream, writes: true, alone: Vec::new() }.heard(house)
     }
 
-    pub(super) fn named(house: &House, tenant: &'static str, upstream: bool) -> Self {
-        let mut this = Self { tenant, upstream, alone: Vec::new() };
+    /// One that only reads.
+    pub(super) fn reading(house: &House) -> Self {
+        Self { upstream: false, writes: false, alone: Vec::new() }.heard(house)
+    }
+
+    fn heard(mut self, house: &House) -> Self {
+        let this = &mut self;
         // The first time fills what is cached.
         this.transcript(house);
         this.alone = this.transcript(house);
         let good = this.alone.iter().filter(|answer| answer.contains("\"result\":{")).count();
         assert!(good * 4 > this.alone.len() * 3, "{:#?}", this.alone);
-        this
+        self
     }
 
     /// The standard script. It leaves everything as it found it, so that it can be said again.
     fn transcript(&self, house: &House) -> Vec<String> {
-        let token = house.token(self.tenant);
+        let token = house.token(OTHER);
         let call = |tool, arguments| Ask::call(token, tool, &arguments);
         let mut script = vec![
             Ask::legacy(token, "initialize", &json!({ "protocolVersion": "2025-06-18" })),
@@ -57,6 +64,9 @@ impl Neighbour {
         if self.upstream {
             script.push(call("customer_profile", json!({ "customer_id": "c1" })));
             script.push(call("customer_now", json!({ "customer_id": "c2" })));
+        }
+        if !self.writes {
+            script.retain(|ask| !ask.body.contains("comment"));
         }
         // A connection for some of them, and a new one for each of the others.
         let mut kept = house.connect();
