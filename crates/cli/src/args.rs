@@ -55,6 +55,11 @@ pub(crate) enum Command {
     /// Print a token of the development issuer.
     #[command(after_help = "Example:\n  partywall token --tenant acme --subject alice --ttl 1h")]
     Token(Token),
+    /// Read the audit log, or check that nothing in it was changed or cut off.
+    #[command(
+        after_help = "Examples:\n  partywall audit tail --tenant acme\n  partywall audit tail --follow\n  partywall audit verify\n\nverify ends with status 1 when a log is damaged."
+    )]
+    Audit(Audit),
     /// Print what each face has for each layer.
     Matrix,
     /// Print the JSON Schema of a document.
@@ -197,6 +202,42 @@ pub(crate) enum SecretAction {
         tenant: String,
         /// The secret's name.
         name: String,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct Audit {
+    #[command(subcommand)]
+    pub(crate) action: AuditAction,
+    #[command(flatten)]
+    pub(crate) file: GlobalConfigFile,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AuditAction {
+    /// Print the last lines.
+    Tail {
+        /// One tenant's lines; requests without a tenant are under -unattributed.
+        #[arg(long, allow_hyphen_values = true)]
+        tenant: Option<String>,
+        /// How many lines.
+        #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+        lines: u32,
+        /// Go on with lines as they are written, until Ctrl-C.
+        #[arg(short, long)]
+        follow: bool,
+        /// Print the lines as they stand in the log.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check the chain of every line, and that the last one written is there.
+    Verify {
+        /// One tenant's log only.
+        #[arg(long, allow_hyphen_values = true)]
+        tenant: Option<String>,
+        /// Print JSON, one log a line.
+        #[arg(long)]
+        json: bool,
     },
 }
 

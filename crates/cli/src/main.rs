@@ -3,6 +3,7 @@
 //! The only crate that prints, exits and reads the environment.
 
 mod args;
+mod audit;
 mod demo;
 mod matrix;
 mod output;
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     output::start_log(&arguments);
     match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             output::complain(&error);
@@ -28,19 +29,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> anyhow::Result<()> {
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
-        Command::Demo(demo) => demo::run(&demo),
-        Command::Serve(serve) => serve::run(&serve),
-        Command::Tenant(tenant) => stores::tenant(&tenant),
-        Command::Secret(secret) => stores::secret(&secret),
-        Command::Token(token) => stores::token(&token),
-        Command::Matrix => output::print(&matrix::table()),
-        Command::Schema { document } => output::print(&serve::schema(document)?),
+        Command::Demo(demo) => demo::run(&demo)?,
+        Command::Serve(serve) => serve::run(&serve)?,
+        Command::Tenant(tenant) => stores::tenant(&tenant)?,
+        Command::Secret(secret) => stores::secret(&secret)?,
+        Command::Token(token) => stores::token(&token)?,
+        Command::Audit(audit) => return audit::run(&audit),
+        Command::Matrix => output::print(&matrix::table())?,
+        Command::Schema { document } => output::print(&serve::schema(document)?)?,
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "partywall", &mut text);
-            output::print(&String::from_utf8_lossy(&text))
+            output::print(&String::from_utf8_lossy(&text))?;
         }
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -150,23 +150,14 @@ impl Call {
         let Self { entry, scope, args, era, .. } = self;
         let permit = &scope.permit;
         let unfinished = Unfinished { permit, tool: &entry.name };
-        let result = answer(&entry, &scope, args).await;
-        let result = result.and_then(|body| written(permit, era, body));
-        let (outcome, reason) = match &result {
-            Ok(_) => (Outcome::Ok, None),
-            Err(ToolError::Denied(denial)) => {
-                (Outcome::Denied(denial.layer()), Some(denial.reason().to_owned()))
-            }
-            Err(error) => (Outcome::Error, Some(error.to_string())),
+        let result = match start(permit, &entry).await {
+            Ok(()) => answer(&entry, &scope, args).await,
+            Err(error) => Err(error),
         };
-        let tool = Some(Arc::clone(&entry.name));
-        let recorded = record(permit, "tools/call", tool, outcome, reason).await;
+        let result = result.and_then(|body| written(permit, era, body));
+        let result = record_call(permit, &entry, result).await;
         // It is written, so it need not be written when the future ends.
         std::mem::forget(unfinished);
-        if !recorded {
-            let failed = Denial::new(Layer::Disclosure, "audit-stopped", Refused::Failed);
-            return Err(Box::new(refusal::of_denial(&failed)));
-        }
         match result.as_ref().map_err(refusal::of_tool_error) {
             Ok(_) => result.map_err(|_error| Box::new(failed())),
             Err(ToolRefusal::Protocol(refusal)) => Err(Box::new(refusal)),
@@ -174,6 +165,42 @@ impl Call {
                 written(permit, era, ReplyBody::Result(told)).map_err(|_error| Box::new(failed()))
             }
         }
+    }
+}
+
+/// Notes on disk that a call which may change something begins; one that cannot be noted does not run.
+async fn start(permit: &Permit, entry: &ToolEntry) -> Result<(), ToolError> {
+    if !entry.writes {
+        return Ok(());
+    }
+    let mut started = line(permit, "tools/call".into(), Some(Arc::clone(&entry.name)), Outcome::Ok, None);
+    started.outcome = "started";
+    permit.services().audit.record_durably(started).await.map_err(|_unwritten| ToolError::Unaudited)
+}
+
+/// Counts a call that has ended and writes its line, for one that may have changed something on the disk.
+async fn record_call(
+    permit: &Permit,
+    entry: &ToolEntry,
+    result: Result<String, ToolError>,
+) -> Result<String, ToolError> {
+    let (outcome, reason) = match &result {
+        Ok(_) => (Outcome::Ok, None),
+        Err(ToolError::Denied(denial)) => (Outcome::Denied(denial.layer()), Some(denial.reason().to_owned())),
+        Err(error) => (Outcome::Error, Some(error.to_string())),
+    };
+    let services = permit.services();
+    services.metrics.count(Some(permit.tenant()), outcome);
+    let line = line(permit, "tools/call".into(), Some(Arc::clone(&entry.name)), outcome, reason);
+    if !entry.writes {
+        // A read is answered also when its line is lost; the log counts those.
+        let _lost = services.audit.record(line).await;
+        return result;
+    }
+    match services.audit.record_durably(line).await {
+        Ok(()) => result,
+        Err(_unwritten) if matches!(result, Err(ToolError::Unaudited)) => result,
+        Err(_unwritten) => Err(ToolError::EndUnaudited),
     }
 }
 
@@ -206,7 +233,7 @@ impl Drop for Unfinished<'_> {
         let reason = Some("the client went away before the reply".to_owned());
         let line = line(permit, "tools/call".into(), tool, Outcome::Error, reason);
         permit.services().metrics.count(Some(permit.tenant()), Outcome::Error);
-        permit.services().audit.record_later(line);
+        permit.services().audit.record_now(line);
     }
 }
 
@@ -315,17 +342,18 @@ fn written_result(mut result: CallToolResult, era: Era, info: &str) -> Result<St
     Ok(value.to_string())
 }
 
-/// Writes one line to the tenant's audit log and counts the request; whether the line was taken.
+/// Writes one line to the tenant's audit log and counts the request.
 pub(crate) async fn record(
     permit: &Permit,
     method: impl Into<Cow<'static, str>>,
     tool: Option<Arc<str>>,
     outcome: Outcome,
     reason: Option<String>,
-) -> bool {
+) {
     let services = permit.services();
     services.metrics.count(Some(permit.tenant()), outcome);
-    services.audit.record(line(permit, method.into(), tool, outcome, reason)).await.is_ok()
+    // Nothing is changed by what is recorded here, so it is answered also when its line is lost.
+    let _lost = services.audit.record(line(permit, method.into(), tool, outcome, reason)).await;
 }
 
 fn line(

@@ -236,7 +236,7 @@ impl GatewayBuilder {
             http: HttpShared::new(&config.http).map_err(|error| OpenError::Http(error.to_string()))?,
             sealer: Sealer::new(clock.clone()).map_err(|error| OpenError::System(error.to_string()))?,
             doors: Doors::new(&config),
-            audit: Audit::open(&data_dir)?,
+            audit: Audit::open(&data_dir, config.audit.max_file_bytes.0)?,
             metrics: Metrics::default(),
             clock,
             statements: Cache::new(256),
@@ -303,11 +303,6 @@ impl Gateway {
     #[must_use]
     pub fn resident_tenants(&self) -> usize {
         self.services.residents.len()
-    }
-
-    /// Waits until the audit log has everything that was answered so far.
-    pub async fn flush_audit(&self) {
-        self.services.audit.flush().await;
     }
 
     /// Serves on a listener that is open already; its address must be the one of the configuration.

@@ -9,6 +9,10 @@
 //! To write a tool, implement [`Tool`]; to serve it, hand it to [`Gateway::builder`].
 
 pub mod admit;
+/// Reading and checking the audit log from outside a server.
+pub mod audit {
+    pub use crate::guards::disclosure::audit::{LogReport, ReadError, Verdict, logs, tail, verify};
+}
 mod call;
 pub mod clock;
 pub mod config;

@@ -64,7 +64,7 @@ impl Gateway {
         let running =
             local.serve(rmcp::transport::stdio()).await.map_err(|error| protocol(error.to_string()))?;
         running.waiting().await.map_err(|error| protocol(error.to_string()))?;
-        self.services.audit.flush().await;
+        self.services.audit.flush();
         Ok(())
     }
 }

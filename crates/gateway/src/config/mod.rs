@@ -48,6 +48,9 @@ pub struct Config {
     /// What HTTP tools may reach.
     #[serde(default)]
     pub http: Http,
+    /// The audit log.
+    #[serde(default)]
+    pub audit: AuditLog,
     /// The folder the file stands in; relative paths start here.
     #[serde(skip)]
     pub base_dir: PathBuf,
@@ -258,6 +261,20 @@ pub struct Http {
     #[serde(deserialize_with = "duration_option::deserialize")]
     #[schemars(with = "Option<String>")]
     pub connect_timeout: Option<Duration>,
+}
+
+/// `[audit]`
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditLog {
+    /// The size at which a tenant's log file goes to `audit/archive` and a new one is begun. Default: 256 MiB.
+    pub max_file_bytes: ByteSize,
+}
+
+impl Default for AuditLog {
+    fn default() -> Self {
+        Self { max_file_bytes: ByteSize(256 << 20) }
+    }
 }
 
 /// A number of bytes, written as a number or as text such as `"1MiB"`.

@@ -47,6 +47,12 @@ pub enum ToolError {
     /// Something is wrong on our side; the text is for the operator.
     #[error("{0}")]
     Internal(String),
+    /// The audit log cannot note that a change begins, so it did not begin.
+    #[error("the audit log cannot be written, so the call was not started")]
+    Unaudited,
+    /// The call was carried out, and the audit log could not note how it ended.
+    #[error("the call ended, and the audit log could not note how")]
+    EndUnaudited,
     /// A guard said no.
     #[error("denied by {}: {}", .0.layer(), .0.reason())]
     Denied(Denial),

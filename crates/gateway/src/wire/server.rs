@@ -118,7 +118,7 @@ impl Server {
         if drained.is_err() {
             tracing::warn!("calls were still open at the end of the drain time and were stopped");
         }
-        services.audit.flush().await;
+        services.audit.flush();
     }
 }
 
@@ -207,6 +207,7 @@ fn operator(services: &Services, request: &Request<Incoming>) -> Response<ReplyS
         },
         "/metrics" => {
             let mut text = services.metrics.render();
+            text.push_str(&services.audit.render());
             text.push_str("# TYPE partywall_resident_tenants gauge\n");
             text.push_str(&format!("partywall_resident_tenants {}\n", services.residents.len()));
             (StatusCode::OK, text)

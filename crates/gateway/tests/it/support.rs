@@ -11,7 +11,7 @@ mod wire;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use partywall_gateway::{
-    Gateway, GatewayBuilder,
+    Gateway, GatewayBuilder, audit,
     clock::Clock,
     config::Config,
     guards::{credentials::SecretName, identity::DevelopmentIssuer},
@@ -218,12 +218,14 @@ impl House {
         self.gateway.config().data_dir().join("audit")
     }
 
-    /// The lines of a tenant's audit log, or with `-unattributed` those of no tenant.
+    /// How each request of a tenant ended, by its audit log; with `-unattributed` those of no tenant.
     pub(crate) async fn audit(&self, id: &str) -> Vec<Value> {
-        self.gateway.flush_audit().await;
-        let path = self.audit_folder().join(format!("{id}.jsonl"));
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let data_dir = self.gateway.config().data_dir();
+        let report = audit::verify(&data_dir, id).unwrap();
+        assert_eq!(report.verdict, audit::Verdict::Whole);
+        let lines = audit::tail(&data_dir, id, usize::MAX).unwrap();
+        let lines = lines.iter().map(|line| serde_json::from_str(line).unwrap());
+        lines.filter(|line: &Value| line["outcome"] != "started").collect()
     }
 
     pub(crate) fn path(&self) -> &std::path::Path {

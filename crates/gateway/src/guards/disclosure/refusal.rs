@@ -100,6 +100,14 @@ pub(crate) fn of_tool_error(error: &ToolError) -> ToolRefusal {
         }
         ToolError::Busy => told("The data source is busy. Try again in a moment."),
         ToolError::Full => told("The storage limit is reached. Nothing was written; reading still works."),
+        ToolError::Unaudited => told(
+            "The audit log cannot be written now, so nothing was changed. Reading still works. Try again later, and \
+             tell the operator.",
+        ),
+        ToolError::EndUnaudited => told(
+            "The call was carried out, but the audit log could not note how it ended. Look at what it changed before \
+             you repeat it, and tell the operator.",
+        ),
         ToolError::Upstream(_) => {
             told("The service behind this tool did not answer as expected. Try again later.")
         }

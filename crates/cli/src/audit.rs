@@ -1,0 +1,204 @@
+//! `audit tail` and `audit verify`.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    process::ExitCode,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use anyhow::ensure;
+use partywall_gateway::{
+    audit::{self, LogReport, Verdict},
+    config::Config,
+};
+use serde::Deserialize;
+
+use crate::{
+    args::{Audit, AuditAction},
+    output::{note, print},
+};
+
+pub(crate) fn run(command: &Audit) -> anyhow::Result<ExitCode> {
+    let data_dir = Config::load(&command.file.config)?.data_dir();
+    match &command.action {
+        AuditAction::Tail { tenant, lines, follow, json } => {
+            let show: fn(&str) -> String = if *json { str::to_owned } else { told };
+            tail(&data_dir, tenant.as_deref(), *lines as usize, *follow, show)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        AuditAction::Verify { tenant, json } => verify(&data_dir, tenant.as_deref(), *json),
+    }
+}
+
+/// The logs to look at.
+fn logs(data_dir: &Path, tenant: Option<&str>) -> anyhow::Result<Vec<String>> {
+    let all = audit::logs(data_dir)?;
+    let Some(tenant) = tenant else { return Ok(all) };
+    ensure!(
+        all.iter().any(|log| log == tenant),
+        "there is no audit log of `{tenant}` in {}; `partywall tenant list` shows the tenants, and a log begins with \
+         the first request",
+        data_dir.join("audit").display()
+    );
+    Ok(vec![tenant.to_owned()])
+}
+
+fn verify(data_dir: &Path, tenant: Option<&str>, json: bool) -> anyhow::Result<ExitCode> {
+    let mut damaged = 0;
+    let logs = logs(data_dir, tenant)?;
+    for log in &logs {
+        let report = audit::verify(data_dir, log)?;
+        damaged += usize::from(report.verdict != Verdict::Whole);
+        print(&if json { serde_json::to_string(&report)? } else { summary(&report) })?;
+    }
+    match (logs.len(), damaged) {
+        (0, _) => note("there is no audit log yet: it begins with the first request"),
+        (1, 0) => note("the log is whole"),
+        (all, 0) => note(&format!("all {all} logs are whole")),
+        (all, some) => note(&format!(
+            "{some} of {all} logs are damaged; keep the files as evidence, and move them away to let the gateway begin \
+             new ones"
+        )),
+    }
+    Ok(if damaged > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+fn summary(report: &LogReport) -> String {
+    let mut text = match &report.verdict {
+        Verdict::Whole => {
+            format!("{}: lines {} to {}, head {}", report.log, report.first, report.last, report.head)
+        }
+        Verdict::Damaged { file, at, problem } => {
+            format!("{}: DAMAGED at {}:{at}: {problem}", report.log, file.display())
+        }
+    };
+    if report.lost > 0 {
+        text.push_str(&format!("\n  note: {} lines could not be written at the time", report.lost));
+    }
+    for note in &report.notes {
+        text.push_str(&format!("\n  note: {note}"));
+    }
+    text
+}
+
+fn tail(
+    data_dir: &Path,
+    tenant: Option<&str>,
+    most: usize,
+    follow: bool,
+    show: fn(&str) -> String,
+) -> anyhow::Result<()> {
+    let mut seen: HashMap<String, u64> = HashMap::new();
+    let mut latest: BTreeMap<(u64, String, u64), String> = BTreeMap::new();
+    let names = match logs(data_dir, tenant) {
+        // One who follows may wait for the first request.
+        Err(_none_yet) if follow => Vec::new(),
+        other => other?,
+    };
+    for log in names {
+        for line in audit::tail(data_dir, &log, most.max(1))? {
+            let key = key(&line);
+            seen.insert(log.clone(), key.1);
+            latest.insert((key.0, log.clone(), key.1), line);
+        }
+        while latest.len() > most {
+            latest.pop_first();
+        }
+    }
+    for line in latest.values() {
+        print(&show(line))?;
+    }
+    if follow { go_on(data_dir, tenant, seen, show) } else { Ok(()) }
+}
+
+/// Prints lines as they are written, until the process is stopped.
+fn go_on(
+    data_dir: &Path,
+    tenant: Option<&str>,
+    mut seen: HashMap<String, u64>,
+    show: fn(&str) -> String,
+) -> anyhow::Result<()> {
+    loop {
+        std::thread::sleep(Duration::from_millis(200));
+        for log in audit::logs(data_dir)?.iter().filter(|log| tenant.is_none_or(|tenant| tenant == *log)) {
+            let last = seen.get(log).copied().unwrap_or(0);
+            for line in audit::tail(data_dir, log, 1000)? {
+                let number = key(&line).1;
+                if number > last {
+                    print(&show(&line))?;
+                    seen.insert(log.clone(), number);
+                }
+            }
+        }
+    }
+}
+
+/// When a line was written, in microseconds, and its number.
+fn key(line: &str) -> (u64, u64) {
+    #[derive(Deserialize, Default)]
+    struct Key {
+        seq: u64,
+        at: f64,
+    }
+    let key: Key = serde_json::from_str(line).unwrap_or_default();
+    ((key.at.max(0.0) * 1e6) as u64, key.seq)
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+struct Line {
+    at: f64,
+    tenant: String,
+    subject: String,
+    method: String,
+    tool: String,
+    outcome: String,
+    layer: String,
+    reason: String,
+    times: u64,
+    us: u64,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        let empty = String::new;
+        Self {
+            at: 0.0,
+            tenant: "-".to_owned(),
+            subject: "-".to_owned(),
+            method: empty(),
+            tool: empty(),
+            outcome: empty(),
+            layer: empty(),
+            reason: empty(),
+            times: 1,
+            us: 0,
+        }
+    }
+}
+
+/// A line for people.
+fn told(line: &str) -> String {
+    let Ok(line) = serde_json::from_str::<Line>(line) else { return "(not readable)".to_owned() };
+    let at = UNIX_EPOCH + Duration::try_from_secs_f64(line.at).unwrap_or_default();
+    let mut text = format!(
+        "{}  {:<16} {:<16} {:<7} {:>8.1} ms  {} {}",
+        humantime::format_rfc3339_millis(at),
+        line.tenant,
+        line.subject,
+        line.outcome,
+        line.us as f64 / 1000.0,
+        line.method,
+        line.tool,
+    );
+    if !line.reason.is_empty() {
+        let layer = if line.layer.is_empty() { String::new() } else { format!("{}: ", line.layer) };
+        text.push_str(&format!("  ({layer}{})", line.reason));
+    }
+    if line.times > 1 {
+        text.push_str(&format!("  {} times", line.times));
+    }
+    // What a caller chose must not steer the terminal.
+    text.trim_end().replace(|c: char| c.is_control(), "\u{fffd}")
+}

@@ -1,0 +1,357 @@
+//! The audit log: one chained line for each request, in a file of the tenant's own, before the reply.
+//!
+//! Requests that end at about the same time are written together (group commit): the first of them lets the others
+//! catch up, writes all lines and wakes them. A request that changes something writes a line before it starts and one
+//! before it is answered, and waits for the disk both times; while that is impossible it is refused. A read needs its
+//! line in the file only, and is served when that fails; the log says how many lines it lacks.
+//!
+//! Lines are JSON, so a line break or an escape sequence in a field cannot start a line of its own.
+
+mod head;
+mod line;
+mod log;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::VecDeque,
+    fmt::Write as _,
+    hash::{BuildHasher, RandomState},
+    io,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use partywall_model::TenantId;
+use tokio::sync::Notify;
+
+pub(crate) use self::line::Line;
+use self::log::{Disk, Log, LogError, Paths};
+pub use self::read::{LogReport, ReadError, Verdict, logs, tail, verify};
+use crate::tenants::store::private_folder;
+
+/// The log cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the audit log in {folder}; make the folder writable for this user")]
+pub struct AuditError {
+    folder: PathBuf,
+    source: io::Error,
+}
+
+/// A line is not in the log; the operator's log says why.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the audit log cannot be written")]
+pub(crate) struct Unwritten;
+
+/// What the log of requests without a tenant is called; no tenant id begins with a dash.
+pub(crate) const UNATTRIBUTED: &str = "-unattributed";
+
+/// The log's entrance.
+pub(crate) struct Audit {
+    shards: [Shard; Audit::SHARDS],
+    hashes: RandomState,
+    /// How many lines a second strangers can make the log grow by.
+    strangers: DefaultDirectRateLimiter,
+    lost: Arc<AtomicU64>,
+}
+
+impl Audit {
+    /// Tenants in different shards never wait for each other's lines.
+    const SHARDS: usize = 16;
+    const STRANGERS: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
+
+    /// `max_bytes` is when a tenant's file goes to the archive and a new one is begun.
+    pub(crate) fn open(data_dir: &Path, max_bytes: u64) -> Result<Self, AuditError> {
+        let folder = data_dir.join("audit");
+        private_folder(&folder).map_err(|source| AuditError { folder: folder.clone(), source })?;
+        let lost = Arc::new(AtomicU64::new(0));
+        let logs =
+            || Logs { folder: folder.clone(), max_bytes, open: VecDeque::new(), lost: Arc::clone(&lost) };
+        let shard = |_| Shard { pending: Mutex::default(), logs: Mutex::new(logs()) };
+        Ok(Self {
+            shards: std::array::from_fn(shard),
+            hashes: RandomState::new(),
+            strangers: RateLimiter::direct(Quota::per_second(Self::STRANGERS)),
+            lost: Arc::clone(&lost),
+        })
+    }
+
+    fn shard(&self, tenant: Option<&TenantId>) -> &Shard {
+        let at = usize::try_from(self.hashes.hash_one(tenant) % Self::SHARDS as u64).unwrap_or_default();
+        let [first, ..] = &self.shards;
+        self.shards.get(at).unwrap_or(first)
+    }
+
+    /// Waits until the line is in the file, or is known not to get there.
+    ///
+    /// Lines that belong to no tenant are written up to a rate; beyond it the metrics alone count them, so that
+    /// strangers cannot fill the disk.
+    pub(crate) async fn record(&self, line: Line) -> Result<(), Unwritten> {
+        if line.caller.is_none() && self.strangers.check().is_err() {
+            return Ok(());
+        }
+        let tenant = line.caller.clone();
+        let tenant = tenant.as_ref().map(|caller| &caller.tenant);
+        self.shard(tenant).record(line, tenant).await
+    }
+
+    /// Waits until the line is on the disk.
+    pub(crate) async fn record_durably(&self, line: Line) -> Result<(), Unwritten> {
+        let tenant = line.caller.clone();
+        let tenant = tenant.as_ref().map(|caller| &caller.tenant);
+        let shard = self.shard(tenant);
+        shard.record(line, tenant).await?;
+        let disk = shard.logs().disk(tenant).ok_or(Unwritten)?;
+        disk.sync().await.map_err(|error| {
+            tracing::error!(tenant = tenant.map(tracing::field::display), %error, "the audit log is not on disk");
+            Unwritten
+        })
+    }
+
+    /// Writes the line at once, from where nobody can wait.
+    pub(crate) fn record_now(&self, line: Line) {
+        let shard = self.shard(line.tenant());
+        shard.join(line);
+        shard.commit();
+    }
+
+    /// Writes whatever waits.
+    pub(crate) fn flush(&self) {
+        for shard in &self.shards {
+            shard.commit();
+        }
+    }
+
+    /// The counters in the Prometheus text format.
+    pub(crate) fn render(&self) -> String {
+        let mut text = String::from(
+            "# HELP partywall_audit_lost_lines_total Audit lines that could not be written.\n\
+             # TYPE partywall_audit_lost_lines_total counter\n",
+        );
+        // Writing to a String does not fail.
+        let _written = writeln!(text, "partywall_audit_lost_lines_total {}", self.lost.load(Relaxed));
+        text
+    }
+}
+
+impl Drop for Audit {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+/// Some of the tenants, whose lines are written together.
+struct Shard {
+    pending: Mutex<Pending>,
+    logs: Mutex<Logs>,
+}
+
+/// Lines of requests that wait. There is at most one for each request in flight, which bounds them.
+#[derive(Default)]
+struct Pending {
+    lines: Vec<Line>,
+    batch: Arc<Batch>,
+}
+
+/// Lines that are written together.
+#[derive(Default)]
+struct Batch {
+    /// The tenants whose lines could not be written.
+    outcome: OnceLock<Vec<Option<TenantId>>>,
+    done: Notify,
+}
+
+impl Batch {
+    async fn wait(&self) {
+        // Made before the outcome is looked at, so that no wake is missed.
+        let done = self.done.notified();
+        if self.outcome.get().is_none() {
+            done.await;
+        }
+    }
+
+    fn has(&self, tenant: Option<&TenantId>) -> Result<(), Unwritten> {
+        match self.outcome.get() {
+            Some(failed) if !failed.iter().any(|failed| failed.as_ref() == tenant) => Ok(()),
+            _ => Err(Unwritten),
+        }
+    }
+}
+
+impl Shard {
+    async fn record(&self, line: Line, tenant: Option<&TenantId>) -> Result<(), Unwritten> {
+        let (batch, leads) = self.join(line);
+        if leads {
+            // Commits also when this request's future is dropped, since others wait for it.
+            let lead = Lead(self);
+            tokio::task::yield_now().await;
+            drop(lead);
+        }
+        batch.wait().await;
+        batch.has(tenant)
+    }
+
+    /// Adds a line to the batch; whether it is the first.
+    fn join(&self, line: Line) -> (Arc<Batch>, bool) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.lines.push(line);
+        (Arc::clone(&pending.batch), pending.lines.len() == 1)
+    }
+
+    fn commit(&self) {
+        let mut logs = self.logs();
+        // Taken after the wait for the files, so that lines that came meanwhile are in it.
+        let Pending { mut lines, batch } =
+            std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        let failed = if lines.is_empty() { Vec::new() } else { logs.write(&mut lines) };
+        drop(logs);
+        // A batch is taken once, so its outcome is set once.
+        let _first = batch.outcome.set(failed);
+        batch.done.notify_waiters();
+    }
+
+    fn logs(&self) -> MutexGuard<'_, Logs> {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Lead<'s>(&'s Shard);
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        self.0.commit();
+    }
+}
+
+/// The logs that are open, most recently used last.
+struct Logs {
+    folder: PathBuf,
+    max_bytes: u64,
+    open: VecDeque<Entry>,
+    lost: Arc<AtomicU64>,
+}
+
+/// One tenant's log.
+struct Entry {
+    tenant: Option<TenantId>,
+    log: Option<Log>,
+    /// Lines that could not be written since one could.
+    lost: u64,
+    /// A log that could not be opened is looked at again after a while.
+    closed_until: Option<Instant>,
+}
+
+impl Logs {
+    const MAX_OPEN: usize = 16;
+    const RETRY: Duration = Duration::from_secs(1);
+
+    /// Writes lines; the tenants whose lines could not be written.
+    fn write(&mut self, lines: &mut [Line]) -> Vec<Option<TenantId>> {
+        lines.sort_by(|a, b| a.tenant().cmp(&b.tenant()));
+        let mut failed = Vec::new();
+        for lines in lines.chunk_by(|a, b| a.tenant() == b.tenant()) {
+            let lines: Vec<&Line> = lines.iter().collect();
+            let Some(tenant) = lines.first().map(|line| line.tenant().cloned()) else { continue };
+            let paths = self.paths(tenant.as_ref());
+            let max_bytes = self.max_bytes;
+            let entry = self.entry(tenant.as_ref());
+            let before = entry.lost;
+            match entry.append(&lines, &paths, max_bytes) {
+                Ok(()) if before > 0 => tracing::info!(log = %paths.log.display(), "can be written again"),
+                Ok(()) => {}
+                Err(error) => {
+                    // A write that did not start is refused, so its line is not missing.
+                    let lost = lines.iter().filter(|line| line.outcome != "started").count() as u64;
+                    entry.lost += lost;
+                    if let Some(error) = error.filter(|_| before == 0) {
+                        tracing::error!(%error, "writes of this tenant are refused until its audit log can be written");
+                    }
+                    self.lost.fetch_add(lost, Relaxed);
+                    failed.push(tenant);
+                }
+            }
+        }
+        failed
+    }
+
+    fn paths(&self, tenant: Option<&TenantId>) -> Paths {
+        Paths::new(&self.folder, tenant.map_or(UNATTRIBUTED, TenantId::as_str))
+    }
+
+    fn entry(&mut self, tenant: Option<&TenantId>) -> &mut Entry {
+        let found = self.open.iter().position(|entry| entry.tenant.as_ref() == tenant);
+        let entry = found.and_then(|at| self.open.remove(at)).unwrap_or_else(|| Entry {
+            tenant: tenant.cloned(),
+            log: None,
+            lost: 0,
+            closed_until: None,
+        });
+        if self.open.len() >= Self::MAX_OPEN {
+            // One that owes its log a line about lost lines stays longer.
+            let at = self.open.iter().position(|entry| entry.lost == 0).unwrap_or_default();
+            self.open.remove(at);
+        }
+        self.open.push_back_mut(entry)
+    }
+
+    /// A log's file, to wait for the disk.
+    fn disk(&mut self, tenant: Option<&TenantId>) -> Option<Arc<Disk>> {
+        let paths = self.paths(tenant);
+        let max_bytes = self.max_bytes;
+        self.entry(tenant).log(&paths, max_bytes).ok().map(|log| log.disk())
+    }
+}
+
+impl Entry {
+    /// The error is `None` when it was told before.
+    fn log(&mut self, paths: &Paths, max_bytes: u64) -> Result<&mut Log, Option<LogError>> {
+        if self.log.is_none() {
+            if self.closed_until.is_some_and(|until| Instant::now() < until) {
+                return Err(None);
+            }
+            match Log::open(paths.clone(), max_bytes) {
+                Ok(log) => self.log = Some(log),
+                Err(error) => {
+                    self.closed_until = Some(Instant::now() + Logs::RETRY);
+                    return Err(Some(error));
+                }
+            }
+        }
+        self.closed_until = None;
+        self.log.as_mut().ok_or(None)
+    }
+
+    fn append(&mut self, lines: &[&Line], paths: &Paths, max_bytes: u64) -> Result<(), Option<LogError>> {
+        let lost = self.lost;
+        let first = self.log(paths, max_bytes)?.append(lines, lost);
+        let appended = match first {
+            // Moved to the archive by another process, or taken away.
+            Err(LogError::Write { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                self.log = None;
+                self.log(paths, max_bytes)?.append(lines, lost)
+            }
+            other => other,
+        };
+        if let Err(error) = appended {
+            if matches!(error, LogError::Damaged { .. }) {
+                self.log = None;
+                self.closed_until = Some(Instant::now() + Logs::RETRY);
+            }
+            return Err(Some(error));
+        }
+        self.lost = 0;
+        if let Some(full) = self.log.take_if(|log| log.is_full())
+            && let Err(error) = full.archive()
+        {
+            tracing::warn!(%error, "the audit log goes on in its old file");
+        }
+        Ok(())
+    }
+}
