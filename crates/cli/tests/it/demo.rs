@@ -87,6 +87,46 @@ async fn the_folder_is_used_again_also_after_a_kill() {
     );
 }
 
+#[tokio::test]
+async fn the_audit_log_is_shown_and_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let demo = demo(here);
+    assert!(
+        fails(here, &["audit", "tail", "--config", "d/partywall.toml", "--tenant", "acme"], "")
+            .contains("a log begins with the first request")
+    );
+    for tenant in ["acme", "globex"] {
+        for tool in ["whoami", "list_tickets"] {
+            call(&demo, tenant, tool, json!({})).await;
+        }
+        call(&demo, tenant, "add_comment", json!({ "ticket_id": 2, "body": "x" })).await;
+    }
+    let audit = |more: &[&str]| run(here, &[&["audit", "--config", "d/partywall.toml"], more].concat(), "");
+    let text = |output: std::process::Output| String::from_utf8(output.stdout).unwrap();
+    let tail = text(audit(&["tail", "--tenant", "acme", "-n", "2"]));
+    let words: Vec<Vec<&str>> = tail.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(words.len(), 2, "{tail}");
+    assert_eq!((words[0][1], words[0][3], words[0][7]), ("acme", "started", "add_comment"), "{tail}");
+    assert_eq!((words[1][3], words[1][7]), ("ok", "add_comment"), "{tail}");
+    assert_eq!(text(audit(&["tail", "--json", "-n", "100"])).lines().count(), 8);
+
+    let verified = audit(&["verify"]);
+    assert_eq!(verified.status.code(), Some(0));
+    assert_eq!(text(verified).lines().filter(|line| line.contains("lines 1 to 4, head ")).count(), 2);
+    let log = here.join("d/data/audit/acme.jsonl");
+    let tampered = std::fs::read_to_string(&log).unwrap().replacen("whoami", "whoamx", 1);
+    std::fs::write(&log, tampered).unwrap();
+    let verified = audit(&["verify", "--json"]);
+    assert_eq!(verified.status.code(), Some(1));
+    let reports: Vec<Value> =
+        text(verified).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&reports[0]["verdict"], &reports[0]["at"]), (&json!("damaged"), &json!(2)), "{reports:?}");
+    assert_eq!((&reports[1]["log"], &reports[1]["verdict"]), (&json!("globex"), &json!("whole")));
+    assert_eq!(audit(&["verify", "--tenant", "globex"]).status.code(), Some(0));
+    assert_eq!(audit(&["verify", "--tenant", "nobody"]).status.code(), Some(2));
+}
+
 #[test]
 fn a_foreign_folder_and_a_taken_port_are_refused() {
     let folder = tempfile::tempdir().unwrap();

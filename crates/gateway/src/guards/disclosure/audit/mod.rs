@@ -241,9 +241,13 @@ struct Logs {
 /// One tenant's log.
 struct Entry {
     tenant: Option<TenantId>,
+    paths: Paths,
+    max_bytes: u64,
     log: Option<Log>,
     /// Lines that could not be written since one could.
     lost: u64,
+    /// Whether the last lines could not be written, so that it is told once for each outage.
+    failing: bool,
     /// A log that could not be opened is looked at again after a while.
     closed_until: Option<Instant>,
 }
@@ -258,39 +262,41 @@ impl Logs {
         let mut failed = Vec::new();
         for lines in lines.chunk_by(|a, b| a.tenant() == b.tenant()) {
             let lines: Vec<&Line> = lines.iter().collect();
-            let Some(tenant) = lines.first().map(|line| line.tenant().cloned()) else { continue };
-            let paths = self.paths(tenant.as_ref());
-            let max_bytes = self.max_bytes;
-            let entry = self.entry(tenant.as_ref());
-            let before = entry.lost;
-            match entry.append(&lines, &paths, max_bytes) {
-                Ok(()) if before > 0 => tracing::info!(log = %paths.log.display(), "can be written again"),
+            let Some(tenant) = lines.first().map(|line| line.tenant()) else { continue };
+            let counter = Arc::clone(&self.lost);
+            let entry = self.entry(tenant);
+            let was_failing = entry.failing;
+            let appended = entry.append(&lines);
+            entry.failing = appended.is_err();
+            match appended {
+                Ok(()) if was_failing => {
+                    tracing::info!(log = %entry.paths.log.display(), "can be written again")
+                }
                 Ok(()) => {}
                 Err(error) => {
                     // A write that did not start is refused, so its line is not missing.
                     let lost = lines.iter().filter(|line| line.outcome != "started").count() as u64;
                     entry.lost += lost;
-                    if let Some(error) = error.filter(|_| before == 0) {
+                    if let Some(error) = error.filter(|_| !was_failing) {
                         tracing::error!(%error, "writes of this tenant are refused until its audit log can be written");
                     }
-                    self.lost.fetch_add(lost, Relaxed);
-                    failed.push(tenant);
+                    counter.fetch_add(lost, Relaxed);
+                    failed.push(tenant.cloned());
                 }
             }
         }
         failed
     }
 
-    fn paths(&self, tenant: Option<&TenantId>) -> Paths {
-        Paths::new(&self.folder, tenant.map_or(UNATTRIBUTED, TenantId::as_str))
-    }
-
     fn entry(&mut self, tenant: Option<&TenantId>) -> &mut Entry {
         let found = self.open.iter().position(|entry| entry.tenant.as_ref() == tenant);
         let entry = found.and_then(|at| self.open.remove(at)).unwrap_or_else(|| Entry {
             tenant: tenant.cloned(),
+            paths: Paths::new(&self.folder, tenant.map_or(UNATTRIBUTED, TenantId::as_str)),
+            max_bytes: self.max_bytes,
             log: None,
             lost: 0,
+            failing: false,
             closed_until: None,
         });
         if self.open.len() >= Self::MAX_OPEN {
@@ -303,20 +309,18 @@ impl Logs {
 
     /// A log's file, to wait for the disk.
     fn disk(&mut self, tenant: Option<&TenantId>) -> Option<Arc<Disk>> {
-        let paths = self.paths(tenant);
-        let max_bytes = self.max_bytes;
-        self.entry(tenant).log(&paths, max_bytes).ok().map(|log| log.disk())
+        self.entry(tenant).log().ok().map(|log| log.disk())
     }
 }
 
 impl Entry {
     /// The error is `None` when it was told before.
-    fn log(&mut self, paths: &Paths, max_bytes: u64) -> Result<&mut Log, Option<LogError>> {
+    fn log(&mut self) -> Result<&mut Log, Option<LogError>> {
         if self.log.is_none() {
             if self.closed_until.is_some_and(|until| Instant::now() < until) {
                 return Err(None);
             }
-            match Log::open(paths.clone(), max_bytes) {
+            match Log::open(self.paths.clone(), self.max_bytes) {
                 Ok(log) => self.log = Some(log),
                 Err(error) => {
                     self.closed_until = Some(Instant::now() + Logs::RETRY);
@@ -328,14 +332,14 @@ impl Entry {
         self.log.as_mut().ok_or(None)
     }
 
-    fn append(&mut self, lines: &[&Line], paths: &Paths, max_bytes: u64) -> Result<(), Option<LogError>> {
+    fn append(&mut self, lines: &[&Line]) -> Result<(), Option<LogError>> {
         let lost = self.lost;
-        let first = self.log(paths, max_bytes)?.append(lines, lost);
+        let first = self.log()?.append(lines, lost);
         let appended = match first {
             // Moved to the archive by another process, or taken away.
             Err(LogError::Write { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 self.log = None;
-                self.log(paths, max_bytes)?.append(lines, lost)
+                self.log()?.append(lines, lost)
             }
             other => other,
         };
