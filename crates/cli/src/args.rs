@@ -39,7 +39,7 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Serve the tools of a configuration file.
     #[command(
-        after_help = "Examples:\n  partywall serve --config partywall.toml\n  partywall serve --config partywall.toml --check"
+        after_help = "Examples:\n  partywall serve --config partywall.toml\n  partywall serve --config partywall.toml --check\n\nSignals:\n  SIGHUP           reads the configuration again; one that is not good changes nothing\n  SIGINT, SIGTERM  lets open calls end, then exits; a second one exits at once"
     )]
     Serve(Serve),
     /// Add, list, suspend and remove tenants.

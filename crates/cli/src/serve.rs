@@ -1,10 +1,11 @@
 //! `serve`: the server of a configuration file.
 
-use std::pin::pin;
+use std::{path::Path, pin::pin, sync::Arc};
 
 use anyhow::Context;
-use partywall_gateway::{Gateway, Server, config::Config};
+use partywall_gateway::{Gateway, Server, config::Config, raise_file_limit};
 use partywall_model::TenantId;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     args::{Document, Serve},
@@ -12,13 +13,14 @@ use crate::{
 };
 
 pub(crate) fn run(command: &Serve) -> anyhow::Result<()> {
-    let config = Config::load(&command.file.config)?;
-    let gateway = Gateway::builder(config).open()?;
+    let file = &command.file.config;
+    let config = Config::load(file)?;
+    let gateway = Arc::new(Gateway::builder(config).open()?);
     if command.check {
         let tenants = gateway.administration().registry.list()?.len();
         note(&format!(
             "{} is good: {} tools, {tenants} tenants",
-            command.file.config.display(),
+            file.display(),
             gateway.config().tools.len()
         ));
         return Ok(());
@@ -27,18 +29,32 @@ pub(crate) fn run(command: &Serve) -> anyhow::Result<()> {
         let tenant = TenantId::parse(tenant).with_context(|| format!("`{tenant}` is no tenant id"))?;
         return Ok(runtime()?.block_on(gateway.serve_stdio(&tenant))?);
     }
+    raise_file_limit();
     runtime()?.block_on(async {
         let server = gateway.bind().await?;
         let (address, admin) = (server.address(), server.admin_address());
-        serve(server, || {
-            note(&format!("MCP at http://{address}/mcp; stop with Ctrl-C"));
-            if let Some(admin) = admin {
-                note(&format!("health and metrics at http://{admin}/"));
-            }
-            Ok(())
-        })
+        serve(
+            server,
+            async || read_again(&gateway, file).await,
+            || {
+                note(&format!("MCP at http://{address}/mcp; stop with Ctrl-C"));
+                if let Some(admin) = admin {
+                    note(&format!("health and metrics at http://{admin}/"));
+                }
+                Ok(())
+            },
+        )
         .await
     })
+}
+
+/// Reads the configuration again. One that is not good changes nothing, and the log says why.
+async fn read_again(gateway: &Arc<Gateway>, file: &Path) {
+    let (again, path) = (Arc::clone(gateway), file.to_owned());
+    let read = tokio::task::spawn_blocking(move || again.reload_file(&path)).await;
+    if let Ok(Ok(())) = read {
+        note(&format!("{} was read again: {} tools", file.display(), gateway.config().tools.len()));
+    }
 }
 
 pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -46,11 +62,20 @@ pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 /// Serves until the process is asked to stop, by Ctrl-C or SIGTERM, and then until open calls have ended; asked a
-/// second time, it stops at once.
-pub(crate) async fn serve(server: Server, ready: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
+/// second time, it stops at once. `hung_up` is what to do on SIGHUP; signals that come meanwhile count as one.
+pub(crate) async fn serve(
+    server: Server,
+    hung_up: impl AsyncFn(),
+    ready: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+    let mut hangups = pin!(async {
+        while hangup.recv().await.is_some() {
+            hung_up().await;
+        }
+    });
     let mut asked = async || {
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -64,8 +89,10 @@ pub(crate) async fn serve(server: Server, ready: impl FnOnce() -> anyhow::Result
     }));
     tokio::select! {
         () = &mut serving => return Ok(()),
-        () = asked() => note("stopping: open calls may end; once more to stop at once"),
+        () = &mut hangups => {}
+        () = asked() => {}
     }
+    note("stopping: open calls may end; once more to stop at once");
     // The receiver is in the future that is polled next.
     let _served = stop.send(());
     tokio::select! {

@@ -1,14 +1,19 @@
 //! Mints the [`Permit`], the proof that every guard admitted a request; nothing else can.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use partywall_model::{Layer, Principal, TenantId};
 
 use crate::{
     gateway::Services,
     guards::{
-        capacity::Slot,
+        capacity::{Slot, seats::Seat},
         disclosure::{Denial, Refused},
+        identity::Verified,
         state::Resident,
     },
     tenants::TenantDenial,
@@ -47,6 +52,8 @@ struct Admitted {
     services: Arc<Services>,
     request: RequestId,
     since: Instant,
+    /// When the caller's token ends, in seconds since 1970.
+    expires_at: u64,
     _slot: Slot,
 }
 
@@ -86,22 +93,31 @@ impl Permit {
     /// A permit for unit tests of what lies behind the guards; each has memory and limits of its own.
     #[cfg(test)]
     pub(crate) fn for_test(tenant: &str, incarnation: u64) -> Self {
-        use crate::guards::capacity::LimitTable;
+        Self::for_test_until(tenant, incarnation, u64::MAX)
+    }
+
+    /// The same for a caller whose token ends.
+    #[cfg(test)]
+    pub(crate) fn for_test_until(tenant: &str, incarnation: u64, expires_at: u64) -> Self {
+        use futures_util::FutureExt;
         let principal = Principal {
             tenant: TenantId::parse(tenant).expect("a tenant id"),
             issuer: "test".into(),
             subject: "tester".into(),
             scopes: partywall_model::Scopes::default(),
         };
-        let limits = LimitTable::new(&crate::config::Capacity::default()).of(&principal.tenant);
-        let resident = Arc::new(Resident::new(Incarnation(incarnation), limits));
-        let slot = resident.capacity().admit().expect("room");
+        let services = crate::gateway::for_test();
+        let limits = services.limits.of(&principal.tenant);
+        let resident = Arc::new(Resident::new(Incarnation(incarnation), limits, services.limits.revision()));
+        let room = crate::guards::capacity::gate::Gate::new(1);
+        let slot = resident.capacity().admit(&room).now_or_never().and_then(Result::ok).expect("room");
         Self(Arc::new(Admitted {
             principal: Arc::new(principal),
             resident,
-            services: crate::gateway::for_test(),
+            services,
             request: RequestId::new(0),
             since: Instant::now(),
+            expires_at,
             _slot: slot,
         }))
     }
@@ -109,6 +125,17 @@ impl Permit {
     pub(crate) fn since(&self) -> Instant {
         self.0.since
     }
+
+    /// When a call must have ended that may take so long: not after the caller's token.
+    pub(crate) fn deadline(&self, time: Duration) -> Instant {
+        let left = Duration::from_secs(self.0.expires_at).saturating_sub(self.services().clock.since_epoch());
+        earlier(self.since() + time, Instant::now().checked_add(left))
+    }
+}
+
+/// The earlier of two instants, of which the second may be too far away to exist.
+fn earlier(deadline: Instant, end: Option<Instant>) -> Instant {
+    end.map_or(deadline, |end| deadline.min(end))
 }
 
 impl fmt::Debug for Permit {
@@ -120,29 +147,45 @@ impl fmt::Debug for Permit {
 /// Asks the guards that decide about a verified caller, in order, and mints its permit.
 ///
 /// The caller's token was verified before (`guards::identity`); here the tenant must exist and be active *now*, and
-/// have room for one more call.
+/// have room for one more call, for which the call may wait a little. `seat` is the connection that it came on.
 ///
 /// # Errors
 /// The first guard's denial. A guard that cannot tell denies.
-pub(crate) fn admit(
+pub(crate) async fn admit(
     services: &Arc<Services>,
-    principal: Arc<Principal>,
+    verified: &Verified,
+    seat: Option<&Arc<Seat>>,
     request: RequestId,
 ) -> Result<Permit, Denial> {
+    let principal = &verified.principal;
     // Suspension and removal take effect here, whatever the token says and however it was cached.
-    let incarnation = services
-        .registry
-        .active(&principal.tenant)
-        .map_err(|why| turned_away(services, &principal.tenant, why))?;
-    let resident = services.residents.of(&principal.tenant, incarnation);
+    let active = || services.registry.active(&principal.tenant);
+    let incarnation = active().map_err(|why| turned_away(services, &principal.tenant, why))?;
+    let came = Instant::now();
+    let resident = services.residents.of(&principal.tenant, incarnation, &services.limits, came);
     // Below identity, since only a tenant that exists may use up its own allowance.
-    let slot = resident.capacity().admit()?;
+    if let Some(seat) = seat {
+        seat.take(&principal.tenant, resident.limits().connections)?;
+    }
+    let slot = resident.capacity().admit(&services.gate).await?;
+    let mut since = came;
+    if slot.waited() {
+        // A call that waited is admitted as of now, or not at all.
+        since = Instant::now();
+        if active().map_err(|why| turned_away(services, &principal.tenant, why))? != incarnation
+            || verified.expires_at <= services.clock.unix_seconds()
+        {
+            let challenge = Refused::Unauthenticated(services.identity.rejected());
+            return Err(Denial::new(Layer::Identity, "ended-while-waiting", challenge));
+        }
+    }
     let admitted = Admitted {
-        principal,
+        principal: Arc::clone(principal),
         resident,
         services: Arc::clone(services),
         request,
-        since: Instant::now(),
+        since,
+        expires_at: verified.expires_at,
         _slot: slot,
     };
     Ok(Permit(Arc::new(admitted)))
@@ -158,5 +201,23 @@ fn turned_away(services: &Services, tenant: &TenantId, why: TenantDenial) -> Den
             services.forget(tenant);
             denial.into_stranger()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_does_not_outlive_its_token() {
+        let (hour, minute) = (Duration::from_secs(3600), Duration::from_secs(60));
+        let now = crate::clock::Clock::system().unix_seconds();
+        let short = Permit::for_test_until("acme", 1, now + 60);
+        assert!(short.deadline(hour) <= Instant::now() + minute);
+        assert!(short.deadline(hour) > Instant::now() + minute / 2);
+        assert_eq!(short.deadline(minute / 60), short.since() + minute / 60, "a call's own time is shorter");
+        assert!(Permit::for_test_until("acme", 1, now).deadline(hour) <= Instant::now());
+        let endless = Permit::for_test("acme", 1);
+        assert_eq!(endless.deadline(hour), endless.since() + hour);
     }
 }

@@ -111,7 +111,13 @@ impl Call {
             return Err(NotRun::denied(name, &denial));
         }
         let (turn, events) = turn(permit, entry, era, &args, params, may_stream)?;
-        let deadline = permit.since() + entry.timeout.unwrap_or(services.settings.call_timeout);
+        let own = permit.resident().limits().call_timeout;
+        let time = match (entry.timeout, own) {
+            (Some(tool), Some(own)) => tool.min(own),
+            (Some(tool), None) => tool,
+            (None, own) => own.unwrap_or(services.settings.call_timeout),
+        };
+        let deadline = permit.deadline(time);
         let scope = Scope { permit: permit.clone(), turn, deadline };
         Ok(Self { entry: Arc::clone(entry), scope, args, era, events })
     }

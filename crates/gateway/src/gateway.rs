@@ -4,12 +4,13 @@ use std::{
     hash::{BuildHasher, RandomState},
     path::PathBuf,
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use http::HeaderMap;
 use partywall_model::{Layer, TenantId};
 use quick_cache::sync::Cache;
@@ -21,7 +22,7 @@ use crate::{
     clock::Clock,
     config::Config,
     guards::{
-        capacity::LimitTable,
+        capacity::{LimitTable, gate::Gate, refusals::Pacer},
         credentials::{MasterKey, SecretName, Vault, VaultError},
         data::{DataError, Sources, Statement},
         disclosure::{
@@ -33,6 +34,7 @@ use crate::{
         routing::{Doors, Sealer},
         state::Residents,
     },
+    reload::Reloads,
     tenants::{Registry, RegistryError},
     tools::{NativeTool, Tool, ToolError, ToolSet, ToolSetError, http::HttpShared},
     wire::{ServeError, Server},
@@ -67,24 +69,67 @@ pub enum OpenError {
     System(String),
 }
 
+/// What stays when the configuration changes.
+#[derive(Clone)]
+pub(crate) struct Lasting {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) residents: Arc<Residents>,
+    /// The calls of all tenants go through it.
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) pacer: Arc<Pacer>,
+    pub(crate) sealer: Arc<Sealer>,
+    pub(crate) audit: Arc<Audit>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Clock,
+    numbers: Arc<Numbers>,
+}
+
 /// Everything a request may need; shared by all of them, and reached through a permit only.
 pub(crate) struct Services {
     pub(crate) settings: Settings,
+    pub(crate) limits: LimitTable,
     pub(crate) registry: Arc<Registry>,
     vault: Arc<Vault>,
     pub(crate) sources: Arc<Sources>,
     pub(crate) identity: Authenticator,
-    pub(crate) residents: Residents,
+    pub(crate) residents: Arc<Residents>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) pacer: Arc<Pacer>,
     pub(crate) tools: ToolSet,
     pub(crate) http: HttpShared,
-    pub(crate) sealer: Sealer,
+    pub(crate) sealer: Arc<Sealer>,
     pub(crate) doors: Doors,
-    pub(crate) audit: Audit,
-    pub(crate) metrics: Metrics,
+    pub(crate) audit: Arc<Audit>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
     statements: Cache<(String, &'static str, bool), Statement>,
-    requests: AtomicU64,
-    numbering: RandomState,
+    numbers: Arc<Numbers>,
+}
+
+/// The numbers of requests.
+struct Numbers {
+    count: AtomicU64,
+    keyed: RandomState,
+}
+
+/// The services of the present configuration.
+pub(crate) struct Live {
+    services: ArcSwap<Services>,
+    pub(crate) reloads: Reloads,
+    /// Whether the server was asked to stop.
+    pub(crate) draining: AtomicBool,
+}
+
+impl Live {
+    /// The services as they are now; a request keeps to those that it began with.
+    pub(crate) fn services(&self) -> Arc<Services> {
+        self.services.load_full()
+    }
+
+    pub(crate) fn replace(&self, services: Services) {
+        self.services.store(Arc::new(services));
+    }
 }
 
 /// What the wire edge needs of the configuration.
@@ -93,7 +138,8 @@ pub(crate) struct Settings {
     pub(crate) read_timeout: Duration,
     pub(crate) call_timeout: Duration,
     pub(crate) drain_timeout: Duration,
-    pub(crate) max_connections: usize,
+    pub(crate) refusal_delay: Duration,
+    pub(crate) idle: Duration,
     pub(crate) name: String,
     pub(crate) instructions: Option<String>,
     /// The `_meta` of every result (2026-07-28), as JSON.
@@ -109,7 +155,8 @@ impl Settings {
             read_timeout: server.read_timeout,
             call_timeout: server.call_timeout,
             drain_timeout: server.drain_timeout,
-            max_connections: server.max_connections,
+            refusal_delay: server.refusal_delay,
+            idle: config.capacity.idle,
             name: server.name.clone(),
             instructions: server.instructions.clone(),
             server_meta: json!({ "io.modelcontextprotocol/serverInfo": info }).to_string(),
@@ -118,9 +165,43 @@ impl Settings {
 }
 
 impl Services {
+    /// Makes everything that follows from a configuration.
+    pub(crate) fn new(
+        config: &Config,
+        revision: u64,
+        sources: Arc<Sources>,
+        native: &[NativeTool],
+        lasting: &Lasting,
+    ) -> Result<Self, OpenError> {
+        // Part of every cache key, so that a reply made by another configuration is never found.
+        let tools = ToolSet::new(config, &sources, native, revision)?;
+        let Lasting { registry, vault, residents, gate, pacer, sealer, audit, metrics, clock, numbers } =
+            lasting.clone();
+        Ok(Self {
+            settings: Settings::new(config),
+            limits: LimitTable::new(config, revision),
+            identity: Authenticator::new(config, clock.clone())?.with_scopes(tools.scopes()),
+            http: HttpShared::new(&config.http).map_err(|error| OpenError::Http(error.to_string()))?,
+            doors: Doors::new(config),
+            statements: Cache::new(256),
+            registry,
+            vault,
+            sources,
+            residents,
+            gate,
+            pacer,
+            tools,
+            sealer,
+            audit,
+            metrics,
+            clock,
+            numbers,
+        })
+    }
+
     /// A number that tells nothing about how many requests others send: a keyed hash of a counter.
     pub(crate) fn next_request(&self) -> RequestId {
-        RequestId::new(self.numbering.hash_one(self.requests.fetch_add(1, Relaxed)))
+        RequestId::new(self.numbers.keyed.hash_one(self.numbers.count.fetch_add(1, Relaxed)))
     }
 
     /// Verifies a request's credential.
@@ -153,6 +234,12 @@ impl Services {
         if self.residents.forget(tenant) {
             self.sources.forget(tenant);
         }
+    }
+
+    /// Waits until the audit log has everything that was answered so far.
+    pub(crate) async fn flush_audit(&self) {
+        self.pacer.settle(&self.audit, &self.clock).await;
+        self.audit.flush();
     }
 
     /// The tenant's value of a secret.
@@ -223,35 +310,33 @@ impl GatewayBuilder {
         };
         let vault = Arc::new(Vault::open(&data_dir, master)?);
         let sources = Sources::new(&config)?;
-        let tools = ToolSet::new(&config, &sources, native, revision_of(&config))?;
-        let identity = Authenticator::new(&config, clock.clone())?.with_scopes(tools.scopes());
-        let services = Services {
-            settings: Settings::new(&config),
+        let sealer = Sealer::new(clock.clone()).map_err(|error| OpenError::System(error.to_string()))?;
+        let lasting = Lasting {
             registry: Arc::clone(&registry),
             vault: Arc::clone(&vault),
-            sources: Arc::clone(&sources),
-            identity,
-            residents: Residents::new(LimitTable::new(&config.capacity), config.capacity.resident_tenants),
-            tools,
-            http: HttpShared::new(&config.http).map_err(|error| OpenError::Http(error.to_string()))?,
-            sealer: Sealer::new(clock.clone()).map_err(|error| OpenError::System(error.to_string()))?,
-            doors: Doors::new(&config),
-            audit: Audit::open(&data_dir, config.audit.max_file_bytes.0)?,
-            metrics: Metrics::default(),
-            clock,
-            statements: Cache::new(256),
-            requests: AtomicU64::new(0),
-            numbering: RandomState::new(),
+            residents: Arc::new(Residents::new(config.capacity.resident_tenants)),
+            gate: Gate::new(config.server.concurrent_requests as usize),
+            pacer: Arc::new(Pacer::new()),
+            sealer: Arc::new(sealer),
+            audit: Arc::new(Audit::open(&data_dir, config.audit.max_file_bytes.0)?),
+            metrics: Arc::default(),
+            numbers: Arc::new(Numbers { count: AtomicU64::new(0), keyed: RandomState::new() }),
+            clock: clock.clone(),
         };
+        let reloads = Reloads::new(&clock);
+        let services = Services::new(&config, reloads.revision(), Arc::clone(&sources), &native, &lasting)?;
+        let services = ArcSwap::from_pointee(services);
+        let live = Live { services, reloads, draining: AtomicBool::new(false) };
         let administration = Administration { registry, vault, sources, data_dir };
-        Ok(Gateway { services: Arc::new(services), administration, config })
+        Ok(Gateway {
+            live: Arc::new(live),
+            lasting,
+            native,
+            administration,
+            config: ArcSwap::from_pointee(config),
+            reloading: Mutex::new(()),
+        })
     }
-}
-
-/// Part of every cache key, so that a reply made by another configuration is never found. The process keeps its
-/// caches in memory and reads its configuration once, so any value of this process will do.
-fn revision_of(config: &Config) -> u64 {
-    RandomState::new().hash_one(config.tools.len())
 }
 
 /// Tenants, secrets and databases for those who run the server; none of it is reached by a request.
@@ -261,7 +346,7 @@ pub struct Administration {
     pub registry: Arc<Registry>,
     /// The secrets; values can be set here, and read with a permit only.
     pub vault: Arc<Vault>,
-    /// The databases.
+    /// The databases, as the configuration at the start has them.
     pub sources: Arc<Sources>,
     /// Where it all is.
     pub data_dir: PathBuf,
@@ -269,9 +354,12 @@ pub struct Administration {
 
 /// A gateway that is ready to serve.
 pub struct Gateway {
-    pub(crate) services: Arc<Services>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) lasting: Lasting,
+    pub(crate) native: Vec<NativeTool>,
     administration: Administration,
-    config: Config,
+    pub(crate) config: ArcSwap<Config>,
+    pub(crate) reloading: Mutex<()>,
 }
 
 impl Gateway {
@@ -281,10 +369,10 @@ impl Gateway {
         GatewayBuilder { config, native: Vec::new(), clock: Clock::system(), master: None }
     }
 
-    /// The configuration.
+    /// The configuration that is served now.
     #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.config
+    pub fn config(&self) -> Arc<Config> {
+        self.config.load_full()
     }
 
     /// The stores, for administration.
@@ -296,13 +384,29 @@ impl Gateway {
     /// The names of the tools that a tenant has.
     #[must_use]
     pub fn tools_of(&self, tenant: &partywall_model::TenantId) -> Vec<String> {
-        self.services.tools.visible(tenant).map(|tool| tool.name.to_string()).collect()
+        self.live.services().tools.visible(tenant).map(|tool| tool.name.to_string()).collect()
     }
 
     /// How many tenants are held in memory.
     #[must_use]
     pub fn resident_tenants(&self) -> usize {
-        self.services.residents.len()
+        self.lasting.residents.len()
+    }
+
+    /// Writes the audit lines that are owed: of refusals that another line was to stand for.
+    pub async fn flush_audit(&self) {
+        self.live.services().flush_audit().await;
+    }
+
+    /// Lets go of the tenants that made no call for so long: their memory, their connections to upstreams, and files
+    /// that were not used. How many tenants. A server does so by itself after `capacity.idle`; closing may write to
+    /// disk.
+    pub fn drop_idle(&self, idle: Duration) -> usize {
+        let now = Instant::now();
+        if let Some(since) = now.checked_sub(idle) {
+            self.live.services().sources.close_idle(since);
+        }
+        self.lasting.residents.drop_idle(idle, now)
     }
 
     /// Serves on a listener that is open already; its address must be the one of the configuration.
@@ -310,7 +414,7 @@ impl Gateway {
     /// # Errors
     /// When the listener cannot be used.
     pub async fn serve_on(&self, listener: std::net::TcpListener) -> Result<Server, ServeError> {
-        Server::on(Arc::clone(&self.services), listener, self.config.server.admin_listen).await
+        Server::on(Arc::clone(&self.live), listener, &self.config()).await
     }
 
     /// Takes the addresses of the configuration.
@@ -318,8 +422,7 @@ impl Gateway {
     /// # Errors
     /// When an address cannot be listened on.
     pub async fn bind(&self) -> Result<Server, ServeError> {
-        Server::bind(Arc::clone(&self.services), self.config.server.listen, self.config.server.admin_listen)
-            .await
+        Server::bind(Arc::clone(&self.live), &self.config()).await
     }
 }
 
@@ -332,7 +435,7 @@ pub(crate) fn for_test() -> Arc<Services> {
         let config = Config::parse("[identity]\ndevelopment = true\n", "test", folder.path())
             .expect("a configuration");
         let gateway = Gateway::builder(config).open().expect("a gateway");
-        (folder, gateway.services)
+        (folder, gateway.live.services())
     });
     Arc::clone(&SERVICES.1)
 }
@@ -350,7 +453,7 @@ mod tests {
         let text =
             "[identity]\ndevelopment = true\n[data.desk]\ndriver = \"sqlite\"\nmigrations = \"migrations\"\n";
         let gateway = Gateway::builder(Config::parse(text, "test", folder.path()).unwrap()).open().unwrap();
-        let statement = |sql, writes| gateway.services.statement("desk", sql, &[], writes);
+        let statement = |sql, writes| gateway.live.services().statement("desk", sql, &[], writes);
         let write = "DELETE FROM notes";
         assert!(statement(write, true).unwrap().writes());
         assert!(statement(write, false).is_err(), "a prepared write is not found by a read");

@@ -20,6 +20,7 @@ pub mod context;
 mod cx;
 mod gateway;
 pub mod guards;
+mod reload;
 mod stdio;
 mod strict_json;
 pub mod tenants;
@@ -29,11 +30,12 @@ mod wire;
 
 pub use cx::{Cx, IntoReply, Owned, Reply, Secret, State};
 pub use gateway::{Administration, Gateway, GatewayBuilder, OpenError};
+pub use reload::ReloadError;
 /// The protocol's message types.
 pub use rmcp::model;
 pub use stdio::StdioError;
 pub use tools::{Tool, ToolError, ToolMeta};
-pub use wire::{ServeError, Server};
+pub use wire::{ServeError, Server, raise_file_limit};
 
 /// The version of this crate, as servers tell it.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");

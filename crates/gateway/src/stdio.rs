@@ -22,8 +22,11 @@ use crate::{
     admit::{Permit, admit},
     call::{self, Call},
     context,
-    gateway::{Gateway, Services},
-    guards::disclosure::{Denial, refusal},
+    gateway::{Gateway, Live},
+    guards::{
+        disclosure::{Denial, refusal},
+        identity::Verified,
+    },
     wire::{headers::Era, message::Params},
 };
 
@@ -49,7 +52,7 @@ impl Gateway {
     /// # Errors
     /// When the tenant is not served, or the client does not speak MCP.
     pub async fn serve_stdio(&self, tenant: &TenantId) -> Result<(), StdioError> {
-        self.services
+        self.lasting
             .registry
             .active(tenant)
             .map_err(|why| StdioError::Tenant { tenant: tenant.clone(), reason: why.reason() })?;
@@ -59,28 +62,31 @@ impl Gateway {
             subject: "local".into(),
             scopes: Scopes::default(),
         };
-        let local = Local { services: Arc::clone(&self.services), principal: Arc::new(principal) };
+        // Whoever starts the process is the caller for as long as it runs.
+        let verified = Verified { principal: Arc::new(principal), expires_at: u64::MAX };
+        let local = Local { live: Arc::clone(&self.live), verified };
         let protocol = |error: String| StdioError::Protocol(error);
         let running =
             local.serve(rmcp::transport::stdio()).await.map_err(|error| protocol(error.to_string()))?;
         running.waiting().await.map_err(|error| protocol(error.to_string()))?;
-        self.services.audit.flush();
+        self.flush_audit().await;
         Ok(())
     }
 }
 
 struct Local {
-    services: Arc<Services>,
-    principal: Arc<Principal>,
+    live: Arc<Live>,
+    verified: Verified,
 }
 
 /// What rmcp's loop speaks on standard input is the generation with a handshake.
 const ERA: Era = Era::Legacy { batches: false };
 
 impl Local {
-    fn admit(&self) -> Result<Permit, ErrorData> {
-        let number = self.services.next_request();
-        admit(&self.services, Arc::clone(&self.principal), number).map_err(|denial| denied(&denial))
+    async fn admit(&self) -> Result<Permit, ErrorData> {
+        let services = self.live.services();
+        let number = services.next_request();
+        admit(&services, &self.verified, None, number).await.map_err(|denial| denied(&denial))
     }
 }
 
@@ -97,7 +103,8 @@ fn plain(code: i64, message: String, data: Option<Value>) -> ErrorData {
 
 impl ServerHandler for Local {
     fn get_info(&self) -> ServerConfig {
-        let settings = &self.services.settings;
+        let services = self.live.services();
+        let settings = &services.settings;
         let mut config = ServerConfig::new(ServerCapabilities::builder().enable_tools().build());
         config.server_info = Implementation::new(settings.name.clone(), crate::VERSION);
         config.instructions.clone_from(&settings.instructions);
@@ -109,7 +116,7 @@ impl ServerHandler for Local {
         request: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let permit = self.admit()?;
+        let permit = self.admit().await?;
         let cursor = request.and_then(|request| request.cursor);
         let text = call::list(&permit, ERA, cursor.as_deref()).map_err(|denial| denied(&denial))?;
         serde_json::from_str(&text).map_err(|error| ErrorData::internal_error(error.to_string(), None))
@@ -120,7 +127,7 @@ impl ServerHandler for Local {
         request: CallToolRequestParams,
         _context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let permit = self.admit()?;
+        let permit = self.admit().await?;
         let arguments = request.arguments.map(|arguments| to_raw_value(&arguments)).transpose();
         let arguments = arguments.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
         let params =

@@ -21,7 +21,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     args::Demo,
-    output::print,
+    output::{note, print},
     serve::{runtime, serve},
 };
 
@@ -63,7 +63,8 @@ pub(crate) fn run(command: &Demo) -> anyhow::Result<()> {
         let crm = crm::Crm::start(crm, keys)?;
         let url = format!("http://{}/mcp", server.address());
         let text = if command.json { ready(&gateway, &url, &tokens)? } else { welcome(&url, &tokens) };
-        let served = serve(server, || print(&text)).await;
+        let hung_up = async || note("the demo has nothing to read again; stop it with Ctrl-C");
+        let served = serve(server, hung_up, || print(&text)).await;
         drop(crm);
         served
     })

@@ -121,9 +121,35 @@ fn serve_listens_and_stops_when_asked() {
     assert!(errors.contains("MCP at http://127.0.0.1:"), "{errors}");
 }
 
+#[test]
+fn sighup_reads_the_configuration_again() {
+    let folder = folder();
+    let file = folder.path().join("partywall.toml");
+    let mut running = Running::start(folder.path(), &["serve"]);
+    assert!(running.error_line().contains("MCP at"));
+    running.signal("-HUP");
+    assert!(running.error_line().contains("partywall.toml was read again: 1 tools"));
+    fs::write(&file, format!("{CONFIG}\n[capacity]\nburst = 0\n")).unwrap();
+    running.signal("-HUP");
+    let said = running.error_line();
+    assert!(said.contains("partywall.toml:12: `capacity.burst`"), "{said}");
+    fs::write(&file, CONFIG.replace("listen = \"127.0.0.1:0\"", "listen = \"127.0.0.1:1\"")).unwrap();
+    running.signal("-HUP");
+    let said = running.error_line();
+    assert!(said.contains("`server.listen`") && said.contains("restart"), "{said}");
+    fs::write(&file, CONFIG).unwrap();
+    // A storm of them counts as a few; the last one is heard.
+    for _ in 0..50 {
+        running.signal("-HUP");
+    }
+    assert!(running.error_line().contains("was read again"));
+    assert_eq!(running.stop("-TERM").0, Some(0));
+    assert!(ok(folder.path(), &["serve", "--help"], "").contains("SIGHUP"));
+}
+
 /// A signal that comes before the server listens for it would end the process, so the first words are waited for.
 fn wait_and_stop(mut running: Running) -> (Option<i32>, String) {
-    let said = running.first_error_line();
+    let said = running.error_line();
     let (status, rest) = running.stop("-TERM");
     (status, said + &rest)
 }

@@ -68,6 +68,9 @@ async fn two_companies_are_served_and_neither_sees_the_other() {
         let profile = call(&demo, tenant, "customer_profile", json!({ "customer_id": "cus_1001" })).await;
         assert_eq!(profile["result"]["structuredContent"]["organization_id"], tenant);
     }
+    demo.running.signal("-HUP");
+    let whoami = call(&demo, "acme", "whoami", json!({})).await;
+    assert_eq!(whoami["result"]["structuredContent"]["tenant"], "acme", "SIGHUP ends nothing");
     let (status, _) = demo.running.stop("-INT");
     assert_eq!(status, Some(0));
 }

@@ -71,8 +71,8 @@ impl Running {
         line
     }
 
-    /// The first line it says on standard error.
-    pub(crate) fn first_error_line(&mut self) -> String {
+    /// The next line it says on standard error.
+    pub(crate) fn error_line(&mut self) -> String {
         let mut line = Vec::new();
         let errors = self.child.stderr.as_mut().unwrap();
         let mut byte = [0];
@@ -85,10 +85,15 @@ impl Running {
         String::from_utf8(line).unwrap()
     }
 
-    /// Sends a signal by name and waits for the end; whether it was a success, and what was said on standard error.
-    pub(crate) fn stop(mut self, signal: &str) -> (Option<i32>, String) {
+    /// Sends a signal by name.
+    pub(crate) fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
+    /// Sends a signal by name and waits for the end; whether it was a success, and what was said on standard error.
+    pub(crate) fn stop(mut self, signal: &str) -> (Option<i32>, String) {
+        self.signal(signal);
         let status = self.child.wait().unwrap();
         let mut errors = String::new();
         std::io::Read::read_to_string(&mut self.child.stderr.take().unwrap(), &mut errors).unwrap();

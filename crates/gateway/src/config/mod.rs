@@ -90,8 +90,15 @@ pub struct Server {
     #[serde(deserialize_with = "duration::deserialize")]
     #[schemars(with = "String")]
     pub drain_timeout: Duration,
-    /// The most connections open at once.
+    /// The most connections open at once. When they are, a new one takes the place of one that is idle.
     pub max_connections: usize,
+    /// Calls in flight, of all tenants together. When there are as many, the tenants take turns.
+    pub concurrent_requests: u32,
+    /// How long the answer to a caller is held back that goes on over its limits, or with bad tokens; `"0s"` for not
+    /// at all.
+    #[serde(deserialize_with = "duration::deserialize")]
+    #[schemars(with = "String")]
+    pub refusal_delay: Duration,
     /// What the server tells clients about itself.
     pub name: String,
     /// Guidance for models, shown to every tenant alike.
@@ -112,6 +119,8 @@ impl Default for Server {
             call_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
             max_connections: 10_000,
+            concurrent_requests: 1024,
+            refusal_delay: Duration::from_millis(200),
             name: "partywall".to_owned(),
             instructions: None,
         }
@@ -207,14 +216,26 @@ pub struct Capacity {
     pub requests_per_second: u32,
     /// Calls that may come at once.
     pub burst: u32,
-    /// Calls in flight.
+    /// Calls in flight; never more than half of `server.concurrent_requests`.
     pub concurrent_requests: u32,
+    /// Calls that may wait for one in flight to end; further ones are refused.
+    pub queued_requests: u32,
+    /// How long a call may wait.
+    #[serde(deserialize_with = "duration::deserialize")]
+    #[schemars(with = "String")]
+    pub queue_timeout: Duration,
+    /// Open connections. Default: a quarter of `server.max_connections`.
+    pub connections: Option<usize>,
     /// The largest reply.
     pub reply_bytes: ByteSize,
     /// Memory for a tenant's cached replies.
     pub cache_bytes: ByteSize,
     /// Tenants that are held in memory at once; the least recently used are dropped.
     pub resident_tenants: usize,
+    /// After how long without a call a tenant's memory, connections to upstreams and open files are let go.
+    #[serde(deserialize_with = "duration::deserialize")]
+    #[schemars(with = "String")]
+    pub idle: Duration,
     /// Other limits for single tenants.
     pub tenant: BTreeMap<String, CapacityOverride>,
 }
@@ -225,9 +246,13 @@ impl Default for Capacity {
             requests_per_second: 50,
             burst: 100,
             concurrent_requests: 32,
+            queued_requests: 32,
+            queue_timeout: Duration::from_secs(1),
+            connections: None,
             reply_bytes: ByteSize(1 << 20),
             cache_bytes: ByteSize(4 << 20),
             resident_tenants: 10_000,
+            idle: Duration::from_secs(600),
             tenant: BTreeMap::new(),
         }
     }
@@ -243,6 +268,18 @@ pub struct CapacityOverride {
     pub burst: Option<u32>,
     /// Calls in flight.
     pub concurrent_requests: Option<u32>,
+    /// Calls that may wait.
+    pub queued_requests: Option<u32>,
+    /// How long a call may wait.
+    #[serde(deserialize_with = "duration_option::deserialize")]
+    #[schemars(with = "Option<String>")]
+    pub queue_timeout: Option<Duration>,
+    /// How long a call may take: instead of `server.call_timeout`, and at most for a tool that says something else.
+    #[serde(deserialize_with = "duration_option::deserialize")]
+    #[schemars(with = "Option<String>")]
+    pub call_timeout: Option<Duration>,
+    /// Open connections.
+    pub connections: Option<usize>,
     /// The largest reply.
     pub reply_bytes: Option<ByteSize>,
     /// Memory for cached replies.

@@ -85,11 +85,28 @@ const ROUTING: &[Check] = &[
     guard(Layer::Routing, "doors", "Foreign hosts and origins are refused."),
 ];
 
-const CAPACITY: &[Check] = &[guard(
-    Layer::Capacity,
-    "limits-per-tenant",
-    "Rate, calls in flight, reply size, time and cache size of each tenant.",
-)];
+const CAPACITY: &[Check] = &[
+    guard(
+        Layer::Capacity,
+        "limits-per-tenant",
+        "Rate, calls in flight, queue, reply size, time and cache size of each tenant.",
+    ),
+    guard(
+        Layer::Capacity,
+        "fair-share",
+        "When the server is full, tenants take turns; none has more than half of its calls in flight.",
+    ),
+    guard(
+        Layer::Capacity,
+        "seats",
+        "Connections without a good token make room for others; each tenant has a share.",
+    ),
+    guard(
+        Layer::Capacity,
+        "paced-refusals",
+        "Who goes on over a limit is answered later, and logged about once a second.",
+    ),
+];
 
 const DISCLOSURE: &[Check] = &[
     guard(Layer::Disclosure, "one-refusal", "Not yours and not there are one reply, made in one place."),

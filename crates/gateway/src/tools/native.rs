@@ -1,6 +1,6 @@
 //! Native tools: a Rust type that answers calls.
 
-use std::{collections::BTreeSet, future::Future, marker::PhantomData, pin::Pin};
+use std::{collections::BTreeSet, future::Future, marker::PhantomData, pin::Pin, sync::Arc};
 
 use rmcp::model::ToolAnnotations;
 use schemars::{JsonSchema, generate::SchemaSettings};
@@ -105,11 +105,12 @@ impl ToolMeta {
 }
 
 /// A native tool, ready to be registered.
+#[derive(Clone)]
 pub struct NativeTool {
     pub(crate) meta: ToolMeta,
     pub(crate) schema: Map<String, Value>,
     pub(crate) tenants: Option<BTreeSet<String>>,
-    pub(crate) tool: Box<dyn ErasedTool>,
+    pub(crate) tool: Arc<dyn ErasedTool>,
 }
 
 impl NativeTool {
@@ -117,7 +118,7 @@ impl NativeTool {
     pub fn new<T: Tool>(tool: T) -> Self {
         let meta = tool.meta();
         let schema = meta.schema.clone().unwrap_or_else(derived_schema::<T::Args>);
-        Self { meta, schema, tenants: None, tool: Box::new(Erased { tool, args: PhantomData }) }
+        Self { meta, schema, tenants: None, tool: Arc::new(Erased { tool, args: PhantomData }) }
     }
 
     /// Only the named tenants have the tool.

@@ -63,7 +63,7 @@ pub(crate) struct ToolEntry {
 enum Kind {
     Sql(SqlTool, ArgTable),
     Http(Box<HttpTool>, ArgTable),
-    Native(Box<dyn ErasedTool>, Option<BTreeSet<String>>),
+    Native(Arc<dyn ErasedTool>, Option<BTreeSet<String>>),
 }
 
 impl ToolEntry {
@@ -225,7 +225,8 @@ async fn call_http<'t>(
         secrets.push((name.as_str(), services.read_secret(permit, &parsed).await?));
     }
     let secrets: Vec<(&str, &SecretString)> = secrets.iter().map(|(name, value)| (*name, value)).collect();
-    let client = permit.resident().client(|| TenantClient::new(&services.http))?;
+    let client =
+        permit.resident().client(services.limits.revision(), || TenantClient::new(&services.http))?;
     let limits = CallLimits { time: cx.time_left(), reply_bytes: permit.resident().limits().reply_bytes };
     let reply = tool.call(permit, &client, args, &secrets, limits).await?;
     Ok(Reply::from_json(cx, reply.body.into()))
@@ -331,7 +332,7 @@ impl ToolSet {
     pub(crate) fn new(
         config: &Config,
         sources: &Sources,
-        native: Vec<NativeTool>,
+        native: &[NativeTool],
         revision: u64,
     ) -> Result<Self, ToolSetError> {
         let mut tools = Vec::new();
@@ -358,7 +359,7 @@ impl ToolSet {
             tools.push(Arc::new(ToolEntry::declared(tool, kind, revision)?));
         }
         for tool in native {
-            tools.push(Arc::new(ToolEntry::native(tool, revision)?));
+            tools.push(Arc::new(ToolEntry::native(tool.clone(), revision)?));
         }
         let mut by_name = HashMap::new();
         for tool in &tools {

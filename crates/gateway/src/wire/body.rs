@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::stream::EventStream;
-use crate::admit::Permit;
+use crate::{admit::Permit, guards::capacity::seats::Busy};
 
 /// The body of a response.
 pub(crate) enum ReplyStream {
@@ -51,6 +51,13 @@ impl ReplyStream {
             }
             // A small reply, or a stream, which holds its permit itself.
             other => other,
+        }
+    }
+
+    /// Keeps the connection busy for as long as there is more to come.
+    pub(crate) fn keep(&mut self, busy: Busy) {
+        if let Self::Events(events) = self {
+            events.busy = Some(busy);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! router, session table or event store is shared between requests. The message types are those of rmcp's model.
 
 pub(crate) mod body;
+mod files;
 pub(crate) mod headers;
 pub(crate) mod message;
 mod patience;
@@ -12,4 +13,5 @@ mod rpc;
 mod server;
 pub(crate) mod stream;
 
+pub use files::raise_file_limit;
 pub use server::{ServeError, Server};

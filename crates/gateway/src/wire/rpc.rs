@@ -1,11 +1,11 @@
 //! The path of a request, read top-down in [`handle`], and the methods that are served.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, Method, Request, Response, StatusCode,
-    header::{ACCEPT, CONTENT_TYPE},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ACCEPT, CONNECTION, CONTENT_TYPE},
     request::Parts,
 };
 use partywall_model::{Layer, Principal};
@@ -22,11 +22,22 @@ use crate::{
     call::{self, Call, NotRun},
     context,
     gateway::Services,
-    guards::disclosure::{Denial, audit::Line, metrics::Outcome, refusal},
+    guards::{
+        capacity::{
+            Over,
+            refusals::{Pace, Refused as Bundled},
+            seats::Seat,
+        },
+        disclosure::{Denial, Refused, audit::Line, metrics::Outcome, refusal},
+    },
 };
 
 /// Answers one HTTP request.
-pub(crate) async fn handle<B>(services: &Arc<Services>, request: Request<B>) -> Response<ReplyStream>
+pub(crate) async fn handle<B>(
+    services: &Arc<Services>,
+    seat: Option<&Arc<Seat>>,
+    request: Request<B>,
+) -> Response<ReplyStream>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -48,7 +59,7 @@ where
         Ok(verified) => verified,
         Err(denial) => return deny(services, None, number, &denial).await,
     };
-    let permit = match admit(services, Arc::clone(&verified.principal), number) {
+    let permit = match admit(services, &verified, seat, number).await {
         Ok(permit) => permit,
         Err(denial) => return deny(services, Some(&verified.principal), number, &denial).await,
     };
@@ -131,7 +142,7 @@ where
 
 fn only_post(number: RequestId) -> Response<ReplyStream> {
     let mut response = empty(StatusCode::METHOD_NOT_ALLOWED, number);
-    response.headers_mut().insert(http::header::ALLOW, http::HeaderValue::from_static("POST"));
+    response.headers_mut().insert(http::header::ALLOW, HeaderValue::from_static("POST"));
     response
 }
 
@@ -143,7 +154,7 @@ fn metadata(services: &Services, method: &Method, number: RequestId) -> Response
     Outgoing { status: StatusCode::OK, header: None, text }.into_response(number)
 }
 
-/// Writes the denial to the log and makes the reply.
+/// Writes the denial to the log and makes the reply, which comes a little later for who goes on being refused.
 async fn deny(
     services: &Services,
     principal: Option<&Arc<Principal>>,
@@ -151,14 +162,45 @@ async fn deny(
     denial: &Denial,
 ) -> Response<ReplyStream> {
     let principal = principal.filter(|_| !denial.is_to_stranger());
-    let mut line = Line::of(principal, number, services.clock.since_epoch().as_secs_f64());
-    line.outcome = "denied";
-    line.layer = Some(denial.layer().name());
-    line.reason = Some(denial.reason().to_owned());
     services.metrics.count(principal.map(|principal| &principal.tenant), Outcome::Denied(denial.layer()));
-    // The reply is a refusal either way.
-    let _lost = services.audit.record(line).await;
-    Outgoing::refusal(None, refusal::of_denial(denial)).into_response(number)
+    let over = match denial.refused() {
+        Refused::TooMany(_, over) => Some(*over),
+        _ => None,
+    };
+    // Whoever is refused for another reason is paced together with strangers.
+    let resident = principal.filter(|_| over.is_some()).and_then(|who| services.residents.find(&who.tenant));
+    let meter = resident.as_ref().map(|resident| resident.capacity().refusals());
+    let now = Instant::now();
+    let pace = services.pacer.pace(meter, services.settings.refusal_delay, now);
+    let line = match (principal, over, meter) {
+        (Some(caller), Some(over), Some(meter)) => {
+            let refused = Bundled { caller: Arc::clone(caller), request: number, reason: over.reason() };
+            let times = services.pacer.bundle(meter, &refused, now);
+            (times > 0).then(|| refused.line(times, &services.clock))
+        }
+        _ => {
+            let mut line = Line::of(principal, number, services.clock.since_epoch().as_secs_f64());
+            line.outcome = "denied";
+            line.layer = Some(denial.layer().name());
+            line.reason = Some(denial.reason().to_owned());
+            Some(line)
+        }
+    };
+    if let Some(line) = line {
+        // The reply is a refusal either way.
+        let _lost = services.audit.record(line).await;
+    }
+    let mut close = matches!(over, Some(Over::Connections { .. }));
+    match pace {
+        Pace::AtOnce => {}
+        Pace::Later(delay, _held) => tokio::time::sleep(delay).await,
+        Pace::Close => close = true,
+    }
+    let mut response = Outgoing::refusal(None, refusal::of_denial(denial)).into_response(number);
+    if close {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 struct Accepts {
@@ -264,7 +306,7 @@ impl Exchange<'_> {
             let counted = if at == 0 { Ok(()) } else { self.permit.resident().capacity().count() };
             match counted {
                 Err(denial) => {
-                    self.record(UNREAD, None, Some(denial.reason().to_owned()), Some(denial.layer())).await;
+                    self.over(&denial).await;
                     replies.push(Outgoing::refusal(None, refusal::of_denial(&denial)).text);
                 }
                 Ok(()) => match self.message(message.get(), false).await {
@@ -278,6 +320,21 @@ impl Exchange<'_> {
         }
         let text = format!("[{}]", replies.join(","));
         Outgoing { status: StatusCode::OK, header: None, text }.into_response(number)
+    }
+
+    /// Counts a message of a batch that is over the tenant's rate, and writes its line together with others'.
+    async fn over(&self, denial: &Denial) {
+        let Refused::TooMany(_, over) = denial.refused() else { return };
+        let (permit, services) = (self.permit, self.permit.services());
+        services.metrics.count(Some(permit.tenant()), Outcome::Denied(denial.layer()));
+        let caller = Arc::clone(permit.principal());
+        let refused = Bundled { caller, request: permit.request(), reason: over.reason() };
+        let meter = permit.resident().capacity().refusals();
+        let times = services.pacer.bundle(meter, &refused, Instant::now());
+        if times > 0 {
+            // The message is refused either way.
+            let _stopped = services.audit.record(refused.line(times, &services.clock)).await;
+        }
     }
 
     fn messages<'m>(&self, text: &'m str) -> Result<Vec<&'m RawValue>, &'static str> {

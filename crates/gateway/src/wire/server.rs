@@ -1,20 +1,34 @@
 //! Listening, and the connections: bounded in number, in what they may send and in how long they may take.
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::Ordering::{Acquire, Release},
+    },
+    time::{Duration, Instant},
+};
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version, header};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::conn::auto,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::mpsc,
 };
 
-use super::{body::ReplyStream, patience::Patient, rpc::handle};
-use crate::gateway::Services;
+use super::{body::ReplyStream, files, patience::Patient, rpc::handle};
+use crate::{
+    config::Config,
+    gateway::Live,
+    guards::capacity::seats::{Leave, Seat, Seated, Seats},
+};
 
 /// The server cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -31,44 +45,38 @@ pub enum ServeError {
 
 /// A server that listens and does not serve yet.
 pub struct Server {
-    services: Arc<Services>,
+    live: Arc<Live>,
     public: TcpListener,
     admin: Option<TcpListener>,
     address: SocketAddr,
     admin_address: Option<SocketAddr>,
+    connections: usize,
 }
 
 impl Server {
-    pub(crate) async fn bind(
-        services: Arc<Services>,
-        address: SocketAddr,
-        admin: Option<SocketAddr>,
-    ) -> Result<Self, ServeError> {
+    pub(crate) async fn bind(live: Arc<Live>, config: &Config) -> Result<Self, ServeError> {
+        let address = config.server.listen;
         let public =
             TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
-        Self::with(services, public, admin).await
+        Self::with(live, public, config).await
     }
 
     pub(crate) async fn on(
-        services: Arc<Services>,
+        live: Arc<Live>,
         listener: std::net::TcpListener,
-        admin: Option<SocketAddr>,
+        config: &Config,
     ) -> Result<Self, ServeError> {
         let failed = |source| ServeError::Listen { address: SocketAddr::from(([0, 0, 0, 0], 0)), source };
         listener.set_nonblocking(true).map_err(failed)?;
-        Self::with(services, TcpListener::from_std(listener).map_err(failed)?, admin).await
+        Self::with(live, TcpListener::from_std(listener).map_err(failed)?, config).await
     }
 
-    async fn with(
-        services: Arc<Services>,
-        public: TcpListener,
-        admin: Option<SocketAddr>,
-    ) -> Result<Self, ServeError> {
+    async fn with(live: Arc<Live>, public: TcpListener, config: &Config) -> Result<Self, ServeError> {
         let address_of = |listener: &TcpListener, address| {
             listener.local_addr().map_err(|source| ServeError::Listen { address, source })
         };
         let address = address_of(&public, SocketAddr::from(([0, 0, 0, 0], 0)))?;
-        let (admin, admin_address) = match admin {
+        let (admin, admin_address) = match config.server.admin_listen {
             None => (None, None),
             Some(address) => {
                 let listener = TcpListener::bind(address)
@@ -78,7 +86,8 @@ impl Server {
                 (Some(listener), Some(bound))
             }
         };
-        Ok(Self { services, public, admin, address, admin_address })
+        let connections = files::connections(config);
+        Ok(Self { live, public, admin, address, admin_address, connections })
     }
 
     /// The address that MCP is served at; its port is the real one when 0 was asked for.
@@ -93,77 +102,104 @@ impl Server {
         self.admin_address
     }
 
-    /// Serves until `stop` is ready, then lets open calls end within the drain time.
+    /// Serves until `stop` is ready, then lets open calls end within the drain time. Health is told meanwhile too.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
-        let Self { services, public, admin, .. } = self;
-        let connections = GracefulShutdown::new();
-        let room = Arc::new(Semaphore::new(services.settings.max_connections.max(1)));
+        let Self { live, public, admin, connections, .. } = self;
+        let mut public = Door::new(&live, Some(public), Seats::new(connections), None);
+        let admin = Door::new(&live, admin, Seats::new(ADMIN_CONNECTIONS), Some(Arc::clone(&public.seats)));
         let mut stop = pin!(stop);
-        let admin_room = Arc::new(Semaphore::new(64));
+        let mut tidy = pin!(tidy(&live));
         loop {
-            let (stream, kind) = tokio::select! {
+            tokio::select! {
                 () = &mut stop => break,
-                accepted = accept(&public, &room) => (accepted, Kind::Public),
-                accepted = accept_admin(admin.as_ref(), &admin_room) => (accepted, Kind::Admin),
-            };
-            let Some((stream, place)) = stream else { continue };
-            let connection = connection(Arc::clone(&services), stream, kind, &connections);
-            background(async move {
-                connection.await;
-                drop(place);
-            });
+                () = public.accept() => {}
+                () = admin.accept() => {}
+                () = &mut tidy => {}
+            }
         }
-        drop(public);
-        let drained = tokio::time::timeout(services.settings.drain_timeout, connections.shutdown()).await;
-        if drained.is_err() {
-            tracing::warn!("calls were still open at the end of the drain time and were stopped");
+        live.draining.store(true, Release);
+        // Nobody new is let in.
+        public.listener = None;
+        public.seats.ask_all(Leave::Soon);
+        let services = live.services();
+        let mut over = pin!(tokio::time::sleep(services.settings.drain_timeout));
+        let seats = Arc::clone(&public.seats);
+        let mut empty = pin!(public.emptied());
+        loop {
+            tokio::select! {
+                () = &mut empty => break,
+                () = &mut over => {
+                    tracing::warn!("calls were still open at the end of the drain time and were stopped");
+                    seats.ask_all(Leave::Now);
+                    break;
+                }
+                () = admin.accept() => {}
+            }
         }
-        services.audit.flush();
+        admin.seats.ask_all(Leave::Now);
+        services.flush_audit().await;
     }
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Public,
-    Admin,
+/// The most connections of the admin listener.
+const ADMIN_CONNECTIONS: usize = 64;
+
+/// A listener and its connections.
+struct Door {
+    live: Arc<Live>,
+    listener: Option<TcpListener>,
+    seats: Arc<Seats>,
+    /// For the admin listener, the public one's.
+    watched: Option<Arc<Seats>>,
+    open: mpsc::Sender<Infallible>,
+    closed: mpsc::Receiver<Infallible>,
 }
 
-type Accepted = Option<(TcpStream, OwnedSemaphorePermit)>;
+impl Door {
+    fn new(
+        live: &Arc<Live>,
+        listener: Option<TcpListener>,
+        seats: Arc<Seats>,
+        watched: Option<Arc<Seats>>,
+    ) -> Self {
+        let (open, closed) = mpsc::channel(1);
+        Self { live: Arc::clone(live), listener, seats, watched, open, closed }
+    }
 
-/// Waits for room, then for a connection.
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Accepted {
-    let place = Arc::clone(room).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, _peer)) => {
-            // Replies are written whole; waiting to fill a packet only delays them.
-            let _unsupported = stream.set_nodelay(true);
-            Some((stream, place))
-        }
-        Err(error) => {
-            // Most often the limit of open files; others may close theirs meanwhile.
-            tracing::warn!(%error, "cannot accept a connection");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            None
-        }
+    /// Waits for one connection and has it served.
+    async fn accept(&self) {
+        let Some(listener) = &self.listener else { return std::future::pending().await };
+        let stream = match listener.accept().await {
+            Ok((stream, _peer)) => stream,
+            Err(error) => {
+                // Most often the limit of open files; others may close theirs meanwhile.
+                tracing::warn!(%error, "cannot accept a connection");
+                return tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        // Without a seat it is closed again.
+        let Some(seat) = self.seats.open() else { return };
+        // Replies are written whole; waiting to fill a packet only delays them.
+        let _unsupported = stream.set_nodelay(true);
+        let connection = connection(Arc::clone(&self.live), stream, seat, self.watched.clone());
+        let open = self.open.clone();
+        background(async move {
+            connection.await;
+            drop(open);
+        });
+    }
+
+    /// Waits until every connection has ended.
+    async fn emptied(mut self) {
+        drop(self.open);
+        let _none = self.closed.recv().await;
     }
 }
 
-async fn accept_admin(listener: Option<&TcpListener>, room: &Arc<Semaphore>) -> Accepted {
-    match listener {
-        Some(listener) => accept(listener, room).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Serves one connection until it ends.
-fn connection(
-    services: Arc<Services>,
-    stream: TcpStream,
-    kind: Kind,
-    connections: &GracefulShutdown,
-) -> impl Future<Output = ()> + Send + 'static {
+/// Serves one connection until it ends or is asked to; `watched` makes it one of the operator's.
+async fn connection(live: Arc<Live>, stream: TcpStream, seated: Seated, watched: Option<Arc<Seats>>) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    let slow = services.settings.read_timeout;
+    let slow = live.services().settings.read_timeout;
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -179,37 +215,113 @@ fn connection(
         .max_pending_accept_reset_streams(Some(32))
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .keep_alive_timeout(Duration::from_secs(20));
+    let seat = &seated.0;
+    // In one, so that requests of different connections count up and down different numbers.
+    let link = Arc::new((live, Arc::clone(seat), watched));
     let service = service_fn(move |request: Request<Incoming>| {
-        let services = Arc::clone(&services);
+        let link = Arc::clone(&link);
         async move {
-            Ok::<_, Infallible>(match kind {
-                Kind::Public => handle(&services, request).await,
-                Kind::Admin => operator(&services, &request),
+            let (live, seat, watched) = link.as_ref();
+            Ok::<_, Infallible>(match watched {
+                None => public(live, seat, request).await,
+                Some(watched) => operator(live, watched, &request),
             })
         }
     });
-    let stream = TokioIo::new(Patient::new(stream, slow));
-    let connection = builder.serve_connection(stream, service).into_owned();
-    let connection = connections.watch(connection);
-    async move {
-        // A client that goes away in the middle is no error of ours.
-        let _broken = connection.await;
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(Patient::new(stream, slow)), service));
+    let mut time = pin!(tokio::time::sleep(slow));
+    let (mut timed, mut leaving) = (true, false);
+    loop {
+        tokio::select! {
+            // A client that goes away in the middle is no error of ours.
+            _broken = connection.as_mut() => return,
+            leave = seat.asked() => match leave {
+                Leave::Not => {}
+                Leave::Soon => {
+                    connection.as_mut().graceful_shutdown();
+                    // A client that does not read its last reply is not waited for.
+                    time.as_mut().reset((Instant::now() + slow).into());
+                    (timed, leaving) = (true, true);
+                }
+                Leave::Now => return,
+            },
+            () = time.as_mut(), if timed => {
+                // Who has shown no good token by now has had the time for it.
+                if !seat.is_known() || (leaving && !seat.is_busy()) {
+                    return;
+                }
+                timed = leaving;
+                time.as_mut().reset((Instant::now() + slow).into());
+            }
+        }
+    }
+}
+
+/// Answers one request; the connection is busy until its reply has been made.
+async fn public(live: &Live, seat: &Arc<Seat>, request: Request<Incoming>) -> Response<ReplyStream> {
+    let busy = seat.begin();
+    let version = request.version();
+    let mut response = handle(&live.services(), Some(seat), request).await;
+    response.body_mut().keep(busy);
+    if response.headers().contains_key(header::CONNECTION) && version == Version::HTTP_2 {
+        // There is no such header in HTTP/2; the connection is told in its own way.
+        response.headers_mut().remove(header::CONNECTION);
+        seat.ask(Leave::Soon);
+    }
+    response
+}
+
+/// Every second: writes the audit lines that are owed, and lets go of what is idle.
+async fn tidy(live: &Live) {
+    let mut files = Instant::now();
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let services = live.services();
+        services.pacer.settle(&services.audit, &services.clock).await;
+        let (now, idle) = (Instant::now(), services.settings.idle);
+        services.residents.drop_idle(idle, now);
+        if now.saturating_duration_since(files) >= idle / 4 {
+            files = now;
+            if let Some(since) = now.checked_sub(idle) {
+                let sources = Arc::clone(&services.sources);
+                // Closing writes to disk. Nothing depends on its end.
+                drop(tokio::task::spawn_blocking(move || sources.close_idle(since)));
+            }
+        }
     }
 }
 
 /// Health and metrics, for the operator.
-fn operator(services: &Services, request: &Request<Incoming>) -> Response<ReplyStream> {
+fn operator(live: &Live, connections: &Seats, request: &Request<Incoming>) -> Response<ReplyStream> {
+    let services = live.services();
     let (status, text) = match request.uri().path() {
         "/healthz" => (StatusCode::OK, "ok\n".to_owned()),
+        "/readyz" if live.draining.load(Acquire) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned())
+        }
         "/readyz" => match services.registry.check() {
-            Ok(_) => (StatusCode::OK, "ready\n".to_owned()),
+            Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
             Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
         },
         "/metrics" => {
             let mut text = services.metrics.render();
             text.push_str(&services.audit.render());
-            text.push_str("# TYPE partywall_resident_tenants gauge\n");
-            text.push_str(&format!("partywall_resident_tenants {}\n", services.residents.len()));
+            text.push_str(&format!(
+                "# HELP partywall_resident_tenants Tenants held in memory.\n\
+                 # TYPE partywall_resident_tenants gauge\n\
+                 partywall_resident_tenants {}\n\
+                 # HELP partywall_calls_in_flight Calls in flight.\n\
+                 # TYPE partywall_calls_in_flight gauge\n\
+                 partywall_calls_in_flight {}\n\
+                 # HELP partywall_calls_waiting Calls that wait because the server is full.\n\
+                 # TYPE partywall_calls_waiting gauge\n\
+                 partywall_calls_waiting {}\n",
+                services.residents.len(),
+                services.gate.taken(),
+                services.gate.waiting(),
+            ));
+            text.push_str(&connections.render());
+            text.push_str(&live.reloads.render());
             (StatusCode::OK, text)
         }
         _ => (StatusCode::NOT_FOUND, "not found\n".to_owned()),

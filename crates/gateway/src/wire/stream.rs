@@ -17,7 +17,7 @@ use bytes::Bytes;
 use serde_json::json;
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use crate::{admit::Permit, turn::Progress};
+use crate::{admit::Permit, guards::capacity::seats::Busy, turn::Progress};
 
 type Call = Pin<Box<dyn Future<Output = String> + Send>>;
 
@@ -28,6 +28,8 @@ pub(crate) struct EventStream {
     /// The client's progress token, as it was written.
     token: String,
     last: Option<f64>,
+    /// The connection is busy for as long.
+    pub(super) busy: Option<Busy>,
 }
 
 /// What the call has said and nobody has read.
@@ -93,7 +95,7 @@ impl EventStream {
             tokio::time::sleep(patience).await;
             drop((ending, permit));
         });
-        Self { said, task, token, last: None }
+        Self { said, task, token, last: None, busy: None }
     }
 
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {

@@ -6,6 +6,9 @@ use serde_json::json;
 
 use crate::support::{Answer, Ask, Conn, House, Plan, in_time, task};
 
+mod connections;
+mod queue;
+
 const SMALL: &str = "requests_per_second = 1\nburst = 5\nconcurrent_requests = 3\n\
     [capacity.tenant.globex]\nrequests_per_second = 100000\nburst = 100000\nconcurrent_requests = 100\n";
 
@@ -41,10 +44,13 @@ async fn qu_01_a_flood_is_its_senders() {
     }
     assert!(refused >= 45, "{refused}");
     assert_told_to_wait(&acme.call("whoami", json!({})).await);
-    // A batch is as many calls as it has messages.
     let lines = house.audit("acme").await;
     let denied = lines.iter().filter(|line| line["layer"] == "capacity" && line["reason"] == "rate");
-    assert_eq!(denied.count(), refused + 1);
+    let times: Vec<u64> = denied.map(|line| line["times"].as_u64().unwrap_or(1)).collect();
+    assert_eq!(times.iter().sum::<u64>(), refused + 1, "none is lost: {times:?}");
+    assert!(times.len() < 20, "a line stands for many: {times:?}");
+    let acme = "partywall_requests_total{tenant=\"acme\",outcome=\"denied\",layer=\"capacity\"}";
+    assert_eq!(house.metric(acme).await, refused + 1);
     assert!(house.audit("globex").await.iter().all(|line| line["outcome"] == "ok"));
 }
 
@@ -62,7 +68,9 @@ async fn a_batch_counts_as_its_messages() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn qu_06_calls_in_flight_are_counted_for_each_tenant() {
     let house = House::with(Plan {
-        capacity: Some("requests_per_second = 100000\nburst = 100000\nconcurrent_requests = 3\n"),
+        capacity: Some(
+            "requests_per_second = 100000\nburst = 100000\nconcurrent_requests = 3\nqueued_requests = 0\n",
+        ),
         ..Plan::default()
     })
     .await;

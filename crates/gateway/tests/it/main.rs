@@ -17,6 +17,7 @@ mod identity;
 mod lifecycle;
 mod non_interference;
 mod observability;
+mod operations;
 mod parsing;
 mod routing;
 mod state;

@@ -11,7 +11,7 @@ mod wire;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use partywall_gateway::{
-    Gateway, GatewayBuilder, audit,
+    Gateway, GatewayBuilder, ReloadError, audit,
     clock::Clock,
     config::Config,
     guards::{credentials::SecretName, identity::DevelopmentIssuer},
@@ -88,7 +88,9 @@ pub(crate) struct House {
     pub(crate) second_signer: Signer,
     development: DevelopmentIssuer,
     folder: tempfile::TempDir,
-    _stop: oneshot::Sender<()>,
+    text: String,
+    stop: Option<oneshot::Sender<()>>,
+    served: Option<oneshot::Receiver<()>>,
 }
 
 /// In memory where the system has such a folder: what is tested is not the disk.
@@ -126,7 +128,11 @@ impl House {
         let server = gateway.serve_on(listener).await.unwrap();
         let admin = server.admin_address().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        background(server.serve(async move { drop(stopped.await) }));
+        let (end, served) = oneshot::channel::<()>();
+        background(async move {
+            server.serve(async move { drop(stopped.await) }).await;
+            drop(end);
+        });
         let house = Self {
             gateway: Arc::new(gateway),
             address,
@@ -138,11 +144,50 @@ impl House {
             second_signer,
             development,
             folder,
-            _stop: stop,
+            text,
+            stop: Some(stop),
+            served: Some(served),
         };
         house.add("acme");
         house.add("globex");
         house
+    }
+
+    /// Has the server stop; what is given ends when it has.
+    pub(crate) fn stop(&mut self) -> impl Future<Output = ()> + use<> {
+        drop(self.stop.take());
+        let served = self.served.take();
+        async move { drop(in_time("the server stops", served.unwrap()).await) }
+    }
+
+    /// Has the server take another configuration, made from the present one.
+    pub(crate) fn reload(&mut self, edit: impl FnOnce(&str) -> String) -> Result<(), ReloadError> {
+        let text = edit(&self.text);
+        self.gateway.reload(Config::parse(&text, "test", self.folder.path())?)?;
+        self.text = text;
+        Ok(())
+    }
+
+    /// What the operator is told.
+    pub(crate) async fn operator(&self, path: &str) -> Answer {
+        Conn::open(self.admin).await.ask(&Ask::new("GET", path)).await
+    }
+
+    /// The value of a metric.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let text = self.operator("/metrics").await.text();
+        let value = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+        value.unwrap_or_else(|| panic!("{name} is missing in {text}")).parse().unwrap()
+    }
+
+    /// Waits until a metric has a value.
+    pub(crate) async fn until(&self, name: &str, value: u64) {
+        in_time(name, async {
+            while self.metric(name).await != value {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
 
     /// Makes a tenant with data and a key of its own, and marks of its own in both.
@@ -220,12 +265,18 @@ impl House {
 
     /// How each request of a tenant ended, by its audit log; with `-unattributed` those of no tenant.
     pub(crate) async fn audit(&self, id: &str) -> Vec<Value> {
+        self.gateway.flush_audit().await;
         let data_dir = self.gateway.config().data_dir();
         let report = audit::verify(&data_dir, id).unwrap();
         assert_eq!(report.verdict, audit::Verdict::Whole);
         let lines = audit::tail(&data_dir, id, usize::MAX).unwrap();
         let lines = lines.iter().map(|line| serde_json::from_str(line).unwrap());
         lines.filter(|line: &Value| line["outcome"] != "started").collect()
+    }
+
+    /// The configuration.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     pub(crate) fn path(&self) -> &std::path::Path {
@@ -245,7 +296,9 @@ fn write_files(folder: &tempfile::TempDir, signer: &Signer, second: &Signer) {
 fn config_text(plan: &Plan, address: SocketAddr, upstream: SocketAddr) -> String {
     let roomy = "requests_per_second = 1000000\nburst = 1000000\nconcurrent_requests = 10000\n";
     let capacity = plan.capacity.unwrap_or(roomy);
-    let server = format!("[server]\nadmin_listen = \"127.0.0.1:0\"\n{}\n", plan.server);
+    // Most tests are refused a lot, and do not want to wait for it.
+    let prompt = if plan.server.contains("refusal_delay") { "" } else { "refusal_delay = \"0s\"\n" };
+    let server = format!("[server]\nadmin_listen = \"127.0.0.1:0\"\n{prompt}{}\n", plan.server);
     let issuers = format!(
         "[[identity.issuer]]\nissuer = \"{ISSUER}\"\njwks = \"one.json\"\nalgorithms = [\"ES256\"]\n\
          tenant_claim = \"org_id\"\n\

@@ -17,7 +17,6 @@ use super::{
 const CROWD: usize = 10_000;
 
 #[test]
-#[ignore = "needs room that is made for newcomers at the door"]
 fn a_crowd_at_the_door_keeps_nobody_out() {
     let house =
         House::open(&Plan { server: "max_connections = 2000\nread_timeout = \"20s\"", ..Plan::default() });

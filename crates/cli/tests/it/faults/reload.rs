@@ -22,7 +22,6 @@ fn put(house: &House, text: &str) {
 }
 
 #[test]
-#[ignore = "needs the reload at SIGHUP"]
 fn a_storm_of_reloads_changes_nothing_that_was_not_changed() {
     let mut house = House::open(&Plan::default());
     let neighbour = Neighbour::of(&house, false);

@@ -60,6 +60,12 @@ pub(super) fn check_server(config: &Config, found: &mut Found) {
     }
     found.number("server.max_body_bytes", as_u64(server.max_body_bytes), 1, 64 * MIB);
     found.number("server.max_connections", as_u64(server.max_connections), 1, 1_000_000);
+    found.number("server.concurrent_requests", server.concurrent_requests, 1, 1_000_000);
+    found.say_unless(
+        server.refusal_delay <= Duration::from_secs(5),
+        "server.refusal_delay",
+        "must be at most `\"5s\"`",
+    );
     found.duration("server.read_timeout", server.read_timeout);
     found.duration("server.call_timeout", server.call_timeout);
     found.duration("server.drain_timeout", server.drain_timeout);
@@ -192,6 +198,7 @@ pub(super) fn check_data(config: &Config, found: &mut Found) {
 pub(super) fn check_capacity(config: &Config, found: &mut Found) {
     let capacity = &config.capacity;
     found.number("capacity.resident_tenants", as_u64(capacity.resident_tenants), 1, 10_000_000);
+    found.duration("capacity.idle", capacity.idle);
     check_limits("capacity", capacity, found);
     for (tenant, own) in &capacity.tenant {
         let key = format!("capacity.tenant.{tenant}");
@@ -202,11 +209,17 @@ pub(super) fn check_capacity(config: &Config, found: &mut Found) {
             requests_per_second: own.requests_per_second.unwrap_or(base.requests_per_second),
             burst: own.burst.unwrap_or(base.burst),
             concurrent_requests: own.concurrent_requests.unwrap_or(base.concurrent_requests),
+            queued_requests: own.queued_requests.unwrap_or(base.queued_requests),
+            queue_timeout: own.queue_timeout.unwrap_or(base.queue_timeout),
+            connections: own.connections,
             reply_bytes: own.reply_bytes.unwrap_or(base.reply_bytes),
             cache_bytes: own.cache_bytes.unwrap_or(base.cache_bytes),
             ..base
         };
         check_limits(&key, &merged, found);
+        if let Some(timeout) = own.call_timeout {
+            found.duration(&format!("{key}.call_timeout"), timeout);
+        }
     }
 }
 
@@ -215,6 +228,15 @@ fn check_limits(table: &str, limits: &Capacity, found: &mut Found) {
     found.number(&key("requests_per_second"), limits.requests_per_second, 1, 1_000_000);
     found.number(&key("burst"), limits.burst, 1, 1_000_000);
     found.number(&key("concurrent_requests"), limits.concurrent_requests, 1, 100_000);
+    found.number(&key("queued_requests"), limits.queued_requests, 0, 10_000);
+    found.say_unless(
+        limits.queue_timeout <= Duration::from_secs(60),
+        &key("queue_timeout"),
+        "must be at most `\"60s\"`; a caller that waits longer has given up",
+    );
+    if let Some(connections) = limits.connections {
+        found.number(&key("connections"), as_u64(connections), 1, 1_000_000);
+    }
     check_bytes(&key("reply_bytes"), limits.reply_bytes, 1, 64 * MIB, found);
     check_bytes(&key("cache_bytes"), limits.cache_bytes, 0, GIB, found);
 }

@@ -12,7 +12,7 @@ const MOST_MIGRATIONS: usize = 1_000;
 const MOST_FILE_BYTES: u64 = 1 << 20;
 
 /// One `NNN_name.sql`.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Migration {
     number: u32,
     name: String,

@@ -13,6 +13,7 @@ mod execute;
 mod files;
 mod migrations;
 mod pool;
+mod renew;
 mod source;
 mod statement;
 #[cfg(test)]

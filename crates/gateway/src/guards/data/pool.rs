@@ -51,8 +51,8 @@ pub(super) struct Pool {
 struct State {
     /// Counts uses; also names calls and idle files.
     uses: u64,
-    /// Idle files, least recently used first.
-    idle: BTreeMap<u64, (Key, Conn)>,
+    /// Idle files and since when they are, least recently used first.
+    idle: BTreeMap<u64, (Key, Conn, Instant)>,
     /// The idle files of each key, most recently used last.
     by_key: HashMap<Key, Vec<u64>>,
     /// Files in use, by call.
@@ -82,6 +82,11 @@ impl Pool {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many files may be open.
+    pub(super) fn most(&self) -> usize {
+        self.most
     }
 
     /// How many files are open or being opened.
@@ -163,6 +168,20 @@ impl Pool {
         Lease { pool: Arc::clone(self), key, call, conn, evicted, desk, _seats: seats }
     }
 
+    /// Closes the files that nobody has used since; how many. May write to disk.
+    pub(super) fn close_idle(&self, since: Instant) -> usize {
+        let mut closed = 0;
+        loop {
+            let idle = self.lock().evict_idle(since);
+            if idle.is_none() {
+                return closed;
+            }
+            // Closing writes to disk; nobody waits for it.
+            drop(idle);
+            closed += 1;
+        }
+    }
+
     /// Closes a tenant's idle files, stops its statements, and has their files closed afterwards.
     pub(super) fn forget(&self, tenant: &TenantId) {
         let mut state = self.lock();
@@ -193,13 +212,18 @@ impl State {
         if uses.is_empty() {
             self.by_key.remove(key);
         }
-        self.idle.remove(&latest?).map(|(_, conn)| conn)
+        self.idle.remove(&latest?).map(|(_, conn, _)| conn)
     }
 
     fn evict(&mut self) -> Option<Conn> {
-        let (oldest, (key, conn)) = self.idle.pop_first()?;
+        let (oldest, (key, conn, _)) = self.idle.pop_first()?;
         self.unlist(&key, oldest);
         Some(conn)
+    }
+
+    fn evict_idle(&mut self, since: Instant) -> Option<Conn> {
+        let (_, (_, _, used)) = self.idle.first_key_value()?;
+        if *used < since { self.evict() } else { None }
     }
 
     fn unlist(&mut self, key: &Key, number: u64) {
@@ -214,19 +238,19 @@ impl State {
     fn give_back(&mut self, key: Key, conn: Conn) {
         let number = self.next_use();
         self.by_key.entry(key.clone()).or_default().push(number);
-        self.idle.insert(number, (key, conn));
+        self.idle.insert(number, (key, conn, Instant::now()));
     }
 
     fn forget_idle(&mut self, tenant: &TenantId) -> Vec<Conn> {
         let gone: Vec<u64> = self
             .idle
             .iter()
-            .filter(|(_, (key, _))| key.tenant == *tenant)
+            .filter(|(_, (key, _, _))| key.tenant == *tenant)
             .map(|(number, _)| *number)
             .collect();
         gone.into_iter()
             .filter_map(|number| {
-                let (key, conn) = self.idle.remove(&number)?;
+                let (key, conn, _) = self.idle.remove(&number)?;
                 self.unlist(&key, number);
                 Some(conn)
             })

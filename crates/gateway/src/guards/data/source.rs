@@ -67,6 +67,14 @@ impl Source {
         })
     }
 
+    /// Whether the other is configured as this one is: the same migrations and limits.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.data_dir == other.data_dir
+            && self.max_bytes == other.max_bytes
+            && self.pool.most() == other.pool.most()
+            && self.migrations == other.migrations
+    }
+
     pub(super) fn compile(&self, sql: &str, params: &[&str], writes: bool) -> Result<Statement, DataError> {
         let template = self.template.lock().unwrap_or_else(PoisonError::into_inner);
         Statement::compile(&template, &self.name, sql, params, writes)

@@ -12,6 +12,8 @@ use std::{borrow::Cow, fmt, time::Duration};
 use http::HeaderValue;
 use partywall_model::Layer;
 
+use super::capacity::Over;
+
 /// A guard's "no".
 #[derive(Debug, Clone)]
 pub struct Denial {
@@ -28,8 +30,8 @@ pub(crate) enum Refused {
     Unauthenticated(HeaderValue),
     /// The credential is good and does not allow this.
     Scope(HeaderValue),
-    /// Too many calls; the time after which one more is admitted.
-    TooMany(Duration),
+    /// Too much at once; the time after which one more call is admitted, and of what there is too much.
+    TooMany(Duration, Over),
     /// The thing does not exist, as far as the caller is concerned.
     NotFound,
     /// A handle does not open.
@@ -45,7 +47,7 @@ impl fmt::Debug for Refused {
         f.write_str(match self {
             Self::Unauthenticated(_) => "Unauthenticated",
             Self::Scope(_) => "Scope",
-            Self::TooMany(_) => "TooMany",
+            Self::TooMany(..) => "TooMany",
             Self::NotFound => "NotFound",
             Self::Handle => "Handle",
             Self::Door => "Door",

@@ -1,5 +1,7 @@
 //! The only place where a denial or an error becomes a reply.
 
+use std::time::Duration;
+
 use http::{
     HeaderValue, StatusCode,
     header::{RETRY_AFTER, WWW_AUTHENTICATE},
@@ -9,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Denial, Refused};
 use crate::{
+    guards::capacity::Over,
     tools::ToolError,
     wire::reply::{RpcError, codes},
 };
@@ -18,6 +21,42 @@ pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) header: Option<(http::HeaderName, HeaderValue)>,
     pub(crate) error: RpcError,
+}
+
+/// Says which of the caller's limits was reached, how long to wait and what to do; the numbers are the caller's own.
+fn too_many(wait: Duration, over: Over) -> Refusal {
+    // Rounded up, so that who waits as long as told is not refused again for a fraction of a second.
+    let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1);
+    let again = format!("Wait {seconds} s, then send this call again");
+    let message = match over {
+        Over::Rate { per_second, burst } => format!(
+            "Too many calls: {per_second} a second are allowed, and {burst} at once. {again}, and send fewer."
+        ),
+        Over::Queue { running, waiting: 0 } => {
+            format!(
+                "Too many calls at a time: {running} are allowed. {again}, when an earlier call has ended."
+            )
+        }
+        Over::Queue { running, waiting } => format!(
+            "Too many calls at a time: {running} may run and {waiting} may wait. {again}, when earlier calls have ended."
+        ),
+        Over::Wait { running, waited } => format!(
+            "Too many calls at a time: {running} may run, and none of them ended within {}. {again}, when earlier \
+             calls have ended.",
+            humantime::format_duration(waited)
+        ),
+        Over::Server => format!("The server is busy. {again}."),
+        Over::Connections { most } => format!(
+            "Too many connections: {most} are allowed. {again}, on a connection that is open already, and close \
+             those that are not needed."
+        ),
+    };
+    let data = json!({ "retryAfterSeconds": seconds, "limit": over.reason() });
+    Refusal {
+        status: StatusCode::TOO_MANY_REQUESTS,
+        header: Some((RETRY_AFTER, HeaderValue::from(seconds))),
+        error: RpcError { code: codes::TOO_MANY, message: message.into(), data: Some(data) },
+    }
 }
 
 /// What a caller sees of a denial.
@@ -44,19 +83,7 @@ pub(crate) fn of_denial(denial: &Denial) -> Refusal {
                 "The token lacks the scope that this tool needs.",
             )
         },
-        Refused::TooMany(wait) => {
-            // Rounded up, so that who waits as long as told is not refused again for a fraction of a second.
-            let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1);
-            Refusal {
-                status: StatusCode::TOO_MANY_REQUESTS,
-                header: Some((RETRY_AFTER, HeaderValue::from(seconds))),
-                error: RpcError {
-                    code: codes::TOO_MANY,
-                    message: format!("Too many calls. Try again in {seconds} s.").into(),
-                    data: Some(json!({ "retryAfterSeconds": seconds })),
-                },
-            }
-        }
+        Refused::TooMany(wait, over) => too_many(*wait, *over),
         Refused::NotFound => plain(StatusCode::OK, codes::INVALID_PARAMS, "Not found."),
         Refused::Handle => plain(
             StatusCode::OK,
