@@ -99,7 +99,6 @@ async fn a_stream_that_nobody_reads_ends() {
         in_time("the head", stream.peek(&mut [0; 1])).await.unwrap();
         unread.push(stream);
     }
-    assert_eq!(house.caller("acme").call("whoami", json!({})).await.status, 429, "all places are taken");
     assert_eq!(totals(&house).await, before);
     places_come_back(&house).await;
     assert_eq!(totals(&house).await, before);
@@ -128,7 +127,6 @@ async fn a_stream_that_a_window_holds_back_ends() {
             .body(chatter(&acme.token).text());
         unread.push(in_time("the head", post.send()).await.unwrap());
     }
-    assert_eq!(house.caller("acme").call("whoami", json!({})).await.status, 429, "all places are taken");
     assert_eq!(totals(&house).await, before);
     places_come_back(&house).await;
     assert_eq!(totals(&house).await, before);
