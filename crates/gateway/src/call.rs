@@ -132,14 +132,15 @@ impl Call {
         // Without a wish for progress the stream has the final message alone.
         let (progress, token) = self.events.take().unwrap_or_else(|| (mpsc::channel(1).1, String::new()));
         let permit = self.scope.permit.clone();
-        // The body is polled outside the request's handler, so the permit is entered again.
-        let call = context::enter(permit, async move {
+        let patience = permit.services().settings.read_timeout;
+        // It runs in a task of its own, so the permit is entered again.
+        let call = context::enter(permit.clone(), async move {
             match serde_json::from_str(&id).ok().and_then(Id::parse) {
                 Some(id) => self.run(id).await.text,
                 None => String::new(),
             }
         });
-        ReplyStream::Events(Box::new(EventStream::new(Box::pin(call), progress, token)))
+        ReplyStream::Events(Box::new(EventStream::start(Box::pin(call), progress, token, permit, patience)))
     }
 
     /// Runs the tool within its time and makes the reply.

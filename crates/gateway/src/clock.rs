@@ -1,13 +1,22 @@
 //! The time, as something a test can set.
 
 use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// Where the gateway reads the wall clock.
+/// Where the gateway reads the wall clock, which may be set forward and back at any time.
 #[derive(Clone)]
-pub struct Clock(Option<Arc<dyn Fn() -> SystemTime + Send + Sync>>);
+pub struct Clock(Option<Arc<Given>>);
+
+/// A clock of somebody else's, and the latest that it ever said.
+struct Given {
+    now: Box<dyn Fn() -> SystemTime + Send + Sync>,
+    latest: AtomicU64,
+}
 
 impl Clock {
     /// The system's clock.
@@ -18,7 +27,7 @@ impl Clock {
 
     /// A clock that asks `now` each time.
     pub fn from_fn(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(now)))
+        Self(Some(Arc::new(Given { now: Box::new(now), latest: AtomicU64::new(0) })))
     }
 
     /// Seconds since 1970, never negative.
@@ -27,11 +36,24 @@ impl Clock {
         self.since_epoch().as_secs()
     }
 
+    /// Seconds from some beginning that never go back, whatever is done to the wall clock: for what ends with the
+    /// process.
+    pub(crate) fn steady_seconds(&self) -> u64 {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        match &self.0 {
+            None => START.elapsed().as_secs(),
+            Some(given) => {
+                let now = self.unix_seconds();
+                given.latest.fetch_max(now, Relaxed).max(now)
+            }
+        }
+    }
+
     /// Time since 1970; zero for a clock set before that.
     #[must_use]
     pub fn since_epoch(&self) -> Duration {
         let now = match &self.0 {
-            Some(now) => now(),
+            Some(given) => (given.now)(),
             None => SystemTime::now(),
         };
         now.duration_since(UNIX_EPOCH).unwrap_or_default()
@@ -41,5 +63,24 @@ impl Clock {
 impl std::fmt::Debug for Clock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Clock")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steady_time_does_not_go_back() {
+        let hand = Arc::new(AtomicU64::new(1000));
+        let read = Arc::clone(&hand);
+        let clock = Clock::from_fn(move || UNIX_EPOCH + Duration::from_secs(read.load(Relaxed)));
+        let mut seen = Vec::new();
+        for now in [1000, 2000, 500, 1999, 2001] {
+            hand.store(now, Relaxed);
+            seen.push((clock.unix_seconds(), clock.steady_seconds()));
+        }
+        assert_eq!(seen, [(1000, 1000), (2000, 2000), (500, 2000), (1999, 2000), (2001, 2001)]);
+        assert!(Clock::system().steady_seconds() < Clock::system().unix_seconds());
     }
 }

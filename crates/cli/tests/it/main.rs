@@ -1,6 +1,7 @@
 //! The command as its users meet it, and the generated parts of the documents.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
     reason = "a test that cannot go on fails"
@@ -8,6 +9,7 @@
 
 mod commands;
 mod demo;
+mod faults;
 mod matrix;
 mod support;
 mod tidy;

@@ -77,7 +77,8 @@ pub struct Server {
     pub allowed_hosts: Vec<String>,
     /// The largest request body, in bytes.
     pub max_body_bytes: usize,
-    /// How long a client may take to send its headers, and again its body.
+    /// How long a client may take to send its headers, and again its body; and how long it may take nothing of a reply
+    /// before its connection is closed.
     #[serde(deserialize_with = "duration::deserialize")]
     #[schemars(with = "String")]
     pub read_timeout: Duration,

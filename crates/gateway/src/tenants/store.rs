@@ -117,16 +117,24 @@ impl FileIdentity {
 
 /// An open store.
 pub(crate) struct Store {
-    conn: Mutex<Connection>,
+    conn: Mutex<Open>,
+    kind: &'static Kind,
     path: PathBuf,
     identity: FileIdentity,
+}
+
+/// A connection, and whether its last use ended well. What SQLite knows of a file that was damaged for a while can
+/// outlive the damage, so that it is opened anew after an error.
+struct Open {
+    conn: Connection,
+    doubtful: bool,
 }
 
 impl Store {
     /// Opens the store at `path`; when there is none, makes one with `build`.
     pub(crate) fn open(
         path: PathBuf,
-        kind: &Kind,
+        kind: &'static Kind,
         build: impl FnOnce(&Connection) -> rusqlite::Result<()>,
     ) -> Result<Self, StoreError> {
         match fs::metadata(&path) {
@@ -139,7 +147,7 @@ impl Store {
         if identity_at(&path)? != before {
             return Err(StoreError::Moved { path });
         }
-        Ok(Self { conn: Mutex::new(conn), path, identity: before })
+        Ok(Self { conn: Mutex::new(Open { conn, doubtful: false }), kind, path, identity: before })
     }
 
     /// Where the store is.
@@ -187,10 +195,16 @@ impl Store {
         f: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         self.check_in_place()?;
-        let mut conn = self.lock();
-        let tx = conn.transaction_with_behavior(behavior).map_err(self.failed(doing))?;
+        let mut open = self.lock();
+        if open.doubtful {
+            open.conn = connect(&self.path, self.kind)?;
+        }
+        // Until it has ended well, which a panic does not either.
+        open.doubtful = true;
+        let tx = open.conn.transaction_with_behavior(behavior).map_err(self.failed(doing))?;
         let value = f(&tx)?;
         tx.commit().map_err(self.failed(doing))?;
+        open.doubtful = false;
         Ok(value)
     }
 
@@ -200,7 +214,7 @@ impl Store {
     }
 
     /// A panic while the lock was held undid its transaction when it unwound, so the connection is sound.
-    fn lock(&self) -> MutexGuard<'_, Connection> {
+    fn lock(&self) -> MutexGuard<'_, Open> {
         self.conn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -50,7 +50,12 @@ impl SqlTool {
         let bytes = if self.statement.writes() { reply / WRITE_SHARE } else { reply };
         let limits = QueryLimits { time, rows: self.max_rows, bytes };
         let args: Vec<(String, Value)> = args.into_iter().collect();
-        let rows = permit.services().sources.run(permit, &self.statement, &args, limits).await?;
+        let rows = permit.services().sources.run(permit, &self.statement, &args, limits).await;
+        let rows = rows.map_err(|error| match error {
+            // Opening a file needs some room, and the advice to read instead would be of no use to a reader.
+            DataError::Full if !self.statement.writes() => ToolError::internal(error.to_string()),
+            error => error.into(),
+        })?;
         Ok(Reply::from_json(cx, self.shape(&rows)?))
     }
 

@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::stream::EventStream;
-use crate::guards::capacity::seats::Busy;
+use crate::{admit::Permit, guards::capacity::seats::Busy};
 
 /// The body of a response.
 pub(crate) enum ReplyStream {
@@ -20,10 +20,38 @@ pub(crate) enum ReplyStream {
     Events(Box<EventStream>),
 }
 
+/// Replies up to this size are the system's as soon as they are made; larger ones may stay with us while the client
+/// does not read.
+const SMALL: usize = 64 * 1024;
+
+/// Bytes that have a place among their tenant's calls in flight until they are written.
+struct Held {
+    bytes: Bytes,
+    _permit: Permit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 impl ReplyStream {
     pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         Self::Full((!bytes.is_empty()).then_some(bytes))
+    }
+
+    /// A reply that keeps its call's place until it is written, so that what clients leave unread is bounded by their
+    /// tenant's calls in flight and not by their connections.
+    pub(crate) fn held_by(self, permit: &Permit) -> Self {
+        match self {
+            Self::Full(Some(bytes)) if bytes.len() > SMALL => {
+                Self::Full(Some(Bytes::from_owner(Held { bytes, _permit: permit.clone() })))
+            }
+            // A small reply, or a stream, which holds its permit itself.
+            other => other,
+        }
     }
 
     /// Keeps the connection busy for as long as there is more to come.

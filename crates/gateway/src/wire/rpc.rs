@@ -64,7 +64,8 @@ where
         Err(denial) => return deny(services, Some(&verified.principal), number, &denial).await,
     };
     // From here to the end of the reply the request's future runs as its tenant.
-    context::enter(permit.clone(), admitted(&permit, &parts, body)).await
+    let response = context::enter(permit.clone(), admitted(&permit, &parts, body)).await;
+    response.map(|body| body.held_by(&permit))
 }
 
 async fn admitted<B>(permit: &Permit, parts: &Parts, body: B) -> Response<ReplyStream>

@@ -23,7 +23,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::{body::ReplyStream, files, rpc::handle};
+use super::{body::ReplyStream, files, patience::Patient, rpc::handle};
 use crate::{
     config::Config,
     gateway::Live,
@@ -228,7 +228,7 @@ async fn connection(live: Arc<Live>, stream: TcpStream, seated: Seated, watched:
             })
         }
     });
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(Patient::new(stream, slow)), service));
     let mut time = pin!(tokio::time::sleep(slow));
     let (mut timed, mut leaving) = (true, false);
     loop {

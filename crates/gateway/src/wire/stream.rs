@@ -1,25 +1,30 @@
 //! A reply as a stream of server-sent events: progress while the call runs, then its result.
 //!
-//! The call's future runs inside the stream, so it ends when the client closes the stream.
+//! The call is a task of the stream's own and ends when the client closes the stream. It does not run inside the
+//! stream, because a stream is only asked for more while its client reads: a call must come to its end, and give its
+//! place back, though nobody reads.
 
 use std::{
     future::Future,
+    mem,
     pin::Pin,
-    task::{Context, Poll},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 
-use crate::{guards::capacity::seats::Busy, turn::Progress};
+use crate::{admit::Permit, guards::capacity::seats::Busy, turn::Progress};
 
 type Call = Pin<Box<dyn Future<Output = String> + Send>>;
 
 /// Progress, then the final message.
 pub(crate) struct EventStream {
-    call: Option<Call>,
-    progress: mpsc::Receiver<Progress>,
+    said: Arc<Said>,
+    task: JoinHandle<()>,
     /// The client's progress token, as it was written.
     token: String,
     last: Option<f64>,
@@ -27,32 +32,90 @@ pub(crate) struct EventStream {
     pub(super) busy: Option<Busy>,
 }
 
+/// What the call has said and nobody has read.
+struct Said(Mutex<Unread>);
+
+struct Unread {
+    progress: Option<mpsc::Receiver<Progress>>,
+    end: End,
+    reader: Option<Waker>,
+}
+
+enum End {
+    Running,
+    Message(String),
+    Over,
+}
+
+impl Said {
+    fn lock(&self) -> MutexGuard<'_, Unread> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets the end and tells the reader.
+    fn end(&self, end: End) {
+        let mut unread = self.lock();
+        unread.end = end;
+        if let Some(reader) = unread.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+/// Ends a stream whose call did not come to its end.
+struct Ending(Arc<Said>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.lock().progress = None;
+        self.0.end(End::Over);
+    }
+}
+
 impl EventStream {
-    /// `call` gives the final message.
-    pub(crate) fn new(call: Call, progress: mpsc::Receiver<Progress>, token: String) -> Self {
-        Self { call: Some(call), progress, token, last: None, busy: None }
+    /// Starts `call`, which gives the final message. What is not read within `patience` of its end is thrown away;
+    /// until then it keeps the permit's place, since it takes memory.
+    pub(crate) fn start(
+        call: Call,
+        progress: mpsc::Receiver<Progress>,
+        token: String,
+        permit: Permit,
+        patience: Duration,
+    ) -> Self {
+        let unread = Unread { progress: Some(progress), end: End::Running, reader: None };
+        let said = Arc::new(Said(Mutex::new(unread)));
+        let ending = Ending(Arc::clone(&said));
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the call enters its permit itself, and the task ends with the stream"
+        )]
+        let task = tokio::spawn(async move {
+            let message = call.await;
+            ending.0.end(End::Message(message));
+            tokio::time::sleep(patience).await;
+            drop((ending, permit));
+        });
+        Self { said, task, token, last: None, busy: None }
     }
 
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let Some(call) = &mut self.call else {
-            return Poll::Ready(None);
-        };
-        let done = call.as_mut().poll(cx);
+        let said = Arc::clone(&self.said);
+        let mut unread = said.lock();
         // What was said before the end goes out before the end.
-        while let Poll::Ready(Some(step)) = self.progress.poll_recv(cx) {
-            if let Some(event) = self.event(&step) {
-                if let Poll::Ready(last) = done {
-                    self.call = Some(Box::pin(std::future::ready(last)));
-                    cx.waker().wake_by_ref();
+        if let Some(progress) = &mut unread.progress {
+            while let Poll::Ready(Some(step)) = progress.poll_recv(cx) {
+                if let Some(event) = self.event(&step) {
+                    return Poll::Ready(Some(event));
                 }
-                return Poll::Ready(Some(event));
             }
         }
-        match done {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(last) => {
-                self.call = None;
-                Poll::Ready(Some(event(&last)))
+        match mem::replace(&mut unread.end, End::Over) {
+            End::Over => Poll::Ready(None),
+            End::Message(message) => Poll::Ready(Some(event(&message))),
+            End::Running => {
+                unread.end = End::Running;
+                unread.reader = Some(cx.waker().clone());
+                Poll::Pending
             }
         }
     }
@@ -79,6 +142,12 @@ impl EventStream {
             "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{{\"progressToken\":{},{rest}}}",
             self.token
         )))
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 

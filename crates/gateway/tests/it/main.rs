@@ -12,6 +12,7 @@ mod cache;
 mod capacity;
 mod compile_fail;
 mod data;
+mod faults;
 mod identity;
 mod lifecycle;
 mod non_interference;

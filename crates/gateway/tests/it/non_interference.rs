@@ -1,7 +1,8 @@
 //! The promise itself, as a property: each tenant sees exactly what it would see if it were alone.
 //!
-//! A history is a script for each of two to five tenants: calls of every kind, errors, cancellations, suspensions. It
-//! runs twice over real HTTP: once on a gateway that all tenants share, their scripts interleaved as the scheduler
+//! A history is a script for each of two to five tenants: calls of every kind, errors, cancellations, suspensions,
+//! upstreams that fail, requests that are too large or cut off, tokens that have ended, and for some of the tenants
+//! limits that they soon reach. It runs twice over real HTTP: once on a gateway that all tenants share, their scripts interleaved as the scheduler
 //! likes, and once on gateways that have one tenant each. Every tenant's transcript, byte for byte, must be the same.
 //! Tenants are removed and made again under the same ids between histories, so what an earlier tenant of that id left
 //! behind would show too.
@@ -49,8 +50,19 @@ fn each_tenant_sees_what_it_would_see_alone() {
 /// The property can fail: a tool that keeps one value for all callers is found.
 #[test]
 fn a_shared_value_is_found() {
-    let stage = Stage::new(Shape::SharedCounter);
-    let found = search(&stage, 200).expect_err("a tool with a shared counter interferes");
+    assert_found(Shape::SharedCounter);
+}
+
+/// So is one whose failures for one caller are felt by others.
+#[test]
+fn a_shared_failure_is_found() {
+    assert_found(Shape::SharedBreaker);
+}
+
+#[track_caller]
+fn assert_found(shape: Shape) {
+    let stage = Stage::new(shape);
+    let found = search(&stage, 400).expect_err("something shared interferes");
     let TestError::Fail(_, scripts) = found else { panic!("{found}") };
     assert!(scripts.len() >= 2, "it takes two: {scripts:?}");
 }

@@ -72,6 +72,8 @@ pub(crate) struct Plan {
     pub(crate) tools: String,
     /// More native tools.
     pub(crate) native: Option<fn(GatewayBuilder) -> GatewayBuilder>,
+    /// Another clock than the system's.
+    pub(crate) clock: Option<Clock>,
 }
 
 /// A running gateway. Its tenants are acme and globex.
@@ -115,6 +117,9 @@ impl House {
         let mut builder = tools::add(Gateway::builder(config), &gates, &canaries);
         if let Some(native) = plan.native {
             builder = native(builder);
+        }
+        if let Some(clock) = plan.clock {
+            builder = builder.clock(clock);
         }
         let gateway = builder.open().unwrap();
         let development =

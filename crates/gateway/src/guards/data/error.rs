@@ -116,6 +116,8 @@ impl DataError {
         match code.code {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Busy,
             ErrorCode::DiskFull => Self::Full,
+            // The memory that a file's connections share is a file too, and found no room.
+            ErrorCode::SystemIoFailure if code.extended_code == ffi::SQLITE_IOERR_SHMSIZE => Self::Full,
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Corrupt,
             ErrorCode::TooBig => Self::TooLarge,
             ErrorCode::OperationInterrupted => Self::Cancelled,

@@ -24,6 +24,8 @@ pub(super) struct FileId {
 pub(super) struct Place {
     folder: PathBuf,
     file: PathBuf,
+    /// Stands beside a file that is being made. Without it an empty file is one that lost its content.
+    mark: PathBuf,
 }
 
 /// Held while a file is created. Closing a file drops every POSIX lock that this process has on it, so nobody may open a
@@ -43,7 +45,8 @@ impl Place {
     pub(super) fn new(root: &Path, tenant: &TenantId, source: &str) -> Self {
         let folder = root.join(tenant.as_str());
         let file = folder.join(format!("{source}.sqlite"));
-        Self { folder, file }
+        let mark = folder.join(format!("{source}.being-made"));
+        Self { folder, file, mark }
     }
 
     pub(super) fn file(&self) -> &Path {
@@ -101,12 +104,44 @@ impl Place {
         Ok(found)
     }
 
+    /// Whether the file was begun and not finished, by whomever.
+    ///
+    /// # Errors
+    /// When it is not: an empty file that nobody is making is damage, and no fresh start.
+    pub(super) fn check_begun(&self) -> Result<(), DataError> {
+        match fs::symlink_metadata(&self.mark) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(refuse(
+                &self.file,
+                "the database is empty, which it was not when it was made; restore it from a backup, or move it away \
+                 to let the tenant start anew",
+            )),
+        }
+    }
+
+    /// The file is made; from now on it is never empty.
+    pub(super) fn finish(&self) -> Result<(), DataError> {
+        match fs::remove_file(&self.mark) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(storage(&self.mark, "cannot remove the file", &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn create_missing(&self) -> io::Result<()> {
         private_dirs(&self.folder)?;
         let mode = fs::symlink_metadata(&self.folder)?.permissions().mode();
         if mode & 0o077 != 0 {
             fs::set_permissions(&self.folder, fs::Permissions::from_mode(0o700))?;
         }
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&self.mark)?
+            .sync_all()?;
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.file)?.sync_all()?;
         File::open(&self.folder)?.sync_all()?;
         match self.folder.parent() {

@@ -164,6 +164,9 @@ impl Source {
         // Refuses a file that is not the tenant's before anything is changed in it.
         let (conn, standing) = self.open_file(place, file, owner, Mode::Write, deadline)?;
         let call = 0;
+        if standing == Standing::New {
+            place.check_begun()?;
+        }
         if standing != Standing::Ready {
             conn.control().start(call, deadline);
             conn.own_when_free("PRAGMA journal_mode = WAL; PRAGMA foreign_keys = 0")?;
@@ -173,6 +176,7 @@ impl Source {
                 migrations::apply(&conn, owner, &self.migrations, standing)
             })?;
             conn.own("PRAGMA foreign_keys = 1")?;
+            place.finish()?;
         }
         if let Some(sql) = seed {
             conn.control().start(call, deadline);

@@ -61,6 +61,8 @@ pub struct Authenticator {
     issuers: HashMap<Arc<str>, Arc<Issuer>>,
     challenges: Challenges,
     verified: quick_cache::sync::Cache<TokenHash, Arc<Remembered>>,
+    /// Good tokens that were seen after their end: a wall clock that is set back does not bring them back to life.
+    ended: quick_cache::sync::Cache<TokenHash, ()>,
     /// Goes up when all verified tokens are forgotten, so that a check under way then is not remembered either.
     epoch: AtomicU64,
     leeway: u64,
@@ -146,6 +148,7 @@ impl Authenticator {
             issuers,
             challenges,
             verified: quick_cache::sync::Cache::new(CACHED_TOKENS),
+            ended: quick_cache::sync::Cache::new(CACHED_TOKENS),
             epoch: AtomicU64::new(0),
             leeway,
             clock,
@@ -169,6 +172,9 @@ impl Authenticator {
         if let Some(verified) = self.remembered(&hash, |issuer| issuer.keys.fresh_generation()) {
             return Ok(verified);
         }
+        if self.ended.get(&hash).is_some() {
+            return Err(IdentityDenial::Expired);
+        }
         let epoch = self.epoch.load(Ordering::Acquire);
         let parts = Parts::split(token)?;
         let issuer = parts
@@ -188,7 +194,12 @@ impl Authenticator {
             return Ok(verified);
         }
         let generation = verify_signature(issuer, algorithm, &parts, keys).await?;
-        let accepted = claims::accept(issuer, &parts.claims, self.clock.unix_seconds(), self.leeway)?;
+        let accepted = claims::accept(issuer, &parts.claims, self.clock.unix_seconds(), self.leeway);
+        if accepted.as_ref().is_err_and(|denial| *denial == IdentityDenial::Expired) {
+            // Its issuer has signed it, so strangers cannot fill the memory of these.
+            self.ended.insert(hash, ());
+        }
+        let accepted = accepted?;
         let verified = Verified { principal: Arc::new(accepted.principal), expires_at: accepted.expires_at };
         let remembered = Remembered {
             verified: verified.clone(),
@@ -253,8 +264,12 @@ impl Authenticator {
     ) -> Option<Verified> {
         let entry = self.verified.get(hash)?;
         let now = self.clock.unix_seconds();
-        let counts = now < entry.verified.expires_at
-            && now >= entry.not_before
+        if now >= entry.verified.expires_at {
+            self.ended.insert(*hash, ());
+            drop(self.verified.remove(hash));
+            return None;
+        }
+        let counts = now >= entry.not_before
             && entry.epoch == self.epoch.load(Ordering::Acquire)
             && generation(&entry.issuer) == Some(entry.generation);
         counts.then(|| entry.verified.clone())

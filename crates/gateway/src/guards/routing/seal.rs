@@ -91,7 +91,8 @@ impl Sealer {
         let failed = || Denial::new(Layer::Routing, "seal-failed", Refused::Failed);
         let mut nonce = [0_u8; Self::NONCE];
         getrandom::fill(&mut nonce).map_err(|_error| failed())?;
-        let until = self.clock.unix_seconds().saturating_add(seconds).to_be_bytes();
+        // The key ends with the process, and a wall clock that is set back must not make a handle good again.
+        let until = self.clock.steady_seconds().saturating_add(seconds).to_be_bytes();
         let plain = [until.as_slice(), text.as_bytes()].concat();
         let payload = Payload { msg: &plain, aad: &binding.0 };
         let sealed = self.cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_error| failed())?;
@@ -113,7 +114,7 @@ impl Sealer {
         let payload = Payload { msg: sealed, aad: &binding.0 };
         let plain = self.cipher.decrypt(&XNonce::from(*nonce), payload).ok()?;
         let (until, text) = plain.split_first_chunk::<8>()?;
-        if u64::from_be_bytes(*until) <= self.clock.unix_seconds() {
+        if u64::from_be_bytes(*until) <= self.clock.steady_seconds() {
             return None;
         }
         String::from_utf8(text.to_vec()).ok()

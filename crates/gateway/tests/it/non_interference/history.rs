@@ -24,6 +24,14 @@ pub(super) enum Step {
     Suspended,
     /// Calls without a credential.
     Anonymous,
+    /// Calls with a credential that has ended.
+    Expired,
+    /// Sends more than is allowed, announced or not.
+    Oversize { announced: bool },
+    /// Sends a part of a call and hangs up.
+    Half,
+    /// Hangs up in the middle of a stream, once it has begun.
+    LeaveStream,
 }
 
 /// The tools that answer quickly and the arguments they are called with.
@@ -41,6 +49,12 @@ fn call() -> impl Strategy<Value = (&'static str, String)> {
         1 => Just(("fail", "{}".to_owned())),
         1 => Just(("panic", "{}".to_owned())),
         1 => (0..20_u8).prop_map(|turns| ("slow", format!("{{\"turns\":{turns}}}"))),
+        2 => prop::sample::select(vec!["trip", "ask", "ask", "ask"])
+            .prop_map(|how| ("breaker", format!("{{\"how\":\"{how}\"}}"))),
+        2 => prop::sample::select(vec!["torn", "failed", "moved", "text", "refused"])
+            .prop_map(|how| ("customer_profile", format!("{{\"customer_id\":\"{how}\"}}"))),
+        1 => Just(("late", "{}".to_owned())),
+        1 => Just(("large", "{}".to_owned())),
         1 => Just(("no_such_tool", "{}".to_owned())),
         1 => Just(("whoami", "{\"tenant_id\":\"t0\"}".to_owned())),
         1 => Just(("list_tickets", "{\"limit\":0}".to_owned())),
@@ -49,8 +63,8 @@ fn call() -> impl Strategy<Value = (&'static str, String)> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        12 => call().prop_map(|(tool, args)| Step::Call(tool, args)),
-        6 => call().prop_map(|(tool, args)| Step::Modern(tool, args)),
+        14 => call().prop_map(|(tool, args)| Step::Call(tool, args)),
+        8 => call().prop_map(|(tool, args)| Step::Modern(tool, args)),
         2 => (0..4_u8).prop_map(Step::Stream),
         1 => Just(Step::List),
         1 => prop::sample::select(vec!["{", "[]", "{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"ping\"}", "\u{feff}{}"])
@@ -58,6 +72,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::HangUp),
         1 => Just(Step::Suspended),
         1 => Just(Step::Anonymous),
+        1 => Just(Step::Expired),
+        1 => any::<bool>().prop_map(|announced| Step::Oversize { announced }),
+        1 => Just(Step::Half),
+        1 => Just(Step::LeaveStream),
     ]
 }
 

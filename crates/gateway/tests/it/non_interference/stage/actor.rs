@@ -9,7 +9,7 @@ use tokio::{
 
 use super::{
     super::history::{Script, Step},
-    set::{House, tenant},
+    set::{House, limited, tenant},
 };
 
 /// What a tenant saw: one entry a step.
@@ -58,8 +58,10 @@ impl Actor<'_> {
                 self.exchange("", &format!(r#"{{"jsonrpc":"2.0","id":{at},"method":"tools/list"}}"#)).await
             }
             Step::Garbage(body) => self.exchange("", body).await,
+            // Who counts calls would count this one now or later, so it must have been seen before the next.
+            Step::HangUp if limited(self.number) => self.leave_stream(at).await,
             Step::HangUp => {
-                let request = self.request("", &call("slow", "{\"turns\":255}", ""), true);
+                let request = self.request("", &call("slow", "{\"turns\":255}", ""), self.token());
                 self.connect().await.write_all(request.as_bytes()).await.unwrap();
                 self.stream = None;
                 "hung up".to_owned()
@@ -72,23 +74,72 @@ impl Actor<'_> {
                 seen
             }
             Step::Anonymous => {
-                let request = self.request("", &call("whoami", "{}", ""), false);
+                let request = self.request("", &call("whoami", "{}", ""), None);
                 self.send(&request).await
             }
+            Step::Expired => {
+                let token = &self.house.ended[self.number];
+                let request = self.request("", &call("whoami", "{}", ""), Some(token));
+                self.send(&request).await
+            }
+            Step::Oversize { announced } => self.oversize(*announced).await,
+            Step::Half if limited(self.number) => "nothing".to_owned(),
+            Step::Half => {
+                let whole = self.request("", &call("count", "{}", ""), self.token());
+                let half = &whole.as_bytes()[..whole.len() - 5];
+                self.connect().await.write_all(half).await.unwrap();
+                self.stream = None;
+                "half of it".to_owned()
+            }
+            Step::LeaveStream => self.leave_stream(at).await,
         }
     }
 
     async fn exchange(&mut self, headers: &str, body: &str) -> String {
-        let request = self.request(headers, body, true);
+        let request = self.request(headers, body, self.token());
         self.send(&request).await
     }
 
-    fn request(&self, headers: &str, body: &str, known: bool) -> String {
-        let credential = if known {
-            format!("Authorization: Bearer {}\r\n", self.house.tokens[self.number])
+    /// Begins a stream that never ends and leaves it at its first event, or is refused.
+    async fn leave_stream(&mut self, at: usize) -> String {
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","id":{at},"method":"tools/call","params":{{"name":"slow","arguments":{{"turns":255}},"_meta":{{"progressToken":1}}}}}}"#
+        );
+        let request = self.request("", &body, self.token());
+        let stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut bytes = Vec::new();
+        while !bytes.windows(14).any(|part| part == b"event: message") && complete(&bytes).is_none() {
+            let mut chunk = [0; 4096];
+            let read = stream.read(&mut chunk).await.unwrap();
+            assert!(read > 0, "the server closed the connection: {}", String::from_utf8_lossy(&bytes));
+            bytes.extend_from_slice(&chunk[..read]);
+        }
+        self.stream = None;
+        let text = String::from_utf8_lossy(&bytes);
+        text.lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// Sends more than is allowed; the connection is of no further use.
+    async fn oversize(&mut self, announced: bool) -> String {
+        let request = if announced {
+            self.request("", "", self.token()).replace("Content-Length: 0", "Content-Length: 100000")
         } else {
-            String::new()
+            let head = self.request("", "", self.token());
+            let head = head.replace("Content-Length: 0", "Transfer-Encoding: chunked");
+            format!("{head}1000\r\n{}\r\n0\r\n\r\n", "x".repeat(0x1000))
         };
+        let seen = self.send(&request).await;
+        self.stream = None;
+        seen
+    }
+
+    fn token(&self) -> Option<&str> {
+        Some(&self.house.tokens[self.number])
+    }
+
+    fn request(&self, headers: &str, body: &str, token: Option<&str>) -> String {
+        let credential = token.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
         format!(
             "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
              Accept: application/json, text/event-stream\r\n{credential}{headers}Content-Length: {}\r\n\r\n{body}",

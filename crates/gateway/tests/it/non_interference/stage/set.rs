@@ -1,18 +1,13 @@
 //! A gateway with the tools that histories use, and an upstream that tells its callers apart by their keys.
 
 use std::{
-    convert::Infallible,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::{Request, Response, body::Incoming, header, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use partywall_gateway::{
     Cx, Gateway, Reply, Tool, ToolError, ToolMeta,
     clock::Clock,
@@ -23,7 +18,7 @@ use partywall_gateway::{
 use partywall_model::TenantId;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::Shape;
+use super::{Shape, upstream::upstream};
 
 const MIGRATION: &str = "
 CREATE TABLE tickets (id INTEGER PRIMARY KEY, title TEXT NOT NULL) STRICT;
@@ -35,6 +30,8 @@ pub(in super::super) struct House {
     pub(super) gateway: Arc<Gateway>,
     pub(super) address: std::net::SocketAddr,
     pub(super) tokens: Vec<String>,
+    /// Tokens that were good once.
+    pub(super) ended: Vec<String>,
     pub(super) results: AtomicU64,
     _folder: tempfile::TempDir,
 }
@@ -44,6 +41,17 @@ fn folder() -> tempfile::TempDir {
     let memory = std::path::Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
+
+/// Whether the tenant may call only so often. Its allowance does not grow while a history lasts.
+pub(super) fn limited(number: usize) -> bool {
+    number >= UNLIMITED
+}
+
+/// How many tenants may call as often as they like.
+pub(super) const UNLIMITED: usize = 3;
+
+/// How long a history may last for the limited ones, to be the same each time: they get one more call each second.
+pub(super) const BEFORE_THE_NEXT_CALL: Duration = Duration::from_millis(900);
 
 pub(super) fn tenant(number: usize) -> TenantId {
     TenantId::parse(&format!("t{number}")).unwrap()
@@ -65,17 +73,29 @@ impl House {
             .tool(Fail { panics: false })
             .tool(Fail { panics: true })
             .tool(Slow)
+            .tool(Breaker(shape, AtomicBool::new(false)))
             .open()
             .unwrap();
         let issuer =
             DevelopmentIssuer::open_or_create(&gateway.config().data_dir(), &gateway.config().resource())
                 .unwrap();
         let day = Duration::from_secs(86_400);
-        let token = |number| issuer.mint(&tenant(number), "user", "", day, &Clock::system()).unwrap();
-        let tokens = (0..super::TENANTS).map(|number| token(number).expose_secret().to_owned()).collect();
+        let last_week = Clock::from_fn(|| SystemTime::now() - Duration::from_secs(7 * 86_400));
+        let tokens_of = |clock: &Clock| {
+            let token = |number| issuer.mint(&tenant(number), "user", "", day, clock).unwrap();
+            (0..super::TENANTS).map(|number| token(number).expose_secret().to_owned()).collect()
+        };
+        let (tokens, ended) = (tokens_of(&Clock::system()), tokens_of(&last_week));
         let server = gateway.serve_on(listener).await.unwrap();
         background(server.serve(std::future::pending()));
-        Self { gateway: Arc::new(gateway), address, tokens, results: AtomicU64::new(0), _folder: folder }
+        Self {
+            gateway: Arc::new(gateway),
+            address,
+            tokens,
+            ended,
+            results: AtomicU64::new(0),
+            _folder: folder,
+        }
     }
 
     /// Makes the tenant anew, with fresh data and a fresh key.
@@ -103,11 +123,23 @@ impl House {
 const CONFIG: &str = r#"
 [server]
 listen = "LISTEN"
+max_body_bytes = 3000
 [identity]
 development = true
 [capacity]
 requests_per_second = 1000000
 burst = 1000000
+[capacity.tenant.t2]
+concurrent_requests = 8
+reply_bytes = 3000
+cache_bytes = "64KiB"
+[capacity.tenant.t3]
+requests_per_second = 1
+burst = 4
+[capacity.tenant.t4]
+requests_per_second = 1
+burst = 2
+reply_bytes = 3000
 [http]
 allow_private = ["UPSTREAM"]
 [data.desk]
@@ -147,49 +179,21 @@ auth = { bearer = "secret:crm" }
 owner = { pointer = "/owner", equals = "tenant" }
 cache = { ttl = "1h" }
 args.customer_id = { type = "string" }
+[[tool]]
+name = "late"
+timeout = "10ms"
+http = { url = "http://UPSTREAM/never" }
+auth = { bearer = "secret:crm" }
+[[tool]]
+name = "large"
+source = "desk"
+rows = "one"
+sql = "SELECT hex(zeroblob(2000)) AS text"
 "#;
 
-fn background(task: impl Future<Output = ()> + Send + 'static) {
+pub(super) fn background(task: impl Future<Output = ()> + Send + 'static) {
     #[expect(clippy::disallowed_methods, reason = "the servers of the test")]
     drop(tokio::spawn(task));
-}
-
-/// Answers with the caller's own record, which counts how often that caller asked for it: an answer from somebody
-/// else's cache, or one cache too few, shows.
-async fn upstream() -> std::net::SocketAddr {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let asked = Arc::new(std::sync::Mutex::new(std::collections::HashMap::<String, u64>::new()));
-    background(async move {
-        loop {
-            let Ok((stream, _)) = listener.accept().await else {
-                continue;
-            };
-            let asked = Arc::clone(&asked);
-            background(async move {
-                let service = service_fn(move |request: Request<Incoming>| {
-                    let key = request.headers()[header::AUTHORIZATION].to_str().unwrap().to_owned();
-                    let owner = key.split(' ').nth(2).unwrap().to_owned();
-                    let path = request.uri().path().to_owned();
-                    let times = {
-                        let mut asked = asked.lock().unwrap();
-                        let times = asked.entry(format!("{key}{path}")).or_default();
-                        *times += 1;
-                        *times
-                    };
-                    // The third customer belongs to somebody else.
-                    let named = if path.ends_with('3') { "t9".to_owned() } else { owner };
-                    let body = format!("{{\"owner\":\"{named}\",\"path\":\"{path}\",\"times\":{times}}}");
-                    let mut response = Response::new(Full::new(Bytes::from(body)));
-                    response.headers_mut().insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
-                    async move { Ok::<_, Infallible>(response) }
-                });
-                let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-                let _closed = builder.serve_connection(TokioIo::new(stream), service).await;
-            });
-        }
-    });
-    address
 }
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -211,7 +215,9 @@ impl Tool for Count {
     async fn call<'t>(&'t self, cx: Cx<'t>, Nothing {}: Nothing) -> Result<Reply<'t>, ToolError> {
         let own = cx.state::<Counter>().with(|counter| counter.0.fetch_add(1, Relaxed));
         match self.0 {
-            Shape::AsBuilt => cx.json(own.map(|count| serde_json::json!({ "count": count }))),
+            Shape::AsBuilt | Shape::SharedBreaker => {
+                cx.json(own.map(|count| serde_json::json!({ "count": count })))
+            }
             Shape::SharedCounter => cx.json(serde_json::json!({ "count": self.1.fetch_add(1, Relaxed) })),
         }
     }
@@ -289,5 +295,36 @@ impl Tool for Slow {
             std::future::pending::<()>().await;
         }
         Ok(cx.text(format!("{turns} turns for {}", cx.tenant())))
+    }
+}
+
+/// Opens when something of the tenant's has failed, or with the wrong shape, of anybody's.
+struct Breaker(Shape, AtomicBool);
+
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+struct How {
+    how: String,
+}
+
+#[derive(Default)]
+struct Tripped(AtomicBool);
+
+impl Tool for Breaker {
+    type Args = How;
+
+    fn meta(&self) -> ToolMeta {
+        ToolMeta::new("breaker", "Trips, and says whether it has.")
+    }
+
+    async fn call<'t>(&'t self, cx: Cx<'t>, How { how }: How) -> Result<Reply<'t>, ToolError> {
+        let trip = how == "trip";
+        let own = cx.state::<Tripped>().with(|own| own.0.fetch_or(trip, Relaxed));
+        match self.0 {
+            Shape::SharedBreaker if self.1.fetch_or(trip, Relaxed) => {
+                Err(ToolError::failed("The breaker is open."))
+            }
+            _ if trip => Err(ToolError::failed("The service failed.")),
+            _ => cx.json(own.map(|open| serde_json::json!({ "open": open }))),
+        }
     }
 }

@@ -1,0 +1,57 @@
+//! Ten thousand connections of somebody who never says who he is.
+
+use std::{
+    io,
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use super::{
+    house::{FAULTY, House, OTHER, Plan},
+    neighbour::Neighbour,
+};
+
+/// More than there are places. The test's own process needs as many files again.
+const CROWD: usize = 10_000;
+
+#[test]
+fn a_crowd_at_the_door_keeps_nobody_out() {
+    let house =
+        House::open(&Plan { server: "max_connections = 2000\nread_timeout = \"20s\"", ..Plan::default() });
+    let neighbour = Neighbour::of(&house, false);
+    let mut crowd: Vec<TcpStream> = Vec::with_capacity(CROWD);
+    house.growth("10,000 connections that never authenticate", 256, || {
+        neighbour.is_undisturbed_during(&house, |another_round| {
+            let since = Instant::now();
+            while crowd.len() < CROWD && since.elapsed() < Duration::from_secs(30) {
+                match TcpStream::connect_timeout(&house.address(), Duration::from_secs(1)) {
+                    Ok(stream) => {
+                        // A third says nothing, a third half a head, a third a whole request without a token.
+                        let words: &[u8] = match crowd.len() % 3 {
+                            0 => b"",
+                            1 => b"POST /mcp HTTP/1.1\r\nHost: ",
+                            _ => b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}",
+                        };
+                        let _closed = io::Write::write_all(&mut (&stream), words);
+                        crowd.push(stream);
+                    }
+                    Err(error) => assert!(
+                        matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::ConnectionReset),
+                        "{error} after {} connections; the test needs {CROWD} open files (ulimit -n)",
+                        crowd.len()
+                    ),
+                }
+            }
+            assert_eq!(crowd.len(), CROWD, "all of them came");
+            // Who comes now, and everybody who came before, is served.
+            another_round();
+            for tenant in [FAULTY, OTHER] {
+                assert!(house.call(tenant, "whoami", &json!({})).is_ok());
+            }
+        });
+    });
+    drop(crowd);
+    neighbour.is_undisturbed(&house);
+}
