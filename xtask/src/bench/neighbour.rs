@@ -76,12 +76,12 @@ fn measure(
     let (mut alone, mut beside, mut flooded) = (Outcome::default(), Outcome::default(), Outcome::default());
     let mut busy = 0.0;
     for _ in 0..bench.plan.rounds {
-        add(&mut alone, calm.start(false)?.outcome()?);
-        let noise = flood.start(true)?;
+        add(&mut alone, calm.start(true)?.outcome()?);
+        let noise = flood.start(false)?;
         // The noise has begun when the quiet one begins, and goes on until it ends.
         std::thread::sleep(std::time::Duration::from_millis(300));
         let before = proc::cpu_us(server.id())?;
-        add(&mut beside, calm.start(false)?.outcome()?);
+        add(&mut beside, calm.start(true)?.outcome()?);
         busy += (proc::cpu_us(server.id())? - before) / 1e6;
         add(&mut flooded, noise.outcome()?);
     }

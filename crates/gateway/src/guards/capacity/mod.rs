@@ -1,8 +1,8 @@
 //! Capacity: one tenant's load does not change another's service.
 //!
 //! Each tenant has a rate (governor's GCRA), a number of calls in flight and a short queue of its own; the calls of
-//! all of them go through one [`Gate`], at which the tenants take turns. What is over is refused with the time to
-//! wait, and [`refusals`] keeps refusing cheap.
+//! all of them go through one `Gate`, at which the tenants take turns. What is over is refused with the time to wait,
+//! and `refusals` keeps refusing cheap.
 
 pub(crate) mod gate;
 pub(crate) mod limits;
