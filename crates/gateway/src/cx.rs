@@ -135,9 +135,20 @@ impl<'t> Cx<'t> {
         args: &[(&str, Value)],
         writes: bool,
     ) -> Result<Owned<'t, Rows>, ToolError> {
-        let names: Vec<&str> = args.iter().map(|(name, _)| *name).collect();
         let services = self.scope.permit.services();
-        let statement = services.statement(source, sql, &names, writes)?;
+        let statement = match services.prepared(source, sql, writes) {
+            Some(statement) => statement,
+            // Compiling may wait for a server.
+            None => {
+                let (services, source) = (Arc::clone(services), source.to_owned());
+                let names: Vec<String> = args.iter().map(|(name, _)| (*name).to_owned()).collect();
+                let compiling = tokio::task::spawn_blocking(move || {
+                    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                    services.statement(&source, sql, &names, writes)
+                });
+                compiling.await.map_err(|_stopped| ToolError::internal("the compiling thread stopped"))??
+            }
+        };
         let args: Vec<(String, Value)> =
             args.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let limits = QueryLimits {

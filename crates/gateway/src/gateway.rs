@@ -24,7 +24,7 @@ use crate::{
     guards::{
         capacity::{LimitTable, gate::Gate, refusals::Pacer},
         credentials::{MasterKey, SecretName, Vault, VaultError},
-        data::{DataError, Sources, Statement},
+        data::{DataError, Environment, Outside, Sources, Statement},
         disclosure::{
             Denial, Refused,
             audit::{Audit, AuditError},
@@ -82,6 +82,8 @@ pub(crate) struct Lasting {
     pub(crate) audit: Arc<Audit>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
+    /// What databases need of the rest of the process.
+    pub(crate) outside: Outside,
     numbers: Arc<Numbers>,
 }
 
@@ -173,10 +175,13 @@ impl Services {
         native: &[NativeTool],
         lasting: &Lasting,
     ) -> Result<Self, OpenError> {
+        sources.verify()?;
         // Part of every cache key, so that a reply made by another configuration is never found.
         let tools = ToolSet::new(config, &sources, native, revision)?;
-        let Lasting { registry, vault, residents, gate, pacer, sealer, audit, metrics, clock, numbers } =
-            lasting.clone();
+        sources.loaded();
+        let Lasting {
+            registry, vault, residents, gate, pacer, sealer, audit, metrics, clock, numbers, ..
+        } = lasting.clone();
         Ok(Self {
             settings: Settings::new(config),
             limits: LimitTable::new(config, revision),
@@ -215,7 +220,12 @@ impl Services {
         })
     }
 
-    /// A native tool's statement, prepared once.
+    /// A native tool's statement, if it was prepared.
+    pub(crate) fn prepared(&self, source: &str, sql: &'static str, writes: bool) -> Option<Statement> {
+        self.statements.get(&(source.to_owned(), sql, writes))
+    }
+
+    /// A native tool's statement, prepared once; may block.
     pub(crate) fn statement(
         &self,
         source: &str,
@@ -224,9 +234,11 @@ impl Services {
         writes: bool,
     ) -> Result<Statement, DataError> {
         // The text is part of the program, so the program bounds their number; the cache bounds it once more.
-        self.statements.get_or_insert_with(&(source.to_owned(), sql, writes), || {
+        let compiled = self.statements.get_or_insert_with(&(source.to_owned(), sql, writes), || {
             self.sources.compile(source, sql, params, writes)
-        })
+        });
+        self.sources.loaded();
+        compiled
     }
 
     /// Lets go of what is held for a tenant that is gone: its memory and its open files.
@@ -264,6 +276,7 @@ pub struct GatewayBuilder {
     config: Config,
     native: Vec<NativeTool>,
     clock: Clock,
+    environment: Environment,
     master: Option<MasterKey>,
 }
 
@@ -289,6 +302,14 @@ impl GatewayBuilder {
         self
     }
 
+    /// Gives the values of environment variables, for `env:NAME` in the configuration. Without it there are none: only
+    /// the program that has the process reads the environment.
+    #[must_use]
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = environment;
+        self
+    }
+
     /// Takes the vault's master key from elsewhere than `data_dir/master.key`.
     #[must_use]
     pub fn master_key(mut self, key: MasterKey) -> Self {
@@ -301,7 +322,7 @@ impl GatewayBuilder {
     /// # Errors
     /// The first thing that is not as it should be.
     pub fn open(self) -> Result<Gateway, OpenError> {
-        let Self { config, native, clock, master } = self;
+        let Self { config, native, clock, environment, master } = self;
         let data_dir = config.data_dir();
         let registry = Arc::new(Registry::open(&data_dir)?);
         let master = match master {
@@ -309,7 +330,8 @@ impl GatewayBuilder {
             None => MasterKey::load_or_create(&data_dir)?,
         };
         let vault = Arc::new(Vault::open(&data_dir, master)?);
-        let sources = Sources::new(&config)?;
+        let outside = Outside { environment, vault: Some(Arc::clone(&vault)) };
+        let sources = Sources::new(&config, &outside)?;
         let sealer = Sealer::new(clock.clone()).map_err(|error| OpenError::System(error.to_string()))?;
         let lasting = Lasting {
             registry: Arc::clone(&registry),
@@ -322,6 +344,7 @@ impl GatewayBuilder {
             metrics: Arc::default(),
             numbers: Arc::new(Numbers { count: AtomicU64::new(0), keyed: RandomState::new() }),
             clock: clock.clone(),
+            outside,
         };
         let reloads = Reloads::new(&clock);
         let services = Services::new(&config, reloads.revision(), Arc::clone(&sources), &native, &lasting)?;
@@ -366,7 +389,13 @@ impl Gateway {
     /// Starts with a configuration.
     #[must_use]
     pub fn builder(config: Config) -> GatewayBuilder {
-        GatewayBuilder { config, native: Vec::new(), clock: Clock::system(), master: None }
+        GatewayBuilder {
+            config,
+            native: Vec::new(),
+            clock: Clock::system(),
+            environment: Environment::default(),
+            master: None,
+        }
     }
 
     /// The configuration that is served now.

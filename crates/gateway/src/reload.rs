@@ -124,7 +124,8 @@ impl Gateway {
             return Err(ReloadError::Restart { key });
         }
         let revision = self.live.reloads.revision() + 1;
-        let sources = self.live.services().sources.renewed(&config).map_err(OpenError::from)?;
+        let sources =
+            self.live.services().sources.renewed(&config, &self.lasting.outside).map_err(OpenError::from)?;
         let services = Services::new(&config, revision, sources, &self.native, &self.lasting)?;
         self.lasting.gate.resize(config.server.concurrent_requests as usize);
         self.lasting.residents.resize(config.capacity.resident_tenants);

@@ -3,6 +3,7 @@
 //! Each problem names the key and says what would be right. A tool's problems point at its table; all others name the
 //! full key.
 
+mod data;
 pub(crate) mod names;
 mod server;
 #[cfg(test)]
@@ -24,7 +25,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     let mut found = Found::default();
     server::check_server(config, &mut found);
     server::check_identity(config, &mut found);
-    server::check_data(config, &mut found);
+    data::check_data(config, &mut found);
     server::check_capacity(config, &mut found);
     server::check_http(config, &mut found);
     tool::check_tools(config, &mut found);

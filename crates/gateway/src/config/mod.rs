@@ -177,19 +177,76 @@ fn default_algorithms() -> Vec<String> {
 }
 
 /// `[data.NAME]`
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataSource {
-    /// `sqlite`: one file per tenant.
+    /// `sqlite`: one file per tenant. `postgres`: a PostgreSQL server.
     pub driver: Driver,
-    /// A folder of `NNN_name.sql` files, applied in order, once for each tenant.
+    /// SQLite: a folder of `NNN_name.sql` files, applied in order, once for each tenant.
     pub migrations: Option<PathBuf>,
-    /// The most files of this source open at once, over all tenants.
+    /// SQLite: the most files of this source open at once, over all tenants.
     #[serde(default = "default_open_files")]
     pub max_open_files: usize,
-    /// The largest a tenant's file may grow. Default: 1 GiB.
+    /// SQLite: the largest a tenant's file may grow. Default: 1 GiB.
     #[serde(default = "default_file_bytes")]
     pub max_file_bytes: ByteSize,
+
+    /// PostgreSQL: where the URL of the database is: `env:NAME`, `file:PATH`, or the URL itself if it has no password.
+    pub url: Option<String>,
+    /// PostgreSQL: what keeps tenants apart.
+    pub isolation: Option<Isolation>,
+    /// PostgreSQL: the setting that holds the tenant's id in each transaction, for policies to read. Default:
+    /// `app.tenant`.
+    pub setting: Option<String>,
+    /// PostgreSQL: the schema of the tables. Default: `public`; with `isolation = "schema"`, `{tenant}`.
+    pub schema: Option<String>,
+    /// PostgreSQL, `isolation = "schema"`: a schema with the tables of a tenant, which statements are compiled against.
+    pub template: Option<String>,
+    /// PostgreSQL, `isolation = "schema"` or `"database"`: each tenant's role. Default: `{tenant}`.
+    pub role: Option<String>,
+    /// PostgreSQL, `isolation = "schema"` or `"database"`: `secret:NAME`, the password of each tenant's role.
+    pub password: Option<String>,
+    /// PostgreSQL, `isolation = "database"`: each tenant's database. Default: `{tenant}`.
+    pub database: Option<String>,
+    /// PostgreSQL: whether a pooler such as PgBouncer sits in between that gives each transaction another server
+    /// connection.
+    #[serde(default)]
+    pub pooler: bool,
+    /// PostgreSQL: the most connections of this source, over all tenants. Default: 16.
+    pub max_connections: Option<usize>,
+    /// PostgreSQL: after how long without a call a connection is closed. Default, and at most: `capacity.idle`.
+    #[serde(default, deserialize_with = "duration_option::deserialize")]
+    #[schemars(with = "Option<String>")]
+    pub idle: Option<Duration>,
+    /// PostgreSQL: how long the server may take to accept a connection and the role. Default: that of the URL, or 5 s.
+    #[serde(default, deserialize_with = "duration_option::deserialize")]
+    #[schemars(with = "Option<String>")]
+    pub connect_timeout: Option<Duration>,
+    /// PostgreSQL: findings of the catalogue check that do not keep the server from starting.
+    #[serde(default)]
+    pub allow: Vec<Allowed>,
+}
+
+/// What keeps tenants apart in a PostgreSQL database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// Row-level security: one role, shared tables, and policies that read the setting.
+    Rls,
+    /// A schema and a role for each tenant.
+    Schema,
+    /// A database and a role for each tenant.
+    Database,
+}
+
+/// A finding that somebody answers for.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Allowed {
+    /// The rule.
+    pub rule: String,
+    /// Why it is as it should be here.
+    pub reason: String,
 }
 
 fn default_open_files() -> usize {
@@ -206,6 +263,8 @@ fn default_file_bytes() -> ByteSize {
 pub enum Driver {
     /// One SQLite file per tenant.
     Sqlite,
+    /// A PostgreSQL server.
+    Postgres,
 }
 
 /// `[capacity]`: what each tenant may use.

@@ -41,6 +41,12 @@ pub enum ToolError {
     /// The tenant's storage limit was reached.
     #[error("the storage limit was reached")]
     Full,
+    /// The database server does not answer; by the name of its source.
+    #[error("the database `{0}` cannot be reached")]
+    Lost(String),
+    /// The connection to a database ended while a change was being committed; by the name of its source.
+    #[error("the database `{0}` did not say whether the change was made")]
+    Uncertain(String),
     /// The service behind the tool failed; the text is for the operator.
     #[error("upstream: {0}")]
     Upstream(String),
@@ -93,6 +99,15 @@ impl From<DataError> for ToolError {
                 Self::failed("The data does not allow this change; nothing was written.")
             }
             ErrorKind::Argument => Self::invalid("An argument is out of range."),
+            ErrorKind::Lost | ErrorKind::Unknown | ErrorKind::MissingSecret | ErrorKind::Written => {
+                match error {
+                    DataError::Lost(source) => Self::Lost(source),
+                    DataError::Unknown(source) => Self::Uncertain(source),
+                    DataError::Written(why) => Self::invalid(format!("The statement is not allowed: {why}.")),
+                    DataError::MissingSecret(name) => Self::MissingSecret(name),
+                    other => Self::Internal(other.to_string()),
+                }
+            }
             ErrorKind::Unavailable => Self::Internal(error.to_string()),
         }
     }

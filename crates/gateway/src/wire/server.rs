@@ -109,12 +109,14 @@ impl Server {
         let admin = Door::new(&live, admin, Seats::new(ADMIN_CONNECTIONS), Some(Arc::clone(&public.seats)));
         let mut stop = pin!(stop);
         let mut tidy = pin!(tidy(&live));
+        let mut look = pin!(look(&live));
         loop {
             tokio::select! {
                 () = &mut stop => break,
                 () = public.accept() => {}
                 () = admin.accept() => {}
                 () = &mut tidy => {}
+                () = &mut look => {}
             }
         }
         live.draining.store(true, Release);
@@ -291,6 +293,15 @@ async fn tidy(live: &Live) {
     }
 }
 
+/// Every second: looks for the database servers that nobody talks to, or that were lost.
+async fn look(live: &Live) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let services = live.services();
+        services.sources.look().await;
+    }
+}
+
 /// Health and metrics, for the operator.
 fn operator(live: &Live, connections: &Seats, request: &Request<Incoming>) -> Response<ReplyStream> {
     let services = live.services();
@@ -300,7 +311,13 @@ fn operator(live: &Live, connections: &Seats, request: &Request<Incoming>) -> Re
             (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned())
         }
         "/readyz" => match services.registry.check() {
-            Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
+            Ok(()) => match services.sources.lost().as_slice() {
+                [] => (StatusCode::OK, "ready\n".to_owned()),
+                lost => (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    format!("the database server of {} cannot be reached\n", lost.join(", ")),
+                ),
+            },
             Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
         },
         "/metrics" => {
@@ -315,10 +332,14 @@ fn operator(live: &Live, connections: &Seats, request: &Request<Incoming>) -> Re
                  partywall_calls_in_flight {}\n\
                  # HELP partywall_calls_waiting Calls that wait because the server is full.\n\
                  # TYPE partywall_calls_waiting gauge\n\
-                 partywall_calls_waiting {}\n",
+                 partywall_calls_waiting {}\n\
+                 # HELP partywall_database_connections Connections to database servers.\n\
+                 # TYPE partywall_database_connections gauge\n\
+                 partywall_database_connections {}\n",
                 services.residents.len(),
                 services.gate.taken(),
                 services.gate.waiting(),
+                services.sources.open_connections(),
             ));
             text.push_str(&connections.render());
             text.push_str(&live.reloads.render());

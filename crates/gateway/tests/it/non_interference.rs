@@ -16,10 +16,12 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 
 use self::{
     history::{Script, history},
-    stage::{Shape, Stage},
+    stage::{Kind, Shape, Stage},
 };
 
 const HISTORIES: u32 = 10_000;
+/// A server is slower than a file; how many histories each of its modes gets of those that files get.
+const SHARE: u32 = 20;
 
 fn histories() -> u32 {
     #[expect(clippy::disallowed_methods, reason = "how long to look is the runner's choice")]
@@ -40,8 +42,28 @@ fn search(stage: &Stage, cases: u32) -> Result<(), TestError<Vec<Script>>> {
 
 #[test]
 fn each_tenant_sees_what_it_would_see_alone() {
-    let stage = Stage::new(Shape::AsBuilt);
-    if let Err(error) = search(&stage, histories()) {
+    assert_alone(Kind::Files, histories());
+}
+
+#[test]
+fn each_tenant_sees_what_it_would_see_alone_with_row_level_security() {
+    assert_alone(Kind::Rls, histories().div_ceil(SHARE));
+}
+
+#[test]
+fn each_tenant_sees_what_it_would_see_alone_with_schemas() {
+    assert_alone(Kind::Schema, histories().div_ceil(SHARE));
+}
+
+#[test]
+fn each_tenant_sees_what_it_would_see_alone_with_databases() {
+    assert_alone(Kind::Database, histories().div_ceil(SHARE));
+}
+
+#[track_caller]
+fn assert_alone(kind: Kind, cases: u32) {
+    let stage = Stage::new(Shape::AsBuilt, kind);
+    if let Err(error) = search(&stage, cases) {
         panic!("{error}");
     }
     stage.assert_busy();
@@ -61,7 +83,7 @@ fn a_shared_failure_is_found() {
 
 #[track_caller]
 fn assert_found(shape: Shape) {
-    let stage = Stage::new(shape);
+    let stage = Stage::new(shape, Kind::Files);
     let found = search(&stage, 400).expect_err("something shared interferes");
     let TestError::Fail(_, scripts) = found else { panic!("{found}") };
     assert!(scripts.len() >= 2, "it takes two: {scripts:?}");

@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use partywall_model::TenantId;
 use url::{Host, Url};
 
-use super::{Found, names};
+use super::Found;
 use crate::{
     config::{ByteSize, Capacity, Config, Issuer},
     tools::http::HttpShared,
@@ -179,19 +179,6 @@ fn check_issuer(issuer: &Issuer, key: &dyn Fn(&str) -> String, found: &mut Found
 fn check_tenant(tenant: &str, key: &str, found: &mut Found) {
     if let Err(error) = TenantId::parse(tenant) {
         found.say(key, format!("`{tenant}` is no tenant: {error}"));
-    }
-}
-
-pub(super) fn check_data(config: &Config, found: &mut Found) {
-    for (name, source) in &config.data {
-        let key = |key: &str| format!("data.{name}{key}");
-        found.say_unless(
-            names::is_source_name(name),
-            &key(""),
-            "a source's name has 1 to 64 of the characters a-z 0-9 _ -",
-        );
-        found.number(&key(".max_open_files"), as_u64(source.max_open_files), 1, 100_000);
-        check_bytes(&key(".max_file_bytes"), source.max_file_bytes, 64 << 10, 1 << 40, found);
     }
 }
 

@@ -42,7 +42,22 @@ pub enum DataError {
     /// The tenant's folder or file is missing, unsafe or not accessible.
     #[error("{0}")]
     Storage(String),
-    /// Anything else, by SQLite's name for it.
+    /// An argument's value is none of the type that the database has for it, by PostgreSQL's code (class 22).
+    #[error("the database cannot take an argument's value (SQLSTATE {0})")]
+    Value(String),
+    /// The database server cannot be reached; nothing was changed.
+    #[error("the database server of source `{0}` cannot be reached; see that it runs, and what the log says")]
+    Lost(String),
+    /// The connection ended while a change was being committed; whether it was made is not known.
+    #[error("the connection to source `{0}` ended during a commit; the change may have been made or not")]
+    Unknown(String),
+    /// The tenant has no value for a secret that its database needs.
+    #[error("the tenant has no secret `{0}`, which holds the password of its database role")]
+    MissingSecret(String),
+    /// A statement that a model wrote asks for something that it may not, or cannot be read.
+    #[error("the statement is not allowed: {0}")]
+    Written(String),
+    /// Anything else, by the database's name for it.
     #[error("the database failed: {0}")]
     Internal(String),
 }
@@ -64,6 +79,14 @@ pub enum ErrorKind {
     Full,
     /// An argument is unusable.
     Argument,
+    /// The database server does not answer; trying again later may work.
+    Lost,
+    /// Nobody knows whether the change was made.
+    Unknown,
+    /// The tenant's own credential for its database is missing.
+    MissingSecret,
+    /// The caller wrote a statement that is not allowed.
+    Written,
     /// Something that only the operator can mend; the caller learns nothing about it.
     Unavailable,
 }
@@ -96,7 +119,11 @@ impl DataError {
             Self::Busy => ErrorKind::Busy,
             Self::Constraint(kind) => ErrorKind::Constraint(*kind),
             Self::Full => ErrorKind::Full,
-            Self::Argument(_) => ErrorKind::Argument,
+            Self::Argument(_) | Self::Value(_) => ErrorKind::Argument,
+            Self::Written(_) => ErrorKind::Written,
+            Self::Lost(_) => ErrorKind::Lost,
+            Self::Unknown(_) => ErrorKind::Unknown,
+            Self::MissingSecret(_) => ErrorKind::MissingSecret,
             Self::Corrupt
             | Self::Refused(_)
             | Self::Configuration(_)
@@ -105,7 +132,7 @@ impl DataError {
         }
     }
 
-    /// Translates an error met on a tenant's file. SQLite's own message is dropped, because a trigger's `RAISE` can put
+    /// Translates an error met on a tenant's SQLite file. SQLite's own message is dropped, because a trigger's `RAISE` can put
     /// a row's values into it; only the result code is kept.
     pub(super) fn at_run(error: &rusqlite::Error) -> Self {
         let (code, message) = match error {

@@ -1,60 +1,75 @@
-//! Data: one SQLite file per tenant; a statement cannot name rows of a file it cannot open.
+//! Data: the database itself, not the query's author, decides which rows exist.
 //!
-//! A declared statement is compiled once, at load time, against a database in memory that went through the same
-//! migrations. At a call it runs on a connection to `tenants/<tenant>/<source>.sqlite`, chosen by the permit and by
-//! nothing else, whose authorizer allows reading and changing rows of the migrated tables and denies the rest. Reads
-//! have read-only connections; a write is one transaction. A read that was quick the last time runs on the caller's own
-//! thread, within a fraction of a millisecond; everything else has a thread that may block.
+//! A declared statement is compiled once, at load time. At a call it runs where the permit says and nothing else does:
+//! with [`sqlite`] on the tenant's own file, with [`postgres`] in a transaction whose tenant the gateway has set, or on
+//! a connection of the tenant's own role.
 
-mod authorize;
-mod connection;
-mod control;
 mod error;
-mod execute;
-mod files;
-mod migrations;
-mod pool;
+mod postgres;
+mod query;
 mod renew;
-mod source;
-mod statement;
-#[cfg(test)]
-mod tests;
+mod sqlite;
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
 
 use partywall_model::TenantId;
 use serde_json::Value;
 
 pub use error::{ConstraintKind, DataError, ErrorKind};
-pub use execute::{QueryLimits, Rows};
-pub use statement::Statement;
+pub use query::{QueryLimits, Rows};
 
-use self::{
-    connection::{Mode, deadline_after},
-    control::{Control, Why},
-    execute::on_the_spot,
-    pool::{Key, Lease},
-    source::Source,
-};
 use crate::{
     admit::{Incarnation, Permit},
-    config::{Config, Driver},
+    config::{Config, DataSource, Driver},
+    guards::credentials::Vault,
 };
-
-/// How long administration waits for a free file.
-const ADMIN_WAIT: Duration = Duration::from_secs(30);
 
 /// All `[data.NAME]` of a configuration.
 pub struct Sources {
-    sources: BTreeMap<String, Arc<Source>>,
-    /// How many reads ran on the spot.
-    #[cfg(test)]
-    on_the_spot: std::sync::atomic::AtomicU64,
+    sources: BTreeMap<String, Source>,
+}
+
+/// One `[data.NAME]`.
+#[derive(Clone)]
+enum Source {
+    Sqlite(Arc<sqlite::Source>),
+    Postgres(Arc<postgres::Source>),
+}
+
+/// What databases need of the rest of the process.
+#[derive(Clone, Default)]
+pub struct Outside {
+    /// The value of an environment variable, if there is such a one. Only the command reads the environment.
+    pub environment: Environment,
+    /// Where each tenant's own password is.
+    pub vault: Option<Arc<Vault>>,
+}
+
+/// Gives the values of environment variables; none, unless somebody who may read them says so.
+#[derive(Clone)]
+pub struct Environment(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+
+impl Environment {
+    /// Takes the values from a function.
+    pub fn new(value: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(value))
+    }
+
+    fn value(&self, name: &str) -> Option<String> {
+        (self.0)(name)
+    }
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self::new(|_name| None)
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Environment")
+    }
 }
 
 impl fmt::Debug for Sources {
@@ -64,40 +79,44 @@ impl fmt::Debug for Sources {
 }
 
 impl Sources {
-    /// Reads the migrations and tries them on a database in memory; touches no tenant's file.
+    /// Prepares every source. Of SQLite it reads the migrations and tries them on a database in memory, and touches no
+    /// tenant's file; of PostgreSQL it reads where the server is, and connects when that is first needed.
     ///
     /// # Errors
-    /// When a source's name, limits or migrations are not as they should be.
-    pub fn new(config: &Config) -> Result<Arc<Self>, DataError> {
-        let data_dir = config.data_dir();
+    /// When a source's name, limits, migrations or URL are not as they should be.
+    pub fn new(config: &Config, outside: &Outside) -> Result<Arc<Self>, DataError> {
         let mut sources = BTreeMap::new();
         for (name, settings) in &config.data {
-            let Driver::Sqlite = settings.driver;
-            let source = Source::new(name, settings, &config.base_dir, &data_dir)?;
-            sources.insert(name.clone(), Arc::new(source));
+            sources.insert(name.clone(), Source::new(name, settings, config, outside)?);
         }
-        Ok(Arc::new(Self::of(sources)))
+        Ok(Arc::new(Self { sources }))
     }
 
-    fn of(sources: BTreeMap<String, Arc<Source>>) -> Self {
-        Self {
-            sources,
-            #[cfg(test)]
-            on_the_spot: std::sync::atomic::AtomicU64::new(0),
+    /// Asks each database server whether its role and tables keep tenants apart; waits for the answers.
+    ///
+    /// # Errors
+    /// When a server does not answer, or would not keep them apart.
+    pub(crate) fn verify(&self) -> Result<(), DataError> {
+        for source in self.sources.values() {
+            if let Source::Postgres(source) = source {
+                source.verify()?;
+            }
         }
+        Ok(())
     }
 
-    fn source(&self, name: &str) -> Result<&Arc<Source>, DataError> {
+    fn source(&self, name: &str) -> Result<&Source, DataError> {
         self.sources.get(name).ok_or_else(|| {
             DataError::Configuration(format!("there is no source `{name}`; add `[data.{name}]`"))
         })
     }
 
-    /// Compiles a statement at load time, so that a wrong table or column is an error of the configuration.
+    /// Compiles a statement at load time, so that a wrong table or column is an error of the configuration. With
+    /// PostgreSQL it waits for the server, so it belongs on a thread that may block.
     ///
     /// # Errors
     /// When it is not exactly one statement, its parameters are not exactly `params` (written `:name`), it does not fit
-    /// `writes`, or it asks for anything but reading and changing rows of the migrated tables.
+    /// `writes`, or it asks for anything but reading and changing rows of the tenant's tables.
     pub fn compile(
         &self,
         source: &str,
@@ -105,61 +124,45 @@ impl Sources {
         params: &[&str],
         writes: bool,
     ) -> Result<Statement, DataError> {
-        self.source(source)?.compile(sql, params, writes)
+        Ok(Statement(match self.source(source)? {
+            Source::Sqlite(source) => Compiled::Sqlite(source.compile(sql, params, writes)?),
+            Source::Postgres(source) => Compiled::Postgres(source.compile(sql, params, writes)?),
+        }))
     }
 
-    /// Runs a statement on the file of the permit's tenant, which is created and migrated when this is its first use.
+    /// Runs a statement on the rows of the permit's tenant.
     ///
     /// Dropping the future stops the statement and rolls a write back, unless its commit has begun.
     ///
     /// # Errors
-    /// See [`DataError`]; after any of them a write has had no effect.
+    /// See [`DataError`]; after any of them but [`DataError::Unknown`] a write has had no effect.
     pub async fn run(
-        self: &Arc<Self>,
+        &self,
         permit: &Permit,
         statement: &Statement,
         args: &[(String, Value)],
         limits: QueryLimits,
     ) -> Result<Rows, DataError> {
-        let deadline = deadline_after(limits.time);
-        let source = self.source(statement.source())?;
-        let values = statement.bind(args)?;
-        let key = Key {
-            tenant: permit.tenant().clone(),
-            incarnation: permit.incarnation(),
-            mode: match statement.writes() {
-                true => Mode::Write,
-                false => Mode::Read,
-            },
-        };
-        let mut lease = source.pool.lease(key, deadline).await?;
-        if !Source::is_current(&lease) {
-            lease = open(source, lease, deadline).await?;
-        }
-        let brake = Brake::start(&lease, deadline)?;
-        if let Some(rows) = lease.conn().and_then(|conn| on_the_spot(conn, statement, &values, limits)) {
-            #[cfg(test)]
-            self.on_the_spot.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            return Ok(rows);
-        }
-        let statement = statement.clone();
-        let mut work = tokio::task::spawn_blocking(move || work(lease, &statement, &values, limits));
-        let done = match tokio::time::timeout_at(deadline.into(), &mut work).await {
-            Ok(done) => done,
-            Err(_) => {
-                // The answer must say what happened to a write, so it is waited for.
-                brake.stop(Why::Time);
-                work.await
+        match (self.source(statement.source())?, &statement.0) {
+            (Source::Sqlite(source), Compiled::Sqlite(statement)) => {
+                source.run(permit, statement, args, limits).await
             }
-        };
-        done.map_err(|_| DataError::Internal("the statement's thread ended early".to_owned()))?
+            (Source::Postgres(source), Compiled::Postgres(statement)) => {
+                source.run(permit, statement, args, limits).await
+            }
+            // Statements and sources of one configuration are used together.
+            _ => {
+                Err(DataError::Internal("the statement was compiled for another kind of database".to_owned()))
+            }
+        }
     }
 
     /// Creates, migrates and seeds a tenant's file; for administration, which has a thread to block. The seed runs once
     /// in a file's life, in one transaction, and may change rows only.
     ///
     /// # Errors
-    /// See [`DataError`]; the seed has had no effect then.
+    /// See [`DataError`]; the seed has had no effect then. A PostgreSQL source is always refused: its tables and rows
+    /// are made by its operator, with other rights than the gateway's.
     pub fn setup(
         &self,
         tenant: &TenantId,
@@ -167,80 +170,173 @@ impl Sources {
         source: &str,
         seed_sql: &str,
     ) -> Result<(), DataError> {
-        if seed_sql.contains('\0') {
-            return Err(DataError::Refused("the seed contains a NUL character".to_owned()));
+        match self.source(source)? {
+            Source::Sqlite(source) => source.setup(tenant, incarnation, seed_sql),
+            Source::Postgres(_) => Err(DataError::Refused(
+                "rows of a PostgreSQL database are not seeded by the gateway; use the owner's role"
+                    .to_owned(),
+            )),
         }
-        let source = self.source(source)?;
-        let key = Key { tenant: tenant.clone(), incarnation, mode: Mode::Write };
-        let lease = source.pool.lease_blocking(key, deadline_after(ADMIN_WAIT))?;
-        source.seed(lease, seed_sql)
     }
 
-    /// Closes a tenant's files and stops its statements, because it was removed or begins another life.
+    /// Closes a tenant's files and connections and stops its statements, because it was removed or begins another life.
     pub fn forget(&self, tenant: &TenantId) {
         for source in self.sources.values() {
-            source.pool.forget(tenant);
+            match source {
+                Source::Sqlite(source) => source.forget(tenant),
+                Source::Postgres(source) => source.forget(tenant),
+            }
         }
     }
 
     /// How many database files are open or being opened.
     #[must_use]
     pub fn open_files(&self) -> usize {
-        self.sources.values().map(|source| source.pool.open_files()).sum()
+        self.count(|source| match source {
+            Source::Sqlite(source) => source.open_files(),
+            Source::Postgres(_) => 0,
+        })
+    }
+
+    /// How many connections to database servers are open or being opened or closed.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.count(|source| match source {
+            Source::Sqlite(_) => 0,
+            Source::Postgres(source) => source.open_connections(),
+        })
+    }
+
+    fn count(&self, of: impl Fn(&Source) -> usize) -> usize {
+        self.sources.values().map(of).sum()
+    }
+
+    /// Closes what compiling needed; a configuration's statements are all compiled.
+    pub(crate) fn loaded(&self) {
+        for source in self.sources.values() {
+            if let Source::Postgres(source) = source {
+                source.loaded();
+            }
+        }
+    }
+
+    /// Asks each database server that nobody has talked to for a while whether it is there; takes some seconds at most.
+    pub(crate) async fn look(&self) {
+        for source in self.sources.values() {
+            if let Source::Postgres(source) = source {
+                source.look().await;
+            }
+        }
+    }
+
+    /// The sources whose server does not answer now.
+    #[must_use]
+    pub fn lost(&self) -> Vec<&str> {
+        let lost = |source: &Source| matches!(source, Source::Postgres(source) if source.is_lost());
+        self.sources.iter().filter(|(_, source)| lost(source)).map(|(name, _)| name.as_str()).collect()
+    }
+
+    #[cfg(test)]
+    fn sqlite(&self, name: &str) -> &sqlite::Source {
+        match self.source(name) {
+            Ok(Source::Sqlite(source)) => source,
+            _ => panic!("no such file source"),
+        }
     }
 }
 
-/// Opens a lease's file on a thread that may block. When time runs out the thread goes on, so that a tenant's first use
-/// ends at some time, and gives the file to the next call.
-async fn open(source: &Arc<Source>, lease: Lease, deadline: Instant) -> Result<Lease, DataError> {
-    let source = Arc::clone(source);
-    let opening = tokio::task::spawn_blocking(move || source.open(lease, deadline));
-    match tokio::time::timeout_at(deadline.into(), opening).await {
-        Ok(Ok(opened)) => opened,
-        Ok(Err(_)) => Err(DataError::Internal("the opening thread ended early".to_owned())),
-        Err(_) => Err(DataError::TimedOut),
+impl Source {
+    fn new(name: &str, settings: &DataSource, config: &Config, outside: &Outside) -> Result<Self, DataError> {
+        Ok(match settings.driver {
+            Driver::Sqlite => Self::Sqlite(Arc::new(sqlite::Source::new(
+                name,
+                settings,
+                &config.base_dir,
+                &config.data_dir(),
+            )?)),
+            Driver::Postgres => {
+                Self::Postgres(Arc::new(postgres::Source::new(name, settings, &config.base_dir, outside)?))
+            }
+        })
+    }
+
+    /// Whether the other is configured as this one is, so that this one may stay with what it has open.
+    fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Sqlite(one), Self::Sqlite(other)) => one.is_like(other),
+            (Self::Postgres(one), Self::Postgres(other)) => one.is_like(other),
+            _ => false,
+        }
+    }
+
+    fn close_idle(&self, since: Instant) -> usize {
+        match self {
+            Self::Sqlite(source) => source.close_idle(since),
+            Self::Postgres(source) => source.close_idle(since),
+        }
     }
 }
 
-fn work(
-    mut lease: Lease,
-    statement: &Statement,
-    values: &[rusqlite::types::Value],
-    limits: QueryLimits,
-) -> Result<Rows, DataError> {
-    let Some(conn) = lease.conn() else {
-        return Err(DataError::Internal("a lease without its file".to_owned()));
-    };
-    let done = execute::execute(conn, statement, values, limits);
-    if matches!(&done, Err(error) if error.kind() == ErrorKind::Unavailable) {
-        // What was cached of a damaged file must not outlive its repair.
-        lease.close();
-    }
-    done
+/// A statement that was checked; it can run for any tenant. Cloning is cheap.
+#[derive(Clone)]
+pub struct Statement(Compiled);
+
+#[derive(Clone)]
+enum Compiled {
+    Sqlite(sqlite::Statement),
+    Postgres(postgres::Statement),
 }
 
-/// Stops a call's statement when the call's future is dropped.
-struct Brake {
-    control: Arc<Control>,
-    call: u64,
-}
-
-impl Brake {
-    fn start(lease: &Lease, deadline: Instant) -> Result<Self, DataError> {
-        let conn = lease.conn().ok_or_else(|| DataError::Internal("a lease without its file".to_owned()))?;
-        let control = Arc::clone(conn.control());
-        control.start(lease.call(), deadline);
-        Ok(Self { control, call: lease.call() })
-    }
-
-    fn stop(&self, why: Why) {
-        self.control.stop(self.call, why);
+impl fmt::Debug for Statement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Compiled::Sqlite(statement) => statement.fmt(f),
+            Compiled::Postgres(statement) => statement.fmt(f),
+        }
     }
 }
 
-impl Drop for Brake {
-    fn drop(&mut self) {
-        // Nothing happens when the call is over: it is named, and another may have the connection by now.
-        self.stop(Why::Cancelled);
+impl Statement {
+    /// The name of the source it runs on.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        match &self.0 {
+            Compiled::Sqlite(statement) => statement.source(),
+            Compiled::Postgres(statement) => statement.source(),
+        }
+    }
+
+    /// The names of its columns; none for a change without `RETURNING`.
+    #[must_use]
+    pub fn columns(&self) -> &Arc<[String]> {
+        match &self.0 {
+            Compiled::Sqlite(statement) => statement.columns(),
+            Compiled::Postgres(statement) => statement.columns(),
+        }
+    }
+
+    /// The names of its parameters, without the colon.
+    #[must_use]
+    pub fn params(&self) -> &[String] {
+        match &self.0 {
+            Compiled::Sqlite(statement) => statement.params(),
+            Compiled::Postgres(statement) => statement.params(),
+        }
+    }
+
+    /// Whether it changes rows.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        match &self.0 {
+            Compiled::Sqlite(statement) => statement.writes(),
+            Compiled::Postgres(statement) => statement.writes(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl From<sqlite::Statement> for Statement {
+    fn from(statement: sqlite::Statement) -> Self {
+        Self(Compiled::Sqlite(statement))
     }
 }

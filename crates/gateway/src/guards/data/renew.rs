@@ -1,32 +1,30 @@
-//! The sources of a new configuration, and letting go of files that are not used.
+//! The sources of a new configuration, and letting go of what is not used.
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use super::{DataError, Sources, source::Source};
-use crate::config::{Config, Driver};
+use super::{DataError, Outside, Source, Sources};
+use crate::config::Config;
 
 impl Sources {
-    /// The sources of another configuration. One that is as it was stays, with its open files.
+    /// The sources of another configuration. One that is as it was stays, with what it has open.
     ///
     /// # Errors
     /// As [`Sources::new`].
-    pub(crate) fn renewed(&self, config: &Config) -> Result<Arc<Self>, DataError> {
-        let data_dir = config.data_dir();
+    pub(crate) fn renewed(&self, config: &Config, outside: &Outside) -> Result<Arc<Self>, DataError> {
         let mut sources = BTreeMap::new();
         for (name, settings) in &config.data {
-            let Driver::Sqlite = settings.driver;
-            let new = Source::new(name, settings, &config.base_dir, &data_dir)?;
+            let new = Source::new(name, settings, config, outside)?;
             let source = match self.sources.get(name) {
-                Some(old) if old.is_like(&new) => Arc::clone(old),
-                _ => Arc::new(new),
+                Some(old) if old.is_like(&new) => old.clone(),
+                _ => new,
             };
             sources.insert(name.clone(), source);
         }
-        Ok(Arc::new(Self::of(sources)))
+        Ok(Arc::new(Self { sources }))
     }
 
-    /// Closes the files that no call has used since; how many. May write to disk.
+    /// Closes the files and connections that no call has used since; how many. May write to disk.
     pub(crate) fn close_idle(&self, since: Instant) -> usize {
-        self.sources.values().map(|source| source.pool.close_idle(since)).sum()
+        self.sources.values().map(|source| source.close_idle(since)).sum()
     }
 }

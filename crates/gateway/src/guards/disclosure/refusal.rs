@@ -126,6 +126,13 @@ pub(crate) fn of_tool_error(error: &ToolError) -> ToolRefusal {
             told("The reply would be too large. Ask for less, for example with a lower limit.")
         }
         ToolError::Busy => told("The data source is busy. Try again in a moment."),
+        ToolError::Lost(source) => told(&format!(
+            "The database `{source}` cannot be reached now, so nothing was read or changed. Try again later."
+        )),
+        ToolError::Uncertain(source) => told(&format!(
+            "The connection to the database `{source}` broke while the change was being made. Look whether it was \
+             made before you repeat it."
+        )),
         ToolError::Full => told("The storage limit is reached. Nothing was written; reading still works."),
         ToolError::Unaudited => told(
             "The audit log cannot be written now, so nothing was changed. Reading still works. Try again later, and \

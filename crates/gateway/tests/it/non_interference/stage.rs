@@ -1,6 +1,7 @@
 //! Where histories are played: one gateway for all tenants, and one for each of them.
 
 mod actor;
+mod base;
 mod set;
 mod upstream;
 
@@ -12,6 +13,7 @@ use std::{
 use futures_util::future::join_all;
 use tokio::runtime::Runtime;
 
+pub(super) use self::base::Kind;
 use self::{
     actor::play,
     set::{BEFORE_THE_NEXT_CALL, House, UNLIMITED},
@@ -41,14 +43,14 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn new(shape: Shape) -> Self {
+    pub(super) fn new(shape: Shape, kind: Kind) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
         let (together, alone) = runtime.block_on(async {
-            let together = House::open(shape).await;
+            let together = House::open(shape, kind).await;
             let mut alone = Vec::new();
             for _ in 0..TENANTS {
-                alone.push(House::open(shape).await);
+                alone.push(House::open(shape, kind).await);
             }
             (together, alone)
         });
@@ -72,8 +74,8 @@ impl Stage {
     fn play(&self, scripts: &[Script]) -> Option<String> {
         self.runtime.block_on(async {
             for (number, alone) in self.alone.iter().enumerate().take(scripts.len()) {
-                self.together.furnish(number);
-                alone.furnish(number);
+                self.together.furnish(number).await;
+                alone.furnish(number).await;
             }
             let together = join_all(
                 scripts.iter().enumerate().map(|(number, script)| play(&self.together, number, script)),

@@ -18,7 +18,11 @@ use partywall_gateway::{
 use partywall_model::TenantId;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Shape, upstream::upstream};
+use super::{
+    Shape,
+    base::{Base, Kind},
+    upstream::upstream,
+};
 
 const MIGRATION: &str = "
 CREATE TABLE tickets (id INTEGER PRIMARY KEY, title TEXT NOT NULL) STRICT;
@@ -33,6 +37,7 @@ pub(in super::super) struct House {
     /// Tokens that were good once.
     pub(super) ended: Vec<String>,
     pub(super) results: AtomicU64,
+    base: Base,
     _folder: tempfile::TempDir,
 }
 
@@ -58,16 +63,18 @@ pub(super) fn tenant(number: usize) -> TenantId {
 }
 
 impl House {
-    pub(super) async fn open(shape: Shape) -> Self {
+    pub(super) async fn open(shape: Shape, kind: Kind) -> Self {
         let folder = folder();
+        let base = Base::new(kind).await;
         let upstream = upstream().await;
         std::fs::create_dir(folder.path().join("migrations")).unwrap();
         std::fs::write(folder.path().join("migrations/1_tickets.sql"), MIGRATION).unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let text = CONFIG.replace("LISTEN", &address.to_string()).replace("UPSTREAM", &upstream.to_string());
-        let config = Config::parse(&text, "test", folder.path()).unwrap();
+        let config = Config::parse(&base.configure(&text), "test", folder.path()).unwrap();
         let gateway = Gateway::builder(config)
+            .environment(base.environment())
             .tool(Count(shape, AtomicU64::new(0)))
             .tool(Remember)
             .tool(Fail { panics: false })
@@ -94,12 +101,13 @@ impl House {
             tokens,
             ended,
             results: AtomicU64::new(0),
+            base,
             _folder: folder,
         }
     }
 
     /// Makes the tenant anew, with fresh data and a fresh key.
-    pub(super) fn furnish(&self, number: usize) {
+    pub(super) async fn furnish(&self, number: usize) {
         let stores = self.gateway.administration();
         let id = tenant(number);
         if stores.registry.get(&id).unwrap().is_some() {
@@ -109,7 +117,12 @@ impl House {
         let seed: String = (1..5)
             .map(|n| format!("INSERT INTO tickets VALUES ({n}, 'ticket {n} of {id}: a story');"))
             .collect();
-        stores.sources.setup(&id, record.incarnation, "desk", &seed).unwrap();
+        let password = format!("password of {id}, life {}", record.incarnation.0);
+        match self.base.kind() {
+            Kind::Files => stores.sources.setup(&id, record.incarnation, "desk", &seed).unwrap(),
+            _ => self.base.furnish(number, &password).await,
+        }
+        stores.vault.set(&record, &SecretName::parse("db").unwrap(), SecretString::from(password)).unwrap();
         // A key of this life of the tenant, so that an answer cached for an earlier one would show.
         let key = SecretString::from(format!("key {id} {}", record.incarnation.0));
         stores.vault.set(&record, &SecretName::parse("crm").unwrap(), key).unwrap();

@@ -18,10 +18,10 @@ use partywall_model::TenantId;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{DataError, ErrorKind, QueryLimits, Rows, Sources, Statement};
 use crate::{
     admit::{Incarnation, Permit},
     config::Config,
+    guards::data::{DataError, ErrorKind, Outside, QueryLimits, Rows, Sources, Statement},
 };
 
 pub(super) const TICKETS: &str = "
@@ -71,7 +71,7 @@ impl Lab {
         let text =
             format!("[data.desk]\ndriver = \"sqlite\"\nmigrations = \"migrations\"\n{}\n", self.settings);
         let config = Config::parse(&text, "p.toml", self.dir.path()).expect("a configuration");
-        Sources::new(&config)
+        Sources::new(&config, &Outside::default())
     }
 
     pub(super) fn open(&self) -> Arc<Sources> {

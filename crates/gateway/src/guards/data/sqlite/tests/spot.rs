@@ -9,7 +9,7 @@ use std::{
 use super::*;
 
 fn on_the_spot(sources: &Sources) -> u64 {
-    sources.on_the_spot.load(Ordering::Relaxed)
+    sources.sqlite("desk").on_the_spot.load(Ordering::Relaxed)
 }
 
 /// Counts up to `:to`: as quick or as slow as its argument says.
@@ -193,7 +193,7 @@ async fn a_file_that_was_replaced_is_not_read_on_the_spot() {
 fn bound_values_do_not_make_a_statement_be_compiled_again() {
     use rusqlite::{StatementStatus, config::DbConfig};
 
-    use crate::guards::data::{authorize::Phase, connection::Conn};
+    use crate::guards::data::sqlite::{authorize::Phase, connection::Conn};
     let conn = Conn::in_memory(Arc::default()).expect("opened");
     conn.own("CREATE TABLE t (id INTEGER PRIMARY KEY, s TEXT)").expect("made");
     let compiled_again = || {

@@ -5,8 +5,8 @@ use std::{fs, path::Path};
 use aws_lc_rs::digest;
 use partywall_model::TenantId;
 
-use super::{authorize::Phase, connection::Conn, error::DataError};
-use crate::admit::Incarnation;
+use super::{authorize::Phase, connection::Conn};
+use crate::{admit::Incarnation, guards::data::DataError};
 
 const MOST_MIGRATIONS: usize = 1_000;
 const MOST_FILE_BYTES: u64 = 1 << 20;

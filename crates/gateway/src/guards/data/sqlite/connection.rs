@@ -1,19 +1,15 @@
 //! One open database file, hardened before any declared SQL reaches it.
 
-use std::{
-    cell::RefCell,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{cell::RefCell, sync::Arc, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig, limits::Limit};
 
 use super::{
     authorize::{self, Phase, Tables},
     control::Control,
-    error::DataError,
     files::{FileId, Place},
 };
+use crate::guards::data::DataError;
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -248,10 +244,4 @@ pub(super) fn when_free<T>(
             done => return done,
         }
     }
-}
-
-/// The end of a time limit; a limit beyond all reason ends in a day.
-pub(super) fn deadline_after(time: Duration) -> Instant {
-    let now = Instant::now();
-    now.checked_add(time.min(Duration::from_secs(86_400))).unwrap_or(now)
 }

@@ -12,11 +12,12 @@ use std::{
 use rusqlite::types::Value as SqlValue;
 use serde_json::Value;
 
-use super::{connection::Conn, error::DataError};
+use super::connection::Conn;
+use crate::guards::data::DataError;
 
 /// A statement that was checked; it can run for any tenant. Cloning is cheap.
 #[derive(Clone)]
-pub struct Statement(Arc<Inner>);
+pub(in crate::guards::data) struct Statement(Arc<Inner>);
 
 struct Inner {
     /// Which statement this is; no other of the process has it.
@@ -45,26 +46,22 @@ impl fmt::Debug for Statement {
 
 impl Statement {
     /// The name of the source it runs on.
-    #[must_use]
-    pub fn source(&self) -> &str {
+    pub(in crate::guards::data) fn source(&self) -> &str {
         &self.0.source
     }
 
     /// The names of its columns; none for a change without `RETURNING`.
-    #[must_use]
-    pub fn columns(&self) -> &Arc<[String]> {
+    pub(in crate::guards::data) fn columns(&self) -> &Arc<[String]> {
         &self.0.columns
     }
 
     /// The names of its parameters, without the colon.
-    #[must_use]
-    pub fn params(&self) -> &[String] {
+    pub(in crate::guards::data) fn params(&self) -> &[String] {
         &self.0.params
     }
 
     /// Whether it changes rows.
-    #[must_use]
-    pub fn writes(&self) -> bool {
+    pub(in crate::guards::data) fn writes(&self) -> bool {
         self.0.writes
     }
 

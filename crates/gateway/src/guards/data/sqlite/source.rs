@@ -10,20 +10,26 @@ use partywall_model::TenantId;
 
 use super::{
     authorize::Tables,
-    connection::{Conn, Mode, deadline_after, when_free},
-    error::DataError,
+    connection::{Conn, Mode, when_free},
     files::{self, FileId, Place},
     migrations::{self, Migration, Owner, Standing},
-    pool::{Desk, Lease, Pool},
+    pool::{Desk, Key, Lease, Pool},
     statement::Statement,
 };
-use crate::config::DataSource;
+use crate::{
+    admit::Incarnation,
+    config::DataSource,
+    guards::data::{DataError, query::deadline_after},
+};
 
 /// How long a tenant's first use may take to create and migrate its file. It goes on when the call that began it gave
 /// up, so that a long migration ends at some time.
 const SETUP_TIME: Duration = Duration::from_secs(120);
 
-pub(super) struct Source {
+/// How long administration waits for a free file.
+const ADMIN_WAIT: Duration = Duration::from_secs(30);
+
+pub(in crate::guards::data) struct Source {
     name: String,
     data_dir: PathBuf,
     root: OnceLock<PathBuf>,
@@ -32,10 +38,13 @@ pub(super) struct Source {
     template: Mutex<Conn>,
     max_bytes: u64,
     pub(super) pool: Arc<Pool>,
+    /// How many reads ran on the spot.
+    #[cfg(test)]
+    pub(super) on_the_spot: std::sync::atomic::AtomicU64,
 }
 
 impl Source {
-    pub(super) fn new(
+    pub(in crate::guards::data) fn new(
         name: &str,
         config: &DataSource,
         base_dir: &Path,
@@ -64,18 +73,25 @@ impl Source {
             template: Mutex::new(template),
             max_bytes: config.max_file_bytes.0,
             pool: Arc::new(Pool::new(config.max_open_files)),
+            #[cfg(test)]
+            on_the_spot: std::sync::atomic::AtomicU64::new(0),
         })
     }
 
     /// Whether the other is configured as this one is: the same migrations and limits.
-    pub(super) fn is_like(&self, other: &Self) -> bool {
+    pub(in crate::guards::data) fn is_like(&self, other: &Self) -> bool {
         self.data_dir == other.data_dir
             && self.max_bytes == other.max_bytes
             && self.pool.most() == other.pool.most()
             && self.migrations == other.migrations
     }
 
-    pub(super) fn compile(&self, sql: &str, params: &[&str], writes: bool) -> Result<Statement, DataError> {
+    pub(in crate::guards::data) fn compile(
+        &self,
+        sql: &str,
+        params: &[&str],
+        writes: bool,
+    ) -> Result<Statement, DataError> {
         let template = self.template.lock().unwrap_or_else(PoisonError::into_inner);
         Statement::compile(&template, &self.name, sql, params, writes)
     }
@@ -188,7 +204,37 @@ impl Source {
         Ok(())
     }
 
-    pub(super) fn seed(&self, mut lease: Lease, sql: &str) -> Result<(), DataError> {
+    /// Creates, migrates and seeds a tenant's file, on a thread that may block.
+    pub(in crate::guards::data) fn setup(
+        &self,
+        tenant: &TenantId,
+        incarnation: Incarnation,
+        seed: &str,
+    ) -> Result<(), DataError> {
+        if seed.contains('\0') {
+            return Err(DataError::Refused("the seed contains a NUL character".to_owned()));
+        }
+        let key = Key { tenant: tenant.clone(), incarnation, mode: Mode::Write };
+        let lease = self.pool.lease_blocking(key, deadline_after(ADMIN_WAIT))?;
+        self.seed(lease, seed)
+    }
+
+    /// Closes a tenant's files and stops its statements.
+    pub(in crate::guards::data) fn forget(&self, tenant: &TenantId) {
+        self.pool.forget(tenant);
+    }
+
+    /// Closes the files that no call has used since; how many. May write to disk.
+    pub(in crate::guards::data) fn close_idle(&self, since: Instant) -> usize {
+        self.pool.close_idle(since)
+    }
+
+    /// How many files are open or being opened.
+    pub(in crate::guards::data) fn open_files(&self) -> usize {
+        self.pool.open_files()
+    }
+
+    fn seed(&self, mut lease: Lease, sql: &str) -> Result<(), DataError> {
         lease.close();
         let key = lease.key().clone();
         let owner = Owner { tenant: &key.tenant, incarnation: key.incarnation, source: &self.name };

@@ -11,35 +11,9 @@ use rusqlite::types::{Value as SqlValue, ValueRef};
 use super::{
     authorize::Phase,
     connection::{Conn, when_free},
-    error::DataError,
     statement::Statement,
 };
-
-/// What one call may use.
-#[derive(Debug, Clone, Copy)]
-pub struct QueryLimits {
-    /// From the call to its answer, waiting included.
-    pub time: Duration,
-    /// The most rows returned; the rest is left out and [`Rows::truncated`] says so.
-    pub rows: u32,
-    /// The most bytes of JSON; more is an error.
-    pub bytes: usize,
-}
-
-/// The rows of one call.
-#[derive(Debug, Clone)]
-pub struct Rows {
-    /// The names of the columns.
-    pub columns: Arc<[String]>,
-    /// The rows: a JSON array of objects.
-    pub json: String,
-    /// How many rows are in `json`.
-    pub count: u32,
-    /// Whether there were more.
-    pub truncated: bool,
-    /// How many rows a write inserted, changed or deleted; 0 for a read.
-    pub changed: u64,
-}
+use crate::guards::data::{DataError, QueryLimits, Rows};
 
 /// How long a read may keep a thread that serves other callers too.
 const SPOT: Duration = Duration::from_micros(500);

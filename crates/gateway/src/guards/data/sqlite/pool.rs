@@ -15,9 +15,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use super::{
     connection::{Conn, Mode},
     control::{Control, Why},
-    error::DataError,
 };
-use crate::admit::Incarnation;
+use crate::{admit::Incarnation, guards::data::DataError};
 
 /// Whom an open file may serve.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -13,7 +13,8 @@ use std::{
 
 use rusqlite::InterruptHandle;
 
-use super::{authorize::Phase, error::DataError};
+use super::authorize::Phase;
+use crate::guards::data::DataError;
 
 const RUN: u8 = 0;
 const TIMED_OUT: u8 = 1;

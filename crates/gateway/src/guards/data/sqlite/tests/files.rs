@@ -242,7 +242,7 @@ fn migration_folders_are_checked() {
         let Ok(config) = Config::parse(&text, "p.toml", lab.dir.path()) else {
             continue;
         };
-        assert!(Sources::new(&config).is_err(), "{name}");
+        assert!(Sources::new(&config, &Outside::default()).is_err(), "{name}");
     }
 }
 

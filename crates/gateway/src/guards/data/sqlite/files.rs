@@ -10,7 +10,7 @@ use std::{
 
 use partywall_model::TenantId;
 
-use super::error::DataError;
+use crate::guards::data::DataError;
 
 /// Which file a path led to, to notice that another has taken its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Ways out of a tenant's file, each refused at load time and again by the connection itself, and their honest twins.
 
 use super::*;
-use crate::guards::data::{authorize::Tables, connection::Conn};
+use crate::guards::data::sqlite::{authorize::Tables, connection::Conn};
 
 /// Statements that must never run, as (changes data, SQL).
 const HOSTILE: [(bool, &str); 62] = [
@@ -87,7 +87,7 @@ async fn every_hostile_statement_is_refused_at_load_time_and_by_the_connection()
         for writes in [writes, !writes] {
             let error = sources.compile("desk", sql, &[], writes).expect_err(sql);
             assert!(matches!(error, DataError::Refused(_) | DataError::Configuration(_)), "{sql}: {error:?}");
-            let unchecked = Statement::unchecked("desk", sql, writes);
+            let unchecked = crate::guards::data::sqlite::Statement::unchecked("desk", sql, writes).into();
             let error = run(&sources, "acme", &unchecked, json!({})).await.expect_err(sql);
             assert!(matches!(error, DataError::Refused(_) | DataError::Internal(_)), "{sql}: {error:?}");
             assert_eq!(error.kind(), ErrorKind::Unavailable);

@@ -1,0 +1,447 @@
+//! What a statement's text may say, seen by a real lexer and parser; and its parameters, as the server counts them.
+//!
+//! Whoever declares a statement is trusted, and can still be wrong: a statement that moves the tenant, leaves something
+//! behind on a shared connection or looks into the catalogue is refused here, before the server sees it. That rows of
+//! other tenants do not exist for it does not rest on this: the server's policies or the tenant's own role see to that,
+//! in a transaction that is read-only unless the tool writes.
+
+use std::ops::ControlFlow;
+
+use sqlparser::{
+    ast::{ObjectName, ObjectNamePart, Statement, visit_relations, visit_statements},
+    dialect::PostgreSqlDialect,
+    parser::Parser,
+    tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Word},
+};
+
+use crate::guards::data::DataError;
+
+/// The longest statement, in bytes.
+const LONGEST: usize = 64 << 10;
+/// How deep expressions may be nested; the parser recurses.
+const DEEPEST: usize = 50;
+
+/// Functions that change the session or what a policy reads, that outlive the transaction, that speak to other sessions,
+/// files or servers, or that run SQL in a text. Names that end in `*` stand for all that begin so.
+const FORBIDDEN: &[(&str, &str)] = &[
+    ("set_config", "it changes settings, and the gateway alone sets them"),
+    ("setseed", "it changes the session"),
+    ("currval", "it reads what another call left on the connection"),
+    ("lastval", "it reads what another call left on the connection"),
+    ("pg_advisory_lock*", "the lock outlives the call; use pg_advisory_xact_lock"),
+    ("pg_try_advisory_lock*", "the lock outlives the call; use pg_try_advisory_xact_lock"),
+    ("pg_advisory_unlock*", "it changes what another call left on the connection"),
+    ("pg_notify", "it speaks to other sessions"),
+    ("pg_listening_channels", "it looks at the session"),
+    ("pg_sleep*", "it only takes time"),
+    ("pg_cancel_backend", "it stops other sessions"),
+    ("pg_terminate_backend", "it stops other sessions"),
+    ("pg_reload_conf", "it is for the server's operator"),
+    ("pg_rotate_logfile*", "it is for the server's operator"),
+    ("pg_switch_wal", "it is for the server's operator"),
+    ("pg_create_*", "it is for the server's operator"),
+    ("pg_drop_*", "it is for the server's operator"),
+    ("pg_logical_*", "it is for the server's operator"),
+    ("pg_replication_*", "it is for the server's operator"),
+    ("pg_export_snapshot", "it speaks to other sessions"),
+    ("pg_read_*", "it reads the server's files"),
+    ("pg_stat_*", "it looks at other sessions"),
+    ("pg_ls_*", "it reads the server's files"),
+    ("pg_file_*", "it changes the server's files"),
+    ("pg_current_logfile", "it reads the server's files"),
+    ("pg_show_all_*", "it shows the server's settings"),
+    ("pg_lock_status", "it looks at other sessions"),
+    ("pg_prepared_*", "it looks at other sessions"),
+    ("pg_cursor", "it looks at the session"),
+    ("lo_*", "large objects belong to no tenant"),
+    ("loread", "large objects belong to no tenant"),
+    ("lowrite", "large objects belong to no tenant"),
+    ("dblink*", "it connects to another server"),
+    ("query_to_xml*", "it runs SQL in a text"),
+    ("cursor_to_xml*", "it runs SQL in a text"),
+    ("table_to_xml*", "it runs SQL in a text"),
+    ("schema_to_xml*", "it runs SQL in a text"),
+    ("database_to_xml*", "it runs SQL in a text"),
+    ("ts_stat", "it runs SQL in a text"),
+    ("crosstab*", "it runs SQL in a text"),
+    ("connectby", "it runs SQL in a text"),
+    ("xpath_table", "it runs SQL in a text"),
+];
+
+/// A statement whose text was looked at.
+#[derive(Debug)]
+pub(super) struct Inspected {
+    /// The statement with `$1`, `$2`, … for its parameters.
+    pub(super) sql: String,
+    /// The same without parameters where they are only asked whether they are null, which tells the server nothing about
+    /// their types; `None` if there is no such place.
+    pub(super) typed: Option<String>,
+    /// The parameters' names, in the order of their numbers.
+    pub(super) params: Vec<String>,
+}
+
+/// Looks at a declared statement.
+pub(super) fn declared(sql: &str, writes: bool) -> Result<Inspected, DataError> {
+    let tokens = tokens(sql)?;
+    let inspected = rewrite(sql, &tokens)?;
+    check_words(&tokens, writes)?;
+    check_tree(&inspected.sql, writes)?;
+    Ok(inspected)
+}
+
+/// Looks at a statement that a model wrote: it has no parameters of its own.
+pub(super) fn written(sql: &str, writes: bool) -> Result<Inspected, DataError> {
+    let inspected = declared(sql, writes)?;
+    if inspected.params.is_empty() {
+        Ok(inspected)
+    } else {
+        Err(refused("it has parameters; write the values into it".to_owned()))
+    }
+}
+
+fn refused(text: String) -> DataError {
+    DataError::Refused(text)
+}
+
+fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, DataError> {
+    if sql.len() > LONGEST {
+        return Err(refused(format!("it is longer than {LONGEST} bytes")));
+    }
+    if sql.contains('\0') {
+        return Err(refused("it contains a NUL character".to_owned()));
+    }
+    let found = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location();
+    found.map_err(|error| DataError::Configuration(error.to_string()))
+}
+
+/// Puts numbers where names are, and leaves every other character as it is.
+fn rewrite(sql: &str, tokens: &[TokenWithSpan]) -> Result<Inspected, DataError> {
+    let places = Places::of(sql);
+    let lost = || DataError::Internal("a parameter's place in the statement was not found".to_owned());
+    let mut inspected = Inspected { sql: String::with_capacity(sql.len()), typed: None, params: Vec::new() };
+    let mut typed = String::with_capacity(sql.len());
+    if tokens.iter().any(|token| matches!(token.token, Token::Placeholder(_))) {
+        return Err(refused("parameters are written `:name`; `$1` and `?` are not allowed".to_owned()));
+    }
+    let mut copied = 0;
+    for (index, pair) in tokens.windows(2).enumerate() {
+        let [colon, name] = pair else { continue };
+        let (Token::Colon, Token::Word(Word { value, quote_style: None, .. })) = (&colon.token, &name.token)
+        else {
+            continue;
+        };
+        if colon.span.end != name.span.start {
+            continue;
+        }
+        let begin = places.offset(colon.span.start).ok_or_else(lost)?;
+        let end = places.offset(name.span.end).ok_or_else(lost)?;
+        if sql.get(begin..end) != Some(format!(":{value}").as_str()) {
+            return Err(lost());
+        }
+        let number = match inspected.params.iter().position(|known| known == value) {
+            Some(index) => index + 1,
+            None => {
+                inspected.params.push(value.clone());
+                inspected.params.len()
+            }
+        };
+        let before = sql.get(copied..begin).ok_or_else(lost)?;
+        inspected.sql.push_str(before);
+        inspected.sql.push_str(&format!("${number}"));
+        typed.push_str(before);
+        if is_asked_for_null(tokens.get(index + 2..).unwrap_or_default()) {
+            typed.push_str("NULL");
+            inspected.typed = Some(String::new());
+        } else {
+            typed.push_str(&format!("${number}"));
+        }
+        copied = end;
+    }
+    let rest = sql.get(copied..).ok_or_else(lost)?;
+    inspected.sql.push_str(rest);
+    typed.push_str(rest);
+    inspected.typed = inspected.typed.map(|_| typed);
+    Ok(inspected)
+}
+
+/// Whether `IS NULL` or `IS NOT NULL` follows.
+fn is_asked_for_null(rest: &[TokenWithSpan]) -> bool {
+    let mut words = rest.iter().filter(|token| !matches!(token.token, Token::Whitespace(_)));
+    let mut next = |wanted: &str| match words.next().map(|token| &token.token) {
+        Some(Token::Word(word)) => word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted),
+        _ => false,
+    };
+    if !next("IS") {
+        return false;
+    }
+    next("NULL") || next("NULL")
+}
+
+/// Where each line and column of a text is.
+struct Places<'s> {
+    sql: &'s str,
+    /// Where each line begins.
+    lines: Vec<usize>,
+}
+
+impl<'s> Places<'s> {
+    fn of(sql: &'s str) -> Self {
+        let ends = sql.match_indices('\n').map(|(at, _)| at + 1);
+        Self { sql, lines: std::iter::once(0).chain(ends).collect() }
+    }
+
+    /// The byte offset of a place; lines and columns begin at 1, and a column is a character.
+    fn offset(&self, at: Location) -> Option<usize> {
+        let begin = *self.lines.get(usize::try_from(at.line).ok()?.checked_sub(1)?)?;
+        let line = self.sql.get(begin..)?;
+        let column = usize::try_from(at.column).ok()?.checked_sub(1)?;
+        let within = line.char_indices().map(|(at, _)| at).chain(std::iter::once(line.len())).nth(column)?;
+        Some(begin + within)
+    }
+}
+
+/// What is refused wherever it stands.
+fn check_words(tokens: &[TokenWithSpan], writes: bool) -> Result<(), DataError> {
+    let telling: Vec<&Token> = tokens
+        .iter()
+        .map(|token| &token.token)
+        .filter(|token| !matches!(token, Token::Whitespace(_)))
+        .collect();
+    let word = |token: Option<&&Token>| match token {
+        Some(Token::Word(word)) if word.quote_style.is_none() => Some(word.value.to_ascii_uppercase()),
+        _ => None,
+    };
+    for (index, token) in telling.iter().enumerate() {
+        let before = index.checked_sub(1).and_then(|before| word(telling.get(before)));
+        let next = telling.get(index + 1);
+        if let Token::Word(name) = token
+            && matches!(next, Some(Token::LParen))
+        {
+            check_function(&name.value)?;
+        }
+        // The lexer does not read the escapes in `U&"…"`, so a name written so could be any name.
+        if let Token::Ampersand = token
+            && before.as_deref() == Some("U")
+            && matches!(
+                next,
+                Some(Token::Word(Word { quote_style: Some(_), .. }) | Token::DoubleQuotedString(_))
+            )
+        {
+            return Err(refused("names are not written with `U&`".to_owned()));
+        }
+        match word(Some(token)).as_deref() {
+            Some("INTO") if !matches!(before.as_deref(), Some("INSERT" | "MERGE")) => {
+                return Err(refused("`SELECT … INTO` makes a table; leave `INTO` out".to_owned()));
+            }
+            Some("FOR")
+                if !writes && matches!(word(next).as_deref(), Some("UPDATE" | "SHARE" | "NO" | "KEY")) =>
+            {
+                return Err(refused(
+                    "it locks rows; say `writes = true` if that is meant, or leave the lock out".to_owned(),
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_function(name: &str) -> Result<(), DataError> {
+    let name = name.to_lowercase();
+    let found = FORBIDDEN.iter().find(|(pattern, _)| match pattern.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => name == *pattern,
+    });
+    match found {
+        Some((_, why)) => Err(refused(format!("it calls `{name}`: {why}"))),
+        None => Ok(()),
+    }
+}
+
+/// What kind of statement it is, and which tables it names.
+fn check_tree(sql: &str, writes: bool) -> Result<(), DataError> {
+    let parsed = Parser::new(&PostgreSqlDialect {}).with_recursion_limit(DEEPEST).try_with_sql(sql);
+    let statements = parsed
+        .and_then(|mut parser| parser.parse_statements())
+        .map_err(|error| DataError::Configuration(error.to_string()))?;
+    let [statement] = statements.as_slice() else {
+        return Err(refused("exactly one statement is allowed".to_owned()));
+    };
+    let kinds = visit_statements(statement, |part| match part {
+        Statement::Query(_) => ControlFlow::Continue(()),
+        Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) | Statement::Merge(_)
+            if writes =>
+        {
+            ControlFlow::Continue(())
+        }
+        Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) | Statement::Merge(_) => {
+            ControlFlow::Break("it changes data; say `writes = true` if that is meant")
+        }
+        _ => ControlFlow::Break(
+            "allowed are SELECT, VALUES, INSERT, UPDATE, DELETE and MERGE, with WITH before them or not",
+        ),
+    });
+    if let ControlFlow::Break(why) = kinds {
+        return Err(refused(why.to_owned()));
+    }
+    let tables = visit_relations(statement, |name| match in_catalogue(name) {
+        true => ControlFlow::Break(name.to_string()),
+        false => ControlFlow::Continue(()),
+    });
+    match tables {
+        ControlFlow::Break(name) => Err(refused(format!(
+            "it names `{name}`, a table of the server's catalogue, which is about all tenants"
+        ))),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+fn in_catalogue(name: &ObjectName) -> bool {
+    name.0.iter().any(|part| match part {
+        ObjectNamePart::Identifier(word) => {
+            let word = word.value.to_lowercase();
+            word.starts_with("pg_") || word == "information_schema"
+        }
+        _ => true,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn why(sql: &str, writes: bool) -> String {
+        match declared(sql, writes) {
+            Ok(_) => panic!("{sql} was taken"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn parameters_get_numbers_and_nothing_else_changes() {
+        let sql = "SELECT ':no' AS \":no\", t::text, /* :no */ $$ :no $$, E':n\\'o' -- :no\n\
+                   FROM tickets WHERE ö = :status AND (:status IS NULL OR id=:id::int) LIMIT :limit";
+        let got = declared(sql, false).unwrap();
+        assert_eq!(got.params, ["status", "id", "limit"]);
+        let expected = sql.replace(":status", "$1").replace("=:id::", "=$2::").replace(":limit", "$3");
+        assert_eq!(got.sql, expected);
+    }
+
+    #[test]
+    fn what_reads_and_what_writes_is_told_apart() {
+        for sql in [
+            "SELECT 1",
+            "VALUES (1)",
+            "WITH a AS (SELECT 1 AS x) SELECT x FROM a UNION SELECT 2",
+            "SELECT current_setting('app.tenant', true)",
+            "SELECT jsonb_agg(t) FROM tickets t",
+        ] {
+            declared(sql, false).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        }
+        for sql in [
+            "INSERT INTO t (a) VALUES (:a) ON CONFLICT DO NOTHING RETURNING id",
+            "UPDATE t SET a = :a WHERE id = :id",
+            "DELETE FROM t WHERE id = :id",
+            "WITH x AS (DELETE FROM t RETURNING id) SELECT id FROM x",
+            "SELECT id FROM t FOR UPDATE",
+        ] {
+            declared(sql, true).unwrap_or_else(|error| panic!("{sql}: {error}"));
+            assert!(why(sql, false).contains("writes = true"), "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_moves_the_tenant_or_leaves_the_transaction_is_refused() {
+        for sql in [
+            "SELECT set_config('app.tenant', 'globex', true)",
+            "SELECT pg_catalog.set_config('app.tenant', 'globex', true)",
+            "SELECT \"set_config\"('app.tenant', 'globex', true)",
+            "SELECT SET_CONFIG ('app.tenant', 'globex', true)",
+            "SELECT pg_catalog . /* x */ set_config /* y */ ('app.tenant', 'globex', true)",
+            "SELECT U&\"set\\005fconfig\"('app.tenant', 'globex', true)",
+            "WITH x AS MATERIALIZED (SELECT set_config('app.tenant', 'globex', true)) SELECT * FROM x, tickets",
+            "SELECT * FROM set_config('app.tenant', 'globex', true)",
+            "SELECT query_to_xml('select set_config(''app.tenant'',''globex'',true)', true, true, '')",
+            "SET app.tenant = 'globex'",
+            "SET LOCAL app.tenant = 'globex'",
+            "SET ROLE other",
+            "SET SESSION AUTHORIZATION other",
+            "RESET ALL",
+            "RESET ROLE",
+            "DISCARD ALL",
+            "SHOW app.tenant",
+            "BEGIN",
+            "COMMIT",
+            "ROLLBACK",
+            "SAVEPOINT a",
+            "COMMIT; SELECT 1",
+            "SELECT 1; SELECT 2",
+            "SELECT 1;; SELECT 2",
+            "PREPARE a AS SELECT 1",
+            "EXECUTE a",
+            "DEALLOCATE ALL",
+            "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+            "FETCH ALL FROM c",
+            "DO $$ BEGIN PERFORM set_config('app.tenant', 'globex', true); END $$",
+            "CALL p()",
+            "LISTEN a",
+            "NOTIFY a",
+            "LOCK TABLE tickets",
+            "EXPLAIN ANALYZE SELECT 1",
+            "EXPLAIN SELECT 1",
+            "COPY tickets TO PROGRAM 'cat'",
+            "COPY (SELECT 1) TO STDOUT",
+            "CREATE TEMP TABLE tickets (id int)",
+            "CREATE TEMP TABLE x AS SELECT 1",
+            "SELECT 1 AS a INTO TEMP x",
+            "TRUNCATE tickets",
+            "ALTER TABLE tickets DISABLE ROW LEVEL SECURITY",
+            "DROP POLICY p ON tickets",
+            "GRANT ALL ON tickets TO PUBLIC",
+            "VACUUM",
+            "",
+            "-- nothing",
+            "SELECT 1 \0",
+            "SELECT $1",
+        ] {
+            for writes in [false, true] {
+                why(sql, writes);
+            }
+        }
+    }
+
+    #[test]
+    fn what_looks_at_others_is_refused() {
+        for sql in [
+            "SELECT query FROM pg_stat_activity",
+            "SELECT * FROM pg_catalog.pg_class",
+            "SELECT * FROM \"pg_stats\"",
+            "SELECT table_name FROM information_schema.tables",
+            "SELECT * FROM tickets, LATERAL (SELECT reltuples FROM pg_class) x",
+            "SELECT pg_stat_get_activity(NULL)",
+            "SELECT pg_read_file('/etc/passwd')",
+            "SELECT * FROM pg_ls_dir('.')",
+            "SELECT lo_import('/etc/passwd')",
+            "SELECT lo_get(1)",
+            "SELECT * FROM dblink('host=x', 'SELECT 1') AS t(a int)",
+            "SELECT pg_sleep(1)",
+            "SELECT pg_advisory_lock(1)",
+            "SELECT lastval()",
+            "SELECT pg_notify('a', 'b')",
+            "SELECT pg_terminate_backend(1)",
+        ] {
+            why(sql, false);
+        }
+        declared("SELECT pg_advisory_xact_lock(1)", false).expect("a lock that ends with the call");
+        declared("SELECT pg_notify_count, set_configs FROM tickets", false).expect("columns, not calls");
+    }
+
+    #[test]
+    fn depth_and_length_are_bounded() {
+        let deep = format!("SELECT {}1{}", "(".repeat(10_000), ")".repeat(10_000));
+        why(&deep, false);
+        why(&format!("SELECT '{}'", "x".repeat(LONGEST)), false);
+        assert!(written("SELECT :a", false).is_err());
+        assert!(written("SELECT 1", false).is_ok());
+    }
+}
