@@ -47,11 +47,19 @@ const STATE: &[Check] = &[
     guard(Layer::State, "resident", "Memory is kept per tenant and life of the tenant, and nowhere else."),
 ];
 
-const DATA: &[Check] = &[guard(
-    Layer::Data,
-    "file-per-tenant",
-    "A statement runs on the tenant's own file and cannot open another.",
-)];
+const DATA: &[Check] = &[
+    guard(
+        Layer::Data,
+        "file-per-tenant",
+        "A statement runs on the tenant's own SQLite file and cannot open another.",
+    ),
+    guard(
+        Layer::Data,
+        "tenant-in-transaction",
+        "PostgreSQL's policies read the tenant that the gateway has set for the call's transaction.",
+    ),
+    guard(Layer::Data, "own-role", "With schemas and databases a role of the tenant's own logs in."),
+];
 
 const CACHE: &[Check] = &[
     guard(
