@@ -7,6 +7,7 @@
 mod bench;
 mod client;
 mod load;
+mod postgres;
 mod proc;
 mod process;
 mod soak;

@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
+    postgres::Postgres,
     process::{Running, follow, must},
     summary::Summary,
     tools::{self, fresh_folder},
@@ -46,7 +47,9 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
         BUILD,
     )?;
     println!("\n== unit, integration and documentation tests");
-    cargo_test(&mut summary)?;
+    let postgres = Postgres::start()?;
+    cargo_test(&mut summary, &postgres)?;
+    drop(postgres);
     println!("\n== conformance");
     place.conformance(&mut summary)?;
     println!("\n== real clients");
@@ -62,15 +65,20 @@ pub(crate) fn built() -> Result<PathBuf> {
     Ok(own.parent().context("this program stands in no folder")?.to_owned())
 }
 
-fn cargo_test(summary: &mut Summary) -> Result<()> {
+fn cargo_test(summary: &mut Summary, postgres: &Postgres) -> Result<()> {
     let (mut passed, mut failed) = (0, 0);
-    let good =
-        follow(Command::new("cargo").args(["test", "--workspace", "--no-fail-fast"]), BUILD, |line| {
+    let good = follow(
+        Command::new("cargo")
+            .args(["test", "--workspace", "--no-fail-fast"])
+            .env("PARTYWALL_TEST_POSTGRES", &postgres.url),
+        BUILD,
+        |line| {
             if let Some(counts) = line.trim().strip_prefix("test result: ") {
                 passed += number_before(counts, " passed").unwrap_or(0);
                 failed += number_before(counts, " failed").unwrap_or(0);
             }
-        })?;
+        },
+    )?;
     summary.add("cargo test", good, passed, failed);
     Ok(())
 }

@@ -23,7 +23,7 @@ pub(crate) fn program(name: &str, package: &str) -> Result<()> {
     Ok(())
 }
 
-fn install(what: &str, package: &str) -> Result<()> {
+pub(crate) fn install(what: &str, package: &str) -> Result<()> {
     ensure!(
         is_there("apt-get"),
         "`{what}` is missing; install it (on Debian the package is {package}) and try again"
