@@ -47,7 +47,9 @@ pub struct Outside {
 
 /// Gives the values of environment variables; none, unless somebody who may read them says so.
 #[derive(Clone)]
-pub struct Environment(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+pub struct Environment(Arc<Lookup>);
+
+type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 impl Environment {
     /// Takes the values from a function.

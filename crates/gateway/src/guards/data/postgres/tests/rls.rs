@@ -92,7 +92,7 @@ async fn ask(conn: &mut Conn, sql: &ContextSql, text: &str, writes: bool) -> Res
         }
         ask.run(conn).await?;
     }
-    unreachable!("the last one returns")
+    panic!("the last one returns")
 }
 
 #[tokio::test(flavor = "multi_thread")]
