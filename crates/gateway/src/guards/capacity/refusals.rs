@@ -45,6 +45,8 @@ struct State {
     /// When the present second began, and how many refusals it had.
     second: Option<Instant>,
     many: u32,
+    /// When the last of the answers that are held back goes out.
+    last_goes: Option<Instant>,
     bundles: BTreeMap<&'static str, Bundle>,
     /// Whether the pacer knows that lines are owed.
     listed: bool,
@@ -80,6 +82,17 @@ impl Refusals {
         }
         state.many = state.many.saturating_add(1);
         state.many > AT_ONCE
+    }
+
+    /// How long an answer is held back: a while, and never until the same moment as the one before. Clients whose
+    /// answers came together would ask again together, and whoever asks just then would wait for all of them.
+    fn hold(&self, delay: Duration, now: Instant) -> Duration {
+        let mut state = self.lock();
+        let step = delay / MOST_HELD as u32;
+        let goes =
+            state.last_goes.map_or(now + delay, |last| (last + step).clamp(now + delay, now + 2 * delay));
+        state.last_goes = Some(goes);
+        goes.saturating_duration_since(now)
     }
 
     /// How many refusals the line of this one stands for; 0 when a later line does.
@@ -160,7 +173,7 @@ impl Pacer {
             who.held.fetch_sub(1, AcqRel);
             return Pace::Close;
         }
-        Pace::Later(delay, Held(Arc::clone(who), Arc::clone(&self.held)))
+        Pace::Later(who.hold(delay, now), Held(Arc::clone(who), Arc::clone(&self.held)))
     }
 
     /// How many refusals the line of this one stands for; 0 when a later line does.
@@ -221,13 +234,20 @@ mod tests {
         for _ in 0..AT_ONCE {
             assert!(matches!(pacer.pace(Some(&acme), DELAY, now), Pace::AtOnce));
         }
-        let mut held = Vec::new();
+        let (mut held, mut waits) = (Vec::new(), Vec::new());
         for _ in 0..MOST_HELD {
             match pacer.pace(Some(&acme), DELAY, now) {
-                Pace::Later(DELAY, place) => held.push(place),
+                Pace::Later(wait, place) => {
+                    held.push(place);
+                    waits.push(wait);
+                }
                 _ => panic!("it is held"),
             }
         }
+        // They go out one by one, and none much later than was asked for.
+        assert_eq!(waits.first(), Some(&DELAY));
+        assert!(waits.windows(2).all(|pair| pair[1] - pair[0] == DELAY / MOST_HELD as u32), "{waits:?}");
+        assert!(waits.last().unwrap() < &(2 * DELAY));
         assert!(matches!(pacer.pace(Some(&acme), DELAY, now), Pace::Close));
         assert!(matches!(pacer.pace(Some(&globex), DELAY, now), Pace::AtOnce), "the neighbour is not paced");
         assert!(matches!(pacer.pace(None, DELAY, now), Pace::AtOnce), "nor are strangers");
