@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{
@@ -16,7 +17,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use partywall_model::{Layer, Principal};
+use partywall_model::{Layer, Principal, TenantId};
+use quick_cache::sync::Cache;
 
 use crate::{
     admit::RequestId,
@@ -65,6 +67,7 @@ struct Bundle {
 pub(crate) struct Refused {
     pub(crate) caller: Arc<Principal>,
     pub(crate) request: RequestId,
+    pub(crate) layer: Layer,
     pub(crate) reason: &'static str,
 }
 
@@ -128,6 +131,9 @@ impl Refusals {
 /// What the refusals of all tenants share.
 pub(crate) struct Pacer {
     strangers: Arc<Refusals>,
+    /// Of tenants that are not in memory, such as suspended ones; the least recently used are let go, and what they owe
+    /// is not.
+    others: Cache<TenantId, Arc<Refusals>>,
     held: Arc<AtomicUsize>,
     /// Whose lines are owed; each is here once at most.
     owing: Mutex<Vec<Arc<Refusals>>>,
@@ -153,8 +159,21 @@ impl Drop for Held {
 }
 
 impl Pacer {
+    const MOST_OTHERS: usize = 1024;
+
     pub(crate) fn new() -> Self {
-        Self { strangers: Arc::default(), held: Arc::default(), owing: Mutex::default() }
+        Self {
+            strangers: Arc::default(),
+            others: Cache::new(Self::MOST_OTHERS),
+            held: Arc::default(),
+            owing: Mutex::default(),
+        }
+    }
+
+    /// The refusals of a tenant that is not in memory.
+    pub(crate) fn others(&self, tenant: &TenantId) -> Arc<Refusals> {
+        let made = self.others.get_or_insert_with(tenant, || Ok::<_, Infallible>(Arc::default()));
+        made.unwrap_or_default()
     }
 
     /// When to answer a refusal of this tenant, or of a stranger.
@@ -202,7 +221,7 @@ impl Refused {
     pub(crate) fn line(&self, times: u64, clock: &Clock) -> Line {
         let mut line = Line::of(Some(&self.caller), self.request, clock.since_epoch().as_secs_f64());
         line.outcome = "denied";
-        line.layer = Some(Layer::Capacity.name());
+        line.layer = Some(self.layer.name());
         line.reason = Some(self.reason.to_owned());
         line.times = times;
         line
@@ -224,7 +243,7 @@ mod tests {
             subject: "s".into(),
             scopes: Scopes::default(),
         };
-        Refused { caller: Arc::new(caller), request: RequestId::new(1), reason }
+        Refused { caller: Arc::new(caller), request: RequestId::new(1), layer: Layer::Capacity, reason }
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub(crate) struct Audit {
 impl Audit {
     /// Tenants in different shards never wait for each other's lines.
     const SHARDS: usize = 16;
+    /// How many files are open at most: logs and their heads.
+    pub(crate) const MOST_FILES: u64 = (Self::SHARDS * Logs::MAX_OPEN * 2) as u64;
     const STRANGERS: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
 
     /// `max_bytes` is when a tenant's file goes to the archive and a new one is begun.
