@@ -17,7 +17,7 @@ mod layer;
 mod principal;
 mod tenant;
 
-pub use coverage::{Check, Coverage, Face};
+pub use coverage::{Check, Coverage, Face, Page};
 pub use finding::{
     Axis, Confidence, Document, Finding, LayerStatus, Maps, Related, Score, Severity, Skipped, Stats, Tool,
     fingerprint,
