@@ -168,6 +168,8 @@ fn one_tenant_can_be_served_on_standard_input() {
         "\n",
         r#"{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"whoami","arguments":{}}}"#,
         "\n",
+        r#"{"jsonrpc":"2.0","id":4,"method":"tools/call","params":{"name":"unknown","arguments":{}}}"#,
+        "\n",
     );
     let said = ok(here, &["serve", "--stdio", "--tenant", "acme"], input);
     let replies: Vec<serde_json::Value> =
@@ -175,6 +177,15 @@ fn one_tenant_can_be_served_on_standard_input() {
     let of = |id: u64| replies.iter().find(|reply| reply["id"] == id).unwrap();
     assert_eq!(of(2)["result"]["tools"][0]["name"], "whoami");
     assert_eq!(of(3)["result"]["structuredContent"]["tenant"], "acme");
+    assert!(of(4)["error"]["message"].as_str().unwrap().contains("Unknown"), "{said}");
+    // Every request has its line, also one that is refused.
+    let log = fs::read_to_string(here.join("data/audit/acme.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut noted: Vec<_> =
+        lines.iter().map(|line| (line["method"].as_str(), line["outcome"].as_str())).collect();
+    noted.sort_unstable();
+    let call = Some("tools/call");
+    assert_eq!(noted, [(call, Some("error")), (call, Some("ok")), (Some("tools/list"), Some("ok"))], "{log}");
     ok(here, &["secret", "rotate", "acme"], "");
     ok(here, &["tenant", "suspend", "acme"], "");
     assert!(fails(here, &["serve", "--stdio", "--tenant", "acme"], input).contains("suspended"));

@@ -69,6 +69,8 @@ pub(super) fn check_server(config: &Config, found: &mut Found) {
     found.duration("server.read_timeout", server.read_timeout);
     found.duration("server.call_timeout", server.call_timeout);
     found.duration("server.drain_timeout", server.drain_timeout);
+    // Of smaller files there would be very many.
+    found.number("audit.max_file_bytes", config.audit.max_file_bytes.0, 16 << 10, 64 * GIB);
     let name = &server.name;
     let fits = (1..=64).contains(&name.chars().count()) && !name.chars().any(char::is_control);
     found.say_unless(fits, "server.name", "must have 1 to 64 printable characters");

@@ -7,6 +7,8 @@
 //!
 //! Lines are JSON, so a line break or an escape sequence in a field cannot start a line of its own.
 
+mod disk;
+mod found;
 mod head;
 mod line;
 mod log;
@@ -15,7 +17,7 @@ mod read;
 mod tests;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     fmt::Write as _,
     hash::{BuildHasher, RandomState},
     io,
@@ -33,8 +35,11 @@ use partywall_model::TenantId;
 use tokio::sync::Notify;
 
 pub(crate) use self::line::Line;
-use self::log::{Disk, Log, LogError, Paths};
 pub use self::read::{LogReport, ReadError, Verdict, logs, tail, verify};
+use self::{
+    disk::Disk,
+    log::{Log, LogError, Paths},
+};
 use crate::tenants::store::private_folder;
 
 /// The log cannot be opened.
@@ -65,6 +70,8 @@ pub(crate) struct Audit {
 impl Audit {
     /// Tenants in different shards never wait for each other's lines.
     const SHARDS: usize = 16;
+    /// How many files are open at most: logs and their heads.
+    pub(crate) const MOST_FILES: u64 = (Self::SHARDS * Logs::MAX_OPEN * 2) as u64;
     const STRANGERS: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
 
     /// `max_bytes` is when a tenant's file goes to the archive and a new one is begun.
@@ -72,8 +79,13 @@ impl Audit {
         let folder = data_dir.join("audit");
         private_folder(&folder).map_err(|source| AuditError { folder: folder.clone(), source })?;
         let lost = Arc::new(AtomicU64::new(0));
-        let logs =
-            || Logs { folder: folder.clone(), max_bytes, open: VecDeque::new(), lost: Arc::clone(&lost) };
+        let logs = || Logs {
+            folder: folder.clone(),
+            max_bytes,
+            open: VecDeque::new(),
+            owed: BTreeMap::new(),
+            lost: Arc::clone(&lost),
+        };
         let shard = |_| Shard { pending: Mutex::default(), logs: Mutex::new(logs()) };
         Ok(Self {
             shards: std::array::from_fn(shard),
@@ -99,16 +111,17 @@ impl Audit {
         }
         let tenant = line.caller.clone();
         let tenant = tenant.as_ref().map(|caller| &caller.tenant);
-        self.shard(tenant).record(line, tenant).await
+        self.shard(tenant).record_in(line).await.has(tenant)
     }
 
     /// Waits until the line is on the disk.
     pub(crate) async fn record_durably(&self, line: Line) -> Result<(), Unwritten> {
+        let line = Line { durable: true, ..line };
         let tenant = line.caller.clone();
         let tenant = tenant.as_ref().map(|caller| &caller.tenant);
-        let shard = self.shard(tenant);
-        shard.record(line, tenant).await?;
-        let disk = shard.logs().disk(tenant).ok_or(Unwritten)?;
+        let batch = self.shard(tenant).record_in(line).await;
+        // The file that it was written to; the log may have begun another one since.
+        let disk = batch.disk(tenant).ok_or(Unwritten)?;
         disk.sync().await.map_err(|error| {
             tracing::error!(tenant = tenant.map(tracing::field::display), %error, "the audit log is not on disk");
             Unwritten
@@ -163,9 +176,17 @@ struct Pending {
 /// Lines that are written together.
 #[derive(Default)]
 struct Batch {
-    /// The tenants whose lines could not be written.
-    outcome: OnceLock<Vec<Option<TenantId>>>,
+    outcome: OnceLock<Written>,
     done: Notify,
+}
+
+/// What became of a batch.
+#[derive(Default)]
+struct Written {
+    /// The tenants whose lines could not be written.
+    failed: Vec<Option<TenantId>>,
+    /// The files with the lines of those who wait for the disk.
+    disks: Vec<(Option<TenantId>, Arc<Disk>)>,
 }
 
 impl Batch {
@@ -179,14 +200,20 @@ impl Batch {
 
     fn has(&self, tenant: Option<&TenantId>) -> Result<(), Unwritten> {
         match self.outcome.get() {
-            Some(failed) if !failed.iter().any(|failed| failed.as_ref() == tenant) => Ok(()),
+            Some(written) if !written.failed.iter().any(|failed| failed.as_ref() == tenant) => Ok(()),
             _ => Err(Unwritten),
         }
+    }
+
+    fn disk(&self, tenant: Option<&TenantId>) -> Option<Arc<Disk>> {
+        let disks = &self.outcome.get()?.disks;
+        disks.iter().find(|(owner, _)| owner.as_ref() == tenant).map(|(_, disk)| Arc::clone(disk))
     }
 }
 
 impl Shard {
-    async fn record(&self, line: Line, tenant: Option<&TenantId>) -> Result<(), Unwritten> {
+    /// Waits until the line was written, or could not be; its batch knows which.
+    async fn record_in(&self, line: Line) -> Arc<Batch> {
         let (batch, leads) = self.join(line);
         if leads {
             // Commits also when this request's future is dropped, since others wait for it.
@@ -195,7 +222,7 @@ impl Shard {
             drop(lead);
         }
         batch.wait().await;
-        batch.has(tenant)
+        batch
     }
 
     /// Adds a line to the batch; whether it is the first.
@@ -210,10 +237,10 @@ impl Shard {
         // Taken after the wait for the files, so that lines that came meanwhile are in it.
         let Pending { mut lines, batch } =
             std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
-        let failed = if lines.is_empty() { Vec::new() } else { logs.write(&mut lines) };
+        let written = if lines.is_empty() { Written::default() } else { logs.write(&mut lines) };
         drop(logs);
         // A batch is taken once, so its outcome is set once.
-        let _first = batch.outcome.set(failed);
+        let _first = batch.outcome.set(written);
         batch.done.notify_waiters();
     }
 
@@ -235,6 +262,8 @@ struct Logs {
     folder: PathBuf,
     max_bytes: u64,
     open: VecDeque<Entry>,
+    /// Lines that the logs of tenants owe which are not open.
+    owed: BTreeMap<Option<TenantId>, u64>,
     lost: Arc<AtomicU64>,
 }
 
@@ -244,6 +273,8 @@ struct Entry {
     paths: Paths,
     max_bytes: u64,
     log: Option<Log>,
+    /// The file that went to the archive last, while it may not be on disk yet.
+    older: Option<Arc<Disk>>,
     /// Lines that could not be written since one could.
     lost: u64,
     /// Whether the last lines could not be written, so that it is told once for each outage.
@@ -255,11 +286,11 @@ struct Entry {
 impl Logs {
     const MAX_OPEN: usize = 16;
     const RETRY: Duration = Duration::from_secs(1);
+    const MAX_OWED: usize = 1024;
 
-    /// Writes lines; the tenants whose lines could not be written.
-    fn write(&mut self, lines: &mut [Line]) -> Vec<Option<TenantId>> {
+    fn write(&mut self, lines: &mut [Line]) -> Written {
         lines.sort_by(|a, b| a.tenant().cmp(&b.tenant()));
-        let mut failed = Vec::new();
+        let mut written = Written::default();
         for lines in lines.chunk_by(|a, b| a.tenant() == b.tenant()) {
             let lines: Vec<&Line> = lines.iter().collect();
             let Some(tenant) = lines.first().map(|line| line.tenant()) else { continue };
@@ -269,10 +300,14 @@ impl Logs {
             let appended = entry.append(&lines);
             entry.failing = appended.is_err();
             match appended {
-                Ok(()) if was_failing => {
-                    tracing::info!(log = %entry.paths.log.display(), "can be written again")
+                Ok(disk) => {
+                    if was_failing {
+                        tracing::info!(log = %entry.paths.log.display(), "can be written again");
+                    }
+                    if lines.iter().any(|line| line.durable) {
+                        written.disks.push((tenant.cloned(), disk));
+                    }
                 }
-                Ok(()) => {}
                 Err(error) => {
                     // A write that did not start is refused, so its line is not missing.
                     let lost = lines.iter().filter(|line| line.outcome != "started").count() as u64;
@@ -281,11 +316,11 @@ impl Logs {
                         tracing::error!(%error, "writes of this tenant are refused until its audit log can be written");
                     }
                     counter.fetch_add(lost, Relaxed);
-                    failed.push(tenant.cloned());
+                    written.failed.push(tenant.cloned());
                 }
             }
         }
-        failed
+        written
     }
 
     fn entry(&mut self, tenant: Option<&TenantId>) -> &mut Entry {
@@ -295,21 +330,19 @@ impl Logs {
             paths: Paths::new(&self.folder, tenant.map_or(UNATTRIBUTED, TenantId::as_str)),
             max_bytes: self.max_bytes,
             log: None,
-            lost: 0,
+            older: None,
+            lost: self.owed.remove(&tenant.cloned()).unwrap_or_default(),
             failing: false,
             closed_until: None,
         });
-        if self.open.len() >= Self::MAX_OPEN {
-            // One that owes its log a line about lost lines stays longer.
-            let at = self.open.iter().position(|entry| entry.lost == 0).unwrap_or_default();
-            self.open.remove(at);
+        if self.open.len() >= Self::MAX_OPEN
+            && let Some(closed) = self.open.pop_front()
+            && closed.lost > 0
+            && self.owed.len() < Self::MAX_OWED
+        {
+            self.owed.insert(closed.tenant, closed.lost);
         }
         self.open.push_back_mut(entry)
-    }
-
-    /// A log's file, to wait for the disk.
-    fn disk(&mut self, tenant: Option<&TenantId>) -> Option<Arc<Disk>> {
-        self.entry(tenant).log().ok().map(|log| log.disk())
     }
 }
 
@@ -320,7 +353,7 @@ impl Entry {
             if self.closed_until.is_some_and(|until| Instant::now() < until) {
                 return Err(None);
             }
-            match Log::open(self.paths.clone(), self.max_bytes) {
+            match Log::open(self.paths.clone(), self.max_bytes, self.older.take()) {
                 Ok(log) => self.log = Some(log),
                 Err(error) => {
                     self.closed_until = Some(Instant::now() + Logs::RETRY);
@@ -332,17 +365,20 @@ impl Entry {
         self.log.as_mut().ok_or(None)
     }
 
-    fn append(&mut self, lines: &[&Line]) -> Result<(), Option<LogError>> {
+    /// Writes lines; the file that they are in.
+    fn append(&mut self, lines: &[&Line]) -> Result<Arc<Disk>, Option<LogError>> {
         let lost = self.lost;
-        let first = self.log()?.append(lines, lost);
-        let appended = match first {
-            // Moved to the archive by another process, or taken away.
-            Err(LogError::Write { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                self.log = None;
-                self.log()?.append(lines, lost)
+        let mut appended = self.log()?.append(lines, lost);
+        for _ in 0..Log::MOVED {
+            match &appended {
+                // Moved to the archive by another process, or taken away.
+                Err(LogError::Write { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                    self.log = None;
+                    appended = self.log()?.append(lines, lost);
+                }
+                _ => break,
             }
-            other => other,
-        };
+        }
         if let Err(error) = appended {
             if matches!(error, LogError::Damaged { .. }) {
                 self.log = None;
@@ -351,11 +387,13 @@ impl Entry {
             return Err(Some(error));
         }
         self.lost = 0;
-        if let Some(full) = self.log.take_if(|log| log.is_full())
-            && let Err(error) = full.archive()
-        {
-            tracing::warn!(%error, "the audit log goes on in its old file");
+        let disk = self.log()?.disk();
+        if let Some(full) = self.log.take_if(|log| log.is_full()) {
+            match full.archive() {
+                Ok(older) => self.older = Some(older),
+                Err(error) => tracing::warn!(%error, "the audit log goes on in its old file"),
+            }
         }
-        Ok(())
+        Ok(disk)
     }
 }

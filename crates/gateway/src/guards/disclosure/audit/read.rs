@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::{
     UNATTRIBUTED,
     head::{self, Head, boot},
-    line::{BEGIN, Link, Place},
+    line::{BEGIN, HEADLESS, Link, Place},
     log::Paths,
 };
 
@@ -102,12 +102,13 @@ fn is_log(name: &str) -> bool {
 /// # Errors
 /// When a file cannot be read; what is wrong with its content is in the report.
 pub fn verify(data_dir: &Path, log: &str) -> Result<LogReport, ReadError> {
-    let report = verify_once(data_dir, log)?;
-    match report.verdict {
-        Verdict::Whole => Ok(report),
-        // A server may have moved a file to the archive between two looks.
-        Verdict::Damaged { .. } => verify_once(data_dir, log),
-    }
+    let report = verify_once(data_dir, log);
+    // A server may have moved a file to the archive between two looks.
+    let moved = match &report {
+        Ok(report) => report.verdict != Verdict::Whole,
+        Err(error) => error.source.kind() == ErrorKind::NotFound,
+    };
+    if moved { verify_once(data_dir, log) } else { report }
 }
 
 fn verify_once(data_dir: &Path, log: &str) -> Result<LogReport, ReadError> {
@@ -235,7 +236,13 @@ impl Walk {
                 self.place.seq
             ));
         }
-        self.lost += link.lost.unwrap_or(0);
+        if link.method == HEADLESS {
+            return Err(format!(
+                "the log's head was missing when line {} was written; lines may have been cut off before it",
+                link.seq
+            ));
+        }
+        self.lost = self.lost.saturating_add(link.lost.unwrap_or(0));
         self.place = self.place.next(text);
         if let Some(head) = head.filter(|head| head.place.seq == self.place.seq) {
             self.met = true;
@@ -257,8 +264,8 @@ impl Walk {
             Ok(None) if self.place.seq > 0 => damaged(&paths.head, "the log's head is missing".to_owned()),
             Ok(Some(head)) if !self.met && head.place.seq > 0 => {
                 let end = self.place.seq;
-                if end >= head.synced && end > 0 && head.boot != boot() {
-                    let lost = head.place.seq - end;
+                let lost = head.place.seq.checked_sub(end).filter(|_| end > 0 && end >= head.synced);
+                if let Some(lost) = lost.filter(|_| head.boot != boot()) {
                     self.notes.push(format!(
                         "the last {lost} lines were not on disk yet when the machine stopped; none of them is a change"
                     ));
