@@ -12,7 +12,9 @@ const LIFE: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long a process goes by itself after the first question without an answer, and at most after many.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
-const LAST_RETRY: Duration = Duration::from_secs(2);
+const LAST_RETRY: Duration = Duration::from_millis(500);
+/// How long the own share bounds a process that has answers again: by then the others have found them too.
+const CAREFUL: Duration = Duration::from_secs(1);
 
 /// A tenant's limit, and how many processes share it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +34,11 @@ impl Terms {
     /// The process' own share of the rate.
     fn own_rate(&self) -> f64 {
         f64::from(self.per_second) / f64::from(self.replicas.max(1))
+    }
+
+    /// The process' own share of the burst; at least one call.
+    fn own_burst(&self) -> f64 {
+        (f64::from(self.burst) / f64::from(self.replicas.max(1))).max(1.0)
     }
 
     /// How long not to ask after the bucket was found empty: so that a flood of one tenant is not one of questions, and
@@ -82,18 +89,21 @@ pub(crate) struct Lease {
     /// Until when the common bucket is known to be empty.
     empty_until: Option<Instant>,
     asking: bool,
-    owed: Owed,
+    used: Used,
     /// How many questions in a row had no answer, and when to ask again.
     unanswered: u32,
     again: Instant,
+    careful_until: Instant,
     /// Makes the processes ask at different times.
     noise: u64,
 }
 
-/// Calls that were let in without an answer. They are forgotten at the pace at which the process' share allows more.
-struct Owed {
+/// How much of the process' own share is used up; less and less, at the pace at which the share allows more.
+struct Used {
     calls: f64,
     at: Instant,
+    /// Calls that were let in without an answer, and that the bucket was not told of.
+    alone: f64,
 }
 
 impl Lease {
@@ -105,17 +115,25 @@ impl Lease {
             size: 1,
             empty_until: None,
             asking: false,
-            owed: Owed { calls: 0.0, at: now },
+            used: Used { calls: 0.0, at: now, alone: 0.0 },
             unanswered: 0,
             again: now,
+            careful_until: now,
             noise: noise | 1,
         }
     }
 
     /// What to do with one call, when so many wait for an answer.
     pub(crate) fn step(&mut self, now: Instant, waiting: u32) -> Step {
+        if now < self.careful_until
+            && self.unanswered == 0
+            && let Some(wait) = self.over_own_share(now)
+        {
+            return Step::Refuse(wait);
+        }
         if self.left > 0 && now < self.until {
             self.left -= 1;
+            self.count(now);
             // Asked for while the rest is used, so that nobody waits.
             let low = self.size >= 4 && self.left <= self.size / 2 && self.is_answered(now);
             return Step::Admit(if low { self.question(now, 0) } else { None });
@@ -151,7 +169,10 @@ impl Lease {
         self.size = self.size.clamp(1, self.terms.largest());
         // Who waits uses a token at once, so these are not taken ahead of time.
         let want = self.size.saturating_sub(self.left).max(waiting.min(self.terms.burst)).max(1);
-        let owed = std::mem::take(self.owed(now));
+        // Of what was let in alone, only what the share has not made up for since.
+        let used = *self.used(now);
+        let owed = self.used.alone.min(used);
+        self.used.alone = 0.0;
         Some(Question { want, back, owed })
     }
 
@@ -163,6 +184,9 @@ impl Lease {
 
     /// Takes the answer to the question that was asked.
     pub(crate) fn answered(&mut self, now: Instant, question: Question, answer: Answer) {
+        if self.unanswered > 0 {
+            self.careful_until = now + CAREFUL;
+        }
         (self.asking, self.unanswered) = (false, 0);
         self.left += answer.taken.min(question.want);
         self.until = now + LIFE;
@@ -173,7 +197,7 @@ impl Lease {
     /// There was no answer. The tokens that were to come back are lost: the question may have arrived.
     pub(crate) fn unanswered(&mut self, now: Instant, question: Question) {
         self.asking = false;
-        *self.owed(now) += question.owed;
+        self.used.alone += question.owed;
         let doublings = self.unanswered.min(10);
         let wait = FIRST_RETRY.saturating_mul(1 << doublings).min(LAST_RETRY);
         self.unanswered = self.unanswered.saturating_add(1);
@@ -182,18 +206,29 @@ impl Lease {
 
     /// A call was let in by the process' own share.
     pub(crate) fn went_alone(&mut self, now: Instant) {
-        let most = f64::from(self.terms.burst) / f64::from(self.terms.replicas.max(1));
-        let owed = self.owed(now);
-        *owed = (*owed + 1.0).min(most.max(1.0));
+        self.used.alone += 1.0;
+        self.count(now);
     }
 
-    /// What is owed now.
-    fn owed(&mut self, now: Instant) -> &mut f64 {
-        let passed = now.saturating_duration_since(self.owed.at).as_secs_f64();
-        let forgotten = passed * self.terms.own_rate();
-        self.owed.at = now;
-        self.owed.calls = (self.owed.calls - forgotten).max(0.0);
-        &mut self.owed.calls
+    fn count(&mut self, now: Instant) {
+        let most = self.terms.own_burst();
+        let used = self.used(now);
+        *used = (*used + 1.0).min(most);
+    }
+
+    /// How long to wait for the own share, if it is used up.
+    fn over_own_share(&mut self, now: Instant) -> Option<Duration> {
+        let over = *self.used(now) + 1.0 - self.terms.own_burst();
+        (over > 0.0).then(|| Duration::from_secs_f64(over / self.terms.own_rate().max(0.001)))
+    }
+
+    /// What is used up now.
+    fn used(&mut self, now: Instant) -> &mut f64 {
+        let passed = now.saturating_duration_since(self.used.at).as_secs_f64();
+        let made_up = passed * self.terms.own_rate();
+        self.used.at = now;
+        self.used.calls = (self.used.calls - made_up).max(0.0);
+        &mut self.used.calls
     }
 
     /// From three quarters to five quarters of it.

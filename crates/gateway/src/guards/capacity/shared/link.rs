@@ -32,7 +32,7 @@ const MOST_QUESTIONS: usize = 256;
 const CONNECT: Duration = Duration::from_secs(1);
 /// Between attempts to connect, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LAST_PAUSE: Duration = Duration::from_secs(2);
+const LAST_PAUSE: Duration = Duration::from_millis(500);
 /// A connection that gave no answer for so long is made anew.
 const SILENCE: Duration = Duration::from_secs(2);
 
