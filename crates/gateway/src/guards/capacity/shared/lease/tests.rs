@@ -237,7 +237,7 @@ fn a_process_that_ends_takes_a_lease_with_it_and_no_more() {
     let mut play = Play::new(TERMS, 3);
     play.run(ms(1000), &[FLOOD; 3]);
     let _burst = play.admitted();
-    drop(play.processes.pop());
+    let _gone = play.processes.pop();
     play.run(ms(3000), &[FLOOD; 2]);
     within_a_tenth(play.admitted(), 3 * TERMS.per_second);
 }
