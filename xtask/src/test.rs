@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 
 use crate::{
     process::{Running, follow, must},
+    servers::Servers,
     summary::Summary,
     tools::{self, fresh_folder},
 };
@@ -46,7 +47,9 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
         BUILD,
     )?;
     println!("\n== unit, integration and documentation tests");
-    cargo_test(&mut summary)?;
+    let servers = Servers::start(&place.own)?;
+    cargo_test(&servers, &mut summary)?;
+    drop(servers);
     println!("\n== conformance");
     place.conformance(&mut summary)?;
     println!("\n== real clients");
@@ -62,15 +65,16 @@ pub(crate) fn built() -> Result<PathBuf> {
     Ok(own.parent().context("this program stands in no folder")?.to_owned())
 }
 
-fn cargo_test(summary: &mut Summary) -> Result<()> {
+fn cargo_test(servers: &Servers, summary: &mut Summary) -> Result<()> {
     let (mut passed, mut failed) = (0, 0);
-    let good =
-        follow(Command::new("cargo").args(["test", "--workspace", "--no-fail-fast"]), BUILD, |line| {
-            if let Some(counts) = line.trim().strip_prefix("test result: ") {
-                passed += number_before(counts, " passed").unwrap_or(0);
-                failed += number_before(counts, " failed").unwrap_or(0);
-            }
-        })?;
+    let mut command = Command::new("cargo");
+    servers.tell(command.args(["test", "--workspace", "--no-fail-fast"]));
+    let good = follow(&mut command, BUILD, |line| {
+        if let Some(counts) = line.trim().strip_prefix("test result: ") {
+            passed += number_before(counts, " passed").unwrap_or(0);
+            failed += number_before(counts, " failed").unwrap_or(0);
+        }
+    })?;
     summary.add("cargo test", good, passed, failed);
     Ok(())
 }

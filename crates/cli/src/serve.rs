@@ -3,7 +3,11 @@
 use std::{path::Path, pin::pin, sync::Arc};
 
 use anyhow::Context;
-use partywall_gateway::{Gateway, Server, config::Config, raise_file_limit};
+use partywall_gateway::{
+    Gateway, Server,
+    config::{Config, Environment},
+    raise_file_limit,
+};
 use partywall_model::TenantId;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -15,7 +19,7 @@ use crate::{
 pub(crate) fn run(command: &Serve) -> anyhow::Result<()> {
     let file = &command.file.config;
     let config = Config::load(file)?;
-    let gateway = Arc::new(Gateway::builder(config).open()?);
+    let gateway = Arc::new(Gateway::builder(config).environment(environment()).open()?);
     if command.check {
         let tenants = gateway.administration().registry.list()?.len();
         note(&format!(
@@ -46,6 +50,12 @@ pub(crate) fn run(command: &Serve) -> anyhow::Result<()> {
         )
         .await
     })
+}
+
+/// The variables of this process, for `env:NAME` in the configuration.
+fn environment() -> Environment {
+    #[expect(clippy::disallowed_methods, reason = "this is the command")]
+    Environment::from_fn(|name| std::env::var(name).ok())
 }
 
 /// Reads the configuration again. One that is not good changes nothing, and the log says why.

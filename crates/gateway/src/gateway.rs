@@ -20,9 +20,14 @@ use serde_json::json;
 use crate::{
     admit::{Permit, RequestId},
     clock::Clock,
-    config::Config,
+    config::{Config, Environment},
     guards::{
-        capacity::{LimitTable, gate::Gate, refusals::Pacer},
+        capacity::{
+            LimitTable,
+            gate::Gate,
+            refusals::Pacer,
+            shared::{SharedError, SharedLimits},
+        },
         credentials::{MasterKey, SecretName, Vault, VaultError},
         data::{DataError, Sources, Statement},
         disclosure::{
@@ -61,6 +66,9 @@ pub enum OpenError {
     /// The audit log.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// The limits that are shared with other processes.
+    #[error(transparent)]
+    Shared(#[from] SharedError),
     /// HTTP tools.
     #[error("HTTP tools cannot be set up: {0}")]
     Http(String),
@@ -82,6 +90,7 @@ pub(crate) struct Lasting {
     pub(crate) audit: Arc<Audit>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
+    pub(crate) environment: Environment,
     numbers: Arc<Numbers>,
 }
 
@@ -89,6 +98,7 @@ pub(crate) struct Lasting {
 pub(crate) struct Services {
     pub(crate) settings: Settings,
     pub(crate) limits: LimitTable,
+    pub(crate) shared: Option<Arc<SharedLimits>>,
     pub(crate) registry: Arc<Registry>,
     vault: Arc<Vault>,
     pub(crate) sources: Arc<Sources>,
@@ -170,16 +180,19 @@ impl Services {
         config: &Config,
         revision: u64,
         sources: Arc<Sources>,
+        shared: Option<Arc<SharedLimits>>,
         native: &[NativeTool],
         lasting: &Lasting,
     ) -> Result<Self, OpenError> {
         // Part of every cache key, so that a reply made by another configuration is never found.
         let tools = ToolSet::new(config, &sources, native, revision)?;
-        let Lasting { registry, vault, residents, gate, pacer, sealer, audit, metrics, clock, numbers } =
-            lasting.clone();
+        let Lasting {
+            registry, vault, residents, gate, pacer, sealer, audit, metrics, clock, numbers, ..
+        } = lasting.clone();
         Ok(Self {
             settings: Settings::new(config),
-            limits: LimitTable::new(config, revision),
+            limits: LimitTable::new(config, revision).sharing(shared.clone()),
+            shared,
             identity: Authenticator::new(config, clock.clone())?.with_scopes(tools.scopes()),
             http: HttpShared::new(&config.http).map_err(|error| OpenError::Http(error.to_string()))?,
             doors: Doors::new(config),
@@ -265,6 +278,7 @@ pub struct GatewayBuilder {
     native: Vec<NativeTool>,
     clock: Clock,
     master: Option<MasterKey>,
+    environment: Environment,
 }
 
 impl GatewayBuilder {
@@ -296,12 +310,19 @@ impl GatewayBuilder {
         self
     }
 
+    /// Takes the values of `env:NAME` in the configuration from here; without it there are none.
+    #[must_use]
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = environment;
+        self
+    }
+
     /// Opens every store, compiles every tool and checks what can be checked without serving.
     ///
     /// # Errors
     /// The first thing that is not as it should be.
     pub fn open(self) -> Result<Gateway, OpenError> {
-        let Self { config, native, clock, master } = self;
+        let Self { config, native, clock, master, environment } = self;
         let data_dir = config.data_dir();
         let registry = Arc::new(Registry::open(&data_dir)?);
         let master = match master {
@@ -322,9 +343,12 @@ impl GatewayBuilder {
             metrics: Arc::default(),
             numbers: Arc::new(Numbers { count: AtomicU64::new(0), keyed: RandomState::new() }),
             clock: clock.clone(),
+            environment,
         };
+        let shared = SharedLimits::open(&config, &lasting.environment, None)?;
         let reloads = Reloads::new(&clock);
-        let services = Services::new(&config, reloads.revision(), Arc::clone(&sources), &native, &lasting)?;
+        let open = Arc::clone(&sources);
+        let services = Services::new(&config, reloads.revision(), open, shared, &native, &lasting)?;
         let services = ArcSwap::from_pointee(services);
         let live = Live { services, reloads, draining: AtomicBool::new(false) };
         let administration = Administration { registry, vault, sources, data_dir };
@@ -366,7 +390,13 @@ impl Gateway {
     /// Starts with a configuration.
     #[must_use]
     pub fn builder(config: Config) -> GatewayBuilder {
-        GatewayBuilder { config, native: Vec::new(), clock: Clock::system(), master: None }
+        GatewayBuilder {
+            config,
+            native: Vec::new(),
+            clock: Clock::system(),
+            master: None,
+            environment: Environment::default(),
+        }
     }
 
     /// The configuration that is served now.

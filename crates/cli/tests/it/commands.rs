@@ -261,3 +261,24 @@ fn completions_schema_and_help_are_printed() {
     }
     assert_eq!(run(here, &["no-such-command"], "").status.code(), Some(2));
 }
+
+#[test]
+fn the_environment_has_the_url_of_the_shared_limits() {
+    let folder = folder();
+    let shared = "[shared]\nredis = \"env:PARTYWALL_REDIS_OF_A_TEST\"\nreplicas = 3\n";
+    fs::write(folder.path().join("partywall.toml"), format!("{CONFIG}{shared}")).unwrap();
+    let said = fails(folder.path(), &["serve", "--check"], "");
+    assert!(said.contains("PARTYWALL_REDIS_OF_A_TEST is not set"), "{said}");
+    let check = |url: &str| {
+        let mut command = crate::support::partywall(&["serve", "--check"]);
+        let output =
+            command.current_dir(folder.path()).env("PARTYWALL_REDIS_OF_A_TEST", url).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    // Nobody has to be there: the server would start, and look for it.
+    let (good, said) = check("redis://:hush@127.0.0.1:9");
+    assert!(good, "{said}");
+    let (good, said) = check("http://:hush@127.0.0.1:9");
+    assert!(!good && said.contains("shared.redis: a URL begins with") && !said.contains("hush"), "{said}");
+    ok(folder.path(), &["tenant", "add", "acme"], "");
+}

@@ -5,6 +5,7 @@
 
 pub(crate) mod names;
 mod server;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod tool;
@@ -27,6 +28,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     server::check_data(config, &mut found);
     server::check_capacity(config, &mut found);
     server::check_http(config, &mut found);
+    shared::check_shared(config, &mut found);
     tool::check_tools(config, &mut found);
     for upstream in &config.upstreams {
         found.at = Some(upstream.span().start);

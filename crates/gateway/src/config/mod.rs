@@ -4,6 +4,7 @@
 //! names the file, the line, the key and what would be right.
 
 mod check;
+mod shared;
 mod tool;
 
 use std::{
@@ -17,6 +18,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) use check::names::{is_tool_name, names_tenant};
+pub use shared::{Environment, Reference, ReferenceError, Shared};
 pub use tool::{
     ArgSpec, ArgType, Auth, CachePer, CachePolicy, HttpCall, HttpMethod, Owner, RowsShape, ToolConfig,
 };
@@ -51,6 +53,8 @@ pub struct Config {
     /// The audit log.
     #[serde(default)]
     pub audit: AuditLog,
+    /// What several gateway processes share. Default: nothing.
+    pub shared: Option<Shared>,
     /// The folder the file stands in; relative paths start here.
     #[serde(skip)]
     pub base_dir: PathBuf,

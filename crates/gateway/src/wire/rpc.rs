@@ -308,7 +308,7 @@ impl Exchange<'_> {
         let mut replies = Vec::new();
         for (at, message) in messages.into_iter().enumerate() {
             // The first is admitted already.
-            let counted = if at == 0 { Ok(()) } else { self.permit.resident().capacity().count() };
+            let counted = if at == 0 { Ok(()) } else { self.permit.resident().capacity().count().await };
             match counted {
                 Err(denial) => {
                     self.over(&denial).await;

@@ -282,10 +282,14 @@ async fn public(live: &Live, seat: &Arc<Seat>, request: Request<Incoming>) -> Re
     response
 }
 
-/// Every second: writes the audit lines that are owed, and lets go of what is idle.
+/// Every second: writes the audit lines that are owed, lets go of what is idle, and connects to the shared limits if
+/// that has not been done.
 async fn tidy(live: &Live) {
     let mut files = Instant::now();
     loop {
+        if let Some(shared) = &live.services().shared {
+            shared.keep();
+        }
         tokio::time::sleep(Duration::from_secs(1)).await;
         let services = live.services();
         services.pacer.settle(&services.audit, &services.clock).await;
@@ -331,6 +335,9 @@ fn operator(live: &Live, connections: &Seats, request: &Request<Incoming>) -> Re
                 services.gate.taken(),
                 services.gate.waiting(),
             ));
+            if let Some(shared) = &services.shared {
+                text.push_str(&shared.render());
+            }
             text.push_str(&connections.render());
             text.push_str(&live.reloads.render());
             (StatusCode::OK, text)
