@@ -53,7 +53,7 @@ pub(crate) fn run(command: &Serve) -> anyhow::Result<()> {
 }
 
 /// The variables of this process, for `env:NAME` in the configuration.
-fn environment() -> Environment {
+pub(crate) fn environment() -> Environment {
     #[expect(clippy::disallowed_methods, reason = "this is the command")]
     Environment::from_fn(|name| std::env::var(name).ok())
 }

@@ -19,8 +19,9 @@ use serde_json::json;
 
 use crate::{
     admit::{Permit, RequestId},
+    central::{Central, CentralError},
     clock::Clock,
-    config::{Config, Environment},
+    config::{Config, Environment, ReferenceError},
     guards::{
         capacity::{
             LimitTable,
@@ -66,6 +67,12 @@ pub enum OpenError {
     /// The audit log.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// The database of the state.
+    #[error(transparent)]
+    Central(#[from] CentralError),
+    /// The master key is not where the configuration says.
+    #[error("server.master_key: {0}")]
+    MasterKey(#[from] ReferenceError),
     /// The limits that are shared with other processes.
     #[error(transparent)]
     Shared(#[from] SharedError),
@@ -324,12 +331,13 @@ impl GatewayBuilder {
     pub fn open(self) -> Result<Gateway, OpenError> {
         let Self { config, native, clock, master, environment } = self;
         let data_dir = config.data_dir();
-        let registry = Arc::new(Registry::open(&data_dir)?);
-        let master = match master {
-            Some(master) => master,
-            None => MasterKey::load_or_create(&data_dir)?,
+        let Stores { registry, vault, central } = Stores::open(&config, &environment, master)?;
+        let (registry, vault) = (Arc::new(registry), Arc::new(vault));
+        registry.attend()?;
+        let audit = match &central {
+            Some(central) => Audit::central(central)?,
+            None => Audit::open(&data_dir, config.audit.max_file_bytes.0)?,
         };
-        let vault = Arc::new(Vault::open(&data_dir, master)?);
         let sources = Sources::new(&config)?;
         let sealer = Sealer::new(clock.clone()).map_err(|error| OpenError::System(error.to_string()))?;
         let lasting = Lasting {
@@ -339,7 +347,7 @@ impl GatewayBuilder {
             gate: Gate::new(config.server.concurrent_requests as usize),
             pacer: Arc::new(Pacer::new()),
             sealer: Arc::new(sealer),
-            audit: Arc::new(Audit::open(&data_dir, config.audit.max_file_bytes.0)?),
+            audit: Arc::new(audit),
             metrics: Arc::default(),
             numbers: Arc::new(Numbers { count: AtomicU64::new(0), keyed: RandomState::new() }),
             clock: clock.clone(),
@@ -359,6 +367,49 @@ impl GatewayBuilder {
             administration,
             config: ArcSwap::from_pointee(config),
             reloading: Mutex::new(()),
+        })
+    }
+}
+
+/// Tenants and secrets, where a configuration has them; for those who run the server.
+pub struct Stores {
+    /// The tenants.
+    pub registry: Registry,
+    /// The secrets; values can be set here, and read with a permit only.
+    pub vault: Vault,
+    central: Option<Arc<Central>>,
+}
+
+impl Stores {
+    /// Opens the stores of a configuration, and makes them when there are none. `master` is the vault's key if it comes
+    /// from elsewhere than the configuration says.
+    ///
+    /// # Errors
+    /// One of them cannot be opened.
+    pub fn open(
+        config: &Config,
+        environment: &Environment,
+        master: Option<MasterKey>,
+    ) -> Result<Self, OpenError> {
+        let data_dir = config.data_dir();
+        let central = Central::open(config, environment)?;
+        let master = || {
+            Ok::<_, OpenError>(match (master, &config.server.master_key) {
+                (Some(master), _) => master,
+                (None, Some(key)) => MasterKey::from_text(key.resolve(&config.base_dir, environment)?)?,
+                (None, None) => MasterKey::load_or_create(&data_dir)?,
+            })
+        };
+        Ok(match central {
+            Some(central) => Self {
+                registry: Registry::central(&central),
+                vault: Vault::central(&central, master()?)?,
+                central: Some(central),
+            },
+            None => {
+                let registry = Registry::open(&data_dir)?;
+                Self { registry, vault: Vault::open(&data_dir, master()?)?, central: None }
+            }
         })
     }
 }

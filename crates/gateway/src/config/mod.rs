@@ -77,6 +77,14 @@ pub struct Server {
     pub admin_listen: Option<SocketAddr>,
     /// Where tenants, secrets, data and audit logs are kept.
     pub data_dir: PathBuf,
+    /// Where tenants, secrets and audit logs are kept: `files` in `data_dir`, or `postgres` for several servers together.
+    pub state: State,
+    /// With `state = "postgres"`: where the URL of the database is: `env:NAME`, `file:PATH`, or the URL itself if it has
+    /// no password.
+    pub state_url: Option<Reference>,
+    /// The key that seals all secrets, 32 bytes in hexadecimal or base64: `env:NAME` or `file:PATH`. Default:
+    /// `master.key` in `data_dir`, made at the first start. Several servers need the same one.
+    pub master_key: Option<Reference>,
     /// Values of the `Origin` header that are accepted; any other is refused. The origin of `public_url` and, on a
     /// loopback listener, loopback origins are always accepted. No CORS headers are sent, so a page of another origin
     /// needs a proxy that sends them.
@@ -120,6 +128,9 @@ impl Default for Server {
             public_url: None,
             admin_listen: None,
             data_dir: PathBuf::from("data"),
+            state: State::Files,
+            state_url: None,
+            master_key: None,
             allowed_origins: Vec::new(),
             allowed_hosts: Vec::new(),
             max_body_bytes: 1 << 20,
@@ -133,6 +144,17 @@ impl Default for Server {
             instructions: None,
         }
     }
+}
+
+/// Where tenants, secrets and audit logs are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// In files of one machine.
+    #[default]
+    Files,
+    /// In a PostgreSQL database, for any number of servers.
+    Postgres,
 }
 
 /// `[identity]`

@@ -7,11 +7,13 @@
 //!
 //! Lines are JSON, so a line break or an escape sequence in a field cannot start a line of its own.
 
+mod central;
 mod disk;
 mod found;
 mod head;
 mod line;
 mod log;
+mod logs;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -35,12 +37,19 @@ use partywall_model::TenantId;
 use tokio::sync::Notify;
 
 pub(crate) use self::line::Line;
-pub use self::read::{LogReport, ReadError, Verdict, logs, tail, verify};
 use self::{
+    central::CentralLog,
     disk::Disk,
     log::{Log, LogError, Paths},
 };
-use crate::tenants::store::private_folder;
+pub use self::{
+    logs::{CentralLogs, Logs, LogsError},
+    read::{LogReport, ReadError, Verdict, logs, tail, verify},
+};
+use crate::{
+    central::{Central, CentralError},
+    tenants::store::private_folder,
+};
 
 /// The log cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +71,8 @@ pub(crate) const UNATTRIBUTED: &str = "-unattributed";
 pub(crate) struct Audit {
     shards: [Shard; Audit::SHARDS],
     hashes: RandomState,
+    /// Instead of files.
+    central: Option<CentralLog>,
     /// How many lines a second strangers can make the log grow by.
     strangers: DefaultDirectRateLimiter,
     lost: Arc<AtomicU64>,
@@ -71,7 +82,9 @@ impl Audit {
     /// Tenants in different shards never wait for each other's lines.
     const SHARDS: usize = 16;
     /// How many files are open at most: logs and their heads.
-    pub(crate) const MOST_FILES: u64 = (Self::SHARDS * Logs::MAX_OPEN * 2) as u64;
+    pub(crate) const MOST_FILES: u64 = (Self::SHARDS * OpenLogs::MAX_OPEN * 2) as u64;
+    /// How long the end of the process may wait for a database.
+    const LAST: Duration = Duration::from_secs(3);
     const STRANGERS: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
 
     /// `max_bytes` is when a tenant's file goes to the archive and a new one is begun.
@@ -79,7 +92,7 @@ impl Audit {
         let folder = data_dir.join("audit");
         private_folder(&folder).map_err(|source| AuditError { folder: folder.clone(), source })?;
         let lost = Arc::new(AtomicU64::new(0));
-        let logs = || Logs {
+        let logs = || OpenLogs {
             folder: folder.clone(),
             max_bytes,
             open: VecDeque::new(),
@@ -90,8 +103,29 @@ impl Audit {
         Ok(Self {
             shards: std::array::from_fn(shard),
             hashes: RandomState::new(),
+            central: None,
             strangers: RateLimiter::direct(Quota::per_second(Self::STRANGERS)),
             lost: Arc::clone(&lost),
+        })
+    }
+
+    /// The log in the database of the state.
+    pub(crate) fn central(central: &Arc<Central>) -> Result<Self, CentralError> {
+        let lost = Arc::new(AtomicU64::new(0));
+        let logs = || OpenLogs {
+            folder: PathBuf::new(),
+            max_bytes: 0,
+            open: VecDeque::new(),
+            owed: BTreeMap::new(),
+            lost: Arc::clone(&lost),
+        };
+        Ok(Self {
+            // Nothing is ever given to them.
+            shards: std::array::from_fn(|_| Shard { pending: Mutex::default(), logs: Mutex::new(logs()) }),
+            hashes: RandomState::new(),
+            central: Some(CentralLog::new(Arc::clone(central), Arc::clone(&lost))?),
+            strangers: RateLimiter::direct(Quota::per_second(Self::STRANGERS)),
+            lost,
         })
     }
 
@@ -109,6 +143,9 @@ impl Audit {
         if line.caller.is_none() && self.strangers.check().is_err() {
             return Ok(());
         }
+        if let Some(central) = &self.central {
+            return central.record(line).await;
+        }
         let tenant = line.caller.clone();
         let tenant = tenant.as_ref().map(|caller| &caller.tenant);
         self.shard(tenant).record_in(line).await.has(tenant)
@@ -116,6 +153,9 @@ impl Audit {
 
     /// Waits until the line is on the disk.
     pub(crate) async fn record_durably(&self, line: Line) -> Result<(), Unwritten> {
+        if let Some(central) = &self.central {
+            return central.record(line).await;
+        }
         let line = Line { durable: true, ..line };
         let tenant = line.caller.clone();
         let tenant = tenant.as_ref().map(|caller| &caller.tenant);
@@ -130,6 +170,10 @@ impl Audit {
 
     /// Writes the line at once, from where nobody can wait.
     pub(crate) fn record_now(&self, line: Line) {
+        if let Some(central) = &self.central {
+            let _nobody_waits = central.join(line);
+            return;
+        }
         let shard = self.shard(line.tenant());
         shard.join(line);
         shard.commit();
@@ -137,6 +181,9 @@ impl Audit {
 
     /// Writes whatever waits.
     pub(crate) fn flush(&self) {
+        if let Some(central) = &self.central {
+            return central.flush(Self::LAST);
+        }
         for shard in &self.shards {
             shard.commit();
         }
@@ -163,7 +210,7 @@ impl Drop for Audit {
 /// Some of the tenants, whose lines are written together.
 struct Shard {
     pending: Mutex<Pending>,
-    logs: Mutex<Logs>,
+    logs: Mutex<OpenLogs>,
 }
 
 /// Lines of requests that wait. There is at most one for each request in flight, which bounds them.
@@ -244,7 +291,7 @@ impl Shard {
         batch.done.notify_waiters();
     }
 
-    fn logs(&self) -> MutexGuard<'_, Logs> {
+    fn logs(&self) -> MutexGuard<'_, OpenLogs> {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -258,7 +305,7 @@ impl Drop for Lead<'_> {
 }
 
 /// The logs that are open, most recently used last.
-struct Logs {
+struct OpenLogs {
     folder: PathBuf,
     max_bytes: u64,
     open: VecDeque<Entry>,
@@ -283,7 +330,7 @@ struct Entry {
     closed_until: Option<Instant>,
 }
 
-impl Logs {
+impl OpenLogs {
     const MAX_OPEN: usize = 16;
     const RETRY: Duration = Duration::from_secs(1);
     const MAX_OWED: usize = 1024;
@@ -356,7 +403,7 @@ impl Entry {
             match Log::open(self.paths.clone(), self.max_bytes, self.older.take()) {
                 Ok(log) => self.log = Some(log),
                 Err(error) => {
-                    self.closed_until = Some(Instant::now() + Logs::RETRY);
+                    self.closed_until = Some(Instant::now() + OpenLogs::RETRY);
                     return Err(Some(error));
                 }
             }
@@ -382,7 +429,7 @@ impl Entry {
         if let Err(error) = appended {
             if matches!(error, LogError::Damaged { .. }) {
                 self.log = None;
-                self.closed_until = Some(Instant::now() + Logs::RETRY);
+                self.closed_until = Some(Instant::now() + OpenLogs::RETRY);
             }
             return Err(Some(error));
         }

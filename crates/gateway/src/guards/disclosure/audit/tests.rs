@@ -352,7 +352,7 @@ async fn what_a_log_owes_is_kept_while_it_is_closed() {
     fs::create_dir(&path).unwrap();
     assert!(audit.record(line("acme", 2)).await.is_err());
     for shard in &audit.shards {
-        for n in 0..2 * Logs::MAX_OPEN {
+        for n in 0..2 * OpenLogs::MAX_OPEN {
             shard.logs().entry(Some(&TenantId::parse(&format!("t{n}")).unwrap()));
         }
     }
