@@ -165,7 +165,8 @@ impl Call {
             Err(error) => Err(error),
         };
         let result = result.and_then(|body| written(permit, era, body));
-        // From here on the call has a line, also when the future ends while it waits for it.
+        // From here on the call has a line, also when the future ends while it waits for it: a line is handed over when
+        // its future is first polled, and nothing is waited for before that.
         std::mem::forget(unfinished);
         let result = record_call(permit, &entry, result).await;
         match result.as_ref().map_err(refusal::of_tool_error) {

@@ -90,9 +90,9 @@ impl Local {
             Ok(permit) => return Ok(permit),
             Err(denial) => denial,
         };
-        let tenant = Some(&self.verified.principal.tenant);
-        services.metrics.count(tenant, Outcome::Denied(denial.layer()));
-        let caller = Some(&self.verified.principal);
+        // Of a tenant that was removed meanwhile there is no log any more.
+        let caller = Some(&self.verified.principal).filter(|_| !denial.is_to_stranger());
+        services.metrics.count(caller.map(|caller| &caller.tenant), Outcome::Denied(denial.layer()));
         let mut line = Line::of(caller, number, services.clock.since_epoch().as_secs_f64());
         (line.outcome, line.layer) = ("denied", Some(denial.layer().name()));
         line.reason = Some(denial.reason().to_owned());

@@ -65,11 +65,15 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
     /// The address of the public listener; MCP is at `/mcp`.
+    #[serde(deserialize_with = "address::listen")]
+    #[schemars(with = "String")]
     pub listen: SocketAddr,
     /// The OAuth resource identifier (RFC 8707), which is the only audience accepted. Default: `http://LISTEN/mcp`
     /// when the listener is on loopback; required otherwise.
     pub public_url: Option<String>,
     /// The address of `/healthz`, `/readyz` and `/metrics`. Default: no such listener.
+    #[serde(deserialize_with = "address::admin_listen")]
+    #[schemars(with = "Option<String>")]
     pub admin_listen: Option<SocketAddr>,
     /// Where tenants, secrets, data and audit logs are kept.
     pub data_dir: PathBuf,
@@ -365,6 +369,33 @@ fn parse_bytes(text: &str) -> Option<u64> {
         _ => return None,
     };
     digits.parse::<u64>().ok()?.checked_mul(scale)
+}
+
+mod address {
+    //! Addresses to listen on, with errors that say what would be right.
+    use std::net::SocketAddr;
+
+    use serde::{Deserialize, Deserializer};
+
+    fn parse<'de, D: Deserializer<'de>>(deserializer: D, key: &str) -> Result<SocketAddr, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|_error| {
+            serde::de::Error::custom(format!(
+                "`{key}`: `{text}` is no address to listen on; write an IP address and a port, for example \
+                 \"127.0.0.1:8787\" or \"[::1]:8787\""
+            ))
+        })
+    }
+
+    pub(super) fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+        parse(deserializer, "server.listen")
+    }
+
+    pub(super) fn admin_listen<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<SocketAddr>, D::Error> {
+        parse(deserializer, "server.admin_listen").map(Some)
+    }
 }
 
 pub(crate) mod duration {

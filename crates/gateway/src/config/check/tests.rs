@@ -61,6 +61,11 @@ fn servers() {
             ("[server]\nmax_body_bytes = 100000000", "`server.max_body_bytes`"),
             ("[server]\nmax_connections = 0", "`server.max_connections`"),
             ("[server]\nconcurrent_requests = 0", "`server.concurrent_requests`"),
+            (
+                "[server]\nlisten = \"localhost:80\"",
+                "`server.listen`: `localhost:80` is no address to listen on",
+            ),
+            ("[server]\nadmin_listen = \"8788\"", "`server.admin_listen`: `8788` is no address"),
             ("[audit]\nmax_file_bytes = 1", "`audit.max_file_bytes`: must be from 16384 to"),
             ("[server]\nrefusal_delay = \"6s\"", "`server.refusal_delay`: must be at most"),
             ("[server]\nread_timeout = \"0s\"", "`server.read_timeout`: must be more than 0"),

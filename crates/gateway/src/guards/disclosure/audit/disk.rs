@@ -106,9 +106,11 @@ impl Disk {
         Ok(())
     }
 
-    /// Has it done soon, by a thread that may block.
-    pub(super) fn sync_soon(self: Arc<Self>) {
+    /// Has it done soon, these folders too, by a thread that may block.
+    pub(super) fn sync_soon(self: Arc<Self>, folders: Vec<PathBuf>) {
         let work = move || {
+            // Here, since somebody may be waiting for the folders before.
+            self.with_folders(folders);
             if let Err(error) = self.sync_now() {
                 tracing::error!(%error, "an archived audit log is not on disk");
             }

@@ -251,9 +251,9 @@ impl Log {
         fs::rename(&self.paths.log, archived).map_err(|source| self.failed(source))?;
         let folder = self.paths.log.parent().map(Path::to_owned);
         let archive = self.paths.archive.parent().map(Path::to_owned);
-        disk.with_folders(folder.into_iter().chain(archive).chain([self.paths.archive]));
+        let folders = folder.into_iter().chain(archive).chain([self.paths.archive]).collect();
         // At least the next line has to wait for it.
-        Arc::clone(&disk).sync_soon();
+        Arc::clone(&disk).sync_soon(folders);
         Ok(self.disk)
     }
 }

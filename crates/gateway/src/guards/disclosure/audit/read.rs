@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::{
     UNATTRIBUTED,
+    found::MAX_LINE,
     head::{self, Head, boot},
     line::{BEGIN, HEADLESS, Link, Place},
     log::Paths,
@@ -181,19 +182,17 @@ struct Walk {
 }
 
 impl Walk {
-    const MAX_LINE: u64 = 16 * 1024;
-
     fn file(&mut self, path: &Path, head: Option<&Head>) -> io::Result<()> {
         let mut reader = BufReader::with_capacity(64 * 1024, File::open(path)?);
         let mut line = Vec::new();
         self.in_file = 0;
         for at in 1.. {
             line.clear();
-            if reader.by_ref().take(Self::MAX_LINE).read_until(b'\n', &mut line)? == 0 {
+            if reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
                 break;
             }
             let Some(text) = line.strip_suffix(b"\n") else {
-                if line.len() as u64 >= Self::MAX_LINE {
+                if line.len() as u64 >= MAX_LINE {
                     self.problem =
                         Some((path.to_owned(), at, "the line is longer than any that is written".into()));
                 } else {
