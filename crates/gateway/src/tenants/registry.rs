@@ -19,7 +19,7 @@ pub struct Registry(pub(super) Kept);
 /// Where tenants are kept.
 #[derive(Debug)]
 pub(super) enum Kept {
-    File(FileTenants),
+    File(Box<FileTenants>),
     Central(CentralTenants),
 }
 
@@ -29,7 +29,7 @@ impl Registry {
     /// # Errors
     /// A file that is damaged, unreadable or of another program is refused and not changed.
     pub fn open(data_dir: &Path) -> Result<Self, RegistryError> {
-        FileTenants::open(data_dir).map(|file| Self(Kept::File(file)))
+        FileTenants::open(data_dir).map(|file| Self(Kept::File(Box::new(file))))
     }
 
     /// The registry in the database of the state.

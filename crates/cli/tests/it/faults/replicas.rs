@@ -112,9 +112,9 @@ fn the_limit_holds_while_a_gateway_and_a_node_of_the_cluster_are_killed() {
     flood(&[&one, &three], 3 * SECOND).is_about(RATE);
 
     two.start();
-    for node in 0..3 {
+    for node in &mut nodes {
         // One after the other, so that it is also the one that has the tenant's bucket.
-        nodes[node].kill();
+        node.kill();
         let _change = flood(&[&one, &two, &three], SECOND);
         flood(&[&one, &two, &three], 2 * SECOND).is_about(RATE);
     }

@@ -72,8 +72,10 @@ impl Server {
 
     /// Ends it at once, as `kill -9` does.
     pub(super) fn kill(&mut self) {
+        if self.child.is_some() {
+            self.signal("-KILL");
+        }
         if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
             child.wait().unwrap();
         }
     }
