@@ -7,9 +7,9 @@
 mod bench;
 mod client;
 mod load;
-mod postgres;
 mod proc;
 mod process;
+mod servers;
 mod soak;
 mod summary;
 mod test;

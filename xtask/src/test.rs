@@ -10,8 +10,8 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
-    postgres::Postgres,
     process::{Running, follow, must},
+    servers::Servers,
     summary::Summary,
     tools::{self, fresh_folder},
 };
@@ -47,9 +47,9 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
         BUILD,
     )?;
     println!("\n== unit, integration and documentation tests");
-    let postgres = Postgres::start()?;
-    cargo_test(&mut summary, &postgres)?;
-    drop(postgres);
+    let servers = Servers::start(&place.own)?;
+    cargo_test(&servers, &mut summary)?;
+    drop(servers);
     println!("\n== conformance");
     place.conformance(&mut summary)?;
     println!("\n== real clients");
@@ -65,20 +65,16 @@ pub(crate) fn built() -> Result<PathBuf> {
     Ok(own.parent().context("this program stands in no folder")?.to_owned())
 }
 
-fn cargo_test(summary: &mut Summary, postgres: &Postgres) -> Result<()> {
+fn cargo_test(servers: &Servers, summary: &mut Summary) -> Result<()> {
     let (mut passed, mut failed) = (0, 0);
-    let good = follow(
-        Command::new("cargo")
-            .args(["test", "--workspace", "--no-fail-fast"])
-            .env("PARTYWALL_TEST_POSTGRES", &postgres.url),
-        BUILD,
-        |line| {
-            if let Some(counts) = line.trim().strip_prefix("test result: ") {
-                passed += number_before(counts, " passed").unwrap_or(0);
-                failed += number_before(counts, " failed").unwrap_or(0);
-            }
-        },
-    )?;
+    let mut command = Command::new("cargo");
+    servers.tell(command.args(["test", "--workspace", "--no-fail-fast"]));
+    let good = follow(&mut command, BUILD, |line| {
+        if let Some(counts) = line.trim().strip_prefix("test result: ") {
+            passed += number_before(counts, " passed").unwrap_or(0);
+            failed += number_before(counts, " failed").unwrap_or(0);
+        }
+    })?;
     summary.add("cargo test", good, passed, failed);
     Ok(())
 }

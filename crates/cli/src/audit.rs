@@ -1,15 +1,14 @@
 //! `audit tail` and `audit verify`.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    path::Path,
+    collections::{BTreeMap, HashMap, HashSet},
     process::ExitCode,
     time::{Duration, UNIX_EPOCH},
 };
 
 use anyhow::ensure;
 use partywall_gateway::{
-    audit::{self, LogReport, Verdict},
+    audit::{LogReport, Logs, Verdict},
     config::Config,
 };
 use serde::Deserialize;
@@ -17,42 +16,44 @@ use serde::Deserialize;
 use crate::{
     args::{Audit, AuditAction},
     output::{note, print},
+    serve::environment,
 };
 
 pub(crate) fn run(command: &Audit) -> anyhow::Result<ExitCode> {
-    let data_dir = Config::load(&command.file.config)?.data_dir();
+    let logs = Logs::open(&Config::load(&command.file.config)?, &environment())?;
     match &command.action {
         AuditAction::Tail { tenant, lines, follow, json } => {
             let show: fn(&str) -> String = if *json { str::to_owned } else { told };
-            tail(&data_dir, tenant.as_deref(), *lines as usize, *follow, show)?;
+            tail(&logs, tenant.as_deref(), *lines as usize, *follow, show)?;
             Ok(ExitCode::SUCCESS)
         }
-        AuditAction::Verify { tenant, json } => verify(&data_dir, tenant.as_deref(), *json),
+        AuditAction::Verify { tenant, json } => verify(&logs, tenant.as_deref(), *json),
     }
 }
 
 /// The logs to look at.
-fn logs(data_dir: &Path, tenant: Option<&str>) -> anyhow::Result<Vec<String>> {
-    let all = audit::logs(data_dir)?;
+fn names(logs: &Logs, tenant: Option<&str>) -> anyhow::Result<Vec<String>> {
+    let all = logs.names()?;
     let Some(tenant) = tenant else { return Ok(all) };
     ensure!(
         all.iter().any(|log| log == tenant),
         "there is no audit log of `{tenant}` in {}; `partywall tenant list` shows the tenants, and a log begins with \
          the first request",
-        data_dir.join("audit").display()
+        logs.place()
     );
     Ok(vec![tenant.to_owned()])
 }
 
-fn verify(data_dir: &Path, tenant: Option<&str>, json: bool) -> anyhow::Result<ExitCode> {
-    let mut damaged = 0;
-    let logs = logs(data_dir, tenant)?;
-    for log in &logs {
-        let report = audit::verify(data_dir, log)?;
-        damaged += usize::from(report.verdict != Verdict::Whole);
-        print(&if json { serde_json::to_string(&report)? } else { summary(&report) })?;
+fn verify(logs: &Logs, tenant: Option<&str>, json: bool) -> anyhow::Result<ExitCode> {
+    let (mut all, mut damaged) = (0, 0);
+    for log in names(logs, tenant)? {
+        for report in logs.verify(&log)? {
+            all += 1;
+            damaged += usize::from(report.verdict != Verdict::Whole);
+            print(&if json { serde_json::to_string(&report)? } else { summary(&report) })?;
+        }
     }
-    match (logs.len(), damaged) {
+    match (all, damaged) {
         (0, _) => note("there is no audit log yet: it begins with the first request"),
         (1, 0) => note("the log is whole"),
         (all, 0) => note(&format!("all {all} logs are whole")),
@@ -83,25 +84,26 @@ fn summary(report: &LogReport) -> String {
 }
 
 fn tail(
-    data_dir: &Path,
+    logs: &Logs,
     tenant: Option<&str>,
     most: usize,
     follow: bool,
     show: fn(&str) -> String,
 ) -> anyhow::Result<()> {
-    let mut seen: HashMap<String, u64> = HashMap::new();
+    let mut seen: HashMap<String, HashSet<String>> = HashMap::new();
     let mut latest: BTreeMap<(u64, String, u64), String> = BTreeMap::new();
-    let names = match logs(data_dir, tenant) {
+    let found = match names(logs, tenant) {
         // One who follows may wait for the first request.
         Err(_none_yet) if follow => Vec::new(),
         other => other?,
     };
-    for log in names {
-        for line in audit::tail(data_dir, &log, most.max(1))? {
-            let key = key(&line);
-            seen.insert(log.clone(), key.1);
-            latest.insert((key.0, log.clone(), key.1), line);
+    for log in found {
+        let lines = logs.tail(&log, if follow { most.max(AT_ONCE) } else { most.max(1) })?;
+        for line in &lines {
+            let key = key(line);
+            latest.insert((key.0, log.clone(), key.1), line.clone());
         }
+        seen.insert(log, lines.into_iter().collect());
         while latest.len() > most {
             latest.pop_first();
         }
@@ -109,27 +111,28 @@ fn tail(
     for line in latest.values() {
         print(&show(line))?;
     }
-    if follow { go_on(data_dir, tenant, seen, show) } else { Ok(()) }
+    if follow { go_on(logs, tenant, seen, show) } else { Ok(()) }
 }
+
+/// How many lines of a log are looked at each time.
+const AT_ONCE: usize = 1000;
 
 /// Prints lines as they are written, until the process is stopped.
 fn go_on(
-    data_dir: &Path,
+    logs: &Logs,
     tenant: Option<&str>,
-    mut seen: HashMap<String, u64>,
+    mut seen: HashMap<String, HashSet<String>>,
     show: fn(&str) -> String,
 ) -> anyhow::Result<()> {
     loop {
         std::thread::sleep(Duration::from_millis(200));
-        for log in audit::logs(data_dir)?.iter().filter(|log| tenant.is_none_or(|tenant| tenant == *log)) {
-            let last = seen.get(log).copied().unwrap_or(0);
-            for line in audit::tail(data_dir, log, 1000)? {
-                let number = key(&line).1;
-                if number > last {
-                    print(&show(&line))?;
-                    seen.insert(log.clone(), number);
-                }
+        for log in logs.names()?.into_iter().filter(|log| tenant.is_none_or(|tenant| tenant == *log)) {
+            let lines = logs.tail(&log, AT_ONCE)?;
+            let known = seen.entry(log).or_default();
+            for line in lines.iter().filter(|line| !known.contains(*line)) {
+                print(&show(line))?;
             }
+            *known = lines.into_iter().collect();
         }
     }
 }

@@ -3,7 +3,11 @@
 use std::{path::Path, pin::pin, sync::Arc};
 
 use anyhow::Context;
-use partywall_gateway::{Gateway, Server, config::Config, guards::data::Environment, raise_file_limit};
+use partywall_gateway::{
+    Gateway, Server,
+    config::{Config, Environment},
+    raise_file_limit,
+};
 use partywall_model::TenantId;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -48,10 +52,10 @@ pub(crate) fn run(command: &Serve) -> anyhow::Result<()> {
     })
 }
 
-/// The environment of the process.
+/// The variables of this process, for `env:NAME` in the configuration.
 pub(crate) fn environment() -> Environment {
-    #[expect(clippy::disallowed_methods, reason = "the command reads the environment, for the library")]
-    Environment::new(|name| std::env::var(name).ok())
+    #[expect(clippy::disallowed_methods, reason = "this is the command")]
+    Environment::from_fn(|name| std::env::var(name).ok())
 }
 
 /// Reads the configuration again. One that is not good changes nothing, and the log says why.

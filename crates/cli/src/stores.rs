@@ -4,12 +4,10 @@ use std::{io::Read, path::Path};
 
 use anyhow::{Context, bail, ensure};
 use partywall_gateway::{
+    Stores,
     clock::Clock,
     config::Config,
-    guards::{
-        credentials::{MasterKey, SecretName, Vault},
-        identity::DevelopmentIssuer,
-    },
+    guards::{credentials::SecretName, identity::DevelopmentIssuer},
     tenants::{Registry, TenantRecord, TenantState, remove_tenant},
 };
 use partywall_model::TenantId;
@@ -18,6 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::{
     args::{Secret, SecretAction, Tenant, TenantAction, Token},
     output::{note, print},
+    serve::environment,
 };
 
 fn load(path: &Path) -> anyhow::Result<Config> {
@@ -44,15 +43,14 @@ fn find(registry: &Registry, id: &str) -> anyhow::Result<TenantRecord> {
         .with_context(|| format!("there is no tenant `{id}`; add it with: partywall tenant add {id}"))
 }
 
-fn vault(config: &Config) -> anyhow::Result<Vault> {
-    let data_dir = config.data_dir();
-    Ok(Vault::open(&data_dir, MasterKey::load_or_create(&data_dir)?)?)
+fn stores(config: &Config) -> anyhow::Result<Stores> {
+    Ok(Stores::open(config, &environment(), None)?)
 }
 
 pub(crate) fn tenant(command: &Tenant) -> anyhow::Result<()> {
     let config = load(&command.file.config)?;
     let data_dir = config.data_dir();
-    let registry = Registry::open(&data_dir)?;
+    let Stores { registry, vault, .. } = stores(&config)?;
     match &command.action {
         TenantAction::Add { ids } => {
             let ids: Vec<TenantId> = listed(ids)?.iter().map(|id| parse(id)).collect::<Result<_, _>>()?;
@@ -73,7 +71,7 @@ pub(crate) fn tenant(command: &Tenant) -> anyhow::Result<()> {
         }
         TenantAction::Show { id } => {
             let record = find(&registry, id)?;
-            let secrets = vault(&config)?.list(&record)?;
+            let secrets = vault.list(&record)?;
             let names: Vec<String> = secrets.iter().map(|secret| secret.name.to_string()).collect();
             let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             print(&format!("{}secrets: {names}", line(&record, false)))?;
@@ -89,7 +87,7 @@ pub(crate) fn tenant(command: &Tenant) -> anyhow::Result<()> {
         TenantAction::Remove { id, yes } => {
             let record = find(&registry, id)?;
             ensure!(*yes, "this deletes all data and secrets of `{id}` for ever; add --yes to do it");
-            remove_tenant(&registry, &vault(&config)?, &data_dir, &record.id)?;
+            remove_tenant(&registry, &vault, &data_dir, &record.id)?;
             note(&format!("removed {id} with its data and secrets; its audit log stays"));
         }
     }
@@ -112,8 +110,7 @@ fn line(record: &TenantRecord, json: bool) -> String {
 
 pub(crate) fn secret(command: &Secret) -> anyhow::Result<()> {
     let config = load(&command.file.config)?;
-    let registry = Registry::open(&config.data_dir())?;
-    let vault = vault(&config)?;
+    let Stores { registry, vault, .. } = stores(&config)?;
     match &command.action {
         SecretAction::Set { tenant, name } => {
             let record = find(&registry, tenant)?;
@@ -176,7 +173,7 @@ pub(crate) fn token(command: &Token) -> anyhow::Result<()> {
         "the development issuer works only while server.listen is a loopback address; it is {}",
         config.server.listen
     );
-    let registry = Registry::open(&config.data_dir())?;
+    let Stores { registry, .. } = stores(&config)?;
     let issuer = DevelopmentIssuer::open_or_create(&config.data_dir(), &config.resource())?;
     let mut text = String::new();
     for tenant in listed(std::slice::from_ref(&command.tenant))? {

@@ -1,6 +1,10 @@
 //! One `tools/call` from its parameters to its reply, and the other methods that are answered from memory.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use aws_lc_rs::digest;
 use futures_util::FutureExt;
@@ -156,14 +160,15 @@ impl Call {
         let Self { entry, scope, args, era, .. } = self;
         let permit = &scope.permit;
         let unfinished = Unfinished { permit, tool: &entry.name };
-        let result = match start(permit, &entry).await {
+        let result = match start(permit, &entry, scope.deadline).await {
             Ok(()) => answer(&entry, &scope, args).await,
             Err(error) => Err(error),
         };
         let result = result.and_then(|body| written(permit, era, body));
-        let result = record_call(permit, &entry, result).await;
-        // It is written, so it need not be written when the future ends.
+        // From here on the call has a line, also when the future ends while it waits for it: a line is handed over when
+        // its future is first polled, and nothing is waited for before that.
         std::mem::forget(unfinished);
+        let result = record_call(permit, &entry, result).await;
         match result.as_ref().map_err(refusal::of_tool_error) {
             Ok(_) => result.map_err(|_error| Box::new(failed())),
             Err(ToolRefusal::Protocol(refusal)) => Err(Box::new(refusal)),
@@ -174,14 +179,22 @@ impl Call {
     }
 }
 
-/// Notes on disk that a call which may change something begins; one that cannot be noted does not run.
-async fn start(permit: &Permit, entry: &ToolEntry) -> Result<(), ToolError> {
+/// How long a call that has changed something may wait for a disk that hangs.
+const LAST_LINE: Duration = Duration::from_secs(10);
+
+/// Notes on disk that a call which may change something begins; one that cannot be noted in its time does not run.
+async fn start(permit: &Permit, entry: &ToolEntry, deadline: Instant) -> Result<(), ToolError> {
     if !entry.writes {
         return Ok(());
     }
     let mut started = line(permit, "tools/call".into(), Some(Arc::clone(&entry.name)), Outcome::Ok, None);
     started.outcome = "started";
-    permit.services().audit.record_durably(started).await.map_err(|_unwritten| ToolError::Unaudited)
+    let noted = tokio::time::timeout_at(deadline.into(), permit.services().audit.record_durably(started));
+    match noted.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_unwritten)) => Err(ToolError::Unaudited),
+        Err(_elapsed) => Err(ToolError::Unaudited),
+    }
 }
 
 /// Counts a call that has ended and writes its line, for one that may have changed something on the disk.
@@ -203,10 +216,11 @@ async fn record_call(
         let _lost = services.audit.record(line).await;
         return result;
     }
-    match services.audit.record_durably(line).await {
-        Ok(()) => result,
-        Err(_unwritten) if matches!(result, Err(ToolError::Unaudited)) => result,
-        Err(_unwritten) => Err(ToolError::EndUnaudited),
+    match tokio::time::timeout(LAST_LINE, services.audit.record_durably(line)).await {
+        Ok(Ok(())) => result,
+        // What failed changed nothing, and says so.
+        Ok(Err(_)) | Err(_) if result.is_err() => result,
+        Ok(Err(_)) | Err(_) => Err(ToolError::EndUnaudited),
     }
 }
 

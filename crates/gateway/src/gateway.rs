@@ -19,12 +19,18 @@ use serde_json::json;
 
 use crate::{
     admit::{Permit, RequestId},
+    central::{Central, CentralError},
     clock::Clock,
-    config::Config,
+    config::{Config, Environment, ReferenceError},
     guards::{
-        capacity::{LimitTable, gate::Gate, refusals::Pacer},
+        capacity::{
+            LimitTable,
+            gate::Gate,
+            refusals::Pacer,
+            shared::{SharedError, SharedLimits},
+        },
         credentials::{MasterKey, SecretName, Vault, VaultError},
-        data::{DataError, Environment, Outside, Sources, Statement},
+        data::{DataError, Outside, Sources, Statement},
         disclosure::{
             Denial, Refused,
             audit::{Audit, AuditError},
@@ -61,6 +67,15 @@ pub enum OpenError {
     /// The audit log.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// The database of the state.
+    #[error(transparent)]
+    Central(#[from] CentralError),
+    /// The master key is not where the configuration says.
+    #[error("server.master_key: {0}")]
+    MasterKey(#[from] ReferenceError),
+    /// The limits that are shared with other processes.
+    #[error(transparent)]
+    Shared(#[from] SharedError),
     /// HTTP tools.
     #[error("HTTP tools cannot be set up: {0}")]
     Http(String),
@@ -82,6 +97,7 @@ pub(crate) struct Lasting {
     pub(crate) audit: Arc<Audit>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
+    pub(crate) environment: Environment,
     /// What databases need of the rest of the process.
     pub(crate) outside: Outside,
     numbers: Arc<Numbers>,
@@ -91,6 +107,7 @@ pub(crate) struct Lasting {
 pub(crate) struct Services {
     pub(crate) settings: Settings,
     pub(crate) limits: LimitTable,
+    pub(crate) shared: Option<Arc<SharedLimits>>,
     pub(crate) registry: Arc<Registry>,
     vault: Arc<Vault>,
     pub(crate) sources: Arc<Sources>,
@@ -172,6 +189,7 @@ impl Services {
         config: &Config,
         revision: u64,
         sources: Arc<Sources>,
+        shared: Option<Arc<SharedLimits>>,
         native: &[NativeTool],
         lasting: &Lasting,
     ) -> Result<Self, OpenError> {
@@ -184,7 +202,8 @@ impl Services {
         } = lasting.clone();
         Ok(Self {
             settings: Settings::new(config),
-            limits: LimitTable::new(config, revision),
+            limits: LimitTable::new(config, revision).sharing(shared.clone()),
+            shared,
             identity: Authenticator::new(config, clock.clone())?.with_scopes(tools.scopes()),
             http: HttpShared::new(&config.http).map_err(|error| OpenError::Http(error.to_string()))?,
             doors: Doors::new(config),
@@ -276,8 +295,8 @@ pub struct GatewayBuilder {
     config: Config,
     native: Vec<NativeTool>,
     clock: Clock,
-    environment: Environment,
     master: Option<MasterKey>,
+    environment: Environment,
 }
 
 impl GatewayBuilder {
@@ -302,18 +321,17 @@ impl GatewayBuilder {
         self
     }
 
-    /// Gives the values of environment variables, for `env:NAME` in the configuration. Without it there are none: only
-    /// the program that has the process reads the environment.
-    #[must_use]
-    pub fn environment(mut self, environment: Environment) -> Self {
-        self.environment = environment;
-        self
-    }
-
     /// Takes the vault's master key from elsewhere than `data_dir/master.key`.
     #[must_use]
     pub fn master_key(mut self, key: MasterKey) -> Self {
         self.master = Some(key);
+        self
+    }
+
+    /// Takes the values of `env:NAME` in the configuration from here; without it there are none.
+    #[must_use]
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = environment;
         self
     }
 
@@ -322,15 +340,16 @@ impl GatewayBuilder {
     /// # Errors
     /// The first thing that is not as it should be.
     pub fn open(self) -> Result<Gateway, OpenError> {
-        let Self { config, native, clock, environment, master } = self;
+        let Self { config, native, clock, master, environment } = self;
         let data_dir = config.data_dir();
-        let registry = Arc::new(Registry::open(&data_dir)?);
-        let master = match master {
-            Some(master) => master,
-            None => MasterKey::load_or_create(&data_dir)?,
+        let Stores { registry, vault, central } = Stores::open(&config, &environment, master)?;
+        let (registry, vault) = (Arc::new(registry), Arc::new(vault));
+        registry.attend()?;
+        let audit = match &central {
+            Some(central) => Audit::central(central)?,
+            None => Audit::open(&data_dir, config.audit.max_file_bytes.0)?,
         };
-        let vault = Arc::new(Vault::open(&data_dir, master)?);
-        let outside = Outside { environment, vault: Some(Arc::clone(&vault)) };
+        let outside = Outside { environment: environment.clone(), vault: Some(Arc::clone(&vault)) };
         let sources = Sources::new(&config, &outside)?;
         let sealer = Sealer::new(clock.clone()).map_err(|error| OpenError::System(error.to_string()))?;
         let lasting = Lasting {
@@ -340,14 +359,17 @@ impl GatewayBuilder {
             gate: Gate::new(config.server.concurrent_requests as usize),
             pacer: Arc::new(Pacer::new()),
             sealer: Arc::new(sealer),
-            audit: Arc::new(Audit::open(&data_dir, config.audit.max_file_bytes.0)?),
+            audit: Arc::new(audit),
             metrics: Arc::default(),
             numbers: Arc::new(Numbers { count: AtomicU64::new(0), keyed: RandomState::new() }),
             clock: clock.clone(),
+            environment,
             outside,
         };
+        let shared = SharedLimits::open(&config, &lasting.environment, None)?;
         let reloads = Reloads::new(&clock);
-        let services = Services::new(&config, reloads.revision(), Arc::clone(&sources), &native, &lasting)?;
+        let open = Arc::clone(&sources);
+        let services = Services::new(&config, reloads.revision(), open, shared, &native, &lasting)?;
         let services = ArcSwap::from_pointee(services);
         let live = Live { services, reloads, draining: AtomicBool::new(false) };
         let administration = Administration { registry, vault, sources, data_dir };
@@ -358,6 +380,49 @@ impl GatewayBuilder {
             administration,
             config: ArcSwap::from_pointee(config),
             reloading: Mutex::new(()),
+        })
+    }
+}
+
+/// Tenants and secrets, where a configuration has them; for those who run the server.
+pub struct Stores {
+    /// The tenants.
+    pub registry: Registry,
+    /// The secrets; values can be set here, and read with a permit only.
+    pub vault: Vault,
+    central: Option<Arc<Central>>,
+}
+
+impl Stores {
+    /// Opens the stores of a configuration, and makes them when there are none. `master` is the vault's key if it comes
+    /// from elsewhere than the configuration says.
+    ///
+    /// # Errors
+    /// One of them cannot be opened.
+    pub fn open(
+        config: &Config,
+        environment: &Environment,
+        master: Option<MasterKey>,
+    ) -> Result<Self, OpenError> {
+        let data_dir = config.data_dir();
+        let central = Central::open(config, environment)?;
+        let master = || {
+            Ok::<_, OpenError>(match (master, &config.server.master_key) {
+                (Some(master), _) => master,
+                (None, Some(key)) => MasterKey::from_text(key.resolve(&config.base_dir, environment)?)?,
+                (None, None) => MasterKey::load_or_create(&data_dir)?,
+            })
+        };
+        Ok(match central {
+            Some(central) => Self {
+                registry: Registry::central(&central),
+                vault: Vault::central(&central, master()?)?,
+                central: Some(central),
+            },
+            None => {
+                let registry = Registry::open(&data_dir)?;
+                Self { registry, vault: Vault::open(&data_dir, master()?)?, central: None }
+            }
         })
     }
 }
@@ -393,8 +458,8 @@ impl Gateway {
             config,
             native: Vec::new(),
             clock: Clock::system(),
-            environment: Environment::default(),
             master: None,
+            environment: Environment::default(),
         }
     }
 

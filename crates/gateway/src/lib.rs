@@ -11,9 +11,12 @@
 pub mod admit;
 /// Reading and checking the audit log from outside a server.
 pub mod audit {
-    pub use crate::guards::disclosure::audit::{LogReport, ReadError, Verdict, logs, tail, verify};
+    pub use crate::guards::disclosure::audit::{
+        CentralLogs, LogReport, Logs, LogsError, ReadError, Verdict, logs, tail, verify,
+    };
 }
 mod call;
+mod central;
 pub mod clock;
 pub mod config;
 pub mod context;
@@ -28,8 +31,9 @@ pub mod tools;
 mod turn;
 mod wire;
 
+pub use central::CentralError;
 pub use cx::{Cx, IntoReply, Owned, Reply, Secret, State};
-pub use gateway::{Administration, Gateway, GatewayBuilder, OpenError};
+pub use gateway::{Administration, Gateway, GatewayBuilder, OpenError, Stores};
 pub use reload::ReloadError;
 /// The protocol's message types.
 pub use rmcp::model;

@@ -16,6 +16,7 @@ use crate::{
     clock::Clock,
     config::{Config, ConfigError},
     gateway::{Gateway, OpenError, Services},
+    guards::capacity::shared::SharedLimits,
 };
 
 /// Why a configuration was not taken; the one before it is served on.
@@ -124,9 +125,11 @@ impl Gateway {
             return Err(ReloadError::Restart { key });
         }
         let revision = self.live.reloads.revision() + 1;
-        let sources =
-            self.live.services().sources.renewed(&config, &self.lasting.outside).map_err(OpenError::from)?;
-        let services = Services::new(&config, revision, sources, &self.native, &self.lasting)?;
+        let before = self.live.services();
+        let sources = before.sources.renewed(&config, &self.lasting.outside).map_err(OpenError::from)?;
+        let shared = SharedLimits::open(&config, &self.lasting.environment, before.shared.clone());
+        let shared = shared.map_err(OpenError::from)?;
+        let services = Services::new(&config, revision, sources, shared, &self.native, &self.lasting)?;
         self.lasting.gate.resize(config.server.concurrent_requests as usize);
         self.lasting.residents.resize(config.capacity.resident_tenants);
         self.live.reloads.revision.store(revision, Relaxed);

@@ -20,14 +20,14 @@ use serde_json::{Value, value::to_raw_value};
 
 use crate::{
     admit::{Permit, admit},
-    call::{self, Call},
+    call::{self, Call, NotRun},
     context,
     gateway::{Gateway, Live},
     guards::{
-        disclosure::{Denial, refusal},
+        disclosure::{Denial, Refused, audit::Line, metrics::Outcome, refusal},
         identity::Verified,
     },
-    wire::{headers::Era, message::Params},
+    wire::{headers::Era, message::Params, reply::codes},
 };
 
 /// The local server cannot run.
@@ -86,7 +86,27 @@ impl Local {
     async fn admit(&self) -> Result<Permit, ErrorData> {
         let services = self.live.services();
         let number = services.next_request();
-        admit(&services, &self.verified, None, number).await.map_err(|denial| denied(&denial))
+        let denial = match admit(&services, &self.verified, None, number).await {
+            Ok(permit) => return Ok(permit),
+            Err(denial) => denial,
+        };
+        // Of a tenant that was removed meanwhile there is no log any more.
+        let caller = Some(&self.verified.principal).filter(|_| !denial.is_to_stranger());
+        services.metrics.count(caller.map(|caller| &caller.tenant), Outcome::Denied(denial.layer()));
+        let mut line = Line::of(caller, number, services.clock.since_epoch().as_secs_f64());
+        (line.outcome, line.layer) = ("denied", Some(denial.layer().name()));
+        line.reason = Some(denial.reason().to_owned());
+        // The reply is a refusal either way.
+        let _lost = services.audit.record(line).await;
+        Err(match denial.refused() {
+            // There is no token here that a better one could take the place of.
+            Refused::Unauthenticated(_) => plain(
+                codes::UNAUTHENTICATED,
+                "This tenant is not served at present. Its operator can tell why.".to_owned(),
+                None,
+            ),
+            _ => denied(&denial),
+        })
     }
 }
 
@@ -118,7 +138,13 @@ impl ServerHandler for Local {
     ) -> Result<ListToolsResult, ErrorData> {
         let permit = self.admit().await?;
         let cursor = request.and_then(|request| request.cursor);
-        let text = call::list(&permit, ERA, cursor.as_deref()).map_err(|denial| denied(&denial))?;
+        let listed = call::list(&permit, ERA, cursor.as_deref());
+        let (outcome, reason) = match &listed {
+            Ok(_) => (Outcome::Ok, None),
+            Err(denial) => (Outcome::Denied(denial.layer()), Some(denial.reason().to_owned())),
+        };
+        call::record(&permit, "tools/list", None, outcome, reason).await;
+        let text = listed.map_err(|denial| denied(&denial))?;
         serde_json::from_str(&text).map_err(|error| ErrorData::internal_error(error.to_string(), None))
     }
 
@@ -132,10 +158,15 @@ impl ServerHandler for Local {
         let arguments = arguments.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
         let params =
             Params { name: Some(request.name), arguments: arguments.as_deref(), ..Params::default() };
-        let call = Call::prepare(&permit, &HeaderMap::new(), ERA, params, false).map_err(|refused| {
-            let error = refused.refusal.error;
-            plain(error.code, error.message.into_owned(), error.data)
-        })?;
+        let call = match Call::prepare(&permit, &HeaderMap::new(), ERA, params, false) {
+            Ok(call) => call,
+            Err(NotRun { tool, reason, layer, refusal }) => {
+                let outcome = layer.map_or(Outcome::Error, Outcome::Denied);
+                call::record(&permit, "tools/call", tool.map(Into::into), outcome, Some(reason)).await;
+                let error = refusal.error;
+                return Err(plain(error.code, error.message.into_owned(), error.data));
+            }
+        };
         match context::enter(permit, call.finish()).await {
             Ok(text) => {
                 let result: CallToolResult = serde_json::from_str(&text)

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::Layer;
+use crate::{Layer, Severity};
 
 /// One of the three ways of looking at a layer; the columns of the matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -40,6 +40,21 @@ pub struct Check {
     pub layer: Layer,
     /// What it does, in one sentence.
     pub summary: &'static str,
+}
+
+/// A rule or a probe with its page: what `rules`, `probes` and `explain` print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Page {
+    /// The rule or probe.
+    #[serde(flatten)]
+    pub check: Check,
+    /// The face it belongs to.
+    pub face: Face,
+    /// How bad it is when it is true; the highest where it varies.
+    pub severity: Severity,
+    /// The page in Markdown, which is its tests too.
+    #[serde(skip)]
+    pub markdown: &'static str,
 }
 
 /// One cell of the matrix: what a face has for a layer, or why it has nothing.

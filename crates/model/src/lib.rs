@@ -7,14 +7,21 @@
 //! server (*probe*). A [`Coverage`] says what one face has for one layer, or why it has nothing. A [`TenantId`]
 //! names the party that is kept apart; a [`Principal`] is an authenticated caller that acts in exactly one tenant.
 //!
+//! A [`Finding`] is what a rule reports.
+//!
 //! This crate does no I/O and knows no protocol.
 
 mod coverage;
+mod finding;
 mod layer;
 mod principal;
 mod tenant;
 
-pub use coverage::{Check, Coverage, Face};
+pub use coverage::{Check, Coverage, Face, Page};
+pub use finding::{
+    Axis, Confidence, Document, Finding, LayerStatus, Maps, Related, Score, Severity, Skipped, Stats, Tool,
+    fingerprint,
+};
 pub use layer::{Layer, UnknownLayer};
 pub use principal::{Principal, Scopes};
 pub use tenant::{TenantId, TenantIdError};

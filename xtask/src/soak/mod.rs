@@ -24,7 +24,7 @@ use crate::{
     bench::{Verdicts, site::Site},
     client::Client,
     proc,
-    process::{must, output_with_input},
+    process::{must, output, output_with_input},
     test::built,
     tools::fresh_folder,
 };
@@ -41,6 +41,8 @@ const CONFIG: &str = r#"
 requests_per_second = 150
 burst = 150
 concurrent_requests = 16
+[audit]
+max_file_bytes = "256KiB"
 [data.desk]
 driver = "sqlite"
 migrations = "migrations"
@@ -181,6 +183,8 @@ pub(crate) fn run(options: &[&str]) -> Result<bool> {
         ended
     });
     ended?;
+    // Ends with an error when a line is missing or was changed.
+    output(&mut site.command(&["audit", "verify"])).context("the audit logs are not whole")?;
     report(&tally, &acts, &watch, minutes)
 }
 
@@ -256,7 +260,7 @@ fn administer(
 }
 
 fn must_quietly(command: &mut Command) -> Result<()> {
-    crate::process::output(command).map(drop)
+    output(command).map(drop)
 }
 
 /// A suspended tenant is refused from the very next call on, and served again once it is resumed.

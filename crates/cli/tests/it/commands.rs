@@ -1,8 +1,13 @@
 //! The commands that set up a server: what they do, and what they say when it cannot be done.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::Stdio,
+};
 
-use crate::support::{Running, fails, ok, run};
+use crate::support::{Running, fails, ok, partywall, run};
 
 const CONFIG: &str = r#"
 [server]
@@ -168,6 +173,8 @@ fn one_tenant_can_be_served_on_standard_input() {
         "\n",
         r#"{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"whoami","arguments":{}}}"#,
         "\n",
+        r#"{"jsonrpc":"2.0","id":4,"method":"tools/call","params":{"name":"unknown","arguments":{}}}"#,
+        "\n",
     );
     let said = ok(here, &["serve", "--stdio", "--tenant", "acme"], input);
     let replies: Vec<serde_json::Value> =
@@ -175,6 +182,15 @@ fn one_tenant_can_be_served_on_standard_input() {
     let of = |id: u64| replies.iter().find(|reply| reply["id"] == id).unwrap();
     assert_eq!(of(2)["result"]["tools"][0]["name"], "whoami");
     assert_eq!(of(3)["result"]["structuredContent"]["tenant"], "acme");
+    assert!(of(4)["error"]["message"].as_str().unwrap().contains("Unknown"), "{said}");
+    // Every request has its line, also one that is refused.
+    let log = fs::read_to_string(here.join("data/audit/acme.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut noted: Vec<_> =
+        lines.iter().map(|line| (line["method"].as_str(), line["outcome"].as_str())).collect();
+    noted.sort_unstable();
+    let call = Some("tools/call");
+    assert_eq!(noted, [(call, Some("error")), (call, Some("ok")), (Some("tools/list"), Some("ok"))], "{log}");
     ok(here, &["secret", "rotate", "acme"], "");
     ok(here, &["tenant", "suspend", "acme"], "");
     assert!(fails(here, &["serve", "--stdio", "--tenant", "acme"], input).contains("suspended"));
@@ -182,6 +198,54 @@ fn one_tenant_can_be_served_on_standard_input() {
         fails(here, &["serve", "--stdio", "--tenant", "nobody"], input).contains("partywall tenant list")
     );
     assert_eq!(run(here, &["serve", "--stdio"], "").status.code(), Some(2));
+}
+
+/// A suspension holds from the next request on, and what is refused stands in the log of a tenant that there is.
+#[test]
+fn a_tenant_can_be_suspended_and_removed_while_it_is_served_on_standard_input() {
+    let folder = folder();
+    let here = folder.path();
+    ok(here, &["tenant", "add", "acme"], "");
+    let mut child = partywall(&["serve", "--stdio", "--tenant", "acme"])
+        .current_dir(here)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (mut input, mut output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    let mut ask = |message: &str| {
+        writeln!(input, "{message}").unwrap();
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        serde_json::from_str::<serde_json::Value>(&line).unwrap()
+    };
+    ask(
+        r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#,
+    );
+    let initialized = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+    let call = r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"whoami","arguments":{}}}"#;
+    let first = ask(&format!("{initialized}\n{call}"));
+    assert_eq!(first["result"]["structuredContent"]["tenant"], "acme");
+    let refused = |answer: serde_json::Value| {
+        let message = answer["error"]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains("not served") && !message.contains("token"), "{message}");
+    };
+    let audit = |name: &str| fs::read_to_string(here.join("data/audit").join(name)).unwrap_or_default();
+
+    ok(here, &["tenant", "suspend", "acme"], "");
+    refused(ask(call));
+    assert!(audit("acme.jsonl").lines().last().unwrap().contains("suspended-tenant"));
+    ok(here, &["tenant", "resume", "acme"], "");
+    assert_eq!(ask(call)["result"]["structuredContent"]["tenant"], "acme");
+
+    ok(here, &["tenant", "remove", "acme", "--yes"], "");
+    let before = audit("acme.jsonl");
+    refused(ask(call));
+    assert_eq!(audit("acme.jsonl"), before, "a tenant that is gone has no log");
+    assert!(audit("-unattributed.jsonl").contains("unknown-tenant"));
+    drop(input);
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]
@@ -196,4 +260,25 @@ fn completions_schema_and_help_are_printed() {
         assert!(ok(here, &[command, "--help"], "").contains("Example"), "{command}");
     }
     assert_eq!(run(here, &["no-such-command"], "").status.code(), Some(2));
+}
+
+#[test]
+fn the_environment_has_the_url_of_the_shared_limits() {
+    let folder = folder();
+    let shared = "[shared]\nredis = \"env:PARTYWALL_REDIS_OF_A_TEST\"\nreplicas = 3\n";
+    fs::write(folder.path().join("partywall.toml"), format!("{CONFIG}{shared}")).unwrap();
+    let said = fails(folder.path(), &["serve", "--check"], "");
+    assert!(said.contains("PARTYWALL_REDIS_OF_A_TEST is not set"), "{said}");
+    let check = |url: &str| {
+        let mut command = crate::support::partywall(&["serve", "--check"]);
+        let output =
+            command.current_dir(folder.path()).env("PARTYWALL_REDIS_OF_A_TEST", url).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    // Nobody has to be there: the server would start, and look for it.
+    let (good, said) = check("redis://:hush@127.0.0.1:9");
+    assert!(good, "{said}");
+    let (good, said) = check("http://:hush@127.0.0.1:9");
+    assert!(!good && said.contains("shared.redis: a URL begins with") && !said.contains("hush"), "{said}");
+    ok(folder.path(), &["tenant", "add", "acme"], "");
 }

@@ -10,7 +10,10 @@ mod disk;
 mod house;
 mod kill;
 mod neighbour;
+#[path = "../../../gateway/src/guards/capacity/shared/tests/server.rs"]
+mod redis;
 mod reload;
+mod replicas;
 mod upstream;
 mod upstreams;
 mod wire;

@@ -1,6 +1,7 @@
 //! The command as its users meet it, and the generated parts of the documents.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,

@@ -6,6 +6,7 @@
 mod data;
 pub(crate) mod names;
 mod server;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod tool;
@@ -28,6 +29,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     data::check_data(config, &mut found);
     server::check_capacity(config, &mut found);
     server::check_http(config, &mut found);
+    shared::check_shared(config, &mut found);
     tool::check_tools(config, &mut found);
     for upstream in &config.upstreams {
         found.at = Some(upstream.span().start);

@@ -4,6 +4,7 @@
 //! names the file, the line, the key and what would be right.
 
 mod check;
+mod shared;
 mod tool;
 
 use std::{
@@ -17,6 +18,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) use check::names::{is_tool_name, names_tenant};
+pub use shared::{Environment, Reference, ReferenceError, Shared};
 pub use tool::{
     ArgSpec, ArgType, Auth, CachePer, CachePolicy, HttpCall, HttpMethod, Owner, RowsShape, ToolConfig,
 };
@@ -51,6 +53,8 @@ pub struct Config {
     /// The audit log.
     #[serde(default)]
     pub audit: AuditLog,
+    /// What several gateway processes share. Default: nothing.
+    pub shared: Option<Shared>,
     /// The folder the file stands in; relative paths start here.
     #[serde(skip)]
     pub base_dir: PathBuf,
@@ -61,14 +65,26 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
     /// The address of the public listener; MCP is at `/mcp`.
+    #[serde(deserialize_with = "address::listen")]
+    #[schemars(with = "String")]
     pub listen: SocketAddr,
     /// The OAuth resource identifier (RFC 8707), which is the only audience accepted. Default: `http://LISTEN/mcp`
     /// when the listener is on loopback; required otherwise.
     pub public_url: Option<String>,
     /// The address of `/healthz`, `/readyz` and `/metrics`. Default: no such listener.
+    #[serde(deserialize_with = "address::admin_listen")]
+    #[schemars(with = "Option<String>")]
     pub admin_listen: Option<SocketAddr>,
     /// Where tenants, secrets, data and audit logs are kept.
     pub data_dir: PathBuf,
+    /// Where tenants, secrets and audit logs are kept: `files` in `data_dir`, or `postgres` for several servers together.
+    pub state: State,
+    /// With `state = "postgres"`: where the URL of the database is: `env:NAME`, `file:PATH`, or the URL itself if it has
+    /// no password.
+    pub state_url: Option<Reference>,
+    /// The key that seals all secrets, 32 bytes in hexadecimal or base64: `env:NAME` or `file:PATH`. Default:
+    /// `master.key` in `data_dir`, made at the first start. Several servers need the same one.
+    pub master_key: Option<Reference>,
     /// Values of the `Origin` header that are accepted; any other is refused. The origin of `public_url` and, on a
     /// loopback listener, loopback origins are always accepted. No CORS headers are sent, so a page of another origin
     /// needs a proxy that sends them.
@@ -112,6 +128,9 @@ impl Default for Server {
             public_url: None,
             admin_listen: None,
             data_dir: PathBuf::from("data"),
+            state: State::Files,
+            state_url: None,
+            master_key: None,
             allowed_origins: Vec::new(),
             allowed_hosts: Vec::new(),
             max_body_bytes: 1 << 20,
@@ -125,6 +144,17 @@ impl Default for Server {
             instructions: None,
         }
     }
+}
+
+/// Where tenants, secrets and audit logs are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// In files of one machine.
+    #[default]
+    Files,
+    /// In a PostgreSQL database, for any number of servers.
+    Postgres,
 }
 
 /// `[identity]`
@@ -420,6 +450,33 @@ fn parse_bytes(text: &str) -> Option<u64> {
         _ => return None,
     };
     digits.parse::<u64>().ok()?.checked_mul(scale)
+}
+
+mod address {
+    //! Addresses to listen on, with errors that say what would be right.
+    use std::net::SocketAddr;
+
+    use serde::{Deserialize, Deserializer};
+
+    fn parse<'de, D: Deserializer<'de>>(deserializer: D, key: &str) -> Result<SocketAddr, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|_error| {
+            serde::de::Error::custom(format!(
+                "`{key}`: `{text}` is no address to listen on; write an IP address and a port, for example \
+                 \"127.0.0.1:8787\" or \"[::1]:8787\""
+            ))
+        })
+    }
+
+    pub(super) fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+        parse(deserializer, "server.listen")
+    }
+
+    pub(super) fn admin_listen<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<SocketAddr>, D::Error> {
+        parse(deserializer, "server.admin_listen").map(Some)
+    }
 }
 
 pub(crate) mod duration {

@@ -101,6 +101,11 @@ const CAPACITY: &[Check] = &[
     ),
     guard(
         Layer::Capacity,
+        "shared-rate",
+        "With shared limits a tenant's rate is that of all processes; without an answer each applies its part.",
+    ),
+    guard(
+        Layer::Capacity,
         "fair-share",
         "When the server is full, tenants take turns; none has more than half of its calls in flight.",
     ),

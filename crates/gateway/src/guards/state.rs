@@ -26,7 +26,7 @@ use crate::{
     admit::Incarnation,
     guards::{
         cache::ReplyCache,
-        capacity::{LimitTable, Limits, TenantCapacity},
+        capacity::{LimitTable, Limits, TenantCapacity, shared::SharedRate},
     },
     tools::http::TenantClient,
 };
@@ -59,6 +59,11 @@ impl Resident {
             state: Arc::default(),
             used: AtomicU64::new(0),
         }
+    }
+
+    /// The same with a rate that other processes count too, if there is one.
+    fn sharing(self, shared: Option<Arc<SharedRate>>) -> Self {
+        Self { capacity: self.capacity.sharing(shared), ..self }
     }
 
     /// The same tenant under another configuration: its state and the count of its calls stay; its cache and its
@@ -164,7 +169,10 @@ impl Residents {
         now: Instant,
     ) -> Arc<Resident> {
         let revision = limits.revision();
-        let make = || Arc::new(Resident::new(incarnation, limits.of(tenant), revision));
+        let make = || {
+            let resident = Resident::new(incarnation, limits.of(tenant), revision);
+            Arc::new(resident.sharing(limits.shared_rate(tenant, incarnation, None)))
+        };
         loop {
             let made: Result<_, Infallible> = self.residents.get_or_insert_with(tenant, || {
                 let resident = make();
@@ -201,7 +209,8 @@ impl Residents {
             EntryAction::<Option<Arc<Resident>>>::Retain(stale.then(|| {
                 let own = limits.of(tenant);
                 held.capacity.resize(&own);
-                let renewed = Arc::new(held.under(own, revision));
+                let shared = limits.shared_rate(tenant, incarnation, held.capacity.shared());
+                let renewed = Arc::new(held.under(own, revision).sharing(shared));
                 std::mem::replace(held, renewed)
             }))
         });

@@ -15,7 +15,7 @@ use rusqlite::{Row, Transaction, types::ValueRef};
 
 use super::{
     RegistryError, StoreError, TenantState,
-    registry::{each, record},
+    file::{each, record},
     store::{FileIdentity, Store},
 };
 use crate::admit::Incarnation;

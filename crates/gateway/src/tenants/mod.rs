@@ -1,9 +1,13 @@
 //! The tenants: who exists, and who may call.
 //!
-//! The registry is one SQLite file that the server and the command share. The server keeps it in memory and asks
-//! the file's change counter at every request whether that is still the truth.
+//! The registry is one SQLite file that the server and the command share (`file`), or, for several machines, a table in
+//! PostgreSQL (`central`). The server keeps it in memory and knows at every request whether that is still the truth: by
+//! the file's change counter, or by a term that it has from the database.
 
+mod central;
+mod file;
 mod index;
+mod keeper;
 mod record;
 mod registry;
 mod remove;

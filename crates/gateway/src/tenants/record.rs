@@ -6,7 +6,7 @@ use partywall_model::TenantId;
 use serde::Serialize;
 
 use super::StoreError;
-use crate::admit::Incarnation;
+use crate::{admit::Incarnation, central::CentralError};
 
 /// Whether a tenant may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -92,6 +92,32 @@ pub enum RegistryError {
     /// The file failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The database of the state failed.
+    #[error(transparent)]
+    Central(#[from] CentralError),
+    /// The copy of the tenants in the database is too old to go by.
+    #[error("the tenants in {at} were not seen for some seconds; the log says why")]
+    NotKept {
+        /// The database.
+        at: String,
+    },
+    /// A server did not confirm a change.
+    #[error(
+        "the change was made, but {servers} servers have not confirmed that they have seen it; check that their clocks and \
+         the database's run, and run the command again"
+    )]
+    NotSeen {
+        /// How many.
+        servers: i64,
+    },
+    /// A row in the database makes no sense.
+    #[error("the row of {row} in partywall.tenant is damaged ({what}); restore it from a backup")]
+    CentralRow {
+        /// The row's tenant, as it stands there.
+        row: String,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// The change counter could not be read.
     #[error("reading the header of {path}: {cause}; restore the file from a backup", path = path.display())]
     Header {

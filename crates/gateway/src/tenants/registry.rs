@@ -1,70 +1,26 @@
-//! The registry: what can be asked and changed, and the rows it is kept in.
+//! The registry: what can be asked and changed, wherever the tenants are kept.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::{path::Path, sync::Arc};
 
 use partywall_model::TenantId;
-use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 
 use super::{
-    RegistryError, StoreError, TenantDenial, TenantRecord, TenantState,
-    index::{Index, Tenants},
-    store::{Kind, Store},
-    tenant_dir,
+    RegistryError, TenantDenial, TenantRecord, TenantState, central::CentralTenants, file::FileTenants,
 };
-use crate::{admit::Incarnation, clock::Clock};
-
-const KIND: Kind =
-    Kind { what: "tenant registry", application_id: 0x5057_5401, format: 2, upgrades: &[CHANGES] };
-
-/// The id's collation keeps out two tenants whose folders a file system without case could not tell apart.
-const SCHEMA: &str = "
-    CREATE TABLE tenant (
-        incarnation INTEGER PRIMARY KEY AUTOINCREMENT,
-        id TEXT NOT NULL UNIQUE COLLATE NOCASE,
-        state TEXT NOT NULL CHECK (state IN ('active', 'suspended', 'removing')),
-        created_at INTEGER NOT NULL
-    ) STRICT;";
-
-/// The log of changes, from which a reader that knows an earlier state learns the present one. Triggers write it, so that
-/// no writer can forget to; the newest few thousand changes are kept. The tag tells a change from another one that got
-/// the same number after a backup was put back.
-const CHANGES: &str = "
-    CREATE TABLE change (
-        number INTEGER PRIMARY KEY AUTOINCREMENT,
-        id TEXT NOT NULL,
-        incarnation INTEGER NOT NULL,
-        tag INTEGER NOT NULL
-    ) STRICT;
-    INSERT INTO change (id, incarnation, tag) VALUES ('', 0, random());
-    CREATE TRIGGER tenant_added AFTER INSERT ON tenant BEGIN
-        INSERT INTO change (id, incarnation, tag) VALUES (new.id, new.incarnation, random());
-    END;
-    CREATE TRIGGER tenant_changed AFTER UPDATE ON tenant BEGIN
-        INSERT INTO change (id, incarnation, tag) SELECT old.id, old.incarnation, random()
-            WHERE old.id <> new.id COLLATE BINARY OR old.incarnation <> new.incarnation;
-        INSERT INTO change (id, incarnation, tag) VALUES (new.id, new.incarnation, random());
-    END;
-    CREATE TRIGGER tenant_removed AFTER DELETE ON tenant BEGIN
-        INSERT INTO change (id, incarnation, tag) VALUES (old.id, old.incarnation, random());
-    END;
-    CREATE TRIGGER change_kept AFTER INSERT ON change BEGIN
-        DELETE FROM change WHERE number <= new.number - 4096;
-    END;";
+use crate::{admit::Incarnation, central::Central};
 
 /// Words that programs write when they have no tenant; the model refuses `null` and its like, and `*`.
 const RESERVED: [&str; 2] = ["default", "0"];
 
-/// All tenants, shared with other processes through one file.
-pub struct Registry {
-    store: Store,
-    data_dir: PathBuf,
-    index: Index,
-    failing: AtomicBool,
-    clock: Clock,
+/// All tenants, shared with other processes: through one file, or through a database.
+#[derive(Debug)]
+pub struct Registry(pub(super) Kept);
+
+/// Where tenants are kept.
+#[derive(Debug)]
+pub(super) enum Kept {
+    File(Box<FileTenants>),
+    Central(CentralTenants),
 }
 
 impl Registry {
@@ -73,48 +29,34 @@ impl Registry {
     /// # Errors
     /// A file that is damaged, unreadable or of another program is refused and not changed.
     pub fn open(data_dir: &Path) -> Result<Self, RegistryError> {
-        let data_dir = std::path::absolute(data_dir)
-            .map_err(|cause| StoreError::Create { path: data_dir.into(), cause })?;
-        let clock = Clock::system();
-        // Counting starts at the present time, so that not even a lost and remade registry repeats an incarnation.
-        let start = clock.since_epoch().as_micros() as u64;
-        let store = Store::open(data_dir.join("tenants.sqlite"), &KIND, |conn| {
-            conn.execute_batch(SCHEMA)?;
-            conn.execute_batch(CHANGES)?;
-            conn.execute(
-                "INSERT INTO sqlite_sequence (name, seq) VALUES ('tenant', ?1)",
-                [start.cast_signed()],
-            )?;
-            Ok(())
-        })?;
-        let index = Index::load(&store)?;
-        Ok(Self { store, data_dir, index, failing: AtomicBool::new(false), clock })
+        FileTenants::open(data_dir).map(|file| Self(Kept::File(Box::new(file))))
     }
 
-    /// The incarnation of an active tenant, as of this moment: a change that any process has committed is seen.
+    /// The registry in the database of the state.
+    pub(crate) fn central(central: &Arc<Central>) -> Self {
+        Self(Kept::Central(CentralTenants::new(Arc::clone(central))))
+    }
+
+    /// Gets ready for [`Registry::active`]: a registry in a database is read into memory and kept true from now on.
     ///
     /// # Errors
-    /// Everybody else is denied; so is everybody while the file cannot be read.
+    /// It cannot be read.
+    pub(crate) fn attend(&self) -> Result<(), RegistryError> {
+        match &self.0 {
+            Kept::File(_) => Ok(()),
+            Kept::Central(central) => central.attend(),
+        }
+    }
+
+    /// The incarnation of an active tenant, as of this moment: a change that any process has committed and reported as
+    /// done is seen.
+    ///
+    /// # Errors
+    /// Everybody else is denied; so is everybody while the registry cannot be read.
     pub fn active(&self, id: &TenantId) -> Result<Incarnation, TenantDenial> {
-        match self.index.fresh(&self.store, |tenants| tenants.get(id).copied()) {
-            Ok(found) => {
-                if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
-                    tracing::info!("the tenant registry can be read again");
-                }
-                match found {
-                    Some((incarnation, TenantState::Active)) => Ok(incarnation),
-                    Some((_, TenantState::Suspended)) => Err(TenantDenial::Suspended),
-                    Some((_, TenantState::Removing)) => Err(TenantDenial::Removed),
-                    None => Err(TenantDenial::Unknown),
-                }
-            }
-            Err(error) => {
-                // Once for each outage: this runs for every request.
-                if !self.failing.swap(true, Ordering::Relaxed) {
-                    tracing::error!(%error, "every request is denied");
-                }
-                Err(TenantDenial::Unavailable)
-            }
+        match &self.0 {
+            Kept::File(file) => file.active(id),
+            Kept::Central(central) => central.active(id),
         }
     }
 
@@ -123,21 +65,27 @@ impl Registry {
     /// # Errors
     /// What every request is denied for.
     pub fn check(&self) -> Result<(), RegistryError> {
-        self.index.fresh(&self.store, |_| ())
+        match &self.0 {
+            Kept::File(file) => file.check(),
+            Kept::Central(central) => central.check(),
+        }
     }
 
     /// How many tenants there are, in any state.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// The registry cannot be read.
     pub fn len(&self) -> Result<usize, RegistryError> {
-        self.index.fresh(&self.store, Tenants::len)
+        match &self.0 {
+            Kept::File(file) => file.len(),
+            Kept::Central(central) => central.len(),
+        }
     }
 
     /// Whether there is no tenant.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// The registry cannot be read.
     pub fn is_empty(&self) -> Result<bool, RegistryError> {
         Ok(self.len()? == 0)
     }
@@ -157,62 +105,37 @@ impl Registry {
     /// # Errors
     /// As for [`Registry::add`].
     pub fn add_many(&self, ids: &[TenantId]) -> Result<Vec<TenantRecord>, RegistryError> {
-        let doing = match ids {
-            [id] => format!("adding tenant `{id}`"),
-            _ => format!("adding {} tenants", ids.len()),
-        };
-        let created_at = self.clock.unix_seconds();
-        self.store.write(&doing, |tx| ids.iter().map(|id| self.insert(tx, id, created_at)).collect())
-    }
-
-    fn insert(
-        &self,
-        tx: &Transaction<'_>,
-        id: &TenantId,
-        created_at: u64,
-    ) -> Result<TenantRecord, RegistryError> {
-        if RESERVED.iter().any(|word| id.as_str().eq_ignore_ascii_case(word)) {
-            return Err(RegistryError::Reserved(id.clone()));
+        for id in ids {
+            if RESERVED.iter().any(|word| id.as_str().eq_ignore_ascii_case(word)) {
+                return Err(RegistryError::Reserved(id.clone()));
+            }
         }
-        if let Some(existing) = self.find(tx, id)? {
-            return Err(match existing {
-                other if other.id != *id => RegistryError::CaseTwin { id: id.clone(), existing: other.id },
-                same if same.state == TenantState::Removing => RegistryError::BeingRemoved(same.id),
-                same => RegistryError::AlreadyExists(same.id),
-            });
+        match &self.0 {
+            Kept::File(file) => file.add_many(ids),
+            Kept::Central(central) => central.add_many(ids),
         }
-        let folder = tenant_dir(&self.data_dir, id);
-        if fs::symlink_metadata(&folder).is_ok() {
-            return Err(RegistryError::LeftOver { id: id.clone(), path: folder });
-        }
-        let failed = || self.store.failed("adding a tenant");
-        tx.prepare_cached("INSERT INTO tenant (id, state, created_at) VALUES (?1, 'active', ?2)")
-            .map_err(failed())?
-            .execute(params![id.as_str(), created_at.cast_signed()])
-            .map_err(failed())?;
-        Ok(TenantRecord {
-            id: id.clone(),
-            incarnation: Incarnation(tx.last_insert_rowid().cast_unsigned()),
-            state: TenantState::Active,
-            created_at,
-        })
     }
 
     /// Every tenant, by id.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// The registry cannot be read.
     pub fn list(&self) -> Result<Vec<TenantRecord>, RegistryError> {
-        self.store.read(|tx| records(&self.store, tx))
+        match &self.0 {
+            Kept::File(file) => file.list(),
+            Kept::Central(central) => central.list(),
+        }
     }
 
     /// One tenant, in any state.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// The registry cannot be read.
     pub fn get(&self, id: &TenantId) -> Result<Option<TenantRecord>, RegistryError> {
-        let found = self.store.read(|tx| self.find(tx, id))?;
-        Ok(found.filter(|record| record.id == *id))
+        match &self.0 {
+            Kept::File(file) => file.get(id),
+            Kept::Central(central) => central.get(id),
+        }
     }
 
     /// Denies the tenant from the next request on, in every process.
@@ -239,27 +162,16 @@ impl Registry {
         self.change("beginning the removal of", id, TenantState::Removing)
     }
 
-    fn change(&self, verb: &str, id: &TenantId, state: TenantState) -> Result<TenantRecord, RegistryError> {
-        let doing = format!("{verb} tenant `{id}`");
-        self.store.write(&doing, |tx| {
-            let mut record = match self.find(tx, id)? {
-                Some(record) if record.id == *id => record,
-                _ => return Err(RegistryError::NotFound(id.clone())),
-            };
-            if record.state == TenantState::Removing && state != TenantState::Removing {
-                return Err(RegistryError::BeingRemoved(id.clone()));
-            }
-            if record.state != state {
-                let incarnation = record.incarnation.0.cast_signed();
-                tx.execute(
-                    "UPDATE tenant SET state = ?1 WHERE incarnation = ?2",
-                    params![state.as_str(), incarnation],
-                )
-                .map_err(self.store.failed(&doing))?;
-                record.state = state;
-            }
-            Ok(record)
-        })
+    fn change(
+        &self,
+        verb: &'static str,
+        id: &TenantId,
+        state: TenantState,
+    ) -> Result<TenantRecord, RegistryError> {
+        match &self.0 {
+            Kept::File(file) => file.change(verb, id, state),
+            Kept::Central(central) => central.change(verb, id, state),
+        }
     }
 
     /// Forgets a tenant whose removal has begun; fine when it is forgotten already.
@@ -275,96 +187,19 @@ impl Registry {
 
     /// Forgets this life of a tenant, and no later one.
     pub(super) fn forget(&self, record: &TenantRecord) -> Result<(), RegistryError> {
-        let doing = format!("finishing the removal of tenant `{}`", record.id);
-        self.removing(&doing, record, |tx| {
-            tx.execute("DELETE FROM tenant WHERE incarnation = ?1", [record.incarnation.0.cast_signed()])
-                .map_err(self.store.failed(&doing))?;
-            Ok(())
-        })
-    }
-
-    /// Runs `f` while this life of the tenant is being removed and nobody can add its id again.
-    pub(super) fn removing<E: From<RegistryError> + From<StoreError>>(
-        &self,
-        doing: &str,
-        record: &TenantRecord,
-        f: impl FnOnce(&Transaction<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.store.write(doing, |tx| match self.find(tx, &record.id)? {
-            Some(now) if now.incarnation == record.incarnation && now.state == TenantState::Removing => f(tx),
-            Some(now) if now.incarnation == record.incarnation => {
-                Err(RegistryError::NotBeingRemoved(now.id).into())
-            }
-            // Somebody else has finished.
-            _ => Ok(()),
-        })
-    }
-
-    /// The tenant with this id in any spelling.
-    fn find(&self, tx: &Transaction<'_>, id: &TenantId) -> Result<Option<TenantRecord>, RegistryError> {
-        let failed = || self.store.failed("looking for a tenant");
-        tx.prepare_cached("SELECT id, incarnation, state, created_at FROM tenant WHERE id = ?1")
-            .map_err(failed())?
-            .query_row([id.as_str()], |row| Ok(record(&self.store, row)))
-            .optional()
-            .map_err(failed())?
-            .transpose()
-    }
-
-    #[cfg(test)]
-    pub(super) fn index(&self) -> &Index {
-        &self.index
-    }
-
-    #[cfg(test)]
-    pub(super) fn store(&self) -> &Store {
-        &self.store
+        match &self.0 {
+            Kept::File(file) => file.forget(record),
+            Kept::Central(central) => central.forget(record),
+        }
     }
 }
 
-impl std::fmt::Debug for Registry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Registry").field("path", &self.store.path()).finish_non_exhaustive()
+#[cfg(test)]
+impl Registry {
+    pub(super) fn file(&self) -> &FileTenants {
+        match &self.0 {
+            Kept::File(file) => file,
+            Kept::Central(_) => panic!("the registry is not in a file"),
+        }
     }
-}
-
-fn records(store: &Store, tx: &Transaction<'_>) -> Result<Vec<TenantRecord>, RegistryError> {
-    let mut all = Vec::new();
-    each(store, tx, |record| all.push(record))?;
-    all.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-    Ok(all)
-}
-
-/// Runs `f` on every row.
-pub(super) fn each(
-    store: &Store,
-    tx: &Transaction<'_>,
-    mut f: impl FnMut(TenantRecord),
-) -> Result<(), RegistryError> {
-    let failed = || store.failed("reading the tenants");
-    let mut statement =
-        tx.prepare_cached("SELECT id, incarnation, state, created_at FROM tenant").map_err(failed())?;
-    let mut rows = statement.query([]).map_err(failed())?;
-    while let Some(row) = rows.next().map_err(failed())? {
-        f(record(store, row)?);
-    }
-    Ok(())
-}
-
-/// Reads a row of id, incarnation, state and time of creation.
-pub(super) fn record(store: &Store, row: &Row<'_>) -> Result<TenantRecord, RegistryError> {
-    let failed = || store.failed("reading a tenant");
-    let id = row.get_ref(0).map_err(failed())?.as_str().map_err(|e| failed()(e.into()))?;
-    let damaged = |what| RegistryError::Row {
-        path: store.path().into(),
-        row: format!("`{}`", id.escape_debug()),
-        what,
-    };
-    let state = row.get_ref(2).map_err(failed())?.as_str().map_err(|e| failed()(e.into()))?;
-    Ok(TenantRecord {
-        id: TenantId::parse(id).map_err(|_| damaged("it is no tenant id"))?,
-        incarnation: Incarnation(row.get::<_, i64>(1).map_err(failed())?.cast_unsigned()),
-        state: TenantState::parse(state).ok_or_else(|| damaged("it has an unknown state"))?,
-        created_at: row.get::<_, i64>(3).map_err(failed())?.cast_unsigned(),
-    })
 }

@@ -8,7 +8,9 @@ use std::{
 
 use partywall_model::TenantId;
 
-use super::{Registry, RegistryError, StoreError, TenantRecord, store, tenant_dir};
+use super::{
+    Registry, RegistryError, StoreError, TenantRecord, file::FileTenants, registry::Kept, store, tenant_dir,
+};
 use crate::guards::credentials::{Vault, VaultError};
 
 /// Why a removal did not finish; the tenant is denied in any case once it has begun.
@@ -60,7 +62,10 @@ pub fn remove_tenant(
 ) -> Result<(), RemovalError> {
     let tenant = registry.begin_removal(id)?;
     vault.shred(&tenant).map_err(|cause| RemovalError::Vault { id: id.clone(), cause: Box::new(cause) })?;
-    delete_files(registry, data_dir, &tenant)?;
+    // With tenants in a database, no server keeps files of theirs.
+    if let Kept::File(file) = &registry.0 {
+        delete_files(file, data_dir, &tenant)?;
+    }
     registry.forget(&tenant)?;
     Ok(())
 }
@@ -70,7 +75,7 @@ pub fn remove_tenant(
 /// It is renamed first, to a name that only this life of the id has, and while nobody can add the id again: a
 /// removal that was held up for long cannot delete the files of a later tenant.
 pub(super) fn delete_files(
-    registry: &Registry,
+    registry: &FileTenants,
     data_dir: &Path,
     tenant: &TenantRecord,
 ) -> Result<(), RemovalError> {

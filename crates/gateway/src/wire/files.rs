@@ -2,10 +2,10 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::config::Config;
+use crate::{config::Config, guards::disclosure::audit::Audit};
 
-/// Files that a server needs besides connections and databases: the registry, the vault, audit logs, upstreams.
-const OTHERS: u64 = 256;
+/// Files that a server needs besides connections and databases: audit logs, the registry, the vault, upstreams.
+const OTHERS: u64 = Audit::MOST_FILES + 256;
 /// What SQLite has open for one database.
 const FILES_OF_A_DATABASE: u64 = 3;
 /// A server that has fewer connections is none.
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn connections_get_the_files_that_are_left() {
-        assert_eq!(affordable(20_000, 192), 20_000 - 192 - 256);
+        assert_eq!(affordable(20_000, 192), 20_000 - 192 - 256 - Audit::MOST_FILES as usize);
         assert_eq!(affordable(256, 192), 16);
         assert_eq!(affordable(u64::MAX, u64::MAX), 16);
         let limit = raise_file_limit();

@@ -76,8 +76,9 @@ impl Outgoing {
         let error = serde_json::to_string(error).unwrap_or_else(|_error| {
             format!("{{\"code\":{},\"message\":\"The server failed.\"}}", codes::INTERNAL)
         });
-        let id = id.map_or(String::new(), |id| format!("\"id\":{id},"));
-        let text = format!("{{\"jsonrpc\":\"2.0\",{id}\"error\":{error}}}");
+        // `null` where the id is not known (JSON-RPC 2.0, section 5); clients do not take an error without one.
+        let id = id.map_or_else(|| "null".to_owned(), |id| id.to_string());
+        let text = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{error}}}");
         Self { status, header: None, text }
     }
 

@@ -172,14 +172,19 @@ async fn deny(
     let meter = resident.as_ref().map(|resident| resident.capacity().refusals());
     let now = Instant::now();
     let pace = services.pacer.pace(meter, services.settings.refusal_delay, now);
-    let line = match (principal, over, meter) {
-        (Some(caller), Some(over), Some(meter)) => {
-            let refused = Bundled { caller: Arc::clone(caller), request: number, reason: over.reason() };
-            let times = services.pacer.bundle(meter, &refused, now);
+    let line = match principal {
+        Some(caller) => {
+            let reason = over.map_or(denial.word(), Over::reason);
+            let refused =
+                Bundled { caller: Arc::clone(caller), request: number, layer: denial.layer(), reason };
+            let times = match meter {
+                Some(meter) => services.pacer.bundle(meter, &refused, now),
+                None => services.pacer.bundle(&services.pacer.others(&caller.tenant), &refused, now),
+            };
             (times > 0).then(|| refused.line(times, &services.clock))
         }
-        _ => {
-            let mut line = Line::of(principal, number, services.clock.since_epoch().as_secs_f64());
+        None => {
+            let mut line = Line::of(None, number, services.clock.since_epoch().as_secs_f64());
             line.outcome = "denied";
             line.layer = Some(denial.layer().name());
             line.reason = Some(denial.reason().to_owned());
@@ -303,11 +308,14 @@ impl Exchange<'_> {
         let mut replies = Vec::new();
         for (at, message) in messages.into_iter().enumerate() {
             // The first is admitted already.
-            let counted = if at == 0 { Ok(()) } else { self.permit.resident().capacity().count() };
+            let counted = if at == 0 { Ok(()) } else { self.permit.resident().capacity().count().await };
             match counted {
                 Err(denial) => {
                     self.over(&denial).await;
-                    replies.push(Outgoing::refusal(None, refusal::of_denial(&denial)).text);
+                    // A notification has no id and no answer.
+                    if let Some(id) = envelope(message.get()).ok().and_then(|message| message.id) {
+                        replies.push(Outgoing::refusal(Id::parse(id), refusal::of_denial(&denial)).text);
+                    }
                 }
                 Ok(()) => match self.message(message.get(), false).await {
                     Answer::Accepted | Answer::Events(_) => {}
@@ -328,7 +336,8 @@ impl Exchange<'_> {
         let (permit, services) = (self.permit, self.permit.services());
         services.metrics.count(Some(permit.tenant()), Outcome::Denied(denial.layer()));
         let caller = Arc::clone(permit.principal());
-        let refused = Bundled { caller, request: permit.request(), reason: over.reason() };
+        let (layer, reason) = (denial.layer(), over.reason());
+        let refused = Bundled { caller, request: permit.request(), layer, reason };
         let meter = permit.resident().capacity().refusals();
         let times = services.pacer.bundle(meter, &refused, Instant::now());
         if times > 0 {

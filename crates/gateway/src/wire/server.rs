@@ -30,12 +30,17 @@ use crate::{
     guards::capacity::seats::{Leave, Seat, Seated, Seats},
 };
 
+const PUBLIC: &str = "server.listen";
+const ADMIN: &str = "server.admin_listen";
+
 /// The server cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// An address is taken or not ours.
-    #[error("cannot listen on {address}; choose another address with server.listen or --port")]
+    #[error("cannot listen on {address} ({source}); choose another address with {key} in the configuration")]
     Listen {
+        /// The key that says it.
+        key: &'static str,
         /// The address.
         address: SocketAddr,
         /// What the system said.
@@ -56,8 +61,11 @@ pub struct Server {
 impl Server {
     pub(crate) async fn bind(live: Arc<Live>, config: &Config) -> Result<Self, ServeError> {
         let address = config.server.listen;
-        let public =
-            TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
+        let public = TcpListener::bind(address).await.map_err(|source| ServeError::Listen {
+            key: PUBLIC,
+            address,
+            source,
+        })?;
         Self::with(live, public, config).await
     }
 
@@ -66,23 +74,26 @@ impl Server {
         listener: std::net::TcpListener,
         config: &Config,
     ) -> Result<Self, ServeError> {
-        let failed = |source| ServeError::Listen { address: SocketAddr::from(([0, 0, 0, 0], 0)), source };
+        let address = SocketAddr::from(([0, 0, 0, 0], 0));
+        let failed = |source| ServeError::Listen { key: PUBLIC, address, source };
         listener.set_nonblocking(true).map_err(failed)?;
         Self::with(live, TcpListener::from_std(listener).map_err(failed)?, config).await
     }
 
     async fn with(live: Arc<Live>, public: TcpListener, config: &Config) -> Result<Self, ServeError> {
-        let address_of = |listener: &TcpListener, address| {
-            listener.local_addr().map_err(|source| ServeError::Listen { address, source })
+        let address_of = |listener: &TcpListener, key, address| {
+            listener.local_addr().map_err(|source| ServeError::Listen { key, address, source })
         };
-        let address = address_of(&public, SocketAddr::from(([0, 0, 0, 0], 0)))?;
+        let address = address_of(&public, PUBLIC, SocketAddr::from(([0, 0, 0, 0], 0)))?;
         let (admin, admin_address) = match config.server.admin_listen {
             None => (None, None),
             Some(address) => {
-                let listener = TcpListener::bind(address)
-                    .await
-                    .map_err(|source| ServeError::Listen { address, source })?;
-                let bound = address_of(&listener, address)?;
+                let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Listen {
+                    key: ADMIN,
+                    address,
+                    source,
+                })?;
+                let bound = address_of(&listener, ADMIN, address)?;
                 (Some(listener), Some(bound))
             }
         };
@@ -273,10 +284,14 @@ async fn public(live: &Live, seat: &Arc<Seat>, request: Request<Incoming>) -> Re
     response
 }
 
-/// Every second: writes the audit lines that are owed, and lets go of what is idle.
+/// Every second: writes the audit lines that are owed, lets go of what is idle, and connects to the shared limits if
+/// that has not been done.
 async fn tidy(live: &Live) {
     let mut files = Instant::now();
     loop {
+        if let Some(shared) = &live.services().shared {
+            shared.keep();
+        }
         tokio::time::sleep(Duration::from_secs(1)).await;
         let services = live.services();
         services.pacer.settle(&services.audit, &services.clock).await;
@@ -341,6 +356,9 @@ fn operator(live: &Live, connections: &Seats, request: &Request<Incoming>) -> Re
                 services.gate.waiting(),
                 services.sources.open_connections(),
             ));
+            if let Some(shared) = &services.shared {
+                text.push_str(&shared.render());
+            }
             text.push_str(&connections.render());
             text.push_str(&live.reloads.render());
             (StatusCode::OK, text)

@@ -95,11 +95,14 @@ async fn a_full_disk_refuses_changes_and_serves_reads() {
     let mut refused = 0;
     // What is left of the last block takes a few lines more.
     while refused < 3 {
-        let answer = acme.call("add_comment", comment("x")).await;
+        let text = format!("x{rounds}");
+        let answer = acme.call("add_comment", comment(&text)).await;
         if answer.text().contains("The audit log cannot be written now, so nothing was changed") {
             refused += 1;
+            assert_eq!(comments(&house, "acme", &text), 0);
         } else {
             assert!(answer.is_ok() || answer.text().contains("could not note how it ended"), "{answer:?}");
+            assert_eq!(comments(&house, "acme", &text), 1, "it is said to have been carried out: {answer:?}");
             assert_eq!(refused, 0, "once full, full: {answer:?}");
         }
         rounds += 1;

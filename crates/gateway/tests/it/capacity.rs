@@ -62,7 +62,44 @@ async fn a_batch_counts_as_its_messages() {
     let replies = acme.ask(Ask::post(json!(vec![one; 20]).to_string())).await.json();
     let served = replies.as_array().unwrap().iter().filter(|reply| reply["result"].is_object()).count();
     assert!((5..=7).contains(&served), "{replies}");
+    // A client waits for each id that it sent.
+    assert!(replies.as_array().unwrap().iter().all(|reply| reply["id"] == 1), "{replies}");
+    let silent = json!({ "jsonrpc": "2.0", "method": "notifications/x" });
+    let answer = acme.ask(Ask::post(json!(vec![silent; 20]).to_string())).await;
+    assert!([202, 429].contains(&answer.status), "a notification has no answer: {answer:?}");
     assert!(globex.call("whoami", json!({})).await.is_ok());
+}
+
+/// Its token is still good, so it is nobody's business but its own, and the disk is everybody's.
+#[tokio::test]
+async fn a_suspended_tenants_flood_is_a_few_lines_that_add_up() {
+    let house = House::open().await;
+    let mut acme = house.caller("acme");
+    assert!(acme.call("whoami", json!({})).await.is_ok());
+    let acme_id = partywall_model::TenantId::parse("acme").unwrap();
+    house.gateway.administration().registry.suspend(&acme_id).unwrap();
+    let mut flood = Vec::new();
+    for _ in 0..10 {
+        let mut acme = house.caller("acme");
+        flood.push(task(async move {
+            for _ in 0..20 {
+                // From the 21st refusal of a second on the answer is late, or the connection is closed after it.
+                assert_eq!(acme.call("whoami", json!({})).await.status, 401);
+            }
+        }));
+    }
+    for caller in flood {
+        caller.await.unwrap();
+    }
+    let lines = house.audit("acme").await;
+    let denied: Vec<u64> = lines
+        .iter()
+        .filter(|line| line["reason"] == "suspended-tenant")
+        .map(|line| line["times"].as_u64().unwrap_or(1))
+        .collect();
+    assert_eq!(denied.iter().sum::<u64>(), 200, "{denied:?}");
+    assert!(denied.len() < 30, "a line stands for many: {denied:?}");
+    assert!(lines.iter().all(|line| line["layer"] != "capacity"), "{lines:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -154,3 +154,37 @@ async fn what_is_idle_is_let_go_and_what_is_busy_stays() {
     assert_eq!(acme.call("totals", json!({})).await.content()["tickets"], 10);
     assert!(house.gateway.administration().registry.get(&tenant("acme")).unwrap().is_some());
 }
+
+#[tokio::test]
+async fn shared_limits_come_and_go_with_the_configuration() {
+    let redis = std::env::var_os("PARTYWALL_TEST_REDIS").and_then(|url| url.into_string().ok());
+    let redis = redis.expect(
+        "PARTYWALL_TEST_REDIS is not set; run `cargo xtask test`, or start a redis-server and give its URL",
+    );
+    let mut house = House::open().await;
+    let mut acme = house.caller("acme");
+    acme.whoami().await;
+    let is_shared = async |house: &House| {
+        house.operator("/metrics").await.text().contains("partywall_shared_limits_reachable")
+    };
+    assert!(!is_shared(&house).await);
+    let prefix = format!("it-{}", std::process::id());
+    let shared = |redis: &str| {
+        format!("\n[shared]\nreplicas = 2\ntimeout = \"1s\"\nprefix = \"{prefix}\"\nredis = \"{redis}\"\n")
+    };
+    let error = house.reload(|text| format!("{text}{}", shared("env:URL"))).unwrap_err().to_string();
+    assert!(error.contains("env:URL stands for nothing"), "{error}");
+    assert!(!is_shared(&house).await, "a configuration that is not good changes nothing");
+    house.reload(|text| format!("{text}{}", shared(&redis))).unwrap();
+    acme.whoami().await;
+    let answered = "partywall_shared_limits_questions_total{result=\"answered\"}";
+    assert_eq!(house.metric(answered).await, 1);
+    assert_eq!(house.metric("partywall_shared_limits_local_calls_total").await, 0);
+    // What has not changed keeps its connection and its counts.
+    house.reload(|text| text.replace("replicas", "# the same\nreplicas")).unwrap();
+    assert_eq!(house.metric(answered).await, 1);
+    assert_eq!(house.operator("/readyz").await.status, 200);
+    house.reload(|text| text.split("\n[shared]").next().unwrap().to_owned()).unwrap();
+    assert!(!is_shared(&house).await);
+    acme.whoami().await;
+}

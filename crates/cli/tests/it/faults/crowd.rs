@@ -11,6 +11,7 @@ use serde_json::json;
 use super::{
     house::{FAULTY, House, OTHER, Plan},
     neighbour::Neighbour,
+    wire::{Ask, Conn},
 };
 
 /// More than there are places. The test's own process needs as many files again.
@@ -54,4 +55,38 @@ fn a_crowd_at_the_door_keeps_nobody_out() {
     });
     drop(crowd);
     neighbour.is_undisturbed(&house);
+}
+
+/// As many as are allowed are held, of those who are known and of strangers, and everybody is served.
+#[test]
+fn ten_thousand_connections_are_held() {
+    let server = "max_connections = 11000\nread_timeout = \"60s\"";
+    let house = House::open(&Plan { server, ..Plan::default() });
+    let neighbour = Neighbour::of(&house, false);
+    let mut known = Vec::new();
+    let mut strangers = Vec::new();
+    house.growth("10,000 connections, a quarter of them of one tenant", 512, || {
+        neighbour.is_undisturbed_during(&house, |another_round| {
+            for n in 0..CROWD {
+                let opened = if n % 4 == 0 {
+                    Conn::open(house.address()).map(|mut conn| {
+                        let answer = conn.ask(&Ask::call(house.token(FAULTY), "whoami", &json!({}))).unwrap();
+                        assert!(answer.is_ok(), "{n}: {answer:?}");
+                        known.push(conn);
+                    })
+                } else {
+                    TcpStream::connect(house.address()).map(|stream| strangers.push(stream))
+                };
+                opened.unwrap_or_else(|error| {
+                    panic!("{error} after {n} connections; the test needs 10,500 open files (ulimit -n)")
+                });
+            }
+            assert!(house.sockets() >= CROWD, "{} are held", house.sockets());
+            another_round();
+            for conn in known.iter_mut().step_by(100) {
+                let answer = conn.ask(&Ask::call(house.token(FAULTY), "whoami", &json!({}))).unwrap();
+                assert!(answer.is_ok(), "{answer:?}");
+            }
+        });
+    });
 }

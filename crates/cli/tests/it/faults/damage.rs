@@ -237,22 +237,3 @@ fn a_tampered_vault_gives_out_nothing() {
         neighbour.is_undisturbed(&house);
     });
 }
-
-/// The file that a database's connections share is mapped into memory, where touching what was cut off ends a process.
-#[test]
-#[ignore = "needs SQLite's shared memory to be kept elsewhere than in a file"]
-fn a_cut_off_working_file_does_not_end_the_process() {
-    let mut house = House::open(&Plan::default());
-    let neighbour = Neighbour::of(&house, false);
-    let comment = json!({ "ticket_id": 1, "body": "x" });
-    assert!(house.call(FAULTY, "add_comment", &comment).is_ok());
-    let shared = PathBuf::from(format!("{}-shm", house.file_of(FAULTY).display()));
-    fs::OpenOptions::new().write(true).open(&shared).unwrap().set_len(0).unwrap();
-    for _ in 0..3 {
-        let _whatever = house.connect().ask(&super::wire::Ask::call(house.token(FAULTY), "page", &json!({})));
-        let _whatever =
-            house.connect().ask(&super::wire::Ask::call(house.token(FAULTY), "add_comment", &comment));
-    }
-    assert!(house.is_alive());
-    neighbour.is_undisturbed(&house);
-}

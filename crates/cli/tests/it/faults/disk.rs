@@ -5,7 +5,7 @@ use std::{fs, io::Write, path::PathBuf, process::Command};
 use serde_json::json;
 
 use super::{
-    house::{FAULTY, House, Plan},
+    house::{FAULTY, House, Plan, wait_until},
     neighbour::Neighbour,
 };
 
@@ -103,5 +103,47 @@ fn a_full_disk_refuses_writes_and_nothing_else() {
     house.kill();
     let found = super::kill::comments(&house.file_of(FAULTY));
     assert_eq!(found, written, "what was acknowledged is there, and nothing that was refused");
+    drop(disk);
+}
+
+/// The usual case: everything is on one disk. What a caller is told of a write is what happened to it.
+#[test]
+fn on_one_full_disk_nobody_is_told_that_a_write_happened_which_did_not() {
+    let mut house = House::empty(&Plan::default());
+    fs::create_dir_all(house.data("")).unwrap();
+    let disk = Disk::mount(house.data(""), "16m");
+    house.furnish_all();
+    house.start();
+    let reader = Neighbour::reading(&house);
+    let (mut written, mut refused) = (Vec::new(), 0);
+    disk.fill();
+    for n in 0..400 {
+        let body = format!("{n}-{}", "x".repeat(20_000));
+        let answer = house.call(FAULTY, "add_comment", &json!({ "ticket_id": 1, "body": body }));
+        if answer.is_ok() {
+            written.push(body);
+            continue;
+        }
+        let told = answer.tool_error();
+        if told.starts_with("The call was carried out") {
+            written.push(body);
+            continue;
+        }
+        assert!(told == FULL || told.contains("so nothing was changed"), "{told}");
+        refused += 1;
+        if refused == 40 {
+            break;
+        }
+    }
+    assert_eq!(refused, 40, "the disk was full");
+    reader.is_undisturbed(&house);
+    disk.free();
+    // A log that could not be opened is looked at again after a second.
+    let room = json!({ "ticket_id": 1, "body": "room" });
+    wait_until("there is room again", || house.call(FAULTY, "add_comment", &room).is_ok());
+    written.push("room".to_owned());
+    house.kill();
+    assert_eq!(super::kill::comments(&house.file_of(FAULTY)), written);
+    house.run(&["audit", "verify"]);
     drop(disk);
 }

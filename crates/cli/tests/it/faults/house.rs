@@ -115,6 +115,13 @@ impl House {
         }
     }
 
+    /// The same house once more, in a folder of its own and not served.
+    pub(super) fn copy(&self) -> Self {
+        let folder = folder();
+        super::replicas::copy_folder(self.path(), folder.path());
+        Self { folder, tokens: self.tokens.clone(), process: None }
+    }
+
     /// Adds a tenant with data, a key and a token.
     pub(super) fn furnish(&mut self, tenant: &str) {
         let config = Config::load(&self.config()).unwrap();
@@ -159,7 +166,21 @@ impl House {
 
     /// Starts the server and waits until it listens.
     pub(super) fn start(&mut self) {
-        let mut child = partywall(&["serve"])
+        self.start_with(&[]);
+    }
+
+    /// The same by another program, which takes the command as its last arguments.
+    pub(super) fn start_with(&mut self, program: &[&str]) {
+        let own = partywall(&["serve"]);
+        let mut command = match program {
+            [] => own,
+            [program, arguments @ ..] => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(own.get_program()).args(own.get_args()).env("NO_COLOR", "1");
+                command
+            }
+        };
+        let mut child = command
             .current_dir(self.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -214,7 +235,7 @@ impl House {
         assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
     }
 
-    /// Ends the process at once, as a power cut would.
+    /// Ends the process at once; what it has written the system keeps.
     pub(super) fn kill(&mut self) {
         self.process = None;
     }
@@ -247,8 +268,6 @@ impl House {
 
     /// The last line of a tenant's audit log, to say more about a failure.
     pub(super) fn audit(&self, tenant: &str) -> String {
-        // Lines are written a little after their replies.
-        std::thread::sleep(Duration::from_millis(50));
         let text = fs::read_to_string(self.data("audit").join(format!("{tenant}.jsonl")));
         text.unwrap_or_default().lines().last().unwrap_or_default().to_owned()
     }

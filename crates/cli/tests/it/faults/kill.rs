@@ -43,12 +43,18 @@ pub(super) struct Acknowledged {
 struct Known {
     sent: BTreeSet<String>,
     acknowledged: Vec<Acknowledged>,
-    reads: usize,
+    /// The tenants and requests of reads that were answered.
+    reads: Vec<(&'static str, String)>,
 }
 
 #[test]
 fn what_was_acknowledged_outlives_every_kill() {
-    let mut house = House::furnished(&Plan::default());
+    // The log goes to the archive many times.
+    let capacity = Some(
+        "requests_per_second = 1000000\nburst = 1000000\nconcurrent_requests = 1000\n\
+         [audit]\nmax_file_bytes = \"16KiB\"\n",
+    );
+    let mut house = House::furnished(&Plan { capacity, ..Plan::default() });
     let known = Mutex::new(Known::default());
     let kills = kills();
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
@@ -56,7 +62,7 @@ fn what_was_acknowledged_outlives_every_kill() {
         house.start();
         // Everything of the rounds before is there as soon as the server is, without anybody's help.
         check_data(&house, &known.lock().unwrap());
-        check_audit(&house, &known.lock().unwrap().acknowledged);
+        check_audit(&house, &known.lock().unwrap());
         // An xorshift; the moment of the kill is any of the first hundredth of a second to the first tenth.
         random ^= random << 13;
         random ^= random >> 7;
@@ -77,10 +83,10 @@ fn what_was_acknowledged_outlives_every_kill() {
     house.start();
     let known = known.into_inner().unwrap();
     check_data(&house, &known);
-    check_audit(&house, &known.acknowledged);
+    check_audit(&house, &known);
     let (done, sent) = (known.acknowledged.len(), known.sent.len());
-    figure(&format!("{kills} kills: {done} writes acknowledged of {sent} sent, {} reads", known.reads));
-    assert!(done > kills && known.reads > kills, "{done} writes, {} reads in {kills} rounds", known.reads);
+    figure(&format!("{kills} kills: {done} writes acknowledged of {sent} sent, {} reads", known.reads.len()));
+    assert!(done > kills && known.reads.len() > kills, "{done} writes, {} reads", known.reads.len());
     assert!(sent > done, "some were under way when the server was killed");
 }
 
@@ -98,7 +104,8 @@ fn work(address: SocketAddr, tenant: &'static str, token: &str, name: &str, know
         let read = Ask::call(token, "get_ticket", &json!({ "id": n % 10 + 1 }));
         let Ok(answer) = conn.ask(&read) else { return };
         assert!(answer.is_ok() && answer.body.contains(&format!("of {tenant}")), "{answer:?}");
-        known.lock().unwrap().reads += 1;
+        let request = answer.header("x-request-id").unwrap().to_owned();
+        known.lock().unwrap().reads.push((tenant, request));
     }
 }
 
@@ -130,14 +137,37 @@ pub(super) fn comments(path: &Path) -> Vec<String> {
     rows.map(Result::unwrap).collect()
 }
 
-/// What must hold of the audit log after a kill, once the server runs again: it is whole, and has every write.
-fn check_audit(house: &House, acknowledged: &[Acknowledged]) {
+/// What must hold of the audit log after a kill, once the server runs again: it is whole, and has the end of every
+/// request that was answered, and of a write the beginning before it.
+fn check_audit(house: &House, known: &Known) {
     house.run(&["audit", "verify"]);
     for tenant in [FAULTY, OTHER] {
-        let log =
-            std::fs::read_to_string(house.data("audit").join(format!("{tenant}.jsonl"))).unwrap_or_default();
-        for write in acknowledged.iter().filter(|write| write.tenant == tenant) {
-            assert!(log.contains(&write.request), "the log of {tenant} lacks `{}`", write.request);
+        let ends = noted(house, tenant);
+        let outcomes = |request: &String| ends.get(request).map(Vec::as_slice).unwrap_or_default();
+        for write in known.acknowledged.iter().filter(|write| write.tenant == tenant) {
+            assert_eq!(outcomes(&write.request), ["started", "ok"], "{tenant}: write `{}`", write.request);
+        }
+        for (_, request) in known.reads.iter().filter(|(owner, _)| *owner == tenant) {
+            assert_eq!(outcomes(request), ["ok"], "{tenant}: read `{request}`");
         }
     }
+}
+
+/// What the log of a tenant says of each request, in order, from the archive on.
+fn noted(house: &House, tenant: &str) -> BTreeMap<String, Vec<String>> {
+    let mut files: Vec<_> = std::fs::read_dir(house.data("audit/archive").join(tenant))
+        .map(|entries| entries.map(|entry| entry.unwrap().path()).collect())
+        .unwrap_or_default();
+    files.sort();
+    files.push(house.data("audit").join(format!("{tenant}.jsonl")));
+    let mut noted: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in files {
+        for line in std::fs::read_to_string(file).unwrap_or_default().lines() {
+            let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else { continue };
+            if let (Some(request), Some(outcome)) = (line["request"].as_str(), line["outcome"].as_str()) {
+                noted.entry(request.to_owned()).or_default().push(outcome.to_owned());
+            }
+        }
+    }
+    noted
 }

@@ -3,11 +3,12 @@
 use std::{net::IpAddr, time::Duration};
 
 use partywall_model::TenantId;
+use partywall_postgres::url::DatabaseUrl;
 use url::{Host, Url};
 
 use super::Found;
 use crate::{
-    config::{ByteSize, Capacity, Config, Issuer},
+    config::{ByteSize, Capacity, Config, Driver, Issuer, Reference, State},
     tools::http::HttpShared,
 };
 
@@ -69,10 +70,51 @@ pub(super) fn check_server(config: &Config, found: &mut Found) {
     found.duration("server.read_timeout", server.read_timeout);
     found.duration("server.call_timeout", server.call_timeout);
     found.duration("server.drain_timeout", server.drain_timeout);
+    // Of smaller files there would be very many.
+    found.number("audit.max_file_bytes", config.audit.max_file_bytes.0, 16 << 10, 64 * GIB);
     let name = &server.name;
     let fits = (1..=64).contains(&name.chars().count()) && !name.chars().any(char::is_control);
     found.say_unless(fits, "server.name", "must have 1 to 64 printable characters");
     found.say_unless(!server.data_dir.as_os_str().is_empty(), "server.data_dir", "must name a folder");
+    check_state(config, found);
+}
+
+fn check_state(config: &Config, found: &mut Found) {
+    let server = &config.server;
+    let central = server.state == State::Postgres;
+    if central && server.state_url.is_none() {
+        found.say(
+            "server.state_url",
+            "is missing; with `server.state = \"postgres\"` it names the database, such as `env:STATE_URL`",
+        );
+    }
+    found.say_unless(
+        central || server.state_url.is_none(),
+        "server.state_url",
+        "is there, but tenants are kept in files; set `server.state = \"postgres\"` or remove it",
+    );
+    if let Some(url) = server.state_url.as_ref().and_then(Reference::literal) {
+        match DatabaseUrl::parse(url, &config.base_dir) {
+            Ok(url) => found.say_unless(
+                !url.has_password(),
+                "server.state_url",
+                "has a password, and this file is no place for it; write `env:NAME` or `file:PATH`",
+            ),
+            Err(error) => found.say("server.state_url", error),
+        }
+    }
+    found.say_unless(
+        server.master_key.as_ref().and_then(Reference::literal).is_none(),
+        "server.master_key",
+        "must be `env:NAME` or `file:PATH`; a key does not belong into this file",
+    );
+    for (name, source) in &config.data {
+        found.say_unless(
+            !central || source.driver != Driver::Sqlite,
+            &format!("data.{name}.driver"),
+            "is `sqlite`, whose files the other servers do not have; with `server.state = \"postgres\"` use `postgres`",
+        );
+    }
 }
 
 fn public_url_problem(text: &str) -> Option<&'static str> {

@@ -61,6 +61,12 @@ fn servers() {
             ("[server]\nmax_body_bytes = 100000000", "`server.max_body_bytes`"),
             ("[server]\nmax_connections = 0", "`server.max_connections`"),
             ("[server]\nconcurrent_requests = 0", "`server.concurrent_requests`"),
+            (
+                "[server]\nlisten = \"localhost:80\"",
+                "`server.listen`: `localhost:80` is no address to listen on",
+            ),
+            ("[server]\nadmin_listen = \"8788\"", "`server.admin_listen`: `8788` is no address"),
+            ("[audit]\nmax_file_bytes = 1", "`audit.max_file_bytes`: must be from 16384 to"),
             ("[server]\nrefusal_delay = \"6s\"", "`server.refusal_delay`: must be at most"),
             ("[server]\nread_timeout = \"0s\"", "`server.read_timeout`: must be more than 0"),
             ("[server]\ncall_timeout = \"2h\"", "`server.call_timeout`"),
@@ -162,6 +168,43 @@ fn limits() {
             "[data.desk-2]\ndriver = \"sqlite\"\nmax_open_files = 1",
         ],
     );
+}
+
+#[test]
+fn shared_limits() {
+    let with = |lines: &str| format!("[shared]\nreplicas = 3\n{lines}");
+    let url = |url: &str| with(&format!("redis = \"{url}\""));
+    let cases = [
+        (url("redis://:hush@localhost"), "`shared.redis`: must not hold a password"),
+        (url("http://localhost"), "`shared.redis`: a URL begins with `redis://`"),
+        (url("redis://localhost?protocol=resp3"), "`shared.redis`: a URL has no `?` and no `#`"),
+        (url("rediss://localhost/#insecure"), "`shared.redis`: a URL has no `?` and no `#`"),
+        (url("redis://localhost/one"), "`shared.redis`: a URL ends with the database's number"),
+        (url("redis://a,redis://b"), "`shared.redis`: several nodes are a cluster"),
+        (url("redis://a/1\"\ncluster = true #"), "`shared.redis`: a cluster has no numbered databases"),
+        (url("redis://a,rediss://b\"\ncluster = true #"), "`shared.redis`: the nodes of a cluster"),
+        (url("env:URL\"\nprefix = \"{a}"), "`shared.prefix`"),
+        (url("env:URL\"\nprefix = \""), "`shared.prefix`"),
+        (url("env:URL\"\ntimeout = \"2s"), "`shared.timeout`"),
+        (url("env:URL\"\ntimeout = \"0s"), "`shared.timeout`"),
+        ("[shared]\nredis = \"env:URL\"\nreplicas = 0".to_owned(), "`shared.replicas`"),
+        ("[shared]\nredis = \"env:URL\"".to_owned(), "missing field `replicas`"),
+        (with("cluster = true"), "missing field `redis`"),
+    ];
+    for (text, fragment) in &cases {
+        judge(&[(text, fragment)], &[]);
+        assert!(!parse(text).unwrap_err().contains("hush"), "{text}");
+    }
+    let good = [
+        url("env:URL"),
+        url("file:url.txt"),
+        url("redis://localhost:6379/3"),
+        url("rediss://limits@[::1]:6379\"\nca_file = \"ca.pem"),
+        url("redis://a:1,redis://b:2\"\ncluster = true\nprefix = \"one:two.three-4_5\"\ntimeout = \"5ms"),
+    ];
+    for text in &good {
+        judge(&[], &[text]);
+    }
 }
 
 #[test]

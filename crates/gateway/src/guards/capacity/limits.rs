@@ -1,10 +1,14 @@
 //! What each tenant may use: the defaults of the configuration, and what is different for some.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use partywall_model::TenantId;
 
-use crate::config::{CapacityOverride, Config};
+use super::shared::{SharedLimits, SharedRate};
+use crate::{
+    admit::Incarnation,
+    config::{CapacityOverride, Config},
+};
 
 /// What one tenant may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +34,7 @@ pub(crate) struct LimitTable {
     half: u32,
     defaults: Limits,
     overrides: BTreeMap<String, CapacityOverride>,
+    shared: Option<Arc<SharedLimits>>,
 }
 
 impl LimitTable {
@@ -47,7 +52,22 @@ impl LimitTable {
             cache_bytes: capacity.cache_bytes.0,
         };
         let half = (config.server.concurrent_requests / 2).max(1);
-        Self { revision, half, defaults, overrides: capacity.tenant.clone() }
+        Self { revision, half, defaults, overrides: capacity.tenant.clone(), shared: None }
+    }
+
+    /// The same, with rates that hold over several processes if there are shared limits.
+    pub(crate) fn sharing(self, shared: Option<Arc<SharedLimits>>) -> Self {
+        Self { shared, ..self }
+    }
+
+    /// The rate that other processes count too, if there is one; `before` again when nothing of it has changed.
+    pub(crate) fn shared_rate(
+        &self,
+        tenant: &TenantId,
+        life: Incarnation,
+        before: Option<&Arc<SharedRate>>,
+    ) -> Option<Arc<SharedRate>> {
+        self.shared.as_ref().map(|shared| shared.rate(tenant, life, &self.of(tenant), before))
     }
 
     pub(crate) fn revision(&self) -> u64 {

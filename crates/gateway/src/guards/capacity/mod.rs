@@ -2,12 +2,14 @@
 //!
 //! Each tenant has a rate (governor's GCRA), a number of calls in flight and a short queue of its own; the calls of
 //! all of them go through one `Gate`, at which the tenants take turns. What is over is refused with the time to wait,
-//! and `refusals` keeps refusing cheap.
+//! and `refusals` keeps refusing cheap. With `[shared]` the rate is that of all gateway processes together; the rest is
+//! each process' own.
 
 pub(crate) mod gate;
 pub(crate) mod limits;
 pub(crate) mod refusals;
 pub(crate) mod seats;
+pub mod shared;
 
 use std::{
     num::NonZeroU32,
@@ -28,6 +30,7 @@ pub(crate) use self::limits::{LimitTable, Limits};
 use self::{
     gate::{Gate, NoPlace, Place},
     refusals::Refusals,
+    shared::SharedRate,
 };
 use crate::guards::disclosure::{Denial, Refused};
 
@@ -69,9 +72,18 @@ const SOME_TIME: Duration = Duration::from_secs(1);
 /// One tenant's meters.
 pub(crate) struct TenantCapacity {
     limits: Limits,
-    rate: Arc<DefaultDirectRateLimiter>,
+    rate: Rate,
     clock: DefaultClock,
     kept: Kept,
+}
+
+/// What counts a tenant's calls a second.
+#[derive(Clone)]
+enum Rate {
+    /// This process alone.
+    Own(Arc<DefaultDirectRateLimiter>),
+    /// All processes together.
+    Shared(Arc<SharedRate>),
 }
 
 /// What stays when the limits change, so that calls in flight go on being counted.
@@ -113,8 +125,27 @@ impl TenantCapacity {
     pub(crate) fn with_limits(&self, limits: Limits) -> Self {
         let same = (limits.requests_per_second, limits.burst)
             == (self.limits.requests_per_second, self.limits.burst);
-        let rate = if same { Arc::clone(&self.rate) } else { rate(&limits) };
+        let rate = match &self.rate {
+            Rate::Own(own) if same => Rate::Own(Arc::clone(own)),
+            _ => rate(&limits),
+        };
         Self { limits, rate, clock: self.clock.clone(), kept: self.kept.clone() }
+    }
+
+    /// The same meters with a rate that other processes count too, if there is one.
+    pub(crate) fn sharing(self, shared: Option<Arc<SharedRate>>) -> Self {
+        match shared {
+            Some(shared) => Self { rate: Rate::Shared(shared), ..self },
+            None => self,
+        }
+    }
+
+    /// The rate that other processes count too.
+    pub(crate) fn shared(&self) -> Option<&Arc<SharedRate>> {
+        match &self.rate {
+            Rate::Own(_) => None,
+            Rate::Shared(shared) => Some(shared),
+        }
     }
 
     /// Has the calls in flight counted against other limits from now on.
@@ -137,17 +168,21 @@ impl TenantCapacity {
     }
 
     /// Counts one more call of a request that has a slot already, or says how long to wait.
-    pub(crate) fn count(&self) -> Result<(), Denial> {
-        self.rate.check().map_err(|until| {
+    pub(crate) async fn count(&self) -> Result<(), Denial> {
+        let counted = match &self.rate {
+            Rate::Own(own) => own.check().map_err(|until| until.wait_time_from(self.clock.now())),
+            Rate::Shared(shared) => shared.take().await,
+        };
+        counted.map_err(|wait| {
             let Limits { requests_per_second: per_second, burst, .. } = self.limits;
-            Over::Rate { per_second, burst }.denial(until.wait_time_from(self.clock.now()))
+            Over::Rate { per_second, burst }.denial(wait)
         })
     }
 
     /// Admits one call when there is room in the tenant's own limits and at the common gate; waits in the tenant's
     /// queue for a bounded time when there is not.
     pub(crate) async fn admit(&self, common: &Arc<Gate>) -> Result<Slot, Denial> {
-        self.count()?;
+        self.count().await?;
         let own = self.kept.places.try_enter();
         match own.and_then(|own| {
             common.try_enter().map(|common| Slot { _common: common, _own: own, waited: false })
@@ -175,11 +210,11 @@ impl TenantCapacity {
     }
 }
 
-fn rate(limits: &Limits) -> Arc<DefaultDirectRateLimiter> {
+fn rate(limits: &Limits) -> Rate {
     let at_least_one = |n: u32| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
     let quota =
         Quota::per_second(at_least_one(limits.requests_per_second)).allow_burst(at_least_one(limits.burst));
-    Arc::new(RateLimiter::direct(quota))
+    Rate::Own(Arc::new(RateLimiter::direct(quota)))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{
@@ -16,7 +17,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use partywall_model::{Layer, Principal};
+use partywall_model::{Layer, Principal, TenantId};
+use quick_cache::sync::Cache;
 
 use crate::{
     admit::RequestId,
@@ -45,6 +47,8 @@ struct State {
     /// When the present second began, and how many refusals it had.
     second: Option<Instant>,
     many: u32,
+    /// When the last of the answers that are held back goes out.
+    last_goes: Option<Instant>,
     bundles: BTreeMap<&'static str, Bundle>,
     /// Whether the pacer knows that lines are owed.
     listed: bool,
@@ -63,6 +67,7 @@ struct Bundle {
 pub(crate) struct Refused {
     pub(crate) caller: Arc<Principal>,
     pub(crate) request: RequestId,
+    pub(crate) layer: Layer,
     pub(crate) reason: &'static str,
 }
 
@@ -80,6 +85,17 @@ impl Refusals {
         }
         state.many = state.many.saturating_add(1);
         state.many > AT_ONCE
+    }
+
+    /// How long an answer is held back: a while, and never until the same moment as the one before. Clients whose
+    /// answers came together would ask again together, and whoever asks just then would wait for all of them.
+    fn hold(&self, delay: Duration, now: Instant) -> Duration {
+        let mut state = self.lock();
+        let step = delay / MOST_HELD as u32;
+        let goes =
+            state.last_goes.map_or(now + delay, |last| (last + step).clamp(now + delay, now + 2 * delay));
+        state.last_goes = Some(goes);
+        goes.saturating_duration_since(now)
     }
 
     /// How many refusals the line of this one stands for; 0 when a later line does.
@@ -115,6 +131,9 @@ impl Refusals {
 /// What the refusals of all tenants share.
 pub(crate) struct Pacer {
     strangers: Arc<Refusals>,
+    /// Of tenants that are not in memory, such as suspended ones; the least recently used are let go, and what they owe
+    /// is not.
+    others: Cache<TenantId, Arc<Refusals>>,
     held: Arc<AtomicUsize>,
     /// Whose lines are owed; each is here once at most.
     owing: Mutex<Vec<Arc<Refusals>>>,
@@ -140,8 +159,21 @@ impl Drop for Held {
 }
 
 impl Pacer {
+    const MOST_OTHERS: usize = 1024;
+
     pub(crate) fn new() -> Self {
-        Self { strangers: Arc::default(), held: Arc::default(), owing: Mutex::default() }
+        Self {
+            strangers: Arc::default(),
+            others: Cache::new(Self::MOST_OTHERS),
+            held: Arc::default(),
+            owing: Mutex::default(),
+        }
+    }
+
+    /// The refusals of a tenant that is not in memory.
+    pub(crate) fn others(&self, tenant: &TenantId) -> Arc<Refusals> {
+        let made = self.others.get_or_insert_with(tenant, || Ok::<_, Infallible>(Arc::default()));
+        made.unwrap_or_default()
     }
 
     /// When to answer a refusal of this tenant, or of a stranger.
@@ -160,7 +192,7 @@ impl Pacer {
             who.held.fetch_sub(1, AcqRel);
             return Pace::Close;
         }
-        Pace::Later(delay, Held(Arc::clone(who), Arc::clone(&self.held)))
+        Pace::Later(who.hold(delay, now), Held(Arc::clone(who), Arc::clone(&self.held)))
     }
 
     /// How many refusals the line of this one stands for; 0 when a later line does.
@@ -189,7 +221,7 @@ impl Refused {
     pub(crate) fn line(&self, times: u64, clock: &Clock) -> Line {
         let mut line = Line::of(Some(&self.caller), self.request, clock.since_epoch().as_secs_f64());
         line.outcome = "denied";
-        line.layer = Some(Layer::Capacity.name());
+        line.layer = Some(self.layer.name());
         line.reason = Some(self.reason.to_owned());
         line.times = times;
         line
@@ -211,7 +243,7 @@ mod tests {
             subject: "s".into(),
             scopes: Scopes::default(),
         };
-        Refused { caller: Arc::new(caller), request: RequestId::new(1), reason }
+        Refused { caller: Arc::new(caller), request: RequestId::new(1), layer: Layer::Capacity, reason }
     }
 
     #[test]
@@ -221,13 +253,20 @@ mod tests {
         for _ in 0..AT_ONCE {
             assert!(matches!(pacer.pace(Some(&acme), DELAY, now), Pace::AtOnce));
         }
-        let mut held = Vec::new();
+        let (mut held, mut waits) = (Vec::new(), Vec::new());
         for _ in 0..MOST_HELD {
             match pacer.pace(Some(&acme), DELAY, now) {
-                Pace::Later(DELAY, place) => held.push(place),
+                Pace::Later(wait, place) => {
+                    held.push(place);
+                    waits.push(wait);
+                }
                 _ => panic!("it is held"),
             }
         }
+        // They go out one by one, and none much later than was asked for.
+        assert_eq!(waits.first(), Some(&DELAY));
+        assert!(waits.windows(2).all(|pair| pair[1] - pair[0] == DELAY / MOST_HELD as u32), "{waits:?}");
+        assert!(waits.last().unwrap() < &(2 * DELAY));
         assert!(matches!(pacer.pace(Some(&acme), DELAY, now), Pace::Close));
         assert!(matches!(pacer.pace(Some(&globex), DELAY, now), Pace::AtOnce), "the neighbour is not paced");
         assert!(matches!(pacer.pace(None, DELAY, now), Pace::AtOnce), "nor are strangers");

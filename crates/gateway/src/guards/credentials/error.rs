@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use partywall_model::TenantId;
 
 use super::SecretName;
-use crate::tenants::StoreError;
+use crate::{central::CentralError, tenants::StoreError};
 
 /// Why a secret could not be stored or opened; no text of it holds a value.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,18 @@ pub enum VaultError {
     /// The vault's file failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The database of the state failed.
+    #[error(transparent)]
+    Central(#[from] CentralError),
+    /// The vault in the database belongs to another master key.
+    #[error(
+        "the secrets in {at} were sealed with another master key than this process has; give every server the same one: \
+         copy master.key of the first into the data folder, or set server.master_key"
+    )]
+    OtherMasterKey {
+        /// The database.
+        at: String,
+    },
     /// The system gives no random numbers.
     #[error("asking the system for random numbers: {0}; nothing was stored")]
     Random(getrandom::Error),

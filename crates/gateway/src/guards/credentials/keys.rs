@@ -1,4 +1,4 @@
-//! The keys in the vault: made, opened and rotated.
+//! The keys in a vault's file: made, opened and rotated.
 
 use std::sync::PoisonError;
 
@@ -6,7 +6,8 @@ use partywall_model::TenantId;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::{
-    MasterKey, Vault, VaultError,
+    MasterKey, VaultError,
+    file::FileVault,
     seal::{self, Key, Label},
     vault::{CHECK_TEXT, Owner},
 };
@@ -15,7 +16,7 @@ use crate::{
     tenants::{TenantRecord, store::Store},
 };
 
-impl Vault {
+impl FileVault {
     /// Seals every tenant's key under a new master key; the old one opens nothing any more.
     ///
     /// Write the new key down first ([`MasterKey::write_new`]). Other processes that have the vault open are denied
@@ -23,7 +24,7 @@ impl Vault {
     ///
     /// # Errors
     /// A key that does not open, or a vault that cannot be written; nothing is changed then.
-    pub fn rotate_master(&self, new: MasterKey) -> Result<(), VaultError> {
+    pub(super) fn rotate_master(&self, new: MasterKey) -> Result<(), VaultError> {
         let mut master = self.master.write().unwrap_or_else(PoisonError::into_inner);
         let doing = "rotating the master key";
         let failed = || self.store.failed(doing);
@@ -46,7 +47,7 @@ impl Vault {
     ///
     /// # Errors
     /// A secret that does not open, or a vault that cannot be written; nothing is changed then.
-    pub fn rotate_tenant(&self, tenant: &TenantRecord) -> Result<(), VaultError> {
+    pub(super) fn rotate_tenant(&self, tenant: &TenantRecord) -> Result<(), VaultError> {
         let owner = Owner::of(tenant);
         let master = self.master.read().unwrap_or_else(PoisonError::into_inner);
         let doing = format!("rotating the key of tenant `{}`", tenant.id);

@@ -6,7 +6,9 @@
 //!
 //! What this cannot see: somebody who may write the file and puts back an older row of the same secret.
 
+mod central;
 mod error;
+mod file;
 mod keys;
 mod master;
 mod name;

@@ -20,7 +20,7 @@ pub use query::{QueryLimits, Rows};
 
 use crate::{
     admit::{Incarnation, Permit},
-    config::{Config, DataSource, Driver},
+    config::{Config, DataSource, Driver, Environment},
     guards::credentials::Vault,
 };
 
@@ -43,35 +43,6 @@ pub struct Outside {
     pub environment: Environment,
     /// Where each tenant's own password is.
     pub vault: Option<Arc<Vault>>,
-}
-
-/// Gives the values of environment variables; none, unless somebody who may read them says so.
-#[derive(Clone)]
-pub struct Environment(Arc<Lookup>);
-
-type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
-
-impl Environment {
-    /// Takes the values from a function.
-    pub fn new(value: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(value))
-    }
-
-    fn value(&self, name: &str) -> Option<String> {
-        (self.0)(name)
-    }
-}
-
-impl Default for Environment {
-    fn default() -> Self {
-        Self::new(|_name| None)
-    }
-}
-
-impl fmt::Debug for Environment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Environment")
-    }
 }
 
 impl fmt::Debug for Sources {

@@ -83,6 +83,14 @@ impl Denial {
         &self.reason
     }
 
+    /// The reason as a word of the program, of which there are few.
+    pub(crate) fn word(&self) -> &'static str {
+        match self.reason {
+            Cow::Borrowed(word) => word,
+            Cow::Owned(_) => "denied",
+        }
+    }
+
     pub(crate) fn refused(&self) -> &Refused {
         &self.refused
     }

@@ -8,7 +8,7 @@ use super::*;
 use crate::admit::Incarnation;
 
 fn reloads(registry: &Registry) -> u64 {
-    registry.index().reloads.load(Ordering::Relaxed)
+    registry.file().index().reloads.load(Ordering::Relaxed)
 }
 
 fn raw(dir: &TempDir) -> Connection {

@@ -146,7 +146,7 @@ fn settings_are_the_durable_ones() {
             });
             Ok::<_, StoreError>(value.expect("a value"))
         };
-        registry.store().read(ask).expect("readable")
+        registry.file().store().read(ask).expect("readable")
     };
     assert_eq!(pragma("journal_mode"), "truncate");
     assert_eq!(pragma("synchronous"), "2");

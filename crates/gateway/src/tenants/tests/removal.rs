@@ -92,7 +92,7 @@ fn a_removal_that_was_held_up_leaves_the_next_life_alone() {
     let files = tenant_dir(dir.path(), &acme);
     fs::create_dir_all(&files).expect("made");
 
-    delete_files(&registry, dir.path(), &held_up).expect("nothing to do");
+    delete_files(registry.file(), dir.path(), &held_up).expect("nothing to do");
     registry.forget(&held_up).expect("nothing to do");
     assert!(files.exists());
     assert_eq!(registry.active(&acme), Ok(next.incarnation));

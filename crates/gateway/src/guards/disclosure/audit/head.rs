@@ -1,8 +1,9 @@
 //! The head of a log: which line is its last, kept beside it.
 //!
 //! A chain of hashes shows that a line was changed and cannot show that the last ones were cut off. The head can. It is
-//! written after the lines and before anybody is answered, so the log never ends before its head, except after a power
-//! cut, which the head tells apart: it names the boot of the machine and the last line that was on disk for certain.
+//! made before the first line and written after the lines and before anybody is answered, so the log never ends before
+//! its head, except after a power cut, which the head tells apart: it names the boot of the machine and the last line
+//! that was on disk for certain. The head itself is not waited for, so a power cut may leave an older one.
 
 use std::{
     fs::{File, OpenOptions},
@@ -20,6 +21,8 @@ use super::line::Place;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) place: Place,
+    /// Where the line ends in its file, in bytes, so that it is found without looking for it.
+    pub(super) end: u64,
     /// The last line that was on disk for certain.
     pub(super) synced: u64,
     /// The boot of the machine in which it was written.
@@ -30,12 +33,14 @@ pub(super) struct Head {
 struct Written<'h> {
     seq: u64,
     hash: &'h str,
-    synced: u64,
+    end: u64,
     boot: &'h str,
 }
 
 /// One write of one block, so that a reader and a crash see the old head or the new one.
 const SIZE: usize = 256;
+/// The number of the last line on disk stands behind it, since others write it and at other times.
+const SYNCED: usize = 32;
 
 /// The head's file.
 pub(super) struct HeadFile(File);
@@ -54,25 +59,32 @@ impl HeadFile {
         if length == 0 {
             return Ok(None);
         }
-        let mut block = vec![0; usize::try_from(length).unwrap_or(SIZE).min(SIZE)];
+        let mut block = vec![0; usize::try_from(length).unwrap_or(SIZE).min(SIZE + SYNCED)];
         self.0.read_exact_at(&mut block, 0)?;
         parse(&block).map(Some)
     }
 
-    pub(super) fn write(&self, head: &Head) -> io::Result<()> {
+    /// Says which line is the last, and where it ends.
+    pub(super) fn write(&self, place: Place, end: u64) -> io::Result<()> {
         let mut hex = [0; 64];
-        hex::encode_to_slice(head.place.hash, &mut hex).map_err(io::Error::other)?;
-        let written = Written {
-            seq: head.place.seq,
-            hash: std::str::from_utf8(&hex).map_err(io::Error::other)?,
-            synced: head.synced,
-            boot: &head.boot,
-        };
+        hex::encode_to_slice(place.hash, &mut hex).map_err(io::Error::other)?;
+        let hash = std::str::from_utf8(&hex).map_err(io::Error::other)?;
         let mut block = Vec::with_capacity(SIZE);
-        serde_json::to_writer(&mut block, &written)?;
+        serde_json::to_writer(&mut block, &Written { seq: place.seq, hash, end, boot: &boot() })?;
         block.resize(SIZE - 1, b' ');
         block.push(b'\n');
         self.0.write_all_at(&block, 0)
+    }
+
+    /// Says which line is the last that is on disk.
+    pub(super) fn write_synced(&self, seq: u64) -> io::Result<()> {
+        let block = format!("{seq:<width$}\n", width = SYNCED - 1);
+        self.0.write_all_at(block.as_bytes(), SIZE as u64)
+    }
+
+    /// Waits until the head is on disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
     }
 }
 
@@ -86,11 +98,14 @@ pub(super) fn read(path: &Path) -> io::Result<Option<Head>> {
 }
 
 fn parse(block: &[u8]) -> io::Result<Head> {
-    let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not what the gateway wrote");
-    let written: Written<'_> = serde_json::from_slice(block).map_err(|error| wrong(error.to_string()))?;
+    let wrong = || io::Error::new(io::ErrorKind::InvalidData, "it is not what the gateway wrote");
+    let (block, synced) = block.split_at_checked(SIZE).unwrap_or((block, &[]));
+    let written: Written<'_> = serde_json::from_slice(block).map_err(|_error| wrong())?;
     let mut hash = [0; 32];
-    hex::decode_to_slice(written.hash, &mut hash).map_err(|error| wrong(error.to_string()))?;
-    Ok(Head { place: Place { seq: written.seq, hash }, synced: written.synced, boot: written.boot.into() })
+    hex::decode_to_slice(written.hash, &mut hash).map_err(|_error| wrong())?;
+    let synced = std::str::from_utf8(synced).map_err(|_error| wrong())?.trim();
+    let synced = if synced.is_empty() { 0 } else { synced.parse().map_err(|_error| wrong())? };
+    Ok(Head { place: Place { seq: written.seq, hash }, end: written.end, synced, boot: written.boot.into() })
 }
 
 /// The name that the kernel gives to this boot of the machine; empty where there is none.

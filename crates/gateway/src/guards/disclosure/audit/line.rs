@@ -27,6 +27,8 @@ pub(crate) struct Line {
     pub(crate) times: u64,
     /// Microseconds from admission to reply.
     pub(crate) us: u64,
+    /// Whether somebody waits until it is on disk.
+    pub(super) durable: bool,
 }
 
 impl Line {
@@ -46,6 +48,7 @@ impl Line {
             reason: None,
             times: 1,
             us: 0,
+            durable: false,
         }
     }
 
@@ -107,10 +110,14 @@ pub(super) enum Note {
     Continued,
     /// The lines before are not where they should be.
     Missing,
+    /// The log had lines and no head, so that lines may have been cut off before this one.
+    Headless,
 }
 
 /// The method of the first line of a file that is not the first.
 pub(super) const BEGIN: &str = "audit/begin";
+/// The method of the line after which a log has a head again.
+pub(super) const HEADLESS: &str = "audit/headless";
 /// The method of a line that stands for lines that could not be written.
 const GAP: &str = "audit/gap";
 
@@ -187,6 +194,9 @@ pub(super) fn write_note(buffer: &mut Vec<u8>, place: Place, like: &Line, note: 
         Note::Gap(lost) => (GAP, "error", Some(lost), "lines could not be written"),
         Note::Continued => (BEGIN, "ok", None, "the lines before are in the archive"),
         Note::Missing => (BEGIN, "error", None, "the lines before are not where they should be"),
+        Note::Headless => {
+            (HEADLESS, "error", None, "the log had lost its head; lines may have been cut off here")
+        }
     };
     let written = Written {
         seq: 0,

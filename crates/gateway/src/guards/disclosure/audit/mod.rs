@@ -7,15 +7,19 @@
 //!
 //! Lines are JSON, so a line break or an escape sequence in a field cannot start a line of its own.
 
+mod central;
+mod disk;
+mod found;
 mod head;
 mod line;
 mod log;
+mod logs;
 mod read;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     fmt::Write as _,
     hash::{BuildHasher, RandomState},
     io,
@@ -33,9 +37,19 @@ use partywall_model::TenantId;
 use tokio::sync::Notify;
 
 pub(crate) use self::line::Line;
-use self::log::{Disk, Log, LogError, Paths};
-pub use self::read::{LogReport, ReadError, Verdict, logs, tail, verify};
-use crate::tenants::store::private_folder;
+use self::{
+    central::CentralLog,
+    disk::Disk,
+    log::{Log, LogError, Paths},
+};
+pub use self::{
+    logs::{CentralLogs, Logs, LogsError},
+    read::{LogReport, ReadError, Verdict, logs, tail, verify},
+};
+use crate::{
+    central::{Central, CentralError},
+    tenants::store::private_folder,
+};
 
 /// The log cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +71,8 @@ pub(crate) const UNATTRIBUTED: &str = "-unattributed";
 pub(crate) struct Audit {
     shards: [Shard; Audit::SHARDS],
     hashes: RandomState,
+    /// Instead of files.
+    central: Option<CentralLog>,
     /// How many lines a second strangers can make the log grow by.
     strangers: DefaultDirectRateLimiter,
     lost: Arc<AtomicU64>,
@@ -65,6 +81,10 @@ pub(crate) struct Audit {
 impl Audit {
     /// Tenants in different shards never wait for each other's lines.
     const SHARDS: usize = 16;
+    /// How many files are open at most: logs and their heads.
+    pub(crate) const MOST_FILES: u64 = (Self::SHARDS * OpenLogs::MAX_OPEN * 2) as u64;
+    /// How long the end of the process may wait for a database.
+    const LAST: Duration = Duration::from_secs(3);
     const STRANGERS: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
 
     /// `max_bytes` is when a tenant's file goes to the archive and a new one is begun.
@@ -72,14 +92,40 @@ impl Audit {
         let folder = data_dir.join("audit");
         private_folder(&folder).map_err(|source| AuditError { folder: folder.clone(), source })?;
         let lost = Arc::new(AtomicU64::new(0));
-        let logs =
-            || Logs { folder: folder.clone(), max_bytes, open: VecDeque::new(), lost: Arc::clone(&lost) };
+        let logs = || OpenLogs {
+            folder: folder.clone(),
+            max_bytes,
+            open: VecDeque::new(),
+            owed: BTreeMap::new(),
+            lost: Arc::clone(&lost),
+        };
         let shard = |_| Shard { pending: Mutex::default(), logs: Mutex::new(logs()) };
         Ok(Self {
             shards: std::array::from_fn(shard),
             hashes: RandomState::new(),
+            central: None,
             strangers: RateLimiter::direct(Quota::per_second(Self::STRANGERS)),
             lost: Arc::clone(&lost),
+        })
+    }
+
+    /// The log in the database of the state.
+    pub(crate) fn central(central: &Arc<Central>) -> Result<Self, CentralError> {
+        let lost = Arc::new(AtomicU64::new(0));
+        let logs = || OpenLogs {
+            folder: PathBuf::new(),
+            max_bytes: 0,
+            open: VecDeque::new(),
+            owed: BTreeMap::new(),
+            lost: Arc::clone(&lost),
+        };
+        Ok(Self {
+            // Nothing is ever given to them.
+            shards: std::array::from_fn(|_| Shard { pending: Mutex::default(), logs: Mutex::new(logs()) }),
+            hashes: RandomState::new(),
+            central: Some(CentralLog::new(Arc::clone(central), Arc::clone(&lost))?),
+            strangers: RateLimiter::direct(Quota::per_second(Self::STRANGERS)),
+            lost,
         })
     }
 
@@ -97,18 +143,25 @@ impl Audit {
         if line.caller.is_none() && self.strangers.check().is_err() {
             return Ok(());
         }
+        if let Some(central) = &self.central {
+            return central.record(line).await;
+        }
         let tenant = line.caller.clone();
         let tenant = tenant.as_ref().map(|caller| &caller.tenant);
-        self.shard(tenant).record(line, tenant).await
+        self.shard(tenant).record_in(line).await.has(tenant)
     }
 
     /// Waits until the line is on the disk.
     pub(crate) async fn record_durably(&self, line: Line) -> Result<(), Unwritten> {
+        if let Some(central) = &self.central {
+            return central.record(line).await;
+        }
+        let line = Line { durable: true, ..line };
         let tenant = line.caller.clone();
         let tenant = tenant.as_ref().map(|caller| &caller.tenant);
-        let shard = self.shard(tenant);
-        shard.record(line, tenant).await?;
-        let disk = shard.logs().disk(tenant).ok_or(Unwritten)?;
+        let batch = self.shard(tenant).record_in(line).await;
+        // The file that it was written to; the log may have begun another one since.
+        let disk = batch.disk(tenant).ok_or(Unwritten)?;
         disk.sync().await.map_err(|error| {
             tracing::error!(tenant = tenant.map(tracing::field::display), %error, "the audit log is not on disk");
             Unwritten
@@ -117,6 +170,10 @@ impl Audit {
 
     /// Writes the line at once, from where nobody can wait.
     pub(crate) fn record_now(&self, line: Line) {
+        if let Some(central) = &self.central {
+            let _nobody_waits = central.join(line);
+            return;
+        }
         let shard = self.shard(line.tenant());
         shard.join(line);
         shard.commit();
@@ -124,6 +181,9 @@ impl Audit {
 
     /// Writes whatever waits.
     pub(crate) fn flush(&self) {
+        if let Some(central) = &self.central {
+            return central.flush(Self::LAST);
+        }
         for shard in &self.shards {
             shard.commit();
         }
@@ -150,7 +210,7 @@ impl Drop for Audit {
 /// Some of the tenants, whose lines are written together.
 struct Shard {
     pending: Mutex<Pending>,
-    logs: Mutex<Logs>,
+    logs: Mutex<OpenLogs>,
 }
 
 /// Lines of requests that wait. There is at most one for each request in flight, which bounds them.
@@ -163,9 +223,17 @@ struct Pending {
 /// Lines that are written together.
 #[derive(Default)]
 struct Batch {
-    /// The tenants whose lines could not be written.
-    outcome: OnceLock<Vec<Option<TenantId>>>,
+    outcome: OnceLock<Written>,
     done: Notify,
+}
+
+/// What became of a batch.
+#[derive(Default)]
+struct Written {
+    /// The tenants whose lines could not be written.
+    failed: Vec<Option<TenantId>>,
+    /// The files with the lines of those who wait for the disk.
+    disks: Vec<(Option<TenantId>, Arc<Disk>)>,
 }
 
 impl Batch {
@@ -179,14 +247,20 @@ impl Batch {
 
     fn has(&self, tenant: Option<&TenantId>) -> Result<(), Unwritten> {
         match self.outcome.get() {
-            Some(failed) if !failed.iter().any(|failed| failed.as_ref() == tenant) => Ok(()),
+            Some(written) if !written.failed.iter().any(|failed| failed.as_ref() == tenant) => Ok(()),
             _ => Err(Unwritten),
         }
+    }
+
+    fn disk(&self, tenant: Option<&TenantId>) -> Option<Arc<Disk>> {
+        let disks = &self.outcome.get()?.disks;
+        disks.iter().find(|(owner, _)| owner.as_ref() == tenant).map(|(_, disk)| Arc::clone(disk))
     }
 }
 
 impl Shard {
-    async fn record(&self, line: Line, tenant: Option<&TenantId>) -> Result<(), Unwritten> {
+    /// Waits until the line was written, or could not be; its batch knows which.
+    async fn record_in(&self, line: Line) -> Arc<Batch> {
         let (batch, leads) = self.join(line);
         if leads {
             // Commits also when this request's future is dropped, since others wait for it.
@@ -195,7 +269,7 @@ impl Shard {
             drop(lead);
         }
         batch.wait().await;
-        batch.has(tenant)
+        batch
     }
 
     /// Adds a line to the batch; whether it is the first.
@@ -210,14 +284,14 @@ impl Shard {
         // Taken after the wait for the files, so that lines that came meanwhile are in it.
         let Pending { mut lines, batch } =
             std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
-        let failed = if lines.is_empty() { Vec::new() } else { logs.write(&mut lines) };
+        let written = if lines.is_empty() { Written::default() } else { logs.write(&mut lines) };
         drop(logs);
         // A batch is taken once, so its outcome is set once.
-        let _first = batch.outcome.set(failed);
+        let _first = batch.outcome.set(written);
         batch.done.notify_waiters();
     }
 
-    fn logs(&self) -> MutexGuard<'_, Logs> {
+    fn logs(&self) -> MutexGuard<'_, OpenLogs> {
         self.logs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -231,10 +305,12 @@ impl Drop for Lead<'_> {
 }
 
 /// The logs that are open, most recently used last.
-struct Logs {
+struct OpenLogs {
     folder: PathBuf,
     max_bytes: u64,
     open: VecDeque<Entry>,
+    /// Lines that the logs of tenants owe which are not open.
+    owed: BTreeMap<Option<TenantId>, u64>,
     lost: Arc<AtomicU64>,
 }
 
@@ -244,6 +320,8 @@ struct Entry {
     paths: Paths,
     max_bytes: u64,
     log: Option<Log>,
+    /// The file that went to the archive last, while it may not be on disk yet.
+    older: Option<Arc<Disk>>,
     /// Lines that could not be written since one could.
     lost: u64,
     /// Whether the last lines could not be written, so that it is told once for each outage.
@@ -252,14 +330,14 @@ struct Entry {
     closed_until: Option<Instant>,
 }
 
-impl Logs {
+impl OpenLogs {
     const MAX_OPEN: usize = 16;
     const RETRY: Duration = Duration::from_secs(1);
+    const MAX_OWED: usize = 1024;
 
-    /// Writes lines; the tenants whose lines could not be written.
-    fn write(&mut self, lines: &mut [Line]) -> Vec<Option<TenantId>> {
+    fn write(&mut self, lines: &mut [Line]) -> Written {
         lines.sort_by(|a, b| a.tenant().cmp(&b.tenant()));
-        let mut failed = Vec::new();
+        let mut written = Written::default();
         for lines in lines.chunk_by(|a, b| a.tenant() == b.tenant()) {
             let lines: Vec<&Line> = lines.iter().collect();
             let Some(tenant) = lines.first().map(|line| line.tenant()) else { continue };
@@ -269,10 +347,14 @@ impl Logs {
             let appended = entry.append(&lines);
             entry.failing = appended.is_err();
             match appended {
-                Ok(()) if was_failing => {
-                    tracing::info!(log = %entry.paths.log.display(), "can be written again")
+                Ok(disk) => {
+                    if was_failing {
+                        tracing::info!(log = %entry.paths.log.display(), "can be written again");
+                    }
+                    if lines.iter().any(|line| line.durable) {
+                        written.disks.push((tenant.cloned(), disk));
+                    }
                 }
-                Ok(()) => {}
                 Err(error) => {
                     // A write that did not start is refused, so its line is not missing.
                     let lost = lines.iter().filter(|line| line.outcome != "started").count() as u64;
@@ -281,11 +363,11 @@ impl Logs {
                         tracing::error!(%error, "writes of this tenant are refused until its audit log can be written");
                     }
                     counter.fetch_add(lost, Relaxed);
-                    failed.push(tenant.cloned());
+                    written.failed.push(tenant.cloned());
                 }
             }
         }
-        failed
+        written
     }
 
     fn entry(&mut self, tenant: Option<&TenantId>) -> &mut Entry {
@@ -295,21 +377,19 @@ impl Logs {
             paths: Paths::new(&self.folder, tenant.map_or(UNATTRIBUTED, TenantId::as_str)),
             max_bytes: self.max_bytes,
             log: None,
-            lost: 0,
+            older: None,
+            lost: self.owed.remove(&tenant.cloned()).unwrap_or_default(),
             failing: false,
             closed_until: None,
         });
-        if self.open.len() >= Self::MAX_OPEN {
-            // One that owes its log a line about lost lines stays longer.
-            let at = self.open.iter().position(|entry| entry.lost == 0).unwrap_or_default();
-            self.open.remove(at);
+        if self.open.len() >= Self::MAX_OPEN
+            && let Some(closed) = self.open.pop_front()
+            && closed.lost > 0
+            && self.owed.len() < Self::MAX_OWED
+        {
+            self.owed.insert(closed.tenant, closed.lost);
         }
         self.open.push_back_mut(entry)
-    }
-
-    /// A log's file, to wait for the disk.
-    fn disk(&mut self, tenant: Option<&TenantId>) -> Option<Arc<Disk>> {
-        self.entry(tenant).log().ok().map(|log| log.disk())
     }
 }
 
@@ -320,10 +400,10 @@ impl Entry {
             if self.closed_until.is_some_and(|until| Instant::now() < until) {
                 return Err(None);
             }
-            match Log::open(self.paths.clone(), self.max_bytes) {
+            match Log::open(self.paths.clone(), self.max_bytes, self.older.take()) {
                 Ok(log) => self.log = Some(log),
                 Err(error) => {
-                    self.closed_until = Some(Instant::now() + Logs::RETRY);
+                    self.closed_until = Some(Instant::now() + OpenLogs::RETRY);
                     return Err(Some(error));
                 }
             }
@@ -332,30 +412,35 @@ impl Entry {
         self.log.as_mut().ok_or(None)
     }
 
-    fn append(&mut self, lines: &[&Line]) -> Result<(), Option<LogError>> {
+    /// Writes lines; the file that they are in.
+    fn append(&mut self, lines: &[&Line]) -> Result<Arc<Disk>, Option<LogError>> {
         let lost = self.lost;
-        let first = self.log()?.append(lines, lost);
-        let appended = match first {
-            // Moved to the archive by another process, or taken away.
-            Err(LogError::Write { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                self.log = None;
-                self.log()?.append(lines, lost)
+        let mut appended = self.log()?.append(lines, lost);
+        for _ in 0..Log::MOVED {
+            match &appended {
+                // Moved to the archive by another process, or taken away.
+                Err(LogError::Write { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                    self.log = None;
+                    appended = self.log()?.append(lines, lost);
+                }
+                _ => break,
             }
-            other => other,
-        };
+        }
         if let Err(error) = appended {
             if matches!(error, LogError::Damaged { .. }) {
                 self.log = None;
-                self.closed_until = Some(Instant::now() + Logs::RETRY);
+                self.closed_until = Some(Instant::now() + OpenLogs::RETRY);
             }
             return Err(Some(error));
         }
         self.lost = 0;
-        if let Some(full) = self.log.take_if(|log| log.is_full())
-            && let Err(error) = full.archive()
-        {
-            tracing::warn!(%error, "the audit log goes on in its old file");
+        let disk = self.log()?.disk();
+        if let Some(full) = self.log.take_if(|log| log.is_full()) {
+            match full.archive() {
+                Ok(older) => self.older = Some(older),
+                Err(error) => tracing::warn!(%error, "the audit log goes on in its old file"),
+            }
         }
-        Ok(())
+        Ok(disk)
     }
 }

@@ -14,8 +14,9 @@ use serde::Serialize;
 
 use super::{
     UNATTRIBUTED,
+    found::MAX_LINE,
     head::{self, Head, boot},
-    line::{BEGIN, Link, Place},
+    line::{BEGIN, HEADLESS, Link, Place},
     log::Paths,
 };
 
@@ -102,12 +103,13 @@ fn is_log(name: &str) -> bool {
 /// # Errors
 /// When a file cannot be read; what is wrong with its content is in the report.
 pub fn verify(data_dir: &Path, log: &str) -> Result<LogReport, ReadError> {
-    let report = verify_once(data_dir, log)?;
-    match report.verdict {
-        Verdict::Whole => Ok(report),
-        // A server may have moved a file to the archive between two looks.
-        Verdict::Damaged { .. } => verify_once(data_dir, log),
-    }
+    let report = verify_once(data_dir, log);
+    // A server may have moved a file to the archive between two looks.
+    let moved = match &report {
+        Ok(report) => report.verdict != Verdict::Whole,
+        Err(error) => error.source.kind() == ErrorKind::NotFound,
+    };
+    if moved { verify_once(data_dir, log) } else { report }
 }
 
 fn verify_once(data_dir: &Path, log: &str) -> Result<LogReport, ReadError> {
@@ -180,19 +182,17 @@ struct Walk {
 }
 
 impl Walk {
-    const MAX_LINE: u64 = 16 * 1024;
-
     fn file(&mut self, path: &Path, head: Option<&Head>) -> io::Result<()> {
         let mut reader = BufReader::with_capacity(64 * 1024, File::open(path)?);
         let mut line = Vec::new();
         self.in_file = 0;
         for at in 1.. {
             line.clear();
-            if reader.by_ref().take(Self::MAX_LINE).read_until(b'\n', &mut line)? == 0 {
+            if reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
                 break;
             }
             let Some(text) = line.strip_suffix(b"\n") else {
-                if line.len() as u64 >= Self::MAX_LINE {
+                if line.len() as u64 >= MAX_LINE {
                     self.problem =
                         Some((path.to_owned(), at, "the line is longer than any that is written".into()));
                 } else {
@@ -235,7 +235,13 @@ impl Walk {
                 self.place.seq
             ));
         }
-        self.lost += link.lost.unwrap_or(0);
+        if link.method == HEADLESS {
+            return Err(format!(
+                "the log's head was missing when line {} was written; lines may have been cut off before it",
+                link.seq
+            ));
+        }
+        self.lost = self.lost.saturating_add(link.lost.unwrap_or(0));
         self.place = self.place.next(text);
         if let Some(head) = head.filter(|head| head.place.seq == self.place.seq) {
             self.met = true;
@@ -257,8 +263,8 @@ impl Walk {
             Ok(None) if self.place.seq > 0 => damaged(&paths.head, "the log's head is missing".to_owned()),
             Ok(Some(head)) if !self.met && head.place.seq > 0 => {
                 let end = self.place.seq;
-                if end >= head.synced && end > 0 && head.boot != boot() {
-                    let lost = head.place.seq - end;
+                let lost = head.place.seq.checked_sub(end).filter(|_| end > 0 && end >= head.synced);
+                if let Some(lost) = lost.filter(|_| head.boot != boot()) {
                     self.notes.push(format!(
                         "the last {lost} lines were not on disk yet when the machine stopped; none of them is a change"
                     ));

@@ -29,6 +29,11 @@ fn log_of(folder: &Path, tenant: &str) -> PathBuf {
     folder.join("audit").join(format!("{tenant}.jsonl"))
 }
 
+/// A head's text as another boot of the machine would have left it; it is written in blocks of a fixed size.
+fn of_another_boot(head: &str) -> String {
+    head.replace(&*head::boot(), &"x".repeat(head::boot().len()))
+}
+
 fn is_whole(folder: &Path, tenant: &str) -> LogReport {
     let report = verify(folder, tenant).unwrap();
     assert_eq!(report.verdict, Verdict::Whole, "{report:?}");
@@ -197,27 +202,178 @@ async fn lines_that_a_power_cut_took_are_told_and_changes_are_never_among_them()
     let folder = tempfile::tempdir().unwrap();
     let audit = Audit::open(folder.path(), LARGE).unwrap();
     audit.record_durably(line("acme", 1)).await.unwrap();
-    fill(&audit, "acme", 4).await;
+    audit.record_durably(line("acme", 2)).await.unwrap();
+    fill(&audit, "acme", 3).await;
     drop(audit);
     let head = folder.path().join("audit/acme.head");
     let before = fs::read_to_string(&head).unwrap();
     let path = log_of(folder.path(), "acme");
     let text = fs::read_to_string(&path).unwrap();
-    let keep = |lines: usize, boot: &str| {
+    let keep = |lines: usize, head_text: &str| {
         fs::write(&path, text.lines().take(lines).map(|line| format!("{line}\n")).collect::<String>())
             .unwrap();
-        fs::write(&head, before.replace(&*head::boot(), boot)).unwrap();
+        fs::write(&head, head_text).unwrap();
     };
-    keep(3, &head::boot());
+    keep(3, &before);
     assert_eq!(damage(folder.path(), "acme").1, "it ends at line 3, and line 5 was written");
-    keep(3, "another-boot");
+    keep(3, &of_another_boot(&before));
     assert!(is_whole(folder.path(), "acme").notes[0].contains("the last 2 lines were not on disk yet"));
     fill(&Audit::open(folder.path(), LARGE).unwrap(), "acme", 1).await;
     let report = is_whole(folder.path(), "acme");
     assert_eq!((report.last, report.lost), (5, 2), "a line about the lost ones, and the new one");
-    // The first line was waited for.
-    keep(0, "another-boot");
-    assert!(damage(folder.path(), "acme").1.starts_with("it ends at line 0"));
+    // The second line was waited for, so no power cut took it.
+    keep(1, &of_another_boot(&before));
+    assert!(damage(folder.path(), "acme").1.starts_with("it ends at line 1"));
+    assert!(Audit::open(folder.path(), LARGE).unwrap().record(line("acme", 1)).await.is_err());
+}
+
+/// The end of a change is covered at once, and not with the next line.
+#[tokio::test]
+async fn what_was_waited_for_is_on_disk_and_the_head_knows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = Audit::open(folder.path(), LARGE).unwrap();
+    audit.record(line("acme", 1)).await.unwrap();
+    let tenant = TenantId::parse("acme").unwrap();
+    let disk = audit.shard(Some(&tenant)).logs().entry(Some(&tenant)).log().ok().unwrap().disk();
+    assert_eq!(disk.times.load(Relaxed), 0, "a read does not wait for the disk");
+    audit.record_durably(line("acme", 2)).await.unwrap();
+    assert_eq!(disk.times.load(Relaxed), 1);
+    let head = head::read(&folder.path().join("audit/acme.head")).unwrap().unwrap();
+    assert_eq!((head.place.seq, head.synced), (2, 2));
+}
+
+/// One line is read of a log of any size, so that a tenant that comes back costs its neighbours nothing.
+#[tokio::test]
+async fn opening_a_large_log_reads_its_end_only() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(&Audit::open(folder.path(), LARGE).unwrap(), "acme", 2_000).await;
+    let path = log_of(folder.path(), "acme");
+    let mut bytes = fs::read(&path).unwrap();
+    // Whoever reads the beginning finds no log there.
+    bytes.get_mut(..100_000).unwrap().fill(b'x');
+    fs::write(&path, bytes).unwrap();
+    fill(&Audit::open(folder.path(), LARGE).unwrap(), "acme", 1).await;
+    assert_eq!(damage(folder.path(), "acme").0, 1, "verify reads all of it");
+}
+
+#[tokio::test]
+async fn a_head_that_a_power_cut_left_behind_is_found_in_the_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    let head = folder.path().join("audit/acme.head");
+    let audit = Audit::open(folder.path(), 2_000).unwrap();
+    fill(&audit, "acme", 2).await;
+    let before = fs::read_to_string(&head).unwrap();
+    let archive = folder.path().join("audit/archive/acme");
+    let mut n = 2;
+    while !archive.is_dir() {
+        audit.record(line("acme", n)).await.unwrap();
+        n += 1;
+    }
+    drop(audit);
+    // The next file is not there yet.
+    fs::write(&head, of_another_boot(&before)).unwrap();
+    fill(&Audit::open(folder.path(), 2_000).unwrap(), "acme", 1).await;
+    assert_eq!(is_whole(folder.path(), "acme").last, n + 2, "with the line that begins the file");
+    // The next file has lines.
+    fs::write(&head, of_another_boot(&before)).unwrap();
+    fill(&Audit::open(folder.path(), 2_000).unwrap(), "acme", 1).await;
+    assert_eq!(is_whole(folder.path(), "acme").last, n + 3);
+}
+
+/// The archive's name says which line is the last of the file, also when another process wrote it.
+#[tokio::test]
+async fn a_file_is_archived_under_the_line_that_is_its_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = Audit::open(folder.path(), LARGE).unwrap();
+    audit.record(line("acme", 1)).await.unwrap();
+    let log = Log::open(Paths::new(&folder.path().join("audit"), "acme"), LARGE, None).unwrap();
+    audit.record(line("acme", 2)).await.unwrap();
+    log.archive().unwrap();
+    audit.record_durably(line("acme", 3)).await.unwrap();
+    assert_eq!(is_whole(folder.path(), "acme").last, 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn processes_that_rotate_one_log_do_not_take_each_other_for_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let audits: Vec<Arc<Audit>> =
+        (0..3).map(|_| Arc::new(Audit::open(folder.path(), 2_000).unwrap())).collect();
+    let work = audits.iter().map(|audit| {
+        let audit = Arc::clone(audit);
+        #[expect(clippy::disallowed_methods, reason = "no tenant's request")]
+        tokio::spawn(async move {
+            for n in 0..200 {
+                audit.record(line("acme", n)).await.unwrap();
+            }
+        })
+    });
+    for done in futures_util::future::join_all(work).await {
+        done.unwrap();
+    }
+    drop(audits);
+    let report = is_whole(folder.path(), "acme");
+    assert_eq!(report.lost, 0);
+    assert!(report.last >= 600);
+}
+
+#[tokio::test]
+async fn a_log_that_has_lost_its_head_says_so_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(&Audit::open(folder.path(), LARGE).unwrap(), "acme", 20).await;
+    let path = log_of(folder.path(), "acme");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.lines().take(10).map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    fs::remove_file(path.with_extension("head")).unwrap();
+    assert_eq!(damage(folder.path(), "acme").1, "the log's head is missing");
+    drop(Log::open(Paths::new(&folder.path().join("audit"), "acme"), LARGE, None).unwrap());
+    fill(&Audit::open(folder.path(), LARGE).unwrap(), "acme", 2).await;
+    assert!(damage(folder.path(), "acme").1.contains("lines may have been cut off before it"));
+}
+
+#[tokio::test]
+async fn a_head_before_the_first_line_that_is_there_is_no_power_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(&Audit::open(folder.path(), LARGE).unwrap(), "acme", 3).await;
+    let path = log_of(folder.path(), "acme").with_extension("head");
+    let head = fs::read_to_string(&path).unwrap();
+    fs::write(&path, of_another_boot(&head).replace("\"seq\":3", "\"seq\":2")).unwrap();
+    assert!(damage(folder.path(), "acme").1.contains("was changed"));
+}
+
+/// Lines that a closed log owes are not forgotten when other tenants' logs take its place.
+#[tokio::test]
+async fn what_a_log_owes_is_kept_while_it_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = Audit::open(folder.path(), LARGE).unwrap();
+    audit.record(line("acme", 1)).await.unwrap();
+    let path = log_of(folder.path(), "acme");
+    let away = folder.path().join("away");
+    fs::rename(&path, &away).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert!(audit.record(line("acme", 2)).await.is_err());
+    for shard in &audit.shards {
+        for n in 0..2 * OpenLogs::MAX_OPEN {
+            shard.logs().entry(Some(&TenantId::parse(&format!("t{n}")).unwrap()));
+        }
+    }
+    fs::remove_dir(&path).unwrap();
+    fs::rename(&away, &path).unwrap();
+    audit.record(line("acme", 3)).await.unwrap();
+    assert_eq!(is_whole(folder.path(), "acme").lost, 1);
+}
+
+/// After an error the system would say that everything is on disk, and the gateway does not.
+#[tokio::test]
+async fn a_disk_that_failed_once_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("head");
+    // A socket's end cannot be waited for.
+    let (file, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+    let file = fs::File::from(std::os::fd::OwnedFd::from(file));
+    let disk = Arc::new(Disk::new(file, head::HeadFile::open(&path).unwrap(), 1, 0));
+    assert!(Arc::clone(&disk).sync().await.is_err());
+    assert!(Arc::clone(&disk).sync().await.unwrap_err().to_string().contains("restart the server"));
+    assert_eq!(disk.times.load(Relaxed), 1);
 }
 
 #[tokio::test]

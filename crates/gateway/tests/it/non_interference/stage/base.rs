@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use partywall_gateway::guards::data::Environment;
+use partywall_gateway::config::Environment;
 use partywall_postgres::{Connector, DatabaseUrl};
 use tokio_postgres::Client;
 use url::Url;
@@ -207,7 +207,7 @@ impl Base {
 
     pub(super) fn environment(&self) -> Environment {
         let url = self.url.clone();
-        Environment::new(move |name| (name == "DB").then(|| url.clone()))
+        Environment::from_fn(move |name| (name == "DB").then(|| url.clone()))
     }
 }
 

@@ -13,8 +13,8 @@ use tokio_postgres::SimpleQueryMessage;
 use url::Url;
 
 use crate::{
-    config::Config,
-    guards::data::{DataError, Environment, Outside, Sources},
+    config::{Config, Environment},
+    guards::data::{DataError, Outside, Sources},
 };
 
 /// Shared tables with policies, as `docs/postgres.md` recommends them.
@@ -116,7 +116,7 @@ impl Lab {
         let text = format!("[data.desk]\ndriver = \"postgres\"\nurl = \"env:DB\"\n{}\n", self.settings);
         let config = Config::parse(&text, "p.toml", self.folder.path()).expect("a configuration");
         let url = self.url();
-        let environment = Environment::new(move |name| (name == "DB").then(|| url.clone()));
+        let environment = Environment::from_fn(move |name| (name == "DB").then(|| url.clone()));
         let sources = Sources::new(&config, &Outside { environment, ..outside })?;
         sources.verify()?;
         Ok(sources)

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     os::unix::{fs::chown, process::CommandExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -25,9 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const NOBODY: u32 = 65_534;
 
 /// A server that runs until this goes.
-pub(crate) struct Postgres {
+pub(super) struct Postgres {
     /// The URL of its superuser.
-    pub(crate) url: String,
+    pub(super) url: String,
     folder: PathBuf,
     /// Stopped first, see `drop`.
     server: Option<Running>,
@@ -35,7 +34,7 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     /// Makes a cluster and starts it; installs PostgreSQL and PgBouncer if they are missing.
-    pub(crate) fn start() -> Result<Self> {
+    pub(super) fn start() -> Result<Self> {
         if programs().is_none() {
             tools::install("postgres", "postgresql")?;
         }
@@ -65,7 +64,7 @@ impl Postgres {
         let mut initdb = program("initdb");
         initdb.args(["--auth=scram-sha-256", "--username=postgres", "--encoding=UTF8", "--locale=C"]);
         must(initdb.arg("--pwfile").arg(&password).arg("-D").arg(&data), PATIENCE)?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = super::free_port()?;
         let mut server = program("postgres");
         // What is tested is not the disk.
         for setting in ["listen_addresses=127.0.0.1", "max_connections=300", "fsync=off"] {

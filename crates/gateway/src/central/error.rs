@@ -1,0 +1,95 @@
+//! Why the database of the state cannot be used. Passwords are in none of the messages.
+
+use std::error::Error as _;
+
+use partywall_postgres::{connect::ConnectError, url::UrlError};
+use tokio_postgres::error::SqlState;
+
+use crate::config::ReferenceError;
+
+/// Why tenants, secrets or audit logs cannot be reached in PostgreSQL.
+#[derive(Debug, thiserror::Error)]
+pub enum CentralError {
+    /// The configuration names no database.
+    #[error(
+        "`server.state_url` is missing; with `server.state = \"postgres\"` it names the database, such as env:STATE_URL"
+    )]
+    NoUrl,
+    /// The URL is not where the configuration says.
+    #[error("server.state_url: {0}")]
+    Reference(#[from] ReferenceError),
+    /// It is no URL.
+    #[error("server.state_url: {0}")]
+    Url(#[from] UrlError),
+    /// The server cannot be reached.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The last attempt failed a moment ago.
+    #[error("{doing}: the database of the state could not be reached a moment ago; the log says why")]
+    JustFailed {
+        /// What was being done.
+        doing: String,
+    },
+    /// It took too long.
+    #[error("{doing}: no answer from the database of the state in time; it may or may not have been done")]
+    Slow {
+        /// What was being done.
+        doing: String,
+    },
+    /// The server said no.
+    #[error("{doing}: {what}{advice}")]
+    Sql {
+        /// What was being done.
+        doing: String,
+        /// What the server said.
+        what: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Row-level security does not bind the role.
+    #[error(
+        "the role `{0}` of server.state_url is a superuser or has BYPASSRLS, so nothing would keep tenants apart; create \
+         one that is neither: CREATE ROLE partywall LOGIN; GRANT CREATE ON DATABASE … TO partywall"
+    )]
+    Unbound(String),
+    /// A table is not under row-level security any more.
+    #[error(
+        "the table partywall.{0} is not under row-level security; run: ALTER TABLE partywall.{0} ENABLE ROW LEVEL \
+         SECURITY; ALTER TABLE partywall.{0} FORCE ROW LEVEL SECURITY"
+    )]
+    NotForced(String),
+    /// The tables are of another version.
+    #[error(
+        "the schema partywall has format {found}, this version knows {known}; use the version that made it"
+    )]
+    Format {
+        /// What is there.
+        found: i32,
+        /// What is known.
+        known: i32,
+    },
+    /// The system gives no thread.
+    #[error("starting a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl CentralError {
+    pub(crate) fn sql(doing: &str, error: &tokio_postgres::Error) -> Self {
+        let advice = match error.code() {
+            Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                "; let the role of server.state_url make a schema (GRANT CREATE ON DATABASE …), or give it the schema partywall"
+            }
+            Some(&SqlState::DISK_FULL | &SqlState::OUT_OF_MEMORY) => "; look after the database server",
+            Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => "; the server is a standby: name the primary",
+            _ => "",
+        };
+        let what = match error.as_db_error() {
+            Some(said) => said.message().to_owned(),
+            None => match error.source() {
+                Some(cause) => format!("{error}: {cause}"),
+                None => error.to_string(),
+            },
+        };
+        Self::Sql { doing: doing.to_owned(), what, advice }
+    }
+}

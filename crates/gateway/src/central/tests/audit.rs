@@ -1,0 +1,120 @@
+//! The audit log: in the database before the reply, whole, and honest about what it lacks.
+
+use partywall_model::{Principal, Scopes};
+
+use super::*;
+use crate::{
+    admit::RequestId,
+    guards::disclosure::audit::{Audit, Line, Logs, Verdict},
+};
+
+fn line(tenant: &str, method: &'static str) -> Line {
+    let caller = Principal {
+        tenant: id(tenant),
+        issuer: "test".into(),
+        subject: "someone".into(),
+        scopes: Scopes::default(),
+    };
+    let mut line = Line::of(Some(&Arc::new(caller)), RequestId::new(1), 1.0);
+    line.method = method.into();
+    line
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+fn logs(base: &Base) -> Logs {
+    Logs::open(&base.config(), &base.environment()).expect("logs")
+}
+
+#[test]
+fn what_was_answered_is_in_the_database_each_tenants_in_its_own_log() {
+    let base = Base::new();
+    let audits = [(); 2].map(|()| Audit::central(&base.central()).expect("a log"));
+    runtime().block_on(async {
+        let mut all = Vec::new();
+        for n in 0..100 {
+            let tenant = if n % 3 == 0 { "acme" } else { "globex" };
+            let audit = &audits[n % 2];
+            all.push(async move {
+                match n % 5 {
+                    0 => audit.record_durably(line(tenant, "write")).await,
+                    _ => audit.record(line(tenant, "read")).await,
+                }
+            });
+        }
+        for outcome in futures_util::future::join_all(all).await {
+            outcome.expect("written");
+        }
+    });
+    assert_eq!(
+        base.sql("SELECT tenant, count(*) FROM partywall.audit GROUP BY 1 ORDER BY 1"),
+        [["acme", "34"], ["globex", "66"]]
+    );
+    let logs = logs(&base);
+    assert_eq!(logs.names().unwrap(), ["acme", "globex"]);
+    for name in ["acme", "globex"] {
+        let reports = logs.verify(name).unwrap();
+        assert_eq!(reports.len(), 2, "one of each process");
+        assert!(reports.iter().all(|report| report.verdict == Verdict::Whole), "{reports:?}");
+    }
+    let last = logs.tail("acme", 10).unwrap();
+    assert_eq!(last.len(), 10);
+    assert!(last.iter().all(|line| line.contains("\"tenant\":\"acme\"")), "{last:?}");
+}
+
+/// Changed, missing in the middle, cut off at the end, or without a head.
+#[test]
+fn damage_is_found() {
+    let damages = [
+        ("UPDATE partywall.audit SET line = replace(line, 'someone', 'nobody') WHERE seq = 2", "was changed"),
+        ("DELETE FROM partywall.audit WHERE seq = 2", "should stand here"),
+        ("DELETE FROM partywall.audit WHERE seq > 2", "was written"),
+        ("DELETE FROM partywall.audit_head", "head is missing"),
+    ];
+    for (damage, told) in damages {
+        let base = Base::new();
+        let audit = Audit::central(&base.central()).expect("a log");
+        runtime().block_on(async {
+            for _ in 0..4 {
+                audit.record(line("acme", "read")).await.expect("written");
+            }
+        });
+        assert_eq!(logs(&base).verify("acme").unwrap()[0].verdict, Verdict::Whole);
+        base.sql(damage);
+        let found = format!("{:?}", logs(&base).verify("acme").unwrap()[0].verdict);
+        assert!(found.contains("Damaged") && found.contains(told), "{damage}: {found}");
+    }
+}
+
+#[test]
+fn lines_of_an_outage_are_counted_where_they_are_missing_and_the_chain_goes_on() {
+    let base = Base::new();
+    let audit = Audit::central(&base.central()).expect("a log");
+    let runtime = runtime();
+    runtime.block_on(audit.record(line("acme", "before"))).expect("written");
+    base.shut();
+    for _ in 0..3 {
+        runtime.block_on(audit.record(line("acme", "during"))).expect_err("it is shut");
+        runtime.block_on(audit.record_durably(line("acme", "during"))).expect_err("it is shut");
+    }
+    base.open_again();
+    let asked = std::time::Instant::now();
+    while runtime.block_on(audit.record(line("acme", "after"))).is_err() {
+        assert!(asked.elapsed() < Duration::from_secs(20), "it finds the database again");
+    }
+    let report = &logs(&base).verify("acme").unwrap()[0];
+    assert_eq!(report.verdict, Verdict::Whole);
+    assert!(report.lost >= 6, "{report:?}");
+    let told = logs(&base).tail("acme", 10).unwrap().concat();
+    assert!(told.contains("before") && told.contains("after") && told.contains("audit/gap"), "{told}");
+}
+
+#[test]
+fn the_gateways_role_sees_no_lines_without_a_tenant() {
+    let base = Base::new();
+    let audit = Audit::central(&base.central()).expect("a log");
+    runtime().block_on(audit.record(line("acme", "read"))).expect("written");
+    assert_eq!(base.sql_as_role("SELECT count(*) FROM partywall.audit"), [["0"]]);
+}

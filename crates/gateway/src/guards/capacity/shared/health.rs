@@ -1,0 +1,125 @@
+//! Whether the common buckets answer: one line in the log for each outage, and numbers for the operator.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+/// How long there must have been no failure for an outage to be over. One node of a cluster may fail while others
+/// answer, and a line for each answer in between says nothing.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// What is known about the answers.
+#[derive(Default)]
+pub(crate) struct Health {
+    outage: Mutex<Outage>,
+    outages: AtomicU64,
+    answers: AtomicU64,
+    failures: AtomicU64,
+    alone: AtomicU64,
+}
+
+#[derive(Default)]
+struct Outage {
+    /// The last failure of the outage that goes on.
+    failed: Option<Instant>,
+    answered: Option<Instant>,
+}
+
+impl Health {
+    pub(crate) fn answered(&self, now: Instant) {
+        self.answers.fetch_add(1, Relaxed);
+        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        outage.answered = Some(now);
+        if outage.failed.is_some_and(|failed| now.saturating_duration_since(failed) >= QUIET) {
+            outage.failed = None;
+            tracing::info!("the server of the shared limits answers again; limits hold over all processes");
+        }
+    }
+
+    pub(crate) fn failed(&self, now: Instant, why: &str) {
+        self.failures.fetch_add(1, Relaxed);
+        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        if outage.failed.replace(now).is_none() {
+            self.outages.fetch_add(1, Relaxed);
+            tracing::warn!(
+                "the server of the shared limits does not answer ({why}); until it does, this process applies its \
+                 share of each limit; look at the server, its address and its password"
+            );
+        }
+    }
+
+    /// Counts one call that the process' own share decided about.
+    pub(crate) fn went_alone(&self) {
+        self.alone.fetch_add(1, Relaxed);
+    }
+
+    /// Whether there was no answer for so long, and something asked.
+    pub(crate) fn is_silent(&self, since: Instant, now: Instant, time: Duration) -> bool {
+        let outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = outage.answered.map_or(since, |answered| answered.max(since));
+        now.saturating_duration_since(last) >= time
+    }
+
+    /// In the Prometheus text format.
+    pub(crate) fn render(&self, now: Instant) -> String {
+        let failed = self.outage.lock().unwrap_or_else(PoisonError::into_inner).failed;
+        let fails = failed.is_some_and(|failed| now.saturating_duration_since(failed) < QUIET);
+        format!(
+            "# HELP partywall_shared_limits_reachable Whether every question to the shared limits was answered of late.\n\
+             # TYPE partywall_shared_limits_reachable gauge\n\
+             partywall_shared_limits_reachable {}\n\
+             # HELP partywall_shared_limits_outages_total Times that answers stopped.\n\
+             # TYPE partywall_shared_limits_outages_total counter\n\
+             partywall_shared_limits_outages_total {}\n\
+             # HELP partywall_shared_limits_questions_total Questions to the shared limits.\n\
+             # TYPE partywall_shared_limits_questions_total counter\n\
+             partywall_shared_limits_questions_total{{result=\"answered\"}} {}\n\
+             partywall_shared_limits_questions_total{{result=\"failed\"}} {}\n\
+             # HELP partywall_shared_limits_local_calls_total Calls that this process' own share decided about.\n\
+             # TYPE partywall_shared_limits_local_calls_total counter\n\
+             partywall_shared_limits_local_calls_total {}\n",
+            u8::from(!fails),
+            self.outages.load(Relaxed),
+            self.answers.load(Relaxed),
+            self.failures.load(Relaxed),
+            self.alone.load(Relaxed),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_one_however_often_single_answers_come() {
+        let (health, start) = (Health::default(), Instant::now());
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let value = |name: &str, ms: u64| {
+            let text = health.render(at(ms));
+            let line =
+                text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")).map(str::to_owned));
+            line.unwrap_or_else(|| panic!("{name} is missing in {text}")).parse::<u64>().unwrap()
+        };
+        let (reachable, outages) =
+            ("partywall_shared_limits_reachable", "partywall_shared_limits_outages_total");
+        health.answered(at(0));
+        assert_eq!((value(reachable, 1), value(outages, 1)), (1, 0));
+        for ms in [10, 20, 30] {
+            health.failed(at(ms), "of the test");
+            health.answered(at(ms + 5));
+        }
+        assert_eq!((value(reachable, 40), value(outages, 40)), (0, 1));
+        health.answered(at(30 + 5000));
+        assert_eq!(value(reachable, 30 + 5000), 1);
+        health.failed(at(6000), "of the test");
+        assert_eq!((value(reachable, 6001), value(outages, 6001)), (0, 2));
+        assert!(health.is_silent(start, at(9000), Duration::from_secs(2)));
+        assert!(!health.is_silent(at(8000), at(9000), Duration::from_secs(2)), "a connection has its time");
+        assert!(!health.is_silent(start, at(6000), Duration::from_secs(2)));
+    }
+}

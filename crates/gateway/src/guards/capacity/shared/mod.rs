@@ -1,0 +1,283 @@
+//! Limits that several gateway processes share: one bucket for each tenant and life of it, in Redis or Valkey.
+//!
+//! A process takes tokens out of the bucket in small leases (`lease`), by one script with the server's own clock
+//! (`take.lua`). When there is no answer in time it applies its own share of the limit, so there is never no limit and
+//! never a refusal for that reason alone. Nothing here is common to two tenants except the connection (`link`), on
+//! which each has at most one question under way.
+
+mod address;
+mod health;
+mod lease;
+mod link;
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    num::NonZeroU32,
+    path::PathBuf,
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use governor::{
+    DefaultDirectRateLimiter, Quota, RateLimiter,
+    clock::{Clock as _, DefaultClock},
+};
+use partywall_model::TenantId;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Notify;
+
+pub(crate) use self::address::nodes;
+use self::{
+    address::target,
+    lease::{Lease, Question, Step, Terms},
+    link::Link,
+};
+use super::Limits;
+use crate::{
+    admit::Incarnation,
+    config::{Config, Environment, ReferenceError, Shared},
+};
+
+/// The most calls of one tenant that wait for an answer; what is over goes alone.
+const MOST_WAITING: usize = 1024;
+
+/// Why limits cannot be shared as the configuration says.
+#[derive(Debug, thiserror::Error)]
+pub enum SharedError {
+    /// The URL is not there.
+    #[error("shared.redis: {0}")]
+    Reference(#[from] ReferenceError),
+    /// The URL is not one that can be used.
+    #[error("shared.redis: {0}")]
+    Url(&'static str),
+    /// The certificates cannot be read.
+    #[error("shared.ca_file: cannot read {path}: {source}")]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The library cannot use what it was given.
+    #[error("shared: the connection cannot be set up ({0}); check the URL and the certificates")]
+    Connection(String),
+}
+
+/// The limits that this process shares with others.
+pub(crate) struct SharedLimits {
+    link: Arc<Link>,
+    settings: Shared,
+    url: SecretString,
+    certificates: Option<Vec<u8>>,
+}
+
+impl SharedLimits {
+    /// What the configuration says; `before` again, with its connection, when that has not changed.
+    pub(crate) fn open(
+        config: &Config,
+        environment: &Environment,
+        before: Option<Arc<Self>>,
+    ) -> Result<Option<Arc<Self>>, SharedError> {
+        let Some(settings) = &config.shared else { return Ok(None) };
+        let url = settings.redis.resolve(&config.base_dir, environment)?;
+        let nodes = nodes(url.expose_secret(), settings.cluster).map_err(SharedError::Url)?;
+        let certificates = match &settings.ca_file {
+            None => None,
+            Some(path) => {
+                let path = config.base_dir.join(path);
+                let read = std::fs::read(&path);
+                Some(read.map_err(|source| SharedError::Certificates { path, source })?)
+            }
+        };
+        if let Some(before) = before
+            && before.settings == *settings
+            && before.url.expose_secret() == url.expose_secret()
+            && before.certificates == certificates
+        {
+            return Ok(Some(before));
+        }
+        let target = target(&nodes, settings, certificates.clone())?;
+        let link = Link::new(target, settings.timeout);
+        Ok(Some(Arc::new(Self { link, settings: settings.clone(), url, certificates })))
+    }
+
+    /// Sees to it that there is a connection before it is needed.
+    pub(crate) fn keep(&self) {
+        self.link.connect();
+    }
+
+    /// In the Prometheus text format.
+    pub(crate) fn render(&self) -> String {
+        self.link.health.render(Instant::now())
+    }
+
+    fn terms(&self, limits: &Limits) -> Terms {
+        let Limits { requests_per_second: per_second, burst, .. } = *limits;
+        Terms { per_second, burst, replicas: self.settings.replicas }
+    }
+
+    /// The tenant's rate; `before` again when nothing of it has changed.
+    pub(crate) fn rate(
+        self: &Arc<Self>,
+        tenant: &TenantId,
+        life: Incarnation,
+        limits: &Limits,
+        before: Option<&Arc<SharedRate>>,
+    ) -> Arc<SharedRate> {
+        let (terms, key) = (self.terms(limits), key(&self.settings.prefix, tenant, life));
+        match before {
+            Some(rate) if Arc::ptr_eq(&rate.shared, self) && rate.terms == terms && rate.key == key => {
+                Arc::clone(rate)
+            }
+            _ => Arc::new(SharedRate::new(Arc::clone(self), key, terms)),
+        }
+    }
+}
+
+/// The key of a tenant's bucket. The braces have a cluster keep what belongs to one tenant together; neither a tenant's
+/// id nor a prefix can hold one, nor can an id hold a colon.
+fn key(prefix: &str, tenant: &TenantId, life: Incarnation) -> String {
+    format!("{prefix}:{{{tenant}}}:{}:rate", life.0)
+}
+
+/// One tenant's rate, over all processes.
+pub(crate) struct SharedRate {
+    shared: Arc<SharedLimits>,
+    key: String,
+    terms: Terms,
+    lease: Mutex<Lease>,
+    /// Told when a question was answered, or was not.
+    heard: Notify,
+    waiting: AtomicUsize,
+    /// This process' share of the limit. Every call that is let in is counted here too, so that an outage does not
+    /// begin with another burst.
+    own: DefaultDirectRateLimiter,
+    clock: DefaultClock,
+}
+
+impl SharedRate {
+    fn new(shared: Arc<SharedLimits>, key: String, terms: Terms) -> Self {
+        let noise = RandomState::new().hash_one(&key);
+        Self {
+            shared,
+            key,
+            terms,
+            lease: Mutex::new(Lease::new(terms, Instant::now(), noise)),
+            heard: Notify::new(),
+            waiting: AtomicUsize::new(0),
+            own: own_share(terms),
+            clock: DefaultClock::default(),
+        }
+    }
+
+    fn lease(&self) -> MutexGuard<'_, Lease> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn step(&self) -> Step {
+        let waiting = u32::try_from(self.waiting.load(Relaxed)).unwrap_or(u32::MAX);
+        self.lease().step(Instant::now(), waiting)
+    }
+
+    /// Counts one call, or says how long to wait. The answer comes within the configured time.
+    pub(crate) async fn take(self: &Arc<Self>) -> Result<(), Duration> {
+        let step = self.step();
+        match step {
+            Step::Wait(question) => {
+                self.ask(question);
+                self.wait().await
+            }
+            other => self.done(other),
+        }
+    }
+
+    /// What a step comes to that needs no waiting.
+    fn done(self: &Arc<Self>, step: Step) -> Result<(), Duration> {
+        match step {
+            Step::Admit(question) => {
+                let _counted = self.own.check();
+                self.ask(question);
+                Ok(())
+            }
+            Step::Refuse(wait) => Err(wait),
+            Step::Alone(question) | Step::Wait(question) => {
+                self.ask(question);
+                self.alone()
+            }
+        }
+    }
+
+    async fn wait(self: &Arc<Self>) -> Result<(), Duration> {
+        let deadline = Instant::now() + self.shared.settings.timeout;
+        let Some(_waiting) = Waiting::begin(&self.waiting) else { return self.alone() };
+        loop {
+            let mut heard = pin!(self.heard.notified());
+            heard.as_mut().enable();
+            let step = self.step();
+            match step {
+                Step::Wait(question) => self.ask(question),
+                other => return self.done(other),
+            }
+            if tokio::time::timeout_at(deadline.into(), heard).await.is_err() {
+                return self.alone();
+            }
+        }
+    }
+
+    /// Lets the process' own share decide.
+    fn alone(&self) -> Result<(), Duration> {
+        self.shared.link.health.went_alone();
+        self.own.check().map_err(|until| until.wait_time_from(self.clock.now()))?;
+        self.lease().went_alone(Instant::now());
+        Ok(())
+    }
+
+    /// Asks, if there is something to ask; whoever waits is told.
+    fn ask(self: &Arc<Self>, question: Option<Question>) {
+        if let Some(question) = question {
+            link::background(Arc::clone(self).asked(question));
+        }
+    }
+
+    async fn asked(self: Arc<Self>, question: Question) {
+        let answer = self.shared.link.ask(&self.key, self.terms, question).await;
+        let now = Instant::now();
+        match answer {
+            Some(answer) => self.lease().answered(now, question, answer),
+            None => self.lease().unanswered(now, question),
+        }
+        self.heard.notify_waiters();
+    }
+}
+
+/// A call that waits for an answer.
+struct Waiting<'w>(&'w AtomicUsize);
+
+impl<'w> Waiting<'w> {
+    fn begin(waiting: &'w AtomicUsize) -> Option<Self> {
+        let this = Self(waiting);
+        (waiting.fetch_add(1, Relaxed) < MOST_WAITING).then_some(this)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The limit divided by the number of processes.
+fn own_share(terms: Terms) -> DefaultDirectRateLimiter {
+    let replicas = terms.replicas.max(1);
+    let per_call = Duration::from_secs(1) * replicas / terms.per_second.max(1);
+    let burst = NonZeroU32::new(terms.burst / replicas).unwrap_or(NonZeroU32::MIN);
+    let quota = Quota::with_period(per_call).unwrap_or(Quota::per_second(NonZeroU32::MIN));
+    RateLimiter::direct(quota.allow_burst(burst))
+}
+
+#[cfg(test)]
+mod tests;
