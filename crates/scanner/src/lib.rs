@@ -9,3 +9,5 @@
 )]
 pub mod files;
 pub mod lang;
+pub mod rules;
+pub mod tables;

@@ -1,0 +1,2 @@
+//! Rules of the data layer.
+pub mod rls;
