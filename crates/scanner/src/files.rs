@@ -1,0 +1,1 @@
+//! Which files are read; the only module that touches the disk.

@@ -1,0 +1,1 @@
+//! Which tables belong to tenants, and how the database keeps them apart.
