@@ -1,13 +1,15 @@
-//! Finds isolation failures in the source of MCP servers.
-#![allow(
-    missing_docs,
-    unreachable_pub,
-    dead_code,
-    unused_imports,
-    clippy::allow_attributes,
-    clippy::allow_attributes_without_reason
-)]
+//! Finds places in source code where tenants can meet.
+//!
+//! Front ends ([`lang`]) lower files to one program form ([`ir`]); [`project`] joins the modules, [`flow`] follows values
+//! through them with what [`library`] knows of other people's code, and [`rules`] ask questions about the result.
+
+pub mod baseline;
 pub mod files;
+pub mod flow;
+pub mod ir;
 pub mod lang;
+pub mod library;
+pub mod project;
 pub mod rules;
+pub mod suppress;
 pub mod tables;

@@ -1,2 +1,3 @@
-//! Rules.
+//! The rules: one file each, with its page, by layer.
+
 pub mod data;

@@ -1,0 +1,1 @@
+//! Manifests and lock files: which packages, in which versions.

@@ -1,0 +1,1 @@
+//! What libraries do, as data: one file a library.

@@ -1,0 +1,1 @@
+//! Which modules there are and how they name each other.
