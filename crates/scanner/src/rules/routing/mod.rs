@@ -1,0 +1,3 @@
+//! Rules of the routing layer.
+
+pub mod vulnerable_sdk;
