@@ -11,5 +11,8 @@ pub mod lang;
 pub mod library;
 pub mod project;
 pub mod rules;
+pub mod run;
 pub mod suppress;
 pub mod tables;
+
+pub use run::{Options, Progress, Scan, ScanError, Tenancy, pages, scan};
