@@ -3,8 +3,9 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    Binding, BindingId, BindingKind, Block, Class, ClassId, Export, Expr, ExprId, ExprKind, Function, FunctionId,
-    FunctionKind, Import, Language, Lines, Module, Name, Scope, ScopeId, ScopeKind, Span, Stmt, StmtId, StmtKind,
+    Binding, BindingId, BindingKind, Block, Class, ClassId, Export, Expr, ExprId, ExprKind, Function,
+    FunctionId, FunctionKind, Import, Language, Lines, Module, Name, Scope, ScopeId, ScopeKind, Span, Stmt,
+    StmtId, StmtKind,
 };
 
 /// A module that is being made.

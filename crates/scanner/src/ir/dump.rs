@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::{
-    ArgKind, ExprId, ExprKind, FunctionId, Module, NameRef, Pattern, PropertyKey, StmtId, StmtKind, TemplatePart,
+    ArgKind, ExprId, ExprKind, FunctionId, Module, NameRef, Pattern, PropertyKey, StmtId, StmtKind,
+    TemplatePart,
 };
 
 /// Writes a module's functions, each with its statements, one a line. Bindings are written with their ids, so that what a name
@@ -20,7 +21,8 @@ pub fn dump(module: &Module) -> String {
             .params
             .iter()
             .map(|parameter| {
-                let default = parameter.default.map_or_else(String::new, |value| format!(" = {}", expr(module, value)));
+                let default =
+                    parameter.default.map_or_else(String::new, |value| format!(" = {}", expr(module, value)));
                 format!("{}{default}", pattern(module, &parameter.pattern))
             })
             .collect();
@@ -39,10 +41,21 @@ pub fn dump(module: &Module) -> String {
     }
     for (id, class) in module.classes() {
         let bases: Vec<String> = class.bases.iter().map(|base| expr(module, *base)).collect();
-        let _ = writeln!(out, "class{} {} ({})", id.0, class.name.map_or("-", |name| module.text(name)), bases.join(", "));
+        let _ = writeln!(
+            out,
+            "class{} {} ({})",
+            id.0,
+            class.name.map_or("-", |name| module.text(name)),
+            bases.join(", ")
+        );
         for field in &class.fields {
             let value = field.value.map_or_else(String::new, |value| format!(" = {}", expr(module, value)));
-            let _ = writeln!(out, "  {}{}{value}", if field.is_static { "static " } else { "" }, module.text(field.name));
+            let _ = writeln!(
+                out,
+                "  {}{}{value}",
+                if field.is_static { "static " } else { "" },
+                module.text(field.name)
+            );
         }
         let methods: Vec<String> = class.methods.iter().map(|method| format!("fn{}", method.0)).collect();
         let _ = writeln!(out, "  methods {}", methods.join(" "));
@@ -78,7 +91,11 @@ fn stmt(module: &Module, id: StmtId, depth: usize, out: &mut String) {
             let word = if *declares { "let " } else { "" };
             let op = op.map_or_else(String::new, |op| format!("{op:?}"));
             let logical = logical.map_or_else(String::new, |op| format!("{op:?}"));
-            line(depth, &format!("{word}{} {op}{logical}= {}", pattern(module, target), expr(module, *value)), out);
+            line(
+                depth,
+                &format!("{word}{} {op}{logical}= {}", pattern(module, target), expr(module, *value)),
+                out,
+            );
         }
         StmtKind::Return(value) => line(depth, &format!("return {}", option(module, *value)), out),
         StmtKind::Throw(value) => line(depth, &format!("throw {}", option(module, *value)), out),
@@ -116,18 +133,24 @@ pub fn pattern(module: &Module, target: &Pattern) -> String {
         Pattern::Object { properties, rest } => {
             let mut parts: Vec<String> = properties
                 .iter()
-                .map(|property| format!("{}: {}", key(module, property.key), pattern(module, &property.pattern)))
+                .map(|property| {
+                    format!("{}: {}", key(module, property.key), pattern(module, &property.pattern))
+                })
                 .collect();
             parts.extend(rest.iter().map(|rest| format!("...{}", pattern(module, rest))));
             format!("{{{}}}", parts.join(", "))
         }
         Pattern::Array { items, rest } => {
-            let mut parts: Vec<String> =
-                items.iter().map(|item| item.as_ref().map_or_else(String::new, |item| pattern(module, item))).collect();
+            let mut parts: Vec<String> = items
+                .iter()
+                .map(|item| item.as_ref().map_or_else(String::new, |item| pattern(module, item)))
+                .collect();
             parts.extend(rest.iter().map(|rest| format!("...{}", pattern(module, rest))));
             format!("[{}]", parts.join(", "))
         }
-        Pattern::Default { pattern: inner, value } => format!("{} = {}", pattern(module, inner), expr(module, *value)),
+        Pattern::Default { pattern: inner, value } => {
+            format!("{} = {}", pattern(module, inner), expr(module, *value))
+        }
     }
 }
 
@@ -202,8 +225,12 @@ pub fn expr(module: &Module, id: ExprId) -> String {
             format!("({} {op:?} {})", expr(module, *left), expr(module, *right))
         }
         ExprKind::Unary { op, operand } => format!("({op:?} {})", expr(module, *operand)),
-        ExprKind::Binary { op, left, right } => format!("({} {op:?} {})", expr(module, *left), expr(module, *right)),
-        ExprKind::Compare { op, left, right } => format!("({} {op:?} {})", expr(module, *left), expr(module, *right)),
+        ExprKind::Binary { op, left, right } => {
+            format!("({} {op:?} {})", expr(module, *left), expr(module, *right))
+        }
+        ExprKind::Compare { op, left, right } => {
+            format!("({} {op:?} {})", expr(module, *left), expr(module, *right))
+        }
         ExprKind::Assign { target, value, .. } => {
             format!("({} := {})", pattern(module, target), expr(module, *value))
         }
@@ -214,7 +241,8 @@ pub fn expr(module: &Module, id: ExprId) -> String {
             }
             text.push_str(&expr(module, comprehension.element));
             for clause in &comprehension.clauses {
-                let _ = write!(text, " for {} in {}", pattern(module, &clause.target), expr(module, clause.iter));
+                let _ =
+                    write!(text, " for {} in {}", pattern(module, &clause.target), expr(module, clause.iter));
                 for condition in &clause.conditions {
                     let _ = write!(text, " if {}", expr(module, *condition));
                 }

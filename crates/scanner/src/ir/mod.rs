@@ -29,12 +29,12 @@ use std::sync::Arc;
 
 pub use build::ModuleBuilder;
 pub use decl::{
-    Binding, BindingKind, Class, Export, ExportKind, Field, Function, FunctionKind, Import, ImportKind, Parameter,
-    ParameterKind, Scope, ScopeKind,
+    Binding, BindingKind, Class, Export, ExportKind, Field, Function, FunctionKind, Import, ImportKind,
+    Parameter, ParameterKind, Scope, ScopeKind,
 };
 pub use expr::{
-    Arg, ArgKind, ArrayKind, BinaryOp, Call, Clause, CompareOp, Comprehension, ComprehensionKind, Expr, ExprKind,
-    LogicalOp, NameRef, Property, PropertyKey, TemplatePart, UnaryOp,
+    Arg, ArgKind, ArrayKind, BinaryOp, Call, Clause, CompareOp, Comprehension, ComprehensionKind, Expr,
+    ExprKind, LogicalOp, NameRef, Property, PropertyKey, TemplatePart, UnaryOp,
 };
 pub use lines::{Lines, Position};
 pub use pattern::{Pattern, PatternProperty};

@@ -41,7 +41,9 @@ pub fn children(module: &Module, id: ExprId, visit: &mut impl FnMut(ExprId)) {
                 visit(property.value);
             }
         }
-        ExprKind::Array { items, .. } | ExprKind::Sequence(items) => items.iter().for_each(|item| visit(*item)),
+        ExprKind::Array { items, .. } | ExprKind::Sequence(items) => {
+            items.iter().for_each(|item| visit(*item))
+        }
         ExprKind::Conditional { test, then, otherwise } => {
             visit(*test);
             visit(*then);
@@ -120,7 +122,11 @@ pub fn parts<'m>(module: &'m Module, id: StmtId, visit: &mut impl FnMut(Part<'m>
         block.iter().for_each(|stmt| visit(Part::Stmt(*stmt)));
     };
     match module.stmt(id) {
-        StmtKind::Empty | StmtKind::Break | StmtKind::Continue | StmtKind::Function(_) | StmtKind::Class(_) => {}
+        StmtKind::Empty
+        | StmtKind::Break
+        | StmtKind::Continue
+        | StmtKind::Function(_)
+        | StmtKind::Class(_) => {}
         StmtKind::Expr(value) => visit(Part::Expr(*value)),
         StmtKind::Assign { target, value, .. } => {
             visit(Part::Expr(*value));
@@ -152,7 +158,9 @@ pub fn parts<'m>(module: &'m Module, id: StmtId, visit: &mut impl FnMut(Part<'m>
             block(body, visit);
             block(otherwise, visit);
         }
-        StmtKind::Return(value) | StmtKind::Throw(value) => value.iter().for_each(|value| visit(Part::Expr(*value))),
+        StmtKind::Return(value) | StmtKind::Throw(value) => {
+            value.iter().for_each(|value| visit(Part::Expr(*value)))
+        }
         StmtKind::Try { body, handlers, otherwise, finally } => {
             block(body, visit);
             for handler in handlers {

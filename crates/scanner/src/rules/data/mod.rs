@@ -1,0 +1,3 @@
+//! Rules of the layer data.
+
+crate::rules::rules! {}

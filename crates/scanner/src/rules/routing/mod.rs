@@ -1,0 +1,3 @@
+//! Rules of the layer routing.
+
+crate::rules::rules! {}
