@@ -10,7 +10,7 @@ use crate::{
     flow,
     ir::{ExprKind, Module},
     library::Libraries,
-    tables::Tables,
+    tables::Schema,
     tenancy::{self, Tenancy},
 };
 
@@ -24,7 +24,7 @@ pub struct Input {
     /// What libraries do.
     pub libraries: Libraries,
     /// The tables of the database.
-    pub tables: Tables,
+    pub tables: Schema,
     /// Whether several tenants use it, when the user has said so.
     pub tenancy: Option<Tenancy>,
 }

@@ -85,7 +85,7 @@ pub struct Project {
     /// What libraries do.
     pub libraries: Libraries,
     /// The tables of the database.
-    pub tables: crate::tables::Tables,
+    pub tables: crate::tables::Schema,
     /// Whether several tenants use it, by package folder.
     pub packages: BTreeMap<String, Package>,
     /// A tenancy that the user has set.

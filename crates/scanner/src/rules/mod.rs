@@ -12,6 +12,8 @@ mod pages;
 pub mod routing;
 pub mod state;
 
+use std::sync::LazyLock;
+
 use partywall_model::{
     Axis, Check, Confidence, Coverage, Face, Finding, Layer, Maps, Page, Related, Severity, fingerprint,
 };
@@ -54,9 +56,6 @@ macro_rules! rules {
 
         /// The rules of this layer.
         pub const RULES: &[$crate::rules::Rule] = &[$($module::RULE),*];
-
-        /// The same as the matrix names them.
-        pub const CHECKS: &[partywall_model::Check] = &[$($module::RULE.check),*];
     };
 }
 pub(crate) use rules;
@@ -82,37 +81,35 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
     Layer::ALL.into_iter().flat_map(|layer| rules_of(layer).iter())
 }
 
+/// The checks of each layer, in the order of [`Layer::ALL`].
+static CHECKS: LazyLock<Vec<(Layer, Vec<Check>)>> = LazyLock::new(|| {
+    let checks: Vec<Check> = table().into_iter().map(|(page, _)| page.check).collect();
+    let of = |layer| checks.iter().filter(|check| check.layer == layer).copied().collect();
+    Layer::ALL.into_iter().map(|layer| (layer, of(layer))).collect()
+});
+
 /// What the scanner has for a layer: a cell of the matrix.
 #[must_use]
-pub const fn coverage(layer: Layer) -> Coverage {
-    let checks = match layer {
-        Layer::Identity => identity::CHECKS,
-        Layer::Context => context::CHECKS,
-        Layer::State => state::CHECKS,
-        Layer::Data => data::CHECKS,
-        Layer::Cache => cache::CHECKS,
-        Layer::Credentials => credentials::CHECKS,
-        Layer::Routing => routing::CHECKS,
-        Layer::Capacity => capacity::CHECKS,
-        Layer::Disclosure => disclosure::CHECKS,
-    };
-    if checks.is_empty() {
-        Coverage::None { because: "no rule for this layer has been written" }
-    } else {
+pub fn coverage(layer: Layer) -> Coverage {
+    let found = CHECKS.iter().find(|(own, checks)| *own == layer && !checks.is_empty());
+    found.map_or(Coverage::None { because: "no rule for this layer has been written" }, |(_, checks)| {
         Coverage::Checks(checks)
-    }
+    })
 }
 
-/// The pages of all rules.
+/// Every rule with the axis that it counts against.
 #[must_use]
-pub fn pages() -> Vec<Page> {
+pub fn table() -> Vec<(Page, Axis)> {
     let page = |rule: &Rule| Page {
         check: rule.check,
         face: Face::Scan,
         severity: rule.severity,
         markdown: rule.markdown,
     };
-    all().map(page).collect()
+    let mut table: Vec<(Page, Axis)> = all().map(|rule| (page(rule), rule.axis)).collect();
+    table.extend(data::rls::RULES.iter().map(|rule| (rule.page(), rule.axis)));
+    table.push((routing::vulnerable_sdk::PAGE, routing::vulnerable_sdk::AXIS));
+    table
 }
 
 /// What a rule reports into.

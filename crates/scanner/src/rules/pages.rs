@@ -11,9 +11,10 @@ use partywall_model::{Finding, Severity};
 
 use super::{Report, Rule};
 use crate::{
-    lang,
+    lang::{self, sql},
     library::Libraries,
     project::{Input, Project},
+    tables::Replay,
     tenancy::Tenancy,
 };
 
@@ -71,7 +72,11 @@ fn project(files: &[(String, String)]) -> Project {
             None => input.manifests.push((path.clone(), text.clone())),
         }
     }
-    crate::tables_of(&mut input);
+    let mut replay = Replay::default();
+    for (path, text) in files.iter().filter(|(path, _)| path.ends_with(".sql")) {
+        replay.apply(path, &sql::changes(text));
+    }
+    input.tables = replay.finish();
     Project::new(input)
 }
 

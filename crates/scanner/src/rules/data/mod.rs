@@ -1,3 +1,5 @@
-//! Rules of the layer data.
+//! Rules of the data layer.
+
+pub mod rls;
 
 crate::rules::rules! {}
