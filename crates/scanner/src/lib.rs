@@ -14,5 +14,7 @@ pub mod rules;
 pub mod run;
 pub mod suppress;
 pub mod tables;
+pub mod tenancy;
+pub mod vocabulary;
 
 pub use run::{Options, Progress, Scan, ScanError, Tenancy, pages, scan};

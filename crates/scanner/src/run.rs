@@ -19,9 +19,12 @@ use crate::{
         prisma,
         sql::{self, Changes},
     },
+    library::Libraries,
+    project::{Input, Project},
     rules::{self, data::rls, routing::vulnerable_sdk},
     suppress::{self, Suppression},
     tables::{self, Place, Replay, Schema, Source},
+    tenancy,
 };
 
 /// The stack of the threads that read files: parsers call themselves for nested source.
@@ -265,6 +268,12 @@ fn finish(
         .collect();
     findings.extend(vulnerable_sdk::check(&dependencies));
     let mut notes = Vec::new();
+    let project = project(options, &mut loaded, schema);
+    findings.extend(rules::run(&project));
+    notes.extend(project.packages.iter().map(|(folder, package)| {
+        let place = if folder.is_empty() { "." } else { folder };
+        format!("tenancy of {place}: {:?}, because {}", package.tenancy, package.reason)
+    }));
     if options.tenancy == Tenancy::Single {
         lower(&mut findings);
         notes.push("tenancy: single, as asked; every finding is low".to_owned());
@@ -280,6 +289,30 @@ fn finish(
             .assessing(&[Axis::Maintenance])
             .with_notes(notes);
     Scan { document, texts, not_understood }
+}
+
+/// Joins the code that was read.
+fn project(options: &Options, loaded: &mut [Loaded], tables: Schema) -> Project {
+    let mut input = Input {
+        tables,
+        tenancy: match options.tenancy {
+            Tenancy::Single => Some(tenancy::Tenancy::Single),
+            Tenancy::Multi => Some(tenancy::Tenancy::Multi),
+            Tenancy::Auto => None,
+        },
+        libraries: Libraries::built_in().unwrap_or_default(),
+        ..Input::default()
+    };
+    for file in loaded {
+        match std::mem::replace(&mut file.read, Read::Other) {
+            Read::Code(lowered) => input.modules.push(lowered.module),
+            other => file.read = other,
+        }
+        if matches!(file.file.kind, Kind::Manifest | Kind::Settings) {
+            input.manifests.push((file.file.path.clone(), file.text.to_string()));
+        }
+    }
+    Project::new(input)
 }
 
 /// Where one party has the process for itself, nothing reaches another.
