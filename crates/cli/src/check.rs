@@ -29,13 +29,12 @@ use crate::{
 };
 
 #[derive(Args)]
-#[group(id = "what", required = true, multiple = false, args = ["database", "config"])]
 pub(crate) struct CheckArguments {
     /// The database: env:NAME, file:PATH, or a URL without a password.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", required_unless_present = "config")]
     database: Option<String>,
     /// A configuration file: it is checked as `serve --check` does, and so is each of its PostgreSQL databases.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "database")]
     config: Option<PathBuf>,
     /// The role that the application connects as; the URL's own when there is none.
     #[arg(long, conflicts_with = "config")]

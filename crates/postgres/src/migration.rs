@@ -63,6 +63,8 @@ struct Known {
     references: Vec<Reference>,
     indexed: bool,
     policies: Vec<String>,
+    /// Sequences that its columns take their default from.
+    sequences: Vec<String>,
 }
 
 struct Reference {
@@ -118,6 +120,7 @@ pub fn without_database(table: &Table) -> Result<String, MigrationError> {
         references: Vec::new(),
         indexed: false,
         policies: Vec::new(),
+        sequences: Vec::new(),
     };
     let mut text = write(&known, table);
     text.push_str(
@@ -164,7 +167,11 @@ async fn look(
             "SELECT format_type(a.atttypid, a.atttypmod), a.attnotnull,
                     EXISTS (SELECT FROM pg_index i WHERE i.indrelid = $1 AND i.indisvalid AND i.indpred IS NULL
                         AND i.indkey[0] = a.attnum),
-                    ARRAY(SELECT p.polname::text FROM pg_policy p WHERE p.polrelid = $1)
+                    ARRAY(SELECT p.polname::text FROM pg_policy p WHERE p.polrelid = $1),
+                    ARRAY(SELECT format('%I.%I', n.nspname, s.relname) FROM pg_depend d
+                        JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace
+                        WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+                          AND d.refobjid = $1 AND d.deptype = 'a' ORDER BY 1)
              FROM pg_attribute a WHERE a.attrelid = $1 AND a.attname = $2 AND a.attnum > 0 AND NOT a.attisdropped",
             &[&oid, &column],
         )
@@ -208,6 +215,7 @@ async fn look(
             not_null: row.try_get(1)?,
             indexed: row.try_get(2)?,
             policies: row.try_get(3)?,
+            sequences: row.try_get(4)?,
             keys: keys
                 .iter()
                 .map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
@@ -288,7 +296,14 @@ fn write(known: &Known, table: &Table) -> String {
     if let Some(schema) = &known.schema {
         say!(text, "GRANT USAGE ON SCHEMA {} TO {role};", quoted(schema));
     }
-    say!(text, "GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO {role};\n");
+    say!(text, "GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO {role};");
+    for sequence in &known.sequences {
+        say!(
+            text,
+            "REVOKE ALL ON SEQUENCE {sequence} FROM PUBLIC, {role};\nGRANT USAGE ON SEQUENCE {sequence} TO {role};"
+        );
+    }
+    text.push('\n');
     say!(text, "COMMIT;");
     text
 }

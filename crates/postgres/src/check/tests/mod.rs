@@ -228,7 +228,8 @@ fn a_role_can_check_itself_and_a_role_that_is_not_there_is_told() {
 fn the_printed_migration_makes_a_table_safe_and_can_be_run_twice() {
     use crate::migration::{Table, of_live};
     let tables = [
-        "CREATE TABLE shop.wild (id bigserial PRIMARY KEY, tenant_id text, body text)",
+        "CREATE TABLE shop.wild (id bigserial PRIMARY KEY, tenant_id text, body text);
+         GRANT ALL ON SEQUENCE shop.wild_id_seq TO shop_app",
         "CREATE TABLE shop.wild (id bigserial PRIMARY KEY, tenant_id uuid NOT NULL, slug text UNIQUE, UNIQUE (tenant_id, body), body text)",
         "CREATE TABLE shop.wild (tenant_id bigint NOT NULL, id bigint, PRIMARY KEY (tenant_id, id));
          ALTER TABLE shop.wild ENABLE ROW LEVEL SECURITY",
