@@ -103,6 +103,8 @@ pub(super) async fn try_in(
         }
     }
     report.skipped.extend(skipped);
+    // One way in is enough for a table.
+    hits.dedup_by(|later, first| later.0 == first.0 && later.1.object == first.1.object);
     for (id, hit) in hits {
         if let Some(rule) = RULES.iter().find(|rule| rule.id == id).filter(|rule| options.wants(rule.id)) {
             report.found.push(found(rule, hit, at));
