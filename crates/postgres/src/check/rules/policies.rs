@@ -10,12 +10,12 @@ use crate::check::{
     predicate::{self, Reading, Tests},
 };
 
-/// Permissive policies that let the application's role do something with a tenant's table.
+/// Permissive policies that let the application's role, or one that it may become, do something with a tenant's table.
 fn policies(catalogue: &Catalogue) -> impl Iterator<Item = (&Table, &TenantColumn, &Policy)> {
     catalogue.policies.iter().filter_map(|policy| {
         let table = catalogue.tables.get(&policy.table)?;
         let tenant = table.tenant.as_ref()?;
-        let counts = policy.permissive && policy.for_app && table.rls && table.rights.any();
+        let counts = policy.permissive && policy.within_reach && table.rls && table.rights.any();
         counts.then_some((table, tenant, policy))
     })
 }
@@ -165,6 +165,26 @@ pub(super) fn self_comparison(catalogue: &Catalogue) -> Vec<Hit> {
             Hit::new(name, message)
         })
         .collect()
+}
+
+/// Policies of which it is not known whether they test the tenant: the table, and what to say of it.
+pub(in crate::check) fn not_understood(catalogue: &Catalogue) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for (table, tenant, policy) in policies(catalogue) {
+        for text in [&policy.using, &policy.check].into_iter().flatten() {
+            let command = if policy.command == '*' { 'r' } else { policy.command };
+            let known = tests(catalogue, tenant, Some(text)) != Tests::Unknown
+                || held_by_others(catalogue, table, tenant, command, false);
+            if !known {
+                let what = format!(
+                    "whether the policy {} tests the tenant cannot be told from its text: {text}",
+                    quoted(&policy.name)
+                );
+                all.push((table.name.clone(), what));
+            }
+        }
+    }
+    all
 }
 
 fn texts(catalogue: &Catalogue, is: impl Fn(&str) -> bool, message: &str) -> Vec<Hit> {

@@ -1,5 +1,7 @@
 //! What the application's role is, and what it can become.
 
+use std::collections::BTreeSet;
+
 use partywall_model::Confidence;
 
 use super::Hit;
@@ -67,13 +69,22 @@ pub(super) fn becomes(catalogue: &Catalogue) -> Vec<Hit> {
     if catalogue.app.superuser {
         return Vec::new();
     }
-    let logins: Vec<&Role> =
-        others(catalogue).filter(|role| role.login && !role.superuser && !role.bypassrls).collect();
-    logins
-        .into_iter()
+    // Roles whose rights it does not have without SET ROLE and that policies name: several of them are tenants' roles.
+    let named: BTreeSet<&str> = catalogue
+        .policies
+        .iter()
+        .flat_map(|policy| &policy.roles)
+        .filter_map(|oid| catalogue.roles.get(oid))
+        .filter(|role| role.reachable && !role.inherited)
+        .map(|role| role.name.as_str())
+        .collect();
+    let several = named.len() > 1;
+    others(catalogue)
+        .filter(|role| !role.superuser && !role.bypassrls)
+        .filter(|role| role.login || (several && named.contains(role.name.as_str())))
         .map(|role| {
             let message = format!(
-                "the role `{}` can become the login role `{}`: with a role for each tenant, SET ROLE is all it takes",
+                "the role `{}` can become `{}`: with a role for each tenant, SET ROLE is all it takes",
                 catalogue.app.name, role.name
             );
             Hit::new(&role.name, message).mended_by(revoke(catalogue, role)).confidence(Confidence::Medium)
