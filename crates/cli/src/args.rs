@@ -5,7 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::scan::{Explain, RulesArguments, ScanArguments};
+use crate::{
+    check::{CheckArguments, RlsArguments},
+    scan::{Explain, RulesArguments, ScanArguments},
+};
 
 /// Serve many tenants from one MCP server, and show that they cannot see each other.
 #[derive(Parser)]
@@ -67,6 +70,16 @@ pub(crate) enum Command {
         after_help = "Examples:\n  partywall scan\n  partywall scan path/to/server --fail-on medium\n  partywall scan --format sarif=out.sarif --format html=report.html\n  partywall scan --write-baseline partywall-baseline.json\n  partywall scan --mcp path/to/server\n\nExit status: 0 nothing at or above --fail-on, 1 findings, 2 could not run."
     )]
     Scan(ScanArguments),
+    /// Check whether a PostgreSQL database, or a configuration, keeps tenants apart.
+    #[command(
+        after_help = "Examples:\n  partywall check --database env:DATABASE_URL --role app\n  partywall check --database env:DATABASE_URL --role app --fix\n  partywall check --config partywall.toml\n\nExit status: 0 nothing at or above --fail-on, 1 findings, 2 could not run."
+    )]
+    Check(CheckArguments),
+    /// Print a migration that makes a PostgreSQL table keep tenants apart.
+    #[command(
+        after_help = "Examples:\n  partywall rls --table orders --tenant-column tenant_id > migration.sql\n  partywall rls --table shop.orders --tenant-column org_id --database env:DATABASE_URL"
+    )]
+    Rls(RlsArguments),
     /// Print the page of a rule or probe.
     #[command(after_help = "Example:\n  partywall explain rls-not-enabled")]
     Explain(Explain),

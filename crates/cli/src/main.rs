@@ -4,6 +4,7 @@
 
 mod args;
 mod audit;
+mod check;
 mod demo;
 mod matrix;
 mod output;
@@ -39,6 +40,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Token(token) => stores::token(token)?,
         Command::Audit(audit) => return audit::run(audit),
         Command::Scan(scan) => return scan::run(arguments, scan),
+        Command::Check(check) => return check::run(arguments, check),
+        Command::Rls(rls) => check::rls(rls)?,
         Command::Explain(explain) => scan::explain(explain)?,
         Command::Rules(rules) => scan::rules(rules)?,
         Command::Matrix => output::print(&matrix::table())?,

@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod connect;
+pub mod migration;
 pub mod url;
 
 pub use connect::{ConnectError, Connection, Connector, drive};

@@ -13,13 +13,14 @@ use partywall_report::{Report, Style};
 use partywall_scanner::{Options, Progress, Scan, baseline::Baseline};
 
 pub(crate) use arguments::{Explain, FailOn, Listing, RulesArguments, ScanArguments};
+pub(crate) use formats::{Output, Outputs};
 
 use crate::{args::Arguments, output};
-use formats::Outputs;
 
 /// The pages of everything that can find something, in the order of their ids.
 pub(crate) fn pages() -> Vec<Page> {
     let mut pages = partywall_scanner::pages();
+    pages.extend(partywall_postgres::check::pages());
     pages.sort_by_key(|page| page.check.id);
     pages
 }

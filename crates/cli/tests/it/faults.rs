@@ -14,6 +14,7 @@ mod neighbour;
 mod redis;
 mod reload;
 mod replicas;
+mod together;
 mod upstream;
 mod upstreams;
 mod wire;

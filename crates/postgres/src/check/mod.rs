@@ -13,6 +13,7 @@ mod tests;
 use partywall_model::{Confidence, Finding, Layer, Page, Severity, Skipped, fingerprint};
 use tokio_postgres::Client;
 
+pub(crate) use self::rules::quoted;
 use self::{
     catalogue::Catalogue,
     rules::{Hit, RULES, Rule},

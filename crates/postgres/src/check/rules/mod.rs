@@ -12,7 +12,7 @@ use partywall_model::{Axis, Check, Confidence, Face, Layer, Maps, Page, Severity
 
 use super::catalogue::Catalogue;
 pub(super) use policies::not_understood;
-pub(super) use roles::quoted;
+pub(crate) use roles::quoted;
 
 /// One thing that a rule found.
 #[derive(Debug, Default)]
@@ -161,9 +161,9 @@ rules! {
     "app-role-makes-roles" Medium Permissions ["CWE-269"] => Some(roles::makes_roles),
     "app-role-sees-statistics" Low Permissions ["CWE-200"] => Some(roles::sees_statistics),
     // Tables.
-    "rls-not-enabled" High Security ["CWE-862", "CWE-639"] => Some(tables::not_enabled),
+    "tenant-table-without-rls" High Security ["CWE-862", "CWE-639"] => Some(tables::not_enabled),
     "policies-without-rls" High Security ["CWE-863"] => Some(tables::inert_policies),
-    "rls-not-forced" Low Security ["CWE-863"] => Some(tables::not_forced),
+    "rls-not-forced-on-owner" Low Security ["CWE-863"] => Some(tables::not_forced),
     "rls-without-policy" Medium Maintenance ["CWE-1188"] => Some(tables::no_policy),
     "only-restrictive-policies" Medium Maintenance ["CWE-1188"] => Some(tables::only_restrictive),
     "command-without-policy" Low Maintenance ["CWE-1188"] => Some(tables::command_without_policy),

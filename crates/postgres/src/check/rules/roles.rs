@@ -142,7 +142,7 @@ pub(super) fn sees_statistics(catalogue: &Catalogue) -> Vec<Hit> {
 }
 
 /// A name as it stands in SQL.
-pub(in crate::check) fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }

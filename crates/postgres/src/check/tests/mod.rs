@@ -224,3 +224,74 @@ fn a_role_can_check_itself_and_a_role_that_is_not_there_is_told() {
         base.drop().await;
     });
 }
+
+/// Tables as people have them: what `partywall rls` prints makes each of them pass, and can be run again.
+#[test]
+fn the_printed_migration_makes_a_table_safe_and_can_be_run_twice() {
+    use crate::migration::{Table, of_live};
+    let tables = [
+        "CREATE TABLE shop.wild (id bigserial PRIMARY KEY, tenant_id text, body text);
+         GRANT ALL ON SEQUENCE shop.wild_id_seq TO shop_app",
+        "CREATE TABLE shop.wild (id bigserial PRIMARY KEY, tenant_id uuid NOT NULL, slug text UNIQUE, UNIQUE (tenant_id, body), body text)",
+        "CREATE TABLE shop.wild (tenant_id bigint NOT NULL, id bigint, PRIMARY KEY (tenant_id, id));
+         ALTER TABLE shop.wild ENABLE ROW LEVEL SECURITY",
+        "CREATE TABLE shop.wild (tenant_id character varying(40), id bigint);
+         INSERT INTO shop.wild VALUES ('acme', 1); GRANT ALL ON shop.wild TO shop_app, PUBLIC",
+        "CREATE TABLE shop.wild (tenant_id text NOT NULL, id bigint PRIMARY KEY, order_id bigint);
+         CREATE UNIQUE INDEX orders_id ON shop.orders (tenant_id, id, status)",
+    ];
+    runtime().block_on(async {
+        let mut base = Base::new("pw_check_rls").await;
+        for unsafe_table in tables {
+            let mut undone = base.client.transaction().await.expect("begins");
+            undone.batch_execute(SAFE).await.expect("made");
+            undone
+                .batch_execute(unsafe_table)
+                .await
+                .unwrap_or_else(|error| panic!("{unsafe_table}: {error:?}"));
+            let table = Table {
+                name: "shop.wild".to_owned(),
+                column: "tenant_id".to_owned(),
+                role: "shop_app".to_owned(),
+                owner: "shop_owner".to_owned(),
+                setting: "app.tenant".to_owned(),
+            };
+            let options = Options::for_role("shop_app");
+            for round in ["first", "second"] {
+                let text = of_live(&undone, &table).await.expect("a migration");
+                let text = text.replace("BEGIN;\n", "").replace("COMMIT;\n", "");
+                undone
+                    .batch_execute(&text)
+                    .await
+                    .unwrap_or_else(|error| panic!("{round} {unsafe_table}: {error:?}\n{text}"));
+                let catalogue = Catalogue::read(&undone, &options).await.expect("readable");
+                let mut report = judge(&catalogue, "test", &options);
+                let mut part = undone.transaction().await.expect("a part");
+                behaviour::try_in(&mut part, &catalogue, "test", &options, &mut report).await.expect("tried");
+                part.rollback().await.expect("undone");
+                let told: Vec<_> = report.found.iter().map(|found| &found.finding.message).collect();
+                assert!(told.is_empty(), "{round} {unsafe_table}: {told:?}");
+            }
+            undone.rollback().await.expect("undone");
+        }
+        base.drop().await;
+    });
+}
+
+/// Five hundred tables take a few queries, and not a few for each.
+#[test]
+fn many_tables_are_checked_by_the_same_number_of_queries() {
+    runtime().block_on(async {
+        let mut base = Base::new("pw_check_many").await;
+        let make = "DO $$ BEGIN FOR n IN 1..500 LOOP EXECUTE format('
+            CREATE TABLE shop.t%1$s (tenant_id text NOT NULL CHECK (tenant_id <> ''''), id bigint, PRIMARY KEY (tenant_id, id));
+            ALTER TABLE shop.t%1$s ENABLE ROW LEVEL SECURITY; ALTER TABLE shop.t%1$s FORCE ROW LEVEL SECURITY;
+            CREATE POLICY own ON shop.t%1$s TO shop_app USING (tenant_id = nullif(current_setting(''app.tenant'', true), ''''));
+            GRANT SELECT, INSERT, UPDATE, DELETE ON shop.t%1$s TO shop_app', n); END LOOP; END $$";
+        let options = Options { behaviour: false, ..Options::for_role("shop_app") };
+        let report = base.check(make, &options).await;
+        assert_eq!(report.relations, 503);
+        assert!(report.found.is_empty(), "{:?}", report.found);
+        base.drop().await;
+    });
+}
