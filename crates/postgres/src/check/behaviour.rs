@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use partywall_model::Skipped;
-use tokio_postgres::{Client, GenericClient, Transaction, error::SqlState};
+use tokio_postgres::{Client, SimpleQueryMessage, Transaction, error::SqlState};
 
 use super::{
     CheckError, Options, Report,
@@ -130,7 +130,7 @@ async fn become_role(transaction: &mut Transaction<'_>, role: &str) -> Result<()
     // In a part of its own, so that a refusal does not end the transaction.
     let part = transaction.transaction().await.map_err(|error| error.to_string())?;
     let begin = format!(
-        "SET LOCAL search_path = pg_catalog; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '5s';
+        "SET LOCAL search_path = pg_catalog; SET LOCAL standard_conforming_strings = on; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '5s';
          SET LOCAL ROLE {}",
         quoted(role)
     );
@@ -197,7 +197,7 @@ impl Trial<'_> {
     }
 
     /// What there is to see before a tenant was ever named.
-    async fn unset(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Asked>, CheckError> {
+    async fn unset(&self, transaction: &Transaction<'_>) -> Result<Vec<Asked>, CheckError> {
         if !self.table.rights.select {
             return Ok(Vec::new());
         }
@@ -208,7 +208,7 @@ impl Trial<'_> {
 
     async fn run(
         &self,
-        transaction: &mut Transaction<'_>,
+        transaction: &Transaction<'_>,
         skip: &mut impl FnMut(&str, String),
     ) -> Result<Vec<Asked>, CheckError> {
         let name = &self.table.name;
@@ -259,28 +259,34 @@ impl Trial<'_> {
 
     async fn ask(
         &self,
-        transaction: &mut Transaction<'_>,
+        transaction: &Transaction<'_>,
         tenant: Option<&str>,
         sql: &str,
     ) -> Result<Outcome, CheckError> {
-        let part = transaction.transaction().await.map_err(CheckError::Read)?;
-        let outcome = statement(&part, &self.catalogue.setting, tenant, sql).await;
-        part.rollback().await.map_err(CheckError::Read)?;
+        let outcome = statement(transaction, &self.catalogue.setting, tenant, sql).await;
+        let undo = "ROLLBACK TO SAVEPOINT partywall; RELEASE SAVEPOINT partywall";
+        transaction.batch_execute(undo).await.map_err(CheckError::Read)?;
         Ok(outcome)
     }
 }
 
-async fn statement(client: &impl GenericClient, setting: &str, tenant: Option<&str>, sql: &str) -> Outcome {
+/// Runs a statement after a savepoint and, if there is one, as a tenant; all in one message, since there are many.
+async fn statement(transaction: &Transaction<'_>, setting: &str, tenant: Option<&str>, sql: &str) -> Outcome {
     let told = |error: &tokio_postgres::Error| {
         error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
     };
-    if let Some(tenant) = tenant
-        && let Err(error) = client.execute("SELECT set_config($1, $2, true)", &[&setting, &tenant]).await
-    {
-        return Outcome::Other(told(&error));
-    }
-    match client.execute(sql, &[]).await {
-        Ok(rows) => Outcome::Rows(rows),
+    let named = tenant.map_or_else(String::new, |tenant| {
+        format!("SELECT pg_catalog.set_config({}, {}, true);", literal(setting), literal(tenant))
+    });
+    match transaction.simple_query(&format!("SAVEPOINT partywall; {named} {sql}")).await {
+        Ok(messages) => {
+            let counts = messages.iter().rev().find_map(|message| match message {
+                SimpleQueryMessage::CommandComplete(rows) => Some(*rows),
+                _ => None,
+            });
+            counts
+                .map_or_else(|| Outcome::Other("the server told no number of rows".to_owned()), Outcome::Rows)
+        }
         Err(error) => {
             // The server's function that raised it tells apart what shares a code; its texts are translated.
             let routine = error.as_db_error().and_then(|error| error.routine()).unwrap_or_default();
@@ -302,6 +308,11 @@ async fn statement(client: &impl GenericClient, setting: &str, tenant: Option<&s
             }
         }
     }
+}
+
+/// A text in SQL; standard_conforming_strings is on.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// Functions of the server that refuse a row before its policies are asked.
