@@ -6,7 +6,8 @@
 
 Each block is applied to a database of its own, after the safe schema. "found" means that pgrls says something (warning or
 error) about the bad block that it does not say about the good one; that is generous, since it need not be the same thing.
-"noise" counts what it says about the good block and not about the safe schema. The server's roles that begin with `shop` are
+"the same of both" is what it says about both; the last column is what it says about the good block and not about the
+safe schema, which need not be wrong. The server's roles that begin with `shop` are
 dropped: use a server for tests.
 """
 
@@ -71,7 +72,7 @@ def main():
     baseline = findings("SELECT 1")
     print(f"the safe schema: {sum(baseline.values())} findings {sorted({rule for rule, _ in baseline})}\n")
     print("| page of `partywall check` | pgrls: bad | pgrls: good |\n|---|---|---|")
-    found = noisy = failed = total = 0
+    found = alike = noisy = failed = total = 0
     for page in sorted((ROOT / "pages").glob("*.md")):
         blocks = dict(re.findall(r"```sql (bad|good)\n(.*?)\n```", page.read_text(), re.S))
         try:
@@ -84,9 +85,12 @@ def main():
         new, noise = sorted({rule for rule, _ in bad - good}), sorted({rule for rule, _ in good - baseline})
         found += bool(new)
         noisy += bool(noise)
-        print(f"| {page.stem} | {', '.join(new) or 'missed'} | {', '.join(noise) or 'quiet'} |", flush=True)
+        same = sorted({rule for rule, _ in bad - baseline})
+        alike += bool(same and not new)
+        said = ", ".join(new) or (f"the same of both: {', '.join(same)}" if same else "missed")
+        print(f"| {page.stem} | {said} | {', '.join(noise) or 'quiet'} |", flush=True)
     clean()
-    print(f"\n{found} of {total} bad schemas found, {noisy} of {total} good ones with noise, {failed} not run")
+    print(f"\n{found} of {total} bad schemas found, of {alike} the same is said as of the good one, {noisy} of {total} good ones with noise, {failed} not run")
 
 
 main()

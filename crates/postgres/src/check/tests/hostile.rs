@@ -59,6 +59,28 @@ const CASES: &[Case] = &[
         good: "CREATE ROLE shop_a NOLOGIN; GRANT shop_a TO shop_app",
     },
     Case {
+        name: "an open policy that a restrictive one holds for reading only",
+        bad: "DROP POLICY own ON shop.orders; CREATE POLICY anything ON shop.orders USING (true);
+              CREATE POLICY own ON shop.orders AS RESTRICTIVE FOR SELECT TO shop_app
+                  USING (tenant_id = nullif(current_setting('app.tenant', true), ''))",
+        rule: "policy-without-tenant-test",
+        good: "DROP POLICY own ON shop.orders; CREATE POLICY anything ON shop.orders USING (true);
+               CREATE POLICY own ON shop.orders AS RESTRICTIVE TO PUBLIC
+                   USING (tenant_id = nullif(current_setting('app.tenant', true), ''))",
+    },
+    Case {
+        name: "an open policy of another role, and a restrictive one that is not for it",
+        bad: "ALTER ROLE shop_app NOINHERIT; CREATE ROLE shop_support NOLOGIN; GRANT shop_support TO shop_app;
+              CREATE POLICY support ON shop.orders TO shop_support USING (true);
+              CREATE POLICY held ON shop.orders AS RESTRICTIVE TO shop_app
+                  USING (tenant_id = nullif(current_setting('app.tenant', true), ''))",
+        rule: "policy-without-tenant-test",
+        good: "ALTER ROLE shop_app NOINHERIT; CREATE ROLE shop_support NOLOGIN; GRANT shop_support TO shop_app;
+               CREATE POLICY support ON shop.orders TO shop_support USING (true);
+               CREATE POLICY held ON shop.orders AS RESTRICTIVE TO shop_app, shop_support
+                   USING (tenant_id = nullif(current_setting('app.tenant', true), ''))",
+    },
+    Case {
         name: "a view whose owner a policy lets see everything, forced or not",
         bad: "CREATE ROLE shop_reports NOLOGIN; GRANT USAGE ON SCHEMA shop TO shop_reports;
               GRANT SELECT ON shop.orders TO shop_reports;
