@@ -257,7 +257,9 @@ fn write(known: &Known, table: &Table) -> String {
     let mut text = String::new();
     say!(
         text,
-        "-- Makes {name} keep tenants apart by {column_name}. Read it, then run it as a superuser or as the owner."
+        "-- Makes {} keep tenants apart by {}. Read it, then run it as a superuser or as the owner.",
+        in_comment(name),
+        in_comment(&column_name)
     );
     say!(text, "BEGIN;\n");
     say!(
@@ -282,7 +284,7 @@ fn write(known: &Known, table: &Table) -> String {
         say!(
             text,
             "-- There is a policy {} too. Permissive policies are joined by OR: drop it unless it tests the tenant.",
-            quoted(policy)
+            in_comment(&quoted(policy))
         );
     }
     say!(text, "DROP POLICY IF EXISTS of_tenant ON {name};");
@@ -335,7 +337,14 @@ fn write_keys(text: &mut String, known: &Known) {
     }
     for reference in &known.references {
         let (ours, theirs) = (reference.ours.join(", "), reference.theirs.join(", "));
-        say!(text, "-- {} has to have a unique key ({column}, {theirs}) for this.", reference.other);
+        say!(
+            text,
+            "-- {}",
+            in_comment(&format!(
+                "{} has to have a unique key ({column}, {theirs}) for this.",
+                reference.other
+            ))
+        );
         say!(text, "ALTER TABLE {name} DROP CONSTRAINT {};", reference.name);
         say!(
             text,
@@ -349,7 +358,8 @@ fn write_keys(text: &mut String, known: &Known) {
         let kind = if *primary { "PRIMARY KEY" } else { "UNIQUE" };
         say!(
             text,
-            "-- Foreign keys of other tables to ({columns}) have to be dropped before and made anew after, with the tenant."
+            "-- Foreign keys of other tables to ({}) have to be dropped before and made anew after, with the tenant.",
+            in_comment(&columns)
         );
         say!(text, "ALTER TABLE {name} DROP CONSTRAINT {key};");
         say!(text, "ALTER TABLE {name} ADD CONSTRAINT {key} {kind} ({column}, {columns});");
@@ -359,6 +369,11 @@ fn write_keys(text: &mut String, known: &Known) {
         say!(text, "CREATE INDEX IF NOT EXISTS {} ON {name} ({column});", quoted(&index_name(known)));
     }
     text.push('\n');
+}
+
+/// What may stand in a comment: a line break in a name would end it, and what comes after would be run.
+fn in_comment(text: &str) -> String {
+    text.replace(|c: char| c.is_control(), " ")
 }
 
 fn index_name(known: &Known) -> String {
@@ -391,6 +406,9 @@ mod tests {
         for wrong in ["", "a.b.c", "orders; DROP TABLE x", "a b", "\"", "x.", "a--"] {
             assert!(parts(wrong).is_err(), "{wrong}");
         }
+        let text = without_database(&table("\"a\nDROP TABLE b; --\"", "tenant_id")).unwrap();
+        let comments = text.lines().filter(|line| line.starts_with("DROP TABLE b; --\" keep"));
+        assert_eq!(comments.count(), 0, "{text}");
         assert!(without_database(&table("orders", "tenant id")).is_err());
         let text = without_database(&table("\"Orders\"", "org_id")).unwrap();
         assert!(text.contains("CREATE POLICY of_tenant ON \"Orders\" TO app"), "{text}");

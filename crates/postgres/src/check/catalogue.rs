@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::{GenericClient, Row};
 
-use super::{CheckError, Options};
+use super::{
+    CheckError, Options,
+    predicate::{Reading, Tests},
+};
 
 /// An object's number in the catalogue.
 pub(crate) type Oid = u32;
@@ -71,6 +74,8 @@ pub(crate) struct Table {
     pub(crate) parents: Vec<Oid>,
     /// Texts of CHECK constraints.
     pub(crate) checks: Vec<String>,
+    /// About how many rows it has, as the server last estimated.
+    pub(crate) rows: f32,
 }
 
 /// A policy.
@@ -83,6 +88,10 @@ pub(crate) struct Policy {
     pub(crate) command: char,
     /// Whether it is for the application's role, by name, by membership or for everybody.
     pub(crate) for_app: bool,
+    /// Whether it is for a role that the application's role may become.
+    pub(crate) within_reach: bool,
+    /// The roles that it is for; 0 is everybody.
+    pub(crate) roles: Vec<Oid>,
     pub(crate) using: Option<String>,
     pub(crate) check: Option<String>,
 }
@@ -95,6 +104,7 @@ pub(crate) struct View {
     pub(crate) owner: Oid,
     pub(crate) invoker: bool,
     pub(crate) barrier: bool,
+    /// Whether the application's role may read it, or write through it.
     pub(crate) readable: bool,
     pub(crate) text: String,
     /// The tables and views that it reads itself.
@@ -164,6 +174,8 @@ pub(crate) struct Catalogue {
     pub(crate) roles: BTreeMap<Oid, Role>,
     pub(crate) tables: BTreeMap<Oid, Table>,
     pub(crate) policies: Vec<Policy>,
+    /// A role and another one, an owner of tables or one that policies name, whose rights it has.
+    pub(crate) with_rights_of: BTreeSet<(Oid, Oid)>,
     pub(crate) views: BTreeMap<Oid, View>,
     pub(crate) functions: BTreeMap<Oid, Function>,
     /// Policies' functions: table, policy's name, function.
@@ -191,6 +203,9 @@ pub(crate) struct Catalogue {
     pub(crate) tenant_columns: Vec<String>,
 }
 
+/// The oldest server whose catalogue is understood.
+pub(super) const OLDEST: i32 = 14;
+
 const NOT_SYSTEM: &str = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
 const NOT_EXTENSION: &str = "NOT EXISTS (SELECT FROM pg_depend x WHERE x.objid = o.oid AND x.deptype = 'e'
     AND x.classid = o.tableoid)";
@@ -199,6 +214,7 @@ impl Catalogue {
     /// Reads it, in the transaction that `client` is in.
     pub(crate) async fn read(client: &impl GenericClient, options: &Options) -> Result<Self, CheckError> {
         let reader = Reader { client, options };
+        reader.version().await?;
         let roles = reader.roles().await?;
         let app = roles
             .values()
@@ -211,6 +227,7 @@ impl Catalogue {
             roles,
             tables: reader.tables().await?,
             policies: reader.policies().await?,
+            with_rights_of: reader.with_rights_of().await?,
             views: reader.views().await?,
             functions: reader.functions().await?,
             policy_functions: reader.policy_functions().await?,
@@ -245,7 +262,26 @@ impl Catalogue {
     /// Whether queries that run with a role's rights see all rows of a table, whatever its policies say.
     pub(crate) fn sees_all(&self, role: Oid, table: &Table) -> bool {
         let unbound = self.roles.get(&role).is_some_and(|role| role.superuser || role.bypassrls);
-        unbound || !table.rls || (role == table.owner && !table.forced)
+        let owns = role == table.owner || self.with_rights_of.contains(&(role, table.owner));
+        unbound || !table.rls || (owns && !table.forced) || self.opened_by_policy(role, table)
+    }
+
+    /// Whether a policy for this role lets it see a tenant's table without a test of the tenant.
+    fn opened_by_policy(&self, role: Oid, table: &Table) -> bool {
+        let Some(tenant) = &table.tenant else { return false };
+        let reading = Reading { column: &tenant.name, setting: &self.setting };
+        let bound = |policy: &Policy| {
+            let for_role = policy
+                .roles
+                .iter()
+                .any(|of| *of == 0 || *of == role || self.with_rights_of.contains(&(role, *of)));
+            for_role && matches!(policy.command, '*' | 'r')
+        };
+        let tested = |policy: &Policy| policy.using.as_deref().map(|text| reading.tests(text));
+        let held =
+            self.policies_of(table).any(|p| !p.permissive && bound(p) && tested(p) == Some(Tests::Tenant));
+        !held
+            && self.policies_of(table).any(|p| p.permissive && bound(p) && tested(p) == Some(Tests::Nothing))
     }
 
     pub(crate) fn role_name(&self, role: Oid) -> &str {
@@ -285,6 +321,13 @@ impl<C: GenericClient> Reader<'_, C> {
         params: &[&(dyn tokio_postgres::types::ToSql + Sync)],
     ) -> Result<Vec<Row>, CheckError> {
         self.client.query(sql, params).await.map_err(CheckError::Read)
+    }
+
+    /// What is asked for below is there from this version on.
+    async fn version(&self) -> Result<(), CheckError> {
+        let rows = self.rows("SELECT current_setting('server_version_num')::int", &[]).await?;
+        let number: i32 = rows.first().ok_or(CheckError::Nothing)?.try_get(0).map_err(CheckError::Read)?;
+        if number < OLDEST * 10_000 { Err(CheckError::Version(number / 10_000)) } else { Ok(()) }
     }
 
     async fn roles(&self) -> Result<BTreeMap<Oid, Role>, CheckError> {
@@ -330,7 +373,8 @@ impl<C: GenericClient> Reader<'_, C> {
                         t.attname::text, t.attnum, format_type(t.atttypid, t.atttypmod), t.attnotnull,
                         pg_get_expr(d.adbin, d.adrelid), coalesce(NOT co.collisdeterministic, false),
                         ARRAY(SELECT i.inhparent FROM pg_inherits i WHERE i.inhrelid = c.oid),
-                        ARRAY(SELECT pg_get_constraintdef(k.oid) FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c')
+                        ARRAY(SELECT pg_get_constraintdef(k.oid) FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c'),
+                        c.reltuples
                      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                      CROSS JOIN (SELECT oid FROM pg_roles WHERE rolname = $1) a
                      LEFT JOIN LATERAL (SELECT * FROM pg_attribute t WHERE t.attrelid = c.oid AND t.attnum > 0
@@ -356,7 +400,8 @@ impl<C: GenericClient> Reader<'_, C> {
             .rows(
                 "SELECT p.polrelid, p.polname::text, p.polpermissive, p.polcmd::text,
                         0 = ANY (p.polroles) OR EXISTS (SELECT FROM unnest(p.polroles) r WHERE pg_has_role(a.oid, r, 'USAGE')),
-                        pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)
+                        0 = ANY (p.polroles) OR EXISTS (SELECT FROM unnest(p.polroles) r WHERE pg_has_role(a.oid, r, 'MEMBER')),
+                        p.polroles, pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)
                  FROM pg_policy p CROSS JOIN (SELECT oid FROM pg_roles WHERE rolname = $1) a ORDER BY 1, 2",
                 &[&self.options.role],
             )
@@ -368,11 +413,30 @@ impl<C: GenericClient> Reader<'_, C> {
                 permissive: row.try_get(2)?,
                 command: letter(row, 3)?,
                 for_app: row.try_get(4)?,
-                using: row.try_get(5)?,
-                check: row.try_get(6)?,
+                within_reach: row.try_get(5)?,
+                roles: row.try_get(6)?,
+                using: row.try_get(7)?,
+                check: row.try_get(8)?,
             })
         };
         rows.iter().map(read).collect::<Result<_, _>>().map_err(CheckError::Read)
+    }
+
+    async fn with_rights_of(&self) -> Result<BTreeSet<(Oid, Oid)>, CheckError> {
+        let rows = self
+            .rows(
+                "WITH RECURSIVE has (role, of) AS (
+                     SELECT m.member, m.roleid FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member
+                     WHERE r.rolinherit
+                     UNION SELECT h.role, m.roleid FROM has h JOIN pg_auth_members m ON m.member = h.of
+                     JOIN pg_roles r ON r.oid = m.member WHERE r.rolinherit)
+                 SELECT role, of FROM has WHERE of IN (SELECT relowner FROM pg_class WHERE relkind IN ('r', 'p'))
+                     OR of IN (SELECT unnest(polroles) FROM pg_policy)",
+                &[],
+            )
+            .await?;
+        let read = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
+        rows.iter().map(read).collect::<Result<_, tokio_postgres::Error>>().map_err(CheckError::Read)
     }
 
     async fn views(&self) -> Result<BTreeMap<Oid, View>, CheckError> {
@@ -380,11 +444,10 @@ impl<C: GenericClient> Reader<'_, C> {
             .rows(
                 &format!(
                     "SELECT c.oid, format('%I.%I', n.nspname, c.relname), c.relkind = 'm', c.relowner,
-                        coalesce(c.reloptions && ARRAY['security_invoker=true', 'security_invoker=on', 'security_invoker=1',
-                            'security_invoker=yes'], false),
-                        coalesce(c.reloptions && ARRAY['security_barrier=true', 'security_barrier=on', 'security_barrier=1',
-                            'security_barrier=yes'], false),
-                        has_schema_privilege(a.oid, n.oid, 'USAGE') AND has_any_column_privilege(a.oid, c.oid, 'SELECT'),
+                        EXISTS (SELECT FROM unnest(c.reloptions) x WHERE x ~* '^security_invoker=(t|tr|tru|true|y|ye|yes|on|1)$'),
+                        EXISTS (SELECT FROM unnest(c.reloptions) x WHERE x ~* '^security_barrier=(t|tr|tru|true|y|ye|yes|on|1)$'),
+                        has_schema_privilege(a.oid, n.oid, 'USAGE') AND (has_table_privilege(a.oid, c.oid, 'DELETE')
+                            OR has_any_column_privilege(a.oid, c.oid, 'SELECT, INSERT, UPDATE')),
                         pg_get_viewdef(c.oid),
                         ARRAY(SELECT DISTINCT d.refobjid FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
                               WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass
@@ -559,8 +622,11 @@ impl<C: GenericClient> Reader<'_, C> {
     async fn publications(&self) -> Result<Vec<(String, Option<Oid>)>, CheckError> {
         let rows = self
             .rows(
-                "SELECT p.pubname::text, r.prrelid FROM pg_publication p LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid
-                 WHERE p.puballtables OR r.prrelid IS NOT NULL ORDER BY 1, 2",
+                "SELECT p.pubname::text, NULL::oid FROM pg_publication p WHERE p.puballtables
+                 UNION SELECT t.pubname::text, c.oid FROM pg_publication_tables t
+                 JOIN pg_publication p ON p.pubname = t.pubname AND NOT p.puballtables
+                 JOIN pg_namespace n ON n.nspname = t.schemaname
+                 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename ORDER BY 1, 2",
                 &[],
             )
             .await?;
@@ -654,5 +720,6 @@ fn table(row: &Row) -> Result<Table, tokio_postgres::Error> {
         tenant,
         parents: row.try_get(19)?,
         checks: row.try_get(20)?,
+        rows: row.try_get(21)?,
     })
 }

@@ -87,6 +87,13 @@ pub enum CheckError {
     /// There is no such role.
     #[error("there is no role `{0}` on this server; name the one that the application connects as")]
     NoRole(String),
+    /// The server is too old.
+    #[error(
+        "the server is PostgreSQL {0}, and its catalogue is understood from {oldest} on; upgrade it (older versions are no \
+         longer maintained), or check a copy of the schema on a newer one",
+        oldest = catalogue::OLDEST
+    )]
+    Version(i32),
     /// An answer without a row.
     #[error("reading the catalogue: the server answered with nothing")]
     Nothing,
@@ -134,6 +141,8 @@ fn judge(catalogue: &Catalogue, at: &str, options: &Options) -> Report {
             report.found.extend(find(catalogue).into_iter().map(|hit| found(rule, hit, at)));
         }
     }
+    let unknown = rules::not_understood(catalogue).into_iter();
+    report.skipped.extend(unknown.map(|(path, reason)| Skipped { path, reason }));
     report
 }
 

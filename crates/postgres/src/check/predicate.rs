@@ -16,6 +16,10 @@ enum Token {
     Sign(String),
 }
 
+/// Words of the language: a quoted name that is spelled like one is none.
+const KEYWORDS: [&str; 11] =
+    ["or", "and", "not", "in", "any", "all", "is", "null", "case", "select", "distinct"];
+
 /// The deepest nesting that is followed; what is deeper counts as unknown.
 const DEEPEST: usize = 64;
 
@@ -38,7 +42,11 @@ fn tokens(text: &str) -> Vec<Token> {
                     }
                     value.push(next);
                 }
-                tokens.push(if c == '"' { Token::Word(value) } else { Token::Text(value) });
+                tokens.push(match c {
+                    '"' if KEYWORDS.contains(&value.as_str()) => Token::Sign(format!("\"{value}\"")),
+                    '"' => Token::Word(value),
+                    _ => Token::Text(value),
+                });
             }
             c if c.is_alphanumeric() || c == '_' => {
                 let mut word = c.to_lowercase().to_string();
@@ -104,6 +112,16 @@ impl Reading<'_> {
         if parts.len() > 1 {
             return self.both(&parts, depth);
         }
+        if let [Token::Word(not), negated @ ..] = tokens
+            && not == "not"
+            && !says_distinct(negated)
+        {
+            return match self.of(negated, depth + 1) {
+                // Every row but the tenant's, or a test of something else.
+                Tests::Tenant | Tests::Nothing => Tests::Nothing,
+                Tests::FailsOpen | Tests::Unknown => Tests::Unknown,
+            };
+        }
         self.leaf(tokens)
     }
 
@@ -147,33 +165,154 @@ impl Reading<'_> {
             // `true`, `status = 'open'`: whoever asks. With a function or a subquery it is not known.
             return if source { Tests::Unknown } else { Tests::Nothing };
         }
-        if has("case") {
+        // `(…) IS NOT TRUE`: which way round is not followed.
+        let word = |token: &Token, words: &[&str]| {
+            words.iter().any(|word| *token == Token::Word((*word).to_owned()))
+        };
+        let inverted = tokens.windows(2).any(|two| {
+            let [before, truth] = two else { return false };
+            word(before, &["is", "not"]) && word(truth, &["true", "false", "unknown"])
+        });
+        if has("case") || inverted {
             return Tests::Unknown;
         }
         if !source {
             // `tenant_id IS NOT NULL`, `tenant_id = 'a'`, `tenant_id = tenant_id`.
             return Tests::Nothing;
         }
-        if has("coalesce") {
+        if has("coalesce") && !only_the_empty_text(tokens, self.setting) {
             return Tests::FailsOpen;
+        }
+        // A subquery that asks nothing of the session is the same for every tenant, if its tables are.
+        if has("select") && !asks_the_session(tokens) {
+            return Tests::Unknown;
         }
         if compares { Tests::Tenant } else { Tests::Unknown }
     }
 }
 
+/// Built-in functions of a row's own values: what they give is not the session's.
+const PURE: [&str; 16] = [
+    "lower",
+    "upper",
+    "btrim",
+    "ltrim",
+    "rtrim",
+    "md5",
+    "length",
+    "left",
+    "right",
+    "substr",
+    "substring",
+    "replace",
+    "concat",
+    "abs",
+    "split_part",
+    "initcap",
+];
+
 /// Whether a part takes a value from the session, a function or another table.
 fn comes_from_somewhere(tokens: &[Token]) -> bool {
-    let named = ["current_setting", "current_user", "session_user", "select", "current_role"];
+    asks_the_session(tokens) || tokens.contains(&Token::Word("select".to_owned()))
+}
+
+/// Whether a part takes a value from the session or from a function that may.
+fn asks_the_session(tokens: &[Token]) -> bool {
+    let named = ["current_setting", "current_user", "session_user", "current_role", "user"];
+    let syntax = [
+        "in",
+        "any",
+        "all",
+        "and",
+        "or",
+        "not",
+        "coalesce",
+        "nullif",
+        "exists",
+        "array",
+        "where",
+        "on",
+        "from",
+        "select",
+        "case",
+        "when",
+        "then",
+        "else",
+        "as",
+        "values",
+        "like",
+        "similar",
+        "between",
+        "text",
+        "varchar",
+        "character",
+        "numeric",
+        "join",
+        "by",
+        "union",
+        "intersect",
+        "except",
+        "lateral",
+    ];
     tokens.iter().enumerate().any(|(at, token)| {
         let Token::Word(word) = token else { return false };
         if named.contains(&word.as_str()) {
             return true;
         }
         let called = tokens.get(at + 1) == Some(&Token::Open);
-        called
-            && !["in", "any", "all", "and", "or", "not", "coalesce", "nullif", "exists", "array"]
-                .contains(&word.as_str())
+        called && !syntax.contains(&word.as_str()) && !PURE.contains(&word.as_str())
     })
+}
+
+/// Whether what stands in place of a missing setting is the empty text, which is no tenant.
+fn only_the_empty_text(tokens: &[Token], setting: &str) -> bool {
+    let columns = tokens.iter().enumerate().filter(|(at, token)| {
+        **token == Token::Word("coalesce".to_owned()) && {
+            let end = closing(tokens, at + 1).unwrap_or(*at);
+            let inside = tokens.get(at + 1..end).unwrap_or_default();
+            let harmless = |token: &Token| match token {
+                Token::Text(text) => text.is_empty() || text == setting,
+                Token::Word(word) => {
+                    ["current_setting", "nullif", "text", "true", "null", "character", "varying"]
+                        .contains(&word.as_str())
+                }
+                _ => true,
+            };
+            !inside.iter().all(harmless)
+        }
+    });
+    columns.count() == 0
+}
+
+/// Whether it is a comparison by IS DISTINCT FROM.
+fn says_distinct(tokens: &[Token]) -> bool {
+    unwrapped(tokens).windows(2).any(|two| {
+        two.first() == Some(&Token::Word("is".to_owned()))
+            && two.get(1) == Some(&Token::Word("distinct".to_owned()))
+    })
+}
+
+/// The expression in parentheses that a condition begins with; what comes after it (ORDER BY, GROUP BY) is left out.
+pub(crate) fn first_group(condition: &str) -> Option<&str> {
+    let text = condition.trim_start();
+    let (mut open, mut quote) = (0_usize, None);
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (Some(end), _) if c == end => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '(') => open += 1,
+            (None, ')') => {
+                open = open.checked_sub(1)?;
+                if open == 0 {
+                    return text.get(..=at);
+                }
+            }
+            (None, _) if open == 0 => return None,
+            (None, _) => {}
+        }
+    }
+    None
 }
 
 /// Without parentheses that stand around the whole.
@@ -394,10 +533,42 @@ mod tests {
                 Tests::FailsOpen,
             ),
             ("app.may_see(id)".to_owned(), Tests::Unknown),
+            (format!("(NOT (tenant_id = {setting}))"), Tests::Nothing),
+            (
+                "(NOT (tenant_id IN ( SELECT m.tenant_id FROM members m WHERE (m.name = CURRENT_USER))))"
+                    .to_owned(),
+                Tests::Nothing,
+            ),
+            (format!("((tenant_id = {setting}) IS NOT TRUE)"), Tests::Unknown),
+            (format!("(tenant_id <> {setting})"), Tests::Unknown),
+            (format!("((tenant_id = {setting}) IS FALSE)"), Tests::Unknown),
+            (format!("(NOT (tenant_id IS DISTINCT FROM {setting}))"), Tests::Tenant),
+            ("(tenant_id = lower(status))".to_owned(), Tests::Nothing),
+            (format!("(tenant_id = lower({setting}))"), Tests::Tenant),
+            ("(tenant_id IN ( SELECT t.id FROM shop.tenants t))".to_owned(), Tests::Unknown),
+            (
+                "(tenant_id = COALESCE(current_setting('app.tenant'::text, true), ''::text))".to_owned(),
+                Tests::Tenant,
+            ),
+            (
+                "(tenant_id = COALESCE(current_setting('app.tenant'::text, true), 'main'::text))".to_owned(),
+                Tests::FailsOpen,
+            ),
+            (format!("((tenant_id = {setting}) OR \"or\")"), Tests::FailsOpen),
             (format!("((tenant_id = {setting}) OR app.is_support())"), Tests::Unknown),
         ] {
             assert_eq!(tests(&text), wanted, "{text}");
         }
+    }
+
+    #[test]
+    fn a_condition_ends_where_its_parentheses_do() {
+        assert_eq!(
+            first_group("((a = ')'::text) AND (b = 1))\n  ORDER BY (id);"),
+            Some("((a = ')'::text) AND (b = 1))")
+        );
+        assert_eq!(first_group("a = 1"), None);
+        assert_eq!(first_group("(a = 1"), None);
     }
 
     #[test]

@@ -68,20 +68,55 @@ pub(super) fn bypasses(catalogue: &Catalogue) -> Vec<Hit> {
         .collect()
 }
 
+/// What is wrong with a function's search path, if something is.
+fn unsafe_path(catalogue: &Catalogue, function: &Function) -> Option<&'static str> {
+    let can_plant = catalogue.may_make_temp || !catalogue.may_make_in.is_empty();
+    let Some(path) = function.settings.iter().find_map(|setting| setting.strip_prefix("search_path=")) else {
+        return Some(if can_plant {
+            "the search path of whoever calls it, who can make objects that are found first"
+        } else {
+            "the search path of whoever calls it"
+        });
+    };
+    let schemas: Vec<&str> =
+        path.split(',').map(str::trim).filter(|schema| !matches!(*schema, "" | "\"\"")).collect();
+    if schemas.iter().any(|schema| catalogue.may_make_in.iter().any(|open| open == schema)) {
+        return Some("a search path with a schema in which its callers can make objects");
+    }
+    // A schema of temporary tables that is not named is looked at first.
+    let temporary_last = schemas.last().is_none_or(|last| *last == "pg_temp");
+    (catalogue.may_make_temp && !temporary_last).then_some(
+        "a search path that does not end with pg_temp, so temporary tables of its callers are found first",
+    )
+}
+
+/// The schema in `schema.name`, quoted as it is there.
+fn schema_of(name: &str) -> Option<&str> {
+    match name.strip_prefix('"') {
+        None => name.split('.').next(),
+        Some(rest) => rest.find("\".").and_then(|end| name.get(..end + 2)),
+    }
+}
+
 pub(super) fn search_path(catalogue: &Catalogue) -> Vec<Hit> {
     definers(catalogue)
-        .filter(|function| !function.settings.iter().any(|setting| setting.starts_with("search_path=")))
-        .map(|function| {
-            let can_plant = catalogue.may_make_temp || !catalogue.may_make_in.is_empty();
+        .filter_map(|function| Some((function, unsafe_path(catalogue, function)?)))
+        .map(|(function, what)| {
             let message = format!(
-                "{} runs with the rights of `{}` and the search path of whoever calls it{}",
+                "{} runs with the rights of `{}` and {what}",
                 function.name,
-                catalogue.role_name(function.owner),
-                if can_plant { ", who can make objects that are found first" } else { "" }
+                catalogue.role_name(function.owner)
             );
-            let sql = format!("ALTER FUNCTION {} SET search_path = pg_catalog, pg_temp;", function.name);
+            let schema = function
+                .name
+                .split('.')
+                .next()
+                .filter(|schema| !catalogue.may_make_in.iter().any(|open| open == schema));
+            let path = schema
+                .map_or_else(|| "pg_catalog, pg_temp".to_owned(), |schema| format!("{schema}, pg_temp"));
+            let sql = format!("ALTER FUNCTION {} SET search_path = {path};", function.name);
             let hit = Hit::new(&function.name, message).mended_by(sql);
-            if can_plant { hit.severity(Severity::High) } else { hit }
+            if what == "the search path of whoever calls it" { hit } else { hit.severity(Severity::High) }
         })
         .collect()
 }

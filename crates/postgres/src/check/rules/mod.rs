@@ -11,6 +11,7 @@ mod views;
 use partywall_model::{Axis, Check, Confidence, Face, Layer, Maps, Page, Severity};
 
 use super::catalogue::Catalogue;
+pub(super) use policies::not_understood;
 pub(crate) use roles::quoted;
 
 /// One thing that a rule found.

@@ -10,12 +10,12 @@ use crate::check::{
     predicate::{self, Reading, Tests},
 };
 
-/// Permissive policies that let the application's role do something with a tenant's table.
+/// Permissive policies that let the application's role, or one that it may become, do something with a tenant's table.
 fn policies(catalogue: &Catalogue) -> impl Iterator<Item = (&Table, &TenantColumn, &Policy)> {
     catalogue.policies.iter().filter_map(|policy| {
         let table = catalogue.tables.get(&policy.table)?;
         let tenant = table.tenant.as_ref()?;
-        let counts = policy.permissive && policy.for_app && table.rls && table.rights.any();
+        let counts = policy.permissive && policy.within_reach && table.rls && table.rights.any();
         counts.then_some((table, tenant, policy))
     })
 }
@@ -25,11 +25,26 @@ fn tests(catalogue: &Catalogue, tenant: &TenantColumn, text: Option<&str>) -> Te
     text.map_or(Tests::Nothing, |text| reading.tests(text))
 }
 
-/// Whether restrictive policies hold for this command what a permissive one lets through.
-fn held_by_others(
+/// Whether restrictive policies hold what a permissive one lets through, for each of its commands.
+fn held_by_others(catalogue: &Catalogue, table: &Table, tenant: &TenantColumn, open: &Policy) -> bool {
+    let commands: &[char] = match open.command {
+        // What may be read, what may be written over, and, where the USING is the check too, what may be written.
+        '*' if open.check.is_none() => &['r', 'w', 'd', 'a'],
+        '*' => &['r', 'w', 'd'],
+        'r' => &['r'],
+        'w' => &['w'],
+        'd' => &['d'],
+        _ => &['a'],
+    };
+    commands.iter().all(|command| held(catalogue, table, tenant, open, *command, *command == 'a'))
+}
+
+/// Whether a restrictive policy for the same roles tests the tenant for a command.
+fn held(
     catalogue: &Catalogue,
     table: &Table,
     tenant: &TenantColumn,
+    open: &Policy,
     command: char,
     check: bool,
 ) -> bool {
@@ -38,7 +53,13 @@ fn held_by_others(
         let text =
             if check { policy.check.as_ref().or(policy.using.as_ref()) } else { policy.using.as_ref() };
         let tested = tests(catalogue, tenant, text.map(String::as_str)) == Tests::Tenant;
-        !policy.permissive && policy.for_app && for_command && tested
+        let same_roles = policy.roles.contains(&0)
+            || if open.for_app {
+                policy.for_app
+            } else {
+                open.roles.iter().all(|role| policy.roles.contains(role))
+            };
+        !policy.permissive && same_roles && for_command && tested
     })
 }
 
@@ -64,10 +85,7 @@ fn untested(catalogue: &Catalogue, wanted: &[char], found: Tests) -> Vec<(String
     policies(catalogue)
         .filter(|(_, _, policy)| wanted.contains(&policy.command))
         .filter(|(_, tenant, policy)| tests(catalogue, tenant, policy.using.as_deref()) == found)
-        .filter(|(table, tenant, policy)| {
-            let command = if policy.command == '*' { 'r' } else { policy.command };
-            !held_by_others(catalogue, table, tenant, command, false)
-        })
+        .filter(|(table, tenant, policy)| !held_by_others(catalogue, table, tenant, policy))
         .map(|(table, tenant, policy)| {
             let text = policy.using.clone().unwrap_or_default();
             (name(table, policy), text, replaced(catalogue, table, tenant, policy))
@@ -109,8 +127,8 @@ pub(super) fn no_check(catalogue: &Catalogue) -> Vec<Hit> {
             text.is_some() && matches!(tests(catalogue, tenant, text), Tests::Nothing | Tests::FailsOpen)
         })
         .filter(|(table, tenant, policy)| {
-            let command = if policy.command == '*' { 'a' } else { policy.command };
-            !held_by_others(catalogue, table, tenant, command, true)
+            let commands: &[char] = if policy.command == '*' { &['a', 'w'] } else { &[policy.command] };
+            !commands.iter().all(|command| held(catalogue, table, tenant, policy, *command, true))
         })
         .map(|(table, tenant, policy)| {
             let name = name(table, policy);
@@ -165,6 +183,25 @@ pub(super) fn self_comparison(catalogue: &Catalogue) -> Vec<Hit> {
             Hit::new(name, message)
         })
         .collect()
+}
+
+/// Policies of which it is not known whether they test the tenant: the table, and what to say of it.
+pub(in crate::check) fn not_understood(catalogue: &Catalogue) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for (table, tenant, policy) in policies(catalogue) {
+        for text in [&policy.using, &policy.check].into_iter().flatten() {
+            let known = tests(catalogue, tenant, Some(text)) != Tests::Unknown
+                || held_by_others(catalogue, table, tenant, policy);
+            if !known {
+                let what = format!(
+                    "whether the policy {} tests the tenant cannot be told from its text: {text}",
+                    quoted(&policy.name)
+                );
+                all.push((table.name.clone(), what));
+            }
+        }
+    }
+    all
 }
 
 fn texts(catalogue: &Catalogue, is: impl Fn(&str) -> bool, message: &str) -> Vec<Hit> {

@@ -1,5 +1,7 @@
 //! What the application's role is, and what it can become.
 
+use std::collections::BTreeSet;
+
 use partywall_model::Confidence;
 
 use super::Hit;
@@ -67,13 +69,22 @@ pub(super) fn becomes(catalogue: &Catalogue) -> Vec<Hit> {
     if catalogue.app.superuser {
         return Vec::new();
     }
-    let logins: Vec<&Role> =
-        others(catalogue).filter(|role| role.login && !role.superuser && !role.bypassrls).collect();
-    logins
-        .into_iter()
+    // Roles whose rights it does not have without SET ROLE and that policies name: several of them are tenants' roles.
+    let named: BTreeSet<&str> = catalogue
+        .policies
+        .iter()
+        .flat_map(|policy| &policy.roles)
+        .filter_map(|oid| catalogue.roles.get(oid))
+        .filter(|role| role.reachable && !role.inherited)
+        .map(|role| role.name.as_str())
+        .collect();
+    let several = named.len() > 1;
+    others(catalogue)
+        .filter(|role| !role.superuser && !role.bypassrls)
+        .filter(|role| role.login || (several && named.contains(role.name.as_str())))
         .map(|role| {
             let message = format!(
-                "the role `{}` can become the login role `{}`: with a role for each tenant, SET ROLE is all it takes",
+                "the role `{}` can become `{}`: with a role for each tenant, SET ROLE is all it takes",
                 catalogue.app.name, role.name
             );
             Hit::new(&role.name, message).mended_by(revoke(catalogue, role)).confidence(Confidence::Medium)
@@ -130,9 +141,184 @@ pub(super) fn sees_statistics(catalogue: &Catalogue) -> Vec<Hit> {
         .collect()
 }
 
+/// Words that are no names without quotes (`pg_get_keywords`, all but the unreserved ones).
+const KEYWORDS: &[&str] = &[
+    "all",
+    "analyse",
+    "analyze",
+    "and",
+    "any",
+    "array",
+    "as",
+    "asc",
+    "asymmetric",
+    "authorization",
+    "between",
+    "bigint",
+    "binary",
+    "bit",
+    "boolean",
+    "both",
+    "case",
+    "cast",
+    "char",
+    "character",
+    "check",
+    "coalesce",
+    "collate",
+    "collation",
+    "column",
+    "concurrently",
+    "constraint",
+    "create",
+    "cross",
+    "current_catalog",
+    "current_date",
+    "current_role",
+    "current_schema",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "dec",
+    "decimal",
+    "default",
+    "deferrable",
+    "desc",
+    "distinct",
+    "do",
+    "else",
+    "end",
+    "except",
+    "exists",
+    "extract",
+    "false",
+    "fetch",
+    "float",
+    "for",
+    "foreign",
+    "freeze",
+    "from",
+    "full",
+    "grant",
+    "greatest",
+    "group",
+    "grouping",
+    "having",
+    "ilike",
+    "in",
+    "initially",
+    "inner",
+    "inout",
+    "int",
+    "integer",
+    "intersect",
+    "interval",
+    "into",
+    "is",
+    "isnull",
+    "join",
+    "lateral",
+    "leading",
+    "least",
+    "left",
+    "like",
+    "limit",
+    "localtime",
+    "localtimestamp",
+    "national",
+    "natural",
+    "nchar",
+    "none",
+    "normalize",
+    "not",
+    "notnull",
+    "null",
+    "nullif",
+    "numeric",
+    "offset",
+    "on",
+    "only",
+    "or",
+    "order",
+    "out",
+    "outer",
+    "overlaps",
+    "overlay",
+    "placing",
+    "position",
+    "precision",
+    "primary",
+    "real",
+    "references",
+    "returning",
+    "right",
+    "row",
+    "select",
+    "session_user",
+    "setof",
+    "similar",
+    "smallint",
+    "some",
+    "substring",
+    "symmetric",
+    "table",
+    "tablesample",
+    "then",
+    "time",
+    "timestamp",
+    "to",
+    "trailing",
+    "treat",
+    "trim",
+    "true",
+    "union",
+    "unique",
+    "user",
+    "using",
+    "values",
+    "varchar",
+    "variadic",
+    "verbose",
+    "when",
+    "where",
+    "window",
+    "with",
+    "xmlattributes",
+    "xmlconcat",
+    "xmlelement",
+    "xmlexists",
+    "xmlforest",
+    "xmlnamespaces",
+    "xmlparse",
+    "xmlpi",
+    "xmlroot",
+    "xmlserialize",
+    "xmltable",
+];
+
 /// A name as it stands in SQL.
 pub(crate) fn quoted(name: &str) -> String {
     let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+    if plain && !KEYWORDS.contains(&name) {
+        name.to_owned()
+    } else {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_are_quoted_where_they_have_to_be() {
+        for (name, wanted) in [
+            ("shop", "shop"),
+            ("user", "\"user\""),
+            ("Shop", "\"Shop\""),
+            ("a\"b", "\"a\"\"b\""),
+            ("1st", "\"1st\""),
+        ] {
+            assert_eq!(super::quoted(name), wanted);
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Every page's SQL on a real server: what is bad is found by that rule, what is good by none.
 
+mod hostile;
+
 use std::{collections::BTreeSet, path::Path};
 
 use tokio_postgres::Client;
