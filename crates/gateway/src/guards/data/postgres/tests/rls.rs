@@ -64,6 +64,7 @@ async fn without_the_context_there_are_no_rows_and_without_the_policies_all_of_t
     lab.settings.push_str("setting = \"app.other\"\n");
     assert_eq!(rows(&lab.open(), "acme", "SELECT id FROM tickets").await, json!([]));
     lab.settings = "isolation = \"rls\"".to_owned();
+    lab.settings.push_str("\nallow = [{ rule = \"rls-not-enabled\", reason = \"to see what it is for\" }]");
     lab.sql("ALTER TABLE tickets DISABLE ROW LEVEL SECURITY").await;
     let seen = rows(&lab.open(), "acme", "SELECT count(*) AS n FROM tickets").await;
     assert_eq!(seen, json!([{"n": 20}]));
@@ -139,7 +140,7 @@ async fn the_next_statement_on_the_connection_sees_no_tenant() {
         let _done = ask(&mut conn, &context, text, writes).await;
         let left = statement::rows(&mut conn, look, &[]).await.expect("looks");
         let left: Vec<&str> = left[0].iter().map(|value| value.as_deref().unwrap_or("NULL")).collect();
-        assert_eq!(left, ["", "off", "0", "0"], "after {text}");
+        assert_eq!(left, ["", "on", "0", "30s"], "after {text}");
     }
 }
 
@@ -181,7 +182,17 @@ async fn the_server_refuses_what_the_checks_would_have_and_what_is_left_behind_d
         ("SELECT set_config('app.tenant', 'globex', false) AS x", false),
         ("SELECT set_config('search_path', 'nowhere', false) AS x", false),
         ("SELECT set_config('statement_timeout', '1', false) AS x", false),
+        ("SELECT set_config('default_transaction_read_only', 'off', false) AS x", false),
+        ("SELECT set_config('search_path', 'nowhere', false) AS x", true),
+        ("SELECT set_config('statement_timeout', '0', false) AS x", true),
         ("SELECT set_config('row_security', 'off', true) AS x", false),
+        // The same, by ways that the check of the text knows: the server does what they say.
+        ("SELECT U&\"set\\005fconfig\"('app.tenant', 'globex', false) AS x", false),
+        (
+            "SELECT query_to_xml('select set_config(''app.tenant'', ''globex'', false)', true, true, '') AS x",
+            false,
+        ),
+        ("SELECT 1 AS x --\r, set_config('app.tenant', 'globex', false) AS y", false),
     ] {
         run(&sources, "acme", &unchecked(sql, writes), json!({})).await.expect(sql);
         assert_eq!(
@@ -190,8 +201,24 @@ async fn the_server_refuses_what_the_checks_would_have_and_what_is_left_behind_d
             "{sql}"
         );
         assert_eq!(rows(&sources, "nobody", "SELECT id FROM tickets").await, json!([]), "{sql}");
+        // A read changes nothing, whatever the call before it has left.
+        run(&sources, "acme", &unchecked("SELECT nextval('seen') AS x", false), json!({}))
+            .await
+            .expect_err(sql);
     }
     assert_eq!(sources.open_connections(), 1);
+}
+
+/// A role's own settings do not change how a text is read, which the check of the statement has relied on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backslash_in_a_text_is_a_backslash_whatever_the_role_says() {
+    let lab = Lab::rls().await;
+    lab.sql(&format!("ALTER ROLE {}_app SET standard_conforming_strings = off", lab.name)).await;
+    let sources = lab.open();
+    let seen =
+        rows(&sources, "acme", r"SELECT 'a\' AS a, current_setting('standard_conforming_strings') AS b")
+            .await;
+    assert_eq!(seen, json!([{"a": "a\\\\", "b": "on"}]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
