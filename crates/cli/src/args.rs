@@ -5,11 +5,16 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::{
+    check::{CheckArguments, RlsArguments},
+    scan::{Explain, RulesArguments, ScanArguments},
+};
+
 /// Serve many tenants from one MCP server, and show that they cannot see each other.
 #[derive(Parser)]
 #[command(name = "partywall", version, arg_required_else_help = true, max_term_width = 100)]
 #[command(
-    after_help = "Start here:\n  partywall demo\n\nThen:\n  partywall serve --config partywall.toml --check\n  partywall matrix"
+    after_help = "Start here:\n  partywall demo\n\nThen:\n  partywall serve --config partywall.toml --check\n  partywall scan path/to/server\n  partywall matrix"
 )]
 pub(crate) struct Arguments {
     /// Say more (-v, -vv).
@@ -60,6 +65,27 @@ pub(crate) enum Command {
         after_help = "Examples:\n  partywall audit tail --tenant acme\n  partywall audit tail --follow\n  partywall audit verify\n\nverify ends with status 1 when a log is damaged."
     )]
     Audit(Audit),
+    /// Find isolation failures in the source of MCP servers.
+    #[command(
+        after_help = "Examples:\n  partywall scan\n  partywall scan path/to/server --fail-on medium\n  partywall scan --format sarif=out.sarif --format html=report.html\n  partywall scan --write-baseline partywall-baseline.json\n  partywall scan --mcp path/to/server\n\nExit status: 0 nothing at or above --fail-on, 1 findings, 2 could not run."
+    )]
+    Scan(ScanArguments),
+    /// Check whether a PostgreSQL database, or a configuration, keeps tenants apart.
+    #[command(
+        after_help = "Examples:\n  partywall check --database env:DATABASE_URL --role app\n  partywall check --database env:DATABASE_URL --role app --fix\n  partywall check --config partywall.toml\n\nExit status: 0 nothing at or above --fail-on, 1 findings, 2 could not run."
+    )]
+    Check(CheckArguments),
+    /// Print a migration that makes a PostgreSQL table keep tenants apart.
+    #[command(
+        after_help = "Examples:\n  partywall rls --table orders --tenant-column tenant_id > migration.sql\n  partywall rls --table shop.orders --tenant-column org_id --database env:DATABASE_URL"
+    )]
+    Rls(RlsArguments),
+    /// Print the page of a rule or probe.
+    #[command(after_help = "Example:\n  partywall explain rls-not-enabled")]
+    Explain(Explain),
+    /// List the rules of the scanner.
+    #[command(after_help = "Examples:\n  partywall rules\n  partywall rules --format json")]
+    Rules(RulesArguments),
     /// Print what each face has for each layer.
     Matrix,
     /// Print the JSON Schema of a document.
@@ -79,6 +105,8 @@ pub(crate) enum Command {
 pub(crate) enum Document {
     /// `partywall.toml`
     Config,
+    /// What scan and check print with `--format json`
+    Findings,
 }
 
 #[derive(Args)]

@@ -4,9 +4,11 @@
 
 mod args;
 mod audit;
+mod check;
 mod demo;
 mod matrix;
 mod output;
+mod scan;
 mod serve;
 mod stores;
 
@@ -19,7 +21,7 @@ use crate::args::{Arguments, Command};
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     output::start_log(&arguments);
-    match run(arguments) {
+    match run(&arguments) {
         Ok(code) => code,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -29,19 +31,24 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    match arguments.command {
-        Command::Demo(demo) => demo::run(&demo)?,
-        Command::Serve(serve) => serve::run(&serve)?,
-        Command::Tenant(tenant) => stores::tenant(&tenant)?,
-        Command::Secret(secret) => stores::secret(&secret)?,
-        Command::Token(token) => stores::token(&token)?,
-        Command::Audit(audit) => return audit::run(&audit),
+fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    match &arguments.command {
+        Command::Demo(demo) => demo::run(demo)?,
+        Command::Serve(serve) => serve::run(serve)?,
+        Command::Tenant(tenant) => stores::tenant(tenant)?,
+        Command::Secret(secret) => stores::secret(secret)?,
+        Command::Token(token) => stores::token(token)?,
+        Command::Audit(audit) => return audit::run(audit),
+        Command::Scan(scan) => return scan::run(arguments, scan),
+        Command::Check(check) => return check::run(arguments, check),
+        Command::Rls(rls) => check::rls(rls)?,
+        Command::Explain(explain) => scan::explain(explain)?,
+        Command::Rules(rules) => scan::rules(rules)?,
         Command::Matrix => output::print(&matrix::table())?,
-        Command::Schema { document } => output::print(&serve::schema(document)?)?,
+        Command::Schema { document } => output::print(&serve::schema(*document)?)?,
         Command::Completions { shell } => {
             let mut text = Vec::new();
-            clap_complete::generate(shell, &mut Arguments::command(), "partywall", &mut text);
+            clap_complete::generate(*shell, &mut Arguments::command(), "partywall", &mut text);
             output::print(&String::from_utf8_lossy(&text))?;
         }
     }

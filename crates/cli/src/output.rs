@@ -30,6 +30,15 @@ pub(crate) fn note(text: &str) {
     }
 }
 
+/// Whether standard output gets colours.
+pub(crate) fn colour(arguments: &Arguments) -> bool {
+    match arguments.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    }
+}
+
 fn to_stderr(text: &str) {
     // There is nobody to tell when standard error is closed.
     let _closed = writeln!(io::stderr().lock(), "{text}");

@@ -116,6 +116,7 @@ pub(crate) async fn serve(
 pub(crate) fn schema(document: Document) -> anyhow::Result<String> {
     let schema = match document {
         Document::Config => schemars::schema_for!(Config),
+        Document::Findings => schemars::schema_for!(partywall_model::Document),
     };
     Ok(serde_json::to_string_pretty(&schema)?)
 }

@@ -22,6 +22,19 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// Every severity, the worst first.
+    pub const ALL: [Self; 3] = [Self::High, Self::Medium, Self::Low];
+
+    /// What one finding of it costs its axis, in points of 100.
+    #[must_use]
+    pub const fn points(self) -> u32 {
+        match self {
+            Self::High => 30,
+            Self::Medium => 10,
+            Self::Low => 3,
+        }
+    }
+
     /// The word as it stands in findings and on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -45,6 +58,21 @@ pub enum Confidence {
     High,
 }
 
+impl Confidence {
+    /// Every confidence, the surest first.
+    pub const ALL: [Self; 3] = [Self::High, Self::Medium, Self::Low];
+
+    /// The word as it stands in findings and on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
 /// The side of a server that a finding counts against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -57,6 +85,51 @@ pub enum Axis {
     Credentials,
     /// It will break or be slow.
     Maintenance,
+    /// Clients cannot speak with it.
+    Compatibility,
+    /// It says something else than it does, or nothing.
+    Documentation,
+}
+
+impl Axis {
+    /// Every axis, in the order of reports.
+    pub const ALL: [Self; 6] = [
+        Self::Security,
+        Self::Permissions,
+        Self::Credentials,
+        Self::Maintenance,
+        Self::Compatibility,
+        Self::Documentation,
+    ];
+
+    /// The axes that isolation is judged by. They are always graded.
+    pub const ISOLATION: [Self; 3] = [Self::Security, Self::Permissions, Self::Credentials];
+
+    /// The word as it stands in findings.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Security => "security",
+            Self::Permissions => "permissions",
+            Self::Credentials => "credentials",
+            Self::Maintenance => "maintenance",
+            Self::Compatibility => "compatibility",
+            Self::Documentation => "documentation",
+        }
+    }
+
+    /// What it is about, in a few words.
+    #[must_use]
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::Security => "tenants can meet",
+            Self::Permissions => "something may do more than it needs",
+            Self::Credentials => "a credential can be read, or serves a tenant that it does not belong to",
+            Self::Maintenance => "something will break or be slow",
+            Self::Compatibility => "clients cannot speak with it",
+            Self::Documentation => "it says something else than it does, or nothing",
+        }
+    }
 }
 
 /// The lists that auditors and code hosts group findings by.
@@ -143,9 +216,9 @@ pub struct Tool {
 /// How one side does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Score {
-    /// From 100, nothing found, down to 0.
-    pub score: u32,
-    /// `A` to `F`.
+    /// From 100, nothing found, down to 0; null where nothing was looked at.
+    pub score: Option<u32>,
+    /// `A` to `F`, or `not assessed`.
     pub grade: String,
 }
 
@@ -204,11 +277,24 @@ pub struct Document {
     pub skipped: Vec<Skipped>,
     /// How much was looked at.
     pub stats: Stats,
+    /// What a reader has to know about this run: choices that were made for him, and findings that were left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
+/// How many findings of one severity count against one axis; more make it no worse.
+pub const COUNTED: usize = 3;
+
+/// What the grade of an axis says that nothing was looked at for.
+pub const NOT_ASSESSED: &str = "not assessed";
+
+/// The grades with the least score that each needs, the best first.
+pub const GRADES: [(u32, &str); 5] = [(90, "A"), (80, "B"), (70, "C"), (60, "D"), (0, "F")];
+
 impl Document {
-    /// Grades findings. Each costs its side points (high 30, medium 10, low 3; at most three of a kind); the whole is as
-    /// good as its worst side, and nothing with a high finding is an A.
+    /// Grades findings. Each costs its axis [`Severity::points`], at most [`COUNTED`] of a severity; the whole is as
+    /// good as its worst axis, so nothing with a high finding is an A. An axis outside [`Axis::ISOLATION`] is graded
+    /// only when something was found that counts against it, or when [`Document::assessing`] says that it was looked at.
     #[must_use]
     pub fn new(
         version: &str,
@@ -219,18 +305,19 @@ impl Document {
         stats: Stats,
     ) -> Self {
         findings.sort_by(|a, b| {
-            (b.severity, &a.path, &a.rule, &a.message).cmp(&(a.severity, &b.path, &b.rule, &b.message))
+            (b.severity, &a.path, a.line, &a.rule, &a.message)
+                .cmp(&(a.severity, &b.path, b.line, &b.rule, &b.message))
         });
-        let axes: BTreeMap<String, Score> = [
-            ("security", Axis::Security),
-            ("permissions", Axis::Permissions),
-            ("credentials", Axis::Credentials),
-            ("maintenance", Axis::Maintenance),
-        ]
-        .into_iter()
-        .map(|(name, axis)| (name.to_owned(), score(&findings, axis)))
-        .collect();
-        let worst = axes.values().map(|score| score.score).min().unwrap_or(100);
+        let axes: BTreeMap<String, Score> = Axis::ALL
+            .into_iter()
+            .map(|axis| {
+                let assessed = Axis::ISOLATION.contains(&axis) || findings.iter().any(|f| f.axis == axis);
+                let score = assessed.then(|| score(&findings, axis));
+                let grade = score.map_or(NOT_ASSESSED, grade).to_owned();
+                (axis.name().to_owned(), Score { score, grade })
+            })
+            .collect();
+        let worst = axes.values().filter_map(|score| score.score).min().unwrap_or(100);
         let layers = layers
             .iter()
             .map(|layer| {
@@ -249,30 +336,40 @@ impl Document {
             findings,
             skipped,
             stats,
+            notes: Vec::new(),
         }
     }
-}
 
-fn score(findings: &[Finding], axis: Axis) -> Score {
-    let lost: usize = [(Severity::High, 30), (Severity::Medium, 10), (Severity::Low, 3)]
-        .into_iter()
-        .map(|(severity, points)| {
-            let count = findings.iter().filter(|f| f.axis == axis && f.severity == severity).count();
-            count.min(3) * points
-        })
-        .sum();
-    let score = 100_u32.saturating_sub(u32::try_from(lost).unwrap_or(100));
-    Score { score, grade: grade(score).to_owned() }
-}
-
-const fn grade(score: u32) -> &'static str {
-    match score {
-        90.. => "A",
-        80..90 => "B",
-        70..80 => "C",
-        60..70 => "D",
-        _ => "F",
+    /// Says that these axes were looked at too, so that no finding means a full score.
+    #[must_use]
+    pub fn assessing(mut self, axes: &[Axis]) -> Self {
+        for axis in axes {
+            if let Some(score) = self.axes.get_mut(axis.name()).filter(|score| score.score.is_none()) {
+                *score = Score { score: Some(100), grade: grade(100).to_owned() };
+            }
+        }
+        self
     }
+
+    /// Adds notes for the reader.
+    #[must_use]
+    pub fn with_notes(mut self, notes: Vec<String>) -> Self {
+        self.notes.extend(notes);
+        self
+    }
+}
+
+fn score(findings: &[Finding], axis: Axis) -> u32 {
+    let lost = Severity::ALL.into_iter().fold(0_u32, |lost, severity| {
+        let count =
+            findings.iter().filter(|f| f.axis == axis && f.severity == severity).take(COUNTED).count();
+        lost.saturating_add(severity.points().saturating_mul(u32::try_from(count).unwrap_or(u32::MAX)))
+    });
+    100_u32.saturating_sub(lost)
+}
+
+fn grade(score: u32) -> &'static str {
+    GRADES.into_iter().find(|(least, _)| score >= *least).map_or("F", |(_, grade)| grade)
 }
 
 #[cfg(test)]
@@ -317,8 +414,23 @@ mod tests {
         let one = of(vec![finding(Severity::Low), finding(Severity::High)]);
         assert_eq!(one.grade, "D");
         assert_eq!(one.findings[0].severity, Severity::High);
-        assert_eq!(one.axes["security"].score, 67);
-        assert_eq!(one.axes["permissions"].score, 100);
+        assert_eq!(one.axes["security"].score, Some(67));
+        assert_eq!(one.axes["permissions"].score, Some(100));
+    }
+
+    #[test]
+    fn an_axis_that_nothing_looked_at_has_no_grade_and_does_not_count() {
+        let empty = Document::new("0", "t".to_owned(), &[], Vec::new(), Vec::new(), Stats::default());
+        assert_eq!(empty.axes.len(), Axis::ALL.len());
+        assert_eq!(empty.axes["documentation"], Score { score: None, grade: NOT_ASSESSED.to_owned() });
+        assert_eq!(empty.grade, "A");
+        let looked = empty.assessing(&[Axis::Maintenance, Axis::Security]);
+        assert_eq!(looked.axes["maintenance"].score, Some(100));
+        let mut slow = finding(Severity::Medium);
+        slow.axis = Axis::Maintenance;
+        let found = Document::new("0", "t".to_owned(), &[], vec![slow; 4], Vec::new(), Stats::default());
+        assert_eq!(found.axes["maintenance"].score, Some(70), "three of a severity count");
+        assert_eq!(found.grade, "C");
     }
 
     #[test]

@@ -19,8 +19,8 @@ mod tenant;
 
 pub use coverage::{Check, Coverage, Face, Page};
 pub use finding::{
-    Axis, Confidence, Document, Finding, LayerStatus, Maps, Related, Score, Severity, Skipped, Stats, Tool,
-    fingerprint,
+    Axis, COUNTED, Confidence, Document, Finding, GRADES, LayerStatus, Maps, NOT_ASSESSED, Related, Score,
+    Severity, Skipped, Stats, Tool, fingerprint,
 };
 pub use layer::{Layer, UnknownLayer};
 pub use principal::{Principal, Scopes};

@@ -121,7 +121,8 @@ impl Environment {
     }
 
     /// The value of a variable, if there is such a one.
-    pub(crate) fn value(&self, name: &str) -> Option<String> {
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<String> {
         self.0.as_ref().and_then(|lookup| lookup(name))
     }
 

@@ -1,0 +1,113 @@
+//! Which formats go where.
+
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use partywall_report::{Format, Report, Style};
+
+use crate::output;
+
+/// A format and the file it goes to; without one it goes to standard output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Output {
+    format: Format,
+    file: Option<PathBuf>,
+}
+
+impl FromStr for Output {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, file) = match text.split_once('=') {
+            Some((_, "")) => return Err("a file has to follow the =".to_owned()),
+            Some((name, file)) => (name, Some(PathBuf::from(file))),
+            None => (text, None),
+        };
+        let format = name.parse::<Format>().map_err(|error| error.to_string())?;
+        Ok(Self { format, file })
+    }
+}
+
+/// All outputs of a run.
+#[derive(Debug)]
+pub(crate) struct Outputs(Vec<Output>);
+
+impl Outputs {
+    /// Checks that at most one format goes to standard output, or to the file of `--output`.
+    pub(crate) fn new(formats: &[Output], output: Option<&Path>) -> anyhow::Result<Self> {
+        let mut outputs = formats.to_vec();
+        if outputs.is_empty() {
+            outputs.push(Output { format: Format::Text, file: None });
+        }
+        let mut plain = outputs.iter_mut().filter(|output| output.file.is_none());
+        let first = plain.next();
+        if let Some(second) = plain.next() {
+            anyhow::bail!(
+                "only one format can go to standard output; name a file for the other: --format {}=FILE",
+                second.format
+            );
+        }
+        match (first, output) {
+            (Some(first), Some(path)) => first.file = Some(path.to_owned()),
+            (None, Some(path)) => anyhow::bail!(
+                "--output {} has no format: every --format names its own file; add --format text, or leave --output out",
+                path.display()
+            ),
+            _ => {}
+        }
+        Ok(Self(outputs))
+    }
+
+    /// Writes the report in every format. Nothing coloured goes to a file.
+    pub(crate) fn write(&self, report: &Report<'_>) -> anyhow::Result<()> {
+        for output in &self.0 {
+            match &output.file {
+                Some(path) => {
+                    let style = Style { colour: false, ..report.style };
+                    super::write(path, &Report { style, ..*report }.render(output.format)?)?;
+                    output::note(&format!("wrote {} to {}", output.format, path.display()));
+                }
+                None => {
+                    let text = report.render(output.format)?;
+                    if !text.is_empty() {
+                        output::print(&text)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outputs(formats: &[&str], output: Option<&str>) -> Result<Vec<(Format, Option<PathBuf>)>, String> {
+        let formats: Vec<Output> = formats.iter().map(|text| text.parse().unwrap()).collect();
+        Outputs::new(&formats, output.map(Path::new))
+            .map(|outputs| outputs.0.into_iter().map(|output| (output.format, output.file)).collect())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn formats_go_to_their_files_and_one_of_them_to_standard_output() {
+        let file = |name: &str| Some(PathBuf::from(name));
+        assert_eq!(outputs(&[], None), Ok(vec![(Format::Text, None)]));
+        assert_eq!(outputs(&[], Some("a")), Ok(vec![(Format::Text, file("a"))]));
+        assert_eq!(
+            outputs(&["sarif=a.sarif", "html=b=c.html", "json"], None),
+            Ok(vec![
+                (Format::Sarif, file("a.sarif")),
+                (Format::Html, file("b=c.html")),
+                (Format::Json, None)
+            ])
+        );
+        assert!(outputs(&["sarif", "json"], None).unwrap_err().contains("--format json=FILE"));
+        assert!(outputs(&["sarif=a"], Some("b")).unwrap_err().contains("--output b"));
+        assert!("xml".parse::<Output>().unwrap_err().contains("sarif"));
+        assert!("json=".parse::<Output>().is_err());
+    }
+}

@@ -1,0 +1,428 @@
+//! What a policy's expression tests, from its text as the server writes it (`pg_get_expr`).
+//!
+//! The catalogue knows which columns a policy depends on, but not in which of its two expressions and how; so the text is
+//! read. The server always writes it in one way: every AND and OR in parentheses, names qualified inside subqueries.
+
+/// A piece of an expression.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Token {
+    /// A word that is not quoted, in lower case, or a quoted name.
+    Word(String),
+    /// A text literal.
+    Text(String),
+    Open,
+    Close,
+    /// Anything else.
+    Sign(String),
+}
+
+/// The deepest nesting that is followed; what is deeper counts as unknown.
+const DEEPEST: usize = 64;
+
+fn tokens(text: &str) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '(' => tokens.push(Token::Open),
+            ')' => tokens.push(Token::Close),
+            '\'' | '"' => {
+                let mut value = String::new();
+                while let Some(next) = rest.next() {
+                    if next == c {
+                        if rest.peek() == Some(&c) {
+                            rest.next();
+                        } else {
+                            break;
+                        }
+                    }
+                    value.push(next);
+                }
+                tokens.push(if c == '"' { Token::Word(value) } else { Token::Text(value) });
+            }
+            c if c.is_alphanumeric() || c == '_' => {
+                let mut word = c.to_lowercase().to_string();
+                while let Some(next) =
+                    rest.next_if(|next| next.is_alphanumeric() || *next == '_' || *next == '$')
+                {
+                    word.extend(next.to_lowercase());
+                }
+                tokens.push(Token::Word(word));
+            }
+            c if c.is_whitespace() => {}
+            '.' | ',' | ':' | '[' | ']' => tokens.push(Token::Sign(c.to_string())),
+            c => {
+                let mut sign = c.to_string();
+                while let Some(next) = rest.next_if(|next| "=<>!~+-*/%^&|@#?".contains(*next)) {
+                    sign.push(next);
+                }
+                tokens.push(Token::Sign(sign));
+            }
+        }
+    }
+    tokens
+}
+
+/// What an expression does with the tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tests {
+    /// No row passes that is not the tenant's.
+    Tenant,
+    /// Rows pass without a test of the tenant.
+    Nothing,
+    /// A branch (OR, COALESCE, IS NULL) lets rows pass without a test of the tenant.
+    FailsOpen,
+    /// It may or may not: a function decides, or something else that a text does not tell.
+    Unknown,
+}
+
+/// An expression, and what it is read with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading<'r> {
+    /// The tenant's column.
+    pub(crate) column: &'r str,
+    /// The setting that names the tenant.
+    pub(crate) setting: &'r str,
+}
+
+impl Reading<'_> {
+    /// What `text` tests.
+    pub(crate) fn tests(self, text: &str) -> Tests {
+        self.of(&tokens(text), 0)
+    }
+
+    fn of(self, tokens: &[Token], depth: usize) -> Tests {
+        if depth > DEEPEST {
+            return Tests::Unknown;
+        }
+        let tokens = unwrapped(tokens);
+        let parts = split(tokens, "or");
+        if parts.len() > 1 {
+            return self.either(&parts, depth);
+        }
+        let parts = split(tokens, "and");
+        if parts.len() > 1 {
+            return self.both(&parts, depth);
+        }
+        self.leaf(tokens)
+    }
+
+    /// Every branch of an OR lets rows pass.
+    fn either(self, parts: &[&[Token]], depth: usize) -> Tests {
+        let all: Vec<Tests> = parts.iter().map(|part| self.of(part, depth + 1)).collect();
+        if all.iter().all(|tests| *tests == Tests::Tenant) {
+            Tests::Tenant
+        } else if all.iter().all(|tests| *tests == Tests::Nothing) {
+            Tests::Nothing
+        } else if all.iter().any(|tests| matches!(tests, Tests::Nothing | Tests::FailsOpen)) {
+            Tests::FailsOpen
+        } else {
+            Tests::Unknown
+        }
+    }
+
+    /// One part of an AND is enough.
+    fn both(self, parts: &[&[Token]], depth: usize) -> Tests {
+        let all: Vec<Tests> = parts.iter().map(|part| self.of(part, depth + 1)).collect();
+        [Tests::Tenant, Tests::Unknown, Tests::FailsOpen]
+            .into_iter()
+            .find(|wanted| all.contains(wanted))
+            .unwrap_or(Tests::Nothing)
+    }
+
+    fn leaf(self, tokens: &[Token]) -> Tests {
+        let has = |word: &str| tokens.iter().any(|token| *token == Token::Word(word.to_owned()));
+        let column = tokens.iter().any(|token| *token == Token::Word(self.column.to_owned()));
+        let source = comes_from_somewhere(tokens);
+        let compares = tokens.iter().any(|token| matches!(token, Token::Sign(sign) if sign == "="))
+            || has("in")
+            || has("any")
+            || (has("distinct") && has("not"));
+        let nothing = has("null") && has("is") || tokens.contains(&Token::Text(String::new()));
+        if !column && nothing && tokens.contains(&Token::Text(self.setting.to_owned())) && !has("nullif") {
+            // `current_setting('app.tenant', true) IS NULL`: passes just when there is no tenant.
+            return Tests::Nothing;
+        }
+        if !column {
+            // `true`, `status = 'open'`: whoever asks. With a function or a subquery it is not known.
+            return if source { Tests::Unknown } else { Tests::Nothing };
+        }
+        if has("case") {
+            return Tests::Unknown;
+        }
+        if !source {
+            // `tenant_id IS NOT NULL`, `tenant_id = 'a'`, `tenant_id = tenant_id`.
+            return Tests::Nothing;
+        }
+        if has("coalesce") {
+            return Tests::FailsOpen;
+        }
+        if compares { Tests::Tenant } else { Tests::Unknown }
+    }
+}
+
+/// Whether a part takes a value from the session, a function or another table.
+fn comes_from_somewhere(tokens: &[Token]) -> bool {
+    let named = ["current_setting", "current_user", "session_user", "select", "current_role"];
+    tokens.iter().enumerate().any(|(at, token)| {
+        let Token::Word(word) = token else { return false };
+        if named.contains(&word.as_str()) {
+            return true;
+        }
+        let called = tokens.get(at + 1) == Some(&Token::Open);
+        called
+            && !["in", "any", "all", "and", "or", "not", "coalesce", "nullif", "exists", "array"]
+                .contains(&word.as_str())
+    })
+}
+
+/// Without parentheses that stand around the whole.
+fn unwrapped(mut tokens: &[Token]) -> &[Token] {
+    while let [Token::Open, inner @ .., Token::Close] = tokens {
+        let mut open = 0_usize;
+        let balanced = inner.iter().all(|token| match token {
+            Token::Open => {
+                open += 1;
+                true
+            }
+            Token::Close => {
+                let was = open;
+                open = open.saturating_sub(1);
+                was > 0
+            }
+            _ => true,
+        });
+        if !balanced || open != 0 {
+            break;
+        }
+        tokens = inner;
+    }
+    tokens
+}
+
+/// The parts between a word that stands outside of parentheses.
+fn split<'t>(tokens: &'t [Token], word: &str) -> Vec<&'t [Token]> {
+    let mut parts = Vec::new();
+    let (mut open, mut start) = (0_usize, 0);
+    for (at, token) in tokens.iter().enumerate() {
+        match token {
+            Token::Open => open += 1,
+            Token::Close => open = open.saturating_sub(1),
+            Token::Word(found) if open == 0 && found == word => {
+                parts.extend(tokens.get(start..at));
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.extend(tokens.get(start..));
+    parts
+}
+
+/// Whether a column is compared with itself under the same name, as `(m.tenant_id = m.tenant_id)`: a name inside a
+/// subquery was taken for the subquery's own column.
+pub(crate) fn compares_with_itself(text: &str) -> bool {
+    let tokens = tokens(text);
+    let dot = Token::Sign(".".to_owned());
+    let equal = Token::Sign("=".to_owned());
+    tokens.windows(7).any(|window| {
+        let [a, d1, b, sign, c, d2, d] = window else { return false };
+        *d1 == dot
+            && *d2 == dot
+            && *sign == equal
+            && a == c
+            && b == d
+            && matches!((a, b), (Token::Word(_), Token::Word(_)))
+    })
+}
+
+/// Whether two nothings count as the same: `tenant_id IS NOT DISTINCT FROM …`, which the server writes with NOT before it.
+pub(crate) fn takes_null_for_a_tenant(text: &str, column: &str) -> bool {
+    let tokens = tokens(text);
+    let word = |token: &Token, wanted: &str| *token == Token::Word(wanted.to_owned());
+    tokens.iter().any(|token| word(token, column))
+        && tokens.windows(2).enumerate().any(|(at, window)| {
+            let [is, distinct] = window else { return false };
+            let Some(before) = tokens.get(..at) else { return false };
+            word(is, "is")
+                && word(distinct, "distinct")
+                && before.iter().rev().take(8).any(|token| word(token, "not"))
+        })
+}
+
+/// Calls of `current_setting` with one argument, which fail where the setting was never made.
+pub(crate) fn asks_strictly(text: &str) -> bool {
+    calls(text).iter().any(|call| call.arguments == 1)
+}
+
+/// Whether the setting is cast to a type that the empty text is none of, without `nullif` around it.
+pub(crate) fn casts_the_empty_text(text: &str) -> bool {
+    calls(text).iter().any(|call| {
+        !call.in_nullif && call.cast.as_deref().is_some_and(|kind| kind != "text" && kind != "character")
+    })
+}
+
+/// Whether some use of a setting lets the empty text through.
+pub(crate) fn lets_the_empty_text_through(text: &str) -> bool {
+    calls(text).iter().any(|call| !call.in_nullif)
+}
+
+/// Whether it reads a setting.
+pub(crate) fn reads_a_setting(text: &str) -> bool {
+    !calls(text).is_empty()
+}
+
+/// One call of `current_setting`.
+struct Call {
+    arguments: usize,
+    in_nullif: bool,
+    /// The type that its value is cast to.
+    cast: Option<String>,
+}
+
+fn calls(text: &str) -> Vec<Call> {
+    let tokens = tokens(text);
+    let comma = Token::Sign(",".to_owned());
+    let mut found = Vec::new();
+    let mut nullifs: Vec<usize> = Vec::new();
+    let mut open = 0_usize;
+    for (at, token) in tokens.iter().enumerate() {
+        match token {
+            Token::Open => {
+                open += 1;
+                let before = at.checked_sub(1).and_then(|before| tokens.get(before));
+                if before == Some(&Token::Word("nullif".to_owned())) {
+                    nullifs.push(open);
+                }
+            }
+            Token::Close => {
+                if nullifs.last() == Some(&open) {
+                    nullifs.pop();
+                }
+                open = open.saturating_sub(1);
+            }
+            Token::Word(word) if word == "current_setting" => {
+                let Some(end) = closing(&tokens, at + 1) else { continue };
+                let inside = tokens.get(at + 2..end).unwrap_or_default();
+                let arguments = 1 + inside.iter().filter(|token| **token == comma).count();
+                found.push(Call {
+                    arguments,
+                    in_nullif: !nullifs.is_empty(),
+                    cast: cast_after(&tokens, end),
+                });
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Where the parenthesis at a place is closed.
+fn closing(tokens: &[Token], at: usize) -> Option<usize> {
+    let mut open = 0_usize;
+    for (place, token) in tokens.iter().enumerate().skip(at) {
+        match token {
+            Token::Open => open += 1,
+            Token::Close => {
+                open = open.checked_sub(1)?;
+                if open == 0 {
+                    return Some(place);
+                }
+            }
+            _ if open == 0 => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The type in `)::type` after a place, through the parentheses that the server writes around it.
+fn cast_after(tokens: &[Token], mut at: usize) -> Option<String> {
+    let colon = Token::Sign(":".to_owned());
+    loop {
+        match tokens.get(at + 1..)? {
+            [a, b, Token::Word(kind), ..] if *a == colon && *b == colon => return Some(kind.clone()),
+            [Token::Close, ..] => at += 1,
+            _ => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tests(text: &str) -> Tests {
+        Reading { column: "tenant_id", setting: "app.tenant" }.tests(text)
+    }
+
+    #[test]
+    fn what_an_expression_tests() {
+        let setting = "NULLIF(current_setting('app.tenant'::text, true), ''::text)";
+        for (text, wanted) in [
+            (format!("(tenant_id = {setting})"), Tests::Tenant),
+            (format!("((tenant_id = {setting}) AND (status = 'open'::text))"), Tests::Tenant),
+            (format!("(({setting})::uuid = tenant_id)"), Tests::Tenant),
+            (
+                "(tenant_id = ( SELECT NULLIF(current_setting('app.tenant'::text, true), ''::text) AS x))"
+                    .to_owned(),
+                Tests::Tenant,
+            ),
+            ("(tenant_id = app.tenant())".to_owned(), Tests::Tenant),
+            (
+                "(tenant_id IN ( SELECT m.tenant_id FROM members m WHERE (m.name = CURRENT_USER)))"
+                    .to_owned(),
+                Tests::Tenant,
+            ),
+            ("true".to_owned(), Tests::Nothing),
+            ("(status = 'open'::text)".to_owned(), Tests::Nothing),
+            ("(tenant_id IS NOT NULL)".to_owned(), Tests::Nothing),
+            ("(tenant_id = 'a'::text)".to_owned(), Tests::Nothing),
+            (format!("((tenant_id = {setting}) OR (status = 'public'::text))"), Tests::FailsOpen),
+            (
+                format!("((current_setting('app.tenant'::text, true) IS NULL) OR (tenant_id = {setting}))"),
+                Tests::FailsOpen,
+            ),
+            (
+                format!(
+                    "((tenant_id = {setting}) OR (current_setting('app.role'::text, true) = 'support'::text))"
+                ),
+                Tests::Unknown,
+            ),
+            (
+                "(tenant_id = COALESCE(current_setting('app.tenant'::text, true), tenant_id))".to_owned(),
+                Tests::FailsOpen,
+            ),
+            ("app.may_see(id)".to_owned(), Tests::Unknown),
+            (format!("((tenant_id = {setting}) OR app.is_support())"), Tests::Unknown),
+        ] {
+            assert_eq!(tests(&text), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn settings_are_read_with_their_surroundings() {
+        let guarded = "(tenant_id = (NULLIF(current_setting('app.tenant'::text, true), ''::text))::uuid)";
+        assert!(
+            !casts_the_empty_text(guarded)
+                && !lets_the_empty_text_through(guarded)
+                && !asks_strictly(guarded)
+        );
+        let bare = "(tenant_id = (current_setting('app.tenant'::text))::uuid)";
+        assert!(casts_the_empty_text(bare) && lets_the_empty_text_through(bare) && asks_strictly(bare));
+        assert!(!casts_the_empty_text("(tenant_id = current_setting('app.tenant'::text, true))"));
+    }
+
+    #[test]
+    fn names_that_a_subquery_took_and_nulls() {
+        assert!(compares_with_itself(
+            "(EXISTS ( SELECT 1 FROM tm WHERE ((tm.name = CURRENT_USER) AND (tm.tenant_id = tm.tenant_id))))"
+        ));
+        assert!(!compares_with_itself("(EXISTS ( SELECT 1 FROM tm WHERE (tm.tenant_id = doc.tenant_id)))"));
+        assert!(takes_null_for_a_tenant(
+            "(NOT (tenant_id IS DISTINCT FROM current_setting('app.tenant'::text, true)))",
+            "tenant_id"
+        ));
+        assert!(!takes_null_for_a_tenant("(tenant_id IS DISTINCT FROM 'x'::text)", "tenant_id"));
+    }
+}

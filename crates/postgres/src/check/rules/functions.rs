@@ -1,0 +1,185 @@
+//! Functions that run with their owner's rights, and what runs by itself when rows are written.
+
+use partywall_model::{Confidence, Severity};
+
+use super::Hit;
+use crate::check::{
+    catalogue::{Catalogue, Function, Table},
+    predicate,
+};
+
+/// Functions with their owner's rights that the application's role may call.
+fn definers(catalogue: &Catalogue) -> impl Iterator<Item = &Function> {
+    catalogue
+        .functions
+        .values()
+        .filter(|function| function.definer && function.executable && !catalogue.app.superuser)
+}
+
+/// Tenants' tables that a function's text names and whose rows its owner sees all of.
+fn opened<'c>(catalogue: &'c Catalogue, function: &Function) -> Vec<&'c Table> {
+    catalogue
+        .tenant_tables()
+        .map(|(table, _)| table)
+        .filter(|table| catalogue.sees_all(function.owner, table) && names(&function.source, table))
+        .collect()
+}
+
+/// Whether a text names a table, with or without its schema.
+fn names(text: &str, table: &Table) -> bool {
+    let Some(short) = table.name.rsplit('.').next().map(|name| name.trim_matches('"').to_lowercase()) else {
+        return false;
+    };
+    let text = text.to_lowercase();
+    text.match_indices(&short).any(|(at, _)| {
+        let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let before = text.get(..at).and_then(|text| text.chars().next_back());
+        let after = text.get(at + short.len()..).and_then(|text| text.chars().next());
+        !word(before) && !word(after)
+    })
+}
+
+/// Whether a function's text does something with the tenant: reads the setting, or names the tenant's column.
+fn minds_the_tenant(catalogue: &Catalogue, function: &Function) -> bool {
+    let source = function.source.to_lowercase();
+    predicate::reads_a_setting(&source)
+        || catalogue.tenant_columns.iter().any(|column| source.contains(column))
+}
+
+pub(super) fn bypasses(catalogue: &Catalogue) -> Vec<Hit> {
+    definers(catalogue)
+        .filter_map(|function| {
+            let tables = opened(catalogue, function);
+            let first = tables.first()?;
+            let message = format!(
+                "{} runs with the rights of `{}`, whom no policy of {} binds",
+                function.name,
+                catalogue.role_name(function.owner),
+                first.name
+            );
+            let hit = Hit::new(&function.name, message)
+                .mended_by(format!("ALTER FUNCTION {} SECURITY INVOKER;", function.name));
+            Some(match minds_the_tenant(catalogue, function) {
+                // It may filter for itself; whether it does so rightly is not known.
+                true => hit.severity(Severity::Medium).confidence(Confidence::Low),
+                false => hit.confidence(Confidence::Medium),
+            })
+        })
+        .collect()
+}
+
+pub(super) fn search_path(catalogue: &Catalogue) -> Vec<Hit> {
+    definers(catalogue)
+        .filter(|function| !function.settings.iter().any(|setting| setting.starts_with("search_path=")))
+        .map(|function| {
+            let can_plant = catalogue.may_make_temp || !catalogue.may_make_in.is_empty();
+            let message = format!(
+                "{} runs with the rights of `{}` and the search path of whoever calls it{}",
+                function.name,
+                catalogue.role_name(function.owner),
+                if can_plant { ", who can make objects that are found first" } else { "" }
+            );
+            let sql = format!("ALTER FUNCTION {} SET search_path = pg_catalog, pg_temp;", function.name);
+            let hit = Hit::new(&function.name, message).mended_by(sql);
+            if can_plant { hit.severity(Severity::High) } else { hit }
+        })
+        .collect()
+}
+
+pub(super) fn open_to_public(catalogue: &Catalogue) -> Vec<Hit> {
+    catalogue
+        .functions
+        .values()
+        .filter(|function| function.definer && function.open_to_all)
+        .filter(|function| {
+            catalogue.tenant_tables().any(|(table, _)| catalogue.sees_all(function.owner, table))
+        })
+        .map(|function| {
+            let message = format!(
+                "everybody may call {}, which runs with the rights of `{}`",
+                function.name,
+                catalogue.role_name(function.owner)
+            );
+            let sql = format!("REVOKE EXECUTE ON FUNCTION {} FROM PUBLIC;", function.name);
+            Hit::new(&function.name, message).mended_by(sql)
+        })
+        .collect()
+}
+
+pub(super) fn sets_tenant(catalogue: &Catalogue) -> Vec<Hit> {
+    let prefix = format!("{}=", catalogue.setting);
+    catalogue
+        .functions
+        .values()
+        .filter(|function| {
+            function.executable && function.settings.iter().any(|setting| setting.starts_with(&prefix))
+        })
+        .map(|function| {
+            let message = format!("{} runs as one fixed tenant, whoever calls it", function.name);
+            let sql = format!("ALTER FUNCTION {} RESET {};", function.name, catalogue.setting);
+            Hit::new(&function.name, message).mended_by(sql)
+        })
+        .collect()
+}
+
+pub(super) fn leakproof(catalogue: &Catalogue) -> Vec<Hit> {
+    catalogue
+        .functions
+        .values()
+        .filter(|function| function.leakproof && function.executable)
+        .map(|function| {
+            let message = format!(
+                "{} is marked LEAKPROOF: in a query's WHERE it is given other tenants' rows before the policy is asked",
+                function.name
+            );
+            Hit::new(&function.name, message).mended_by(format!("ALTER FUNCTION {} NOT LEAKPROOF;", function.name))
+        })
+        .collect()
+}
+
+pub(super) fn trigger_copies(catalogue: &Catalogue) -> Vec<Hit> {
+    let mut hits = Vec::new();
+    for trigger in &catalogue.triggers {
+        let (Some(table), Some(function)) =
+            (catalogue.tables.get(&trigger.table), catalogue.functions.get(&trigger.function))
+        else {
+            continue;
+        };
+        if table.tenant.is_none() || !table.rls {
+            continue;
+        }
+        let open = catalogue.tables.values().filter(|other| {
+            other.oid != table.oid && !other.rls && other.rights.select && names(&function.source, other)
+        });
+        for other in open.filter(|_| function.source.to_lowercase().contains("insert")) {
+            let message = format!(
+                "the trigger {} of {} writes to {}, which has no row-level security and which `{}` reads",
+                trigger.name, table.name, other.name, catalogue.app.name
+            );
+            let object = format!("{} {} {}", table.name, trigger.name, other.name);
+            hits.push(Hit::new(object, message).confidence(Confidence::Medium));
+        }
+    }
+    hits
+}
+
+pub(super) fn rewrites(catalogue: &Catalogue) -> Vec<Hit> {
+    catalogue
+        .rewrites
+        .iter()
+        .filter_map(|rewrite| Some((rewrite, catalogue.tables.get(&rewrite.table)?)))
+        .filter(|(_, table)| {
+            table.tenant.is_some() && table.rights.any() && catalogue.sees_all(table.owner, table)
+        })
+        .map(|(rewrite, table)| {
+            let message = format!(
+                "the rule {} of {} runs with the rights of the table's owner `{}`, whom no policy binds",
+                rewrite.name,
+                table.name,
+                catalogue.role_name(table.owner)
+            );
+            let sql = format!("DROP RULE {} ON {};", super::roles::quoted(&rewrite.name), table.name);
+            Hit::new(format!("{} {}", table.name, rewrite.name), message).mended_by(sql)
+        })
+        .collect()
+}

@@ -1,0 +1,265 @@
+//! Policies: whether they test the tenant, for every command, and whatever the setting holds.
+
+use std::collections::BTreeSet;
+
+use partywall_model::{Confidence, Severity};
+
+use super::{Hit, roles::quoted, tables};
+use crate::check::{
+    catalogue::{Catalogue, Policy, Table, TenantColumn},
+    predicate::{self, Reading, Tests},
+};
+
+/// Permissive policies that let the application's role do something with a tenant's table.
+fn policies(catalogue: &Catalogue) -> impl Iterator<Item = (&Table, &TenantColumn, &Policy)> {
+    catalogue.policies.iter().filter_map(|policy| {
+        let table = catalogue.tables.get(&policy.table)?;
+        let tenant = table.tenant.as_ref()?;
+        let counts = policy.permissive && policy.for_app && table.rls && table.rights.any();
+        counts.then_some((table, tenant, policy))
+    })
+}
+
+fn tests(catalogue: &Catalogue, tenant: &TenantColumn, text: Option<&str>) -> Tests {
+    let reading = Reading { column: &tenant.name, setting: &catalogue.setting };
+    text.map_or(Tests::Nothing, |text| reading.tests(text))
+}
+
+/// Whether restrictive policies hold for this command what a permissive one lets through.
+fn held_by_others(
+    catalogue: &Catalogue,
+    table: &Table,
+    tenant: &TenantColumn,
+    command: char,
+    check: bool,
+) -> bool {
+    catalogue.policies_of(table).any(|policy| {
+        let for_command = policy.command == '*' || policy.command == command;
+        let text =
+            if check { policy.check.as_ref().or(policy.using.as_ref()) } else { policy.using.as_ref() };
+        let tested = tests(catalogue, tenant, text.map(String::as_str)) == Tests::Tenant;
+        !policy.permissive && policy.for_app && for_command && tested
+    })
+}
+
+fn name(table: &Table, policy: &Policy) -> String {
+    format!("{} on {}", quoted(&policy.name), table.name)
+}
+
+fn replaced(catalogue: &Catalogue, table: &Table, tenant: &TenantColumn, policy: &Policy) -> String {
+    let setting = tables::setting(catalogue, tenant);
+    let column = quoted(&tenant.name);
+    let test = format!("({column} = {setting})");
+    let using = if policy.command == 'a' { String::new() } else { format!(" USING {test}") };
+    let check = if policy.check.is_some() || policy.command == 'a' {
+        format!(" WITH CHECK {test}")
+    } else {
+        String::new()
+    };
+    format!("ALTER POLICY {}{using}{check};", name(table, policy))
+}
+
+/// Policies whose rows are not tested, for the commands that `wanted` names.
+fn untested(catalogue: &Catalogue, wanted: &[char], found: Tests) -> Vec<(String, String, String)> {
+    policies(catalogue)
+        .filter(|(_, _, policy)| wanted.contains(&policy.command))
+        .filter(|(_, tenant, policy)| tests(catalogue, tenant, policy.using.as_deref()) == found)
+        .filter(|(table, tenant, policy)| {
+            let command = if policy.command == '*' { 'r' } else { policy.command };
+            !held_by_others(catalogue, table, tenant, command, false)
+        })
+        .map(|(table, tenant, policy)| {
+            let text = policy.using.clone().unwrap_or_default();
+            (name(table, policy), text, replaced(catalogue, table, tenant, policy))
+        })
+        .collect()
+}
+
+pub(super) fn no_test(catalogue: &Catalogue) -> Vec<Hit> {
+    untested(catalogue, &['*', 'r'], Tests::Nothing)
+        .into_iter()
+        .map(|(name, text, sql)| {
+            let message = format!(
+                "the policy {name} does not test the tenant: {text}; permissive policies are joined by OR, so it opens the \
+                 table whatever the others say"
+            );
+            Hit::new(name, message).mended_by(sql)
+        })
+        .collect()
+}
+
+pub(super) fn wide_write(catalogue: &Catalogue) -> Vec<Hit> {
+    untested(catalogue, &['w', 'd'], Tests::Nothing)
+        .into_iter()
+        .map(|(name, text, sql)| {
+            let message = format!(
+                "the policy {name} does not test the tenant: {text}; a statement without a WHERE reaches every tenant's rows"
+            );
+            Hit::new(name, message).mended_by(sql)
+        })
+        .collect()
+}
+
+pub(super) fn no_check(catalogue: &Catalogue) -> Vec<Hit> {
+    policies(catalogue)
+        .filter(|(_, _, policy)| matches!(policy.command, '*' | 'a' | 'w'))
+        // Without a WITH CHECK, the USING is one.
+        .filter(|(_, tenant, policy)| {
+            let text = policy.check.as_deref();
+            text.is_some() && matches!(tests(catalogue, tenant, text), Tests::Nothing | Tests::FailsOpen)
+        })
+        .filter(|(table, tenant, policy)| {
+            let command = if policy.command == '*' { 'a' } else { policy.command };
+            !held_by_others(catalogue, table, tenant, command, true)
+        })
+        .map(|(table, tenant, policy)| {
+            let name = name(table, policy);
+            let message = format!(
+                "the policy {name} checks new rows by {}: a tenant can write rows for another",
+                policy.check.as_deref().unwrap_or_default()
+            );
+            Hit::new(name, message).mended_by(replaced(catalogue, table, tenant, policy))
+        })
+        .collect()
+}
+
+pub(super) fn fails_open(catalogue: &Catalogue) -> Vec<Hit> {
+    untested(catalogue, &['*', 'r', 'w', 'd'], Tests::FailsOpen)
+        .into_iter()
+        .map(|(name, text, sql)| {
+            let message = format!("the policy {name} has a way around the test of the tenant: {text}");
+            Hit::new(name, message).mended_by(sql)
+        })
+        .collect()
+}
+
+pub(super) fn null_matching(catalogue: &Catalogue) -> Vec<Hit> {
+    policies(catalogue)
+        .filter(|(_, tenant, policy)| {
+            let texts = [&policy.using, &policy.check];
+            texts.into_iter().flatten().any(|text| predicate::takes_null_for_a_tenant(text, &tenant.name))
+        })
+        .map(|(table, tenant, policy)| {
+            let name = name(table, policy);
+            let message = format!(
+                "the policy {name} takes two NULLs for the same (IS NOT DISTINCT FROM): without a tenant, rows without a \
+                 tenant are seen"
+            );
+            let hit = Hit::new(name, message).mended_by(replaced(catalogue, table, tenant, policy));
+            // No such row can exist.
+            if tenant.not_null { hit.severity(Severity::Low) } else { hit }
+        })
+        .collect()
+}
+
+pub(super) fn self_comparison(catalogue: &Catalogue) -> Vec<Hit> {
+    policies(catalogue)
+        .filter(|(_, _, policy)| {
+            [&policy.using, &policy.check].into_iter().flatten().any(|text| predicate::compares_with_itself(text))
+        })
+        .map(|(table, _, policy)| {
+            let name = name(table, policy);
+            let message = format!(
+                "the policy {name} compares a column with itself: a name inside its subquery is the subquery's own column"
+            );
+            Hit::new(name, message)
+        })
+        .collect()
+}
+
+fn texts(catalogue: &Catalogue, is: impl Fn(&str) -> bool, message: &str) -> Vec<Hit> {
+    policies(catalogue)
+        .filter(|(_, _, policy)| [&policy.using, &policy.check].into_iter().flatten().any(|text| is(text)))
+        .map(|(table, tenant, policy)| {
+            let name = name(table, policy);
+            let message = format!("the policy {name} {message}");
+            Hit::new(name, message).mended_by(replaced(catalogue, table, tenant, policy))
+        })
+        .collect()
+}
+
+pub(super) fn strict(catalogue: &Catalogue) -> Vec<Hit> {
+    texts(
+        catalogue,
+        predicate::asks_strictly,
+        "calls current_setting with one argument: a session that never had a tenant gets an error instead of no rows",
+    )
+}
+
+pub(super) fn unguarded_cast(catalogue: &Catalogue) -> Vec<Hit> {
+    texts(
+        catalogue,
+        predicate::casts_the_empty_text,
+        "casts the setting without nullif: a session whose tenant has ended gets an error instead of no rows",
+    )
+}
+
+fn functions(catalogue: &Catalogue, volatility: char) -> impl Iterator<Item = (&Table, &str, &str, &str)> {
+    catalogue.policy_functions.iter().filter_map(move |(table, policy, function)| {
+        let table = catalogue.tables.get(table)?;
+        let function = catalogue.functions.get(function)?;
+        (function.volatility == volatility).then_some((
+            table,
+            policy.as_str(),
+            function.name.as_str(),
+            function.source.as_str(),
+        ))
+    })
+}
+
+pub(super) fn immutable_function(catalogue: &Catalogue) -> Vec<Hit> {
+    functions(catalogue, 'i')
+        .filter(|(_, _, _, source)| predicate::reads_a_setting(source))
+        .map(|(table, policy, function, _)| {
+            let message = format!(
+                "the policy {} on {} calls {function}, which reads a setting and is IMMUTABLE: a prepared statement keeps \
+                 the tenant of the call that planned it",
+                quoted(policy),
+                table.name
+            );
+            let sql = format!("ALTER FUNCTION {function} STABLE;");
+            Hit::new(format!("{} {policy} {function}", table.name), message).mended_by(sql)
+        })
+        .collect()
+}
+
+pub(super) fn volatile_function(catalogue: &Catalogue) -> Vec<Hit> {
+    functions(catalogue, 'v')
+        .map(|(table, policy, function, _)| {
+            let message = format!(
+                "the policy {} on {} calls {function}, which is VOLATILE: it runs for each row, and no index helps",
+                quoted(policy),
+                table.name
+            );
+            let sql = format!("ALTER FUNCTION {function} STABLE;");
+            Hit::new(format!("{} {policy} {function}", table.name), message)
+                .mended_by(sql)
+                .confidence(Confidence::Medium)
+        })
+        .collect()
+}
+
+pub(super) fn persisted_setting(catalogue: &Catalogue) -> Vec<Hit> {
+    let mut seen = BTreeSet::new();
+    let mut hits = Vec::new();
+    for (role, database, setting) in &catalogue.settings {
+        let Some((name, value)) = setting.split_once('=') else { continue };
+        if name != catalogue.setting || value.is_empty() || !seen.insert((role, database)) {
+            continue;
+        }
+        let (of, sql) = match (role.as_str(), database.as_str()) {
+            ("", database) => (
+                format!("the database {database}"),
+                format!("ALTER DATABASE {} RESET {name};", quoted(database)),
+            ),
+            (role, "") => (format!("the role {role}"), format!("ALTER ROLE {} RESET {name};", quoted(role))),
+            (role, database) => (
+                format!("the role {role} in {database}"),
+                format!("ALTER ROLE {} IN DATABASE {} RESET {name};", quoted(role), quoted(database)),
+            ),
+        };
+        let message = format!("{of} has `{name}` set for every session: what has no tenant acts as that one");
+        hits.push(Hit::new(of, message).mended_by(sql));
+    }
+    hits
+}

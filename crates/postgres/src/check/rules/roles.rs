@@ -1,0 +1,138 @@
+//! What the application's role is, and what it can become.
+
+use partywall_model::Confidence;
+
+use super::Hit;
+use crate::check::catalogue::{Catalogue, Role};
+
+/// Roles that the application's role may take on, itself left out.
+fn others(catalogue: &Catalogue) -> impl Iterator<Item = &Role> {
+    catalogue.roles.values().filter(|role| role.reachable && role.name != catalogue.app.name)
+}
+
+pub(super) fn bypasses(catalogue: &Catalogue) -> Vec<Hit> {
+    let app = &catalogue.app;
+    if app.superuser || app.bypassrls {
+        let what = if app.superuser { "is a superuser" } else { "has BYPASSRLS" };
+        let sql = format!("ALTER ROLE {0} NOSUPERUSER NOBYPASSRLS;", quoted(&app.name));
+        // Whoever is a superuser is a member of everything, so nothing else is worth saying.
+        return vec![
+            Hit::new(&app.name, format!("the role `{}` {what}: no policy binds it", app.name)).mended_by(sql),
+        ];
+    }
+    others(catalogue)
+        .filter(|role| role.superuser || role.bypassrls)
+        .map(|role| {
+            let message =
+                format!("the role `{}` can become `{}`, which no policy binds", app.name, role.name);
+            Hit::new(format!("{}>{}", app.name, role.name), message).mended_by(revoke(catalogue, role))
+        })
+        .collect()
+}
+
+fn revoke(catalogue: &Catalogue, role: &Role) -> String {
+    format!("REVOKE {} FROM {};", quoted(&role.name), quoted(&catalogue.app.name))
+}
+
+pub(super) fn owns(catalogue: &Catalogue) -> Vec<Hit> {
+    if catalogue.app.superuser || catalogue.app.bypassrls {
+        return Vec::new();
+    }
+    let owned = catalogue.tenant_tables().filter(|(table, _)| {
+        let owner = catalogue.roles.get(&table.owner);
+        // Who may become the owner can switch row-level security off, forced or not; who has its rights is past it.
+        owner.is_some_and(|owner| owner.reachable && !owner.superuser && !owner.bypassrls)
+    });
+    owned
+        .map(|(table, _)| {
+            let owner = catalogue.role_name(table.owner);
+            let how = if owner == catalogue.app.name { "is" } else { "can become" };
+            let message = format!("the role `{}` {how} the owner of {}", catalogue.app.name, table.name);
+            let sql = match owner == catalogue.app.name {
+                true => format!(
+                    "CREATE ROLE table_owner NOLOGIN; -- if there is none yet\nALTER TABLE {} OWNER TO table_owner;\n\
+                     GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {};",
+                    table.name,
+                    table.name,
+                    quoted(&catalogue.app.name)
+                ),
+                false => format!("REVOKE {} FROM {};", quoted(owner), quoted(&catalogue.app.name)),
+            };
+            Hit::new(&table.name, message).mended_by(sql)
+        })
+        .collect()
+}
+
+pub(super) fn becomes(catalogue: &Catalogue) -> Vec<Hit> {
+    if catalogue.app.superuser {
+        return Vec::new();
+    }
+    let logins: Vec<&Role> =
+        others(catalogue).filter(|role| role.login && !role.superuser && !role.bypassrls).collect();
+    logins
+        .into_iter()
+        .map(|role| {
+            let message = format!(
+                "the role `{}` can become the login role `{}`: with a role for each tenant, SET ROLE is all it takes",
+                catalogue.app.name, role.name
+            );
+            Hit::new(&role.name, message).mended_by(revoke(catalogue, role)).confidence(Confidence::Medium)
+        })
+        .collect()
+}
+
+const SERVER: [&str; 3] = ["pg_read_server_files", "pg_write_server_files", "pg_execute_server_program"];
+
+pub(super) fn reads_server(catalogue: &Catalogue) -> Vec<Hit> {
+    let app = &catalogue.app;
+    if app.superuser {
+        return Vec::new();
+    }
+    let mut hits: Vec<Hit> = others(catalogue)
+        .filter(|role| SERVER.contains(&role.name.as_str()))
+        .map(|role| {
+            let message = format!("the role `{}` is a member of {}", app.name, role.name);
+            Hit::new(&role.name, message).mended_by(revoke(catalogue, role))
+        })
+        .collect();
+    if app.replication || others(catalogue).any(|role| role.replication && !role.superuser) {
+        let message =
+            format!("the role `{}` may replicate: it can read every change of every table", app.name);
+        hits.push(
+            Hit::new("replication", message)
+                .mended_by(format!("ALTER ROLE {} NOREPLICATION;", quoted(&app.name))),
+        );
+    }
+    hits
+}
+
+pub(super) fn makes_roles(catalogue: &Catalogue) -> Vec<Hit> {
+    let app = &catalogue.app;
+    if app.superuser || !(app.createrole || others(catalogue).any(|role| role.createrole)) {
+        return Vec::new();
+    }
+    let message = format!("the role `{}` may make and grant roles", app.name);
+    vec![Hit::new("createrole", message).mended_by(format!("ALTER ROLE {} NOCREATEROLE;", quoted(&app.name)))]
+}
+
+const STATISTICS: [&str; 3] = ["pg_monitor", "pg_read_all_stats", "pg_signal_backend"];
+
+pub(super) fn sees_statistics(catalogue: &Catalogue) -> Vec<Hit> {
+    if catalogue.app.superuser {
+        return Vec::new();
+    }
+    others(catalogue)
+        .filter(|role| STATISTICS.contains(&role.name.as_str()))
+        .map(|role| {
+            let message = format!("the role `{}` is a member of {}", catalogue.app.name, role.name);
+            Hit::new(&role.name, message).mended_by(revoke(catalogue, role))
+        })
+        .collect()
+}
+
+/// A name as it stands in SQL.
+pub(crate) fn quoted(name: &str) -> String {
+    let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}

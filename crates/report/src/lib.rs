@@ -1,0 +1,166 @@
+//! How a document of findings is shown: each format is a pure function from the document to a text.
+//!
+//! All faces use it: what a finding is does not depend on who found it. Nothing here reads a file or knows whether there
+//! is a terminal; the caller passes the sources of the files and the style in. Everything that comes from a scanned
+//! repository (names, source lines, paths) is untrusted: control characters never reach a terminal, and markup never
+//! reaches a page or a comment.
+
+mod badge;
+mod excerpt;
+mod html;
+mod inline;
+mod markdown;
+mod rubric;
+mod sarif;
+mod text;
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use partywall_model::{Document, Page};
+
+pub use rubric::{RubricRule, rubric};
+
+/// A way to show a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Format {
+    /// For people at a terminal: the code, the path, why, and what to change.
+    Text,
+    /// The whole document; its schema is printed by `partywall schema findings`.
+    Json,
+    /// One finding a line.
+    Jsonl,
+    /// SARIF 2.1.0, for code hosts.
+    Sarif,
+    /// One self-contained page.
+    Html,
+    /// For a comment on a change.
+    Markdown,
+    /// The grade as an SVG picture.
+    Badge,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: [Self; 7] =
+        [Self::Text, Self::Json, Self::Jsonl, Self::Sarif, Self::Html, Self::Markdown, Self::Badge];
+
+    /// The word on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+            Self::Jsonl => "jsonl",
+            Self::Sarif => "sarif",
+            Self::Html => "html",
+            Self::Markdown => "markdown",
+            Self::Badge => "badge",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// A word that names no format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownFormat(String);
+
+impl fmt::Display for UnknownFormat {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = Format::ALL.map(Format::name).join(", ");
+        write!(formatter, "there is no format {:?}; there are {names}", self.0)
+    }
+}
+
+impl std::error::Error for UnknownFormat {}
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|format| format.name() == word)
+            .ok_or_else(|| UnknownFormat(word.to_owned()))
+    }
+}
+
+/// Where the lines come from that a report shows.
+pub trait Sources {
+    /// The text of a file, by the path that stands in the finding; nothing when there is none, as for a database.
+    fn text(&self, path: &str) -> Option<&str>;
+}
+
+/// No sources: reports without code.
+impl Sources for () {
+    fn text(&self, _path: &str) -> Option<&str> {
+        None
+    }
+}
+
+impl Sources for BTreeMap<String, String> {
+    fn text(&self, path: &str) -> Option<&str> {
+        self.get(path).map(String::as_str)
+    }
+}
+
+/// How text looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Style {
+    /// Whether to use colour.
+    pub colour: bool,
+    /// How many characters fit in a line of the terminal.
+    pub width: usize,
+    /// Whether to list everything that was skipped, and not only how much.
+    pub verbose: bool,
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        Self { colour: false, width: 120, verbose: false }
+    }
+}
+
+/// A document and what is needed to show it.
+pub struct Report<'a> {
+    /// The findings.
+    pub document: &'a Document,
+    /// The pages of the rules that could have found something.
+    pub pages: &'a [Page],
+    /// The files' texts.
+    pub sources: &'a dyn Sources,
+    /// How text looks.
+    pub style: Style,
+}
+
+impl Report<'_> {
+    /// Shows the document in a format. The text ends with a line break, if there is any.
+    ///
+    /// # Errors
+    /// When the document cannot be written as JSON, which no document of ours is.
+    pub fn render(&self, format: Format) -> Result<String, serde_json::Error> {
+        Ok(match format {
+            Format::Text => text::render(self),
+            Format::Json => serde_json::to_string_pretty(self.document)? + "\n",
+            Format::Jsonl => self.document.findings.iter().try_fold(String::new(), |lines, finding| {
+                Ok::<_, serde_json::Error>(lines + &serde_json::to_string(finding)? + "\n")
+            })?,
+            Format::Sarif => serde_json::to_string_pretty(&sarif::render(self))? + "\n",
+            Format::Html => html::render(self),
+            Format::Markdown => markdown::render(self),
+            Format::Badge => badge::render(self.document),
+        })
+    }
+}
+
+/// How many there are of something, with the noun in its number.
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! SARIF 2.1.0, the format that code hosts take.
+//!
+//! Written out here rather than with types generated from the schema: the generator brings unmaintained dependencies, and
+//! a test validates what is written against the official schema.
+
+use std::collections::BTreeMap;
+
+use partywall_model::{Finding, Page, Severity};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde_json::{Value, json};
+
+use crate::Report;
+
+/// What may not stand as it is in the path of a URI.
+const PATH: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}')
+    .add(b':');
+
+/// The most findings of one run that code hosts take; the worst come first.
+const MOST: usize = 25_000;
+
+/// The document as a SARIF log.
+pub(crate) fn render(report: &Report<'_>) -> Value {
+    let document = report.document;
+    let rules = rules(report);
+    let results: Vec<Value> = document
+        .findings
+        .iter()
+        .take(MOST)
+        .map(|finding| result(finding, rules.get(finding.rule.as_str())))
+        .collect();
+    let mut descriptors: Vec<(usize, Value)> = rules.into_values().collect();
+    descriptors.sort_by_key(|(index, _)| *index);
+    let notices: Vec<Value> = document
+        .skipped
+        .iter()
+        .map(|skipped| {
+            json!({
+                "level": "note",
+                "message": { "text": format!("not looked at: {}", skipped.reason) },
+                "locations": [{ "physicalLocation": { "artifactLocation": artifact(&skipped.path) } }],
+            })
+        })
+        .chain(document.notes.iter().map(|note| json!({ "level": "note", "message": { "text": note } })))
+        .collect();
+    json!({
+        "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": { "driver": {
+                "name": document.tool.name,
+                "semanticVersion": document.tool.version,
+                "rules": descriptors.into_iter().map(|(_, descriptor)| descriptor).collect::<Vec<_>>(),
+            }},
+            "columnKind": "unicodeCodePoints",
+            "invocations": [{ "executionSuccessful": true, "toolExecutionNotifications": notices }],
+            "results": results,
+        }],
+    })
+}
+
+/// A descriptor for each page, and for each rule that found something without having one, with its index.
+fn rules<'a>(report: &Report<'a>) -> BTreeMap<&'a str, (usize, Value)> {
+    let mut rules = BTreeMap::new();
+    for page in report.pages {
+        let index = rules.len();
+        rules.entry(page.check.id).or_insert_with(|| (index, descriptor(page)));
+    }
+    for finding in &report.document.findings {
+        let index = rules.len();
+        rules.entry(finding.rule.as_str()).or_insert_with(|| (index, json!({ "id": finding.rule })));
+    }
+    rules
+}
+
+fn descriptor(page: &Page) -> Value {
+    let id = page.check.id;
+    json!({
+        "id": id,
+        "name": pascal(id),
+        "shortDescription": { "text": page.check.summary },
+        "fullDescription": { "text": page.check.summary },
+        "help": { "text": page.markdown, "markdown": page.markdown },
+        "defaultConfiguration": { "level": level(page.severity) },
+        "properties": {
+            "tags": ["security", "tenant-isolation", page.check.layer.name()],
+            "security-severity": score(page.severity),
+        },
+    })
+}
+
+fn result(finding: &Finding, rule: Option<&(usize, Value)>) -> Value {
+    let steps: Vec<Value> = finding
+        .related
+        .iter()
+        .map(|step| {
+            json!({
+                "physicalLocation": {
+                    "artifactLocation": artifact(&step.path),
+                    "region": { "startLine": step.line.max(1) },
+                },
+                "message": { "text": step.message },
+            })
+        })
+        .collect();
+    let region = json!({
+        "startLine": finding.line.max(1),
+        "startColumn": finding.column.max(1),
+        "endLine": finding.end_line.max(finding.line).max(1),
+    });
+    let place =
+        json!({ "physicalLocation": { "artifactLocation": artifact(&finding.path), "region": region } });
+    let mut result = json!({
+        "ruleId": finding.rule,
+        "level": level(finding.severity),
+        "message": { "text": format!("{}\n\nWhy: {}\n\nFix: {}", finding.message, finding.why, finding.fix) },
+        "locations": [place],
+        "partialFingerprints": { "partywall/v1": finding.fingerprint },
+        "properties": {
+            "layer": finding.layer.name(),
+            "axis": finding.axis.name(),
+            "severity": finding.severity.name(),
+            "confidence": finding.confidence.name(),
+            "cwe": finding.maps.cwe,
+            "soc2": finding.maps.soc2,
+            "owasp": finding.maps.owasp,
+        },
+    });
+    if let Some(map) = result.as_object_mut() {
+        if let Some((index, _)) = rule {
+            map.insert("ruleIndex".to_owned(), json!(index));
+        }
+        if !steps.is_empty() {
+            // The way that leads to the place ends there.
+            let flow: Vec<Value> =
+                steps.iter().chain(std::iter::once(&place)).map(|step| json!({ "location": step })).collect();
+            map.insert("codeFlows".to_owned(), json!([{ "threadFlows": [{ "locations": flow }] }]));
+            map.insert("relatedLocations".to_owned(), Value::Array(steps));
+        }
+    }
+    result
+}
+
+/// A file of the repository, or a thing that has a URL of its own.
+fn artifact(path: &str) -> Value {
+    if path.contains("://") {
+        return json!({ "uri": path });
+    }
+    let path = path.replace('\\', "/");
+    let relative = path.trim_start_matches("./");
+    if relative.starts_with('/') {
+        return json!({ "uri": format!("file://{}", utf8_percent_encode(relative, PATH)) });
+    }
+    json!({ "uri": utf8_percent_encode(relative, PATH).to_string(), "uriBaseId": "%SRCROOT%" })
+}
+
+const fn level(severity: Severity) -> &'static str {
+    match severity {
+        Severity::High => "error",
+        Severity::Medium => "warning",
+        Severity::Low => "note",
+    }
+}
+
+/// The number that code hosts sort security findings by, from 0 to 10.
+const fn score(severity: Severity) -> &'static str {
+    match severity {
+        Severity::High => "8.0",
+        Severity::Medium => "5.5",
+        Severity::Low => "3.0",
+    }
+}
+
+fn pascal(id: &str) -> String {
+    id.split('-')
+        .map(|word| {
+            let mut letters = word.chars();
+            letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+        })
+        .collect()
+}

@@ -1,0 +1,335 @@
+//! Entry points: the functions that callers of the server reach, and what their parameters are.
+
+use super::Origins;
+use crate::{
+    ir::{ExportKind, ExprKind, FunctionId, PropertyKey, StmtKind, walk},
+    library::{PlaceArg, Role},
+    project::{At, Fun, ModuleId, Project, Symbol, Unit},
+    vocabulary,
+};
+
+/// A function that callers of the server reach.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The function.
+    pub handler: Fun,
+    /// What it is: `tool`, `resource`, `prompt`, `http`, `middleware`, `event`.
+    pub kind: String,
+    /// Where it is registered.
+    pub registration: At,
+    /// The parameters that the caller fills; none for all that carry no request.
+    pub input: Option<Vec<u32>>,
+    /// The parameters that carry the request.
+    pub context: Vec<u32>,
+}
+
+impl Entry {
+    /// What a parameter of the handler is.
+    #[must_use]
+    pub(crate) fn parameter(&self, number: usize, name: &str, type_text: &str) -> Origins {
+        let is = |list: &[u32]| list.iter().any(|own| *own as usize == number);
+        let bare = type_text
+            .split(['<', '['])
+            .next()
+            .unwrap_or("")
+            .rsplit('.')
+            .next()
+            .unwrap_or("")
+            .trim()
+            .to_owned();
+        let request = [
+            "Request",
+            "Context",
+            "RequestHandlerExtra",
+            "ServerContext",
+            "IncomingMessage",
+            "WebSocket",
+            "HTTPConnection",
+        ];
+        if is(&self.context) || request.contains(&bare.as_str()) {
+            return Origins::REQUEST;
+        }
+        if self.input.as_ref().is_some_and(|input| is(input)) {
+            return Origins::INPUT;
+        }
+        if vocabulary::is_principal(&bare) {
+            return Origins::PRINCIPAL;
+        }
+        if self.input.is_none() {
+            if matches!(name, "ctx" | "context" | "req" | "request" | "extra")
+                && !matches!(bare.as_str(), "str" | "string")
+            {
+                return Origins::REQUEST;
+            }
+            return Origins::INPUT;
+        }
+        Origins::UNKNOWN
+    }
+}
+
+/// Finds all entry points.
+pub(crate) fn find_entries(project: &Project) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for (module, unit) in project.units() {
+        registered(project, module, unit, &mut entries);
+        decorated(project, module, unit, &mut entries);
+        by_base(project, module, unit, &mut entries);
+        by_shape(module, unit, &mut entries);
+        by_file(module, unit, &mut entries);
+    }
+    // The most telling registration of a function counts: by library data, which comes first within a module.
+    let mut seen = std::collections::HashSet::new();
+    entries.retain(|entry| seen.insert(entry.handler));
+    entries
+}
+
+fn registered(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
+    for call in &unit.index.calls {
+        let at = At { module, expr: *call };
+        let Some(callee) = project.callee(at) else { continue };
+        for def in callee.defs.iter().filter(|def| def.role == Role::Entry) {
+            let Some(place) = &def.handler else { continue };
+            if place.0.iter().any(|path| path.arg == PlaceArg::Decorated) {
+                continue;
+            }
+            for value in project.at_place(at, place) {
+                for handler in project.functions_of(value) {
+                    entries.push(Entry {
+                        handler,
+                        kind: def.kind.clone().unwrap_or_else(|| "tool".to_owned()),
+                        registration: at,
+                        input: def.input.clone(),
+                        context: def.context.clone(),
+                    });
+                }
+            }
+        }
+    }
+}
+
+fn decorated(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
+    for (id, function) in unit.ir.functions() {
+        for decorator in &function.decorators {
+            let at = At { module, expr: *decorator };
+            let Some(callee) = project.callee(at) else { continue };
+            for def in callee.defs.iter().filter(|def| def.role == Role::Entry) {
+                let on = |path: &crate::library::PlacePath| path.arg == PlaceArg::Decorated;
+                if def.handler.as_ref().is_some_and(|place| !place.0.iter().any(on)) {
+                    continue;
+                }
+                entries.push(Entry {
+                    handler: Fun { module, id },
+                    kind: def.kind.clone().unwrap_or_else(|| "tool".to_owned()),
+                    registration: at,
+                    input: def.input.clone(),
+                    context: def.context.clone(),
+                });
+            }
+        }
+    }
+}
+
+fn by_base(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
+    for (_, class) in unit.ir.classes() {
+        for base in &class.bases {
+            let at = At { module, expr: *base };
+            let (package, path) = match project.symbol(at) {
+                Symbol::External { package, path } => (Some(package), path),
+                Symbol::Unknown(path) => (None, path),
+                _ => continue,
+            };
+            for def in project.libraries.bases(unit.ir.language, package.as_deref(), &path) {
+                for method in &class.methods {
+                    let name = unit.ir.function(*method).and_then(|function| function.name);
+                    if !name.is_some_and(|name| def.methods.iter().any(|own| own == unit.ir.text(name))) {
+                        continue;
+                    }
+                    entries.push(Entry {
+                        handler: Fun { module, id: *method },
+                        kind: def.kind.clone().unwrap_or_else(|| "tool".to_owned()),
+                        registration: at,
+                        input: None,
+                        context: def.context.clone(),
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// Objects that describe a tool and hold its function, wherever they are registered.
+fn by_shape(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
+    for (id, expr) in unit.ir.exprs() {
+        let ExprKind::Object(properties) = expr else { continue };
+        let value = |wanted: &[&str]| {
+            properties.iter().find_map(|property| match property.key {
+                PropertyKey::Name(name) if wanted.contains(&unit.ir.text(name)) => Some(property.value),
+                _ => None,
+            })
+        };
+        let described = value(&["name"]).is_some()
+            && value(&["description", "inputSchema", "parameters", "schema"]).is_some();
+        let function = value(&["handler", "execute", "run", "callback", "invoke", "handle"]);
+        if let (true, Some(function)) = (described, function)
+            && let ExprKind::Function(handler) = unit.ir.expr(function)
+        {
+            entries.push(Entry {
+                handler: Fun { module, id: *handler },
+                kind: "tool".to_owned(),
+                registration: At { module, expr: id },
+                input: Some(vec![0]),
+                context: vec![1, 2],
+            });
+        }
+    }
+}
+
+/// Functions that a framework finds by their file: server actions, route handlers.
+fn by_file(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
+    let Some(body) = unit.ir.function(FunctionId::MODULE).map(|function| &function.body) else { return };
+    let action = body.iter().take(3).any(|stmt| match unit.ir.stmt(*stmt) {
+        StmtKind::Expr(expr) => {
+            matches!(unit.ir.expr(*expr), ExprKind::String(text) if unit.ir.text(*text) == "use server")
+        }
+        _ => false,
+    });
+    let file = unit.ir.path.rsplit('/').next().unwrap_or("");
+    let route = file.starts_with("route.");
+    if !action && !route {
+        return;
+    }
+    for export in &unit.ir.exports {
+        let ExportKind::Binding(binding) = export.kind else { continue };
+        let name = unit.ir.text(export.name);
+        if route && !action && !matches!(name, "GET" | "POST" | "PUT" | "PATCH" | "DELETE") {
+            continue;
+        }
+        let function = unit.ir.functions().find(|(_, function)| function.binding == Some(binding));
+        let value = unit.index.sources(binding).iter().find_map(|source| match unit.ir.expr(source.value) {
+            ExprKind::Function(id) => Some(*id),
+            _ => None,
+        });
+        let Some(id) = function.map(|(id, _)| id).or(value) else { continue };
+        entries.push(Entry {
+            handler: Fun { module, id },
+            kind: "http".to_owned(),
+            registration: At { module, expr: crate::ir::ExprId::MISSING },
+            input: if action { None } else { Some(vec![1]) },
+            context: if action { Vec::new() } else { vec![0] },
+        });
+    }
+}
+
+impl Project {
+    /// All entry points.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The entry point that a function is.
+    #[must_use]
+    pub fn entry(&self, fun: Fun) -> Option<&Entry> {
+        self.entry_of.get(&fun).and_then(|number| self.entries.get(*number))
+    }
+
+    /// The functions that a value may be: itself, a named one, a bound method, what a wrapper is given.
+    #[must_use]
+    pub fn functions_of(&self, at: At) -> Vec<Fun> {
+        match self.symbol(at) {
+            Symbol::Function(fun) => {
+                // A call of a function of ours that gives a function wraps what it is given.
+                if !matches!(self.unit(at.module).map(|unit| unit.ir.expr(at.expr)), Some(ExprKind::Call(_)))
+                {
+                    return vec![fun];
+                }
+            }
+            Symbol::Class(class) => {
+                return ["__call__", "execute", "handle"]
+                    .iter()
+                    .filter_map(|name| self.method(class, name))
+                    .collect();
+            }
+            _ => {}
+        }
+        let Some(unit) = self.unit(at.module) else { return Vec::new() };
+        let mut found = Vec::new();
+        if let ExprKind::Call(call) = unit.ir.expr(at.expr) {
+            let bound = matches!(unit.ir.expr(call.callee), ExprKind::Member { property, .. } if unit.ir.text(*property) == "bind");
+            if bound && let Symbol::Function(fun) = self.symbol(at.to(call.callee)) {
+                return vec![fun];
+            }
+            for arg in &call.args {
+                match unit.ir.expr(arg.value) {
+                    ExprKind::Function(id) => found.push(Fun { module: at.module, id: *id }),
+                    ExprKind::Name(_) | ExprKind::Member { .. } => {
+                        if let Symbol::Function(fun) = self.symbol(at.to(arg.value)) {
+                            found.push(fun);
+                        }
+                    }
+                    ExprKind::Call(_) => {
+                        walk::exprs_below(&unit.ir, arg.value, &mut |expr| {
+                            if let ExprKind::Function(id) = unit.ir.expr(expr) {
+                                found.push(Fun { module: at.module, id: *id });
+                            }
+                        });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        found
+    }
+
+    /// The values at a place of a call: the first alternative that is there.
+    #[must_use]
+    pub fn at_place(&self, call: At, place: &crate::library::Place) -> Vec<At> {
+        use crate::ir::ArgKind;
+        let Some(unit) = self.unit(call.module) else { return Vec::new() };
+        let ExprKind::Call(expr) = unit.ir.expr(call.expr) else { return Vec::new() };
+        for path in &place.0 {
+            let args: Vec<At> = match &path.arg {
+                PlaceArg::Number(number) => {
+                    expr.positional(*number).into_iter().map(|expr| call.to(expr)).collect()
+                }
+                PlaceArg::Last => {
+                    let plain = expr.args.iter().rev().find(|arg| matches!(arg.kind, ArgKind::Positional));
+                    plain.into_iter().map(|arg| call.to(arg.value)).collect()
+                }
+                PlaceArg::Keyword(name) => {
+                    let named = expr
+                        .args
+                        .iter()
+                        .find(|arg| matches!(arg.kind, ArgKind::Keyword(own) if unit.ir.text(own) == name));
+                    named.into_iter().map(|arg| call.to(arg.value)).collect()
+                }
+                PlaceArg::All => expr.args.iter().map(|arg| call.to(arg.value)).collect(),
+                PlaceArg::Receiver => match unit.ir.expr(expr.callee) {
+                    ExprKind::Member { object, .. } => vec![call.to(*object)],
+                    _ => Vec::new(),
+                },
+                PlaceArg::Decorated => Vec::new(),
+            };
+            let mut found = args;
+            for name in &path.properties {
+                found = found.into_iter().filter_map(|at| self.property_value(at, name)).collect();
+            }
+            if !found.is_empty() {
+                return found;
+            }
+        }
+        Vec::new()
+    }
+
+    /// The value of a property of what an expression stands for, when it is an object literal.
+    #[must_use]
+    pub fn property_value(&self, at: At, name: &str) -> Option<At> {
+        if let Some(found) = self.literal_property(at, name) {
+            return Some(found);
+        }
+        match self.symbol(at) {
+            Symbol::Value(value) => self.literal_property(value, name),
+            _ => None,
+        }
+    }
+}

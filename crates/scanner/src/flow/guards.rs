@@ -1,0 +1,270 @@
+//! Comparisons that stand between a value and its use.
+
+use super::Origins;
+use crate::{
+    ir::{
+        BindingId, CompareOp, ExprId, ExprKind, LogicalOp, NameRef, Pattern, StmtId, StmtKind, UnaryOp, walk,
+    },
+    project::{At, Fun, Project, Step},
+    vocabulary,
+};
+
+/// A comparison that ends the function, or skips what depends on it, when it does not hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Guard {
+    /// One side; for a call that checks, its argument.
+    pub left: At,
+    /// The other side; for a call that checks, the call.
+    pub right: At,
+    /// When, within the function.
+    pub order: u32,
+}
+
+/// Words of functions that check and throw.
+const CHECKS: &[&str] = &[
+    "assert",
+    "ensure",
+    "require",
+    "check",
+    "verify",
+    "authorize",
+    "authorise",
+    "validate",
+    "enforce",
+    "guard",
+    "can",
+    "owns",
+    "allowed",
+    "permitted",
+    "access",
+    "authorized",
+    "belongs",
+    "forbid",
+    "permission",
+    "member",
+];
+
+impl Project {
+    /// The comparisons of a function that lead to a refusal, in order.
+    #[must_use]
+    pub fn guards(&self, fun: Fun) -> Vec<Guard> {
+        let mut guards = Vec::new();
+        let Some(unit) = self.unit(fun.module) else { return guards };
+        let Some(function) = unit.ir.function(fun.id) else { return guards };
+        walk::stmts_below(&unit.ir, &function.body, &mut |stmt| match unit.ir.stmt(stmt) {
+            StmtKind::If { test, then, otherwise } => {
+                if self.leaves(fun, then) || self.leaves(fun, otherwise) || self.uses(fun, *test, then) {
+                    self.compared(At { module: fun.module, expr: *test }, &mut guards);
+                }
+            }
+            StmtKind::Assert { test, .. } => {
+                self.compared(At { module: fun.module, expr: *test }, &mut guards)
+            }
+            StmtKind::Return(Some(value)) => {
+                self.compared(At { module: fun.module, expr: *value }, &mut guards);
+            }
+            StmtKind::Expr(expr) => {
+                let mut call = *expr;
+                if let ExprKind::Await(value) = unit.ir.expr(call) {
+                    call = *value;
+                }
+                self.checking_call(At { module: fun.module, expr: call }, &mut guards);
+            }
+            StmtKind::Assign { value, .. } => {
+                let mut call = *value;
+                if let ExprKind::Await(value) = unit.ir.expr(call) {
+                    call = *value;
+                }
+                self.checking_call(At { module: fun.module, expr: call }, &mut guards);
+                self.compared(At { module: fun.module, expr: *value }, &mut guards);
+            }
+            _ => {}
+        });
+        guards.sort_by_key(|guard| guard.order);
+        guards
+    }
+
+    /// Whether a block ends the function, the turn of a loop, or the request.
+    fn leaves(&self, fun: Fun, block: &[StmtId]) -> bool {
+        let Some(unit) = self.unit(fun.module) else { return false };
+        let mut found = false;
+        walk::stmts_below(&unit.ir, block, &mut |stmt| {
+            found |= match unit.ir.stmt(stmt) {
+                StmtKind::Return(_) | StmtKind::Throw(_) | StmtKind::Continue | StmtKind::Break => true,
+                StmtKind::Expr(expr) => {
+                    let text = self.written(At { module: fun.module, expr: *expr });
+                    text.iter().any(|word| {
+                        matches!(
+                            word.as_str(),
+                            "abort"
+                                | "exit"
+                                | "sendStatus"
+                                | "status"
+                                | "forbidden"
+                                | "notFound"
+                                | "redirect"
+                        )
+                    })
+                }
+                _ => false,
+            };
+        });
+        found
+    }
+
+    /// Whether a block is only for when the test holds: a comparison for equality.
+    fn uses(&self, fun: Fun, test: ExprId, then: &[StmtId]) -> bool {
+        let Some(unit) = self.unit(fun.module) else { return false };
+        !then.is_empty()
+            && matches!(unit.ir.expr(test), ExprKind::Compare { op: CompareOp::Eq | CompareOp::In, .. })
+    }
+
+    /// Adds the comparisons of a condition.
+    fn compared(&self, test: At, guards: &mut Vec<Guard>) {
+        let Some(unit) = self.unit(test.module) else { return };
+        match unit.ir.expr(test.expr) {
+            ExprKind::Compare { op, left, right }
+                if *op != CompareOp::InstanceOf && *op != CompareOp::Order =>
+            {
+                let order = unit.index.order(test.expr);
+                guards.push(Guard { left: test.to(*left), right: test.to(*right), order });
+            }
+            ExprKind::Logical { op: LogicalOp::And | LogicalOp::Or, left, right } => {
+                self.compared(test.to(*left), guards);
+                self.compared(test.to(*right), guards);
+            }
+            ExprKind::Unary { op: UnaryOp::Not, operand } => self.compared(test.to(*operand), guards),
+            ExprKind::Await(value) => self.compared(test.to(*value), guards),
+            ExprKind::Call(call) => {
+                self.checking_call(test, guards);
+                // `allowed.includes(id)`, `a.equals(b)`.
+                if let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee)
+                    && matches!(
+                        unit.ir.text(*property),
+                        "includes"
+                            | "has"
+                            | "equals"
+                            | "compare_digest"
+                            | "timingSafeEqual"
+                            | "some"
+                            | "contains"
+                            | "startsWith"
+                    )
+                    && let Some(arg) = call.positional(0)
+                {
+                    let order = unit.index.order(test.expr);
+                    guards.push(Guard { left: test.to(*object), right: test.to(arg), order });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A call whose name says that it checks something: each of its arguments is compared with whatever it compares with.
+    fn checking_call(&self, at: At, guards: &mut Vec<Guard>) {
+        let Some(unit) = self.unit(at.module) else { return };
+        let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return };
+        let name = match self.callee(at) {
+            Some(callee) => callee.name().to_owned(),
+            None => self.written(at).pop().unwrap_or_default(),
+        };
+        let words = vocabulary::words(&name);
+        let checks = words.iter().any(|word| CHECKS.contains(&word.as_str()));
+        if !checks {
+            return;
+        }
+        let order = unit.index.order(at.expr);
+        guards.extend(call.args.iter().map(|arg| Guard { left: at.to(arg.value), right: at, order }));
+    }
+
+    /// Whether a value was compared with something that belongs to the caller before a moment, in its function or, for a
+    /// captured variable, in one around it. The value is a name or a path of names; its parts and what it was taken from count.
+    #[must_use]
+    pub fn is_checked(&self, at: At) -> bool {
+        let roots = self.roots(at);
+        if roots.is_empty() {
+            return false;
+        }
+        let fun = self.function_of(at);
+        self.around(fun).into_iter().any(|around| {
+            let before = if around == fun { self.order(at) } else { u32::MAX };
+            self.guards(around).iter().any(|guard| {
+                let order_fits = guard.order <= before;
+                let mine = |side: At| self.roots(side).iter().any(|root| roots.contains(root));
+                let other = if mine(guard.left) {
+                    guard.right
+                } else if mine(guard.right) {
+                    guard.left
+                } else {
+                    return false;
+                };
+                let by_call = guard.right == other
+                    && matches!(
+                        self.unit(other.module).map(|unit| unit.ir.expr(other.expr)),
+                        Some(ExprKind::Call(_))
+                    );
+                order_fits && (by_call || self.origins(other).has_owner())
+            })
+        })
+    }
+
+    /// When an expression has its value, within its function.
+    #[must_use]
+    pub fn order(&self, at: At) -> u32 {
+        self.unit(at.module).map_or(0, |unit| unit.index.order(at.expr))
+    }
+
+    /// The bindings that a value is made of, with those that they are copies of.
+    #[must_use]
+    pub fn roots(&self, at: At) -> Vec<BindingId> {
+        let mut roots = Vec::new();
+        let Some(unit) = self.unit(at.module) else { return roots };
+        walk::exprs_below(&unit.ir, at.expr, &mut |expr| {
+            if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr) {
+                roots.push(*id);
+            }
+        });
+        let mut next = 0;
+        while let Some(id) = roots.get(next).copied() {
+            next += 1;
+            if roots.len() > 32 {
+                break;
+            }
+            for source in unit.index.sources(id).iter().take(4) {
+                let is_copy = matches!(
+                    unit.ir.expr(source.value),
+                    ExprKind::Name(_)
+                        | ExprKind::Member { .. }
+                        | ExprKind::Await(_)
+                        | ExprKind::Logical { .. }
+                        | ExprKind::Call(_)
+                        | ExprKind::Template(_)
+                        | ExprKind::Conditional { .. }
+                ) && !source.path.contains(&Step::Any);
+                if !is_copy {
+                    continue;
+                }
+                walk::exprs_below(&unit.ir, source.value, &mut |expr| {
+                    if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr)
+                        && !roots.contains(id)
+                    {
+                        roots.push(*id);
+                    }
+                });
+            }
+        }
+        roots
+    }
+
+    /// The binding that a pattern binds as a whole.
+    #[must_use]
+    pub fn pattern_binding(pattern: &Pattern) -> Option<BindingId> {
+        pattern.as_binding()
+    }
+
+    /// Whether a value is nothing but written out or of the process.
+    #[must_use]
+    pub fn is_fixed(&self, at: At) -> bool {
+        self.origins(at).without(Origins::CONSTANT | Origins::ENV) == Origins::NONE
+    }
+}

@@ -1,0 +1,12 @@
+//! Where values come from and flow to.
+
+mod entries;
+mod guards;
+mod origins;
+mod reach;
+
+pub use entries::Entry;
+pub(crate) use entries::find_entries;
+pub use origins::Origins;
+pub use reach::Reach;
+pub(crate) use reach::find_reach;

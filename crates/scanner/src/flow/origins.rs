@@ -1,0 +1,667 @@
+//! The provenance of values: which kinds of sources may be part of a value.
+//!
+//! Values are asked for on demand and remembered. The analysis does not tell the order of assignments or the callers of a
+//! function apart: a value is the union of all that may be in it. So "the key has nothing of the principal" is certain, and "it
+//! has something" is likely.
+
+use std::ops::{BitOr, BitOrAssign};
+
+use crate::{
+    ir::{
+        BindingId, BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, LogicalOp, NameRef, PropertyKey,
+        TemplatePart, UnaryOp, walk,
+    },
+    library::{Origin, Role},
+    project::{At, Cls, Fun, ModuleId, Project, Step, Symbol, this_class},
+    vocabulary,
+};
+
+/// Kinds of sources that are part of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct Origins(u16);
+
+impl Origins {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// Written out in the code.
+    pub const CONSTANT: Self = Self(1);
+    /// The environment of the process, its arguments and configuration.
+    pub const ENV: Self = Self(1 << 1);
+    /// What the caller or its model chose.
+    pub const INPUT: Self = Self(1 << 2);
+    /// A header, a token that nobody verified.
+    pub const UNVERIFIED: Self = Self(1 << 3);
+    /// The id of a session.
+    pub const SESSION: Self = Self(1 << 4);
+    /// Not known.
+    pub const UNKNOWN: Self = Self(1 << 5);
+    /// The verified caller.
+    pub const PRINCIPAL: Self = Self(1 << 6);
+    /// A credential of the verified caller.
+    pub const SECRET: Self = Self(1 << 7);
+    /// A request or context object as a whole.
+    pub const REQUEST: Self = Self(1 << 8);
+    /// Named like a tenant, user or caller, of unknown source.
+    pub const OWNER: Self = Self(1 << 9);
+
+    /// Whether any of `other` is part of it.
+    #[must_use]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Without the kinds of `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether a tenant, user or caller is part of it, verified or by its name.
+    #[must_use]
+    pub const fn has_owner(self) -> bool {
+        self.has(Self(Self::PRINCIPAL.0 | Self::SECRET.0 | Self::OWNER.0))
+    }
+
+    /// Whether the caller has an influence on it that nobody checked.
+    #[must_use]
+    pub const fn is_chosen(self) -> bool {
+        self.has(Self(Self::INPUT.0 | Self::UNVERIFIED.0 | Self::SESSION.0))
+    }
+
+    /// Whether it depends on a request at all.
+    #[must_use]
+    pub const fn is_of_request(self) -> bool {
+        self.is_chosen()
+            || self.has(Self(Self::PRINCIPAL.0 | Self::SECRET.0 | Self::REQUEST.0 | Self::OWNER.0))
+    }
+
+    const fn of(origin: Origin) -> Self {
+        match origin {
+            Origin::Principal => Self::PRINCIPAL,
+            Origin::Secret => Self::SECRET,
+            Origin::Input => Self::INPUT,
+            Origin::Unverified => Self::UNVERIFIED,
+            Origin::SessionId => Self::SESSION,
+            Origin::Env => Self::ENV,
+            Origin::Request => Self::REQUEST,
+            Origin::Constant => Self::CONSTANT,
+        }
+    }
+}
+
+impl BitOr for Origins {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Origins {
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+/// How many values are followed from one to the next.
+const DEPTH: u32 = 28;
+
+/// How many callers of a function are asked for an argument.
+const CALLERS: usize = 12;
+
+/// Methods that call a function with the items of what they are called on.
+const EACH: &[&str] = &[
+    "map",
+    "filter",
+    "forEach",
+    "find",
+    "findIndex",
+    "some",
+    "every",
+    "flatMap",
+    "reduce",
+    "sort",
+    "then",
+    "findLast",
+];
+
+impl Project {
+    /// The kinds of sources that may be part of a value.
+    #[must_use]
+    pub fn origins(&self, at: At) -> Origins {
+        self.origins_in(at, DEPTH)
+    }
+
+    fn origins_in(&self, at: At, depth: u32) -> Origins {
+        let Some(depth) = depth.checked_sub(1) else { return Origins::UNKNOWN };
+        if let Some(known) = self.values.borrow().get(&at) {
+            return *known;
+        }
+        // What is asked for again while it is worked out adds nothing new.
+        self.values.borrow_mut().insert(at, Origins::NONE);
+        let value = self.work_out(at, depth);
+        let mut values = self.values.borrow_mut();
+        if depth + 1 == DEPTH {
+            values.insert(at, value);
+        } else {
+            // Below the first question the answer may lack what a cycle cut off, so that only answers with the caller in
+            // them are kept.
+            values.remove(&at);
+            if value.has(Origins::PRINCIPAL) || depth + 8 > DEPTH {
+                values.insert(at, value);
+            }
+        }
+        value
+    }
+
+    fn work_out(&self, at: At, depth: u32) -> Origins {
+        let Some(unit) = self.unit(at.module) else { return Origins::UNKNOWN };
+        let below = |expr: ExprId| self.origins_in(at.to(expr), depth);
+        let all = |exprs: &[ExprId]| exprs.iter().fold(Origins::NONE, |sum, expr| sum | below(*expr));
+        match unit.ir.expr(at.expr) {
+            ExprKind::Missing | ExprKind::Super | ExprKind::Import(_) | ExprKind::This => Origins::UNKNOWN,
+            ExprKind::String(_) | ExprKind::Number(_) | ExprKind::Bool(_) | ExprKind::Null => {
+                Origins::CONSTANT
+            }
+            ExprKind::Function(_) | ExprKind::Class(_) | ExprKind::Compare { .. } => Origins::CONSTANT,
+            ExprKind::Name(NameRef::Binding(binding)) => self.binding_origins(at.module, *binding, depth),
+            ExprKind::Name(NameRef::Global(name)) => named(unit.ir.text(*name), Origins::UNKNOWN),
+            ExprKind::Member { object, property, .. } => {
+                self.member_origins(at.to(*object), unit.ir.text(*property), depth)
+            }
+            ExprKind::Index { object, index, .. } => match unit.ir.expr(*index) {
+                ExprKind::String(name) => self.member_origins(at.to(*object), unit.ir.text(*name), depth),
+                _ => below(*object).without(Origins::REQUEST) | below(*index),
+            },
+            ExprKind::Call(_) => self.call_origins(at, depth),
+            ExprKind::Await(value) | ExprKind::Spread(value) => below(*value),
+            ExprKind::Yield { .. } => Origins::UNKNOWN,
+            ExprKind::Template(parts) | ExprKind::Tagged { parts, .. } => {
+                parts.iter().fold(Origins::CONSTANT, |sum, part| match part {
+                    TemplatePart::Text(_) => sum,
+                    TemplatePart::Value(value) => sum | below(*value),
+                })
+            }
+            ExprKind::Object(properties) => {
+                properties.iter().fold(Origins::CONSTANT, |sum, property| match property.key {
+                    PropertyKey::Computed(key) => sum | below(key) | below(property.value),
+                    _ => sum | below(property.value),
+                })
+            }
+            ExprKind::Array { items, .. } => all(items) | Origins::CONSTANT,
+            ExprKind::Sequence(items) => all(items),
+            ExprKind::Conditional { then, otherwise, .. } => below(*then) | below(*otherwise),
+            ExprKind::Logical { op, left, right } => match op {
+                LogicalOp::And => below(*right),
+                LogicalOp::Or | LogicalOp::Nullish => below(*left) | below(*right),
+            },
+            ExprKind::Unary { op: UnaryOp::Arithmetic, operand } => below(*operand),
+            ExprKind::Unary { .. } => Origins::CONSTANT,
+            ExprKind::Binary { left, right, .. } => below(*left) | below(*right),
+            ExprKind::Assign { value, .. } => below(*value),
+            ExprKind::Comprehension(comprehension) => {
+                let iters =
+                    comprehension.clauses.iter().fold(Origins::NONE, |sum, clause| sum | below(clause.iter));
+                iters | below(comprehension.element)
+            }
+        }
+    }
+
+    fn binding_origins(&self, module: ModuleId, id: BindingId, depth: u32) -> Origins {
+        let Some(unit) = self.unit(module) else { return Origins::UNKNOWN };
+        let Some(binding) = unit.ir.binding(id) else { return Origins::UNKNOWN };
+        let name = unit.ir.text(binding.name);
+        let value = match binding.kind {
+            BindingKind::Import(_) => self.symbol_origins(&self.binding_symbol_of(module, id), depth),
+            BindingKind::Function(_) | BindingKind::Class(_) => Origins::CONSTANT,
+            BindingKind::Caught => Origins::UNKNOWN,
+            BindingKind::Parameter(_) => {
+                let mut value = match self.parameter_of(module, id) {
+                    Some((fun, number, path)) => self.parameter_origins(fun, number, &path, depth),
+                    None => Origins::UNKNOWN,
+                };
+                for source in unit.index.sources(id) {
+                    value |= self.source_origins(module, source.value, &source.path, depth);
+                }
+                value
+            }
+            BindingKind::Variable | BindingKind::Other => {
+                let sources = unit.index.sources(id);
+                let start = if sources.is_empty() { Origins::UNKNOWN } else { Origins::NONE };
+                sources.iter().fold(start, |sum, source| {
+                    sum | self.source_origins(module, source.value, &source.path, depth)
+                })
+            }
+        };
+        named(name, value)
+    }
+
+    /// A value with what a pattern takes out of it.
+    fn source_origins(&self, module: ModuleId, value: ExprId, path: &[Step], depth: u32) -> Origins {
+        let at = At { module, expr: value };
+        let Some((first, rest)) = path.split_first() else { return self.origins_in(at, depth) };
+        let Some(unit) = self.unit(module) else { return Origins::UNKNOWN };
+        let mut origins = match first {
+            Step::Key(name) => self.member_origins(at, unit.ir.text(*name), depth),
+            _ => self.origins_in(at, depth),
+        };
+        for step in rest {
+            if let Step::Key(name) = step {
+                origins = member_of(origins, unit.ir.text(*name));
+            }
+        }
+        origins
+    }
+
+    fn symbol_origins(&self, symbol: &Symbol, depth: u32) -> Origins {
+        match symbol {
+            Symbol::Value(at) => self.origins_in(*at, depth),
+            Symbol::Function(_) | Symbol::Class(_) | Symbol::Module(_) => Origins::CONSTANT,
+            Symbol::Instance(_) | Symbol::External { .. } | Symbol::Unknown(_) => Origins::UNKNOWN,
+        }
+    }
+
+    /// What `object.name` may be.
+    fn member_origins(&self, object: At, name: &str, depth: u32) -> Origins {
+        let Some(depth) = depth.checked_sub(1) else { return Origins::UNKNOWN };
+        let Some(unit) = self.unit(object.module) else { return Origins::UNKNOWN };
+        let mut path = self.written(object);
+        path.push(name.to_owned());
+        if is_environment(&path) {
+            return Origins::ENV;
+        }
+        let base = self.origins_in(object, depth);
+        if let Some(origin) = self.libraries.member(unit.ir.language, &path)
+            && (base.has(Origins::REQUEST)
+                || base.without(Origins::UNKNOWN | Origins::OWNER) == Origins::NONE
+                || path.len() > 2)
+            && !base.has(Origins::INPUT)
+        {
+            return Origins::of(origin);
+        }
+        if base.has(Origins::REQUEST) {
+            return request_member(name);
+        }
+        if let ExprKind::Object(properties) = unit.ir.expr(object.expr) {
+            let found = properties
+                .iter()
+                .find(|property| matches!(property.key, PropertyKey::Name(key) if unit.ir.text(key) == name));
+            if let Some(property) = found {
+                return self.origins_in(object.to(property.value), depth);
+            }
+        }
+        match self.symbol(object) {
+            Symbol::Value(at) => {
+                if let Some(value) = self.literal_property(at, name) {
+                    return self.origins_in(value, depth);
+                }
+            }
+            Symbol::Instance(class) => return self.field_origins(class, name, base, depth),
+            _ => {}
+        }
+        member_of(base, name)
+    }
+
+    /// The value of a property of an object literal.
+    #[must_use]
+    pub fn literal_property(&self, at: At, name: &str) -> Option<At> {
+        let unit = self.unit(at.module)?;
+        let ExprKind::Object(properties) = unit.ir.expr(at.expr) else { return None };
+        let found = properties.iter().rev().find(|property| match property.key {
+            PropertyKey::Name(key) => unit.ir.text(key) == name,
+            _ => false,
+        })?;
+        Some(at.to(found.value))
+    }
+
+    fn field_origins(&self, class: Cls, name: &str, base: Origins, depth: u32) -> Origins {
+        let mut value = Origins::NONE;
+        for write in self.field_writes.get(&(class, name.to_owned())).into_iter().flatten() {
+            value |= self.origins_in(*write, depth);
+        }
+        let field = self.unit(class.module).and_then(|unit| {
+            let class = unit.ir.class(class.id)?;
+            let field = class.fields.iter().find(|field| unit.ir.text(field.name) == name)?;
+            field.value
+        });
+        if let Some(expr) = field {
+            value |= self.origins_in(At { module: class.module, expr }, depth);
+        }
+        if let Some(fun) = self.method(class, name)
+            && let Some(unit) = self.unit(fun.module)
+            && unit.ir.function(fun.id).is_some_and(|function| function.kind == FunctionKind::Getter)
+        {
+            value |= self.returned(fun, depth);
+        }
+        let value =
+            if value == Origins::NONE { base.without(Origins::REQUEST) | Origins::UNKNOWN } else { value };
+        named(name, value)
+    }
+
+    fn call_origins(&self, at: At, depth: u32) -> Origins {
+        let Some(unit) = self.unit(at.module) else { return Origins::UNKNOWN };
+        let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return Origins::UNKNOWN };
+        let Some(callee) = self.callee(at) else { return Origins::UNKNOWN };
+        for def in &callee.defs {
+            if let Some(origin) = def.is {
+                return Origins::of(origin);
+            }
+            match def.role {
+                Role::ContextGet | Role::Verify => return Origins::PRINCIPAL,
+                Role::Decode => return Origins::UNVERIFIED,
+                _ => {}
+            }
+        }
+        if is_environment(&callee.path) {
+            return Origins::ENV;
+        }
+        let name = callee.name();
+        if callee.certain && !callee.targets.is_empty() {
+            let mut value = Origins::NONE;
+            for target in &callee.targets {
+                value |= self.returned(*target, depth);
+            }
+            if call.is_new || value == Origins::NONE {
+                value |= self.arguments(at, depth) | Origins::UNKNOWN;
+            }
+            // A helper that looks the caller up says so by its name.
+            return called(name, value);
+        }
+        let mut value = self.arguments(at, depth);
+        if let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) {
+            let base = self.origins_in(at.to(*object), depth);
+            if base.has(Origins::REQUEST) {
+                return request_member(name);
+            }
+            value |= base;
+        }
+        called(name, value.without(Origins::REQUEST) | Origins::UNKNOWN)
+    }
+
+    fn arguments(&self, at: At, depth: u32) -> Origins {
+        let Some(unit) = self.unit(at.module) else { return Origins::NONE };
+        let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return Origins::NONE };
+        call.args
+            .iter()
+            .fold(Origins::NONE, |sum, arg| sum | self.origins_in(at.to(arg.value), depth))
+            .without(Origins::REQUEST)
+    }
+
+    fn returned(&self, fun: Fun, depth: u32) -> Origins {
+        let Some(unit) = self.unit(fun.module) else { return Origins::UNKNOWN };
+        let returns = unit.index.returns(fun.id).iter().take(CALLERS);
+        returns.fold(Origins::NONE, |sum, expr| {
+            sum | self.origins_in(At { module: fun.module, expr: *expr }, depth)
+        })
+    }
+
+    /// What a parameter may be given, and what a pattern takes out of it.
+    fn parameter_origins(&self, fun: Fun, number: usize, path: &[Step], depth: u32) -> Origins {
+        let Some(unit) = self.unit(fun.module) else { return Origins::UNKNOWN };
+        let Some(parameter) = unit.ir.function(fun.id).and_then(|function| function.params.get(number))
+        else {
+            return Origins::UNKNOWN;
+        };
+        let name = parameter.name.map_or("", |name| unit.ir.text(name));
+        let type_text = parameter.type_text.map_or("", |text| unit.ir.text(text));
+        let take = |mut origins: Origins, path: &[Step]| {
+            for step in path {
+                if let Step::Key(name) = step {
+                    origins = member_of(origins, unit.ir.text(*name));
+                }
+            }
+            origins
+        };
+        if let Some(injected) = self.injected(fun, number, depth) {
+            return take(injected, path);
+        }
+        if let Some(entry) = self.entry_of.get(&fun).and_then(|number| self.entries.get(*number)) {
+            return take(entry.parameter(number, name, type_text), path);
+        }
+        let default = parameter.default.map_or(Origins::NONE, |expr| {
+            self.origins_in(At { module: fun.module, expr }, depth).without(Origins::UNKNOWN)
+        });
+        let callers = self.callers(fun);
+        let mut value = default;
+        let mut passed = false;
+        for call in callers.iter().take(CALLERS) {
+            if let Some(argument) = self.argument(*call, fun, number) {
+                passed = true;
+                value |= match path.split_first() {
+                    Some((Step::Key(name), rest)) => {
+                        take(self.member_origins(argument, unit.ir.text(*name), depth), rest)
+                    }
+                    _ => take(self.origins_in(argument, depth), path),
+                };
+            }
+        }
+        if !passed {
+            value |= take(self.callback_origins(fun, number, name, type_text, depth), path);
+        }
+        value
+    }
+
+    /// What a framework injects: `user = Depends(current_user)`, `Annotated[User, Depends(current_user)]`.
+    fn injected(&self, fun: Fun, number: usize, depth: u32) -> Option<Origins> {
+        let unit = self.unit(fun.module)?;
+        let parameter = unit.ir.function(fun.id)?.params.get(number)?;
+        let mut found = None;
+        for expr in parameter.default.iter().chain(&parameter.annotation).chain(&parameter.decorators) {
+            walk::exprs_below(&unit.ir, *expr, &mut |expr| {
+                let at = At { module: fun.module, expr };
+                let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
+                let Some(callee) = self.callee(at) else { return };
+                if !matches!(
+                    callee.name(),
+                    "Depends" | "Security" | "CurrentContext" | "FromDishka" | "Provide"
+                ) {
+                    return;
+                }
+                let target = call.positional(0).map(|expr| self.symbol(at.to(expr)));
+                let word =
+                    call.positional(0).and_then(|expr| self.written(at.to(expr)).pop()).unwrap_or_default();
+                let value = match target {
+                    Some(Symbol::Function(target)) => self.returned(target, depth) | Origins::UNKNOWN,
+                    _ => Origins::UNKNOWN,
+                };
+                found =
+                    Some(injected_name(&word, parameter.name.map_or("", |name| unit.ir.text(name)), value));
+            });
+        }
+        found
+    }
+
+    /// What a parameter is of a function that nobody is seen to call.
+    fn callback_origins(&self, fun: Fun, number: usize, name: &str, type_text: &str, depth: u32) -> Origins {
+        if let Some(unit) = self.unit(fun.module)
+            && let Some(site) = unit.index.site(fun.id)
+            && let crate::project::Parent::Expr(call) = unit.index.parent(site)
+            && let ExprKind::Call(expr) = unit.ir.expr(call)
+            && let ExprKind::Member { object, property, .. } = unit.ir.expr(expr.callee)
+            && EACH.contains(&unit.ir.text(*property))
+        {
+            return self.origins_in(At { module: fun.module, expr: *object }, depth);
+        }
+        let _ = number;
+        by_name(name, type_text)
+    }
+
+    fn binding_symbol_of(&self, module: ModuleId, id: BindingId) -> Symbol {
+        let Some(unit) = self.unit(module) else { return Symbol::Unknown(Vec::new()) };
+        match unit.index.uses(id).first() {
+            Some(expr) => self.symbol(At { module, expr: *expr }),
+            None => Symbol::Unknown(Vec::new()),
+        }
+    }
+
+    /// The class whose object `this` is in a function.
+    #[must_use]
+    pub fn this_of(&self, fun: Fun) -> Option<Cls> {
+        let unit = self.unit(fun.module)?;
+        this_class(&unit.ir, fun.id).map(|id| Cls { module: fun.module, id })
+    }
+
+    /// The functions around a function, itself first, the module last.
+    #[must_use]
+    pub fn around(&self, fun: Fun) -> Vec<Fun> {
+        let mut all = vec![fun];
+        let mut at = fun.id;
+        while let Some(parent) = self.unit(fun.module).and_then(|unit| unit.ir.function(at)?.parent) {
+            if all.len() > 64 || at == FunctionId::MODULE {
+                break;
+            }
+            all.push(Fun { module: fun.module, id: parent });
+            at = parent;
+        }
+        all
+    }
+}
+
+/// A value of unknown source that is named like an owner is one.
+fn named(name: &str, value: Origins) -> Origins {
+    let open = value.without(Origins::UNKNOWN | Origins::CONSTANT | Origins::REQUEST) == Origins::NONE
+        && value.has(Origins::UNKNOWN);
+    if open && (vocabulary::is_owner(name) || vocabulary::is_principal(name)) {
+        value | Origins::OWNER
+    } else {
+        value
+    }
+}
+
+/// A call whose name says that it gives the caller: `getCurrentUser()`, `require_tenant()`.
+fn called(name: &str, value: Origins) -> Origins {
+    let words = vocabulary::words(name);
+    let asks = words.first().is_some_and(|first| {
+        matches!(
+            first.as_str(),
+            "get"
+                | "require"
+                | "current"
+                | "resolve"
+                | "extract"
+                | "load"
+                | "ensure"
+                | "authenticate"
+                | "verify"
+                | "fetch"
+                | "must"
+                | "assert"
+                | "use"
+        )
+    });
+    let of = words.get(usize::from(asks)..).unwrap_or(&[]).join("_");
+    if value.is_chosen()
+        && !matches!(words.first().map(String::as_str), Some("authenticate" | "verify" | "require"))
+    {
+        return value;
+    }
+    if vocabulary::is_owner(&of)
+        || vocabulary::is_principal(&of)
+        || words.first().is_some_and(|first| first == "authenticate")
+    {
+        return value | Origins::OWNER;
+    }
+    value
+}
+
+fn injected_name(word: &str, parameter: &str, value: Origins) -> Origins {
+    let words = vocabulary::words(word);
+    let mentions = [
+        "user",
+        "tenant",
+        "principal",
+        "auth",
+        "identity",
+        "operator",
+        "org",
+        "account",
+        "token",
+        "claims",
+        "permission",
+        "permissions",
+        "role",
+        "admin",
+    ];
+    let said = words.iter().any(|word| mentions.contains(&word.as_str()));
+    if said || vocabulary::is_principal(parameter) || vocabulary::is_owner(parameter) {
+        value.without(Origins::REQUEST | Origins::INPUT | Origins::UNVERIFIED) | Origins::PRINCIPAL
+    } else {
+        value
+    }
+}
+
+/// What a parameter is by its name and type alone.
+fn by_name(name: &str, type_text: &str) -> Origins {
+    let request = ["req", "request", "ctx", "context", "extra", "info", "c"];
+    let typed = [
+        "Request",
+        "Context",
+        "RequestHandlerExtra",
+        "ServerContext",
+        "IncomingMessage",
+        "RequestContext",
+        "HonoRequest",
+    ];
+    let bare = type_text.split(['<', '[']).next().unwrap_or("").trim();
+    let last = bare.rsplit('.').next().unwrap_or("");
+    if typed.contains(&last) || (request.contains(&name) && !matches!(last, "str" | "string" | "dict")) {
+        return Origins::REQUEST;
+    }
+    if vocabulary::is_principal(name) || vocabulary::is_principal(last) {
+        return Origins::PRINCIPAL | Origins::OWNER;
+    }
+    named(name, Origins::UNKNOWN)
+}
+
+/// What a member of a request or context object is.
+fn request_member(name: &str) -> Origins {
+    let lower = name.to_lowercase();
+    match lower.as_str() {
+        "headers" | "header" | "cookies" | "cookie" | "getheader" | "_meta" | "meta" | "hostname" | "ip"
+        | "client" | "clientinfo" | "client_info" | "client_id" | "clientid" => Origins::UNVERIFIED,
+        "body" | "query" | "params" | "param" | "args" | "arguments" | "input" | "json" | "form" | "url"
+        | "path" | "searchparams" | "query_params" | "path_params" | "formdata" | "text" | "files"
+        | "queries" | "match_info" => Origins::INPUT,
+        "sessionid" | "session_id" => Origins::SESSION,
+        "env" | "bindings" => Origins::ENV,
+        "requestid" | "request_id" | "signal" | "method" | "log" | "logger" | "app" | "server" | "db" => {
+            Origins::UNKNOWN
+        }
+        _ if vocabulary::is_credential(name) => Origins::SECRET,
+        _ if vocabulary::is_principal(name) || vocabulary::is_owner(name) || lower == "session" => {
+            Origins::PRINCIPAL
+        }
+        _ => Origins::REQUEST | Origins::UNKNOWN,
+    }
+}
+
+/// What a member of a value is when only the value's origins are known.
+fn member_of(base: Origins, name: &str) -> Origins {
+    if base.has(Origins::REQUEST) {
+        return request_member(name);
+    }
+    let known = Origins::INPUT
+        | Origins::UNVERIFIED
+        | Origins::SESSION
+        | Origins::PRINCIPAL
+        | Origins::SECRET
+        | Origins::ENV;
+    if base.has(known) { base } else { named(name, base | Origins::UNKNOWN) }
+}
+
+/// Whether a path reads the environment of the process.
+fn is_environment(path: &[String]) -> bool {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    matches!(
+        path.as_slice(),
+        ["process" | "Deno" | "Bun" | "os", "env" | "environ", ..]
+            | ["os", "getenv"]
+            | ["environ" | "getenv", ..]
+            | ["import", "meta", "env", ..]
+            | ["sys", "argv", ..]
+    ) || matches!(path.as_slice(), [.., "env" | "environ", "get"] if path.first() == Some(&"os"))
+        || path.first().is_some_and(|first| *first == "settings" || *first == "config")
+            && path.last().is_some_and(|last| {
+                last.chars().any(char::is_uppercase) && !last.chars().any(char::is_lowercase)
+            })
+}

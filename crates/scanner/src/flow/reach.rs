@@ -1,0 +1,102 @@
+//! Which functions callers of the server reach, and how.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::{
+    ir::{ExprKind, NameRef},
+    project::{At, Fun, Project, Symbol},
+};
+
+/// How a function is reached.
+#[derive(Debug, Clone, Copy)]
+pub struct Reach {
+    /// The entry point, as a number into [`Project::entries`].
+    pub entry: usize,
+    /// The function before, and the call there; none for the entry's own handler.
+    pub from: Option<(Fun, At)>,
+    /// Whether every step was resolved by names, not only by a method's name.
+    pub certain: bool,
+}
+
+/// Follows calls from all entry points, the nearest first.
+pub(crate) fn find_reach(project: &Project) -> HashMap<Fun, Reach> {
+    let mut reach: HashMap<Fun, Reach> = HashMap::new();
+    let mut open: VecDeque<Fun> = VecDeque::new();
+    for (number, entry) in project.entries.iter().enumerate() {
+        reach.entry(entry.handler).or_insert_with(|| {
+            open.push_back(entry.handler);
+            Reach { entry: number, from: None, certain: true }
+        });
+    }
+    let by_function = calls_by_function(project);
+    while let Some(fun) = open.pop_front() {
+        let Some(here) = reach.get(&fun).copied() else { continue };
+        for (target, at, certain) in next(project, fun, by_function.get(&fun).map_or(&[], Vec::as_slice)) {
+            reach.entry(target).or_insert_with(|| {
+                open.push_back(target);
+                Reach { entry: here.entry, from: Some((fun, at)), certain: certain && here.certain }
+            });
+        }
+    }
+    reach
+}
+
+fn calls_by_function(project: &Project) -> HashMap<Fun, Vec<At>> {
+    let mut all: HashMap<Fun, Vec<At>> = HashMap::new();
+    for (module, unit) in project.units() {
+        for expr in &unit.index.calls {
+            let fun = Fun { module, id: unit.index.function(*expr) };
+            all.entry(fun).or_default().push(At { module, expr: *expr });
+        }
+    }
+    all
+}
+
+fn next(project: &Project, fun: Fun, calls: &[At]) -> Vec<(Fun, At, bool)> {
+    let mut targets = Vec::new();
+    let Some(unit) = project.unit(fun.module) else { return targets };
+    for id in unit.index.inner(fun.id) {
+        let at = At { module: fun.module, expr: unit.index.site(*id).unwrap_or(crate::ir::ExprId::MISSING) };
+        targets.push((Fun { module: fun.module, id: *id }, at, true));
+    }
+    for at in calls {
+        if let Some(callee) = project.callee(*at) {
+            targets.extend(callee.targets.iter().map(|target| (*target, *at, callee.certain)));
+        }
+        let ExprKind::Call(call) = unit.ir.expr(at.expr) else { continue };
+        for arg in &call.args {
+            let is_name = matches!(
+                unit.ir.expr(arg.value),
+                ExprKind::Name(NameRef::Binding(_)) | ExprKind::Member { .. }
+            );
+            if is_name && let Symbol::Function(target) = project.symbol(at.to(arg.value)) {
+                targets.push((target, *at, true));
+            }
+        }
+    }
+    targets
+}
+
+impl Project {
+    /// How callers of the server reach a function; nothing when no way was found.
+    #[must_use]
+    pub fn reach(&self, fun: Fun) -> Option<&Reach> {
+        self.reach.get(&fun)
+    }
+
+    /// The calls that lead from an entry point to a function, the first call first.
+    #[must_use]
+    pub fn way(&self, fun: Fun) -> Vec<At> {
+        let mut way = Vec::new();
+        let mut at = fun;
+        while let Some((from, call)) = self.reach(at).and_then(|reach| reach.from) {
+            if way.len() > 64 {
+                break;
+            }
+            way.push(call);
+            at = from;
+        }
+        way.reverse();
+        way
+    }
+}

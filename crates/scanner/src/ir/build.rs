@@ -1,0 +1,199 @@
+//! What front ends make a module with.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{
+    Binding, BindingId, BindingKind, Block, Class, ClassId, Export, Expr, ExprId, ExprKind, Function,
+    FunctionId, FunctionKind, Import, Language, Lines, Module, Name, Scope, ScopeId, ScopeKind, Span, Stmt,
+    StmtId, StmtKind,
+};
+
+/// A module that is being made.
+///
+/// It starts with the module's own scope, with function 0 (the module itself, whose body is given to [`finish`]) and with
+/// expression 0 (the missing one). Functions and classes are reserved before their bodies are lowered and set afterwards, so
+/// that scopes can name them.
+///
+/// [`finish`]: ModuleBuilder::finish
+#[derive(Debug)]
+pub struct ModuleBuilder {
+    module: Module,
+    interned: HashMap<Arc<str>, Name>,
+}
+
+/// Arenas are counted in `u32`; sources beyond the size limit are never lowered, so that the limit is not met.
+fn next(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+impl ModuleBuilder {
+    /// Starts a module.
+    #[must_use]
+    pub fn new(path: String, language: Language, source: Arc<str>) -> Self {
+        let lines = Lines::new(&source);
+        let span = Span::new(0, next(source.len()));
+        let module = Module {
+            path,
+            language,
+            source,
+            lines,
+            imports: Vec::new(),
+            exports: Vec::new(),
+            comments: Vec::new(),
+            names: Vec::new(),
+            exprs: vec![Expr { kind: ExprKind::Missing, span: Span::default() }],
+            stmts: Vec::new(),
+            bindings: Vec::new(),
+            scopes: vec![Scope { kind: ScopeKind::Module, parent: None }],
+            functions: vec![Function { kind: FunctionKind::Module, parent: None, ..empty_function(span) }],
+            classes: Vec::new(),
+        };
+        Self { module, interned: HashMap::new() }
+    }
+
+    /// Interns a text.
+    pub fn name(&mut self, text: &str) -> Name {
+        if let Some(name) = self.interned.get(text) {
+            return *name;
+        }
+        let name = Name(next(self.module.names.len()));
+        let text: Arc<str> = text.into();
+        self.module.names.push(Arc::clone(&text));
+        self.interned.insert(text, name);
+        name
+    }
+
+    /// Adds an expression.
+    pub fn expr(&mut self, kind: ExprKind, span: Span) -> ExprId {
+        let id = ExprId(next(self.module.exprs.len()));
+        self.module.exprs.push(Expr { kind, span });
+        id
+    }
+
+    /// Adds a statement.
+    pub fn stmt(&mut self, kind: StmtKind, span: Span) -> StmtId {
+        let id = StmtId(next(self.module.stmts.len()));
+        self.module.stmts.push(Stmt { kind, span });
+        id
+    }
+
+    /// Adds a scope.
+    pub fn scope(&mut self, kind: ScopeKind, parent: ScopeId) -> ScopeId {
+        let id = ScopeId(next(self.module.scopes.len()));
+        self.module.scopes.push(Scope { kind, parent: Some(parent) });
+        id
+    }
+
+    /// Changes what a scope is, for one that was made before its function or class.
+    pub fn set_scope_kind(&mut self, id: ScopeId, kind: ScopeKind) {
+        if let Some(scope) = self.module.scopes.get_mut(id.index()) {
+            scope.kind = kind;
+        }
+    }
+
+    /// Adds a binding.
+    pub fn binding(&mut self, name: Name, kind: BindingKind, scope: ScopeId, span: Span) -> BindingId {
+        let id = BindingId(next(self.module.bindings.len()));
+        self.module.bindings.push(Binding { name, kind, scope, reassigned: false, type_text: None, span });
+        id
+    }
+
+    /// A binding, to be completed.
+    pub fn binding_mut(&mut self, id: BindingId) -> Option<&mut Binding> {
+        self.module.bindings.get_mut(id.index())
+    }
+
+    /// Reserves a function.
+    pub fn reserve_function(&mut self, span: Span) -> FunctionId {
+        let id = FunctionId(next(self.module.functions.len()));
+        self.module.functions.push(empty_function(span));
+        id
+    }
+
+    /// Sets a reserved function.
+    pub fn set_function(&mut self, id: FunctionId, function: Function) {
+        if let Some(slot) = self.module.functions.get_mut(id.index()) {
+            *slot = function;
+        }
+    }
+
+    /// A function, to be completed: its class, its name.
+    pub fn function_mut(&mut self, id: FunctionId) -> Option<&mut Function> {
+        self.module.functions.get_mut(id.index())
+    }
+
+    /// Reserves a class.
+    pub fn reserve_class(&mut self, span: Span) -> ClassId {
+        let id = ClassId(next(self.module.classes.len()));
+        self.module.classes.push(Class {
+            name: None,
+            binding: None,
+            bases: Box::default(),
+            fields: Box::default(),
+            methods: Box::default(),
+            decorators: Box::default(),
+            parent: FunctionId::MODULE,
+            scope: ScopeId::MODULE,
+            span,
+        });
+        id
+    }
+
+    /// Sets a reserved class.
+    pub fn set_class(&mut self, id: ClassId, class: Class) {
+        if let Some(slot) = self.module.classes.get_mut(id.index()) {
+            *slot = class;
+        }
+    }
+
+    /// Adds an import and gives its index for [`BindingKind::Import`].
+    pub fn import(&mut self, import: Import) -> u32 {
+        let index = next(self.module.imports.len());
+        self.module.imports.push(import);
+        index
+    }
+
+    /// Adds an export.
+    pub fn export(&mut self, export: Export) {
+        self.module.exports.push(export);
+    }
+
+    /// Adds a comment.
+    pub fn comment(&mut self, span: Span) {
+        self.module.comments.push(span);
+    }
+
+    /// What was made so far.
+    #[must_use]
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// Ends the module with its top-level code.
+    #[must_use]
+    pub fn finish(mut self, body: Block) -> Module {
+        if let Some(function) = self.module.functions.get_mut(FunctionId::MODULE.index()) {
+            function.body = body;
+        }
+        self.module
+    }
+}
+
+fn empty_function(span: Span) -> Function {
+    Function {
+        name: None,
+        kind: FunctionKind::Plain,
+        params: Box::default(),
+        body: Box::default(),
+        is_async: false,
+        is_generator: false,
+        decorators: Box::default(),
+        class: None,
+        parent: Some(FunctionId::MODULE),
+        scope: ScopeId::MODULE,
+        binding: None,
+        return_type: None,
+        span,
+        head: Span::new(span.start, span.start),
+    }
+}

@@ -1,0 +1,62 @@
+//! Manifests and lock files: which versions of which packages a project uses.
+//!
+//! Lock files say it exactly. A manifest says it only where it names one version; a range is what the next installation
+//! decides.
+
+mod javascript;
+mod python;
+mod version;
+
+pub use version::is_before;
+
+/// Where packages come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Registry {
+    /// npm.
+    Npm,
+    /// PyPI.
+    PyPi,
+}
+
+/// A package that a project uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dependency {
+    /// Where it comes from.
+    pub registry: Registry,
+    /// Its name; of Python in the form that PyPI compares.
+    pub name: String,
+    /// The version, if it is certain.
+    pub version: Option<String>,
+    /// The line, from 1.
+    pub line: u32,
+}
+
+/// The dependencies that a manifest or lock file names; of development only are left out where that is said. Nothing fails: what cannot be
+/// read has none, and the notice says why.
+///
+/// # Errors
+/// The notice, when the file cannot be read.
+pub fn read(path: &str, text: &str) -> Result<Vec<Dependency>, String> {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    match name {
+        "package.json" => javascript::manifest(text),
+        "package-lock.json" | "npm-shrinkwrap.json" => javascript::npm(text),
+        "pnpm-lock.yaml" => Ok(javascript::pnpm(text)),
+        "yarn.lock" => Ok(javascript::yarn(text)),
+        "bun.lock" => Ok(javascript::bun(text)),
+        "pyproject.toml" => python::project(text),
+        "uv.lock" | "poetry.lock" | "pdm.lock" => Ok(python::locked(text)),
+        "Pipfile.lock" => python::pipfile(text),
+        _ if name.starts_with("requirements") => Ok(python::requirements(text)),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// The line on which a text stands for the first time.
+fn line_of(text: &str, needle: &str) -> u32 {
+    let before = text.find(needle).and_then(|at| text.get(..at)).unwrap_or_default();
+    u32::try_from(before.matches('\n').count()).unwrap_or(u32::MAX - 1) + 1
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! Joining modules to a project.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+};
+
+use super::{At, Cls, Fun, Index, ModuleId, Paths, Project, Symbol, Unit, resolve, this_class};
+use crate::{
+    flow,
+    ir::{ExprKind, Module},
+    library::Libraries,
+    tables::Schema,
+    tenancy::{self, Tenancy},
+};
+
+/// What a project is made of.
+#[derive(Debug, Default)]
+pub struct Input {
+    /// The lowered files.
+    pub modules: Vec<Module>,
+    /// `package.json`, `tsconfig.json`, `pyproject.toml` and their like: path and text.
+    pub manifests: Vec<(String, String)>,
+    /// What libraries do.
+    pub libraries: Libraries,
+    /// The tables of the database.
+    pub tables: Schema,
+    /// Whether several tenants use it, when the user has said so.
+    pub tenancy: Option<Tenancy>,
+}
+
+impl Project {
+    /// Joins modules: resolves imports and calls, finds entry points and what they reach.
+    #[must_use]
+    pub fn new(input: Input) -> Self {
+        use rayon::prelude::*;
+        let units: Vec<Unit> = input
+            .modules
+            .into_par_iter()
+            .map(|ir| {
+                let index = Index::new(&ir);
+                Unit { ir, index }
+            })
+            .collect();
+        let paths = Paths::new(&units, &input.manifests);
+        let globals = units.iter().map(resolve::globals).collect();
+        let mut project = Self {
+            units,
+            libraries: input.libraries,
+            tables: input.tables,
+            packages: BTreeMap::new(),
+            tenancy: input.tenancy,
+            paths,
+            callers: HashMap::new(),
+            callees: HashMap::new(),
+            methods: HashMap::new(),
+            entries: Vec::new(),
+            entry_of: HashMap::new(),
+            reach: HashMap::new(),
+            globals,
+            field_writes: HashMap::new(),
+            subclasses: HashMap::new(),
+            values: RefCell::default(),
+        };
+        project.find_members();
+        project.find_subclasses();
+        project.find_calls();
+        project.entries = flow::find_entries(&project);
+        project.entry_of =
+            project.entries.iter().enumerate().map(|(number, entry)| (entry.handler, number)).collect();
+        project.reach = flow::find_reach(&project);
+        project.packages = tenancy::find_packages(&project, &input.manifests);
+        project
+    }
+
+    fn find_members(&mut self) {
+        let mut writes: HashMap<(Cls, String), Vec<At>> = HashMap::new();
+        let mut methods: HashMap<String, Vec<Fun>> = HashMap::new();
+        for (module, unit) in self.units() {
+            for write in &unit.index.writes {
+                let ExprKind::Member { object, property, .. } = unit.ir.expr(write.place) else { continue };
+                if !matches!(unit.ir.expr(*object), ExprKind::This) {
+                    continue;
+                }
+                if let Some(id) = this_class(&unit.ir, write.function) {
+                    let key = (Cls { module, id }, unit.ir.text(*property).to_owned());
+                    writes.entry(key).or_default().push(At { module, expr: write.value });
+                }
+            }
+            for (_, class) in unit.ir.classes() {
+                for id in &class.methods {
+                    if let Some(name) = unit.ir.function(*id).and_then(|function| function.name) {
+                        methods
+                            .entry(unit.ir.text(name).to_owned())
+                            .or_default()
+                            .push(Fun { module, id: *id });
+                    }
+                }
+            }
+        }
+        self.field_writes = writes;
+        self.methods = methods;
+    }
+
+    fn find_subclasses(&mut self) {
+        let mut direct: Vec<(Cls, Cls)> = Vec::new();
+        for (module, unit) in self.units() {
+            for (id, class) in unit.ir.classes() {
+                for base in &class.bases {
+                    if let Symbol::Class(base) = self.symbol(At { module, expr: *base }) {
+                        direct.push((base, Cls { module, id }));
+                    }
+                }
+            }
+        }
+        let mut all: HashMap<Cls, Vec<Cls>> = HashMap::new();
+        for (base, sub) in &direct {
+            let mut bases = vec![*base];
+            // A class that extends itself through others ends at the bound.
+            for _ in 0..8 {
+                let Some(last) = bases.last().copied() else { break };
+                all.entry(last).or_default().push(*sub);
+                match direct.iter().find(|(_, class)| *class == last) {
+                    Some((next, _)) if !bases.contains(next) => bases.push(*next),
+                    _ => break,
+                }
+            }
+        }
+        self.subclasses = all;
+    }
+
+    fn find_calls(&mut self) {
+        let mut callees = HashMap::new();
+        let mut callers: HashMap<Fun, Vec<At>> = HashMap::new();
+        for (module, unit) in (0..).map(ModuleId).zip(&self.units) {
+            let decorators =
+                unit.ir.functions().flat_map(|(_, function)| function.decorators.iter().copied());
+            let bare = decorators.filter(|expr| !matches!(unit.ir.expr(*expr), ExprKind::Call(_)));
+            let bare: Vec<_> = bare.collect();
+            for expr in unit.index.calls.iter().chain(&bare) {
+                let at = At { module, expr: *expr };
+                let Some(callee) = self.find_callee(at) else { continue };
+                for target in &callee.targets {
+                    callers.entry(*target).or_default().push(at);
+                }
+                callees.insert(at, callee);
+            }
+        }
+        self.callees = callees;
+        self.callers = callers;
+    }
+}

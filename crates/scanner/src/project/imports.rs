@@ -1,0 +1,244 @@
+//! From the text of an import to the module that it names.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::Value;
+
+use super::{ModuleId, Unit};
+use crate::ir::Language;
+
+/// Where modules are, and what manifests say about names.
+#[derive(Debug, Default)]
+pub struct Paths {
+    /// A path without its extension, `index` and `__init__` → the module.
+    stems: HashMap<String, ModuleId>,
+    /// The last part of a stem → all stems that end so.
+    ends: HashMap<String, Vec<String>>,
+    /// The names of packages of this workspace → their folders.
+    workspace: BTreeMap<String, String>,
+    /// `paths` of tsconfig files: folder, pattern, targets.
+    aliases: Vec<(String, String, Vec<String>)>,
+}
+
+impl Paths {
+    /// Reads the modules' paths and the manifests (`package.json`, `tsconfig.json`), given by path and text.
+    #[must_use]
+    pub fn new(units: &[Unit], manifests: &[(String, String)]) -> Self {
+        let mut all = Self::default();
+        for (id, unit) in (0..).map(ModuleId).zip(units) {
+            let stem = stem(&unit.ir.path).to_owned();
+            let end = stem.rsplit('/').next().unwrap_or("").to_owned();
+            all.ends.entry(end).or_default().push(stem.clone());
+            // TypeScript source goes before JavaScript that was made of it.
+            let typed = unit.ir.path.ends_with("ts") || unit.ir.path.ends_with("tsx");
+            if typed || !all.stems.contains_key(&stem) {
+                all.stems.insert(stem, id);
+            }
+        }
+        for (path, text) in manifests {
+            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let name = path.rsplit('/').next().unwrap_or("");
+            let Ok(json) = serde_json::from_str::<Value>(&without_comments(text)) else { continue };
+            if name == "package.json" {
+                if let Some(name) = json.get("name").and_then(Value::as_str) {
+                    all.workspace.insert(name.to_owned(), folder.to_owned());
+                }
+            } else if name.starts_with("tsconfig") {
+                all.add_aliases(folder, &json);
+            }
+        }
+        all
+    }
+
+    fn add_aliases(&mut self, folder: &str, json: &Value) {
+        let Some(options) = json.get("compilerOptions") else { return };
+        let base = options.get("baseUrl").and_then(Value::as_str).unwrap_or(".");
+        let base = join(folder, base);
+        let Some(paths) = options.get("paths").and_then(Value::as_object) else { return };
+        for (pattern, targets) in paths {
+            let targets = targets.as_array().into_iter().flatten().filter_map(Value::as_str);
+            let targets = targets.map(|target| join(&base, target)).collect();
+            self.aliases.push((folder.to_owned(), pattern.clone(), targets));
+        }
+    }
+
+    /// The module that a specifier names in a module.
+    #[must_use]
+    pub fn resolve(&self, importer: &str, language: Language, specifier: &str) -> Option<ModuleId> {
+        match language {
+            Language::JavaScript => self.javascript(importer, specifier),
+            Language::Python => self.python(importer, specifier),
+        }
+    }
+
+    fn javascript(&self, importer: &str, specifier: &str) -> Option<ModuleId> {
+        let folder = importer.rsplit_once('/').map_or("", |(folder, _)| folder);
+        if specifier.starts_with('.') {
+            return self.at(&join(folder, specifier));
+        }
+        for (root, pattern, targets) in &self.aliases {
+            if !importer.starts_with(root.as_str()) {
+                continue;
+            }
+            let Some(middle) = alias(pattern, specifier) else { continue };
+            let found = targets.iter().find_map(|target| self.at(&target.replace('*', middle)));
+            if found.is_some() {
+                return found;
+            }
+        }
+        for (name, root) in self.workspace.iter().rev() {
+            let Some(rest) = specifier.strip_prefix(name.as_str()) else { continue };
+            let rest = match rest.strip_prefix('/') {
+                Some(rest) => rest,
+                None if rest.is_empty() => "",
+                None => continue,
+            };
+            let tries =
+                [join(root, rest), join(root, &format!("src/{rest}")), join(root, &format!("lib/{rest}"))];
+            let found = tries.iter().find_map(|path| self.at(path));
+            return found;
+        }
+        for mark in ["@/", "~/", "#/", "src/"] {
+            if let Some(rest) = specifier.strip_prefix(mark) {
+                return self.by_end(importer, rest);
+            }
+        }
+        None
+    }
+
+    fn python(&self, importer: &str, specifier: &str) -> Option<ModuleId> {
+        let dots = specifier.bytes().take_while(|byte| *byte == b'.').count();
+        let names = specifier.trim_start_matches('.').replace('.', "/");
+        if dots > 0 {
+            let mut folder = importer.rsplit_once('/').map_or("", |(folder, _)| folder);
+            for _ in 1..dots {
+                folder = folder.rsplit_once('/').map_or("", |(folder, _)| folder);
+            }
+            return self.at(&join(folder, &names));
+        }
+        self.by_end(importer, &names)
+    }
+
+    /// The module at a path, with any extension or as the index of a folder.
+    fn at(&self, path: &str) -> Option<ModuleId> {
+        self.stems.get(stem(path)).copied()
+    }
+
+    /// The module whose path ends so; of several, the one that has most in common with the importer.
+    fn by_end(&self, importer: &str, path: &str) -> Option<ModuleId> {
+        let path = stem(path);
+        let stems = self.ends.get(path.rsplit('/').next()?)?;
+        let fits = stems.iter().filter(|stem| {
+            stem.strip_suffix(path).is_some_and(|before| before.is_empty() || before.ends_with('/'))
+        });
+        let common = |stem: &&String| stem.bytes().zip(importer.bytes()).take_while(|(a, b)| a == b).count();
+        let best = fits.max_by_key(|stem| (common(stem), std::cmp::Reverse(stem.len())))?;
+        self.stems.get(best).copied()
+    }
+}
+
+fn alias<'s>(pattern: &str, specifier: &'s str) -> Option<&'s str> {
+    match pattern.split_once('*') {
+        Some((before, after)) => specifier.strip_prefix(before)?.strip_suffix(after),
+        None => (pattern == specifier).then_some(""),
+    }
+}
+
+fn stem(path: &str) -> &str {
+    let mut stem = path;
+    for extension in [".d.ts", ".tsx", ".ts", ".mts", ".cts", ".jsx", ".js", ".mjs", ".cjs", ".py", ".pyi"] {
+        if let Some(rest) = stem.strip_suffix(extension) {
+            stem = rest;
+            break;
+        }
+    }
+    for index in ["/index", "/__init__"] {
+        stem = stem.strip_suffix(index).unwrap_or(stem);
+    }
+    if stem == "index" || stem == "__init__" { "" } else { stem }
+}
+
+/// Joins a folder and a relative path, both with `/`.
+fn join(folder: &str, path: &str) -> String {
+    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            _ => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// JSON without the comments and trailing commas that tsconfig files have.
+fn without_comments(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    let mut in_string = false;
+    while let Some(char) = chars.next() {
+        if in_string {
+            out.push(char);
+            match char {
+                '\\' => out.extend(chars.next()),
+                '"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match (char, chars.peek()) {
+            ('"', _) => {
+                in_string = true;
+                out.push(char);
+            }
+            ('/', Some('/')) => {
+                for char in chars.by_ref() {
+                    if char == '\n' {
+                        break;
+                    }
+                }
+            }
+            ('/', Some('*')) => {
+                let mut last = ' ';
+                chars.next();
+                for char in chars.by_ref() {
+                    if last == '*' && char == '/' {
+                        break;
+                    }
+                    last = char;
+                }
+            }
+            (']' | '}', _) => {
+                let kept = out.trim_end().len();
+                if out.get(..kept).is_some_and(|text| text.ends_with(',')) {
+                    out.truncate(kept.saturating_sub(1));
+                }
+                out.push(char);
+            }
+            _ => out.push(char),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_joined_and_stripped() {
+        assert_eq!(join("src/a", "../b/./c.js"), "src/b/c.js");
+        assert_eq!(stem("src/b/index.ts"), "src/b");
+        assert_eq!(stem("pkg/__init__.py"), "pkg");
+        assert_eq!(alias("@/*", "@/db/pool"), Some("db/pool"));
+    }
+
+    #[test]
+    fn a_tsconfig_may_have_comments() {
+        let text = "{ // c\n \"a\": [1, 2,], /* x */ \"b\": \"//\" }";
+        let json: Value = serde_json::from_str(&without_comments(text)).unwrap();
+        assert_eq!(json["b"], "//");
+    }
+}

@@ -1,0 +1,502 @@
+//! What one module's code looks like from below: parents, functions, evaluation order, sources of bindings, writes.
+
+use std::collections::HashMap;
+
+use crate::ir::{
+    BinaryOp, BindingId, ClassId, ExprId, ExprKind, FunctionId, FunctionKind, Module, Name, NameRef, Pattern,
+    PropertyKey, StmtId, StmtKind, walk,
+};
+
+/// What an expression stands directly in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Parent {
+    /// Nothing that is known.
+    #[default]
+    None,
+    /// Another expression.
+    Expr(ExprId),
+    /// A statement.
+    Stmt(StmtId),
+    /// A parameter or decorator of a function.
+    Function(FunctionId),
+    /// A field, base or decorator of a class.
+    Class(ClassId),
+}
+
+/// A step from a value to what a pattern takes out of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// A property.
+    Key(Name),
+    /// An item by number.
+    Item(u32),
+    /// Some item: a loop variable, a computed key.
+    Any,
+    /// What is left over.
+    Rest,
+    /// What `with` gives.
+    Entered,
+}
+
+/// A value that a binding gets.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The value, before `path` is taken.
+    pub value: ExprId,
+    /// What is taken out of it.
+    pub path: Vec<Step>,
+    /// The function that assigns.
+    pub function: FunctionId,
+    /// When, within the function.
+    pub order: u32,
+    /// Whether it is the declaration.
+    pub declares: bool,
+    /// Whether the old value stays part of it: `+=`, `??=`.
+    pub updates: bool,
+    /// The statement, if it is one.
+    pub stmt: Option<StmtId>,
+}
+
+/// An assignment to a member, an index or a global name.
+#[derive(Debug, Clone, Copy)]
+pub struct Write {
+    /// What is written to.
+    pub place: ExprId,
+    /// The value.
+    pub value: ExprId,
+    /// The function that writes.
+    pub function: FunctionId,
+    /// When, within the function.
+    pub order: u32,
+    /// For `||=`, `??=` and `+=`: the old value stays part of it.
+    pub updates: bool,
+}
+
+/// The index of a module.
+#[derive(Debug, Default)]
+pub struct Index {
+    parents: Vec<Parent>,
+    functions: Vec<FunctionId>,
+    orders: Vec<u32>,
+    stmt_parents: Vec<Option<StmtId>>,
+    stmt_functions: Vec<FunctionId>,
+    stmt_orders: Vec<u32>,
+    sites: Vec<Option<ExprId>>,
+    sources: HashMap<BindingId, Vec<Source>>,
+    uses: HashMap<BindingId, Vec<ExprId>>,
+    awaits: HashMap<FunctionId, Vec<u32>>,
+    returns: HashMap<FunctionId, Vec<ExprId>>,
+    inner: HashMap<FunctionId, Vec<FunctionId>>,
+    /// Every assignment to a place, in source order.
+    pub writes: Vec<Write>,
+    /// Every call, in source order of its function.
+    pub calls: Vec<ExprId>,
+}
+
+impl Index {
+    /// Reads a module once.
+    #[must_use]
+    pub fn new(module: &Module) -> Self {
+        let count = module.exprs().count();
+        let stmts = module.stmts().count();
+        let mut index = Self {
+            parents: vec![Parent::None; count],
+            functions: vec![FunctionId::MODULE; count],
+            orders: vec![0; count],
+            stmt_parents: vec![None; stmts],
+            stmt_functions: vec![FunctionId::MODULE; stmts],
+            stmt_orders: vec![0; stmts],
+            sites: vec![None; module.functions().count()],
+            ..Self::default()
+        };
+        for (id, _) in module.functions() {
+            Walk { module, index: &mut index, function: id, order: 0 }.function();
+        }
+        for (id, class) in module.classes() {
+            let parent = Parent::Class(id);
+            let mut walk = Walk { module, index: &mut index, function: class.parent, order: 0 };
+            class.bases.iter().chain(&class.decorators).for_each(|expr| walk.expr(*expr, parent));
+            for field in &class.fields {
+                field.decorators.iter().for_each(|expr| walk.expr(*expr, parent));
+                if let Some(value) = field.value {
+                    walk.expr(value, parent);
+                    if let Some(binding) = field.binding {
+                        walk.source(binding, value, Vec::new(), true, false, None);
+                    }
+                }
+            }
+        }
+        index
+    }
+
+    /// What an expression stands in.
+    #[must_use]
+    pub fn parent(&self, id: ExprId) -> Parent {
+        self.parents.get(id.index()).copied().unwrap_or_default()
+    }
+
+    /// The function whose code an expression is.
+    #[must_use]
+    pub fn function(&self, id: ExprId) -> FunctionId {
+        self.functions.get(id.index()).copied().unwrap_or(FunctionId::MODULE)
+    }
+
+    /// When an expression has its value, counted within its function.
+    #[must_use]
+    pub fn order(&self, id: ExprId) -> u32 {
+        self.orders.get(id.index()).copied().unwrap_or(0)
+    }
+
+    /// The statement around a statement, within its function.
+    #[must_use]
+    pub fn stmt_parent(&self, id: StmtId) -> Option<StmtId> {
+        self.stmt_parents.get(id.index()).copied().flatten()
+    }
+
+    /// The function whose code a statement is.
+    #[must_use]
+    pub fn stmt_function(&self, id: StmtId) -> FunctionId {
+        self.stmt_functions.get(id.index()).copied().unwrap_or(FunctionId::MODULE)
+    }
+
+    /// When a statement begins, counted within its function.
+    #[must_use]
+    pub fn stmt_order(&self, id: StmtId) -> u32 {
+        self.stmt_orders.get(id.index()).copied().unwrap_or(0)
+    }
+
+    /// The statement that an expression stands in.
+    #[must_use]
+    pub fn stmt_of(&self, id: ExprId) -> Option<StmtId> {
+        let mut at = self.parent(id);
+        for _ in 0..=self.parents.len() {
+            match at {
+                Parent::Expr(up) => at = self.parent(up),
+                Parent::Stmt(stmt) => return Some(stmt),
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// The expression that makes a function value; none for declarations and methods.
+    #[must_use]
+    pub fn site(&self, id: FunctionId) -> Option<ExprId> {
+        self.sites.get(id.index()).copied().flatten()
+    }
+
+    /// The values that a binding gets, in source order.
+    #[must_use]
+    pub fn sources(&self, id: BindingId) -> &[Source] {
+        self.sources.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// All uses of a binding, its being written to not counted.
+    #[must_use]
+    pub fn uses(&self, id: BindingId) -> &[ExprId] {
+        self.uses.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// When a function waits.
+    #[must_use]
+    pub fn awaits(&self, id: FunctionId) -> &[u32] {
+        self.awaits.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a function waits between two moments.
+    #[must_use]
+    pub fn waits_between(&self, id: FunctionId, from: u32, to: u32) -> bool {
+        self.awaits(id).iter().any(|at| from <= *at && *at < to)
+    }
+
+    /// The values that a function returns or yields.
+    #[must_use]
+    pub fn returns(&self, id: FunctionId) -> &[ExprId] {
+        self.returns.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// The functions that stand directly in a function.
+    #[must_use]
+    pub fn inner(&self, id: FunctionId) -> &[FunctionId] {
+        self.inner.get(&id).map_or(&[], Vec::as_slice)
+    }
+}
+
+struct Walk<'a> {
+    module: &'a Module,
+    index: &'a mut Index,
+    function: FunctionId,
+    order: u32,
+}
+
+impl Walk<'_> {
+    fn function(&mut self) {
+        let module = self.module;
+        let Some(function) = module.function(self.function) else { return };
+        if let Some(parent) = function.parent.filter(|parent| *parent != self.function) {
+            self.index.inner.entry(parent).or_default().push(self.function);
+        }
+        let parent = Parent::Function(self.function);
+        // Decorators and defaults belong to the function, though the code around it runs them: rules look for them there.
+        function.decorators.iter().for_each(|expr| self.expr(*expr, parent));
+        for parameter in &function.params {
+            parameter.decorators.iter().for_each(|expr| self.expr(*expr, parent));
+            parameter.annotation.iter().for_each(|expr| self.expr(*expr, parent));
+            if let Some(default) = parameter.default {
+                self.expr(default, parent);
+            }
+            walk::pattern_exprs(&parameter.pattern, &mut |expr| self.expr(expr, parent));
+        }
+        self.block(&function.body, None);
+    }
+
+    fn tick(&mut self) -> u32 {
+        self.order += 1;
+        self.order
+    }
+
+    fn block(&mut self, block: &[StmtId], parent: Option<StmtId>) {
+        for id in block {
+            self.stmt(*id, parent);
+        }
+    }
+
+    fn stmt(&mut self, id: StmtId, parent: Option<StmtId>) {
+        let module = self.module;
+        let order = self.tick();
+        if let Some(slot) = self.index.stmt_parents.get_mut(id.index()) {
+            *slot = parent;
+        }
+        if let Some(slot) = self.index.stmt_functions.get_mut(id.index()) {
+            *slot = self.function;
+        }
+        if let Some(slot) = self.index.stmt_orders.get_mut(id.index()) {
+            *slot = order;
+        }
+        let here = Parent::Stmt(id);
+        match module.stmt(id) {
+            StmtKind::Assign { target, op, logical, value, declares } => {
+                self.expr(*value, here);
+                let updates = op.is_some() || logical.is_some();
+                self.assign(target, *value, &mut Vec::new(), (*declares, updates, Some(id)), here);
+            }
+            StmtKind::ForEach { target, iter, body, otherwise, is_async, .. } => {
+                self.expr(*iter, here);
+                if *is_async {
+                    self.wait();
+                }
+                self.assign(target, *iter, &mut vec![Step::Any], (true, false, Some(id)), here);
+                self.block(body, Some(id));
+                self.block(otherwise, Some(id));
+            }
+            StmtKind::With { items, body, is_async } => {
+                for (value, target) in items {
+                    self.expr(*value, here);
+                    if *is_async {
+                        self.wait();
+                    }
+                    if let Some(target) = target {
+                        self.assign(target, *value, &mut vec![Step::Entered], (true, false, Some(id)), here);
+                    }
+                }
+                self.block(body, Some(id));
+                if *is_async {
+                    self.wait();
+                }
+            }
+            StmtKind::Switch { subject, cases, .. } => {
+                self.expr(*subject, here);
+                for case in cases {
+                    case.tests.iter().for_each(|test| self.expr(*test, here));
+                    for bind in &case.binds {
+                        self.assign(bind, *subject, &mut vec![Step::Any], (true, false, Some(id)), here);
+                    }
+                    case.guard.iter().for_each(|guard| self.expr(*guard, here));
+                    self.block(&case.body, Some(id));
+                }
+            }
+            StmtKind::Return(value) => {
+                if let Some(value) = value {
+                    self.expr(*value, here);
+                    self.index.returns.entry(self.function).or_default().push(*value);
+                }
+            }
+            _ => walk::parts(module, id, &mut |part| match part {
+                walk::Part::Expr(expr) => self.expr(expr, here),
+                walk::Part::Pattern(pattern) => {
+                    walk::pattern_exprs(pattern, &mut |expr| self.expr(expr, here))
+                }
+                walk::Part::Stmt(stmt) => self.stmt(stmt, Some(id)),
+            }),
+        }
+    }
+
+    fn wait(&mut self) {
+        let order = self.tick();
+        self.index.awaits.entry(self.function).or_default().push(order);
+    }
+
+    fn expr(&mut self, id: ExprId, parent: Parent) {
+        let module = self.module;
+        if id == ExprId::MISSING {
+            return;
+        }
+        if let Some(slot) = self.index.parents.get_mut(id.index()) {
+            *slot = parent;
+        }
+        if let Some(slot) = self.index.functions.get_mut(id.index()) {
+            *slot = self.function;
+        }
+        let here = Parent::Expr(id);
+        match module.expr(id) {
+            ExprKind::Assign { target, op, logical, value } => {
+                self.expr(*value, here);
+                let updates = op.is_some() || logical.is_some();
+                self.assign(target, *value, &mut Vec::new(), (false, updates, None), here);
+            }
+            ExprKind::Comprehension(comprehension) => {
+                for clause in &comprehension.clauses {
+                    self.expr(clause.iter, here);
+                    if clause.is_async {
+                        self.wait();
+                    }
+                    self.assign(&clause.target, clause.iter, &mut vec![Step::Any], (true, false, None), here);
+                    clause.conditions.iter().for_each(|condition| self.expr(*condition, here));
+                }
+                comprehension.key.iter().for_each(|key| self.expr(*key, here));
+                self.expr(comprehension.element, here);
+            }
+            ExprKind::Name(NameRef::Binding(binding)) => {
+                self.index.uses.entry(*binding).or_default().push(id);
+            }
+            ExprKind::Function(function) => {
+                if let Some(slot) = self.index.sites.get_mut(function.index()) {
+                    *slot = Some(id);
+                }
+            }
+            _ => walk::children(module, id, &mut |child| self.expr(child, here)),
+        }
+        let order = self.tick();
+        if let Some(slot) = self.index.orders.get_mut(id.index()) {
+            *slot = order;
+        }
+        match module.expr(id) {
+            ExprKind::Await(_) => self.index.awaits.entry(self.function).or_default().push(order),
+            ExprKind::Call(_) | ExprKind::Tagged { .. } => self.index.calls.push(id),
+            ExprKind::Yield { value: Some(value), .. } => {
+                self.index.returns.entry(self.function).or_default().push(*value);
+                self.index.awaits.entry(self.function).or_default().push(order);
+            }
+            _ => {}
+        }
+    }
+
+    fn source(
+        &mut self,
+        binding: BindingId,
+        value: ExprId,
+        path: Vec<Step>,
+        declares: bool,
+        updates: bool,
+        stmt: Option<StmtId>,
+    ) {
+        let source =
+            Source { value, path, function: self.function, order: self.order, declares, updates, stmt };
+        self.index.sources.entry(binding).or_default().push(source);
+    }
+
+    fn assign(
+        &mut self,
+        target: &Pattern,
+        value: ExprId,
+        path: &mut Vec<Step>,
+        how: (bool, bool, Option<StmtId>),
+        parent: Parent,
+    ) {
+        let (declares, updates, stmt) = how;
+        match target {
+            Pattern::Binding(binding) => {
+                if value != ExprId::MISSING {
+                    self.source(*binding, value, path.clone(), declares, updates, stmt);
+                }
+            }
+            Pattern::Place(place) => {
+                self.expr(*place, parent);
+                let order = self.tick();
+                let write = Write { place: *place, value, function: self.function, order, updates };
+                self.index.writes.push(write);
+            }
+            Pattern::Object { properties, rest } => {
+                for property in properties {
+                    let step = match property.key {
+                        PropertyKey::Name(name) => Step::Key(name),
+                        PropertyKey::Computed(key) => {
+                            self.expr(key, parent);
+                            Step::Any
+                        }
+                        PropertyKey::Spread => Step::Rest,
+                    };
+                    path.push(step);
+                    self.assign(&property.pattern, value, path, how, parent);
+                    path.pop();
+                }
+                if let Some(rest) = rest {
+                    path.push(Step::Rest);
+                    self.assign(rest, value, path, how, parent);
+                    path.pop();
+                }
+            }
+            Pattern::Array { items, rest } => {
+                for (number, item) in (0_u32..).zip(items) {
+                    if let Some(item) = item {
+                        path.push(Step::Item(number));
+                        self.assign(item, value, path, how, parent);
+                        path.pop();
+                    }
+                }
+                if let Some(rest) = rest {
+                    path.push(Step::Rest);
+                    self.assign(rest, value, path, how, parent);
+                    path.pop();
+                }
+            }
+            Pattern::Default { pattern, value: default } => {
+                self.expr(*default, parent);
+                self.assign(pattern, value, path, how, parent);
+                if *default != value {
+                    self.assign_default(pattern, *default, how);
+                }
+            }
+        }
+    }
+
+    /// The default of a pattern is a value that its bindings may have.
+    fn assign_default(&mut self, pattern: &Pattern, default: ExprId, how: (bool, bool, Option<StmtId>)) {
+        if let Some(binding) = pattern.as_binding() {
+            self.source(binding, default, Vec::new(), how.0, how.1, how.2);
+        }
+    }
+}
+
+/// The class that `this` means in a function.
+#[must_use]
+pub fn this_class(module: &Module, function: FunctionId) -> Option<ClassId> {
+    let mut at = Some(function);
+    for _ in 0..64 {
+        let function = module.function(at?)?;
+        if let Some(class) = function.class {
+            return Some(class);
+        }
+        if function.kind == FunctionKind::Module {
+            return None;
+        }
+        at = function.parent;
+    }
+    None
+}
+
+/// Whether an operator joins texts or filters, so that its value holds both operands.
+#[must_use]
+pub const fn joins(op: BinaryOp) -> bool {
+    matches!(op, BinaryOp::Add | BinaryOp::BitAnd | BinaryOp::BitOr | BinaryOp::Rem)
+}

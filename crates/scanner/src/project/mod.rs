@@ -1,0 +1,158 @@
+//! Which modules there are and how they name each other.
+
+mod build;
+mod imports;
+pub mod index;
+mod resolve;
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+};
+
+pub use build::Input;
+pub use imports::Paths;
+pub use index::{Index, Parent, Source, Step, Write, this_class};
+pub use resolve::{Callee, Symbol};
+
+use crate::{
+    ir::{BindingId, ClassId, ExprId, FunctionId, Module, Span},
+    library::Libraries,
+    tenancy::{Package, Tenancy},
+};
+
+/// A module of a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ModuleId(pub u32);
+
+impl ModuleId {
+    /// The id as an index.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A function of a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fun {
+    /// Its module.
+    pub module: ModuleId,
+    /// Its id there.
+    pub id: FunctionId,
+}
+
+/// A class of a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cls {
+    /// Its module.
+    pub module: ModuleId,
+    /// Its id there.
+    pub id: ClassId,
+}
+
+/// An expression of a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct At {
+    /// Its module.
+    pub module: ModuleId,
+    /// Its id there.
+    pub expr: ExprId,
+}
+
+impl At {
+    /// Another expression of the same module.
+    #[must_use]
+    pub const fn to(self, expr: ExprId) -> Self {
+        Self { module: self.module, expr }
+    }
+}
+
+/// A module with its index.
+#[derive(Debug)]
+pub struct Unit {
+    /// The program form.
+    pub ir: Module,
+    /// What stands where in it.
+    pub index: Index,
+}
+
+/// All that is known of the scanned code; what rules ask.
+#[derive(Debug)]
+pub struct Project {
+    /// The modules.
+    pub units: Vec<Unit>,
+    /// What libraries do.
+    pub libraries: Libraries,
+    /// The tables of the database.
+    pub tables: crate::tables::Schema,
+    /// Whether several tenants use it, by package folder.
+    pub packages: BTreeMap<String, Package>,
+    /// A tenancy that the user has set.
+    pub tenancy: Option<Tenancy>,
+    pub(crate) paths: Paths,
+    pub(crate) callers: HashMap<Fun, Vec<At>>,
+    pub(crate) callees: HashMap<At, Callee>,
+    pub(crate) methods: HashMap<String, Vec<Fun>>,
+    pub(crate) entries: Vec<crate::flow::Entry>,
+    pub(crate) entry_of: HashMap<Fun, usize>,
+    pub(crate) reach: HashMap<Fun, crate::flow::Reach>,
+    pub(crate) globals: Vec<HashMap<String, BindingId>>,
+    pub(crate) field_writes: HashMap<(Cls, String), Vec<At>>,
+    pub(crate) subclasses: HashMap<Cls, Vec<Cls>>,
+    pub(crate) values: RefCell<HashMap<At, crate::flow::Origins>>,
+}
+
+impl Project {
+    /// A module.
+    #[must_use]
+    pub fn unit(&self, id: ModuleId) -> Option<&Unit> {
+        self.units.get(id.index())
+    }
+
+    /// All modules with their ids.
+    pub fn units(&self) -> impl Iterator<Item = (ModuleId, &Unit)> {
+        (0..).map(ModuleId).zip(&self.units)
+    }
+
+    /// The text of an expression's source.
+    #[must_use]
+    pub fn snippet(&self, at: At) -> &str {
+        self.unit(at.module).map_or("", |unit| unit.ir.snippet(unit.ir.span(at.expr)))
+    }
+
+    /// Where an expression stands.
+    #[must_use]
+    pub fn span(&self, at: At) -> Span {
+        self.unit(at.module).map_or_else(Span::default, |unit| unit.ir.span(at.expr))
+    }
+
+    /// The function whose code an expression is.
+    #[must_use]
+    pub fn function_of(&self, at: At) -> Fun {
+        let id = self.unit(at.module).map_or(FunctionId::MODULE, |unit| unit.index.function(at.expr));
+        Fun { module: at.module, id }
+    }
+
+    /// The name of a function for messages.
+    #[must_use]
+    pub fn function_name(&self, fun: Fun) -> &str {
+        let name = self.unit(fun.module).and_then(|unit| {
+            let function = unit.ir.function(fun.id)?;
+            function.name.map(|name| unit.ir.text(name))
+        });
+        name.unwrap_or("this function")
+    }
+
+    /// What a call calls, and what is known of it.
+    #[must_use]
+    pub fn callee(&self, call: At) -> Option<&Callee> {
+        self.callees.get(&call)
+    }
+
+    /// The calls of a function.
+    #[must_use]
+    pub fn callers(&self, fun: Fun) -> &[At] {
+        self.callers.get(&fun).map_or(&[], Vec::as_slice)
+    }
+}

@@ -1,0 +1,715 @@
+//! What names and paths stand for, across modules: functions, classes and their objects, packages.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{At, Cls, Fun, ModuleId, Project, Step, this_class};
+use crate::{
+    ir::{
+        BindingId, BindingKind, Export, ExportKind, ExprId, ExprKind, FunctionKind, ImportKind, Name,
+        NameRef, ParameterKind, Pattern, PropertyKey,
+    },
+    library::CallDef,
+};
+
+/// How many names are followed from one to the next.
+const DEPTH: u32 = 24;
+
+/// What an expression stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Symbol {
+    /// A module of the project.
+    Module(ModuleId),
+    /// A function of the project.
+    Function(Fun),
+    /// A class of the project.
+    Class(Cls),
+    /// An object of a class of the project.
+    Instance(Cls),
+    /// A value that is written out: an object literal.
+    Value(At),
+    /// Something of a package.
+    External {
+        /// What is imported.
+        package: String,
+        /// The path from there; calls and `new` are left out.
+        path: Vec<String>,
+    },
+    /// Something else, as a path of names as written.
+    Unknown(Vec<String>),
+}
+
+/// What a call calls.
+#[derive(Debug, Clone)]
+pub struct Callee {
+    /// What it was imported from.
+    pub package: Option<String>,
+    /// The path: `Pool.query`; as written when nothing is known.
+    pub path: Vec<String>,
+    /// Functions of the project that it may run.
+    pub targets: Vec<Fun>,
+    /// Whether `targets` were found by resolving names, not only by a method's name.
+    pub certain: bool,
+    /// What libraries say about it.
+    pub defs: Vec<Arc<CallDef>>,
+}
+
+impl Callee {
+    /// The last name of the path: the function or method.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.path.last().map_or("", String::as_str)
+    }
+}
+
+/// Types that only wrap another one.
+const WRAPPERS: &[&str] = &[
+    "Promise",
+    "Optional",
+    "Union",
+    "Readonly",
+    "Partial",
+    "Required",
+    "Annotated",
+    "Awaitable",
+    "Coroutine",
+    "Any",
+    "None",
+    "null",
+    "undefined",
+    "typing",
+    "Type",
+    "type",
+    "InstanceType",
+    "ReturnType",
+    "typeof",
+    "NonNullable",
+    "AsyncIterator",
+    "AsyncGenerator",
+    "Iterator",
+    "Generator",
+    "ClassVar",
+    "Final",
+    "string",
+    "str",
+    "number",
+    "int",
+    "boolean",
+    "bool",
+    "object",
+    "unknown",
+    "any",
+    "void",
+    "dict",
+    "Dict",
+    "list",
+    "List",
+    "Map",
+    "Record",
+    "Array",
+    "Set",
+    "set",
+    "tuple",
+];
+
+/// Types whose argument is not what the value is: a map of pools is no pool.
+const CONTAINERS: &[&str] = &[
+    "dict",
+    "Dict",
+    "list",
+    "List",
+    "Map",
+    "Record",
+    "Array",
+    "Set",
+    "set",
+    "tuple",
+    "Tuple",
+    "WeakMap",
+    "ReadonlyArray",
+    "Callable",
+];
+
+impl Project {
+    /// What an expression stands for.
+    #[must_use]
+    pub fn symbol(&self, at: At) -> Symbol {
+        self.symbol_in(at, DEPTH)
+    }
+
+    fn symbol_in(&self, at: At, depth: u32) -> Symbol {
+        let unknown = || Symbol::Unknown(Vec::new());
+        let (Some(depth), Some(unit)) = (depth.checked_sub(1), self.unit(at.module)) else {
+            return unknown();
+        };
+        let below = |expr: ExprId| self.symbol_in(at.to(expr), depth);
+        match unit.ir.expr(at.expr) {
+            ExprKind::Name(NameRef::Binding(binding)) => self.binding_symbol(at.module, *binding, depth),
+            ExprKind::Name(NameRef::Global(name)) => Symbol::Unknown(vec![unit.ir.text(*name).to_owned()]),
+            ExprKind::This => this_class(&unit.ir, unit.index.function(at.expr)).map_or_else(
+                || Symbol::Unknown(vec!["this".to_owned()]),
+                |id| Symbol::Instance(Cls { module: at.module, id }),
+            ),
+            ExprKind::Super => {
+                let class = this_class(&unit.ir, unit.index.function(at.expr));
+                let base = class.and_then(|id| unit.ir.class(id)?.bases.first().copied());
+                match base.map(below) {
+                    Some(Symbol::Class(class)) => Symbol::Instance(class),
+                    Some(other) => other,
+                    None => Symbol::Unknown(vec!["super".to_owned()]),
+                }
+            }
+            ExprKind::Member { object, property, .. } => {
+                self.member(below(*object), unit.ir.text(*property), depth)
+            }
+            ExprKind::Index { object, index, .. } => match unit.ir.expr(*index) {
+                ExprKind::String(name) => self.member(below(*object), unit.ir.text(*name), depth),
+                _ => self.member(below(*object), "[]", depth),
+            },
+            ExprKind::Call(call) => {
+                let callee = unit.ir.expr(call.callee);
+                // `f.bind(x)` is `f`; `super().__init__` is looked up as a member.
+                if let ExprKind::Super = callee {
+                    return below(call.callee);
+                }
+                self.result(below(call.callee), depth)
+            }
+            ExprKind::Await(value) | ExprKind::Spread(value) => below(*value),
+            ExprKind::Import(specifier) => match unit.ir.expr(*specifier) {
+                ExprKind::String(text) => self.module_symbol(at.module, unit.ir.text(*text)),
+                _ => unknown(),
+            },
+            ExprKind::Function(id) => Symbol::Function(Fun { module: at.module, id: *id }),
+            ExprKind::Class(id) => Symbol::Class(Cls { module: at.module, id: *id }),
+            ExprKind::Object(_) | ExprKind::Array { .. } => Symbol::Value(at),
+            ExprKind::Assign { value, .. } => below(*value),
+            ExprKind::Logical { left, right, .. } => known_or(below(*left), || below(*right)),
+            ExprKind::Conditional { then, otherwise, .. } => known_or(below(*then), || below(*otherwise)),
+            ExprKind::Sequence(items) => items.last().map_or_else(unknown, |last| below(*last)),
+            _ => unknown(),
+        }
+    }
+
+    fn module_symbol(&self, from: ModuleId, specifier: &str) -> Symbol {
+        let external = || Symbol::External { package: specifier.to_owned(), path: Vec::new() };
+        let Some(unit) = self.unit(from) else { return external() };
+        let module = self.paths.resolve(&unit.ir.path, unit.ir.language, specifier);
+        module.filter(|module| *module != from).map_or_else(external, Symbol::Module)
+    }
+
+    fn binding_symbol(&self, module: ModuleId, id: BindingId, depth: u32) -> Symbol {
+        let unknown = || Symbol::Unknown(Vec::new());
+        let (Some(depth), Some(unit)) = (depth.checked_sub(1), self.unit(module)) else { return unknown() };
+        let Some(binding) = unit.ir.binding(id) else { return unknown() };
+        let name = unit.ir.text(binding.name).to_owned();
+        match binding.kind {
+            BindingKind::Import(number) => {
+                let Some(import) = unit.ir.imports.get(number as usize) else { return unknown() };
+                let specifier = unit.ir.text(import.specifier);
+                let from = self.module_symbol(module, specifier);
+                match (import.kind, from) {
+                    (ImportKind::Named(wanted), Symbol::Module(from)) => {
+                        let wanted = unit.ir.text(wanted);
+                        self.export(from, wanted, depth).unwrap_or_else(|| {
+                            let dot = if specifier.ends_with('.') { "" } else { "." };
+                            match self.module_symbol(module, &format!("{specifier}{dot}{wanted}")) {
+                                Symbol::Module(module) => Symbol::Module(module),
+                                _ => Symbol::Unknown(vec![name]),
+                            }
+                        })
+                    }
+                    (ImportKind::Named(wanted), Symbol::External { package, .. }) => {
+                        // `from . import db` names a module, not an export of one.
+                        let dot = if specifier.ends_with('.') { "" } else { "." };
+                        let wanted = unit.ir.text(wanted);
+                        match self.module_symbol(module, &format!("{specifier}{dot}{wanted}")) {
+                            Symbol::Module(found) => Symbol::Module(found),
+                            _ => Symbol::External { package, path: vec![wanted.to_owned()] },
+                        }
+                    }
+                    (ImportKind::Default, Symbol::Module(from)) => self
+                        .export(from, "default", depth)
+                        .or_else(|| self.export(from, Export::WHOLE, depth))
+                        .unwrap_or(Symbol::Module(from)),
+                    (ImportKind::Default, Symbol::External { package, .. }) => {
+                        Symbol::External { package, path: vec!["default".to_owned()] }
+                    }
+                    (_, from) => from,
+                }
+            }
+            BindingKind::Function(id) => Symbol::Function(Fun { module, id }),
+            BindingKind::Class(id) => Symbol::Class(Cls { module, id }),
+            BindingKind::Parameter(_) | BindingKind::Variable | BindingKind::Caught | BindingKind::Other => {
+                if let Some(text) = binding.type_text {
+                    let typed = self.type_symbol(module, unit.ir.text(text), depth);
+                    if !matches!(typed, Symbol::Unknown(_)) {
+                        return typed;
+                    }
+                }
+                for source in unit.index.sources(id) {
+                    let mut symbol = self.symbol_in(At { module, expr: source.value }, depth);
+                    for step in &source.path {
+                        symbol = match step {
+                            Step::Key(key) => self.member(symbol, unit.ir.text(*key), depth),
+                            Step::Entered => symbol,
+                            _ => Symbol::Unknown(Vec::new()),
+                        };
+                    }
+                    if !matches!(symbol, Symbol::Unknown(_)) {
+                        return symbol;
+                    }
+                }
+                Symbol::Unknown(vec![name])
+            }
+        }
+    }
+
+    /// What an object of a written type is.
+    #[must_use]
+    pub fn type_symbol(&self, module: ModuleId, text: &str, depth: u32) -> Symbol {
+        let unknown = || Symbol::Unknown(Vec::new());
+        let (Some(depth), Some(unit)) = (depth.checked_sub(1), self.unit(module)) else { return unknown() };
+        let ident = |char: char| char.is_alphanumeric() || matches!(char, '_' | '$' | '.');
+        for word in text.split(|char| !ident(char)).filter(|word| !word.is_empty()) {
+            let mut parts = word.split('.');
+            let Some(first) = parts.next() else { continue };
+            let last = word.rsplit('.').next().unwrap_or(first);
+            if CONTAINERS.contains(&last) {
+                return unknown();
+            }
+            if WRAPPERS.contains(&last) {
+                continue;
+            }
+            let binding = self.globals.get(module.index()).and_then(|names| names.get(first));
+            let Some(binding) = binding else { continue };
+            let Some(kind) = unit.ir.binding(*binding).map(|binding| binding.kind) else { continue };
+            // Following a variable as a type would come back here.
+            if !matches!(kind, BindingKind::Class(_) | BindingKind::Import(_)) {
+                continue;
+            }
+            let mut symbol = self.binding_symbol(module, *binding, depth);
+            for part in parts {
+                symbol = self.member(symbol, part, depth);
+            }
+            match symbol {
+                Symbol::Class(class) => return Symbol::Instance(class),
+                Symbol::External { .. } => return symbol,
+                _ => {}
+            }
+        }
+        unknown()
+    }
+
+    /// What a module exports under a name.
+    fn export(&self, module: ModuleId, name: &str, depth: u32) -> Option<Symbol> {
+        let depth = depth.checked_sub(1)?;
+        let unit = self.unit(module)?;
+        for export in unit.ir.exports.iter().filter(|export| unit.ir.text(export.name) == name) {
+            return Some(match export.kind {
+                ExportKind::Binding(binding) => self.binding_symbol(module, binding, depth),
+                ExportKind::Value(expr) => self.symbol_in(At { module, expr }, depth),
+                ExportKind::From { specifier, name } => {
+                    match (self.module_symbol(module, unit.ir.text(specifier)), name) {
+                        (Symbol::Module(from), Some(name)) => {
+                            return self.export(from, unit.ir.text(name), depth);
+                        }
+                        (Symbol::External { package, .. }, Some(name)) => {
+                            Symbol::External { package, path: vec![unit.ir.text(name).to_owned()] }
+                        }
+                        (symbol, _) => symbol,
+                    }
+                }
+                ExportKind::All { .. } => continue,
+            });
+        }
+        let all = unit.ir.exports.iter().filter_map(|export| match export.kind {
+            ExportKind::All { specifier } => Some(specifier),
+            _ => None,
+        });
+        let stars = unit.ir.imports.iter().filter(|import| import.kind == ImportKind::Star);
+        for specifier in all.chain(stars.map(|import| import.specifier)) {
+            if let Symbol::Module(from) = self.module_symbol(module, unit.ir.text(specifier))
+                && let Some(found) = self.export(from, name, depth)
+            {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// A member of what an expression stands for.
+    fn member(&self, of: Symbol, name: &str, depth: u32) -> Symbol {
+        let Some(depth) = depth.checked_sub(1) else { return Symbol::Unknown(Vec::new()) };
+        let as_written = |first: &str| Symbol::Unknown(vec![first.to_owned(), name.to_owned()]);
+        match of {
+            Symbol::Module(module) => self
+                .export(module, name, depth)
+                .or_else(|| Some(self.member(self.export(module, Export::WHOLE, depth)?, name, depth)))
+                .unwrap_or_else(|| as_written("module")),
+            Symbol::Class(class) | Symbol::Instance(class) => {
+                self.class_member(class, name, depth).unwrap_or_else(|| as_written(self.class_name(class)))
+            }
+            Symbol::Value(at) => self.literal_member(at, name, depth).unwrap_or_else(|| as_written("object")),
+            Symbol::Function(fun) => match name {
+                "bind" | "call" | "apply" => Symbol::Function(fun),
+                _ => as_written(self.function_name(fun)),
+            },
+            Symbol::External { package, mut path } => {
+                path.push(name.to_owned());
+                Symbol::External { package, path }
+            }
+            Symbol::Unknown(mut path) => {
+                path.push(name.to_owned());
+                Symbol::Unknown(path)
+            }
+        }
+    }
+
+    fn literal_member(&self, at: At, name: &str, depth: u32) -> Option<Symbol> {
+        let unit = self.unit(at.module)?;
+        let ExprKind::Object(properties) = unit.ir.expr(at.expr) else { return None };
+        let found = properties.iter().rev().find(|property| match property.key {
+            PropertyKey::Name(key) => unit.ir.text(key) == name,
+            _ => false,
+        })?;
+        Some(self.symbol_in(at.to(found.value), depth))
+    }
+
+    /// The name of a class for messages.
+    #[must_use]
+    pub fn class_name(&self, class: Cls) -> &str {
+        let name =
+            self.unit(class.module).and_then(|unit| Some(unit.ir.text(unit.ir.class(class.id)?.name?)));
+        name.unwrap_or("this class")
+    }
+
+    /// The method of a class or of one that it extends.
+    #[must_use]
+    pub fn method(&self, class: Cls, name: &str) -> Option<Fun> {
+        let mut at = Some(class);
+        for _ in 0..16 {
+            let class = at?;
+            let unit = self.unit(class.module)?;
+            let decl = unit.ir.class(class.id)?;
+            let found = decl.methods.iter().find(|id| {
+                let function = unit.ir.function(**id);
+                function.and_then(|function| function.name).is_some_and(|own| unit.ir.text(own) == name)
+            });
+            if let Some(id) = found {
+                return Some(Fun { module: class.module, id: *id });
+            }
+            at = decl.bases.iter().find_map(|base| {
+                match self.symbol(At { module: class.module, expr: *base }) {
+                    Symbol::Class(base) if base != class => Some(base),
+                    _ => None,
+                }
+            });
+        }
+        None
+    }
+
+    fn class_member(&self, class: Cls, name: &str, depth: u32) -> Option<Symbol> {
+        let depth = depth.checked_sub(1)?;
+        if let Some(fun) = self.method(class, name) {
+            let unit = self.unit(fun.module)?;
+            let getter =
+                unit.ir.function(fun.id).is_some_and(|function| function.kind == FunctionKind::Getter);
+            return Some(if getter {
+                self.result(Symbol::Function(fun), depth)
+            } else {
+                Symbol::Function(fun)
+            });
+        }
+        let unit = self.unit(class.module)?;
+        let decl = unit.ir.class(class.id)?;
+        let typed = |text: Option<Name>| {
+            let symbol = self.type_symbol(class.module, unit.ir.text(text?), depth);
+            (!matches!(symbol, Symbol::Unknown(_))).then_some(symbol)
+        };
+        let mut values: Vec<ExprId> = Vec::new();
+        for field in decl.fields.iter().filter(|field| unit.ir.text(field.name) == name) {
+            if let Some(symbol) = typed(field.type_text) {
+                return Some(symbol);
+            }
+            values.extend(field.value);
+        }
+        for method in &decl.methods {
+            let Some(function) = unit.ir.function(*method) else { continue };
+            if function.kind != FunctionKind::Constructor {
+                continue;
+            }
+            let stored = function.params.iter().find(|parameter| {
+                parameter.is_field && parameter.name.is_some_and(|own| unit.ir.text(own) == name)
+            });
+            if let Some(symbol) = stored.and_then(|parameter| typed(parameter.type_text)) {
+                return Some(symbol);
+            }
+        }
+        let writes = self.field_writes.get(&(class, name.to_owned()));
+        values.extend(writes.into_iter().flatten().map(|write| write.expr));
+        for expr in values {
+            let symbol = self.symbol_in(At { module: class.module, expr }, depth);
+            if !matches!(symbol, Symbol::Unknown(_)) {
+                return Some(symbol);
+            }
+        }
+        decl.bases.iter().find_map(|base| {
+            match self.symbol_in(At { module: class.module, expr: *base }, depth) {
+                Symbol::Class(base) if base != class => self.class_member(base, name, depth),
+                Symbol::External { package, mut path } => {
+                    path.push(name.to_owned());
+                    Some(Symbol::External { package, path })
+                }
+                _ => None,
+            }
+        })
+    }
+
+    /// What a call of something gives.
+    fn result(&self, of: Symbol, depth: u32) -> Symbol {
+        let Some(depth) = depth.checked_sub(1) else { return Symbol::Unknown(Vec::new()) };
+        match of {
+            Symbol::Class(class) => Symbol::Instance(class),
+            Symbol::Function(fun) => {
+                let as_written = || Symbol::Unknown(vec![self.function_name(fun).to_owned()]);
+                let Some(unit) = self.unit(fun.module) else { return as_written() };
+                let Some(function) = unit.ir.function(fun.id) else { return as_written() };
+                if function.kind == FunctionKind::Constructor
+                    && let Some(id) = function.class
+                {
+                    return Symbol::Instance(Cls { module: fun.module, id });
+                }
+                if let Some(text) = function.return_type {
+                    let symbol = self.type_symbol(fun.module, unit.ir.text(text), depth);
+                    if !matches!(symbol, Symbol::Unknown(_)) {
+                        return symbol;
+                    }
+                }
+                let found = unit.index.returns(fun.id).iter().take(4).find_map(|expr| {
+                    let symbol = self.symbol_in(At { module: fun.module, expr: *expr }, depth);
+                    (!matches!(symbol, Symbol::Unknown(_))).then_some(symbol)
+                });
+                found.unwrap_or_else(as_written)
+            }
+            Symbol::External { package, path } => {
+                let defs = self.libraries.calls_of(&package, &path);
+                match defs.iter().find_map(|def| def.returns.as_ref()) {
+                    Some(returns) => {
+                        Symbol::External { package, path: returns.split('.').map(str::to_owned).collect() }
+                    }
+                    None if path.is_empty() => Symbol::External { package, path: vec!["default".to_owned()] },
+                    None => Symbol::External { package, path },
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// The classes that extend one, at any distance.
+    #[must_use]
+    pub fn subclasses(&self, class: Cls) -> &[Cls] {
+        self.subclasses.get(&class).map_or(&[], Vec::as_slice)
+    }
+
+    /// Works out what a call calls.
+    pub(crate) fn find_callee(&self, at: At) -> Option<Callee> {
+        let unit = self.unit(at.module)?;
+        let callee = match unit.ir.expr(at.expr) {
+            ExprKind::Call(call) => call.callee,
+            ExprKind::Tagged { tag, .. } => *tag,
+            _ => at.expr,
+        };
+        let symbol = self.symbol(at.to(callee));
+        let mut targets = Vec::new();
+        let mut certain = true;
+        let (package, path) = match symbol {
+            Symbol::Function(fun) => {
+                targets.push(fun);
+                if let Some(class) = self.unit(fun.module)?.ir.function(fun.id)?.class {
+                    let name = self.function_name(fun);
+                    let class = Cls { module: fun.module, id: class };
+                    let over = self.subclasses(class).iter().filter_map(|sub| self.method(*sub, name));
+                    targets.extend(over.filter(|over| *over != fun).take(8));
+                }
+                (None, self.written(at.to(callee)))
+            }
+            Symbol::Class(class) | Symbol::Instance(class) => {
+                let is_class = matches!(symbol, Symbol::Class(_));
+                let names: &[&str] =
+                    if is_class { &["constructor", "__init__", "__post_init__"] } else { &["__call__"] };
+                targets.extend(names.iter().filter_map(|name| self.method(class, name)));
+                (None, vec![self.class_name(class).to_owned()])
+            }
+            Symbol::External { package, mut path } => {
+                if path.is_empty() {
+                    path.push("default".to_owned());
+                }
+                (Some(package), path)
+            }
+            Symbol::Module(_) | Symbol::Value(_) => (None, self.written(at.to(callee))),
+            Symbol::Unknown(path) => {
+                let written = self.written(at.to(callee));
+                let path = if written.len() >= path.len() { written } else { path };
+                if path.len() > 1
+                    && let Some(name) = path.last()
+                    && let Some(methods) = self.methods.get(name)
+                    && methods.len() <= 3
+                    && !COMMON.contains(&name.as_str())
+                {
+                    targets.extend(methods);
+                    certain = false;
+                }
+                (None, path)
+            }
+        };
+        targets.dedup();
+        let defs = match &package {
+            Some(package) => self.libraries.calls_of(package, &path),
+            None if targets.is_empty() || !certain => self.libraries.calls(unit.ir.language, None, &path),
+            None => Vec::new(),
+        };
+        Some(Callee { package, path, targets, certain, defs })
+    }
+
+    /// The path of names of an expression as it is written.
+    #[must_use]
+    pub fn written(&self, at: At) -> Vec<String> {
+        let Some(unit) = self.unit(at.module) else { return Vec::new() };
+        let mut path = Vec::new();
+        let mut here = at.expr;
+        for _ in 0..64 {
+            match unit.ir.expr(here) {
+                ExprKind::Member { object, property, .. } => {
+                    path.push(unit.ir.text(*property).to_owned());
+                    here = *object;
+                }
+                ExprKind::Index { object, index, .. } => {
+                    if let ExprKind::String(name) = unit.ir.expr(*index) {
+                        path.push(unit.ir.text(*name).to_owned());
+                    }
+                    here = *object;
+                }
+                ExprKind::Call(call) => here = call.callee,
+                ExprKind::Await(value) => here = *value,
+                ExprKind::Name(NameRef::Binding(id)) => {
+                    path.push(unit.ir.binding_name(*id).to_owned());
+                    break;
+                }
+                ExprKind::Name(NameRef::Global(name)) => {
+                    path.push(unit.ir.text(*name).to_owned());
+                    break;
+                }
+                ExprKind::This => {
+                    path.push("this".to_owned());
+                    break;
+                }
+                _ => break,
+            }
+        }
+        path.reverse();
+        path
+    }
+
+    /// The argument of a call that a parameter of its target gets: by name, by place, or nothing.
+    #[must_use]
+    pub fn argument(&self, call: At, target: Fun, parameter: usize) -> Option<At> {
+        use crate::ir::ArgKind;
+        let unit = self.unit(call.module)?;
+        let ExprKind::Call(expr) = unit.ir.expr(call.expr) else { return None };
+        let function = self.unit(target.module)?.ir.function(target.id)?;
+        let wanted = function.params.get(parameter)?;
+        if let Some(name) = wanted.name {
+            let name = self.unit(target.module)?.ir.text(name);
+            let keyword = expr
+                .args
+                .iter()
+                .find(|arg| matches!(arg.kind, ArgKind::Keyword(own) if unit.ir.text(own) == name));
+            if let Some(arg) = keyword {
+                return Some(call.to(arg.value));
+            }
+        }
+        if wanted.kind == ParameterKind::KeywordOnly {
+            return None;
+        }
+        // `f.call(this, x)` and `f.bind(this, x)` shift by one.
+        let shift = match unit.ir.expr(expr.callee) {
+            ExprKind::Member { property, .. } => {
+                usize::from(matches!(unit.ir.text(*property), "call" | "bind"))
+            }
+            _ => 0,
+        };
+        expr.positional(parameter + shift).map(|expr| call.to(expr))
+    }
+
+    /// The parameter of a function that a binding is or is taken out of: its number, and the way there.
+    #[must_use]
+    pub fn parameter_of(&self, module: ModuleId, id: BindingId) -> Option<(Fun, usize, Vec<Step>)> {
+        let unit = self.unit(module)?;
+        let BindingKind::Parameter(function) = unit.ir.binding(id)?.kind else { return None };
+        let decl = unit.ir.function(function)?;
+        decl.params.iter().enumerate().find_map(|(number, parameter)| {
+            let path = path_to(&parameter.pattern, id)?;
+            Some((Fun { module, id: function }, number, path))
+        })
+    }
+}
+
+/// Method names that so many classes have that a name alone says nothing.
+const COMMON: &[&str] = &[
+    "get", "set", "add", "has", "delete", "push", "pop", "map", "filter", "find", "then", "catch", "on",
+    "emit", "call", "apply", "bind", "toString", "append", "items", "keys", "values", "update", "remove",
+    "close", "open", "read", "write", "execute", "run", "start", "stop", "init", "send", "create", "list",
+    "join", "split", "format", "encode", "decode", "commit", "rollback", "first", "all", "one", "scalar",
+    "fetch", "query", "connect", "clear", "copy", "log", "info", "error", "warn", "debug",
+];
+
+fn path_to(pattern: &Pattern, id: BindingId) -> Option<Vec<Step>> {
+    match pattern {
+        Pattern::Binding(own) => (*own == id).then(Vec::new),
+        Pattern::Place(_) => None,
+        Pattern::Default { pattern, .. } => path_to(pattern, id),
+        Pattern::Object { properties, rest } => {
+            let found = properties.iter().find_map(|property| {
+                let mut path = path_to(&property.pattern, id)?;
+                let step = match property.key {
+                    PropertyKey::Name(name) => Step::Key(name),
+                    _ => Step::Any,
+                };
+                path.insert(0, step);
+                Some(path)
+            });
+            found.or_else(|| {
+                let mut path = path_to(rest.as_ref()?, id)?;
+                path.insert(0, Step::Rest);
+                Some(path)
+            })
+        }
+        Pattern::Array { items, rest } => {
+            let found = (0_u32..).zip(items).find_map(|(number, item)| {
+                let mut path = path_to(item.as_ref()?, id)?;
+                path.insert(0, Step::Item(number));
+                Some(path)
+            });
+            found.or_else(|| {
+                let mut path = path_to(rest.as_ref()?, id)?;
+                path.insert(0, Step::Rest);
+                Some(path)
+            })
+        }
+    }
+}
+
+fn known_or(first: Symbol, second: impl FnOnce() -> Symbol) -> Symbol {
+    match first {
+        Symbol::Unknown(path) => match second() {
+            Symbol::Unknown(_) => Symbol::Unknown(path),
+            known => known,
+        },
+        known => known,
+    }
+}
+
+/// The names that a module binds in its own scope.
+pub(crate) fn globals(unit: &super::Unit) -> HashMap<String, BindingId> {
+    let own = unit.ir.bindings().filter(|(_, binding)| binding.scope == crate::ir::ScopeId::MODULE);
+    own.map(|(id, binding)| (unit.ir.text(binding.name).to_owned(), id)).collect()
+}

@@ -1,0 +1,3 @@
+//! Rules of the layer cache.
+
+crate::rules::rules! {}

@@ -1,0 +1,3 @@
+//! Rules of the layer capacity.
+
+crate::rules::rules! {}

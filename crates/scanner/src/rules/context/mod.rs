@@ -1,0 +1,3 @@
+//! Rules of the layer context.
+
+crate::rules::rules! {}

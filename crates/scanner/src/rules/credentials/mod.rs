@@ -1,0 +1,3 @@
+//! Rules of the layer credentials.
+
+crate::rules::rules! {}

@@ -1,0 +1,5 @@
+//! Rules of the data layer.
+
+pub mod rls;
+
+crate::rules::rules! {}

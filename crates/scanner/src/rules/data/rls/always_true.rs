@@ -1,0 +1,75 @@
+//! A policy that lets every row through.
+
+use partywall_model::{Axis, Confidence, Severity};
+
+use super::{Found, Note, SchemaRule, is_internal, of_tenants, owned, predicate};
+use crate::{
+    lang::sql::{Command, Policy},
+    tables::{Schema, Table},
+};
+
+pub(super) const RULE: SchemaRule = SchemaRule {
+    id: "rls-policy-always-true",
+    summary: "A policy of a table of tenants is `true`, so that it lets every row through.",
+    axis: Axis::Security,
+    severity: Severity::High,
+    cwe: "CWE-284",
+    markdown: include_str!("always_true.md"),
+    check,
+};
+
+fn check(schema: &Schema, found: &mut Found<'_>) {
+    for table in owned(schema).filter(|table| table.enabled) {
+        for placed in &table.policies {
+            let policy = &placed.policy;
+            if !applies(policy) || held_back(table, policy) {
+                continue;
+            }
+            let reads = policy.using.as_ref().is_some_and(|using| using.always);
+            let writes = policy.check.as_ref().is_some_and(|check| check.always);
+            if !reads && !writes {
+                continue;
+            }
+            let itself = table.owner.as_ref().is_some_and(|owner| owner.itself);
+            let severity =
+                if reads && of_tenants(table) && !itself { Severity::High } else { Severity::Medium };
+            let (does, clause) = match (reads, policy.command) {
+                (true, Command::Select) => ("be read by every tenant", "USING"),
+                (true, Command::Delete) => ("be deleted by every tenant", "USING"),
+                (true, _) => ("be read and changed by every tenant", "USING"),
+                (false, _) => ("be written for another tenant", "WITH CHECK"),
+            };
+            found.add(Note {
+                severity,
+                confidence: if of_tenants(table) { Confidence::High } else { Confidence::Medium },
+                place: &placed.place,
+                message: format!("policy `{}` lets rows of `{}` {does}: its {clause} is `true`", policy.name, table.name),
+                why: "Permissive policies are OR-ed: one that is true opens the rows that all others protect.",
+                fix: format!(
+                    "DROP POLICY \"{}\" ON {};\nCREATE POLICY tenant ON {} USING ({});",
+                    policy.name,
+                    table.name,
+                    table.name,
+                    predicate(schema, table)
+                ),
+                related: vec![(&table.place, format!("`{}` is made here", table.name))],
+            });
+        }
+    }
+}
+
+/// Whether a policy gives rows to somebody who is a client.
+pub(super) fn applies(policy: &Policy) -> bool {
+    policy.permissive && (policy.roles.is_empty() || policy.roles.iter().any(|role| !is_internal(role)))
+}
+
+/// Whether a restrictive policy of the table asks for the caller and holds back what this one lets through.
+pub(super) fn held_back(table: &Table, policy: &Policy) -> bool {
+    table.policies.iter().map(|placed| &placed.policy).any(|other| {
+        !other.permissive
+            && (other.command == Command::All || other.command == policy.command)
+            && (other.roles.is_empty()
+                || policy.roles.iter().all(|role| other.roles.contains(role)) && !policy.roles.is_empty())
+            && other.using.as_ref().or(other.check.as_ref()).is_some_and(|condition| condition.asks_caller)
+    })
+}

@@ -1,0 +1,78 @@
+//! A view that reads protected tables with its owner's rights.
+
+use partywall_model::{Axis, Confidence, Severity};
+
+use super::{Found, Note, SchemaRule, is_internal, is_public, owned};
+use crate::{
+    lang::sql::Condition,
+    tables::{Schema, Table, View, key},
+};
+
+pub(super) const RULE: SchemaRule = SchemaRule {
+    id: "rls-view-as-owner",
+    summary: "A view reads a protected table with the rights of its owner, who does not meet the policies.",
+    axis: Axis::Security,
+    severity: Severity::High,
+    cwe: "CWE-863",
+    markdown: include_str!("view.md"),
+    check,
+};
+
+/// The deepest views on views that are followed.
+const DEEPEST: usize = 8;
+
+fn check(schema: &Schema, found: &mut Found<'_>) {
+    let protected: Vec<&Table> =
+        owned(schema).filter(|table| table.enabled && !table.policies.is_empty()).collect();
+    for view in schema.views.values().filter(|view| !view.invoker && !view.closed) {
+        let Some(table) = reads(schema, view, &protected, 0) else { continue };
+        let reachable = schema.exposed && is_public(view.name.schema.as_deref());
+        let granted = view.privileges.iter().any(|privilege| !is_internal(&privilege.role));
+        if asks_caller(&view.condition) || (schema.exposed && !reachable) {
+            continue;
+        }
+        let (kind, fix) = if view.materialized {
+            (
+                "materialized view",
+                format!(
+                    "REVOKE ALL ON {} FROM PUBLIC; and read it through a function that tests the caller",
+                    view.name
+                ),
+            )
+        } else {
+            ("view", format!("ALTER VIEW {} SET (security_invoker = true);", view.name))
+        };
+        let forced = table.forced && !view.materialized;
+        found.add(Note {
+            severity: if (reachable || granted) && !forced && !view.materialized { Severity::High } else { Severity::Medium },
+            confidence: if reachable { Confidence::High } else { Confidence::Medium },
+            place: &view.place,
+            message: format!("{kind} `{}` reads `{}` with the rights of its owner", view.name, table.name),
+            why: "Policies are applied for a view's owner and not for who reads it, unless it says security_invoker. An \
+                  owner who owns the table too, or a superuser, sees every row.",
+            fix,
+            related: vec![(&table.place, format!("`{}` is protected by policies", table.name))],
+        });
+    }
+}
+
+/// The protected table that a view reads, through other views too.
+fn reads<'a>(schema: &Schema, view: &View, protected: &[&'a Table], depth: usize) -> Option<&'a Table> {
+    view.reads.iter().find_map(|name| {
+        protected.iter().find(|table| key(&table.name) == key(name)).copied().or_else(|| {
+            let inner = schema
+                .views
+                .get(&key(name))
+                .filter(|inner| depth < DEEPEST && key(&inner.name) != key(&view.name))?;
+            reads(schema, inner, protected, depth + 1)
+        })
+    })
+}
+
+/// Whether a query names the caller itself.
+fn asks_caller(condition: &Condition) -> bool {
+    let text = condition.text.to_lowercase().replace(' ', "");
+    ["current_setting(", "auth.", "current_user", "session_user", "jwt"]
+        .iter()
+        .any(|word| text.contains(word))
+}

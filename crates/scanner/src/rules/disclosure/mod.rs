@@ -1,0 +1,3 @@
+//! Rules of the layer disclosure.
+
+crate::rules::rules! {}

@@ -1,0 +1,3 @@
+//! Rules of the layer identity.
+
+crate::rules::rules! {}

@@ -1,0 +1,326 @@
+//! The rules: one file each, with its page, by layer; and what they report with.
+
+pub mod cache;
+pub mod capacity;
+pub mod context;
+pub mod credentials;
+pub mod data;
+pub mod disclosure;
+pub mod identity;
+#[cfg(test)]
+mod pages;
+pub mod routing;
+pub mod state;
+
+use std::sync::LazyLock;
+
+use partywall_model::{
+    Axis, Check, Confidence, Coverage, Face, Finding, Layer, Maps, Page, Related, Severity, fingerprint,
+};
+
+use crate::{
+    ir::Span,
+    project::{At, Fun, ModuleId, Project},
+    tenancy::Tenancy,
+};
+
+/// A rule.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// Its id, layer and what it finds in one sentence.
+    pub check: Check,
+    /// The highest severity that it reports.
+    pub severity: Severity,
+    /// The side of a server that it counts against.
+    pub axis: Axis,
+    /// Why it matters, in one or two sentences.
+    pub why: &'static str,
+    /// What mends it.
+    pub fix: &'static str,
+    /// Weaknesses of the CWE list.
+    pub cwe: &'static [&'static str],
+    /// Criteria of SOC 2.
+    pub soc2: &'static [&'static str],
+    /// Categories of OWASP lists.
+    pub owasp: &'static [&'static str],
+    /// Its page, which is its tests too.
+    pub markdown: &'static str,
+    /// Looks for it.
+    pub run: fn(&Project, &mut Report<'_>),
+}
+
+/// Lists the rules of a layer: `rules! { cache_key, memoised_result }` for `cache_key.rs` and so on, each with a `RULE`.
+macro_rules! rules {
+    ($($module:ident),* $(,)?) => {
+        $(pub mod $module;)*
+
+        /// The rules of this layer.
+        pub const RULES: &[$crate::rules::Rule] = &[$($module::RULE),*];
+    };
+}
+pub(crate) use rules;
+
+/// The rules of a layer.
+#[must_use]
+pub const fn rules_of(layer: Layer) -> &'static [Rule] {
+    match layer {
+        Layer::Identity => identity::RULES,
+        Layer::Context => context::RULES,
+        Layer::State => state::RULES,
+        Layer::Data => data::RULES,
+        Layer::Cache => cache::RULES,
+        Layer::Credentials => credentials::RULES,
+        Layer::Routing => routing::RULES,
+        Layer::Capacity => capacity::RULES,
+        Layer::Disclosure => disclosure::RULES,
+    }
+}
+
+/// All rules, in the order of the layers.
+pub fn all() -> impl Iterator<Item = &'static Rule> {
+    Layer::ALL.into_iter().flat_map(|layer| rules_of(layer).iter())
+}
+
+/// The checks of each layer, in the order of [`Layer::ALL`].
+static CHECKS: LazyLock<Vec<(Layer, Vec<Check>)>> = LazyLock::new(|| {
+    let checks: Vec<Check> = table().into_iter().map(|(page, _)| page.check).collect();
+    let of = |layer| checks.iter().filter(|check| check.layer == layer).copied().collect();
+    Layer::ALL.into_iter().map(|layer| (layer, of(layer))).collect()
+});
+
+/// What the scanner has for a layer: a cell of the matrix.
+#[must_use]
+pub fn coverage(layer: Layer) -> Coverage {
+    let found = CHECKS.iter().find(|(own, checks)| *own == layer && !checks.is_empty());
+    found.map_or(Coverage::None { because: "no rule for this layer has been written" }, |(_, checks)| {
+        Coverage::Checks(checks)
+    })
+}
+
+/// Every rule with the axis that it counts against.
+#[must_use]
+pub fn table() -> Vec<(Page, Axis)> {
+    let page = |rule: &Rule| Page {
+        check: rule.check,
+        face: Face::Scan,
+        severity: rule.severity,
+        markdown: rule.markdown,
+    };
+    let mut table: Vec<(Page, Axis)> = all().map(|rule| (page(rule), rule.axis)).collect();
+    table.extend(data::rls::RULES.iter().map(|rule| (rule.page(), rule.axis)));
+    table.push((routing::vulnerable_sdk::PAGE, routing::vulnerable_sdk::AXIS));
+    table
+}
+
+/// What a rule reports into.
+#[derive(Debug)]
+pub struct Report<'p> {
+    project: &'p Project,
+    rule: &'static Rule,
+    found: Vec<Found>,
+}
+
+/// A finding in the making.
+#[derive(Debug)]
+pub struct Found {
+    module: ModuleId,
+    span: Span,
+    severity: Severity,
+    confidence: Confidence,
+    message: String,
+    why: Option<String>,
+    fix: Option<String>,
+    related: Vec<(ModuleId, Span, String)>,
+    latent: bool,
+}
+
+impl Found {
+    /// Sets how bad it is; at first it is what the rule says.
+    pub fn severity(&mut self, severity: Severity) -> &mut Self {
+        self.severity = severity;
+        self
+    }
+
+    /// Sets how sure it is; at first it is high.
+    pub fn confidence(&mut self, confidence: Confidence) -> &mut Self {
+        self.confidence = confidence;
+        self
+    }
+
+    /// Says more exactly than the rule why it matters.
+    pub fn why(&mut self, why: impl Into<String>) -> &mut Self {
+        self.why = Some(why.into());
+        self
+    }
+
+    /// Says more exactly than the rule what mends it.
+    pub fn fix(&mut self, fix: impl Into<String>) -> &mut Self {
+        self.fix = Some(fix.into());
+        self
+    }
+
+    /// Adds another place.
+    pub fn related(&mut self, module: ModuleId, span: Span, message: impl Into<String>) -> &mut Self {
+        self.related.push((module, span, message.into()));
+        self
+    }
+
+    /// Says that it does not depend on there being several callers: it is not lowered for a server of one user.
+    pub fn always(&mut self) -> &mut Self {
+        self.latent = true;
+        self
+    }
+}
+
+impl<'p> Report<'p> {
+    /// A report of one rule.
+    #[must_use]
+    pub fn new(project: &'p Project, rule: &'static Rule) -> Self {
+        Self { project, rule, found: Vec::new() }
+    }
+
+    /// Adds a finding at a place.
+    pub fn add(&mut self, module: ModuleId, span: Span, message: impl Into<String>) -> &mut Found {
+        self.found.push(Found {
+            module,
+            span,
+            severity: self.rule.severity,
+            confidence: Confidence::High,
+            message: message.into(),
+            why: None,
+            fix: None,
+            related: Vec::new(),
+            latent: false,
+        });
+        let last = self.found.len() - 1;
+        #[expect(clippy::indexing_slicing, reason = "it was pushed one line above")]
+        &mut self.found[last]
+    }
+
+    /// Adds a finding at an expression.
+    pub fn at(&mut self, at: At, message: impl Into<String>) -> &mut Found {
+        self.add(at.module, self.project.span(at), message)
+    }
+
+    /// Adds a finding at an expression, with the way that callers of the server come there. Without a way it is at most
+    /// medium, and less sure.
+    pub fn reached(&mut self, at: At, message: impl Into<String>) -> &mut Found {
+        let fun = self.project.function_of(at);
+        let project = self.project;
+        let found = self.at(at, message);
+        found.show_way(project, fun);
+        found
+    }
+
+    /// The findings, with severities lowered where one process has one user.
+    #[must_use]
+    pub fn finish(self) -> Vec<Finding> {
+        let Self { project, rule, found } = self;
+        let mut seen = std::collections::HashSet::new();
+        let kept = found.into_iter().filter(|found| seen.insert((found.module, found.span)));
+        kept.filter_map(|found| finding(project, rule, found)).collect()
+    }
+}
+
+impl Found {
+    fn show_way(&mut self, project: &Project, fun: Fun) {
+        let reach = project.around(fun).into_iter().find_map(|fun| Some((fun, project.reach(fun)?)));
+        let Some((fun, reach)) = reach else {
+            self.severity = self.severity.min(Severity::Medium);
+            self.confidence = self.confidence.min(Confidence::Medium);
+            return;
+        };
+        if !reach.certain {
+            self.confidence = self.confidence.min(Confidence::Medium);
+        }
+        if let Some(entry) = project.entries().get(reach.entry) {
+            let span = project
+                .unit(entry.handler.module)
+                .and_then(|unit| Some(unit.ir.function(entry.handler.id)?.head));
+            let message = format!("callers reach it through this {}", kind_name(&entry.kind));
+            self.related(entry.handler.module, span.unwrap_or_default(), message);
+        }
+        for call in project.way(fun).into_iter().take(6) {
+            let name = project.callee(call).map_or("a function", |callee| callee.name());
+            self.related(call.module, project.span(call), format!("which calls {name}"));
+        }
+    }
+}
+
+fn kind_name(kind: &str) -> &str {
+    match kind {
+        "http" => "HTTP handler",
+        "event" => "event handler",
+        other => other,
+    }
+}
+
+fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
+    let unit = project.unit(found.module)?;
+    let start = unit.ir.position(found.span.start);
+    let end = unit.ir.position(found.span.end);
+    let mut severity = found.severity;
+    let mut confidence = found.confidence;
+    if !found.latent && project.tenancy_of(found.module) == Tenancy::Single {
+        severity = Severity::Low;
+        confidence = Confidence::Low;
+    }
+    if is_aside(&unit.ir.path) {
+        severity = severity.min(Severity::Medium);
+    }
+    let related = found.related.into_iter().filter_map(|(module, span, message)| {
+        let unit = project.unit(module)?;
+        Some(Related { path: unit.ir.path.clone(), line: unit.ir.position(span.start).line, message })
+    });
+    let text: String = unit.ir.snippet(found.span).split_whitespace().collect::<Vec<_>>().join(" ");
+    let text: String = text.chars().take(400).collect();
+    let list = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect();
+    Some(Finding {
+        rule: rule.check.id.to_owned(),
+        layer: rule.check.layer,
+        axis: rule.axis,
+        severity,
+        confidence,
+        path: unit.ir.path.clone(),
+        line: start.line,
+        column: start.column,
+        end_line: end.line.max(start.line),
+        message: found.message,
+        why: found.why.unwrap_or_else(|| rule.why.to_owned()),
+        fix: found.fix.unwrap_or_else(|| rule.fix.to_owned()),
+        related: related.collect(),
+        fingerprint: fingerprint(&[rule.check.id, &unit.ir.path, &text]),
+        maps: Maps { cwe: list(rule.cwe), soc2: list(rule.soc2), owasp: list(rule.owasp) },
+    })
+}
+
+/// Whether a file is no part of the server: an example, a script, a benchmark.
+fn is_aside(path: &str) -> bool {
+    path.split('/').any(|part| {
+        matches!(
+            part,
+            "examples"
+                | "example"
+                | "scripts"
+                | "benchmarks"
+                | "bench"
+                | "demo"
+                | "demos"
+                | "samples"
+                | "docs"
+                | "migrations"
+                | "seeds"
+        )
+    })
+}
+
+/// Runs all rules.
+#[must_use]
+pub fn run(project: &Project) -> Vec<Finding> {
+    let of = |rule: &'static Rule| {
+        let mut report = Report::new(project, rule);
+        (rule.run)(project, &mut report);
+        report.finish()
+    };
+    all().flat_map(of).collect()
+}

@@ -1,0 +1,5 @@
+//! Rules of the routing layer.
+
+pub mod vulnerable_sdk;
+
+crate::rules::rules! {}

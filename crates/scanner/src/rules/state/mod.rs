@@ -1,0 +1,3 @@
+//! Rules of the layer state.
+
+crate::rules::rules! {}

@@ -1,0 +1,395 @@
+//! One run: files in, a document out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Instant,
+};
+
+use partywall_model::{Axis, Confidence, Document, Finding, Layer, Page, Severity, Skipped, Stats};
+use rayon::prelude::*;
+
+use crate::{
+    baseline,
+    files::{self, FilesError, Kind, Selection, SourceFile},
+    lang::{
+        self, Lowered,
+        manifest::{self, Dependency},
+        prisma,
+        sql::{self, Changes},
+    },
+    library::Libraries,
+    project::{Input, Project},
+    rules::{self, data::rls, routing::vulnerable_sdk},
+    suppress::{self, Suppression},
+    tables::{self, Place, Replay, Schema, Source},
+    tenancy,
+};
+
+/// The stack of the threads that read files: parsers call themselves for nested source.
+const STACK_BYTES: usize = 64 * 1024 * 1024;
+
+/// Whether several parties use one process of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tenancy {
+    /// One: what its process holds is its own.
+    Single,
+    /// Several.
+    Multi,
+    /// It is told from the source: a server that speaks on standard input only is for one.
+    #[default]
+    Auto,
+}
+
+/// What to look at, and what to tell.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The files.
+    pub selection: Selection,
+    /// How the document names what was looked at.
+    pub target: String,
+    /// Whether several parties use one process.
+    pub tenancy: Tenancy,
+    /// Only findings of these layers; all when there is none.
+    pub layers: Vec<Layer>,
+    /// Only findings of these rules; all when there is none.
+    pub rules: Vec<String>,
+    /// Only findings that are at least this sure.
+    pub min_confidence: Confidence,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            selection: Selection { targets: vec![PathBuf::from(".")], include_tests: false },
+            target: ".".to_owned(),
+            tenancy: Tenancy::Auto,
+            layers: Vec::new(),
+            rules: Vec::new(),
+            min_confidence: Confidence::Low,
+        }
+    }
+}
+
+/// Hears how far a run is.
+pub trait Progress: Sync {
+    /// So many files will be read.
+    fn begins(&self, files: usize);
+    /// One more was read.
+    fn read(&self);
+    /// All were read; what follows takes no files.
+    fn thinks(&self);
+}
+
+/// Nobody hears it.
+impl Progress for () {
+    fn begins(&self, _files: usize) {}
+    fn read(&self) {}
+    fn thinks(&self) {}
+}
+
+/// What a run found.
+#[derive(Debug)]
+pub struct Scan {
+    /// The document.
+    pub document: Document,
+    /// The texts of the files that findings speak of, by their paths in findings.
+    pub texts: BTreeMap<String, String>,
+    /// How many files could not be read or understood, in whole or in part.
+    pub not_understood: usize,
+}
+
+/// A run that cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// A target cannot be read.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// There is no such rule.
+    #[error("there is no rule `{0}`; partywall rules lists them")]
+    UnknownRule(String),
+    /// The system gives no threads.
+    #[error("cannot start the threads that read files: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+/// The pages of every rule.
+#[must_use]
+pub fn pages() -> Vec<Page> {
+    let mut pages: Vec<Page> = rules::table().into_iter().map(|(page, _)| page).collect();
+    pages.push(suppress::PAGE);
+    pages
+}
+
+/// What was read of one file.
+enum Read {
+    Code(Box<Lowered>),
+    Sql(Changes),
+    Prisma(Vec<prisma::Model>),
+    Manifest(Vec<Dependency>),
+    Other,
+}
+
+/// A file that was read.
+struct Loaded {
+    file: SourceFile,
+    text: Arc<str>,
+    suppressions: Vec<Suppression>,
+    read: Read,
+    notices: Vec<Skipped>,
+}
+
+/// Looks at a project.
+///
+/// # Errors
+/// When a target cannot be read or a rule is not known. Whatever is wrong with a file is in the document.
+pub fn scan(options: &Options, progress: &dyn Progress) -> Result<Scan, ScanError> {
+    let began = Instant::now();
+    if let Some(unknown) =
+        options.rules.iter().find(|rule| !pages().iter().any(|page| page.check.id == **rule))
+    {
+        return Err(ScanError::UnknownRule(unknown.clone()));
+    }
+    let listing = files::list(&options.selection)?;
+    let pool = rayon::ThreadPoolBuilder::new().stack_size(STACK_BYTES).build()?;
+    let scan = pool.install(|| {
+        progress.begins(listing.files.len());
+        let read: Vec<Result<Loaded, Skipped>> = listing
+            .files
+            .into_par_iter()
+            .map(|file| {
+                let loaded = load(file);
+                progress.read();
+                loaded
+            })
+            .collect();
+        progress.thinks();
+        finish(options, read, listing.skipped, began)
+    });
+    Ok(scan)
+}
+
+fn load(file: SourceFile) -> Result<Loaded, Skipped> {
+    let text: Arc<str> = Arc::from(file.read()?);
+    let suppressions = suppress::find(&text);
+    let mut notices = Vec::new();
+    let read = match file.kind {
+        Kind::JavaScript | Kind::TypeScript | Kind::Python => {
+            match lang::lower(&file.path, Arc::clone(&text)) {
+                Some(lowered) => {
+                    notices.extend(lowered.notices.iter().map(|notice| Skipped {
+                        path: notice.path.clone(),
+                        reason: format!("was not understood at line {}: {}", notice.line, notice.message),
+                    }));
+                    Read::Code(Box::new(lowered))
+                }
+                None => Read::Other,
+            }
+        }
+        Kind::Sql if tables::is_way_back(&file.path) => Read::Other,
+        Kind::Sql => {
+            let changes = sql::changes(&text);
+            notices.extend(changes.unread.iter().map(|line| Skipped {
+                path: file.path.clone(),
+                reason: format!("was not understood at line {line}: no SQL that Partywall knows"),
+            }));
+            Read::Sql(changes)
+        }
+        Kind::Prisma => Read::Prisma(prisma::models(&text)),
+        Kind::Manifest => match manifest::read(&file.path, &text) {
+            Ok(dependencies) => Read::Manifest(dependencies),
+            Err(reason) => {
+                notices.push(Skipped {
+                    path: file.path.clone(),
+                    reason: format!("was not understood: {reason}"),
+                });
+                Read::Other
+            }
+        },
+        Kind::Settings => Read::Other,
+    };
+    Ok(Loaded { file, text, suppressions, read, notices })
+}
+
+/// The schema of all migrations and models, in the order of migrations.
+fn schema(loaded: &[Loaded]) -> Schema {
+    let mut sql: Vec<(&str, &Changes)> = loaded
+        .iter()
+        .filter_map(|file| match &file.read {
+            Read::Sql(changes) => Some((file.file.path.as_str(), changes)),
+            _ => None,
+        })
+        .collect();
+    sql.sort_by(|a, b| tables::compare(a.0, b.0));
+    let mut replay = Replay::default();
+    for (path, changes) in sql {
+        replay.apply(path, changes);
+    }
+    for file in loaded {
+        if let Read::Prisma(models) = &file.read {
+            let path: Arc<str> = Arc::from(file.file.path.as_str());
+            for model in models {
+                let place = Place { path: Arc::clone(&path), line: model.line, column: 1 };
+                replay.model(&model.table, model.columns.clone(), place, Source::Prisma);
+            }
+        }
+    }
+    replay.finish()
+}
+
+fn finish(
+    options: &Options,
+    read: Vec<Result<Loaded, Skipped>>,
+    mut skipped: Vec<Skipped>,
+    began: Instant,
+) -> Scan {
+    let mut loaded = Vec::with_capacity(read.len());
+    let mut not_understood = 0;
+    for file in read {
+        match file {
+            Ok(file) => loaded.push(file),
+            Err(notice) => skipped.push(notice),
+        }
+    }
+    for file in &mut loaded {
+        not_understood += usize::from(!file.notices.is_empty());
+        skipped.append(&mut file.notices);
+    }
+    not_understood += skipped.iter().filter(|skipped| skipped.reason.starts_with("cannot be read")).count();
+    let schema = schema(&loaded);
+    let mut findings = rls::check(&schema);
+    let dependencies: Vec<(String, Vec<Dependency>)> = loaded
+        .iter_mut()
+        .filter_map(|file| match &mut file.read {
+            Read::Manifest(dependencies) => Some((file.file.path.clone(), std::mem::take(dependencies))),
+            _ => None,
+        })
+        .collect();
+    findings.extend(vulnerable_sdk::check(&dependencies));
+    let mut notes = Vec::new();
+    let project = project(options, &mut loaded, schema);
+    findings.extend(rules::run(&project));
+    notes.extend(project.packages.iter().map(|(folder, package)| {
+        let place = if folder.is_empty() { "." } else { folder };
+        format!("tenancy of {place}: {:?}, because {}", package.tenancy, package.reason)
+    }));
+    if options.tenancy == Tenancy::Single {
+        lower(&mut findings);
+        notes.push("tenancy: single, as asked; every finding is low".to_owned());
+    }
+    let findings = tell(options, &loaded, findings, &mut notes);
+    let stats = stats(&loaded, began);
+    let texts = texts(&loaded, &findings);
+    skipped.sort_by(|a, b| (&a.path, &a.reason).cmp(&(&b.path, &b.reason)));
+    let layers: Vec<Layer> =
+        if options.layers.is_empty() { Layer::ALL.to_vec() } else { options.layers.clone() };
+    let document =
+        Document::new(env!("CARGO_PKG_VERSION"), options.target.clone(), &layers, findings, skipped, stats)
+            .assessing(&[Axis::Maintenance])
+            .with_notes(notes);
+    Scan { document, texts, not_understood }
+}
+
+/// Joins the code that was read.
+fn project(options: &Options, loaded: &mut [Loaded], tables: Schema) -> Project {
+    let mut input = Input {
+        tables,
+        tenancy: match options.tenancy {
+            Tenancy::Single => Some(tenancy::Tenancy::Single),
+            Tenancy::Multi => Some(tenancy::Tenancy::Multi),
+            Tenancy::Auto => None,
+        },
+        libraries: Libraries::built_in().unwrap_or_default(),
+        ..Input::default()
+    };
+    for file in loaded {
+        match std::mem::replace(&mut file.read, Read::Other) {
+            Read::Code(lowered) => input.modules.push(lowered.module),
+            other => file.read = other,
+        }
+        if matches!(file.file.kind, Kind::Manifest | Kind::Settings) {
+            input.manifests.push((file.file.path.clone(), file.text.to_string()));
+        }
+    }
+    Project::new(input)
+}
+
+/// Where one party has the process for itself, nothing reaches another.
+fn lower(findings: &mut [Finding]) {
+    for finding in findings {
+        finding.severity = Severity::Low;
+    }
+}
+
+/// Stamps findings, and leaves out those that were not asked for and those that the source allows.
+fn tell(
+    options: &Options,
+    loaded: &[Loaded],
+    mut findings: Vec<Finding>,
+    notes: &mut Vec<String>,
+) -> Vec<Finding> {
+    findings
+        .sort_by(|a, b| (&a.path, a.line, &a.rule, &a.message).cmp(&(&b.path, b.line, &b.rule, &b.message)));
+    let pages = pages();
+    let known = |rule: &str| pages.iter().any(|page| page.check.id == rule);
+    let asked = |rule: &str, layer: Layer| {
+        (options.rules.is_empty() || options.rules.iter().any(|asked| asked == rule))
+            && (options.layers.is_empty() || options.layers.contains(&layer))
+    };
+    let ran = |rule: &str| pages.iter().any(|page| page.check.id == rule && asked(rule, page.check.layer));
+    let mut by_file: BTreeMap<String, Vec<Finding>> = BTreeMap::new();
+    for finding in findings {
+        by_file.entry(finding.path.clone()).or_default().push(finding);
+    }
+    let mut left = Vec::new();
+    let mut allowed = 0;
+    for file in loaded.iter().filter(|file| !file.suppressions.is_empty()) {
+        let found = by_file.remove(&file.file.path).unwrap_or_default();
+        let applied = suppress::apply(&file.file.path, &file.suppressions, found, &ran, &known);
+        allowed += applied.allowed;
+        left.extend(applied.findings);
+    }
+    left.extend(by_file.into_values().flatten());
+    left.retain(|finding| {
+        asked(&finding.rule, finding.layer) && finding.confidence >= options.min_confidence
+    });
+    left.sort_by(|a, b| (&a.path, a.line, &a.rule, &a.message).cmp(&(&b.path, b.line, &b.rule, &b.message)));
+    if allowed > 0 {
+        notes.push(format!("{allowed} findings are allowed by comments with a reason"));
+    }
+    let texts: BTreeMap<&str, &str> =
+        loaded.iter().map(|file| (file.file.path.as_str(), file.text.as_ref())).collect();
+    baseline::stamp(&mut left, &|path| texts.get(path).copied());
+    left
+}
+
+fn stats(loaded: &[Loaded], began: Instant) -> Stats {
+    let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+    Stats {
+        files: count(loaded.len()),
+        lines: loaded.iter().map(|file| count(file.text.lines().count())).sum(),
+        bytes: loaded.iter().map(|file| count(file.text.len())).sum(),
+        relations: 0,
+        seconds: began.elapsed().as_secs_f64(),
+    }
+}
+
+/// The texts of the files that findings name.
+fn texts(loaded: &[Loaded], findings: &[Finding]) -> BTreeMap<String, String> {
+    let named: BTreeSet<&str> = findings
+        .iter()
+        .flat_map(|finding| {
+            std::iter::once(finding.path.as_str())
+                .chain(finding.related.iter().map(|related| related.path.as_str()))
+        })
+        .collect();
+    loaded
+        .iter()
+        .filter(|file| named.contains(file.file.path.as_str()))
+        .map(|file| (file.file.path.clone(), file.text.to_string()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! Whose rows a table holds, by its columns and what they refer to.
+
+use std::collections::BTreeMap;
+
+use super::{Table, key};
+
+/// How large a party is that rows belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// One person.
+    User,
+    /// A tenant with many of them.
+    Tenant,
+}
+
+/// How the rows of a table are tied to their owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The column that says it.
+    pub column: String,
+    /// How large the owner is.
+    pub level: Level,
+    /// The table through which it is said: the column refers to a row there, and that one has an owner.
+    pub through: Option<String>,
+    /// Whether the table lists the owners themselves: its key is their id.
+    pub itself: bool,
+}
+
+/// The longest way through other tables.
+const FARTHEST: usize = 4;
+
+/// What a column with this name says of its row's owner.
+#[must_use]
+pub fn level_of_column(column: &str) -> Option<Level> {
+    let name: String = column.chars().filter(|c| *c != '_').collect::<String>().to_ascii_lowercase();
+    let stem =
+        ["uuid", "guid", "slug", "key", "id"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+    match stem {
+        "tenant" | "org" | "organization" | "organisation" | "workspace" | "account" | "team" | "company"
+        | "business" | "owningorganization" | "ownerorg" | "ownertenant" | "clinic" | "school"
+        | "merchant" | "shop" => {
+            // A column `account` or `team` without `id` holds all kinds of things.
+            (stem != name || matches!(stem, "tenant" | "org" | "organization" | "organisation" | "workspace"))
+                .then_some(Level::Tenant)
+        }
+        "user" | "owner" | "owneruser" | "createdby" | "createdbyuser" | "author" | "principal"
+        | "subject" | "customer" | "member" => {
+            let whole =
+                matches!(name.as_str(), "createdby" | "owner" | "principal" | "ownerid" | "createdbyid");
+            (stem != name || whole).then_some(Level::User)
+        }
+        "u" if name == "uid" => Some(Level::User),
+        _ => None,
+    }
+}
+
+/// Whether a table with this name lists tenants or people themselves.
+#[must_use]
+pub fn level_of_table(table: &str) -> Option<Level> {
+    match table.to_ascii_lowercase().trim_start_matches("app_") {
+        "tenant" | "tenants" | "organization" | "organizations" | "organisation" | "organisations"
+        | "org" | "orgs" | "workspace" | "workspaces" | "account" | "accounts" | "team" | "teams"
+        | "company" | "companies" => Some(Level::Tenant),
+        "user" | "users" | "profile" | "profiles" | "auth_user" | "auth.users" | "customer" | "customers"
+        | "members" => Some(Level::User),
+        _ => None,
+    }
+}
+
+/// Finds the owner of every table.
+pub(super) fn find(tables: &mut BTreeMap<String, Table>) {
+    let mut owners: BTreeMap<String, Owner> =
+        tables.iter().filter_map(|(key, table)| Some((key.clone(), own(table)?))).collect();
+    for _ in 0..FARTHEST {
+        let more: Vec<(String, Owner)> = tables
+            .iter()
+            .filter(|(key, _)| !owners.contains_key(*key))
+            .filter_map(|(key, table)| Some((key.clone(), through(table, &owners)?)))
+            .collect();
+        if more.is_empty() {
+            break;
+        }
+        owners.extend(more);
+    }
+    for (key, table) in tables {
+        table.owner = owners.remove(key);
+    }
+}
+
+/// The owner that a table names by itself: the largest one, and of these the first.
+fn own(table: &Table) -> Option<Owner> {
+    let by_column = |level: Level| {
+        table.columns.iter().find(|column| {
+            level_of_column(&column.name) == Some(level)
+                || column.references.as_ref().and_then(|to| level_of_table(&to.name)).is_some_and(|of| {
+                    of == level && (level == Level::Tenant || level_of_column(&column.name).is_some())
+                })
+        })
+    };
+    for level in [Level::Tenant, Level::User] {
+        if let Some(column) = by_column(level) {
+            return Some(Owner { column: column.name.clone(), level, through: None, itself: false });
+        }
+        if level_of_table(&table.name.name) == Some(level) {
+            let column = table
+                .columns
+                .iter()
+                .find(|column| column.name == "id")
+                .map_or("id", |column| column.name.as_str());
+            return Some(Owner { column: column.to_owned(), level, through: None, itself: true });
+        }
+    }
+    None
+}
+
+/// The owner of the row that a column refers to.
+fn through(table: &Table, owners: &BTreeMap<String, Owner>) -> Option<Owner> {
+    table.columns.iter().find_map(|column| {
+        let to = key(column.references.as_ref()?);
+        // `reviewer references users` says who reviewed and not whose it is.
+        let owner = owners.get(&to).filter(|owner| !(owner.itself && owner.level == Level::User))?;
+        // A column that may be empty ties nothing.
+        (!column.nullable || owner.level == Level::Tenant).then(|| Owner {
+            column: column.name.clone(),
+            level: owner.level,
+            through: Some(to),
+            itself: false,
+        })
+    })
+}

@@ -1,0 +1,189 @@
+//! Whether one process serves several tenants, package by package, and the reason for saying so.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    ir::ExprKind,
+    library::Role,
+    project::{At, ModuleId, Project, Unit},
+    vocabulary,
+};
+
+/// Whether several tenants meet in one process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tenancy {
+    /// One process, one user: standard input and output only.
+    Single,
+    /// Several callers in one process.
+    Multi,
+    /// Nothing says either.
+    Unknown,
+}
+
+/// What is known of a package: a folder with a manifest.
+#[derive(Debug, Clone)]
+pub struct Package {
+    /// Whether several tenants meet.
+    pub tenancy: Tenancy,
+    /// Why that is said.
+    pub reason: String,
+    /// How many different names in its code mean tenants, users or callers.
+    pub owners: usize,
+}
+
+/// Texts that only code that answers HTTP has.
+const HTTP: &[&str] = &[
+    "StreamableHTTP",
+    "SSEServerTransport",
+    "streamable_http",
+    "streamable-http",
+    "streamableHttp",
+    "http_app(",
+    "sse_app(",
+    "createMcpHandler",
+    "McpAgent",
+    "FastAPI(",
+    "APIRouter(",
+    "express()",
+    "new Hono",
+    "fastify(",
+    "createServer(",
+    "SseServerTransport",
+    "Flask(",
+    "Starlette(",
+    "httpStream",
+    "uvicorn",
+    "NextRequest",
+    "@Controller(",
+    "Deno.serve",
+    "Bun.serve",
+    "use server",
+];
+
+/// Texts of a server that speaks over standard input and output.
+const STDIO: &[&str] = &[
+    "StdioServerTransport",
+    "stdio_server",
+    "mcp.run()",
+    ".run(transport=\"stdio\"",
+    "'stdio'",
+    "\"stdio\"",
+];
+
+/// Finds the packages and what they are.
+pub(crate) fn find_packages(project: &Project, manifests: &[(String, String)]) -> BTreeMap<String, Package> {
+    let roots = manifests.iter().filter(|(path, _)| {
+        let name = path.rsplit('/').next().unwrap_or("");
+        matches!(name, "package.json" | "pyproject.toml" | "setup.py" | "requirements.txt" | "setup.cfg")
+    });
+    let mut folders: Vec<String> =
+        roots.map(|(path, _)| path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned()).collect();
+    folders.push(String::new());
+    folders.sort();
+    folders.dedup();
+    let mut found: BTreeMap<String, (Option<String>, Option<String>, std::collections::BTreeSet<String>)> =
+        folders.iter().map(|folder| (folder.clone(), Default::default())).collect();
+    for (module, unit) in project.units() {
+        let Some(slot) = found.get_mut(folder_of(&folders, &unit.ir.path)) else { continue };
+        if slot.0.is_none() {
+            slot.0 = http(project, module, unit);
+        }
+        if slot.1.is_none() && STDIO.iter().any(|text| unit.ir.source.contains(text)) {
+            slot.1 = Some(unit.ir.path.clone());
+        }
+        for (_, binding) in unit.ir.bindings() {
+            let name = unit.ir.text(binding.name);
+            if vocabulary::is_owner(name) || vocabulary::is_principal(name) {
+                slot.2.insert(name.to_lowercase());
+            }
+        }
+    }
+    let any_http = found.values().find_map(|(http, ..)| http.clone());
+    let any_stdio = found.values().find_map(|(_, stdio, _)| stdio.clone());
+    let finish =
+        |(http, stdio, owners): (Option<String>, Option<String>, std::collections::BTreeSet<String>)| {
+            let (tenancy, reason) = match (http, stdio) {
+                (Some(why), _) => (Tenancy::Multi, why),
+                (None, Some(path)) => (Tenancy::Single, format!("{path} speaks over standard input only")),
+                (None, None) => match (&any_http, &any_stdio) {
+                    (Some(why), _) => (Tenancy::Multi, why.clone()),
+                    (None, Some(path)) => {
+                        (Tenancy::Single, format!("{path} speaks over standard input only"))
+                    }
+                    (None, None) => (Tenancy::Unknown, "no transport was found".to_owned()),
+                },
+            };
+            Package { tenancy, reason, owners: owners.len() }
+        };
+    found.into_iter().map(|(folder, what)| (folder, finish(what))).collect()
+}
+
+fn http(project: &Project, module: ModuleId, unit: &Unit) -> Option<String> {
+    if let Some(text) = HTTP.iter().find(|text| unit.ir.source.contains(*text)) {
+        return Some(format!("{} answers HTTP ({text})", unit.ir.path));
+    }
+    for call in &unit.index.calls {
+        let at = At { module, expr: *call };
+        let Some(callee) = project.callee(at) else { continue };
+        for def in &callee.defs {
+            let http = match def.role {
+                Role::Listen => true,
+                Role::Transport => match def.kind.as_deref() {
+                    Some(kind) => kind != "stdio",
+                    None => names_http(unit, *call),
+                },
+                _ => false,
+            };
+            if http {
+                return Some(format!("{} answers HTTP ({})", unit.ir.path, callee.name()));
+            }
+        }
+    }
+    None
+}
+
+/// Whether an argument of a call names a transport over HTTP.
+fn names_http(unit: &Unit, call: crate::ir::ExprId) -> bool {
+    let ExprKind::Call(call) = unit.ir.expr(call) else { return false };
+    call.args.iter().any(|arg| match unit.ir.expr(arg.value) {
+        ExprKind::String(text) => {
+            matches!(unit.ir.text(*text), "http" | "sse" | "streamable-http" | "httpStream")
+        }
+        _ => false,
+    })
+}
+
+fn folder_of<'f>(folders: &'f [String], path: &str) -> &'f str {
+    let inside = |folder: &&String| {
+        folder.is_empty() || path.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
+    };
+    folders.iter().filter(inside).max_by_key(|folder| folder.len()).map_or("", String::as_str)
+}
+
+impl Project {
+    /// What is known of the package that a module belongs to.
+    #[must_use]
+    pub fn package(&self, module: ModuleId) -> Option<&Package> {
+        let path = &self.unit(module)?.ir.path;
+        let inside = |folder: &str| {
+            folder.is_empty() || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+        };
+        let found =
+            self.packages.iter().filter(|(folder, _)| inside(folder)).max_by_key(|(folder, _)| folder.len());
+        found.map(|(_, package)| package)
+    }
+
+    /// Whether several tenants meet in a module's process: as the user says, else as its package looks.
+    #[must_use]
+    pub fn tenancy_of(&self, module: ModuleId) -> Tenancy {
+        self.tenancy
+            .unwrap_or_else(|| self.package(module).map_or(Tenancy::Unknown, |package| package.tenancy))
+    }
+
+    /// Whether a module's package speaks of tenants, users or callers at all.
+    #[must_use]
+    pub fn has_owners(&self, module: ModuleId) -> bool {
+        self.tenancy == Some(Tenancy::Multi)
+            || self.package(module).is_some_and(|package| package.owners >= 3)
+    }
+}

@@ -1,0 +1,272 @@
+//! Which names mean tenants, users, callers, sessions and credentials in code.
+
+/// The words of an identifier, in lower case: `orgId`, `org_id`, `ORG-ID` are `org`, `id`.
+#[must_use]
+pub fn words(name: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut word = String::new();
+    let mut last = ' ';
+    let mut chars = name.chars().peekable();
+    while let Some(char) = chars.next() {
+        let next_is_lower = chars.peek().is_some_and(|next| next.is_lowercase());
+        let starts = char.is_uppercase()
+            && (last.is_lowercase() || last.is_numeric() || (last.is_uppercase() && next_is_lower));
+        if (starts || !char.is_alphanumeric()) && !word.is_empty() {
+            words.push(std::mem::take(&mut word));
+        }
+        if char.is_alphanumeric() {
+            word.extend(char.to_lowercase());
+        }
+        last = char;
+    }
+    if !word.is_empty() {
+        words.push(word);
+    }
+    words
+}
+
+const TENANT: &[&str] = &[
+    "tenant",
+    "tenants",
+    "org",
+    "orgs",
+    "organization",
+    "organisation",
+    "workspace",
+    "account",
+    "acct",
+    "company",
+    "customer",
+    "team",
+    "tid",
+    "orgid",
+    "tenantid",
+    "accountid",
+    "workspaceid",
+    "realm",
+    "tenancy",
+];
+const USER: &[&str] = &[
+    "user", "owner", "uid", "userid", "ownerid", "sub", "subject", "member", "creator", "author", "person",
+    "username", "profile",
+];
+const PRINCIPAL: &[&str] = &[
+    "principal",
+    "identity",
+    "auth",
+    "authinfo",
+    "claims",
+    "claim",
+    "caller",
+    "actor",
+    "viewer",
+    "authenticated",
+    "oauth",
+    "credentials",
+    "jwt",
+    "bearer",
+];
+const KEYS: &[&str] = &[
+    "id",
+    "ids",
+    "uuid",
+    "guid",
+    "slug",
+    "key",
+    "name",
+    "ref",
+    "oid",
+    "pk",
+    "hash",
+    "fingerprint",
+    "scope",
+    "ns",
+];
+const CREDENTIAL: &[&str] = &[
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "apikey",
+    "apitoken",
+    "bearer",
+    "authorization",
+    "credential",
+    "credentials",
+    "pat",
+    "jwt",
+    "accesskey",
+];
+
+fn has(words: &[String], list: &[&str]) -> bool {
+    words.iter().any(|word| list.contains(&word.as_str()))
+}
+
+fn all_in(words: &[String], lists: &[&[&str]]) -> bool {
+    words.iter().all(|word| lists.iter().any(|list| list.contains(&word.as_str())))
+}
+
+const FILLERS: &[&str] = &[
+    "current",
+    "my",
+    "the",
+    "active",
+    "default",
+    "request",
+    "req",
+    "ctx",
+    "context",
+    "requested",
+    "target",
+    "effective",
+    "raw",
+    "by",
+    "for",
+    "of",
+    "created",
+    "owned",
+    "from",
+    "with",
+    "all",
+    "any",
+    "optional",
+    "session",
+    "db",
+    "sql",
+    "where",
+    "filter",
+    "app",
+    "x",
+    "resolved",
+    "internal",
+    "external",
+    "primary",
+    "parent",
+    "requesting",
+    "calling",
+    "logged",
+    "in",
+];
+
+/// Whether a name means a tenant or its id: `tenantId`, `org_id`, `currentWorkspace`. `accountBalance` does not.
+#[must_use]
+pub fn is_tenant(name: &str) -> bool {
+    let words = words(name);
+    has(&words, TENANT) && all_in(&words, &[TENANT, USER, KEYS, FILLERS, PRINCIPAL])
+}
+
+/// Whether a name means a user or its id: `userId`, `owner`, `created_by`.
+#[must_use]
+pub fn is_user(name: &str) -> bool {
+    let words = words(name);
+    (has(&words, USER) && all_in(&words, &[USER, KEYS, FILLERS, PRINCIPAL]))
+        || matches!(
+            words.iter().map(String::as_str).collect::<Vec<_>>().as_slice(),
+            ["created", "by"] | ["owned", "by"]
+        )
+}
+
+/// Whether a name means a party that data belongs to: a tenant or a user.
+#[must_use]
+pub fn is_owner(name: &str) -> bool {
+    is_tenant(name) || is_user(name)
+}
+
+/// Whether a name means the caller as such: `principal`, `authInfo`, `claims`, `currentUser`.
+#[must_use]
+pub fn is_principal(name: &str) -> bool {
+    let words = words(name);
+    let caller = has(&words, &["current", "authenticated", "calling", "request"]) && has(&words, USER);
+    caller
+        || (has(&words, PRINCIPAL)
+            && !has(&words, &["header", "headers", "provider", "router", "error", "url", "server", "client"]))
+}
+
+/// Whether a name means a credential: `apiKey`, `accessToken`, `GITHUB_TOKEN`.
+#[must_use]
+pub fn is_credential(name: &str) -> bool {
+    let words = words(name);
+    let counted = has(
+        &words,
+        &[
+            "max",
+            "count",
+            "limit",
+            "tokens",
+            "tokenizer",
+            "progress",
+            "page",
+            "next",
+            "cursor",
+            "cancel",
+            "cancellation",
+        ],
+    );
+    let pair = words.iter().zip(words.iter().skip(1)).any(|(a, b)| {
+        matches!(
+            (a.as_str(), b.as_str()),
+            ("api", "key")
+                | ("access", "key")
+                | ("private", "key")
+                | ("auth", "header")
+                | ("auth", "key")
+                | ("secret", "key")
+        )
+    });
+    !counted && (pair || has(&words, CREDENTIAL))
+}
+
+/// Whether a name means the id of a session: `sessionId`, `mcp-session-id`, `sid`.
+#[must_use]
+pub fn is_session_id(name: &str) -> bool {
+    let words = words(name);
+    has(&words, &["sid", "sessionid"]) || (has(&words, &["session"]) && has(&words, &["id", "key", "token"]))
+}
+
+/// Whether a name means a cache, pool or memo of several requests.
+#[must_use]
+pub fn is_cache(name: &str) -> bool {
+    has(&words(name), &["cache", "caches", "cached", "memo", "memoized", "lru", "pool", "pools", "cacher"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_split_into_words() {
+        assert_eq!(words("orgId"), ["org", "id"]);
+        assert_eq!(words("HTTPServerURL"), ["http", "server", "url"]);
+        assert_eq!(words("x-tenant-id"), ["x", "tenant", "id"]);
+        assert_eq!(words("GITHUB_TOKEN"), ["github", "token"]);
+    }
+
+    #[test]
+    fn names_mean_what_people_mean() {
+        for name in [
+            "tenantId",
+            "org_id",
+            "organizationId",
+            "currentTenant",
+            "workspace",
+            "x-tenant-id",
+            "account_id",
+        ] {
+            assert!(is_tenant(name), "{name}");
+        }
+        for name in ["accountBalance", "documentId", "teammates", "userId", "organizer"] {
+            assert!(!is_tenant(name), "{name}");
+        }
+        for name in ["userId", "owner", "created_by", "ownerId"] {
+            assert!(is_user(name), "{name}");
+        }
+        assert!(!is_user("userAgent"));
+        for name in ["apiKey", "GITHUB_TOKEN", "access_token", "Authorization"] {
+            assert!(is_credential(name), "{name}");
+        }
+        for name in ["maxTokens", "progressToken", "nextPageToken", "key"] {
+            assert!(!is_credential(name), "{name}");
+        }
+        assert!(is_session_id("mcp-session-id") && !is_session_id("session"));
+    }
+}
