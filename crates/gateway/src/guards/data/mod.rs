@@ -75,8 +75,9 @@ impl Sources {
         for (name, source) in &self.sources {
             if let Source::Postgres(source) = source {
                 let waived = source.verify()?.into_iter();
-                let told =
-                    |it: postgres::Waived| format!("{name}: {} of {}: {}", it.rule, it.object, it.reason);
+                let told = |it: postgres::Waived| {
+                    format!("{name} allows {} ({}): {}", it.rule, it.reason, it.object)
+                };
                 allowed.extend(waived.map(told));
             }
         }

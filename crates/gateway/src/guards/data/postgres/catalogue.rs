@@ -1,11 +1,23 @@
 //! What the server's catalogue says of the shared tables, before the first request: whether policies stand between the
 //! tenants at all.
 //!
-//! It is the short form of `partywall_postgres::check`, whose rules have the same names; [`look`] is the one place that
-//! asks, so that the whole check can take its place.
+//! [`look`] is one short query, the stricter in what it looks at. [`check`] is the catalogue's whole check, of which what
+//! is grave counts; its rules have the same names. It needs prepared statements, so behind a pooler the query stands alone.
+
+use std::time::Duration;
+
+use partywall_model::Severity;
+use partywall_postgres::{
+    Connector, DatabaseUrl,
+    check::{Options, run},
+    drive,
+};
 
 use super::{statement, wire::Conn};
 use crate::{config::Allowed, guards::data::DataError};
+
+/// How long the whole check may take.
+const CHECK_TIME: Duration = Duration::from_secs(30);
 
 /// Tables that the role reaches and that no policy governs, the worst first. A table without a tenant's column may stay
 /// without policies as long as the role only reads it: then it is the same for all, as a list of countries is.
@@ -43,15 +55,17 @@ const NAMED: usize = 5;
 
 /// Something that was found, by the name of the rule.
 #[derive(Debug)]
-struct Finding {
+pub(super) struct Finding {
     rule: String,
+    /// What it is about, alone or in a sentence.
     object: String,
+    /// What is wrong, and what to do.
+    told: String,
 }
 
 impl Finding {
-    fn told(&self) -> String {
-        let Self { rule, object } = self;
-        match rule.as_str() {
+    fn of_table(rule: &str, object: &str) -> Self {
+        let told = match rule {
             "rls-not-enabled" => format!(
                 "{object} has no row-level security, so that the role reaches every tenant's rows (ALTER TABLE {object} \
                  ENABLE ROW LEVEL SECURITY, and FORCE, and a policy)"
@@ -69,7 +83,8 @@ impl Finding {
             _ => format!(
                 "{object} has no policies, and its rows are those of all tenants (REVOKE ALL ON {object} FROM …)"
             ),
-        }
+        };
+        Self { rule: rule.to_owned(), object: object.to_owned(), told }
     }
 }
 
@@ -81,20 +96,49 @@ pub(in crate::guards::data) struct Waived {
     pub(in crate::guards::data) reason: String,
 }
 
-/// Asks what is not as it should be. What is allowed comes back; anything else is refused.
-pub(super) async fn look(conn: &mut Conn, allow: &[Allowed]) -> Result<Vec<Waived>, DataError> {
+/// Asks for tables that no policy governs.
+pub(super) async fn look(conn: &mut Conn) -> Result<Vec<Finding>, DataError> {
     let rows = statement::rows(conn, UNGOVERNED, &[]).await?;
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
         let [Some(rule), Some(object)] = row.as_slice() else {
             return Err(DataError::Configuration("the catalogue was answered about with nothing".to_owned()));
         };
-        found.push(Finding { rule: rule.clone(), object: object.clone() });
+        found.push(Finding::of_table(rule, object));
     }
-    judge(found, allow)
+    Ok(found)
 }
 
-fn judge(found: Vec<Finding>, allow: &[Allowed]) -> Result<Vec<Waived>, DataError> {
+/// Has the whole catalogue checked, reading only; what is grave and no finding of [`look`]'s.
+pub(super) async fn check(url: &DatabaseUrl, role: &str, setting: &str) -> Result<Vec<Finding>, DataError> {
+    let failed = |error: String| DataError::Configuration(error);
+    let connector = Connector::new(url.clone()).map_err(|error| failed(error.to_string()))?;
+    let options = Options { setting: setting.to_owned(), behaviour: false, ..Options::for_role(role) };
+    let work = async {
+        let (mut client, connection) =
+            connector.connect().await.map_err(|error| failed(error.to_string()))?;
+        let report = drive(connection, run(&mut client, &url.to_string(), &options)).await;
+        let report = report.ok_or_else(|| failed("the connection ended during the check".to_owned()))?;
+        report.map_err(|error| failed(error.to_string()))
+    };
+    let late =
+        |_elapsed| failed("the check of the catalogue took too long; see `partywall check`".to_owned());
+    let report = tokio::time::timeout(CHECK_TIME, work).await.map_err(late)??;
+    let grave = report.found.into_iter().map(|found| found.finding);
+    let grave = grave.filter(|found| {
+        found.severity >= Severity::High && !UNGOVERNED.contains(&format!("'{}'", found.rule))
+    });
+    Ok(grave
+        .map(|found| Finding {
+            told: format!("{} ({})", found.message, found.fix),
+            rule: found.rule,
+            object: found.message,
+        })
+        .collect())
+}
+
+/// What is allowed comes back; anything else is refused.
+pub(super) fn judge(found: Vec<Finding>, allow: &[Allowed]) -> Result<Vec<Waived>, DataError> {
     let (mut waived, mut refused) = (Vec::new(), Vec::new());
     for finding in found {
         match allow.iter().find(|allowed| allowed.rule == finding.rule) {
@@ -108,7 +152,7 @@ fn judge(found: Vec<Finding>, allow: &[Allowed]) -> Result<Vec<Waived>, DataErro
     }
     let Some(first) = refused.first() else { return Ok(waived) };
     let told: Vec<String> =
-        refused.iter().take(NAMED).map(|finding| format!("[{}] {}", finding.rule, finding.told())).collect();
+        refused.iter().take(NAMED).map(|finding| format!("[{}] {}", finding.rule, finding.told)).collect();
     let more = match refused.len().saturating_sub(NAMED) {
         0 => String::new(),
         more => format!("; and {more} more"),

@@ -88,7 +88,15 @@ impl Source {
             let checked = async {
                 check_own_role(conn).await?;
                 match self.isolation {
-                    Isolation::Rls => catalogue::look(conn, &self.settings.allow).await,
+                    Isolation::Rls => {
+                        let mut found = catalogue::look(conn).await?;
+                        if !self.pooled {
+                            let setting = self.settings.setting.as_deref().unwrap_or(super::SETTING);
+                            let role = self.url.user().unwrap_or_default();
+                            found.extend(catalogue::check(&self.url, role, setting).await?);
+                        }
+                        catalogue::judge(found, &self.settings.allow)
+                    }
                     // Not this role, but each tenant's own reads there, and no policies are needed.
                     Isolation::Schema | Isolation::Database => Ok(Vec::new()),
                 }

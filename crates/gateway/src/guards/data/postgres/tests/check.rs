@@ -30,6 +30,23 @@ const BAD: &[(&str, &str, &str)] = &[
         "rls-not-enabled",
         "DROP TABLE copies",
     ),
+    // What the whole check finds.
+    (
+        "CREATE POLICY wide ON tickets TO APP USING (true)",
+        "policy-without-tenant-test",
+        "DROP POLICY wide ON tickets",
+    ),
+    (
+        "CREATE VIEW every AS SELECT * FROM tickets; GRANT SELECT ON every TO APP",
+        "view-bypasses-rls",
+        "DROP VIEW every",
+    ),
+    (
+        "CREATE FUNCTION every() RETURNS SETOF tickets LANGUAGE sql SECURITY DEFINER SET search_path = public AS \
+         'SELECT * FROM tickets'",
+        "definer-function-bypasses-rls",
+        "DROP FUNCTION every",
+    ),
     // No tenant's column, and yet a place where one tenant can leave something for another.
     (
         "CREATE TABLE board (note text); GRANT SELECT, INSERT ON board TO APP",
@@ -92,7 +109,7 @@ async fn what_is_allowed_for_a_reason_passes_and_is_told() {
     lab.sql(&format!("CREATE TABLE board (note text); GRANT SELECT, INSERT ON board TO {app}")).await;
     lab.settings.push_str("allow = [{ rule = \"rls-not-enabled\", reason = \"a board for all\" }]");
     let told = lab.open().verify().expect("allowed");
-    assert_eq!(told, ["desk: rls-not-enabled of public.board: a board for all"]);
+    assert_eq!(told, ["desk allows rls-not-enabled (a board for all): public.board"]);
     lab.sql(&format!("GRANT TRUNCATE ON board TO {app}")).await;
     let error = lab.try_open(Outside::default()).expect_err("another rule").to_string();
     assert!(error.contains("truncate-granted") && !error.contains("[rls-not-enabled]"), "{error}");
@@ -109,7 +126,7 @@ async fn what_is_allowed_stands_in_the_audit_log() {
     lab.sql("ALTER TABLE tickets NO FORCE ROW LEVEL SECURITY").await;
     let text = "[data.desk]\ndriver = \"postgres\"\nurl = \"env:DB\"\nisolation = \"rls\"\n\
                 allow = [{ rule = \"rls-not-forced\", reason = \"the owner is nobody\" }]\n\
-                [identity]\ndevelopment = true\n[tools.t]\ndescription = \"x\"\nsource = \"desk\"\nsql = \"SELECT 1 AS n\"\n";
+                [identity]\ndevelopment = true\n[[tool]]\nname = \"t\"\ndescription = \"x\"\nsource = \"desk\"\nsql = \"SELECT 1 AS n\"\n";
     let config = crate::config::Config::parse(text, "p.toml", lab.folder.path()).expect("a configuration");
     let url = lab.url();
     let environment = crate::config::Environment::from_fn(move |name| (name == "DB").then(|| url.clone()));
@@ -123,4 +140,28 @@ async fn what_is_allowed_stands_in_the_audit_log() {
             && line.contains("the owner is nobody")
     });
     assert!(told, "{lines:?}");
+}
+
+/// The example's tables pass every rule, and its tools compile.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_starts() {
+    let lab = Lab::empty("").await;
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/alerts-postgres");
+    let read = |name: &str| {
+        let text = std::fs::read_to_string(folder.join(name)).expect("a file of the example");
+        text.replace("alerts_owner", &format!("{}_owner", lab.name))
+            .replace("alerts_app", &format!("{}_app", lab.name))
+    };
+    // The lab has made the gateway's role.
+    lab.sql(&read("migrations/001_roles.sql").replace(&format!("CREATE ROLE {}_app LOGIN;", lab.name), ""))
+        .await;
+    lab.sql(&read("migrations/002_alerts.sql")).await;
+    let config = crate::config::Config::parse(&read("partywall.toml"), "partywall.toml", lab.folder.path());
+    let url = lab.url();
+    let environment =
+        crate::config::Environment::from_fn(move |name| (name == "ALERTS_URL").then(|| url.clone()));
+    let opened = crate::Gateway::builder(config.expect("a configuration")).environment(environment).open();
+    drop(opened.expect("opens"));
+    // Before its objects go with the database.
+    lab.sql(&format!("DROP TABLE alerts; REVOKE ALL ON SCHEMA public FROM {}_owner", lab.name)).await;
 }
