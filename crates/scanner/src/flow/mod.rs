@@ -10,5 +10,5 @@ pub use entries::Entry;
 pub(crate) use entries::find_entries;
 pub use origins::Origins;
 pub use reach::Reach;
-pub use stores::{Access, Store};
 pub(crate) use reach::find_reach;
+pub use stores::{Access, Store};

@@ -35,8 +35,24 @@ pub struct Access {
 
 /// Calls that make an empty map or cache.
 const CONTAINERS: &[&str] = &[
-    "Map", "dict", "defaultdict", "OrderedDict", "LRUCache", "TTLCache", "LRU", "QuickLRU", "NodeCache", "Cache", "LFUCache",
-    "TLRUCache", "ExpiringDict", "WeakValueDictionary", "Keyv", "ExpiryMap", "TTLMap", "LruCache",
+    "Map",
+    "dict",
+    "defaultdict",
+    "OrderedDict",
+    "LRUCache",
+    "TTLCache",
+    "LRU",
+    "QuickLRU",
+    "NodeCache",
+    "Cache",
+    "LFUCache",
+    "TLRUCache",
+    "ExpiringDict",
+    "WeakValueDictionary",
+    "Keyv",
+    "ExpiryMap",
+    "TTLMap",
+    "LruCache",
 ];
 
 const READS: &[&str] = &["get", "has", "peek", "fetch", "getItem"];
@@ -77,8 +93,12 @@ impl Project {
         let Some(unit) = self.unit(at.module) else { return };
         let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return };
         let method = unit.ir.text(*property);
-        let plain: Vec<ExprId> =
-            call.args.iter().filter(|arg| matches!(arg.kind, ArgKind::Positional)).map(|arg| arg.value).collect();
+        let plain: Vec<ExprId> = call
+            .args
+            .iter()
+            .filter(|arg| matches!(arg.kind, ArgKind::Positional))
+            .map(|arg| arg.value)
+            .collect();
         let Some(key) = plain.first().copied() else { return };
         if WRITES.contains(&method) {
             // `setex(key, seconds, value)` has the value last; `set(key, value, options)` second.
@@ -145,7 +165,8 @@ impl Project {
             owner != self.function_of(at) && self.reach(owner).is_none()
         };
         let sources = unit.index.sources(id);
-        let made = sources.iter().any(|source| source.path.is_empty() && self.is_container(at.to(source.value)));
+        let made =
+            sources.iter().any(|source| source.path.is_empty() && self.is_container(at.to(source.value)));
         let typed = binding.type_text.is_some_and(|text| is_map_type(unit.ir.text(text)));
         // A redis client or a cache of a library is one by its name, if it is not a plain object.
         let named = vocabulary::is_cache(&name) && unit.ir.is_module_level(id);
@@ -159,11 +180,14 @@ impl Project {
             return None;
         }
         let field = decl.fields.iter().find(|field| unit.ir.text(field.name) == name);
-        let typed = field.and_then(|field| field.type_text).is_some_and(|text| is_map_type(unit.ir.text(text)));
+        let typed =
+            field.and_then(|field| field.type_text).is_some_and(|text| is_map_type(unit.ir.text(text)));
         let first = field.and_then(|field| field.value).map(|expr| At { module: class.module, expr });
         let writes = self.field_writes.get(&(class, name.to_owned()));
-        let made = first.into_iter().chain(writes.into_iter().flatten().copied()).any(|at| self.is_container(at));
-        (typed || made || vocabulary::is_cache(name)).then(|| (Store::Field(class, name.to_owned()), name.to_owned()))
+        let made =
+            first.into_iter().chain(writes.into_iter().flatten().copied()).any(|at| self.is_container(at));
+        (typed || made || vocabulary::is_cache(name))
+            .then(|| (Store::Field(class, name.to_owned()), name.to_owned()))
     }
 
     /// Whether objects of a class belong to one tenant or request: a field or constructor argument says whose they are, or
@@ -173,13 +197,22 @@ impl Project {
         let Some(unit) = self.unit(class.module) else { return false };
         let Some(decl) = unit.ir.class(class.id) else { return false };
         let owner = |name: &str| {
-            vocabulary::is_owner(name) || vocabulary::is_principal(name) || matches!(name, "request" | "req" | "ctx" | "context" | "token" | "access_token" | "accessToken")
+            vocabulary::is_owner(name)
+                || vocabulary::is_principal(name)
+                || matches!(
+                    name,
+                    "request" | "req" | "ctx" | "context" | "token" | "access_token" | "accessToken"
+                )
         };
-        let field = decl.fields.iter().any(|field| owner(unit.ir.text(field.name).trim_start_matches(['#', '_'])));
+        let field =
+            decl.fields.iter().any(|field| owner(unit.ir.text(field.name).trim_start_matches(['#', '_'])));
         let argument = decl.methods.iter().any(|id| {
             let Some(function) = unit.ir.function(*id) else { return false };
             function.kind == FunctionKind::Constructor
-                && function.params.iter().any(|parameter| parameter.name.is_some_and(|name| owner(unit.ir.text(name))))
+                && function
+                    .params
+                    .iter()
+                    .any(|parameter| parameter.name.is_some_and(|name| owner(unit.ir.text(name))))
         });
         field || argument
     }
@@ -191,7 +224,8 @@ impl Project {
             ExprKind::Object(properties) => properties.is_empty(),
             ExprKind::Call(_) => {
                 let Some(callee) = self.callee(at) else { return false };
-                CONTAINERS.contains(&callee.name()) || callee.defs.iter().any(|def| def.role == Role::CacheNew)
+                CONTAINERS.contains(&callee.name())
+                    || callee.defs.iter().any(|def| def.role == Role::CacheNew)
             }
             _ => false,
         }
@@ -200,6 +234,18 @@ impl Project {
 
 fn is_map_type(text: &str) -> bool {
     let head = text.split(['<', '[']).next().unwrap_or("").trim();
-    matches!(head.rsplit('.').next(), Some("Map" | "dict" | "Dict" | "Record" | "MutableMapping" | "OrderedDict" | "defaultdict" | "LRUCache" | "TTLCache"))
-        || text.trim_start().starts_with("{ [")
+    matches!(
+        head.rsplit('.').next(),
+        Some(
+            "Map"
+                | "dict"
+                | "Dict"
+                | "Record"
+                | "MutableMapping"
+                | "OrderedDict"
+                | "defaultdict"
+                | "LRUCache"
+                | "TTLCache"
+        )
+    ) || text.trim_start().starts_with("{ [")
 }
