@@ -30,7 +30,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 "severity": f.severity.name(), "confidence": f.confidence, "message": f.message});
             writeln!(text, "{line}")?;
         } else {
-            writeln!(text, "{}:{}: {} {class} [{}] {}", f.path, f.line, f.severity.name(), f.rule, f.message)?;
+            writeln!(
+                text,
+                "{}:{}: {} {class} [{}] {}",
+                f.path,
+                f.line,
+                f.severity.name(),
+                f.rule,
+                f.message
+            )?;
         }
     }
     match out {

@@ -23,7 +23,7 @@ use crate::{
     project::{Input, Project},
     rules::{self, data::rls, routing::vulnerable_sdk},
     suppress::{self, Suppression},
-    tables::{self, Place, Replay, Schema, Source},
+    tables::{self, Place, Replay, Schema, Source, orm},
     tenancy,
 };
 
@@ -226,16 +226,46 @@ fn schema(loaded: &[Loaded]) -> Schema {
     for (path, changes) in sql {
         replay.apply(path, changes);
     }
-    for file in loaded {
-        if let Read::Prisma(models) = &file.read {
-            let path: Arc<str> = Arc::from(file.file.path.as_str());
-            for model in models {
-                let place = Place { path: Arc::clone(&path), line: model.line, column: 1 };
-                replay.model(&model.table, model.columns.clone(), place, Source::Prisma);
+    let mut code: Vec<&Loaded> = loaded.iter().collect();
+    code.sort_by(|a, b| tables::compare(&a.file.path, &b.file.path));
+    let mut models = Vec::new();
+    for file in code {
+        let path: Arc<str> = Arc::from(file.file.path.as_str());
+        match &file.read {
+            Read::Prisma(prisma) => models.extend(prisma.iter().flat_map(|model| of_prisma(model, &path))),
+            Read::Code(lowered) => {
+                let module = &lowered.module;
+                let changes = Changes { changes: orm::changes(module), unread: Vec::new() };
+                replay.apply(&file.file.path, &changes);
+                models.extend(orm::models(module).into_iter().map(|model| {
+                    let at = module.position(model.at);
+                    (
+                        model,
+                        Place { path: Arc::clone(&path), line: at.line, column: at.column },
+                        Source::Model,
+                    )
+                }));
             }
+            _ => {}
         }
     }
+    replay.models(models);
     replay.finish()
+}
+
+/// A model of Prisma, by its own name and by that of its delegate: `prisma.document` of the model `Document`.
+fn of_prisma(model: &prisma::Model, path: &Arc<str>) -> Vec<(orm::Model, Place, Source)> {
+    let mut letters = model.name.chars();
+    let delegate: String = letters.next().into_iter().flat_map(char::to_lowercase).chain(letters).collect();
+    [model.name.clone(), delegate]
+        .into_iter()
+        .map(|code| {
+            let place = Place { path: Arc::clone(path), line: model.line, column: 1 };
+            let table = model.table.clone();
+            let model = orm::Model { code, table, columns: model.columns.clone(), at: 0, secured: false };
+            (model, place, Source::Prisma)
+        })
+        .collect()
 }
 
 fn finish(
