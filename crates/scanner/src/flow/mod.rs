@@ -2,11 +2,15 @@
 
 mod entries;
 mod guards;
+mod lifetime;
 mod origins;
 mod reach;
+mod shared;
 
 pub use entries::Entry;
 pub(crate) use entries::find_entries;
+pub use lifetime::{Cell, Lifetimes};
 pub use origins::Origins;
 pub use reach::Reach;
 pub(crate) use reach::find_reach;
+pub use shared::{SharedWrite, captured};
