@@ -130,8 +130,8 @@ async fn become_role(transaction: &mut Transaction<'_>, role: &str) -> Result<()
     // In a part of its own, so that a refusal does not end the transaction.
     let part = transaction.transaction().await.map_err(|error| error.to_string())?;
     let begin = format!(
-        "SET LOCAL search_path = pg_catalog; SET LOCAL standard_conforming_strings = on; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '5s';
-         SET LOCAL ROLE {}",
+        "SET LOCAL search_path = pg_catalog; SET LOCAL standard_conforming_strings = on;
+         SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '5s'; SET LOCAL ROLE {}",
         quoted(role)
     );
     match part.batch_execute(&begin).await {

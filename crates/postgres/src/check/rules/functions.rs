@@ -99,10 +99,7 @@ pub(super) fn search_path(catalogue: &Catalogue) -> Vec<Hit> {
                 function.name,
                 catalogue.role_name(function.owner)
             );
-            let schema = function
-                .name
-                .split('.')
-                .next()
+            let schema = schema_of(&function.name)
                 .filter(|schema| !catalogue.may_make_in.iter().any(|open| open == schema));
             let path = schema
                 .map_or_else(|| "pg_catalog, pg_temp".to_owned(), |schema| format!("{schema}, pg_temp"));
@@ -209,4 +206,13 @@ pub(super) fn rewrites(catalogue: &Catalogue) -> Vec<Hit> {
             Hit::new(format!("{} {}", table.name, rewrite.name), message).mended_by(sql)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_schema_is_told_from_what_follows_it() {
+        assert_eq!(super::schema_of("shop.first()"), Some("shop"));
+        assert_eq!(super::schema_of("\"My.Shop\".\"f\"(text)"), Some("\"My.Shop\""));
+    }
 }
