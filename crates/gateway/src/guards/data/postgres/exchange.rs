@@ -443,8 +443,10 @@ impl<'a> Answer<'a> {
                 let mut words = tag.split(' ');
                 let verb = words.next().unwrap_or_default();
                 let counts = matches!(verb, "INSERT" | "UPDATE" | "DELETE" | "MERGE");
-                if !counts && verb != "SELECT" {
-                    // Whatever ran was no statement that reads or changes rows.
+                let known = self.columns.as_ref().unwrap_or_else(|| self.ask.statement.columns_known());
+                if !counts && (verb != "SELECT" || known.oids.is_empty()) {
+                    // Whatever ran was no statement that reads or changes rows. CREATE TABLE … AS says SELECT too, and
+                    // has no columns.
                     return Err(Broken::Protocol("the statement was not what it was taken for").into());
                 }
                 if counts {

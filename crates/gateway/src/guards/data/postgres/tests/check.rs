@@ -37,15 +37,15 @@ const BAD: &[(&str, &str, &str)] = &[
         "DROP POLICY wide ON tickets",
     ),
     (
-        "CREATE VIEW every AS SELECT * FROM tickets; GRANT SELECT ON every TO APP",
+        "CREATE VIEW every_view AS SELECT * FROM tickets; GRANT SELECT ON every_view TO APP",
         "view-bypasses-rls",
-        "DROP VIEW every",
+        "DROP VIEW every_view",
     ),
     (
-        "CREATE FUNCTION every() RETURNS SETOF tickets LANGUAGE sql SECURITY DEFINER SET search_path = public AS \
+        "CREATE FUNCTION every_ticket() RETURNS SETOF tickets LANGUAGE sql SECURITY DEFINER SET search_path = public AS \
          'SELECT * FROM tickets'",
         "definer-function-bypasses-rls",
-        "DROP FUNCTION every",
+        "DROP FUNCTION every_ticket()",
     ),
     // No tenant's column, and yet a place where one tenant can leave something for another.
     (
