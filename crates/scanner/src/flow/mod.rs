@@ -3,12 +3,14 @@
 mod entries;
 mod guards;
 mod origins;
+mod queries;
 mod reach;
 mod stores;
 
 pub use entries::Entry;
 pub(crate) use entries::find_entries;
 pub use origins::Origins;
+pub use queries::{Owned, Query, Scope, lists_owners, singular};
 pub use reach::Reach;
 pub(crate) use reach::find_reach;
 pub use stores::{Access, Store};

@@ -71,6 +71,16 @@ pub fn models(text: &str) -> Vec<Model> {
             }
         }
     }
+    resolve(&mut models, typed, relations);
+    models
+}
+
+/// Drops the other sides of relations, and says which tables the columns of this side refer to.
+fn resolve(
+    models: &mut [Model],
+    typed: Vec<(usize, String, String)>,
+    relations: Vec<(usize, String, Vec<String>)>,
+) {
     for (at, column, kind) in typed {
         if models.iter().any(|model| model.name == kind) {
             if let Some(model) = models.get_mut(at) {
@@ -89,7 +99,6 @@ pub fn models(text: &str) -> Vec<Model> {
             }
         }
     }
-    models
 }
 
 /// The text in quotes of `@name("text")`.
