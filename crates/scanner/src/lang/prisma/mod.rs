@@ -31,12 +31,12 @@ pub fn models(text: &str) -> Vec<Model> {
         let line = line.split("//").next().unwrap_or(line).trim();
         let Some(model) = &mut open else {
             let mut words = line.split_whitespace();
-            if matches!(words.next(), Some("model" | "view")) {
-                if let Some(name) = words.next() {
-                    let name = name.trim_end_matches('{').to_owned();
-                    open = Some(Model { table: Name::bare(&name), name, columns: Vec::new(), line: number });
-                    fields.clear();
-                }
+            if matches!(words.next(), Some("model" | "view"))
+                && let Some(name) = words.next()
+            {
+                let name = name.trim_end_matches('{').to_owned();
+                open = Some(Model { table: Name::bare(&name), name, columns: Vec::new(), line: number });
+                fields.clear();
             }
             continue;
         };
@@ -82,10 +82,10 @@ fn resolve(
     relations: Vec<(usize, String, Vec<String>)>,
 ) {
     for (at, column, kind) in typed {
-        if models.iter().any(|model| model.name == kind) {
-            if let Some(model) = models.get_mut(at) {
-                model.columns.retain(|known| known.name != column);
-            }
+        if models.iter().any(|model| model.name == kind)
+            && let Some(model) = models.get_mut(at)
+        {
+            model.columns.retain(|known| known.name != column);
         }
     }
     for (at, to, columns) in relations {
