@@ -265,10 +265,10 @@ impl SourceFile {
                 return Err(skip(self.path.clone(), format!("is no UTF-8 from byte {at} on")));
             }
         };
-        if self.kind.is_code() {
-            if let Some(reason) = names::made_by_a_program(&text) {
-                return Err(skip(self.path.clone(), reason));
-            }
+        if self.kind.is_code()
+            && let Some(reason) = names::made_by_a_program(&text)
+        {
+            return Err(skip(self.path.clone(), reason));
         }
         // A byte order mark is no part of the text.
         Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned))

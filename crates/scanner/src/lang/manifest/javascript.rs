@@ -39,10 +39,10 @@ pub(super) fn npm(text: &str) -> Result<Vec<Dependency>, String> {
             found.push(dependency(name, version, line_of(text, &format!("\"{path}\""))));
         }
     }
-    if packages.is_none() {
-        if let Some(dependencies) = value.get("dependencies").and_then(Value::as_object) {
-            nested(dependencies, text, 0, &mut found);
-        }
+    if packages.is_none()
+        && let Some(dependencies) = value.get("dependencies").and_then(Value::as_object)
+    {
+        nested(dependencies, text, 0, &mut found);
     }
     Ok(found)
 }

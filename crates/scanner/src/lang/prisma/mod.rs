@@ -31,12 +31,12 @@ pub fn models(text: &str) -> Vec<Model> {
         let line = line.split("//").next().unwrap_or(line).trim();
         let Some(model) = &mut open else {
             let mut words = line.split_whitespace();
-            if matches!(words.next(), Some("model" | "view")) {
-                if let Some(name) = words.next() {
-                    let name = name.trim_end_matches('{').to_owned();
-                    open = Some(Model { table: Name::bare(&name), name, columns: Vec::new(), line: number });
-                    fields.clear();
-                }
+            if matches!(words.next(), Some("model" | "view"))
+                && let Some(name) = words.next()
+            {
+                let name = name.trim_end_matches('{').to_owned();
+                open = Some(Model { table: Name::bare(&name), name, columns: Vec::new(), line: number });
+                fields.clear();
             }
             continue;
         };
@@ -71,11 +71,21 @@ pub fn models(text: &str) -> Vec<Model> {
             }
         }
     }
+    resolve(&mut models, typed, relations);
+    models
+}
+
+/// Drops the other sides of relations, and says which tables the columns of this side refer to.
+fn resolve(
+    models: &mut [Model],
+    typed: Vec<(usize, String, String)>,
+    relations: Vec<(usize, String, Vec<String>)>,
+) {
     for (at, column, kind) in typed {
-        if models.iter().any(|model| model.name == kind) {
-            if let Some(model) = models.get_mut(at) {
-                model.columns.retain(|known| known.name != column);
-            }
+        if models.iter().any(|model| model.name == kind)
+            && let Some(model) = models.get_mut(at)
+        {
+            model.columns.retain(|known| known.name != column);
         }
     }
     for (at, to, columns) in relations {
@@ -89,7 +99,6 @@ pub fn models(text: &str) -> Vec<Model> {
             }
         }
     }
-    models
 }
 
 /// The text in quotes of `@name("text")`.

@@ -85,10 +85,10 @@ fn item(mut at: Cursor<'_>) -> Item {
     }
     if at.words("foreign key") {
         let names = at.parenthesis().map(names).unwrap_or_default();
-        if at.words("references") {
-            if let Some(table) = at.name() {
-                return Item::Reference(names, table);
-            }
+        if at.words("references")
+            && let Some(table) = at.name()
+        {
+            return Item::Reference(names, table);
         }
         return Item::Nothing;
     }
@@ -212,12 +212,11 @@ fn alter(mut at: Cursor<'_>, add: &mut dyn FnMut(Change)) {
     } else if at.words("view") || at.words("materialized view") {
         at.words("if exists");
         let Some(view) = at.name() else { return };
-        if at.words("set") {
-            if let Some(options) = at.parenthesis() {
-                if { options }.text().to_lowercase().contains("security_invoker") {
-                    add(Change::AlterView { view, invoker: is_invoker(options) });
-                }
-            }
+        if at.words("set")
+            && let Some(options) = at.parenthesis()
+            && options.text().to_lowercase().contains("security_invoker")
+        {
+            add(Change::AlterView { view, invoker: is_invoker(options) });
         }
     }
 }

@@ -72,9 +72,9 @@ pub(super) fn condition_of(at: Cursor<'_>) -> Condition {
         let name = word.value.to_lowercase();
         let called = rest.peek() == Some(&Token::LParen);
         let keyword = word.quote_style.is_none();
-        if keyword && CALLER.contains(&name.as_str()) && !called && rest.peek() != Some(&Token::Period) {
-            condition.asks_caller = true;
-        } else if called && !PLAIN.contains(&name.as_str()) && !is_operator(&name) {
+        let named =
+            keyword && CALLER.contains(&name.as_str()) && !called && rest.peek() != Some(&Token::Period);
+        if named || (called && !PLAIN.contains(&name.as_str()) && !is_operator(&name)) {
             condition.asks_caller = true;
         } else if keyword && name == "select" {
             // A subquery decides with something else than the row alone.

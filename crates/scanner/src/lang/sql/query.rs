@@ -181,8 +181,7 @@ impl Reader<'_> {
                 SetExpr::Values(values) => {
                     let row: Vec<Value> = values
                         .rows
-                        .iter()
-                        .next()
+                        .first()
                         .map(|row| row.iter().map(|v| self.value(at, v, depth)).collect())
                         .unwrap_or_default();
                     self.with(at, |block| block.writes.extend(columns.into_iter().zip(row)));
@@ -477,14 +476,12 @@ impl Reader<'_> {
         let name = function.name.to_string().to_lowercase();
         if let FunctionArguments::List(list) = &function.args {
             for arg in &list.args {
-                if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg {
-                    if depth <= DEEPEST {
-                        if let value @ (Value::Placeholder(_) | Value::Setting(_)) =
-                            self.value(at, expr, depth + 1)
-                        {
-                            return value;
-                        }
-                    }
+                if depth <= DEEPEST
+                    && let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg
+                    && let value @ (Value::Placeholder(_) | Value::Setting(_)) =
+                        self.value(at, expr, depth + 1)
+                {
+                    return value;
                 }
             }
         }

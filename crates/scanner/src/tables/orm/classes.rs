@@ -20,7 +20,7 @@ fn model(module: &Module, class: &Class) -> Option<Model> {
         .or_else(|| sqlmodel(module, class, &code))
         .or_else(|| django(module, class, &code))
         .or_else(|| document(module, class, &code))?;
-    (!columns.is_empty()).then(|| Model { code, table, columns, at: class.span.start, secured: false })
+    (!columns.is_empty()).then_some(Model { code, table, columns, at: class.span.start, secured: false })
 }
 
 fn decorator<'m>(module: &'m Module, field: &Field, names: &[&str]) -> Option<&'m Call> {

@@ -33,12 +33,11 @@ pub(super) fn find(module: &Module) -> Vec<Model> {
 
 /// `pgTable(…).enableRLS()` is the table inside.
 fn inner(module: &Module, id: ExprId) -> ExprId {
-    if let ExprKind::Call(call) = module.expr(id) {
-        if let ExprKind::Member { object, property, .. } = module.expr(call.callee) {
-            if module.text(*property) == "enableRLS" {
-                return *object;
-            }
-        }
+    if let ExprKind::Call(call) = module.expr(id)
+        && let ExprKind::Member { object, property, .. } = module.expr(call.callee)
+        && module.text(*property) == "enableRLS"
+    {
+        return *object;
     }
     id
 }
@@ -109,11 +108,11 @@ fn drizzle(module: &Module, id: ExprId) -> Vec<Column> {
                 }
                 _ => {}
             }
-            if let ExprKind::Member { object, .. } = module.expr(call.callee) {
-                if matches!(module.expr(*object), ExprKind::Call(_)) {
-                    at = *object;
-                    continue;
-                }
+            if let ExprKind::Member { object, .. } = module.expr(call.callee)
+                && matches!(module.expr(*object), ExprKind::Call(_))
+            {
+                at = *object;
+                continue;
             }
             if let Some(name) = call.positional(0).and_then(|id| string(module, id)) {
                 column.name = name.to_owned();
