@@ -26,7 +26,8 @@ fn findings(name: &str) -> Vec<(Layer, Severity, String)> {
     options.selection.targets = vec![folder.path().to_owned()];
     let scan = scan(&options, &()).unwrap();
     let own = scan.document.findings.into_iter().filter(|finding| !finding.path.ends_with(".sql"));
-    own.map(|finding| (finding.layer, finding.severity, format!("{}:{}", finding.rule, finding.line))).collect()
+    own.map(|finding| (finding.layer, finding.severity, format!("{}:{}", finding.rule, finding.line)))
+        .collect()
 }
 
 fn check(layer: Layer) {

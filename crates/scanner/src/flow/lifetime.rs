@@ -229,11 +229,16 @@ impl<'p> Lifetimes<'p> {
                 .filter(|source| source.path.is_empty())
                 .any(|source| self.makes_in(at.to(source.value), roles, depth)),
             ExprKind::Object(properties) => properties.iter().any(|property| {
-                matches!(property.key, PropertyKey::Name(_)) && self.makes_in(at.to(property.value), roles, depth)
+                matches!(property.key, PropertyKey::Name(_))
+                    && self.makes_in(at.to(property.value), roles, depth)
             }),
             ExprKind::Call(_) => {
                 let Some(callee) = self.project.callee(at) else { return false };
-                if callee.defs.iter().any(|def| roles.contains(&def.role) && def.kind.as_deref() != Some("stdio")) {
+                if callee
+                    .defs
+                    .iter()
+                    .any(|def| roles.contains(&def.role) && def.kind.as_deref() != Some("stdio"))
+                {
                     return true;
                 }
                 if !callee.certain {
@@ -247,9 +252,9 @@ impl<'p> Lifetimes<'p> {
                         .is_some_and(|function| function.kind == FunctionKind::Constructor);
                     let returns = unit.index.returns(target.id).iter().take(4);
                     !is_constructor
-                        && returns.copied().any(|expr| {
-                            self.makes_in(At { module: target.module, expr }, roles, depth)
-                        })
+                        && returns
+                            .copied()
+                            .any(|expr| self.makes_in(At { module: target.module, expr }, roles, depth))
                 })
             }
             _ => false,

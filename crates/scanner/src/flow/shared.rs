@@ -2,9 +2,7 @@
 
 use super::{Cell, Lifetimes, Origins};
 use crate::{
-    ir::{
-        BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, LogicalOp, NameRef, Span, StmtKind, walk,
-    },
+    ir::{BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, LogicalOp, NameRef, Span, StmtKind, walk},
     library::Role,
     project::{At, Fun, ModuleId, Project, Symbol},
 };
@@ -47,7 +45,10 @@ impl<'p> Lifetimes<'p> {
                     let value = unit.ir.span(source.value);
                     let span = source.stmt.map_or(value, |stmt| unit.ir.stmt_span(stmt));
                     let memo = source.stmt.is_some_and(|stmt| {
-                        matches!(unit.ir.stmt(stmt), StmtKind::Assign { logical: Some(LogicalOp::Or | LogicalOp::Nullish), .. })
+                        matches!(
+                            unit.ir.stmt(stmt),
+                            StmtKind::Assign { logical: Some(LogicalOp::Or | LogicalOp::Nullish), .. }
+                        )
                     });
                     found.push(SharedWrite {
                         cell: Cell::Binding(module, id),
@@ -100,8 +101,11 @@ impl<'p> Lifetimes<'p> {
                 for (other, unit) in project.units().filter(|(other, _)| other != module) {
                     let imports = unit.ir.imports.iter().filter(|import| {
                         import.binding.is_some_and(|own| unit.ir.binding_name(own) == name)
-                            && project.paths.resolve(&unit.ir.path, unit.ir.language, unit.ir.text(import.specifier))
-                                == Some(*module)
+                            && project.paths.resolve(
+                                &unit.ir.path,
+                                unit.ir.language,
+                                unit.ir.text(import.specifier),
+                            ) == Some(*module)
                     });
                     for import in imports {
                         if let Some(own) = import.binding {
