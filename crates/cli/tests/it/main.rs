@@ -11,5 +11,6 @@ mod commands;
 mod demo;
 mod faults;
 mod matrix;
+mod scan;
 mod support;
 mod tidy;

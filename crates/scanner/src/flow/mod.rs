@@ -6,6 +6,7 @@ mod lifetime;
 mod origins;
 mod reach;
 mod shared;
+mod stores;
 
 pub use entries::Entry;
 pub(crate) use entries::find_entries;
@@ -14,3 +15,4 @@ pub use origins::Origins;
 pub use reach::Reach;
 pub(crate) use reach::find_reach;
 pub use shared::{SharedWrite, captured};
+pub use stores::{Access, Store};

@@ -2,4 +2,4 @@
 
 pub mod rls;
 
-crate::rules::rules! {}
+crate::rules::rules! { session_setting }

@@ -19,6 +19,8 @@ use partywall_model::{Axis, Check, Confidence, Face, Finding, Layer, Maps, Page,
 
 use crate::tables::{Level, Place, Schema, Table};
 
+pub(crate) use session_setting::names_caller;
+
 /// A rule about a schema.
 #[derive(Debug, Clone, Copy)]
 pub struct SchemaRule {
