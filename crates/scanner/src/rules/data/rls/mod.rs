@@ -155,6 +155,18 @@ fn is_internal(role: &str) -> bool {
     .any(|word| role.contains(word))
 }
 
+/// Whether a condition or a body speaks of rows that are shared on purpose, or are found by something that only its owner
+/// knows.
+fn is_shared(text: &str) -> bool {
+    let text = text.to_lowercase();
+    [
+        "public", "publish", "shar", "privat", "visib", "listed", "global", "system", "template", "demo",
+        "default", "token", "invit", "slug",
+    ]
+    .iter()
+    .any(|word| text.contains(word))
+}
+
 /// Whether a schema is one that clients can reach where they speak to the database themselves.
 fn is_public(schema: Option<&str>) -> bool {
     matches!(schema, None | Some("public" | "api"))
