@@ -17,5 +17,5 @@ pub use origins::Origins;
 pub use queries::{Owned, Query, Scope, lists_owners, singular};
 pub use reach::Reach;
 pub(crate) use reach::find_reach;
-pub use shared::{SharedWrite, captured};
+pub use shared::{SharedWrite, captured, holds_connection};
 pub use stores::{Access, Store};
