@@ -221,28 +221,33 @@ fn by_file(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
     }
 }
 
-/// `export default { fetch(request, env, ctx) {…} }` of workers, Bun and Deno.
+/// Objects with `fetch(request, env, ctx)`, as workers, Bun, Deno and what wraps them take them; with `queue` and `scheduled`
+/// beside it.
 fn workers(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
-    let defaults = unit.ir.exports.iter().filter(|export| unit.ir.text(export.name) == "default");
-    for export in defaults {
-        let value = match export.kind {
-            ExportKind::Value(value) => Some(value),
-            ExportKind::Binding(binding) => unit.index.sources(binding).first().map(|source| source.value),
+    for (at, expr) in unit.ir.exprs() {
+        let ExprKind::Object(properties) = expr else { continue };
+        let functions = properties.iter().filter_map(|property| match (&property.key, unit.ir.expr(property.value)) {
+            (PropertyKey::Name(name), ExprKind::Function(id)) => Some((unit.ir.text(*name), *id)),
             _ => None,
+        });
+        let functions: Vec<(&str, FunctionId)> = functions.collect();
+        let takes_request = |id: FunctionId| {
+            let first = unit.ir.function(id).and_then(|function| function.params.first());
+            first.and_then(|first| first.name).is_some_and(|name| matches!(unit.ir.text(name), "request" | "req" | "_request"))
         };
-        let Some(ExprKind::Object(properties)) = value.map(|value| unit.ir.expr(value)) else { continue };
-        for property in properties {
-            let PropertyKey::Name(name) = property.key else { continue };
-            let ExprKind::Function(id) = unit.ir.expr(property.value) else { continue };
-            let (kind, context) = match unit.ir.text(name) {
+        if !functions.iter().any(|(name, id)| *name == "fetch" && takes_request(*id)) {
+            continue;
+        }
+        for (name, id) in functions {
+            let (kind, context) = match name {
                 "fetch" => ("http", vec![0]),
                 "queue" | "scheduled" | "email" => ("event", Vec::new()),
                 _ => continue,
             };
             entries.push(Entry {
-                handler: Fun { module, id: *id },
+                handler: Fun { module, id },
                 kind: kind.to_owned(),
-                registration: At { module, expr: property.value },
+                registration: At { module, expr: at },
                 input: Some(Vec::new()),
                 context,
             });

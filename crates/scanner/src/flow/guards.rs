@@ -47,7 +47,16 @@ const CHECKS: &[&str] = &[
 impl Project {
     /// The comparisons of a function that lead to a refusal, in order.
     #[must_use]
-    pub fn guards(&self, fun: Fun) -> Vec<Guard> {
+    pub fn guards(&self, fun: Fun) -> std::rc::Rc<Vec<Guard>> {
+        if let Some(known) = self.memory.guards.borrow().get(&fun) {
+            return std::rc::Rc::clone(known);
+        }
+        let guards = std::rc::Rc::new(self.find_guards(fun));
+        self.memory.guards.borrow_mut().insert(fun, std::rc::Rc::clone(&guards));
+        guards
+    }
+
+    fn find_guards(&self, fun: Fun) -> Vec<Guard> {
         let mut guards = Vec::new();
         let Some(unit) = self.unit(fun.module) else { return guards };
         let Some(function) = unit.ir.function(fun.id) else { return guards };

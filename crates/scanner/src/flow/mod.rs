@@ -11,10 +11,11 @@ mod stores;
 
 pub use entries::Entry;
 pub(crate) use entries::find_entries;
+pub use guards::Guard;
 pub use lifetime::{Cell, Lifetimes};
 pub use origins::Origins;
 pub use queries::{Owned, Query, Scope, lists_owners, singular};
 pub use reach::Reach;
 pub(crate) use reach::find_reach;
-pub use shared::{SharedWrite, captured};
+pub use shared::{SharedWrite, captured, holds_connection};
 pub use stores::{Access, Store};

@@ -143,19 +143,20 @@ impl Project {
         if let Some(known) = self.values.borrow().get(&at) {
             return *known;
         }
+        if let Some(known) = self.memory.open_values.borrow().get(&at) {
+            return *known;
+        }
         // What is asked for again while it is worked out adds nothing new.
-        self.values.borrow_mut().insert(at, Origins::NONE);
+        self.memory.open_values.borrow_mut().insert(at, Origins::NONE);
+        let asking = &self.memory.asking_values;
+        asking.set(asking.get() + 1);
         let value = self.work_out(at, depth);
-        let mut values = self.values.borrow_mut();
-        if depth + 1 == DEPTH {
-            values.insert(at, value);
+        asking.set(asking.get() - 1);
+        if asking.get() == 0 {
+            self.memory.open_values.borrow_mut().clear();
+            self.values.borrow_mut().insert(at, value);
         } else {
-            // Below the first question the answer may lack what a cycle cut off, so that only answers with the caller in
-            // them are kept.
-            values.remove(&at);
-            if value.has(Origins::PRINCIPAL) || depth + 8 > DEPTH {
-                values.insert(at, value);
-            }
+            self.memory.open_values.borrow_mut().insert(at, value);
         }
         value
     }
@@ -598,6 +599,20 @@ fn injected_name(word: &str, parameter: &str, value: Origins) -> Origins {
 
 /// What a parameter is by its name and type alone.
 fn by_name(name: &str, type_text: &str) -> Origins {
+    if matches!(
+        name,
+        "payload"
+            | "args"
+            | "arguments"
+            | "params"
+            | "input"
+            | "body"
+            | "request_body"
+            | "tool_args"
+            | "query_params"
+    ) {
+        return Origins::INPUT | Origins::UNKNOWN;
+    }
     let request = ["req", "request", "ctx", "context", "extra", "info", "c"];
     let typed = [
         "Request",

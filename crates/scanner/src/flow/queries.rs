@@ -102,7 +102,11 @@ const METHODS: &[(&str, Verb)] = &[
 impl Project {
     /// All queries.
     #[must_use]
-    pub fn queries(&self) -> Vec<Query> {
+    pub fn queries(&self) -> &[Query] {
+        self.memory.queries.get_or_init(|| self.find_queries())
+    }
+
+    fn find_queries(&self) -> Vec<Query> {
         let mut all = Vec::new();
         for (module, unit) in self.units() {
             for (id, expr) in unit.ir.exprs() {
@@ -292,6 +296,20 @@ impl Project {
         let chain = outermost(unit, at.expr);
         let mut names = Names::default();
         self.names_in(at.to(chain), 3, &mut names);
+        // `query = select(X)` goes on in other statements.
+        if let Parent::Stmt(stmt) = unit.index.parent(chain)
+            && let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt)
+            && let Some(id) = target.as_binding()
+        {
+            let fun = unit.index.function(chain);
+            for used in unit.index.uses(id).iter().filter(|used| unit.index.function(**used) == fun).take(12)
+            {
+                let next = outermost(unit, *used);
+                if self.assigns_back(unit, next, id) {
+                    self.names_in(at.to(next), 2, &mut names);
+                }
+            }
+        }
         let scope = if names.owner { Scope::Owner } else { Scope::None };
         all.push(Query {
             at: at.to(chain),

@@ -159,9 +159,28 @@ impl<'p> Lifetimes<'p> {
 /// of the request too.
 #[must_use]
 pub fn captured(project: &Project, at: At) -> Origins {
-    let Some(unit) = project.unit(at.module) else { return Origins::NONE };
-    let ExprKind::Function(id) = unit.ir.expr(at.expr) else { return Origins::NONE };
-    let mut origins = Origins::NONE;
+    let taken = taken(project, at);
+    let connected = taken.iter().any(|own| is_connection(project, *own));
+    let start = if connected { Origins::REQUEST } else { Origins::NONE };
+    taken.into_iter().fold(start, |sum, own| sum | project.origins(own))
+}
+
+/// Whether a function takes with it a server or transport that the code around it was called with.
+#[must_use]
+pub fn holds_connection(project: &Project, at: At) -> bool {
+    taken(project, at).into_iter().any(|own| {
+        let Some(unit) = project.unit(own.module) else { return false };
+        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(own.expr) else { return false };
+        let parameter = unit.ir.binding(*id).is_some_and(|binding| matches!(binding.kind, BindingKind::Parameter(_)));
+        parameter && is_connection(project, own)
+    })
+}
+
+/// The uses, in a function, of variables of the functions around it.
+fn taken(project: &Project, at: At) -> Vec<At> {
+    let Some(unit) = project.unit(at.module) else { return Vec::new() };
+    let ExprKind::Function(id) = unit.ir.expr(at.expr) else { return Vec::new() };
+    let mut found = Vec::new();
     let mut open = vec![*id];
     let mut inside: Vec<FunctionId> = Vec::new();
     while let Some(function) = open.pop() {
@@ -175,17 +194,12 @@ pub fn captured(project: &Project, at: At) -> Origins {
         walk::function_exprs(&unit.ir, *function, &mut |expr| {
             let ExprKind::Name(NameRef::Binding(binding)) = unit.ir.expr(expr) else { return };
             let owner = unit.ir.binding_function(*binding);
-            if inside.contains(&owner) || owner == FunctionId::MODULE {
-                return;
-            }
-            let use_at = at.to(expr);
-            origins = origins | project.origins(use_at);
-            if is_connection(project, use_at) {
-                origins = origins | Origins::REQUEST;
+            if !inside.contains(&owner) && owner != FunctionId::MODULE {
+                found.push(at.to(expr));
             }
         });
     }
-    origins
+    found
 }
 
 /// Whether a value is the server or transport of a connection, by its type.

@@ -61,6 +61,7 @@ impl Project {
             field_writes: HashMap::new(),
             subclasses: HashMap::new(),
             values: RefCell::default(),
+            memory: super::Memory::default(),
         };
         project.find_members();
         project.find_subclasses();

@@ -101,6 +101,20 @@ pub struct Project {
     pub(crate) field_writes: HashMap<(Cls, String), Vec<At>>,
     pub(crate) subclasses: HashMap<Cls, Vec<Cls>>,
     pub(crate) values: RefCell<HashMap<At, crate::flow::Origins>>,
+    pub(crate) memory: Memory,
+}
+
+/// What was worked out before. Answers that were given while another question was open may lack what a cycle cut off; they
+/// are kept until that question is answered, so that no question takes more than one walk through what it depends on.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) symbols: RefCell<HashMap<At, Symbol>>,
+    pub(crate) open_symbols: RefCell<HashMap<At, Symbol>>,
+    pub(crate) asking_symbols: std::cell::Cell<u32>,
+    pub(crate) open_values: RefCell<HashMap<At, crate::flow::Origins>>,
+    pub(crate) asking_values: std::cell::Cell<u32>,
+    pub(crate) guards: RefCell<HashMap<Fun, std::rc::Rc<Vec<crate::flow::Guard>>>>,
+    pub(crate) queries: std::cell::OnceCell<Vec<crate::flow::Query>>,
 }
 
 impl Project {

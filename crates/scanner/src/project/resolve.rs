@@ -137,6 +137,28 @@ impl Project {
     }
 
     fn symbol_in(&self, at: At, depth: u32) -> Symbol {
+        if let Some(known) = self.memory.symbols.borrow().get(&at) {
+            return known.clone();
+        }
+        if let Some(known) = self.memory.open_symbols.borrow().get(&at) {
+            return known.clone();
+        }
+        // What is asked for again while it is worked out adds nothing new.
+        self.memory.open_symbols.borrow_mut().insert(at, Symbol::Unknown(Vec::new()));
+        let asking = &self.memory.asking_symbols;
+        asking.set(asking.get() + 1);
+        let symbol = self.find_symbol(at, depth);
+        asking.set(asking.get() - 1);
+        if asking.get() == 0 {
+            self.memory.open_symbols.borrow_mut().clear();
+            self.memory.symbols.borrow_mut().insert(at, symbol.clone());
+        } else {
+            self.memory.open_symbols.borrow_mut().insert(at, symbol.clone());
+        }
+        symbol
+    }
+
+    fn find_symbol(&self, at: At, depth: u32) -> Symbol {
         let unknown = || Symbol::Unknown(Vec::new());
         let (Some(depth), Some(unit)) = (depth.checked_sub(1), self.unit(at.module)) else {
             return unknown();

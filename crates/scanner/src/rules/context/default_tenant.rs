@@ -109,6 +109,8 @@ fn is_id(text: &str) -> bool {
             lower.as_str(),
             "unknown" | "none" | "n/a" | "null" | "undefined" | "-" | "?" | "missing" | "unset" | "anonymous" | "anon" | "(none)" | "me" | "self" | "@me"
         )
+        // Words for all directories at once in the addresses of Microsoft's identity platform.
+        && !matches!(lower.as_str(), "common" | "organizations" | "consumers")
         && lower.len() < 80
         && !lower.contains(' ')
         && !lower.starts_with("http")

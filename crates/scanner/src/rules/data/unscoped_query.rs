@@ -33,13 +33,13 @@ pub const RULE: Rule = Rule {
 
 fn run(project: &Project, report: &mut Report<'_>) {
     let queries = project.queries();
-    let owned = project.owned_entities(&queries);
+    let owned = project.owned_entities(queries);
     let separates: BTreeMap<_, usize> = queries.iter().filter(|query| query.scope != Scope::None).fold(BTreeMap::new(), |mut all, query| {
         *all.entry(query.at.module).or_default() += 1;
         all
     });
     let rows = separates.values().sum::<usize>() > 0;
-    for query in &queries {
+    for query in queries {
         if query.scope != Scope::None || query.verb == Verb::Insert || !project.has_owners(query.at.module) {
             continue;
         }

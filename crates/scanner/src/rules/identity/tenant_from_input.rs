@@ -155,11 +155,20 @@ fn decides(project: &Project, at: At) -> bool {
                 ExprKind::Function(_) => return false,
                 _ => here = parent,
             },
-            Parent::Stmt(_) => return false,
+            Parent::Stmt(stmt) => return names_owner(unit, stmt),
             _ => return false,
         }
     }
     false
+}
+
+/// Whether a statement gives its value to a variable that is named for an owner: what follows uses that one.
+fn names_owner(unit: &crate::project::Unit, stmt: crate::ir::StmtId) -> bool {
+    let crate::ir::StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
+    let Some(id) = target.as_binding() else { return false };
+    let name = unit.ir.binding_name(id);
+    let params = unit.index.uses(id).iter().any(|used| matches!(unit.index.parent(*used), crate::project::Parent::Expr(_)));
+    vocabulary::is_owner(name) && params
 }
 
 /// Whether a function, or one around it, knows the verified caller.

@@ -112,9 +112,7 @@ fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
     if !(vocabulary::is_session_id(&name) || project.origins(key_at).has(Origins::SESSION)) {
         return None;
     }
-    if !project.origins(key_at).has(
-        Origins::SESSION.or(Origins::UNVERIFIED).or(Origins::INPUT).or(Origins::REQUEST).or(Origins::UNKNOWN),
-    ) {
+    if !project.origins(key_at).is_chosen() {
         return None;
     }
     let mut names = Vec::new();

@@ -3,10 +3,10 @@
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::{Cell, Lifetimes, Origins, SharedWrite, captured},
-    ir::{ExprKind, FunctionKind},
+    flow::{Cell, Lifetimes, Origins, SharedWrite, captured, holds_connection},
+    ir::{ExprKind, FunctionKind, NameRef, Span, walk},
     library::Role,
-    project::{Fun, Project},
+    project::{At, Fun, Project},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -53,6 +53,64 @@ fn run(project: &Project, report: &mut Report<'_>) {
         found = found.severity(severity).confidence(confidence);
         let _ = found;
         report.show_way_of_last(write.fun);
+        if severity == Severity::High {
+            tell_callers(project, &lives, report, &write, &name);
+        }
+    }
+    connections(project, &lives, report);
+}
+
+/// Reports who hands the data over, when a setter writes it: both have to change.
+fn tell_callers(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>, write: &SharedWrite, name: &str) {
+    let Some(unit) = project.unit(write.value.module) else { return };
+    let mut parameter = None;
+    walk::exprs_below(&unit.ir, write.value.expr, &mut |expr| {
+        if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr)
+            && let Some((fun, number, _)) = project.parameter_of(write.value.module, *id)
+            && fun == write.fun
+        {
+            parameter = Some(number);
+        }
+    });
+    let Some(number) = parameter else { return };
+    for call in project.callers(write.fun).iter().take(8) {
+        let Some(argument) = project.argument(*call, write.fun, number) else { continue };
+        let fun = project.function_of(*call);
+        if call.module == write.fun.module || !lives.is_per_request(fun) || !project.origins(argument).is_of_request() {
+            continue;
+        }
+        report
+            .reached(*call, format!("data of this request is left in `{name}`, which other requests read"))
+            .related(write.fun.module, write.span, "it is kept here");
+    }
+}
+
+/// Functions that hold on to the server or transport that they were called with, kept in an object that came from elsewhere and
+/// so outlives the connection.
+fn connections(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
+    for (module, unit) in project.units() {
+        for write in &unit.index.writes {
+            let fun = Fun { module, id: write.function };
+            let ExprKind::Member { object, .. } = unit.ir.expr(write.place) else { continue };
+            let ExprKind::Member { object: root, .. } = unit.ir.expr(*object) else { continue };
+            if !matches!(unit.ir.expr(*root), ExprKind::This)
+                || lives.is_per_request(fun)
+                || unit.ir.function(write.function).is_none_or(|function| function.kind == FunctionKind::Constructor)
+            {
+                continue;
+            }
+            let outlives = project.this_of(fun).and_then(|class| lives.outlives(class));
+            let value = At { module, expr: write.value };
+            if outlives == Some(false) || !holds_connection(project, value) {
+                continue;
+            }
+            let place = unit.ir.span(write.place);
+            let span = Span::new(place.start, unit.ir.span(write.value).end.max(place.end));
+            report
+                .add(module, span, "a function that speaks to one connection is left in an object that all connections use")
+                .severity(Severity::Medium)
+                .confidence(Confidence::Medium);
+        }
     }
 }
 
