@@ -166,6 +166,9 @@ pub(crate) enum TenantAction {
         /// 1 to 64 of A-Z a-z 0-9 . _ -; a single `-` reads the ids from standard input, one a line
         #[arg(required = true)]
         ids: Vec<String>,
+        /// With PostgreSQL: take an id that was removed before, whose rows were deleted or are to be the new tenant's.
+        #[arg(long)]
+        reuse_rows: bool,
     },
     /// List the tenants.
     List {

@@ -2,11 +2,7 @@
 
 use partywall_gateway::guards;
 use partywall_model::{Check, Coverage, Face, Layer};
-
-/// What the scanner has for a layer.
-const fn scan(_layer: Layer) -> Coverage {
-    Coverage::None { because: "the scanner is not part of this version" }
-}
+use partywall_scanner::rules;
 
 /// What the prober has for a layer.
 const fn probe(_layer: Layer) -> Coverage {
@@ -16,13 +12,19 @@ const fn probe(_layer: Layer) -> Coverage {
 fn cell(face: Face, layer: Layer) -> Coverage {
     match face {
         Face::Enforce => guards::coverage(layer),
-        Face::Scan => scan(layer),
+        Face::Scan => rules::coverage(layer),
         Face::Probe => probe(layer),
     }
 }
 
+/// So many checks are named in a cell; `partywall rules` and `probes` list all of them.
+const NAMED: usize = 4;
+
 fn ids(checks: &[Check]) -> String {
-    let ids: Vec<&str> = checks.iter().map(|check| check.id).collect();
+    let mut ids: Vec<&str> = checks.iter().map(|check| check.id).take(NAMED).collect();
+    if checks.len() > NAMED {
+        ids.push("…");
+    }
     ids.join(", ")
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, bail, ensure};
 use partywall_gateway::{
     Stores,
     clock::Clock,
-    config::Config,
+    config::{Config, Driver},
     guards::{credentials::SecretName, identity::DevelopmentIssuer},
     tenants::{Registry, TenantRecord, TenantState, remove_tenant},
 };
@@ -52,9 +52,12 @@ pub(crate) fn tenant(command: &Tenant) -> anyhow::Result<()> {
     let data_dir = config.data_dir();
     let Stores { registry, vault, .. } = stores(&config)?;
     match &command.action {
-        TenantAction::Add { ids } => {
+        TenantAction::Add { ids, reuse_rows } => {
             let ids: Vec<TenantId> = listed(ids)?.iter().map(|id| parse(id)).collect::<Result<_, _>>()?;
-            registry.add_many(&ids)?;
+            match reuse_rows {
+                true => registry.add_many(&ids)?,
+                false => registry.add_new(&config, &ids)?,
+            };
             match ids.as_slice() {
                 [id] => note(&format!("added {id}")),
                 _ => note(&format!("added {} tenants", ids.len())),
@@ -89,6 +92,11 @@ pub(crate) fn tenant(command: &Tenant) -> anyhow::Result<()> {
             ensure!(*yes, "this deletes all data and secrets of `{id}` for ever; add --yes to do it");
             remove_tenant(&registry, &vault, &data_dir, &record.id)?;
             note(&format!("removed {id} with its data and secrets; its audit log stays"));
+            for (source, _) in config.data.iter().filter(|(_, source)| source.driver == Driver::Postgres) {
+                note(&format!(
+                    "the rows of {id} in the database of `{source}` are still there: delete them as the owner of its tables"
+                ));
+            }
         }
     }
     Ok(())

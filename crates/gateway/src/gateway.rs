@@ -33,7 +33,7 @@ use crate::{
         data::{DataError, Outside, Sources, Statement},
         disclosure::{
             Denial, Refused,
-            audit::{Audit, AuditError},
+            audit::{Audit, AuditError, Line},
             metrics::Metrics,
         },
         identity::{Authenticator, IdentityError, Verified},
@@ -101,6 +101,20 @@ pub(crate) struct Lasting {
     /// What databases need of the rest of the process.
     pub(crate) outside: Outside,
     numbers: Arc<Numbers>,
+}
+
+impl Lasting {
+    /// Writes down that something is served which the start would otherwise have refused; no tenant has done it, so it
+    /// stands in the log of what belongs to none.
+    fn audit_allowed(&self, what: String) {
+        let number = self.numbers.keyed.hash_one(self.numbers.count.fetch_add(1, Relaxed));
+        let at = self.clock.since_epoch().as_secs_f64();
+        let mut line = Line::of(None, RequestId::new(number), at);
+        line.method = "config/allow".into();
+        line.layer = Some(Layer::Data.name());
+        line.reason = Some(what);
+        self.audit.record_now(line);
+    }
 }
 
 /// Everything a request may need; shared by all of them, and reached through a permit only.
@@ -193,7 +207,10 @@ impl Services {
         native: &[NativeTool],
         lasting: &Lasting,
     ) -> Result<Self, OpenError> {
-        sources.verify()?;
+        for allowed in sources.verify()? {
+            tracing::warn!("allowed by the configuration: {allowed}");
+            lasting.audit_allowed(allowed);
+        }
         // Part of every cache key, so that a reply made by another configuration is never found.
         let tools = ToolSet::new(config, &sources, native, revision)?;
         sources.loaded();

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use tokio_postgres::GenericClient;
+use tokio_postgres::{GenericClient, Row};
 
 use crate::check::quoted;
 
@@ -206,34 +206,38 @@ async fn look(
         )
         .await
         .map_err(MigrationError::Read)?;
-    let known = || -> Result<Known, tokio_postgres::Error> {
-        Ok(Known {
-            table,
-            schema: Some(schema),
-            column,
-            kind: row.try_get(0)?,
-            not_null: row.try_get(1)?,
-            indexed: row.try_get(2)?,
-            policies: row.try_get(3)?,
-            sequences: row.try_get(4)?,
-            keys: keys
-                .iter()
-                .map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
-                .collect::<Result<_, tokio_postgres::Error>>()?,
-            references: references
-                .iter()
-                .map(|row| {
-                    Ok(Reference {
-                        name: row.try_get(0)?,
-                        other: row.try_get(1)?,
-                        ours: row.try_get(2)?,
-                        theirs: row.try_get(3)?,
-                    })
-                })
-                .collect::<Result<_, tokio_postgres::Error>>()?,
+    read(&row, &keys, &references, schema, table, column).map_err(MigrationError::Read)
+}
+
+fn read(
+    row: &Row,
+    keys: &[Row],
+    references: &[Row],
+    schema: String,
+    table: String,
+    column: String,
+) -> Result<Known, tokio_postgres::Error> {
+    let key = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+    let reference = |row: &Row| {
+        Ok(Reference {
+            name: row.try_get(0)?,
+            other: row.try_get(1)?,
+            ours: row.try_get(2)?,
+            theirs: row.try_get(3)?,
         })
     };
-    known().map_err(MigrationError::Read)
+    Ok(Known {
+        table,
+        schema: Some(schema),
+        column,
+        kind: row.try_get(0)?,
+        not_null: row.try_get(1)?,
+        indexed: row.try_get(2)?,
+        policies: row.try_get(3)?,
+        sequences: row.try_get(4)?,
+        keys: keys.iter().map(key).collect::<Result<_, tokio_postgres::Error>>()?,
+        references: references.iter().map(reference).collect::<Result<_, tokio_postgres::Error>>()?,
+    })
 }
 
 /// The tenant of the transaction, as an expression of the column's type.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::catch_unwind,
     path::PathBuf,
     sync::Arc,
     time::Instant,
@@ -19,11 +20,11 @@ use crate::{
         prisma,
         sql::{self, Changes},
     },
-    library::Libraries,
+    library::{Libraries, LibraryError},
     project::{Input, Project},
     rules::{self, data::rls, routing::vulnerable_sdk},
     suppress::{self, Suppression},
-    tables::{self, Place, Replay, Schema, Source},
+    tables::{self, Place, Replay, Schema, Source, orm},
     tenancy,
 };
 
@@ -57,6 +58,8 @@ pub struct Options {
     pub rules: Vec<String>,
     /// Only findings that are at least this sure.
     pub min_confidence: Confidence,
+    /// Files that say what libraries do, besides those that are built in.
+    pub libraries: Vec<PathBuf>,
 }
 
 impl Default for Options {
@@ -68,6 +71,7 @@ impl Default for Options {
             layers: Vec::new(),
             rules: Vec::new(),
             min_confidence: Confidence::Low,
+            libraries: Vec::new(),
         }
     }
 }
@@ -106,6 +110,17 @@ pub enum ScanError {
     /// A target cannot be read.
     #[error(transparent)]
     Files(#[from] FilesError),
+    /// A library file cannot be read.
+    #[error("cannot read the library file {path}: {error}")]
+    LibraryFile {
+        /// The file.
+        path: String,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// A library file is not right.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
     /// There is no such rule.
     #[error("there is no rule `{0}`; partywall rules lists them")]
     UnknownRule(String),
@@ -151,6 +166,7 @@ pub fn scan(options: &Options, progress: &dyn Progress) -> Result<Scan, ScanErro
     {
         return Err(ScanError::UnknownRule(unknown.clone()));
     }
+    let libraries = libraries(options)?;
     let listing = files::list(&options.selection)?;
     let pool = rayon::ThreadPoolBuilder::new().stack_size(STACK_BYTES).build()?;
     let scan = pool.install(|| {
@@ -165,9 +181,29 @@ pub fn scan(options: &Options, progress: &dyn Progress) -> Result<Scan, ScanErro
             })
             .collect();
         progress.thinks();
-        finish(options, read, listing.skipped, began)
+        finish(options, libraries, read, listing.skipped, began)
     });
     Ok(scan)
+}
+
+/// What is known of libraries: what is built in, and what the user knows besides.
+fn libraries(options: &Options) -> Result<Libraries, ScanError> {
+    let mut libraries = Libraries::built_in()?;
+    for path in &options.libraries {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ScanError::LibraryFile { path: name.clone(), error })?;
+        libraries.add(&name, &text)?;
+    }
+    Ok(libraries)
+}
+
+/// Lowers a file. A defect of a front end costs one file and not the run.
+fn lower_file(path: &str, text: &Arc<str>) -> Result<Option<Lowered>, Skipped> {
+    catch_unwind(|| lang::lower(path, Arc::clone(text))).map_err(|_| Skipped {
+        path: path.to_owned(),
+        reason: "was not understood: a defect in Partywall; please report it with this file".to_owned(),
+    })
 }
 
 fn load(file: SourceFile) -> Result<Loaded, Skipped> {
@@ -175,18 +211,16 @@ fn load(file: SourceFile) -> Result<Loaded, Skipped> {
     let suppressions = suppress::find(&text);
     let mut notices = Vec::new();
     let read = match file.kind {
-        Kind::JavaScript | Kind::TypeScript | Kind::Python => {
-            match lang::lower(&file.path, Arc::clone(&text)) {
-                Some(lowered) => {
-                    notices.extend(lowered.notices.iter().map(|notice| Skipped {
-                        path: notice.path.clone(),
-                        reason: format!("was not understood at line {}: {}", notice.line, notice.message),
-                    }));
-                    Read::Code(Box::new(lowered))
-                }
-                None => Read::Other,
+        Kind::JavaScript | Kind::TypeScript | Kind::Python => match lower_file(&file.path, &text)? {
+            Some(lowered) => {
+                notices.extend(lowered.notices.iter().map(|notice| Skipped {
+                    path: notice.path.clone(),
+                    reason: format!("was not understood at line {}: {}", notice.line, notice.message),
+                }));
+                Read::Code(Box::new(lowered))
             }
-        }
+            None => Read::Other,
+        },
         Kind::Sql if tables::is_way_back(&file.path) => Read::Other,
         Kind::Sql => {
             let changes = sql::changes(&text);
@@ -226,20 +260,51 @@ fn schema(loaded: &[Loaded]) -> Schema {
     for (path, changes) in sql {
         replay.apply(path, changes);
     }
-    for file in loaded {
-        if let Read::Prisma(models) = &file.read {
-            let path: Arc<str> = Arc::from(file.file.path.as_str());
-            for model in models {
-                let place = Place { path: Arc::clone(&path), line: model.line, column: 1 };
-                replay.model(&model.table, model.columns.clone(), place, Source::Prisma);
+    let mut code: Vec<&Loaded> = loaded.iter().collect();
+    code.sort_by(|a, b| tables::compare(&a.file.path, &b.file.path));
+    let mut models = Vec::new();
+    for file in code {
+        let path: Arc<str> = Arc::from(file.file.path.as_str());
+        match &file.read {
+            Read::Prisma(prisma) => models.extend(prisma.iter().flat_map(|model| of_prisma(model, &path))),
+            Read::Code(lowered) => {
+                let module = &lowered.module;
+                let changes = Changes { changes: orm::changes(module), unread: Vec::new() };
+                replay.apply(&file.file.path, &changes);
+                models.extend(orm::models(module).into_iter().map(|model| {
+                    let at = module.position(model.at);
+                    (
+                        model,
+                        Place { path: Arc::clone(&path), line: at.line, column: at.column },
+                        Source::Model,
+                    )
+                }));
             }
+            _ => {}
         }
     }
+    replay.models(models);
     replay.finish()
+}
+
+/// A model of Prisma, by its own name and by that of its delegate: `prisma.document` of the model `Document`.
+fn of_prisma(model: &prisma::Model, path: &Arc<str>) -> Vec<(orm::Model, Place, Source)> {
+    let mut letters = model.name.chars();
+    let delegate: String = letters.next().into_iter().flat_map(char::to_lowercase).chain(letters).collect();
+    [model.name.clone(), delegate]
+        .into_iter()
+        .map(|code| {
+            let place = Place { path: Arc::clone(path), line: model.line, column: 1 };
+            let table = model.table.clone();
+            let model = orm::Model { code, table, columns: model.columns.clone(), at: 0, secured: false };
+            (model, place, Source::Prisma)
+        })
+        .collect()
 }
 
 fn finish(
     options: &Options,
+    libraries: Libraries,
     read: Vec<Result<Loaded, Skipped>>,
     mut skipped: Vec<Skipped>,
     began: Instant,
@@ -256,7 +321,13 @@ fn finish(
         not_understood += usize::from(!file.notices.is_empty());
         skipped.append(&mut file.notices);
     }
-    not_understood += skipped.iter().filter(|skipped| skipped.reason.starts_with("cannot be read")).count();
+    not_understood += skipped
+        .iter()
+        .filter(|skipped| {
+            skipped.reason.starts_with("cannot be read")
+                || skipped.reason.starts_with("was not understood: a defect")
+        })
+        .count();
     let schema = schema(&loaded);
     let mut findings = rls::check(&schema);
     let dependencies: Vec<(String, Vec<Dependency>)> = loaded
@@ -268,7 +339,7 @@ fn finish(
         .collect();
     findings.extend(vulnerable_sdk::check(&dependencies));
     let mut notes = Vec::new();
-    let project = project(options, &mut loaded, schema);
+    let project = project(options, libraries, &mut loaded, schema);
     findings.extend(rules::run(&project));
     notes.extend(project.packages.iter().map(|(folder, package)| {
         let place = if folder.is_empty() { "." } else { folder };
@@ -292,7 +363,7 @@ fn finish(
 }
 
 /// Joins the code that was read.
-fn project(options: &Options, loaded: &mut [Loaded], tables: Schema) -> Project {
+fn project(options: &Options, libraries: Libraries, loaded: &mut [Loaded], tables: Schema) -> Project {
     let mut input = Input {
         tables,
         tenancy: match options.tenancy {
@@ -300,7 +371,7 @@ fn project(options: &Options, loaded: &mut [Loaded], tables: Schema) -> Project 
             Tenancy::Multi => Some(tenancy::Tenancy::Multi),
             Tenancy::Auto => None,
         },
-        libraries: Libraries::built_in().unwrap_or_default(),
+        libraries,
         ..Input::default()
     };
     for file in loaded {

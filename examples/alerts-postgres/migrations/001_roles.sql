@@ -4,3 +4,5 @@ CREATE ROLE alerts_owner NOLOGIN;
 CREATE ROLE alerts_app LOGIN;
 GRANT CREATE, USAGE ON SCHEMA public TO alerts_owner;
 GRANT USAGE ON SCHEMA public TO alerts_app;
+-- Nobody needs temporary tables here, and one could stand before a real one.
+DO $$ BEGIN EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database()); END $$;

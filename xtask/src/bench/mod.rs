@@ -5,6 +5,7 @@
 
 mod gateway;
 mod neighbour;
+mod postgres;
 mod scale;
 pub(crate) mod site;
 mod start;
@@ -78,6 +79,10 @@ pub(crate) fn run(root: &Path, scenario: &str, options: &[&str]) -> Result<bool>
         std::thread::available_parallelism()?.get() >= 2,
         "this needs two cores: one for servers, one for load"
     );
+    if scenario == "postgres" {
+        ensure!(options.is_empty(), "`bench postgres` has no options");
+        return postgres::run();
+    }
     tools::program("wrk", "wrk")?;
     tools::program("taskset", "util-linux")?;
     let results = built()?.join("..").canonicalize()?;
@@ -90,7 +95,9 @@ pub(crate) fn run(root: &Path, scenario: &str, options: &[&str]) -> Result<bool>
         "scale" => scale::run(&bench),
         "neighbour" => neighbour::run(&bench),
         "start" => start::run(&bench),
-        _ => bail!("there is no scenario `{scenario}`; there are gateway, scale, neighbour and start"),
+        _ => bail!(
+            "there is no scenario `{scenario}`; there are gateway, scale, neighbour, postgres and start"
+        ),
     }?;
     std::fs::remove_dir_all(&bench.folder)?;
     Ok(good)

@@ -7,6 +7,7 @@ use std::{net::TcpListener, path::Path, process::Command};
 
 use anyhow::Result;
 
+pub(crate) use self::postgres::Postgres;
 use crate::tools::fresh_folder;
 
 /// What runs, and what tests are told of it.

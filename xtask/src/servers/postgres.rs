@@ -24,9 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const NOBODY: u32 = 65_534;
 
 /// A server that runs until this goes.
-pub(super) struct Postgres {
+pub(crate) struct Postgres {
     /// The URL of its superuser.
-    pub(super) url: String,
+    pub(crate) url: String,
     folder: PathBuf,
     /// Stopped first, see `drop`.
     server: Option<Running>,
@@ -34,7 +34,7 @@ pub(super) struct Postgres {
 
 impl Postgres {
     /// Makes a cluster and starts it; installs PostgreSQL and PgBouncer if they are missing.
-    pub(super) fn start() -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         if programs().is_none() {
             tools::install("postgres", "postgresql")?;
         }

@@ -45,6 +45,9 @@ pub(crate) struct ScanArguments {
     /// Whether several parties use one process of the server; auto tells it from the source and says why.
     #[arg(long, value_enum, default_value_t = Parties::Auto)]
     pub(crate) tenancy: Parties,
+    /// A file that says what a library of your own does; may stand several times.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) library: Vec<PathBuf>,
     /// Offer the scanner to an MCP client on standard input, for the one folder that is named.
     #[arg(long, conflicts_with_all = ["format", "output", "baseline", "write_baseline"])]
     pub(crate) mcp: bool,

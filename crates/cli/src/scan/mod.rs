@@ -60,6 +60,7 @@ fn options(arguments: &ScanArguments) -> Options {
         layers: arguments.layer.clone(),
         rules: arguments.rule.clone(),
         min_confidence: arguments.min_confidence.into(),
+        libraries: arguments.library.clone(),
     }
 }
 

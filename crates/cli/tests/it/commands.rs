@@ -47,6 +47,25 @@ fn a_tenant_lives_from_add_to_remove() {
     assert!(fails(here, &["tenant", "add", "../x"], "").contains("A-Z a-z 0-9"));
 }
 
+/// A database keeps the rows of a tenant that was removed; its id is given out again only when that is said to be meant.
+#[test]
+fn an_id_whose_rows_may_be_left_is_taken_again_only_when_asked() {
+    let folder = folder();
+    let here = folder.path();
+    ok(here, &["tenant", "add", "acme"], "");
+    ok(here, &["tenant", "remove", "acme", "--yes"], "");
+    ok(here, &["tenant", "add", "acme"], "");
+    let source = "\n[data.desk]\ndriver = \"postgres\"\nisolation = \"rls\"\nurl = \"env:DB\"\n";
+    fs::write(here.join("partywall.toml"), format!("{CONFIG}{source}")).unwrap();
+    let removed = run(here, &["tenant", "remove", "acme", "--yes"], "");
+    assert!(removed.status.success());
+    assert!(String::from_utf8_lossy(&removed.stderr).contains("rows of acme in the database of `desk`"));
+    let refused = fails(here, &["tenant", "add", "globex", "acme"], "");
+    assert!(refused.contains("--reuse-rows") && refused.contains("`desk`"), "{refused}");
+    ok(here, &["tenant", "add", "globex"], "");
+    ok(here, &["tenant", "add", "acme", "--reuse-rows"], "");
+}
+
 #[test]
 fn a_secret_goes_in_and_never_comes_out() {
     let folder = folder();

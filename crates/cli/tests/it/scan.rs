@@ -207,3 +207,54 @@ fn an_mcp_client_can_scan_one_folder() {
     drop(input);
     assert!(child.wait().unwrap().success());
 }
+
+#[test]
+fn what_runs_the_command_elsewhere_uses_flags_that_it_has() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let help = ok(&root, &["scan", "--help"], "");
+    for file in ["action.yml", "integrations/gitlab.yml", "docs/scan.md"] {
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        let lines = text.lines().filter(|line| line.contains("partywall scan") || line.contains("arguments"));
+        let flags: Vec<&str> = lines
+            .flat_map(|line| line.split([' ', '(', '"', '`']))
+            .filter(|word| word.starts_with("--") && word.len() > 2)
+            .collect();
+        assert!(!flags.is_empty(), "{file} starts no scan");
+        for flag in flags {
+            assert!(help.contains(flag), "{file} uses {flag}");
+        }
+    }
+    let hook = fs::read_to_string(root.join(".pre-commit-hooks.yaml")).unwrap();
+    assert!(hook.contains("entry: partywall scan"));
+}
+
+#[test]
+fn hostile_trees_end_with_a_notice() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let brackets = format!("let a = {}1{}\n", "[".repeat(10_000), "]".repeat(10_000));
+    for (path, text) in [
+        ("deep.ts", brackets.clone().into_bytes()),
+        ("deep.py", brackets.replace("let ", "").into_bytes()),
+        ("deep.sql", format!("SELECT {}1{};", "(".repeat(10_000), ")".repeat(10_000)).into_bytes()),
+        ("long.js", format!("let a = '{}'\n", "x".repeat(4_900_000)).into_bytes()),
+        ("big.py", vec![b'#'; 10 * 1024 * 1024]),
+        ("bytes.ts", b"let a = '\xff\xfe\xfd'\n".to_vec()),
+        ("package.json", b"{\"a\": ".repeat(50_000)),
+        ("schema.prisma", b"model ".repeat(10_000)),
+        ("\u{1b}[31mred.ts", b"let a = 1\n".to_vec()),
+    ] {
+        fs::write(here.join(path), text).unwrap();
+    }
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(here, here.join("loop")).unwrap();
+    let output = run(here, &["scan", "-v"], "");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{text}{errors}");
+    assert!(!errors.contains("panicked"), "{errors}");
+    for part in ["deep.ts", "long.js", "big.py", "bytes.ts", "package.json"] {
+        assert!(text.contains(&format!("skipped {part}")), "{part} is not told in {text}");
+    }
+    assert!(!text.contains('\u{1b}'), "a name moves the terminal");
+}

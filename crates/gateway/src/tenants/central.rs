@@ -152,6 +152,33 @@ impl CentralTenants {
         Ok(added)
     }
 
+    /// The first of the ids that was removed before: removal leaves a mark where the secrets were.
+    pub(super) fn removed_before(&self, ids: &[TenantId]) -> Result<Option<TenantId>, RegistryError> {
+        const DOING: &str = "looking for removed tenants";
+        let ids = ids.to_vec();
+        self.central.run(DOING, move |client| {
+            Box::pin(async move {
+                let tx = client.transaction().await.map_err(failed(DOING))?;
+                for id in ids {
+                    tx.query("SELECT set_config('partywall.tenant', $1, true)", &[&id.as_str()])
+                        .await
+                        .map_err(failed(DOING))?;
+                    let row = tx
+                        .query_one(
+                            "SELECT EXISTS (SELECT FROM partywall.shredded WHERE tenant = $1)",
+                            &[&id.as_str()],
+                        )
+                        .await
+                        .map_err(failed(DOING))?;
+                    if row.try_get(0).map_err(failed(DOING))? {
+                        return Ok(Some(id));
+                    }
+                }
+                Ok(None)
+            })
+        })
+    }
+
     pub(super) fn change(
         &self,
         verb: &'static str,

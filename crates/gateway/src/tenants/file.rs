@@ -18,7 +18,7 @@ use super::{
 use crate::{admit::Incarnation, clock::Clock};
 
 const KIND: Kind =
-    Kind { what: "tenant registry", application_id: 0x5057_5401, format: 2, upgrades: &[CHANGES] };
+    Kind { what: "tenant registry", application_id: 0x5057_5401, format: 3, upgrades: &[CHANGES, REMOVED] };
 
 /// The id's collation keeps out two tenants whose folders a file system without case could not tell apart.
 const SCHEMA: &str = "
@@ -55,6 +55,13 @@ const CHANGES: &str = "
         DELETE FROM change WHERE number <= new.number - 4096;
     END;";
 
+/// Ids that have had a life before. Databases that this program cannot delete from may still hold rows under them.
+const REMOVED: &str = "
+    CREATE TABLE removed (id TEXT PRIMARY KEY COLLATE NOCASE) STRICT, WITHOUT ROWID;
+    CREATE TRIGGER tenant_gone AFTER DELETE ON tenant BEGIN
+        INSERT OR IGNORE INTO removed (id) VALUES (old.id);
+    END;";
+
 /// All tenants, shared with other processes of this machine through one file.
 pub(super) struct FileTenants {
     store: Store,
@@ -78,6 +85,7 @@ impl FileTenants {
         let store = Store::open(data_dir.join("tenants.sqlite"), &KIND, |conn| {
             conn.execute_batch(SCHEMA)?;
             conn.execute_batch(CHANGES)?;
+            conn.execute_batch(REMOVED)?;
             conn.execute(
                 "INSERT INTO sqlite_sequence (name, seq) VALUES ('tenant', ?1)",
                 [start.cast_signed()],
@@ -171,6 +179,20 @@ impl FileTenants {
             incarnation: Incarnation(tx.last_insert_rowid().cast_unsigned()),
             state: TenantState::Active,
             created_at,
+        })
+    }
+
+    /// The first of the ids that was removed before, in any spelling.
+    pub(super) fn removed_before(&self, ids: &[TenantId]) -> Result<Option<TenantId>, RegistryError> {
+        let failed = || self.store.failed("looking for removed tenants");
+        self.store.read(|tx| {
+            let mut known = tx.prepare_cached("SELECT 1 FROM removed WHERE id = ?1").map_err(failed())?;
+            for id in ids {
+                if known.exists([id.as_str()]).map_err(failed())? {
+                    return Ok(Some(id.clone()));
+                }
+            }
+            Ok(None)
         })
     }
 

@@ -175,6 +175,17 @@ pub enum RegistryError {
         /// Its folder.
         path: PathBuf,
     },
+    /// The id was a tenant's before, and a database may still have that one's rows.
+    #[error(
+        "adding tenant `{id}`: it was removed before, and the database of source `{source_name}` may still have its rows, \
+         which the new tenant would see; delete them there and add it with --reuse-rows, or choose another id"
+    )]
+    HadRows {
+        /// The id.
+        id: TenantId,
+        /// The source.
+        source_name: String,
+    },
     /// The removal has not begun, or was of an earlier life of the id.
     #[error("tenant `{0}` is not being removed; start with `partywall tenant remove {0}`")]
     NotBeingRemoved(TenantId),

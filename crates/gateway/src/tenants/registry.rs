@@ -7,7 +7,11 @@ use partywall_model::TenantId;
 use super::{
     RegistryError, TenantDenial, TenantRecord, TenantState, central::CentralTenants, file::FileTenants,
 };
-use crate::{admit::Incarnation, central::Central};
+use crate::{
+    admit::Incarnation,
+    central::Central,
+    config::{Config, Driver},
+};
 
 /// Words that programs write when they have no tenant; the model refuses `null` and its like, and `*`.
 const RESERVED: [&str; 2] = ["default", "0"];
@@ -114,6 +118,34 @@ impl Registry {
             Kept::File(file) => file.add_many(ids),
             Kept::Central(central) => central.add_many(ids),
         }
+    }
+
+    /// The first of the ids that has had a life before and was removed; rows of that life may still be in a database that
+    /// this program has no right to delete from.
+    ///
+    /// # Errors
+    /// The registry cannot be read.
+    pub fn removed_before(&self, ids: &[TenantId]) -> Result<Option<TenantId>, RegistryError> {
+        match &self.0 {
+            Kept::File(file) => file.removed_before(ids),
+            Kept::Central(central) => central.removed_before(ids),
+        }
+    }
+
+    /// Adds tenants to a server whose databases do not forget: as [`Registry::add_many`], but an id that was removed
+    /// before is refused while `config` has a PostgreSQL source, since the policies would show the new tenant the rows
+    /// of the old one.
+    ///
+    /// # Errors
+    /// As for [`Registry::add`], and [`RegistryError::HadRows`].
+    pub fn add_new(&self, config: &Config, ids: &[TenantId]) -> Result<Vec<TenantRecord>, RegistryError> {
+        let shared = config.data.iter().find(|(_, source)| source.driver == Driver::Postgres);
+        if let Some((source, _)) = shared
+            && let Some(id) = self.removed_before(ids)?
+        {
+            return Err(RegistryError::HadRows { id, source_name: source.clone() });
+        }
+        self.add_many(ids)
     }
 
     /// Every tenant, by id.

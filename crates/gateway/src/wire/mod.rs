@@ -14,4 +14,6 @@ mod server;
 pub(crate) mod stream;
 
 pub use files::raise_file_limit;
+#[cfg(test)]
+pub(crate) use server::readiness;
 pub use server::{ServeError, Server};

@@ -317,24 +317,30 @@ async fn look(live: &Live) {
     }
 }
 
+/// Whether requests should be sent here, and if not, why.
+pub(crate) fn readiness(live: &Live) -> (StatusCode, String) {
+    let services = live.services();
+    if live.draining.load(Acquire) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
+    }
+    match services.registry.check() {
+        Ok(()) => match services.sources.lost().as_slice() {
+            [] => (StatusCode::OK, "ready\n".to_owned()),
+            lost => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("the database server of {} cannot be reached\n", lost.join(", ")),
+            ),
+        },
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+    }
+}
+
 /// Health and metrics, for the operator.
 fn operator(live: &Live, connections: &Seats, request: &Request<Incoming>) -> Response<ReplyStream> {
     let services = live.services();
     let (status, text) = match request.uri().path() {
         "/healthz" => (StatusCode::OK, "ok\n".to_owned()),
-        "/readyz" if live.draining.load(Acquire) => {
-            (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned())
-        }
-        "/readyz" => match services.registry.check() {
-            Ok(()) => match services.sources.lost().as_slice() {
-                [] => (StatusCode::OK, "ready\n".to_owned()),
-                lost => (
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    format!("the database server of {} cannot be reached\n", lost.join(", ")),
-                ),
-            },
-            Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
-        },
+        "/readyz" => readiness(live),
         "/metrics" => {
             let mut text = services.metrics.render();
             text.push_str(&services.audit.render());

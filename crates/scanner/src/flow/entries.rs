@@ -186,6 +186,7 @@ fn by_shape(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
 
 /// Functions that a framework finds by their file: server actions, route handlers.
 fn by_file(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
+    workers(module, unit, entries);
     let Some(body) = unit.ir.function(FunctionId::MODULE).map(|function| &function.body) else { return };
     let action = body.iter().take(3).any(|stmt| match unit.ir.stmt(*stmt) {
         StmtKind::Expr(expr) => {
@@ -217,6 +218,35 @@ fn by_file(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
             input: if action { None } else { Some(vec![1]) },
             context: if action { Vec::new() } else { vec![0] },
         });
+    }
+}
+
+/// `export default { fetch(request, env, ctx) {…} }` of workers, Bun and Deno.
+fn workers(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
+    let defaults = unit.ir.exports.iter().filter(|export| unit.ir.text(export.name) == "default");
+    for export in defaults {
+        let value = match export.kind {
+            ExportKind::Value(value) => Some(value),
+            ExportKind::Binding(binding) => unit.index.sources(binding).first().map(|source| source.value),
+            _ => None,
+        };
+        let Some(ExprKind::Object(properties)) = value.map(|value| unit.ir.expr(value)) else { continue };
+        for property in properties {
+            let PropertyKey::Name(name) = property.key else { continue };
+            let ExprKind::Function(id) = unit.ir.expr(property.value) else { continue };
+            let (kind, context) = match unit.ir.text(name) {
+                "fetch" => ("http", vec![0]),
+                "queue" | "scheduled" | "email" => ("event", Vec::new()),
+                _ => continue,
+            };
+            entries.push(Entry {
+                handler: Fun { module, id: *id },
+                kind: kind.to_owned(),
+                registration: At { module, expr: property.value },
+                input: Some(Vec::new()),
+                context,
+            });
+        }
     }
 }
 

@@ -2,11 +2,19 @@
 
 mod entries;
 mod guards;
+mod lifetime;
 mod origins;
+mod queries;
 mod reach;
+mod shared;
+mod stores;
 
 pub use entries::Entry;
 pub(crate) use entries::find_entries;
+pub use lifetime::{Cell, Lifetimes};
 pub use origins::Origins;
+pub use queries::{Owned, Query, Scope, lists_owners, singular};
 pub use reach::Reach;
 pub(crate) use reach::find_reach;
+pub use shared::{SharedWrite, captured};
+pub use stores::{Access, Store};

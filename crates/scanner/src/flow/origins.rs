@@ -50,6 +50,12 @@ impl Origins {
         self.0 & other.0 != 0
     }
 
+    /// With the kinds of `other`; `|` where a constant is needed.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Without the kinds of `other`.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {

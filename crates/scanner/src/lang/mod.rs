@@ -29,3 +29,22 @@ pub fn lower(path: &str, source: Arc<str>) -> Option<Lowered> {
         _ => None,
     }
 }
+
+/// The line where brackets are nested deeper than a bound, or nothing. Brackets in strings and comments count too, which does
+/// no harm: they seldom stay open.
+pub(crate) fn too_deep(source: &str, bound: usize) -> Option<u32> {
+    let mut depth = 0_usize;
+    let mut line = 1;
+    for byte in source.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            b'\n' => line += 1,
+            _ => {}
+        }
+        if depth > bound {
+            return Some(line);
+        }
+    }
+    None
+}

@@ -212,6 +212,14 @@ impl<'p> Report<'p> {
         found
     }
 
+    /// Adds the way that callers of the server come to a function to the last finding.
+    pub fn show_way_of_last(&mut self, fun: Fun) {
+        let project = self.project;
+        if let Some(found) = self.found.last_mut() {
+            found.show_way(project, fun);
+        }
+    }
+
     /// The findings, with severities lowered where one process has one user.
     #[must_use]
     pub fn finish(self) -> Vec<Finding> {

@@ -5,6 +5,7 @@
 //! enable security for a list of tables.
 
 mod order;
+pub mod orm;
 mod owner;
 mod replay;
 
@@ -144,6 +145,8 @@ pub struct Schema {
     pub dynamic: bool,
     /// Whether clients speak to the database themselves, through roles such as `anon` (Supabase, PostgREST).
     pub exposed: bool,
+    /// The keys of tables by the names of their models in code.
+    pub models: BTreeMap<String, String>,
     /// Lines that could not be read.
     pub unread: Vec<Place>,
 }
@@ -171,6 +174,12 @@ impl Schema {
         let mut found = self.tables.iter().filter(|(key, _)| key.ends_with(&end)).map(|(_, table)| table);
         let first = found.next();
         if found.next().is_some() { None } else { first }
+    }
+
+    /// A table by the name that its model has in code: a class, a variable, a delegate such as `prisma.document`.
+    #[must_use]
+    pub fn model(&self, code: &str) -> Option<&Table> {
+        self.models.get(code).and_then(|key| self.tables.get(key))
     }
 
     /// Whether row-level security is relied on: some table of a tenant has it.

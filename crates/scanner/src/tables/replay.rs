@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Function, Place, PlacedPolicy, Privilege, Schema, Source, Table, View, key, owner};
+use super::{Function, Place, PlacedPolicy, Privilege, Schema, Source, Table, View, key, orm::Model, owner};
 use crate::lang::sql::{Change, Changes, Column, Name, Placed, Policy, RowSecurity};
 
 /// Roles through which clients speak to a database themselves.
@@ -36,10 +36,24 @@ impl Replay {
         }
     }
 
-    /// Adds a table that is known from a model. A table that migrations made stays as they made it, with the columns and
-    /// references that only the model knows.
-    pub fn model(&mut self, name: &Name, columns: Vec<Column>, place: Place, source: Source) {
-        self.create(name, columns, None, place, source);
+    /// Adds tables that are known from models. A table that migrations made stays as they made it, with the columns and
+    /// references that only the model knows. References that name a model by its name in code are resolved.
+    pub fn models(&mut self, models: Vec<(Model, Place, Source)>) {
+        for (model, _, _) in &models {
+            self.schema.models.entry(model.code.clone()).or_insert_with(|| key(&model.table));
+        }
+        for (mut model, place, source) in models {
+            for column in &mut model.columns {
+                let known = column.references.as_ref().and_then(|to| self.schema.models.get(&to.name));
+                if let Some(known) = known {
+                    column.references = Some(Name::bare(known));
+                }
+            }
+            self.create(&model.table, model.columns, None, place.clone(), source);
+            if model.secured {
+                self.security(&model.table, RowSecurity::Enable, place);
+            }
+        }
     }
 
     /// The schema at the end.

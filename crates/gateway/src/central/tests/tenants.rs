@@ -41,6 +41,19 @@ fn a_tenants_life() {
 }
 
 #[test]
+fn an_id_that_was_removed_is_known() {
+    let base = Base::new();
+    let stores = base.stores();
+    let (acme, globex) = (id("acme"), id("globex"));
+    stores.registry.add_many(&[acme.clone(), globex.clone()]).expect("added");
+    assert_eq!(stores.registry.removed_before(&[acme.clone(), globex.clone()]).expect("readable"), None);
+    crate::tenants::remove_tenant(&stores.registry, &stores.vault, std::path::Path::new("/nowhere"), &globex)
+        .expect("removed");
+    let known = base.stores().registry.removed_before(&[acme, globex.clone()]).expect("readable");
+    assert_eq!(known, Some(globex));
+}
+
+#[test]
 fn all_or_none_of_many_are_added() {
     let base = Base::new();
     let registry = base.stores().registry;

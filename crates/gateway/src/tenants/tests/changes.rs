@@ -104,6 +104,8 @@ const FIRST_FORMAT: &str = "
     DROP TRIGGER tenant_changed;
     DROP TRIGGER tenant_removed;
     DROP TABLE change;
+    DROP TRIGGER tenant_gone;
+    DROP TABLE removed;
     PRAGMA user_version = 1;";
 
 #[test]
@@ -120,7 +122,7 @@ fn a_registry_of_the_first_format_is_brought_up_to_date_in_place() {
     assert!(server.active(&id("globex")).is_ok());
     assert_eq!(reloads(&server), 0);
     let format: i64 = raw(&dir).pragma_query_value(None, "user_version", |row| row.get(0)).expect("read");
-    assert_eq!(format, 2);
+    assert_eq!(format, 3);
 }
 
 #[test]

@@ -58,10 +58,10 @@ fn a_newer_format_is_refused() {
     let dir = folder();
     drop(open(&dir));
     let conn = Connection::open(dir.path().join("tenants.sqlite")).expect("opened");
-    conn.pragma_update(None, "user_version", 3).expect("changed");
+    conn.pragma_update(None, "user_version", 4).expect("changed");
     assert!(matches!(
         Registry::open(dir.path()),
-        Err(RegistryError::Store(StoreError::Newer { found: 3, .. }))
+        Err(RegistryError::Store(StoreError::Newer { found: 4, .. }))
     ));
 }
 

@@ -4,6 +4,7 @@ use secrecy::SecretString;
 
 use super::*;
 use crate::{
+    config::Config,
     guards::credentials::{MasterKey, SecretName, Vault},
     tenants::remove::delete_files,
 };
@@ -48,6 +49,36 @@ fn removal_takes_everything_but_the_audit_log() {
         remove_tenant(&registry, &vault, dir.path(), &id("nobody")),
         Err(RemovalError::Registry(RegistryError::NotFound(_)))
     ));
+}
+
+/// A database of PostgreSQL keeps the rows of a tenant that was removed, and its policies know the id alone.
+#[test]
+fn an_id_that_was_removed_is_not_given_out_again_while_a_database_may_have_its_rows() {
+    let dir = folder();
+    let (registry, vault) = (open(&dir), vault(&dir));
+    let parse = |text: &str| Config::parse(text, "p.toml", dir.path()).expect("a configuration");
+    let files = parse("");
+    let shared = parse("[data.desk]\ndriver = \"postgres\"\nisolation = \"rls\"\nurl = \"env:DB\"\n");
+    for tenant in ["acme", "globex"] {
+        registry.add_new(&shared, &[id(tenant)]).expect("new");
+    }
+    remove_tenant(&registry, &vault, dir.path(), &id("acme")).expect("removed");
+    // Also by another process, and in another spelling.
+    drop(registry);
+    let registry = open(&dir);
+    for again in ["acme", "ACME"] {
+        let error = registry.add_new(&shared, &[id("initech"), id(again)]).expect_err("had rows");
+        assert!(
+            matches!(&error, RegistryError::HadRows { source_name, .. } if source_name == "desk"),
+            "{error}"
+        );
+        assert!(error.to_string().contains("--reuse-rows"), "{error}");
+    }
+    assert_eq!(registry.get(&id("initech")).expect("readable"), None, "all or none");
+    registry.add_new(&shared, &[id("initech")]).expect("another id is free");
+    registry.add_new(&files, &[id("acme")]).expect("files were deleted with the tenant");
+    remove_tenant(&registry, &vault, dir.path(), &id("acme")).expect("removed");
+    registry.add_many(&[id("acme")]).expect("said to be meant");
 }
 
 #[test]

@@ -2,4 +2,4 @@
 
 pub mod rls;
 
-crate::rules::rules! {}
+crate::rules::rules! { unscoped_query, optional_owner_filter, service_role, session_setting }

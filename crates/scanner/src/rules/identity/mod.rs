@@ -1,3 +1,3 @@
-//! Rules of the layer identity.
+//! Rules of the identity layer.
 
-crate::rules::rules! {}
+crate::rules::rules! { tenant_from_input }

@@ -2,4 +2,4 @@
 
 pub mod vulnerable_sdk;
 
-crate::rules::rules! {}
+crate::rules::rules! { shared_server, session_without_owner, broadcast, ignored_owner }

@@ -71,20 +71,27 @@ pub fn check(files: &[(String, Vec<Dependency>)]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     for (path, dependencies) in files {
         for dependency in dependencies {
-            for advisory in advisories.iter().filter(|advisory| advisory.is_about(dependency)) {
-                let finding = finding(path, dependency, advisory);
-                if !findings.iter().any(|known| known.path == *path && known.message == finding.message) {
-                    findings.push(finding);
-                }
+            let about: Vec<&Advisory> =
+                advisories.iter().filter(|advisory| advisory.is_about(dependency)).collect();
+            let Some(finding) = finding(path, dependency, &about) else { continue };
+            if !findings.iter().any(|known| known.path == *path && known.message == finding.message) {
+                findings.push(finding);
             }
         }
     }
     findings
 }
 
-fn finding(path: &str, dependency: &Dependency, advisory: &Advisory) -> Finding {
+/// All advisories about one version; nothing when there is none.
+fn finding(path: &str, dependency: &Dependency, advisories: &[&Advisory]) -> Option<Finding> {
     let version = dependency.version.as_deref().unwrap_or_default();
-    Finding {
+    let first = advisories.first()?;
+    let fixed = advisories.iter().fold(first.fixed.as_str(), |latest, advisory| {
+        if is_before(latest, &advisory.fixed) { &advisory.fixed } else { latest }
+    });
+    let ids: Vec<&str> = advisories.iter().flat_map(|advisory| &advisory.ids).map(String::as_str).collect();
+    let why: Vec<&str> = advisories.iter().map(|advisory| advisory.summary.as_str()).collect();
+    Some(Finding {
         rule: ID.to_owned(),
         layer: Layer::Routing,
         axis: AXIS,
@@ -94,13 +101,9 @@ fn finding(path: &str, dependency: &Dependency, advisory: &Advisory) -> Finding 
         line: dependency.line,
         column: 1,
         end_line: dependency.line,
-        message: format!(
-            "`{}` {version} has a published advisory: {}",
-            dependency.name,
-            advisory.ids.join(", ")
-        ),
-        why: advisory.summary.clone(),
-        fix: format!("Use `{}` {} or newer.", dependency.name, advisory.fixed),
+        message: format!("`{}` {version} has a published advisory: {}", dependency.name, ids.join(", ")),
+        why: why.join(" "),
+        fix: format!("Use `{}` {fixed} or newer.", dependency.name),
         related: Vec::new(),
         fingerprint: String::new(),
         maps: Maps {
@@ -108,7 +111,7 @@ fn finding(path: &str, dependency: &Dependency, advisory: &Advisory) -> Finding 
             soc2: vec!["CC7.1".to_owned()],
             owasp: vec!["A06:2021".to_owned()],
         },
-    }
+    })
 }
 
 #[cfg(test)]
@@ -139,7 +142,7 @@ mod tests {
             assert_eq!(found("package.json", &text).len(), count, "{version}");
         }
         let python = found("uv.lock", "[[package]]\nname = \"mcp\"\nversion = \"1.20.0\"\n");
-        assert_eq!(python[0].line, 2);
+        assert_eq!((python.len(), python[0].line), (1, 2), "two advisories of one version are one finding");
         assert!(python[0].fix.contains("1.27.2"), "{}", python[0].fix);
         assert!(found("requirements.txt", "mcp==1.27.2\nmcp-other==0.1\n").is_empty());
     }

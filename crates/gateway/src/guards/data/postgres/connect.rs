@@ -150,13 +150,15 @@ impl Way {
 
     async fn connect(&self, login: &Login, application: &str) -> Result<Conn, Broken> {
         let mut conn = Conn::new(self.open().await?, self.clone());
-        // Only settings that a pooler knows; all of them decide how values are written.
+        // Only settings that a pooler knows; all of them decide how values are written or read. A backslash in a text
+        // is what the check of the statement has taken it for, whatever the role's own settings are.
         let parameters = [
             ("user", login.role.as_str()),
             ("database", login.database.as_str()),
             ("client_encoding", "UTF8"),
             ("DateStyle", "ISO"),
             ("TimeZone", "UTC"),
+            ("standard_conforming_strings", "on"),
             ("application_name", application),
         ];
         frontend::startup_message(parameters, conn.output())?;

@@ -5,6 +5,10 @@
 //! that transaction, an error in the context makes the server skip the statement, and after the Sync the setting is
 //! gone. A write has an explicit transaction around it, since its rows are looked at before it is committed and the
 //! outcome of the commit has to be known.
+//!
+//! The search path, the time limit and that transactions are read-only are set once for each connection, because that
+//! costs more than all the rest; the context makes sure at each call that they are still so, and is an error otherwise.
+//! Behind a pooler, where each transaction may meet another server connection, they are set for each transaction.
 
 use std::{
     collections::VecDeque,
@@ -19,7 +23,7 @@ use postgres_protocol::message::{
 
 use super::{
     error::{Broken, ServerError},
-    statement::Statement,
+    statement::{Statement, rows_or_error},
     value,
     wire::{Conn, Run, SMALL, Status, server_error},
 };
@@ -27,6 +31,8 @@ use crate::guards::data::{DataError, QueryLimits, Rows};
 
 /// How long the outcome of a commit is waited for beyond the call's own time.
 const COMMIT_TIME: Duration = Duration::from_secs(10);
+/// The longest that the server lets a statement run, in milliseconds: a day.
+const LONGEST_STATEMENT: u128 = 86_400_000;
 /// A value's text can be longer than its JSON (`bytea`), and a row has a few bytes around each value.
 const SLACK: usize = 2;
 
@@ -46,19 +52,43 @@ pub(super) struct Context<'c> {
 /// The statements that begin each transaction.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ContextSql {
+    /// For connections that have a [`Session`].
     read: String,
     write: String,
+    /// For those that a pooler hands out.
+    pooled_read: String,
+    pooled_write: String,
+}
+
+/// What is set for as long as a connection lives.
+pub(super) struct Session {
+    search_path: String,
+    /// The server's own limit for one statement, in milliseconds. Calls have limits of their own, which the gateway keeps;
+    /// this one holds if it cannot.
+    millis: u128,
+    /// The same, as the server writes it.
+    limit: String,
 }
 
 impl ContextSql {
     /// `setting` is what the policies read.
     pub(super) fn new(setting: &str) -> Self {
-        let write = format!(
+        let pooled_write = format!(
             "SELECT pg_catalog.set_config('{setting}', $1, true), pg_catalog.set_config('search_path', $2, true), \
              pg_catalog.set_config('statement_timeout', $3, true)"
         );
-        let read = format!("{write}, pg_catalog.set_config('transaction_read_only', 'on', true)");
-        Self { read, write }
+        let pooled_read =
+            format!("{pooled_write}, pg_catalog.set_config('transaction_read_only', 'on', true)");
+        // There is no setting without a name: that is an error, after which the server skips the statement.
+        let with = |read_only: &str| {
+            format!(
+                "SELECT pg_catalog.set_config(CASE WHEN pg_catalog.current_setting('search_path') = $2 \
+                 AND pg_catalog.current_setting('statement_timeout') = $3 \
+                 AND pg_catalog.current_setting('transaction_read_only') = '{read_only}' \
+                 THEN '{setting}' ELSE '' END, $1, true)"
+            )
+        };
+        Self { read: with("on"), write: with("off"), pooled_read, pooled_write }
     }
 }
 
@@ -119,6 +149,9 @@ impl Ask<'_> {
     pub(super) async fn run(&self, conn: &mut Conn) -> Result<Rows, Failure> {
         let late = |_elapsed| Failure::Data(DataError::TimedOut);
         let deadline = self.deadline.into();
+        if !self.context.pooled {
+            tokio::time::timeout_at(deadline, self.settle(conn)).await.map_err(late)??;
+        }
         if !self.statement.writes() {
             return tokio::time::timeout_at(deadline, self.read(conn)).await.map_err(late)?;
         }
@@ -133,6 +166,37 @@ impl Ask<'_> {
             Ok(Err(Failure::Data(error))) => Err(Failure::Data(error)),
             Ok(Err(_)) | Err(_) => Err(Failure::Data(DataError::Unknown(self.context.source.to_owned()))),
         }
+    }
+
+    /// The statement alone, in one round trip and without a tenant: what the others are measured against.
+    #[cfg(test)]
+    pub(super) async fn plain(&self, conn: &mut Conn) -> Result<Rows, Failure> {
+        self.write_statement(conn)?;
+        frontend::sync(conn.output());
+        conn.send().await?;
+        let mut answer = Answer::new(self, [Step::Statement]);
+        answer.confirmed = true;
+        answer.receive(conn).await?;
+        answer.finish(&self.context)
+    }
+
+    /// Sets what holds for the connection, if that was not done or a longer time is needed now.
+    async fn settle(&self, conn: &mut Conn) -> Result<(), Failure> {
+        const SQL: &str = "SELECT pg_catalog.set_config('statement_timeout', $1, false), \
+             pg_catalog.set_config('search_path', $2, false), \
+             pg_catalog.set_config('default_transaction_read_only', 'on', false)";
+        let millis = self.limits.time.as_millis().clamp(1, LONGEST_STATEMENT);
+        let path = self.context.search_path;
+        if conn.session.as_ref().is_some_and(|set| set.search_path == path && set.millis >= millis) {
+            return Ok(());
+        }
+        let values = [Some(millis.to_string()), Some(path.to_owned())];
+        let rows = rows_or_error(conn, SQL, &values).await?;
+        let rows = rows.map_err(|error| Failure::Data(error.at_run(self.context.source)))?;
+        let limit = rows.first().and_then(|row| row.first()?.clone());
+        let limit = limit.ok_or(Broken::Protocol("a setting was not confirmed"))?;
+        conn.session = Some(Session { search_path: path.to_owned(), millis, limit });
+        Ok(())
     }
 
     async fn read(&self, conn: &mut Conn) -> Result<Rows, Failure> {
@@ -191,16 +255,22 @@ impl Ask<'_> {
     }
 
     fn write_context(&self, conn: &mut Conn) -> Result<(), Broken> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        let millis = left.as_millis().clamp(1, 86_400_000);
-        let values = [
-            Some(self.context.tenant.to_owned()),
-            Some(self.context.search_path.to_owned()),
-            Some(millis.to_string()),
-        ];
-        let (number, sql) = match self.statement.writes() {
-            true => (number::CONTEXT_WRITE, &self.context.sql.write),
-            false => (number::CONTEXT_READ, &self.context.sql.read),
+        let limit = match (&conn.session, self.context.pooled) {
+            (Some(session), false) => session.limit.clone(),
+            _ => {
+                let left = self.deadline.saturating_duration_since(Instant::now());
+                left.as_millis().clamp(1, LONGEST_STATEMENT).to_string()
+            }
+        };
+        let values =
+            [Some(self.context.tenant.to_owned()), Some(self.context.search_path.to_owned()), Some(limit)];
+        let sql = self.context.sql;
+        let (number, sql) = match (self.statement.writes(), self.context.pooled) {
+            (true, false) => (number::CONTEXT_WRITE, &sql.write),
+            (false, false) => (number::CONTEXT_READ, &sql.read),
+            // Not prepared under a name, so the number stands for nothing.
+            (true, true) => (number::CONTEXT_WRITE, &sql.pooled_write),
+            (false, true) => (number::CONTEXT_READ, &sql.pooled_read),
         };
         conn.write_run(&Run {
             number,
@@ -247,6 +317,8 @@ struct Answer<'a> {
     done: bool,
     end: String,
     error: Option<ServerError>,
+    /// Whether the connection is not set as it was.
+    unsettled: bool,
     wrong: Option<DataError>,
 }
 
@@ -264,6 +336,7 @@ impl<'a> Answer<'a> {
             done: false,
             end: String::new(),
             error: None,
+            unsettled: false,
             wrong: None,
         }
     }
@@ -284,7 +357,11 @@ impl<'a> Answer<'a> {
                     self.done = true;
                 }
                 Message::ErrorResponse(error) => {
-                    self.error.get_or_insert(server_error(error.fields()));
+                    let error = server_error(error.fields());
+                    // Somebody has changed what was set for the connection: the context had no name to set.
+                    self.unsettled |= self.steps.front() == Some(&Step::Context)
+                        && matches!(error.code.as_str(), "42704" | "42602");
+                    self.error.get_or_insert(error);
                 }
                 Message::ReadyForQuery(ready) => return Ok(conn.ready(ready.status())?),
                 Message::RowDescription(fields) if self.steps.front() == Some(&Step::Statement) => {
@@ -383,7 +460,7 @@ impl<'a> Answer<'a> {
 
     fn finish(mut self, context: &Context<'_>) -> Result<Rows, Failure> {
         if let Some(error) = self.error {
-            return Err(match error.is_stale() {
+            return Err(match error.is_stale() || self.unsettled {
                 true => Failure::Stale,
                 false => Failure::Data(error.at_run(context.source)),
             });

@@ -7,7 +7,13 @@ use std::sync::PoisonError;
 
 use tokio::runtime::Runtime;
 
-use super::{Source, Statement, error::Broken, inspect, statement, wire::Conn};
+use super::{
+    Source, Statement,
+    catalogue::{self, Waived},
+    error::Broken,
+    inspect, statement,
+    wire::Conn,
+};
 use crate::{config::Isolation, guards::data::DataError};
 
 /// A connection for compiling.
@@ -73,12 +79,29 @@ impl Source {
         }
     }
 
-    /// Makes sure that the role of the URL is one that the server's policies hold for.
-    pub(in crate::guards::data) fn verify(&self) -> Result<(), DataError> {
+    /// Makes sure that the role of the URL is one that the server's policies hold for, and that shared tables have
+    /// policies; what the configuration allows although it was found.
+    pub(in crate::guards::data) fn verify(&self) -> Result<Vec<Waived>, DataError> {
         self.with_connection(|runtime, conn| {
             let wrong =
                 |error: DataError| DataError::Configuration(format!("source `{}`: {error}", self.name));
-            runtime.block_on(check_own_role(conn)).map_err(wrong)
+            let checked = async {
+                check_own_role(conn).await?;
+                match self.isolation {
+                    Isolation::Rls => {
+                        let mut found = catalogue::look(conn).await?;
+                        if !self.pooled {
+                            let setting = self.settings.setting.as_deref().unwrap_or(super::SETTING);
+                            let role = self.url.user().unwrap_or_default();
+                            found.extend(catalogue::check(&self.url, role, setting).await?);
+                        }
+                        catalogue::judge(found, &self.settings.allow)
+                    }
+                    // Not this role, but each tenant's own reads there, and no policies are needed.
+                    Isolation::Schema | Isolation::Database => Ok(Vec::new()),
+                }
+            };
+            runtime.block_on(checked).map_err(wrong)
         })
     }
 

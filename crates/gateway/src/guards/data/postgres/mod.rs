@@ -5,6 +5,7 @@
 //! `"schema"` and `"database"` each tenant has a role of its own, whose password is in the vault, and connections of its
 //! own. Statements are prepared by the server itself when the configuration is loaded.
 
+mod catalogue;
 mod connect;
 mod error;
 mod exchange;
@@ -29,7 +30,7 @@ use partywall_postgres::DatabaseUrl;
 use secrecy::SecretString;
 use serde_json::Value;
 
-pub(super) use self::statement::Statement;
+pub(super) use self::{catalogue::Waived, statement::Statement};
 use self::{
     connect::{CONNECT_TIMEOUT, Connector, Login},
     error::{Broken, ServerError},

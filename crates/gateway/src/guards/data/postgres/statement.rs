@@ -330,32 +330,42 @@ pub(super) async fn rows(
     conn: &mut Conn,
     sql: &str,
     values: &[Option<String>],
-) -> Result<Vec<Vec<Option<String>>>, DataError> {
+) -> Result<Vec<Row>, DataError> {
     let failed = |broken: Broken| DataError::Storage(format!("the database server did not answer: {broken}"));
+    rows_or_error(conn, sql, values).await.map_err(failed)?.map_err(|error| error.at_load())
+}
+
+/// The values of a row; `None` for null.
+pub(super) type Row = Vec<Option<String>>;
+
+/// The same; what the server said no with is apart from the end of the connection.
+pub(super) async fn rows_or_error(
+    conn: &mut Conn,
+    sql: &str,
+    values: &[Option<String>],
+) -> Result<Result<Vec<Row>, ServerError>, Broken> {
     let run = Run { number: u64::MAX, sql, types: &[], values, rows: 0, named: false, describe: false };
-    conn.write_run(&run).map_err(failed)?;
+    conn.write_run(&run)?;
     frontend::sync(conn.output());
-    conn.send().await.map_err(failed)?;
+    conn.send().await?;
     let (mut rows, mut error) = (Vec::new(), None);
     loop {
-        match conn.receive(SMALL).await.map_err(failed)? {
+        match conn.receive(SMALL).await? {
             Message::DataRow(row) => {
                 let buffer = row.buffer();
                 let value = |range: Option<std::ops::Range<usize>>| {
                     let bytes = range.and_then(|range| buffer.get(range))?;
                     Some(String::from_utf8_lossy(bytes).into_owned())
                 };
-                rows.push(
-                    row.ranges().map(|range| Ok(value(range))).collect().map_err(|e| failed(e.into()))?,
-                );
+                rows.push(row.ranges().map(|range| Ok(value(range))).collect()?);
             }
             Message::ErrorResponse(body) => error = Some(server_error(body.fields())),
             Message::ReadyForQuery(ready) => {
-                conn.ready(ready.status()).map_err(failed)?;
+                conn.ready(ready.status())?;
                 break;
             }
             _ => {}
         }
     }
-    error.map_or(Ok(rows), |error| Err(error.at_load()))
+    Ok(error.map_or(Ok(rows), Err))
 }

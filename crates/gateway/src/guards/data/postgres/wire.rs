@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::{
     connect::Way,
     error::{Broken, ServerError},
+    exchange::Session,
 };
 
 /// What a connection runs over.
@@ -67,6 +68,8 @@ pub(super) struct Conn {
     retired: bool,
     pub(super) way: Way,
     pub(super) cancel_key: Option<CancelKey>,
+    /// What was set for the connection, once it was.
+    pub(super) session: Option<Session>,
     prepared: BTreeSet<u64>,
     /// What is being prepared, in the order of the server's answers.
     preparing: VecDeque<u64>,
@@ -82,6 +85,7 @@ impl Conn {
             retired: false,
             way,
             cancel_key: None,
+            session: None,
             prepared: BTreeSet::new(),
             preparing: VecDeque::new(),
         }

@@ -2,7 +2,7 @@
 
 use partywall_model::{Axis, Confidence, Severity};
 
-use super::{Found, Note, SchemaRule, is_public, owned};
+use super::{Found, Note, SchemaRule, is_public, is_shared, owned};
 use crate::tables::{Function, Schema, Table, key};
 
 pub(super) const UNFILTERED: SchemaRule = SchemaRule {
@@ -40,7 +40,7 @@ fn unfiltered(schema: &Schema, found: &mut Found<'_>) {
         let caller = ["auth", "current_setting", "current_user", "session_user", "jwt", "pg_has_role"];
         let owner = table.owner.as_ref().map(|owner| owner.column.to_lowercase());
         let asks = words.iter().any(|word| caller.contains(word) || owner.as_deref() == Some(word));
-        if asks || !is_public(function.name.schema.as_deref()) {
+        if asks || is_shared(&text.replace("public .", "")) || !is_public(function.name.schema.as_deref()) {
             continue;
         }
         found.add(Note {

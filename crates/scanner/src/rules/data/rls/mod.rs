@@ -19,6 +19,8 @@ use partywall_model::{Axis, Check, Confidence, Face, Finding, Layer, Maps, Page,
 
 use crate::tables::{Level, Place, Schema, Table};
 
+pub(crate) use session_setting::names_caller;
+
 /// A rule about a schema.
 #[derive(Debug, Clone, Copy)]
 pub struct SchemaRule {
@@ -151,6 +153,18 @@ fn is_internal(role: &str) -> bool {
     ]
     .iter()
     .any(|word| role.contains(word))
+}
+
+/// Whether a condition or a body speaks of rows that are shared on purpose, or are found by something that only its owner
+/// knows.
+fn is_shared(text: &str) -> bool {
+    let text = text.to_lowercase();
+    [
+        "public", "publish", "shar", "privat", "visib", "listed", "global", "system", "template", "demo",
+        "default", "token", "invit", "slug",
+    ]
+    .iter()
+    .any(|word| text.contains(word))
 }
 
 /// Whether a schema is one that clients can reach where they speak to the database themselves.

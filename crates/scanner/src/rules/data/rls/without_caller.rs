@@ -5,7 +5,7 @@ use partywall_model::{Axis, Confidence, Severity};
 use super::{
     Found, Note, SchemaRule,
     always_true::{applies, held_back},
-    of_tenants, owned, predicate,
+    is_shared, of_tenants, owned, predicate,
 };
 use crate::{lang::sql::Condition, tables::Schema};
 
@@ -42,18 +42,9 @@ fn check(schema: &Schema, found: &mut Found<'_>) {
 
 /// Whether a condition depends on the row only, and not on a column by which rows are shared on purpose.
 fn row_alone(condition: &Condition) -> bool {
-    let shared = |name: &String| {
-        [
-            "public", "publish", "shared", "visib", "listed", "global", "system", "template", "demo",
-            "default", "token",
-        ]
-        .iter()
-        .any(|word| name.contains(word))
-    };
     !condition.always
         && !condition.never
         && !condition.asks_caller
         && !condition.text.is_empty()
-        && !condition.names.iter().any(shared)
-        && !shared(&condition.text.to_lowercase())
+        && !is_shared(&condition.text)
 }

@@ -1,12 +1,17 @@
 //! What the PostgreSQL guard promises, on a real server: `PARTYWALL_TEST_POSTGRES` is the URL of a superuser.
 
+mod check;
 mod lab;
 mod lost;
+mod measure;
 mod model;
+mod outage;
 mod own;
 mod pooler;
 mod rls;
+mod server;
 mod stop;
+mod tls;
 mod values;
 
 use std::{sync::Arc, time::Duration};
@@ -18,8 +23,8 @@ use self::lab::Lab;
 use crate::{
     admit::Permit,
     guards::data::{
-        Compiled, ConstraintKind, DataError, ErrorKind, QueryLimits, Rows, Source, Sources, Statement,
-        postgres,
+        Compiled, ConstraintKind, DataError, ErrorKind, Outside, QueryLimits, Rows, Source, Sources,
+        Statement, postgres,
     },
 };
 

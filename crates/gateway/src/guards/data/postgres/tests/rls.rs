@@ -64,6 +64,7 @@ async fn without_the_context_there_are_no_rows_and_without_the_policies_all_of_t
     lab.settings.push_str("setting = \"app.other\"\n");
     assert_eq!(rows(&lab.open(), "acme", "SELECT id FROM tickets").await, json!([]));
     lab.settings = "isolation = \"rls\"".to_owned();
+    lab.settings.push_str("\nallow = [{ rule = \"rls-not-enabled\", reason = \"to see what it is for\" }]");
     lab.sql("ALTER TABLE tickets DISABLE ROW LEVEL SECURITY").await;
     let seen = rows(&lab.open(), "acme", "SELECT count(*) AS n FROM tickets").await;
     assert_eq!(seen, json!([{"n": 20}]));
@@ -139,7 +140,7 @@ async fn the_next_statement_on_the_connection_sees_no_tenant() {
         let _done = ask(&mut conn, &context, text, writes).await;
         let left = statement::rows(&mut conn, look, &[]).await.expect("looks");
         let left: Vec<&str> = left[0].iter().map(|value| value.as_deref().unwrap_or("NULL")).collect();
-        assert_eq!(left, ["", "off", "0", "0"], "after {text}");
+        assert_eq!(left, ["", "on", "0", "30s"], "after {text}");
     }
 }
 
@@ -181,7 +182,17 @@ async fn the_server_refuses_what_the_checks_would_have_and_what_is_left_behind_d
         ("SELECT set_config('app.tenant', 'globex', false) AS x", false),
         ("SELECT set_config('search_path', 'nowhere', false) AS x", false),
         ("SELECT set_config('statement_timeout', '1', false) AS x", false),
+        ("SELECT set_config('default_transaction_read_only', 'off', false) AS x", false),
+        ("SELECT set_config('search_path', 'nowhere', false) AS x", true),
+        ("SELECT set_config('statement_timeout', '0', false) AS x", true),
         ("SELECT set_config('row_security', 'off', true) AS x", false),
+        // The same, by ways that the check of the text knows: the server does what they say.
+        ("SELECT U&\"set\\005fconfig\"('app.tenant', 'globex', false) AS x", false),
+        (
+            "SELECT query_to_xml('select set_config(''app.tenant'', ''globex'', false)', true, true, '') AS x",
+            false,
+        ),
+        ("SELECT 1 AS x --\r, set_config('app.tenant', 'globex', false) AS y", false),
     ] {
         run(&sources, "acme", &unchecked(sql, writes), json!({})).await.expect(sql);
         assert_eq!(
@@ -190,8 +201,87 @@ async fn the_server_refuses_what_the_checks_would_have_and_what_is_left_behind_d
             "{sql}"
         );
         assert_eq!(rows(&sources, "nobody", "SELECT id FROM tickets").await, json!([]), "{sql}");
+        // A read changes nothing, whatever the call before it has left.
+        run(&sources, "acme", &unchecked("SELECT nextval('seen') AS x", false), json!({}))
+            .await
+            .expect_err(sql);
     }
     assert_eq!(sources.open_connections(), 1);
+}
+
+/// The ways out of the attack catalogue's section 9 for a tool that writes, past the checks of the text: the answer is no
+/// answer of a statement that changes rows, so the connection is closed and whatever was left on it is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_writes_finds_no_way_out_either() {
+    let lab = Lab::rls_with("max_connections = 1").await;
+    let sources = lab.open();
+    let before = all(&lab).await;
+    for sql in [
+        // DB-01, DB-02, DB-03: the setting, the transaction, the role.
+        "SET app.tenant = 'globex'",
+        "COMMIT",
+        "ROLLBACK",
+        "SAVEPOINT a",
+        "RESET ROLE",
+        "SET ROLE postgres",
+        "SET SESSION AUTHORIZATION postgres",
+        // DB-06: what stays on a connection.
+        "CREATE TEMP TABLE scratch AS SELECT * FROM tickets",
+        "PREPARE p AS SELECT * FROM tickets",
+        "DECLARE c CURSOR WITH HOLD FOR SELECT * FROM tickets",
+        "LISTEN x",
+        // DB-08, DB-10, DB-11.
+        "COPY tickets TO PROGRAM 'cat'",
+        "COPY (SELECT 1) TO '/tmp/x'",
+        "LOCK TABLE tickets IN ACCESS EXCLUSIVE MODE",
+        "TRUNCATE tickets",
+        "CREATE TEMP TABLE tickets (id bigint)",
+        "EXPLAIN ANALYZE SELECT * FROM tickets",
+    ] {
+        run(&sources, "acme", &unchecked(sql, true), json!({})).await.expect_err(sql);
+        for who in ["globex", "acme"] {
+            let seen = rows(&sources, who, "SELECT DISTINCT tenant_id FROM tickets").await;
+            assert_eq!(seen, json!([{ "tenant_id": who }]), "{sql}");
+        }
+        for left in ["SELECT * FROM scratch", "EXECUTE p", "FETCH ALL FROM c"] {
+            run(&sources, "globex", &unchecked(left, false), json!({})).await.expect_err(left);
+        }
+    }
+    assert_eq!(all(&lab).await, before);
+}
+
+/// DB-11: a temporary table that a function has left on the connection stands before no table.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_temporary_table_does_not_stand_before_a_real_one() {
+    let lab = Lab::rls_with("max_connections = 1").await;
+    lab.sql(
+        "CREATE FUNCTION leave() RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+            CREATE TEMP TABLE tickets (tenant_id text, id bigint, title text);
+            INSERT INTO pg_temp.tickets VALUES ('acme', 1, 'planted'); RETURN 1; END $$",
+    )
+    .await;
+    let sources = lab.open();
+    let read =
+        sources.compile("desk", "SELECT DISTINCT tenant_id FROM tickets", &[], false).expect("compiles");
+    sources.loaded();
+    run(&sources, "acme", &unchecked("SELECT leave() AS x", true), json!({})).await.expect("leaves it");
+    let seen = run(&sources, "globex", &read, json!({})).await.expect("reads");
+    assert_eq!(seen.json, r#"[{"tenant_id":"globex"}]"#);
+    let planted = unchecked("SELECT title FROM pg_temp.tickets", false);
+    let seen = run(&sources, "globex", &planted, json!({})).await.expect("the same connection");
+    assert_eq!(seen.json, r#"[{"title":"planted"}]"#, "it was there all the time");
+}
+
+/// A role's own settings do not change how a text is read, which the check of the statement has relied on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backslash_in_a_text_is_a_backslash_whatever_the_role_says() {
+    let lab = Lab::rls().await;
+    lab.sql(&format!("ALTER ROLE {}_app SET standard_conforming_strings = off", lab.name)).await;
+    let sources = lab.open();
+    let seen =
+        rows(&sources, "acme", r"SELECT 'a\' AS a, current_setting('standard_conforming_strings') AS b")
+            .await;
+    assert_eq!(seen, json!([{"a": "a\\", "b": "on"}]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

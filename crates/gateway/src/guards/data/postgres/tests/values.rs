@@ -85,6 +85,13 @@ async fn answers_are_bounded_by_rows_and_bytes_and_a_write_that_is_too_large_is_
         assert_eq!((got.count, got.truncated), (count, truncated), "{rows}");
         assert_eq!(serde_json::from_str::<Vec<Value>>(&got.json).unwrap().len(), count as usize);
     }
+    // The server is asked for no more rows than are shown, and one: here there is no end of them.
+    let endless = sources
+        .compile("desk", "SELECT generate_series(1, 1000000000000) AS n", &[], false)
+        .expect("compiles");
+    let got =
+        sources.run(&permit, &endless, &[], QueryLimits { rows: 3, ..short(5_000) }).await.expect("runs");
+    assert_eq!((got.count, got.truncated), (3, true));
     let few = QueryLimits { bytes: 10_000, rows: 1_000_000, ..limits() };
     for sql in [
         "SELECT repeat('x', 20000) AS x",

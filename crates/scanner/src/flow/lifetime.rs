@@ -1,0 +1,381 @@
+//! How long things live: what is made for one request, and what outlives it.
+
+use std::collections::HashMap;
+
+use crate::{
+    ir::{
+        BindingId, BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, NameRef, Pattern, PropertyKey,
+        StmtKind,
+    },
+    library::Role,
+    project::{At, Cls, Fun, ModuleId, Parent, Project, Symbol},
+};
+
+/// How many steps are taken from a use to where its value is made.
+const DEPTH: u32 = 8;
+
+/// A variable or field that outlives a request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Cell {
+    /// A variable of a module, or of a function that is no part of a request.
+    Binding(ModuleId, BindingId),
+    /// A field of an object that outlives a request.
+    Field(Cls, String),
+    /// A property of an object that outlives a request, by the object's cell.
+    Property(Box<Cell>, String),
+}
+
+/// What is known of lifetimes in a project.
+#[derive(Debug)]
+pub struct Lifetimes<'p> {
+    project: &'p Project,
+    /// Where objects of a class are made.
+    made: HashMap<Cls, Vec<At>>,
+}
+
+impl<'p> Lifetimes<'p> {
+    /// Looks where objects are made.
+    #[must_use]
+    pub fn new(project: &'p Project) -> Self {
+        let mut made: HashMap<Cls, Vec<At>> = HashMap::new();
+        for (module, unit) in project.units() {
+            for expr in &unit.index.calls {
+                let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+                let at = At { module, expr: *expr };
+                if let Symbol::Class(class) = project.symbol(at.to(call.callee)) {
+                    made.entry(class).or_default().push(at);
+                }
+            }
+        }
+        Self { project, made }
+    }
+
+    /// Whether a function's code runs for a request.
+    #[must_use]
+    pub fn is_per_request(&self, fun: Fun) -> bool {
+        fun.id != FunctionId::MODULE
+            && self.project.around(fun).iter().any(|around| self.project.reach(*around).is_some())
+    }
+
+    /// Whether objects of a class outlive a request; nothing when that is not known.
+    #[must_use]
+    pub fn outlives(&self, class: Cls) -> Option<bool> {
+        self.class_outlives(class, DEPTH)
+    }
+
+    fn class_outlives(&self, class: Cls, depth: u32) -> Option<bool> {
+        let depth = depth.checked_sub(1)?;
+        let unit = self.project.unit(class.module)?;
+        let decl = unit.ir.class(class.id)?;
+        for base in &decl.bases {
+            let at = At { module: class.module, expr: *base };
+            let (package, path) = match self.project.symbol(at) {
+                Symbol::External { package, path } => (Some(package), path),
+                Symbol::Unknown(path) => (None, path),
+                _ => continue,
+            };
+            let defs = self.project.libraries.bases(unit.ir.language, package.as_deref(), &path);
+            if defs.iter().any(|def| def.per_request) {
+                return Some(false);
+            }
+        }
+        let said = decl.decorators.iter().map(|expr| unit.ir.snippet(unit.ir.span(*expr)));
+        if said.clone().any(|text| text.contains("Scope.REQUEST") || text.contains("Scope.TRANSIENT")) {
+            return Some(false);
+        }
+        if said.clone().any(|text| text.contains("Injectable") || text.contains("Controller")) {
+            return Some(true);
+        }
+        let own = self.made.get(&class).into_iter().flatten();
+        let subs = self.project.subclasses(class).iter();
+        let places: Vec<At> =
+            own.chain(subs.filter_map(|sub| self.made.get(sub)).flatten()).copied().collect();
+        if places.iter().any(|at| self.is_kept(*at, depth)) {
+            return Some(true);
+        }
+        if !places.is_empty() {
+            return Some(false);
+        }
+        // Nobody is seen to make one: it does when it registers what requests reach.
+        let registers = self.project.entries().iter().any(|entry| {
+            entry.handler.module == class.module
+                && self.project.this_of(entry.handler) == Some(class)
+                && self.project.around(entry.handler).iter().skip(1).any(|fun| {
+                    unit.ir.function(fun.id).is_some_and(|function| function.class == Some(class.id))
+                })
+        });
+        registers.then_some(true)
+    }
+
+    /// Whether an object that is made at a place is kept beyond the request.
+    fn is_kept(&self, at: At, depth: u32) -> bool {
+        let Some(unit) = self.project.unit(at.module) else { return false };
+        let mut here = at.expr;
+        let mut parent = unit.index.parent(here);
+        // Up through what only passes the value on.
+        for _ in 0..8 {
+            let Parent::Expr(up) = parent else { break };
+            match unit.ir.expr(up) {
+                ExprKind::Await(_) | ExprKind::Logical { .. } | ExprKind::Conditional { .. } => {
+                    here = up;
+                    parent = unit.index.parent(up);
+                }
+                ExprKind::Assign { target, .. } => return self.is_kept_in(at, target, depth),
+                _ => break,
+            }
+        }
+        let _ = here;
+        match parent {
+            Parent::Class(id) => {
+                return self.class_outlives(Cls { module: at.module, id }, depth) != Some(false);
+            }
+            Parent::Stmt(stmt) => {
+                if let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt)
+                    && self.is_kept_in(at, target, depth)
+                {
+                    return true;
+                }
+            }
+            _ => {}
+        }
+        let fun = self.project.function_of(at);
+        !self.is_per_request(fun)
+    }
+
+    fn is_kept_in(&self, at: At, target: &Pattern, depth: u32) -> bool {
+        match target {
+            Pattern::Binding(id) => self.binding_outlives(at.module, *id),
+            Pattern::Place(place) => self.place(at.to(*place), depth).is_some(),
+            _ => !self.is_per_request(self.project.function_of(at)),
+        }
+    }
+
+    /// Whether a variable outlives a request.
+    #[must_use]
+    pub fn binding_outlives(&self, module: ModuleId, id: BindingId) -> bool {
+        let Some(unit) = self.project.unit(module) else { return false };
+        let function = unit.ir.binding_function(id);
+        let kind = unit.ir.binding(id).map(|binding| binding.kind);
+        !matches!(kind, Some(BindingKind::Caught)) && !self.is_per_request(Fun { module, id: function })
+    }
+
+    /// The cell that a place is, when it outlives a request: `current`, `this.tenant`, `state.tenant`. A place below a key that
+    /// is worked out is none: it belongs to whom the key belongs to.
+    #[must_use]
+    pub fn cell(&self, at: At) -> Option<Cell> {
+        self.place(at, DEPTH)
+    }
+
+    fn place(&self, at: At, depth: u32) -> Option<Cell> {
+        let depth = depth.checked_sub(1)?;
+        let unit = self.project.unit(at.module)?;
+        match unit.ir.expr(at.expr) {
+            ExprKind::Name(NameRef::Binding(id)) => {
+                let binding = unit.ir.binding(*id)?;
+                if matches!(binding.kind, BindingKind::Parameter(_)) {
+                    return None;
+                }
+                self.binding_outlives(at.module, *id).then_some(Cell::Binding(at.module, *id))
+            }
+            ExprKind::Member { object, property, .. } => {
+                let name = unit.ir.text(*property).to_owned();
+                self.property(at.to(*object), name, depth)
+            }
+            ExprKind::Index { object, index, .. } => match unit.ir.expr(*index) {
+                ExprKind::String(name) => {
+                    let name = unit.ir.text(*name).to_owned();
+                    self.property(at.to(*object), name, depth)
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn property(&self, object: At, name: String, depth: u32) -> Option<Cell> {
+        let unit = self.project.unit(object.module)?;
+        if matches!(unit.ir.expr(object.expr), ExprKind::This) {
+            let class = self.project.this_of(self.project.function_of(object))?;
+            return (self.class_outlives(class, depth)?).then_some(Cell::Field(class, name));
+        }
+        if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(object.expr)
+            && let Some(BindingKind::Class(_)) = unit.ir.binding(*id).map(|binding| binding.kind)
+            && let Symbol::Class(class) = self.project.symbol(object)
+        {
+            return Some(Cell::Field(class, name));
+        }
+        let of = self.place(object, depth)?;
+        Some(Cell::Property(Box::new(of), name))
+    }
+
+    /// Whether an expression makes something with a role, itself or through a function of the project.
+    #[must_use]
+    pub fn makes(&self, at: At, roles: &[Role]) -> bool {
+        self.makes_in(at, roles, DEPTH)
+    }
+
+    fn makes_in(&self, at: At, roles: &[Role], depth: u32) -> bool {
+        let Some(depth) = depth.checked_sub(1) else { return false };
+        let Some(unit) = self.project.unit(at.module) else { return false };
+        match unit.ir.expr(at.expr) {
+            ExprKind::Await(value) => self.makes_in(at.to(*value), roles, depth),
+            ExprKind::Logical { left, right, .. } => {
+                self.makes_in(at.to(*left), roles, depth) || self.makes_in(at.to(*right), roles, depth)
+            }
+            ExprKind::Name(NameRef::Binding(id)) => unit
+                .index
+                .sources(*id)
+                .iter()
+                .filter(|source| source.path.is_empty())
+                .any(|source| self.makes_in(at.to(source.value), roles, depth)),
+            ExprKind::Object(properties) => properties.iter().any(|property| {
+                matches!(property.key, PropertyKey::Name(_))
+                    && self.makes_in(at.to(property.value), roles, depth)
+            }),
+            ExprKind::Call(_) => {
+                let Some(callee) = self.project.callee(at) else { return false };
+                if callee
+                    .defs
+                    .iter()
+                    .any(|def| roles.contains(&def.role) && def.kind.as_deref() != Some("stdio"))
+                {
+                    return true;
+                }
+                if !callee.certain {
+                    return false;
+                }
+                callee.targets.iter().any(|target| {
+                    let Some(unit) = self.project.unit(target.module) else { return false };
+                    let is_constructor = unit
+                        .ir
+                        .function(target.id)
+                        .is_some_and(|function| function.kind == FunctionKind::Constructor);
+                    let returns = unit.index.returns(target.id).iter().take(4);
+                    !is_constructor
+                        && returns
+                            .copied()
+                            .any(|expr| self.makes_in(At { module: target.module, expr }, roles, depth))
+                })
+            }
+            _ => false,
+        }
+    }
+
+    /// Where a value was made that outlives the request in which it is used; nothing when it is made for the request, or when
+    /// that is not known. Roles say what it must be.
+    #[must_use]
+    pub fn made_before(&self, at: At, roles: &[Role]) -> Option<At> {
+        self.made_before_in(at, roles, DEPTH)
+    }
+
+    fn made_before_in(&self, at: At, roles: &[Role], depth: u32) -> Option<At> {
+        let depth = depth.checked_sub(1)?;
+        let unit = self.project.unit(at.module)?;
+        match unit.ir.expr(at.expr) {
+            ExprKind::Await(value) => self.made_before_in(at.to(*value), roles, depth),
+            ExprKind::Logical { left, right, .. } => self
+                .made_before_in(at.to(*left), roles, depth)
+                .or_else(|| self.made_before_in(at.to(*right), roles, depth)),
+            ExprKind::Name(NameRef::Binding(id)) => self.bound_before(at, *id, roles, depth),
+            ExprKind::Member { object, property, .. } => {
+                let name = unit.ir.text(*property);
+                if matches!(unit.ir.expr(*object), ExprKind::This) {
+                    let class = self.project.this_of(self.project.function_of(at))?;
+                    return self.field_before(class, name, roles, depth);
+                }
+                // `wrapper.server` of an object that is made before.
+                let inner = self.made_before_in(at.to(*object), roles, depth);
+                inner.or_else(|| match self.project.symbol(at.to(*object)) {
+                    Symbol::Instance(class) => self.field_before(class, name, roles, depth),
+                    _ => None,
+                })
+            }
+            ExprKind::Call(_) => {
+                // A function that gives the one it has.
+                let callee = self.project.callee(at)?;
+                let targets = callee.targets.iter().filter(|_| callee.certain);
+                targets.into_iter().find_map(|target| {
+                    let unit = self.project.unit(target.module)?;
+                    unit.index.returns(target.id).iter().take(4).find_map(|expr| {
+                        self.made_before_in(At { module: target.module, expr: *expr }, roles, depth)
+                    })
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn bound_before(&self, at: At, id: BindingId, roles: &[Role], depth: u32) -> Option<At> {
+        let unit = self.project.unit(at.module)?;
+        let binding = unit.ir.binding(id)?;
+        if let BindingKind::Import(_) = binding.kind {
+            let symbol_module = self.imported(at)?;
+            let made = self.made_before_in(symbol_module, roles, depth);
+            return made.or_else(|| self.makes(symbol_module, roles).then_some(symbol_module));
+        }
+        if let BindingKind::Parameter(_) = binding.kind {
+            let (fun, number, path) = self.project.parameter_of(at.module, id)?;
+            if !path.is_empty() || self.project.entry(fun).is_some() {
+                return None;
+            }
+            return self.project.callers(fun).iter().take(6).find_map(|call| {
+                let arg = self.project.argument(*call, fun, number)?;
+                let here = self.project.function_of(*call);
+                // A parameter of a function that is no part of a request is one thing for all requests.
+                if !self.is_per_request(here) && self.makes(arg, roles) && !self.is_per_request(fun) {
+                    return Some(arg);
+                }
+                self.made_before_in(arg, roles, depth)
+            });
+        }
+        let kept = self.binding_outlives(at.module, id);
+        let mut sources = unit.index.sources(id).iter().filter(|source| source.path.len() <= 1);
+        sources.find_map(|source| {
+            let value = at.to(source.value);
+            if kept && self.makes(value, roles) {
+                return Some(value);
+            }
+            self.made_before_in(value, roles, depth)
+        })
+    }
+
+    fn field_before(&self, class: Cls, name: &str, roles: &[Role], depth: u32) -> Option<At> {
+        if self.class_outlives(class, depth) == Some(false) {
+            return None;
+        }
+        let certain = self.class_outlives(class, depth) == Some(true);
+        let unit = self.project.unit(class.module)?;
+        let decl = unit.ir.class(class.id)?;
+        let field = decl.fields.iter().find(|field| unit.ir.text(field.name) == name);
+        let first = field.and_then(|field| field.value).map(|expr| At { module: class.module, expr });
+        let writes = self.project.field_writes.get(&(class, name.to_owned()));
+        let made = first.into_iter().chain(writes.into_iter().flatten().copied());
+        let mut made = made.filter(|value| self.makes(*value, roles));
+        made.find(|value| certain || !self.is_per_request(self.project.function_of(*value)))
+    }
+
+    /// The value that an imported name is bound to in its own module.
+    fn imported(&self, at: At) -> Option<At> {
+        let unit = self.project.unit(at.module)?;
+        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return None };
+        let BindingKind::Import(number) = unit.ir.binding(*id)?.kind else { return None };
+        let import = unit.ir.imports.get(number as usize)?;
+        let specifier = unit.ir.text(import.specifier);
+        let module = self.project.paths.resolve(&unit.ir.path, unit.ir.language, specifier)?;
+        let name = match import.kind {
+            crate::ir::ImportKind::Named(name) => unit.ir.text(name),
+            crate::ir::ImportKind::Default => "default",
+            _ => return None,
+        };
+        let from = self.project.unit(module)?;
+        let export = from.ir.exports.iter().find(|export| from.ir.text(export.name) == name)?;
+        match export.kind {
+            crate::ir::ExportKind::Value(expr) => Some(At { module, expr }),
+            crate::ir::ExportKind::Binding(binding) => {
+                let value = from.index.sources(binding).first()?.value;
+                (value != ExprId::MISSING).then_some(At { module, expr: value })
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,648 @@
+//! Queries: SQL in strings and calls of ORMs, whether they name an owner, and which entities have one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    ir::{
+        ArgKind, BinaryOp, BindingId, ExprId, ExprKind, FunctionId, NameRef, PropertyKey, StmtKind,
+        TemplatePart, walk,
+    },
+    lang::sql::{self, Piece, Verb},
+    project::{At, Fun, ModuleId, Parent, Project, Unit},
+    tables::{level_of_column, level_of_table},
+    vocabulary,
+};
+
+/// A query of rows.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// The call or the text.
+    pub at: At,
+    /// The function that it stands in.
+    pub function: Fun,
+    /// The table or model, in lower case and the singular.
+    pub entity: String,
+    /// The entity as it is written.
+    pub shown: String,
+    /// What it does.
+    pub verb: Verb,
+    /// How its owner is named.
+    pub scope: Scope,
+    /// The values that it filters by, as far as they are known.
+    pub filters: Vec<At>,
+    /// Whether it was read from SQL.
+    pub is_sql: bool,
+}
+
+/// How a query names the owner of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// It does.
+    Owner,
+    /// Only when a value is given.
+    Optional,
+    /// It does not.
+    None,
+}
+
+/// Whether rows of an entity belong to somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owned {
+    /// Its table or model has no owner.
+    No,
+    /// Nothing is known.
+    Unknown,
+    /// Other queries of it name an owner.
+    Sibling,
+    /// Its table or model has an owner.
+    Yes,
+}
+
+/// Methods of ORMs and repositories that read or write rows, by what they do.
+const METHODS: &[(&str, Verb)] = &[
+    ("findUnique", Verb::Select),
+    ("findUniqueOrThrow", Verb::Select),
+    ("findFirst", Verb::Select),
+    ("findFirstOrThrow", Verb::Select),
+    ("findMany", Verb::Select),
+    ("findOne", Verb::Select),
+    ("findOneBy", Verb::Select),
+    ("findById", Verb::Select),
+    ("findByPk", Verb::Select),
+    ("findAll", Verb::Select),
+    ("findOneOrFail", Verb::Select),
+    ("findByIdAndUpdate", Verb::Update),
+    ("findByIdAndDelete", Verb::Delete),
+    ("findOneAndUpdate", Verb::Update),
+    ("findOneAndDelete", Verb::Delete),
+    ("updateMany", Verb::Update),
+    ("updateOne", Verb::Update),
+    ("deleteMany", Verb::Delete),
+    ("deleteOne", Verb::Delete),
+    ("destroy", Verb::Delete),
+    ("countDocuments", Verb::Select),
+    ("find_one", Verb::Select),
+    ("find_one_and_update", Verb::Update),
+    ("update_one", Verb::Update),
+    ("update_many", Verb::Update),
+    ("delete_one", Verb::Delete),
+    ("delete_many", Verb::Delete),
+    ("get_or_none", Verb::Select),
+    ("get_by_id", Verb::Select),
+    ("getById", Verb::Select),
+    ("deleteById", Verb::Delete),
+    ("updateById", Verb::Update),
+    ("delete_by_id", Verb::Delete),
+    ("one", Verb::Select),
+    ("one_or_none", Verb::Select),
+    ("getOne", Verb::Select),
+    ("find_by_id", Verb::Select),
+];
+
+impl Project {
+    /// All queries.
+    #[must_use]
+    pub fn queries(&self) -> Vec<Query> {
+        let mut all = Vec::new();
+        for (module, unit) in self.units() {
+            for (id, expr) in unit.ir.exprs() {
+                let at = At { module, expr: id };
+                match expr {
+                    ExprKind::String(_)
+                    | ExprKind::Template(_)
+                    | ExprKind::Tagged { .. }
+                    | ExprKind::Binary { op: BinaryOp::Add, .. } => {
+                        if is_whole(unit, id) {
+                            self.sql_queries(at, &mut all);
+                        }
+                    }
+                    ExprKind::Call(_) => self.orm_query(at, &mut all),
+                    _ => {}
+                }
+            }
+        }
+        all
+    }
+
+    fn sql_queries(&self, at: At, all: &mut Vec<Query>) {
+        let Some(unit) = self.unit(at.module) else { return };
+        let mut pieces: Vec<Part> = Vec::new();
+        self.pieces(at, 4, &mut pieces);
+        let first = pieces.iter().find_map(|piece| match piece {
+            Part::Text(text) => Some(text.trim_start()),
+            Part::Hole(_) => None,
+        });
+        let Some(first) = first else { return };
+        let word: String = first.chars().take_while(char::is_ascii_alphabetic).collect();
+        if !matches!(word.to_ascii_uppercase().as_str(), "SELECT" | "UPDATE" | "DELETE" | "INSERT" | "WITH")
+            || !first.contains([' ', '\n'])
+        {
+            return;
+        }
+        let text: Vec<Piece<'_>> = pieces
+            .iter()
+            .map(|piece| match piece {
+                Part::Text(text) => Piece::Text(text),
+                Part::Hole(_) => Piece::Hole,
+            })
+            .collect();
+        let holes: Vec<At> = pieces
+            .iter()
+            .filter_map(|piece| match piece {
+                Part::Hole(at) => Some(*at),
+                Part::Text(_) => None,
+            })
+            .collect();
+        let Some(parsed) = sql::read_query(&text) else { return };
+        let function = self.function_of(at);
+        let mentioned = self.owner_in_strings(function);
+        let filters = self.passed_with(unit, at).into_iter().chain(holes).collect::<Vec<_>>();
+        for block in &parsed.blocks {
+            let Some(table) = block.tables.first().and_then(|table| table.name.as_ref()) else { continue };
+            let owner = |column: &str| level_of_column(column).is_some() || vocabulary::is_owner(column);
+            let required = block.tests.iter().any(|test| owner(&test.column) && test.required)
+                || block.writes.iter().any(|(column, _)| owner(column))
+                || block.tests.iter().any(|test| matches!(test.value, sql::Value::Setting(_)))
+                || parsed
+                    .blocks
+                    .iter()
+                    .any(|inner| inner.decides && inner.tests.iter().any(|test| owner(&test.column)));
+            let optional = block.tests.iter().any(|test| owner(&test.column));
+            let scope = if required || (!block.open.is_empty() && mentioned == Scope::Owner) {
+                Scope::Owner
+            } else if optional || (!block.open.is_empty() && mentioned == Scope::Optional) {
+                Scope::Optional
+            } else {
+                Scope::None
+            };
+            all.push(Query {
+                at,
+                function,
+                entity: singular(&table.name),
+                shown: table.name.clone(),
+                verb: block.verb,
+                scope,
+                filters: filters.clone(),
+                is_sql: true,
+            });
+        }
+    }
+
+    /// The text of a string with its holes; names of constant strings are read.
+    fn pieces(&self, at: At, depth: u32, out: &mut Vec<Part>) {
+        let Some(unit) = self.unit(at.module) else { return };
+        match (unit.ir.expr(at.expr), depth.checked_sub(1)) {
+            (ExprKind::String(text), _) => out.push(Part::Text(unit.ir.text(*text).to_owned())),
+            (ExprKind::Template(parts) | ExprKind::Tagged { parts, .. }, Some(depth)) => {
+                for part in parts {
+                    match part {
+                        TemplatePart::Text(text) => out.push(Part::Text(unit.ir.text(*text).to_owned())),
+                        TemplatePart::Value(value) => self.pieces(at.to(*value), depth, out),
+                    }
+                }
+            }
+            (ExprKind::Binary { op: BinaryOp::Add, left, right }, Some(depth)) => {
+                self.pieces(at.to(*left), depth, out);
+                self.pieces(at.to(*right), depth, out);
+            }
+            (ExprKind::Name(NameRef::Binding(id)), Some(depth)) => {
+                let [source] = unit.index.sources(*id) else {
+                    out.push(Part::Hole(at));
+                    return;
+                };
+                let text = matches!(unit.ir.expr(source.value), ExprKind::String(_) | ExprKind::Template(_));
+                if text && source.path.is_empty() {
+                    self.pieces(at.to(source.value), depth, out);
+                } else {
+                    out.push(Part::Hole(at));
+                }
+            }
+            _ => out.push(Part::Hole(at)),
+        }
+    }
+
+    /// Whether the strings of a function name an owner's column: conditions that are put together. Optional when each stands
+    /// in a branch.
+    fn owner_in_strings(&self, fun: Fun) -> Scope {
+        let Some(unit) = self.unit(fun.module) else { return Scope::None };
+        let mut scope = Scope::None;
+        walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+            let mut texts = Vec::new();
+            match unit.ir.expr(expr) {
+                ExprKind::String(text) => texts.push(*text),
+                ExprKind::Template(parts) => texts.extend(parts.iter().filter_map(|part| match part {
+                    TemplatePart::Text(text) => Some(*text),
+                    TemplatePart::Value(_) => None,
+                })),
+                _ => return,
+            }
+            let names = texts.iter().any(|text| {
+                let text = unit.ir.text(*text);
+                text.contains('=')
+                    && text
+                        .split(|char: char| !(char.is_alphanumeric() || char == '_'))
+                        .any(|word| level_of_column(word).is_some())
+            });
+            if names {
+                let branch = unit.index.stmt_of(expr).is_some_and(|stmt| in_branch(unit, stmt));
+                scope = if branch && scope != Scope::Owner { Scope::Optional } else { Scope::Owner };
+            }
+        });
+        scope
+    }
+
+    /// The values that are passed along with a text to the call that runs it.
+    fn passed_with(&self, unit: &Unit, at: At) -> Vec<At> {
+        let mut text = at.expr;
+        // `const sql = "…"; run(sql, values)`, `execute(text("…"), {…})`
+        for _ in 0..3 {
+            match unit.index.parent(text) {
+                Parent::Expr(parent) => match unit.ir.expr(parent) {
+                    ExprKind::Call(call) => {
+                        let others: Vec<At> = call
+                            .args
+                            .iter()
+                            .filter(|arg| arg.value != text)
+                            .map(|arg| at.to(arg.value))
+                            .collect();
+                        if !others.is_empty() {
+                            return others;
+                        }
+                        text = parent;
+                    }
+                    _ => return Vec::new(),
+                },
+                Parent::Stmt(stmt) => {
+                    let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return Vec::new() };
+                    let Some(used) = target.as_binding().and_then(|id| unit.index.uses(id).first()) else {
+                        return Vec::new();
+                    };
+                    text = *used;
+                }
+                _ => return Vec::new(),
+            }
+        }
+        Vec::new()
+    }
+
+    fn orm_query(&self, at: At, all: &mut Vec<Query>) {
+        let Some(unit) = self.unit(at.module) else { return };
+        let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return };
+        let Some((entity, verb)) = self.orm_entity(unit, at, call) else { return };
+        let chain = outermost(unit, at.expr);
+        let mut names = Names::default();
+        self.names_in(at.to(chain), 3, &mut names);
+        let scope = if names.owner { Scope::Owner } else { Scope::None };
+        all.push(Query {
+            at: at.to(chain),
+            function: self.function_of(at),
+            entity: singular(&entity),
+            shown: entity,
+            verb,
+            scope,
+            filters: names.values,
+            is_sql: false,
+        });
+    }
+
+    /// The model or table of a call that starts a query.
+    fn orm_entity(&self, unit: &Unit, at: At, call: &crate::ir::Call) -> Option<(String, Verb)> {
+        let path = self.written(at.to(call.callee));
+        let name = path.last()?.as_str();
+        let argument = |number: usize| {
+            let expr = call.positional(number)?;
+            // `select(Model.id, …)` is of Model.
+            let path = self.written(at.to(expr));
+            path.iter()
+                .find(|part| part.chars().next().is_some_and(char::is_uppercase))
+                .or(path.first())
+                .cloned()
+        };
+        let is_class = |name: &String| {
+            name.chars().next().is_some_and(char::is_uppercase) && name.chars().any(char::is_lowercase)
+        };
+        match (name, path.len()) {
+            ("select" | "update" | "delete", 1) | ("query", 2..) => {
+                let verb = if name == "update" {
+                    Verb::Update
+                } else if name == "delete" {
+                    Verb::Delete
+                } else {
+                    Verb::Select
+                };
+                return argument(0).filter(is_class).map(|entity| (entity, verb));
+            }
+            ("get", 2..) if call.args.len() >= 2 => {
+                if let Some(entity) = argument(0).filter(is_class) {
+                    return Some((entity, Verb::Select));
+                }
+            }
+            ("from" | "delete" | "update", 2..) => {
+                let db = path.iter().any(|part| {
+                    matches!(
+                        part.as_str(),
+                        "db" | "tx" | "supabase" | "database" | "drizzle" | "client" | "trx"
+                    )
+                });
+                if db {
+                    let verb = if name == "update" {
+                        Verb::Update
+                    } else if name == "delete" {
+                        Verb::Delete
+                    } else {
+                        Verb::Select
+                    };
+                    let text = call.positional(0).and_then(|expr| match unit.ir.expr(expr) {
+                        ExprKind::String(text) => Some(unit.ir.text(*text).to_owned()),
+                        _ => None,
+                    });
+                    return text.or_else(|| argument(0)).map(|entity| (entity, verb));
+                }
+            }
+            ("get" | "filter" | "all" | "exclude", _) => {
+                let before = path.iter().position(|part| part == "objects")?;
+                return before
+                    .checked_sub(1)
+                    .and_then(|at| path.get(at))
+                    .map(|entity| (entity.clone(), Verb::Select));
+            }
+            _ => {}
+        }
+        let repo = path.iter().rev().nth(1).filter(|receiver| {
+            let words = vocabulary::words(receiver);
+            words.iter().any(|word| matches!(word.as_str(), "repo" | "repository" | "dao" | "repositories"))
+        });
+        if let Some(receiver) = repo
+            && matches!(
+                name,
+                "get"
+                    | "delete"
+                    | "update"
+                    | "find"
+                    | "remove"
+                    | "one"
+                    | "one_or_none"
+                    | "get_by_id"
+                    | "findOne"
+                    | "findById"
+            )
+        {
+            let verb = if matches!(name, "delete" | "remove") {
+                Verb::Delete
+            } else if name == "update" {
+                Verb::Update
+            } else {
+                Verb::Select
+            };
+            let class = self
+                .this_of(self.function_of(at))
+                .map_or_else(String::new, |class| self.class_name(class).to_owned());
+            return Some((format!("{class}{receiver}"), verb));
+        }
+        let (_, verb) = METHODS
+            .iter()
+            .find(|(own, _)| *own == name)
+            .filter(|_| !matches!(name, "one" | "one_or_none"))?;
+        let receiver = path.iter().rev().nth(1)?;
+        Some((receiver.clone(), *verb))
+    }
+
+    /// What names stand in an expression, in what its variables were set to, and in helpers' arguments.
+    fn names_in(&self, at: At, depth: u32, names: &mut Names) {
+        let Some(unit) = self.unit(at.module) else { return };
+        let Some(depth) = depth.checked_sub(1) else { return };
+        let mut bindings: Vec<BindingId> = Vec::new();
+        walk::exprs_below(&unit.ir, at.expr, &mut |expr| match unit.ir.expr(expr) {
+            ExprKind::Member { property, .. } => names.see(unit.ir.text(*property)),
+            ExprKind::String(text) => names.see(unit.ir.text(*text)),
+            ExprKind::Name(NameRef::Binding(id)) => {
+                names.see(unit.ir.binding_name(*id));
+                names.values.push(at.to(expr));
+                bindings.push(*id);
+            }
+            ExprKind::Object(properties) => {
+                for property in properties {
+                    if let PropertyKey::Name(name) = property.key {
+                        names.see(unit.ir.text(name));
+                    }
+                }
+            }
+            ExprKind::Call(call) => {
+                for arg in &call.args {
+                    if let ArgKind::Keyword(name) = arg.kind {
+                        names.see(unit.ir.text(name));
+                    }
+                }
+            }
+            _ => {}
+        });
+        let fun = unit.index.function(at.expr);
+        for id in bindings {
+            if names.seen.insert((at.module, id)) {
+                for source in unit.index.sources(id).iter().filter(|source| source.function == fun).take(6) {
+                    self.names_in(at.to(source.value), depth, names);
+                }
+                // `query = query.where(…)` in several statements.
+                for used in unit.index.uses(id).iter().take(12) {
+                    if unit.index.function(*used) == fun
+                        && matches!(unit.index.parent(*used), Parent::Expr(parent) if matches!(unit.ir.expr(parent), ExprKind::Member { .. }))
+                    {
+                        let chain = outermost(unit, *used);
+                        if chain != at.expr && self.assigns_back(unit, chain, id) {
+                            self.names_in(at.to(chain), depth, names);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn assigns_back(&self, unit: &Unit, chain: ExprId, id: BindingId) -> bool {
+        match unit.index.parent(chain) {
+            Parent::Stmt(stmt) => match unit.ir.stmt(stmt) {
+                StmtKind::Assign { target, .. } => target.as_binding() == Some(id),
+                StmtKind::Expr(_) => true,
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// Which entities have owners, by tables, models and other queries.
+    #[must_use]
+    pub fn owned_entities(&self, queries: &[Query]) -> BTreeMap<String, Owned> {
+        let mut owned: BTreeMap<String, Owned> = BTreeMap::new();
+        let mut note = |name: &str, is: Owned| {
+            let slot = owned.entry(singular(name)).or_insert(is);
+            *slot = (*slot).max(is);
+        };
+        for table in self.tables.tables.values() {
+            note(&table.name.name, if table.owner.is_some() { Owned::Yes } else { Owned::No });
+        }
+        for (module, unit) in self.units() {
+            models(unit, &mut note);
+            let _ = module;
+        }
+        for query in queries.iter().filter(|query| query.scope == Scope::Owner && query.verb != Verb::Insert)
+        {
+            note(&query.entity, Owned::Sibling);
+        }
+        owned
+    }
+}
+
+enum Part {
+    Text(String),
+    Hole(At),
+}
+
+#[derive(Default)]
+struct Names {
+    owner: bool,
+    values: Vec<At>,
+    seen: BTreeSet<(ModuleId, BindingId)>,
+}
+
+impl Names {
+    fn see(&mut self, name: &str) {
+        self.owner |=
+            level_of_column(name).is_some() || vocabulary::is_owner(name) || vocabulary::is_principal(name);
+    }
+}
+
+/// Notes the models that a module declares and whether they have an owner.
+fn models(unit: &Unit, note: &mut impl FnMut(&str, Owned)) {
+    for (_, class) in unit.ir.classes() {
+        let Some(name) = class.name.map(|name| unit.ir.text(name)) else { continue };
+        let table = class.fields.iter().any(|field| {
+            unit.ir.text(field.name) == "__tablename__"
+                || field.value.is_some_and(|value| makes_column(unit, value))
+        });
+        if !table {
+            continue;
+        }
+        let owner = class.fields.iter().any(|field| level_of_column(unit.ir.text(field.name)).is_some());
+        note(name, if owner { Owned::Yes } else { Owned::No });
+        for field in class.fields.iter().filter(|field| unit.ir.text(field.name) == "__tablename__") {
+            if let Some(ExprKind::String(text)) = field.value.map(|value| unit.ir.expr(value)) {
+                note(unit.ir.text(*text), if owner { Owned::Yes } else { Owned::No });
+            }
+        }
+    }
+    for (id, binding) in unit.ir.bindings() {
+        let Some(source) = unit.index.sources(id).first() else { continue };
+        let ExprKind::Call(call) = unit.ir.expr(source.value) else { continue };
+        let callee = match unit.ir.expr(call.callee) {
+            ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+            ExprKind::Member { property, .. } => unit.ir.text(*property),
+            _ => continue,
+        };
+        if !(callee.ends_with("Table")
+            || callee.ends_with("Schema")
+            || callee == "model"
+            || callee == "define")
+        {
+            continue;
+        }
+        let object = call.args.iter().find_map(|arg| match unit.ir.expr(arg.value) {
+            ExprKind::Object(properties) => Some(properties),
+            _ => None,
+        });
+        let Some(properties) = object else { continue };
+        let owner = properties.iter().any(|property| matches!(property.key, PropertyKey::Name(name) if level_of_column(unit.ir.text(name)).is_some()));
+        note(unit.ir.text(binding.name), if owner { Owned::Yes } else { Owned::No });
+    }
+}
+
+fn makes_column(unit: &Unit, value: ExprId) -> bool {
+    let ExprKind::Call(call) = unit.ir.expr(value) else { return false };
+    let name = match unit.ir.expr(call.callee) {
+        ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+        ExprKind::Name(NameRef::Global(name)) => unit.ir.text(*name),
+        ExprKind::Member { property, .. } => unit.ir.text(*property),
+        _ => return false,
+    };
+    matches!(
+        name,
+        "Column"
+            | "mapped_column"
+            | "relationship"
+            | "ForeignKey"
+            | "CharField"
+            | "AutoField"
+            | "TextField"
+            | "UUIDField"
+            | "DateTimeField"
+    )
+}
+
+/// The name of an entity without what tables and models differ in: `email_team_join_requests`, `EmailTeamJoinRequest`.
+#[must_use]
+pub fn singular(name: &str) -> String {
+    let joined = vocabulary::words(name).join("");
+    match joined.strip_suffix("ies") {
+        Some(stem) => format!("{stem}y"),
+        None => {
+            joined.strip_suffix('s').filter(|stem| !stem.ends_with('s')).map_or(joined.clone(), str::to_owned)
+        }
+    }
+}
+
+/// Whether an entity lists tenants or people themselves.
+#[must_use]
+pub fn lists_owners(shown: &str) -> bool {
+    level_of_table(shown).is_some()
+        || matches!(singular(shown).as_str(), "user" | "tenant" | "organization" | "account" | "team")
+}
+
+/// The outermost call of a chain that an expression begins: `select(X)` of `select(X).where(…).limit(1)`.
+fn outermost(unit: &Unit, expr: ExprId) -> ExprId {
+    let mut at = expr;
+    for _ in 0..64 {
+        let Parent::Expr(parent) = unit.index.parent(at) else { break };
+        let goes_on = match unit.ir.expr(parent) {
+            ExprKind::Member { object, .. } => *object == at,
+            ExprKind::Call(call) => call.callee == at,
+            _ => false,
+        };
+        if !goes_on {
+            break;
+        }
+        at = parent;
+    }
+    // A chain ends in a call.
+    if matches!(unit.ir.expr(at), ExprKind::Member { .. }) { expr } else { at }
+}
+
+/// Whether a string is no part of a longer one.
+fn is_whole(unit: &Unit, id: ExprId) -> bool {
+    match unit.index.parent(id) {
+        Parent::Expr(parent) => !matches!(
+            unit.ir.expr(parent),
+            ExprKind::Template(_)
+                | ExprKind::Binary { op: BinaryOp::Add, .. }
+                | ExprKind::Tagged { .. }
+                | ExprKind::Compare { .. }
+        ),
+        Parent::None => false,
+        _ => true,
+    }
+}
+
+/// Whether a statement runs only when a condition holds.
+fn in_branch(unit: &Unit, stmt: crate::ir::StmtId) -> bool {
+    let mut at = unit.index.stmt_parent(stmt);
+    for _ in 0..64 {
+        match at {
+            Some(parent) => {
+                if matches!(unit.ir.stmt(parent), StmtKind::If { .. }) {
+                    return true;
+                }
+                at = unit.index.stmt_parent(parent);
+            }
+            None => return false,
+        }
+    }
+    let _ = FunctionId::MODULE;
+    false
+}

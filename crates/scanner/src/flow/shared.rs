@@ -1,0 +1,196 @@
+//! Writes of requests to what outlives them, and reads of it.
+
+use super::{Cell, Lifetimes, Origins};
+use crate::{
+    ir::{BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, LogicalOp, NameRef, Span, StmtKind, walk},
+    library::Role,
+    project::{At, Fun, ModuleId, Project, Symbol},
+};
+
+/// A write, in code that runs for a request, to something that outlives the request.
+#[derive(Debug, Clone)]
+pub struct SharedWrite {
+    /// What is written to.
+    pub cell: Cell,
+    /// The value.
+    pub value: At,
+    /// Where the write stands.
+    pub span: Span,
+    /// The function that writes.
+    pub fun: Fun,
+    /// When, within the function.
+    pub order: u32,
+    /// Whether the old value stays part of it: `+=`.
+    pub updates: bool,
+}
+
+impl<'p> Lifetimes<'p> {
+    /// All writes of requests to what outlives them.
+    #[must_use]
+    pub fn shared_writes(&self, project: &'p Project) -> Vec<SharedWrite> {
+        let mut found = Vec::new();
+        for (module, unit) in project.units() {
+            for (id, binding) in unit.ir.bindings() {
+                if !matches!(binding.kind, BindingKind::Variable | BindingKind::Other)
+                    || !self.binding_outlives(module, id)
+                {
+                    continue;
+                }
+                let owner = unit.ir.binding_function(id);
+                for source in unit.index.sources(id) {
+                    let fun = Fun { module, id: source.function };
+                    if source.function == owner || !self.is_per_request(fun) {
+                        continue;
+                    }
+                    let value = unit.ir.span(source.value);
+                    let span = source.stmt.map_or(value, |stmt| unit.ir.stmt_span(stmt));
+                    let memo = source.stmt.is_some_and(|stmt| {
+                        matches!(
+                            unit.ir.stmt(stmt),
+                            StmtKind::Assign { logical: Some(LogicalOp::Or | LogicalOp::Nullish), .. }
+                        )
+                    });
+                    found.push(SharedWrite {
+                        cell: Cell::Binding(module, id),
+                        value: At { module, expr: source.value },
+                        span: Span::new(span.start, value.end.max(span.start)),
+                        fun,
+                        order: source.order,
+                        updates: source.updates && !memo,
+                    });
+                }
+            }
+            for write in &unit.index.writes {
+                let fun = Fun { module, id: write.function };
+                let kind = unit.ir.function(write.function).map(|function| function.kind);
+                if kind == Some(FunctionKind::Constructor) || !self.is_per_request(fun) {
+                    continue;
+                }
+                let Some(cell) = self.cell(At { module, expr: write.place }) else { continue };
+                let place = unit.ir.span(write.place);
+                let value = unit.ir.span(write.value);
+                found.push(SharedWrite {
+                    cell,
+                    value: At { module, expr: write.value },
+                    span: Span::new(place.start, value.end.max(place.end)),
+                    fun,
+                    order: write.order,
+                    updates: write.updates,
+                });
+            }
+        }
+        found
+    }
+
+    /// The reads of a cell in its module: where, and when within the function.
+    #[must_use]
+    pub fn reads(&self, project: &Project, cell: &Cell) -> Vec<(At, Fun, u32)> {
+        let mut found = Vec::new();
+        let mut add = |module: ModuleId, expr: ExprId| {
+            if let Some(unit) = project.unit(module) {
+                let fun = Fun { module, id: unit.index.function(expr) };
+                found.push((At { module, expr }, fun, unit.index.order(expr)));
+            }
+        };
+        match cell {
+            Cell::Binding(module, id) => {
+                let Some(unit) = project.unit(*module) else { return found };
+                unit.index.uses(*id).iter().for_each(|expr| add(*module, *expr));
+                let name = unit.ir.binding_name(*id);
+                // Names of other modules that import it.
+                for (other, unit) in project.units().filter(|(other, _)| other != module) {
+                    let imports = unit.ir.imports.iter().filter(|import| {
+                        import.binding.is_some_and(|own| unit.ir.binding_name(own) == name)
+                            && project.paths.resolve(
+                                &unit.ir.path,
+                                unit.ir.language,
+                                unit.ir.text(import.specifier),
+                            ) == Some(*module)
+                    });
+                    for import in imports {
+                        if let Some(own) = import.binding {
+                            unit.index.uses(own).iter().for_each(|expr| add(other, *expr));
+                        }
+                    }
+                }
+            }
+            Cell::Field(class, name) => {
+                for (module, unit) in project.units() {
+                    for (id, expr) in unit.ir.exprs() {
+                        let ExprKind::Member { object, property, .. } = expr else { continue };
+                        if unit.ir.text(*property) != name {
+                            continue;
+                        }
+                        let own = match unit.ir.expr(*object) {
+                            ExprKind::This => {
+                                let fun = Fun { module, id: unit.index.function(id) };
+                                project.this_of(fun) == Some(*class)
+                            }
+                            _ => matches!(project.symbol(At { module, expr: *object }),
+                                Symbol::Instance(of) | Symbol::Class(of) if of == *class),
+                        };
+                        let written = unit.index.writes.iter().any(|write| write.place == id);
+                        if own && !written {
+                            add(module, id);
+                        }
+                    }
+                }
+            }
+            Cell::Property(_, name) => {
+                for (module, unit) in project.units() {
+                    for (id, expr) in unit.ir.exprs() {
+                        let ExprKind::Member { property, .. } = expr else { continue };
+                        if unit.ir.text(*property) != name {
+                            continue;
+                        }
+                        let written = unit.index.writes.iter().any(|write| write.place == id);
+                        if !written && self.cell(At { module, expr: id }).as_ref() == Some(cell) {
+                            add(module, id);
+                        }
+                    }
+                }
+            }
+        }
+        found
+    }
+}
+
+/// The origins of what a function takes with it from the request in which it is made. What of that is a server or transport is
+/// of the request too.
+#[must_use]
+pub fn captured(project: &Project, at: At) -> Origins {
+    let Some(unit) = project.unit(at.module) else { return Origins::NONE };
+    let ExprKind::Function(id) = unit.ir.expr(at.expr) else { return Origins::NONE };
+    let mut origins = Origins::NONE;
+    let mut open = vec![*id];
+    let mut inside: Vec<FunctionId> = Vec::new();
+    while let Some(function) = open.pop() {
+        if inside.len() > 64 {
+            break;
+        }
+        inside.push(function);
+        open.extend(unit.index.inner(function));
+    }
+    for function in &inside {
+        walk::function_exprs(&unit.ir, *function, &mut |expr| {
+            let ExprKind::Name(NameRef::Binding(binding)) = unit.ir.expr(expr) else { return };
+            let owner = unit.ir.binding_function(*binding);
+            if inside.contains(&owner) || owner == FunctionId::MODULE {
+                return;
+            }
+            let use_at = at.to(expr);
+            origins = origins | project.origins(use_at);
+            if is_connection(project, use_at) {
+                origins = origins | Origins::REQUEST;
+            }
+        });
+    }
+    origins
+}
+
+/// Whether a value is the server or transport of a connection, by its type.
+fn is_connection(project: &Project, at: At) -> bool {
+    let Symbol::External { package, path } = project.symbol(at) else { return false };
+    let defs = project.libraries.calls_of(&package, &path);
+    defs.iter().any(|def| matches!(def.role, Role::Server | Role::Transport))
+}

@@ -1,0 +1,251 @@
+//! Maps and caches that outlive a request, and what is done with them.
+
+use crate::{
+    ir::{ArgKind, BindingId, BindingKind, CompareOp, ExprId, ExprKind, FunctionKind, NameRef},
+    library::Role,
+    project::{At, Cls, Fun, ModuleId, Project},
+    vocabulary,
+};
+
+/// A map, cache or pool that several requests use.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Store {
+    /// A variable of a module, or of a function that runs once.
+    Variable(ModuleId, BindingId),
+    /// A field of objects of a class.
+    Field(Cls, String),
+}
+
+/// A read or write of a store under a key.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// Which store.
+    pub store: Store,
+    /// The name of the store for messages.
+    pub name: String,
+    /// The expression of the access.
+    pub at: At,
+    /// The key.
+    pub key: At,
+    /// The stored value; none for a read.
+    pub value: Option<At>,
+    /// The function that does it.
+    pub function: Fun,
+}
+
+/// Calls that make an empty map or cache.
+const CONTAINERS: &[&str] = &[
+    "Map",
+    "dict",
+    "defaultdict",
+    "OrderedDict",
+    "LRUCache",
+    "TTLCache",
+    "LRU",
+    "QuickLRU",
+    "NodeCache",
+    "Cache",
+    "LFUCache",
+    "TLRUCache",
+    "ExpiringDict",
+    "WeakValueDictionary",
+    "Keyv",
+    "ExpiryMap",
+    "TTLMap",
+    "LruCache",
+];
+
+const READS: &[&str] = &["get", "has", "peek", "fetch", "getItem"];
+const WRITES: &[&str] = &["set", "setdefault", "put", "setItem", "setex", "store"];
+
+impl Project {
+    /// All accesses of maps and caches that outlive a request.
+    #[must_use]
+    pub fn accesses(&self) -> Vec<Access> {
+        let mut all = Vec::new();
+        for (module, unit) in self.units() {
+            for write in &unit.index.writes {
+                if let ExprKind::Index { object, index, .. } = unit.ir.expr(write.place) {
+                    let at = At { module, expr: write.place };
+                    self.access(at, *object, *index, Some(write.value), &mut all);
+                }
+            }
+            let written: std::collections::HashSet<ExprId> =
+                unit.index.writes.iter().map(|write| write.place).collect();
+            for (id, expr) in unit.ir.exprs() {
+                let at = At { module, expr: id };
+                match expr {
+                    ExprKind::Index { object, index, .. } if !written.contains(&id) => {
+                        self.access(at, *object, *index, None, &mut all);
+                    }
+                    ExprKind::Compare { op: CompareOp::In | CompareOp::NotIn, left, right } => {
+                        self.access(at, *right, *left, None, &mut all);
+                    }
+                    ExprKind::Call(call) => self.access_call(at, call, &mut all),
+                    _ => {}
+                }
+            }
+        }
+        all
+    }
+
+    fn access_call(&self, at: At, call: &crate::ir::Call, all: &mut Vec<Access>) {
+        let Some(unit) = self.unit(at.module) else { return };
+        let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return };
+        let method = unit.ir.text(*property);
+        let plain: Vec<ExprId> = call
+            .args
+            .iter()
+            .filter(|arg| matches!(arg.kind, ArgKind::Positional))
+            .map(|arg| arg.value)
+            .collect();
+        let Some(key) = plain.first().copied() else { return };
+        if WRITES.contains(&method) {
+            // `setex(key, seconds, value)` has the value last; `set(key, value, options)` second.
+            let value = if method == "setex" { plain.last() } else { plain.get(1) };
+            if let Some(value) = value {
+                self.access(at, *object, key, Some(*value), all);
+            }
+        } else if READS.contains(&method) {
+            self.access(at, *object, key, None, all);
+        }
+    }
+
+    fn access(&self, at: At, object: ExprId, key: ExprId, value: Option<ExprId>, all: &mut Vec<Access>) {
+        let Some((store, name)) = self.store(at.to(object)) else { return };
+        let function = self.function_of(at);
+        let value = value.map(|value| at.to(value));
+        all.push(Access { store, name, at, key: at.to(key), value, function });
+    }
+
+    /// The store that an expression is, and its name.
+    #[must_use]
+    pub fn store(&self, at: At) -> Option<(Store, String)> {
+        let unit = self.unit(at.module)?;
+        match unit.ir.expr(at.expr) {
+            ExprKind::Name(NameRef::Binding(id)) => self.variable_store(at, *id),
+            ExprKind::Member { object, property, .. } => {
+                let name = unit.ir.text(*property);
+                let class = match unit.ir.expr(*object) {
+                    ExprKind::This => self.this_of(self.function_of(at))?,
+                    ExprKind::Name(_) => match self.symbol(at.to(*object)) {
+                        crate::project::Symbol::Class(class) => class,
+                        _ => return None,
+                    },
+                    _ => return None,
+                };
+                self.field_store(class, name)
+            }
+            _ => None,
+        }
+    }
+
+    fn variable_store(&self, at: At, id: BindingId) -> Option<(Store, String)> {
+        let unit = self.unit(at.module)?;
+        let binding = unit.ir.binding(id)?;
+        let name = unit.ir.text(binding.name).to_owned();
+        if let BindingKind::Import(_) = binding.kind {
+            // An imported store is known where it is made; the use counts there too.
+            let symbol = self.symbol(at);
+            return match symbol {
+                crate::project::Symbol::External { .. } if vocabulary::is_cache(&name) => {
+                    Some((Store::Variable(at.module, id), name))
+                }
+                _ => None,
+            };
+        }
+        if binding.kind != BindingKind::Variable {
+            return None;
+        }
+        let owner = Fun { module: at.module, id: unit.ir.binding_function(id) };
+        let lives = if unit.ir.is_module_level(id) {
+            true
+        } else {
+            // A variable of a function around the use, which does not itself run for each request.
+            owner != self.function_of(at) && self.reach(owner).is_none()
+        };
+        let sources = unit.index.sources(id);
+        let made =
+            sources.iter().any(|source| source.path.is_empty() && self.is_container(at.to(source.value)));
+        let typed = binding.type_text.is_some_and(|text| is_map_type(unit.ir.text(text)));
+        // A redis client or a cache of a library is one by its name, if it is not a plain object.
+        let named = vocabulary::is_cache(&name) && unit.ir.is_module_level(id);
+        (lives && (made || typed || named)).then(|| (Store::Variable(at.module, id), name))
+    }
+
+    fn field_store(&self, class: Cls, name: &str) -> Option<(Store, String)> {
+        let unit = self.unit(class.module)?;
+        let decl = unit.ir.class(class.id)?;
+        if self.is_per_tenant(class) {
+            return None;
+        }
+        let field = decl.fields.iter().find(|field| unit.ir.text(field.name) == name);
+        let typed =
+            field.and_then(|field| field.type_text).is_some_and(|text| is_map_type(unit.ir.text(text)));
+        let first = field.and_then(|field| field.value).map(|expr| At { module: class.module, expr });
+        let writes = self.field_writes.get(&(class, name.to_owned()));
+        let made =
+            first.into_iter().chain(writes.into_iter().flatten().copied()).any(|at| self.is_container(at));
+        (typed || made || vocabulary::is_cache(name))
+            .then(|| (Store::Field(class, name.to_owned()), name.to_owned()))
+    }
+
+    /// Whether objects of a class belong to one tenant or request: a field or constructor argument says whose they are, or
+    /// the class is made for a request.
+    #[must_use]
+    pub fn is_per_tenant(&self, class: Cls) -> bool {
+        let Some(unit) = self.unit(class.module) else { return false };
+        let Some(decl) = unit.ir.class(class.id) else { return false };
+        let owner = |name: &str| {
+            vocabulary::is_owner(name)
+                || vocabulary::is_principal(name)
+                || matches!(
+                    name,
+                    "request" | "req" | "ctx" | "context" | "token" | "access_token" | "accessToken"
+                )
+        };
+        let field =
+            decl.fields.iter().any(|field| owner(unit.ir.text(field.name).trim_start_matches(['#', '_'])));
+        let argument = decl.methods.iter().any(|id| {
+            let Some(function) = unit.ir.function(*id) else { return false };
+            function.kind == FunctionKind::Constructor
+                && function
+                    .params
+                    .iter()
+                    .any(|parameter| parameter.name.is_some_and(|name| owner(unit.ir.text(name))))
+        });
+        field || argument
+    }
+
+    /// Whether an expression makes an empty map or cache.
+    fn is_container(&self, at: At) -> bool {
+        let Some(unit) = self.unit(at.module) else { return false };
+        match unit.ir.expr(at.expr) {
+            ExprKind::Object(properties) => properties.is_empty(),
+            ExprKind::Call(_) => {
+                let Some(callee) = self.callee(at) else { return false };
+                CONTAINERS.contains(&callee.name())
+                    || callee.defs.iter().any(|def| def.role == Role::CacheNew)
+            }
+            _ => false,
+        }
+    }
+}
+
+fn is_map_type(text: &str) -> bool {
+    let head = text.split(['<', '[']).next().unwrap_or("").trim();
+    matches!(
+        head.rsplit('.').next(),
+        Some(
+            "Map"
+                | "dict"
+                | "Dict"
+                | "Record"
+                | "MutableMapping"
+                | "OrderedDict"
+                | "defaultdict"
+                | "LRUCache"
+                | "TTLCache"
+        )
+    ) || text.trim_start().starts_with("{ [")
+}

@@ -1,0 +1,138 @@
+//! A value that is worked out for the first caller and given to all that follow.
+
+use partywall_model::{Axis, Check, Confidence, Layer, Severity};
+
+use crate::{
+    flow::Origins,
+    ir::{BindingId, BindingKind, ExprKind, FunctionId, NameRef, StmtKind, walk},
+    project::{At, Fun, ModuleId, Project, Unit},
+    rules::{Report, Rule},
+    vocabulary,
+};
+
+/// The rule.
+pub const RULE: Rule = Rule {
+    check: Check {
+        id: "first-caller-cached",
+        layer: Layer::Cache,
+        summary: "A result that depends on a function's arguments is kept in one variable and returned to every later caller.",
+    },
+    severity: Severity::High,
+    axis: Axis::Security,
+    why: "The cache has no key: whatever was worked out for the first tenant is returned to all others.",
+    fix: "Keep the results in a map under the verified tenant, or do not keep them.",
+    cwe: &["CWE-524", "CWE-488"],
+    soc2: &["CC6.1"],
+    owasp: &["A01:2021"],
+    markdown: include_str!("first_caller_cached.md"),
+    run,
+};
+
+fn run(project: &Project, report: &mut Report<'_>) {
+    for (module, unit) in project.units() {
+        for (id, binding) in unit.ir.bindings() {
+            if binding.kind == BindingKind::Variable && unit.ir.is_module_level(id) {
+                variable(project, module, unit, id, report);
+            }
+        }
+    }
+}
+
+fn variable(project: &Project, module: ModuleId, unit: &Unit, id: BindingId, report: &mut Report<'_>) {
+    for source in unit.index.sources(id) {
+        let fun = Fun { module, id: source.function };
+        if source.function == FunctionId::MODULE || !source.path.is_empty() {
+            continue;
+        }
+        let value = At { module, expr: source.value };
+        if project.is_fixed(value) && !is_loop_value(unit, source.value) {
+            continue;
+        }
+        if !returns_it(unit, source.function, id) || !waits(unit, source.function) {
+            continue;
+        }
+        let Some(used) = telling_parameter(project, fun) else { continue };
+        let name = unit.ir.binding_name(id);
+        let shown = source.stmt.map_or_else(|| project.span(value), |stmt| unit.ir.stmt_span(stmt));
+        let declared = unit.ir.binding(id).map(|binding| binding.span).unwrap_or_default();
+        let strong = project.origins(value).has(Origins::PRINCIPAL | Origins::SECRET | Origins::INPUT);
+        let function = project.function_name(fun).to_owned();
+        let found = report.reached(value, format!("`{name}` keeps what `{function}` worked out for its first caller, although it depends on `{used}`"));
+        found.related(module, declared, "the variable of all callers");
+        found.related(module, shown, "it is set here and never told apart by caller");
+        if !strong {
+            found.severity(Severity::Medium).confidence(Confidence::Medium);
+        }
+    }
+}
+
+fn is_loop_value(unit: &Unit, expr: crate::ir::ExprId) -> bool {
+    matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(id))
+        if unit.index.sources(*id).iter().any(|source| source.path.contains(&crate::project::Step::Any)))
+}
+
+/// Whether a function tests the variable and returns it: a cache of one value.
+fn returns_it(unit: &Unit, function: FunctionId, id: BindingId) -> bool {
+    let Some(decl) = unit.ir.function(function) else { return false };
+    let mut tested = false;
+    walk::stmts_below(&unit.ir, &decl.body, &mut |stmt| {
+        if let StmtKind::If { test, .. } = unit.ir.stmt(stmt) {
+            tested |= mentions(unit, *test, id);
+        }
+    });
+    let returned = unit.index.returns(function).iter().any(|expr| mentions(unit, *expr, id));
+    tested && returned
+}
+
+fn mentions(unit: &Unit, expr: crate::ir::ExprId, id: BindingId) -> bool {
+    let mut found = false;
+    walk::exprs_below(&unit.ir, expr, &mut |expr| {
+        found |= matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(own)) if *own == id);
+    });
+    found
+}
+
+fn waits(unit: &Unit, function: FunctionId) -> bool {
+    !unit.index.awaits(function).is_empty()
+}
+
+/// A parameter of a function that its result depends on, and that may differ from caller to caller: used for more than
+/// logging, and named like a caller, a credential or a configuration, or filled from the request.
+fn telling_parameter(project: &Project, fun: Fun) -> Option<String> {
+    let unit = project.unit(fun.module)?;
+    let function = unit.ir.function(fun.id)?;
+    for parameter in &function.params {
+        let Some(id) = parameter.pattern.as_binding() else { continue };
+        let name = unit.ir.binding_name(id);
+        if unit.index.uses(id).is_empty() {
+            continue;
+        }
+        let type_text = parameter.type_text.map_or("", |text| unit.ir.text(text));
+        let words = vocabulary::words(name);
+        let config = words.iter().any(|word| matches!(word.as_str(), "config" | "cfg" | "options" | "ctx" | "context" | "auth" | "session" | "request" | "req" | "extra"));
+        let telling = vocabulary::is_owner(name)
+            || vocabulary::is_principal(name)
+            || vocabulary::is_credential(name)
+            || vocabulary::is_principal(type_text)
+            || (config && uses_credential(unit, fun.id))
+            || project.origins(At { module: fun.module, expr: *unit.index.uses(id).first()? }).is_of_request();
+        if telling {
+            return Some(name.to_owned());
+        }
+    }
+    None
+}
+
+/// Whether a function's code speaks of credentials.
+fn uses_credential(unit: &Unit, function: FunctionId) -> bool {
+    let mut found = false;
+    walk::function_exprs(&unit.ir, function, &mut |expr| {
+        let name = match unit.ir.expr(expr) {
+            ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+            ExprKind::Member { property, .. } => unit.ir.text(*property),
+            _ => return,
+        };
+        found |= vocabulary::is_credential(name) || vocabulary::is_principal(name) || vocabulary::is_owner(name);
+    });
+    found
+}

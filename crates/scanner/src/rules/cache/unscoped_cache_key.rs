@@ -1,0 +1,244 @@
+//! A cache, map or pool that several tenants use, under a key that does not say whose the value is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use partywall_model::{Axis, Check, Confidence, Layer, Severity};
+
+use crate::{
+    flow::{Access, Origins, Store},
+    ir::{ExprKind, walk},
+    library::Role,
+    project::{At, Fun, Project},
+    rules::{Report, Rule},
+    vocabulary,
+};
+
+/// The rule.
+pub const RULE: Rule = Rule {
+    check: Check {
+        id: "unscoped-cache-key",
+        layer: Layer::Cache,
+        summary: "A cache, map or pool of all tenants is read or written under a key without the tenant.",
+    },
+    severity: Severity::High,
+    axis: Axis::Security,
+    why: "The first tenant's value is found under the same key by every other tenant that asks.",
+    fix: "Put the verified tenant into the key, as a part of its own (a tuple, a nested map or a hash over both), and check who owns the value before it is stored.",
+    cwe: &["CWE-524", "CWE-488"],
+    soc2: &["CC6.1"],
+    owasp: &["A01:2021"],
+    markdown: include_str!("unscoped_cache_key.md"),
+    run,
+};
+
+fn run(project: &Project, report: &mut Report<'_>) {
+    let mut by_store: BTreeMap<Store, Vec<Access>> = BTreeMap::new();
+    for access in project.accesses() {
+        by_store.entry(access.store.clone()).or_default().push(access);
+    }
+    for accesses in by_store.into_values() {
+        let written: Vec<&Access> = accesses.iter().filter(|access| access.value.is_some()).collect();
+        // What is never written in a request, or never read, is a table of constants or a list of handlers.
+        let read = accesses.iter().any(|access| access.value.is_none());
+        if written.is_empty() || !read || !project.has_owners(accesses_module(&accesses)) {
+            continue;
+        }
+        if written.iter().any(|access| is_scoped(project, access.key)) {
+            continue;
+        }
+        let Some(weight) = written.iter().filter_map(|access| weight(project, access)).max() else { continue };
+        one_each_function(project, report, &accesses, weight);
+    }
+}
+
+fn accesses_module(accesses: &[Access]) -> crate::project::ModuleId {
+    accesses.first().map_or(crate::project::ModuleId(0), |access| access.at.module)
+}
+
+/// Reports each function that uses the store once: where it writes, else where it reads.
+fn one_each_function(project: &Project, report: &mut Report<'_>, accesses: &[Access], weight: Weight) {
+    let mut functions: BTreeMap<Fun, Vec<&Access>> = BTreeMap::new();
+    for access in accesses {
+        functions.entry(access.function).or_default().push(access);
+    }
+    for (_, here) in functions {
+        let suspicious = |access: &&&Access| !is_scoped(project, access.key) && depends(project, access.key);
+        let place = here.iter().filter(|access| access.value.is_some()).find(suspicious);
+        let place = place.or_else(|| here.iter().find(suspicious));
+        let Some(place) = place else { continue };
+        let key = project.snippet(place.key).to_owned();
+        let found = report.reached(
+            place.at,
+            format!("`{}` is shared by all tenants, and its key `{}` does not say whose the value is", place.name, shorten(&key)),
+        );
+        match weight {
+            Weight::Strong => {}
+            Weight::Likely => {
+                found.severity(Severity::Medium).confidence(Confidence::Medium);
+            }
+            Weight::Weak => {
+                found.severity(Severity::Low).confidence(Confidence::Low);
+            }
+        }
+    }
+}
+
+fn shorten(text: &str) -> String {
+    let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.chars().count() > 60 { text.chars().take(57).chain("...".chars()).collect() } else { text }
+}
+
+/// How much speaks for a stored value being one tenant's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Weight {
+    Weak,
+    Likely,
+    Strong,
+}
+
+/// Whether a key depends on anything but the code.
+fn depends(project: &Project, key: At) -> bool {
+    !project.is_fixed(key)
+}
+
+/// Whether a key says whose the value is: a part of it is the caller, an owner, a credential or a session.
+pub(super) fn is_scoped(project: &Project, key: At) -> bool {
+    let origins = project.origins(key);
+    if origins.has_owner() || origins.has(Origins::SESSION) {
+        return true;
+    }
+    let Some(unit) = project.unit(key.module) else { return false };
+    let mut says = false;
+    let mut see = |text: &str| {
+        says |= vocabulary::is_owner(text) || vocabulary::is_credential(text) || vocabulary::is_session_id(text) || vocabulary::is_principal(text);
+    };
+    walk::exprs_below(&unit.ir, key.expr, &mut |expr| match unit.ir.expr(expr) {
+        ExprKind::Member { property, .. } => see(unit.ir.text(*property)),
+        ExprKind::Call(_) => {
+            if let Some(callee) = project.callee(key.to(expr)) {
+                see(callee.name());
+                // A helper that makes the key is asked for what it puts in.
+                for target in callee.targets.iter().take(4) {
+                    see_returns(project, *target, &mut see);
+                }
+            }
+        }
+        _ => {}
+    });
+    for root in project.roots(key) {
+        see(unit.ir.binding_name(root));
+        for source in unit.index.sources(root) {
+            walk::exprs_below(&unit.ir, source.value, &mut |expr| {
+                if let ExprKind::Member { property, .. } = unit.ir.expr(expr) {
+                    see(unit.ir.text(*property));
+                }
+                if let Some(callee) = project.callee(key.to(expr)) {
+                    see(callee.name());
+                    for target in callee.targets.iter().take(4) {
+                        see_returns(project, *target, &mut see);
+                    }
+                }
+            });
+        }
+    }
+    says
+}
+
+fn see_returns(project: &Project, fun: Fun, see: &mut impl FnMut(&str)) {
+    let Some(unit) = project.unit(fun.module) else { return };
+    for expr in unit.index.returns(fun.id) {
+        walk::exprs_below(&unit.ir, *expr, &mut |expr| match unit.ir.expr(expr) {
+            ExprKind::Member { property, .. } => see(unit.ir.text(*property)),
+            ExprKind::Name(crate::ir::NameRef::Binding(id)) => see(unit.ir.binding_name(*id)),
+            _ => {}
+        });
+    }
+}
+
+/// Names of stores that hold no tenant's data: counters, locks, handlers; and of what routes a session, which has its own rules.
+const OTHER: &[&str] = &[
+    "lock", "locks", "mutex", "mutexes", "semaphore", "semaphores", "handler", "handlers", "listener", "listeners", "registry", "transport",
+    "transports", "session", "sessions", "counter", "counters", "metric", "metrics", "schema", "schemas", "command", "commands", "plugin",
+    "plugins", "route", "routes", "type", "types", "timer", "timers", "rate", "limiter", "limiters", "requests", "attempts", "logger",
+    "loggers", "stream", "streams", "server", "servers", "subscribers", "regex", "pattern", "patterns", "config", "options", "env", "failures",
+    "circuits", "circuit", "factory", "factories", "validators", "validator", "template", "templates", "seen", "visited", "stats", "hits",
+];
+
+/// Words of stores and values that are one tenant's as a rule.
+const SENSITIVE: &[&str] = &[
+    "client", "clients", "connection", "connections", "conn", "token", "tokens", "cred", "creds", "credential", "credentials", "secret", "secrets",
+    "auth", "user", "users", "doc", "docs", "document", "documents", "result", "results", "response", "responses", "data", "record", "records",
+    "item", "items", "row", "rows", "profile", "profiles", "account", "accounts", "permission", "permissions", "cookie", "cookies", "api",
+];
+
+fn weight(project: &Project, access: &Access) -> Option<Weight> {
+    let words = vocabulary::words(access.name.trim_start_matches(['_', '#']));
+    if words.iter().any(|word| OTHER.contains(&word.as_str())) {
+        return None;
+    }
+    if !depends(project, access.key) || is_scoped(project, access.key) {
+        return None;
+    }
+    let value = access.value?;
+    let unit = project.unit(value.module)?;
+    if matches!(unit.ir.expr(value.expr), ExprKind::Function(_) | ExprKind::Class(_) | ExprKind::Bool(_) | ExprKind::Null) {
+        return None;
+    }
+    let name = project.function_name(access.function).to_lowercase();
+    if ["register", "define", "init", "load_config", "add_rule"].iter().any(|start| name.starts_with(start)) {
+        return None;
+    }
+    let in_request = access.function.id != crate::ir::FunctionId::MODULE;
+    if !in_request {
+        return None;
+    }
+    let origins = project.origins(value);
+    let fetched = fetched(project, value);
+    let chosen = project.origins(access.key).is_chosen();
+    let sensitive = words.iter().any(|word| SENSITIVE.contains(&word.as_str())) || origins.has_owner();
+    let cache = vocabulary::is_cache(&access.name);
+    let reached = project.around(access.function).into_iter().any(|fun| project.reach(fun).is_some());
+    if fetched && chosen && reached && !project.is_fixed(value) {
+        Some(Weight::Strong)
+    } else if (sensitive || cache) && (fetched || !project.is_fixed(value)) {
+        Some(Weight::Likely)
+    } else if fetched {
+        Some(Weight::Weak)
+    } else {
+        None
+    }
+}
+
+/// Whether a value comes from a database, another service or an awaited call.
+fn fetched(project: &Project, value: At) -> bool {
+    let Some(unit) = project.unit(value.module) else { return false };
+    let mut exprs = vec![value.expr];
+    for root in project.roots(value) {
+        exprs.extend(unit.index.sources(root).iter().map(|source| source.value));
+    }
+    let mut found = false;
+    let mut seen: BTreeSet<crate::ir::ExprId> = BTreeSet::new();
+    for expr in exprs {
+        walk::exprs_below(&unit.ir, expr, &mut |expr| {
+            if !seen.insert(expr) {
+                return;
+            }
+            found |= match unit.ir.expr(expr) {
+                ExprKind::Await(_) => true,
+                ExprKind::Call(call) => {
+                    call.is_new
+                        || project.callee(value.to(expr)).is_some_and(|callee| {
+                            let asks = callee.defs.iter().any(|def| matches!(def.role, Role::Query | Role::Fetch | Role::Client));
+                            let asynchronous = callee.targets.iter().any(|fun| {
+                                project.unit(fun.module).and_then(|unit| unit.ir.function(fun.id)).is_some_and(|function| function.is_async)
+                            });
+                            asks || asynchronous || callee.name().chars().next().is_some_and(char::is_uppercase)
+                                || ["query", "fetch", "execute", "find_one", "findOne", "get_document", "fetchone"].contains(&callee.name())
+                        })
+                }
+                _ => false,
+            };
+        });
+    }
+    found
+}

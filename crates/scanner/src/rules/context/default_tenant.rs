@@ -1,0 +1,286 @@
+//! A tenant out of thin air when the request has none.
+
+use partywall_model::{Axis, Check, Confidence, Layer, Severity};
+
+use crate::{
+    flow::{Lifetimes, Origins},
+    ir::{ExprId, ExprKind, FunctionId, LogicalOp, StmtKind, walk},
+    library::Role,
+    project::{At, Fun, ModuleId, Parent, Project, Unit},
+    rules::{Report, Rule},
+    vocabulary,
+};
+
+/// The rule.
+pub const RULE: Rule = Rule {
+    check: Check {
+        id: "default-tenant",
+        layer: Layer::Context,
+        summary: "A request without a tenant goes on with a default one.",
+    },
+    severity: Severity::High,
+    axis: Axis::Security,
+    why: "Whoever comes without a tenant, by mistake or on purpose, reads and writes the default tenant's data; and a lost \
+          context shows itself as wrong data instead of an error.",
+    fix: "Throw, or answer 401, when there is no tenant.",
+    cwe: &["CWE-1188", "CWE-636"],
+    soc2: &["CC6.1", "CC6.3"],
+    owasp: &["A01:2021", "A07:2021"],
+    markdown: include_str!("default_tenant.md"),
+    run,
+};
+
+fn run(project: &Project, report: &mut Report<'_>) {
+    let lives = Lifetimes::new(project);
+    for (module, unit) in project.units() {
+        for (id, expr) in unit.ir.exprs() {
+            let at = At { module, expr: id };
+            let (value, fallback) = match expr {
+                ExprKind::Logical { op: LogicalOp::Or | LogicalOp::Nullish, left, right } => (*left, *right),
+                ExprKind::Conditional { then, otherwise, test } => {
+                    let when = if is_fallback(project, unit, at.to(*otherwise)) { (*then, *otherwise) } else { (*otherwise, *then) };
+                    if !is_presence(unit, *test) {
+                        continue;
+                    }
+                    when
+                }
+                _ => continue,
+            };
+            if !is_fallback(project, unit, at.to(fallback)) || is_said(project, unit, at) {
+                continue;
+            }
+            let fun = project.function_of(at);
+            if fun.id == FunctionId::MODULE || setting(project, at.to(value)) {
+                continue;
+            }
+            let Some(severity) = party(project, unit, at, value) else { continue };
+            tell(project, report, &lives, at, severity);
+        }
+        parameters(project, report, &lives, module, unit);
+        contexts(project, report, module, unit);
+    }
+}
+
+fn tell(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, at: At, severity: Severity) {
+    let fun = project.function_of(at);
+    let reached = lives.is_per_request(fun);
+    let found = report.reached(at, "a request without a tenant goes on with a default");
+    let severity = if reached { severity } else { severity.min(Severity::Medium) };
+    found.severity(severity);
+}
+
+/// Whether a value is written out: a text that could be an id, or the environment.
+fn is_fallback(project: &Project, unit: &Unit, at: At) -> bool {
+    match unit.ir.expr(at.expr) {
+        ExprKind::String(text) => is_id(unit.ir.text(*text)),
+        ExprKind::Number(text) => unit.ir.text(*text) != "0",
+        ExprKind::Name(_) | ExprKind::Member { .. } => {
+            let name = project.written(at).pop().unwrap_or_default();
+            let words = vocabulary::words(&name);
+            let says = words.iter().any(|word| matches!(word.as_str(), "default" | "fallback" | "public" | "shared" | "global"));
+            let origins = project.origins(at);
+            let fixed = origins.without(Origins::CONSTANT | Origins::ENV | Origins::UNKNOWN | Origins::OWNER) == Origins::NONE;
+            let null = matches!(unit.ir.expr(at.expr), ExprKind::Null);
+            !null && ((says && fixed) || (project.is_fixed(at) && origins != Origins::NONE && written_text(project, at).is_none_or(|text| is_id(&text))
+                && origins.has(Origins::ENV)))
+                || written_text(project, at).is_some_and(|text| is_id(&text))
+        }
+        _ => false,
+    }
+}
+
+/// The text that a name stands for.
+fn written_text(project: &Project, at: At) -> Option<String> {
+    let unit = project.unit(at.module)?;
+    let ExprKind::Name(crate::ir::NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return None };
+    let sources = unit.index.sources(*id);
+    let [source] = sources else { return None };
+    match unit.ir.expr(source.value) {
+        ExprKind::String(text) => Some(unit.ir.text(*text).to_owned()),
+        _ => None,
+    }
+}
+
+/// Whether a text could be somebody's id, and is not a way to say that there is none.
+fn is_id(text: &str) -> bool {
+    let lower = text.trim().to_lowercase();
+    !lower.is_empty()
+        && !matches!(
+            lower.as_str(),
+            "unknown" | "none" | "n/a" | "null" | "undefined" | "-" | "?" | "missing" | "unset" | "anonymous" | "anon" | "(none)" | "me" | "self" | "@me"
+        )
+        && lower.len() < 80
+        && !lower.contains(' ')
+        && !lower.starts_with("http")
+}
+
+/// Whether a condition asks only whether something is there.
+fn is_presence(unit: &Unit, test: ExprId) -> bool {
+    match unit.ir.expr(test) {
+        ExprKind::Name(_) | ExprKind::Member { .. } => true,
+        ExprKind::Compare { left, right, .. } => {
+            matches!(unit.ir.expr(*left), ExprKind::Null) || matches!(unit.ir.expr(*right), ExprKind::Null)
+        }
+        ExprKind::Unary { operand, .. } => is_presence(unit, *operand),
+        _ => false,
+    }
+}
+
+/// Whether the value is only told: logged, put into a message, or thrown.
+fn is_said(project: &Project, unit: &Unit, at: At) -> bool {
+    let mut here = at.expr;
+    for _ in 0..12 {
+        match unit.index.parent(here) {
+            Parent::Expr(up) => {
+                if let Some(callee) = project.callee(at.to(up)) {
+                    let logs = callee.defs.iter().any(|def| def.role == Role::Log);
+                    let name = callee.name().to_lowercase();
+                    if logs || name.contains("error") || name.contains("log") || matches!(name.as_str(), "json" | "text" | "debug" | "warn" | "info") {
+                        return true;
+                    }
+                }
+                here = up;
+            }
+            Parent::Stmt(stmt) => return matches!(unit.ir.stmt(stmt), StmtKind::Throw(_)),
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// Whether a value is a setting and not of a request.
+fn setting(project: &Project, value: At) -> bool {
+    project.is_fixed(value) && project.origins(value).has(Origins::ENV)
+}
+
+/// How bad a default is for a value: what the value is, and what it is used as.
+fn party(project: &Project, unit: &Unit, at: At, value: ExprId) -> Option<Severity> {
+    let origins = project.origins(at.to(value));
+    let name = project.written(at.to(value)).pop().unwrap_or_default();
+    let target = target_name(unit, at.expr).unwrap_or_default();
+    let tenant = vocabulary::is_tenant(&name) || vocabulary::is_tenant(&target);
+    let user = vocabulary::is_user(&name) || vocabulary::is_user(&target);
+    let of_request = origins.is_of_request() || origins.has(Origins::UNKNOWN);
+    if !of_request || !(tenant || user) || is_word_of_display(&name) {
+        return None;
+    }
+    let caller = origins.has(Origins::PRINCIPAL | Origins::SECRET | Origins::OWNER | Origins::INPUT | Origins::UNVERIFIED);
+    Some(match (tenant, caller) {
+        (true, true) => Severity::High,
+        _ => Severity::Medium,
+    })
+}
+
+fn is_word_of_display(name: &str) -> bool {
+    let words = vocabulary::words(name);
+    words.iter().any(|word| matches!(word.as_str(), "name" | "email" | "label" | "title" | "display" | "agent" | "login" | "username"))
+}
+
+/// The name that a value gets: of the variable, the property, or the function that returns it.
+fn target_name(unit: &Unit, expr: ExprId) -> Option<String> {
+    match unit.index.parent(expr) {
+        Parent::Stmt(stmt) => match unit.ir.stmt(stmt) {
+            StmtKind::Assign { target, .. } => {
+                target.as_binding().map(|id| unit.ir.binding_name(id).to_owned())
+            }
+            StmtKind::Return(_) => {
+                let function = unit.ir.function(unit.index.stmt_function(stmt))?;
+                let name = unit.ir.text(function.name?);
+                let words = vocabulary::words(name);
+                Some(words.get(usize::from(words.len() > 1)..).unwrap_or(&[]).join("_"))
+            }
+            _ => None,
+        },
+        Parent::Expr(up) => match unit.ir.expr(up) {
+            ExprKind::Object(properties) => properties.iter().find_map(|property| match property.key {
+                crate::ir::PropertyKey::Name(name) if property.value == expr => Some(unit.ir.text(name).to_owned()),
+                _ => None,
+            }),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Parameters for a tenant that have a default of their own.
+fn parameters(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, module: ModuleId, unit: &Unit) {
+    for (id, function) in unit.ir.functions() {
+        for parameter in &function.params {
+            let (Some(name), Some(default)) = (parameter.name, parameter.default) else { continue };
+            let at = At { module, expr: default };
+            if !vocabulary::is_tenant(unit.ir.text(name)) || !is_fallback(project, unit, at) {
+                continue;
+            }
+            let reached = lives.is_per_request(Fun { module, id });
+            let severity = if reached { Severity::High } else { Severity::Low };
+            report
+                .reached(at, format!("a call without `{}` goes on with a default tenant", unit.ir.text(name)))
+                .severity(severity)
+                .confidence(Confidence::Medium);
+        }
+    }
+}
+
+/// Context stores for a tenant that have a default, and readers that catch its being absent.
+fn contexts(project: &Project, report: &mut Report<'_>, module: ModuleId, unit: &Unit) {
+    for expr in &unit.index.calls {
+        let at = At { module, expr: *expr };
+        let Some(callee) = project.callee(at) else { continue };
+        let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+        for def in &callee.defs {
+            let default = match def.role {
+                Role::ContextNew => call.args.iter().find_map(|arg| match arg.kind {
+                    crate::ir::ArgKind::Keyword(name) if unit.ir.text(name) == "default" => Some(arg.value),
+                    _ => None,
+                }),
+                _ => None,
+            };
+            let Some(default) = default else { continue };
+            let name = target_name(unit, *expr).unwrap_or_default();
+            let said = call.positional(0).map(|first| match unit.ir.expr(first) {
+                ExprKind::String(text) => unit.ir.text(*text).to_owned(),
+                _ => String::new(),
+            });
+            let names = [name, said.unwrap_or_default()];
+            if names.iter().any(|name| tenant_like(name)) && is_fallback(project, unit, at.to(default)) {
+                report.at(at.to(default), "code without a tenant goes on with a default one");
+            }
+        }
+    }
+    for (_, stmt) in unit.ir.stmts() {
+        let StmtKind::Try { body, handlers, .. } = stmt else { continue };
+        let mut reads = false;
+        walk::stmts_below(&unit.ir, body, &mut |stmt| {
+            walk::parts(&unit.ir, stmt, &mut |part| {
+                if let walk::Part::Expr(expr) = part {
+                    walk::exprs_below(&unit.ir, expr, &mut |expr| {
+                        let at = At { module, expr };
+                        reads |= project.callee(at).is_some_and(|callee| {
+                            callee.defs.iter().any(|def| matches!(def.role, Role::ContextGet | Role::Verify))
+                        });
+                    });
+                }
+            });
+        });
+        if !reads {
+            continue;
+        }
+        for handler in handlers {
+            walk::stmts_below(&unit.ir, &handler.body, &mut |stmt| {
+                if let StmtKind::Return(Some(value)) = unit.ir.stmt(stmt)
+                    && is_fallback(project, unit, At { module, expr: *value })
+                    && target_name(unit, *value).is_some_and(|name| tenant_like(&name))
+                {
+                    report.reached(
+                        At { module, expr: *value },
+                        "when the caller cannot be told, the request goes on with a default tenant",
+                    );
+                }
+            });
+        }
+    }
+}
+
+fn tenant_like(name: &str) -> bool {
+    vocabulary::is_tenant(name) || vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "tenant" | "org" | "organization" | "workspace"))
+}

@@ -1,0 +1,180 @@
+//! A tenant or user id that the caller chooses decides whose data is reached.
+
+use std::collections::BTreeSet;
+
+use partywall_model::{Axis, Check, Confidence, Layer, Severity};
+
+use crate::{
+    flow::Origins,
+    ir::{BindingId, ExprId, ExprKind},
+    project::{At, Fun, Project, Step},
+    rules::{Report, Rule},
+    vocabulary,
+};
+
+/// The rule.
+pub const RULE: Rule = Rule {
+    check: Check {
+        id: "tenant-from-input",
+        layer: Layer::Identity,
+        summary: "The id of a tenant or user comes from arguments, the path, a header or another thing that callers choose.",
+    },
+    severity: Severity::High,
+    axis: Axis::Permissions,
+    why: "A caller, or the model that speaks for one, names another tenant and acts as that tenant.",
+    fix: "Take the tenant from the verified token only and leave it out of the schema; where several may be named, compare with the verified ones and refuse.",
+    cwe: &["CWE-639", "CWE-290"],
+    soc2: &["CC6.1", "CC6.3"],
+    owasp: &["A01:2021"],
+    markdown: include_str!("tenant_from_input.md"),
+    run,
+};
+
+fn run(project: &Project, report: &mut Report<'_>) {
+    let mut seen: BTreeSet<(Fun, String)> = BTreeSet::new();
+    for (module, unit) in project.units() {
+        for (id, binding) in unit.ir.bindings() {
+            let name = unit.ir.text(binding.name);
+            if vocabulary::is_owner(name) {
+                chosen_binding(project, At { module, expr: ExprId::MISSING }, id, name, &mut seen, report);
+            }
+        }
+        for (id, expr) in unit.ir.exprs() {
+            let name = match expr {
+                ExprKind::Member { property, .. } => unit.ir.text(*property),
+                ExprKind::Index { index, .. } => match unit.ir.expr(*index) {
+                    ExprKind::String(text) => unit.ir.text(*text),
+                    _ => continue,
+                },
+                // `request.headers.get("x-tenant-id")`, `arguments.get("tenant_id")`
+                ExprKind::Call(call) => match call.positional(0).map(|expr| unit.ir.expr(expr)) {
+                    Some(ExprKind::String(text)) if is_lookup(project, At { module, expr: id }) => unit.ir.text(*text),
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            if !vocabulary::is_owner(name) {
+                continue;
+            }
+            let at = At { module, expr: id };
+            if project.origins(at).has(Origins::INPUT | Origins::UNVERIFIED) {
+                use_of(project, at, at, name, &mut seen, report);
+            }
+        }
+    }
+}
+
+fn is_lookup(project: &Project, at: At) -> bool {
+    project.callee(at).is_some_and(|callee| matches!(callee.name(), "get" | "header" | "param" | "query" | "pop" | "getHeader"))
+}
+
+/// A parameter or variable that holds an owner's id out of what the caller chose: where it is used is reported.
+fn chosen_binding(project: &Project, module: At, id: BindingId, name: &str, seen: &mut BTreeSet<(Fun, String)>, report: &mut Report<'_>) {
+    let Some(unit) = project.unit(module.module) else { return };
+    for used in unit.index.uses(id) {
+        let at = module.to(*used);
+        let origins = project.origins(at);
+        if !origins.has(Origins::INPUT | Origins::UNVERIFIED) {
+            return;
+        }
+        // Only where the value enters: in the handler, not in each helper that it is passed on to.
+        let direct = match project.parameter_of(module.module, id) {
+            Some((fun, ..)) => project.entry(fun).is_some(),
+            None => unit.index.sources(id).iter().any(|source| {
+                let from = project.origins(module.to(source.value));
+                from.has(Origins::INPUT | Origins::UNVERIFIED | Origins::REQUEST) && source.path.iter().all(|step| matches!(step, Step::Key(_) | Step::Rest))
+            }),
+        };
+        if direct {
+            use_of(project, at, at, name, seen, report);
+        }
+    }
+}
+
+/// Reports a use of a chosen id that decides something: a query, a key, a call of a function of ours.
+fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<(Fun, String)>, report: &mut Report<'_>) {
+    let fun = project.function_of(at);
+    let origins = project.origins(value);
+    // A fall-back to the caller or a choice between both is still the caller's choice, unless it is compared.
+    if project.is_checked(at) || is_compared(project, at) || !decides(project, at) {
+        return;
+    }
+    if !seen.insert((fun, name.to_owned())) {
+        return;
+    }
+    let verified = project.has_owners(at.module) && caller_known(project, fun);
+    let header = origins.has(Origins::UNVERIFIED) && !origins.has(Origins::INPUT);
+    let what = if header { "an unverified header or token" } else { "what the caller sends" };
+    let found = report.reached(at, format!("`{name}` comes from {what} and decides whose data is reached"));
+    if vocabulary::is_user(name) && !verified {
+        found.severity(Severity::Medium).confidence(Confidence::Medium);
+    } else if !verified {
+        found.confidence(Confidence::Medium);
+    }
+}
+
+/// Whether a use is a side of a comparison or an argument of a check.
+fn is_compared(project: &Project, at: At) -> bool {
+    use crate::project::Parent;
+    let Some(unit) = project.unit(at.module) else { return true };
+    let mut here = at.expr;
+    for _ in 0..6 {
+        let Parent::Expr(parent) = unit.index.parent(here) else { return false };
+        match unit.ir.expr(parent) {
+            ExprKind::Compare { .. } | ExprKind::Unary { .. } => return true,
+            ExprKind::Conditional { test, .. } if *test == here => return true,
+            _ => here = parent,
+        }
+    }
+    false
+}
+
+/// Whether a use may decide whose data is reached: it is passed on, put into a record, a query or a key; not logged, tested or
+/// given back.
+fn decides(project: &Project, at: At) -> bool {
+    use crate::project::Parent;
+    let Some(unit) = project.unit(at.module) else { return false };
+    let mut here = at.expr;
+    for _ in 0..12 {
+        match unit.index.parent(here) {
+            Parent::Expr(parent) => match unit.ir.expr(parent) {
+                ExprKind::Call(call) if call.callee != here => {
+                    let name = project.callee(at.to(parent)).map_or("", |callee| callee.name()).to_lowercase();
+                    let path = project.callee(at.to(parent)).map(|callee| callee.path.join(".").to_lowercase()).unwrap_or_default();
+                    let plain = ["str", "string", "uuid", "int", "number", "parse", "trim", "tostring", "isinstance", "len", "get", "string.trim", "text", "stringify", "dumps"];
+                    if path.contains("log") || path.starts_with("console") || name.contains("error") || name.contains("exception") {
+                        return false;
+                    }
+                    if plain.contains(&name.as_str()) || name.contains("normali") || name.contains("clean") {
+                        here = parent;
+                        continue;
+                    }
+                    return true;
+                }
+                ExprKind::Index { index, .. } if *index == here => return true,
+                ExprKind::Function(_) => return false,
+                _ => here = parent,
+            },
+            Parent::Stmt(_) => return false,
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// Whether a function, or one around it, knows the verified caller.
+fn caller_known(project: &Project, fun: Fun) -> bool {
+    project.around(fun).into_iter().any(|around| {
+        let Some(unit) = project.unit(around.module) else { return false };
+        let Some(function) = unit.ir.function(around.id) else { return false };
+        let mut known = false;
+        for parameter in &function.params {
+            parameter.pattern.for_each_binding(&mut |id| {
+                known |= unit.index.uses(id).first().is_some_and(|expr| {
+                    project.origins(At { module: around.module, expr: *expr }).has(Origins::PRINCIPAL | Origins::SECRET | Origins::REQUEST)
+                });
+            });
+        }
+        known
+    })
+}

@@ -1,0 +1,198 @@
+//! A session that is found by its id alone.
+
+use partywall_model::{Axis, Check, Confidence, Layer, Severity};
+
+use crate::{
+    flow::Origins,
+    ir::{ArgKind, BindingId, CompareOp, ExprId, ExprKind, FunctionId, NameRef, Pattern, StmtKind, walk},
+    project::{At, Fun, Project, Unit},
+    rules::{Report, Rule},
+    vocabulary,
+};
+
+/// The rule.
+pub const RULE: Rule = Rule {
+    check: Check {
+        id: "session-without-owner",
+        layer: Layer::Routing,
+        summary: "A session is found by an id that the client sends, and not compared with the caller.",
+    },
+    severity: Severity::High,
+    axis: Axis::Security,
+    why: "A session id is in logs, proxies and other people's browsers. Whoever sends it gets the session, whatever token \
+          comes with it.",
+    fix: "Keep the caller (issuer, subject and tenant) with the session, compare it on every request, and answer as for a \
+          session that is not there when it differs.",
+    cwe: &["CWE-639", "CWE-384"],
+    soc2: &["CC6.1", "CC6.3"],
+    owasp: &["A01:2021"],
+    markdown: include_str!("session_without_owner.md"),
+    run,
+};
+
+/// Words of maps that hold connections.
+const HOLDERS: &[&str] = &[
+    "session", "sessions", "transport", "transports", "server", "servers", "connection", "connections", "client", "clients",
+    "instance", "instances", "stream", "streams", "writers", "writer", "channels", "sockets",
+];
+
+fn run(project: &Project, report: &mut Report<'_>) {
+    for (module, unit) in project.units() {
+        for (id, function) in unit.ir.functions() {
+            let fun = Fun { module, id };
+            if id == FunctionId::MODULE || !(reached(project, fun) || function.is_async) {
+                continue;
+            }
+            let mut first: Option<(At, Look)> = None;
+            walk::function_exprs(&unit.ir, id, &mut |expr| {
+                let at = At { module, expr };
+                if first.is_none()
+                    && let Some(look) = look_up(project, unit, at)
+                {
+                    first = Some((at, look));
+                }
+            });
+            let Some((at, look)) = first else { continue };
+            if is_compared(project, fun, &look) || project.origins(look.key).has_owner() {
+                continue;
+            }
+            let knows_callers = project.has_owners(module);
+            let seen = sees_caller(project, fun);
+            let severity = match (knows_callers, seen) {
+                (true, true) => Severity::High,
+                (true, false) => Severity::Medium,
+                (false, _) => Severity::Low,
+            };
+            let found = report
+                .reached(at, "this session is found by the id that the client sends, and not compared with the caller");
+            let lowest = severity.min(if reached(project, fun) { Severity::High } else { Severity::Medium });
+            found.severity(lowest).confidence(Confidence::Medium);
+        }
+    }
+}
+
+fn reached(project: &Project, fun: Fun) -> bool {
+    project.around(fun).iter().any(|around| project.reach(*around).is_some())
+}
+
+/// A look into a map of sessions.
+struct Look {
+    /// The key.
+    key: At,
+    /// The variables of the key and of what was found.
+    names: Vec<BindingId>,
+}
+
+fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
+    let (map, key) = match unit.ir.expr(at.expr) {
+        ExprKind::Index { object, index, .. } => {
+            let written = unit.index.writes.iter().any(|write| write.place == at.expr);
+            if written {
+                return None;
+            }
+            (*object, *index)
+        }
+        ExprKind::Call(call) => {
+            let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
+            if unit.ir.text(*property) != "get" {
+                return None;
+            }
+            let key = call.args.first().filter(|arg| matches!(arg.kind, ArgKind::Positional))?.value;
+            (*object, key)
+        }
+        _ => return None,
+    };
+    let holder = project.written(at.to(map)).pop()?;
+    let words = vocabulary::words(&holder);
+    if !words.iter().any(|word| HOLDERS.contains(&word.as_str())) || holder.to_lowercase().contains("header") {
+        return None;
+    }
+    let name = project.written(at.to(key)).pop().unwrap_or_default();
+    let key_at = at.to(key);
+    if !(vocabulary::is_session_id(&name) || project.origins(key_at).has(Origins::SESSION)) {
+        return None;
+    }
+    if !project.origins(key_at).has(
+        Origins::SESSION.or(Origins::UNVERIFIED).or(Origins::INPUT).or(Origins::REQUEST).or(Origins::UNKNOWN),
+    ) {
+        return None;
+    }
+    let mut names = Vec::new();
+    walk::exprs_below(&unit.ir, key, &mut |expr| {
+        if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr) {
+            names.push(*id);
+        }
+    });
+    // What the result is bound to.
+    if let Some(stmt) = unit.index.stmt_of(at.expr)
+        && let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt)
+    {
+        target.for_each_binding(&mut |id| names.push(id));
+        if let Pattern::Place(_) = target {
+            return None;
+        }
+    }
+    Some(Look { key: key_at, names })
+}
+
+/// Whether the function compares something of the session with something that is not fixed, or callers with one another.
+fn is_compared(project: &Project, fun: Fun, look: &Look) -> bool {
+    let Some(unit) = project.unit(fun.module) else { return false };
+    project.around(fun).into_iter().any(|around| {
+        let mut found = false;
+        walk::function_exprs(&unit.ir, around.id, &mut |expr| {
+            let at = At { module: fun.module, expr };
+            match unit.ir.expr(expr) {
+                ExprKind::Compare { op: CompareOp::Eq | CompareOp::NotEq, left, right } => {
+                    let (left, right) = (*left, *right);
+                    let sides = [(left, right), (right, left)];
+                    found |= sides.into_iter().any(|(mine, other)| {
+                        let touches = mentions(unit, mine, &look.names);
+                        let owner = is_party(project, at.to(mine));
+                        let open = !project.is_fixed(at.to(other)) && !matches!(unit.ir.expr(other), ExprKind::Unary { .. });
+                        open && ((touches && !is_method_of_request(unit, other)) || (owner && is_party(project, at.to(other))))
+                    });
+                }
+                ExprKind::Call(_) => {
+                    let name = project.written(at).pop().unwrap_or_default();
+                    let words = vocabulary::words(&name);
+                    let checks = words.iter().any(|word| {
+                        matches!(word.as_str(), "owner" | "owns" | "authorize" | "belongs" | "principal" | "bound" | "ownership")
+                    });
+                    found |= checks && mentions(unit, expr, &look.names);
+                }
+                _ => {}
+            }
+        });
+        found
+    })
+}
+
+fn is_method_of_request(unit: &Unit, expr: ExprId) -> bool {
+    matches!(unit.ir.expr(expr), ExprKind::Member { property, .. } if matches!(unit.ir.text(*property), "method" | "url"))
+}
+
+fn is_party(project: &Project, at: At) -> bool {
+    let name = project.written(at).pop().unwrap_or_default();
+    vocabulary::is_owner(&name) || vocabulary::is_principal(&name) || project.origins(at).has_owner()
+}
+
+fn mentions(unit: &Unit, expr: ExprId, names: &[BindingId]) -> bool {
+    let mut found = false;
+    walk::exprs_below(&unit.ir, expr, &mut |expr| {
+        found |= matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(id)) if names.contains(id));
+    });
+    found
+}
+
+/// Whether the handler has the verified caller at hand.
+fn sees_caller(project: &Project, fun: Fun) -> bool {
+    let Some(unit) = project.unit(fun.module) else { return false };
+    let mut found = false;
+    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+        if matches!(unit.ir.expr(expr), ExprKind::Member { .. } | ExprKind::Call(_)) {
+            found |= project.origins(At { module: fun.module, expr }).has(Origins::PRINCIPAL);
+        }
+    });
+    found
+}

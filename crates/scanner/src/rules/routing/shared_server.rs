@@ -1,0 +1,120 @@
+//! One server or transport for several connections.
+
+use std::collections::HashSet;
+
+use partywall_model::{Axis, Check, Confidence, Layer, Severity};
+
+use crate::{
+    flow::{Cell, Lifetimes},
+    ir::ExprKind,
+    library::Role,
+    project::{At, Project},
+    rules::{Report, Rule},
+};
+
+/// The rule.
+pub const RULE: Rule = Rule {
+    check: Check {
+        id: "shared-server",
+        layer: Layer::Routing,
+        summary: "Requests share one MCP server or transport that can speak to one client only.",
+    },
+    severity: Severity::High,
+    axis: Axis::Security,
+    why: "A server of the SDK answers on the transport that it was connected to last, and a transport finds the waiting \
+          request by an id that each client counts from zero. With two clients, one gets the other's answer.",
+    fix: "Make the server and the transport in a function, and call it for each request or session.",
+    cwe: &["CWE-488", "CWE-668"],
+    soc2: &["CC6.1", "CC6.3"],
+    owasp: &["A01:2021"],
+    markdown: include_str!("shared_server.md"),
+    run,
+};
+
+/// How far apart, in lines, the two places are that are reported both.
+const APART: u32 = 20;
+
+fn run(project: &Project, report: &mut Report<'_>) {
+    let lives = Lifetimes::new(project);
+    let mut reported = HashSet::new();
+    for (module, unit) in project.units() {
+        for expr in &unit.index.calls {
+            let at = At { module, expr: *expr };
+            if !lives.is_per_request(project.function_of(at)) {
+                continue;
+            }
+            for (value, roles, thing) in uses(project, at) {
+                let Some(made) = lives.made_before(value, roles) else { continue };
+                both(project, report, &mut reported, (made, at), thing);
+            }
+        }
+    }
+    overwritten(project, &lives, report);
+}
+
+/// The servers and transports that a call uses.
+fn uses(project: &Project, at: At) -> Vec<(At, &'static [Role], &'static str)> {
+    let mut found: Vec<(At, &'static [Role], &'static str)> = Vec::new();
+    let Some(unit) = project.unit(at.module) else { return found };
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return found };
+    let Some(callee) = project.callee(at) else { return found };
+    let receiver = match unit.ir.expr(call.callee) {
+        ExprKind::Member { object, .. } => Some(at.to(*object)),
+        _ => None,
+    };
+    let connects = callee.defs.iter().find(|def| def.role == Role::Connect);
+    if let Some(def) = connects {
+        let server = if def.kind.as_deref() == Some("handler") {
+            call.positional(0).map(|arg| at.to(arg))
+        } else {
+            receiver
+        };
+        found.extend(server.map(|server| (server, &[Role::Server][..], "server")));
+    }
+    if matches!(callee.name(), "handleRequest" | "handlePostMessage") {
+        found.extend(receiver.map(|transport| (transport, &[Role::Transport][..], "transport")));
+    }
+    found
+}
+
+/// Reports where something is made that requests share, and where they use it.
+fn both(project: &Project, report: &mut Report<'_>, reported: &mut HashSet<At>, places: (At, At), thing: &str) {
+    let (made, used) = places;
+    let line = |at: At| {
+        let span = project.span(at);
+        project.unit(at.module).map_or(0, |unit| unit.ir.position(span.start).line)
+    };
+    if reported.insert(made) {
+        let fun = project.function_of(used);
+        report
+            .at(made, format!("all requests share this {thing}, which can speak to one client only"))
+            .related(used.module, project.span(used), "it is used for a request here");
+        report.show_way_of_last(fun);
+    }
+    if (made.module != used.module || line(made).abs_diff(line(used)) > APART) && reported.insert(used) {
+        report
+            .reached(used, format!("a {thing} that all requests share is used for this one"))
+            .related(made.module, project.span(made), "it is made here, once");
+    }
+}
+
+/// A variable with the transport of the client that came last.
+fn overwritten(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
+    for write in lives.shared_writes(project) {
+        if !lives.makes(write.value, &[Role::Transport]) || matches!(write.cell, Cell::Property(..)) {
+            continue;
+        }
+        let reads = lives.reads(project, &write.cell);
+        if !reads.iter().any(|(_, fun, _)| *fun != write.fun && lives.is_per_request(*fun)) {
+            continue;
+        }
+        report
+            .add(
+                write.fun.module,
+                write.span,
+                "the client that connects last replaces the transport that requests of all clients use",
+            )
+            .confidence(Confidence::Medium);
+        report.show_way_of_last(write.fun);
+    }
+}

@@ -1,0 +1,92 @@
+//! A shared object that is changed for a request and changed back.
+
+use partywall_model::{Axis, Check, Layer, Severity};
+
+use crate::{
+    flow::Lifetimes,
+    ir::{ExprId, ExprKind, FunctionId, NameRef},
+    project::{At, Fun, Project, Symbol, Unit},
+    rules::{Report, Rule},
+};
+
+/// The rule.
+pub const RULE: Rule = Rule {
+    check: Check {
+        id: "patched-for-a-request",
+        layer: Layer::State,
+        summary: "A shared object is changed for one request, and changed back after the request has waited.",
+    },
+    severity: Severity::High,
+    axis: Axis::Security,
+    why: "While this request waits, every other request uses the changed object; and what is put back at the end may be \
+          another request's change.",
+    fix: "Make an object for the request, or hand the value down instead of changing what all use.",
+    cwe: &["CWE-488", "CWE-362"],
+    soc2: &["CC6.1", "CC6.3"],
+    owasp: &["A01:2021"],
+    markdown: include_str!("patched_for_a_request.md"),
+    run,
+};
+
+fn run(project: &Project, report: &mut Report<'_>) {
+    let lives = Lifetimes::new(project);
+    for (module, unit) in project.units() {
+        for (number, write) in unit.index.writes.iter().enumerate() {
+            let fun = Fun { module, id: write.function };
+            if write.function == FunctionId::MODULE || !lives.is_per_request(fun) {
+                continue;
+            }
+            let place = At { module, expr: write.place };
+            let text = project.snippet(place);
+            let back = unit.index.writes.iter().skip(number + 1).find(|back| {
+                back.function == write.function
+                    && project.snippet(At { module, expr: back.place }) == text
+                    && puts_back(project, unit, At { module, expr: back.value }, text, write.order)
+                    && unit.index.waits_between(write.function, write.order, back.order)
+            });
+            let Some(back) = back else { continue };
+            if !is_shared(project, &lives, place) {
+                continue;
+            }
+            let span = unit.ir.span(back.place);
+            report
+                .reached(place, format!("`{text}` is changed for this request, which waits before it is changed back"))
+                .related(module, span, "it is changed back here");
+        }
+    }
+}
+
+/// Whether a value was read from the place before it was written.
+fn puts_back(project: &Project, unit: &Unit, value: At, place: &str, before: u32) -> bool {
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(value.expr) else { return false };
+    unit.index.sources(*id).iter().any(|source| {
+        let text = project.snippet(value.to(source.value));
+        source.order < before && (text == place || text.starts_with(&format!("{place}.bind(")))
+    })
+}
+
+fn is_shared(project: &Project, lives: &Lifetimes<'_>, place: At) -> bool {
+    if lives.cell(place).is_some() {
+        return true;
+    }
+    let Some(unit) = project.unit(place.module) else { return false };
+    let root = root(unit, place.expr);
+    match unit.ir.expr(root) {
+        ExprKind::Name(NameRef::Global(_)) => true,
+        ExprKind::Name(NameRef::Binding(_)) => {
+            matches!(project.symbol(place.to(root)), Symbol::Module(_))
+        }
+        _ => false,
+    }
+}
+
+fn root(unit: &Unit, expr: ExprId) -> ExprId {
+    let mut here = expr;
+    for _ in 0..32 {
+        match unit.ir.expr(here) {
+            ExprKind::Member { object, .. } | ExprKind::Index { object, .. } => here = *object,
+            _ => break,
+        }
+    }
+    here
+}

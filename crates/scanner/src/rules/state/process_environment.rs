@@ -1,0 +1,48 @@
+//! The environment of the process, written for a request.
+
+use partywall_model::{Axis, Check, Layer, Severity};
+
+use crate::{
+    flow::Lifetimes,
+    project::{At, Fun, Project},
+    rules::{Report, Rule},
+};
+
+/// The rule.
+pub const RULE: Rule = Rule {
+    check: Check {
+        id: "environment-set-for-a-request",
+        layer: Layer::State,
+        summary: "The environment of the process is set to data of a request.",
+    },
+    severity: Severity::High,
+    axis: Axis::Security,
+    why: "There is one environment for all requests. What reads it next, in this request or another one, gets the last \
+          caller's value.",
+    fix: "Pass the value to what needs it: a client's constructor, the `env` of the child process that is started.",
+    cwe: &["CWE-488", "CWE-526"],
+    soc2: &["CC6.1", "CC6.3"],
+    owasp: &["A01:2021"],
+    markdown: include_str!("process_environment.md"),
+    run,
+};
+
+fn run(project: &Project, report: &mut Report<'_>) {
+    let lives = Lifetimes::new(project);
+    for (module, unit) in project.units() {
+        for write in &unit.index.writes {
+            let path = project.written(At { module, expr: write.place });
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            if !matches!(path.as_slice(), ["process", "env", ..] | ["os", "environ", ..] | ["environ", ..]) {
+                continue;
+            }
+            let fun = Fun { module, id: write.function };
+            let value = At { module, expr: write.value };
+            if !lives.is_per_request(fun) || !project.origins(value).is_of_request() {
+                continue;
+            }
+            let at = At { module, expr: write.place };
+            report.reached(at, "the environment of the process is set to data of this request");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Data of a request in a variable or field that outlives it.
+
+use partywall_model::{Axis, Check, Confidence, Layer, Severity};
+
+use crate::{
+    flow::{Cell, Lifetimes, Origins, SharedWrite, captured},
+    ir::{ExprKind, FunctionKind},
+    library::Role,
+    project::{Fun, Project},
+    rules::{Report, Rule},
+    vocabulary,
+};
+
+/// The rule.
+pub const RULE: Rule = Rule {
+    check: Check {
+        id: "request-in-shared-variable",
+        layer: Layer::State,
+        summary: "A variable or field that outlives the request is set to data of the request.",
+    },
+    severity: Severity::High,
+    axis: Axis::Security,
+    why: "Two requests run in turns. What the first one left in the variable is what the second one overwrites before the \
+          first reads it again, so that one caller's request goes on with another caller's data.",
+    fix: "Pass the value as an argument, or keep it in an AsyncLocalStorage or ContextVar that is set for the request.",
+    cwe: &["CWE-488", "CWE-362"],
+    soc2: &["CC6.1", "CC6.3"],
+    owasp: &["A01:2021"],
+    markdown: include_str!("request_in_shared_cell.md"),
+    run,
+};
+
+fn run(project: &Project, report: &mut Report<'_>) {
+    let lives = Lifetimes::new(project);
+    for write in lives.shared_writes(project) {
+        if write.updates || is_no_data(project, &write) || is_environment(project, &write.cell) {
+            continue;
+        }
+        let name = name_of(project, &write.cell);
+        let is_function =
+            matches!(project.unit(write.value.module).map(|unit| unit.ir.expr(write.value.expr)), Some(ExprKind::Function(_)));
+        let origins =
+            if is_function { captured(project, write.value) } else { project.origins(write.value) };
+        if !origins.is_of_request() || lives.makes(write.value, &[Role::Transport, Role::Server]) {
+            continue;
+        }
+        let Some((severity, confidence, how)) = judge(project, &lives, &write, origins, &name) else { continue };
+        let mut found = report.add(
+            write.fun.module,
+            write.span,
+            format!("`{name}` outlives the request and is set to {}{how}", what(origins)),
+        );
+        found = found.severity(severity).confidence(confidence);
+        let _ = found;
+        report.show_way_of_last(write.fun);
+    }
+}
+
+/// How bad a write is by what is written and when it is read.
+fn judge(
+    project: &Project,
+    lives: &Lifetimes<'_>,
+    write: &SharedWrite,
+    origins: Origins,
+    name: &str,
+) -> Option<(Severity, Confidence, &'static str)> {
+    let reads = lives.reads(project, &write.cell);
+    let elsewhere = reads.iter().any(|(_, fun, _)| *fun != write.fun && !is_inside(project, *fun, write.fun));
+    let unit = project.unit(write.fun.module)?;
+    let later = reads.iter().any(|(_, fun, order)| {
+        let inner = *fun != write.fun && is_inside(project, *fun, write.fun);
+        inner
+            || (*fun == write.fun
+                && *order > write.order
+                && unit.index.waits_between(write.fun.id, write.order, *order))
+    });
+    let owner = origins.has(Origins::PRINCIPAL | Origins::SECRET);
+    let named = vocabulary::is_owner(name) || vocabulary::is_principal(name) || vocabulary::is_credential(name);
+    let setting = vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "level" | "verbose" | "debug" | "timer"));
+    if setting {
+        return None;
+    }
+    let (severity, confidence) = if owner || (named && origins.has(Origins::OWNER | Origins::INPUT | Origins::UNVERIFIED)) {
+        (Severity::High, Confidence::High)
+    } else if origins.has(Origins::REQUEST) && !origins.has(Origins::INPUT | Origins::UNVERIFIED | Origins::SESSION) {
+        (Severity::High, Confidence::Medium)
+    } else {
+        (Severity::Medium, Confidence::Medium)
+    };
+    if later {
+        return Some((severity, confidence, ", and read again after the function has waited"));
+    }
+    if elsewhere {
+        return Some((severity, confidence, ", and read in another function"));
+    }
+    let same_turn = reads.iter().any(|(_, fun, order)| *fun == write.fun && *order > write.order);
+    same_turn.then_some((Severity::Low, Confidence::Medium, "; an `await` before it is read would mix callers up"))
+}
+
+fn is_inside(project: &Project, fun: Fun, around: Fun) -> bool {
+    project.around(fun).contains(&around)
+}
+
+/// Values that are no data: counters, timers, times, flags.
+fn is_no_data(project: &Project, write: &SharedWrite) -> bool {
+    let Some(unit) = project.unit(write.value.module) else { return true };
+    let setter = unit.ir.function(write.fun.id).is_some_and(|function| function.kind == FunctionKind::Constructor);
+    let timer = project.callee(write.value).is_some_and(|callee| {
+        matches!(callee.name(), "setTimeout" | "setInterval" | "now" | "Date" | "Map" | "Set" | "AbortController")
+    });
+    setter || timer
+}
+
+fn is_environment(project: &Project, cell: &Cell) -> bool {
+    match cell {
+        Cell::Property(of, name) => name == "env" || is_environment(project, of),
+        _ => false,
+    }
+}
+
+fn name_of(project: &Project, cell: &Cell) -> String {
+    match cell {
+        Cell::Binding(module, id) => {
+            project.unit(*module).map_or_else(String::new, |unit| unit.ir.binding_name(*id).to_owned())
+        }
+        Cell::Field(_, name) | Cell::Property(_, name) => name.clone(),
+    }
+}
+
+const fn what(origins: Origins) -> &'static str {
+    if origins.has(Origins::SECRET) {
+        "a credential of the caller"
+    } else if origins.has(Origins::PRINCIPAL.or(Origins::OWNER)) {
+        "data of the caller"
+    } else if origins.has(Origins::REQUEST) {
+        "something of the request"
+    } else {
+        "what the caller sent"
+    }
+}

@@ -1,0 +1,117 @@
+//! The same two tables in the models of every mapper.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::{
+    lang::{lower, sql::Change},
+    tables::{Level, Place, Replay, Source},
+};
+
+fn module(path: &str, text: &str) -> Module {
+    lower(path, Arc::from(text)).unwrap().module
+}
+
+/// The schema of a module's models.
+fn schema(path: &str, text: &str) -> crate::tables::Schema {
+    let module = module(path, text);
+    let mut replay = Replay::default();
+    replay.apply(path, &crate::lang::sql::Changes { changes: changes(&module), unread: Vec::new() });
+    let place = Place { path: Arc::from(path), line: 1, column: 1 };
+    replay.models(models(&module).into_iter().map(|model| (model, place.clone(), Source::Model)).collect());
+    replay.finish()
+}
+
+#[track_caller]
+fn has_two_tables(path: &str, text: &str, code: &str, column: &str) {
+    let schema = schema(path, text);
+    let found = schema.model(code).unwrap_or_else(|| panic!("no model {code} in {schema:#?}"));
+    let owner = found.owner.as_ref().unwrap_or_else(|| panic!("no owner in {found:#?}"));
+    assert_eq!((owner.column.as_str(), owner.level), (column, Level::Tenant), "{path} {code}");
+}
+
+#[test]
+fn drizzle() {
+    let text = "import { pgTable, uuid, text } from 'drizzle-orm/pg-core'
+        export const docs = pgTable('documents', { id: uuid('id').primaryKey(), orgId: uuid('org_id').notNull() }, t => [])
+        export const notes = pgTable('notes', () => ({ docId: uuid().notNull().references(() => docs.id) })).enableRLS()
+        const other = table('x', {})";
+    has_two_tables("a.ts", text, "docs", "org_id");
+    has_two_tables("a.ts", text, "notes", "docId");
+    assert!(schema("a.ts", text).tables["notes"].enabled);
+    assert_eq!(schema("a.ts", text).tables.len(), 2);
+}
+
+#[test]
+fn sequelize_and_mongoose() {
+    has_two_tables(
+        "a.js",
+        "const Doc = sequelize.define('Doc', { id: DataTypes.UUID, orgId: { type: DataTypes.UUID, allowNull: false } }, { tableName: 'docs' })",
+        "Doc",
+        "orgId",
+    );
+    has_two_tables(
+        "a.js",
+        "class Doc extends Model {}\nDoc.init({ tenantId: { type: X, field: 'tenant_id' } }, { sequelize, tableName: 'docs' })",
+        "Doc",
+        "tenant_id",
+    );
+    has_two_tables(
+        "a.js",
+        "const s = new mongoose.Schema({ title: String, workspaceId: { type: ObjectId, ref: 'Workspace', required: true } })\nconst Doc = mongoose.model('Doc', s)",
+        "Doc",
+        "workspaceId",
+    );
+}
+
+#[test]
+fn typeorm() {
+    let text = "@Entity('docs') export class Doc { @PrimaryGeneratedColumn() id: string; @Column({ name: 'org_id' }) orgId: string }
+        @Entity() export class Note { @ManyToOne(() => Doc) @JoinColumn({ name: 'doc_id' }) doc: Doc }";
+    has_two_tables("a.ts", text, "Doc", "org_id");
+    has_two_tables("a.ts", text, "Note", "doc_id");
+}
+
+#[test]
+fn sqlalchemy_and_sqlmodel() {
+    let text = "class Doc(Base):\n    __tablename__ = 'docs'\n    id = Column(Integer, primary_key=True)\n    org_id = Column(ForeignKey('orgs.id'), nullable=False)\n
+class Note(Base):\n    __tablename__ = 'notes'\n    doc_id: Mapped[int] = mapped_column(ForeignKey('docs.id'), nullable=False)\n    title: Mapped[str]\n";
+    has_two_tables("a.py", text, "Doc", "org_id");
+    has_two_tables("a.py", text, "Note", "doc_id");
+    has_two_tables(
+        "a.py",
+        "class Doc(SQLModel, table=True):\n    id: int | None = Field(default=None, primary_key=True)\n    tenant_id: int = Field(foreign_key='tenant.id')\n",
+        "Doc",
+        "tenant_id",
+    );
+    has_two_tables(
+        "a.py",
+        "docs = Table('docs', metadata, Column('id', Integer), Column('tenant_id', Integer, nullable=False))",
+        "docs",
+        "tenant_id",
+    );
+    let schema = schema("a.py", "class Body(BaseModel):\n    org_id: str = Field(description='x')\n");
+    assert!(schema.tables.is_empty(), "a body of a request is no table");
+}
+
+#[test]
+fn django_and_others() {
+    let text = "class Doc(models.Model):\n    title = models.CharField(max_length=9)\n    org = models.ForeignKey('accounts.Organization', on_delete=models.CASCADE)\n";
+    has_two_tables("a.py", text, "Doc", "org_id");
+    has_two_tables("a.py", "class Doc(Document):\n    title: str\n    tenant_id: str\n", "Doc", "tenant_id");
+    let form = schema("a.py", "class DocForm(forms.Form):\n    org_id = forms.CharField()\n");
+    assert!(form.tables.is_empty(), "a form is no table");
+}
+
+#[test]
+fn strings_of_a_program_change_the_schema() {
+    let text = "db.exec(`CREATE TABLE IF NOT EXISTS notes (\n  id TEXT,\n  tenant_id TEXT NOT NULL)`)\nasync function down(q) { await q.query('ALTER TABLE notes DISABLE ROW LEVEL SECURITY') }\n
+        await q.query(\"ALTER TABLE notes ENABLE ROW LEVEL SECURITY\")";
+    let found = schema("m/1.ts", text);
+    assert!(found.tables["notes"].enabled && found.tables["notes"].owner.is_some());
+    let alembic = "TABLES = ['notes', 'files']\ndef upgrade():\n    op.execute('CREATE TABLE notes (tenant_id int)')\n    for t in TABLES:\n        op.execute(f'ALTER TABLE {t} ENABLE ROW LEVEL SECURITY')\ndef downgrade():\n    op.execute('DROP TABLE notes')\n";
+    let found = schema("m/1.py", alembic);
+    assert!(found.tables["notes"].enabled, "{found:#?}");
+    let changes = changes(&module("m/1.py", alembic));
+    assert!(matches!(&changes[0].change, Change::CreateTable { .. }) && changes[0].line == 3, "{changes:?}");
+}

@@ -1,0 +1,11 @@
+import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
+import { z } from "zod";
+import pg from "pg";
+
+const pool = new pg.Pool();
+const server = new McpServer({ name: "invoices", version: "1.0.0" });
+
+server.registerTool("list", { inputSchema: { tenantId: z.string() } }, async ({ tenantId }) => {
+  const { rows } = await pool.query("SELECT * FROM invoices WHERE tenant_id = $1", [tenantId]);
+  return { content: [{ type: "text", text: JSON.stringify(rows) }] };
+});

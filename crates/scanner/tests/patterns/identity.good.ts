@@ -1,0 +1,13 @@
+import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
+import { PrismaClient } from "@prisma/client";
+import { z } from "zod";
+
+const prisma = new PrismaClient();
+const server = new McpServer({ name: "projects", version: "1.0.0" });
+
+server.registerTool("projects", { inputSchema: { orgId: z.string(), state: z.string() } }, async (args, extra) => {
+  const own = extra.authInfo!.extra!.orgId as string;
+  if (args.orgId !== own) throw new Error("not found");
+  const rows = await prisma.project.findMany({ where: { organizationId: args.orgId, state: args.state } });
+  return { content: [{ type: "text", text: JSON.stringify(rows) }] };
+});
