@@ -90,6 +90,14 @@ fn unsafe_path(catalogue: &Catalogue, function: &Function) -> Option<&'static st
     )
 }
 
+/// The schema in `schema.name`, quoted as it is there.
+fn schema_of(name: &str) -> Option<&str> {
+    match name.strip_prefix('"') {
+        None => name.split('.').next(),
+        Some(rest) => rest.find("\".").and_then(|end| name.get(..end + 2)),
+    }
+}
+
 pub(super) fn search_path(catalogue: &Catalogue) -> Vec<Hit> {
     definers(catalogue)
         .filter_map(|function| Some((function, unsafe_path(catalogue, function)?)))
