@@ -39,16 +39,16 @@ const UNGOVERNED: &str = "
                 OR pg_catalog.has_table_privilege(session_user, c.oid, 'DELETE, TRUNCATE'))
     )
     SELECT rule, name FROM (
-        SELECT 'rls-not-enabled' AS rule, name FROM reached
+        SELECT 'tenant-table-without-rls' AS rule, name FROM reached
             WHERE relkind IN ('r', 'p') AND NOT rls AND (of_tenants OR writes)
         UNION ALL SELECT 'materialized-view-of-tenants', name FROM reached WHERE relkind = 'm' AND of_tenants
         UNION ALL SELECT 'foreign-table', name FROM reached WHERE relkind = 'f' AND (of_tenants OR writes)
         UNION ALL SELECT 'truncate-granted', name FROM reached WHERE truncates
-        UNION ALL SELECT 'rls-not-forced', name FROM reached WHERE relkind IN ('r', 'p') AND rls AND NOT forced
+        UNION ALL SELECT 'rls-not-forced-on-owner', name FROM reached WHERE relkind IN ('r', 'p') AND rls AND NOT forced
         UNION ALL SELECT 'rls-without-policy', name FROM reached WHERE relkind IN ('r', 'p') AND rls AND NOT policies
     ) found
-    ORDER BY pg_catalog.array_position(ARRAY['rls-not-enabled', 'truncate-granted', 'materialized-view-of-tenants',
-        'foreign-table', 'rls-not-forced', 'rls-without-policy'], rule), name";
+    ORDER BY pg_catalog.array_position(ARRAY['tenant-table-without-rls', 'truncate-granted', 'materialized-view-of-tenants',
+        'foreign-table', 'rls-not-forced-on-owner', 'rls-without-policy'], rule), name";
 
 /// How many findings an error names.
 const NAMED: usize = 5;
@@ -66,14 +66,14 @@ pub(super) struct Finding {
 impl Finding {
     fn of_table(rule: &str, object: &str) -> Self {
         let told = match rule {
-            "rls-not-enabled" => format!(
+            "tenant-table-without-rls" => format!(
                 "{object} has no row-level security, so that the role reaches every tenant's rows (ALTER TABLE {object} \
                  ENABLE ROW LEVEL SECURITY, and FORCE, and a policy)"
             ),
             "truncate-granted" => format!(
                 "{object} can be truncated by the role, which no policy governs (REVOKE TRUNCATE ON {object} FROM …)"
             ),
-            "rls-not-forced" => format!(
+            "rls-not-forced-on-owner" => format!(
                 "{object} does not force its policies on its owner, whose views and functions see all rows then \
                  (ALTER TABLE {object} FORCE ROW LEVEL SECURITY)"
             ),

@@ -6,12 +6,12 @@ use super::*;
 const BAD: &[(&str, &str, &str)] = &[
     (
         "ALTER TABLE tickets DISABLE ROW LEVEL SECURITY",
-        "rls-not-enabled",
+        "tenant-table-without-rls",
         "ALTER TABLE tickets ENABLE ROW LEVEL SECURITY",
     ),
     (
         "ALTER TABLE tickets NO FORCE ROW LEVEL SECURITY",
-        "rls-not-forced",
+        "rls-not-forced-on-owner",
         "ALTER TABLE tickets FORCE ROW LEVEL SECURITY",
     ),
     (
@@ -22,12 +22,12 @@ const BAD: &[(&str, &str, &str)] = &[
     ("GRANT TRUNCATE ON tickets TO APP", "truncate-granted", "REVOKE TRUNCATE ON tickets FROM APP"),
     (
         "CREATE TABLE copies AS TABLE tickets; GRANT SELECT ON copies TO APP",
-        "rls-not-enabled",
+        "tenant-table-without-rls",
         "DROP TABLE copies",
     ),
     (
         "CREATE TABLE copies (LIKE tickets); GRANT SELECT (title) ON copies TO APP",
-        "rls-not-enabled",
+        "tenant-table-without-rls",
         "DROP TABLE copies",
     ),
     // What the whole check finds.
@@ -50,7 +50,7 @@ const BAD: &[(&str, &str, &str)] = &[
     // No tenant's column, and yet a place where one tenant can leave something for another.
     (
         "CREATE TABLE board (note text); GRANT SELECT, INSERT ON board TO APP",
-        "rls-not-enabled",
+        "tenant-table-without-rls",
         "DROP TABLE board",
     ),
     (
@@ -60,7 +60,7 @@ const BAD: &[(&str, &str, &str)] = &[
     ),
     (
         "CREATE TABLE parts (tenant_id text, id int) PARTITION BY LIST (tenant_id); GRANT SELECT ON parts TO APP",
-        "rls-not-enabled",
+        "tenant-table-without-rls",
         "DROP TABLE parts",
     ),
 ];
@@ -107,14 +107,14 @@ async fn what_is_allowed_for_a_reason_passes_and_is_told() {
     let mut lab = Lab::rls().await;
     let app = format!("{}_app", lab.name);
     lab.sql(&format!("CREATE TABLE board (note text); GRANT SELECT, INSERT ON board TO {app}")).await;
-    lab.settings.push_str("allow = [{ rule = \"rls-not-enabled\", reason = \"a board for all\" }]");
+    lab.settings.push_str("allow = [{ rule = \"tenant-table-without-rls\", reason = \"a board for all\" }]");
     let told = lab.open().verify().expect("allowed");
-    assert_eq!(told, ["desk allows rls-not-enabled (a board for all): public.board"]);
+    assert_eq!(told, ["desk allows tenant-table-without-rls (a board for all): public.board"]);
     lab.sql(&format!("GRANT TRUNCATE ON board TO {app}")).await;
     let error = lab.try_open(Outside::default()).expect_err("another rule").to_string();
-    assert!(error.contains("truncate-granted") && !error.contains("[rls-not-enabled]"), "{error}");
+    assert!(error.contains("truncate-granted") && !error.contains("[tenant-table-without-rls]"), "{error}");
     // The role itself is not to be argued about.
-    lab.settings = lab.settings.replace("rls-not-enabled", "app-role-bypasses-rls");
+    lab.settings = lab.settings.replace("tenant-table-without-rls", "app-role-bypasses-rls");
     lab.sql(&format!("DROP TABLE board; ALTER ROLE {app} BYPASSRLS")).await;
     lab.try_open(Outside::default()).expect_err("a role that no policy holds for");
 }
@@ -125,7 +125,7 @@ async fn what_is_allowed_stands_in_the_audit_log() {
     let lab = Lab::rls().await;
     lab.sql("ALTER TABLE tickets NO FORCE ROW LEVEL SECURITY").await;
     let text = "[data.desk]\ndriver = \"postgres\"\nurl = \"env:DB\"\nisolation = \"rls\"\n\
-                allow = [{ rule = \"rls-not-forced\", reason = \"the owner is nobody\" }]\n\
+                allow = [{ rule = \"rls-not-forced-on-owner\", reason = \"the owner is nobody\" }]\n\
                 [identity]\ndevelopment = true\n[[tool]]\nname = \"t\"\ndescription = \"x\"\nsource = \"desk\"\nsql = \"SELECT 1 AS n\"\n";
     let config = crate::config::Config::parse(text, "p.toml", lab.folder.path()).expect("a configuration");
     let url = lab.url();
@@ -136,7 +136,7 @@ async fn what_is_allowed_stands_in_the_audit_log() {
     let lines = crate::guards::disclosure::audit::tail(&data_dir, "-unattributed", 10).expect("a log");
     let told = lines.iter().any(|line| {
         line.contains("config/allow")
-            && line.contains("rls-not-forced")
+            && line.contains("rls-not-forced-on-owner")
             && line.contains("the owner is nobody")
     });
     assert!(told, "{lines:?}");

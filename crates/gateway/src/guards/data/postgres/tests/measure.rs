@@ -88,7 +88,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 #[ignore = "it measures for a minute and means something in a release build only: cargo xtask bench postgres"]
 async fn newest_rows_of_a_tenant_with_policies_and_without() {
     let lab = Lab::empty(
-        "isolation = \"rls\"\nallow = [{ rule = \"rls-not-enabled\", reason = \"what is measured against\" }]",
+        "isolation = \"rls\"\nallow = [{ rule = \"tenant-table-without-rls\", reason = \"what is measured against\" }]",
     )
     .await;
     lab.sql(&TABLES.replace("APP", &format!("{}_app", lab.name))).await;

@@ -37,8 +37,7 @@ async fn a_server_that_stops_is_said_to_be_gone_and_is_found_again() {
     let insert = "INSERT INTO tickets VALUES ('acme', :id)";
     let write = sources.compile("desk", insert, &["id"], true).expect("compiles");
     sources.loaded();
-    let mut next = 10;
-    for round in 0..3 {
+    for (next, round) in (10..).zip(0..3) {
         let seen = run(&sources, "globex", &read, json!({})).await.expect("reads");
         assert_eq!(seen.json, r#"[{"id":2}]"#, "round {round}");
         // In the middle of a call.
@@ -77,7 +76,6 @@ async fn a_server_that_stops_is_said_to_be_gone_and_is_found_again() {
         let seen = run(&sources, "globex", &read, json!({})).await.expect("reads again");
         assert_eq!(seen.json, r#"[{"id":2}]"#);
         run(&sources, "acme", &write, json!({"id": next})).await.expect("writes, once");
-        next += 1;
     }
 }
 

@@ -65,7 +65,8 @@ async fn without_the_context_there_are_no_rows_and_without_the_policies_all_of_t
     assert_eq!(rows(&lab.open(), "acme", "SELECT id FROM tickets").await, json!([]));
     lab.settings = "isolation = \"rls\"".to_owned();
     let meant = |rule: &str| format!("{{ rule = \"{rule}\", reason = \"to see what it is for\" }}");
-    let allow = format!("\nallow = [{}, {}]", meant("rls-not-enabled"), meant("policies-without-rls"));
+    let allow =
+        format!("\nallow = [{}, {}]", meant("tenant-table-without-rls"), meant("policies-without-rls"));
     lab.settings.push_str(&allow);
     lab.sql("ALTER TABLE tickets DISABLE ROW LEVEL SECURITY").await;
     let seen = rows(&lab.open(), "acme", "SELECT count(*) AS n FROM tickets").await;
