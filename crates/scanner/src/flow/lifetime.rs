@@ -1,6 +1,9 @@
 //! How long things live: what is made for one request, and what outlives it.
 
-use std::collections::HashMap;
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+};
 
 use crate::{
     ir::{
@@ -31,6 +34,10 @@ pub struct Lifetimes<'p> {
     project: &'p Project,
     /// Where objects of a class are made.
     made: HashMap<Cls, Vec<At>>,
+    /// Where properties are read, by their names; written places are left out.
+    pub(super) read: HashMap<String, Vec<At>>,
+    /// Whether objects of a class outlive a request, as far as it was asked.
+    known: RefCell<HashMap<Cls, Option<bool>>>,
 }
 
 impl<'p> Lifetimes<'p> {
@@ -38,7 +45,16 @@ impl<'p> Lifetimes<'p> {
     #[must_use]
     pub fn new(project: &'p Project) -> Self {
         let mut made: HashMap<Cls, Vec<At>> = HashMap::new();
+        let mut read: HashMap<String, Vec<At>> = HashMap::new();
         for (module, unit) in project.units() {
+            let written: HashSet<ExprId> = unit.index.writes.iter().map(|write| write.place).collect();
+            for (expr, kind) in unit.ir.exprs() {
+                if let ExprKind::Member { property, .. } = kind
+                    && !written.contains(&expr)
+                {
+                    read.entry(unit.ir.text(*property).to_owned()).or_default().push(At { module, expr });
+                }
+            }
             for expr in &unit.index.calls {
                 let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
                 let at = At { module, expr: *expr };
@@ -47,7 +63,7 @@ impl<'p> Lifetimes<'p> {
                 }
             }
         }
-        Self { project, made }
+        Self { project, made, read, known: RefCell::default() }
     }
 
     /// Whether a function's code runs for a request.
@@ -64,6 +80,17 @@ impl<'p> Lifetimes<'p> {
     }
 
     fn class_outlives(&self, class: Cls, depth: u32) -> Option<bool> {
+        if let Some(known) = self.known.borrow().get(&class) {
+            return *known;
+        }
+        // What is asked for again while it is worked out is not known.
+        self.known.borrow_mut().insert(class, None);
+        let outlives = self.find_outlives(class, depth);
+        self.known.borrow_mut().insert(class, outlives);
+        outlives
+    }
+
+    fn find_outlives(&self, class: Cls, depth: u32) -> Option<bool> {
         let depth = depth.checked_sub(1)?;
         let unit = self.project.unit(class.module)?;
         let decl = unit.ir.class(class.id)?;

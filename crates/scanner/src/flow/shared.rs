@@ -115,38 +115,23 @@ impl<'p> Lifetimes<'p> {
                 }
             }
             Cell::Field(class, name) => {
-                for (module, unit) in project.units() {
-                    for (id, expr) in unit.ir.exprs() {
-                        let ExprKind::Member { object, property, .. } = expr else { continue };
-                        if unit.ir.text(*property) != name {
-                            continue;
-                        }
-                        let own = match unit.ir.expr(*object) {
-                            ExprKind::This => {
-                                let fun = Fun { module, id: unit.index.function(id) };
-                                project.this_of(fun) == Some(*class)
-                            }
-                            _ => matches!(project.symbol(At { module, expr: *object }),
-                                Symbol::Instance(of) | Symbol::Class(of) if of == *class),
-                        };
-                        let written = unit.index.writes.iter().any(|write| write.place == id);
-                        if own && !written {
-                            add(module, id);
-                        }
+                for at in self.read.get(name).into_iter().flatten() {
+                    let Some(unit) = project.unit(at.module) else { continue };
+                    let ExprKind::Member { object, .. } = unit.ir.expr(at.expr) else { continue };
+                    let own = match unit.ir.expr(*object) {
+                        ExprKind::This => project.this_of(project.function_of(*at)) == Some(*class),
+                        _ => matches!(project.symbol(at.to(*object)),
+                            Symbol::Instance(of) | Symbol::Class(of) if of == *class),
+                    };
+                    if own {
+                        add(at.module, at.expr);
                     }
                 }
             }
             Cell::Property(_, name) => {
-                for (module, unit) in project.units() {
-                    for (id, expr) in unit.ir.exprs() {
-                        let ExprKind::Member { property, .. } = expr else { continue };
-                        if unit.ir.text(*property) != name {
-                            continue;
-                        }
-                        let written = unit.index.writes.iter().any(|write| write.place == id);
-                        if !written && self.cell(At { module, expr: id }).as_ref() == Some(cell) {
-                            add(module, id);
-                        }
+                for at in self.read.get(name).into_iter().flatten().take(400) {
+                    if self.cell(*at).as_ref() == Some(cell) {
+                        add(at.module, at.expr);
                     }
                 }
             }
