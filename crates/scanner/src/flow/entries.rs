@@ -226,14 +226,17 @@ fn by_file(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
 fn workers(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
     for (at, expr) in unit.ir.exprs() {
         let ExprKind::Object(properties) = expr else { continue };
-        let functions = properties.iter().filter_map(|property| match (&property.key, unit.ir.expr(property.value)) {
-            (PropertyKey::Name(name), ExprKind::Function(id)) => Some((unit.ir.text(*name), *id)),
-            _ => None,
-        });
+        let functions =
+            properties.iter().filter_map(|property| match (&property.key, unit.ir.expr(property.value)) {
+                (PropertyKey::Name(name), ExprKind::Function(id)) => Some((unit.ir.text(*name), *id)),
+                _ => None,
+            });
         let functions: Vec<(&str, FunctionId)> = functions.collect();
         let takes_request = |id: FunctionId| {
             let first = unit.ir.function(id).and_then(|function| function.params.first());
-            first.and_then(|first| first.name).is_some_and(|name| matches!(unit.ir.text(name), "request" | "req" | "_request"))
+            first
+                .and_then(|first| first.name)
+                .is_some_and(|name| matches!(unit.ir.text(name), "request" | "req" | "_request"))
         };
         if !functions.iter().any(|(name, id)| *name == "fetch" && takes_request(*id)) {
             continue;

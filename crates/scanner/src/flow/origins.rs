@@ -375,6 +375,10 @@ impl Project {
             return called(name, value);
         }
         let mut value = self.arguments(at, depth);
+        // What a database or another service answers is not what was asked with: only conversions pass the caller's choice on.
+        if !call.is_new && !converts(name) {
+            value = value.without(Origins::INPUT | Origins::UNVERIFIED | Origins::SESSION);
+        }
         if let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) {
             let base = self.origins_in(at.to(*object), depth);
             if base.has(Origins::REQUEST) {
@@ -453,8 +457,21 @@ impl Project {
         let unit = self.unit(fun.module)?;
         let parameter = unit.ir.function(fun.id)?.params.get(number)?;
         let mut found = None;
-        for expr in parameter.default.iter().chain(&parameter.annotation).chain(&parameter.decorators) {
-            walk::exprs_below(&unit.ir, *expr, &mut |expr| {
+        let mut exprs: Vec<ExprId> = parameter
+            .default
+            .iter()
+            .chain(&parameter.annotation)
+            .chain(&parameter.decorators)
+            .copied()
+            .collect();
+        // `require_admin = Depends(…)` once, and its name as the default of many.
+        for expr in exprs.clone() {
+            if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr) {
+                exprs.extend(unit.index.sources(*id).iter().map(|source| source.value));
+            }
+        }
+        for expr in exprs {
+            walk::exprs_below(&unit.ir, expr, &mut |expr| {
                 let at = At { module: fun.module, expr };
                 let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
                 let Some(callee) = self.callee(at) else { return };
@@ -533,6 +550,55 @@ fn named(name: &str, value: Origins) -> Origins {
     } else {
         value
     }
+}
+
+/// Whether a function gives back what it is given in another form.
+fn converts(name: &str) -> bool {
+    let first = name.chars().next().is_some_and(char::is_uppercase);
+    let lower = name.to_lowercase();
+    first
+        || [
+            "str",
+            "int",
+            "float",
+            "parse",
+            "trim",
+            "strip",
+            "lower",
+            "upper",
+            "decode",
+            "encode",
+            "get",
+            "pop",
+            "loads",
+            "dict",
+            "list",
+            "uuid",
+            "validate",
+            "normal",
+            "clean",
+            "sanit",
+            "unquote",
+            "replace",
+            "slice",
+            "split",
+            "join",
+            "tolowercase",
+            "param",
+            "header",
+            "cast",
+            "coerce",
+            "assign",
+            "format",
+            "stringify",
+            "hash",
+            "digest",
+            "update",
+            "key",
+            "safe",
+        ]
+        .iter()
+        .any(|word| lower.contains(word))
 }
 
 /// A call whose name says that it gives the caller: `getCurrentUser()`, `require_tenant()`.

@@ -156,7 +156,8 @@ pub fn holds_connection(project: &Project, at: At) -> bool {
     taken(project, at).into_iter().any(|own| {
         let Some(unit) = project.unit(own.module) else { return false };
         let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(own.expr) else { return false };
-        let parameter = unit.ir.binding(*id).is_some_and(|binding| matches!(binding.kind, BindingKind::Parameter(_)));
+        let parameter =
+            unit.ir.binding(*id).is_some_and(|binding| matches!(binding.kind, BindingKind::Parameter(_)));
         parameter && is_connection(project, own)
     })
 }

@@ -33,12 +33,6 @@ pub const RULE: Rule = Rule {
 fn run(project: &Project, report: &mut Report<'_>) {
     let mut seen: BTreeSet<(Fun, String)> = BTreeSet::new();
     for (module, unit) in project.units() {
-        for (id, binding) in unit.ir.bindings() {
-            let name = unit.ir.text(binding.name);
-            if vocabulary::is_owner(name) {
-                chosen_binding(project, At { module, expr: ExprId::MISSING }, id, name, &mut seen, report);
-            }
-        }
         for (id, expr) in unit.ir.exprs() {
             let name = match expr {
                 ExprKind::Member { property, .. } => unit.ir.text(*property),
@@ -59,6 +53,12 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let at = At { module, expr: id };
             if project.origins(at).has(Origins::INPUT | Origins::UNVERIFIED) {
                 use_of(project, at, at, name, &mut seen, report);
+            }
+        }
+        for (id, binding) in unit.ir.bindings() {
+            let name = unit.ir.text(binding.name);
+            if vocabulary::is_owner(name) {
+                chosen_binding(project, At { module, expr: ExprId::MISSING }, id, name, &mut seen, report);
             }
         }
     }
@@ -102,11 +102,19 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     if !seen.insert((fun, name.to_owned())) {
         return;
     }
+    // The variable that it goes to is the same finding.
+    if let Some(name) = goes_to(project, at) {
+        seen.insert((fun, name));
+    }
     let verified = project.has_owners(at.module) && caller_known(project, fun);
     let header = origins.has(Origins::UNVERIFIED) && !origins.has(Origins::INPUT);
     let what = if header { "an unverified header or token" } else { "what the caller sends" };
     let found = report.reached(at, format!("`{name}` comes from {what} and decides whose data is reached"));
-    if vocabulary::is_user(name) && !verified {
+    let words = vocabulary::words(name);
+    let id = words.iter().any(|word| matches!(word.as_str(), "id" | "uuid" | "sub")) || vocabulary::is_tenant(name);
+    if !id {
+        found.severity(Severity::Low).confidence(Confidence::Low);
+    } else if vocabulary::is_user(name) && !verified {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     } else if !verified {
         found.confidence(Confidence::Medium);
@@ -160,6 +168,13 @@ fn decides(project: &Project, at: At) -> bool {
         }
     }
     false
+}
+
+/// The name of the variable that the statement of a use sets.
+fn goes_to(project: &Project, at: At) -> Option<String> {
+    let unit = project.unit(at.module)?;
+    let crate::ir::StmtKind::Assign { target, .. } = unit.ir.stmt(unit.index.stmt_of(at.expr)?) else { return None };
+    Some(unit.ir.binding_name(target.as_binding()?).to_owned())
 }
 
 /// Whether a statement gives its value to a variable that is named for an owner: what follows uses that one.
