@@ -9,6 +9,9 @@ use crate::{
     vocabulary,
 };
 
+/// What a part of the tree shows: where it serves HTTP, where it speaks over standard input, its words for parties.
+type Seen = (Option<String>, Option<String>, std::collections::BTreeSet<String>);
+
 /// Whether several tenants meet in one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tenancy {
@@ -81,7 +84,7 @@ pub(crate) fn find_packages(project: &Project, manifests: &[(String, String)]) -
     folders.push(String::new());
     folders.sort();
     folders.dedup();
-    let mut found: BTreeMap<String, (Option<String>, Option<String>, std::collections::BTreeSet<String>)> =
+    let mut found: BTreeMap<String, Seen> =
         folders.iter().map(|folder| (folder.clone(), Default::default())).collect();
     for (module, unit) in project.units() {
         let Some(slot) = found.get_mut(folder_of(&folders, &unit.ir.path)) else { continue };
@@ -101,7 +104,7 @@ pub(crate) fn find_packages(project: &Project, manifests: &[(String, String)]) -
     let any_http = found.values().find_map(|(http, ..)| http.clone());
     let any_stdio = found.values().find_map(|(_, stdio, _)| stdio.clone());
     let finish =
-        |(http, stdio, owners): (Option<String>, Option<String>, std::collections::BTreeSet<String>)| {
+        |(http, stdio, owners): Seen| {
             let (tenancy, reason) = match (http, stdio) {
                 (Some(why), _) => (Tenancy::Multi, why),
                 (None, Some(path)) => (Tenancy::Single, format!("{path} speaks over standard input only")),

@@ -275,12 +275,11 @@ impl Project {
     #[must_use]
     pub fn functions_of(&self, at: At) -> Vec<Fun> {
         match self.symbol(at) {
-            Symbol::Function(fun) => {
-                // A call of a function of ours that gives a function wraps what it is given.
-                if !matches!(self.unit(at.module).map(|unit| unit.ir.expr(at.expr)), Some(ExprKind::Call(_)))
-                {
-                    return vec![fun];
-                }
+            // A call of a function of ours that gives a function wraps what it is given.
+            Symbol::Function(fun)
+                if !matches!(self.unit(at.module).map(|unit| unit.ir.expr(at.expr)), Some(ExprKind::Call(_))) =>
+            {
+                return vec![fun];
             }
             Symbol::Class(class) => {
                 return ["__call__", "execute", "handle"]

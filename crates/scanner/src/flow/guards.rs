@@ -61,10 +61,10 @@ impl Project {
         let Some(unit) = self.unit(fun.module) else { return guards };
         let Some(function) = unit.ir.function(fun.id) else { return guards };
         walk::stmts_below(&unit.ir, &function.body, &mut |stmt| match unit.ir.stmt(stmt) {
-            StmtKind::If { test, then, otherwise } => {
-                if self.leaves(fun, then) || self.leaves(fun, otherwise) || self.uses(fun, *test, then) {
-                    self.compared(At { module: fun.module, expr: *test }, &mut guards);
-                }
+            StmtKind::If { test, then, otherwise }
+                if self.leaves(fun, then) || self.leaves(fun, otherwise) || self.uses(fun, *test, then) =>
+            {
+                self.compared(At { module: fun.module, expr: *test }, &mut guards);
             }
             StmtKind::Assert { test, .. } => {
                 self.compared(At { module: fun.module, expr: *test }, &mut guards)

@@ -115,10 +115,10 @@ impl Project {
                     ExprKind::String(_)
                     | ExprKind::Template(_)
                     | ExprKind::Tagged { .. }
-                    | ExprKind::Binary { op: BinaryOp::Add, .. } => {
-                        if is_whole(unit, id) {
-                            self.sql_queries(at, &mut all);
-                        }
+                    | ExprKind::Binary { op: BinaryOp::Add, .. }
+                        if is_whole(unit, id) =>
+                    {
+                        self.sql_queries(at, &mut all);
                     }
                     ExprKind::Call(_) => self.orm_query(at, &mut all),
                     _ => {}
@@ -324,6 +324,7 @@ impl Project {
     }
 
     /// The model or table of a call that starts a query.
+    #[expect(clippy::too_many_lines, reason = "one question after the other about one chain of calls")]
     fn orm_entity(&self, unit: &Unit, at: At, call: &crate::ir::Call) -> Option<(String, Verb)> {
         let path = self.written(at.to(call.callee));
         let name = path.last()?.as_str();

@@ -170,7 +170,7 @@ impl Project {
         let typed = binding.type_text.is_some_and(|text| is_map_type(unit.ir.text(text)));
         // A redis client or a cache of a library is one by its name, if it is not a plain object.
         let named = vocabulary::is_cache(&name) && unit.ir.is_module_level(id);
-        (lives && (made || typed || named)).then(|| (Store::Variable(at.module, id), name))
+        (lives && (made || typed || named)).then_some((Store::Variable(at.module, id), name))
     }
 
     fn field_store(&self, class: Cls, name: &str) -> Option<(Store, String)> {

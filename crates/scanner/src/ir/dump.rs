@@ -164,6 +164,7 @@ fn key(module: &Module, key: PropertyKey) -> String {
 
 /// Writes an expression.
 #[must_use]
+#[expect(clippy::too_many_lines, reason = "one arm for each kind of node")]
 pub fn expr(module: &Module, id: ExprId) -> String {
     let list = |items: &[ExprId]| items.iter().map(|item| expr(module, *item)).collect::<Vec<_>>().join(", ");
     match module.expr(id) {

@@ -117,6 +117,7 @@ pub enum Part<'m> {
 }
 
 /// Calls `visit` for what stands directly below a statement, in evaluation order.
+#[expect(clippy::too_many_lines, reason = "one arm for each kind of node")]
 pub fn parts<'m>(module: &'m Module, id: StmtId, visit: &mut impl FnMut(Part<'m>)) {
     let block = |block: &'m [StmtId], visit: &mut dyn FnMut(Part<'m>)| {
         block.iter().for_each(|stmt| visit(Part::Stmt(*stmt)));

@@ -220,6 +220,7 @@ impl<'a> Lower<'a> {
         id
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind of node")]
     fn element_of_class(
         &mut self,
         element: &ClassElement<'a>,

@@ -27,6 +27,7 @@ impl<'a> Lower<'a> {
         id
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind of node")]
     fn lower_expression(&mut self, expr: &Expression<'a>, name: Option<Name>) -> ExprId {
         let at = expr.span();
         let kind = match expr {

@@ -29,6 +29,7 @@ impl Lower<'_> {
         exprs.iter().map(|expr| self.expression(expr)).collect()
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind of node")]
     fn lower_expression(&mut self, expr: &Expr) -> ExprId {
         let at = expr.range();
         let kind = match expr {

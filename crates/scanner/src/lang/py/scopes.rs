@@ -53,9 +53,9 @@ impl Lower<'_> {
             }
         }
         for (name, range) in found.own {
-            if !names.contains_key(&name) {
-                let id = self.bind(&name, BindingKind::Variable, scope, range);
-                names.insert(name, Slot::Binding(id));
+            if let Entry::Vacant(free) = names.entry(name) {
+                let id = self.bind(free.key(), BindingKind::Variable, scope, range);
+                free.insert(Slot::Binding(id));
             }
         }
         self.frames.push(Frame { kind, scope, names });

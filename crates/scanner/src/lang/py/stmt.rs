@@ -28,6 +28,7 @@ impl Lower<'_> {
         out.push(self.builder.stmt(kind, span(at)));
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind of node")]
     fn statement(&mut self, stmt: &Stmt, out: &mut Vec<StmtId>) {
         let at = stmt.range();
         let kind = match stmt {

@@ -106,11 +106,7 @@ fn is_party(project: &Project, at: At) -> bool {
 fn refuses(unit: &Unit, block: &[StmtId]) -> bool {
     let mut found = false;
     walk::stmts_below(&unit.ir, block, &mut |stmt| {
-        found |= match unit.ir.stmt(stmt) {
-            StmtKind::Throw(_) => true,
-            StmtKind::Return(_) => true,
-            _ => false,
-        };
+        found |= matches!(unit.ir.stmt(stmt), StmtKind::Throw(_) | StmtKind::Return(_));
     });
     found
 }

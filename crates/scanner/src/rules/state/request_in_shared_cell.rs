@@ -33,7 +33,7 @@ pub const RULE: Rule = Rule {
 fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     for write in lives.shared_writes(project) {
-        if write.updates || is_no_data(project, &write) || is_environment(project, &write.cell) {
+        if write.updates || is_no_data(project, &write) || is_environment(&write.cell) {
             continue;
         }
         let name = name_of(project, &write.cell);
@@ -169,9 +169,9 @@ fn is_no_data(project: &Project, write: &SharedWrite) -> bool {
     setter || timer
 }
 
-fn is_environment(project: &Project, cell: &Cell) -> bool {
+fn is_environment(cell: &Cell) -> bool {
     match cell {
-        Cell::Property(of, name) => name == "env" || is_environment(project, of),
+        Cell::Property(of, name) => name == "env" || is_environment(of),
         _ => false,
     }
 }
