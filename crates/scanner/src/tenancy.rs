@@ -103,21 +103,18 @@ pub(crate) fn find_packages(project: &Project, manifests: &[(String, String)]) -
     }
     let any_http = found.values().find_map(|(http, ..)| http.clone());
     let any_stdio = found.values().find_map(|(_, stdio, _)| stdio.clone());
-    let finish =
-        |(http, stdio, owners): Seen| {
-            let (tenancy, reason) = match (http, stdio) {
-                (Some(why), _) => (Tenancy::Multi, why),
+    let finish = |(http, stdio, owners): Seen| {
+        let (tenancy, reason) = match (http, stdio) {
+            (Some(why), _) => (Tenancy::Multi, why),
+            (None, Some(path)) => (Tenancy::Single, format!("{path} speaks over standard input only")),
+            (None, None) => match (&any_http, &any_stdio) {
+                (Some(why), _) => (Tenancy::Multi, why.clone()),
                 (None, Some(path)) => (Tenancy::Single, format!("{path} speaks over standard input only")),
-                (None, None) => match (&any_http, &any_stdio) {
-                    (Some(why), _) => (Tenancy::Multi, why.clone()),
-                    (None, Some(path)) => {
-                        (Tenancy::Single, format!("{path} speaks over standard input only"))
-                    }
-                    (None, None) => (Tenancy::Unknown, "no transport was found".to_owned()),
-                },
-            };
-            Package { tenancy, reason, owners: owners.len() }
+                (None, None) => (Tenancy::Unknown, "no transport was found".to_owned()),
+            },
         };
+        Package { tenancy, reason, owners: owners.len() }
+    };
     found.into_iter().map(|(folder, what)| (folder, finish(what))).collect()
 }
 

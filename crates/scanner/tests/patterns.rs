@@ -2,6 +2,7 @@
 //!
 //! `<layer>.bad.<language>` must have a finding of its layer that is high (low, where the pattern is latent), and
 //! `<layer>.good.<language>` no finding that is high, of any layer, and none of its own.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::{fs, path::Path};
 

@@ -277,7 +277,10 @@ impl Project {
         match self.symbol(at) {
             // A call of a function of ours that gives a function wraps what it is given.
             Symbol::Function(fun)
-                if !matches!(self.unit(at.module).map(|unit| unit.ir.expr(at.expr)), Some(ExprKind::Call(_))) =>
+                if !matches!(
+                    self.unit(at.module).map(|unit| unit.ir.expr(at.expr)),
+                    Some(ExprKind::Call(_))
+                ) =>
             {
                 return vec![fun];
             }

@@ -3,6 +3,8 @@
 mod entries;
 mod guards;
 mod lifetime;
+mod models;
+mod names;
 mod origins;
 mod queries;
 mod reach;

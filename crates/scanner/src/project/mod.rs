@@ -1,6 +1,7 @@
 //! Which modules there are and how they name each other.
 
 mod build;
+mod callees;
 mod imports;
 pub mod index;
 mod resolve;

@@ -1,6 +1,6 @@
 //! Python's scopes: a name that a function assigns is local to all of it; class scopes are not seen from functions inside.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use ruff_python_ast::Stmt;
 use ruff_text_size::TextRange;

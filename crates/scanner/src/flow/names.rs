@@ -1,0 +1,216 @@
+//! What names say about where values come from.
+
+use super::Origins;
+use crate::vocabulary;
+
+/// A value of unknown source that is named like an owner is one.
+pub(super) fn named(name: &str, value: Origins) -> Origins {
+    let open = value.without(Origins::UNKNOWN | Origins::CONSTANT | Origins::REQUEST) == Origins::NONE
+        && value.has(Origins::UNKNOWN);
+    if open && (vocabulary::is_owner(name) || vocabulary::is_principal(name)) {
+        value | Origins::OWNER
+    } else {
+        value
+    }
+}
+
+/// Whether a function gives back what it is given in another form.
+pub(super) fn converts(name: &str) -> bool {
+    let first = name.chars().next().is_some_and(char::is_uppercase);
+    let lower = name.to_lowercase();
+    first
+        || [
+            "str",
+            "int",
+            "float",
+            "parse",
+            "trim",
+            "strip",
+            "lower",
+            "upper",
+            "decode",
+            "encode",
+            "get",
+            "pop",
+            "loads",
+            "dict",
+            "list",
+            "uuid",
+            "validate",
+            "normal",
+            "clean",
+            "sanit",
+            "unquote",
+            "replace",
+            "slice",
+            "split",
+            "join",
+            "tolowercase",
+            "param",
+            "header",
+            "cast",
+            "coerce",
+            "assign",
+            "format",
+            "stringify",
+            "hash",
+            "digest",
+            "update",
+            "key",
+            "safe",
+        ]
+        .iter()
+        .any(|word| lower.contains(word))
+}
+
+/// A call whose name says that it gives the caller: `getCurrentUser()`, `require_tenant()`.
+pub(super) fn called(name: &str, value: Origins) -> Origins {
+    let words = vocabulary::words(name);
+    let asks = words.first().is_some_and(|first| {
+        matches!(
+            first.as_str(),
+            "get"
+                | "require"
+                | "current"
+                | "resolve"
+                | "extract"
+                | "load"
+                | "ensure"
+                | "authenticate"
+                | "verify"
+                | "fetch"
+                | "must"
+                | "assert"
+                | "use"
+        )
+    });
+    let of = words.get(usize::from(asks)..).unwrap_or(&[]).join("_");
+    if value.is_chosen()
+        && !matches!(words.first().map(String::as_str), Some("authenticate" | "verify" | "require"))
+    {
+        return value;
+    }
+    if vocabulary::is_owner(&of)
+        || vocabulary::is_principal(&of)
+        || words.first().is_some_and(|first| first == "authenticate")
+    {
+        return value | Origins::OWNER;
+    }
+    value
+}
+
+pub(super) fn injected_name(word: &str, parameter: &str, value: Origins) -> Origins {
+    let words = vocabulary::words(word);
+    let mentions = [
+        "user",
+        "tenant",
+        "principal",
+        "auth",
+        "identity",
+        "operator",
+        "org",
+        "account",
+        "token",
+        "claims",
+        "permission",
+        "permissions",
+        "role",
+        "admin",
+    ];
+    let said = words.iter().any(|word| mentions.contains(&word.as_str()));
+    if said || vocabulary::is_principal(parameter) || vocabulary::is_owner(parameter) {
+        value.without(Origins::REQUEST | Origins::INPUT | Origins::UNVERIFIED) | Origins::PRINCIPAL
+    } else {
+        value
+    }
+}
+
+/// What a parameter is by its name and type alone.
+pub(super) fn by_name(name: &str, type_text: &str) -> Origins {
+    if matches!(
+        name,
+        "payload"
+            | "args"
+            | "arguments"
+            | "params"
+            | "input"
+            | "body"
+            | "request_body"
+            | "tool_args"
+            | "query_params"
+    ) {
+        return Origins::INPUT | Origins::UNKNOWN;
+    }
+    let request = ["req", "request", "ctx", "context", "extra", "info", "c"];
+    let typed = [
+        "Request",
+        "Context",
+        "RequestHandlerExtra",
+        "ServerContext",
+        "IncomingMessage",
+        "RequestContext",
+        "HonoRequest",
+    ];
+    let bare = type_text.split(['<', '[']).next().unwrap_or("").trim();
+    let last = bare.rsplit('.').next().unwrap_or("");
+    if typed.contains(&last) || (request.contains(&name) && !matches!(last, "str" | "string" | "dict")) {
+        return Origins::REQUEST;
+    }
+    if vocabulary::is_principal(name) || vocabulary::is_principal(last) {
+        return Origins::PRINCIPAL | Origins::OWNER;
+    }
+    named(name, Origins::UNKNOWN)
+}
+
+/// What a member of a request or context object is.
+pub(super) fn request_member(name: &str) -> Origins {
+    let lower = name.to_lowercase();
+    match lower.as_str() {
+        "headers" | "header" | "cookies" | "cookie" | "getheader" | "_meta" | "meta" | "hostname" | "ip"
+        | "client" | "clientinfo" | "client_info" | "client_id" | "clientid" => Origins::UNVERIFIED,
+        "body" | "query" | "params" | "param" | "args" | "arguments" | "input" | "json" | "form" | "url"
+        | "path" | "searchparams" | "query_params" | "path_params" | "formdata" | "text" | "files"
+        | "queries" | "match_info" => Origins::INPUT,
+        "sessionid" | "session_id" => Origins::SESSION,
+        "env" | "bindings" => Origins::ENV,
+        "requestid" | "request_id" | "signal" | "method" | "log" | "logger" | "app" | "server" | "db" => {
+            Origins::UNKNOWN
+        }
+        _ if vocabulary::is_credential(name) => Origins::SECRET,
+        _ if vocabulary::is_principal(name) || vocabulary::is_owner(name) || lower == "session" => {
+            Origins::PRINCIPAL
+        }
+        _ => Origins::REQUEST | Origins::UNKNOWN,
+    }
+}
+
+/// What a member of a value is when only the value's origins are known.
+pub(super) fn member_of(base: Origins, name: &str) -> Origins {
+    if base.has(Origins::REQUEST) {
+        return request_member(name);
+    }
+    let known = Origins::INPUT
+        | Origins::UNVERIFIED
+        | Origins::SESSION
+        | Origins::PRINCIPAL
+        | Origins::SECRET
+        | Origins::ENV;
+    if base.has(known) { base } else { named(name, base | Origins::UNKNOWN) }
+}
+
+/// Whether a path reads the environment of the process.
+pub(super) fn is_environment(path: &[String]) -> bool {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    matches!(
+        path.as_slice(),
+        ["process" | "Deno" | "Bun" | "os", "env" | "environ", ..]
+            | ["os", "getenv"]
+            | ["environ" | "getenv", ..]
+            | ["import", "meta", "env", ..]
+            | ["sys", "argv", ..]
+    ) || matches!(path.as_slice(), [.., "env" | "environ", "get"] if path.first() == Some(&"os"))
+        || path.first().is_some_and(|first| *first == "settings" || *first == "config")
+            && path.last().is_some_and(|last| {
+                last.chars().any(char::is_uppercase) && !last.chars().any(char::is_lowercase)
+            })
+}

@@ -1,0 +1,193 @@
+//! What calls call, and which of their arguments is which parameter.
+
+use super::{At, Callee, Cls, Fun, ModuleId, Project, Step, Symbol};
+use crate::ir::{BindingId, BindingKind, ExprKind, NameRef, ParameterKind, Pattern, PropertyKey};
+
+impl Project {
+    /// Works out what a call calls.
+    pub(crate) fn find_callee(&self, at: At) -> Option<Callee> {
+        let unit = self.unit(at.module)?;
+        let callee = match unit.ir.expr(at.expr) {
+            ExprKind::Call(call) => call.callee,
+            ExprKind::Tagged { tag, .. } => *tag,
+            _ => at.expr,
+        };
+        let symbol = self.symbol(at.to(callee));
+        let mut targets = Vec::new();
+        let mut certain = true;
+        let (package, path) = match symbol {
+            Symbol::Function(fun) => {
+                targets.push(fun);
+                if let Some(class) = self.unit(fun.module)?.ir.function(fun.id)?.class {
+                    let name = self.function_name(fun);
+                    let class = Cls { module: fun.module, id: class };
+                    let over = self.subclasses(class).iter().filter_map(|sub| self.method(*sub, name));
+                    targets.extend(over.filter(|over| *over != fun).take(8));
+                }
+                (None, self.written(at.to(callee)))
+            }
+            Symbol::Class(class) | Symbol::Instance(class) => {
+                let is_class = matches!(symbol, Symbol::Class(_));
+                let names: &[&str] =
+                    if is_class { &["constructor", "__init__", "__post_init__"] } else { &["__call__"] };
+                targets.extend(names.iter().filter_map(|name| self.method(class, name)));
+                (None, vec![self.class_name(class).to_owned()])
+            }
+            Symbol::External { package, mut path } => {
+                if path.is_empty() {
+                    path.push("default".to_owned());
+                }
+                (Some(package), path)
+            }
+            Symbol::Module(_) | Symbol::Value(_) => (None, self.written(at.to(callee))),
+            Symbol::Unknown(path) => {
+                let written = self.written(at.to(callee));
+                let path = if written.len() >= path.len() { written } else { path };
+                if path.len() > 1
+                    && let Some(name) = path.last()
+                    && let Some(methods) = self.methods.get(name)
+                    && methods.len() <= 3
+                    && !COMMON.contains(&name.as_str())
+                {
+                    targets.extend(methods);
+                    certain = false;
+                }
+                (None, path)
+            }
+        };
+        targets.dedup();
+        let defs = match &package {
+            Some(package) => self.libraries.calls_of(package, &path),
+            None if targets.is_empty() || !certain => self.libraries.calls(unit.ir.language, None, &path),
+            None => Vec::new(),
+        };
+        Some(Callee { package, path, targets, certain, defs })
+    }
+
+    /// The path of names of an expression as it is written.
+    #[must_use]
+    pub fn written(&self, at: At) -> Vec<String> {
+        let Some(unit) = self.unit(at.module) else { return Vec::new() };
+        let mut path = Vec::new();
+        let mut here = at.expr;
+        for _ in 0..64 {
+            match unit.ir.expr(here) {
+                ExprKind::Member { object, property, .. } => {
+                    path.push(unit.ir.text(*property).to_owned());
+                    here = *object;
+                }
+                ExprKind::Index { object, index, .. } => {
+                    if let ExprKind::String(name) = unit.ir.expr(*index) {
+                        path.push(unit.ir.text(*name).to_owned());
+                    }
+                    here = *object;
+                }
+                ExprKind::Call(call) => here = call.callee,
+                ExprKind::Await(value) => here = *value,
+                ExprKind::Name(NameRef::Binding(id)) => {
+                    path.push(unit.ir.binding_name(*id).to_owned());
+                    break;
+                }
+                ExprKind::Name(NameRef::Global(name)) => {
+                    path.push(unit.ir.text(*name).to_owned());
+                    break;
+                }
+                ExprKind::This => {
+                    path.push("this".to_owned());
+                    break;
+                }
+                _ => break,
+            }
+        }
+        path.reverse();
+        path
+    }
+
+    /// The argument of a call that a parameter of its target gets: by name, by place, or nothing.
+    #[must_use]
+    pub fn argument(&self, call: At, target: Fun, parameter: usize) -> Option<At> {
+        use crate::ir::ArgKind;
+        let unit = self.unit(call.module)?;
+        let ExprKind::Call(expr) = unit.ir.expr(call.expr) else { return None };
+        let function = self.unit(target.module)?.ir.function(target.id)?;
+        let wanted = function.params.get(parameter)?;
+        if let Some(name) = wanted.name {
+            let name = self.unit(target.module)?.ir.text(name);
+            let keyword = expr
+                .args
+                .iter()
+                .find(|arg| matches!(arg.kind, ArgKind::Keyword(own) if unit.ir.text(own) == name));
+            if let Some(arg) = keyword {
+                return Some(call.to(arg.value));
+            }
+        }
+        if wanted.kind == ParameterKind::KeywordOnly {
+            return None;
+        }
+        // `f.call(this, x)` and `f.bind(this, x)` shift by one.
+        let shift = match unit.ir.expr(expr.callee) {
+            ExprKind::Member { property, .. } => {
+                usize::from(matches!(unit.ir.text(*property), "call" | "bind"))
+            }
+            _ => 0,
+        };
+        expr.positional(parameter + shift).map(|expr| call.to(expr))
+    }
+
+    /// The parameter of a function that a binding is or is taken out of: its number, and the way there.
+    #[must_use]
+    pub fn parameter_of(&self, module: ModuleId, id: BindingId) -> Option<(Fun, usize, Vec<Step>)> {
+        let unit = self.unit(module)?;
+        let BindingKind::Parameter(function) = unit.ir.binding(id)?.kind else { return None };
+        let decl = unit.ir.function(function)?;
+        decl.params.iter().enumerate().find_map(|(number, parameter)| {
+            let path = path_to(&parameter.pattern, id)?;
+            Some((Fun { module, id: function }, number, path))
+        })
+    }
+}
+
+/// Method names that so many classes have that a name alone says nothing.
+const COMMON: &[&str] = &[
+    "get", "set", "add", "has", "delete", "push", "pop", "map", "filter", "find", "then", "catch", "on",
+    "emit", "call", "apply", "bind", "toString", "append", "items", "keys", "values", "update", "remove",
+    "close", "open", "read", "write", "execute", "run", "start", "stop", "init", "send", "create", "list",
+    "join", "split", "format", "encode", "decode", "commit", "rollback", "first", "all", "one", "scalar",
+    "fetch", "query", "connect", "clear", "copy", "log", "info", "error", "warn", "debug",
+];
+
+fn path_to(pattern: &Pattern, id: BindingId) -> Option<Vec<Step>> {
+    match pattern {
+        Pattern::Binding(own) => (*own == id).then(Vec::new),
+        Pattern::Place(_) => None,
+        Pattern::Default { pattern, .. } => path_to(pattern, id),
+        Pattern::Object { properties, rest } => {
+            let found = properties.iter().find_map(|property| {
+                let mut path = path_to(&property.pattern, id)?;
+                let step = match property.key {
+                    PropertyKey::Name(name) => Step::Key(name),
+                    _ => Step::Any,
+                };
+                path.insert(0, step);
+                Some(path)
+            });
+            found.or_else(|| {
+                let mut path = path_to(rest.as_ref()?, id)?;
+                path.insert(0, Step::Rest);
+                Some(path)
+            })
+        }
+        Pattern::Array { items, rest } => {
+            let found = (0_u32..).zip(items).find_map(|(number, item)| {
+                let mut path = path_to(item.as_ref()?, id)?;
+                path.insert(0, Step::Item(number));
+                Some(path)
+            });
+            found.or_else(|| {
+                let mut path = path_to(rest.as_ref()?, id)?;
+                path.insert(0, Step::Rest);
+                Some(path)
+            })
+        }
+    }
+}
