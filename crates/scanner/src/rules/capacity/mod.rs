@@ -1,3 +1,3 @@
 //! Rules of the layer capacity.
 
-crate::rules::rules! {}
+crate::rules::rules! { spoofable_limit }

@@ -1,3 +1,3 @@
 //! Rules of the layer credentials.
 
-crate::rules::rules! {}
+crate::rules::rules! { credential_fallback, shared_credential }

@@ -1,3 +1,3 @@
 //! Rules of the layer disclosure.
 
-crate::rules::rules! {}
+crate::rules::rules! { secret_logged }

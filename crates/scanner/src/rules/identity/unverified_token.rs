@@ -1,0 +1,116 @@
+//! Claims of a token that nobody verified.
+
+use partywall_model::{Axis, Check, Layer, Severity};
+
+use crate::{
+    ir::{ArgKind, Call, ExprId, ExprKind, PropertyKey, UnaryOp},
+    library::Role,
+    project::{At, ModuleId, Project, Unit},
+    rules::{Report, Rule},
+};
+
+/// The rule.
+pub const RULE: Rule = Rule {
+    check: Check {
+        id: "unverified-token",
+        layer: Layer::Identity,
+        summary: "A token's claims are read although its signature, audience or issuer is not checked.",
+    },
+    severity: Severity::High,
+    axis: Axis::Security,
+    why: "Anybody can write a token with another tenant's claims, or bring one that was made for another service.",
+    fix: "Verify the signature with the issuer's keys, and the audience and issuer, before a claim is read.",
+    cwe: &["CWE-347", "CWE-345"],
+    soc2: &["CC6.1"],
+    owasp: &["A07:2021", "A02:2021"],
+    markdown: include_str!("unverified_token.md"),
+    run,
+};
+
+fn run(project: &Project, report: &mut Report<'_>) {
+    for (module, unit) in project.units() {
+        // A function that also verifies reads the header or the issuer first, to know by which key.
+        let verifies: std::collections::HashSet<_> = unit
+            .index
+            .calls
+            .iter()
+            .filter(|call| verifies(project, unit, module, **call))
+            .map(|call| unit.index.function(*call))
+            .collect();
+        for call in &unit.index.calls {
+            let at = At { module, expr: *call };
+            let Some(callee) = project.callee(at) else { continue };
+            let ExprKind::Call(expr) = unit.ir.expr(*call) else { continue };
+            if callee.defs.iter().any(|def| def.role == Role::Decode) {
+                let header = callee.name().to_lowercase().contains("header");
+                if !header && !verifies.contains(&unit.index.function(*call)) {
+                    report.reached(at, "the claims of this token are read and its signature is not verified");
+                }
+            } else if callee.defs.iter().any(|def| def.role == Role::Verify) {
+                match switched_off(unit, expr) {
+                    Some("signature") if !verifies.contains(&unit.index.function(*call)) => {
+                        report.reached(at, "the signature of this token is not verified");
+                    }
+                    Some("audience") => {
+                        let found = report.reached(at, "a token that was made for another service is accepted: its audience is not checked");
+                        found.severity(Severity::Medium);
+                    }
+                    Some("issuer") => {
+                        let found = report.reached(at, "a token of another issuer is accepted");
+                        found.severity(Severity::Medium);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+fn verifies(project: &Project, unit: &Unit, module: ModuleId, call: ExprId) -> bool {
+    let Some(callee) = project.callee(At { module, expr: call }) else { return false };
+    let ExprKind::Call(expr) = unit.ir.expr(call) else { return false };
+    callee.defs.iter().any(|def| def.role == Role::Verify) && switched_off(unit, expr) != Some("signature")
+}
+
+/// What a verification is told not to look at: `options={"verify_signature": False}`, `verify=False`.
+fn switched_off(unit: &Unit, call: &Call) -> Option<&'static str> {
+    let mut found = None;
+    let mut see = |name: &str, value: ExprId| {
+        let off = match unit.ir.expr(value) {
+            ExprKind::Bool(value) => !*value,
+            ExprKind::Unary { op: UnaryOp::Not, operand } => {
+                matches!(unit.ir.expr(*operand), ExprKind::Bool(true))
+            }
+            _ => false,
+        };
+        let what = match name {
+            "verify_signature" | "verify" => "signature",
+            "verify_aud" => "audience",
+            "verify_iss" => "issuer",
+            _ => return,
+        };
+        if off && found != Some("signature") {
+            found = Some(what);
+        }
+    };
+    for arg in &call.args {
+        if let ArgKind::Keyword(name) = arg.kind {
+            see(unit.ir.text(name), arg.value);
+        }
+        let mut value = arg.value;
+        if let ExprKind::Name(crate::ir::NameRef::Binding(id)) = unit.ir.expr(value)
+            && let [source] = unit.index.sources(*id)
+            && source.path.is_empty()
+        {
+            value = source.value;
+        }
+        if let ExprKind::Object(properties) = unit.ir.expr(value) {
+            for property in properties {
+                if let PropertyKey::Name(name) = property.key {
+                    see(unit.ir.text(name), property.value);
+                }
+            }
+        }
+    }
+    found
+}

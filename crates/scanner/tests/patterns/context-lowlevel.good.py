@@ -1,0 +1,14 @@
+from contextvars import ContextVar
+
+from mcp.server.lowlevel import Server
+
+server = Server("search")
+tenant_var = ContextVar("tenant")
+
+
+@server.call_tool()
+async def call_tool(name: str, arguments: dict) -> list:
+    tenant_id = tenant_var.get(None)
+    if tenant_id is None:
+        raise PermissionError("no tenant")
+    return await search_in(tenant_id, arguments["query"])
