@@ -1,7 +1,7 @@
 //! The check of a live database's catalogue: would it keep tenants apart for this role?
 //!
-//! A few queries fill one [`Catalogue`] in a read-only transaction; every rule is a function over it. Then, if the role may
-//! be taken on, statements are tried as it and rolled back ([`behaviour`]).
+//! A few queries fill one `Catalogue` in a read-only transaction; every rule is a function over it. Then, if the role may
+//! be taken on, statements are tried as it and rolled back (`behaviour`).
 
 mod behaviour;
 mod catalogue;

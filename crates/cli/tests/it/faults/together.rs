@@ -237,6 +237,29 @@ fn configuration(base: &Base, redis: &str) -> tempfile::TempDir {
     folder
 }
 
+/// Every acknowledged write is in the table, and in the audit log.
+fn nothing_is_lost(base: &Base, tenant: &str, seen: &Seen) {
+    assert!(seen.wrong.is_empty(), "{tenant}: {:?}", seen.wrong.first());
+    assert!(seen.reads > 50, "{tenant}: {} reads, {} cut", seen.reads, seen.cut);
+    let there: BTreeSet<String> = base
+        .sql(&format!("SELECT body FROM notes WHERE tenant_id = '{tenant}'"))
+        .into_iter()
+        .flatten()
+        .collect();
+    let lost: Vec<_> = seen.acknowledged.difference(&there).collect();
+    assert!(lost.is_empty(), "{tenant}: acknowledged and not there: {lost:?}");
+    let noted = base.sql(&format!(
+        "SELECT count(*) FROM partywall.audit WHERE tenant = '{tenant}' AND line LIKE '%\"add_note\"%'
+         AND line LIKE '%\"outcome\":\"ok\"%'"
+    ));
+    let noted: usize = noted[0][0].parse().unwrap();
+    assert!(
+        noted >= seen.acknowledged.len(),
+        "{tenant}: {noted} lines for {} writes",
+        seen.acknowledged.len()
+    );
+}
+
 #[test]
 fn gateways_that_share_everything_lose_nothing_when_one_and_a_node_of_redis_are_killed() {
     let base = Base::new();
@@ -281,26 +304,7 @@ fn gateways_that_share_everything_lose_nothing_when_one_and_a_node_of_redis_are_
         stop.store(true, Ordering::Relaxed);
     });
     for (tenant, seen) in TENANTS.into_iter().zip(seen) {
-        let seen = seen.into_inner().unwrap();
-        assert!(seen.wrong.is_empty(), "{tenant}: {:?}", seen.wrong.first());
-        assert!(seen.reads > 50, "{tenant}: {} reads, {} cut", seen.reads, seen.cut);
-        let there: BTreeSet<String> = base
-            .sql(&format!("SELECT body FROM notes WHERE tenant_id = '{tenant}'"))
-            .into_iter()
-            .flatten()
-            .collect();
-        let lost: Vec<_> = seen.acknowledged.difference(&there).collect();
-        assert!(lost.is_empty(), "{tenant}: acknowledged and not there: {lost:?}");
-        let noted = base.sql(&format!(
-            "SELECT count(*) FROM partywall.audit WHERE tenant = '{tenant}' AND line LIKE '%\"add_note\"%'
-             AND line LIKE '%\"outcome\":\"ok\"%'"
-        ));
-        let noted: usize = noted[0][0].parse().unwrap();
-        assert!(
-            noted >= seen.acknowledged.len(),
-            "{tenant}: {noted} lines for {} writes",
-            seen.acknowledged.len()
-        );
+        nothing_is_lost(&base, tenant, &seen.into_inner().unwrap());
     }
     run(&["audit", "verify"]);
 

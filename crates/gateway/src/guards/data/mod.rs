@@ -1,7 +1,7 @@
 //! Data: the database itself, not the query's author, decides which rows exist.
 //!
 //! A declared statement is compiled once, at load time. At a call it runs where the permit says and nothing else does:
-//! with [`sqlite`] on the tenant's own file, with [`postgres`] in a transaction whose tenant the gateway has set, or on
+//! with `sqlite` on the tenant's own file, with `postgres` in a transaction whose tenant the gateway has set, or on
 //! a connection of the tenant's own role.
 
 mod error;

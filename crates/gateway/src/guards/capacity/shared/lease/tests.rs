@@ -1,3 +1,5 @@
+//! Leases on a clock of the tests: rates, processes that die, outages, and few questions.
+
 use super::*;
 
 const fn ms(n: u64) -> Duration {
