@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use crate::{
     check::{CheckArguments, RlsArguments},
+    probe::{ProbeArguments, ProbesArguments},
     scan::{Explain, RulesArguments, ScanArguments},
 };
 
@@ -70,6 +71,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  partywall scan\n  partywall scan path/to/server --fail-on medium\n  partywall scan --format sarif=out.sarif --format html=report.html\n  partywall scan --write-baseline partywall-baseline.json\n  partywall scan --mcp path/to/server\n\nExit status: 0 nothing at or above --fail-on, 1 findings, 2 could not run."
     )]
     Scan(ScanArguments),
+    /// Attack a running MCP server as two tenants, and show whether they can meet.
+    #[command(
+        after_help = "Examples:\n  partywall probe http://127.0.0.1:8787/mcp --tenant acme=@acme.token --tenant globex=env:GLOBEX_TOKEN\n  partywall probe URL --tenant a=@a --tenant b=@b --quick\n  partywall probe URL --tenant a=@a --tenant b=@b --seed seeds.toml --format html=probe.html\n\nIt reads only, unless --allow-writes. Tokens are sent to the target and shown nowhere.\n\nExit status: 0 nothing leaked, 1 something leaked, 2 could not run."
+    )]
+    Probe(ProbeArguments),
     /// Check whether a PostgreSQL database, or a configuration, keeps tenants apart.
     #[command(
         after_help = "Examples:\n  partywall check --database env:DATABASE_URL --role app\n  partywall check --database env:DATABASE_URL --role app --fix\n  partywall check --config partywall.toml\n\nExit status: 0 nothing at or above --fail-on, 1 findings, 2 could not run."
@@ -86,6 +92,9 @@ pub(crate) enum Command {
     /// List the rules of the scanner.
     #[command(after_help = "Examples:\n  partywall rules\n  partywall rules --format json")]
     Rules(RulesArguments),
+    /// List the probes and their techniques.
+    #[command(after_help = "Examples:\n  partywall probes\n  partywall probes --format json")]
+    Probes(ProbesArguments),
     /// Print what each face has for each layer.
     Matrix,
     /// Print the JSON Schema of a document.
@@ -107,6 +116,8 @@ pub(crate) enum Document {
     Config,
     /// What scan and check print with `--format json`
     Findings,
+    /// What probe prints with `--format json`
+    Verdicts,
 }
 
 #[derive(Args)]

@@ -8,6 +8,7 @@ mod check;
 mod demo;
 mod matrix;
 mod output;
+mod probe;
 mod scan;
 mod serve;
 mod stores;
@@ -40,6 +41,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Token(token) => stores::token(token)?,
         Command::Audit(audit) => return audit::run(audit),
         Command::Scan(scan) => return scan::run(arguments, scan),
+        Command::Probe(probe) => return probe::run(arguments, probe),
+        Command::Probes(probes) => probe::list(probes)?,
         Command::Check(check) => return check::run(arguments, check),
         Command::Rls(rls) => check::rls(rls)?,
         Command::Explain(explain) => scan::explain(explain)?,

@@ -4,16 +4,11 @@ use partywall_gateway::guards;
 use partywall_model::{Check, Coverage, Face, Layer};
 use partywall_scanner::rules;
 
-/// What the prober has for a layer.
-const fn probe(_layer: Layer) -> Coverage {
-    Coverage::None { because: "the prober is not part of this version" }
-}
-
 fn cell(face: Face, layer: Layer) -> Coverage {
     match face {
         Face::Enforce => guards::coverage(layer),
         Face::Scan => rules::coverage(layer),
-        Face::Probe => probe(layer),
+        Face::Probe => partywall_prober::coverage(layer),
     }
 }
 

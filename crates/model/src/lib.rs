@@ -7,7 +7,7 @@
 //! server (*probe*). A [`Coverage`] says what one face has for one layer, or why it has nothing. A [`TenantId`]
 //! names the party that is kept apart; a [`Principal`] is an authenticated caller that acts in exactly one tenant.
 //!
-//! A [`Finding`] is what a rule reports.
+//! A [`Finding`] is what a rule reports, a [`Verdict`] what a probe came to.
 //!
 //! This crate does no I/O and knows no protocol.
 
@@ -16,6 +16,7 @@ mod finding;
 mod layer;
 mod principal;
 mod tenant;
+mod verdict;
 
 pub use coverage::{Check, Coverage, Face, Page};
 pub use finding::{
@@ -25,3 +26,4 @@ pub use finding::{
 pub use layer::{Layer, UnknownLayer};
 pub use principal::{Principal, Scopes};
 pub use tenant::{TenantId, TenantIdError};
+pub use verdict::{Evidence, Outcome, Summary, Verdict, VerdictStats, Verdicts};

@@ -9,7 +9,7 @@ use crate::{
     inline::{html as prose, plain},
 };
 
-const CSS: &str = include_str!("html.css");
+pub(crate) const CSS: &str = include_str!("html.css");
 /// The browser loads nothing and runs nothing, whatever got into the page.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 /// More findings than this are counted and not shown: nobody reads them, and browsers get slow.

@@ -13,12 +13,14 @@ mod markdown;
 mod rubric;
 mod sarif;
 mod text;
+mod verdicts;
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use partywall_model::{Document, Page};
 
 pub use rubric::{RubricRule, rubric};
+pub use verdicts::{VerdictFormatError, VerdictReport};
 
 /// A way to show a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -53,7 +53,8 @@ pub(crate) struct ScanArguments {
     pub(crate) mcp: bool,
 }
 
-fn layer(word: &str) -> Result<Layer, String> {
+/// A layer by its name.
+pub(crate) fn layer(word: &str) -> Result<Layer, String> {
     word.parse::<Layer>().map_err(|_| {
         let names = Layer::ALL.map(Layer::name).join(", ");
         format!("the layers are {names}")

@@ -62,15 +62,26 @@ impl Outputs {
 
     /// Writes the report in every format. Nothing coloured goes to a file.
     pub(crate) fn write(&self, report: &Report<'_>) -> anyhow::Result<()> {
+        self.write_each(report.style.colour, |format, colour| {
+            let style = Style { colour, ..report.style };
+            Ok(Report { style, ..*report }.render(format)?)
+        })
+    }
+
+    /// Writes what `render` makes of each format, with colour or without. Nothing coloured goes to a file.
+    pub(crate) fn write_each(
+        &self,
+        colour: bool,
+        render: impl Fn(Format, bool) -> anyhow::Result<String>,
+    ) -> anyhow::Result<()> {
         for output in &self.0 {
             match &output.file {
                 Some(path) => {
-                    let style = Style { colour: false, ..report.style };
-                    super::write(path, &Report { style, ..*report }.render(output.format)?)?;
+                    super::write(path, &render(output.format, false)?)?;
                     output::note(&format!("wrote {} to {}", output.format, path.display()));
                 }
                 None => {
-                    let text = report.render(output.format)?;
+                    let text = render(output.format, colour)?;
                     if !text.is_empty() {
                         output::print(&text)?;
                     }

@@ -12,7 +12,7 @@ use partywall_model::{Document, Face, Page, Severity};
 use partywall_report::{Report, Style};
 use partywall_scanner::{Options, Progress, Scan, baseline::Baseline};
 
-pub(crate) use arguments::{Explain, FailOn, Listing, RulesArguments, ScanArguments};
+pub(crate) use arguments::{Explain, FailOn, Listing, RulesArguments, ScanArguments, layer};
 pub(crate) use formats::{Output, Outputs};
 
 use crate::{args::Arguments, output};
@@ -21,6 +21,7 @@ use crate::{args::Arguments, output};
 pub(crate) fn pages() -> Vec<Page> {
     let mut pages = partywall_scanner::pages();
     pages.extend(partywall_postgres::check::pages());
+    pages.extend(partywall_prober::pages());
     pages.sort_by_key(|page| page.check.id);
     pages
 }

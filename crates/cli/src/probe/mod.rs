@@ -1,0 +1,185 @@
+//! `partywall probe` and `probes`: the prober on the command line.
+
+mod arguments;
+
+use std::{collections::BTreeMap, fs, io::IsTerminal as _, net::IpAddr, path::Path, process::ExitCode};
+
+use anyhow::{Context as _, bail, ensure};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use partywall_model::{Layer, Outcome, Verdict};
+use partywall_prober::{Credential, Plan, Progress};
+use partywall_report::{Style, VerdictReport};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::watch;
+use url::{Host, Url};
+
+pub(crate) use arguments::{ProbeArguments, ProbesArguments};
+
+use crate::{
+    args::Arguments,
+    output,
+    scan::{Listing, Outputs},
+};
+
+/// Runs `partywall probe`.
+pub(crate) fn run(general: &Arguments, arguments: &ProbeArguments) -> anyhow::Result<ExitCode> {
+    let outputs = Outputs::new(&arguments.format, arguments.output.as_deref())?;
+    let plan = plan(arguments)?;
+    let mut bar = Bar::new(general);
+    let runtime = crate::serve::runtime()?;
+    let verdicts = runtime.block_on(async {
+        let (stop, stopped) = watch::channel(false);
+        let listener = tokio::spawn(async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                output::note("stopping: what was found so far follows");
+                let _over = stop.send(true);
+            }
+        });
+        let verdicts = partywall_prober::run(&plan, &mut bar, stopped).await;
+        listener.abort();
+        verdicts
+    });
+    bar.0.finish_and_clear();
+    let verdicts = verdicts?;
+    let style = Style { colour: output::colour(general), verbose: general.verbose > 0, ..Style::default() };
+    let pages = partywall_prober::pages();
+    outputs.write_each(style.colour, |format, colour| {
+        let style = Style { colour, ..style };
+        Ok(VerdictReport { verdicts: &verdicts, pages: &pages, style }.render(format)?)
+    })?;
+    Ok(if verdicts.summary.leaked > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// Runs `partywall probes`.
+pub(crate) fn list(arguments: &ProbesArguments) -> anyhow::Result<()> {
+    let pages = partywall_prober::pages();
+    match arguments.format {
+        Listing::Json => output::print(&serde_json::to_string_pretty(&pages)?),
+        Listing::Text => {
+            let width = pages.iter().map(|page| page.check.id.len()).max().unwrap_or(0);
+            let mut lines = Vec::new();
+            for probe in partywall_prober::probes() {
+                let check = probe.page.check;
+                lines.push(format!("{:<width$}  {:<11}  {}", check.id, check.layer.name(), check.summary));
+                for technique in probe.techniques {
+                    lines.push(format!(
+                        "  {:<6} {:<6}  {}",
+                        technique.id,
+                        technique.severity.name(),
+                        technique.name
+                    ));
+                }
+            }
+            output::print(&lines.join("\n"))
+        }
+    }
+}
+
+fn plan(arguments: &ProbeArguments) -> anyhow::Result<Plan> {
+    let url = Url::parse(&arguments.url)
+        .with_context(|| format!("{:?} is no URL; write it as http://127.0.0.1:8787/mcp", arguments.url))?;
+    ensure!(matches!(url.scheme(), "http" | "https"), "{}: only http and https can be probed", url.scheme());
+    if !loopback(&url) && !arguments.i_own_this_target {
+        bail!(
+            "{} is not on this machine; --i-own-this-target attacks it all the same, if it is yours to attack",
+            url.host_str().unwrap_or("the target")
+        );
+    }
+    let mut plan = Plan::new(url, credentials("--tenant", &arguments.tenant)?);
+    plan.users = credentials("--user", &arguments.user)?;
+    plan.seeds = arguments.seed.as_deref().map(seeds).transpose()?.unwrap_or_default();
+    plan.allow_writes = arguments.allow_writes;
+    plan.layers.clone_from(&arguments.layer);
+    plan.probes.clone_from(&arguments.probe);
+    plan.protocol = arguments.protocol;
+    plan.duration = arguments.duration;
+    plan.concurrency = usize::from(arguments.concurrency);
+    plan.seed_run = arguments.seed_run;
+    plan.quick = arguments.quick;
+    plan.issuer_key = arguments.issuer_key.as_deref().map(file).transpose()?.map(SecretString::from);
+    for header in &arguments.header {
+        let Some((name, value)) = header.split_once(':') else {
+            bail!("--header {header:?} has no colon; write 'Name: value'");
+        };
+        let value = secret("--header", value.trim())?;
+        plan.headers.push((name.trim().to_owned(), value.expose_secret().to_owned()));
+    }
+    Ok(plan)
+}
+
+fn loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
+        Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    }
+}
+
+fn credentials(flag: &str, words: &[String]) -> anyhow::Result<Vec<Credential>> {
+    words
+        .iter()
+        .map(|word| {
+            // The word may hold a token: it is not repeated in the error.
+            let Some((name, token)) =
+                word.split_once('=').filter(|(name, token)| !name.is_empty() && !token.is_empty())
+            else {
+                bail!("{flag} takes NAME=TOKEN, where TOKEN is @FILE, env:VARIABLE or the token itself");
+            };
+            Ok(Credential { tenant: name.to_owned(), token: secret(&format!("{flag} {name}"), token)? })
+        })
+        .collect()
+}
+
+/// A secret from a file, the environment or the word itself.
+fn secret(what: &str, word: &str) -> anyhow::Result<SecretString> {
+    let text = if let Some(path) = word.strip_prefix('@') {
+        file(Path::new(path)).with_context(|| what.to_owned())?
+    } else if let Some(name) = word.strip_prefix("env:") {
+        std::env::var(name).with_context(|| format!("{what}: the environment has no {name}"))?
+    } else {
+        word.to_owned()
+    };
+    let text = text.trim();
+    ensure!(!text.is_empty(), "{what}: the token is empty");
+    Ok(SecretString::from(text.to_owned()))
+}
+
+fn file(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn seeds(path: &Path) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
+    toml::from_str(&file(path)?).with_context(|| {
+        format!("{} is not a list of texts for each tenant: acme = [\"text\"]", path.display())
+    })
+}
+
+/// Progress on a terminal, and nothing elsewhere.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new(general: &Arguments) -> Self {
+        let shown = !general.quiet && std::io::stderr().is_terminal();
+        let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix:12} {msg}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(std::time::Duration::from_millis(120));
+        Self(bar)
+    }
+}
+
+impl Progress for Bar {
+    fn begins(&mut self, layer: Option<Layer>, what: &str) {
+        self.0.set_prefix(layer.map_or("survey", Layer::name).to_owned());
+        self.0.set_message(what.to_owned());
+    }
+
+    fn verdict(&mut self, verdict: &Verdict) {
+        if verdict.verdict == Outcome::Leaked {
+            self.0.suspend(|| output::note(&format!("leaked: {} {}", verdict.technique, verdict.name)));
+        }
+    }
+}

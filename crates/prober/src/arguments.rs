@@ -1,0 +1,388 @@
+//! Arguments for tools and prompts, made from their JSON Schemas.
+//!
+//! No crate makes values from a schema with the say over which ids stand where, and that is what matters here; only the
+//! keywords that describe arguments of tools are read, and a target that refuses the result is told apart from one that
+//! answers.
+
+use serde_json::{Map, Value, json};
+
+/// How many levels of nested objects are filled.
+const DEPTH: usize = 4;
+/// The most argument sets that are made for one tool.
+pub(crate) const MOST_SETS: usize = 6;
+
+/// An id that was found in an answer, and the name it stood under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Id {
+    /// The field's name.
+    pub(crate) key: String,
+    /// What was read from: the tool, the list.
+    pub(crate) from: String,
+    /// The id, a text or a number.
+    pub(crate) value: Value,
+}
+
+/// What an argument is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It names an object.
+    Id,
+    /// It names a tenant, an organisation, a user.
+    Tenant,
+    /// It is what to look for.
+    Search,
+    /// It says how many.
+    Limit,
+    /// A place in a list.
+    Cursor,
+    /// Something else.
+    Other,
+}
+
+const TENANTS: [&str; 16] = [
+    "tenant",
+    "tenantid",
+    "tenantname",
+    "tenantslug",
+    "org",
+    "orgid",
+    "organization",
+    "organizationid",
+    "organisation",
+    "account",
+    "accountid",
+    "workspace",
+    "workspaceid",
+    "company",
+    "companyid",
+    "teamid",
+];
+
+/// What an argument of this name is about.
+pub(crate) fn role(name: &str) -> Role {
+    let flat: String =
+        name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    if TENANTS.contains(&flat.as_str()) {
+        return Role::Tenant;
+    }
+    if ["cursor", "pagetoken", "nextcursor", "nexttoken", "continuation"].contains(&flat.as_str()) {
+        return Role::Cursor;
+    }
+    if ["limit", "count", "pagesize", "perpage", "max", "maxresults", "top", "topk", "first"]
+        .contains(&flat.as_str())
+    {
+        return Role::Limit;
+    }
+    if ["query", "q", "search", "term", "text", "keyword", "keywords", "pattern", "filter"]
+        .contains(&flat.as_str())
+    {
+        return Role::Search;
+    }
+    let id = flat == "id"
+        || name.ends_with("Id")
+        || name.ends_with("ID")
+        || name.ends_with("_id")
+        || name.ends_with("Ids")
+        || name.ends_with("_ids")
+        || [
+            "ids", "uri", "key", "slug", "name", "path", "file", "filename", "number", "ref", "handle",
+            "uuid",
+        ]
+        .contains(&flat.as_str())
+        || ["_key", "_number", "_name", "_uuid", "_ref", "_path", "_slug"]
+            .iter()
+            .any(|end| name.ends_with(end));
+    if id { Role::Id } else { Role::Other }
+}
+
+/// The properties of a schema that describes an object, with whether each is required.
+pub(crate) fn properties(schema: &Value) -> Vec<(&str, &Value, bool)> {
+    let required: Vec<&str> = schema
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    schema
+        .get("properties")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .map(|(name, schema)| (name.as_str(), schema, required.contains(&name.as_str())))
+        .collect()
+}
+
+/// Argument sets for a tool: each with another of the ids in the places that take one. The first is the plainest.
+pub(crate) fn sets(schema: &Value, ids: &[Id], tool: &str) -> Vec<Value> {
+    let mut sets = Vec::new();
+    let places: Vec<&str> = properties(schema)
+        .into_iter()
+        .filter(|(name, _, required)| *required && matches!(role(name), Role::Id | Role::Cursor))
+        .map(|(name, ..)| name)
+        .collect();
+    if places.is_empty() {
+        sets.push(object(schema, &Map::new(), DEPTH));
+        if let Some((name, search, _)) =
+            properties(schema).into_iter().find(|(name, ..)| role(name) == Role::Search)
+        {
+            for word in ["e", "*"] {
+                if is_kind(search, "string") {
+                    sets.push(object(schema, &Map::from_iter([(name.to_owned(), json!(word))]), DEPTH));
+                }
+            }
+        }
+        return sets;
+    }
+    for turn in 0..MOST_SETS {
+        let mut given = Map::new();
+        for name in &places {
+            let fitting = fitting(schema, name, ids, tool);
+            if let Some(id) = fitting.get(turn) {
+                given.insert((*name).to_owned(), id.clone());
+            }
+        }
+        if given.len() < places.len() && turn > 0 {
+            break;
+        }
+        sets.push(object(schema, &given, DEPTH));
+    }
+    sets
+}
+
+/// The ids that may stand in a place, the likeliest first.
+pub(crate) fn fitting(schema: &Value, name: &str, ids: &[Id], tool: &str) -> Vec<Value> {
+    let place = schema.get("properties").and_then(|all| all.get(name)).unwrap_or(&Value::Null);
+    let mut ranked: Vec<(u8, Value)> = Vec::new();
+    for id in ids {
+        let Some(value) = shaped(place, &id.value) else { continue };
+        if !ranked.iter().any(|(_, known)| *known == value) {
+            ranked.push((rank(name, id, tool), value));
+        }
+    }
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.into_iter().map(|(_, value)| value).collect()
+}
+
+/// How badly an id fits a name: the same name first, then the same stem, then anything.
+fn rank(name: &str, id: &Id, tool: &str) -> u8 {
+    let flat = |text: &str| {
+        text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()
+    };
+    let (wanted, key) = (flat(name), flat(&id.key));
+    let stem =
+        |text: &str| text.trim_end_matches("ids").trim_end_matches("id").trim_end_matches('s').to_owned();
+    let from = flat(&id.from);
+    let (noun, subject) = (stem(&wanted), stem(&flat(tool)));
+    if wanted == key && wanted != "id" {
+        0
+    } else if key == "id" && !noun.is_empty() && from.contains(&noun) {
+        1
+    } else if key == wanted && subject.len() > 3 && related(&subject, &from) {
+        1
+    } else if key == wanted || key == "id" {
+        2
+    } else if !noun.is_empty() && key.contains(&noun) {
+        3
+    } else {
+        4
+    }
+}
+
+/// Whether two tools' names share a word of more than three letters besides verbs.
+fn related(one: &str, other: &str) -> bool {
+    let letters: Vec<char> = one.chars().collect();
+    letters.windows(4).any(|part| other.contains(&part.iter().collect::<String>()))
+}
+
+/// The id in the type that the place takes, if it fits.
+fn shaped(place: &Value, id: &Value) -> Option<Value> {
+    let text = || id.as_str().map(str::to_owned).or_else(|| id.as_number().map(ToString::to_string));
+    if is_kind(place, "array") {
+        let items = place.get("items").unwrap_or(&Value::Null);
+        return shaped(items, id).map(|one| json!([one]));
+    }
+    if is_kind(place, "integer") || is_kind(place, "number") {
+        return id
+            .as_number()
+            .cloned()
+            .map(Value::Number)
+            .or_else(|| text()?.parse::<i64>().ok().map(Value::from));
+    }
+    if is_kind(place, "string") {
+        let text = text()?;
+        let longest = place.get("maxLength").and_then(Value::as_u64).unwrap_or(u64::MAX);
+        return (text.chars().count() as u64 <= longest).then(|| json!(text));
+    }
+    place.get("type").is_none().then(|| id.clone())
+}
+
+/// Whether a schema allows a type.
+pub(crate) fn is_kind(schema: &Value, kind: &str) -> bool {
+    let direct = match schema.get("type") {
+        Some(Value::String(one)) => one == kind,
+        Some(Value::Array(several)) => several.iter().any(|one| one == kind),
+        _ => false,
+    };
+    direct
+        || ["anyOf", "oneOf"].iter().any(|key| {
+            schema
+                .get(key)
+                .and_then(Value::as_array)
+                .is_some_and(|all| all.iter().any(|one| is_kind(one, kind)))
+        })
+}
+
+/// An object that a schema allows: the given values, the required ones, and limits as wide as they go.
+pub(crate) fn object(schema: &Value, given: &Map<String, Value>, depth: usize) -> Value {
+    let mut object = given.clone();
+    for (name, place, required) in properties(schema) {
+        if object.contains_key(name) {
+            continue;
+        }
+        if required {
+            object.insert(name.to_owned(), value(name, place, depth.saturating_sub(1)));
+        } else if role(name) == Role::Limit && (is_kind(place, "integer") || is_kind(place, "number")) {
+            let most = place.get("maximum").and_then(Value::as_i64).unwrap_or(50).min(50);
+            object.insert(name.to_owned(), json!(most));
+        }
+    }
+    Value::Object(object)
+}
+
+fn value(name: &str, schema: &Value, depth: usize) -> Value {
+    for key in ["const", "default"] {
+        if let Some(value) = schema.get(key).filter(|value| !value.is_null()) {
+            return value.clone();
+        }
+    }
+    for key in ["enum", "examples"] {
+        if let Some(value) = schema.get(key).and_then(Value::as_array).and_then(|all| all.first()) {
+            return value.clone();
+        }
+    }
+    for key in ["anyOf", "oneOf", "allOf"] {
+        if let Some(first) = schema.get(key).and_then(Value::as_array).and_then(|all| all.first()) {
+            return if depth == 0 { Value::Null } else { value(name, first, depth - 1) };
+        }
+    }
+    if is_kind(schema, "string") {
+        return json!(text(name, schema));
+    }
+    if is_kind(schema, "integer") || is_kind(schema, "number") {
+        let least = schema.get("minimum").and_then(Value::as_i64).unwrap_or(1);
+        let most = schema.get("maximum").and_then(Value::as_i64).unwrap_or(i64::MAX);
+        return json!(if role(name) == Role::Limit { most.min(50) } else { least.max(1).min(most) });
+    }
+    if is_kind(schema, "boolean") {
+        return json!(false);
+    }
+    if is_kind(schema, "array") {
+        let wanted = schema.get("minItems").and_then(Value::as_u64).unwrap_or(0).min(3);
+        let items = schema.get("items").unwrap_or(&Value::Null);
+        let item = if depth == 0 { Value::Null } else { value(name, items, depth - 1) };
+        return Value::Array((0..wanted).map(|_| item.clone()).collect());
+    }
+    if is_kind(schema, "object") || schema.get("properties").is_some() {
+        return if depth == 0 { json!({}) } else { object(schema, &Map::new(), depth - 1) };
+    }
+    json!("a")
+}
+
+fn text(name: &str, schema: &Value) -> String {
+    let text = match schema.get("format").and_then(Value::as_str) {
+        Some("email") => "probe@example.com",
+        Some("uri" | "url") => "https://example.com/",
+        Some("date") => "2026-01-01",
+        Some("date-time") => "2026-01-01T00:00:00Z",
+        Some("uuid") => "00000000-0000-4000-8000-000000000000",
+        _ if role(name) == Role::Search => "a",
+        _ => "probe",
+    };
+    let least = schema.get("minLength").and_then(Value::as_u64).unwrap_or(0).min(1_000);
+    let most = schema.get("maxLength").and_then(Value::as_u64).unwrap_or(1_000);
+    let mut text: String = text.chars().take(usize::try_from(most).unwrap_or(1_000)).collect();
+    while (text.len() as u64) < least {
+        text.push('a');
+    }
+    text
+}
+
+/// An id of the same shape that nobody has: letters and digits are replaced by others of their kind.
+pub(crate) fn unknown(id: &Value, chance: &mut fastrand::Rng) -> Value {
+    match id {
+        Value::Number(number) => {
+            let known = number.as_i64().unwrap_or(1).unsigned_abs();
+            // The same number of digits where it leaves room, else a few more.
+            let digits = known.checked_ilog10().unwrap_or(0).max(6);
+            let least = 10_i64.saturating_pow(digits);
+            json!(least.saturating_add(chance.i64(0..least.saturating_mul(8))))
+        }
+        Value::String(text) => {
+            let mut changed: String = text
+                .chars()
+                .map(|letter| match letter {
+                    '0'..='9' => char::from(b'0' + chance.u8(0..10)),
+                    'a'..='f' => char::from(b'a' + chance.u8(0..6)),
+                    'A'..='F' => char::from(b'A' + chance.u8(0..6)),
+                    'g'..='z' => char::from(b'g' + chance.u8(0..20)),
+                    'G'..='Z' => char::from(b'G' + chance.u8(0..20)),
+                    other => other,
+                })
+                .collect();
+            // Short names leave too little room: nobody has such a long one.
+            if text.chars().filter(char::is_ascii_alphanumeric).count() < 8 {
+                if text.bytes().all(|byte| byte.is_ascii_digit()) {
+                    changed = format!("{}", chance.u64(1_000_000..90_000_000));
+                } else {
+                    changed.push_str(&format!("{}", chance.u32(100_000..999_999)));
+                }
+            }
+            json!(changed)
+        }
+        Value::Array(items) => Value::Array(items.iter().map(|item| unknown(item, chance)).collect()),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema() -> Value {
+        json!({"type": "object", "required": ["ticket_id", "mode"], "properties": {
+            "ticket_id": {"type": "integer"}, "mode": {"enum": ["full", "short"]},
+            "limit": {"type": "integer", "maximum": 20}, "note": {"type": "string"}}})
+    }
+
+    #[test]
+    fn ids_go_where_they_fit() {
+        let ids = [
+            Id { key: "customer".into(), from: "list_customers".into(), value: json!("c-9") },
+            Id { key: "id".into(), from: "list_tickets".into(), value: json!(7) },
+            Id { key: "ticket_id".into(), from: "list_comments".into(), value: json!("8") },
+        ];
+        let sets = sets(&schema(), &ids, "get_ticket");
+        assert_eq!(sets[0], json!({"ticket_id": 8, "mode": "full", "limit": 20}));
+        assert_eq!(sets[1]["ticket_id"], 7);
+        assert_eq!(sets.len(), 2, "{sets:?}");
+    }
+
+    #[test]
+    fn without_ids_the_plainest_values_are_made() {
+        let sets = sets(&schema(), &[], "get_ticket");
+        assert_eq!(sets, [json!({"ticket_id": 1, "mode": "full", "limit": 20})]);
+        assert_eq!(role("tenantId"), Role::Tenant);
+        assert_eq!(role("customer_id"), Role::Id);
+        assert_eq!(role("body"), Role::Other);
+    }
+
+    #[test]
+    fn an_unknown_id_has_the_shape_of_a_known_one() {
+        let mut chance = fastrand::Rng::with_seed(1);
+        let twin = unknown(&json!("INV-0042-abcdef"), &mut chance);
+        let twin = twin.as_str().unwrap();
+        assert!(twin.len() == 15 && &twin[3..4] == "-" && twin != "INV-0042-abcdef", "{twin}");
+        assert_ne!(unknown(&json!(3), &mut chance), json!(3));
+    }
+}

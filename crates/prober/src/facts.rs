@@ -1,0 +1,134 @@
+//! What an answer says, as comparable facts: leaves with their paths, without what changes from reading to reading.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// How deep nested texts that are JSON themselves are opened.
+const DEPTH: usize = 24;
+/// The most leaves of one answer.
+const MOST: usize = 20_000;
+
+/// The leaves of an answer by their paths.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Facts(BTreeMap<String, String>);
+
+impl Facts {
+    /// The leaves of a result. Texts that are JSON are opened; `_meta` and the resultType are left out.
+    pub(crate) fn of(result: &Value) -> Self {
+        let mut facts = Self::default();
+        facts.walk(result, &mut String::new(), DEPTH);
+        facts
+    }
+
+    fn walk(&mut self, value: &Value, path: &mut String, depth: usize) {
+        if depth == 0 || self.0.len() >= MOST {
+            return;
+        }
+        let length = path.len();
+        match value {
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    if key == "_meta" || key == "resultType" {
+                        continue;
+                    }
+                    path.push('/');
+                    path.push_str(key);
+                    self.walk(value, path, depth - 1);
+                    path.truncate(length);
+                }
+            }
+            Value::Array(items) => {
+                for (index, value) in items.iter().enumerate() {
+                    path.push_str(&format!("/{index}"));
+                    self.walk(value, path, depth - 1);
+                    path.truncate(length);
+                }
+            }
+            Value::String(text) => match serde_json::from_str::<Value>(text) {
+                Ok(inner @ (Value::Object(_) | Value::Array(_))) => {
+                    path.push('>');
+                    self.walk(&inner, path, depth - 1);
+                    path.truncate(length);
+                }
+                _ => self.leaf(path, text.clone()),
+            },
+            Value::Null => self.leaf(path, "null".to_owned()),
+            other => self.leaf(path, other.to_string()),
+        }
+    }
+
+    fn leaf(&mut self, path: &str, text: String) {
+        self.0.insert(path.to_owned(), text);
+    }
+
+    /// The leaves that two readings agree on.
+    pub(crate) fn stable(&self, again: &Self) -> Self {
+        Self(
+            self.0
+                .iter()
+                .filter(|(path, text)| again.0.get(*path) == Some(text))
+                .map(|(path, text)| (path.clone(), text.clone()))
+                .collect(),
+        )
+    }
+
+    /// Whether the other says the same at every path of this one.
+    pub(crate) fn holds_in(&self, other: &Self) -> bool {
+        self.0.iter().all(|(path, text)| other.0.get(path) == Some(text))
+    }
+
+    /// The first path at which the other says something else.
+    pub(crate) fn difference(&self, other: &Self) -> Option<(&str, &str, Option<String>)> {
+        self.0
+            .iter()
+            .find(|(path, text)| other.0.get(*path) != Some(text))
+            .map(|(path, text)| (path.as_str(), text.as_str(), other.0.get(path).cloned()))
+    }
+
+    /// Paths and texts.
+    pub(crate) fn leaves(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(path, text)| (path.as_str(), text.as_str()))
+    }
+
+    /// Whether there is nothing in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The last name in a path.
+pub(crate) fn key(path: &str) -> &str {
+    path.rsplit(['/', '>'])
+        .find(|part| part.parse::<usize>().is_err() && !part.is_empty())
+        .unwrap_or_default()
+}
+
+/// Whether a text is a point in time, which two tenants may share by chance.
+pub(crate) fn timely(text: &str) -> bool {
+    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let clock = shape.starts_with("0000-00-00") || shape.contains("00:00:00");
+    let epoch =
+        matches!(text.len(), 10 | 13) && text.starts_with("17") && text.bytes().all(|b| b.is_ascii_digit());
+    clock || epoch
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn texts_that_are_json_are_opened_and_what_changes_is_left_out() {
+        let first = Facts::of(&json!({"content": [{"text": "{\"id\":7,\"at\":\"x1\"}"}], "_meta": {"n": 1}}));
+        let second =
+            Facts::of(&json!({"content": [{"text": "{\"id\":7,\"at\":\"x2\"}"}], "_meta": {"n": 2}}));
+        let stable = first.stable(&second);
+        assert_eq!(stable.leaves().collect::<Vec<_>>(), [("/content/0/text>/id", "7")]);
+        assert!(stable.holds_in(&second));
+        assert_eq!(first.difference(&second).unwrap().0, "/content/0/text>/at");
+        assert_eq!(key("/content/0/text>/id"), "id");
+        assert!(timely("2026-11-26T10:00:00Z") && timely("1764200000") && !timely("1234567890123456"));
+    }
+}

@@ -1,0 +1,7 @@
+//! What tells a leak from an answer that is merely different.
+
+pub(crate) mod reading;
+pub(crate) mod twin;
+
+pub(crate) use reading::{Judged, judge};
+pub(crate) use twin::difference;

@@ -1,0 +1,5 @@
+//! Attacks on the capacity layer.
+
+use super::Probe;
+
+pub(super) static PROBES: &[&Probe] = &[];

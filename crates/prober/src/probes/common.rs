@@ -1,0 +1,104 @@
+//! What many attacks do.
+
+use partywall_model::Evidence;
+use serde_json::Value;
+
+use crate::{
+    oracle::{Judged, judge, reading::failed},
+    site::{Party, Reading, Site, What},
+    tally::Tally,
+    target::{Caller, Exchange},
+};
+
+/// The most readings that a technique is tried on, each in both directions.
+pub(super) const SAMPLE: usize = 6;
+
+/// What both tenants can read and tells who is answered, or the verdict that there is none.
+pub(super) fn telling(site: &Site) -> Result<Vec<&Reading>, Tally> {
+    let readings: Vec<&Reading> = site.telling().take(SAMPLE).collect();
+    if readings.is_empty() {
+        return Err(Tally::not_run(
+            "nothing that both tenants can read tells them apart; name values that stand in their data with --seed",
+        ));
+    }
+    Ok(readings)
+}
+
+/// Notes what an answer to `tenant` shows: its own is held, another's is a leak, a refusal is held if it may refuse.
+pub(super) fn weigh(
+    tally: &mut Tally,
+    site: &Site,
+    tenant: &str,
+    reading: &Reading,
+    exchange: &Exchange,
+    refusal: Refusal,
+) {
+    match judge(site, tenant, reading, exchange) {
+        Judged::Own => tally.held(),
+        Judged::Foreign(evidence) => tally.leak(vec![evidence]),
+        Judged::Changed(why) => tally.doubt(format!("something else than alone, and nobody else's: {why}")),
+        Judged::Failed(_) if refusal == Refusal::Fine && exchange.replied() => tally.held(),
+        Judged::Failed(why) => tally.doubt(why),
+    }
+}
+
+/// Whether the target may refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It should, or may.
+    Fine,
+    /// It must answer.
+    Wrong,
+}
+
+/// The control of most attacks: the owner reads what is his, as he does alone.
+pub(super) async fn control(tally: &mut Tally, site: &Site, party: &Party, reading: &Reading) -> bool {
+    let exchange = party.caller.send(reading.what.request(&party.caller)).await;
+    match judge(site, &party.tenant, reading, &exchange) {
+        Judged::Own => {
+            tally.control(true, "");
+            true
+        }
+        Judged::Foreign(evidence) => {
+            tally.leak(vec![evidence]);
+            false
+        }
+        Judged::Changed(why) | Judged::Failed(why) => {
+            tally.control(false, &format!("the control failed: {why}"));
+            false
+        }
+    }
+}
+
+/// Reads as somebody.
+pub(super) async fn read(caller: &Caller, what: &What) -> Exchange {
+    caller.send(what.request(caller)).await
+}
+
+/// Judges an answer to something that the sender has no right to: foreign values leak, everything else holds.
+pub(super) fn denied(tally: &mut Tally, site: &Site, tenant: &str, exchange: &Exchange) -> bool {
+    if let Some(evidence) = site.foreign(tenant, exchange) {
+        tally.leak(vec![evidence]);
+        return false;
+    }
+    if exchange.replied() {
+        tally.held();
+        true
+    } else {
+        tally.doubt(failed(exchange));
+        false
+    }
+}
+
+/// An exchange as evidence, with what it shows.
+pub(super) fn shown(site: &Site, exchange: &Exchange, why: impl Into<String>) -> Evidence {
+    site.redactor.evidence(exchange, why, "")
+}
+
+/// A tool's reading with its arguments, if it is one.
+pub(super) fn as_tool(reading: &Reading) -> Option<(&str, &Value)> {
+    match &reading.what {
+        What::Tool { name, arguments } => Some((name, arguments)),
+        _ => None,
+    }
+}

@@ -1,0 +1,172 @@
+//! Ids of one tenant in the hands of another.
+
+use partywall_model::{Layer, Severity};
+use serde_json::{Value, json};
+
+use crate::{
+    arguments::{self, Role, role},
+    facts::Facts,
+    probes::{Probe, Technique, common},
+    site::{Party, Reading, Site, What},
+    survey::Kind,
+    tally::Tally,
+};
+
+pub(super) static PROBE: Probe = Probe::new(
+    "foreign-ids",
+    Layer::Data,
+    Severity::High,
+    "Reads objects of one tenant by their ids as another.",
+    include_str!("foreign_ids.md"),
+    &[
+        Technique::new(
+            "DA-01",
+            "another tenant's ids in every argument that takes one",
+            Severity::High,
+            |site| Box::pin(foreign(site)),
+        )
+        .quick(),
+        Technique::new("DA-02", "neighbours of own ids", Severity::High, |site| Box::pin(neighbours(site))),
+    ],
+);
+
+/// The most foreign ids that are tried in one place.
+const IDS: usize = 8;
+
+async fn foreign(site: &Site) -> Tally {
+    let mut tally = Tally::default();
+    for (attacker, victim) in site.directions() {
+        for (reading, alone) in
+            site.readings_of(&victim.tenant).filter(|(reading, _)| takes_id(victim, reading))
+        {
+            if tally.has_leaked() || site.target.late() {
+                break;
+            }
+            one(&mut tally, site, attacker, victim, reading, alone).await;
+        }
+        substitute(&mut tally, site, attacker, victim).await;
+    }
+    tally.absent("no tool takes an id that another answer showed");
+    tally
+}
+
+fn takes_id(party: &Party, reading: &Reading) -> bool {
+    match &reading.what {
+        What::Tool { name, arguments } => party.surface.tool(name).is_some_and(|tool| {
+            arguments::properties(&tool.schema)
+                .iter()
+                .any(|(name, ..)| role(name) == Role::Id && arguments.get(name).is_some())
+        }),
+        What::Resource(_) => true,
+        What::Prompt { .. } => false,
+    }
+}
+
+/// What the victim can read by an id, read by the attacker in the same way.
+async fn one(
+    tally: &mut Tally,
+    site: &Site,
+    attacker: &Party,
+    victim: &Party,
+    reading: &Reading,
+    alone: &Facts,
+) {
+    if !common::control(tally, site, victim, reading).await {
+        return;
+    }
+    let exchange = common::read(&attacker.caller, &reading.what).await;
+    // Where the attacker has something of the same id, he must be shown that.
+    if reading.alone.contains_key(&attacker.tenant) {
+        common::weigh(tally, site, &attacker.tenant, reading, &exchange, common::Refusal::Fine);
+        return;
+    }
+    let same =
+        exchange.success().is_some_and(|result| !alone.is_empty() && alone.holds_in(&Facts::of(result)));
+    if same && site.foreign(&attacker.tenant, &exchange).is_none() {
+        let why = format!(
+            "{} read {} of {} and was shown exactly what {1} is shown, which {0} could not find by itself",
+            attacker.tenant,
+            reading.what.name(),
+            victim.tenant
+        );
+        tally.leak(vec![common::shown(site, &exchange, why)]);
+    } else {
+        common::denied(tally, site, &attacker.tenant, &exchange);
+    }
+}
+
+/// The victim's ids in every place of every reading tool of the attacker that takes an id.
+async fn substitute(tally: &mut Tally, site: &Site, attacker: &Party, victim: &Party) {
+    let foreign: Vec<arguments::Id> = victim
+        .ids
+        .iter()
+        .filter(|id| !attacker.ids.iter().any(|own| own.value == id.value))
+        .cloned()
+        .collect();
+    for tool in attacker.surface.tools.iter().filter(|tool| tool.kind == Kind::Read) {
+        for (name, ..) in arguments::properties(&tool.schema) {
+            if !matches!(role(name), Role::Id | Role::Cursor) {
+                continue;
+            }
+            for id in arguments::fitting(&tool.schema, name, &foreign, &tool.name).into_iter().take(IDS) {
+                if tally.has_leaked() || site.target.late() {
+                    return;
+                }
+                let given = serde_json::Map::from_iter([(name.to_owned(), id)]);
+                let arguments = arguments::object(&tool.schema, &given, 3);
+                let exchange = attacker.caller.call(&tool.name, &arguments).await;
+                common::denied(tally, site, &attacker.tenant, &exchange);
+            }
+        }
+    }
+}
+
+async fn neighbours(site: &Site) -> Tally {
+    let mut tally = Tally::default();
+    for (attacker, _) in site.directions() {
+        for (reading, _) in
+            site.readings_of(&attacker.tenant).filter(|(reading, _)| takes_id(attacker, reading)).take(3)
+        {
+            if !common::control(&mut tally, site, attacker, reading).await {
+                continue;
+            }
+            let What::Tool { name, arguments } = &reading.what else { continue };
+            for (place, id) in
+                arguments.as_object().into_iter().flatten().filter(|(place, _)| role(place) == Role::Id)
+            {
+                for near in near(id) {
+                    let mut guess = arguments.clone();
+                    if let Some(guess) = guess.as_object_mut() {
+                        guess.insert(place.clone(), near);
+                    }
+                    let exchange = attacker.caller.call(name, &guess).await;
+                    common::denied(&mut tally, site, &attacker.tenant, &exchange);
+                    if tally.has_leaked() || site.target.late() {
+                        return tally;
+                    }
+                }
+            }
+        }
+    }
+    tally.absent("no tool takes an id that can be counted on from");
+    tally
+}
+
+/// Ids that come before and after one, if it ends in a number.
+fn near(id: &Value) -> Vec<Value> {
+    const STEPS: [i64; 12] = [-3, -2, -1, 1, 2, 3, 4, 5, 10, 100, 1_000, -100];
+    if let Some(number) = id.as_i64() {
+        return STEPS.iter().map(|step| json!(number.saturating_add(*step))).collect();
+    }
+    let Some(text) = id.as_str() else { return Vec::new() };
+    let head = text.trim_end_matches(|c: char| c.is_ascii_digit());
+    let Some(tail) = text.strip_prefix(head) else { return Vec::new() };
+    let Ok(number) = tail.parse::<i64>() else { return Vec::new() };
+    let width = tail.len();
+    STEPS
+        .iter()
+        .map(|step| number.saturating_add(*step))
+        .filter(|near| *near >= 0)
+        .map(|near| json!(format!("{head}{near:0width$}")))
+        .collect()
+}

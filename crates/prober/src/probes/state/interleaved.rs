@@ -1,0 +1,70 @@
+//! Two tenants at once.
+
+use std::time::Duration;
+
+use partywall_model::{Layer, Severity};
+
+use crate::{
+    probes::{Probe, Technique, common},
+    race::{self, Schedule},
+    site::Site,
+    tally::Tally,
+};
+
+pub(super) static PROBE: Probe = Probe::new(
+    "interleaved-calls",
+    Layer::State,
+    Severity::High,
+    "Calls of two tenants at the same time, in schedules that can be repeated.",
+    include_str!("interleaved.md"),
+    &[
+        Technique::new("ST-01", "calls of two tenants interleaved", Severity::High, |site| {
+            Box::pin(interleaved(site))
+        })
+        .quick(),
+        Technique::new(
+            "ST-03",
+            "a slow call while the neighbour floods the same tool",
+            Severity::High,
+            |site| Box::pin(slow_between(site)),
+        ),
+    ],
+);
+
+async fn interleaved(site: &Site) -> Tally {
+    let readings = match common::telling(site) {
+        Ok(readings) => readings,
+        Err(tally) => return tally,
+    };
+    let mut tally = Tally::default();
+    for party in &site.parties {
+        for reading in &readings {
+            common::control(&mut tally, site, party, reading).await;
+        }
+    }
+    let time = if site.plan.quick { Duration::from_secs(3) } else { Duration::from_secs(10) };
+    let schedule = Schedule::mixed(site.chance("ST-01"), site.plan.concurrency, readings.len());
+    race::run(&mut tally, site, &readings, schedule, time).await;
+    tally
+}
+
+async fn slow_between(site: &Site) -> Tally {
+    let readings = match common::telling(site) {
+        Ok(readings) => readings,
+        Err(tally) => return tally,
+    };
+    let mut tally = Tally::default();
+    for turn in 0..2 {
+        for party in &site.parties {
+            for reading in readings.iter().take(2) {
+                common::control(&mut tally, site, party, reading).await;
+            }
+        }
+        let schedule = Schedule::flood(site.chance("ST-03"), site.plan.concurrency, readings.len(), turn);
+        race::run(&mut tally, site, &readings, schedule, Duration::from_secs(4)).await;
+        if tally.has_leaked() {
+            break;
+        }
+    }
+    tally
+}

@@ -1,0 +1,156 @@
+//! One run: the survey, then every technique that applies, within the time.
+
+use std::time::Duration;
+
+use partywall_model::{Layer, Outcome, Verdict, VerdictStats, Verdicts};
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    Plan, Probe, ProbeError, Technique, probes,
+    site::Site,
+    survey::{self, shown},
+    tally::Tally,
+};
+
+/// The most time for one technique.
+const EACH: Duration = Duration::from_secs(40);
+
+/// Who is told how far a run is.
+pub trait Progress: Send {
+    /// The survey or a technique begins.
+    fn begins(&mut self, layer: Option<Layer>, what: &str);
+    /// A technique came to a verdict.
+    fn verdict(&mut self, verdict: &Verdict);
+}
+
+/// Attacks the target as the plan says. When `stop` turns true, what has not been tried is `not-run`, and the rest stands.
+///
+/// # Errors
+///
+/// [`ProbeError`] when the plan contradicts itself or the target cannot be attacked at all.
+pub async fn run(
+    plan: &Plan,
+    progress: &mut dyn Progress,
+    mut stop: watch::Receiver<bool>,
+) -> Result<Verdicts, ProbeError> {
+    let began = Instant::now();
+    let mut notes = Vec::new();
+    progress.begins(None, "what each tenant sees alone");
+    let site = tokio::select! {
+        site = survey::survey(plan, &mut notes) => site?,
+        () = stopped(&mut stop) => {
+            return Err(ProbeError::Plan("stopped before anything was attacked".to_owned()));
+        }
+    };
+    let mut verdicts = Vec::new();
+    for (probe, technique) in chosen(plan) {
+        progress.begins(Some(probe.page.check.layer), technique.name);
+        let tally = attempt(&site, technique, &mut stop).await;
+        let verdict = verdict(&site, probe, technique, tally);
+        progress.verdict(&verdict);
+        verdicts.push(verdict);
+    }
+    for party in &site.parties {
+        for caller in party.callers().chain([&party.caller]) {
+            caller.end().await;
+        }
+    }
+    if plan.quick {
+        notes.push(
+            "only the quick profile was run: it finds the most common leaks, and shows no isolation"
+                .to_owned(),
+        );
+    }
+    let stats = VerdictStats { requests: site.target.sent(), seconds: began.elapsed().as_secs_f64() };
+    let protocols = site.eras().iter().map(|era| era.revision().to_owned()).collect();
+    Ok(Verdicts::new(env!("CARGO_PKG_VERSION"), shown(plan), protocols, verdicts, stats, notes))
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        // Nobody can stop the run any more.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The techniques that the plan names, in the order of the layers.
+fn chosen(plan: &Plan) -> Vec<(&'static Probe, &'static Technique)> {
+    let mut chosen = Vec::new();
+    for layer in Layer::ALL {
+        for probe in probes().iter().filter(|probe| probe.page.check.layer == layer) {
+            for technique in probe.techniques {
+                let named = plan
+                    .probes
+                    .iter()
+                    .any(|id| id == probe.page.check.id || id.eq_ignore_ascii_case(technique.id));
+                let wanted = named
+                    || (plan.probes.is_empty()
+                        && (plan.layers.is_empty() || plan.layers.contains(&layer))
+                        && (!plan.quick || technique.quick)
+                        && (!technique.load || plan.layers.contains(&Layer::Capacity)));
+                if wanted {
+                    chosen.push((*probe, technique));
+                }
+            }
+        }
+    }
+    chosen
+}
+
+async fn attempt(site: &Site, technique: &Technique, stop: &mut watch::Receiver<bool>) -> Tally {
+    if *stop.borrow() {
+        return Tally::not_run("the run was stopped");
+    }
+    let left = site.target.left();
+    if left.is_zero() {
+        return Tally::not_run("the time of the run was up; --duration gives it more");
+    }
+    tokio::select! {
+        tried = tokio::time::timeout(EACH.min(left), (technique.run)(site)) => tried.unwrap_or_else(|_| {
+            let mut tally = Tally::default();
+            tally.doubt("it did not end in time");
+            tally
+        }),
+        () = stopped(stop) => Tally::not_run("the run was stopped"),
+    }
+}
+
+fn verdict(site: &Site, probe: &Probe, technique: &Technique, tally: Tally) -> Verdict {
+    let (mut outcome, mut reason, evidence) = tally.finish();
+    if outcome == Outcome::Isolated && site.plan.quick {
+        outcome = Outcome::Inconclusive;
+        reason =
+            format!("nothing was found in the quick profile, which is too short to show isolation: {reason}");
+    }
+    Verdict {
+        probe: probe.page.check.id.to_owned(),
+        technique: technique.id.to_owned(),
+        name: technique.name.to_owned(),
+        layer: probe.page.check.layer,
+        verdict: outcome,
+        severity: technique.severity,
+        reason: site.redactor.clean(&reason),
+        evidence,
+        replay: replay(&site.plan, technique),
+    }
+}
+
+/// The command that runs a technique again. Tokens are named by variables that the reader sets.
+fn replay(plan: &Plan, technique: &Technique) -> String {
+    let mut command = format!("partywall probe {}", shown(plan));
+    for credential in &plan.tenants {
+        let variable: String = credential
+            .tenant
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
+            .collect();
+        command.push_str(&format!(" --tenant {}=env:{variable}_TOKEN", credential.tenant));
+    }
+    if plan.allow_writes {
+        command.push_str(" --allow-writes");
+    }
+    if technique.load {
+        command.push_str(" --layer capacity");
+    }
+    format!("{command} --probe {} --seed-run {}", technique.id, plan.seed_run)
+}

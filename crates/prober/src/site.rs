@@ -1,0 +1,172 @@
+//! What is known of the target when the attacks begin: who can speak to it, what each is shown alone, what belongs to whom.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use partywall_model::Evidence;
+use serde_json::{Value, json};
+
+use crate::{
+    Plan,
+    arguments::Id,
+    canary::Marks,
+    facts::Facts,
+    survey::Surface,
+    target::{Caller, Era, Exchange, Request, Target},
+    transcript::Redactor,
+};
+
+/// One tenant: his callers, what he is offered, the ids of what is his.
+pub(crate) struct Party {
+    /// The tenant's name.
+    pub(crate) tenant: String,
+    /// The caller in the newest generation that the target speaks.
+    pub(crate) caller: Caller,
+    /// The caller in the generation with sessions, with a session, if the target speaks it.
+    pub(crate) legacy: Option<Caller>,
+    /// The caller in the generation without sessions, if the target speaks it.
+    pub(crate) modern: Option<Caller>,
+    /// What the target offers him.
+    pub(crate) surface: Surface,
+    /// Ids that stood in what he was shown.
+    pub(crate) ids: Vec<Id>,
+}
+
+impl Party {
+    /// The caller in each generation that the target speaks.
+    pub(crate) fn callers(&self) -> impl Iterator<Item = &Caller> {
+        self.modern.iter().chain(self.legacy.iter())
+    }
+}
+
+/// Something that can be read.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum What {
+    /// A tool's answer.
+    Tool {
+        /// The tool.
+        name: String,
+        /// Its arguments.
+        arguments: Value,
+    },
+    /// A resource.
+    Resource(String),
+    /// A prompt.
+    Prompt {
+        /// The prompt.
+        name: String,
+        /// Its arguments.
+        arguments: Value,
+    },
+}
+
+impl What {
+    /// The method and its parameters.
+    pub(crate) fn message(&self) -> (&'static str, Value) {
+        match self {
+            Self::Tool { name, arguments } => ("tools/call", json!({"name": name, "arguments": arguments})),
+            Self::Resource(uri) => ("resources/read", json!({"uri": uri})),
+            Self::Prompt { name, arguments } => {
+                ("prompts/get", json!({"name": name, "arguments": arguments}))
+            }
+        }
+    }
+
+    /// The request that reads it.
+    pub(crate) fn request(&self, caller: &Caller) -> Request {
+        let (method, params) = self.message();
+        caller.request(method, params)
+    }
+
+    /// The name of what is read.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Tool { name, .. } | Self::Prompt { name, .. } | Self::Resource(name) => name,
+        }
+    }
+}
+
+/// Something that tenants can read, and what each is shown alone.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    pub(crate) what: What,
+    /// By tenant: what two readings agreed on while nobody else was at work.
+    pub(crate) alone: BTreeMap<String, Facts>,
+}
+
+/// What is known of the target.
+pub(crate) struct Site {
+    pub(crate) plan: Plan,
+    pub(crate) target: Arc<Target>,
+    /// The two tenants that attack each other.
+    pub(crate) parties: [Party; 2],
+    /// Another user of one of the two tenants.
+    pub(crate) colleague: Option<Caller>,
+    /// Somebody without a token, in each generation that the target speaks.
+    pub(crate) nobody: Vec<Caller>,
+    pub(crate) marks: Marks,
+    pub(crate) readings: Vec<Reading>,
+    pub(crate) redactor: Redactor,
+    /// What was found out on the way and does not need an attack: it is judged by the techniques that look for it.
+    pub(crate) survey: Vec<Exchange>,
+}
+
+impl Site {
+    /// Attacker and victim, both ways round.
+    pub(crate) const fn directions(&self) -> [(&Party, &Party); 2] {
+        let [one, other] = &self.parties;
+        [(one, other), (other, one)]
+    }
+
+    /// A tenant of the two, by name.
+    pub(crate) fn party(&self, tenant: &str) -> Option<&Party> {
+        self.parties.iter().find(|party| party.tenant == tenant)
+    }
+
+    /// What both tenants can read and is not the same for both: by it one can tell who is answered.
+    pub(crate) fn telling(&self) -> impl Iterator<Item = &Reading> {
+        let [one, other] = &self.parties;
+        self.readings.iter().filter(move |reading| {
+            match (reading.alone.get(&one.tenant), reading.alone.get(&other.tenant)) {
+                (Some(one), Some(other)) => {
+                    !one.is_empty() && !other.is_empty() && (!one.holds_in(other) || !other.holds_in(one))
+                }
+                _ => false,
+            }
+        })
+    }
+
+    /// The readings that a tenant gets an answer to alone.
+    pub(crate) fn readings_of<'a>(
+        &'a self,
+        tenant: &'a str,
+    ) -> impl Iterator<Item = (&'a Reading, &'a Facts)> + 'a {
+        self.readings.iter().filter_map(move |reading| Some((reading, reading.alone.get(tenant)?)))
+    }
+
+    /// A source of chance for one technique: the same in each run with the same seed.
+    pub(crate) fn chance(&self, technique: &str) -> fastrand::Rng {
+        let salt =
+            technique.bytes().fold(0_u64, |salt, byte| salt.wrapping_mul(31).wrapping_add(byte.into()));
+        fastrand::Rng::with_seed(self.plan.seed_run ^ salt)
+    }
+
+    /// The evidence for a foreign value in an answer, if there is one.
+    pub(crate) fn foreign(&self, tenant: &str, exchange: &Exchange) -> Option<Evidence> {
+        let reply = exchange.reply()?;
+        let mut sent = exchange.request.body.clone();
+        for (name, value) in &exchange.request.headers {
+            sent.extend_from_slice(format!("\n{name}: {value}").as_bytes());
+        }
+        if let Some(url) = &exchange.request.url {
+            sent.extend_from_slice(format!("\n{url}").as_bytes());
+        }
+        let hit = self.marks.foreign(tenant, &reply.haystack(), &sent)?;
+        Some(self.redactor.hit(exchange, &hit))
+    }
+
+    /// The generations that the target speaks, the newest first.
+    pub(crate) fn eras(&self) -> Vec<Era> {
+        let [one, _] = &self.parties;
+        one.callers().map(|caller| caller.era().clone()).collect()
+    }
+}

@@ -1,0 +1,237 @@
+//! Reading as each tenant while nobody else is at work, and what follows from it: ids, and values that only one is shown.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::{Alone, Kind};
+use crate::{
+    arguments::{self, Id, Role, role},
+    canary::{Marks, Origin},
+    facts::{Facts, key, timely},
+    site::{Party, Reading, What},
+    target::Exchange,
+};
+
+/// The most things that are read of one tenant.
+const MOST_READINGS: usize = 60;
+/// The most ids of one tenant.
+const MOST_IDS: usize = 200;
+
+/// Reads once, to find ids for arguments that take one.
+pub(super) async fn explore(party: &mut Party) {
+    for round in 0..2 {
+        for what in whats(party) {
+            let needs_id = matches!(&what, What::Tool { name, .. } if takes_id(party, name));
+            if needs_id != (round == 1) {
+                continue;
+            }
+            let exchange = party.caller.send(what.request(&party.caller)).await;
+            if let Some(result) = exchange.success() {
+                collect(&mut party.ids, what.name(), &Facts::of(result));
+            }
+        }
+    }
+}
+
+fn takes_id(party: &Party, tool: &str) -> bool {
+    party.surface.tool(tool).is_some_and(|tool| {
+        arguments::properties(&tool.schema)
+            .iter()
+            .any(|(name, _, required)| *required && role(name) == Role::Id)
+    })
+}
+
+/// Everything that a tenant can read with what is known of it.
+fn whats(party: &Party) -> Vec<What> {
+    let mut all = Vec::new();
+    for tool in party.surface.tools.iter().filter(|tool| tool.kind == Kind::Read) {
+        for arguments in arguments::sets(&tool.schema, &party.ids, &tool.name) {
+            all.push(What::Tool {
+                name: tool.name.clone(),
+                arguments: with_tenant(&tool.schema, arguments, party),
+            });
+        }
+    }
+    all.extend(party.surface.resources.iter().take(20).map(|uri| What::Resource(uri.clone())));
+    for prompt in party.surface.prompts.iter().take(10) {
+        let Some(name) = prompt.get("name").and_then(Value::as_str) else { continue };
+        let arguments: serde_json::Map<String, Value> = prompt
+            .get("arguments")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|argument| Some((argument.get("name")?.as_str()?.to_owned(), json!("a"))))
+            .collect();
+        all.push(What::Prompt { name: name.to_owned(), arguments: Value::Object(arguments) });
+    }
+    all.truncate(MOST_READINGS);
+    all
+}
+
+/// A target that takes the tenant from the arguments answers a tenant that names itself.
+fn with_tenant(schema: &Value, mut arguments: Value, party: &Party) -> Value {
+    for (name, _, required) in arguments::properties(schema) {
+        if required && role(name) == Role::Tenant {
+            if let Some(arguments) = arguments.as_object_mut() {
+                arguments.insert(name.to_owned(), json!(party.tenant));
+            }
+        }
+    }
+    arguments
+}
+
+/// Reads everything twice as each tenant, one tenant after the other, with the tenant's own ids only: another's id is an
+/// attack, and what it brings is not what the tenant sees alone.
+pub(super) async fn readings(parties: &[Party; 2]) -> (Vec<Reading>, Vec<Exchange>) {
+    let mut readings: Vec<Reading> = Vec::new();
+    let mut exchanges = Vec::new();
+    for party in parties {
+        for what in whats(party) {
+            let first = party.caller.send(what.request(&party.caller)).await;
+            let again = party.caller.send(what.request(&party.caller)).await;
+            if let (Some(one), Some(two)) = (first.success(), again.success()) {
+                let facts = Facts::of(one).stable(&Facts::of(two));
+                note(&mut readings, &what, &party.tenant, facts);
+            }
+            exchanges.extend([first, again]);
+        }
+    }
+    (readings, exchanges)
+}
+
+fn note(readings: &mut Vec<Reading>, what: &What, tenant: &str, facts: Facts) {
+    if let Some(reading) = readings.iter_mut().find(|reading| reading.what == *what) {
+        reading.alone.insert(tenant.to_owned(), facts);
+    } else {
+        let alone = Alone::from([(tenant.to_owned(), facts)]);
+        readings.push(Reading { what: what.clone(), alone });
+    }
+}
+
+/// Learns values that only one tenant was shown.
+pub(super) fn marks(parties: &[Party; 2], readings: &[Reading], marks: &mut Marks) {
+    let mut shown: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for reading in readings {
+        for (tenant, facts) in &reading.alone {
+            let texts = shown.entry(tenant).or_default();
+            for (_, text) in facts.leaves() {
+                texts.extend(text.lines().map(|line| line.trim().to_owned()));
+            }
+        }
+    }
+    let lists: String =
+        parties.iter().flat_map(|party| &party.surface.lists).fold(String::new(), |mut all, (_, list)| {
+            if let Some(reply) = list.reply() {
+                all.push_str(&String::from_utf8_lossy(&reply.body));
+            }
+            all
+        });
+    for party in parties {
+        let Some(mine) = shown.get(party.tenant.as_str()) else { continue };
+        let others: String = shown
+            .iter()
+            .filter(|(tenant, _)| **tenant != party.tenant)
+            .flat_map(|(_, texts)| texts.iter())
+            .fold(String::new(), |all, text| all + text + "\n");
+        for text in mine {
+            if telling(text) && !others.contains(text.as_str()) && !lists.contains(text.as_str()) {
+                marks.add(&party.tenant, text, Origin::Learned);
+            }
+        }
+    }
+}
+
+/// Whether a text can be somebody's: not a word that any server says, a time, or a small number.
+fn telling(text: &str) -> bool {
+    let letters = text.chars().count();
+    let number = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.' || byte == b'-');
+    if timely(text) || letters > 400 {
+        return false;
+    }
+    if number {
+        return text.bytes().filter(u8::is_ascii_digit).count() >= 6;
+    }
+    // One plain word ("pending") may stand anywhere by chance; a name of two words, an address, an id may not.
+    letters >= 10 || (letters >= 6 && text.chars().any(|c| !c.is_ascii_lowercase()))
+}
+
+/// Adds the ids of everything that a tenant was shown.
+pub(super) fn ids(party: &mut Party, readings: &[Reading]) {
+    for reading in readings {
+        if let Some(facts) = reading.alone.get(&party.tenant) {
+            collect(&mut party.ids, reading.what.name(), facts);
+        }
+    }
+}
+
+fn collect(ids: &mut Vec<Id>, from: &str, facts: &Facts) {
+    for (path, text) in facts.leaves() {
+        if ids.len() >= MOST_IDS {
+            return;
+        }
+        let key = key(path);
+        let found: Vec<&str> =
+            if matches!(role(key), Role::Id | Role::Cursor) && text.len() <= 300 && text != "null" {
+                vec![text]
+            } else if key == "text" {
+                in_prose(text)
+            } else {
+                Vec::new()
+            };
+        for text in found {
+            let number = text.parse::<i64>().ok().filter(|number| number.to_string() == text);
+            let value = number.map_or_else(|| json!(text), |number| json!(number));
+            let key = if key == "text" { "id" } else { key };
+            if !ids.iter().any(|known| known.key == key && known.value == value) {
+                ids.push(Id { key: key.to_owned(), from: from.to_owned(), value });
+            }
+        }
+    }
+}
+
+/// What looks like an id in a text that is no JSON: a number after `#` or at a line's start, and words with digits in them.
+fn in_prose(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for line in text.lines().take(100) {
+        for (place, word) in line.split_whitespace().enumerate() {
+            let word = word.trim_matches(|c: char| !c.is_alphanumeric());
+            let digits = word.bytes().filter(u8::is_ascii_digit).count();
+            let number = digits == word.len() && digits > 0 && digits < 10;
+            let coded = digits > 0 && digits < word.len() && word.len() <= 64 && !timely(word);
+            if (number && (place < 2 || line.contains('#'))) || coded {
+                found.push(word);
+            }
+            if found.len() >= 30 {
+                return found;
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_found_in_json_and_in_prose() {
+        let mut ids = Vec::new();
+        let result = json!({"content": [{"type": "text", "text": "#12 Printer jam (open)\nINV-7 due 2026-01-01"}],
+            "structuredContent": {"items": [{"id": 3, "customer_id": "c-9", "title": "x"}]}});
+        collect(&mut ids, "list", &Facts::of(&result));
+        let values: Vec<&Value> = ids.iter().map(|id| &id.value).collect();
+        assert!(values.contains(&&json!(12)) && values.contains(&&json!("INV-7")), "{values:?}");
+        assert!(values.contains(&&json!(3)) && values.contains(&&json!("c-9")), "{values:?}");
+    }
+
+    #[test]
+    fn plain_words_and_times_are_nobodys() {
+        for text in ["pending", "2026-11-26T10:00:00Z", "42", "ok"] {
+            assert!(!telling(text), "{text}");
+        }
+        for text in ["Printer jam", "c-9042", "738201946512", "alice@acme.example"] {
+            assert!(telling(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What each tenant sees alone: what the target speaks and offers, what can be read, and which values are whose.
+
+mod learn;
+mod negotiate;
+mod plant;
+mod surface;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use partywall_model::Layer;
+
+pub(crate) use surface::{Kind, Surface, Tool};
+
+use crate::{
+    Credential, Plan, ProbeError,
+    canary::{Marks, Origin},
+    site::{Party, Site},
+    target::{Caller, Era, Target},
+    transcript::Redactor,
+};
+
+/// Finds out what there is to attack.
+///
+/// # Errors
+///
+/// When the plan contradicts itself, the target cannot be reached, or it lets a tenant do nothing.
+pub(crate) async fn survey(plan: &Plan, notes: &mut Vec<String>) -> Result<Site, ProbeError> {
+    let [one, other] = plan.tenants.as_slice() else {
+        return Err(ProbeError::Plan(format!(
+            "two tenants attack each other, and {} were given: name two with --tenant NAME=TOKEN",
+            plan.tenants.len()
+        )));
+    };
+    check(plan, one, other)?;
+    let target = Target::new(plan.url.clone(), plan.headers.clone(), plan.concurrency, plan.duration);
+    let mut parties = [party(&target, plan, one).await?, party(&target, plan, other).await?];
+    let mut marks = Marks::default();
+    for (tenant, seeds) in &plan.seeds {
+        for seed in seeds {
+            marks.add(tenant, seed, Origin::Seed);
+        }
+    }
+    for party in &mut parties {
+        learn::explore(party).await;
+    }
+    if plan.allow_writes {
+        for party in &parties {
+            let wrote = plant::plant(party, &mut marks).await;
+            notes.push(format!(
+                "as {}, {wrote} values were written through the tools; they stay there, and begin with \"cnry-\"",
+                party.tenant
+            ));
+        }
+    }
+    let (readings, exchanges) = learn::readings(&parties).await;
+    learn::marks(&parties, &readings, &mut marks);
+    for party in &mut parties {
+        learn::ids(party, &readings);
+    }
+    let eras = parties[0].callers().map(|caller| caller.era().clone()).collect();
+    let site = Site {
+        colleague: colleague(&target, plan, eras).await?,
+        nobody: nobody(&parties[0])?,
+        redactor: redactor(plan),
+        plan: plan.clone(),
+        target,
+        parties,
+        marks,
+        readings,
+        survey: exchanges,
+    };
+    tell(&site, notes);
+    Ok(site)
+}
+
+fn check(plan: &Plan, one: &Credential, other: &Credential) -> Result<(), ProbeError> {
+    use secrecy::ExposeSecret;
+    if one.tenant == other.tenant {
+        return Err(ProbeError::Plan(format!(
+            "both tenants are called {:?}: the names tell them apart; for two users of one tenant there is --user",
+            one.tenant
+        )));
+    }
+    if one.token.expose_secret() == other.token.expose_secret() {
+        return Err(ProbeError::Plan(format!(
+            "{} and {} were given the same token: whatever the target does, they would see the same",
+            one.tenant, other.tenant
+        )));
+    }
+    let known = |name: &str| plan.tenants.iter().any(|credential| credential.tenant == name);
+    if let Some(stranger) = plan.seeds.keys().find(|name| !known(name)) {
+        return Err(ProbeError::Plan(format!(
+            "the seeds name {stranger:?}, which is none of the tenants {} and {}",
+            one.tenant, other.tenant
+        )));
+    }
+    if let Some(user) = plan.users.iter().find(|user| !known(&user.tenant)) {
+        return Err(ProbeError::Plan(format!(
+            "--user {0}=…: {0:?} is none of the tenants; a user is named by the tenant that he belongs to",
+            user.tenant
+        )));
+    }
+    for id in &plan.probes {
+        if !crate::probes().iter().any(|probe| probe.answers_to(id)) {
+            return Err(ProbeError::Plan(format!(
+                "there is no probe or technique {id:?}; `partywall probes` lists them"
+            )));
+        }
+    }
+    Ok(())
+}
+
+async fn party(target: &Arc<Target>, plan: &Plan, credential: &Credential) -> Result<Party, ProbeError> {
+    let unreachable = |reason| ProbeError::Unreachable { target: shown(plan), reason };
+    let caller = Caller::new(
+        target,
+        &credential.tenant,
+        &credential.tenant,
+        Some(credential.token.clone()),
+        Era::Modern,
+    )
+    .map_err(&unreachable)?;
+    let (modern, legacy) = negotiate::callers(&caller, plan.protocol).await.map_err(&unreachable)?;
+    let first = modern.as_ref().or(legacy.as_ref()).unwrap_or(&caller);
+    let surface = surface::discover(first).await;
+    let caller = first.speaking(first.era().clone());
+    caller.begin().await;
+    Ok(Party { tenant: credential.tenant.clone(), caller, legacy, modern, surface, ids: Vec::new() })
+}
+
+async fn colleague(target: &Arc<Target>, plan: &Plan, eras: Vec<Era>) -> Result<Option<Caller>, ProbeError> {
+    let Some(user) = plan.users.first() else { return Ok(None) };
+    let era = eras.into_iter().next().unwrap_or(Era::Modern);
+    let name = format!("{} (another user)", user.tenant);
+    let caller = Caller::new(target, &name, &user.tenant, Some(user.token.clone()), era)
+        .map_err(|reason| ProbeError::Unreachable { target: shown(plan), reason })?;
+    caller.begin().await;
+    Ok(Some(caller))
+}
+
+fn nobody(party: &Party) -> Result<Vec<Caller>, ProbeError> {
+    let mut all = Vec::new();
+    for caller in party.callers() {
+        let nobody = Caller::new(&party.caller.target().clone(), "nobody", "", None, caller.era().clone())
+            .map_err(|reason| ProbeError::Unreachable { target: caller.target().url.to_string(), reason })?;
+        all.push(nobody);
+    }
+    Ok(all)
+}
+
+fn redactor(plan: &Plan) -> Redactor {
+    let mut redactor = Redactor::default();
+    for credential in plan.tenants.iter().chain(&plan.users) {
+        redactor.add(&credential.tenant, credential.token.clone());
+    }
+    redactor
+}
+
+/// The endpoint without what may be a credential in it.
+pub(crate) fn shown(plan: &Plan) -> String {
+    let mut url = plan.url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    // A URL that cannot have them has none.
+    let _none = url.set_password(None);
+    let _none = url.set_username("");
+    url.to_string()
+}
+
+fn tell(site: &Site, notes: &mut Vec<String>) {
+    for party in &site.parties {
+        let surface = &party.surface;
+        let unclear: Vec<&str> = surface
+            .tools
+            .iter()
+            .filter(|tool| tool.kind != Kind::Read)
+            .map(|tool| tool.name.as_str())
+            .collect();
+        let marks = site.marks.counts().get(party.tenant.as_str()).copied().unwrap_or(0);
+        notes.push(format!(
+            "{} is offered {} tools, {} resources, {} prompts; {} values are known to be its own",
+            party.tenant,
+            surface.tools.len(),
+            surface.resources.len(),
+            surface.prompts.len(),
+            marks
+        ));
+        if !site.plan.allow_writes && !unclear.is_empty() {
+            notes.push(format!(
+                "not called as {}, because they write or may write: {} (--allow-writes calls them)",
+                party.tenant,
+                unclear.join(", ")
+            ));
+        }
+        if marks == 0 {
+            notes.push(format!(
+                "no value is known to be {}'s alone: name some that stand in its data with --seed, or allow writes",
+                party.tenant
+            ));
+        }
+    }
+    if !site.plan.layers.contains(&Layer::Capacity) {
+        notes.push("load tests were left out; --layer capacity runs them".to_owned());
+    }
+}
+
+/// What tenants are shown alone, by tenant.
+pub(crate) type Alone = BTreeMap<String, crate::facts::Facts>;

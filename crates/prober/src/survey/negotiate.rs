@@ -1,0 +1,71 @@
+//! Which generations of the protocol the target speaks.
+
+use serde_json::{Value, json};
+
+use crate::{
+    Protocol,
+    target::{Caller, Era, Exchange, legacy},
+};
+
+/// A caller for each generation that the target speaks; one has a session where there are sessions.
+///
+/// # Errors
+///
+/// When it speaks none: what it answered, and what to do.
+pub(super) async fn callers(
+    caller: &Caller,
+    protocol: Protocol,
+) -> Result<(Option<Caller>, Option<Caller>), String> {
+    let mut answers = Vec::new();
+    let modern = if protocol == Protocol::Legacy { None } else { modern(caller, &mut answers).await };
+    let legacy = if protocol == Protocol::Modern { None } else { sessions(caller, &mut answers).await };
+    if modern.is_none() && legacy.is_none() {
+        return Err(explain(caller, &answers));
+    }
+    Ok((modern, legacy))
+}
+
+async fn modern(caller: &Caller, answers: &mut Vec<Exchange>) -> Option<Caller> {
+    let caller = caller.speaking(Era::Modern);
+    let exchange = caller.ask("server/discover", json!({})).await;
+    let speaks = exchange.success().is_some_and(|result| {
+        result
+            .get("supportedVersions")
+            .and_then(Value::as_array)
+            .is_none_or(|versions| versions.iter().any(|version| version == crate::target::MODERN))
+    });
+    answers.push(exchange);
+    speaks.then_some(caller)
+}
+
+async fn sessions(caller: &Caller, answers: &mut Vec<Exchange>) -> Option<Caller> {
+    let first = caller.speaking(legacy());
+    let exchange = first.begin().await?;
+    let revision = exchange
+        .success()
+        .and_then(|result| result.get("protocolVersion"))
+        .and_then(Value::as_str)
+        .map(str::to_owned);
+    answers.push(exchange);
+    let revision = revision?;
+    let session = first.session();
+    let settled = first.speaking(Era::Legacy(revision));
+    settled.set_session(session);
+    Some(settled)
+}
+
+fn explain(caller: &Caller, answers: &[Exchange]) -> String {
+    let name = &caller.name;
+    if answers.iter().any(|exchange| matches!(exchange.status(), 401 | 403)) {
+        return format!(
+            "{name}'s token was refused; check that it is valid for this server and has not expired"
+        );
+    }
+    let mut told: Vec<String> = answers.iter().map(crate::oracle::reading::failed).collect();
+    told.dedup();
+    format!(
+        "as {name} it answered neither server/discover nor initialize ({}); check that the address is the MCP endpoint \
+         of streamable HTTP, for example http://127.0.0.1:8787/mcp",
+        told.join("; ")
+    )
+}

@@ -1,0 +1,162 @@
+//! What the attempts of one technique add up to.
+
+use partywall_model::{Evidence, Outcome};
+
+/// The most evidence that one verdict shows; more of the same shows nothing more.
+const MOST_EVIDENCE: usize = 4;
+
+/// The attempts of one technique.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    held: usize,
+    controls: usize,
+    leaked: usize,
+    leaks: Vec<Evidence>,
+    failed_controls: Vec<String>,
+    doubts: Vec<String>,
+    absent: Vec<String>,
+    notes: Vec<String>,
+}
+
+impl Tally {
+    /// A technique that cannot be tried here.
+    pub(crate) fn not_run(reason: impl Into<String>) -> Self {
+        Self { absent: vec![reason.into()], ..Self::default() }
+    }
+
+    /// One attempt in which the tenants met. `evidence` is in the order in which it was sent.
+    pub(crate) fn leak(&mut self, evidence: Vec<Evidence>) {
+        self.leaked += 1;
+        if self.leaks.len() < MOST_EVIDENCE {
+            self.leaks.extend(evidence);
+        }
+    }
+
+    /// One attempt that showed nothing.
+    pub(crate) const fn held(&mut self) {
+        self.held += 1;
+    }
+
+    /// Whether the owner can do what the attacker must not.
+    pub(crate) fn control(&mut self, worked: bool, what: &str) {
+        if worked {
+            self.controls += 1;
+        } else {
+            push(&mut self.failed_controls, what);
+        }
+    }
+
+    /// One attempt that could not be judged.
+    pub(crate) fn doubt(&mut self, reason: impl AsRef<str>) {
+        push(&mut self.doubts, reason.as_ref());
+    }
+
+    /// Something that one part of the technique needs and the target does not have.
+    pub(crate) fn absent(&mut self, reason: impl AsRef<str>) {
+        push(&mut self.absent, reason.as_ref());
+    }
+
+    /// Something to say in the reason.
+    pub(crate) fn note(&mut self, text: impl AsRef<str>) {
+        push(&mut self.notes, text.as_ref());
+    }
+
+    /// Whether it leaked already: more attempts are not needed.
+    pub(crate) const fn has_leaked(&self) -> bool {
+        self.leaked > 0
+    }
+
+    /// Adds what another direction came to.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.held += other.held;
+        self.controls += other.controls;
+        self.leaked += other.leaked;
+        self.leaks.extend(other.leaks);
+        for (all, more) in [
+            (&mut self.failed_controls, other.failed_controls),
+            (&mut self.doubts, other.doubts),
+            (&mut self.absent, other.absent),
+            (&mut self.notes, other.notes),
+        ] {
+            for text in more {
+                push(all, &text);
+            }
+        }
+    }
+
+    /// The verdict, its reason and its evidence. What could not be judged is never a pass.
+    pub(crate) fn finish(self) -> (Outcome, String, Vec<Evidence>) {
+        let tries = self.leaked + self.held;
+        let notes = if self.notes.is_empty() { String::new() } else { format!(" {}", self.notes.join(" ")) };
+        let (outcome, reason) = if self.leaked > 0 {
+            let first = self.leaks.last().map(|evidence| evidence.why.clone()).unwrap_or_default();
+            (Outcome::Leaked, format!("{first} ({} of {tries} attempts)", self.leaked))
+        } else if !self.doubts.is_empty() {
+            (Outcome::Inconclusive, self.doubts.join("; "))
+        } else if self.held == 0 && !self.failed_controls.is_empty() {
+            (Outcome::Inconclusive, self.failed_controls.join("; "))
+        } else if self.held == 0 {
+            let absent = if self.absent.is_empty() {
+                "nothing to try it on".to_owned()
+            } else {
+                self.absent.join("; ")
+            };
+            (Outcome::NotRun, absent)
+        } else if self.controls == 0 {
+            let control = if self.failed_controls.is_empty() {
+                "no control showed that the attack would have been seen".to_owned()
+            } else {
+                self.failed_controls.join("; ")
+            };
+            (Outcome::Inconclusive, control)
+        } else {
+            (
+                Outcome::Isolated,
+                format!("{} attempts showed nothing, {} controls worked", self.held, self.controls),
+            )
+        };
+        (outcome, format!("{reason}{notes}"), self.leaks)
+    }
+}
+
+fn push(all: &mut Vec<String>, text: &str) {
+    if all.len() < 4 && !all.iter().any(|known| known == text) {
+        all.push(text.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(build: impl FnOnce(&mut Tally)) -> Outcome {
+        let mut tally = Tally::default();
+        build(&mut tally);
+        tally.finish().0
+    }
+
+    #[test]
+    fn only_what_was_tried_and_could_have_been_seen_is_isolated() {
+        assert_eq!(outcome(|_| {}), Outcome::NotRun);
+        assert_eq!(outcome(Tally::held), Outcome::Inconclusive);
+        assert_eq!(outcome(|t| t.control(true, "x")), Outcome::NotRun);
+        assert_eq!(outcome(|t| t.control(false, "x")), Outcome::Inconclusive);
+        let tried = |t: &mut Tally| {
+            t.held();
+            t.control(true, "x");
+        };
+        assert_eq!(outcome(tried), Outcome::Isolated);
+        let doubted = |t: &mut Tally| {
+            tried(t);
+            t.doubt("hm");
+        };
+        assert_eq!(outcome(doubted), Outcome::Inconclusive);
+        let leaked = |t: &mut Tally| {
+            tried(t);
+            t.doubt("hm");
+            t.leak(Vec::new());
+        };
+        assert_eq!(outcome(leaked), Outcome::Leaked);
+        assert_eq!(Tally::not_run("no tasks").finish(), (Outcome::NotRun, "no tasks".to_owned(), Vec::new()));
+    }
+}

@@ -1,0 +1,281 @@
+//! Somebody who speaks to the target: a token, a generation of the protocol, connections of his own.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+
+use ::http::Method;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value, json};
+
+use super::{
+    LEGACY, MODERN, Open, PATIENCE, Target,
+    exchange::{Exchange, Request, Wait},
+    http,
+};
+
+/// A generation of the protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Era {
+    /// 2026-07-28.
+    Modern,
+    /// `initialize`; the revision that the target settled on.
+    Legacy(String),
+}
+
+impl Era {
+    /// The revision.
+    pub(crate) fn revision(&self) -> &str {
+        match self {
+            Self::Modern => MODERN,
+            Self::Legacy(revision) => revision,
+        }
+    }
+}
+
+/// Somebody who speaks to the target.
+pub(crate) struct Caller {
+    /// How reports call him: the tenant, or the tenant and the user's number.
+    pub(crate) name: String,
+    /// The tenant that his token is of.
+    pub(crate) tenant: String,
+    token: Option<SecretString>,
+    era: Era,
+    session: Mutex<Option<String>>,
+    next: Arc<AtomicU64>,
+    http: reqwest::Client,
+    target: Arc<Target>,
+}
+
+impl Caller {
+    /// Somebody with a token, or nobody without one.
+    ///
+    /// # Errors
+    ///
+    /// When the machine's roots of trust cannot be read.
+    pub(crate) fn new(
+        target: &Arc<Target>,
+        name: &str,
+        tenant: &str,
+        token: Option<SecretString>,
+        era: Era,
+    ) -> Result<Self, String> {
+        Ok(Self {
+            name: name.to_owned(),
+            tenant: tenant.to_owned(),
+            token,
+            era,
+            session: Mutex::new(None),
+            next: Arc::new(AtomicU64::new(1)),
+            http: http::client()?,
+            target: Arc::clone(target),
+        })
+    }
+
+    /// The same tenant on other connections, without a session.
+    pub(crate) fn afresh(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            tenant: self.tenant.clone(),
+            token: self.token.clone(),
+            era: self.era.clone(),
+            session: Mutex::new(None),
+            next: Arc::clone(&self.next),
+            http: http::client().unwrap_or_else(|_| self.http.clone()),
+            target: Arc::clone(&self.target),
+        }
+    }
+
+    /// Somebody else's token on this caller's connections and in this caller's session.
+    pub(crate) fn disguised(&self, other: &Self) -> Self {
+        Self {
+            name: other.name.clone(),
+            tenant: other.tenant.clone(),
+            token: other.token.clone(),
+            http: self.http.clone(),
+            session: Mutex::new(self.session()),
+            ..self.afresh()
+        }
+    }
+
+    /// The same caller who speaks another generation.
+    pub(crate) fn speaking(&self, era: Era) -> Self {
+        Self { era, ..self.afresh() }
+    }
+
+    /// The same connections with another token, as it stands after `Bearer `.
+    pub(crate) fn with_token(&self, token: Option<String>) -> Self {
+        Self {
+            token: token.map(SecretString::from),
+            http: self.http.clone(),
+            session: Mutex::new(self.session()),
+            ..self.afresh()
+        }
+    }
+
+    /// The generation that he speaks.
+    pub(crate) const fn era(&self) -> &Era {
+        &self.era
+    }
+
+    /// The token, for requests that carry it in another place.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.token.as_ref().map(ExposeSecret::expose_secret)
+    }
+
+    /// The session, in a legacy generation.
+    pub(crate) fn session(&self) -> Option<String> {
+        self.session.lock().ok().and_then(|session| session.clone())
+    }
+
+    /// Takes over a session id.
+    pub(crate) fn set_session(&self, id: Option<String>) {
+        if let Ok(mut session) = self.session.lock() {
+            *session = id;
+        }
+    }
+
+    /// The target.
+    pub(crate) const fn target(&self) -> &Arc<Target> {
+        &self.target
+    }
+
+    /// A request with the caller's token and session and nothing in it.
+    pub(crate) fn bare(&self, verb: Method) -> Request {
+        let mut headers = vec![("accept".to_owned(), "application/json, text/event-stream".to_owned())];
+        if let Some(token) = self.token() {
+            headers.push(("authorization".to_owned(), format!("Bearer {token}")));
+        }
+        if let Some(session) = self.session() {
+            headers.push(("mcp-session-id".to_owned(), session));
+        }
+        headers.push(("mcp-protocol-version".to_owned(), self.era.revision().to_owned()));
+        Request {
+            verb,
+            url: None,
+            headers,
+            body: Vec::new(),
+            id: Value::Null,
+            wait: Wait::Answer,
+            patience: PATIENCE,
+            polite: true,
+        }
+    }
+
+    /// A request for a method, with an id of its own and the headers that the generation asks for.
+    pub(crate) fn request(&self, method: &str, params: Value) -> Request {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        self.request_as(json!(id), method, params)
+    }
+
+    /// The same with an id that the caller chooses.
+    pub(crate) fn request_as(&self, id: Value, method: &str, params: Value) -> Request {
+        let name = named(method, &params);
+        let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": self.params(params)});
+        self.envelope(method, name.as_deref()).message(&message)
+    }
+
+    /// A notification.
+    pub(crate) fn notification(&self, method: &str, params: Value) -> Request {
+        let message = json!({"jsonrpc": "2.0", "method": method, "params": self.params(params)});
+        self.envelope(method, None).message(&message)
+    }
+
+    fn envelope(&self, method: &str, name: Option<&str>) -> Request {
+        let request = self.bare(Method::POST).header("content-type", "application/json");
+        let request = if method == "initialize" {
+            request.without("mcp-protocol-version").without("mcp-session-id")
+        } else {
+            request
+        };
+        match (&self.era, name) {
+            (Era::Modern, Some(name)) => request.header("mcp-method", method).header("mcp-name", name),
+            (Era::Modern, None) => request.header("mcp-method", method),
+            (Era::Legacy(_), _) => request,
+        }
+    }
+
+    fn params(&self, params: Value) -> Value {
+        let mut params = match params {
+            Value::Object(params) => params,
+            _ => Map::new(),
+        };
+        if self.era == Era::Modern {
+            let meta = params.entry("_meta").or_insert_with(|| json!({}));
+            if let Some(meta) = meta.as_object_mut() {
+                meta.entry("io.modelcontextprotocol/protocolVersion").or_insert_with(|| json!(MODERN));
+                meta.entry("io.modelcontextprotocol/clientInfo").or_insert_with(client_info);
+                meta.entry("io.modelcontextprotocol/clientCapabilities").or_insert_with(capabilities);
+            }
+        }
+        Value::Object(params)
+    }
+
+    /// Sends a request.
+    pub(crate) async fn send(&self, request: Request) -> Exchange {
+        self.target.send(&self.http, &self.name, request).await
+    }
+
+    /// Asks for a method.
+    pub(crate) async fn ask(&self, method: &str, params: Value) -> Exchange {
+        self.send(self.request(method, params)).await
+    }
+
+    /// Calls a tool.
+    pub(crate) async fn call(&self, tool: &str, arguments: &Value) -> Exchange {
+        self.ask("tools/call", json!({"name": tool, "arguments": arguments})).await
+    }
+
+    /// Opens a stream that is read in the background.
+    pub(crate) fn open(&self, request: Request) -> Open {
+        self.target.open(&self.http, &self.name, request)
+    }
+
+    /// Begins a session where the generation has them; the exchange of `initialize`.
+    pub(crate) async fn begin(&self) -> Option<Exchange> {
+        let Era::Legacy(revision) = &self.era else { return None };
+        self.set_session(None);
+        let params =
+            json!({"protocolVersion": revision, "clientInfo": client_info(), "capabilities": capabilities()});
+        let exchange = self.ask("initialize", params).await;
+        if exchange.success().is_some() {
+            let id = exchange.reply().and_then(|reply| reply.header("mcp-session-id")).map(str::to_owned);
+            self.set_session(id);
+            self.send(self.notification("notifications/initialized", json!({}))).await;
+        }
+        Some(exchange)
+    }
+
+    /// Ends the session.
+    pub(crate) async fn end(&self) {
+        if self.session().is_some() {
+            self.send(self.bare(Method::DELETE)).await;
+            self.set_session(None);
+        }
+    }
+}
+
+/// The name that a request mirrors into its headers.
+fn named(method: &str, params: &Value) -> Option<String> {
+    let key = match method {
+        "tools/call" | "prompts/get" => "name",
+        "resources/read" => "uri",
+        method if method.starts_with("tasks/") => "taskId",
+        _ => return None,
+    };
+    params.get(key).and_then(Value::as_str).map(str::to_owned)
+}
+
+fn client_info() -> Value {
+    json!({"name": "partywall-probe", "version": env!("CARGO_PKG_VERSION")})
+}
+
+fn capabilities() -> Value {
+    json!({})
+}
+
+/// The legacy generation that is asked for.
+pub(crate) fn legacy() -> Era {
+    Era::Legacy(LEGACY.to_owned())
+}

@@ -1,0 +1,251 @@
+//! One request and what came back.
+
+use std::time::Duration;
+
+use ::http::{HeaderMap, Method};
+use bytes::Bytes;
+use serde_json::Value;
+use url::Url;
+
+use super::sse;
+
+/// When an answer counts as read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// At the message that answers the request, or at the end.
+    Answer,
+    /// At the end of the body, or after this time: what came until then counts.
+    For(Duration),
+}
+
+/// A request as it goes out. It holds tokens: it is shown by [`crate::transcript`] only.
+#[derive(Clone)]
+pub(crate) struct Request {
+    pub(crate) verb: Method,
+    /// The endpoint when absent.
+    pub(crate) url: Option<Url>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    /// The id of the message in the body; null when there is none.
+    pub(crate) id: Value,
+    pub(crate) wait: Wait,
+    pub(crate) patience: Duration,
+    /// Whether to send again when the target says that this was too much and when to come back.
+    pub(crate) polite: bool,
+}
+
+impl Request {
+    /// The same request with one more header.
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same request with a header that replaces those of its name.
+    pub(crate) fn set(self, name: &str, value: &str) -> Self {
+        self.without(name).header(name, value)
+    }
+
+    /// The same request without the headers of a name.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self
+    }
+
+    /// The same request to another address.
+    pub(crate) fn to(mut self, url: Url) -> Self {
+        self.url = Some(url);
+        self
+    }
+
+    /// The same request with another body.
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// The same request with another message; its id is read from it.
+    pub(crate) fn message(mut self, message: &Value) -> Self {
+        self.id = message.get("id").cloned().unwrap_or(Value::Null);
+        self.body = message.to_string().into_bytes();
+        self
+    }
+
+    /// The same request with another verb.
+    pub(crate) fn verb(mut self, verb: Method) -> Self {
+        self.verb = verb;
+        self
+    }
+
+    /// The same request, read in another way.
+    pub(crate) fn wait(mut self, wait: Wait) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// The same request, sent once whatever the target says.
+    pub(crate) fn once(mut self) -> Self {
+        self.polite = false;
+        self
+    }
+
+    /// The same request with another time limit.
+    pub(crate) fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// No connection.
+    Connect(String),
+    /// Nothing, or not all of it, in time.
+    Timeout,
+    /// The connection ended in the middle.
+    Broken(String),
+    /// More bytes than are read of one answer.
+    TooLarge,
+    /// The request could not be written.
+    Unsendable(String),
+    /// The time of the whole run is up.
+    Late,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Connect(why) => write!(formatter, "no connection: {why}"),
+            Self::Timeout => formatter.write_str("no answer in time"),
+            Self::Broken(why) => write!(formatter, "the connection broke: {why}"),
+            Self::TooLarge => formatter.write_str("an answer of more than 4 MiB"),
+            Self::Unsendable(why) => write!(formatter, "the request could not be sent: {why}"),
+            Self::Late => formatter.write_str("the time of the run is up"),
+        }
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// The JSON-RPC messages in the body, of an event stream too, in the order they came.
+    pub(crate) messages: Vec<Value>,
+}
+
+impl Reply {
+    pub(crate) fn new(status: u16, headers: HeaderMap, body: Bytes) -> Self {
+        let messages = messages(&headers, &body);
+        Self { status, headers, body, messages }
+    }
+
+    /// A header's value, if it is text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Headers and body as one text, for the search for foreign values.
+    pub(crate) fn haystack(&self) -> Vec<u8> {
+        let mut text = Vec::with_capacity(self.body.len() + 512);
+        for (name, value) in &self.headers {
+            text.extend_from_slice(name.as_str().as_bytes());
+            text.extend_from_slice(b": ");
+            text.extend_from_slice(value.as_bytes());
+            text.push(b'\n');
+        }
+        text.push(b'\n');
+        text.extend_from_slice(&self.body);
+        text
+    }
+}
+
+fn is_stream(headers: &HeaderMap) -> bool {
+    headers
+        .get("content-type")
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream"))
+}
+
+fn messages(headers: &HeaderMap, body: &[u8]) -> Vec<Value> {
+    let values = if is_stream(headers) {
+        sse::events(body).into_iter().filter_map(|event| serde_json::from_str(&event.data).ok()).collect()
+    } else {
+        serde_json::from_slice::<Value>(body).into_iter().collect::<Vec<_>>()
+    };
+    values
+        .into_iter()
+        .flat_map(|value| match value {
+            Value::Array(several) => several,
+            one => vec![one],
+        })
+        .collect()
+}
+
+/// Whether a message that answers `id` is in a body that is not finished.
+pub(super) fn answered(headers: &HeaderMap, body: &[u8], id: &Value) -> bool {
+    is_stream(headers) && messages(headers, body).iter().any(|message| answers(message, id))
+}
+
+fn answers(message: &Value, id: &Value) -> bool {
+    message.get("method").is_none() && message.get("id") == Some(id)
+}
+
+/// One request, and its answer or what happened instead.
+#[derive(Clone)]
+pub(crate) struct Exchange {
+    /// The tenant or user that sent it.
+    pub(crate) who: String,
+    pub(crate) request: Request,
+    pub(crate) outcome: Result<Reply, Failure>,
+    pub(crate) took: Duration,
+}
+
+impl Exchange {
+    /// The answer.
+    pub(crate) fn reply(&self) -> Option<&Reply> {
+        self.outcome.as_ref().ok()
+    }
+
+    /// The status, 0 when there is no answer.
+    pub(crate) fn status(&self) -> u16 {
+        self.reply().map_or(0, |reply| reply.status)
+    }
+
+    /// The message that answers the request; where the request's id was refused, the one error in the body.
+    pub(crate) fn answer(&self) -> Option<&Value> {
+        let messages = &self.reply()?.messages;
+        messages
+            .iter()
+            .find(|message| answers(message, &self.request.id))
+            .or_else(|| messages.iter().find(|message| message.get("error").is_some()))
+    }
+
+    /// The result, also one that tells of a tool's failure.
+    pub(crate) fn result(&self) -> Option<&Value> {
+        self.answer()?.get("result")
+    }
+
+    /// The result of a request that did what was asked.
+    pub(crate) fn success(&self) -> Option<&Value> {
+        if !(200..300).contains(&self.status()) {
+            return None;
+        }
+        let result = self.result()?;
+        let failed = result.get("isError").and_then(Value::as_bool).unwrap_or(false);
+        (!failed).then_some(result)
+    }
+
+    /// The error's code and text.
+    pub(crate) fn error(&self) -> Option<(i64, &str)> {
+        let error = self.answer()?.get("error")?;
+        Some((error.get("code")?.as_i64()?, error.get("message").and_then(Value::as_str).unwrap_or_default()))
+    }
+
+    /// Whether there was an answer at all.
+    pub(crate) const fn replied(&self) -> bool {
+        self.outcome.is_ok()
+    }
+}

@@ -1,0 +1,220 @@
+//! Sending: one exchange with bounds, and streams that stay open while something else happens.
+
+use std::sync::{Arc, Mutex, atomic::Ordering};
+
+use ::http::{HeaderName, HeaderValue};
+use bytes::Bytes;
+use tokio::{sync::watch, task::JoinHandle, time::Instant};
+
+use super::{
+    MOST_BYTES, Target,
+    exchange::{self, Exchange, Failure, Reply, Request, Wait},
+};
+
+/// A client of its own, with its own connections; nothing is followed, kept or sent through a proxy.
+pub(super) fn client() -> Result<reqwest::Client, String> {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .pool_max_idle_per_host(32)
+        .connect_timeout(super::PATIENCE)
+        .build()
+        .map_err(|error| error.to_string())
+}
+
+impl Target {
+    /// Sends a request and reads its answer.
+    pub(crate) async fn send(&self, http: &reqwest::Client, who: &str, request: Request) -> Exchange {
+        let Ok(_place) = self.places.acquire().await else {
+            return Exchange {
+                who: who.to_owned(),
+                request,
+                outcome: Err(Failure::Late),
+                took: std::time::Duration::ZERO,
+            };
+        };
+        let mut turn = 0;
+        loop {
+            turn += 1;
+            let began = Instant::now();
+            let outcome = if self.late() { Err(Failure::Late) } else { self.exchange(http, &request).await };
+            let took = began.elapsed();
+            match outcome.as_ref().ok().and_then(pause) {
+                // A limit is the target's right, and waiting is what it asks for.
+                Some(pause) if request.polite && turn <= 3 && pause < self.left() => {
+                    tokio::time::sleep(pause).await
+                }
+                _ => return Exchange { who: who.to_owned(), request, outcome, took },
+            }
+        }
+    }
+
+    async fn exchange(&self, http: &reqwest::Client, request: &Request) -> Result<Reply, Failure> {
+        let patience = request.patience.min(self.patience);
+        let end = Instant::now() + patience;
+        let ready = self.ready(http, request)?;
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        let mut response = tokio::time::timeout_at(end, ready.send())
+            .await
+            .map_err(|_| Failure::Timeout)?
+            .map_err(|e| failure(&e))?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let stop = match request.wait {
+            Wait::Answer => end,
+            Wait::For(time) => (Instant::now() + time).min(end),
+        };
+        let mut body = Vec::new();
+        loop {
+            match tokio::time::timeout_at(stop, response.chunk()).await {
+                Ok(Ok(Some(chunk))) if body.len() + chunk.len() > MOST_BYTES => {
+                    return Err(Failure::TooLarge);
+                }
+                Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
+                Ok(Ok(None)) => break,
+                Ok(Err(error)) => return Err(Failure::Broken(reason(&error))),
+                Err(_) if matches!(request.wait, Wait::For(_)) => break,
+                Err(_) => return Err(Failure::Timeout),
+            }
+            if request.wait == Wait::Answer && exchange::answered(&headers, &body, &request.id) {
+                break;
+            }
+        }
+        Ok(Reply::new(status, headers, Bytes::from(body)))
+    }
+
+    fn ready(&self, http: &reqwest::Client, request: &Request) -> Result<reqwest::RequestBuilder, Failure> {
+        let url = request.url.clone().unwrap_or_else(|| self.url.clone());
+        let mut ready = http.request(request.verb.clone(), url);
+        for (name, value) in self.headers.iter().chain(&request.headers) {
+            let name = HeaderName::try_from(name.as_str())
+                .map_err(|_| Failure::Unsendable(format!("{name:?} is no header name")))?;
+            let mut value = HeaderValue::try_from(value.as_str())
+                .map_err(|_| Failure::Unsendable(format!("the value of {name} cannot stand in a header")))?;
+            value.set_sensitive(true);
+            ready = ready.header(name, value);
+        }
+        Ok(if request.body.is_empty() { ready } else { ready.body(request.body.clone()) })
+    }
+
+    /// Opens a stream that is read in the background until it is dropped, or the run's time is up.
+    pub(crate) fn open(self: &Arc<Self>, http: &reqwest::Client, who: &str, request: Request) -> Open {
+        let (status, seen) = watch::channel(None);
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let (target, http, sink, sent) =
+            (Arc::clone(self), http.clone(), Arc::clone(&bytes), request.clone());
+        let task = tokio::spawn(async move {
+            let left = target.left();
+            let read = target.read_on(&http, &sent, &status, &sink);
+            let _late = tokio::time::timeout(left, read).await;
+            // Whoever waits for the answer's head must not wait for ever.
+            status.send_if_modified(|state| state.is_none() && state.replace(0).is_none());
+        });
+        Open { who: who.to_owned(), request, status: seen, bytes, task }
+    }
+
+    async fn read_on(
+        &self,
+        http: &reqwest::Client,
+        request: &Request,
+        status: &watch::Sender<Option<u16>>,
+        sink: &Mutex<Vec<u8>>,
+    ) {
+        let Ok(ready) = self.ready(http, request) else { return };
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        let Ok(mut response) = ready.send().await else { return };
+        status.send_replace(Some(response.status().as_u16()));
+        while let Ok(Some(chunk)) = response.chunk().await {
+            let Ok(mut bytes) = sink.lock() else { return };
+            if bytes.len() + chunk.len() > MOST_BYTES {
+                return;
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+    }
+}
+
+/// A stream that is being read.
+pub(crate) struct Open {
+    /// Whose it is.
+    pub(crate) who: String,
+    /// What opened it.
+    pub(crate) request: Request,
+    status: watch::Receiver<Option<u16>>,
+    bytes: Arc<Mutex<Vec<u8>>>,
+    task: JoinHandle<()>,
+}
+
+impl Open {
+    /// The status, when the head of the answer has come; 0 when it never will.
+    pub(crate) async fn status(&mut self) -> u16 {
+        let seen = tokio::time::timeout(super::PATIENCE, self.status.wait_for(Option::is_some)).await;
+        match seen {
+            Ok(Ok(status)) => status.unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    /// What has come so far.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.bytes.lock().map(|bytes| bytes.clone()).unwrap_or_default()
+    }
+
+    /// Whether the stream has ended.
+    pub(crate) fn ended(&self) -> bool {
+        self.task.is_finished()
+    }
+
+    /// Ends it; what came, as an exchange of an event stream.
+    pub(crate) fn close(self) -> Exchange {
+        let status = self.status.borrow().unwrap_or(0);
+        let mut headers = ::http::HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_static("text/event-stream"));
+        let outcome = match status {
+            0 => Err(Failure::Broken("no answer".to_owned())),
+            status => Ok(Reply::new(status, headers, Bytes::from(self.bytes()))),
+        };
+        Exchange {
+            who: self.who.clone(),
+            request: self.request.clone(),
+            outcome,
+            took: std::time::Duration::ZERO,
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// How long a target asks to wait, if it asks and the time is short.
+fn pause(reply: &Reply) -> Option<std::time::Duration> {
+    let asks = matches!(reply.status, 429 | 503);
+    let seconds = reply.header("retry-after")?.trim().parse::<u64>().ok()?;
+    (asks && seconds <= 5).then(|| std::time::Duration::from_secs(seconds.max(1)))
+}
+
+fn failure(error: &reqwest::Error) -> Failure {
+    if error.is_connect() {
+        Failure::Connect(reason(error))
+    } else if error.is_timeout() {
+        Failure::Timeout
+    } else if error.is_builder() {
+        Failure::Unsendable(reason(error))
+    } else {
+        Failure::Broken(reason(error))
+    }
+}
+
+/// The innermost cause, without the address: it may hold a token in its query.
+fn reason(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    if std::ptr::addr_eq(std::ptr::from_ref(cause), std::ptr::from_ref(error)) {
+        return "the exchange failed".to_owned();
+    }
+    cause.to_string()
+}

@@ -1,0 +1,86 @@
+//! The server under attack: raw JSON-RPC over HTTP, spoken rightly or wrongly, with bounds on everything that comes back.
+
+mod caller;
+mod exchange;
+mod http;
+mod sse;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::Semaphore, time::Instant};
+use url::Url;
+
+pub(crate) use caller::{Caller, Era, legacy};
+pub(crate) use exchange::{Exchange, Failure, Reply, Request, Wait};
+pub(crate) use http::Open;
+#[cfg(test)]
+pub(crate) use sse::events;
+
+/// The revision without sessions.
+pub(crate) const MODERN: &str = "2026-07-28";
+/// The newest revision with `initialize`.
+pub(crate) const LEGACY: &str = "2025-11-25";
+
+/// The most bytes that are read of one answer.
+const MOST_BYTES: usize = 4 << 20;
+
+/// How long an ordinary answer is waited for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The endpoint, and what all requests to it share.
+pub(crate) struct Target {
+    pub(crate) url: Url,
+    headers: Vec<(String, String)>,
+    places: Semaphore,
+    sent: AtomicU64,
+    deadline: Instant,
+    patience: Duration,
+}
+
+impl Target {
+    /// An endpoint that at most `concurrency` requests at a time are sent to, until the time is up.
+    pub(crate) fn new(
+        url: Url,
+        headers: Vec<(String, String)>,
+        concurrency: usize,
+        duration: Duration,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            url,
+            headers,
+            places: Semaphore::new(concurrency.clamp(1, 256)),
+            sent: AtomicU64::new(0),
+            deadline: Instant::now() + duration,
+            patience: PATIENCE.min(duration),
+        })
+    }
+
+    /// How many requests were sent.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// What is left of the time.
+    pub(crate) fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether the time is up.
+    pub(crate) fn late(&self) -> bool {
+        self.left().is_zero()
+    }
+
+    /// The endpoint's address with another path.
+    pub(crate) fn at(&self, path: &str) -> Url {
+        let mut url = self.url.clone();
+        url.set_path(path);
+        url.set_query(None);
+        url
+    }
+}
