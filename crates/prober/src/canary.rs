@@ -78,6 +78,11 @@ impl Marks {
         self.marks.iter().filter(move |mark| mark.owner == owner)
     }
 
+    /// Whether a value of the tenant is known from elsewhere than from what it was shown.
+    pub(crate) fn certain(&self, owner: &str) -> bool {
+        self.of(owner).any(|mark| mark.origin != Origin::Learned)
+    }
+
     /// How many values there are of each tenant.
     pub(crate) fn counts(&self) -> BTreeMap<&str, usize> {
         let mut counts = BTreeMap::new();

@@ -98,4 +98,10 @@ impl Plan {
             quick: false,
         }
     }
+
+    /// How long one race goes on: a twelfth of the run, from one second to ten, and three in the quick profile.
+    pub(crate) fn racing(&self) -> Duration {
+        let most = Duration::from_secs(if self.quick { 3 } else { 10 });
+        (self.duration / 12).clamp(Duration::from_secs(1), most)
+    }
 }

@@ -135,6 +135,31 @@ impl Site {
         })
     }
 
+    /// What both tenants can read, what tells them apart first.
+    pub(crate) fn common(&self) -> Vec<&Reading> {
+        let [one, other] = &self.parties;
+        let telling: Vec<&Reading> = self.telling().collect();
+        let both = |reading: &&Reading| {
+            reading.alone.contains_key(&one.tenant) && reading.alone.contains_key(&other.tenant)
+        };
+        let alike = self
+            .readings
+            .iter()
+            .filter(both)
+            .filter(|reading| !telling.iter().any(|t| t.what == reading.what));
+        telling.iter().copied().chain(alike).collect()
+    }
+
+    /// Whether a reading shows both tenants the same and nothing says whose that is: a leak would look like this too.
+    pub(crate) fn blind(&self, reading: &Reading) -> bool {
+        let [one, other] = &self.parties;
+        let same = match (reading.alone.get(&one.tenant), reading.alone.get(&other.tenant)) {
+            (Some(one), Some(other)) => !one.is_empty() && one == other,
+            _ => false,
+        };
+        same && !(self.marks.certain(&one.tenant) && self.marks.certain(&other.tenant))
+    }
+
     /// The readings that a tenant gets an answer to alone.
     pub(crate) fn readings_of<'a>(
         &'a self,

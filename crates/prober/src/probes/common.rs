@@ -24,6 +24,17 @@ pub(super) fn telling(site: &Site) -> Result<Vec<&Reading>, Tally> {
     Ok(readings)
 }
 
+/// Doubts readings that show both tenants the same while nobody knows whose it is.
+pub(super) fn doubt_blind(tally: &mut Tally, site: &Site, readings: &[&Reading]) {
+    for reading in readings.iter().filter(|reading| site.blind(reading)) {
+        tally.doubt(format!(
+            "{} shows both tenants the same; whether that is one tenant's cannot be told: name values that stand in each \
+             tenant's data with --seed, or allow writes",
+            reading.what.name()
+        ));
+    }
+}
+
 /// Notes what an answer to `tenant` shows: its own is held, another's is a leak, a refusal is held if it may refuse.
 pub(super) fn weigh(
     tally: &mut Tally,

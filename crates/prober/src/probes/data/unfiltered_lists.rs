@@ -39,6 +39,15 @@ async fn lists(site: &Site) -> Tally {
             "no value is known to be a tenant's own; name some with --seed or allow writes",
         );
     }
+    let [one, _] = &site.parties;
+    let lists: Vec<_> = site
+        .common()
+        .into_iter()
+        .filter(|reading| {
+            common::as_tool(reading).and_then(|(name, _)| one.surface.tool(name)).is_some_and(lists_something)
+        })
+        .collect();
+    common::doubt_blind(&mut tally, site, &lists);
     for (attacker, victim) in site.directions() {
         for tool in
             attacker.surface.tools.iter().filter(|tool| tool.kind == Kind::Read && lists_something(tool))

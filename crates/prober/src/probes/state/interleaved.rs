@@ -1,7 +1,5 @@
 //! Two tenants at once.
 
-use std::time::Duration;
-
 use partywall_model::{Layer, Severity};
 
 use crate::{
@@ -42,9 +40,8 @@ async fn interleaved(site: &Site) -> Tally {
             common::control(&mut tally, site, party, reading).await;
         }
     }
-    let time = if site.plan.quick { Duration::from_secs(3) } else { Duration::from_secs(10) };
     let schedule = Schedule::mixed(site.chance("ST-01"), site.plan.concurrency, readings.len());
-    race::run(&mut tally, site, &readings, schedule, time).await;
+    race::run(&mut tally, site, &readings, schedule, site.plan.racing()).await;
     tally
 }
 
@@ -61,7 +58,7 @@ async fn slow_between(site: &Site) -> Tally {
             }
         }
         let schedule = Schedule::flood(site.chance("ST-03"), site.plan.concurrency, readings.len(), turn);
-        race::run(&mut tally, site, &readings, schedule, Duration::from_secs(4)).await;
+        race::run(&mut tally, site, &readings, schedule, site.plan.racing() / 2).await;
         if tally.has_leaked() {
             break;
         }

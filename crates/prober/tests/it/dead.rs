@@ -1,0 +1,80 @@
+//! Targets that are not there, die, hang, lie, flood or never end: a clear word, and never a pass.
+
+use std::time::{Duration, Instant};
+
+use partywall_model::Outcome;
+
+use crate::{
+    stub::Stub,
+    support::{plan, run},
+};
+
+async fn refused(defect: &'static str, says: &str) {
+    let stub = Stub::start(&[defect]).await;
+    let mut plan = plan(&stub);
+    plan.duration = Duration::from_secs(3);
+    let began = Instant::now();
+    let error = run(&plan).await.unwrap_err().to_string();
+    assert!(error.contains(says), "{defect}: {error}");
+    assert!(began.elapsed() < Duration::from_secs(20), "{defect}: {:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_attacked_is_said() {
+    refused("silent", "no answer in time").await;
+    refused("closes", "the connection broke").await;
+    refused("no-mcp", "check that the address is the MCP endpoint").await;
+    refused("refuses-tokens", "token was refused").await;
+    refused("huge", "more than 4 MiB").await;
+    refused("endless", "no answer in time").await;
+    refused("wrong-version", "check that the address is the MCP endpoint").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_at_home_is_said() {
+    let stub = Stub::start(&[]).await;
+    let plan = plan(&stub);
+    stub.stop().await;
+    let error = run(&plan).await.unwrap_err().to_string();
+    assert!(error.contains("no connection"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_dies_in_the_middle_is_never_isolated() {
+    let stub = Stub::start(&["dies"]).await;
+    let mut plan = plan(&stub);
+    plan.duration = Duration::from_secs(20);
+    let verdicts = run(&plan).await.unwrap();
+    for verdict in &verdicts.verdicts {
+        assert!(
+            matches!(verdict.verdict, Outcome::Inconclusive | Outcome::NotRun),
+            "{} {}: {}",
+            verdict.technique,
+            verdict.verdict.name(),
+            verdict.reason
+        );
+    }
+    assert!(verdicts.summary.inconclusive > 0, "{:?}", verdicts.summary);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contradictions_in_a_plan_are_named() {
+    let stub = Stub::start(&[]).await;
+    let good = plan(&stub);
+    let says = |plan: partywall_prober::Plan| async move { run(&plan).await.unwrap_err().to_string() };
+    let mut plan = good.clone();
+    plan.tenants.truncate(1);
+    assert!(says(plan).await.contains("--tenant NAME=TOKEN"));
+    let mut plan = good.clone();
+    plan.tenants[1].token = plan.tenants[0].token.clone();
+    assert!(says(plan).await.contains("the same token"));
+    let mut plan = good.clone();
+    plan.tenants[1].tenant = "acme".to_owned();
+    assert!(says(plan).await.contains("both tenants are called"));
+    let mut plan = good.clone();
+    plan.seeds.insert("initech".to_owned(), Vec::new());
+    assert!(says(plan).await.contains("initech"));
+    let mut plan = good;
+    plan.probes = vec!["XX-99".to_owned()];
+    assert!(says(plan).await.contains("partywall probes"));
+}

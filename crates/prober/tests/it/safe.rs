@@ -1,0 +1,42 @@
+//! A server that keeps its tenants apart: nothing is found, however often one looks.
+
+use partywall_model::Outcome;
+
+use crate::{
+    stub::Stub,
+    support::{plan, run},
+};
+
+/// Runs of all techniques against the safe stub; more of them by `PARTYWALL_RUNS`.
+fn runs() -> usize {
+    std::env::var("PARTYWALL_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(2)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_leaks_where_nothing_leaks() {
+    for turn in 0..runs() {
+        let stub = Stub::start(&[]).await;
+        let mut plan = plan(&stub);
+        plan.seed_run = turn as u64;
+        plan.allow_writes = turn % 2 == 1;
+        let verdicts = run(&plan).await.unwrap();
+        let odd: Vec<_> = verdicts
+            .verdicts
+            .iter()
+            .filter(|verdict| matches!(verdict.verdict, Outcome::Leaked | Outcome::Inconclusive))
+            .map(|verdict| format!("{} {}: {}", verdict.technique, verdict.verdict.name(), verdict.reason))
+            .collect();
+        assert!(odd.is_empty(), "{odd:#?}");
+        assert!(verdicts.summary.isolated > 10, "{:?}", verdicts.summary);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_quick_profile_never_says_isolated() {
+    let stub = Stub::start(&[]).await;
+    let mut plan = plan(&stub);
+    plan.quick = true;
+    let verdicts = run(&plan).await.unwrap();
+    assert_eq!((verdicts.summary.isolated, verdicts.summary.leaked), (0, 0), "{:?}", verdicts.summary);
+    assert!(verdicts.stats.seconds < 15.0, "{}", verdicts.stats.seconds);
+}

@@ -1,0 +1,168 @@
+//! The application: who is asking, sessions, and the state that defects share between tenants.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    ACME, Defects, GLOBEX, rpc,
+    wire::{Answer, Asked},
+};
+
+/// The stub's application.
+pub(crate) struct App {
+    pub(crate) defects: Defects,
+    /// Session ids and their owners.
+    pub(crate) sessions: Mutex<BTreeMap<String, String>>,
+    pub(crate) next: AtomicU64,
+    /// What a module's variable would hold.
+    pub(crate) current: Mutex<String>,
+    /// A cache that all tenants share.
+    pub(crate) cache: Mutex<BTreeMap<String, Value>>,
+    /// Notes that tenants wrote.
+    pub(crate) notes: Mutex<BTreeMap<String, Vec<String>>>,
+    /// How many lists were asked for: the survey asks for one as each tenant.
+    pub(crate) listed: AtomicU64,
+    attacked: AtomicBool,
+}
+
+/// Who asks, and for what.
+pub(crate) struct Call<'a> {
+    pub(crate) tenant: String,
+    pub(crate) asked: &'a Asked,
+    pub(crate) method: &'a str,
+    pub(crate) params: &'a Value,
+    pub(crate) modern: bool,
+}
+
+impl App {
+    pub(crate) fn new(defects: Defects) -> Self {
+        Self {
+            defects,
+            sessions: Mutex::default(),
+            next: AtomicU64::new(1),
+            current: Mutex::default(),
+            cache: Mutex::default(),
+            notes: Mutex::default(),
+            listed: AtomicU64::new(0),
+            attacked: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the survey is over: the second tenant has read everything twice.
+    pub(crate) fn attacked(&self) -> bool {
+        self.attacked.load(Ordering::Relaxed)
+    }
+
+    fn tenant_of(&self, token: &str) -> Option<String> {
+        match token {
+            ACME => Some("acme".to_owned()),
+            GLOBEX => Some("globex".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// The tenant that the request is served as.
+    fn authenticate(&self, asked: &Asked, message: &Value) -> Option<String> {
+        let own = asked
+            .header("authorization")
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .and_then(|token| self.tenant_of(token));
+        let Some(own) = own else {
+            return self.defects.has("default-tenant").then(|| "acme".to_owned());
+        };
+        self.spoofed(asked, message).or(Some(own))
+    }
+
+    /// The tenant that a defect takes from a place that anybody can fill.
+    fn spoofed(&self, asked: &Asked, message: &Value) -> Option<String> {
+        let known = |name: &str| ["acme", "globex"].contains(&name).then(|| name.to_owned());
+        let arguments = message.pointer("/params/arguments").unwrap_or(&Value::Null);
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).and_then(known);
+        let has = |defect| self.defects.has(defect);
+        if has("tenant-argument") {
+            return text(arguments.get("tenant_id"));
+        }
+        if has("tenant-nested") {
+            return text(arguments.pointer("/filter/tenant_id"));
+        }
+        if has("tenant-meta") {
+            return text(message.pointer("/params/_meta/tenant_id"));
+        }
+        if has("tenant-header") {
+            return asked.header("x-tenant-id").and_then(known);
+        }
+        if has("second-credential") {
+            return asked.header("x-api-key").and_then(|token| self.tenant_of(token));
+        }
+        if has("tenant-path") {
+            return asked.path.split('/').find_map(known);
+        }
+        None
+    }
+
+    /// Answers one HTTP request.
+    pub(crate) async fn answer(&self, asked: Asked) -> Answer {
+        let message: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+        if self.defects.has("refuses-tokens") {
+            return Answer::json(401, &json!({"error": "invalid_token"}));
+        }
+        let Some(tenant) = self.authenticate(&asked, &message) else {
+            return Answer::json(401, &json!({"error": "invalid_token"}))
+                .header("www-authenticate", "Bearer");
+        };
+        let right = asked.path == "/mcp" || (self.defects.has("tenant-path") && asked.path.ends_with("/mcp"));
+        if !right {
+            return Answer::empty(404);
+        }
+        let version = asked.header("mcp-protocol-version").unwrap_or_default();
+        let modern = version == "2026-07-28";
+        let method = message.get("method").and_then(Value::as_str).unwrap_or_default().to_owned();
+        if !modern && method != "initialize" && !self.in_session(&asked, &tenant) {
+            return Answer::json(404, &rpc::error(&message, -32001, "Session not found"));
+        }
+        let params = message.get("params").cloned().unwrap_or_default();
+        let call = Call { tenant, asked: &asked, method: &method, params: &params, modern };
+        match asked.verb.as_str() {
+            "POST" => rpc::post(self, &call, &message).await,
+            "DELETE" if !modern => self.end(&asked),
+            _ => Answer::empty(405),
+        }
+    }
+
+    fn in_session(&self, asked: &Asked, tenant: &str) -> bool {
+        let id = asked.header("mcp-session-id").unwrap_or_default();
+        let owner = self.sessions.lock().unwrap().get(id).cloned();
+        owner.is_some_and(|owner| owner == tenant || self.defects.has("session-without-owner"))
+    }
+
+    fn end(&self, asked: &Asked) -> Answer {
+        self.sessions.lock().unwrap().remove(asked.header("mcp-session-id").unwrap_or_default());
+        Answer::empty(204)
+    }
+
+    /// A fresh session id.
+    pub(crate) fn begin(&self, tenant: &str) -> String {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let random: String = std::iter::repeat_with(fastrand::alphanumeric).take(32).collect();
+        let id = format!("{random}{number}");
+        self.sessions.lock().unwrap().insert(id.clone(), tenant.to_owned());
+        id
+    }
+
+    /// Notes that `globex` was seen at work after `acme`; then a target that dies may die.
+    pub(crate) fn seen(&self, call: &Call<'_>) {
+        if call.tenant == "globex" && call.method == "tools/call" {
+            let count = self.next.fetch_add(1, Ordering::Relaxed);
+            if count > 40 {
+                self.attacked.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+}

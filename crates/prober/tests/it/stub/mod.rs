@@ -1,0 +1,97 @@
+//! A small MCP server of both generations, safe unless a switch breaks it in one way.
+
+mod app;
+mod rpc;
+mod tools;
+mod wire;
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto::Builder,
+};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use url::Url;
+
+pub(crate) use app::App;
+
+/// The token of the tenant `acme`.
+pub(crate) const ACME: &str = "token-of-acme-5e1f0c77d2";
+/// The token of the tenant `globex`.
+pub(crate) const GLOBEX: &str = "token-of-globex-91ab3c04e8";
+
+/// Which switches are on.
+#[derive(Clone)]
+pub(crate) struct Defects(Arc<BTreeSet<&'static str>>);
+
+impl Defects {
+    /// Whether a switch is on.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains(name)
+    }
+}
+
+/// A running stub; it ends when dropped.
+pub(crate) struct Stub {
+    address: std::net::SocketAddr,
+    accepting: JoinHandle<()>,
+    over: watch::Sender<bool>,
+    /// How many requests came.
+    pub(crate) requests: Arc<AtomicU64>,
+}
+
+impl Stub {
+    /// Starts a stub with some switches on.
+    pub(crate) async fn start(defects: &[&'static str]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (over, ended) = watch::channel(false);
+        let requests = Arc::new(AtomicU64::new(0));
+        let app = Arc::new(App::new(Defects(Arc::new(defects.iter().copied().collect()))));
+        let counter = Arc::clone(&requests);
+        let accepting = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (app, counter, mut ended) = (Arc::clone(&app), Arc::clone(&counter), ended.clone());
+                tokio::spawn(async move {
+                    let service = hyper::service::service_fn(move |request| {
+                        let count = counter.fetch_add(1, Ordering::Relaxed) + 1;
+                        wire::answer(Arc::clone(&app), request, count)
+                    });
+                    let builder = Builder::new(TokioExecutor::new());
+                    let connection = builder.serve_connection(TokioIo::new(stream), service);
+                    tokio::select! {
+                        _ = connection => {}
+                        _ = ended.wait_for(|over| *over) => {}
+                    }
+                });
+            }
+        });
+        Self { address, accepting, over, requests }
+    }
+
+    /// The endpoint.
+    pub(crate) fn url(&self) -> Url {
+        format!("http://{}/mcp", self.address).parse().unwrap()
+    }
+
+    /// Ends it, with its connections.
+    pub(crate) async fn stop(mut self) {
+        self.over.send_replace(true);
+        self.accepting.abort();
+        let _aborted = (&mut self.accepting).await;
+    }
+}
+
+impl Drop for Stub {
+    fn drop(&mut self) {
+        self.over.send_replace(true);
+        self.accepting.abort();
+    }
+}

@@ -1,0 +1,146 @@
+//! The tools, over tickets of two tenants.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{App, app::Call};
+
+/// A tenant's tickets: the first two ids are the same for both.
+fn tickets(tenant: &str) -> Vec<(u64, &'static str)> {
+    match tenant {
+        "acme" => vec![
+            (1, "Printer on fire"),
+            (2, "Lost badge of Alice Ackermann"),
+            (40, "Acme payroll export fails"),
+        ],
+        "globex" => {
+            vec![(1, "Reactor leak"), (2, "New sign for Globex Plaza"), (41, "Globex merger rumours")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn all() -> Vec<(u64, &'static str)> {
+    let mut all = tickets("acme");
+    all.extend(tickets("globex"));
+    all
+}
+
+fn tool(name: &str, description: &str, properties: Value, required: &[&str], reads: bool) -> Value {
+    json!({"name": name, "description": description, "annotations": {"readOnlyHint": reads},
+        "inputSchema": {"type": "object", "properties": properties, "required": required}})
+}
+
+/// The list of tools; each tenant has one of its own.
+pub(crate) fn list(app: &App, call: &Call<'_>) -> Value {
+    let key = "tools/list".to_owned();
+    let caches = app.defects.has("list-cache") && app.listed.fetch_add(1, Ordering::Relaxed) >= 2;
+    if caches {
+        if let Some(known) = app.cache.lock().unwrap().get(&key) {
+            return known.clone();
+        }
+    }
+    let mut tools = vec![
+        tool("whoami", "The caller's tenant.", json!({}), &[], true),
+        tool(
+            "list_tickets",
+            "The newest tickets.",
+            json!({"limit": {"type": "integer", "maximum": 50}}),
+            &[],
+            true,
+        ),
+        tool("get_ticket", "One ticket.", json!({"id": {"type": "integer"}}), &["id"], true),
+        tool("list_notes", "Notes on tickets.", json!({}), &[], true),
+        tool("add_note", "Adds a note.", json!({"text": {"type": "string"}}), &["text"], false),
+    ];
+    tools.push(tool(
+        &format!("{}_report", call.tenant),
+        "Returns the tenant's own report.",
+        json!({}),
+        &[],
+        true,
+    ));
+    let list = json!({"tools": tools, "ttlMs": 0, "cacheScope": "private"});
+    if caches {
+        app.cache.lock().unwrap().insert(key, list.clone());
+    }
+    list
+}
+
+fn said(value: &Value) -> Value {
+    json!({"content": [{"type": "text", "text": value.to_string()}], "isError": false})
+}
+
+fn failed(text: &str) -> Value {
+    json!({"content": [{"type": "text", "text": text}], "isError": true})
+}
+
+/// Calls a tool.
+pub(crate) async fn call(app: &App, call: &Call<'_>) -> Result<Value, (i64, String)> {
+    let name = call.params.get("name").and_then(Value::as_str).unwrap_or_default();
+    let arguments = call.params.get("arguments").cloned().unwrap_or_default();
+    let tenant = remembered(app, call).await;
+    match name {
+        "whoami" => Ok(said(&json!({"tenant": tenant}))),
+        "list_tickets" => {
+            let rows = if app.defects.has("list-without-filter") { all() } else { tickets(&tenant) };
+            let rows: Vec<Value> = rows.iter().map(|(id, title)| json!({"id": id, "title": title})).collect();
+            Ok(said(&json!({"tickets": rows})))
+        }
+        "get_ticket" => Ok(ticket(app, &tenant, arguments.get("id").and_then(Value::as_u64).unwrap_or(0))),
+        "list_notes" => {
+            let notes = app.notes.lock().unwrap();
+            let shared = app.defects.has("list-without-filter");
+            let shown: Vec<&String> = notes
+                .iter()
+                .filter(|(owner, _)| shared || **owner == tenant)
+                .flat_map(|(_, notes)| notes)
+                .collect();
+            Ok(said(&json!({"notes": shown})))
+        }
+        "add_note" => {
+            let text = arguments.get("text").and_then(Value::as_str).unwrap_or_default().to_owned();
+            app.notes.lock().unwrap().entry(tenant).or_default().push(text);
+            Ok(said(&json!({"added": true})))
+        }
+        name if name == format!("{tenant}_report") => {
+            Ok(said(&json!({"report": format!("Figures of {tenant} Inc")})))
+        }
+        _ => Err((-32602, format!("Unknown tool: {name}"))),
+    }
+}
+
+/// The tenant as the handler knows it after some work: from the call, or from a variable that all calls share.
+async fn remembered(app: &App, call: &Call<'_>) -> String {
+    if !app.defects.has("module-state") {
+        return call.tenant.clone();
+    }
+    app.current.lock().unwrap().clone_from(&call.tenant);
+    // Some work during which other calls run.
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    app.current.lock().unwrap().clone()
+}
+
+fn ticket(app: &App, tenant: &str, id: u64) -> Value {
+    let key = format!("ticket:{id}");
+    if app.defects.has("cache-by-id") {
+        if let Some(known) = app.cache.lock().unwrap().get(&key) {
+            return known.clone();
+        }
+    }
+    let mine = tickets(tenant).into_iter().find(|(known, _)| *known == id);
+    let found = mine.or_else(|| {
+        all().into_iter().find(|(known, _)| *known == id && app.defects.has("get-without-filter"))
+    });
+    match found {
+        Some((id, title)) => {
+            let answer = said(&json!({"id": id, "title": title}));
+            if app.defects.has("cache-by-id") {
+                app.cache.lock().unwrap().insert(key, answer.clone());
+            }
+            answer
+        }
+        None => failed(&format!("no ticket {id}")),
+    }
+}

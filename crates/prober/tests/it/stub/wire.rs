@@ -1,0 +1,142 @@
+//! HTTP: from a request to what the application sees, and back.
+
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use hyper::{
+    Request, Response,
+    body::{Frame, Incoming},
+};
+
+use super::App;
+
+/// A body that may never end.
+pub(crate) type Body = BoxBody<Bytes, std::io::Error>;
+
+/// A request, read.
+pub(crate) struct Asked {
+    pub(crate) verb: String,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    /// The last value of each header.
+    pub(crate) headers: BTreeMap<String, String>,
+    /// All headers in their order.
+    pub(crate) all: Vec<(String, String)>,
+    pub(crate) body: Bytes,
+    /// The number of the request.
+    pub(crate) count: u64,
+}
+
+impl Asked {
+    /// A header's value.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+}
+
+/// An answer, to be written.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Body,
+}
+
+impl Answer {
+    /// JSON with a status.
+    pub(crate) fn json(status: u16, value: &serde_json::Value) -> Self {
+        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        Self { status, headers, body: full(value.to_string()) }
+    }
+
+    /// No body.
+    pub(crate) fn empty(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: full(String::new()) }
+    }
+
+    /// An event stream of chunks that come from a channel.
+    pub(crate) fn events(chunks: tokio::sync::mpsc::Receiver<String>) -> Self {
+        let chunks = stream::unfold(chunks, |mut chunks| async move {
+            let chunk = chunks.recv().await?;
+            Some((Ok::<_, std::io::Error>(Frame::data(Bytes::from(chunk))), chunks))
+        });
+        let headers = vec![("content-type".to_owned(), "text/event-stream".to_owned())];
+        Self { status: 200, headers, body: BodyExt::boxed(StreamBody::new(chunks)) }
+    }
+
+    /// The same with a header.
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+fn full(text: String) -> Body {
+    Full::new(Bytes::from(text)).map_err(|never: Infallible| match never {}).boxed()
+}
+
+/// Answers a request, in one of the ways in which a server can be of no use first.
+pub(super) async fn answer(
+    app: Arc<App>,
+    request: Request<Incoming>,
+    count: u64,
+) -> Result<Response<Body>, std::io::Error> {
+    let has = |defect| app.defects.has(defect);
+    if has("silent") {
+        std::future::pending::<()>().await;
+    }
+    if has("closes") || (has("dies") && app.attacked()) {
+        return Err(std::io::Error::other("the stub closes"));
+    }
+    if has("no-mcp") {
+        return Ok(Response::builder()
+            .status(404)
+            .body(full("<html>nothing here</html>".to_owned()))
+            .unwrap());
+    }
+    if has("huge") || has("endless") {
+        let endless = has("endless");
+        let chunks = stream::repeat_with(move || {
+            let chunk = if endless {
+                Bytes::from_static(b": still here\n\n")
+            } else {
+                Bytes::from(vec![b'a'; 1 << 16])
+            };
+            Ok::<_, std::io::Error>(Frame::data(chunk))
+        })
+        .then(move |frame| async move {
+            if endless {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            frame
+        });
+        let kind = if endless { "text/event-stream" } else { "application/json" };
+        let body = BodyExt::boxed(StreamBody::new(chunks));
+        return Ok(Response::builder().status(200).header("content-type", kind).body(body).unwrap());
+    }
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+    let all: Vec<(String, String)> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| {
+            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        })
+        .collect();
+    let incoming = Asked {
+        verb: parts.method.to_string(),
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: all.iter().cloned().collect(),
+        all,
+        body,
+        count,
+    };
+    let answer = app.answer(incoming).await;
+    let mut response = Response::builder().status(answer.status);
+    for (name, value) in answer.headers {
+        response = response.header(name, value);
+    }
+    Ok(response.body(answer.body).unwrap())
+}
