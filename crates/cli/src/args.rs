@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use crate::{
     check::{CheckArguments, RlsArguments},
     probe::{ProbeArguments, ProbesArguments},
+    report::ReportArguments,
     scan::{Explain, RulesArguments, ScanArguments},
 };
 
@@ -95,6 +96,11 @@ pub(crate) enum Command {
     /// List the probes and their techniques.
     #[command(after_help = "Examples:\n  partywall probes\n  partywall probes --format json")]
     Probes(ProbesArguments),
+    /// Merge what scan, probe, check and audit said into one bundle of evidence.
+    #[command(
+        after_help = "Examples:\n  partywall report --demo\n  partywall report scan.json probe.json check.json --commit $(git rev-parse HEAD)\n  partywall report probe.json --output evidence.html\n\nExit status: 0 nothing found, 1 something found or leaked, 2 could not run."
+    )]
+    Report(ReportArguments),
     /// Print what each face has for each layer.
     Matrix,
     /// Print the JSON Schema of a document.
@@ -118,6 +124,8 @@ pub(crate) enum Document {
     Findings,
     /// What probe prints with `--format json`
     Verdicts,
+    /// What report writes as JSON
+    Report,
 }
 
 #[derive(Args)]

@@ -9,6 +9,7 @@ mod demo;
 mod matrix;
 mod output;
 mod probe;
+mod report;
 mod scan;
 mod serve;
 mod stores;
@@ -43,6 +44,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Scan(scan) => return scan::run(arguments, scan),
         Command::Probe(probe) => return probe::run(arguments, probe),
         Command::Probes(probes) => probe::list(probes)?,
+        Command::Report(report) => return report::run(report),
         Command::Check(check) => return check::run(arguments, check),
         Command::Rls(rls) => check::rls(rls)?,
         Command::Explain(explain) => scan::explain(explain)?,

@@ -117,6 +117,7 @@ pub(crate) fn schema(document: Document) -> anyhow::Result<String> {
     let schema = match document {
         Document::Config => schemars::schema_for!(Config),
         Document::Findings => schemars::schema_for!(partywall_model::Document),
+        Document::Report => schemars::schema_for!(partywall_report::Bundle),
         Document::Verdicts => schemars::schema_for!(partywall_model::Verdicts),
     };
     Ok(serde_json::to_string_pretty(&schema)?)

@@ -14,6 +14,7 @@
 mod coverage;
 mod finding;
 mod layer;
+mod mapping;
 mod principal;
 mod tenant;
 mod verdict;
@@ -24,6 +25,7 @@ pub use finding::{
     Severity, Skipped, Stats, Tool, fingerprint,
 };
 pub use layer::{Layer, UnknownLayer};
+pub use mapping::{Criterion, SOC2};
 pub use principal::{Principal, Scopes};
 pub use tenant::{TenantId, TenantIdError};
 pub use verdict::{Evidence, Outcome, Summary, Verdict, VerdictStats, Verdicts};

@@ -6,6 +6,7 @@
 //! reaches a page or a comment.
 
 mod badge;
+mod bundle;
 mod excerpt;
 mod html;
 mod inline;
@@ -19,6 +20,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use partywall_model::{Document, Page};
 
+pub use bundle::{AuditedLog, Bundle, CAVEAT, Gap, LayerEvidence, Mapped, Piece, SourceOf};
 pub use rubric::{RubricRule, rubric};
 pub use verdicts::{VerdictFormatError, VerdictReport};
 

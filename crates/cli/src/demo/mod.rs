@@ -152,9 +152,6 @@ fn welcome(url: &str, tokens: &[(&str, SecretString)]) -> String {
         ));
     }
     let named: Vec<String> = tokens.iter().map(|(id, _)| format!("--tenant {id}=TOKEN")).collect();
-    text.push_str(&format!(
-        "\n── to attack it (the prober comes with a later version) ──\npartywall probe {url} {}\n",
-        named.join(" ")
-    ));
+    text.push_str(&format!("\n── to attack it ──\npartywall probe {url} {}\n", named.join(" ")));
     text
 }

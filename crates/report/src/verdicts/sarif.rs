@@ -1,8 +1,6 @@
 //! SARIF of what leaked: each leak is a finding at the endpoint's address.
 
-use partywall_model::{
-    Axis, Confidence, Document, Finding, Layer, Maps, Outcome, Stats, Verdict, fingerprint,
-};
+use partywall_model::{Axis, Confidence, Document, Finding, Layer, Outcome, Stats, Verdict, fingerprint};
 
 use super::VerdictReport;
 use crate::{Format, Report, Style};
@@ -52,6 +50,6 @@ fn finding(target: &str, verdict: &Verdict) -> Finding {
         ),
         related: Vec::new(),
         fingerprint: fingerprint(&[&verdict.probe, &verdict.technique, target]),
-        maps: Maps::default(),
+        maps: verdict.layer.maps(),
     }
 }
