@@ -113,6 +113,20 @@ pub(crate) fn timely(text: &str) -> bool {
     clock || epoch
 }
 
+/// Whether a text can be somebody's: not a word that any server says, a time, or a small number.
+pub(crate) fn telling(text: &str) -> bool {
+    let letters = text.chars().count();
+    let number = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.' || byte == b'-');
+    if timely(text) || letters > 400 {
+        return false;
+    }
+    if number {
+        return text.bytes().filter(u8::is_ascii_digit).count() >= 6;
+    }
+    // One plain word ("pending") may stand anywhere by chance; a name of two words, an address, an id may not.
+    letters >= 10 || (letters >= 6 && text.chars().any(|c| !c.is_ascii_lowercase()))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -130,5 +144,15 @@ mod tests {
         assert_eq!(first.difference(&second).unwrap().0, "/content/0/text>/at");
         assert_eq!(key("/content/0/text>/id"), "id");
         assert!(timely("2026-11-26T10:00:00Z") && timely("1764200000") && !timely("1234567890123456"));
+    }
+
+    #[test]
+    fn plain_words_and_times_are_nobodys() {
+        for text in ["pending", "2026-11-26T10:00:00Z", "42", "ok"] {
+            assert!(!telling(text), "{text}");
+        }
+        for text in ["Printer jam", "c-9042", "738201946512", "alice@acme.example"] {
+            assert!(telling(text), "{text}");
+        }
     }
 }

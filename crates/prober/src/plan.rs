@@ -73,6 +73,8 @@ pub struct Plan {
     pub issuer_key: Option<SecretString>,
     /// The seed of all chance in the run: the same seed makes the same schedules.
     pub seed_run: u64,
+    /// How long one race goes on.
+    pub racing: Duration,
     /// Only the techniques that most incidents on record would have been found by.
     pub quick: bool,
 }
@@ -95,13 +97,8 @@ impl Plan {
             headers: Vec::new(),
             issuer_key: None,
             seed_run: 1,
+            racing: Duration::from_secs(10),
             quick: false,
         }
-    }
-
-    /// How long one race goes on: a twelfth of the run, from one second to ten, and three in the quick profile.
-    pub(crate) fn racing(&self) -> Duration {
-        let most = Duration::from_secs(if self.quick { 3 } else { 10 });
-        (self.duration / 12).clamp(Duration::from_secs(1), most)
     }
 }

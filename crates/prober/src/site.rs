@@ -9,7 +9,7 @@ use crate::{
     Plan,
     arguments::Id,
     canary::Marks,
-    facts::Facts,
+    facts::{Facts, telling},
     survey::Surface,
     target::{Caller, Era, Exchange, Request, Target},
     transcript::Redactor,
@@ -154,7 +154,7 @@ impl Site {
     pub(crate) fn blind(&self, reading: &Reading) -> bool {
         let [one, other] = &self.parties;
         let same = match (reading.alone.get(&one.tenant), reading.alone.get(&other.tenant)) {
-            (Some(one), Some(other)) => !one.is_empty() && one == other,
+            (Some(one), Some(other)) => one == other && one.leaves().any(|(_, text)| telling(text)),
             _ => false,
         };
         same && !(self.marks.certain(&one.tenant) && self.marks.certain(&other.tenant))

@@ -96,6 +96,9 @@ fn plan(arguments: &ProbeArguments) -> anyhow::Result<Plan> {
     plan.concurrency = usize::from(arguments.concurrency);
     plan.seed_run = arguments.seed_run;
     plan.quick = arguments.quick;
+    // The races of a run take about a third of it.
+    let most = std::time::Duration::from_secs(if arguments.quick { 2 } else { 10 });
+    plan.racing = (arguments.duration / 15).clamp(std::time::Duration::from_secs(1), most);
     plan.issuer_key = arguments.issuer_key.as_deref().map(file).transpose()?.map(SecretString::from);
     for header in &arguments.header {
         let Some((name, value)) = header.split_once(':') else {

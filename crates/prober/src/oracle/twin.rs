@@ -131,6 +131,7 @@ mod tests {
             wait: Wait::Answer,
             patience: Duration::from_secs(1),
             polite: true,
+            left_out: None,
         };
         let reply = Reply::new(status, HeaderMap::new(), Bytes::from(body.to_owned()));
         Exchange { who: "globex".into(), request, outcome: Ok(reply), took: Duration::ZERO }

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use partywall_model::Layer;
 
-pub(crate) use surface::{Kind, Surface, Tool};
+pub(crate) use surface::{Kind, Surface, Tool, words};
 
 use crate::{
     Credential, Plan, ProbeError,

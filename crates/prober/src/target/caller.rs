@@ -160,6 +160,7 @@ impl Caller {
             wait: Wait::Answer,
             patience: PATIENCE,
             polite: true,
+            left_out: None,
         }
     }
 

@@ -32,6 +32,8 @@ pub(crate) struct Request {
     pub(crate) patience: Duration,
     /// Whether to send again when the target says that this was too much and when to come back.
     pub(crate) polite: bool,
+    /// A header of the plan that this request does not carry.
+    pub(crate) left_out: Option<String>,
 }
 
 impl Request {
@@ -80,6 +82,12 @@ impl Request {
     /// The same request, read in another way.
     pub(crate) fn wait(mut self, wait: Wait) -> Self {
         self.wait = wait;
+        self
+    }
+
+    /// The same request without a header that all requests of the plan carry.
+    pub(crate) fn leaving_out(mut self, name: &str) -> Self {
+        self.left_out = Some(name.to_owned());
         self
     }
 

@@ -85,7 +85,10 @@ impl Target {
     fn ready(&self, http: &reqwest::Client, request: &Request) -> Result<reqwest::RequestBuilder, Failure> {
         let url = request.url.clone().unwrap_or_else(|| self.url.clone());
         let mut ready = http.request(request.verb.clone(), url);
-        for (name, value) in self.headers.iter().chain(&request.headers) {
+        let left_out =
+            |name: &str| request.left_out.as_deref().is_some_and(|left| left.eq_ignore_ascii_case(name));
+        let common = self.headers.iter().filter(|(name, _)| !left_out(name));
+        for (name, value) in common.chain(&request.headers) {
             let name = HeaderName::try_from(name.as_str())
                 .map_err(|_| Failure::Unsendable(format!("{name:?} is no header name")))?;
             let mut value = HeaderValue::try_from(value.as_str())

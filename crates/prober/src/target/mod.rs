@@ -19,7 +19,6 @@ use url::Url;
 pub(crate) use caller::{Caller, Era, legacy};
 pub(crate) use exchange::{Exchange, Failure, Reply, Request, Wait};
 pub(crate) use http::Open;
-#[cfg(test)]
 pub(crate) use sse::events;
 
 /// The revision without sessions.

@@ -21,7 +21,8 @@ pub(crate) fn plan(stub: &Stub) -> Plan {
     let credential =
         |tenant: &str, token: &str| Credential { tenant: tenant.to_owned(), token: token.to_owned().into() };
     let mut plan = Plan::new(stub.url(), vec![credential("acme", ACME), credential("globex", GLOBEX)]);
-    plan.duration = Duration::from_secs(30);
+    plan.duration = Duration::from_secs(60);
+    plan.racing = Duration::from_secs(1);
     plan.seeds = BTreeMap::from([
         ("acme".to_owned(), vec!["Printer on fire".to_owned()]),
         ("globex".to_owned(), vec!["Reactor leak".to_owned()]),

@@ -1,5 +1,8 @@
-//! Attacks on the disclosure layer.
+//! Attacks on the disclosure layer: errors, logs, metrics and lists tell a tenant nothing about another.
+
+mod catalogue;
+mod existence;
 
 use super::Probe;
 
-pub(super) static PROBES: &[&Probe] = &[];
+pub(super) static PROBES: &[&Probe] = &[&catalogue::PROBE, &existence::PROBE];

@@ -1,5 +1,10 @@
-//! Attacks on the routing layer.
+//! Attacks on the routing layer: an answer, event or handle reaches only the caller it was made for.
+
+mod handles;
+mod same_ids;
+mod sessions;
+mod tasks;
 
 use super::Probe;
 
-pub(super) static PROBES: &[&Probe] = &[];
+pub(super) static PROBES: &[&Probe] = &[&handles::PROBE, &same_ids::PROBE, &sessions::PROBE, &tasks::PROBE];

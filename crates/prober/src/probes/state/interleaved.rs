@@ -41,7 +41,7 @@ async fn interleaved(site: &Site) -> Tally {
         }
     }
     let schedule = Schedule::mixed(site.chance("ST-01"), site.plan.concurrency, readings.len());
-    race::run(&mut tally, site, &readings, schedule, site.plan.racing()).await;
+    race::run(&mut tally, site, &readings, schedule, site.plan.racing).await;
     tally
 }
 
@@ -58,7 +58,7 @@ async fn slow_between(site: &Site) -> Tally {
             }
         }
         let schedule = Schedule::flood(site.chance("ST-03"), site.plan.concurrency, readings.len(), turn);
-        race::run(&mut tally, site, &readings, schedule, site.plan.racing() / 2).await;
+        race::run(&mut tally, site, &readings, schedule, site.plan.racing / 2).await;
         if tally.has_leaked() {
             break;
         }

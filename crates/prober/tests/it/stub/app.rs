@@ -1,7 +1,7 @@
 //! The application: who is asking, sessions, and the state that defects share between tenants.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    ACME, Defects, GLOBEX, rpc,
+    ACME, Defects, GLOBEX, rpc, streams,
     wire::{Answer, Asked},
 };
 
@@ -25,6 +25,20 @@ pub(crate) struct App {
     pub(crate) current: Mutex<String>,
     /// A cache that all tenants share.
     pub(crate) cache: Mutex<BTreeMap<String, Value>>,
+    /// The owner of the newest session.
+    pub(crate) newest: Mutex<Option<String>>,
+    /// Events with their ids and owners.
+    pub(crate) events: Mutex<Vec<(u64, String, String)>>,
+    /// Answers by the id of the request.
+    pub(crate) pending: Mutex<BTreeMap<String, Value>>,
+    /// Requests that were cancelled, by owner and id.
+    pub(crate) cancelled: Mutex<BTreeSet<(String, String)>>,
+    /// Tasks: owner, status, result.
+    pub(crate) tasks: Mutex<BTreeMap<String, (String, &'static str, Value)>>,
+    /// Names that are taken, by owner.
+    pub(crate) names: Mutex<BTreeSet<(String, String)>>,
+    /// Calls of this second, by whom they are counted for.
+    pub(crate) rates: Mutex<BTreeMap<String, (u64, u32)>>,
     /// Notes that tenants wrote.
     pub(crate) notes: Mutex<BTreeMap<String, Vec<String>>>,
     /// How many lists were asked for: the survey asks for one as each tenant.
@@ -49,6 +63,13 @@ impl App {
             next: AtomicU64::new(1),
             current: Mutex::default(),
             cache: Mutex::default(),
+            newest: Mutex::default(),
+            events: Mutex::default(),
+            pending: Mutex::default(),
+            cancelled: Mutex::default(),
+            tasks: Mutex::default(),
+            names: Mutex::default(),
+            rates: Mutex::default(),
             notes: Mutex::default(),
             listed: AtomicU64::new(0),
             attacked: AtomicBool::new(false),
@@ -77,6 +98,21 @@ impl App {
         let Some(own) = own else {
             return self.defects.has("default-tenant").then(|| "acme".to_owned());
         };
+        let session = asked.header("mcp-session-id").unwrap_or_default();
+        if self.defects.has("session-identity") {
+            if let Some(owner) = self.sessions.lock().unwrap().get(session) {
+                return Some(owner.clone());
+            }
+        }
+        let modern = asked.header("mcp-protocol-version") == Some("2026-07-28");
+        if self.defects.has("any-session")
+            && !modern
+            && session.is_empty()
+            && !message.to_string().contains("\"initialize\"")
+        {
+            // The newest session is taken for the caller's.
+            return self.newest.lock().unwrap().clone().or(Some(own));
+        }
         self.spoofed(asked, message).or(Some(own))
     }
 
@@ -124,7 +160,9 @@ impl App {
         let version = asked.header("mcp-protocol-version").unwrap_or_default();
         let modern = version == "2026-07-28";
         let method = message.get("method").and_then(Value::as_str).unwrap_or_default().to_owned();
-        if !modern && method != "initialize" && !self.in_session(&asked, &tenant) {
+        let excused = method == "initialize"
+            || (self.defects.has("any-session") && asked.header("mcp-session-id").is_none());
+        if !modern && !excused && !self.in_session(&asked, &tenant) {
             return Answer::json(404, &rpc::error(&message, -32001, "Session not found"));
         }
         let params = message.get("params").cloned().unwrap_or_default();
@@ -132,6 +170,7 @@ impl App {
         match asked.verb.as_str() {
             "POST" => rpc::post(self, &call, &message).await,
             "DELETE" if !modern => self.end(&asked),
+            "GET" if !modern => streams::listen(self, &call),
             _ => Answer::empty(405),
         }
     }
@@ -143,15 +182,23 @@ impl App {
     }
 
     fn end(&self, asked: &Asked) -> Answer {
+        if self.defects.has("undying-session") {
+            return Answer::empty(204);
+        }
         self.sessions.lock().unwrap().remove(asked.header("mcp-session-id").unwrap_or_default());
         Answer::empty(204)
     }
 
     /// A fresh session id.
-    pub(crate) fn begin(&self, tenant: &str) -> String {
+    pub(crate) fn begin(&self, tenant: &str, asked: &Asked) -> String {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let random: String = std::iter::repeat_with(fastrand::alphanumeric).take(32).collect();
-        let id = format!("{random}{number}");
+        let id = match asked.header("mcp-session-id") {
+            Some(chosen) if self.defects.has("chosen-session") => chosen.to_owned(),
+            _ if self.defects.has("counted-session") => format!("session-{number}"),
+            _ => format!("{random}{number}"),
+        };
+        *self.newest.lock().unwrap() = Some(tenant.to_owned());
         self.sessions.lock().unwrap().insert(id.clone(), tenant.to_owned());
         id
     }

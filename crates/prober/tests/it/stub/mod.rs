@@ -2,6 +2,8 @@
 
 mod app;
 mod rpc;
+mod streams;
+mod tasks;
 mod tools;
 mod wire;
 

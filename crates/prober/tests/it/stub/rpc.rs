@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{App, app::Call, tools, wire::Answer};
+use super::{App, app::Call, streams, tasks, tools, wire::Answer};
 
 /// An error that answers a message.
 pub(crate) fn error(message: &Value, code: i64, text: &str) -> Value {
@@ -11,23 +11,41 @@ pub(crate) fn error(message: &Value, code: i64, text: &str) -> Value {
 
 /// Answers a POST.
 pub(crate) async fn post(app: &App, call: &Call<'_>, message: &Value) -> Answer {
-    if message.get("id").is_none() {
+    let Some(id) = message.get("id") else {
+        streams::notified(app, call);
         return Answer::empty(202);
-    }
+    };
     app.seen(call);
+    if call.method == "initialize" {
+        return initialize(app, call, message);
+    }
+    if streams::over(app, call) {
+        return Answer::json(429, &error(message, -32000, "Too many calls"));
+    }
+    let key = id.to_string().replace('"', "");
     let result = match call.method {
-        "initialize" => return initialize(app, call, message),
         "server/discover" if call.modern && !app.defects.has("wrong-version") => Ok(json!({
             "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}},
             "serverInfo": {"name": "stub", "version": "1"}, "ttlMs": 0, "cacheScope": "private"})),
         "ping" => Ok(json!({})),
         "tools/list" => Ok(tools::list(app, call)),
+        "tools/call" if call.params.get("task").is_some() => tasks::begin(app, call).await,
         "tools/call" => tools::call(app, call).await,
+        method if method.starts_with("tasks/") && !call.modern => tasks::answer(app, call),
         _ => Err((-32601, "Method not found".to_owned())),
+    };
+    let result = match result {
+        Ok(result) => streams::delivered(app, call, &key, result).await,
+        Err(error) => Err(error),
     };
     match result {
         Ok(result) => {
-            Answer::json(200, &json!({"jsonrpc": "2.0", "id": message.get("id"), "result": result}))
+            let answer = json!({"jsonrpc": "2.0", "id": id, "result": result});
+            if call.modern || call.method != "tools/call" {
+                Answer::json(200, &answer)
+            } else {
+                streams::event(app, call, &answer)
+            }
         }
         Err((code, text)) => {
             let status = if call.modern && code == -32601 { 404 } else { 200 };
@@ -40,8 +58,8 @@ fn initialize(app: &App, call: &Call<'_>, message: &Value) -> Answer {
     if app.defects.has("wrong-version") {
         return Answer::json(200, &error(message, -32602, "Unsupported protocol version"));
     }
-    let result = json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}},
+    let result = json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}, "tasks": {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}},
         "serverInfo": {"name": "stub", "version": "1"}});
     Answer::json(200, &json!({"jsonrpc": "2.0", "id": message.get("id"), "result": result}))
-        .header("mcp-session-id", &app.begin(&call.tenant))
+        .header("mcp-session-id", &app.begin(&call.tenant, call.asked))
 }

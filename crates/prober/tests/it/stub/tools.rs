@@ -54,13 +54,24 @@ pub(crate) fn list(app: &App, call: &Call<'_>) -> Value {
         tool("list_notes", "Notes on tickets.", json!({}), &[], true),
         tool("add_note", "Adds a note.", json!({"text": {"type": "string"}}), &["text"], false),
     ];
+    tools.push(tool("get_account", "The account at the upstream.", json!({}), &[], true));
     tools.push(tool(
-        &format!("{}_report", call.tenant),
-        "Returns the tenant's own report.",
-        json!({}),
-        &[],
-        true,
+        "create_project",
+        "Creates a project.",
+        json!({"name": {"type": "string"}}),
+        &["name"],
+        false,
     ));
+    let other = if call.tenant == "acme" { "globex" } else { "acme" };
+    let about =
+        if app.defects.has("list-names-tenants") { format!(" Also used by {other}.") } else { String::new() };
+    let about = format!("Returns the tenant's own report.{about}");
+    let period = if app.defects.has("schema-names-tenants") {
+        json!({"of": {"type": "string", "enum": ["acme", "globex"]}})
+    } else {
+        json!({})
+    };
+    tools.push(tool(&format!("{}_report", call.tenant), &about, period, &[], true));
     let list = json!({"tools": tools, "ttlMs": 0, "cacheScope": "private"});
     if caches {
         app.cache.lock().unwrap().insert(key, list.clone());
@@ -104,8 +115,25 @@ pub(crate) async fn call(app: &App, call: &Call<'_>) -> Result<Value, (i64, Stri
             app.notes.lock().unwrap().entry(tenant).or_default().push(text);
             Ok(said(&json!({"added": true})))
         }
+        "get_account" => {
+            let owner = if app.defects.has("shared-key") { "operator" } else { &tenant };
+            Ok(said(&json!({"fingerprint": format!("fp-{owner}-77")})))
+        }
+        "create_project" => {
+            let name = arguments.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let owner = if app.defects.has("global-unique") { String::new() } else { tenant };
+            let fresh = app.names.lock().unwrap().insert((owner, name));
+            if fresh { Ok(said(&json!({"created": true}))) } else { Ok(failed("that name is taken")) }
+        }
+        "acme_report" | "globex_report" if app.defects.has("unlisted-callable") => {
+            Ok(said(&json!({"report": format!("Figures of {} Inc", name.trim_end_matches("_report"))})))
+        }
         name if name == format!("{tenant}_report") => {
             Ok(said(&json!({"report": format!("Figures of {tenant} Inc")})))
+        }
+        _ if app.defects.has("secret-in-errors") => {
+            let token = call.asked.header("authorization").unwrap_or_default();
+            Err((-32602, format!("Unknown tool: {name} (asked with {token})")))
         }
         _ => Err((-32602, format!("Unknown tool: {name}"))),
     }
@@ -140,6 +168,9 @@ fn ticket(app: &App, tenant: &str, id: u64) -> Value {
                 app.cache.lock().unwrap().insert(key, answer.clone());
             }
             answer
+        }
+        None if app.defects.has("not-yours") && all().iter().any(|(known, _)| *known == id) => {
+            failed(&format!("ticket {id} is not yours"))
         }
         None => failed(&format!("no ticket {id}")),
     }

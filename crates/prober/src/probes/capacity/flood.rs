@@ -1,0 +1,178 @@
+//! One tenant's load against another's service.
+
+use std::time::Duration;
+
+use futures_util::future::{join, join_all};
+use partywall_model::{Layer, Severity};
+use tokio::time::Instant;
+
+use crate::{
+    probes::{Probe, Technique, common},
+    site::{Party, Reading, Site},
+    tally::Tally,
+    target::Exchange,
+};
+
+pub(super) static PROBE: Probe = Probe::new(
+    "noisy-neighbour",
+    Layer::Capacity,
+    Severity::Medium,
+    "Floods the target as one tenant while another goes on calling at a low rate.",
+    include_str!("flood.md"),
+    &[Technique::new("QU-01", "a flood of one tenant's calls", Severity::Medium, |site| {
+        Box::pin(flood(site))
+    })
+    .load()],
+);
+
+/// How often the quiet tenant calls.
+const PACE: Duration = Duration::from_millis(60);
+/// How long each part goes on.
+const PART: Duration = Duration::from_secs(3);
+/// The most requests of a flood.
+const MOST: u32 = 4_000;
+
+/// What one tenant met.
+#[derive(Default)]
+struct Met {
+    /// How long answers took, sorted.
+    took: Vec<Duration>,
+    /// How many calls were refused as too many.
+    limited: usize,
+    /// How many calls failed otherwise.
+    failed: usize,
+    /// One of those that were not served.
+    example: Option<Exchange>,
+}
+
+impl Met {
+    fn note(&mut self, exchange: Exchange) {
+        if exchange.success().is_some() {
+            self.took.push(exchange.took);
+            return;
+        }
+        if matches!(exchange.status(), 429 | 503) {
+            self.limited += 1;
+        } else {
+            self.failed += 1;
+        }
+        self.example = Some(exchange);
+    }
+
+    fn calls(&self) -> usize {
+        self.took.len() + self.limited + self.failed
+    }
+
+    fn at(&mut self, percent: usize) -> Duration {
+        self.took.sort();
+        let place = self.took.len().saturating_sub(1) * percent / 100;
+        self.took.get(place).copied().unwrap_or_default()
+    }
+}
+
+async fn flood(site: &Site) -> Tally {
+    let mut tally = Tally::default();
+    for (noisy, quiet) in site.directions() {
+        let Some((reading, _)) = site.readings_of(&quiet.tenant).next() else {
+            tally.absent("the target answers no call, so there is no service to disturb");
+            continue;
+        };
+        let mut alone = calm(site, quiet, reading).await;
+        let mut again = calm(site, quiet, reading).await;
+        tally.control(alone.took.len() > 10, "the quiet tenant alone is not served");
+        let own = site.readings_of(&noisy.tenant).next().map_or(reading, |(reading, _)| reading);
+        let (loud, mut beside) = join(storm(site, noisy, own), calm(site, quiet, reading)).await;
+        weigh(&mut tally, site, (noisy, quiet), [&mut alone, &mut again, &mut beside], &loud);
+        if tally.has_leaked() {
+            break;
+        }
+    }
+    tally
+}
+
+fn weigh(tally: &mut Tally, site: &Site, (noisy, quiet): (&Party, &Party), met: [&mut Met; 3], loud: &Met) {
+    let [alone, again, beside] = met;
+    let refused = |met: &Met| (met.limited + met.failed) * 100 / met.calls().max(1);
+    let usual = refused(alone).max(refused(again));
+    tally.note(format!(
+        "{} made {} calls, {} of them refused as too many; {} met {} % refusals instead of {usual} %, and a 95th percentile \
+         of {:?} instead of {:?} and {:?}.",
+        noisy.tenant,
+        loud.calls(),
+        loud.limited,
+        quiet.tenant,
+        refused(beside),
+        beside.at(95),
+        alone.at(95),
+        again.at(95)
+    ));
+    if refused(beside) > usual + 10 {
+        let why = format!(
+            "{} % of {}'s calls were refused while {} flooded the target, instead of {usual} %",
+            refused(beside),
+            quiet.tenant,
+            noisy.tenant
+        );
+        tally.leak(
+            beside.example.as_ref().map(|example| common::shown(site, example, why)).into_iter().collect(),
+        );
+        return;
+    }
+    // A machine that serves both is slower under load; what counts is that the quiet one waits in the other's queue. Ten
+    // times the worse of two calm parts, and a quarter of a second, is beyond what sharing a processor explains.
+    let calm = alone.at(95).max(again.at(95));
+    let slow = beside.at(95);
+    if slow > calm * 10 && slow > Duration::from_millis(250) && loud.limited == 0 {
+        tally.doubt(format!(
+            "{}'s calls took {slow:?} instead of {calm:?} while {} flooded the target and met no limit",
+            quiet.tenant, noisy.tenant
+        ));
+    } else if loud.limited == 0 {
+        tally.doubt(format!(
+            "{} met no limit in {} calls; a larger flood may do harm",
+            noisy.tenant,
+            loud.calls()
+        ));
+    } else {
+        tally.held();
+    }
+}
+
+/// Calls at a low rate.
+async fn calm(site: &Site, party: &Party, reading: &Reading) -> Met {
+    let mut met = Met::default();
+    let end = Instant::now() + PART;
+    let mut ticks = tokio::time::interval(PACE);
+    while Instant::now() < end && !site.target.late() {
+        ticks.tick().await;
+        met.note(party.caller.send(reading.what.request(&party.caller).once()).await);
+    }
+    met
+}
+
+/// As many calls as fit, on connections of its own.
+async fn storm(site: &Site, party: &Party, reading: &Reading) -> Met {
+    let width = u32::try_from(site.plan.concurrency.saturating_sub(1)).unwrap_or(16).clamp(1, 64);
+    let end = Instant::now() + PART;
+    let lanes = join_all((0..width).map(|_| async {
+        let caller = party.caller.afresh();
+        caller.begin().await;
+        let mut met = Met::default();
+        // Spread over the whole part, or the flood is over before the quiet tenant has felt it.
+        let mut ticks = tokio::time::interval(PART.saturating_mul(width) / MOST);
+        while Instant::now() < end {
+            ticks.tick().await;
+            met.note(caller.send(reading.what.request(&caller).once()).await);
+        }
+        caller.end().await;
+        met
+    }))
+    .await;
+    lanes.into_iter().fold(Met::default(), |mut all, lane| {
+        all.took.extend(lane.took);
+        all.limited += lane.limited;
+        all.failed += lane.failed;
+        all.example = lane.example.or(all.example);
+        all
+    })
+}

@@ -1,0 +1,246 @@
+//! Two tenants who use the same ids at the same time: ids are a sender's own, and no key for anything.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use partywall_model::{Layer, Severity};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::{
+    oracle::{Judged, judge, reading::failed},
+    probes::{Probe, Technique, common},
+    site::{Party, Reading, Site},
+    tally::Tally,
+    target::{Caller, Exchange, Failure},
+};
+
+pub(super) static PROBE: Probe = Probe::new(
+    "same-ids",
+    Layer::Routing,
+    Severity::High,
+    "Two tenants use the same request ids and progress tokens at the same time.",
+    include_str!("same_ids.md"),
+    &[
+        Technique::new("RT-01", "equal request ids at once", Severity::High, |site| Box::pin(equal(site)))
+            .quick(),
+        Technique::new("RT-02", "equal request ids of different methods", Severity::High, |site| {
+            Box::pin(methods(site))
+        }),
+        Technique::new("RT-03", "ids of other types", Severity::High, |site| Box::pin(types(site))),
+        Technique::new("RT-04", "equal progress tokens", Severity::High, |site| Box::pin(progress(site))),
+        Technique::new("RT-10", "cancelling another tenant's requests", Severity::High, |site| {
+            Box::pin(cancelled(site))
+        }),
+    ],
+);
+
+/// How many callers there are of each tenant.
+const WIDTH: usize = 3;
+/// An answer that takes longer than this is lost: alone it takes milliseconds.
+const LOST: Duration = Duration::from_secs(5);
+
+/// Callers of both tenants with connections and sessions of their own.
+async fn callers(site: &Site) -> Vec<(&Party, Caller)> {
+    let mut all = Vec::new();
+    for party in &site.parties {
+        for base in party.callers() {
+            for _ in 0..WIDTH {
+                let caller = base.afresh();
+                caller.begin().await;
+                all.push((party, caller));
+            }
+        }
+    }
+    all
+}
+
+async fn controls(tally: &mut Tally, site: &Site, readings: &[&Reading]) {
+    for party in &site.parties {
+        for reading in readings {
+            common::control(tally, site, party, reading).await;
+        }
+    }
+}
+
+/// Rounds in which everybody sends a request of the same id at once.
+async fn rounds<F>(site: &Site, technique: &str, make: F) -> Tally
+where
+    F: Fn(&Caller, &Reading, u64) -> (Value, Value),
+{
+    let readings = match common::telling(site) {
+        Ok(readings) => readings,
+        Err(tally) => return tally,
+    };
+    let mut tally = Tally::default();
+    controls(&mut tally, site, &readings).await;
+    let callers = callers(site).await;
+    let mut chance = site.chance(technique);
+    let end = Instant::now() + site.plan.racing / 2;
+    let (mut round, mut lost) = (0_u64, 0);
+    while Instant::now() < end && !tally.has_leaked() && lost < 3 {
+        round += 1;
+        let Some(reading) = readings.get(chance.usize(0..readings.len())) else { break };
+        let asked = callers.iter().map(|(party, caller)| {
+            let (id, meta) = make(caller, reading, round);
+            let (method, mut params) = reading.what.message();
+            if let (Some(params), false) = (params.as_object_mut(), meta.is_null()) {
+                params.insert("_meta".to_owned(), meta);
+            }
+            let request = caller.request_as(id, method, params).once().patience(LOST);
+            async move { (*party, caller.send(request).await) }
+        });
+        for (party, exchange) in join_all(asked).await {
+            lost += usize::from(weigh(&mut tally, site, party, reading, &exchange));
+        }
+    }
+    for (_, caller) in &callers {
+        caller.end().await;
+    }
+    tally.note(format!("{round} rounds of {} callers.", callers.len()));
+    tally
+}
+
+/// Notes what an answer shows; whether it was lost.
+fn weigh(tally: &mut Tally, site: &Site, party: &Party, reading: &Reading, exchange: &Exchange) -> bool {
+    if matches!(exchange.outcome, Err(Failure::Timeout)) {
+        let why = format!("an answer to {} was lost while the other tenant used the same id", party.tenant);
+        tally.leak(vec![common::shown(site, exchange, why)]);
+        return true;
+    }
+    if let Some(wrong) = misdelivered(exchange) {
+        let why =
+            format!("{} was sent an answer with the id {wrong}, which it did not ask with", party.tenant);
+        tally.leak(vec![common::shown(site, exchange, why)]);
+        return false;
+    }
+    match judge(site, &party.tenant, reading, exchange) {
+        Judged::Own => tally.held(),
+        Judged::Foreign(evidence) => tally.leak(vec![evidence]),
+        Judged::Changed(why) => tally.doubt(why),
+        // A rate that is over, or an id that the target does not take, shows nothing.
+        Judged::Failed(_) if matches!(exchange.status(), 400 | 429 | 503) || exchange.error().is_some() => {}
+        Judged::Failed(why) => tally.doubt(why),
+    }
+    false
+}
+
+/// The id of an answer that answers something else.
+fn misdelivered(exchange: &Exchange) -> Option<Value> {
+    let reply = exchange.reply()?;
+    let answers = |message: &&Value| message.get("method").is_none() && message.get("result").is_some();
+    let wrong = reply
+        .messages
+        .iter()
+        .filter(answers)
+        .find(|message| message.get("id") != Some(&exchange.request.id))?;
+    wrong.get("id").cloned()
+}
+
+async fn equal(site: &Site) -> Tally {
+    rounds(site, "RT-01", |_, _, round| (json!(round % 3), Value::Null)).await
+}
+
+async fn types(site: &Site) -> Tally {
+    rounds(site, "RT-03", |caller, _, round| {
+        // One tenant's number is the other's text.
+        let number = round % 5 + 1;
+        let id = if caller.tenant.len() % 2 == round as usize % 2 {
+            json!(number)
+        } else {
+            json!(number.to_string())
+        };
+        (id, Value::Null)
+    })
+    .await
+}
+
+async fn progress(site: &Site) -> Tally {
+    rounds(site, "RT-04", |_, _, round| (json!(round + 1_000), json!({"progressToken": round % 2}))).await
+}
+
+async fn methods(site: &Site) -> Tally {
+    let readings = match common::telling(site) {
+        Ok(readings) => readings,
+        Err(tally) => return tally,
+    };
+    let mut tally = Tally::default();
+    controls(&mut tally, site, &readings).await;
+    let [one, other] = &site.parties;
+    for turn in 0..20 {
+        let Some(reading) = readings.get(turn % readings.len().max(1)) else { break };
+        for (reader, lister) in [(one, other), (other, one)] {
+            let (method, params) = reading.what.message();
+            let read = reader.caller.request_as(json!(7), method, params).patience(LOST);
+            let list = lister.caller.request_as(json!(7), "tools/list", json!({})).patience(LOST);
+            let (read, list) =
+                futures_util::future::join(reader.caller.send(read), lister.caller.send(list)).await;
+            let listed = read.success().is_some_and(|result| result.get("tools").is_some());
+            if listed {
+                let why = format!("{} called {} and was sent a list", reader.tenant, reading.what.name());
+                tally.leak(vec![common::shown(site, &read, why)]);
+            } else {
+                weigh(&mut tally, site, reader, reading, &read);
+            }
+            match list.success() {
+                Some(result) if result.get("tools").is_none() => {
+                    let why = format!("{} asked for tools/list and was sent another answer", lister.tenant);
+                    tally.leak(vec![common::shown(site, &list, why)]);
+                }
+                Some(_) => tally.held(),
+                None if list.replied() => {}
+                None => tally.doubt(failed(&list)),
+            }
+        }
+        if tally.has_leaked() || site.target.late() {
+            break;
+        }
+    }
+    tally
+}
+
+async fn cancelled(site: &Site) -> Tally {
+    let readings = match common::telling(site) {
+        Ok(readings) => readings,
+        Err(tally) => return tally,
+    };
+    let mut tally = Tally::default();
+    controls(&mut tally, site, &readings).await;
+    // Nobody may be hit by a cancellation that was meant for an earlier request.
+    let mut ids = 90_000_u64..;
+    for (attacker, victim) in site.directions() {
+        for (own, theirs) in attacker.callers().zip(victim.callers()) {
+            for reading in readings.iter().cycle().take(15) {
+                let id = json!(ids.next());
+                let (method, params) = reading.what.message();
+                let call = theirs.send(theirs.request_as(id.clone(), method, params).patience(LOST));
+                let cancels = join_all((0..4).map(|_| {
+                    let params = json!({"requestId": id, "reason": "partywall"});
+                    own.send(own.notification("notifications/cancelled", params))
+                }));
+                let (exchange, _) = futures_util::future::join(call, cancels).await;
+                match judge(site, &victim.tenant, reading, &exchange) {
+                    Judged::Own => tally.held(),
+                    Judged::Foreign(evidence) => tally.leak(vec![evidence]),
+                    Judged::Changed(why) => tally.doubt(why),
+                    Judged::Failed(_) if exchange.status() == 429 => {}
+                    // Unless it works again without the cancelling, something else may be wrong.
+                    Judged::Failed(why) if !common::control(&mut tally, site, victim, reading).await => {
+                        tally.doubt(why)
+                    }
+                    Judged::Failed(why) => {
+                        let why = format!(
+                            "{} cancelled a request of {} by its id: {why}",
+                            attacker.tenant, victim.tenant
+                        );
+                        tally.leak(vec![common::shown(site, &exchange, why)]);
+                    }
+                }
+                if tally.has_leaked() || site.target.late() {
+                    return tally;
+                }
+            }
+        }
+    }
+    tally
+}

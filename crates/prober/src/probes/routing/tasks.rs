@@ -1,0 +1,168 @@
+//! Tasks of one tenant in the hands of another.
+
+use partywall_model::{Layer, Severity};
+use serde_json::{Value, json};
+
+use crate::{
+    arguments,
+    oracle::{difference, reading::failed},
+    probes::{Probe, Technique, common},
+    site::{Party, Site, What},
+    tally::Tally,
+    target::{Caller, Era, Exchange},
+};
+
+pub(super) static PROBE: Probe = Probe::new(
+    "foreign-task",
+    Layer::Routing,
+    Severity::High,
+    "Reads, lists and cancels tasks of another tenant.",
+    include_str!("tasks.md"),
+    &[
+        Technique::new("TK-01", "getting another tenant's task", Severity::High, |site| {
+            Box::pin(by_id(site, "tasks/get"))
+        })
+        .quick(),
+        Technique::new("TK-02", "the result of another tenant's task", Severity::High, |site| {
+            Box::pin(by_id(site, "tasks/result"))
+        }),
+        Technique::new("TK-03", "a list with another tenant's tasks", Severity::High, |site| {
+            Box::pin(listed(site))
+        }),
+        Technique::new("TK-04", "cancelling another tenant's task", Severity::High, |site| {
+            Box::pin(by_id(site, "tasks/cancel"))
+        }),
+    ],
+);
+
+/// A task of the party's own: the caller that made it and its id.
+pub(super) async fn begin(site: &Site, party: &Party) -> Option<(Caller, String)> {
+    for base in party.callers() {
+        let caller = base.afresh();
+        caller.begin().await;
+        for (reading, _) in site.readings_of(&party.tenant).take(8) {
+            let What::Tool { name, arguments } = &reading.what else { continue };
+            let params = match caller.era() {
+                Era::Modern => json!({"name": name, "arguments": arguments, "_meta": {
+                    "io.modelcontextprotocol/clientCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}}}}),
+                Era::Legacy(_) => json!({"name": name, "arguments": arguments, "task": {"ttl": 60_000}}),
+            };
+            let exchange = caller.ask("tools/call", params).await;
+            if let Some(id) = exchange.success().and_then(|result| task_id(result, 4)) {
+                return Some((caller, id));
+            }
+        }
+    }
+    None
+}
+
+/// The task id in an answer.
+fn task_id(value: &Value, depth: usize) -> Option<String> {
+    if depth == 0 {
+        return None;
+    }
+    let fields = value.as_object()?;
+    if let Some(id) = fields.get("taskId").and_then(Value::as_str) {
+        return Some(id.to_owned());
+    }
+    fields
+        .iter()
+        .filter(|(key, _)| *key == "task" || *key == "_meta")
+        .find_map(|(_, value)| task_id(value, depth - 1))
+}
+
+const NO_TASKS: &str = "no tool of the target can be called as a task";
+
+async fn by_id(site: &Site, method: &'static str) -> Tally {
+    let mut tally = Tally::default();
+    for (attacker, victim) in site.directions() {
+        let Some((owner, id)) = begin(site, victim).await else {
+            tally.absent(NO_TASKS);
+            continue;
+        };
+        let Some(thief) = attacker.callers().find(|caller| caller.era() == owner.era()) else { continue };
+        let own = owner.ask("tasks/get", json!({"taskId": id})).await;
+        tally.control(
+            own.success().is_some(),
+            &format!("the owner cannot get his own task: {}", failed(&own)),
+        );
+        let twin = arguments::unknown(&json!(id), &mut site.chance(method));
+        let stolen = thief.ask(method, json!({"taskId": id})).await;
+        let strange = thief.ask(method, json!({"taskId": twin})).await;
+        judge(&mut tally, site, (attacker, victim), &stolen, &strange, (&json!(id), &twin));
+        let after = owner.ask("tasks/get", json!({"taskId": id})).await;
+        let status = |exchange: &Exchange| {
+            exchange
+                .success()
+                .map(|result| result.get("status").or_else(|| result.pointer("/task/status")).cloned())
+        };
+        let gone = own.success().is_some() && after.success().is_none();
+        let stopped = status(&after) == Some(Some(json!("cancelled"))) && status(&own) != status(&after);
+        if gone || stopped {
+            let why = format!(
+                "after {} sent {method}, {}'s task is gone or cancelled",
+                attacker.tenant, victim.tenant
+            );
+            tally.leak(vec![common::shown(site, &stolen, "the request"), common::shown(site, &after, why)]);
+        }
+        owner.ask("tasks/cancel", json!({"taskId": id})).await;
+        owner.end().await;
+    }
+    tally
+}
+
+fn judge(
+    tally: &mut Tally,
+    site: &Site,
+    (attacker, victim): (&Party, &Party),
+    stolen: &Exchange,
+    strange: &Exchange,
+    ids: (&Value, &Value),
+) {
+    if let Some(evidence) = site.foreign(&attacker.tenant, stolen) {
+        tally.leak(vec![evidence]);
+    } else if !stolen.replied() {
+        tally.doubt(failed(stolen));
+    } else if stolen.success().is_some() && strange.success().is_none() {
+        let why = format!("{} was served a task of {}", attacker.tenant, victim.tenant);
+        tally.leak(vec![common::shown(site, stolen, why)]);
+    } else if let Some(what) = difference(stolen, ids.0, strange, ids.1) {
+        let why = format!(
+            "{} can tell a task of {} from one that is not there: {what}",
+            attacker.tenant, victim.tenant
+        );
+        tally.leak(vec![common::shown(site, stolen, why), common::shown(site, strange, "an unknown task")]);
+    } else {
+        tally.held();
+    }
+}
+
+async fn listed(site: &Site) -> Tally {
+    let mut tally = Tally::default();
+    for (attacker, victim) in site.directions() {
+        let Some((owner, id)) = begin(site, victim).await else {
+            tally.absent(NO_TASKS);
+            continue;
+        };
+        let Some(thief) = attacker.callers().find(|caller| caller.era() == owner.era()) else { continue };
+        let own = owner.ask("tasks/list", json!({})).await;
+        let shows = |exchange: &Exchange| {
+            exchange.reply().is_some_and(|reply| String::from_utf8_lossy(&reply.body).contains(&id))
+        };
+        if own.error().is_some_and(|(code, _)| code == -32601) {
+            tally.absent("the target does not list tasks");
+            continue;
+        }
+        tally.control(shows(&own), "the owner's list does not show his own task");
+        let exchange = thief.ask("tasks/list", json!({})).await;
+        if shows(&exchange) {
+            let why = format!("{}'s list shows a task of {}", attacker.tenant, victim.tenant);
+            tally.leak(vec![site.redactor.evidence(&exchange, why, &id)]);
+        } else {
+            common::denied(&mut tally, site, &attacker.tenant, &exchange);
+        }
+        owner.ask("tasks/cancel", json!({"taskId": id})).await;
+        owner.end().await;
+    }
+    tally
+}

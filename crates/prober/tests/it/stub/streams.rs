@@ -1,0 +1,99 @@
+//! How answers find their way: streams with event ids, tables by request id, cancelling, rates.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::{App, app::Call, wire::Answer};
+
+/// An answer as an event stream whose event has an id; the event is kept.
+pub(crate) fn event(app: &App, call: &Call<'_>, answer: &Value) -> Answer {
+    let mut events = app.events.lock().unwrap();
+    let id = events.len() as u64 + 1;
+    events.push((id, call.tenant.clone(), answer.to_string()));
+    let (sender, receiver) = mpsc::channel(1);
+    sender.try_send(format!("id: {id}\ndata: {answer}\n\n")).unwrap();
+    Answer::events(receiver)
+}
+
+/// A stream that stays open; one that is resumed begins with what its owner missed.
+pub(crate) fn listen(app: &App, call: &Call<'_>) -> Answer {
+    let after = call.asked.header("last-event-id").and_then(|id| id.parse::<u64>().ok());
+    let (sender, receiver) = mpsc::channel(1_024);
+    sender.try_send(": open\n\n".to_owned()).unwrap();
+    if let Some(after) = after {
+        let shared = app.defects.has("events-without-owner");
+        for (id, owner, data) in app.events.lock().unwrap().iter() {
+            if *id >= after && (shared || *owner == call.tenant) {
+                sender.try_send(format!("id: {id}\ndata: {data}\n\n")).unwrap();
+            }
+        }
+    }
+    // The stream ends when the client goes away.
+    tokio::spawn(async move {
+        sender.closed().await;
+    });
+    Answer::events(receiver)
+}
+
+/// Hears a notification.
+pub(crate) fn notified(app: &App, call: &Call<'_>) {
+    if call.method == "notifications/cancelled" {
+        let id = call.params.get("requestId").map(Value::to_string).unwrap_or_default();
+        let owner = if app.defects.has("cancel-by-id") { String::new() } else { call.tenant.clone() };
+        app.cancelled.lock().unwrap().insert((owner, id));
+    }
+}
+
+/// What the caller gets after some work: his result, or what lies under his request's id.
+pub(crate) async fn delivered(
+    app: &App,
+    call: &Call<'_>,
+    key: &str,
+    result: Value,
+) -> Result<Value, (i64, String)> {
+    let by_progress = call.params.pointer("/_meta/progressToken").map(Value::to_string);
+    let key = match by_progress {
+        Some(token) if app.defects.has("routes-by-progress") => Some(token),
+        _ if app.defects.has("routes-by-id") => Some(key.to_owned()),
+        _ => None,
+    };
+    if let Some(key) = &key {
+        app.pending.lock().unwrap().insert(key.clone(), result.clone());
+    }
+    if call.method == "tools/call" {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let id = call.asked.body.as_ref();
+        let id = serde_json::from_slice::<Value>(id)
+            .ok()
+            .and_then(|message| message.get("id").map(Value::to_string));
+        let owner = if app.defects.has("cancel-by-id") { String::new() } else { call.tenant.clone() };
+        if app.cancelled.lock().unwrap().remove(&(owner, id.unwrap_or_default())) {
+            return Err((-32800, "Request cancelled".to_owned()));
+        }
+    }
+    match key {
+        Some(key) => Ok(app.pending.lock().unwrap().get(&key).cloned().unwrap_or(result)),
+        None => Ok(result),
+    }
+}
+
+/// Whether a call is over the limit of this second: everybody's, or the tenant's.
+pub(crate) fn over(app: &App, call: &Call<'_>) -> bool {
+    let payer = if app.defects.has("one-limiter") {
+        "everybody"
+    } else if app.defects.has("limiter-per-tenant") {
+        &call.tenant
+    } else {
+        return false;
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let mut rates = app.rates.lock().unwrap();
+    let rate = rates.entry(payer.to_owned()).or_default();
+    if rate.0 != now {
+        *rate = (now, 0);
+    }
+    rate.1 += 1;
+    rate.1 > 60
+}
