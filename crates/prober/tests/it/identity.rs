@@ -11,6 +11,8 @@ async fn spoofed_tenants_are_found() {
         ("tenant-header", "ID-20"),
         ("second-credential", "ID-21"),
         ("tenant-path", "ID-24"),
+        ("unsigned-token", "ID-02"),
+        ("token-prefix", "ID-28"),
     ])
     .await;
 }

@@ -43,6 +43,11 @@ async fn answers_that_follow_ids_are_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn foreign_origins_are_found_to_be_served() {
+    sensitive(&[("any-origin", "XP-08")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tasks_without_an_owner_are_found() {
     sensitive(&[
         ("tasks-without-owner", "TK-01"),

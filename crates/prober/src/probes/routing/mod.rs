@@ -1,10 +1,12 @@
 //! Attacks on the routing layer: an answer, event or handle reaches only the caller it was made for.
 
 mod handles;
+mod origin;
 mod same_ids;
 mod sessions;
 mod tasks;
 
 use super::Probe;
 
-pub(super) static PROBES: &[&Probe] = &[&handles::PROBE, &same_ids::PROBE, &sessions::PROBE, &tasks::PROBE];
+pub(super) static PROBES: &[&Probe] =
+    &[&handles::PROBE, &origin::PROBE, &same_ids::PROBE, &sessions::PROBE, &tasks::PROBE];

@@ -24,10 +24,12 @@ use url::Url;
 
 pub(crate) use app::App;
 
-/// The token of the tenant `acme`.
-pub(crate) const ACME: &str = "token-of-acme-5e1f0c77d2";
+/// The token of the tenant `acme`: in the form of a JSON web token, known to the stub by heart.
+pub(crate) const ACME: &str =
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ0ZW5hbnQiOiJhY21lIn0.5e1f0c77d2AAbbCCddEEffGGhhIIjjKK";
 /// The token of the tenant `globex`.
-pub(crate) const GLOBEX: &str = "token-of-globex-91ab3c04e8";
+pub(crate) const GLOBEX: &str =
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ0ZW5hbnQiOiJnbG9iZXgifQ.91ab3c04e8AAbbCCddEEffGGhhIIjjLL";
 
 /// Which switches are on.
 #[derive(Clone)]
