@@ -107,7 +107,8 @@ async fn unsigned(site: &Site) -> Tally {
         };
         for reading in &readings {
             common::control(&mut tally, site, attacker, reading).await;
-            for (how, token) in forged(&own, &theirs) {
+            let whole = victim.caller.token().unwrap_or_default();
+            for (how, token) in forged(&own, &theirs).into_iter().filter(|(_, token)| token != whole) {
                 present(&mut tally, site, (attacker, victim), reading, &how, &token).await;
                 if tally.has_leaked() {
                     return tally;
