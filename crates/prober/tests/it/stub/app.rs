@@ -44,6 +44,8 @@ pub(crate) struct App {
     pub(crate) notes: Mutex<BTreeMap<String, Vec<String>>>,
     /// How many lists were asked for: the survey asks for one as each tenant.
     pub(crate) listed: AtomicU64,
+    /// How often `globex` asked who is calling.
+    asked: AtomicU64,
     attacked: AtomicBool,
 }
 
@@ -73,6 +75,7 @@ impl App {
             rates: Mutex::default(),
             notes: Mutex::default(),
             listed: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
             attacked: AtomicBool::new(false),
         }
     }
@@ -217,13 +220,12 @@ impl App {
         id
     }
 
-    /// Notes that `globex` was seen at work after `acme`; then a target that dies may die.
+    /// Notes what was asked. The survey asks who is calling three times as `globex`, who comes last; then a target that
+    /// dies may die.
     pub(crate) fn seen(&self, call: &Call<'_>) {
-        if call.tenant == "globex" && call.method == "tools/call" {
-            let count = self.next.fetch_add(1, Ordering::Relaxed);
-            if count > 40 {
-                self.attacked.store(true, Ordering::Relaxed);
-            }
+        let whoami = call.params.get("name").and_then(Value::as_str) == Some("whoami");
+        if call.tenant == "globex" && whoami && self.asked.fetch_add(1, Ordering::Relaxed) >= 3 {
+            self.attacked.store(true, Ordering::Relaxed);
         }
     }
 }
