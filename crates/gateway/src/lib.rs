@@ -18,12 +18,16 @@ pub mod audit {
 mod call;
 mod central;
 pub mod clock;
+#[cfg(test)]
+mod closed_loop;
 pub mod config;
 pub mod context;
 mod cx;
 mod gateway;
 pub mod guards;
 mod reload;
+#[cfg(test)]
+mod removed;
 mod stdio;
 mod strict_json;
 pub mod tenants;

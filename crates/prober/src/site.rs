@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use crate::{
     Plan,
-    arguments::Id,
+    arguments::{Id, Role, role},
     canary::Marks,
-    facts::{Facts, telling},
+    facts::{Facts, key, telling},
     survey::Surface,
     target::{Caller, Era, Exchange, Request, Target},
     transcript::Redactor,
@@ -123,16 +123,18 @@ impl Site {
     }
 
     /// What both tenants can read and is not the same for both: by it one can tell who is answered.
+    /// Each tool comes once before any comes a second time.
     pub(crate) fn telling(&self) -> impl Iterator<Item = &Reading> {
         let [one, other] = &self.parties;
-        self.readings.iter().filter(move |reading| {
+        let telling = self.readings.iter().filter(|reading| {
             match (reading.alone.get(&one.tenant), reading.alone.get(&other.tenant)) {
                 (Some(one), Some(other)) => {
                     !one.is_empty() && !other.is_empty() && (!one.holds_in(other) || !other.holds_in(one))
                 }
                 _ => false,
             }
-        })
+        });
+        by_turns(telling.collect(), |reading| reading.what.name()).into_iter()
     }
 
     /// What both tenants can read, what tells them apart first.
@@ -185,13 +187,62 @@ impl Site {
         if let Some(url) = &exchange.request.url {
             sent.extend_from_slice(format!("\n{url}").as_bytes());
         }
-        let hit = self.marks.foreign(tenant, &reply.haystack(), &sent)?;
-        Some(self.redactor.hit(exchange, &hit))
+        match self.marks.foreign(tenant, &reply.haystack(), &sent) {
+            Some(hit) => Some(self.redactor.hit(exchange, &hit)),
+            None => self.owned_by_another(tenant, exchange, &sent),
+        }
+    }
+
+    /// The evidence for a field of a tenant's name that names another than the caller, who did not name him himself.
+    fn owned_by_another(&self, tenant: &str, exchange: &Exchange, sent: &[u8]) -> Option<Evidence> {
+        let facts = Facts::of(exchange.success()?);
+        let (path, owner) = facts.leaves().find(|(path, text)| {
+            role(key(path)) == Role::Tenant
+                && text.len() >= 3
+                && self
+                    .parties
+                    .iter()
+                    .any(|party| party.tenant != tenant && party.tenant.eq_ignore_ascii_case(text))
+        })?;
+        if String::from_utf8_lossy(sent).contains(owner) {
+            return None;
+        }
+        let who = if tenant.is_empty() { "nobody" } else { tenant };
+        let why = format!("{who} was shown something whose {path} is {owner:?}");
+        Some(self.redactor.evidence(exchange, why, owner))
     }
 
     /// The generations that the target speaks, the newest first.
     pub(crate) fn eras(&self) -> Vec<Era> {
         let [one, _] = &self.parties;
         one.callers().map(|caller| caller.era().clone()).collect()
+    }
+}
+
+/// Puts the first of each name before the second of any, and so on.
+pub(crate) fn by_turns<T>(all: Vec<T>, name: impl Fn(&T) -> &str) -> Vec<T> {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let mut turns: Vec<(usize, T)> = all
+        .into_iter()
+        .map(|one| {
+            let turn = seen.entry(name(&one).to_owned()).or_default();
+            *turn += 1;
+            (*turn, one)
+        })
+        .collect();
+    turns.sort_by_key(|(turn, _)| *turn);
+    turns.into_iter().map(|(_, one)| one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_comes_twice_before_everybody_came_once() {
+        assert_eq!(
+            by_turns(vec!["a1", "a2", "a3", "b1", "b2"], |one| &one[..1]),
+            ["a1", "b1", "a2", "b2", "a3"]
+        );
     }
 }

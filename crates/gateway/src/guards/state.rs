@@ -94,6 +94,11 @@ impl Resident {
     }
 
     pub(crate) fn cache(&self) -> &ReplyCache {
+        #[cfg(test)]
+        if crate::removed::removed("cache-per-tenant") {
+            static COMMON: OnceLock<ReplyCache> = OnceLock::new();
+            return COMMON.get_or_init(|| ReplyCache::new(1 << 20));
+        }
         &self.cache
     }
 
@@ -113,9 +118,18 @@ impl Resident {
         Ok(Arc::clone(self.client.get_or_init(|| made)))
     }
 
+    fn states(&self) -> &States {
+        #[cfg(test)]
+        if crate::removed::removed("resident") {
+            static COMMON: OnceLock<States> = OnceLock::new();
+            return COMMON.get_or_init(States::default);
+        }
+        &self.state
+    }
+
     /// The tenant's own `T`; the number of types in a program bounds the map.
     pub(crate) fn state<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.states().lock().unwrap_or_else(PoisonError::into_inner);
         let slot = state.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(T::default()));
         // The key is the type, so the cast holds; a fresh value is the answer that is right in any case.
         Arc::clone(slot).downcast::<T>().unwrap_or_default()

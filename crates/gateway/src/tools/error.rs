@@ -117,6 +117,12 @@ impl From<HttpToolError> for ToolError {
     fn from(error: HttpToolError) -> Self {
         match error.kind() {
             // A foreign owner is a denial: not found on the wire, named in the audit log.
+            #[cfg(test)]
+            HttpErrorKind::NotFound
+                if error == HttpToolError::ForeignOwner && crate::removed::removed("one-refusal") =>
+            {
+                Self::invalid("This belongs to another company.")
+            }
             HttpErrorKind::NotFound if error == HttpToolError::ForeignOwner => {
                 Denial::new(Layer::Cache, error.to_string(), Refused::NotFound).into()
             }

@@ -9,7 +9,7 @@ use crate::{
     arguments::{self, Id, Role, role},
     canary::{Marks, Origin},
     facts::{Facts, key, telling, timely},
-    site::{Party, Reading, What},
+    site::{Party, Reading, What, by_turns},
     target::Exchange,
 };
 
@@ -65,6 +65,7 @@ fn whats(party: &Party) -> Vec<What> {
             .collect();
         all.push(What::Prompt { name: name.to_owned(), arguments: Value::Object(arguments) });
     }
+    let mut all = by_turns(all, What::name);
     all.truncate(MOST_READINGS);
     all
 }

@@ -40,6 +40,10 @@ impl Doors {
     /// Refuses a request that names a host or an origin that is not ours.
     pub(crate) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Denial> {
         self.check_host(uri, headers)?;
+        #[cfg(test)]
+        if crate::removed::removed("doors") {
+            return Ok(());
+        }
         let mut origins = headers.get_all(ORIGIN).iter();
         match (origins.next(), origins.next()) {
             (None, _) => Ok(()),
