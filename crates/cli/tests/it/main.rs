@@ -11,6 +11,7 @@
 mod commands;
 mod demo;
 mod faults;
+mod lab;
 mod matrix;
 mod scan;
 mod support;

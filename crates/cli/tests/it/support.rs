@@ -108,3 +108,24 @@ impl Drop for Running {
         let _status = self.child.wait();
     }
 }
+
+/// Another program that serves; it is stopped when dropped.
+pub(crate) struct Server(Child);
+
+impl Server {
+    /// Starts it; it must say in one line that it is ready, which comes back.
+    pub(crate) fn start(command: &mut Command) -> (Self, String) {
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        (Self(child), line)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _gone = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}

@@ -139,7 +139,7 @@ const WRITES: [&str; 38] = [
     "remember", "switch", "select", "merge", "schedule",
 ];
 
-const READS: [&str; 34] = [
+const READS: [&str; 38] = [
     "get",
     "list",
     "search",
@@ -174,6 +174,10 @@ const READS: [&str; 34] = [
     "recent",
     "usage",
     "browse",
+    "account",
+    "details",
+    "overview",
+    "balance",
 ];
 
 /// Whether a tool that says nothing writes. Words that write count first: a tool that is not called is told of, and a

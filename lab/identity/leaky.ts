@@ -1,0 +1,29 @@
+import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
+import { z } from "zod";
+import { answer, refuse, serve, tenantOf, text, fail } from "../shared/http.ts";
+
+const TICKETS: Record<string, { id: number; title: string }[]> = {
+  acme: [{ id: 1, title: "Printer on fire" }, { id: 2, title: "Lost badge" }, { id: 40, title: "Acme payroll fails" }],
+  globex: [{ id: 1, title: "Reactor leak" }, { id: 2, title: "New sign" }, { id: 41, title: "Globex merger rumours" }],
+};
+
+function build(tenant: string) {
+  const server = new McpServer({ name: "desk", version: "1.0.0" });
+  server.registerTool(
+    "list_tickets",
+    { description: "The newest tickets.", inputSchema: { tenantId: z.string().optional() } },
+    async ({ tenantId }) => text(TICKETS[tenantId ?? tenant] ?? []),
+  );
+  server.registerTool("get_ticket", { description: "One ticket.", inputSchema: { id: z.number().int() } }, async ({ id }) => {
+    const ticket = (TICKETS[tenant] ?? []).find((ticket) => ticket.id === id);
+    return ticket ? text(ticket) : fail(`no ticket ${id}`);
+  });
+  server.registerTool("whoami", { description: "The caller's company." }, async () => text({ company: tenant }));
+  return server;
+}
+
+serve(async (req, res) => {
+  const tenant = tenantOf(req);
+  if (!tenant) return refuse(res);
+  await answer(req, res, build(tenant));
+});

@@ -1,0 +1,47 @@
+import { randomUUID } from "node:crypto";
+import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
+import { z } from "zod";
+import { refuse, serve, tenantOf, text, fail } from "../shared/http.ts";
+import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
+
+const TICKETS: Record<string, { id: number; title: string }[]> = {
+  acme: [{ id: 1, title: "Printer on fire" }, { id: 2, title: "Lost badge" }, { id: 40, title: "Acme payroll fails" }],
+  globex: [{ id: 1, title: "Reactor leak" }, { id: 2, title: "New sign" }, { id: 41, title: "Globex merger rumours" }],
+};
+
+type Session = { tenant: string; transport: StreamableHTTPServerTransport };
+const sessions = new Map<string, Session>();
+
+function build(tenant: string) {
+  const server = new McpServer({ name: "desk", version: "1.0.0" });
+  server.registerTool("list_tickets", { description: "The newest tickets." }, async () =>
+    text(TICKETS[tenant] ?? []));
+  server.registerTool("get_ticket", { description: "One ticket.", inputSchema: { id: z.number().int() } }, async ({ id }) => {
+    const ticket = (TICKETS[tenant] ?? []).find((ticket) => ticket.id === id);
+    return ticket ? text(ticket) : fail(`no ticket ${id}`);
+  });
+  server.registerTool("whoami", { description: "The caller's company." }, async () => text({ company: tenant }));
+  return server;
+}
+
+serve(async (req, res) => {
+  const tenant = tenantOf(req);
+  if (!tenant) return refuse(res);
+  const id = req.headers["mcp-session-id"];
+  if (typeof id === "string") {
+    const session = sessions.get(id);
+    if (!session) {
+      res.status(404).json({ jsonrpc: "2.0", id: null, error: { code: -32001, message: "Session not found" } });
+      return;
+    }
+    await session.transport.handleRequest(req, res, req.body);
+    return;
+  }
+  const transport = new StreamableHTTPServerTransport({
+    sessionIdGenerator: () => randomUUID(),
+    onsessioninitialized: (id) => void sessions.set(id, { tenant, transport }),
+    onsessionclosed: (id) => void sessions.delete(id),
+  });
+  await build(tenant).connect(transport);
+  await transport.handleRequest(req, res, req.body);
+});
