@@ -19,6 +19,9 @@ async fn spoofed_tenants_are_found() {
         ("unsigned-token", "ID-02"),
         ("token-prefix", "ID-28"),
         ("query-token", "ID-23"),
+        ("public-key-is-a-secret", "ID-03"),
+        ("key-id-is-a-file", "ID-04"),
+        ("key-from-token", "ID-05"),
     ])
     .await;
 }

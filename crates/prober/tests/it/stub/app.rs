@@ -94,7 +94,9 @@ impl App {
         if self.defects.has("token-prefix") && token.starts_with(ACME) {
             return Some("acme".to_owned());
         }
-        if let Some(tenant) = tokens::tenant_of(&self.defects, token) {
+        if let Some(tenant) =
+            tokens::tenant_of(&self.defects, token).or_else(|| tokens::forged(&self.defects, token))
+        {
             return Some(tenant);
         }
         if !self.defects.has("unsigned-token") {
@@ -174,6 +176,17 @@ impl App {
         let message: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
         if self.defects.has("refuses-tokens") {
             return Answer::json(401, &json!({"error": "invalid_token"}));
+        }
+        let origin = format!("http://{}", asked.header("host").unwrap_or_default());
+        match asked.path.as_str() {
+            "/.well-known/oauth-protected-resource/mcp" => {
+                return Answer::json(200, &json!({"authorization_servers": [origin]}));
+            }
+            "/.well-known/oauth-authorization-server" => {
+                return Answer::json(200, &json!({"issuer": origin, "jwks_uri": format!("{origin}/jwks")}));
+            }
+            "/jwks" => return Answer::json(200, &tokens::keys()),
+            _ => {}
         }
         let foreign = asked.header("origin").is_some() && !self.defects.has("any-origin");
         if foreign {

@@ -28,6 +28,41 @@ pub(crate) fn token(tenant: &str) -> String {
     format!("{message}.{signature}")
 }
 
+/// A public key of the issuer's, as it is published.
+pub(crate) fn keys() -> Value {
+    json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "1", "x": "8tfdUEnT_I7Mlw-5TWhxnM9Kj1k2fA2Tteu-7B5K3ys",
+        "y": "rfZBa4Yo23EtHcy3_Sw8L-JBlefhnx_a8ClgXVF5Z2M"}]})
+}
+
+const PEM: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE8tfdUEnT/I7Mlw+5TWhxnM9Kj1k2
+fA2Tteu+7B5K3yut9kFrhijbcS0dzLf9LDwv4kGV5+GfH9rwKWBdUXlnYw==
+-----END PUBLIC KEY-----
+";
+
+/// The tenant of a token that is signed with a key that anybody has.
+pub(crate) fn forged(defects: &Defects, token: &str) -> Option<String> {
+    let (message, signature) = token.rsplit_once('.')?;
+    let part = |at: usize| -> Option<Value> {
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(message.split('.').nth(at)?).ok()?).ok()
+    };
+    let header = part(0)?;
+    let (key, algorithm) = if defects.has("key-from-token") {
+        let jwk = serde_json::from_value(header.get("jwk")?.clone()).ok()?;
+        (DecodingKey::from_jwk(&jwk).ok()?, Algorithm::ES256)
+    } else if defects.has("key-id-is-a-file") {
+        let file = header.get("kid")?.as_str()?.ends_with("dev/null");
+        (file.then(|| DecodingKey::from_secret(b""))?, Algorithm::HS256)
+    } else if defects.has("public-key-is-a-secret") {
+        (DecodingKey::from_secret(PEM.as_bytes()), Algorithm::HS256)
+    } else {
+        return None;
+    };
+    let good = crypto::verify(signature, message.as_bytes(), &key, algorithm).unwrap_or(false);
+    let claims = part(1)?;
+    good.then(|| claims.get("tenant")?.as_str().map(str::to_owned))?
+}
+
 /// The tenant that a signed token is of.
 pub(crate) fn tenant_of(defects: &Defects, token: &str) -> Option<String> {
     let (message, signature) = token.rsplit_once('.')?;
