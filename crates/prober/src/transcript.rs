@@ -41,7 +41,7 @@ impl Redactor {
                 text = text.replace(signature, "[signature]");
             }
         }
-        text
+        unsigned(&text)
     }
 
     /// One exchange, and what it shows.
@@ -63,6 +63,30 @@ impl Redactor {
         );
         self.evidence(exchange, why, &hit.text)
     }
+}
+
+/// The text without the signatures of JSON web tokens: a run makes good tokens of its own.
+fn unsigned(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("eyJ") {
+        out.push_str(before);
+        out.push_str("eyJ");
+        let end = after
+            .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')))
+            .unwrap_or(after.len());
+        let (token, more) = after.split_at_checked(end).unwrap_or((after, ""));
+        let mut parts = token.splitn(3, '.');
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(header), Some(claims), Some(signature)) if signature.len() > 16 => {
+                out.push_str(&format!("{header}.{claims}.[signature]"));
+            }
+            _ => out.push_str(token),
+        }
+        rest = more;
+    }
+    out.push_str(rest);
+    out
 }
 
 fn request(request: &Request) -> String {
@@ -117,6 +141,10 @@ mod tests {
         redactor.add("acme", "head.body.0123456789abcdef0123".to_owned().into());
         assert_eq!(redactor.clean("Bearer head.body.0123456789abcdef0123!"), "Bearer [token of acme]!");
         assert_eq!(redactor.clean("x 0123456789abcdef0123"), "x [signature]");
+        assert_eq!(
+            redactor.clean("Bearer eyJh.eyJz.0123456789abcdefgh, eyJ"),
+            "Bearer eyJh.eyJz.[signature], eyJ"
+        );
         let long = format!("{}FOUND{}", "a".repeat(9_000), "b".repeat(9_000));
         let cut = around(&long, "FOUND");
         assert!(cut.contains("FOUND") && cut.chars().count() < MOST + 100, "{}", cut.len());

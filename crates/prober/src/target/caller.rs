@@ -104,6 +104,11 @@ impl Caller {
         Self { era, ..self.afresh() }
     }
 
+    /// The same connections in another generation, without a session.
+    pub(crate) fn speaking_here(&self, era: Era) -> Self {
+        Self { era, http: self.http.clone(), ..self.afresh() }
+    }
+
     /// The same connections with another token, as it stands after `Bearer `.
     pub(crate) fn with_token(&self, token: Option<String>) -> Self {
         Self {

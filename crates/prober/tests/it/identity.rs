@@ -1,6 +1,11 @@
 //! Identity: each spoof is found where it works.
 
-use crate::support::sensitive;
+use partywall_model::Outcome;
+
+use crate::{
+    stub::tokens::{KEY, token},
+    support::{sensitive, sensitive_with, verdict},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn spoofed_tenants_are_found() {
@@ -13,6 +18,56 @@ async fn spoofed_tenants_are_found() {
         ("tenant-path", "ID-24"),
         ("unsigned-token", "ID-02"),
         ("token-prefix", "ID-28"),
+        ("query-token", "ID-23"),
+        ("public-key-is-a-secret", "ID-03"),
+        ("key-id-is-a-file", "ID-04"),
+        ("key-from-token", "ID-05"),
     ])
     .await;
+}
+
+/// A plan with tokens that the stub's issuer signed, and its key.
+fn minted(plan: &mut partywall_prober::Plan) {
+    for tenant in &mut plan.tenants {
+        tenant.token = token(&tenant.tenant).into();
+    }
+    plan.issuer_key = Some(KEY.to_owned().into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signed_tokens_with_a_wrong_claim_are_found_to_be_believed() {
+    let cases = [
+        ("any-audience", "ID-06"),
+        ("any-issuer", "ID-07"),
+        ("subject-is-tenant", "ID-08"),
+        ("any-time", "ID-09"),
+        ("objects-are-tenants", "ID-11"),
+        ("last-tenant", "ID-12"),
+        ("no-tenant-is-first", "ID-13"),
+        ("blank-is-first", "ID-14"),
+        ("folds-names", "ID-15"),
+        ("splits-names", "ID-16"),
+    ];
+    sensitive_with(&cases, minted).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_issuers_key_nothing_is_judged() {
+    let none = verdict(&["any-audience"], "ID-06", |_| {}).await;
+    assert_eq!(none.verdict, Outcome::NotRun);
+    assert!(none.reason.contains("--issuer-key"), "{}", none.reason);
+    let wrong = verdict(&["any-audience"], "ID-06", |plan| {
+        minted(plan);
+        plan.issuer_key = Some("another key".to_owned().into());
+    })
+    .await;
+    assert_eq!(wrong.verdict, Outcome::Inconclusive, "{}", wrong.reason);
+    assert!(wrong.reason.contains("is it the issuer's?"), "{}", wrong.reason);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signed_tokens_are_not_shown() {
+    let leaky = verdict(&["any-audience"], "ID-06", minted).await;
+    let shown = serde_json::to_string(&leaky).unwrap();
+    assert!(shown.contains("[signature]"), "{shown}");
 }

@@ -65,3 +65,14 @@ async fn without_a_second_user_a_colleague_is_not_tried() {
     assert_eq!(verdict.verdict, Outcome::NotRun);
     assert!(verdict.reason.contains("--user"), "{}", verdict.reason);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_contradict_themselves_are_found_to_be_served() {
+    sensitive(&[
+        ("headers-are-not-compared", "XP-01"),
+        ("headers-are-not-compared", "XP-03"),
+        ("open-text", "XP-06"),
+        ("open-slash", "XP-07"),
+    ])
+    .await;
+}

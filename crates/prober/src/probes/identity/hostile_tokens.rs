@@ -2,8 +2,9 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use partywall_model::{Layer, Severity};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
+use super::jwt::Jwt;
 use crate::{
     oracle::{Judged, judge, reading::failed},
     probes::{Probe, Technique, common},
@@ -24,39 +25,14 @@ pub(super) static PROBE: Probe = Probe::new(
             Severity::High,
             |site| Box::pin(unsigned(site)),
         ),
+        Technique::new("ID-23", "a token in the address", Severity::Medium, |site| {
+            Box::pin(in_address(site))
+        }),
         Technique::new("ID-28", "tokens that are cut, padded or repeated", Severity::Medium, |site| {
             Box::pin(padded(site))
         }),
     ],
 );
-
-/// A JSON web token in its parts.
-struct Jwt {
-    header: Map<String, Value>,
-    claims: Map<String, Value>,
-    signature: String,
-}
-
-impl Jwt {
-    fn parse(token: &str) -> Option<Self> {
-        let mut parts = token.split('.');
-        let (header, claims, signature) = (parts.next()?, parts.next()?, parts.next()?);
-        if parts.next().is_some() {
-            return None;
-        }
-        let decode = |part: &str| {
-            let bytes = URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok()?;
-            serde_json::from_slice::<Map<String, Value>>(&bytes).ok()
-        };
-        Some(Self { header: decode(header)?, claims: decode(claims)?, signature: signature.to_owned() })
-    }
-
-    fn write(header: &Map<String, Value>, claims: &Map<String, Value>, signature: &str) -> String {
-        let encode =
-            |part: &Map<String, Value>| URL_SAFE_NO_PAD.encode(Value::Object(part.clone()).to_string());
-        format!("{}.{}.{signature}", encode(header), encode(claims))
-    }
-}
 
 /// The attacker's token with the victim's claims, in every form that has no signature of the issuer's.
 fn forged(attacker: &Jwt, victim: &Jwt) -> Vec<(String, String)> {
@@ -140,6 +116,43 @@ async fn present(
     } else {
         tally.doubt(failed(&exchange));
     }
+}
+
+/// Tokens must not be taken from the query (authorization, access token usage): addresses stand in logs.
+async fn in_address(site: &Site) -> Tally {
+    let readings = match readings(site) {
+        Ok(readings) => readings,
+        Err(tally) => return tally,
+    };
+    let mut tally = Tally::default();
+    for (attacker, victim) in site.directions() {
+        for reading in &readings {
+            common::control(&mut tally, site, attacker, reading).await;
+            for name in ["access_token", "token", "api_key", "bearer_token"] {
+                let address = |token: Option<&str>| {
+                    let mut url = site.target.url.clone();
+                    url.query_pairs_mut().append_pair(name, token.unwrap_or_default());
+                    url
+                };
+                let request = || reading.what.request(&attacker.caller);
+                let alone = request().without("authorization").to(address(attacker.caller.token()));
+                let alone = attacker.caller.send(alone).await;
+                let both = attacker.caller.send(request().to(address(victim.caller.token()))).await;
+                if alone.success().is_some() {
+                    let why =
+                        format!("a token in the address ({name}=) was taken, where logs and caches see it");
+                    tally.leak(vec![common::shown(site, &alone, why)]);
+                } else if !alone.replied() {
+                    tally.doubt(failed(&alone));
+                }
+                common::weigh(&mut tally, site, &attacker.tenant, reading, &both, common::Refusal::Fine);
+                if tally.has_leaked() {
+                    return tally;
+                }
+            }
+        }
+    }
+    tally
 }
 
 async fn padded(site: &Site) -> Tally {

@@ -2,6 +2,7 @@
 
 mod handles;
 mod origin;
+mod parsing;
 mod same_ids;
 mod sessions;
 mod tasks;
@@ -9,4 +10,4 @@ mod tasks;
 use super::Probe;
 
 pub(super) static PROBES: &[&Probe] =
-    &[&handles::PROBE, &origin::PROBE, &same_ids::PROBE, &sessions::PROBE, &tasks::PROBE];
+    &[&handles::PROBE, &origin::PROBE, &parsing::PROBE, &same_ids::PROBE, &sessions::PROBE, &tasks::PROBE];

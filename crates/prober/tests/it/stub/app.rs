@@ -12,7 +12,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::{
-    ACME, Defects, GLOBEX, rpc, streams,
+    ACME, Defects, GLOBEX, rpc, streams, tokens,
     wire::{Answer, Asked},
 };
 
@@ -94,6 +94,11 @@ impl App {
         if self.defects.has("token-prefix") && token.starts_with(ACME) {
             return Some("acme".to_owned());
         }
+        if let Some(tenant) =
+            tokens::tenant_of(&self.defects, token).or_else(|| tokens::forged(&self.defects, token))
+        {
+            return Some(tenant);
+        }
         if !self.defects.has("unsigned-token") {
             return None;
         }
@@ -107,7 +112,8 @@ impl App {
         let own = asked
             .header("authorization")
             .and_then(|value| value.strip_prefix("Bearer "))
-            .and_then(|token| self.tenant_of(token));
+            .and_then(|token| self.tenant_of(token))
+            .or_else(|| self.lax(asked));
         let Some(own) = own else {
             return self.defects.has("default-tenant").then(|| "acme".to_owned());
         };
@@ -127,6 +133,15 @@ impl App {
             return self.newest.lock().unwrap().clone().or(Some(own));
         }
         self.spoofed(asked, message).or(Some(own))
+    }
+
+    /// The tenant of a request whose token stands in a wrong place, or that comes by a door without a guard.
+    fn lax(&self, asked: &Asked) -> Option<String> {
+        let query = asked.query.strip_prefix("access_token=").filter(|_| self.defects.has("query-token"));
+        let kind = asked.header("content-type").unwrap_or_default();
+        let open = (self.defects.has("open-text") && kind.starts_with("text/"))
+            || (self.defects.has("open-slash") && asked.path == "/mcp/");
+        query.and_then(|token| self.tenant_of(token)).or_else(|| open.then(|| "acme".to_owned()))
     }
 
     /// The tenant that a defect takes from a place that anybody can fill.
@@ -162,6 +177,17 @@ impl App {
         if self.defects.has("refuses-tokens") {
             return Answer::json(401, &json!({"error": "invalid_token"}));
         }
+        let origin = format!("http://{}", asked.header("host").unwrap_or_default());
+        match asked.path.as_str() {
+            "/.well-known/oauth-protected-resource/mcp" => {
+                return Answer::json(200, &json!({"authorization_servers": [origin]}));
+            }
+            "/.well-known/oauth-authorization-server" => {
+                return Answer::json(200, &json!({"issuer": origin, "jwks_uri": format!("{origin}/jwks")}));
+            }
+            "/jwks" => return Answer::json(200, &tokens::keys()),
+            _ => {}
+        }
         let foreign = asked.header("origin").is_some() && !self.defects.has("any-origin");
         if foreign {
             return Answer::empty(403);
@@ -170,7 +196,9 @@ impl App {
             return Answer::json(401, &json!({"error": "invalid_token"}))
                 .header("www-authenticate", "Bearer");
         };
-        let right = asked.path == "/mcp" || (self.defects.has("tenant-path") && asked.path.ends_with("/mcp"));
+        let right = asked.path == "/mcp"
+            || (self.defects.has("tenant-path") && asked.path.ends_with("/mcp"))
+            || (self.defects.has("open-slash") && asked.path == "/mcp/");
         if !right {
             return Answer::empty(404);
         }
@@ -182,6 +210,9 @@ impl App {
         if !modern && !excused && !self.in_session(&asked, &tenant) {
             return Answer::json(404, &rpc::error(&message, -32001, "Session not found"));
         }
+        if modern && asked.verb == "POST" && !self.mirrored(&asked, &message) {
+            return Answer::json(400, &rpc::error(&message, -32020, "Header mismatch"));
+        }
         let params = message.get("params").cloned().unwrap_or_default();
         let call = Call { tenant, asked: &asked, method: &method, params: &params, modern };
         match asked.verb.as_str() {
@@ -190,6 +221,24 @@ impl App {
             "GET" if !modern => streams::listen(self, &call),
             _ => Answer::empty(405),
         }
+    }
+
+    /// Whether the headers say what the body says, each once.
+    fn mirrored(&self, asked: &Asked, message: &Value) -> bool {
+        if self.defects.has("headers-are-not-compared") {
+            return true;
+        }
+        let once = |name: &str| asked.all.iter().filter(|(known, _)| known == name).count() < 2;
+        let method = message.get("method").and_then(Value::as_str);
+        let params = message.get("params").cloned().unwrap_or_default();
+        let name = params.get("name").or_else(|| params.get("uri")).and_then(Value::as_str);
+        let version =
+            params.pointer("/_meta/io.modelcontextprotocol~1protocolVersion").and_then(Value::as_str);
+        let called = !matches!(method, Some("tools/call" | "prompts/get" | "resources/read"));
+        ["mcp-method", "mcp-name", "mcp-protocol-version"].into_iter().all(once)
+            && asked.header("mcp-method") == method
+            && (called || asked.header("mcp-name") == name)
+            && asked.header("mcp-protocol-version") == version
     }
 
     fn in_session(&self, asked: &Asked, tenant: &str) -> bool {

@@ -4,6 +4,7 @@ mod app;
 mod rpc;
 mod streams;
 mod tasks;
+pub(crate) mod tokens;
 mod tools;
 mod wire;
 
