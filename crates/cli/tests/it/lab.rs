@@ -50,12 +50,19 @@ fn probe(entry: &Entry, form: &str, seeds: &Path) -> (Outcome, String) {
     command.env("PORT", "0").stdin(Stdio::null()).stdout(Stdio::piped());
     let (_server, ready) = Server::start(&mut command);
     let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
-    let mut arguments = vec!["probe", ready["url"].as_str().unwrap(), "--format", "json", "--duration", "40s"];
-    arguments.extend(["--tenant", "acme=token-acme-2f1d8a90c3", "--tenant", "globex=token-globex-77b0e4c1d5"]);
+    let mut arguments =
+        vec!["probe", ready["url"].as_str().unwrap(), "--format", "json", "--duration", "40s"];
+    arguments.extend([
+        "--tenant",
+        "acme=token-acme-2f1d8a90c3",
+        "--tenant",
+        "globex=token-globex-77b0e4c1d5",
+    ]);
     arguments.extend(["--seed", seeds.to_str().unwrap(), "--probe", &entry.technique]);
     let output = run(&lab(), &arguments, "");
     let errors = String::from_utf8_lossy(&output.stderr);
-    let verdicts: Verdicts = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {errors}"));
+    let verdicts: Verdicts =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {errors}"));
     let leaked = verdicts.summary.leaked > 0;
     assert_eq!(output.status.code(), Some(i32::from(leaked)), "{errors}");
     let verdict = verdicts.verdicts.first().unwrap();
@@ -106,7 +113,8 @@ fn the_scanner_finds_what_the_manifest_says() {
         let more = |document: &Document| document.findings.iter().filter(|f| f.layer == entry.layer).count();
         let found = more(&leaky) > more(&safe);
         assert_eq!(found, entry.scan.as_deref() != Some("missed"), "{}: mend the manifest", entry.layer);
-        let high: Vec<_> = safe.findings.iter().filter(|finding| finding.severity == Severity::High).collect();
+        let high: Vec<_> =
+            safe.findings.iter().filter(|finding| finding.severity == Severity::High).collect();
         assert!(high.is_empty(), "{}: {high:?}", entry.layer);
     }
 }

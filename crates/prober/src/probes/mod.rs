@@ -1,8 +1,8 @@
 //! The attacks: one file and one page a probe, by layer; a probe is a family of techniques.
 
+mod attempt;
 mod cache;
 mod capacity;
-mod common;
 mod context;
 mod credentials;
 mod data;

@@ -4,6 +4,8 @@ mod html;
 mod markdown;
 mod sarif;
 mod text;
+#[cfg(test)]
+mod tests;
 
 use partywall_model::{Page, Verdicts};
 

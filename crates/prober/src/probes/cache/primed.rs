@@ -7,7 +7,7 @@ use crate::{
     facts::Facts,
     probes::{
         Probe, Technique,
-        common::{self, Refusal},
+        attempt::{self, Refusal},
     },
     site::Site,
     tally::Tally,
@@ -33,14 +33,14 @@ pub(super) static PROBE: Probe = Probe::new(
 
 async fn primed(site: &Site) -> Tally {
     let mut tally = Tally::default();
-    let readings: Vec<_> = site.common().into_iter().take(2 * common::SAMPLE).collect();
-    common::doubt_blind(&mut tally, site, &readings);
+    let readings: Vec<_> = site.common().into_iter().take(2 * attempt::SAMPLE).collect();
+    attempt::doubt_blind(&mut tally, site, &readings);
     for reading in readings {
         for (attacker, victim) in site.directions() {
             // The owner's own read is the control and fills the cache; it may already come from the other's.
-            if common::control(&mut tally, site, victim, reading).await {
-                let exchange = common::read(&attacker.caller, &reading.what).await;
-                common::weigh(&mut tally, site, &attacker.tenant, reading, &exchange, Refusal::Wrong);
+            if attempt::control(&mut tally, site, victim, reading).await {
+                let exchange = attempt::read(&attacker.caller, &reading.what).await;
+                attempt::weigh(&mut tally, site, &attacker.tenant, reading, &exchange, Refusal::Wrong);
             }
             if tally.has_leaked() || site.target.late() {
                 return tally;
@@ -76,7 +76,7 @@ async fn lists(site: &Site) -> Tally {
                 } else if foreign.holds_in(&shown) {
                     let why =
                         format!("{} asked for {method} and was shown the other tenant's list", party.tenant);
-                    tally.leak(vec![common::shown(site, &exchange, why)]);
+                    tally.leak(vec![attempt::shown(site, &exchange, why)]);
                 } else {
                     tally.doubt(format!("{method} changed between two requests of {}", party.tenant));
                 }

@@ -7,7 +7,7 @@ use partywall_model::{Layer, Severity};
 use tokio::time::Instant;
 
 use crate::{
-    probes::{Probe, Technique, common},
+    probes::{Probe, Technique, attempt},
     site::{Party, Reading, Site},
     tally::Tally,
     target::Exchange,
@@ -114,7 +114,7 @@ fn weigh(tally: &mut Tally, site: &Site, (noisy, quiet): (&Party, &Party), met: 
             noisy.tenant
         );
         tally.leak(
-            beside.example.as_ref().map(|example| common::shown(site, example, why)).into_iter().collect(),
+            beside.example.as_ref().map(|example| attempt::shown(site, example, why)).into_iter().collect(),
         );
         return;
     }

@@ -4,7 +4,7 @@ use partywall_model::{Layer, Severity};
 use serde_json::json;
 
 use crate::{
-    probes::{Probe, Technique, common},
+    probes::{Probe, Technique, attempt},
     site::Site,
     tally::Tally,
     target::{Caller, Exchange},
@@ -53,7 +53,7 @@ async fn control(tally: &mut Tally, site: &Site) {
     let [party, _] = &site.parties;
     match site.readings_of(&party.tenant).next() {
         Some((reading, _)) => {
-            common::control(tally, site, party, reading).await;
+            attempt::control(tally, site, party, reading).await;
         }
         None => {
             tally.control(false, "nothing can be read with a token, so nothing shows what the token is for")
@@ -70,15 +70,15 @@ async fn try_all(tally: &mut Tally, site: &Site, caller: &Caller, how: &str) {
         Some(caller.ask("resources/list", json!({})).await),
         Some(caller.ask("ping", json!({})).await),
     ];
-    for (reading, _) in site.readings_of(&party.tenant).take(common::SAMPLE) {
-        asked.push(Some(common::read(caller, &reading.what).await));
+    for (reading, _) in site.readings_of(&party.tenant).take(attempt::SAMPLE) {
+        asked.push(Some(attempt::read(caller, &reading.what).await));
     }
     for exchange in asked.into_iter().flatten() {
         if let Some(evidence) = site.foreign("", &exchange) {
             tally.leak(vec![evidence]);
         } else if reads(&exchange) {
             let why = format!("a request {how} was served: as whom, if not as nobody?");
-            tally.leak(vec![common::shown(site, &exchange, why)]);
+            tally.leak(vec![attempt::shown(site, &exchange, why)]);
         } else if exchange.replied() {
             tally.held();
         } else {

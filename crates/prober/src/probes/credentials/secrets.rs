@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     oracle::reading::failed,
-    probes::{Probe, Technique, common},
+    probes::{Probe, Technique, attempt},
     site::Site,
     tally::Tally,
     target::Exchange,
@@ -37,10 +37,10 @@ async fn shown(site: &Site) -> Tally {
         let text = String::from_utf8_lossy(&reply.body);
         if let Some(owner) = token_of(site, exchange, &text) {
             let why = format!("the token of {owner} stands in an answer to {}", exchange.who);
-            tally.leak(vec![common::shown(site, exchange, why)]);
+            tally.leak(vec![attempt::shown(site, exchange, why)]);
         } else if let Some(kind) = secret(&text) {
             let why = format!("{} was shown what looks like {kind}", exchange.who);
-            tally.leak(vec![common::shown(site, exchange, why)]);
+            tally.leak(vec![attempt::shown(site, exchange, why)]);
         } else {
             tally.held();
         }
@@ -58,7 +58,7 @@ async fn errors(site: &Site, party: &crate::site::Party) -> Vec<Exchange> {
         caller.ask("tools/call", json!({"name": "no_such_tool", "arguments": {}})).await,
     ];
     for (reading, _) in site.readings_of(&party.tenant).take(4) {
-        if let Some((name, arguments)) = common::as_tool(reading) {
+        if let Some((name, arguments)) = attempt::as_tool(reading) {
             let broken: serde_json::Map<_, _> = arguments
                 .as_object()
                 .into_iter()

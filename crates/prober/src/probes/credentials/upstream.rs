@@ -4,7 +4,7 @@ use partywall_model::{Layer, Severity};
 
 use crate::{
     facts::key,
-    probes::{Probe, Technique, common},
+    probes::{Probe, Technique, attempt},
     race::{self, Schedule},
     site::{Reading, Site},
     tally::Tally,
@@ -73,7 +73,7 @@ async fn echoed(site: &Site) -> Tally {
         for (path, text) in first.leaves().filter(|(path, text)| tells(path) && text.len() >= 3) {
             let Some((_, theirs)) = second.leaves().find(|(known, _)| *known == path) else { continue };
             if theirs == text {
-                let exchange = common::read(&other.caller, &reading.what).await;
+                let exchange = attempt::read(&other.caller, &reading.what).await;
                 let why = format!(
                     "{} calls its upstream with the same credential for both tenants: {} is {text:?} for {} and {}",
                     reading.what.name(),
@@ -98,7 +98,7 @@ async fn echoed(site: &Site) -> Tally {
     }
     for party in &site.parties {
         for reading in &telling {
-            common::control(&mut tally, site, party, reading).await;
+            attempt::control(&mut tally, site, party, reading).await;
         }
     }
     // The two by turns and at once: a client that is memoised or shared shows then.
@@ -112,7 +112,7 @@ async fn absent(site: &Site) -> Tally {
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
         for (reading, _) in site.readings_of(&victim.tenant) {
-            if reading.alone.contains_key(&attacker.tenant) || common::as_tool(reading).is_none() {
+            if reading.alone.contains_key(&attacker.tenant) || attempt::as_tool(reading).is_none() {
                 continue;
             }
             let refusal = site.survey.iter().find(|exchange| {
@@ -121,8 +121,8 @@ async fn absent(site: &Site) -> Tally {
                     && names_a_credential(exchange)
             });
             let Some(refusal) = refusal else { continue };
-            common::control(&mut tally, site, victim, reading).await;
-            common::denied(&mut tally, site, &attacker.tenant, refusal);
+            attempt::control(&mut tally, site, victim, reading).await;
+            attempt::denied(&mut tally, site, &attacker.tenant, refusal);
         }
     }
     tally.absent("both tenants have a credential wherever one is needed, or none is");
@@ -142,14 +142,14 @@ async fn omitted(site: &Site) -> Tally {
     if site.plan.headers.is_empty() {
         return Tally::not_run("no header selects anything; those that do are given with --header");
     }
-    let readings = match common::telling(site) {
+    let readings = match attempt::telling(site) {
         Ok(readings) => readings,
         Err(tally) => return tally,
     };
     let mut tally = Tally::default();
     for party in &site.parties {
         for reading in readings.iter().take(2) {
-            common::control(&mut tally, site, party, reading).await;
+            attempt::control(&mut tally, site, party, reading).await;
             for (name, _) in &site.plan.headers {
                 for value in [None, Some(""), Some("0"), Some("null")] {
                     let request = reading.what.request(&party.caller).leaving_out(name);
@@ -158,7 +158,14 @@ async fn omitted(site: &Site) -> Tally {
                         None => request,
                     };
                     let exchange = party.caller.send(request).await;
-                    common::weigh(&mut tally, site, &party.tenant, reading, &exchange, common::Refusal::Fine);
+                    attempt::weigh(
+                        &mut tally,
+                        site,
+                        &party.tenant,
+                        reading,
+                        &exchange,
+                        attempt::Refusal::Fine,
+                    );
                 }
             }
         }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     arguments::{self, Role, role},
     facts::Facts,
-    probes::{Probe, Technique, common},
+    probes::{Probe, Technique, attempt},
     site::{Party, Reading, Site, What},
     survey::Kind,
     tally::Tally,
@@ -71,13 +71,13 @@ async fn one(
     reading: &Reading,
     alone: &Facts,
 ) {
-    if !common::control(tally, site, victim, reading).await {
+    if !attempt::control(tally, site, victim, reading).await {
         return;
     }
-    let exchange = common::read(&attacker.caller, &reading.what).await;
+    let exchange = attempt::read(&attacker.caller, &reading.what).await;
     // Where the attacker has something of the same id, he must be shown that.
     if reading.alone.contains_key(&attacker.tenant) {
-        common::weigh(tally, site, &attacker.tenant, reading, &exchange, common::Refusal::Fine);
+        attempt::weigh(tally, site, &attacker.tenant, reading, &exchange, attempt::Refusal::Fine);
         return;
     }
     let same =
@@ -89,9 +89,9 @@ async fn one(
             reading.what.name(),
             victim.tenant
         );
-        tally.leak(vec![common::shown(site, &exchange, why)]);
+        tally.leak(vec![attempt::shown(site, &exchange, why)]);
     } else {
-        common::denied(tally, site, &attacker.tenant, &exchange);
+        attempt::denied(tally, site, &attacker.tenant, &exchange);
     }
 }
 
@@ -115,7 +115,7 @@ async fn substitute(tally: &mut Tally, site: &Site, attacker: &Party, victim: &P
                 let given = serde_json::Map::from_iter([(name.to_owned(), id)]);
                 let arguments = arguments::object(&tool.schema, &given, 3);
                 let exchange = attacker.caller.call(&tool.name, &arguments).await;
-                common::denied(tally, site, &attacker.tenant, &exchange);
+                attempt::denied(tally, site, &attacker.tenant, &exchange);
             }
         }
     }
@@ -127,7 +127,7 @@ async fn neighbours(site: &Site) -> Tally {
         for (reading, _) in
             site.readings_of(&attacker.tenant).filter(|(reading, _)| takes_id(attacker, reading)).take(3)
         {
-            if !common::control(&mut tally, site, attacker, reading).await {
+            if !attempt::control(&mut tally, site, attacker, reading).await {
                 continue;
             }
             let What::Tool { name, arguments } = &reading.what else { continue };
@@ -140,7 +140,7 @@ async fn neighbours(site: &Site) -> Tally {
                         guess.insert(place.clone(), near);
                     }
                     let exchange = attacker.caller.call(name, &guess).await;
-                    common::denied(&mut tally, site, &attacker.tenant, &exchange);
+                    attempt::denied(&mut tally, site, &attacker.tenant, &exchange);
                     if tally.has_leaked() || site.target.late() {
                         return tally;
                     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     arguments::{self, Role, role},
-    probes::{Probe, Technique, common},
+    probes::{Probe, Technique, attempt},
     site::{Party, Site},
     survey::{Kind, Tool},
     tally::Tally,
@@ -44,10 +44,12 @@ async fn lists(site: &Site) -> Tally {
         .common()
         .into_iter()
         .filter(|reading| {
-            common::as_tool(reading).and_then(|(name, _)| one.surface.tool(name)).is_some_and(lists_something)
+            attempt::as_tool(reading)
+                .and_then(|(name, _)| one.surface.tool(name))
+                .is_some_and(lists_something)
         })
         .collect();
-    common::doubt_blind(&mut tally, site, &lists);
+    attempt::doubt_blind(&mut tally, site, &lists);
     for (attacker, victim) in site.directions() {
         for tool in
             attacker.surface.tools.iter().filter(|tool| tool.kind == Kind::Read && lists_something(tool))
@@ -61,7 +63,7 @@ async fn lists(site: &Site) -> Tally {
                 if let Some(reply) = exchange.reply() {
                     seen_own |= site.marks.own(&attacker.tenant, &reply.haystack());
                 }
-                common::denied(&mut tally, site, &attacker.tenant, &exchange);
+                attempt::denied(&mut tally, site, &attacker.tenant, &exchange);
             }
             if seen_own {
                 tally.control(true, "");
@@ -82,7 +84,7 @@ fn lists_something(tool: &Tool) -> bool {
 
 async fn own_reading(tally: &mut Tally, site: &Site, party: &Party) {
     for (reading, _) in site.readings_of(&party.tenant).take(2) {
-        common::control(tally, site, party, reading).await;
+        attempt::control(tally, site, party, reading).await;
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     oracle::{difference, reading::failed},
-    probes::{Probe, Technique, common},
+    probes::{Probe, Technique, attempt},
     site::Site,
     tally::Tally,
 };
@@ -132,8 +132,8 @@ async fn unlisted(site: &Site) -> Tally {
         for tool in theirs.take(8) {
             let own = site.readings_of(&victim.tenant).find(|(reading, _)| reading.what.name() == tool.name);
             let Some((reading, _)) = own else { continue };
-            common::control(&mut tally, site, victim, reading).await;
-            let Some((name, arguments)) = common::as_tool(reading) else { continue };
+            attempt::control(&mut tally, site, victim, reading).await;
+            let Some((name, arguments)) = attempt::as_tool(reading) else { continue };
             let exchange = attacker.caller.call(name, arguments).await;
             let twin = json!(format!("{name}_{}", fastrand::u32(100_000..999_999)));
             let unknown = attacker.caller.call(twin.as_str().unwrap_or_default(), arguments).await;
@@ -142,7 +142,7 @@ async fn unlisted(site: &Site) -> Tally {
             } else if exchange.success().is_some() {
                 let why =
                     format!("{} called {name}, which is listed for {} only", attacker.tenant, victim.tenant);
-                tally.leak(vec![common::shown(site, &exchange, why)]);
+                tally.leak(vec![attempt::shown(site, &exchange, why)]);
             } else if !exchange.replied() {
                 tally.doubt(failed(&exchange));
             } else if let Some(what) = difference(&exchange, &json!(name), &unknown, &twin) {
@@ -151,8 +151,8 @@ async fn unlisted(site: &Site) -> Tally {
                     attacker.tenant, victim.tenant
                 );
                 tally.leak(vec![
-                    common::shown(site, &exchange, why),
-                    common::shown(site, &unknown, "an unknown tool"),
+                    attempt::shown(site, &exchange, why),
+                    attempt::shown(site, &unknown, "an unknown tool"),
                 ]);
             } else {
                 tally.held();

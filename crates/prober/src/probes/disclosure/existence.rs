@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     arguments::{self, Role, role},
     oracle::{difference, reading::failed},
-    probes::{Probe, Technique, common},
+    probes::{Probe, Technique, attempt},
     site::{Party, Reading, Site, What},
     tally::Tally,
     target::Exchange,
@@ -47,7 +47,7 @@ async fn ids(site: &Site) -> Tally {
                 continue;
             }
             let Some((place, id)) = id_of(victim, reading) else { continue };
-            if common::control(&mut tally, site, victim, reading).await {
+            if attempt::control(&mut tally, site, victim, reading).await {
                 compare(&mut tally, site, (attacker, victim), reading, &place, &id).await;
                 compared += 1;
             }
@@ -116,9 +116,9 @@ async fn compare(
                 reading.what.name()
             );
             tally.leak(vec![
-                common::shown(site, &foreign, "the other tenant's id"),
-                common::shown(site, &unknown, "an id that nobody has"),
-                common::shown(site, &again, why),
+                attempt::shown(site, &foreign, "the other tenant's id"),
+                attempt::shown(site, &unknown, "an id that nobody has"),
+                attempt::shown(site, &again, why),
             ]);
         }
         _ => tally.doubt(failed(&foreign)),
@@ -184,8 +184,8 @@ async fn one_value(
             attacker.tenant, victim.tenant
         );
         tally.leak(vec![
-            common::shown(site, &foreign, why),
-            common::shown(site, &unknown, "a value that nobody has"),
+            attempt::shown(site, &foreign, why),
+            attempt::shown(site, &unknown, "a value that nobody has"),
         ]);
     } else if foreign.replied() {
         tally.held();

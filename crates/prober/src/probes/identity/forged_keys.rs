@@ -14,7 +14,7 @@ use url::Url;
 use super::jwt::Jwt;
 use crate::{
     oracle::{Judged, judge, reading::failed},
-    probes::{Probe, Technique, common},
+    probes::{Probe, Technique, attempt},
     site::{Party, Site},
     tally::Tally,
 };
@@ -50,7 +50,7 @@ enum Keys {
 type Forged = (String, String);
 
 async fn attack(site: &Site, keys: Keys) -> Tally {
-    let reading = match common::telling(site) {
+    let reading = match attempt::telling(site) {
         Ok(readings) => readings.into_iter().next(),
         Err(tally) => return tally,
     };
@@ -73,15 +73,15 @@ async fn attack(site: &Site, keys: Keys) -> Tally {
             Keys::Pointed => pointed(&own, &theirs),
             Keys::Brought => brought(site, &own, &theirs),
         };
-        common::control(&mut tally, site, attacker, reading).await;
+        attempt::control(&mut tally, site, attacker, reading).await;
         for (how, token) in forged {
             let liar = attacker.caller.with_token(Some(token));
-            let exchange = common::read(&liar, &reading.what).await;
+            let exchange = attempt::read(&liar, &reading.what).await;
             if let Judged::Foreign(evidence) = judge(site, &attacker.tenant, reading, &exchange) {
                 tally.leak(vec![evidence]);
             } else if exchange.success().is_some() {
                 let why = format!("a token with the claims of {} and {how} was believed", victim.tenant);
-                tally.leak(vec![common::shown(site, &exchange, why)]);
+                tally.leak(vec![attempt::shown(site, &exchange, why)]);
             } else if exchange.replied() {
                 tally.held();
             } else {

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::jwt::Jwt;
 use crate::{
     oracle::{Judged, judge, reading::failed},
-    probes::{Probe, Technique, common},
+    probes::{Probe, Technique, attempt},
     site::{Party, Reading, Site},
     tally::Tally,
 };
@@ -66,7 +66,7 @@ fn forged(attacker: &Jwt, victim: &Jwt) -> Vec<(String, String)> {
 }
 
 fn readings(site: &Site) -> Result<Vec<&Reading>, Tally> {
-    common::telling(site).map(|readings| readings.into_iter().take(1).collect())
+    attempt::telling(site).map(|readings| readings.into_iter().take(1).collect())
 }
 
 async fn unsigned(site: &Site) -> Tally {
@@ -82,7 +82,7 @@ async fn unsigned(site: &Site) -> Tally {
             continue;
         };
         for reading in &readings {
-            common::control(&mut tally, site, attacker, reading).await;
+            attempt::control(&mut tally, site, attacker, reading).await;
             let whole = victim.caller.token().unwrap_or_default();
             for (how, token) in forged(&own, &theirs).into_iter().filter(|(_, token)| token != whole) {
                 present(&mut tally, site, (attacker, victim), reading, &how, &token).await;
@@ -105,12 +105,12 @@ async fn present(
     token: &str,
 ) {
     let liar = attacker.caller.with_token(Some(token.to_owned()));
-    let exchange = common::read(&liar, &reading.what).await;
+    let exchange = attempt::read(&liar, &reading.what).await;
     if let Judged::Foreign(evidence) = judge(site, &attacker.tenant, reading, &exchange) {
         tally.leak(vec![evidence]);
     } else if exchange.success().is_some() {
         let why = format!("a token with the claims of {} and {how} was believed", victim.tenant);
-        tally.leak(vec![common::shown(site, &exchange, why)]);
+        tally.leak(vec![attempt::shown(site, &exchange, why)]);
     } else if exchange.replied() {
         tally.held();
     } else {
@@ -127,7 +127,7 @@ async fn in_address(site: &Site) -> Tally {
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
         for reading in &readings {
-            common::control(&mut tally, site, attacker, reading).await;
+            attempt::control(&mut tally, site, attacker, reading).await;
             for name in ["access_token", "token", "api_key", "bearer_token"] {
                 let address = |token: Option<&str>| {
                     let mut url = site.target.url.clone();
@@ -141,11 +141,11 @@ async fn in_address(site: &Site) -> Tally {
                 if alone.success().is_some() {
                     let why =
                         format!("a token in the address ({name}=) was taken, where logs and caches see it");
-                    tally.leak(vec![common::shown(site, &alone, why)]);
+                    tally.leak(vec![attempt::shown(site, &alone, why)]);
                 } else if !alone.replied() {
                     tally.doubt(failed(&alone));
                 }
-                common::weigh(&mut tally, site, &attacker.tenant, reading, &both, common::Refusal::Fine);
+                attempt::weigh(&mut tally, site, &attacker.tenant, reading, &both, attempt::Refusal::Fine);
                 if tally.has_leaked() {
                     return tally;
                 }
@@ -174,15 +174,15 @@ async fn padded(site: &Site) -> Tally {
             ("very long", format!("{own}{}", "A".repeat(8_000))),
         ];
         for reading in &readings {
-            common::control(&mut tally, site, attacker, reading).await;
+            attempt::control(&mut tally, site, attacker, reading).await;
             for (how, token) in &forms {
                 let liar = attacker.caller.with_token(Some(token.clone()));
-                let exchange = common::read(&liar, &reading.what).await;
+                let exchange = attempt::read(&liar, &reading.what).await;
                 match judge(site, &attacker.tenant, reading, &exchange) {
                     Judged::Foreign(evidence) => tally.leak(vec![evidence]),
                     _ if exchange.success().is_some() && *how != "with the other token after a comma" => {
                         let why = format!("a token {how} was believed");
-                        tally.leak(vec![common::shown(site, &exchange, why)]);
+                        tally.leak(vec![attempt::shown(site, &exchange, why)]);
                     }
                     _ if exchange.replied() => tally.held(),
                     _ => tally.doubt(failed(&exchange)),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::jwt::{Jwt, Mint, tenant_claim};
 use crate::{
     oracle::{Judged, judge, reading::failed},
-    probes::{Probe, Technique, common},
+    probes::{Probe, Technique, attempt},
     site::{Party, Reading, Site},
     tally::Tally,
 };
@@ -263,7 +263,7 @@ fn separators(claims: &Claims<'_>) -> Result<Vec<Wrong>, String> {
 
 /// Presents every wrong token that `make` makes, both ways round.
 async fn attack(site: &Site, make: fn(&Claims<'_>) -> Result<Vec<Wrong>, String>) -> Tally {
-    let reading = match common::telling(site) {
+    let reading = match attempt::telling(site) {
         Ok(readings) => readings.into_iter().next(),
         Err(tally) => return tally,
     };
@@ -303,7 +303,7 @@ async fn attack(site: &Site, make: fn(&Claims<'_>) -> Result<Vec<Wrong>, String>
                 return tally;
             }
         }
-        common::control(&mut tally, site, victim, reading).await;
+        attempt::control(&mut tally, site, victim, reading).await;
     }
     tally
 }
@@ -316,7 +316,7 @@ async fn believed(tally: &mut Tally, site: &Site, party: &Party, mint: &Mint, re
         return false;
     };
     let caller = party.caller.with_token(Some(token));
-    let exchange = common::read(&caller, &reading.what).await;
+    let exchange = attempt::read(&caller, &reading.what).await;
     let own = matches!(judge(site, &party.tenant, reading, &exchange), Judged::Own);
     let why = "a token with the tenant's own claims, signed with the key of --issuer-key, is not believed: is it the issuer's?";
     tally.control(own, why);
@@ -331,11 +331,11 @@ async fn present(
     (how, token, may): (&str, &str, May),
 ) {
     let liar = attacker.caller.with_token(Some(token.to_owned()));
-    let exchange = common::read(&liar, &reading.what).await;
+    let exchange = attempt::read(&liar, &reading.what).await;
     if let Judged::Foreign(evidence) = judge(site, &attacker.tenant, reading, &exchange) {
         tally.leak(vec![evidence]);
     } else if may == May::Refuse && exchange.success().is_some() {
-        tally.leak(vec![common::shown(site, &exchange, format!("a token with {how} was believed"))]);
+        tally.leak(vec![attempt::shown(site, &exchange, format!("a token with {how} was believed"))]);
     } else if exchange.replied() {
         tally.held();
     } else {

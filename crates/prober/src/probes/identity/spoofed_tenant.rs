@@ -7,7 +7,7 @@ use crate::{
     arguments::{self, Role, role},
     probes::{
         Probe, Technique,
-        common::{self, Refusal, as_tool},
+        attempt::{self, Refusal, as_tool},
     },
     site::{Party, Reading, Site},
     tally::Tally,
@@ -86,14 +86,14 @@ async fn variants<F>(site: &Site, refusal: Refusal, mut make: F) -> Tally
 where
     F: FnMut(&Party, &Party, &Reading) -> Vec<Request> + Send,
 {
-    let readings = match common::telling(site) {
+    let readings = match attempt::telling(site) {
         Ok(readings) => readings,
         Err(tally) => return tally,
     };
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
         for reading in &readings {
-            if !common::control(&mut tally, site, attacker, reading).await {
+            if !attempt::control(&mut tally, site, attacker, reading).await {
                 continue;
             }
             for request in make(attacker, victim, reading) {
@@ -101,7 +101,7 @@ where
                     return tally;
                 }
                 let exchange = attacker.caller.send(request).await;
-                common::weigh(&mut tally, site, &attacker.tenant, reading, &exchange, refusal);
+                attempt::weigh(&mut tally, site, &attacker.tenant, reading, &exchange, refusal);
             }
         }
     }
@@ -153,15 +153,15 @@ async fn declared(site: &Site) -> Tally {
                         "{} named {} in the argument {place:?} of {} and was shown what {} is shown",
                         attacker.tenant, victim.tenant, tool.name, victim.tenant
                     );
-                    tally.leak(vec![common::shown(site, &exchange, why)]);
+                    tally.leak(vec![attempt::shown(site, &exchange, why)]);
                 } else {
-                    common::denied(&mut tally, site, &attacker.tenant, &exchange);
+                    attempt::denied(&mut tally, site, &attacker.tenant, &exchange);
                 }
                 if tally.has_leaked() {
                     return tally;
                 }
             }
-            common::control(&mut tally, site, victim, reading).await;
+            attempt::control(&mut tally, site, victim, reading).await;
         }
     }
     tally

@@ -10,7 +10,7 @@ use super::sessions::{pair, resumed};
 use crate::{
     facts::Facts,
     oracle::reading::failed,
-    probes::{Probe, Technique, common},
+    probes::{Probe, Technique, attempt},
     site::{Party, Site},
     tally::Tally,
     target::{Caller, Exchange, events},
@@ -39,7 +39,7 @@ pub(super) static PROBE: Probe = Probe::new(
 async fn event_ids(site: &Site, owner: &Caller) -> Vec<String> {
     let mut ids = Vec::new();
     for reading in site.telling().take(3) {
-        let exchange = common::read(owner, &reading.what).await;
+        let exchange = attempt::read(owner, &reading.what).await;
         ids.extend(ids_in(&exchange));
     }
     ids.dedup();
@@ -84,7 +84,7 @@ fn weigh(
                 "{} resumed with the event id {id:?} and was sent an answer of {}",
                 attacker.tenant, victim.tenant
             );
-            tally.leak(vec![common::shown(site, exchange, why)]);
+            tally.leak(vec![attempt::shown(site, exchange, why)]);
         } else {
             tally.doubt("a resumed stream brought an answer that is neither tenant's");
         }
@@ -172,13 +172,13 @@ async fn entropy(site: &Site) -> Tally {
         tally.doubt(format!("only {} sessions could be begun", ids.len()));
     } else if distinct.len() < ids.len() {
         let why = format!("{} of {} session ids were given out twice", ids.len() - distinct.len(), ids.len());
-        tally.leak(vec![common::shown(site, &exchange, why)]);
+        tally.leak(vec![attempt::shown(site, &exchange, why)]);
     } else if bits < BITS {
         let why = format!(
             "in {} session ids only about {bits:.0} bits vary: who has seen some can guess others'",
             ids.len()
         );
-        tally.leak(vec![common::shown(site, &exchange, why)]);
+        tally.leak(vec![attempt::shown(site, &exchange, why)]);
     } else {
         tally.held();
         tally.note(format!("About {bits:.0} bits vary in {} ids.", ids.len()));
@@ -224,7 +224,7 @@ async fn ended(tally: &mut Tally, site: &Site, party: &Party) {
     let after = caller.ask("tools/list", json!({})).await;
     if after.success().is_some() {
         let why = "a session was served after its owner had ended it";
-        tally.leak(vec![common::shown(site, &after, why)]);
+        tally.leak(vec![attempt::shown(site, &after, why)]);
     } else if after.replied() {
         tally.held();
     } else {

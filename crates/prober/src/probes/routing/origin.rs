@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     oracle::reading::failed,
-    probes::{Probe, Technique, common},
+    probes::{Probe, Technique, attempt},
     site::Site,
     tally::Tally,
 };
@@ -39,7 +39,7 @@ async fn origin(site: &Site) -> Tally {
                 let read = allows.is_some_and(|allowed| allowed == "*" || allowed == origin);
                 let more = if read { ", and the page may read the answer" } else { "" };
                 let why = format!("a request from a page at {origin:?} was served{more}");
-                tally.leak(vec![common::shown(site, &exchange, why)]);
+                tally.leak(vec![attempt::shown(site, &exchange, why)]);
             } else if exchange.replied() {
                 tally.held();
             } else {
@@ -56,7 +56,7 @@ async fn origin(site: &Site) -> Tally {
                 preflight.reply().and_then(|reply| reply.header("access-control-allow-credentials"));
             if allowed == Some(origin) && credentials == Some("true") {
                 let why = format!("any page may send the user's credentials: {origin:?} was allowed them");
-                tally.leak(vec![common::shown(site, &preflight, why)]);
+                tally.leak(vec![attempt::shown(site, &preflight, why)]);
             }
             if tally.has_leaked() {
                 return tally;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     oracle::{Judged, judge, reading::failed},
-    probes::{Probe, Technique, common},
+    probes::{Probe, Technique, attempt},
     site::{Party, Reading, Site},
     tally::Tally,
     target::{Caller, Exchange, Request},
@@ -65,7 +65,7 @@ async fn must_refuse(
             tally.leak(vec![evidence]);
         } else if exchange.success().is_some() {
             let why = format!("a request with {how} was served: who decides by the header is deceived");
-            tally.leak(vec![common::shown(site, &exchange, why)]);
+            tally.leak(vec![attempt::shown(site, &exchange, why)]);
         } else if exchange.replied() {
             tally.held();
         } else {
@@ -145,7 +145,7 @@ async fn encoded(site: &Site) -> Tally {
 }
 
 async fn odd_json(site: &Site) -> Tally {
-    let readings = match common::telling(site) {
+    let readings = match attempt::telling(site) {
         Ok(readings) => readings,
         Err(tally) => return tally,
     };
@@ -153,7 +153,7 @@ async fn odd_json(site: &Site) -> Tally {
     for (attacker, victim) in site.directions() {
         for caller in attacker.callers() {
             for reading in readings.iter().take(2) {
-                common::control(&mut tally, site, attacker, reading).await;
+                attempt::control(&mut tally, site, attacker, reading).await;
                 for body in odd(caller, reading, &victim.tenant) {
                     let exchange = caller.send(reading.what.request(caller).body(body)).await;
                     judge_odd(&mut tally, site, attacker, reading, &exchange);
@@ -161,7 +161,7 @@ async fn odd_json(site: &Site) -> Tally {
                         return tally;
                     }
                 }
-                common::control(&mut tally, site, victim, reading).await;
+                attempt::control(&mut tally, site, victim, reading).await;
             }
         }
     }
@@ -263,9 +263,9 @@ async fn without_token(site: &Site, changes: &[(String, Change)]) -> Tally {
             tally.absent("nothing can be read");
             continue;
         };
-        common::control(&mut tally, site, party, reading).await;
+        attempt::control(&mut tally, site, party, reading).await;
         for nobody in &site.nobody {
-            let plain = common::read(nobody, &reading.what).await;
+            let plain = attempt::read(nobody, &reading.what).await;
             if plain.success().is_some() {
                 tally.absent("the target serves calls without a token (see ID-01)");
                 continue;
@@ -277,7 +277,7 @@ async fn without_token(site: &Site, changes: &[(String, Change)]) -> Tally {
                 } else if exchange.success().is_some() {
                     let why =
                         format!("a request {how} was served without a token, which is needed otherwise");
-                    tally.leak(vec![common::shown(site, &exchange, why)]);
+                    tally.leak(vec![attempt::shown(site, &exchange, why)]);
                 } else if exchange.replied() {
                     tally.held();
                 } else {
@@ -293,7 +293,7 @@ async fn without_token(site: &Site, changes: &[(String, Change)]) -> Tally {
 }
 
 async fn generations(site: &Site) -> Tally {
-    let readings = match common::telling(site) {
+    let readings = match attempt::telling(site) {
         Ok(readings) => readings,
         Err(tally) => return tally,
     };
@@ -310,11 +310,18 @@ async fn generations(site: &Site) -> Tally {
         let mixed = mixed.speaking_here(modern.era().clone());
         for reading in readings.iter().take(3) {
             for _ in 0..3 {
-                let theirs = common::read(&owner, &reading.what).await;
-                let exchange = common::read(&mixed, &reading.what).await;
+                let theirs = attempt::read(&owner, &reading.what).await;
+                let exchange = attempt::read(&mixed, &reading.what).await;
                 tally.control(theirs.success().is_some(), "the owner cannot read in his own session");
-                common::weigh(&mut tally, site, &victim.tenant, reading, &theirs, common::Refusal::Wrong);
-                common::weigh(&mut tally, site, &attacker.tenant, reading, &exchange, common::Refusal::Wrong);
+                attempt::weigh(&mut tally, site, &victim.tenant, reading, &theirs, attempt::Refusal::Wrong);
+                attempt::weigh(
+                    &mut tally,
+                    site,
+                    &attacker.tenant,
+                    reading,
+                    &exchange,
+                    attempt::Refusal::Wrong,
+                );
             }
         }
         let first = mixed
@@ -324,10 +331,10 @@ async fn generations(site: &Site) -> Tally {
             "capabilities": {}, "clientInfo": {"name": "partywall-probe", "version": "1"}}),
             ))
             .await;
-        common::denied(&mut tally, site, &attacker.tenant, &first);
+        attempt::denied(&mut tally, site, &attacker.tenant, &first);
         for reading in readings.iter().take(1) {
-            let after = common::read(&owner, &reading.what).await;
-            common::weigh(&mut tally, site, &victim.tenant, reading, &after, common::Refusal::Wrong);
+            let after = attempt::read(&owner, &reading.what).await;
+            attempt::weigh(&mut tally, site, &victim.tenant, reading, &after, attempt::Refusal::Wrong);
         }
         owner.end().await;
     }

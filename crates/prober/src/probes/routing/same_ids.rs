@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     oracle::{Judged, judge, reading::failed},
-    probes::{Probe, Technique, common},
+    probes::{Probe, Technique, attempt},
     site::{Party, Reading, Site},
     tally::Tally,
     target::{Caller, Exchange, Failure},
@@ -58,7 +58,7 @@ async fn callers(site: &Site) -> Vec<(&Party, Caller)> {
 async fn controls(tally: &mut Tally, site: &Site, readings: &[&Reading]) {
     for party in &site.parties {
         for reading in readings {
-            common::control(tally, site, party, reading).await;
+            attempt::control(tally, site, party, reading).await;
         }
     }
 }
@@ -68,7 +68,7 @@ async fn rounds<F>(site: &Site, technique: &str, make: F) -> Tally
 where
     F: Fn(&Caller, &Reading, u64) -> (Value, Value),
 {
-    let readings = match common::telling(site) {
+    let readings = match attempt::telling(site) {
         Ok(readings) => readings,
         Err(tally) => return tally,
     };
@@ -105,13 +105,13 @@ where
 fn weigh(tally: &mut Tally, site: &Site, party: &Party, reading: &Reading, exchange: &Exchange) -> bool {
     if matches!(exchange.outcome, Err(Failure::Timeout)) {
         let why = format!("an answer to {} was lost while the other tenant used the same id", party.tenant);
-        tally.leak(vec![common::shown(site, exchange, why)]);
+        tally.leak(vec![attempt::shown(site, exchange, why)]);
         return true;
     }
     if let Some(wrong) = misdelivered(exchange) {
         let why =
             format!("{} was sent an answer with the id {wrong}, which it did not ask with", party.tenant);
-        tally.leak(vec![common::shown(site, exchange, why)]);
+        tally.leak(vec![attempt::shown(site, exchange, why)]);
         return false;
     }
     match judge(site, &party.tenant, reading, exchange) {
@@ -160,7 +160,7 @@ async fn progress(site: &Site) -> Tally {
 }
 
 async fn methods(site: &Site) -> Tally {
-    let readings = match common::telling(site) {
+    let readings = match attempt::telling(site) {
         Ok(readings) => readings,
         Err(tally) => return tally,
     };
@@ -178,14 +178,14 @@ async fn methods(site: &Site) -> Tally {
             let listed = read.success().is_some_and(|result| result.get("tools").is_some());
             if listed {
                 let why = format!("{} called {} and was sent a list", reader.tenant, reading.what.name());
-                tally.leak(vec![common::shown(site, &read, why)]);
+                tally.leak(vec![attempt::shown(site, &read, why)]);
             } else {
                 weigh(&mut tally, site, reader, reading, &read);
             }
             match list.success() {
                 Some(result) if result.get("tools").is_none() => {
                     let why = format!("{} asked for tools/list and was sent another answer", lister.tenant);
-                    tally.leak(vec![common::shown(site, &list, why)]);
+                    tally.leak(vec![attempt::shown(site, &list, why)]);
                 }
                 Some(_) => tally.held(),
                 None if list.replied() => {}
@@ -200,7 +200,7 @@ async fn methods(site: &Site) -> Tally {
 }
 
 async fn cancelled(site: &Site) -> Tally {
-    let readings = match common::telling(site) {
+    let readings = match attempt::telling(site) {
         Ok(readings) => readings,
         Err(tally) => return tally,
     };
@@ -225,7 +225,7 @@ async fn cancelled(site: &Site) -> Tally {
                     Judged::Changed(why) => tally.doubt(why),
                     Judged::Failed(_) if exchange.status() == 429 => {}
                     // Unless it works again without the cancelling, something else may be wrong.
-                    Judged::Failed(why) if !common::control(&mut tally, site, victim, reading).await => {
+                    Judged::Failed(why) if !attempt::control(&mut tally, site, victim, reading).await => {
                         tally.doubt(why)
                     }
                     Judged::Failed(why) => {
@@ -233,7 +233,7 @@ async fn cancelled(site: &Site) -> Tally {
                             "{} cancelled a request of {} by its id: {why}",
                             attacker.tenant, victim.tenant
                         );
-                        tally.leak(vec![common::shown(site, &exchange, why)]);
+                        tally.leak(vec![attempt::shown(site, &exchange, why)]);
                     }
                 }
                 if tally.has_leaked() || site.target.late() {

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     oracle::{Judged, judge, reading::failed},
-    probes::{Probe, Technique, common},
+    probes::{Probe, Technique, attempt},
     site::{Party, Site},
     tally::Tally,
     target::{Caller, Exchange, Wait},
@@ -96,7 +96,7 @@ async fn used(site: &Site) -> Tally {
             let thief_of = thief(&own, Some(session.clone()));
             let unknown = thief(&own, Some(stranger(site, &session)));
             for reading in site.telling().take(2) {
-                let exchange = common::read(&thief_of, &reading.what).await;
+                let exchange = attempt::read(&thief_of, &reading.what).await;
                 if let Judged::Foreign(evidence) = judge(site, &attacker.tenant, reading, &exchange) {
                     tally.leak(vec![evidence]);
                 }
@@ -126,7 +126,7 @@ fn accepted(tally: &mut Tally, site: &Site, stolen: &Exchange, strange: &Exchang
             stolen.who,
             strange.status()
         );
-        tally.leak(vec![common::shown(site, stolen, why)]);
+        tally.leak(vec![attempt::shown(site, stolen, why)]);
     } else {
         tally.held();
     }
@@ -150,8 +150,8 @@ async fn ended(site: &Site) -> Tally {
                     "{} ended a session of {}: it is gone for its owner",
                     attacker.tenant, victim.tenant
                 );
-                let gone = common::shown(site, &after, "the owner's next request in his session");
-                tally.leak(vec![gone, common::shown(site, &exchange, why)]);
+                let gone = attempt::shown(site, &after, "the owner's next request in his session");
+                tally.leak(vec![gone, attempt::shown(site, &exchange, why)]);
             } else {
                 tally.doubt(failed(&after));
             }
@@ -176,7 +176,7 @@ async fn listened(site: &Site) -> Tally {
             let mut open = thief.open(thief.bare(http::Method::GET).set("accept", "text/event-stream"));
             let status = open.status().await;
             for reading in site.telling().take(2) {
-                common::read(&theirs, &reading.what).await;
+                attempt::read(&theirs, &reading.what).await;
             }
             statuses.push((status, open.close()));
         }
@@ -189,7 +189,7 @@ async fn listened(site: &Site) -> Tally {
                     "{} listens on a session of {}; on an unknown session it got {strange}",
                     attacker.tenant, victim.tenant
                 );
-                tally.leak(vec![common::shown(site, exchange, why)]);
+                tally.leak(vec![attempt::shown(site, exchange, why)]);
             } else if *stolen == 0 {
                 tally.doubt(format!("{} got no answer to GET", attacker.tenant));
             } else {
@@ -213,8 +213,8 @@ async fn missing(site: &Site) -> Tally {
         alive(&mut tally, &theirs).await;
         let bare = thief(&own, None);
         for reading in site.telling().take(3) {
-            let exchange = common::read(&bare, &reading.what).await;
-            common::weigh(&mut tally, site, &attacker.tenant, reading, &exchange, common::Refusal::Fine);
+            let exchange = attempt::read(&bare, &reading.what).await;
+            attempt::weigh(&mut tally, site, &attacker.tenant, reading, &exchange, attempt::Refusal::Fine);
         }
         theirs.end().await;
     }
@@ -251,7 +251,7 @@ async fn fixed(site: &Site) -> Tally {
             Some((exchange, _)) => {
                 let why =
                     "the target took a session id that the client chose: who chooses another's can share it";
-                tally.leak(vec![common::shown(site, exchange, why)]);
+                tally.leak(vec![attempt::shown(site, exchange, why)]);
             }
             None => tally.held(),
         }
@@ -271,12 +271,19 @@ async fn swapped(site: &Site) -> Tally {
             let swapped = theirs.disguised(&attacker.caller);
             for reading in site.telling().take(3) {
                 // On one connection: the owner, the other, the owner.
-                let first = common::read(&theirs, &reading.what).await;
-                let exchange = common::read(&swapped, &reading.what).await;
-                let last = common::read(&theirs, &reading.what).await;
+                let first = attempt::read(&theirs, &reading.what).await;
+                let exchange = attempt::read(&swapped, &reading.what).await;
+                let last = attempt::read(&theirs, &reading.what).await;
                 tally.control(served(&first), "the owner cannot read in a session of his own");
-                common::weigh(&mut tally, site, &attacker.tenant, reading, &exchange, common::Refusal::Fine);
-                common::weigh(&mut tally, site, &victim.tenant, reading, &last, common::Refusal::Fine);
+                attempt::weigh(
+                    &mut tally,
+                    site,
+                    &attacker.tenant,
+                    reading,
+                    &exchange,
+                    attempt::Refusal::Fine,
+                );
+                attempt::weigh(&mut tally, site, &victim.tenant, reading, &last, attempt::Refusal::Fine);
             }
             theirs.end().await;
         }
@@ -297,10 +304,10 @@ async fn again(site: &Site) -> Tally {
                 "clientInfo": {"name": "partywall-probe-again", "version": "1"}});
             let session = theirs.session().unwrap_or_default();
             let exchange = own.send(own.request("initialize", params).set("mcp-session-id", &session)).await;
-            common::denied(&mut tally, site, &attacker.tenant, &exchange);
+            attempt::denied(&mut tally, site, &attacker.tenant, &exchange);
             for reading in site.telling().take(2) {
-                let after = common::read(&theirs, &reading.what).await;
-                common::weigh(&mut tally, site, &victim.tenant, reading, &after, common::Refusal::Wrong);
+                let after = attempt::read(&theirs, &reading.what).await;
+                attempt::weigh(&mut tally, site, &victim.tenant, reading, &after, attempt::Refusal::Wrong);
             }
         }
         own.end().await;
@@ -322,10 +329,10 @@ async fn modern(site: &Site) -> Tally {
         }
         let session = theirs.as_ref().and_then(Caller::session).unwrap_or_else(|| "1".to_owned());
         for reading in site.telling().take(3) {
-            common::control(&mut tally, site, victim, reading).await;
+            attempt::control(&mut tally, site, victim, reading).await;
             let request = reading.what.request(caller).set("mcp-session-id", &session);
             let exchange = caller.send(request).await;
-            common::weigh(&mut tally, site, &attacker.tenant, reading, &exchange, common::Refusal::Fine);
+            attempt::weigh(&mut tally, site, &attacker.tenant, reading, &exchange, attempt::Refusal::Fine);
         }
         if let Some(theirs) = theirs {
             theirs.end().await;
@@ -339,7 +346,7 @@ async fn downgraded(site: &Site) -> Tally {
     for (attacker, victim) in site.directions() {
         let session = victim.legacy.as_ref().and_then(Caller::session);
         for reading in site.telling().take(2) {
-            common::control(&mut tally, site, victim, reading).await;
+            attempt::control(&mut tally, site, victim, reading).await;
             for version in [None, Some("2024-11-05"), Some("2025-03-26"), Some("1"), Some("")] {
                 let plain = reading.what.request(&attacker.caller).without("mcp-protocol-version");
                 let plain = match version {
@@ -351,7 +358,14 @@ async fn downgraded(site: &Site) -> Tally {
                     None => plain,
                 };
                 let exchange = attacker.caller.send(request).await;
-                common::weigh(&mut tally, site, &attacker.tenant, reading, &exchange, common::Refusal::Fine);
+                attempt::weigh(
+                    &mut tally,
+                    site,
+                    &attacker.tenant,
+                    reading,
+                    &exchange,
+                    attempt::Refusal::Fine,
+                );
             }
         }
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     arguments,
     oracle::{difference, reading::failed},
-    probes::{Probe, Technique, common},
+    probes::{Probe, Technique, attempt},
     site::{Party, Site, What},
     tally::Tally,
     target::{Caller, Era, Exchange},
@@ -103,7 +103,7 @@ async fn by_id(site: &Site, method: &'static str) -> Tally {
                 "after {} sent {method}, {}'s task is gone or cancelled",
                 attacker.tenant, victim.tenant
             );
-            tally.leak(vec![common::shown(site, &stolen, "the request"), common::shown(site, &after, why)]);
+            tally.leak(vec![attempt::shown(site, &stolen, "the request"), attempt::shown(site, &after, why)]);
         }
         owner.ask("tasks/cancel", json!({"taskId": id})).await;
         owner.end().await;
@@ -125,13 +125,13 @@ fn judge(
         tally.doubt(failed(stolen));
     } else if stolen.success().is_some() && strange.success().is_none() {
         let why = format!("{} was served a task of {}", attacker.tenant, victim.tenant);
-        tally.leak(vec![common::shown(site, stolen, why)]);
+        tally.leak(vec![attempt::shown(site, stolen, why)]);
     } else if let Some(what) = difference(stolen, ids.0, strange, ids.1) {
         let why = format!(
             "{} can tell a task of {} from one that is not there: {what}",
             attacker.tenant, victim.tenant
         );
-        tally.leak(vec![common::shown(site, stolen, why), common::shown(site, strange, "an unknown task")]);
+        tally.leak(vec![attempt::shown(site, stolen, why), attempt::shown(site, strange, "an unknown task")]);
     } else {
         tally.held();
     }
@@ -159,7 +159,7 @@ async fn listed(site: &Site) -> Tally {
             let why = format!("{}'s list shows a task of {}", attacker.tenant, victim.tenant);
             tally.leak(vec![site.redactor.evidence(&exchange, why, &id)]);
         } else {
-            common::denied(&mut tally, site, &attacker.tenant, &exchange);
+            attempt::denied(&mut tally, site, &attacker.tenant, &exchange);
         }
         owner.ask("tasks/cancel", json!({"taskId": id})).await;
         owner.end().await;

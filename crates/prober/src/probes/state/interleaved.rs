@@ -3,7 +3,7 @@
 use partywall_model::{Layer, Severity};
 
 use crate::{
-    probes::{Probe, Technique, common},
+    probes::{Probe, Technique, attempt},
     race::{self, Schedule},
     site::Site,
     tally::Tally,
@@ -30,14 +30,14 @@ pub(super) static PROBE: Probe = Probe::new(
 );
 
 async fn interleaved(site: &Site) -> Tally {
-    let readings = match common::telling(site) {
+    let readings = match attempt::telling(site) {
         Ok(readings) => readings,
         Err(tally) => return tally,
     };
     let mut tally = Tally::default();
     for party in &site.parties {
         for reading in &readings {
-            common::control(&mut tally, site, party, reading).await;
+            attempt::control(&mut tally, site, party, reading).await;
         }
     }
     let schedule = Schedule::mixed(site.chance("ST-01"), site.plan.concurrency, readings.len());
@@ -46,7 +46,7 @@ async fn interleaved(site: &Site) -> Tally {
 }
 
 async fn slow_between(site: &Site) -> Tally {
-    let readings = match common::telling(site) {
+    let readings = match attempt::telling(site) {
         Ok(readings) => readings,
         Err(tally) => return tally,
     };
@@ -54,7 +54,7 @@ async fn slow_between(site: &Site) -> Tally {
     for turn in 0..2 {
         for party in &site.parties {
             for reading in readings.iter().take(2) {
-                common::control(&mut tally, site, party, reading).await;
+                attempt::control(&mut tally, site, party, reading).await;
             }
         }
         let schedule = Schedule::flood(site.chance("ST-03"), site.plan.concurrency, readings.len(), turn);

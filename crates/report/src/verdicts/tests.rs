@@ -1,0 +1,105 @@
+//! What each format shows of the same verdicts and of a bundle, and that nothing hostile gets through.
+
+use partywall_model::{Evidence, Face, Layer, Outcome, Page, Severity, Verdict, VerdictStats, Verdicts};
+use serde_json::Value;
+
+use super::VerdictReport;
+use crate::{AuditedLog, Bundle, Format, Piece, Style};
+
+const HOSTILE: &str = "</pre><script>alert(1)</script>\u{1b}[31m```";
+
+fn verdict(outcome: Outcome, layer: Layer) -> Verdict {
+    let evidence = Evidence {
+        tenant: "acme".to_owned(),
+        request: "POST /mcp\nauthorization: Bearer [token of acme]".to_owned(),
+        response: format!("HTTP 200\n\nReactor leak {HOSTILE}"),
+        why: "acme was shown \"Reactor leak\"".to_owned(),
+        foreign: "Reactor leak".to_owned(),
+    };
+    Verdict {
+        probe: "foreign-ids".to_owned(),
+        technique: "DA-01".to_owned(),
+        name: "another tenant's ids".to_owned(),
+        layer,
+        verdict: outcome,
+        severity: Severity::High,
+        reason: format!("because {HOSTILE}"),
+        evidence: if outcome == Outcome::Leaked { vec![evidence] } else { Vec::new() },
+        replay: "partywall probe http://127.0.0.1/mcp --probe DA-01 --seed-run 1".to_owned(),
+    }
+}
+
+fn verdicts() -> Verdicts {
+    let all = vec![
+        verdict(Outcome::Leaked, Layer::Data),
+        verdict(Outcome::Isolated, Layer::Cache),
+        verdict(Outcome::Inconclusive, Layer::State),
+        verdict(Outcome::NotRun, Layer::Routing),
+    ];
+    let stats = VerdictStats { requests: 7, seconds: 0.5 };
+    let notes = vec![format!("a note {HOSTILE}")];
+    Verdicts::new("0.1.0", "http://127.0.0.1/mcp".to_owned(), vec!["2025-11-25".to_owned()], all, stats, notes)
+}
+
+fn show(format: Format) -> String {
+    let verdicts = verdicts();
+    VerdictReport { verdicts: &verdicts, pages: &[] as &[Page], style: Style::default() }.render(format).unwrap()
+}
+
+#[test]
+fn every_format_shows_what_leaked_and_lets_nothing_hostile_through() {
+    for format in [Format::Text, Format::Markdown, Format::Html, Format::Sarif, Format::Json, Format::Jsonl] {
+        let shown = show(format);
+        assert!(shown.contains("DA-01") && shown.contains("Reactor leak"), "{format}: {shown}");
+        assert!(!shown.contains('\u{1b}'), "{format} has control characters");
+    }
+    let html = show(Format::Html);
+    assert!(!html.contains("<script>"), "{html}");
+    assert!(html.contains("<mark>Reactor leak</mark>"), "{html}");
+    assert!(html.find("What was not covered") < html.find("<h2>Layers"), "{html}");
+    let text = show(Format::Text);
+    assert!(text.contains("1 leaked, 1 isolated, 1 inconclusive, 1 not run"), "{text}");
+    assert!(text.contains("replay: partywall probe"), "{text}");
+    let verdicts = verdicts();
+    let report = VerdictReport { verdicts: &verdicts, pages: &[], style: Style::default() };
+    assert!(report.render(Format::Badge).unwrap_err().to_string().contains("no badge form"));
+}
+
+#[test]
+fn only_leaks_are_sarif_results_and_json_reads_back() {
+    let schema: Value = serde_json::from_str(include_str!("../../tests/sarif-2.1.0.schema.json")).unwrap();
+    let schema = jsonschema::draft4::new(&schema).unwrap();
+    let sarif: Value = serde_json::from_str(&show(Format::Sarif)).unwrap();
+    let errors: Vec<String> = schema.iter_errors(&sarif).map(|error| error.to_string()).collect();
+    assert_eq!(errors, Vec::<String>::new());
+    assert_eq!(sarif["runs"][0]["results"].as_array().map(Vec::len), Some(1));
+    let back: Verdicts = serde_json::from_str(&show(Format::Json)).unwrap();
+    assert_eq!(back, verdicts());
+    assert_eq!(show(Format::Jsonl).lines().count(), 4);
+}
+
+#[test]
+fn a_bundle_says_first_what_it_does_not_cover_and_maps_what_it_does() {
+    let log = AuditedLog { log: "acme".into(), verdict: "whole".into(), last: 3, head: "ab".into() };
+    let pieces = [
+        ("probe.json".to_owned(), Piece::Verdicts(verdicts())),
+        ("audit.json".to_owned(), Piece::Audit(vec![log])),
+    ];
+    let bundle = Bundle::new("0.1.0", "2026-11-26T10:00:00Z".to_owned(), Some("abc".to_owned()), &pieces);
+    let status = |layer: Layer| bundle.layers[layer.name()].status.as_str();
+    assert_eq!(
+        [Layer::Data, Layer::Cache, Layer::State, Layer::Routing].map(status),
+        ["found", "held", "inconclusive", "not covered"]
+    );
+    assert!(bundle.has_found());
+    assert!(bundle.not_covered.iter().any(|gap| gap.what == "the source was not read"));
+    assert!(bundle.not_covered.iter().any(|gap| gap.what.starts_with("the layer routing")));
+    let of = |id: &str| bundle.mapping.iter().find(|line| line.id == id).unwrap();
+    assert!(of("CC6.1").found && !of("CC7.2").found);
+    assert!(of("CC7.2").evidence.iter().any(|text| text.contains("1 of 1 logs are whole")));
+    let html = bundle.html();
+    assert!(html.find("What was not covered") < html.find("<h2>Layers"));
+    assert!(html.contains("mapping, not certification") && !html.contains("<script>") && !html.contains('\u{1b}'));
+    let faces: Vec<&str> = bundle.sources.iter().map(|source| source.face.as_str()).collect();
+    assert_eq!(faces, [Face::Probe.name(), "audit"]);
+}
