@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    panic::catch_unwind,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::Arc,
     time::Instant,
@@ -175,7 +175,7 @@ pub fn scan(options: &Options, progress: &dyn Progress) -> Result<Scan, ScanErro
             .files
             .into_par_iter()
             .map(|file| {
-                let loaded = load(file);
+                let loaded = load_safely(file);
                 progress.read();
                 loaded
             })
@@ -198,11 +198,38 @@ fn libraries(options: &Options) -> Result<Libraries, ScanError> {
     Ok(libraries)
 }
 
-/// Lowers a file. A defect of a front end costs one file and not the run.
-fn lower_file(path: &str, text: &Arc<str>) -> Result<Option<Lowered>, Skipped> {
-    catch_unwind(|| lang::lower(path, Arc::clone(text))).map_err(|_| Skipped {
-        path: path.to_owned(),
-        reason: "was not understood: a defect in Partywall; please report it with this file".to_owned(),
+/// Reads a file of any kind. A defect of a front end costs one file and not the run.
+fn load_safely(file: SourceFile) -> Result<Loaded, Skipped> {
+    let path = file.path.clone();
+    survive(|| load(file)).unwrap_or_else(|| {
+        Err(Skipped {
+            path,
+            reason: format!("{DEFECT}; please report it with this file"),
+        })
+    })
+}
+
+/// How the notice of a defect of ours begins.
+const DEFECT: &str = "was not understood: a defect in Partywall";
+
+/// What a part of the run gives, or nothing when it panicked. What it may have left half done is given up by the caller.
+fn survive<T>(part: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(part)).ok()
+}
+
+/// Runs one rule; a defect of it costs its findings, which a notice says, and not those of the others.
+fn judge(
+    name: &str,
+    target: &str,
+    skipped: &mut Vec<Skipped>,
+    rule: impl FnOnce() -> Vec<Finding>,
+) -> Vec<Finding> {
+    survive(rule).unwrap_or_else(|| {
+        skipped.push(Skipped {
+            path: target.to_owned(),
+            reason: format!("{DEFECT}: the rule {name} stopped, so its findings are missing; please report it"),
+        });
+        Vec::new()
     })
 }
 
@@ -211,7 +238,7 @@ fn load(file: SourceFile) -> Result<Loaded, Skipped> {
     let suppressions = suppress::find(&text);
     let mut notices = Vec::new();
     let read = match file.kind {
-        Kind::JavaScript | Kind::TypeScript | Kind::Python => match lower_file(&file.path, &text)? {
+        Kind::JavaScript | Kind::TypeScript | Kind::Python => match lang::lower(&file.path, Arc::clone(&text)) {
             Some(lowered) => {
                 notices.extend(lowered.notices.iter().map(|notice| Skipped {
                     path: notice.path.clone(),
@@ -321,15 +348,8 @@ fn finish(
         not_understood += usize::from(!file.notices.is_empty());
         skipped.append(&mut file.notices);
     }
-    not_understood += skipped
-        .iter()
-        .filter(|skipped| {
-            skipped.reason.starts_with("cannot be read")
-                || skipped.reason.starts_with("was not understood: a defect")
-        })
-        .count();
     let schema = schema(&loaded);
-    let mut findings = rls::check(&schema);
+    let mut findings = judge("rls", &options.target, &mut skipped, || rls::check(&schema));
     let dependencies: Vec<(String, Vec<Dependency>)> = loaded
         .iter_mut()
         .filter_map(|file| match &mut file.read {
@@ -337,10 +357,21 @@ fn finish(
             _ => None,
         })
         .collect();
-    findings.extend(vulnerable_sdk::check(&dependencies));
+    let check = || vulnerable_sdk::check(&dependencies);
+    findings.extend(judge("vulnerable-sdk", &options.target, &mut skipped, check));
     let mut notes = Vec::new();
     let project = project(options, libraries, &mut loaded, schema);
-    findings.extend(rules::run(&project));
+    for rule in rules::all() {
+        let found = judge(rule.check.id, &options.target, &mut skipped, || rules::run(rule, &project));
+        findings.extend(found);
+        project.forget_open();
+    }
+    not_understood += skipped
+        .iter()
+        .filter(|skipped| {
+            skipped.reason.starts_with("cannot be read") || skipped.reason.starts_with(DEFECT)
+        })
+        .count();
     notes.extend(project.packages.iter().map(|(folder, package)| {
         let place = if folder.is_empty() { "." } else { folder };
         format!("tenancy of {place}: {:?}, because {}", package.tenancy, package.reason)

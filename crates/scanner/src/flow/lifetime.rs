@@ -49,10 +49,19 @@ impl<'p> Lifetimes<'p> {
         for (module, unit) in project.units() {
             let written: HashSet<ExprId> = unit.index.writes.iter().map(|write| write.place).collect();
             for (expr, kind) in unit.ir.exprs() {
-                if let ExprKind::Member { property, .. } = kind
+                let name = match kind {
+                    ExprKind::Member { property, .. } => Some(*property),
+                    // `state["tenant"]` is `state.tenant`.
+                    ExprKind::Index { index, .. } => match unit.ir.expr(*index) {
+                        ExprKind::String(name) => Some(*name),
+                        _ => None,
+                    },
+                    _ => None,
+                };
+                if let Some(name) = name
                     && !written.contains(&expr)
                 {
-                    read.entry(unit.ir.text(*property).to_owned()).or_default().push(At { module, expr });
+                    read.entry(unit.ir.text(name).to_owned()).or_default().push(At { module, expr });
                 }
             }
             for expr in &unit.index.calls {

@@ -163,6 +163,12 @@ impl Project {
         value
     }
 
+    /// Gives up what was being worked out: a rule that panicked leaves it half done, and nothing would be remembered any more.
+    pub(crate) fn forget_open(&self) {
+        self.memory.open_values.borrow_mut().clear();
+        self.memory.asking_values.set(0);
+    }
+
     fn work_out(&self, at: At, depth: u32) -> Origins {
         let Some(unit) = self.unit(at.module) else { return Origins::UNKNOWN };
         let below = |expr: ExprId| self.origins_in(at.to(expr), depth);

@@ -1,7 +1,11 @@
 //! What calls call, and which of their arguments is which parameter.
 
 use super::{At, Callee, Cls, Fun, ModuleId, Project, Step, Symbol};
+use crate::library::Role;
 use crate::ir::{BindingId, BindingKind, ExprKind, NameRef, ParameterKind, Pattern, PropertyKey};
+
+/// Methods that register a tool, in the SDK and in classes that are written around it.
+const REGISTERS: &[&str] = &["tool", "registerTool", "addTool"];
 
 impl Project {
     /// Works out what a call calls.
@@ -59,6 +63,12 @@ impl Project {
         let defs = match &package {
             Some(package) => self.libraries.calls_of(package, &path),
             None if targets.is_empty() || !certain => self.libraries.calls(unit.ir.language, None, &path),
+            // A registry of the project's own that tools are put into: what it does with them later is the SDK's call.
+            None if path.len() > 1 && path.last().is_some_and(|name| REGISTERS.contains(&name.as_str())) => {
+                let mut defs = self.libraries.calls(unit.ir.language, None, &path);
+                defs.retain(|def| def.role == Role::Entry);
+                defs
+            }
             None => Vec::new(),
         };
         Some(Callee { package, path, targets, certain, defs })

@@ -18,6 +18,8 @@ use crate::{
     tenancy::Tenancy,
 };
 
+mod rewrites;
+
 struct Block {
     kind: String,
     low: bool,

@@ -73,3 +73,17 @@ fn every_rule_has_a_page_of_its_own() {
     ids.dedup();
     assert_eq!(ids.len(), count, "two rules have one id");
 }
+
+#[test]
+fn a_rule_or_front_end_that_panics_is_told_and_costs_only_its_own_findings() {
+    let mut skipped = Vec::new();
+    let lost = judge("bad", "tree", &mut skipped, || panic!("a defect of a rule"));
+    assert!(lost.is_empty());
+    assert_eq!(skipped.len(), 1);
+    assert_eq!(skipped[0].path, "tree");
+    assert!(skipped[0].reason.contains("the rule bad stopped"), "{}", skipped[0].reason);
+    let kept = judge("good", "tree", &mut skipped, Vec::new);
+    assert!(kept.is_empty() && skipped.len() == 1);
+    assert_eq!(survive(|| 1), Some(1));
+    assert_eq!(survive(|| -> u32 { panic!("a defect of a front end") }), None);
+}

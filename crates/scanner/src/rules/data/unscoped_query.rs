@@ -69,7 +69,7 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
     };
     let found = report.reached(query.at, format!("this query {does} `{}`, {known}, without naming one", query.shown));
     match is {
-        Owned::Yes | Owned::Sibling if chosen => {}
+        Owned::Yes | Owned::Sibling if chosen && !callers_check(project, query) => {}
         Owned::Yes | Owned::Sibling => {
             found.severity(Severity::Medium).confidence(Confidence::Medium);
         }
@@ -78,6 +78,29 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
         }
     }
 }
+
+/// Whether every caller of the function that a query stands in compares an owner with the verified one: a route that reads the
+/// row, refuses a foreign one, and then asks a function of queries to change it.
+fn callers_check(project: &Project, query: &Query) -> bool {
+    let callers = project.callers(query.function);
+    !callers.is_empty()
+        && callers.iter().take(CALLERS).all(|call| {
+            let order = project.order(*call);
+            let fun = project.function_of(*call);
+            project.around(fun).into_iter().any(|around| {
+                project.guards(around).iter().any(|guard| {
+                    let earlier = around != fun || guard.order <= order;
+                    let names_owner = |side: At| project.written(side).last().is_some_and(|name| vocabulary::is_owner(name));
+                    let verified = |side: At| project.origins(side).has_owner();
+                    let pair = (names_owner(guard.left) && verified(guard.right)) || (names_owner(guard.right) && verified(guard.left));
+                    earlier && pair
+                })
+            })
+        })
+}
+
+/// Of how many callers the checks are looked for.
+const CALLERS: usize = 32;
 
 /// Queries that are no tenant's business, or are looked up by what only one party has.
 fn skipped(project: &Project, query: &Query) -> bool {

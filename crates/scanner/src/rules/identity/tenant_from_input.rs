@@ -96,7 +96,7 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     let fun = project.function_of(at);
     let origins = project.origins(value);
     // A fall-back to the caller or a choice between both is still the caller's choice, unless it is compared.
-    if project.is_checked(at) || is_compared(project, at) || !decides(project, at) {
+    if project.is_checked(at) || is_compared(project, at) || of_principal(project, value) || !decides(project, at) {
         return;
     }
     if !seen.insert((fun, name.to_owned())) {
@@ -109,16 +109,101 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     let verified = project.has_owners(at.module) && caller_known(project, fun);
     let header = origins.has(Origins::UNVERIFIED) && !origins.has(Origins::INPUT);
     let what = if header { "an unverified header or token" } else { "what the caller sends" };
+    let beside = beside_caller(project, at);
+    let held = holds_data(project, at);
     let found = report.reached(at, format!("`{name}` comes from {what} and decides whose data is reached"));
     let words = vocabulary::words(name);
     let id = words.iter().any(|word| matches!(word.as_str(), "id" | "uuid" | "sub")) || vocabulary::is_tenant(name);
     if !id {
         found.severity(Severity::Low).confidence(Confidence::Low);
+    } else if beside && vocabulary::is_user(name) {
+        // Another user, within what the caller's own tenant scopes.
+        found.severity(Severity::Low).confidence(Confidence::Low);
+    } else if beside || !held {
+        // The function that is given both may compare them; another service that is asked may know the caller's credential.
+        found.severity(Severity::Medium).confidence(Confidence::Medium);
     } else if vocabulary::is_user(name) && !verified {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     } else if !verified {
         found.confidence(Confidence::Medium);
     }
+}
+
+/// Whether a value is a member of what is the caller by its type and name: `operator.tenant_id` of `operator: Operator`. Calls
+/// from elsewhere that build one, for a job or a test, do not make it chosen.
+fn of_principal(project: &Project, value: At) -> bool {
+    let Some(unit) = project.unit(value.module) else { return false };
+    let ExprKind::Member { object, .. } = unit.ir.expr(value.expr) else { return false };
+    if project.origins(value.to(*object)).has(Origins::PRINCIPAL) {
+        return true;
+    }
+    let ExprKind::Name(crate::ir::NameRef::Binding(id)) = unit.ir.expr(*object) else { return false };
+    let Some((fun, number, path)) = project.parameter_of(value.module, *id) else { return false };
+    let parameter = unit.ir.function(fun.id).and_then(|function| function.params.get(number));
+    let typed = parameter.and_then(|parameter| parameter.type_text).map_or("", |text| unit.ir.text(text));
+    let last = typed.rsplit('.').next().unwrap_or("");
+    let party = |name: &str| {
+        vocabulary::is_principal(name) || vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "operator" | "user" | "session" | "claims"))
+    };
+    path.is_empty() && party(last) && party(unit.ir.binding_name(*id))
+}
+
+/// Whether the call or record that a use stands in has the verified caller too.
+fn beside_caller(project: &Project, at: At) -> bool {
+    use crate::project::Parent;
+    let Some(unit) = project.unit(at.module) else { return false };
+    let verified = |expr: ExprId| {
+        let origins = project.origins(at.to(expr));
+        origins.has(Origins::PRINCIPAL) || (origins.has(Origins::OWNER) && !origins.is_chosen())
+    };
+    let mut here = at.expr;
+    for _ in 0..6 {
+        let Parent::Expr(parent) = unit.index.parent(here) else { return false };
+        let known = match unit.ir.expr(parent) {
+            ExprKind::Call(call) => call.args.iter().any(|arg| arg.value != here && verified(arg.value)),
+            ExprKind::Object(properties) => properties.iter().any(|property| property.value != here && verified(property.value)),
+            ExprKind::Function(_) => return false,
+            _ => false,
+        };
+        if known {
+            return true;
+        }
+        here = parent;
+    }
+    false
+}
+
+/// Whether the project keeps rows itself, or a use is the key of a table: otherwise the id goes to another service.
+fn holds_data(project: &Project, at: At) -> bool {
+    use crate::project::Parent;
+    let keyed = project.unit(at.module).is_some_and(|unit| match unit.index.parent(at.expr) {
+        Parent::Expr(parent) => matches!(unit.ir.expr(parent), ExprKind::Index { index, .. } if *index == at.expr),
+        _ => false,
+    });
+    keyed || asks_a_store(project, at) || !project.queries().is_empty()
+}
+
+/// Whether a use is an argument of a call of something that is named for where data is kept: `db.notes.list(tenantId)`.
+fn asks_a_store(project: &Project, at: At) -> bool {
+    use crate::project::Parent;
+    const STORES: &[&str] = &[
+        "db", "database", "repo", "repository", "store", "storage", "dao", "model", "models", "prisma", "pool", "cache", "collection", "knex", "redis", "sql",
+        "query", "load", "rows", "table", "index",
+    ];
+    let Some(unit) = project.unit(at.module) else { return false };
+    let mut here = at.expr;
+    for _ in 0..12 {
+        let Parent::Expr(parent) = unit.index.parent(here) else { return false };
+        if let ExprKind::Call(call) = unit.ir.expr(parent)
+            && call.callee != here
+            && let Some(callee) = project.callee(at.to(parent))
+            && callee.path.iter().any(|part| vocabulary::words(part).iter().any(|word| STORES.contains(&word.as_str())))
+        {
+            return true;
+        }
+        here = parent;
+    }
+    false
 }
 
 /// Whether a use is a side of a comparison or an argument of a check.
@@ -150,6 +235,10 @@ fn decides(project: &Project, at: At) -> bool {
                     let name = project.callee(at.to(parent)).map_or("", |callee| callee.name()).to_lowercase();
                     let path = project.callee(at.to(parent)).map(|callee| callee.path.join(".").to_lowercase()).unwrap_or_default();
                     let plain = ["str", "string", "uuid", "int", "number", "parse", "trim", "tostring", "isinstance", "len", "get", "string.trim", "text", "stringify", "dumps"];
+                    let last = name.rsplit('.').next().unwrap_or("");
+                    if matches!(last, "debug" | "info" | "warn" | "warning" | "print" | "report_progress") || Project::is_check(last_name(project, at.to(parent)).as_str()) {
+                        return false;
+                    }
                     if path.contains("log") || path.starts_with("console") || name.contains("error") || name.contains("exception") {
                         return false;
                     }
@@ -168,6 +257,11 @@ fn decides(project: &Project, at: At) -> bool {
         }
     }
     false
+}
+
+/// The name of what a call calls, as it is written.
+fn last_name(project: &Project, call: At) -> String {
+    project.callee(call).map_or_else(String::new, |callee| callee.name().to_owned())
 }
 
 /// The name of the variable that the statement of a use sets.

@@ -1,0 +1,117 @@
+//! The caller's own tenant, unless the caller names another.
+
+use partywall_model::{Axis, Check, Confidence, Layer, Severity};
+
+use crate::{
+    flow::Lifetimes,
+    ir::{BindingKind, ExprKind, LogicalOp, walk},
+    project::{At, Fun, Project},
+    rules::{Report, Rule},
+    vocabulary,
+};
+
+/// The rule.
+pub const RULE: Rule = Rule {
+    check: Check {
+        id: "overridden-tenant",
+        layer: Layer::Identity,
+        summary: "A tenant id of the caller's choice takes the place of the caller's own.",
+    },
+    severity: Severity::High,
+    axis: Axis::Permissions,
+    why: "The caller's own tenant is known, and is set aside for whichever the caller names. A role, such as administrator, is held in \
+          one tenant and says nothing about another.",
+    fix: "Refuse a tenant id that differs from the caller's own, or leave the argument out of the tool.",
+    cwe: &["CWE-639", "CWE-863"],
+    soc2: &["CC6.1", "CC6.3"],
+    owasp: &["A01:2021", "API1:2023"],
+    markdown: include_str!("overridden_tenant.md"),
+    run,
+};
+
+fn run(project: &Project, report: &mut Report<'_>) {
+    let lives = Lifetimes::new(project);
+    for (module, unit) in project.units() {
+        for (expr, kind) in unit.ir.exprs() {
+            let (one, other) = match kind {
+                ExprKind::Logical { op: LogicalOp::Or | LogicalOp::Nullish, left, right } => (*left, *right),
+                ExprKind::Conditional { then, otherwise, .. } => (*then, *otherwise),
+                _ => continue,
+            };
+            let at = At { module, expr };
+            choice(project, report, &lives, &[at.to(one), at.to(other)]);
+        }
+        for (id, binding) in unit.ir.bindings() {
+            if binding.kind != BindingKind::Variable {
+                continue;
+            }
+            let sources: Vec<At> =
+                unit.index.sources(id).iter().take(8).map(|source| At { module, expr: source.value }).collect();
+            choice(project, report, &lives, &sources);
+        }
+    }
+}
+
+/// Reports what the caller chose among values of which another one is the caller's own tenant.
+fn choice(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, values: &[At]) {
+    let own = values.iter().any(|at| is_own(project, *at));
+    let Some(chosen) = values.iter().find(|at| own && is_chosen(project, **at)) else { return };
+    let fun = project.function_of(*chosen);
+    if !lives.is_per_request(fun) || project.is_checked(*chosen) {
+        return;
+    }
+    let ranked = asks_for_rank(project, fun);
+    let found = report.reached(*chosen, "the tenant that the caller names takes the place of the caller's own");
+    if ranked {
+        found.severity(Severity::Medium).confidence(Confidence::Medium);
+    }
+}
+
+/// `operator.tenant_id`: a tenant that is read from something that the caller did not send.
+fn is_own(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    match unit.ir.expr(at.expr) {
+        ExprKind::Member { object, property, .. } => {
+            vocabulary::is_tenant(unit.ir.text(*property))
+                && !project.origins(at).is_chosen()
+                && !project.origins(at.to(*object)).is_chosen()
+                && project.origins(at).has_owner()
+        }
+        _ => false,
+    }
+}
+
+/// A tenant out of what the caller sent.
+fn is_chosen(project: &Project, at: At) -> bool {
+    let name = project.written(at).pop().unwrap_or_default();
+    let literal = first_text(project, at);
+    (vocabulary::is_tenant(&name) || literal.is_some_and(|name| vocabulary::is_tenant(&name)))
+        && project.origins(at).is_chosen()
+}
+
+/// The `"tenant_id"` of `arguments.get("tenant_id")`.
+fn first_text(project: &Project, at: At) -> Option<String> {
+    let unit = project.unit(at.module)?;
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
+    match unit.ir.expr(call.positional(0)?) {
+        ExprKind::String(text) => Some(unit.ir.text(*text).to_owned()),
+        _ => None,
+    }
+}
+
+/// Whether the function asks for a role: it may mean an operator of the whole server.
+fn asks_for_rank(project: &Project, fun: Fun) -> bool {
+    let Some(unit) = project.unit(fun.module) else { return false };
+    project.guards(fun).iter().any(|guard| {
+        let mut ranked = false;
+        walk::exprs_below(&unit.ir, guard.left.expr, &mut |expr| {
+            if let ExprKind::Member { property, .. } = unit.ir.expr(expr) {
+                let words = vocabulary::words(unit.ir.text(*property));
+                ranked |= words.iter().any(|word| {
+                    matches!(word.as_str(), "role" | "roles" | "admin" | "superuser" | "rank" | "permissions" | "scopes")
+                });
+            }
+        });
+        ranked
+    })
+}
