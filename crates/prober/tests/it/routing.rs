@@ -73,6 +73,12 @@ async fn requests_that_contradict_themselves_are_found_to_be_served() {
         ("headers-are-not-compared", "XP-03"),
         ("open-text", "XP-06"),
         ("open-slash", "XP-07"),
+        ("connection-identity", "XP-10"),
     ])
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_were_left_behind_are_found() {
+    sensitive(&[("leaves-behind", "RT-14"), ("batch-by-id", "RT-12")]).await;
 }

@@ -1,6 +1,7 @@
 //! Attacks on the routing layer: an answer, event or handle reaches only the caller it was made for.
 
 mod handles;
+mod left_behind;
 mod origin;
 mod parsing;
 mod same_ids;
@@ -9,5 +10,12 @@ mod tasks;
 
 use super::Probe;
 
-pub(super) static PROBES: &[&Probe] =
-    &[&handles::PROBE, &origin::PROBE, &parsing::PROBE, &same_ids::PROBE, &sessions::PROBE, &tasks::PROBE];
+pub(super) static PROBES: &[&Probe] = &[
+    &handles::PROBE,
+    &left_behind::PROBE,
+    &origin::PROBE,
+    &parsing::PROBE,
+    &same_ids::PROBE,
+    &sessions::PROBE,
+    &tasks::PROBE,
+];

@@ -24,6 +24,8 @@ pub(crate) struct App {
     pub(crate) next: AtomicU64,
     /// What a module's variable would hold.
     pub(crate) current: Mutex<String>,
+    /// Who spoke first on a connection.
+    pub(crate) first: Mutex<BTreeMap<u64, String>>,
     /// A cache that all tenants share.
     pub(crate) cache: Mutex<BTreeMap<String, Value>>,
     /// The owner of the newest session.
@@ -65,6 +67,7 @@ impl App {
             sessions: Mutex::default(),
             next: AtomicU64::new(1),
             current: Mutex::default(),
+            first: Mutex::default(),
             cache: Mutex::default(),
             newest: Mutex::default(),
             events: Mutex::default(),
@@ -117,6 +120,9 @@ impl App {
         let Some(own) = own else {
             return self.defects.has("default-tenant").then(|| "acme".to_owned());
         };
+        if self.defects.has("connection-identity") {
+            return Some(self.first.lock().unwrap().entry(asked.connection).or_insert(own).clone());
+        }
         let session = asked.header("mcp-session-id").unwrap_or_default();
         if self.defects.has("session-identity") {
             if let Some(owner) = self.sessions.lock().unwrap().get(session) {
@@ -216,6 +222,7 @@ impl App {
         let params = message.get("params").cloned().unwrap_or_default();
         let call = Call { tenant, asked: &asked, method: &method, params: &params, modern };
         match asked.verb.as_str() {
+            "POST" if message.is_array() => rpc::batch(self, &call, &message).await,
             "POST" => rpc::post(self, &call, &message).await,
             "DELETE" if !modern => self.end(&asked),
             "GET" if !modern => streams::listen(self, &call),

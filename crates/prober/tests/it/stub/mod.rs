@@ -62,12 +62,14 @@ impl Stub {
         let app = Arc::new(App::new(Defects(Arc::new(defects.iter().copied().collect()))));
         let counter = Arc::clone(&requests);
         let accepting = tokio::spawn(async move {
+            let mut connection = 0_u64;
             while let Ok((stream, _)) = listener.accept().await {
+                connection += 1;
                 let (app, counter, mut ended) = (Arc::clone(&app), Arc::clone(&counter), ended.clone());
                 tokio::spawn(async move {
                     let service = hyper::service::service_fn(move |request| {
-                        let count = counter.fetch_add(1, Ordering::Relaxed) + 1;
-                        wire::answer(Arc::clone(&app), request, count)
+                        counter.fetch_add(1, Ordering::Relaxed);
+                        wire::answer(Arc::clone(&app), request, connection)
                     });
                     let builder = Builder::new(TokioExecutor::new());
                     let connection = builder.serve_connection(TokioIo::new(stream), service);

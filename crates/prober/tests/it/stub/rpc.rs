@@ -54,6 +54,35 @@ pub(crate) async fn post(app: &App, call: &Call<'_>, message: &Value) -> Answer 
     }
 }
 
+/// Answers several calls in one body.
+pub(crate) async fn batch(app: &App, call: &Call<'_>, messages: &Value) -> Answer {
+    let mut answers = Vec::new();
+    for message in messages.as_array().unwrap() {
+        let params = &message["params"];
+        let one = Call {
+            tenant: call.tenant.clone(),
+            asked: call.asked,
+            method: "tools/call",
+            params,
+            modern: false,
+        };
+        let key = format!("batch {}", message["id"]);
+        let known = app.pending.lock().unwrap().get(&key).cloned();
+        let result = match known.filter(|_| app.defects.has("batch-by-id")) {
+            Some(known) => Ok(known),
+            None => tools::call(app, &one).await,
+        };
+        answers.push(match result {
+            Ok(result) => {
+                app.pending.lock().unwrap().insert(key, result.clone());
+                json!({"jsonrpc": "2.0", "id": message["id"], "result": result})
+            }
+            Err((code, text)) => error(message, code, &text),
+        });
+    }
+    Answer::json(200, &Value::Array(answers))
+}
+
 fn initialize(app: &App, call: &Call<'_>, message: &Value) -> Answer {
     if app.defects.has("wrong-version") {
         return Answer::json(200, &error(message, -32602, "Unsupported protocol version"));

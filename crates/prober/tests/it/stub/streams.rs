@@ -62,6 +62,15 @@ pub(crate) async fn delivered(
     if let Some(key) = &key {
         app.pending.lock().unwrap().insert(key.clone(), result.clone());
     }
+    let leaves = app.defects.has("leaves-behind") && call.method == "tools/call";
+    if leaves {
+        // As on a pooled connection: what was not read to its end is what the next one reads.
+        let left = app.pending.lock().unwrap().remove("left");
+        app.pending.lock().unwrap().insert("left".to_owned(), result.clone());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        app.pending.lock().unwrap().remove("left");
+        return Ok(left.unwrap_or(result));
+    }
     if call.method == "tools/call" {
         tokio::time::sleep(Duration::from_millis(2)).await;
         let id = call.asked.body.as_ref();

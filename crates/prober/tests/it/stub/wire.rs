@@ -25,8 +25,8 @@ pub(crate) struct Asked {
     /// All headers in their order.
     pub(crate) all: Vec<(String, String)>,
     pub(crate) body: Bytes,
-    /// The number of the request.
-    pub(crate) count: u64,
+    /// The number of the connection.
+    pub(crate) connection: u64,
 }
 
 impl Asked {
@@ -80,7 +80,7 @@ fn full(text: String) -> Body {
 pub(super) async fn answer(
     app: Arc<App>,
     request: Request<Incoming>,
-    count: u64,
+    connection: u64,
 ) -> Result<Response<Body>, std::io::Error> {
     let has = |defect| app.defects.has(defect);
     if has("silent") {
@@ -131,7 +131,7 @@ pub(super) async fn answer(
         headers: all.iter().cloned().collect(),
         all,
         body,
-        count,
+        connection,
     };
     let answer = app.answer(incoming).await;
     let mut response = Response::builder().status(answer.status);

@@ -1,0 +1,150 @@
+//! Answers that nobody waits for any more, and several requests in one.
+
+use std::time::Duration;
+
+use partywall_model::{Layer, Severity};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::{
+    oracle::reading::failed,
+    probes::{Probe, Technique, common},
+    site::{Party, Reading, Site},
+    tally::Tally,
+    target::{Caller, Exchange},
+};
+
+pub(super) static PROBE: Probe = Probe::new(
+    "left-behind",
+    Layer::Routing,
+    Severity::High,
+    "Drops connections in the middle of a call, and sends several requests in one.",
+    include_str!("left_behind.md"),
+    &[
+        Technique::new("RT-12", "several requests in one body", Severity::High, |site| {
+            Box::pin(batches(site))
+        }),
+        Technique::new("RT-14", "a call after one that was dropped", Severity::High, |site| {
+            Box::pin(dropped(site))
+        }),
+    ],
+);
+
+/// The most rounds of calls that are dropped.
+const ROUNDS: usize = 400;
+
+async fn dropped(site: &Site) -> Tally {
+    let readings = match common::telling(site) {
+        Ok(readings) => readings,
+        Err(tally) => return tally,
+    };
+    let mut tally = Tally::default();
+    let mut chance = site.chance("RT-14");
+    let (mut rounds, mut cut) = (0, 0);
+    for (attacker, victim) in site.directions() {
+        for reading in &readings {
+            common::control(&mut tally, site, victim, reading).await;
+        }
+        let end = Instant::now() + site.plan.racing / 4;
+        for _ in 0..ROUNDS {
+            let Some(reading) = readings.get(chance.usize(0..readings.len())) else { break };
+            if Instant::now() > end || tally.has_leaked() || site.target.late() {
+                break;
+            }
+            // From before the request is read until after it is answered.
+            let patience = Duration::from_micros(chance.u64(200..8_000));
+            let request = reading.what.request(&attacker.caller).once().patience(patience);
+            rounds += 1;
+            cut += usize::from(!attacker.caller.send(request).await.replied());
+            let exchange = common::read(&victim.caller, &reading.what).await;
+            let refusal = common::Refusal::Wrong;
+            common::weigh(&mut tally, site, &victim.tenant, reading, &exchange, refusal);
+        }
+    }
+    if cut == 0 {
+        tally.control(false, "every call was answered before it could be dropped");
+        if !tally.has_leaked() {
+            tally.doubt("every call was answered before it could be dropped");
+        }
+    }
+    tally.note(format!("{cut} of {rounds} calls were dropped."));
+    tally
+}
+
+async fn batches(site: &Site) -> Tally {
+    let mut tally = Tally::default();
+    for (attacker, victim) in site.directions() {
+        let Some(base) = &attacker.legacy else {
+            tally.absent("the target speaks no revision that has batches");
+            continue;
+        };
+        let own = base.afresh();
+        own.begin().await;
+        batch(&mut tally, site, (attacker, victim), &own).await;
+        own.end().await;
+    }
+    tally
+}
+
+/// One body with reads under equal and similar ids, then the other tenant's on the same connection.
+async fn batch(tally: &mut Tally, site: &Site, (attacker, victim): (&Party, &Party), own: &Caller) {
+    let readings: Vec<&Reading> = site.telling().take(3).collect();
+    let mut messages = Vec::new();
+    for (number, reading) in (1_u64..).zip(&readings) {
+        let (method, params) = reading.what.message();
+        for id in [json!(number), json!(number.to_string()), json!(number)] {
+            messages.push(json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
+        }
+    }
+    if messages.is_empty() {
+        tally.absent("nothing that both can read tells the tenants apart");
+        return;
+    }
+    let body = Value::Array(messages);
+    let request = |caller: &Caller| {
+        let plain = caller.request("ping", json!({})).set("mcp-protocol-version", "2025-03-26");
+        plain.message(&body).once()
+    };
+    let exchange = own.send(request(own)).await;
+    if !exchange.replied() {
+        tally.doubt(failed(&exchange));
+        return;
+    }
+    if weigh(tally, site, attacker, &readings, &exchange) == 0 {
+        tally.absent("the target takes no several requests in one body");
+        return;
+    }
+    tally.control(true, "");
+    let Some(theirs) = victim.legacy.as_ref().map(Caller::afresh) else { return };
+    theirs.begin().await;
+    let mixed = own.disguised(&theirs);
+    mixed.set_session(theirs.session());
+    let after = mixed.send(request(&mixed)).await;
+    weigh(tally, site, victim, &readings, &after);
+    theirs.end().await;
+}
+
+/// Judges each answer in a body by the reading that its id stands for; how many results there were.
+fn weigh(tally: &mut Tally, site: &Site, party: &Party, readings: &[&Reading], exchange: &Exchange) -> usize {
+    let Some(reply) = exchange.reply() else { return 0 };
+    let mut results = 0;
+    for message in reply.messages.iter().filter(|message| message.get("result").is_some()).take(64) {
+        let id = message.get("id").cloned().unwrap_or_default();
+        let number = id.as_u64().or_else(|| id.as_str()?.parse().ok()).unwrap_or(0);
+        let reading = usize::try_from(number).ok().and_then(|number| readings.get(number.checked_sub(1)?));
+        let Some(reading) = reading else {
+            let why =
+                format!("{} was sent an answer with the id {id}, which it did not ask with", party.tenant);
+            tally.leak(vec![common::shown(site, exchange, why)]);
+            continue;
+        };
+        results += 1;
+        let mut one = exchange.clone();
+        one.request.id = id;
+        if let Ok(reply) = &mut one.outcome {
+            reply.messages = vec![message.clone()];
+        }
+        common::weigh(tally, site, &party.tenant, reading, &one, common::Refusal::Fine);
+    }
+    results
+}
