@@ -29,6 +29,7 @@ pub(crate) fn run(general: &Arguments, arguments: &ProbeArguments) -> anyhow::Re
     let runtime = crate::serve::runtime()?;
     let verdicts = runtime.block_on(async {
         let (stop, stopped) = watch::channel(false);
+        #[expect(clippy::disallowed_methods, reason = "a signal belongs to no tenant")]
         let listener = tokio::spawn(async move {
             if tokio::signal::ctrl_c().await.is_ok() {
                 output::note("stopping: what was found so far follows");

@@ -28,8 +28,6 @@ pub(crate) struct Tool {
     pub(crate) kind: Kind,
     /// Whether it says or looks as if it takes something away.
     pub(crate) destroys: bool,
-    /// The entry of the list.
-    pub(crate) raw: Value,
 }
 
 /// What one tenant is offered.
@@ -49,11 +47,6 @@ impl Surface {
     /// A tool by name.
     pub(crate) fn tool(&self, name: &str) -> Option<&Tool> {
         self.tools.iter().find(|tool| tool.name == name)
-    }
-
-    /// Whether the handshake announces a capability.
-    pub(crate) fn has(&self, capability: &str) -> bool {
-        self.server.get("capabilities").is_some_and(|all| all.get(capability).is_some())
     }
 }
 
@@ -124,7 +117,7 @@ fn tool(raw: Value) -> Option<Tool> {
     };
     let destroys = hint("destructiveHint") == Some(true) && hint("readOnlyHint") != Some(true)
         || words(&name).iter().any(|word| DESTROYS.contains(&word.as_str()));
-    Some(Tool { name, schema, kind, destroys, raw })
+    Some(Tool { name, schema, kind, destroys })
 }
 
 const DESTROYS: [&str; 12] = [

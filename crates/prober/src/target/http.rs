@@ -105,6 +105,7 @@ impl Target {
         let bytes = Arc::new(Mutex::new(Vec::new()));
         let (target, http, sink, sent) =
             (Arc::clone(self), http.clone(), Arc::clone(&bytes), request.clone());
+        #[expect(clippy::disallowed_methods, reason = "there is no permit here: the prober is a client")]
         let task = tokio::spawn(async move {
             let left = target.left();
             let read = target.read_on(&http, &sent, &status, &sink);
@@ -160,11 +161,6 @@ impl Open {
     /// What has come so far.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         self.bytes.lock().map(|bytes| bytes.clone()).unwrap_or_default()
-    }
-
-    /// Whether the stream has ended.
-    pub(crate) fn ended(&self) -> bool {
-        self.task.is_finished()
     }
 
     /// Ends it; what came, as an exchange of an event stream.

@@ -3,9 +3,9 @@
 mod html;
 mod markdown;
 mod sarif;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use partywall_model::{Page, Verdicts};
 

@@ -38,12 +38,21 @@ fn verdicts() -> Verdicts {
     ];
     let stats = VerdictStats { requests: 7, seconds: 0.5 };
     let notes = vec![format!("a note {HOSTILE}")];
-    Verdicts::new("0.1.0", "http://127.0.0.1/mcp".to_owned(), vec!["2025-11-25".to_owned()], all, stats, notes)
+    Verdicts::new(
+        "0.1.0",
+        "http://127.0.0.1/mcp".to_owned(),
+        vec!["2025-11-25".to_owned()],
+        all,
+        stats,
+        notes,
+    )
 }
 
 fn show(format: Format) -> String {
     let verdicts = verdicts();
-    VerdictReport { verdicts: &verdicts, pages: &[] as &[Page], style: Style::default() }.render(format).unwrap()
+    VerdictReport { verdicts: &verdicts, pages: &[] as &[Page], style: Style::default() }
+        .render(format)
+        .unwrap()
 }
 
 #[test]
@@ -99,7 +108,9 @@ fn a_bundle_says_first_what_it_does_not_cover_and_maps_what_it_does() {
     assert!(of("CC7.2").evidence.iter().any(|text| text.contains("1 of 1 logs are whole")));
     let html = bundle.html();
     assert!(html.find("What was not covered") < html.find("<h2>Layers"));
-    assert!(html.contains("mapping, not certification") && !html.contains("<script>") && !html.contains('\u{1b}'));
+    assert!(
+        html.contains("mapping, not certification") && !html.contains("<script>") && !html.contains('\u{1b}')
+    );
     let faces: Vec<&str> = bundle.sources.iter().map(|source| source.face.as_str()).collect();
     assert_eq!(faces, [Face::Probe.name(), "audit"]);
 }

@@ -144,7 +144,7 @@ async fn omitted(site: &Site) -> Tally {
     }
     let readings = match attempt::telling(site) {
         Ok(readings) => readings,
-        Err(tally) => return tally,
+        Err(tally) => return *tally,
     };
     let mut tally = Tally::default();
     for party in &site.parties {

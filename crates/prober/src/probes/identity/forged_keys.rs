@@ -52,7 +52,7 @@ type Forged = (String, String);
 async fn attack(site: &Site, keys: Keys) -> Tally {
     let reading = match attempt::telling(site) {
         Ok(readings) => readings.into_iter().next(),
-        Err(tally) => return tally,
+        Err(tally) => return *tally,
     };
     let mut tally = Tally::default();
     let Some(reading) = reading else { return tally };

@@ -65,14 +65,14 @@ fn forged(attacker: &Jwt, victim: &Jwt) -> Vec<(String, String)> {
     all
 }
 
-fn readings(site: &Site) -> Result<Vec<&Reading>, Tally> {
+fn readings(site: &Site) -> Result<Vec<&Reading>, Box<Tally>> {
     attempt::telling(site).map(|readings| readings.into_iter().take(1).collect())
 }
 
 async fn unsigned(site: &Site) -> Tally {
     let readings = match readings(site) {
         Ok(readings) => readings,
-        Err(tally) => return tally,
+        Err(tally) => return *tally,
     };
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
@@ -122,7 +122,7 @@ async fn present(
 async fn in_address(site: &Site) -> Tally {
     let readings = match readings(site) {
         Ok(readings) => readings,
-        Err(tally) => return tally,
+        Err(tally) => return *tally,
     };
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
@@ -158,7 +158,7 @@ async fn in_address(site: &Site) -> Tally {
 async fn padded(site: &Site) -> Tally {
     let readings = match readings(site) {
         Ok(readings) => readings,
-        Err(tally) => return tally,
+        Err(tally) => return *tally,
     };
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {

@@ -265,7 +265,7 @@ fn separators(claims: &Claims<'_>) -> Result<Vec<Wrong>, String> {
 async fn attack(site: &Site, make: fn(&Claims<'_>) -> Result<Vec<Wrong>, String>) -> Tally {
     let reading = match attempt::telling(site) {
         Ok(readings) => readings.into_iter().next(),
-        Err(tally) => return tally,
+        Err(tally) => return *tally,
     };
     let mut tally = Tally::default();
     let Some(reading) = reading else { return tally };

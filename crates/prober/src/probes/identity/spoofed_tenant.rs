@@ -88,7 +88,7 @@ where
 {
     let readings = match attempt::telling(site) {
         Ok(readings) => readings,
-        Err(tally) => return tally,
+        Err(tally) => return *tally,
     };
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {

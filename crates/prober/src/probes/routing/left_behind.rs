@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::{
     oracle::reading::failed,
-    probes::{Probe, Technique, common},
+    probes::{Probe, Technique, attempt},
     site::{Party, Reading, Site},
     tally::Tally,
     target::{Caller, Exchange},
@@ -34,16 +34,16 @@ pub(super) static PROBE: Probe = Probe::new(
 const ROUNDS: usize = 400;
 
 async fn dropped(site: &Site) -> Tally {
-    let readings = match common::telling(site) {
+    let readings = match attempt::telling(site) {
         Ok(readings) => readings,
-        Err(tally) => return tally,
+        Err(tally) => return *tally,
     };
     let mut tally = Tally::default();
     let mut chance = site.chance("RT-14");
     let (mut rounds, mut cut) = (0, 0);
     for (attacker, victim) in site.directions() {
         for reading in &readings {
-            common::control(&mut tally, site, victim, reading).await;
+            attempt::control(&mut tally, site, victim, reading).await;
         }
         let end = Instant::now() + site.plan.racing / 4;
         for _ in 0..ROUNDS {
@@ -56,9 +56,9 @@ async fn dropped(site: &Site) -> Tally {
             let request = reading.what.request(&attacker.caller).once().patience(patience);
             rounds += 1;
             cut += usize::from(!attacker.caller.send(request).await.replied());
-            let exchange = common::read(&victim.caller, &reading.what).await;
-            let refusal = common::Refusal::Wrong;
-            common::weigh(&mut tally, site, &victim.tenant, reading, &exchange, refusal);
+            let exchange = attempt::read(&victim.caller, &reading.what).await;
+            let refusal = attempt::Refusal::Wrong;
+            attempt::weigh(&mut tally, site, &victim.tenant, reading, &exchange, refusal);
         }
     }
     if cut == 0 {
@@ -135,7 +135,7 @@ fn weigh(tally: &mut Tally, site: &Site, party: &Party, readings: &[&Reading], e
         let Some(reading) = reading else {
             let why =
                 format!("{} was sent an answer with the id {id}, which it did not ask with", party.tenant);
-            tally.leak(vec![common::shown(site, exchange, why)]);
+            tally.leak(vec![attempt::shown(site, exchange, why)]);
             continue;
         };
         results += 1;
@@ -144,7 +144,7 @@ fn weigh(tally: &mut Tally, site: &Site, party: &Party, readings: &[&Reading], e
         if let Ok(reply) = &mut one.outcome {
             reply.messages = vec![message.clone()];
         }
-        common::weigh(tally, site, &party.tenant, reading, &one, common::Refusal::Fine);
+        attempt::weigh(tally, site, &party.tenant, reading, &one, attempt::Refusal::Fine);
     }
     results
 }

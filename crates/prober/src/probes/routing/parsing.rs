@@ -147,7 +147,7 @@ async fn encoded(site: &Site) -> Tally {
 async fn odd_json(site: &Site) -> Tally {
     let readings = match attempt::telling(site) {
         Ok(readings) => readings,
-        Err(tally) => return tally,
+        Err(tally) => return *tally,
     };
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
@@ -295,7 +295,7 @@ async fn without_token(site: &Site, changes: &[(String, Change)]) -> Tally {
 async fn generations(site: &Site) -> Tally {
     let readings = match attempt::telling(site) {
         Ok(readings) => readings,
-        Err(tally) => return tally,
+        Err(tally) => return *tally,
     };
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {

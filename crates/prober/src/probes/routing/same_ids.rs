@@ -70,7 +70,7 @@ where
 {
     let readings = match attempt::telling(site) {
         Ok(readings) => readings,
-        Err(tally) => return tally,
+        Err(tally) => return *tally,
     };
     let mut tally = Tally::default();
     controls(&mut tally, site, &readings).await;
@@ -162,7 +162,7 @@ async fn progress(site: &Site) -> Tally {
 async fn methods(site: &Site) -> Tally {
     let readings = match attempt::telling(site) {
         Ok(readings) => readings,
-        Err(tally) => return tally,
+        Err(tally) => return *tally,
     };
     let mut tally = Tally::default();
     controls(&mut tally, site, &readings).await;
@@ -202,7 +202,7 @@ async fn methods(site: &Site) -> Tally {
 async fn cancelled(site: &Site) -> Tally {
     let readings = match attempt::telling(site) {
         Ok(readings) => readings,
-        Err(tally) => return tally,
+        Err(tally) => return *tally,
     };
     let mut tally = Tally::default();
     controls(&mut tally, site, &readings).await;

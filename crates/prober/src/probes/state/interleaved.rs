@@ -32,7 +32,7 @@ pub(super) static PROBE: Probe = Probe::new(
 async fn interleaved(site: &Site) -> Tally {
     let readings = match attempt::telling(site) {
         Ok(readings) => readings,
-        Err(tally) => return tally,
+        Err(tally) => return *tally,
     };
     let mut tally = Tally::default();
     for party in &site.parties {
@@ -48,7 +48,7 @@ async fn interleaved(site: &Site) -> Tally {
 async fn slow_between(site: &Site) -> Tally {
     let readings = match attempt::telling(site) {
         Ok(readings) => readings,
-        Err(tally) => return tally,
+        Err(tally) => return *tally,
     };
     let mut tally = Tally::default();
     for turn in 0..2 {
