@@ -69,8 +69,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
             };
             let what = name.unwrap_or_else(|| "the access token".to_owned());
             let certain = lives.is_per_request(fun);
-            let found =
-                report.reached(at, format!("`{what}` is what it was when the session began, not of this message"));
+            let found = report
+                .reached(at, format!("`{what}` is what it was when the session began, not of this message"));
             if !certain {
                 found.confidence(Confidence::Medium);
             }
@@ -103,7 +103,9 @@ fn has_sessions(project: &Project) -> bool {
             }
             let name = project.written(At { module, expr: *expr }).pop().unwrap_or_default();
             serves |= match name.as_str() {
-                "streamable_http_app" | "StreamableHTTPSessionManager" | "sse_app" | "SseServerTransport" => true,
+                "streamable_http_app" | "StreamableHTTPSessionManager" | "sse_app" | "SseServerTransport" => {
+                    true
+                }
                 "run" | "run_async" => call.args.iter().any(|arg| match unit.ir.expr(arg.value) {
                     ExprKind::String(text) => {
                         matches!(unit.ir.text(*text), "streamable-http" | "sse" | "http")
@@ -119,7 +121,8 @@ fn has_sessions(project: &Project) -> bool {
 
 /// The SDK's own reader of a context variable. That of fastmcp asks the message's request first.
 fn is_of_the_sdk(package: Option<&str>, name: &str) -> bool {
-    name == "get_access_token" && package.is_some_and(|package| package == "mcp" || package.starts_with("mcp."))
+    name == "get_access_token"
+        && package.is_some_and(|package| package == "mcp" || package.starts_with("mcp."))
 }
 
 /// Whether a module reads the message's own request as well, as one that knows the difference.
@@ -140,7 +143,9 @@ fn names_caller(name: &str) -> bool {
     vocabulary::is_owner(name)
         || vocabulary::is_principal(name)
         || vocabulary::is_credential(name)
-        || vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "role" | "roles" | "scopes" | "caller" | "user"))
+        || vocabulary::words(name)
+            .iter()
+            .any(|word| matches!(word.as_str(), "role" | "roles" | "scopes" | "caller" | "user"))
 }
 
 /// The context variables that are set by middleware of single HTTP requests, and by nothing else.

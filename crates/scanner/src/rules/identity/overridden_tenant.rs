@@ -45,8 +45,13 @@ fn run(project: &Project, report: &mut Report<'_>) {
             if binding.kind != BindingKind::Variable {
                 continue;
             }
-            let sources: Vec<At> =
-                unit.index.sources(id).iter().take(8).map(|source| At { module, expr: source.value }).collect();
+            let sources: Vec<At> = unit
+                .index
+                .sources(id)
+                .iter()
+                .take(8)
+                .map(|source| At { module, expr: source.value })
+                .collect();
             choice(project, report, &lives, &sources);
         }
     }
@@ -61,7 +66,8 @@ fn choice(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, val
         return;
     }
     let ranked = asks_for_rank(project, fun);
-    let found = report.reached(*chosen, "the tenant that the caller names takes the place of the caller's own");
+    let found =
+        report.reached(*chosen, "the tenant that the caller names takes the place of the caller's own");
     if ranked {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     }
@@ -108,7 +114,10 @@ fn asks_for_rank(project: &Project, fun: Fun) -> bool {
             if let ExprKind::Member { property, .. } = unit.ir.expr(expr) {
                 let words = vocabulary::words(unit.ir.text(*property));
                 ranked |= words.iter().any(|word| {
-                    matches!(word.as_str(), "role" | "roles" | "admin" | "superuser" | "rank" | "permissions" | "scopes")
+                    matches!(
+                        word.as_str(),
+                        "role" | "roles" | "admin" | "superuser" | "rank" | "permissions" | "scopes"
+                    )
                 });
             }
         });
