@@ -202,10 +202,7 @@ fn libraries(options: &Options) -> Result<Libraries, ScanError> {
 fn load_safely(file: SourceFile) -> Result<Loaded, Skipped> {
     let path = file.path.clone();
     survive(|| load(file)).unwrap_or_else(|| {
-        Err(Skipped {
-            path,
-            reason: format!("{DEFECT}; please report it with this file"),
-        })
+        Err(Skipped { path, reason: format!("{DEFECT}; please report it with this file") })
     })
 }
 
@@ -227,7 +224,9 @@ fn judge(
     survive(rule).unwrap_or_else(|| {
         skipped.push(Skipped {
             path: target.to_owned(),
-            reason: format!("{DEFECT}: the rule {name} stopped, so its findings are missing; please report it"),
+            reason: format!(
+                "{DEFECT}: the rule {name} stopped, so its findings are missing; please report it"
+            ),
         });
         Vec::new()
     })
@@ -238,16 +237,18 @@ fn load(file: SourceFile) -> Result<Loaded, Skipped> {
     let suppressions = suppress::find(&text);
     let mut notices = Vec::new();
     let read = match file.kind {
-        Kind::JavaScript | Kind::TypeScript | Kind::Python => match lang::lower(&file.path, Arc::clone(&text)) {
-            Some(lowered) => {
-                notices.extend(lowered.notices.iter().map(|notice| Skipped {
-                    path: notice.path.clone(),
-                    reason: format!("was not understood at line {}: {}", notice.line, notice.message),
-                }));
-                Read::Code(Box::new(lowered))
+        Kind::JavaScript | Kind::TypeScript | Kind::Python => {
+            match lang::lower(&file.path, Arc::clone(&text)) {
+                Some(lowered) => {
+                    notices.extend(lowered.notices.iter().map(|notice| Skipped {
+                        path: notice.path.clone(),
+                        reason: format!("was not understood at line {}: {}", notice.line, notice.message),
+                    }));
+                    Read::Code(Box::new(lowered))
+                }
+                None => Read::Other,
             }
-            None => Read::Other,
-        },
+        }
         Kind::Sql if tables::is_way_back(&file.path) => Read::Other,
         Kind::Sql => {
             let changes = sql::changes(&text);
@@ -368,9 +369,7 @@ fn finish(
     }
     not_understood += skipped
         .iter()
-        .filter(|skipped| {
-            skipped.reason.starts_with("cannot be read") || skipped.reason.starts_with(DEFECT)
-        })
+        .filter(|skipped| skipped.reason.starts_with("cannot be read") || skipped.reason.starts_with(DEFECT))
         .count();
     notes.extend(project.packages.iter().map(|(folder, package)| {
         let place = if folder.is_empty() { "." } else { folder };

@@ -22,14 +22,20 @@ fn beside_leak(name: &str, content: &[u8]) -> Scan {
     fs::write(folder.path().join("leak.sql"), LEAK).unwrap();
     fs::write(folder.path().join(name), content).unwrap();
     let scan = run(folder.path());
-    let found = |scan: &Scan| scan.document.findings.iter().any(|finding| finding.rule == "rls-policies-inert");
+    let found =
+        |scan: &Scan| scan.document.findings.iter().any(|finding| finding.rule == "rls-policies-inert");
     assert!(found(&scan), "{name} hides a finding of another file");
     scan
 }
 
 fn told(scan: &Scan, name: &str) -> String {
-    let told: Vec<&str> =
-        scan.document.skipped.iter().filter(|skipped| skipped.path == name).map(|skipped| skipped.reason.as_str()).collect();
+    let told: Vec<&str> = scan
+        .document
+        .skipped
+        .iter()
+        .filter(|skipped| skipped.path == name)
+        .map(|skipped| skipped.reason.as_str())
+        .collect();
     told.join("; ")
 }
 
@@ -43,7 +49,10 @@ fn a_line_of_ten_megabytes_is_told_and_not_read() {
 
 #[test]
 fn ten_thousand_nested_brackets_are_told_in_every_language() {
-    let nested = |open: &str, close: &str| format!("{}1{}", open.repeat(10_000), close.repeat(10_000));
+    // Each on a line of its own: one long line would be left out as minified.
+    let nested = |open: &str, close: &str| {
+        format!("{}1{}", format!("{open}\n").repeat(10_000), format!("\n{close}").repeat(10_000))
+    };
     for (name, text) in [
         ("a.js", format!("x = {}", nested("[", "]"))),
         ("a.ts", format!("const x = {};", nested("(", ")"))),
@@ -99,8 +108,14 @@ static FIXTURES: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
         .collect();
     all.sort();
     all.push(("schema.sql".to_owned(), LEAK.repeat(4)));
-    all.push(("package.json".to_owned(), r#"{"dependencies":{"@modelcontextprotocol/sdk":"1.10.0","pg":"^8"}}"#.to_owned()));
-    all.push(("pyproject.toml".to_owned(), "[project]\nname = \"a\"\ndependencies = [\"mcp>=1.0\"]\n".to_owned()));
+    all.push((
+        "package.json".to_owned(),
+        r#"{"dependencies":{"@modelcontextprotocol/sdk":"1.10.0","pg":"^8"}}"#.to_owned(),
+    ));
+    all.push((
+        "pyproject.toml".to_owned(),
+        "[project]\nname = \"a\"\ndependencies = [\"mcp>=1.0\"]\n".to_owned(),
+    ));
     all
 });
 
@@ -113,8 +128,9 @@ enum Change {
 }
 
 const PIECES: &[&str] = &[
-    "(", ")", "[", "]", "{", "}", "`", "${", "'", "\"", "\"\"\"", "/*", "*/", "//", "#", "--", "$$", ";", ",", "=>", "async ", "class ", "def ", "\n", "\t",
-    "\r", "\u{0}", "\u{feff}", "\u{202e}", "é", "🦀", "@", "...", "\\", "import ", "lambda ", "match ", "f\"{", "<", "/>",
+    "(", ")", "[", "]", "{", "}", "`", "${", "'", "\"", "\"\"\"", "/*", "*/", "//", "#", "--", "$$", ";",
+    ",", "=>", "async ", "class ", "def ", "\n", "\t", "\r", "\u{0}", "\u{feff}", "\u{202e}", "é", "🦀", "@",
+    "...", "\\", "import ", "lambda ", "match ", "f\"{", "<", "/>",
 ];
 
 fn change() -> impl Strategy<Value = Change> {

@@ -197,7 +197,8 @@ impl Project {
             && !callee.targets.is_empty()
             && callee.targets.iter().all(|target| {
                 self.guards(*target).iter().any(|guard| {
-                    let is_owner = |side: At| self.written(side).last().is_some_and(|name| vocabulary::is_owner(name));
+                    let is_owner =
+                        |side: At| self.written(side).last().is_some_and(|name| vocabulary::is_owner(name));
                     let verified = |side: At| {
                         let origins = self.origins(side);
                         origins.has_owner() && !origins.is_chosen()
@@ -215,7 +216,9 @@ impl Project {
     /// Whether a name says that a function checks an access and refuses. What only looks at the form of a value is none.
     #[must_use]
     pub fn is_check(name: &str) -> bool {
-        vocabulary::words(name).iter().any(|word| CHECKS.contains(&word.as_str()) && word != "validate" && word != "check")
+        vocabulary::words(name)
+            .iter()
+            .any(|word| CHECKS.contains(&word.as_str()) && word != "validate" && word != "check")
     }
 
     /// Whether a value was compared with something that belongs to the caller before a moment, in its function or, for a

@@ -1,8 +1,8 @@
 //! What calls call, and which of their arguments is which parameter.
 
 use super::{At, Callee, Cls, Fun, ModuleId, Project, Step, Symbol};
-use crate::library::Role;
 use crate::ir::{BindingId, BindingKind, ExprKind, NameRef, ParameterKind, Pattern, PropertyKey};
+use crate::library::Role;
 
 /// Methods that register a tool, in the SDK and in classes that are written around it.
 const REGISTERS: &[&str] = &["tool", "registerTool", "addTool"];

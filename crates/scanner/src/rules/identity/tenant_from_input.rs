@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::{Origins, Scope},
+    flow::Origins,
     ir::{BindingId, ExprId, ExprKind, PropertyKey},
     project::{At, Fun, Project, Step},
     rules::{Report, Rule},
@@ -186,7 +186,7 @@ fn holds_data(project: &Project, at: At) -> bool {
         Parent::Expr(parent) => matches!(unit.ir.expr(parent), ExprKind::Index { index, .. } if *index == at.expr),
         _ => false,
     });
-    keyed || asks_a_store(project, at) || project.queries().iter().any(|query| query.is_sql || query.scope != Scope::None)
+    keyed || asks_a_store(project, at) || project.keeps_rows()
 }
 
 /// Whether a use is an argument of a call of something that is named for where data is kept: `db.notes.list(tenantId)`.
