@@ -214,7 +214,8 @@ impl Project {
 
     /// Whether a function of ours that is called compares an owner with one that callers do not choose, whatever its name is:
     /// `resolve_scope(tenant_id)`, which refuses a tenant that is not the caller's.
-    fn compares_inside(&self, call: At) -> bool {
+    #[must_use]
+    pub fn compares_inside(&self, call: At) -> bool {
         let Some(callee) = self.callee(call) else { return false };
         callee.certain
             && !callee.targets.is_empty()
@@ -230,9 +231,8 @@ impl Project {
                         self.unit(guard.right.module).map(|unit| unit.ir.expr(guard.right.expr)),
                         Some(ExprKind::Call(_))
                     );
-                    is_owner(guard.left)
-                        && (call
-                            || (is_owner(guard.right) && (verified(guard.right) || verified(guard.left))))
+                    let owner = |side: At| is_owner(side) && verified(side);
+                    if call { is_owner(guard.left) } else { owner(guard.left) || owner(guard.right) }
                 })
             })
     }

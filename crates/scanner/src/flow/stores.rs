@@ -249,3 +249,16 @@ fn is_map_type(text: &str) -> bool {
         )
     ) || text.trim_start().starts_with("{ [")
 }
+
+impl Project {
+    /// Whether the project keeps rows that belong to somebody: SQL, or a table or model with an owner. A method of a client of
+    /// another service that is named like a query is none.
+    #[must_use]
+    pub fn keeps_rows(&self) -> bool {
+        *self.memory.keeps_rows.get_or_init(|| {
+            let queries = self.queries();
+            let owned = || self.owned_entities(queries).values().any(|owned| *owned == super::Owned::Yes);
+            queries.iter().any(|query| query.is_sql) || owned()
+        })
+    }
+}

@@ -6,7 +6,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::Origins,
-    ir::{BindingId, ExprId, ExprKind},
+    ir::{BindingId, ExprId, ExprKind, PropertyKey},
     project::{At, Fun, Project, Step},
     rules::{Report, Rule},
     vocabulary,
@@ -148,7 +148,7 @@ fn of_principal(project: &Project, value: At) -> bool {
     path.is_empty() && party(last) && party(unit.ir.binding_name(*id))
 }
 
-/// Whether the call or record that a use stands in has the verified caller too.
+/// Whether the call or record that a use stands in has the verified caller, or a credential, too.
 fn beside_caller(project: &Project, at: At) -> bool {
     use crate::project::Parent;
     let Some(unit) = project.unit(at.module) else { return false };
@@ -161,7 +161,13 @@ fn beside_caller(project: &Project, at: At) -> bool {
         let Parent::Expr(parent) = unit.index.parent(here) else { return false };
         let known = match unit.ir.expr(parent) {
             ExprKind::Call(call) => call.args.iter().any(|arg| arg.value != here && verified(arg.value)),
-            ExprKind::Object(properties) => properties.iter().any(|property| property.value != here && verified(property.value)),
+            ExprKind::Object(properties) => properties.iter().any(|property| {
+                let credential = matches!(property.key, PropertyKey::Name(name) if vocabulary::is_credential(unit.ir.text(name)) || unit.ir.text(name) == "key");
+                property.value != here && (credential || verified(property.value))
+            }),
+            // `tenant ?? userId`: the verified one, where there is one.
+            ExprKind::Logical { left, right, .. } => *right == here && verified(*left),
+            ExprKind::Conditional { test, then, otherwise } => *test != here && (verified(*then) || verified(*otherwise)),
             ExprKind::Function(_) => return false,
             _ => false,
         };
@@ -180,7 +186,7 @@ fn holds_data(project: &Project, at: At) -> bool {
         Parent::Expr(parent) => matches!(unit.ir.expr(parent), ExprKind::Index { index, .. } if *index == at.expr),
         _ => false,
     });
-    keyed || asks_a_store(project, at) || !project.queries().is_empty()
+    keyed || asks_a_store(project, at) || project.keeps_rows()
 }
 
 /// Whether a use is an argument of a call of something that is named for where data is kept: `db.notes.list(tenantId)`.
@@ -236,7 +242,7 @@ fn decides(project: &Project, at: At) -> bool {
                     let path = project.callee(at.to(parent)).map(|callee| callee.path.join(".").to_lowercase()).unwrap_or_default();
                     let plain = ["str", "string", "uuid", "int", "number", "parse", "trim", "tostring", "isinstance", "len", "get", "string.trim", "text", "stringify", "dumps"];
                     let last = name.rsplit('.').next().unwrap_or("");
-                    if matches!(last, "debug" | "info" | "warn" | "warning" | "print" | "report_progress") || Project::is_check(last_name(project, at.to(parent)).as_str()) {
+                    if matches!(last, "debug" | "info" | "warn" | "warning" | "print" | "report_progress") || Project::is_check(&last_name(project, at.to(parent))) || project.compares_inside(at.to(parent)) {
                         return false;
                     }
                     if path.contains("log") || path.starts_with("console") || name.contains("error") || name.contains("exception") {

@@ -206,7 +206,10 @@ fn a_rewrite_that_changes_nothing_changes_no_verdict() {
                 }
             }
         }
-        assert!(applied > 10, "{name} applies to {applied} blocks only");
+        if applied < 5 {
+            wrong.push(format!("{name}: applies to {applied} blocks only"));
+        }
+        eprintln!("{name}: {applied}");
         count += applied;
     }
     assert!(wrong.is_empty(), "{} of {count} rewrites change a verdict:\n{}", wrong.len(), wrong.join("\n"));
