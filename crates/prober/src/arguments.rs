@@ -176,9 +176,9 @@ fn rank(name: &str, id: &Id, tool: &str) -> u8 {
     let (noun, subject) = (stem(&wanted), stem(&flat(tool)));
     if wanted == key && wanted != "id" {
         0
-    } else if key == "id" && !noun.is_empty() && from.contains(&noun) {
-        1
-    } else if key == wanted && subject.len() > 3 && related(&subject, &from) {
+    } else if (key == "id" && !noun.is_empty() && from.contains(&noun))
+        || (key == wanted && subject.len() > 3 && related(&subject, &from))
+    {
         1
     } else if key == wanted || key == "id" {
         2

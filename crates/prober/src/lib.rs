@@ -1,7 +1,7 @@
 //! Attacks a running MCP server as two tenants and shows whether they can meet.
 //!
-//! [`target`] speaks the protocol, also wrongly; [`survey`] finds out what each tenant sees alone; [`oracle`] says whether
-//! an answer shows one tenant to another; [`probes`] are the attacks, by layer. It shares no code with the gateway: a judge
+//! `target` speaks the protocol, also wrongly; `survey` finds out what each tenant sees alone; `oracle` says whether
+//! an answer shows one tenant to another; `probes` are the attacks, by layer. It shares no code with the gateway: a judge
 //! that reuses the defendant's parser inherits its mistakes.
 
 mod arguments;

@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn nobody_comes_twice_before_everybody_came_once() {
         assert_eq!(
-            by_turns(vec!["a1", "a2", "a3", "b1", "b2"], |one| &one[..1]),
+            by_turns(vec!["a1", "a2", "a3", "b1", "b2"], |one| one.trim_end_matches(char::is_numeric)),
             ["a1", "b1", "a2", "b2", "a3"]
         );
     }

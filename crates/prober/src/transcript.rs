@@ -123,7 +123,7 @@ fn around(text: &str, value: &str) -> String {
     }
     let at = if value.is_empty() { None } else { text.find(value) };
     let before = at.and_then(|at| text.get(..at)).map_or(0, |head| head.chars().count());
-    let start = if before < MOST / 2 { 0 } else { before - MOST / 2 };
+    let start = before.saturating_sub(MOST / 2);
     let part: String = text.chars().skip(start).take(MOST).collect();
     let head = if start > 0 { format!("[{start} characters left out] ") } else { String::new() };
     let rest = total.saturating_sub(start + MOST);

@@ -140,7 +140,9 @@ fn secret(what: &str, word: &str) -> anyhow::Result<SecretString> {
     let text = if let Some(path) = word.strip_prefix('@') {
         file(Path::new(path)).with_context(|| what.to_owned())?
     } else if let Some(name) = word.strip_prefix("env:") {
-        std::env::var(name).with_context(|| format!("{what}: the environment has no {name}"))?
+        #[expect(clippy::disallowed_methods, reason = "this is the command")]
+        let value = std::env::var(name);
+        value.with_context(|| format!("{what}: the environment has no {name}"))?
     } else {
         word.to_owned()
     };

@@ -1,6 +1,6 @@
 //! A gateway with two tenants and a service behind it that lies about who owns what, and the prober.
 
-use std::{convert::Infallible, sync::Arc, sync::Mutex, time::Duration};
+use std::{convert::Infallible, sync::Mutex, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -35,8 +35,11 @@ requests_per_second = 300
 burst = 300
 "#;
 
-/// Tickets of a tenant: number, title, customer.
-const TICKETS: [(&str, [(u32, &str, &str); 3]); 2] = [
+/// A ticket: number, title, customer.
+type Ticket = (u32, &'static str, &'static str);
+
+/// The tenants and their tickets.
+const TICKETS: [(&str, [Ticket; 3]); 2] = [
     (
         "acme",
         [

@@ -73,10 +73,11 @@ fn whats(party: &Party) -> Vec<What> {
 /// A target that takes the tenant from the arguments answers a tenant that names itself.
 fn with_tenant(schema: &Value, mut arguments: Value, party: &Party) -> Value {
     for (name, _, required) in arguments::properties(schema) {
-        if required && role(name) == Role::Tenant {
-            if let Some(arguments) = arguments.as_object_mut() {
-                arguments.insert(name.to_owned(), json!(party.tenant));
-            }
+        if required
+            && role(name) == Role::Tenant
+            && let Some(arguments) = arguments.as_object_mut()
+        {
+            arguments.insert(name.to_owned(), json!(party.tenant));
         }
     }
     arguments

@@ -200,10 +200,8 @@ pub(crate) fn words(name: &str) -> Vec<String> {
     let mut word = String::new();
     let mut lower = false;
     for letter in name.chars() {
-        if !letter.is_alphanumeric() || (letter.is_uppercase() && lower) {
-            if !word.is_empty() {
-                words.push(std::mem::take(&mut word));
-            }
+        if (!letter.is_alphanumeric() || (letter.is_uppercase() && lower)) && !word.is_empty() {
+            words.push(std::mem::take(&mut word));
         }
         if letter.is_alphanumeric() {
             word.extend(letter.to_lowercase());

@@ -17,7 +17,9 @@ use tokio::{sync::Semaphore, time::Instant};
 use url::Url;
 
 pub(crate) use caller::{Caller, Era, legacy};
-pub(crate) use exchange::{Exchange, Failure, Reply, Request, Wait};
+#[cfg(test)]
+pub(crate) use exchange::Reply;
+pub(crate) use exchange::{Exchange, Failure, Request, Wait};
 pub(crate) use http::Open;
 pub(crate) use sse::events;
 

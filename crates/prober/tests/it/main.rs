@@ -1,4 +1,9 @@
 //! The prober against servers that leak in one way, that do not leak, and that are not there.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the stub belongs to no tenant, and the tests are asked for more runs"
+)]
 
 mod cache;
 mod capacity;

@@ -52,7 +52,8 @@ pub(crate) async fn verdict(
     verdicts.remove(0)
 }
 
-/// Each defect must be found by its technique, with evidence that shows no token, and nothing may be found without it.
+/// Each defect must be found by its technique, with evidence that shows no token. That nothing is found without it is shown
+/// by `safe.rs`, for every technique at once.
 pub(crate) async fn sensitive(cases: &[(&'static str, &str)]) {
     sensitive_with(cases, |_| {}).await;
 }
@@ -65,7 +66,5 @@ pub(crate) async fn sensitive_with(cases: &[(&'static str, &str)], change: impl 
         assert!(!leaky.evidence.is_empty(), "{technique} on {defect} has no evidence");
         let shown = serde_json::to_string(&leaky).unwrap();
         assert!(!shown.contains(ACME) && !shown.contains(GLOBEX), "{technique} shows a token: {shown}");
-        let safe = verdict(&[], technique, change).await;
-        assert_eq!(safe.verdict, Outcome::Isolated, "{technique} without {defect}: {}", safe.reason);
     }
 }

@@ -124,10 +124,10 @@ impl App {
             return Some(self.first.lock().unwrap().entry(asked.connection).or_insert(own).clone());
         }
         let session = asked.header("mcp-session-id").unwrap_or_default();
-        if self.defects.has("session-identity") {
-            if let Some(owner) = self.sessions.lock().unwrap().get(session) {
-                return Some(owner.clone());
-            }
+        if self.defects.has("session-identity")
+            && let Some(owner) = self.sessions.lock().unwrap().get(session)
+        {
+            return Some(owner.clone());
         }
         let modern = asked.header("mcp-protocol-version") == Some("2026-07-28");
         if self.defects.has("any-session")

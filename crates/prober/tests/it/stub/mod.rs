@@ -8,13 +8,7 @@ pub(crate) mod tokens;
 mod tools;
 mod wire;
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -48,8 +42,6 @@ pub(crate) struct Stub {
     address: std::net::SocketAddr,
     accepting: JoinHandle<()>,
     over: watch::Sender<bool>,
-    /// How many requests came.
-    pub(crate) requests: Arc<AtomicU64>,
 }
 
 impl Stub {
@@ -58,17 +50,14 @@ impl Stub {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (over, ended) = watch::channel(false);
-        let requests = Arc::new(AtomicU64::new(0));
         let app = Arc::new(App::new(Defects(Arc::new(defects.iter().copied().collect()))));
-        let counter = Arc::clone(&requests);
         let accepting = tokio::spawn(async move {
             let mut connection = 0_u64;
             while let Ok((stream, _)) = listener.accept().await {
                 connection += 1;
-                let (app, counter, mut ended) = (Arc::clone(&app), Arc::clone(&counter), ended.clone());
+                let (app, mut ended) = (Arc::clone(&app), ended.clone());
                 tokio::spawn(async move {
                     let service = hyper::service::service_fn(move |request| {
-                        counter.fetch_add(1, Ordering::Relaxed);
                         wire::answer(Arc::clone(&app), request, connection)
                     });
                     let builder = Builder::new(TokioExecutor::new());
@@ -80,7 +69,7 @@ impl Stub {
                 });
             }
         });
-        Self { address, accepting, over, requests }
+        Self { address, accepting, over }
     }
 
     /// The endpoint.

@@ -36,10 +36,8 @@ fn tool(name: &str, description: &str, properties: Value, required: &[&str], rea
 pub(crate) fn list(app: &App, call: &Call<'_>) -> Value {
     let key = "tools/list".to_owned();
     let caches = app.defects.has("list-cache") && app.listed.fetch_add(1, Ordering::Relaxed) >= 2;
-    if caches {
-        if let Some(known) = app.cache.lock().unwrap().get(&key) {
-            return known.clone();
-        }
+    if caches && let Some(known) = app.cache.lock().unwrap().get(&key) {
+        return known.clone();
     }
     let mut tools = vec![
         tool("whoami", "The caller's tenant.", json!({}), &[], true),
@@ -152,10 +150,10 @@ async fn remembered(app: &App, call: &Call<'_>) -> String {
 
 fn ticket(app: &App, tenant: &str, id: u64) -> Value {
     let key = format!("ticket:{id}");
-    if app.defects.has("cache-by-id") {
-        if let Some(known) = app.cache.lock().unwrap().get(&key) {
-            return known.clone();
-        }
+    if app.defects.has("cache-by-id")
+        && let Some(known) = app.cache.lock().unwrap().get(&key)
+    {
+        return known.clone();
     }
     let mine = tickets(tenant).into_iter().find(|(known, _)| *known == id);
     let found = mine.or_else(|| {
