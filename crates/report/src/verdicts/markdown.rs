@@ -3,7 +3,7 @@
 use partywall_model::{Layer, Outcome};
 
 use super::VerdictReport;
-use crate::inline::{fence, markdown, one_line};
+use crate::inline::{fence, markdown, one_line, plain};
 
 /// Code hosts refuse comments beyond some 65,000 characters; what does not fit is counted.
 const LONGEST: usize = 60_000;
@@ -42,9 +42,9 @@ pub(super) fn render(report: &VerdictReport<'_>) -> String {
         );
         for evidence in &verdict.evidence {
             let both = format!("{}\n\n{}", evidence.request, evidence.response);
-            shown.push_str(&format!("\n{}\n", fence(&both, "http")));
+            shown.push_str(&format!("\n{}\n", fence(&plain(&both), "http")));
         }
-        shown.push_str(&format!("\n{}\n", fence(&verdict.replay, "sh")));
+        shown.push_str(&format!("\n{}\n", fence(&plain(&verdict.replay), "sh")));
         if text.len() + shown.len() > LONGEST {
             left += 1;
         } else {
