@@ -68,7 +68,7 @@ pub struct Plan {
     /// The most requests at a time.
     pub concurrency: usize,
     /// Headers that every request carries.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(String, SecretString)>,
     /// A private key in PEM with which the target's tokens are signed, for hostile tokens.
     pub issuer_key: Option<SecretString>,
     /// The seed of all chance in the run: the same seed makes the same schedules.

@@ -6,7 +6,7 @@ use partywall_model::{Layer, Outcome, Verdict, VerdictStats, Verdicts};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    Plan, Probe, ProbeError, Technique, probes,
+    Plan, Probe, ProbeError, Protocol, Technique, probes,
     site::Site,
     survey::{self, shown},
     tally::Tally,
@@ -101,6 +101,9 @@ async fn attempt(site: &Site, technique: &Technique, stop: &mut watch::Receiver<
     if *stop.borrow() {
         return Tally::not_run("the run was stopped");
     }
+    if technique.load && !site.plan.layers.contains(&Layer::Capacity) {
+        return Tally::not_run("it loads the target; --layer capacity allows that");
+    }
     let left = site.target.left();
     if left.is_zero() {
         return Tally::not_run("the time of the run was up; --duration gives it more");
@@ -146,8 +149,19 @@ fn replay(plan: &Plan, technique: &Technique) -> String {
             .collect();
         command.push_str(&format!(" --tenant {}=env:{variable}_TOKEN", credential.tenant));
     }
-    if plan.allow_writes {
-        command.push_str(" --allow-writes");
+    for (name, _) in &plan.headers {
+        command.push_str(&format!(" --header '{name}: …'"));
+    }
+    for (given, flag) in [
+        (!plan.seeds.is_empty(), " --seed SEEDS.toml"),
+        (plan.issuer_key.is_some(), " --issuer-key KEY.pem"),
+        (plan.protocol == Protocol::Modern, " --protocol 2026-07-28"),
+        (plan.protocol == Protocol::Legacy, " --protocol 2025-11-25"),
+        (plan.allow_writes, " --allow-writes"),
+    ] {
+        if given {
+            command.push_str(flag);
+        }
     }
     if technique.load {
         command.push_str(" --layer capacity");

@@ -89,7 +89,9 @@ impl Tally {
         let tries = self.leaked + self.held;
         let notes = if self.notes.is_empty() { String::new() } else { format!(" {}", self.notes.join(" ")) };
         let (outcome, reason) = if self.leaked > 0 {
-            let first = self.leaks.last().map(|evidence| evidence.why.clone()).unwrap_or_default();
+            // Where a foreign value was shown, that is what to tell; what stands beside it is for comparison.
+            let value = self.leaks.iter().find(|evidence| !evidence.foreign.is_empty());
+            let first = value.or(self.leaks.last()).map(|evidence| evidence.why.clone()).unwrap_or_default();
             (Outcome::Leaked, format!("{first} ({} of {tries} attempts)", self.leaked))
         } else if !self.doubts.is_empty() {
             (Outcome::Inconclusive, self.doubts.join("; "))

@@ -1,6 +1,8 @@
 //! Exchanges as a reader sees them: bounded, and without tokens.
 
 use partywall_model::Evidence;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     canary::Hit,
@@ -10,35 +12,54 @@ use crate::{
 /// The most characters of one request or answer that are shown.
 const MOST: usize = 4_000;
 
-/// What stands for the tokens of a run.
+/// The least length of a part of a token that is replaced too: shorter parts stand anywhere by chance.
+const PART: usize = 12;
+
+/// What stands for the secrets of a run.
 #[derive(Default)]
 pub(crate) struct Redactor {
-    /// What to write instead, and the token.
-    tokens: Vec<(String, secrecy::SecretString)>,
+    /// What to write instead, and the secret in one of the ways in which it can be written; whole ones first.
+    secrets: Vec<(String, SecretString)>,
 }
 
 impl Redactor {
-    /// Remembers a token under its owner's name.
-    pub(crate) fn add(&mut self, owner: &str, token: secrecy::SecretString) {
-        use secrecy::ExposeSecret;
-        if token.expose_secret().len() >= 4 {
-            self.tokens.push((format!("[token of {owner}]"), token));
+    /// Remembers a secret under a name: as it is, as it stands in a URL, its signature, and each half of it, since some
+    /// attacks send parts.
+    pub(crate) fn add(&mut self, name: &str, secret: &SecretString) {
+        let whole = secret.expose_secret();
+        if whole.len() < 4 {
+            return;
         }
+        let mut forms = vec![whole.to_owned()];
+        let encoded = utf8_percent_encode(whole, NON_ALPHANUMERIC).to_string();
+        let query: String = url::form_urlencoded::byte_serialize(whole.as_bytes()).collect();
+        let escaped = serde_json::Value::from(whole).to_string();
+        forms.extend([encoded, query, escaped.trim_matches('"').to_owned()]);
+        let parts = whole.rsplit_once('.').map(|(_, signature)| signature.to_owned());
+        let letters: Vec<char> = whole.chars().collect();
+        let (first, second) = letters.split_at(letters.len() / 2);
+        let halves = [first, second].map(|half| half.iter().collect::<String>());
+        forms.extend(parts.into_iter().chain(halves).filter(|part| part.len() >= PART));
+        for form in forms {
+            let instead = if form == whole {
+                format!("[{name}]")
+            } else {
+                format!("[{name}, written otherwise or a part]")
+            };
+            if !self.secrets.iter().any(|(_, known)| known.expose_secret() == form) {
+                self.secrets.push((instead, SecretString::from(form)));
+            }
+        }
+        // A part must not be replaced before the whole that it stands in.
+        self.secrets.sort_by_key(|(_, secret)| std::cmp::Reverse(secret.expose_secret().len()));
     }
 
-    /// The text without tokens.
+    /// The text without secrets.
     pub(crate) fn clean(&self, text: &str) -> String {
-        use secrecy::ExposeSecret;
         let mut text = text.to_owned();
-        for (name, token) in &self.tokens {
-            let token = token.expose_secret();
-            if text.contains(token) {
-                text = text.replace(token, name);
-            }
-            // The signature alone is as good as a part of the token: no part of it is shown either.
-            if let Some((_, signature)) = token.rsplit_once('.').filter(|(_, signature)| signature.len() > 16)
-            {
-                text = text.replace(signature, "[signature]");
+        for (instead, secret) in &self.secrets {
+            if text.contains(secret.expose_secret()) {
+                text = text.replace(secret.expose_secret(), instead);
             }
         }
         unsigned(&text)
@@ -46,12 +67,14 @@ impl Redactor {
 
     /// One exchange, and what it shows.
     pub(crate) fn evidence(&self, exchange: &Exchange, why: impl Into<String>, foreign: &str) -> Evidence {
+        let foreign = self.clean(foreign);
         Evidence {
             tenant: exchange.who.clone(),
-            request: self.clean(&request(&exchange.request)),
-            response: self.clean(&around(&response(exchange), foreign)),
+            // Cut afterwards: a secret that the cut goes through would not be known any more.
+            request: around(&self.clean(&request(&exchange.request)), ""),
+            response: around(&self.clean(&response(exchange)), &foreign),
             why: self.clean(&why.into()),
-            foreign: self.clean(foreign),
+            foreign,
         }
     }
 
@@ -105,7 +128,7 @@ fn request(request: &Request) -> String {
         text.push('\n');
         text.push_str(&String::from_utf8_lossy(&request.body));
     }
-    around(&text, "")
+    text
 }
 
 fn response(exchange: &Exchange) -> String {
@@ -138,9 +161,8 @@ mod tests {
     #[test]
     fn tokens_are_not_shown_and_long_texts_are_cut_around_the_value() {
         let mut redactor = Redactor::default();
-        redactor.add("acme", "head.body.0123456789abcdef0123".to_owned().into());
+        redactor.add("token of acme", &"head.body.0123456789abcdef0123".to_owned().into());
         assert_eq!(redactor.clean("Bearer head.body.0123456789abcdef0123!"), "Bearer [token of acme]!");
-        assert_eq!(redactor.clean("x 0123456789abcdef0123"), "x [signature]");
         assert_eq!(
             redactor.clean("Bearer eyJh.eyJz.0123456789abcdefgh, eyJ"),
             "Bearer eyJh.eyJz.[signature], eyJ"
@@ -148,5 +170,44 @@ mod tests {
         let long = format!("{}FOUND{}", "a".repeat(9_000), "b".repeat(9_000));
         let cut = around(&long, "FOUND");
         assert!(cut.contains("FOUND") && cut.chars().count() < MOST + 100, "{}", cut.len());
+    }
+
+    #[test]
+    fn no_part_and_no_spelling_of_a_token_is_shown() {
+        let token = "opaque+token/of acme\"with=signs9";
+        let mut redactor = Redactor::default();
+        redactor.add("token of acme", &token.to_owned().into());
+        let spellings = [
+            token.to_owned(),
+            utf8_percent_encode(token, NON_ALPHANUMERIC).to_string(),
+            url::form_urlencoded::byte_serialize(token.as_bytes()).collect(),
+            serde_json::Value::from(token).to_string(),
+            token.chars().take(token.len() / 2).collect(),
+        ];
+        for spelling in spellings {
+            let shown = redactor.clean(&format!("x {spelling} y"));
+            assert!(!shown.contains("opaque") && !shown.contains("with"), "{shown}");
+        }
+        // A long answer is cut only after the token in it is known as one.
+        let request = Request {
+            verb: http::Method::POST,
+            url: None,
+            headers: Vec::new(),
+            body: Vec::new(),
+            id: serde_json::Value::Null,
+            wait: crate::target::Wait::Answer,
+            patience: std::time::Duration::ZERO,
+            polite: true,
+            left_out: None,
+        };
+        let body = format!("{}{token}{}", "a".repeat(MOST - 20), "b".repeat(MOST));
+        let reply = crate::target::Reply::new(200, http::HeaderMap::new(), bytes::Bytes::from(body));
+        let took = std::time::Duration::ZERO;
+        let exchange = Exchange { who: "acme".to_owned(), request, outcome: Ok(reply), took };
+        let evidence = redactor.evidence(&exchange, "", "");
+        assert!(
+            evidence.response.contains("left out") && !evidence.response.contains("opaque"),
+            "{evidence:?}"
+        );
     }
 }

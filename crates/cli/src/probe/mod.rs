@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use partywall_model::{Layer, Outcome, Verdict};
 use partywall_prober::{Credential, Plan, Progress};
 use partywall_report::{Style, VerdictReport};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use tokio::sync::watch;
 use url::{Host, Url};
 
@@ -103,10 +103,10 @@ fn plan(arguments: &ProbeArguments) -> anyhow::Result<Plan> {
     plan.issuer_key = arguments.issuer_key.as_deref().map(file).transpose()?.map(SecretString::from);
     for header in &arguments.header {
         let Some((name, value)) = header.split_once(':') else {
-            bail!("--header {header:?} has no colon; write 'Name: value'");
+            // It may be a secret, so it is not repeated.
+            bail!("a --header has no colon; write 'Name: value'");
         };
-        let value = secret("--header", value.trim())?;
-        plan.headers.push((name.trim().to_owned(), value.expose_secret().to_owned()));
+        plan.headers.push((name.trim().to_owned(), secret("--header", value.trim())?));
     }
     Ok(plan)
 }

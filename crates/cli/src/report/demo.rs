@@ -26,12 +26,9 @@ impl Drop for Demo {
 /// Starts the demo in a folder of its own, attacks it with writes, and verifies its audit logs.
 pub(super) fn evidence() -> anyhow::Result<Vec<(String, Piece)>> {
     let program = std::env::current_exe().context("cannot find this program")?;
-    let folder = std::env::temp_dir().join(format!("partywall-report-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let evidence = attack(&program, &folder);
-    // Only what this run made is taken away.
-    let _left = std::fs::remove_dir_all(&folder);
-    evidence
+    // A folder of our own, which is taken away with everything in it.
+    let folder = tempfile::tempdir().context("cannot make a folder for the demo")?;
+    attack(&program, folder.path())
 }
 
 fn attack(program: &Path, folder: &Path) -> anyhow::Result<Vec<(String, Piece)>> {

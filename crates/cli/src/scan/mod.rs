@@ -148,10 +148,16 @@ impl Progress for Bar {
 /// Runs `partywall explain`.
 pub(crate) fn explain(arguments: &Explain) -> anyhow::Result<()> {
     let pages = pages();
-    let Some(page) = pages.iter().find(|page| page.check.id == arguments.id) else {
+    // A technique is explained by the page of its probe.
+    let probe = partywall_prober::probes().iter().find(|probe| probe.answers_to(&arguments.id));
+    let id = probe.map_or(arguments.id.as_str(), |probe| probe.page.check.id);
+    let Some(page) = pages.iter().find(|page| page.check.id == id) else {
         let near = nearest(&arguments.id, &pages);
         let hint = near.map_or_else(String::new, |id| format!("; did you mean `{id}`?"));
-        anyhow::bail!("there is no rule or probe `{}`{hint} partywall rules lists them", arguments.id);
+        anyhow::bail!(
+            "there is no rule or probe `{}`{hint}; `partywall rules` and `partywall probes` list them",
+            arguments.id
+        );
     };
     output::print(page.markdown)
 }

@@ -59,6 +59,7 @@ fn probe(entry: &Entry, form: &str, seeds: &Path) -> (Outcome, String) {
         "globex=token-globex-77b0e4c1d5",
     ]);
     arguments.extend(["--seed", seeds.to_str().unwrap(), "--probe", &entry.technique]);
+    arguments.extend(["--layer", entry.layer.name()]);
     let output = run(&lab(), &arguments, "");
     let errors = String::from_utf8_lossy(&output.stderr);
     let verdicts: Verdicts =

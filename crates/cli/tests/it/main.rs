@@ -13,6 +13,7 @@ mod demo;
 mod faults;
 mod lab;
 mod matrix;
+mod probe;
 mod scan;
 mod support;
 mod tidy;

@@ -151,7 +151,14 @@ fn nobody(party: &Party) -> Result<Vec<Caller>, ProbeError> {
 fn redactor(plan: &Plan) -> Redactor {
     let mut redactor = Redactor::default();
     for credential in plan.tenants.iter().chain(&plan.users) {
-        redactor.add(&credential.tenant, credential.token.clone());
+        redactor.add(&format!("token of {}", credential.tenant), &credential.token);
+    }
+    for (name, value) in &plan.headers {
+        redactor.add(&format!("value of {name}"), value);
+    }
+    let query = plan.url.query_pairs().map(|(_, value)| value.into_owned());
+    for value in query.filter(|value| value.len() >= 8) {
+        redactor.add("value of the address", &value.into());
     }
     redactor
 }

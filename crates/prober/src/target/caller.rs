@@ -238,10 +238,10 @@ impl Caller {
         self.target.open(&self.http, &self.name, request)
     }
 
-    /// Begins a session where the generation has them; the exchange of `initialize`.
+    /// Begins a session where the generation has them, and ends the one there was; the exchange of `initialize`.
     pub(crate) async fn begin(&self) -> Option<Exchange> {
         let Era::Legacy(revision) = &self.era else { return None };
-        self.set_session(None);
+        self.end().await;
         let params =
             json!({"protocolVersion": revision, "clientInfo": client_info(), "capabilities": capabilities()});
         let exchange = self.ask("initialize", params).await;

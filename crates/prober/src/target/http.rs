@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, atomic::Ordering};
 
 use ::http::{HeaderName, HeaderValue};
 use bytes::Bytes;
+use secrecy::ExposeSecret;
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
 use super::{
@@ -88,10 +89,12 @@ impl Target {
         let left_out =
             |name: &str| request.left_out.as_deref().is_some_and(|left| left.eq_ignore_ascii_case(name));
         let common = self.headers.iter().filter(|(name, _)| !left_out(name));
-        for (name, value) in common.chain(&request.headers) {
-            let name = HeaderName::try_from(name.as_str())
+        let common = common.map(|(name, value)| (name.as_str(), value.expose_secret()));
+        let own = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in common.chain(own) {
+            let name = HeaderName::try_from(name)
                 .map_err(|_| Failure::Unsendable(format!("{name:?} is no header name")))?;
-            let mut value = HeaderValue::try_from(value.as_str())
+            let mut value = HeaderValue::try_from(value)
                 .map_err(|_| Failure::Unsendable(format!("the value of {name} cannot stand in a header")))?;
             value.set_sensitive(true);
             ready = ready.header(name, value);

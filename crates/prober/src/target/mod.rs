@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use secrecy::SecretString;
 use tokio::{sync::Semaphore, time::Instant};
 use url::Url;
 
@@ -37,7 +38,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// The endpoint, and what all requests to it share.
 pub(crate) struct Target {
     pub(crate) url: Url,
-    headers: Vec<(String, String)>,
+    headers: Vec<(String, SecretString)>,
     places: Semaphore,
     sent: AtomicU64,
     deadline: Instant,
@@ -48,7 +49,7 @@ impl Target {
     /// An endpoint that at most `concurrency` requests at a time are sent to, until the time is up.
     pub(crate) fn new(
         url: Url,
-        headers: Vec<(String, String)>,
+        headers: Vec<(String, SecretString)>,
         concurrency: usize,
         duration: Duration,
     ) -> Arc<Self> {

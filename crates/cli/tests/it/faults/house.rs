@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     net::SocketAddr,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Condvar, Mutex},
@@ -56,6 +57,8 @@ struct Process {
     child: Child,
     address: SocketAddr,
     said: Arc<Said>,
+    /// Whether it was started by another program, which leads a group of processes of its own: the server is its child.
+    leads: bool,
 }
 
 /// What the process said on standard error.
@@ -68,6 +71,10 @@ struct Said {
 impl Drop for Process {
     fn drop(&mut self) {
         // It may have ended by itself.
+        if self.leads {
+            let group = format!("-{}", self.child.id());
+            let _ended = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+        }
         let _ended = self.child.kill();
         let _status = self.child.wait();
     }
@@ -177,6 +184,7 @@ impl House {
             [program, arguments @ ..] => {
                 let mut command = Command::new(program);
                 command.args(arguments).arg(own.get_program()).args(own.get_args()).env("NO_COLOR", "1");
+                command.process_group(0);
                 command
             }
         };
@@ -195,7 +203,8 @@ impl House {
                 heard.more.notify_all();
             }
         });
-        let process = Process { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), said };
+        let leads = !program.is_empty();
+        let process = Process { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), said, leads };
         self.process = Some(process);
         let line = self.wait_for_words("MCP at http://");
         let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap();

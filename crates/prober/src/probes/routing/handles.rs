@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use partywall_model::{Layer, Severity};
 use serde_json::json;
 
-use super::sessions::{pair, resumed};
+use super::sessions::{Meeting, resumed};
 use crate::{
     facts::Facts,
     oracle::reading::failed,
@@ -96,22 +96,18 @@ fn weigh(
 async fn foreign_events(site: &Site) -> Tally {
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
-        let Some((own, theirs)) = pair(attacker, victim).await else {
-            tally.absent("the target gives out no session ids");
-            continue;
-        };
-        let ids = event_ids(site, &theirs).await;
+        let Some(meeting) = Meeting::begin(&mut tally, attacker, victim).await else { continue };
+        let ids = event_ids(site, &meeting.theirs).await;
         if ids.is_empty() {
             tally.absent(NO_EVENTS);
         }
         for id in ids {
-            let resumable = resumed(&theirs, &id).await;
+            let resumable = resumed(&meeting.theirs, &id).await;
             tally.control(resumable.replied(), &format!("the owner cannot resume: {}", failed(&resumable)));
-            let exchange = resumed(&own, &id).await;
+            let exchange = resumed(&meeting.own, &id).await;
             weigh(&mut tally, site, (attacker, victim), &exchange, &id);
         }
-        own.end().await;
-        theirs.end().await;
+        meeting.end().await;
     }
     tally
 }
@@ -122,21 +118,17 @@ async fn guessed_events(site: &Site) -> Tally {
     const GUESSES: [&str; 9] = ["0", "1", "2", "0/0", "0/1", "0_0", "-1", "999999999999", "*"];
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
-        let Some((own, theirs)) = pair(attacker, victim).await else {
-            tally.absent("the target gives out no session ids");
-            continue;
-        };
-        if event_ids(site, &theirs).await.is_empty() {
+        let Some(meeting) = Meeting::begin(&mut tally, attacker, victim).await else { continue };
+        if event_ids(site, &meeting.theirs).await.is_empty() {
             tally.absent(NO_EVENTS);
         } else {
             tally.control(true, "");
-            let guesses = join_all(GUESSES.map(|id| resumed(&own, id))).await;
+            let guesses = join_all(GUESSES.map(|id| resumed(&meeting.own, id))).await;
             for (exchange, id) in guesses.iter().zip(GUESSES) {
                 weigh(&mut tally, site, (attacker, victim), exchange, id);
             }
         }
-        own.end().await;
-        theirs.end().await;
+        meeting.end().await;
     }
     tally
 }

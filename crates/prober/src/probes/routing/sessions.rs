@@ -50,13 +50,34 @@ pub(super) static PROBE: Probe = Probe::new(
 
 const NO_SESSIONS: &str = "the target gives out no session ids";
 
-/// A session of its own for each: the owner's and the attacker's.
-pub(super) async fn pair(attacker: &Party, victim: &Party) -> Option<(Caller, Caller)> {
-    let own = attacker.legacy.as_ref()?.afresh();
-    let theirs = victim.legacy.as_ref()?.afresh();
-    own.begin().await;
-    theirs.begin().await;
-    (own.session().is_some() && theirs.session().is_some()).then_some((own, theirs))
+/// Two tenants in sessions of their own.
+pub(super) struct Meeting {
+    /// The attacker in his.
+    pub(super) own: Caller,
+    /// The owner in the one that is attacked.
+    pub(super) theirs: Caller,
+}
+
+impl Meeting {
+    /// Begins both sessions, or notes that the target has none.
+    pub(super) async fn begin(tally: &mut Tally, attacker: &Party, victim: &Party) -> Option<Self> {
+        if let (Some(own), Some(theirs)) = (&attacker.legacy, &victim.legacy) {
+            let (own, theirs) = (own.afresh(), theirs.afresh());
+            own.begin().await;
+            theirs.begin().await;
+            if own.session().is_some() && theirs.session().is_some() {
+                return Some(Self { own, theirs });
+            }
+        }
+        tally.absent(NO_SESSIONS);
+        None
+    }
+
+    /// Ends both sessions.
+    pub(super) async fn end(&self) {
+        self.own.end().await;
+        self.theirs.end().await;
+    }
 }
 
 /// The attacker with another session id.
@@ -87,14 +108,12 @@ async fn alive(tally: &mut Tally, owner: &Caller) -> bool {
 async fn used(site: &Site) -> Tally {
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
-        let Some((own, theirs)) = pair(attacker, victim).await else {
-            tally.absent(NO_SESSIONS);
-            continue;
-        };
+        let Some(meeting) = Meeting::begin(&mut tally, attacker, victim).await else { continue };
+        let Meeting { own, theirs } = &meeting;
         let session = theirs.session().unwrap_or_default();
-        if alive(&mut tally, &theirs).await {
-            let thief_of = thief(&own, Some(session.clone()));
-            let unknown = thief(&own, Some(stranger(site, &session)));
+        if alive(&mut tally, theirs).await {
+            let thief_of = thief(own, Some(session.clone()));
+            let unknown = thief(own, Some(stranger(site, &session)));
             for reading in site.telling().take(2) {
                 let exchange = attempt::read(&thief_of, &reading.what).await;
                 if let Judged::Foreign(evidence) = judge(site, &attacker.tenant, reading, &exchange) {
@@ -106,10 +125,9 @@ async fn used(site: &Site) -> Tally {
                 let strange = unknown.ask(method, json!({})).await;
                 accepted(&mut tally, site, &stolen, &strange, &format!("{method} was served in it"));
             }
-            alive(&mut tally, &theirs).await;
+            alive(&mut tally, theirs).await;
         }
-        own.end().await;
-        theirs.end().await;
+        meeting.end().await;
     }
     tally
 }
@@ -135,12 +153,10 @@ fn accepted(tally: &mut Tally, site: &Site, stolen: &Exchange, strange: &Exchang
 async fn ended(site: &Site) -> Tally {
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
-        let Some((own, theirs)) = pair(attacker, victim).await else {
-            tally.absent(NO_SESSIONS);
-            continue;
-        };
-        if alive(&mut tally, &theirs).await {
-            let thief = thief(&own, theirs.session());
+        let Some(meeting) = Meeting::begin(&mut tally, attacker, victim).await else { continue };
+        let Meeting { own, theirs } = &meeting;
+        if alive(&mut tally, theirs).await {
+            let thief = thief(own, theirs.session());
             let exchange = thief.send(thief.bare(http::Method::DELETE)).await;
             let after = theirs.ask("tools/list", json!({})).await;
             if served(&after) {
@@ -156,8 +172,7 @@ async fn ended(site: &Site) -> Tally {
                 tally.doubt(failed(&after));
             }
         }
-        own.end().await;
-        theirs.end().await;
+        meeting.end().await;
     }
     tally
 }
@@ -165,22 +180,20 @@ async fn ended(site: &Site) -> Tally {
 async fn listened(site: &Site) -> Tally {
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
-        let Some((own, theirs)) = pair(attacker, victim).await else {
-            tally.absent(NO_SESSIONS);
-            continue;
-        };
+        let Some(meeting) = Meeting::begin(&mut tally, attacker, victim).await else { continue };
+        let Meeting { own, theirs } = &meeting;
         let session = theirs.session().unwrap_or_default();
         let mut statuses = Vec::new();
         for session in [session.clone(), stranger(site, &session)] {
-            let thief = thief(&own, Some(session));
+            let thief = thief(own, Some(session));
             let mut open = thief.open(thief.bare(http::Method::GET).set("accept", "text/event-stream"));
             let status = open.status().await;
             for reading in site.telling().take(2) {
-                attempt::read(&theirs, &reading.what).await;
+                attempt::read(theirs, &reading.what).await;
             }
             statuses.push((status, open.close()));
         }
-        alive(&mut tally, &theirs).await;
+        alive(&mut tally, theirs).await;
         if let [(stolen, exchange), (strange, _)] = statuses.as_slice() {
             if let Some(evidence) = site.foreign(&attacker.tenant, exchange) {
                 tally.leak(vec![evidence]);
@@ -196,8 +209,7 @@ async fn listened(site: &Site) -> Tally {
                 tally.held();
             }
         }
-        own.end().await;
-        theirs.end().await;
+        meeting.end().await;
     }
     tally
 }
@@ -205,18 +217,16 @@ async fn listened(site: &Site) -> Tally {
 async fn missing(site: &Site) -> Tally {
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
-        let Some((own, theirs)) = pair(attacker, victim).await else {
-            tally.absent(NO_SESSIONS);
-            continue;
-        };
+        let Some(meeting) = Meeting::begin(&mut tally, attacker, victim).await else { continue };
+        let Meeting { own, theirs } = &meeting;
         own.end().await;
-        alive(&mut tally, &theirs).await;
-        let bare = thief(&own, None);
+        alive(&mut tally, theirs).await;
+        let bare = thief(own, None);
         for reading in site.telling().take(3) {
             let exchange = attempt::read(&bare, &reading.what).await;
             attempt::weigh(&mut tally, site, &attacker.tenant, reading, &exchange, attempt::Refusal::Fine);
         }
-        theirs.end().await;
+        meeting.end().await;
     }
     tally
 }
@@ -295,23 +305,20 @@ async fn swapped(site: &Site) -> Tally {
 async fn again(site: &Site) -> Tally {
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
-        let Some((own, theirs)) = pair(attacker, victim).await else {
-            tally.absent(NO_SESSIONS);
-            continue;
-        };
-        if alive(&mut tally, &theirs).await {
+        let Some(meeting) = Meeting::begin(&mut tally, attacker, victim).await else { continue };
+        let Meeting { own, theirs } = &meeting;
+        if alive(&mut tally, theirs).await {
             let params = json!({"protocolVersion": own.era().revision(), "capabilities": {},
                 "clientInfo": {"name": "partywall-probe-again", "version": "1"}});
             let session = theirs.session().unwrap_or_default();
             let exchange = own.send(own.request("initialize", params).set("mcp-session-id", &session)).await;
             attempt::denied(&mut tally, site, &attacker.tenant, &exchange);
             for reading in site.telling().take(2) {
-                let after = attempt::read(&theirs, &reading.what).await;
+                let after = attempt::read(theirs, &reading.what).await;
                 attempt::weigh(&mut tally, site, &victim.tenant, reading, &after, attempt::Refusal::Wrong);
             }
         }
-        own.end().await;
-        theirs.end().await;
+        meeting.end().await;
     }
     tally
 }

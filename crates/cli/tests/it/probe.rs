@@ -1,0 +1,82 @@
+//! `probe`, `probes` and `report` as their users meet them: what is wrong is said, nothing secret is repeated.
+
+use std::path::Path;
+
+use partywall_model::{Layer, Outcome, Severity, Verdict, VerdictStats, Verdicts};
+use serde_json::Value;
+
+use crate::support::{fails, ok, run};
+
+const DEAD: &str = "http://127.0.0.1:9/mcp";
+
+#[test]
+fn what_is_wrong_is_said_and_secrets_are_not_repeated() {
+    let here = Path::new(".");
+    let tenants = ["--tenant", "acme=hunter2-acme", "--tenant", "globex=hunter2-globex"];
+    let probe = |more: &[&str]| fails(here, &[&["probe"], more].concat(), "");
+    let cases: [(Vec<&str>, &str); 7] = [
+        ([&[DEAD][..], &tenants].concat(), "Connection refused"),
+        ([&["nonsense"][..], &tenants].concat(), "is no URL"),
+        ([&["http://example.com/mcp"][..], &tenants].concat(), "--i-own-this-target"),
+        (vec![DEAD, "--tenant", "hunter2"], "NAME=TOKEN"),
+        (vec![DEAD, "--tenant", "acme=@no-such-file", "--tenant", "b=c"], "no-such-file"),
+        ([&[DEAD][..], &tenants, &["--header", "hunter2"]].concat(), "Name: value"),
+        ([&[DEAD][..], &tenants, &["--probe", "XX-99"]].concat(), "partywall probes"),
+    ];
+    for (arguments, says) in cases {
+        let error = probe(&arguments);
+        assert!(error.contains(says) && !error.contains("hunter2"), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn techniques_are_listed_and_explained() {
+    let here = Path::new(".");
+    let text = ok(here, &["probes"], "");
+    for probe in partywall_prober::probes() {
+        let id = probe.page.check.id;
+        assert!(text.contains(id) && ok(here, &["explain", id], "").starts_with(&format!("# {id}\n")));
+        for technique in probe.techniques {
+            assert!(text.contains(technique.id), "{}", technique.id);
+        }
+    }
+    assert!(ok(here, &["explain", "se-01"], "").starts_with("# foreign-session\n"));
+    let listed: Value = serde_json::from_str(&ok(here, &["probes", "--format", "json"], "")).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), partywall_prober::probes().len());
+}
+
+#[test]
+fn evidence_is_merged_and_says_by_its_status_what_was_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let verdict = |verdict| Verdict {
+        probe: "foreign-ids".to_owned(),
+        technique: "DA-01".to_owned(),
+        name: "another tenant's ids".to_owned(),
+        layer: Layer::Data,
+        verdict,
+        severity: Severity::High,
+        reason: "because".to_owned(),
+        evidence: Vec::new(),
+        replay: String::new(),
+    };
+    let schema = ok(folder.path(), &["schema", "verdicts"], "");
+    let schema = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
+    for (outcome, status) in [(Outcome::Isolated, 0), (Outcome::Leaked, 1)] {
+        let stats = VerdictStats::default();
+        let verdicts =
+            Verdicts::new("1", DEAD.to_owned(), Vec::new(), vec![verdict(outcome)], stats, Vec::new());
+        let json = serde_json::to_value(&verdicts).unwrap();
+        assert!(schema.is_valid(&json), "{json}");
+        std::fs::write(file("probe.json"), json.to_string()).unwrap();
+        let output =
+            run(folder.path(), &["report", "probe.json", "--output", "r.html", "--commit", "abc123"], "");
+        assert_eq!(output.status.code(), Some(status), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(std::fs::read_to_string(file("r.html")).unwrap().contains("mapping, not certification"));
+        let bundle: Value = serde_json::from_str(&std::fs::read_to_string(file("r.json")).unwrap()).unwrap();
+        assert_eq!((&bundle["commit"], &bundle["sources"][0]["face"]), (&"abc123".into(), &"probe".into()));
+    }
+    assert!(fails(folder.path(), &["report", "no.json"], "").contains("no.json"));
+    std::fs::write(file("other.json"), "{}").unwrap();
+    assert!(fails(folder.path(), &["report", "other.json"], "").contains("--format json"));
+}
