@@ -111,7 +111,11 @@ fn check(plan: &Plan, one: &Credential, other: &Credential) -> Result<(), ProbeE
 }
 
 async fn party(target: &Arc<Target>, plan: &Plan, credential: &Credential) -> Result<Party, ProbeError> {
-    let unreachable = |reason| ProbeError::Unreachable { target: shown(plan), reason };
+    // What the target says may repeat the token.
+    let unreachable = |reason: String| {
+        let reason = redactor(plan).clean(&reason);
+        ProbeError::Unreachable { target: shown(plan), reason }
+    };
     let caller = Caller::new(
         target,
         &credential.tenant,

@@ -31,6 +31,13 @@ async fn what_cannot_be_attacked_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_repeats_the_token_is_told_without_it() {
+    let stub = Stub::start(&["wrong-version", "secret-in-errors"]).await;
+    let error = run(&plan(&stub)).await.unwrap_err().to_string();
+    assert!(error.contains("Not for Bearer [token of acme]"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_at_home_is_said() {
     let stub = Stub::start(&[]).await;
     let plan = plan(&stub);

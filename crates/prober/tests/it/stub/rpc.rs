@@ -84,6 +84,10 @@ pub(crate) async fn batch(app: &App, call: &Call<'_>, messages: &Value) -> Answe
 }
 
 fn initialize(app: &App, call: &Call<'_>, message: &Value) -> Answer {
+    if app.defects.has("wrong-version") && app.defects.has("secret-in-errors") {
+        let token = call.asked.header("authorization").unwrap_or_default();
+        return Answer::json(200, &error(message, -32602, &format!("Not for {token}")));
+    }
     if app.defects.has("wrong-version") {
         return Answer::json(200, &error(message, -32602, "Unsupported protocol version"));
     }
