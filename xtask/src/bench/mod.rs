@@ -79,10 +79,6 @@ pub(crate) fn run(root: &Path, scenario: &str, options: &[&str]) -> Result<bool>
         std::thread::available_parallelism()?.get() >= 2,
         "this needs two cores: one for servers, one for load"
     );
-    if scenario == "postgres" {
-        ensure!(options.is_empty(), "`bench postgres` has no options");
-        return postgres::run();
-    }
     tools::program("wrk", "wrk")?;
     tools::program("taskset", "util-linux")?;
     let results = built()?.join("..").canonicalize()?;
@@ -94,6 +90,7 @@ pub(crate) fn run(root: &Path, scenario: &str, options: &[&str]) -> Result<bool>
         "gateway" => gateway::run(&bench),
         "scale" => scale::run(&bench),
         "neighbour" => neighbour::run(&bench),
+        "postgres" => postgres::run(&bench),
         "start" => start::run(&bench),
         _ => bail!(
             "there is no scenario `{scenario}`; there are gateway, scale, neighbour, postgres and start"
