@@ -227,7 +227,12 @@ impl Project {
         let Some(binding) = unit.ir.binding(id) else { return Origins::UNKNOWN };
         let name = unit.ir.text(binding.name);
         let value = match binding.kind {
-            BindingKind::Import(_) => self.symbol_origins(&self.binding_symbol_of(module, id), depth),
+            BindingKind::Import(_) => match (depth.checked_sub(1), self.declared(module, id)) {
+                (Some(depth), Some((from, id))) if self.is_variable(from, id) => {
+                    self.binding_origins(from, id, depth)
+                }
+                _ => self.symbol_origins(&self.binding_symbol_of(module, id), depth),
+            },
             BindingKind::Function(_) | BindingKind::Class(_) => Origins::CONSTANT,
             BindingKind::Caught => Origins::UNKNOWN,
             BindingKind::Parameter(_) => {
@@ -249,6 +254,11 @@ impl Project {
             }
         };
         named(name, value)
+    }
+
+    fn is_variable(&self, module: ModuleId, id: BindingId) -> bool {
+        let kind = self.unit(module).and_then(|unit| unit.ir.binding(id)).map(|binding| binding.kind);
+        matches!(kind, Some(BindingKind::Variable | BindingKind::Other))
     }
 
     /// A value with what a pattern takes out of it.
