@@ -1,6 +1,7 @@
 //! Where values come from and flow to.
 
 mod entries;
+mod firsts;
 mod guards;
 mod lifetime;
 mod models;

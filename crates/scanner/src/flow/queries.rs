@@ -295,7 +295,8 @@ impl Project {
         let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return };
         let Some((entity, verb)) = self.orm_entity(unit, at, call) else { return };
         let chain = outermost(unit, at.expr);
-        let mut names = Names::default();
+        // A model `OAuthToken` is no caller, though its name speaks of one.
+        let mut names = Names { entity: singular(&entity), ..Names::default() };
         self.names_in(at.to(chain), 3, &mut names);
         // `query = select(X)` goes on in other statements.
         if let Parent::Stmt(stmt) = unit.index.parent(chain)
@@ -519,14 +520,16 @@ enum Part {
 #[derive(Default)]
 struct Names {
     owner: bool,
+    entity: String,
     values: Vec<At>,
     seen: BTreeSet<(ModuleId, BindingId)>,
 }
 
 impl Names {
     fn see(&mut self, name: &str) {
-        self.owner |=
-            level_of_column(name).is_some() || vocabulary::is_owner(name) || vocabulary::is_principal(name);
+        self.owner |= level_of_column(name).is_some()
+            || vocabulary::is_owner(name)
+            || (vocabulary::is_principal(name) && singular(name) != self.entity);
     }
 }
 

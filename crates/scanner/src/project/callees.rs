@@ -62,7 +62,16 @@ impl Project {
         targets.dedup();
         let defs = match &package {
             Some(package) => self.libraries.calls_of(package, &path),
-            None if targets.is_empty() || !certain => self.libraries.calls(unit.ir.language, None, &path),
+            None if targets.is_empty() || !certain => {
+                let found = self.libraries.calls(unit.ir.language, None, &path);
+                // `app.connect(…)` of `app = new McpServer(…)`: what it was made as says more than what it is called.
+                match self.symbol(at.to(callee)) {
+                    Symbol::Unknown(made) if found.is_empty() => {
+                        self.libraries.calls(unit.ir.language, None, &made)
+                    }
+                    _ => found,
+                }
+            }
             // A registry of the project's own that tools are put into: what it does with them later is the SDK's call.
             None if path.len() > 1 && path.last().is_some_and(|name| REGISTERS.contains(&name.as_str())) => {
                 let mut defs = self.libraries.calls(unit.ir.language, None, &path);
