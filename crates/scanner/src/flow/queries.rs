@@ -358,6 +358,10 @@ impl Project {
                     return Some((entity, Verb::Select));
                 }
             }
+            ("update" | "delete" | "upsert", 3..) if self.is_prisma(at, &path) => {
+                let verb = if name == "delete" { Verb::Delete } else { Verb::Update };
+                return path.iter().rev().nth(1).map(|entity| (entity.clone(), verb));
+            }
             ("from" | "delete" | "update", 2..) => {
                 let db = path.iter().any(|part| {
                     matches!(
@@ -426,6 +430,12 @@ impl Project {
             .filter(|_| !matches!(name, "one" | "one_or_none"))?;
         let receiver = path.iter().rev().nth(1)?;
         Some((receiver.clone(), *verb))
+    }
+
+    /// Whether a path of names begins with a client of Prisma, under its own name or another one.
+    fn is_prisma(&self, at: At, path: &[String]) -> bool {
+        let imported = self.callee(at).map_or(&[][..], |callee| callee.path.as_slice());
+        path.iter().chain(imported).any(|part| part == "prisma")
     }
 
     /// What names stand in an expression, in what its variables were set to, and in helpers' arguments.

@@ -41,6 +41,9 @@ const OPERATORS: &[&str] = &[
     "csrf", "turnstile", "recaptcha", "vault", "kms", "license", "otel", "metrics", "health", "cron", "test", "dummy", "fake",
 ];
 
+/// How many names are followed from a value to where the environment is read.
+const DEPTH: u32 = 4;
+
 /// Names of objects that hold what the operator has configured.
 const CONFIGURATIONS: &[&str] =
     &["config", "settings", "cfg", "env", "conf", "appconfig", "appsettings", "configuration", "serverconfig"];
@@ -141,12 +144,12 @@ fn environment_name(project: &Project, unit: &Unit, at: At) -> Option<String> {
 
 /// The variable of the environment that a name or field was set from.
 fn kept_name(project: &Project, unit: &Unit, at: At) -> Option<String> {
-    let mut found = None;
+    let mut found: Option<String> = None;
     let mut look = |value: At| {
-        let Some(unit) = project.unit(value.module) else { return };
-        crate::ir::walk::exprs_below(&unit.ir, value.expr, &mut |expr| {
-            found = found.take().or_else(|| environment_name(project, unit, value.to(expr)));
-        });
+        let name = name_below(project, value, DEPTH);
+        if found.is_none() {
+            found = name;
+        }
     };
     match unit.ir.expr(at.expr) {
         ExprKind::Name(NameRef::Binding(id)) => {
@@ -160,6 +163,24 @@ fn kept_name(project: &Project, unit: &Unit, at: At) -> Option<String> {
         _ => {}
     }
     found
+}
+
+/// The credential of the environment that a value is made of: read there, or through names.
+fn name_below(project: &Project, value: At, depth: u32) -> Option<String> {
+    let (depth, unit) = (depth.checked_sub(1)?, project.unit(value.module)?);
+    let mut read = None;
+    let mut names = Vec::new();
+    crate::ir::walk::exprs_below(&unit.ir, value.expr, &mut |expr| {
+        let name = environment_name(project, unit, value.to(expr)).filter(|name| vocabulary::is_credential(name));
+        read = read.take().or(name);
+        if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr)
+            && let [source] = unit.index.sources(*id)
+            && source.path.is_empty()
+        {
+            names.push(source.value);
+        }
+    });
+    read.or_else(|| names.into_iter().take(8).find_map(|expr| name_below(project, value.to(expr), depth)))
 }
 
 /// Whether a member is read from an object of settings that is no part of a request: `settings.desk_api_key`.
@@ -187,7 +208,10 @@ fn is_part(unit: &Unit, expr: ExprId) -> bool {
 fn is_operators(name: &str) -> bool {
     let words = vocabulary::words(name);
     let whole = words.join("_");
-    words.iter().any(|word| OPERATORS.contains(&word.as_str())) || matches!(whole.as_str(), "secret_key" | "secret" | "app_secret")
+    let about = ["url", "uri", "path", "file", "ttl", "expiry", "expires", "timeout", "type", "header", "endpoint", "name", "issuer", "audience", "length", "id"];
+    words.iter().any(|word| OPERATORS.contains(&word.as_str()))
+        || words.last().is_some_and(|last| about.contains(&last.as_str()))
+        || matches!(whole.as_str(), "secret_key" | "secret" | "app_secret" | "auth_secret" | "auth_token")
 }
 
 /// Whether a value is put into a record or a text, passed on or given back; not tested, compared, or used to verify. What was read
@@ -197,7 +221,7 @@ fn is_sent(project: &Project, unit: &Unit, at: At, direct: bool) -> bool {
     for _ in 0..12 {
         match unit.index.parent(here) {
             Parent::Expr(up) => match unit.ir.expr(up) {
-                ExprKind::Compare { .. } | ExprKind::Unary { .. } | ExprKind::Spread(_) | ExprKind::Function(_) => return false,
+                ExprKind::Compare { .. } | ExprKind::Unary { .. } | ExprKind::Function(_) => return false,
                 ExprKind::Conditional { test, .. } if *test == here => return false,
                 ExprKind::Logical { op: LogicalOp::And, left, .. } if *left == here => return false,
                 // `token ?? process.env.TOKEN` has a rule of its own.
