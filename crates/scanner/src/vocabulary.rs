@@ -177,16 +177,39 @@ pub fn is_owner(name: &str) -> bool {
 pub fn is_principal(name: &str) -> bool {
     let words = words(name);
     let caller = has(&words, &["current", "authenticated", "calling", "request"]) && has(&words, USER);
-    caller
-        || (has(&words, PRINCIPAL)
-            && !has(&words, NO_CALLER))
+    caller || (has(&words, PRINCIPAL) && !has(&words, NO_CALLER))
 }
 
 /// Words that make a name out of [`PRINCIPAL`] a thing that has to do with callers, and no caller.
 const NO_CALLER: &[&str] = &[
-    "header", "headers", "provider", "router", "error", "url", "server", "client", "loader", "store", "factory", "resolver", "manager",
-    "fn", "callback", "cache", "config", "settings", "verifier", "validator", "enabled", "mode", "type", "required", "method", "scheme",
-    "middleware", "path",
+    "header",
+    "headers",
+    "provider",
+    "router",
+    "error",
+    "url",
+    "server",
+    "client",
+    "loader",
+    "store",
+    "factory",
+    "resolver",
+    "manager",
+    "fn",
+    "callback",
+    "cache",
+    "config",
+    "settings",
+    "verifier",
+    "validator",
+    "enabled",
+    "mode",
+    "type",
+    "required",
+    "method",
+    "scheme",
+    "middleware",
+    "path",
 ];
 
 /// Whether a name means a credential: `apiKey`, `accessToken`, `GITHUB_TOKEN`.

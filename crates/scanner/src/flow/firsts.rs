@@ -13,17 +13,22 @@ impl Project {
         let unit = self.unit(at.module)?;
         match unit.ir.expr(at.expr) {
             ExprKind::Index { object, index, .. } => {
-                let first = matches!(unit.ir.expr(*index), ExprKind::Number(text) if unit.ir.text(*text) == "0");
+                let first =
+                    matches!(unit.ir.expr(*index), ExprKind::Number(text) if unit.ir.text(*text) == "0");
                 if first { listed(unit, at, *object) } else { None }
             }
             ExprKind::Member { object, property, .. } if unit.ir.text(*property) == "value" => {
                 let ExprKind::Call(call) = unit.ir.expr(*object) else { return None };
-                let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
+                let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else {
+                    return None;
+                };
                 if unit.ir.text(*property) == "next" { listed(unit, at, *object) } else { None }
             }
             ExprKind::Call(call) => {
                 let path = self.written(at.to(call.callee));
-                let ["next"] = path.iter().map(String::as_str).collect::<Vec<_>>().as_slice() else { return None };
+                let ["next"] = path.iter().map(String::as_str).collect::<Vec<_>>().as_slice() else {
+                    return None;
+                };
                 let inner = call.positional(0)?;
                 let ExprKind::Call(iter) = unit.ir.expr(inner) else { return None };
                 let name = self.written(at.to(iter.callee));
@@ -53,9 +58,7 @@ fn listed(unit: &Unit, at: At, expr: ExprId) -> Option<At> {
             };
             match (unit.ir.text(*property), call.positional(0)) {
                 ("values" | "entries" | "items", None) => Some(at.to(*object)),
-                ("values" | "entries" | "from", Some(of)) => {
-                    listed(unit, at, of).or_else(|| Some(at.to(of)))
-                }
+                ("values" | "entries" | "from", Some(of)) => listed(unit, at, of).or_else(|| Some(at.to(of))),
                 _ => None,
             }
         }

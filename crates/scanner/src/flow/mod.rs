@@ -1,5 +1,7 @@
 //! Where values come from and flow to.
 
+mod bearers;
+mod chains;
 mod entries;
 mod firsts;
 mod guards;
@@ -9,6 +11,7 @@ mod names;
 mod origins;
 mod queries;
 mod reach;
+mod repositories;
 mod shared;
 mod stores;
 

@@ -222,7 +222,8 @@ impl Project {
     pub fn field_values(&self, class: Cls, name: &str) -> Vec<At> {
         let declared = self.unit(class.module).and_then(|unit| {
             let fields = unit.ir.class(class.id)?.fields.iter();
-            let value = fields.filter(|field| unit.ir.text(field.name) == name).find_map(|field| field.value)?;
+            let value =
+                fields.filter(|field| unit.ir.text(field.name) == name).find_map(|field| field.value)?;
             Some(At { module: class.module, expr: value })
         });
         let writes = self.field_writes.get(&(class, name.to_owned()));
