@@ -32,6 +32,9 @@ pub const RULE: Rule = Rule {
     run,
 };
 
+/// Names of what carries the caller of a request.
+const REQUESTS: &[&str] = &["ctx", "context", "extra", "req", "request", "c", "info", "session", "auth", "this", "exchange"];
+
 /// How many calls are followed from where a server is made.
 const DEPTH: u32 = 6;
 
@@ -154,7 +157,11 @@ fn asks(project: &Project, fun: Fun) -> bool {
         let at = At { module: fun.module, expr };
         match unit.ir.expr(expr) {
             ExprKind::Member { property, .. } => {
-                found |= matches!(unit.ir.text(*property), "authInfo" | "requestInfo") || project.origins(at).has(Origins::PRINCIPAL | Origins::SECRET);
+                let name = unit.ir.text(*property);
+                let party = vocabulary::is_principal(name) || vocabulary::is_owner(name);
+                let of_request = project.written(at).first().is_some_and(|first| REQUESTS.contains(&first.as_str()));
+                found |= matches!(name, "authInfo" | "requestInfo")
+                    || (party && of_request && project.origins(at).has(Origins::PRINCIPAL | Origins::SECRET));
             }
             ExprKind::Call(_) => {
                 found |= project.callee(at).is_some_and(|callee| {

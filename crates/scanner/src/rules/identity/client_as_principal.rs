@@ -3,7 +3,7 @@
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    ir::{ArgKind, Call, ExprId, ExprKind, NameRef, Property, PropertyKey, walk},
+    ir::{ArgKind, Call, ExprId, ExprKind, LogicalOp, NameRef, Property, PropertyKey, walk},
     project::{At, Project, Symbol, Unit},
     rules::{Report, Rule},
     vocabulary,
@@ -110,6 +110,10 @@ fn is_of_client(project: &Project, at: At) -> bool {
 /// Names and texts in an expression and in what its variables were set to.
 fn see(project: &Project, at: At, depth: u32, visit: &mut impl FnMut(&str)) {
     let (Some(depth), Some(unit)) = (depth.checked_sub(1), project.unit(at.module)) else { return };
+    // `azp or sub` is the client for every token that has one.
+    if let ExprKind::Logical { op: LogicalOp::Or | LogicalOp::Nullish, left, .. } = unit.ir.expr(at.expr) {
+        return see(project, at.to(*left), depth + 1, visit);
+    }
     let mut more: Vec<ExprId> = Vec::new();
     walk::exprs_below(&unit.ir, at.expr, &mut |expr| match unit.ir.expr(expr) {
         ExprKind::String(text) => visit(unit.ir.text(*text)),

@@ -123,7 +123,7 @@ fn compares_tenants(project: &Project, fun: Fun) -> bool {
             if is_tenant(unit.ir.text(*property)) && is_caller(project, side.to(*object)))
     };
     project.guards(fun).iter().any(|guard| {
-        let call = project.unit(guard.right.module).is_some_and(|unit| matches!(unit.ir.expr(guard.right.expr), ExprKind::Call(_)));
+        let call = project.callee(guard.right).is_some_and(|callee| Project::is_check(callee.name()));
         own(guard.left) && !is_null(project, guard.right) || own(guard.right) && !is_null(project, guard.left) || (call && is_foreign(project, guard.left))
     })
 }
