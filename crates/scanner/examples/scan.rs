@@ -18,6 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         match arg.as_str() {
             "--out" => out = args.next(),
             "-v" => {}
+            "--multi" => options.tenancy = partywall_scanner::Tenancy::Multi,
             _ => options.selection.targets.push(PathBuf::from(arg)),
         }
     }

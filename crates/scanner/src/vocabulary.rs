@@ -177,10 +177,40 @@ pub fn is_owner(name: &str) -> bool {
 pub fn is_principal(name: &str) -> bool {
     let words = words(name);
     let caller = has(&words, &["current", "authenticated", "calling", "request"]) && has(&words, USER);
-    caller
-        || (has(&words, PRINCIPAL)
-            && !has(&words, &["header", "headers", "provider", "router", "error", "url", "server", "client"]))
+    caller || (has(&words, PRINCIPAL) && !has(&words, NO_CALLER))
 }
+
+/// Words that make a name out of [`PRINCIPAL`] a thing that has to do with callers, and no caller.
+const NO_CALLER: &[&str] = &[
+    "header",
+    "headers",
+    "provider",
+    "router",
+    "error",
+    "url",
+    "server",
+    "client",
+    "loader",
+    "store",
+    "factory",
+    "resolver",
+    "manager",
+    "fn",
+    "callback",
+    "cache",
+    "config",
+    "settings",
+    "verifier",
+    "validator",
+    "enabled",
+    "mode",
+    "type",
+    "required",
+    "method",
+    "scheme",
+    "middleware",
+    "path",
+];
 
 /// Whether a name means a credential: `apiKey`, `accessToken`, `GITHUB_TOKEN`.
 #[must_use]
@@ -267,6 +297,7 @@ mod tests {
         for name in ["maxTokens", "progressToken", "nextPageToken", "key"] {
             assert!(!is_credential(name), "{name}");
         }
+        assert!(is_principal("authInfo") && !is_principal("credentials_loader"));
         assert!(is_session_id("mcp-session-id") && !is_session_id("session"));
     }
 }

@@ -204,7 +204,9 @@ impl Project {
         let words = vocabulary::words(&name);
         // `log_member_action` and `add_member` check nothing, whatever they are about.
         let does = words.first().is_some_and(|verb| DOES.contains(&verb.as_str()));
-        let checks = !does && words.iter().any(|word| CHECKS.contains(&word.as_str()));
+        // `TeamMember(…)` makes one.
+        let makes = call.is_new || name.starts_with(char::is_uppercase);
+        let checks = !does && !makes && words.iter().any(|word| CHECKS.contains(&word.as_str()));
         if !checks && !self.compares_inside(at) {
             return;
         }

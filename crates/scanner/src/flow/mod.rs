@@ -1,6 +1,9 @@
 //! Where values come from and flow to.
 
+mod bearers;
+mod chains;
 mod entries;
+mod firsts;
 mod guards;
 mod lifetime;
 mod models;
@@ -8,6 +11,7 @@ mod names;
 mod origins;
 mod queries;
 mod reach;
+mod repositories;
 mod shared;
 mod stores;
 

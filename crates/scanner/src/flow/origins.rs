@@ -380,6 +380,9 @@ impl Project {
         if is_environment(&callee.path) {
             return Origins::ENV;
         }
+        if self.looks_up_bearer(at) {
+            return Origins::PRINCIPAL;
+        }
         let name = callee.name();
         if callee.certain && !callee.targets.is_empty() {
             let mut value = Origins::NONE;

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::models::models;
+use super::{
+    chains::{in_branch, is_whole, outermost},
+    models::models,
+    repositories::is_repository,
+};
 use crate::{
     ir::{
-        ArgKind, BinaryOp, BindingId, ExprId, ExprKind, FunctionId, NameRef, PropertyKey, StmtKind,
-        TemplatePart, walk,
+        ArgKind, BinaryOp, BindingId, ExprId, ExprKind, NameRef, PropertyKey, StmtKind, TemplatePart, walk,
     },
     lang::sql::{self, Piece, Verb},
     project::{At, Fun, ModuleId, Parent, Project, Unit},
@@ -131,6 +134,12 @@ impl Project {
 
     fn sql_queries(&self, at: At, all: &mut Vec<Query>) {
         let Some(unit) = self.unit(at.module) else { return };
+        // "Update a document of the tenant." describes a function.
+        if let Parent::Stmt(stmt) = unit.index.parent(at.expr)
+            && matches!(unit.ir.stmt(stmt), StmtKind::Expr(_))
+        {
+            return;
+        }
         let mut pieces: Vec<Part> = Vec::new();
         self.pieces(at, 4, &mut pieces);
         let first = pieces.iter().find_map(|piece| match piece {
@@ -293,9 +302,13 @@ impl Project {
     fn orm_query(&self, at: At, all: &mut Vec<Query>) {
         let Some(unit) = self.unit(at.module) else { return };
         let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return };
-        let Some((entity, verb)) = self.orm_entity(unit, at, call) else { return };
+        let Some((entity, verb)) = self.orm_entity(unit, at, call) else {
+            self.repository_call(at, call, all);
+            return;
+        };
         let chain = outermost(unit, at.expr);
-        let mut names = Names::default();
+        // A model `OAuthToken` is no caller, though its name speaks of one.
+        let mut names = Names { entity: singular(&entity), ..Names::default() };
         self.names_in(at.to(chain), 3, &mut names);
         // `query = select(X)` goes on in other statements.
         if let Parent::Stmt(stmt) = unit.index.parent(chain)
@@ -319,6 +332,30 @@ impl Project {
             shown: entity,
             verb,
             scope,
+            filters: names.values,
+            is_sql: false,
+        });
+    }
+
+    /// A call of a repository's own method that names an owner, `notes.of_tenant(tenant_id)`: its rows have one.
+    fn repository_call(&self, at: At, call: &crate::ir::Call, all: &mut Vec<Query>) {
+        let path = self.written(at.to(call.callee));
+        let Some(receiver) = path.iter().rev().nth(1).filter(|receiver| is_repository(receiver)) else {
+            return;
+        };
+        let Some(entity) = self.repository_entity(at, call) else { return };
+        let mut names = Names::default();
+        call.args.iter().for_each(|arg| self.names_in(at.to(arg.value), 2, &mut names));
+        if !names.owner {
+            return;
+        }
+        all.push(Query {
+            at,
+            function: self.function_of(at),
+            entity: singular(&entity),
+            shown: receiver.clone(),
+            verb: Verb::Select,
+            scope: Scope::Owner,
             filters: names.values,
             is_sql: false,
         });
@@ -357,6 +394,10 @@ impl Project {
                     return Some((entity, Verb::Select));
                 }
             }
+            ("update" | "delete" | "upsert", 3..) if self.is_prisma(at, &path) => {
+                let verb = if name == "delete" { Verb::Delete } else { Verb::Update };
+                return path.iter().rev().nth(1).map(|entity| (entity.clone(), verb));
+            }
             ("from" | "delete" | "update", 2..) => {
                 let db = path.iter().any(|part| {
                     matches!(
@@ -388,10 +429,7 @@ impl Project {
             }
             _ => {}
         }
-        let repo = path.iter().rev().nth(1).filter(|receiver| {
-            let words = vocabulary::words(receiver);
-            words.iter().any(|word| matches!(word.as_str(), "repo" | "repository" | "dao" | "repositories"))
-        });
+        let repo = path.iter().rev().nth(1).filter(|receiver| is_repository(receiver));
         if let Some(receiver) = repo
             && matches!(
                 name,
@@ -403,17 +441,26 @@ impl Project {
                     | "one"
                     | "one_or_none"
                     | "get_by_id"
+                    | "get_one"
+                    | "get_one_or_none"
+                    | "find_by_id"
+                    | "find_one"
                     | "findOne"
+                    | "findOneBy"
                     | "findById"
+                    | "softDelete"
             )
         {
-            let verb = if matches!(name, "delete" | "remove") {
+            let verb = if matches!(name, "delete" | "remove" | "softDelete") {
                 Verb::Delete
             } else if name == "update" {
                 Verb::Update
             } else {
                 Verb::Select
             };
+            if let Some(entity) = self.repository_entity(at, call) {
+                return Some((entity, verb));
+            }
             let class = self
                 .this_of(self.function_of(at))
                 .map_or_else(String::new, |class| self.class_name(class).to_owned());
@@ -425,6 +472,12 @@ impl Project {
             .filter(|_| !matches!(name, "one" | "one_or_none"))?;
         let receiver = path.iter().rev().nth(1)?;
         Some((receiver.clone(), *verb))
+    }
+
+    /// Whether a path of names begins with a client of Prisma, under its own name or another one.
+    fn is_prisma(&self, at: At, path: &[String]) -> bool {
+        let imported = self.callee(at).map_or(&[][..], |callee| callee.path.as_slice());
+        path.iter().chain(imported).any(|part| part == "prisma")
     }
 
     /// What names stand in an expression, in what its variables were set to, and in helpers' arguments.
@@ -519,14 +572,16 @@ enum Part {
 #[derive(Default)]
 struct Names {
     owner: bool,
+    entity: String,
     values: Vec<At>,
     seen: BTreeSet<(ModuleId, BindingId)>,
 }
 
 impl Names {
     fn see(&mut self, name: &str) {
-        self.owner |=
-            level_of_column(name).is_some() || vocabulary::is_owner(name) || vocabulary::is_principal(name);
+        self.owner |= level_of_column(name).is_some()
+            || vocabulary::is_owner(name)
+            || (vocabulary::is_principal(name) && singular(name) != self.entity);
     }
 }
 
@@ -547,56 +602,4 @@ pub fn singular(name: &str) -> String {
 pub fn lists_owners(shown: &str) -> bool {
     level_of_table(shown).is_some()
         || matches!(singular(shown).as_str(), "user" | "tenant" | "organization" | "account" | "team")
-}
-
-/// The outermost call of a chain that an expression begins: `select(X)` of `select(X).where(…).limit(1)`.
-fn outermost(unit: &Unit, expr: ExprId) -> ExprId {
-    let mut at = expr;
-    for _ in 0..64 {
-        let Parent::Expr(parent) = unit.index.parent(at) else { break };
-        let goes_on = match unit.ir.expr(parent) {
-            ExprKind::Member { object, .. } => *object == at,
-            ExprKind::Call(call) => call.callee == at,
-            _ => false,
-        };
-        if !goes_on {
-            break;
-        }
-        at = parent;
-    }
-    // A chain ends in a call.
-    if matches!(unit.ir.expr(at), ExprKind::Member { .. }) { expr } else { at }
-}
-
-/// Whether a string is no part of a longer one.
-fn is_whole(unit: &Unit, id: ExprId) -> bool {
-    match unit.index.parent(id) {
-        Parent::Expr(parent) => !matches!(
-            unit.ir.expr(parent),
-            ExprKind::Template(_)
-                | ExprKind::Binary { op: BinaryOp::Add, .. }
-                | ExprKind::Tagged { .. }
-                | ExprKind::Compare { .. }
-        ),
-        Parent::None => false,
-        _ => true,
-    }
-}
-
-/// Whether a statement runs only when a condition holds.
-fn in_branch(unit: &Unit, stmt: crate::ir::StmtId) -> bool {
-    let mut at = unit.index.stmt_parent(stmt);
-    for _ in 0..64 {
-        match at {
-            Some(parent) => {
-                if matches!(unit.ir.stmt(parent), StmtKind::If { .. }) {
-                    return true;
-                }
-                at = unit.index.stmt_parent(parent);
-            }
-            None => return false,
-        }
-    }
-    let _ = FunctionId::MODULE;
-    false
 }

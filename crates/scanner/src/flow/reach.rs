@@ -7,6 +7,9 @@ use crate::{
     project::{At, Fun, Project, Symbol},
 };
 
+/// Of how many callers of a function the functions that they pass are looked at.
+const PASSED: usize = 32;
+
 /// How a function is reached.
 #[derive(Debug, Clone, Copy)]
 pub struct Reach {
@@ -64,6 +67,7 @@ fn next(project: &Project, fun: Fun, calls: &[At]) -> Vec<(Fun, At, bool)> {
             targets.extend(callee.targets.iter().map(|target| (*target, *at, callee.certain)));
         }
         let ExprKind::Call(call) = unit.ir.expr(at.expr) else { continue };
+        targets.extend(passed(project, at.to(call.callee)).into_iter().map(|target| (target, *at, true)));
         for arg in &call.args {
             let is_name = matches!(
                 unit.ir.expr(arg.value),
@@ -75,6 +79,26 @@ fn next(project: &Project, fun: Fun, calls: &[At]) -> Vec<(Fun, At, bool)> {
         }
     }
     targets
+}
+
+/// The functions that a parameter is given by the callers of its function: `handle` of `serve(handle)`.
+fn passed(project: &Project, callee: At) -> Vec<Fun> {
+    let Some(unit) = project.unit(callee.module) else { return Vec::new() };
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(callee.expr) else { return Vec::new() };
+    let Some((fun, number, path)) = project.parameter_of(callee.module, *id) else { return Vec::new() };
+    // A function that is called with the same function for every request: the call stands in a handler that is made inside.
+    let handler = |around: &Fun| *around != fun && project.entry(*around).is_some();
+    let within = project.around(project.function_of(callee));
+    if !path.is_empty() || !within.iter().take_while(|around| **around != fun).any(handler) {
+        return Vec::new();
+    }
+    let given = project.callers(fun).iter().take(PASSED);
+    given
+        .filter_map(|call| match project.symbol(project.argument(*call, fun, number)?) {
+            Symbol::Function(target) => Some(target),
+            _ => None,
+        })
+        .collect()
 }
 
 impl Project {

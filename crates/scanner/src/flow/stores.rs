@@ -217,6 +217,19 @@ impl Project {
         field || argument
     }
 
+    /// What a field of a class is set to: where it is declared, and in its methods.
+    #[must_use]
+    pub fn field_values(&self, class: Cls, name: &str) -> Vec<At> {
+        let declared = self.unit(class.module).and_then(|unit| {
+            let fields = unit.ir.class(class.id)?.fields.iter();
+            let value =
+                fields.filter(|field| unit.ir.text(field.name) == name).find_map(|field| field.value)?;
+            Some(At { module: class.module, expr: value })
+        });
+        let writes = self.field_writes.get(&(class, name.to_owned()));
+        declared.into_iter().chain(writes.into_iter().flatten().copied()).collect()
+    }
+
     /// Whether an expression makes an empty map or cache.
     fn is_container(&self, at: At) -> bool {
         let Some(unit) = self.unit(at.module) else { return false };

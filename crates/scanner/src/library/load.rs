@@ -159,8 +159,9 @@ impl Libraries {
                     }
                 }
                 None => {
-                    // `*.query` needs a receiver; a global function must be written in full.
-                    let wide = path.any && segments.len() > 1;
+                    // `*.query` needs a receiver, a class none; a global function must be written in full.
+                    let class = segments.last().is_some_and(|last| last.starts_with(char::is_uppercase));
+                    let wide = path.any && (segments.len() > 1 || class);
                     if (wide || def.packages.is_empty()) && path.matches(segments, !path.any) {
                         loose.push((*library, *number));
                     }

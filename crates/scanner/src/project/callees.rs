@@ -61,8 +61,25 @@ impl Project {
         };
         targets.dedup();
         let defs = match &package {
-            Some(package) => self.libraries.calls_of(package, &path),
-            None if targets.is_empty() || !certain => self.libraries.calls(unit.ir.language, None, &path),
+            Some(package) => {
+                let mut defs = self.libraries.calls_of(package, &path);
+                // `app.post(…)` of an application that a function of another package made: its name says what it is.
+                if defs.is_empty() {
+                    defs = self.libraries.calls(unit.ir.language, None, &self.written(at.to(callee)));
+                    defs.retain(|def| matches!(def.role, Role::Entry | Role::Listen) && def.kind.as_deref() != Some("tool"));
+                }
+                defs
+            }
+            None if targets.is_empty() || !certain => {
+                let found = self.libraries.calls(unit.ir.language, None, &path);
+                // `app.connect(…)` of `app = new McpServer(…)`: what it was made as says more than what it is called.
+                match self.symbol(at.to(callee)) {
+                    Symbol::Unknown(made) if found.is_empty() => {
+                        self.libraries.calls(unit.ir.language, None, &made)
+                    }
+                    _ => found,
+                }
+            }
             // A registry of the project's own that tools are put into: what it does with them later is the SDK's call.
             None if path.len() > 1 && path.last().is_some_and(|name| REGISTERS.contains(&name.as_str())) => {
                 let mut defs = self.libraries.calls(unit.ir.language, None, &path);

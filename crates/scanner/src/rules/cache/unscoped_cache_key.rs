@@ -6,7 +6,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Access, Origins, Store},
-    ir::{ExprKind, walk},
+    ir::{ExprKind, NameRef, walk},
     library::Role,
     project::{At, Fun, Project},
     rules::{Report, Rule},
@@ -103,6 +103,9 @@ fn depends(project: &Project, key: At) -> bool {
 
 /// Whether a key says whose the value is: a part of it is the caller, an owner, a credential or a session.
 pub(super) fn is_scoped(project: &Project, key: At) -> bool {
+    if is_only_a_name(project, key) {
+        return false;
+    }
     let origins = project.origins(key);
     if origins.has_owner() || origins.has(Origins::SESSION) {
         return true;
@@ -142,6 +145,36 @@ pub(super) fn is_scoped(project: &Project, key: At) -> bool {
         }
     }
     says
+}
+
+/// What is unique within one tenant at most: the key of a thing that was found for its owner has the owner no more.
+const NAMES: &[&str] = &["name", "slug", "label", "title", "alias", "display_name", "displayName", "hostname", "host", "url", "path"];
+
+/// Whether a key is a name of a thing and nothing else: `target.name` of a target that two tenants may both have.
+fn is_only_a_name(project: &Project, key: At) -> bool {
+    let Some(unit) = project.unit(key.module) else { return false };
+    match unit.ir.expr(key.expr) {
+        ExprKind::Member { object, property, .. } => {
+            let thing = project.written(key.to(*object)).pop().unwrap_or_default();
+            let party = vocabulary::is_owner(&thing) || vocabulary::is_principal(&thing) || vocabulary::is_credential(&thing);
+            NAMES.contains(&unit.ir.text(*property)) && !party && !matches!(unit.ir.expr(*object), ExprKind::This)
+        }
+        ExprKind::Name(NameRef::Binding(id)) => match unit.index.sources(*id) {
+            [source] if source.path.is_empty() => is_only_a_name(project, key.to(source.value)),
+            _ => false,
+        },
+        ExprKind::Call(call) => {
+            let plain = project.callee(key).is_some_and(|callee| {
+                matches!(callee.name(), "str" | "String" | "lower" | "strip" | "toLowerCase" | "trim" | "toString")
+            });
+            let inner = match unit.ir.expr(call.callee) {
+                ExprKind::Member { object, .. } => Some(*object),
+                _ => call.positional(0),
+            };
+            plain && inner.is_some_and(|inner| is_only_a_name(project, key.to(inner)))
+        }
+        _ => false,
+    }
 }
 
 fn see_returns(project: &Project, fun: Fun, see: &mut impl FnMut(&str)) {

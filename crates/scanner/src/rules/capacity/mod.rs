@@ -1,3 +1,3 @@
 //! Rules of the layer capacity.
 
-crate::rules::rules! { spoofable_limit }
+crate::rules::rules! { one_limit, spoofable_limit }

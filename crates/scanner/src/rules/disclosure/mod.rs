@@ -1,3 +1,3 @@
 //! Rules of the layer disclosure.
 
-crate::rules::rules! { secret_logged }
+crate::rules::rules! { foreign_told_apart, secret_logged }

@@ -109,7 +109,7 @@ fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
     }
     let name = project.written(at.to(key)).pop().unwrap_or_default();
     let key_at = at.to(key);
-    if !(vocabulary::is_session_id(&name) || project.origins(key_at).has(Origins::SESSION)) {
+    if !(vocabulary::is_session_id(&name) || project.origins(key_at).has(Origins::SESSION) || names_session(project, unit, key_at)) {
         return None;
     }
     if !project.origins(key_at).is_chosen() {
@@ -131,6 +131,20 @@ fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
         }
     }
     Some(Look { key: key_at, names })
+}
+
+/// Whether a key was read under the name of a session's id: `id = req.headers["mcp-session-id"]`.
+fn names_session(project: &Project, unit: &Unit, key: At) -> bool {
+    project.roots(key).iter().flat_map(|root| unit.index.sources(*root)).any(|source| {
+        let mut named = false;
+        walk::exprs_below(&unit.ir, source.value, &mut |expr| {
+            named |= match unit.ir.expr(expr) {
+                ExprKind::String(text) | ExprKind::Member { property: text, .. } => vocabulary::is_session_id(unit.ir.text(*text)),
+                _ => false,
+            };
+        });
+        named
+    })
 }
 
 /// Whether the function compares something of the session with something that is not fixed, or callers with one another.

@@ -94,7 +94,6 @@ fn connections(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>
             let ExprKind::Member { object, .. } = unit.ir.expr(write.place) else { continue };
             let ExprKind::Member { object: root, .. } = unit.ir.expr(*object) else { continue };
             if !matches!(unit.ir.expr(*root), ExprKind::This)
-                || lives.is_per_request(fun)
                 || unit.ir.function(write.function).is_none_or(|function| function.kind == FunctionKind::Constructor)
             {
                 continue;

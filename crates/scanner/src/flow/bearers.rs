@@ -1,0 +1,72 @@
+//! Callers that are looked up by the credential that they bring.
+
+use crate::{
+    ir::{ExprId, ExprKind, NameRef, walk},
+    project::{At, Project},
+    vocabulary,
+};
+
+/// How many names are followed from a key to the header that it was read from.
+const DEPTH: u32 = 4;
+
+impl Project {
+    /// Whether a call looks up, in a map of the server's own, to whom a credential belongs: `TOKENS.get(bearer)`. Who brings none
+    /// of the map's keys gets nothing, so that what is found is the verified caller.
+    pub(super) fn looks_up_bearer(&self, at: At) -> bool {
+        let Some(unit) = self.unit(at.module) else { return false };
+        let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
+        let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return false };
+        let Some(key) = call.positional(0).filter(|_| unit.ir.text(*property) == "get") else { return false };
+        // `headers.get("authorization")` reads the credential itself.
+        if matches!(unit.ir.expr(key), ExprKind::String(_)) {
+            return false;
+        }
+        let map = self.written(at.to(*object)).pop().unwrap_or_default();
+        let words = vocabulary::words(&map);
+        let of_tokens = words.iter().any(|word| {
+            matches!(
+                word.as_str(),
+                "token" | "tokens" | "keys" | "apikeys" | "bearers" | "credentials" | "secrets"
+            )
+        });
+        of_tokens && self.is_kept_map(at.to(*object)) && self.is_bearer(at.to(key), DEPTH)
+    }
+
+    /// Whether a map is a constant of a module: filled by the operator, not by callers.
+    fn is_kept_map(&self, map: At) -> bool {
+        let Some(unit) = self.unit(map.module) else { return false };
+        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(map.expr) else { return false };
+        let [source] = unit.index.sources(*id) else { return false };
+        let made = match unit.ir.expr(source.value) {
+            ExprKind::Call(call) => !call.args.is_empty(),
+            ExprKind::Object(properties) => !properties.is_empty(),
+            _ => false,
+        };
+        let written = unit.index.uses(*id).iter().any(|used| {
+            matches!(unit.index.parent(*used), crate::project::Parent::Expr(up)
+                if matches!(unit.ir.expr(up), ExprKind::Member { property, .. } if unit.ir.text(*property) == "set"))
+        });
+        unit.ir.is_module_level(*id) && made && !written
+    }
+
+    /// Whether a value is the credential of the request: read from the header for it, or named for one.
+    fn is_bearer(&self, at: At, depth: u32) -> bool {
+        let (Some(depth), Some(unit)) = (depth.checked_sub(1), self.unit(at.module)) else { return false };
+        let mut found = false;
+        let mut more: Vec<ExprId> = Vec::new();
+        walk::exprs_below(&unit.ir, at.expr, &mut |expr| match unit.ir.expr(expr) {
+            ExprKind::String(text) => {
+                let text = unit.ir.text(*text).to_lowercase();
+                found |= text == "authorization" || text.starts_with("bearer") || text.contains("api-key");
+            }
+            ExprKind::Member { property, .. } => found |= unit.ir.text(*property) == "authorization",
+            ExprKind::Name(NameRef::Binding(id)) => {
+                let sources = unit.index.sources(*id);
+                found |= sources.is_empty() && vocabulary::is_credential(unit.ir.binding_name(*id));
+                more.extend(sources.iter().take(3).map(|source| source.value));
+            }
+            _ => {}
+        });
+        found || more.into_iter().any(|expr| self.is_bearer(at.to(expr), depth))
+    }
+}

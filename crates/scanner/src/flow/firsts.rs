@@ -1,0 +1,67 @@
+//! Expressions that take any entry of a map or list, whichever comes first.
+
+use crate::{
+    ir::{ExprId, ExprKind},
+    project::{At, Project, Unit},
+};
+
+impl Project {
+    /// The map or list that an expression takes the first entry of, whosever it is: `Object.values(m)[0]`,
+    /// `[...m.values()][0]`, `m.values().next().value`, `next(iter(m.values()))`, `list(m.values())[0]`.
+    #[must_use]
+    pub fn first_of(&self, at: At) -> Option<At> {
+        let unit = self.unit(at.module)?;
+        match unit.ir.expr(at.expr) {
+            ExprKind::Index { object, index, .. } => {
+                let first =
+                    matches!(unit.ir.expr(*index), ExprKind::Number(text) if unit.ir.text(*text) == "0");
+                if first { listed(unit, at, *object) } else { None }
+            }
+            ExprKind::Member { object, property, .. } if unit.ir.text(*property) == "value" => {
+                let ExprKind::Call(call) = unit.ir.expr(*object) else { return None };
+                let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else {
+                    return None;
+                };
+                if unit.ir.text(*property) == "next" { listed(unit, at, *object) } else { None }
+            }
+            ExprKind::Call(call) => {
+                let path = self.written(at.to(call.callee));
+                let ["next"] = path.iter().map(String::as_str).collect::<Vec<_>>().as_slice() else {
+                    return None;
+                };
+                let inner = call.positional(0)?;
+                let ExprKind::Call(iter) = unit.ir.expr(inner) else { return None };
+                let name = self.written(at.to(iter.callee));
+                if name.last().map(String::as_str) == Some("iter") {
+                    let of = iter.positional(0)?;
+                    return listed(unit, at, of).or_else(|| Some(at.to(of)));
+                }
+                listed(unit, at, inner)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The map whose values an expression lists.
+fn listed(unit: &Unit, at: At, expr: ExprId) -> Option<At> {
+    match unit.ir.expr(expr) {
+        ExprKind::Array { items, .. } => {
+            let [item] = items.as_ref() else { return None };
+            let ExprKind::Spread(value) = unit.ir.expr(*item) else { return None };
+            listed(unit, at, *value)
+        }
+        ExprKind::Call(call) => {
+            let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else {
+                // `list(m.values())`, `sorted(…)`.
+                return listed(unit, at, call.positional(0)?);
+            };
+            match (unit.ir.text(*property), call.positional(0)) {
+                ("values" | "entries" | "items", None) => Some(at.to(*object)),
+                ("values" | "entries" | "from", Some(of)) => listed(unit, at, of).or_else(|| Some(at.to(of))),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,122 @@
+//! A credential or client that is taken without saying whose.
+
+use partywall_model::{Axis, Check, Confidence, Layer, Severity};
+
+use crate::{
+    flow::{Lifetimes, Query, Scope, Store},
+    ir::{ExprId, ExprKind, walk},
+    lang::sql::Verb,
+    project::{At, Project},
+    rules::{Report, Rule},
+    vocabulary,
+};
+
+/// The rule.
+pub const RULE: Rule = Rule {
+    check: Check {
+        id: "credential-of-anybody",
+        layer: Layer::Credentials,
+        summary: "A credential or client is taken without saying whose: the first one, or any that is valid.",
+    },
+    severity: Severity::High,
+    axis: Axis::Credentials,
+    why: "The call goes out with the credential of whoever happens to be first, and its answer is shown to somebody else.",
+    fix: "Look the credential up by the verified caller, and refuse when there is none.",
+    cwe: &["CWE-639", "CWE-863"],
+    soc2: &["CC6.1", "CC6.3"],
+    owasp: &["A01:2021", "A07:2021"],
+    markdown: include_str!("credential_of_anybody.md"),
+    run,
+};
+
+/// Words of entities that hold credentials.
+const CREDENTIALS: &[&str] = &["token", "tokens", "credential", "credentials", "secret", "secrets", "apikey", "grant", "grants"];
+
+/// Words of maps that hold what acts for somebody.
+const ACTING: &[&str] = &["client", "clients", "connection", "connections", "token", "tokens", "credential", "credentials", "creds"];
+
+fn run(project: &Project, report: &mut Report<'_>) {
+    let lives = Lifetimes::new(project);
+    for (module, unit) in project.units() {
+        for (expr, kind) in unit.ir.exprs() {
+            let at = At { module, expr };
+            if matches!(kind, ExprKind::Index { .. } | ExprKind::Member { .. } | ExprKind::Call(_))
+                && lives.is_per_request(project.function_of(at))
+                && let Some(name) = first_of_holder(project, at)
+            {
+                report.reached(at, format!("this is the first entry of `{name}`, whosever it is")).confidence(Confidence::Medium);
+            } else if matches!(kind, ExprKind::Call(_)) && takes_any(project, at) {
+                let found = report.reached(at, "any credential that fits is taken, whosever it is");
+                if !lives.is_per_request(project.function_of(at)) {
+                    found.severity(Severity::Medium);
+                }
+            }
+        }
+    }
+    for query in project.queries() {
+        if is_unowned(project, query) {
+            report
+                .reached(query.at, format!("this reads one of `{}` without naming whose it is", query.shown))
+                .severity(Severity::Medium)
+                .confidence(Confidence::Medium);
+        }
+    }
+}
+
+/// The name of the map of clients or credentials that an expression takes the first entry of.
+fn first_of_holder(project: &Project, at: At) -> Option<String> {
+    let map = project.first_of(at)?;
+    let name = match project.store(map) {
+        Some((Store::Variable(..) | Store::Field(..), name)) => name,
+        None => project.written(map).pop()?,
+    };
+    let kept = project.store(map).is_some() || !project.origins(map).is_of_request();
+    let words = vocabulary::words(&name);
+    (kept && words.iter().any(|word| ACTING.contains(&word.as_str()))).then_some(name)
+}
+
+/// Whether a call asks for any valid credential and names nobody: `get_any_valid_token(gateway)`.
+fn takes_any(project: &Project, at: At) -> bool {
+    let Some(callee) = project.callee(at) else { return false };
+    let words = vocabulary::words(callee.name());
+    let any = words.iter().any(|word| matches!(word.as_str(), "any" | "first" | "arbitrary" | "random"));
+    let credential = words.iter().any(|word| CREDENTIALS.contains(&word.as_str())) || callee.name().to_lowercase().contains("api_key");
+    let asks = words.first().is_some_and(|first| matches!(first.as_str(), "get" | "find" | "load" | "fetch" | "pick" | "select" | "any" | "first"));
+    any && credential && asks && !names_owner(project, at)
+}
+
+/// Whether an argument of a call is an owner, by what it is or by its name.
+fn names_owner(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
+    call.args.iter().any(|arg| {
+        let mut named = project.origins(at.to(arg.value)).has_owner();
+        let mut see = |expr: ExprId| {
+            named |= project.written(at.to(expr)).last().is_some_and(|name| vocabulary::is_owner(name) || vocabulary::is_principal(name));
+        };
+        walk::exprs_below(&unit.ir, arg.value, &mut see);
+        named
+    })
+}
+
+/// Whether a query reads one row of a table of credentials by what is not its own: neither an owner nor a part of the credential.
+fn is_unowned(project: &Project, query: &Query) -> bool {
+    if query.scope != Scope::None || query.verb != Verb::Select || !project.has_owners(query.at.module) {
+        return false;
+    }
+    let words = vocabulary::words(&query.shown);
+    if !words.iter().any(|word| CREDENTIALS.contains(&word.as_str())) {
+        return false;
+    }
+    let text = project.snippet(query.at).to_lowercase();
+    // Looked up by itself or by its id, or all of them.
+    let itself = ["hash", "token ==", "token=", ".token", "token_id", "jti", "key_id", "state", ".id ==", "id:", "code", "prefix", "session", "refresh"];
+    let one = ["first", "limit 1", "scalar", "one()", "one_or_none", "findfirst", "findone", "find_one", "fetchone", "fetchrow", ".get("];
+    let around = project.unit(query.at.module).and_then(|unit| {
+        let stmt = unit.index.stmt_of(query.at.expr)?;
+        Some(unit.ir.snippet(unit.ir.stmt_span(stmt)).to_lowercase())
+    });
+    let whole = around.unwrap_or_else(|| text.clone());
+    let reached = project.around(query.function).into_iter().any(|fun| project.reach(fun).is_some());
+    reached && one.iter().any(|word| whole.contains(word)) && !itself.iter().any(|word| text.contains(word))
+}

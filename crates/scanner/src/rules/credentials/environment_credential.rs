@@ -1,0 +1,303 @@
+//! A credential of the process's environment or configuration that is used while a request is served.
+
+use partywall_model::{Axis, Check, Confidence, Layer, Severity};
+
+use crate::{
+    flow::{Lifetimes, Origins},
+    ir::{ArgKind, ExprId, ExprKind, FunctionId, LogicalOp, NameRef, PropertyKey, StmtKind},
+    library::Role,
+    project::{At, Fun, Parent, Project, Unit},
+    rules::{Report, Rule},
+    vocabulary,
+};
+
+/// The rule.
+pub const RULE: Rule = Rule {
+    check: Check {
+        id: "environment-credential",
+        layer: Layer::Credentials,
+        summary: "A credential of the process's environment or configuration is used while a request is served, whoever sent it.",
+    },
+    severity: Severity::Medium,
+    axis: Axis::Credentials,
+    why: "Every caller acts with the operator's rights at the other service, which cannot tell the tenants apart; a credential \
+          that is put into an answer is known to whoever asks.",
+    fix: "Look the credential up by the verified tenant for each request. Take the environment's only where the transport is stdio.",
+    cwe: &["CWE-441", "CWE-522"],
+    soc2: &["CC6.1", "CC6.3"],
+    owasp: &["A01:2021", "A07:2021"],
+    markdown: include_str!("environment_credential.md"),
+    run,
+};
+
+/// Words of credentials that the operator needs for itself: models, telemetry, its own database, signing and sign-in.
+const OPERATORS: &[&str] = &[
+    "openai", "anthropic", "claude", "gemini", "google", "voyage", "cohere", "mistral", "groq", "huggingface", "hf", "openrouter",
+    "ollama", "deepseek", "azure", "bedrock", "aws", "llm", "model", "embedding", "embeddings", "embed", "rerank", "jina", "tavily",
+    "serper", "exa", "brave", "firecrawl", "database", "db", "postgres", "postgresql", "pg", "mysql", "redis", "mongo", "mongodb",
+    "neo4j", "qdrant", "pinecone", "chroma", "weaviate", "milvus", "elastic", "opensearch", "supabase", "jwt", "session", "cookie",
+    "signing", "encryption", "hash", "salt", "webhook", "smtp", "mail", "sentry", "langfuse", "langsmith", "posthog", "datadog",
+    "stripe", "resend", "sendgrid", "twilio", "s3", "minio", "storage", "bucket", "client", "internal", "admin", "master", "nextauth",
+    "csrf", "turnstile", "recaptcha", "vault", "kms", "license", "otel", "metrics", "health", "cron", "test", "dummy", "fake",
+];
+
+/// How many names are followed from a value to where the environment is read.
+const DEPTH: u32 = 4;
+
+/// Names of objects that hold what the operator has configured.
+const CONFIGURATIONS: &[&str] =
+    &["config", "settings", "cfg", "env", "conf", "appconfig", "appsettings", "configuration", "serverconfig"];
+
+fn run(project: &Project, report: &mut Report<'_>) {
+    let lives = Lifetimes::new(project);
+    for (module, unit) in project.units() {
+        for (id, _) in unit.ir.functions() {
+            let fun = Fun { module, id };
+            if id == FunctionId::MODULE || !lives.is_per_request(fun) {
+                continue;
+            }
+            if let Some((at, name)) = first(project, unit, fun) {
+                let found = report.reached(at, format!("every caller acts with `{name}`, which is the process's own"));
+                if !project.has_owners(module) {
+                    found.severity(Severity::Low).confidence(Confidence::Low);
+                } else {
+                    found.confidence(Confidence::Medium);
+                }
+            }
+        }
+    }
+}
+
+/// The first use of such a credential in a function, and its name.
+fn first(project: &Project, unit: &Unit, fun: Fun) -> Option<(At, String)> {
+    let mut found: Option<(u32, At, String)> = None;
+    crate::ir::walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+        let at = At { module: fun.module, expr };
+        let order = unit.index.order(expr);
+        if found.as_ref().is_some_and(|(first, ..)| *first <= order) {
+            return;
+        }
+        let Some((name, direct)) = credential(project, unit, at) else { return };
+        if !is_operators(&name) && is_sent(project, unit, at, direct) {
+            found = Some((order, at, name));
+        }
+    });
+    found.map(|(_, at, name)| (at, name))
+}
+
+/// The name of the credential that an expression is, when it is of the environment or configuration alone; and whether it is read
+/// right here.
+fn credential(project: &Project, unit: &Unit, at: At) -> Option<(String, bool)> {
+    if let Some(name) = environment_name(project, unit, at) {
+        return vocabulary::is_credential(&name).then_some((name, true));
+    }
+    let name = match unit.ir.expr(at.expr) {
+        ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id).to_owned(),
+        ExprKind::Member { property, .. } => unit.ir.text(*property).to_owned(),
+        _ => return None,
+    };
+    if is_part(unit, at.expr) {
+        return None;
+    }
+    if configured(project, unit, at) {
+        return vocabulary::is_credential(&name).then_some((name, true));
+    }
+    let origins = project.origins(at);
+    if !origins.has(Origins::ENV) || origins.without(Origins::ENV | Origins::CONSTANT | Origins::UNKNOWN) != Origins::NONE {
+        return None;
+    }
+    let read = kept_name(project, unit, at);
+    match read {
+        Some(read) if vocabulary::is_credential(&read) => Some((read, false)),
+        _ => (vocabulary::is_credential(&name) && !origins.has(Origins::UNKNOWN)).then_some((name, false)),
+    }
+}
+
+/// The variable of the environment that an expression reads: `process.env.X`, `os.environ["X"]`, `os.getenv("X")`.
+fn environment_name(project: &Project, unit: &Unit, at: At) -> Option<String> {
+    let of_environment = |expr: ExprId| {
+        let path = project.written(at.to(expr));
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        matches!(
+            path.as_slice(),
+            ["process" | "Deno" | "Bun" | "os", "env" | "environ"] | ["import", "meta", "env"] | ["environ"]
+        )
+    };
+    match unit.ir.expr(at.expr) {
+        ExprKind::Member { object, property, .. } if of_environment(*object) => Some(unit.ir.text(*property).to_owned()),
+        ExprKind::Index { object, index, .. } if of_environment(*object) => match unit.ir.expr(*index) {
+            ExprKind::String(text) => Some(unit.ir.text(*text).to_owned()),
+            _ => None,
+        },
+        ExprKind::Call(call) => {
+            let path = project.written(at.to(call.callee));
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            let reads = matches!(path.as_slice(), ["os", "getenv"] | ["getenv"] | [.., "environ" | "env", "get"]);
+            match call.positional(0).map(|expr| unit.ir.expr(expr)) {
+                Some(ExprKind::String(text)) if reads => Some(unit.ir.text(*text).to_owned()),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// The variable of the environment that a name or field was set from.
+fn kept_name(project: &Project, unit: &Unit, at: At) -> Option<String> {
+    let mut found: Option<String> = None;
+    let mut look = |value: At| {
+        let name = name_below(project, value, DEPTH);
+        if found.is_none() {
+            found = name;
+        }
+    };
+    match unit.ir.expr(at.expr) {
+        ExprKind::Name(NameRef::Binding(id)) => {
+            unit.index.sources(*id).iter().take(4).for_each(|source| look(at.to(source.value)));
+        }
+        ExprKind::Member { object, property, .. } if matches!(unit.ir.expr(*object), ExprKind::This) => {
+            let class = project.this_of(project.function_of(at))?;
+            let writes = project.field_values(class, unit.ir.text(*property));
+            writes.into_iter().take(4).for_each(look);
+        }
+        _ => {}
+    }
+    found
+}
+
+/// The credential of the environment that a value is made of: read there, or through names.
+fn name_below(project: &Project, value: At, depth: u32) -> Option<String> {
+    let (depth, unit) = (depth.checked_sub(1)?, project.unit(value.module)?);
+    let mut read = None;
+    let mut names = Vec::new();
+    crate::ir::walk::exprs_below(&unit.ir, value.expr, &mut |expr| {
+        let name = environment_name(project, unit, value.to(expr)).filter(|name| vocabulary::is_credential(name));
+        read = read.take().or(name);
+        if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr)
+            && let [source] = unit.index.sources(*id)
+            && source.path.is_empty()
+        {
+            names.push(source.value);
+        }
+    });
+    read.or_else(|| names.into_iter().take(8).find_map(|expr| name_below(project, value.to(expr), depth)))
+}
+
+/// Whether a member is read from an object of settings that is no part of a request: `settings.desk_api_key`.
+fn configured(project: &Project, unit: &Unit, at: At) -> bool {
+    let ExprKind::Member { .. } = unit.ir.expr(at.expr) else { return false };
+    let mut root = at.expr;
+    while let ExprKind::Member { object, .. } = unit.ir.expr(root) {
+        root = *object;
+    }
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(root) else { return false };
+    let name = unit.ir.binding_name(*id).replace('_', "").to_lowercase();
+    CONFIGURATIONS.contains(&name.as_str())
+        && unit.ir.is_module_level(*id)
+        && !project.origins(at).is_of_request()
+}
+
+/// Whether an expression is the object of a longer path, or what a method is called on.
+fn is_part(unit: &Unit, expr: ExprId) -> bool {
+    let Parent::Expr(up) = unit.index.parent(expr) else { return false };
+    matches!(unit.ir.expr(up), ExprKind::Member { object, property, .. }
+        if *object == expr && !matches!(unit.ir.text(*property), "get_secret_value" | "trim" | "strip" | "toString" | "value"))
+}
+
+/// Whether the operator needs a credential for itself.
+fn is_operators(name: &str) -> bool {
+    let words = vocabulary::words(name);
+    let whole = words.join("_");
+    let about = ["url", "uri", "path", "file", "ttl", "expiry", "expires", "timeout", "type", "header", "endpoint", "name", "issuer", "audience", "length", "id"];
+    words.iter().any(|word| OPERATORS.contains(&word.as_str()))
+        || words.last().is_some_and(|last| about.contains(&last.as_str()))
+        || matches!(whole.as_str(), "secret_key" | "secret" | "app_secret" | "auth_secret" | "auth_token")
+}
+
+/// Whether a value is put into a record or a text, passed on or given back; not tested, compared, or used to verify. What was read
+/// before is looked at only where it is sent.
+fn is_sent(project: &Project, unit: &Unit, at: At, direct: bool) -> bool {
+    let mut here = at.expr;
+    for _ in 0..12 {
+        match unit.index.parent(here) {
+            Parent::Expr(up) => match unit.ir.expr(up) {
+                ExprKind::Compare { .. } | ExprKind::Unary { .. } | ExprKind::Function(_) => return false,
+                ExprKind::Conditional { test, .. } if *test == here => return false,
+                ExprKind::Logical { op: LogicalOp::And, left, .. } if *left == here => return false,
+                // `token ?? process.env.TOKEN` has a rule of its own.
+                ExprKind::Logical { left, right, .. }
+                    if project.origins(at.to(if *left == here { *right } else { *left })).is_of_request() =>
+                {
+                    return false;
+                }
+                ExprKind::Object(properties) => {
+                    let key = properties.iter().find(|property| property.value == here).map(|property| &property.key);
+                    return !matches!(key, Some(PropertyKey::Name(name)) if is_flag(unit.ir.text(*name)));
+                }
+                ExprKind::Template(_) | ExprKind::Binary { .. } => return true,
+                ExprKind::Call(call) if call.callee != here => return is_given(project, at.to(up), call, here),
+                _ => here = up,
+            },
+            Parent::Stmt(stmt) => {
+                return direct && matches!(unit.ir.stmt(stmt), StmtKind::Assign { .. } | StmtKind::Return(_))
+                    && !only_compared(unit, stmt);
+            }
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// Whether a variable is only tested and compared: the door of a server that has one token.
+fn only_compared(unit: &Unit, stmt: crate::ir::StmtId) -> bool {
+    let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
+    let Some(id) = target.as_binding() else { return false };
+    unit.index.uses(id).iter().all(|used| match unit.index.parent(*used) {
+        Parent::Expr(up) => match unit.ir.expr(up) {
+            ExprKind::Call(call) => {
+                let name = match unit.ir.expr(call.callee) {
+                    ExprKind::Member { property, .. } => unit.ir.text(*property),
+                    ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+                    _ => "",
+                };
+                checks(name)
+            }
+            ExprKind::Compare { .. } | ExprKind::Unary { .. } | ExprKind::Logical { .. } => true,
+            ExprKind::Template(_) => compares(unit, up),
+            _ => false,
+        },
+        Parent::Stmt(stmt) => matches!(unit.ir.stmt(stmt), StmtKind::If { .. }),
+        _ => false,
+    })
+}
+
+fn compares(unit: &Unit, expr: ExprId) -> bool {
+    matches!(unit.index.parent(expr), Parent::Expr(up) if matches!(unit.ir.expr(up), ExprKind::Compare { .. }))
+}
+
+fn is_flag(name: &str) -> bool {
+    vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "has" | "is" | "configured" | "enabled" | "masked" | "expected"))
+}
+
+fn checks(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    [
+        "verify", "compare", "equal", "sign", "hmac", "decode", "encrypt", "decrypt", "hash", "digest", "cipher", "bool", "len",
+        "isinstance", "check", "validate", "auth_required", "log", "print", "warn", "mask", "redact", "startswith", "includes",
+    ]
+    .iter()
+    .any(|word| lower.contains(word))
+}
+
+/// Whether a call sends what it is given, or gives it back in another form that is sent.
+fn is_given(project: &Project, call: At, expr: &crate::ir::Call, arg: ExprId) -> bool {
+    let Some(callee) = project.callee(call) else { return false };
+    let aside = callee.defs.iter().any(|def| {
+        matches!(def.role, Role::Log | Role::Verify | Role::Decode | Role::Listen | Role::Server | Role::Query)
+            || matches!(def.kind.as_deref(), Some("llm" | "telemetry" | "database"))
+    });
+    let names = callee.path.iter().any(|part| vocabulary::words(part).iter().any(|word| OPERATORS.contains(&word.as_str()) && word != "client" && word != "model"));
+    let flag = expr.args.iter().any(|own| own.value == arg && matches!(own.kind, ArgKind::Keyword(name)
+        if project.unit(call.module).is_some_and(|unit| is_flag(unit.ir.text(name)))));
+    !aside && !names && !flag && !checks(callee.name())
+}
