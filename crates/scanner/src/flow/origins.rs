@@ -398,7 +398,10 @@ impl Project {
         let mut value = self.arguments(at, depth);
         // What a database or another service answers is not what was asked with: only conversions pass the caller's choice on.
         if !call.is_new && !converts(name) {
-            value = value.without(Origins::INPUT | Origins::UNVERIFIED | Origins::SESSION);
+            // Nor is it the environment's, when that only says where to ask.
+            let elsewhere = if value.is_of_request() { Origins::ENV } else { Origins::NONE };
+            let chosen = Origins::INPUT | Origins::UNVERIFIED | Origins::SESSION;
+            value = value.without(chosen | elsewhere);
         }
         if let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) {
             let base = self.origins_in(at.to(*object), depth);

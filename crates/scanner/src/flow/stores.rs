@@ -1,5 +1,7 @@
 //! Maps and caches that outlive a request, and what is done with them.
 
+use std::collections::BTreeSet;
+
 use crate::{
     ir::{ArgKind, BindingId, BindingKind, CompareOp, ExprId, ExprKind, FunctionKind, NameRef},
     library::Role,
@@ -264,14 +266,67 @@ fn is_map_type(text: &str) -> bool {
 }
 
 impl Project {
-    /// Whether the project keeps rows that belong to somebody: SQL, or a table or model with an owner. A method of a client of
-    /// another service that is named like a query is none.
+    /// Whether a module's package keeps rows that belong to somebody, or imports one that does: SQL, or a table or model with
+    /// an owner. A method of a client of another service that is named like a query is none.
     #[must_use]
-    pub fn keeps_rows(&self) -> bool {
-        *self.memory.keeps_rows.get_or_init(|| {
-            let queries = self.queries();
-            let owned = || self.owned_entities(queries).values().any(|owned| *owned == super::Owned::Yes);
-            queries.iter().any(|query| query.is_sql) || owned()
+    pub fn keeps_rows(&self, module: ModuleId) -> bool {
+        let folders = self.memory.keeps_rows.get_or_init(|| self.folders_with_rows());
+        self.unit(module).is_some_and(|unit| {
+            let own = self.package_folder(&unit.ir.path);
+            folders.iter().any(|folder| is_within(own, folder))
         })
     }
+
+    fn folders_with_rows(&self) -> BTreeSet<String> {
+        let queries = self.queries();
+        let owned = self.owned_entities(queries);
+        let is_owned = |entity: &str| owned.get(entity) == Some(&super::Owned::Yes);
+        let mut folders: BTreeSet<String> = queries
+            .iter()
+            .filter(|query| query.is_sql || is_owned(&query.entity))
+            .filter_map(|query| self.unit(query.at.module))
+            .map(|unit| self.package_folder(&unit.ir.path).to_owned())
+            .collect();
+        for table in self.tables.tables.values().filter(|table| table.owner.is_some()) {
+            folders.insert(self.package_folder(&table.place.path).to_owned());
+        }
+        let imports = self.package_imports();
+        // As often as one package can stand behind another.
+        for _ in 0..self.packages.len() {
+            let before = folders.len();
+            for (from, to) in &imports {
+                if folders.contains(to) {
+                    folders.insert(from.clone());
+                }
+            }
+            if folders.len() == before {
+                break;
+            }
+        }
+        folders
+    }
+
+    /// Which package's folder imports from which other one.
+    fn package_imports(&self) -> BTreeSet<(String, String)> {
+        let mut edges = BTreeSet::new();
+        for (_, unit) in self.units() {
+            let from = self.package_folder(&unit.ir.path);
+            for import in &unit.ir.imports {
+                let specifier = unit.ir.text(import.specifier);
+                let target = self.paths.resolve(&unit.ir.path, unit.ir.language, specifier);
+                let Some(target) = target.and_then(|module| self.unit(module)) else { continue };
+                let to = self.package_folder(&target.ir.path);
+                if from != to {
+                    edges.insert((from.to_owned(), to.to_owned()));
+                }
+            }
+        }
+        edges
+    }
+}
+
+/// Whether a folder is another one or lies in it; all lie in the root.
+fn is_within(folder: &str, outer: &str) -> bool {
+    outer.is_empty()
+        || folder.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

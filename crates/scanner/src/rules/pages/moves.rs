@@ -160,7 +160,9 @@ fn moved(script: &Script) -> Option<Vec<(String, String)>> {
     };
     let used: Vec<&str> = script.names().into_iter().filter(uses).collect();
     // An imported name cannot be assigned to.
-    if used.iter().any(|name| bodies.contains(&format!("{name} = ")) || bodies.contains(&format!("{name}++")))
+    if used
+        .iter()
+        .any(|name| [" = ", " += ", "++"].iter().any(|after| bodies.contains(&format!("{name}{after}"))))
     {
         return None;
     }
