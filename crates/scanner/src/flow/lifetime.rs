@@ -241,6 +241,10 @@ impl<'p> Lifetimes<'p> {
             return Some(Cell::Field(class, name));
         }
         let of = self.place(object, depth)?;
+        // What its methods call `self.token` is the same field.
+        if let Symbol::Instance(class) = self.project.symbol(object) {
+            return Some(Cell::Field(class, name));
+        }
         Some(Cell::Property(Box::new(of), name))
     }
 

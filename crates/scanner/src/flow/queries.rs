@@ -366,6 +366,9 @@ impl Project {
     fn orm_entity(&self, unit: &Unit, at: At, call: &crate::ir::Call) -> Option<(String, Verb)> {
         let path = self.written(at.to(call.callee));
         let name = path.last()?.as_str();
+        if let Some(found) = self.document_query(at, call, &path) {
+            return Some(found);
+        }
         let argument = |number: usize| {
             let expr = call.positional(number)?;
             // `select(Model.id, …)` is of Model.

@@ -66,7 +66,9 @@ impl Project {
                 // `app.post(…)` of an application that a function of another package made: its name says what it is.
                 if defs.is_empty() {
                     defs = self.libraries.calls(unit.ir.language, None, &self.written(at.to(callee)));
-                    defs.retain(|def| matches!(def.role, Role::Entry | Role::Listen) && def.kind.as_deref() != Some("tool"));
+                    defs.retain(|def| {
+                        matches!(def.role, Role::Entry | Role::Listen) && def.kind.as_deref() != Some("tool")
+                    });
                 }
                 defs
             }
