@@ -6,7 +6,7 @@ use crate::{
     flow::{Lifetimes, Origins},
     ir::{ArgKind, ExprId, ExprKind, FunctionId, LogicalOp, NameRef, PropertyKey, StmtKind},
     library::Role,
-    project::{At, Fun, Parent, Project, Unit},
+    project::{At, Fun, Parent, Project, Step, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -185,8 +185,19 @@ fn name_below(project: &Project, value: At, depth: u32) -> Option<String> {
 
 /// Whether a member is read from an object of settings that is no part of a request: `settings.desk_api_key`.
 fn configured(project: &Project, unit: &Unit, at: At) -> bool {
-    let ExprKind::Member { .. } = unit.ir.expr(at.expr) else { return false };
-    let mut root = at.expr;
+    let path = match unit.ir.expr(at.expr) {
+        ExprKind::Member { .. } => at,
+        // `const { user, password } = config.desk`
+        ExprKind::Name(NameRef::Binding(id)) => {
+            let [source] = unit.index.sources(*id) else { return false };
+            if !matches!(source.path.as_slice(), [Step::Key(_)]) {
+                return false;
+            }
+            at.to(source.value)
+        }
+        _ => return false,
+    };
+    let mut root = path.expr;
     while let ExprKind::Member { object, .. } = unit.ir.expr(root) {
         root = *object;
     }
@@ -195,6 +206,7 @@ fn configured(project: &Project, unit: &Unit, at: At) -> bool {
     CONFIGURATIONS.contains(&name.as_str())
         && unit.ir.is_module_level(*id)
         && !project.origins(at).is_of_request()
+        && !project.written(path).iter().any(|part| is_operators(part))
 }
 
 /// Whether an expression is the object of a longer path, or what a method is called on.
