@@ -88,6 +88,10 @@ const CALLERS: &[&str] = &[
     "request.user",
     "current_user",
     "g.user",
+    "session.user",
+    "getServerSession",
+    "await auth()",
+    "authenticate:",
 ];
 
 /// Finds the packages and what they are.

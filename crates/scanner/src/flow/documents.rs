@@ -4,6 +4,7 @@ use super::models::is_model;
 use crate::{
     ir::{Call, ExprId, ExprKind, NameRef},
     lang::sql::Verb,
+    library::Role,
     project::{At, Project, Symbol},
 };
 
@@ -68,6 +69,24 @@ impl Project {
         collection
             .or_else(|| (path.len() > 1).then(|| path.iter().rev().nth(1).cloned()).flatten())
             .map(|entity| (entity, verb))
+    }
+
+    /// The collection of a call that libraries say is a query of a store of vectors or documents, and what it does.
+    pub(super) fn store_query(&self, at: At) -> Option<(String, Verb)> {
+        let callee = self.callee(at)?;
+        let def = callee
+            .defs
+            .iter()
+            .find(|def| def.role == Role::Query && def.sql.is_none() && def.table.is_some())?;
+        let place = self.at_place(at, def.table.as_ref()?).into_iter().next()?;
+        let named = text(self, place).or_else(|| self.collection(place));
+        let entity = named.or_else(|| self.written(place).pop())?;
+        let verb = match def.kind.as_deref() {
+            Some("write") => Verb::Insert,
+            Some("delete") => Verb::Delete,
+            _ => Verb::Select,
+        };
+        Some((entity, verb))
     }
 
     /// The name of the model class that an expression is.

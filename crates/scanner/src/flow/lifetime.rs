@@ -26,6 +26,8 @@ pub enum Cell {
     Field(Cls, String),
     /// A property of an object that outlives a request, by the object's cell.
     Property(Box<Cell>, String),
+    /// The object of the global names: `globalThis`, `global`.
+    Global,
 }
 
 /// What is known of lifetimes in a project.
@@ -212,6 +214,9 @@ impl<'p> Lifetimes<'p> {
                     return None;
                 }
                 self.binding_outlives(at.module, *id).then_some(Cell::Binding(at.module, *id))
+            }
+            ExprKind::Name(NameRef::Global(name)) => {
+                matches!(unit.ir.text(*name), "globalThis" | "global").then_some(Cell::Global)
             }
             ExprKind::Member { object, property, .. } => {
                 let name = unit.ir.text(*property).to_owned();

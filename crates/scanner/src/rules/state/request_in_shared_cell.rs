@@ -171,6 +171,11 @@ fn judge(
     if elsewhere {
         return Some((severity, confidence, ", and read in another function"));
     }
+    // `if (!client) client = make(token)`: the test reads what an earlier request has left.
+    let kept = reads.iter().any(|(_, fun, order)| *fun == write.fun && *order < write.order);
+    if kept && owner {
+        return Some((severity, confidence, ", and found there by the requests that follow"));
+    }
     let same_turn = reads.iter().any(|(_, fun, order)| *fun == write.fun && *order > write.order);
     same_turn.then_some((Severity::Low, Confidence::Medium, "; an `await` before it is read would mix callers up"))
 }
@@ -202,6 +207,7 @@ fn name_of(project: &Project, cell: &Cell) -> String {
             project.unit(*module).map_or_else(String::new, |unit| unit.ir.binding_name(*id).to_owned())
         }
         Cell::Field(_, name) | Cell::Property(_, name) => name.clone(),
+        Cell::Global => "globalThis".to_owned(),
     }
 }
 
