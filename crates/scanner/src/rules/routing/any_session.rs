@@ -33,12 +33,13 @@ fn run(project: &Project, report: &mut Report<'_>) {
     for (module, unit) in project.units() {
         for (expr, kind) in unit.ir.exprs() {
             let at = At { module, expr };
-            if !matches!(kind, ExprKind::Index { .. } | ExprKind::Member { .. } | ExprKind::Call(_))
-                || !lives.is_per_request(project.function_of(at))
-            {
+            if !matches!(kind, ExprKind::Index { .. } | ExprKind::Member { .. } | ExprKind::Call(_)) {
                 continue;
             }
             let Some(map) = project.first_of(at) else { continue };
+            if !lives.is_per_request(project.function_of(at)) {
+                continue;
+            }
             let name = project.written(map).pop().unwrap_or_default();
             let holds = vocabulary::words(&name).iter().any(|word| {
                 matches!(word.as_str(), "session" | "sessions" | "transport" | "transports")
