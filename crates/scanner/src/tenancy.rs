@@ -73,6 +73,27 @@ const STDIO: &[&str] = &[
     "\"stdio\"",
 ];
 
+/// Texts of code that asks who calls, in the words of the SDKs: its callers are several, whatever it names them.
+const CALLERS: &[&str] = &[
+    "get_access_token(",
+    "extra.authInfo",
+    "TokenVerifier",
+    "requireBearerAuth",
+    "verifyAccessToken",
+    "get_current_user",
+    "BearerAuthProvider",
+    "JWTVerifier",
+    "withMcpAuth",
+    "req.auth",
+    "request.user",
+    "current_user",
+    "g.user",
+    "session.user",
+    "getServerSession",
+    "await auth()",
+    "authenticate:",
+];
+
 /// Finds the packages and what they are.
 pub(crate) fn find_packages(project: &Project, manifests: &[(String, String)]) -> BTreeMap<String, Package> {
     let roots = manifests.iter().filter(|(path, _)| {
@@ -93,6 +114,9 @@ pub(crate) fn find_packages(project: &Project, manifests: &[(String, String)]) -
         }
         if slot.1.is_none() && STDIO.iter().any(|text| unit.ir.source.contains(text)) {
             slot.1 = Some(unit.ir.path.clone());
+        }
+        if CALLERS.iter().any(|text| unit.ir.source.contains(text)) {
+            slot.2.extend(CALLERS.iter().take(3).map(|text| (*text).to_owned()));
         }
         for (_, binding) in unit.ir.bindings() {
             let name = unit.ir.text(binding.name);

@@ -24,7 +24,7 @@ impl Project {
                 };
                 if unit.ir.text(*property) == "next" { listed(unit, at, *object) } else { None }
             }
-            ExprKind::Call(call) => {
+            ExprKind::Call(call) if matches!(unit.ir.expr(call.callee), ExprKind::Name(_)) => {
                 let path = self.written(at.to(call.callee));
                 let ["next"] = path.iter().map(String::as_str).collect::<Vec<_>>().as_slice() else {
                     return None;

@@ -26,6 +26,8 @@ pub enum Cell {
     Field(Cls, String),
     /// A property of an object that outlives a request, by the object's cell.
     Property(Box<Cell>, String),
+    /// The object of the global names: `globalThis`, `global`.
+    Global,
 }
 
 /// What is known of lifetimes in a project.
@@ -213,6 +215,9 @@ impl<'p> Lifetimes<'p> {
                 }
                 self.binding_outlives(at.module, *id).then_some(Cell::Binding(at.module, *id))
             }
+            ExprKind::Name(NameRef::Global(name)) => {
+                matches!(unit.ir.text(*name), "globalThis" | "global").then_some(Cell::Global)
+            }
             ExprKind::Member { object, property, .. } => {
                 let name = unit.ir.text(*property).to_owned();
                 self.property(at.to(*object), name, depth)
@@ -241,6 +246,10 @@ impl<'p> Lifetimes<'p> {
             return Some(Cell::Field(class, name));
         }
         let of = self.place(object, depth)?;
+        // What its methods call `self.token` is the same field.
+        if let Symbol::Instance(class) = self.project.symbol(object) {
+            return Some(Cell::Field(class, name));
+        }
         Some(Cell::Property(Box::new(of), name))
     }
 

@@ -366,6 +366,9 @@ impl Project {
     fn orm_entity(&self, unit: &Unit, at: At, call: &crate::ir::Call) -> Option<(String, Verb)> {
         let path = self.written(at.to(call.callee));
         let name = path.last()?.as_str();
+        if let Some(found) = self.document_query(at, call, &path) {
+            return Some(found);
+        }
         let argument = |number: usize| {
             let expr = call.positional(number)?;
             // `select(Model.id, …)` is of Model.
@@ -387,7 +390,9 @@ impl Project {
                 } else {
                     Verb::Select
                 };
-                return argument(0).filter(is_class).map(|entity| (entity, verb));
+                if let Some(entity) = argument(0).filter(is_class) {
+                    return Some((entity, verb));
+                }
             }
             ("get", 2..) if call.args.len() >= 2 => {
                 if let Some(entity) = argument(0).filter(is_class) {
@@ -466,10 +471,9 @@ impl Project {
                 .map_or_else(String::new, |class| self.class_name(class).to_owned());
             return Some((format!("{class}{receiver}"), verb));
         }
-        let (_, verb) = METHODS
-            .iter()
-            .find(|(own, _)| *own == name)
-            .filter(|_| !matches!(name, "one" | "one_or_none"))?;
+        let method =
+            METHODS.iter().find(|(own, _)| *own == name).filter(|_| !matches!(name, "one" | "one_or_none"));
+        let Some((_, verb)) = method else { return self.store_query(at) };
         let receiver = path.iter().rev().nth(1)?;
         Some((receiver.clone(), *verb))
     }
@@ -556,7 +560,9 @@ impl Project {
             models(unit, &mut note);
             let _ = module;
         }
-        for query in queries.iter().filter(|query| query.scope == Scope::Owner && query.verb != Verb::Insert)
+        for query in queries
+            .iter()
+            .filter(|query| query.scope == Scope::Owner && (query.verb != Verb::Insert || !query.is_sql))
         {
             note(&query.entity, Owned::Sibling);
         }

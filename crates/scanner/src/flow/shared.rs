@@ -128,6 +128,7 @@ impl<'p> Lifetimes<'p> {
                     }
                 }
             }
+            Cell::Global => {}
             Cell::Property(_, name) => {
                 for at in self.read.get(name).into_iter().flatten().take(400) {
                     if self.cell(*at).as_ref() == Some(cell) {

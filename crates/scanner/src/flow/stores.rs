@@ -206,8 +206,25 @@ impl Project {
                     "request" | "req" | "ctx" | "context" | "token" | "access_token" | "accessToken"
                 )
         };
-        let field =
-            decl.fields.iter().any(|field| owner(unit.ir.text(field.name).trim_start_matches(['#', '_'])));
+        // A singleton whose field is overwritten by requests belongs to none of them.
+        let single = decl.decorators.iter().any(|expr| {
+            let text = unit.ir.snippet(unit.ir.span(*expr));
+            text.contains("Injectable") && !text.contains("Scope.")
+        });
+        let overwritten = |name: &str| {
+            self.field_writes.get(&(class, name.to_owned())).into_iter().flatten().any(|at| {
+                let writer = self.function_of(*at);
+                let kind = self
+                    .unit(writer.module)
+                    .and_then(|unit| unit.ir.function(writer.id))
+                    .map(|function| function.kind);
+                kind != Some(FunctionKind::Constructor)
+            })
+        };
+        let field = decl.fields.iter().any(|field| {
+            let name = unit.ir.text(field.name);
+            owner(name.trim_start_matches(['#', '_'])) && !(single && overwritten(name))
+        });
         let argument = decl.methods.iter().any(|id| {
             let Some(function) = unit.ir.function(*id) else { return false };
             function.kind == FunctionKind::Constructor

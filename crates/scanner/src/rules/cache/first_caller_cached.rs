@@ -48,16 +48,18 @@ fn variable(project: &Project, module: ModuleId, unit: &Unit, id: BindingId, rep
         if project.is_fixed(value) && !is_loop_value(unit, source.value) {
             continue;
         }
-        if !returns_it(unit, source.function, id) || !waits(unit, source.function) {
+        let callers = project.origins(value).has(Origins::PRINCIPAL | Origins::SECRET | Origins::UNVERIFIED);
+        if !returns_it(unit, source.function, id) || !(callers || waits(unit, source.function)) {
             continue;
         }
-        let Some(used) = telling_parameter(project, fun) else { continue };
+        let told = telling_parameter(project, fun).or_else(|| callers.then(|| "the caller's credential".to_owned()));
+        let Some(used) = told else { continue };
         let name = unit.ir.binding_name(id);
         let shown = source.stmt.map_or_else(|| project.span(value), |stmt| unit.ir.stmt_span(stmt));
         let declared = unit.ir.binding(id).map(|binding| binding.span).unwrap_or_default();
         let strong = project.origins(value).has(Origins::PRINCIPAL | Origins::SECRET | Origins::INPUT);
         let function = project.function_name(fun).to_owned();
-        let found = report.reached(value, format!("`{name}` keeps what `{function}` worked out for its first caller, although it depends on `{used}`"));
+        let found = report.reached(value, format!("`{name}` keeps what `{function}` worked out for its first caller, although it depends on {used}"));
         found.related(module, declared, "the variable of all callers");
         found.related(module, shown, "it is set here and never told apart by caller");
         if !strong {
@@ -117,7 +119,7 @@ fn telling_parameter(project: &Project, fun: Fun) -> Option<String> {
             || (config && uses_credential(unit, fun.id))
             || project.origins(At { module: fun.module, expr: *unit.index.uses(id).first()? }).is_of_request();
         if telling {
-            return Some(name.to_owned());
+            return Some(format!("`{name}`"));
         }
     }
     None

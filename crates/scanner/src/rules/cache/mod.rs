@@ -1,3 +1,3 @@
 //! Rules of the cache layer.
 
-crate::rules::rules! { unscoped_cache_key, first_caller_cached, memoised_result }
+crate::rules::rules! { anonymous_key, unscoped_cache_key, first_caller_cached, memoised_result }

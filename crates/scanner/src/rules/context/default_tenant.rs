@@ -44,6 +44,15 @@ fn run(project: &Project, report: &mut Report<'_>) {
                     }
                     when
                 }
+                // `headers.get("x-tenant-id", "public")`, `getattr(request.state, "tenant_id", "public")`
+                ExprKind::Call(call) => {
+                    let Some((name, default)) = lookup(project, unit, at, call) else { continue };
+                    if is_fallback(project, unit, at.to(default)) && !is_said(project, unit, at) && !is_fixed_lookup(project, unit, at, call) {
+                        let severity = if vocabulary::is_tenant(&name) { Severity::High } else { Severity::Medium };
+                        tell(project, report, &lives, at, severity);
+                    }
+                    continue;
+                }
                 _ => continue,
             };
             if !is_fallback(project, unit, at.to(fallback)) || is_said(project, unit, at) {
@@ -59,6 +68,27 @@ fn run(project: &Project, report: &mut Report<'_>) {
         parameters(project, report, &lives, module, unit);
         contexts(project, report, module, unit);
     }
+}
+
+/// The name of the tenant or user that a call looks up, and what it gives when there is none.
+fn lookup(project: &Project, unit: &Unit, at: At, call: &crate::ir::Call) -> Option<(String, ExprId)> {
+    let name = project.written(at.to(call.callee)).pop()?;
+    let (key, default) = match name.as_str() {
+        "get" | "pop" => (call.positional(0)?, call.positional(1)?),
+        "getattr" => (call.positional(1)?, call.positional(2)?),
+        _ => return None,
+    };
+    let ExprKind::String(key) = unit.ir.expr(key) else { return None };
+    let key = unit.ir.text(*key);
+    let party = vocabulary::is_tenant(key) || vocabulary::is_user(key);
+    (party && !is_word_of_display(key)).then(|| (key.to_owned(), default))
+}
+
+/// Whether a lookup is one of settings: of the environment or of a configuration.
+fn is_fixed_lookup(project: &Project, unit: &Unit, at: At, call: &crate::ir::Call) -> bool {
+    let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) else { return false };
+    let path = project.written(at.to(*object));
+    path.last().is_some_and(|name| matches!(name.as_str(), "environ" | "env" | "config" | "settings" | "cfg" | "os")) || setting(project, at.to(*object))
 }
 
 fn tell(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, at: At, severity: Severity) {
@@ -189,7 +219,9 @@ fn target_name(unit: &Unit, expr: ExprId) -> Option<String> {
                 let function = unit.ir.function(unit.index.stmt_function(stmt))?;
                 let name = unit.ir.text(function.name?);
                 let words = vocabulary::words(name);
-                Some(words.get(usize::from(words.len() > 1)..).unwrap_or(&[]).join("_"))
+                // `get_tenant_id` is a verb and what it gives; `tenant_of` is not.
+                let verb = words.len() > 1 && !words.first().is_some_and(|first| vocabulary::is_tenant(first));
+                Some(words.get(usize::from(verb)..).unwrap_or(&[]).join("_"))
             }
             _ => None,
         },
@@ -264,12 +296,10 @@ fn contexts(project: &Project, report: &mut Report<'_>, module: ModuleId, unit: 
                 }
             });
         });
-        if !reads {
-            continue;
-        }
         for handler in handlers {
             walk::stmts_below(&unit.ir, &handler.body, &mut |stmt| {
                 if let StmtKind::Return(Some(value)) = unit.ir.stmt(stmt)
+                    && (reads || gives_member(unit, body))
                     && is_fallback(project, unit, At { module, expr: *value })
                     && target_name(unit, *value).is_some_and(|name| tenant_like(&name))
                 {
@@ -281,6 +311,17 @@ fn contexts(project: &Project, report: &mut Report<'_>, module: ModuleId, unit: 
             });
         }
     }
+}
+
+/// Whether a block returns a part of something: of a request, a session, a context.
+fn gives_member(unit: &Unit, body: &[crate::ir::StmtId]) -> bool {
+    let mut found = false;
+    walk::stmts_below(&unit.ir, body, &mut |stmt| {
+        if let StmtKind::Return(Some(value)) = unit.ir.stmt(stmt) {
+            found |= matches!(unit.ir.expr(*value), ExprKind::Member { .. } | ExprKind::Index { .. });
+        }
+    });
+    found
 }
 
 fn tenant_like(name: &str) -> bool {

@@ -41,8 +41,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
         for (expr, kind) in unit.ir.exprs() {
             let at = At { module, expr };
             if matches!(kind, ExprKind::Index { .. } | ExprKind::Member { .. } | ExprKind::Call(_))
-                && lives.is_per_request(project.function_of(at))
                 && let Some(name) = first_of_holder(project, at)
+                && lives.is_per_request(project.function_of(at))
             {
                 report.reached(at, format!("this is the first entry of `{name}`, whosever it is")).confidence(Confidence::Medium);
             } else if matches!(kind, ExprKind::Call(_)) && takes_any(project, at) {

@@ -4,9 +4,9 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{ArgKind, ExprId, ExprKind, FunctionId, LogicalOp, NameRef, PropertyKey, StmtKind},
+    ir::{ArgKind, ExprId, ExprKind, FunctionId, LogicalOp, Name, NameRef, PropertyKey, StmtKind},
     library::Role,
-    project::{At, Fun, Parent, Project, Unit},
+    project::{At, Fun, Parent, Project, Step, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -96,7 +96,7 @@ fn credential(project: &Project, unit: &Unit, at: At) -> Option<(String, bool)> 
         ExprKind::Member { property, .. } => unit.ir.text(*property).to_owned(),
         _ => return None,
     };
-    if is_part(unit, at.expr) {
+    if is_part(unit, at.expr) || !may_hold(&name) {
         return None;
     }
     if configured(project, unit, at) {
@@ -113,6 +113,14 @@ fn credential(project: &Project, unit: &Unit, at: At) -> Option<(String, bool)> 
     }
 }
 
+/// Whether a name is one that credentials, or what is sent with them, have.
+fn may_hold(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    ["key", "token", "secret", "pass", "auth", "header", "credential", "creds", "pat", "bearer", "cookie"]
+        .iter()
+        .any(|word| lower.contains(word))
+}
+
 /// The variable of the environment that an expression reads: `process.env.X`, `os.environ["X"]`, `os.getenv("X")`.
 fn environment_name(project: &Project, unit: &Unit, at: At) -> Option<String> {
     let of_environment = |expr: ExprId| {
@@ -123,13 +131,24 @@ fn environment_name(project: &Project, unit: &Unit, at: At) -> Option<String> {
             ["process" | "Deno" | "Bun" | "os", "env" | "environ"] | ["import", "meta", "env"] | ["environ"]
         )
     };
+    let constant = |name: Name| !unit.ir.text(name).chars().any(char::is_lowercase);
     match unit.ir.expr(at.expr) {
-        ExprKind::Member { object, property, .. } if of_environment(*object) => Some(unit.ir.text(*property).to_owned()),
+        ExprKind::Member { object, property, .. } if constant(*property) && of_environment(*object) => {
+            Some(unit.ir.text(*property).to_owned())
+        }
         ExprKind::Index { object, index, .. } if of_environment(*object) => match unit.ir.expr(*index) {
             ExprKind::String(text) => Some(unit.ir.text(*text).to_owned()),
             _ => None,
         },
         ExprKind::Call(call) => {
+            let name = match unit.ir.expr(call.callee) {
+                ExprKind::Member { property, .. } => unit.ir.text(*property),
+                ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+                _ => "",
+            };
+            if !matches!(name, "getenv" | "get") {
+                return None;
+            }
             let path = project.written(at.to(call.callee));
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
             let reads = matches!(path.as_slice(), ["os", "getenv"] | ["getenv"] | [.., "environ" | "env", "get"]);
@@ -185,8 +204,19 @@ fn name_below(project: &Project, value: At, depth: u32) -> Option<String> {
 
 /// Whether a member is read from an object of settings that is no part of a request: `settings.desk_api_key`.
 fn configured(project: &Project, unit: &Unit, at: At) -> bool {
-    let ExprKind::Member { .. } = unit.ir.expr(at.expr) else { return false };
-    let mut root = at.expr;
+    let path = match unit.ir.expr(at.expr) {
+        ExprKind::Member { .. } => at,
+        // `const { user, password } = config.desk`
+        ExprKind::Name(NameRef::Binding(id)) => {
+            let [source] = unit.index.sources(*id) else { return false };
+            if !matches!(source.path.as_slice(), [Step::Key(_)]) {
+                return false;
+            }
+            at.to(source.value)
+        }
+        _ => return false,
+    };
+    let mut root = path.expr;
     while let ExprKind::Member { object, .. } = unit.ir.expr(root) {
         root = *object;
     }
@@ -195,6 +225,7 @@ fn configured(project: &Project, unit: &Unit, at: At) -> bool {
     CONFIGURATIONS.contains(&name.as_str())
         && unit.ir.is_module_level(*id)
         && !project.origins(at).is_of_request()
+        && !project.written(path).iter().any(|part| is_operators(part))
 }
 
 /// Whether an expression is the object of a longer path, or what a method is called on.

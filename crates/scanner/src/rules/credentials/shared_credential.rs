@@ -51,6 +51,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let receiver = match unit.ir.expr(expr.callee) {
                 ExprKind::Member { object, .. } => lives
                     .made_before(at.to(*object), &[Role::Client])
+                    .or_else(|| of_state(project, at.to(*object), DEPTH))
                     .and_then(|made| maker(project, made, DEPTH)),
                 _ => None,
             };
@@ -78,6 +79,67 @@ fn judge(project: &Project, used: At, made: At, report: &mut Report<'_>) {
     }
     if !tool || !project.has_owners(used.module) {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
+    }
+}
+
+/// What an application keeps for all requests under a name: `ctx.request_context.lifespan_context.client`,
+/// `request.app.state.client`.
+fn of_state(project: &Project, at: At, depth: u32) -> Option<At> {
+    let (depth, unit) = (depth.checked_sub(1)?, project.unit(at.module)?);
+    match unit.ir.expr(at.expr) {
+        ExprKind::Name(NameRef::Binding(id)) => {
+            let [source] = unit.index.sources(*id) else { return None };
+            of_state(project, at.to(source.value), depth)
+        }
+        ExprKind::Await(value) => of_state(project, at.to(*value), depth),
+        ExprKind::Member { object, property, .. } => {
+            let holder = project.written(at.to(*object));
+            let kept = holder.iter().rev().take(2).any(|name| {
+                matches!(name.as_str(), "lifespan_context" | "lifespan_state" | "state" | "app_context")
+            });
+            kept.then(|| kept_as(project, unit.ir.text(*property)))?
+        }
+        ExprKind::Index { object, index, .. } => {
+            let kept = project.written(at.to(*object)).last().is_some_and(|name| name == "lifespan_context");
+            match unit.ir.expr(*index) {
+                ExprKind::String(name) if kept => kept_as(project, unit.ir.text(*name)),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// The value that some code keeps under a name for the application: it is written to its state, or a lifespan gives it.
+fn kept_as(project: &Project, wanted: &str) -> Option<At> {
+    project.units().find_map(|(module, unit)| {
+        let written = unit.index.writes.iter().find_map(|write| {
+            let ExprKind::Member { object, property, .. } = unit.ir.expr(write.place) else { return None };
+            let holder = project.written(At { module, expr: *object });
+            let kept = unit.ir.text(*property) == wanted && holder.last().is_some_and(|name| name == "state");
+            kept.then_some(At { module, expr: write.value })
+        });
+        written.or_else(|| {
+            unit.ir.exprs().find_map(|(_, kind)| {
+                let ExprKind::Yield { value: Some(value), .. } = kind else { return None };
+                given(unit, *value, wanted).map(|expr| At { module, expr })
+            })
+        })
+    })
+}
+
+/// What a record that is given has under a name: `AppContext(client=client)`, `{"client": client}`.
+fn given(unit: &crate::project::Unit, record: crate::ir::ExprId, wanted: &str) -> Option<crate::ir::ExprId> {
+    match unit.ir.expr(record) {
+        ExprKind::Call(call) => call.args.iter().find_map(|arg| match arg.kind {
+            ArgKind::Keyword(name) if unit.ir.text(name) == wanted => Some(arg.value),
+            _ => None,
+        }),
+        ExprKind::Object(properties) => properties.iter().find_map(|property| match property.key {
+            PropertyKey::Name(name) if unit.ir.text(name) == wanted => Some(property.value),
+            _ => None,
+        }),
+        _ => None,
     }
 }
 

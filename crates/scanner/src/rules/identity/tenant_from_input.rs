@@ -282,7 +282,12 @@ fn names_owner(unit: &crate::project::Unit, stmt: crate::ir::StmtId) -> bool {
     let crate::ir::StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
     let Some(id) = target.as_binding() else { return false };
     let name = unit.ir.binding_name(id);
-    let params = unit.index.uses(id).iter().any(|used| matches!(unit.index.parent(*used), crate::project::Parent::Expr(_)));
+    let params = unit.index.uses(id).iter().any(|used| match unit.index.parent(*used) {
+        crate::project::Parent::Expr(_) => true,
+        // A function that gives the caller: what it gives is used as one.
+        crate::project::Parent::Stmt(stmt) => matches!(unit.ir.stmt(stmt), crate::ir::StmtKind::Return(_)),
+        _ => false,
+    });
     vocabulary::is_owner(name) && params
 }
 

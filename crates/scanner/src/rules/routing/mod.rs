@@ -2,4 +2,6 @@
 
 pub mod vulnerable_sdk;
 
-crate::rules::rules! { shared_server, session_without_owner, broadcast, ignored_owner }
+crate::rules::rules! {
+    shared_server, session_without_owner, any_session, request_id_key, replayed_events, broadcast, ignored_owner
+}

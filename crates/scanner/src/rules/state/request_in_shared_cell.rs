@@ -4,9 +4,9 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Cell, Lifetimes, Origins, SharedWrite, captured, holds_connection},
-    ir::{ExprKind, FunctionKind, NameRef, Span, walk},
+    ir::{ExprId, ExprKind, FunctionKind, NameRef, Parameter, Span, walk},
     library::Role,
-    project::{At, Fun, Project},
+    project::{At, Fun, ModuleId, Project},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -100,7 +100,9 @@ fn connections(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>
             }
             let outlives = project.this_of(fun).and_then(|class| lives.outlives(class));
             let value = At { module, expr: write.value };
-            if outlives == Some(false) || !holds_connection(project, value) {
+            // What a constructor was given is older than the object, however short that one lives.
+            let given = is_given(project, module, fun, *object);
+            if (outlives == Some(false) && !given) || !holds_connection(project, value) {
                 continue;
             }
             let place = unit.ir.span(write.place);
@@ -111,6 +113,25 @@ fn connections(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>
                 .confidence(Confidence::Medium);
         }
     }
+}
+
+/// Whether a field of `this` holds what the constructor was called with.
+fn is_given(project: &Project, module: ModuleId, fun: Fun, field: ExprId) -> bool {
+    let Some(unit) = project.unit(module) else { return false };
+    let ExprKind::Member { property, .. } = unit.ir.expr(field) else { return false };
+    let Some(class) = project.this_of(fun) else { return false };
+    let name = unit.ir.text(*property);
+    let parameter = unit.ir.class(class.id).is_some_and(|decl| {
+        decl.methods.iter().filter_map(|id| unit.ir.function(*id)).any(|function| {
+            let stored = |own: &Parameter| own.is_field && own.name.is_some_and(|own| unit.ir.text(own) == name);
+            function.kind == FunctionKind::Constructor && function.params.iter().any(stored)
+        })
+    });
+    parameter
+        || project.field_values(class, name).iter().any(|value| {
+            matches!(unit.ir.expr(value.expr), ExprKind::Name(NameRef::Binding(id))
+                if value.module == module && project.parameter_of(module, *id).is_some())
+        })
 }
 
 /// How bad a write is by what is written and when it is read.
@@ -150,6 +171,11 @@ fn judge(
     if elsewhere {
         return Some((severity, confidence, ", and read in another function"));
     }
+    // `if (!client) client = make(token)`: the test reads what an earlier request has left.
+    let kept = reads.iter().any(|(_, fun, order)| *fun == write.fun && *order < write.order);
+    if kept && owner {
+        return Some((severity, confidence, ", and found there by the requests that follow"));
+    }
     let same_turn = reads.iter().any(|(_, fun, order)| *fun == write.fun && *order > write.order);
     same_turn.then_some((Severity::Low, Confidence::Medium, "; an `await` before it is read would mix callers up"))
 }
@@ -181,6 +207,7 @@ fn name_of(project: &Project, cell: &Cell) -> String {
             project.unit(*module).map_or_else(String::new, |unit| unit.ir.binding_name(*id).to_owned())
         }
         Cell::Field(_, name) | Cell::Property(_, name) => name.clone(),
+        Cell::Global => "globalThis".to_owned(),
     }
 }
 

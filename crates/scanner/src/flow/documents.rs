@@ -1,0 +1,152 @@
+//! Queries that are methods of a model class, of a collection of documents, or functions that look one row up.
+
+use super::models::is_model;
+use crate::{
+    ir::{Call, ExprId, ExprKind, NameRef},
+    lang::sql::Verb,
+    library::Role,
+    project::{At, Project, Symbol},
+};
+
+/// Methods of model classes that begin a query: `Note.get(…)`, `Note.filter(…)`, `Note.delete()`.
+const BEGIN: &[(&str, Verb)] = &[
+    ("get", Verb::Select),
+    ("get_or_none", Verb::Select),
+    ("get_by_id", Verb::Select),
+    ("filter", Verb::Select),
+    ("exclude", Verb::Select),
+    ("select", Verb::Select),
+    ("find", Verb::Select),
+    ("find_one", Verb::Select),
+    ("find_all", Verb::Select),
+    ("delete", Verb::Delete),
+    ("update", Verb::Update),
+];
+
+/// Functions that look up the row of a model that is their first argument.
+const LOOKUPS: &[&str] = &["get_object_or_404", "aget_object_or_404", "get_list_or_404", "get_or_404"];
+
+/// Calls that give a collection by its name.
+const COLLECTIONS: &[&str] = &["collection", "get_collection", "getCollection", "Collection"];
+
+impl Project {
+    /// The model or collection of a call that is such a query, and what it does.
+    pub(super) fn document_query(&self, at: At, call: &Call, path: &[String]) -> Option<(String, Verb)> {
+        let unit = self.unit(at.module)?;
+        let name = path.last()?.as_str();
+        if LOOKUPS.contains(&name) {
+            let model = self.written(at.to(call.positional(0)?));
+            return Some((model.first()?.clone(), Verb::Select));
+        }
+        let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) else { return None };
+        if let Some((_, verb)) = BEGIN.iter().find(|(own, _)| *own == name)
+            && let Some(model) = self.model_of(at.to(*object))
+        {
+            return Some((model, ends_in(self, at).unwrap_or(*verb)));
+        }
+        let verb = match name {
+            "find" | "find_one" | "findOne" | "count_documents" | "countDocuments" | "aggregate" => {
+                Verb::Select
+            }
+            "delete_one" | "deleteOne" | "delete_many" | "deleteMany" | "find_one_and_delete" => Verb::Delete,
+            "update_one"
+            | "updateOne"
+            | "update_many"
+            | "updateMany"
+            | "find_one_and_update"
+            | "replace_one" => Verb::Update,
+            _ => return None,
+        };
+        // `list.find(item => …)` and `text.find("a")` search a value.
+        let filtered = call.positional(0).is_none_or(|first| {
+            matches!(unit.ir.expr(first), ExprKind::Object(_) | ExprKind::Array { .. })
+                || (name != "find" && !matches!(unit.ir.expr(first), ExprKind::Function(_)))
+        });
+        if !filtered {
+            return None;
+        }
+        let collection = self.collection(at.to(*object));
+        collection
+            .or_else(|| (path.len() > 1).then(|| path.iter().rev().nth(1).cloned()).flatten())
+            .map(|entity| (entity, verb))
+    }
+
+    /// The collection of a call that libraries say is a query of a store of vectors or documents, and what it does.
+    pub(super) fn store_query(&self, at: At) -> Option<(String, Verb)> {
+        let callee = self.callee(at)?;
+        let def = callee
+            .defs
+            .iter()
+            .find(|def| def.role == Role::Query && def.sql.is_none() && def.table.is_some())?;
+        let place = self.at_place(at, def.table.as_ref()?).into_iter().next()?;
+        let named = text(self, place).or_else(|| self.collection(place));
+        let entity = named.or_else(|| self.written(place).pop())?;
+        let verb = match def.kind.as_deref() {
+            Some("write") => Verb::Insert,
+            Some("delete") => Verb::Delete,
+            _ => Verb::Select,
+        };
+        Some((entity, verb))
+    }
+
+    /// The name of the model class that an expression is.
+    fn model_of(&self, at: At) -> Option<String> {
+        let unit = self.unit(at.module)?;
+        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return None };
+        match self.symbol(at) {
+            Symbol::Class(class) => {
+                let home = self.unit(class.module)?;
+                let decl = home.ir.class(class.id)?;
+                is_model(home, decl).then(|| self.class_name(class).to_owned())
+            }
+            // A model of a module that was not read: `from .models import Note`.
+            Symbol::External { package, .. } => {
+                let named = unit.ir.binding_name(*id);
+                let model = package.rsplit(['.', '/']).next().is_some_and(|last| last.starts_with("model"));
+                (model && named.starts_with(char::is_uppercase)).then(|| named.to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// The name of the collection that an expression is: `db.collection("notes")`, or a variable that was set to one.
+    fn collection(&self, at: At) -> Option<String> {
+        let unit = self.unit(at.module)?;
+        match unit.ir.expr(at.expr) {
+            ExprKind::Call(call) => {
+                let name = self.written(at.to(call.callee)).pop()?;
+                let first = call.positional(0).filter(|_| COLLECTIONS.contains(&name.as_str()))?;
+                text(self, at.to(first))
+            }
+            ExprKind::Await(value) => self.collection(at.to(*value)),
+            ExprKind::Name(NameRef::Binding(id)) => {
+                let [source] = unit.index.sources(*id) else { return None };
+                match unit.ir.expr(source.value) {
+                    ExprKind::Call(_) | ExprKind::Await(_) => self.collection(at.to(source.value)),
+                    ExprKind::Index { index, .. } if source.path.is_empty() => text(self, at.to(*index)),
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+}
+
+fn text(project: &Project, at: At) -> Option<String> {
+    let unit = project.unit(at.module)?;
+    match unit.ir.expr(at.expr) {
+        ExprKind::String(text) => Some(unit.ir.text(*text).to_owned()),
+        _ => None,
+    }
+}
+
+/// What a chain does in the end: `Note.filter(…).delete()`.
+fn ends_in(project: &Project, at: At) -> Option<Verb> {
+    let unit = project.unit(at.module)?;
+    let chain: ExprId = super::chains::outermost(unit, at.expr);
+    match project.written(at.to(chain)).last()?.as_str() {
+        "delete" => Some(Verb::Delete),
+        "update" => Some(Verb::Update),
+        _ => None,
+    }
+}

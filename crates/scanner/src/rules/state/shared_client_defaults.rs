@@ -1,0 +1,108 @@
+//! The credential or headers of one request as defaults of a client that all requests use.
+
+use partywall_model::{Axis, Check, Confidence, Layer, Severity};
+
+use crate::{
+    flow::{Lifetimes, Origins},
+    ir::{ExprId, ExprKind, FunctionId, NameRef},
+    project::{At, Fun, Project, Unit},
+    rules::{Report, Rule},
+    vocabulary,
+};
+
+/// The rule.
+pub const RULE: Rule = Rule {
+    check: Check {
+        id: "shared-client-defaults",
+        layer: Layer::State,
+        summary: "The credential or headers of one request become the defaults of a client that all requests use.",
+    },
+    severity: Severity::High,
+    axis: Axis::Credentials,
+    why: "Requests of other callers go out with this one's credential until the next one overwrites it.",
+    fix: "Hand the credential to each call, or make the client for the request.",
+    cwe: &["CWE-488", "CWE-362"],
+    soc2: &["CC6.1", "CC6.3"],
+    owasp: &["A01:2021"],
+    markdown: include_str!("shared_client_defaults.md"),
+    run,
+};
+
+fn run(project: &Project, report: &mut Report<'_>) {
+    let lives = Lifetimes::new(project);
+    for (module, unit) in project.units() {
+        for write in &unit.index.writes {
+            let fun = Fun { module, id: write.function };
+            let place = At { module, expr: write.place };
+            let path = project.written(place);
+            let defaults = path.iter().skip(1).any(|part| matches!(part.as_str(), "defaults" | "headers" | "cookies" | "auth"));
+            if write.function == FunctionId::MODULE || !defaults || !lives.is_per_request(fun) {
+                continue;
+            }
+            let value = At { module, expr: write.value };
+            if is_of_caller(project, value) && is_shared(project, &lives, unit, place) {
+                tell(report, place);
+            }
+        }
+        for call in &unit.index.calls {
+            let at = At { module, expr: *call };
+            if lives.is_per_request(project.function_of(at)) && sets_default(project, &lives, unit, at) {
+                tell(report, at);
+            }
+        }
+    }
+}
+
+fn tell(report: &mut Report<'_>, at: At) {
+    report.reached(at, "from here on all requests go out with what this one brought").confidence(Confidence::Medium);
+}
+
+/// Whether a call leaves something of the caller in a client that others use: `session.headers.update(…)`,
+/// `client.setCredentials(…)`. What methods of the project's own do is seen in them.
+fn sets_default(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, at: At) -> bool {
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return false };
+    if project.callee(at).is_some_and(|callee| callee.certain && !callee.targets.is_empty()) {
+        return false;
+    }
+    let method = unit.ir.text(*property);
+    let holder = project.written(at.to(*object)).pop().unwrap_or_default();
+    let words = vocabulary::words(method);
+    let of_headers = matches!(method, "update" | "set" | "add") && matches!(holder.as_str(), "headers" | "cookies" | "common");
+    let setter = words.first().is_some_and(|first| first == "set")
+        && words.iter().any(|word| matches!(word.as_str(), "token" | "credentials" | "credential" | "auth" | "key" | "authorization" | "bearer"));
+    let header = method == "setHeader" && holder != "res" && holder != "response";
+    (of_headers || setter || header)
+        && call.args.iter().any(|arg| is_of_caller(project, at.to(arg.value)))
+        && is_shared(project, lives, unit, at.to(*object))
+}
+
+/// Whether a value is a credential or identity of the request.
+fn is_of_caller(project: &Project, at: At) -> bool {
+    project.origins(at).has(Origins::SECRET | Origins::PRINCIPAL | Origins::UNVERIFIED)
+}
+
+/// Whether the thing at the root of a path outlives the request, and is not the request or its answer itself.
+fn is_shared(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, at: At) -> bool {
+    let root = root(unit, at.expr);
+    match unit.ir.expr(root) {
+        ExprKind::Name(NameRef::Binding(_)) => lives.cell(at.to(root)).is_some(),
+        // `this.client.defaults…` of an object that outlives the request.
+        ExprKind::This => {
+            let class = project.this_of(project.function_of(at));
+            class.is_some_and(|class| lives.outlives(class) == Some(true))
+        }
+        _ => matches!(unit.ir.expr(root), ExprKind::Name(NameRef::Global(name)) if unit.ir.text(*name) == "axios"),
+    }
+}
+
+fn root(unit: &Unit, expr: ExprId) -> ExprId {
+    let mut here = expr;
+    for _ in 0..32 {
+        match unit.ir.expr(here) {
+            ExprKind::Member { object, .. } | ExprKind::Index { object, .. } => here = *object,
+            _ => break,
+        }
+    }
+    here
+}
