@@ -207,6 +207,12 @@ impl Project {
             .unwrap_or_else(|| self.package(module).map_or(Tenancy::Unknown, |package| package.tenancy))
     }
 
+    /// Whether the user says that several tenants meet in the process.
+    #[must_use]
+    pub fn is_asked_multi(&self) -> bool {
+        self.tenancy == Some(Tenancy::Multi)
+    }
+
     /// Whether a module's package speaks of tenants, users or callers at all.
     #[must_use]
     pub fn has_owners(&self, module: ModuleId) -> bool {

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::{
+    flow::Origins,
     ir::{ArgKind, BindingId, BindingKind, CompareOp, ExprId, ExprKind, FunctionKind, NameRef},
     library::Role,
-    project::{At, Cls, Fun, ModuleId, Project},
+    project::{At, Cls, Fun, ModuleId, Project, Unit},
     vocabulary,
 };
 
@@ -148,6 +149,12 @@ impl Project {
         let name = unit.ir.text(binding.name).to_owned();
         if let BindingKind::Import(_) = binding.kind {
             // An imported store is known where it is made; the use counts there too.
+            if let Some((module, declared)) = self.declared(at.module, id)
+                && module != at.module
+            {
+                let at = At { module, expr: ExprId::MISSING };
+                return self.variable_store(at, declared);
+            }
             let symbol = self.symbol(at);
             return match symbol {
                 crate::project::Symbol::External { .. } if vocabulary::is_cache(&name) => {
@@ -307,6 +314,38 @@ impl Project {
         for table in self.tables.tables.values().filter(|table| table.owner.is_some()) {
             folders.insert(self.package_folder(&table.place.path).to_owned());
         }
+        self.with_importers(folders)
+    }
+
+    /// Whether a module's package, or one that it imports, knows its callers: something in it asks for the verified one.
+    #[must_use]
+    pub fn knows_callers(&self, module: ModuleId) -> bool {
+        let folders = self.memory.knows_callers.get_or_init(|| {
+            let asks = |module: ModuleId, unit: &Unit| {
+                unit.ir.exprs().any(|(expr, kind)| {
+                    let likely = match kind {
+                        ExprKind::Call(_) => true,
+                        ExprKind::Member { property, .. } => {
+                            vocabulary::is_principal(unit.ir.text(*property))
+                        }
+                        _ => false,
+                    };
+                    likely && self.origins(At { module, expr }).has(Origins::PRINCIPAL)
+                })
+            };
+            let known = self.units().filter(|(module, unit)| asks(*module, unit));
+            self.with_importers(
+                known.map(|(_, unit)| self.package_folder(&unit.ir.path).to_owned()).collect(),
+            )
+        });
+        self.unit(module).is_some_and(|unit| {
+            let own = self.package_folder(&unit.ir.path);
+            folders.iter().any(|folder| is_within(own, folder))
+        })
+    }
+
+    /// These packages' folders and those of all that import from them.
+    fn with_importers(&self, mut folders: BTreeSet<String>) -> BTreeSet<String> {
         let imports = self.package_imports();
         // As often as one package can stand behind another.
         for _ in 0..self.packages.len() {
