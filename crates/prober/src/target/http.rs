@@ -53,12 +53,7 @@ impl Target {
     async fn exchange(&self, http: &reqwest::Client, request: &Request) -> Result<Reply, Failure> {
         let patience = request.patience.min(self.patience);
         let end = Instant::now() + patience;
-        let ready = self.ready(http, request)?;
-        self.sent.fetch_add(1, Ordering::Relaxed);
-        let mut response = tokio::time::timeout_at(end, ready.send())
-            .await
-            .map_err(|_| Failure::Timeout)?
-            .map_err(|e| failure(&e))?;
+        let mut response = self.head(http, request, end).await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let stop = match request.wait {
             Wait::Answer => end,
@@ -81,6 +76,21 @@ impl Target {
             }
         }
         Ok(Reply::new(status, headers, Bytes::from(body)))
+    }
+
+    /// Sends a request and reads the head of its answer.
+    pub(super) async fn head(
+        &self,
+        http: &reqwest::Client,
+        request: &Request,
+        end: Instant,
+    ) -> Result<reqwest::Response, Failure> {
+        let ready = self.ready(http, request)?;
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        tokio::time::timeout_at(end, ready.send())
+            .await
+            .map_err(|_| Failure::Timeout)?
+            .map_err(|e| failure(&e))
     }
 
     fn ready(&self, http: &reqwest::Client, request: &Request) -> Result<reqwest::RequestBuilder, Failure> {
@@ -164,6 +174,11 @@ impl Open {
     /// What has come so far.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         self.bytes.lock().map(|bytes| bytes.clone()).unwrap_or_default()
+    }
+
+    /// Whether nothing more will come.
+    pub(crate) fn ended(&self) -> bool {
+        self.task.is_finished()
     }
 
     /// Ends it; what came, as an exchange of an event stream.

@@ -12,7 +12,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::{
-    ACME, Defects, GLOBEX, rpc, streams, tokens,
+    ACME, Defects, GLOBEX, listening, rpc, sse, streams, tokens,
     wire::{Answer, Asked},
 };
 
@@ -44,6 +44,8 @@ pub(crate) struct App {
     pub(crate) rates: Mutex<BTreeMap<String, (u64, u32)>>,
     /// Notes that tenants wrote.
     pub(crate) notes: Mutex<BTreeMap<String, Vec<String>>>,
+    /// Streams that are open, and log levels.
+    pub(crate) ears: listening::Ears,
     /// How many lists were asked for: the survey asks for one as each tenant.
     pub(crate) listed: AtomicU64,
     /// How often `globex` asked who is calling.
@@ -77,6 +79,7 @@ impl App {
             names: Mutex::default(),
             rates: Mutex::default(),
             notes: Mutex::default(),
+            ears: listening::Ears::default(),
             listed: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             attacked: AtomicBool::new(false),
@@ -120,6 +123,9 @@ impl App {
         let Some(own) = own else {
             return self.defects.has("default-tenant").then(|| "acme".to_owned());
         };
+        if self.defects.has("one-tenant") {
+            return Some("acme".to_owned());
+        }
         if self.defects.has("connection-identity") {
             return Some(self.first.lock().unwrap().entry(asked.connection).or_insert(own).clone());
         }
@@ -202,6 +208,9 @@ impl App {
             return Answer::json(401, &json!({"error": "invalid_token"}))
                 .header("www-authenticate", "Bearer");
         };
+        if asked.path == "/sse" || asked.path == "/message" {
+            return sse::answer(self, &asked, &tenant, &message).await;
+        }
         let right = asked.path == "/mcp"
             || (self.defects.has("tenant-path") && asked.path.ends_with("/mcp"))
             || (self.defects.has("open-slash") && asked.path == "/mcp/");

@@ -1,7 +1,9 @@
 //! A small MCP server of both generations, safe unless a switch breaks it in one way.
 
 mod app;
+mod listening;
 mod rpc;
+mod sse;
 mod streams;
 mod tasks;
 pub(crate) mod tokens;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{App, app::Call, streams, tasks, tools, wire::Answer};
+use super::{App, app::Call, listening, streams, tasks, tools, wire::Answer};
 
 /// An error that answers a message.
 pub(crate) fn error(message: &Value, code: i64, text: &str) -> Value {
@@ -15,13 +15,36 @@ pub(crate) async fn post(app: &App, call: &Call<'_>, message: &Value) -> Answer 
         streams::notified(app, call);
         return Answer::empty(202);
     };
-    app.seen(call);
     if call.method == "initialize" {
         return initialize(app, call, message);
     }
     if streams::over(app, call) {
         return Answer::json(429, &error(message, -32000, "Too many calls"));
     }
+    if let Some(answer) = listening::answer(app, call, message) {
+        return answer;
+    }
+    match value(app, call, id).await {
+        Ok(result) => {
+            let answer = json!({"jsonrpc": "2.0", "id": id, "result": result});
+            listening::heard(app, call, &answer);
+            if call.modern || call.method != "tools/call" {
+                Answer::json(200, &answer)
+            } else {
+                streams::event(app, call, &answer)
+            }
+        }
+        Err((code, text)) => {
+            let status = if call.modern && code == -32601 { 404 } else { 200 };
+            Answer::json(status, &error(message, code, &text))
+        }
+    }
+}
+
+/// The result of a request.
+pub(crate) async fn value(app: &App, call: &Call<'_>, id: &Value) -> Result<Value, (i64, String)> {
+    app.seen(call);
+    listening::log(app, call);
     let key = id.to_string().replace('"', "");
     let result = match call.method {
         "server/discover" if call.modern && !app.defects.has("wrong-version") => Ok(json!({
@@ -34,23 +57,9 @@ pub(crate) async fn post(app: &App, call: &Call<'_>, message: &Value) -> Answer 
         method if method.starts_with("tasks/") && !call.modern => tasks::answer(app, call),
         _ => Err((-32601, "Method not found".to_owned())),
     };
-    let result = match result {
+    match result {
         Ok(result) => streams::delivered(app, call, &key, result).await,
         Err(error) => Err(error),
-    };
-    match result {
-        Ok(result) => {
-            let answer = json!({"jsonrpc": "2.0", "id": id, "result": result});
-            if call.modern || call.method != "tools/call" {
-                Answer::json(200, &answer)
-            } else {
-                streams::event(app, call, &answer)
-            }
-        }
-        Err((code, text)) => {
-            let status = if call.modern && code == -32601 { 404 } else { 200 };
-            Answer::json(status, &error(message, code, &text))
-        }
     }
 }
 
@@ -91,8 +100,13 @@ fn initialize(app: &App, call: &Call<'_>, message: &Value) -> Answer {
     if app.defects.has("wrong-version") {
         return Answer::json(200, &error(message, -32602, "Unsupported protocol version"));
     }
-    let result = json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}, "tasks": {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}},
-        "serverInfo": {"name": "stub", "version": "1"}});
+    let result = welcome("2025-11-25");
     Answer::json(200, &json!({"jsonrpc": "2.0", "id": message.get("id"), "result": result}))
         .header("mcp-session-id", &app.begin(&call.tenant, call.asked))
+}
+
+/// The result of `initialize`.
+pub(crate) fn welcome(revision: &str) -> Value {
+    json!({"protocolVersion": revision, "capabilities": {"tools": {}, "logging": {}, "tasks": {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}},
+        "serverInfo": {"name": "stub", "version": "1"}})
 }

@@ -30,10 +30,7 @@ pub(crate) fn listen(app: &App, call: &Call<'_>) -> Answer {
             }
         }
     }
-    // The stream ends when the client goes away.
-    tokio::spawn(async move {
-        sender.closed().await;
-    });
+    app.ears.open(app, call.asked.header("mcp-session-id").unwrap_or_default(), &call.tenant, None, sender);
     Answer::events(receiver)
 }
 
