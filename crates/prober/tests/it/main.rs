@@ -5,6 +5,7 @@
     reason = "the stub belongs to no tenant, and the tests are asked for more runs"
 )]
 
+mod asking;
 mod cache;
 mod capacity;
 mod context;

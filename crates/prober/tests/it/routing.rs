@@ -55,6 +55,12 @@ async fn tasks_without_an_owner_are_found() {
         ("tasks-without-owner", "TK-03"),
         ("tasks-without-owner", "TK-04"),
         ("task-not-yours", "TK-01"),
+        ("tasks-without-owner", "TK-05"),
+        ("tasks-without-owner", "TK-06"),
+        ("counted-tasks", "TK-07"),
+        ("headers-are-not-compared", "TK-08"),
+        ("related-task-is-shown", "TK-10"),
+        ("tasks-without-owner", "RT-09"),
     ])
     .await;
 }

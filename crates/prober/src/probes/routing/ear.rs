@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How long a stream is listened to when nothing is to be heard.
-const A_WHILE: Duration = Duration::from_millis(250);
+const A_WHILE: Duration = Duration::from_millis(150);
 /// How long a stream's head and first message are waited for.
 const OPENING: Duration = Duration::from_secs(2);
 /// The most tools that are written through.

@@ -136,7 +136,7 @@ async fn guessed_events(site: &Site) -> Tally {
 /// How many sessions are begun to look at their ids.
 const SAMPLES: usize = 40;
 /// An id of fewer bits than this, by what varies in the sample, can be guessed by somebody who has seen some.
-const BITS: f64 = 64.0;
+pub(super) const BITS: f64 = 64.0;
 
 async fn entropy(site: &Site) -> Tally {
     let [party, _] = &site.parties;
@@ -179,7 +179,7 @@ async fn entropy(site: &Site) -> Tally {
 }
 
 /// How many bits vary from id to id, by the letters seen at each place.
-fn bits(ids: &[String]) -> f64 {
+pub(super) fn bits(ids: &[String]) -> f64 {
     let longest = ids.iter().map(|id| id.chars().count()).max().unwrap_or(0);
     (0..longest)
         .map(|place| {

@@ -1,5 +1,6 @@
 //! Attacks on the routing layer: an answer, event or handle reaches only the caller it was made for.
 
+mod asking;
 mod ear;
 mod echo;
 mod handles;
@@ -7,8 +8,12 @@ mod left_behind;
 mod origin;
 mod overheard;
 mod parsing;
+mod questions;
 mod same_ids;
 mod sessions;
+mod states;
+mod subscriptions;
+mod task_handles;
 mod tasks;
 
 use super::Probe;
@@ -19,7 +24,11 @@ pub(super) static PROBES: &[&Probe] = &[
     &origin::PROBE,
     &overheard::PROBE,
     &parsing::PROBE,
+    &questions::PROBE,
     &same_ids::PROBE,
     &sessions::PROBE,
+    &states::PROBE,
+    &subscriptions::PROBE,
+    &task_handles::PROBE,
     &tasks::PROBE,
 ];

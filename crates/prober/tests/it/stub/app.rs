@@ -12,7 +12,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::{
-    ACME, Defects, GLOBEX, listening, rpc, sse, streams, tokens,
+    ACME, Defects, GLOBEX, asking, listening, rpc, sse, streams, tokens,
     wire::{Answer, Asked},
 };
 
@@ -46,6 +46,8 @@ pub(crate) struct App {
     pub(crate) notes: Mutex<BTreeMap<String, Vec<String>>>,
     /// Streams that are open, and log levels.
     pub(crate) ears: listening::Ears,
+    /// Calls that wait for answers.
+    pub(crate) waiting: asking::Asked,
     /// How many lists were asked for: the survey asks for one as each tenant.
     pub(crate) listed: AtomicU64,
     /// How often `globex` asked who is calling.
@@ -80,6 +82,7 @@ impl App {
             rates: Mutex::default(),
             notes: Mutex::default(),
             ears: listening::Ears::default(),
+            waiting: asking::Asked::default(),
             listed: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             attacked: AtomicBool::new(false),
@@ -247,10 +250,12 @@ impl App {
         let once = |name: &str| asked.all.iter().filter(|(known, _)| known == name).count() < 2;
         let method = message.get("method").and_then(Value::as_str);
         let params = message.get("params").cloned().unwrap_or_default();
-        let name = params.get("name").or_else(|| params.get("uri")).and_then(Value::as_str);
+        let task = params.get("taskId");
+        let name = params.get("name").or_else(|| params.get("uri")).or(task).and_then(Value::as_str);
         let version =
             params.pointer("/_meta/io.modelcontextprotocol~1protocolVersion").and_then(Value::as_str);
-        let called = !matches!(method, Some("tools/call" | "prompts/get" | "resources/read"));
+        let called =
+            !matches!(method, Some("tools/call" | "prompts/get" | "resources/read")) && task.is_none();
         ["mcp-method", "mcp-name", "mcp-protocol-version"].into_iter().all(once)
             && asked.header("mcp-method") == method
             && (called || asked.header("mcp-name") == name)

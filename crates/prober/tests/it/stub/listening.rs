@@ -73,11 +73,40 @@ pub(crate) fn answer(app: &App, call: &Call<'_>, message: &Value) -> Option<Answ
             app.ears.levels.lock().unwrap().insert(key.to_owned(), level.to_owned());
             Some(Answer::json(200, &json!({"jsonrpc": "2.0", "id": message["id"], "result": {}})))
         }
+        "resources/list" if app.defects.has("with-resources") => {
+            let uri = format!("note://{}/plan", call.tenant);
+            let result =
+                json!({"resources": [{"uri": uri, "name": "plan"}], "ttlMs": 0, "cacheScope": "private"});
+            Some(Answer::json(200, &json!({"jsonrpc": "2.0", "id": message["id"], "result": result})))
+        }
+        "resources/subscribe" | "resources/unsubscribe" if app.defects.has("with-resources") => {
+            if subscribes(app, call, call.params["uri"].as_str().unwrap_or_default()) {
+                Some(Answer::json(200, &json!({"jsonrpc": "2.0", "id": message["id"], "result": {}})))
+            } else {
+                Some(Answer::json(200, &super::rpc::error(message, -32602, "Unknown resource")))
+            }
+        }
         "subscriptions/listen" if call.modern => {
             let (sender, receiver) = mpsc::channel(1_024);
+            let mut agreed = call.params["notifications"].clone();
+            if let Some(ids) = agreed.get("taskIds").cloned() {
+                let tasks = app.tasks.lock().unwrap();
+                let may = |id: &&Value| {
+                    let task = id.as_str().and_then(|id| tasks.get(id));
+                    task.is_some_and(|(owner, ..)| {
+                        *owner == call.tenant || app.defects.has("tasks-without-owner")
+                    })
+                };
+                agreed["taskIds"] = ids.as_array().unwrap().iter().filter(may).cloned().collect();
+            }
+            if let Some(uris) = agreed.get("resourceSubscriptions").cloned() {
+                let may = |uri: &&Value| subscribes(app, call, uri.as_str().unwrap_or_default());
+                agreed["resourceSubscriptions"] =
+                    uris.as_array().unwrap().iter().filter(may).cloned().collect();
+            }
             let told = json!({"jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged", "params": {
                 "_meta": {"io.modelcontextprotocol/subscriptionId": message["id"]},
-                "notifications": call.params["notifications"]}});
+                "notifications": agreed}});
             sender.try_send(format!("event: message\ndata: {told}\n\n")).unwrap();
             let asked = Some((message["id"].clone(), call.params["notifications"].clone()));
             app.ears.open(app, "", &call.tenant, asked, sender);
@@ -106,4 +135,12 @@ pub(crate) fn log(app: &App, call: &Call<'_>) {
     let line = json!({"jsonrpc": "2.0", "method": "notifications/message",
         "params": {"level": "debug", "data": "a tool was called"}});
     app.ears.tell(&line, |known, _| known == session(call) || app.defects.has("logs-to-all"));
+}
+
+/// Whether the caller may hear of a resource: its own, or with a defect anybody's.
+fn subscribes(app: &App, call: &Call<'_>, uri: &str) -> bool {
+    ["acme", "globex"]
+        .iter()
+        .filter(|tenant| **tenant == call.tenant || app.defects.has("subscribes-anybody"))
+        .any(|tenant| uri == format!("note://{tenant}/plan"))
 }

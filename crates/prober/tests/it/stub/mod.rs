@@ -1,6 +1,7 @@
 //! A small MCP server of both generations, safe unless a switch breaks it in one way.
 
 mod app;
+mod asking;
 mod listening;
 mod rpc;
 mod sse;

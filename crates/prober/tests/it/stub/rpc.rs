@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{App, app::Call, listening, streams, tasks, tools, wire::Answer};
+use super::{App, app::Call, asking, listening, streams, tasks, tools, wire::Answer};
 
 /// An error that answers a message.
 pub(crate) fn error(message: &Value, code: i64, text: &str) -> Value {
@@ -18,10 +18,16 @@ pub(crate) async fn post(app: &App, call: &Call<'_>, message: &Value) -> Answer 
     if call.method == "initialize" {
         return initialize(app, call, message);
     }
+    if call.method.is_empty() {
+        return asking::answered(app, call, message);
+    }
     if streams::over(app, call) {
         return Answer::json(429, &error(message, -32000, "Too many calls"));
     }
     if let Some(answer) = listening::answer(app, call, message) {
+        return answer;
+    }
+    if let Some(answer) = asking::in_session(app, call, message) {
         return answer;
     }
     match value(app, call, id).await {
@@ -52,9 +58,13 @@ pub(crate) async fn value(app: &App, call: &Call<'_>, id: &Value) -> Result<Valu
             "serverInfo": {"name": "stub", "version": "1"}, "ttlMs": 0, "cacheScope": "private"})),
         "ping" => Ok(json!({})),
         "tools/list" => Ok(tools::list(app, call)),
-        "tools/call" if call.params.get("task").is_some() => tasks::begin(app, call).await,
-        "tools/call" => tools::call(app, call).await,
-        method if method.starts_with("tasks/") && !call.modern => tasks::answer(app, call),
+        "tools/call" if tasks::asked_for(call) => tasks::begin(app, call).await,
+        "tools/call" if call.params["name"] == "confirm_report" => asking::call(app, call).await,
+        "tools/call" => match tasks::related(app, call) {
+            Some(other) => Ok(other),
+            None => tools::call(app, call).await,
+        },
+        method if method.starts_with("tasks/") => tasks::answer(app, call),
         _ => Err((-32601, "Method not found".to_owned())),
     };
     match result {
@@ -101,8 +111,12 @@ fn initialize(app: &App, call: &Call<'_>, message: &Value) -> Answer {
         return Answer::json(200, &error(message, -32602, "Unsupported protocol version"));
     }
     let result = welcome("2025-11-25");
+    let session = app.begin(&call.tenant, call.asked);
+    if call.params.pointer("/capabilities/elicitation").is_some() {
+        app.waiting.can_be_asked(&session);
+    }
     Answer::json(200, &json!({"jsonrpc": "2.0", "id": message.get("id"), "result": result}))
-        .header("mcp-session-id", &app.begin(&call.tenant, call.asked))
+        .header("mcp-session-id", &session)
 }
 
 /// The result of `initialize`.

@@ -60,6 +60,13 @@ pub(crate) fn list(app: &App, call: &Call<'_>) -> Value {
         &["name"],
         false,
     ));
+    tools.push(tool(
+        "confirm_report",
+        "Reads a report after asking the user.",
+        json!({"period": {"type": "string"}}),
+        &["period"],
+        true,
+    ));
     let other = if call.tenant == "acme" { "globex" } else { "acme" };
     let about =
         if app.defects.has("list-names-tenants") { format!(" Also used by {other}.") } else { String::new() };
