@@ -122,6 +122,15 @@ impl Caller {
         Self { era, ..self.afresh() }
     }
 
+    /// The same caller on one connection of HTTP/2, in the same session.
+    pub(crate) fn multiplexed(&self) -> Self {
+        Self {
+            http: http::multiplexed().unwrap_or_else(|_| self.http.clone()),
+            session: Mutex::new(self.session()),
+            ..self.afresh()
+        }
+    }
+
     /// The same connections in another generation, without a session.
     pub(crate) fn speaking_here(&self, era: Era) -> Self {
         Self { era, http: self.http.clone(), ..self.afresh() }
@@ -273,6 +282,11 @@ impl Caller {
         if self.streams() && request.verb == Method::POST {
             return self.send_beside(request).await;
         }
+        self.target.send(&self.http, &self.name, request).await
+    }
+
+    /// Sends a request whose answer comes back on it, whatever the transport of messages.
+    pub(crate) async fn send_plainly(&self, request: Request) -> Exchange {
         self.target.send(&self.http, &self.name, request).await
     }
 

@@ -14,13 +14,20 @@ use super::{
 
 /// A client of its own, with its own connections; nothing is followed, kept or sent through a proxy.
 pub(super) fn client() -> Result<reqwest::Client, String> {
+    plain().build().map_err(|error| error.to_string())
+}
+
+/// A client that has one connection of HTTP/2 for everything.
+pub(super) fn multiplexed() -> Result<reqwest::Client, String> {
+    plain().http2_prior_knowledge().build().map_err(|error| error.to_string())
+}
+
+fn plain() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .pool_max_idle_per_host(32)
         .connect_timeout(super::PATIENCE)
-        .build()
-        .map_err(|error| error.to_string())
 }
 
 impl Target {

@@ -4,6 +4,7 @@ mod caller;
 mod exchange;
 mod http;
 mod link;
+mod raw;
 mod sse;
 
 use std::{
@@ -21,6 +22,7 @@ use url::Url;
 pub(crate) use caller::{Caller, Era, Transport, legacy};
 pub(crate) use exchange::{Exchange, Failure, Reply, Request, Wait};
 pub(crate) use http::Open;
+pub(crate) use raw::{Raw, whole, written};
 pub(crate) use sse::events;
 
 /// The revision without sessions.

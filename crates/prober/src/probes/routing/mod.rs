@@ -5,6 +5,8 @@ mod ear;
 mod echo;
 mod handles;
 mod left_behind;
+mod naming;
+mod one_connection;
 mod origin;
 mod overheard;
 mod parsing;
@@ -23,6 +25,8 @@ pub(super) static PROBES: &[&Probe] = &[
     &left_behind::PROBE,
     &origin::PROBE,
     &overheard::PROBE,
+    &naming::PROBE,
+    &one_connection::PROBE,
     &parsing::PROBE,
     &questions::PROBE,
     &same_ids::PROBE,

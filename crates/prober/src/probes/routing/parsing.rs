@@ -42,10 +42,10 @@ pub(super) static PROBE: Probe = Probe::new(
 
 /// How long an answer to an odd message is waited for on a stream.
 const UNANSWERED: std::time::Duration = std::time::Duration::from_secs(1);
-const NOT_MODERN: &str = "the target does not speak 2026-07-28, whose headers repeat the body";
+pub(super) const NOT_MODERN: &str = "the target does not speak 2026-07-28, whose headers repeat the body";
 
 /// Sends requests that must be refused after one that must be served.
-async fn must_refuse(
+pub(super) async fn must_refuse(
     tally: &mut Tally,
     site: &Site,
     party: &Party,

@@ -12,7 +12,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::{
-    ACME, Defects, GLOBEX, asking, listening, rpc, sse, streams, tokens,
+    ACME, Defects, GLOBEX, asking, listening, naming, rpc, sse, streams, tokens,
     wire::{Answer, Asked},
 };
 
@@ -180,6 +180,9 @@ impl App {
         if has("second-credential") {
             return asked.header("x-api-key").and_then(|token| self.tenant_of(token));
         }
+        if has("prefix-is-tenant") {
+            return naming::prefix(message).and_then(|name| known(&name));
+        }
         if has("tenant-path") {
             return asked.path.split('/').find_map(known);
         }
@@ -198,10 +201,18 @@ impl App {
                 return Answer::json(200, &json!({"authorization_servers": [origin]}));
             }
             "/.well-known/oauth-authorization-server" => {
-                return Answer::json(200, &json!({"issuer": origin, "jwks_uri": format!("{origin}/jwks")}));
+                return Answer::json(
+                    200,
+                    &json!({"issuer": origin, "jwks_uri": format!("{origin}/jwks"),
+                    "authorization_endpoint": format!("{origin}/authorize"),
+                    "registration_endpoint": format!("{origin}/register")}),
+                );
             }
             "/jwks" => return Answer::json(200, &tokens::keys()),
             _ => {}
+        }
+        if let Some(answer) = naming::page(self, &asked, &message) {
+            return answer;
         }
         let foreign = asked.header("origin").is_some() && !self.defects.has("any-origin");
         if foreign {
@@ -256,7 +267,8 @@ impl App {
             params.pointer("/_meta/io.modelcontextprotocol~1protocolVersion").and_then(Value::as_str);
         let called =
             !matches!(method, Some("tools/call" | "prompts/get" | "resources/read")) && task.is_none();
-        ["mcp-method", "mcp-name", "mcp-protocol-version"].into_iter().all(once)
+        ["mcp-method", "mcp-name", "mcp-protocol-version", "mcp-param-region"].into_iter().all(once)
+            && naming::repeated(asked, &params)
             && asked.header("mcp-method") == method
             && (called || asked.header("mcp-name") == name)
             && asked.header("mcp-protocol-version") == version

@@ -2,7 +2,9 @@
 
 mod app;
 mod asking;
+pub(crate) mod lax;
 mod listening;
+mod naming;
 mod rpc;
 mod sse;
 mod streams;
