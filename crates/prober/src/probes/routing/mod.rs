@@ -17,6 +17,7 @@ mod states;
 mod subscriptions;
 mod task_handles;
 mod tasks;
+mod twins;
 
 use super::Probe;
 

@@ -122,7 +122,8 @@ async fn prefixed(site: &Site) -> Tally {
             if !attempt::control(&mut tally, site, victim, reading).await {
                 continue;
             }
-            let nobody = json!(format!("{}x{}", victim.tenant, fastrand::u32(100_000..999_999)));
+            let nobody = || json!(format!("{}x{}", victim.tenant, fastrand::u32(100_000..999_999)));
+            let twins = [nobody(), nobody()];
             for between in BETWEEN {
                 let under = |tenant: &str| format!("{tenant}{between}{tool}");
                 let twice = format!("{}{between}{}{between}{tool}", attacker.tenant, victim.tenant);
@@ -144,10 +145,18 @@ async fn prefixed(site: &Site) -> Tally {
                         attempt::denied(&mut tally, site, &attacker.tenant, &exchange);
                     }
                 }
-                let twin = nobody.as_str().unwrap_or_default();
-                let exchange = attacker.caller.call(&under(&victim.tenant), arguments).await;
-                let unknown = attacker.caller.call(&under(twin), arguments).await;
-                let differs = difference(&exchange, &json!(victim.tenant), &unknown, &nobody);
+                let ask = |tenant: &Value| {
+                    let name = under(tenant.as_str().unwrap_or_default());
+                    async move { attacker.caller.call(&name, arguments).await }
+                };
+                let [first, second] = &twins;
+                let exchange = ask(&json!(victim.tenant)).await;
+                let (unknown, control) = (ask(first).await, ask(second).await);
+                if let Some(noise) = difference(&unknown, first, &control, second) {
+                    tally.doubt(format!("two prefixes that nobody has are refused in two ways: {noise}"));
+                    break;
+                }
+                let differs = difference(&exchange, &json!(victim.tenant), &unknown, first);
                 if let (Some(what), false) = (differs, exchange.success().is_some()) {
                     let why = format!(
                         "{} can tell by a tool's prefix that there is {}: {what}",

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use super::{
     ear::{Ear, NO_LISTEN, method, stir},
     tasks::begin_as,
+    twins,
 };
 use crate::{
     arguments,
-    oracle::{difference, reading::failed},
+    oracle::reading::failed,
     probes::{Probe, Technique, attempt},
     site::{Party, Site},
     tally::Tally,
@@ -38,8 +39,8 @@ pub(super) static PROBE: Probe = Probe::new(
 /// How often a stream must end because of another.
 const AGAIN: usize = 2;
 
-/// A URI of the same shape that nobody has: scheme and authority stay, for a target may refuse others by them.
-fn unknown_uri(site: &Site, uri: &str) -> String {
+/// URIs of the same shape that nobody has: scheme and authority stay, for a target may refuse others by them.
+fn unknown_uris(site: &Site, uri: &str) -> [String; 2] {
     let (head, tail) = match uri.rsplit_once('/') {
         Some((head, tail)) if !tail.is_empty() => (format!("{head}/"), tail),
         _ => match uri.rsplit_once(':') {
@@ -47,8 +48,7 @@ fn unknown_uri(site: &Site, uri: &str) -> String {
             None => (String::new(), uri),
         },
     };
-    let twin = arguments::unknown(&json!(tail), &mut site.chance(uri));
-    format!("{head}{}", twin.as_str().unwrap_or("none"))
+    twins::unknown(site, &json!(tail)).map(|twin| format!("{head}{}", twin.as_str().unwrap_or("none")))
 }
 
 /// URIs that are listed for one tenant only.
@@ -63,9 +63,10 @@ async fn resources(site: &Site) -> Tally {
             tally.absent("no resource is listed for one tenant only");
             continue;
         };
-        let twin = unknown_uri(site, uri);
-        in_sessions(&mut tally, site, (attacker, victim), (uri, &twin)).await;
-        without_sessions(&mut tally, site, (attacker, victim), (uri, &twin)).await;
+        let twins = unknown_uris(site, uri);
+        in_sessions(&mut tally, site, (attacker, victim), (uri, &twins)).await;
+        let [twin, _] = &twins;
+        without_sessions(&mut tally, site, (attacker, victim), (uri, twin)).await;
     }
     tally
 }
@@ -74,7 +75,7 @@ async fn in_sessions(
     tally: &mut Tally,
     site: &Site,
     (attacker, victim): (&Party, &Party),
-    (uri, twin): (&str, &str),
+    (uri, twins): (&str, &[String; 2]),
 ) {
     let (Some(own), Some(theirs)) = (&attacker.legacy, &victim.legacy) else { return };
     let (own, theirs) = (own.afresh(), theirs.afresh());
@@ -87,26 +88,11 @@ async fn in_sessions(
         tally.control(true, "");
         let ear = Ear::legacy(attacker, &json!({})).await;
         let caller = ear.as_ref().map_or(&own, |ear| &ear.caller);
-        let stolen = caller.ask("resources/subscribe", json!({"uri": uri})).await;
-        let strange = caller.ask("resources/subscribe", json!({"uri": twin})).await;
-        if let Some(evidence) = site.foreign(&attacker.tenant, &stolen) {
-            tally.leak(vec![evidence]);
-        } else if !stolen.replied() {
-            tally.doubt(failed(&stolen));
-        } else if let Some(what) = difference(&stolen, &json!(uri), &strange, &json!(twin)) {
-            let why = format!(
-                "{} can tell a resource of {} from one that is not there: {what}",
-                attacker.tenant, victim.tenant
-            );
-            tally.leak(vec![
-                attempt::shown(site, &strange, "an unknown resource"),
-                attempt::shown(site, &stolen, why),
-            ]);
-        } else {
-            tally.held();
-        }
+        let ask = |uri: Value| caller.ask("resources/subscribe", json!({"uri": uri}));
+        let (uri, twins) = (json!(uri), twins.clone().map(Value::from));
+        twins::compare(tally, site, (attacker, victim), "a resource", (&uri, &twins), ask).await;
         if let Ok(ear) = ear {
-            news(tally, site, (attacker, victim), &ear, uri).await;
+            news(tally, site, (attacker, victim), &ear, uri.as_str().unwrap_or_default()).await;
             ear.close().await;
         }
         theirs.ask("resources/unsubscribe", json!({"uri": uri})).await;

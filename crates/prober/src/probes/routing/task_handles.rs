@@ -9,10 +9,10 @@ use super::{
     asking::{answer, candidates},
     echo::word,
     handles::{BITS, bits},
-    tasks::{NO_TASKS, begin, begin_as, judge, make},
+    tasks::{NO_TASKS, begin, begin_as, make},
+    twins,
 };
 use crate::{
-    arguments,
     oracle::{difference, reading::failed},
     probes::{Probe, Technique, attempt},
     site::{Party, Site, What},
@@ -84,10 +84,6 @@ async fn status(owner: &Caller, id: &str) -> Option<String> {
     exchange.success()?.get("status").and_then(Value::as_str).map(str::to_owned)
 }
 
-fn twin(site: &Site, id: &str) -> Value {
-    arguments::unknown(&json!(id), &mut site.chance(id))
-}
-
 async fn fed(site: &Site) -> Tally {
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
@@ -114,13 +110,14 @@ async fn fed(site: &Site) -> Tally {
             .map(|(key, question)| (key.clone(), answer(question, &word())))
             .collect::<serde_json::Map<String, Value>>()
             .into();
-        let ids = (json!(id), twin(site, &id));
-        let update = |id: &Value| thief.ask("tasks/update", json!({"taskId": id, "inputResponses": answers}));
-        let (stolen, strange) = (update(&ids.0).await, update(&ids.1).await);
-        if stolen.error().is_some_and(|(code, _)| code == -32601) {
+        let (theirs, twins) = (json!(id), twins::unknown(site, &json!(id)));
+        let update = |id: Value| thief.ask("tasks/update", json!({"taskId": id, "inputResponses": answers}));
+        let known = update(json!("none")).await;
+        if known.error().is_some_and(|(code, _)| code == -32601) {
             tally.absent("the target takes no answers for tasks");
         } else {
-            judge(&mut tally, site, (attacker, victim), &stolen, &strange, (&ids.0, &ids.1));
+            let both = (attacker, victim);
+            let stolen = twins::compare(&mut tally, site, both, "a task", (&theirs, &twins), update).await;
             let after = status(&owner, &id).await;
             if before.as_deref() == Some("input_required") && after != before {
                 let why = format!(
@@ -149,10 +146,9 @@ async fn read(site: &Site) -> Tally {
             continue;
         };
         tally.control(true, "");
-        let ids = (json!(id), twin(site, &id));
-        let get = |id: &Value| thief.ask("tasks/get", json!({"taskId": id}));
-        let (stolen, strange) = (get(&ids.0).await, get(&ids.1).await);
-        judge(&mut tally, site, (attacker, victim), &stolen, &strange, (&ids.0, &ids.1));
+        let (theirs, twins) = (json!(id), twins::unknown(site, &json!(id)));
+        let get = |id: Value| thief.ask("tasks/get", json!({"taskId": id}));
+        twins::compare(&mut tally, site, (attacker, victim), "a task", (&theirs, &twins), get).await;
         owner.ask("tasks/cancel", json!({"taskId": id})).await;
     }
     tally
@@ -256,7 +252,7 @@ async fn related(site: &Site) -> Tally {
         };
         let Some(thief) = attacker.callers().find(|caller| caller.era() == owner.era()) else { continue };
         let before = status_of(&owner, &id).await;
-        let unknown = twin(site, &id);
+        let [unknown, other] = twins::unknown(site, &json!(id));
         for reading in site.telling().take(2) {
             attempt::control(&mut tally, site, attacker, reading).await;
             let (stolen, strange) = (
@@ -265,7 +261,9 @@ async fn related(site: &Site) -> Tally {
             );
             let refusal = attempt::Refusal::Fine;
             attempt::weigh(&mut tally, site, &attacker.tenant, reading, &stolen, refusal);
+            let control = naming(thief, &reading.what, &other).await;
             if stolen.success().is_none()
+                && difference(&strange, &unknown, &control, &other).is_none()
                 && let Some(what) = difference(&stolen, &json!(id), &strange, &unknown)
             {
                 let why = format!(

@@ -3,9 +3,9 @@
 use partywall_model::{Layer, Severity};
 use serde_json::{Value, json};
 
+use super::twins;
 use crate::{
-    arguments,
-    oracle::{difference, reading::failed},
+    oracle::reading::failed,
     probes::{Probe, Technique, attempt},
     site::{Party, Site, What},
     tally::Tally,
@@ -137,10 +137,9 @@ async fn one(
 ) {
     let own = owner.ask("tasks/get", json!({"taskId": id})).await;
     tally.control(own.success().is_some(), &format!("the owner cannot get his own task: {}", failed(&own)));
-    let twin = arguments::unknown(&json!(id), &mut site.chance(method));
-    let stolen = thief.ask(method, json!({"taskId": id})).await;
-    let strange = thief.ask(method, json!({"taskId": twin})).await;
-    judge(tally, site, (attacker, victim), &stolen, &strange, (&json!(id), &twin));
+    let (theirs, twins) = (json!(id), twins::unknown(site, &json!(id)));
+    let ask = |id: Value| thief.ask(method, json!({"taskId": id}));
+    let stolen = twins::compare(tally, site, (attacker, victim), "a task", (&theirs, &twins), ask).await;
     let after = owner.ask("tasks/get", json!({"taskId": id})).await;
     let status = |exchange: &Exchange| {
         exchange
@@ -153,32 +152,6 @@ async fn one(
         let why =
             format!("after {} sent {method}, {}'s task is gone or cancelled", attacker.tenant, victim.tenant);
         tally.leak(vec![attempt::shown(site, &stolen, "the request"), attempt::shown(site, &after, why)]);
-    }
-}
-
-pub(super) fn judge(
-    tally: &mut Tally,
-    site: &Site,
-    (attacker, victim): (&Party, &Party),
-    stolen: &Exchange,
-    strange: &Exchange,
-    ids: (&Value, &Value),
-) {
-    if let Some(evidence) = site.foreign(&attacker.tenant, stolen) {
-        tally.leak(vec![evidence]);
-    } else if !stolen.replied() {
-        tally.doubt(failed(stolen));
-    } else if stolen.success().is_some() && strange.success().is_none() {
-        let why = format!("{} was served a task of {}", attacker.tenant, victim.tenant);
-        tally.leak(vec![attempt::shown(site, stolen, why)]);
-    } else if let Some(what) = difference(stolen, ids.0, strange, ids.1) {
-        let why = format!(
-            "{} can tell a task of {} from one that is not there: {what}",
-            attacker.tenant, victim.tenant
-        );
-        tally.leak(vec![attempt::shown(site, strange, "an unknown task"), attempt::shown(site, stolen, why)]);
-    } else {
-        tally.held();
     }
 }
 

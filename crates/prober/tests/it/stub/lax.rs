@@ -49,7 +49,7 @@ async fn forward(mut client: TcpStream, behind: &str) -> Option<()> {
         }
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let Some((head, rest)) = text.split_once("\r\n\r\n") else { continue };
-        let json = rest.find('{').and_then(|from| Some(rest[from..=rest.rfind('}')?].to_owned()));
+        let json = rest.find('{').and_then(|from| rest.get(from..=rest.rfind('}')?).map(str::to_owned));
         let whole = json.filter(|json| serde_json::from_str::<serde_json::Value>(json).is_ok());
         if let Some(json) = whole.or_else(|| head.starts_with("DELETE").then(String::new)) {
             break (head.to_owned(), json);
