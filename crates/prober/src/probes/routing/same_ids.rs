@@ -7,6 +7,7 @@ use partywall_model::{Layer, Severity};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::echo::{self, Echo};
 use crate::{
     oracle::{Judged, judge, reading::failed},
     probes::{Probe, Technique, attempt},
@@ -35,6 +36,8 @@ pub(super) static PROBE: Probe = Probe::new(
     ],
 );
 
+/// The most rounds with words.
+const MOST_ECHOES: u64 = 300;
 /// How many callers there are of each tenant.
 const WIDTH: usize = 3;
 /// An answer that takes longer than this is lost: alone it takes milliseconds.
@@ -138,7 +141,52 @@ fn misdelivered(exchange: &Exchange) -> Option<Value> {
 }
 
 async fn equal(site: &Site) -> Tally {
-    rounds(site, "RT-01", |_, _, round| (json!(round % 3), Value::Null)).await
+    let mut tally = rounds(site, "RT-01", |_, _, round| (json!(round % 3), Value::Null)).await;
+    if !tally.has_leaked() && !site.target.late() {
+        tally.merge(words(site).await);
+    }
+    tally
+}
+
+/// The same with words of the callers' own that the target repeats: whoever is told another's word got another's answer.
+async fn words(site: &Site) -> Tally {
+    let Some(echo) = Echo::find(site).await else { return Tally::default() };
+    let mut tally = Tally::default();
+    let callers = callers(site).await;
+    let end = Instant::now() + site.plan.racing / 4;
+    let mut round = 0_u64;
+    while Instant::now() < end && !tally.has_leaked() && round < MOST_ECHOES {
+        round += 1;
+        let asked = callers.iter().map(|(party, caller)| {
+            let word = echo::word();
+            let (method, params) = echo.message(&word);
+            let request = caller.request_as(json!(round % 3), method, params).once().patience(LOST);
+            async move { (*party, word, caller.send(request).await) }
+        });
+        let answers = join_all(asked).await;
+        for (party, word, exchange) in &answers {
+            let foreign = answers
+                .iter()
+                .find(|(other, theirs, _)| other.tenant != party.tenant && echo::says(exchange, theirs));
+            if let Some((other, theirs, sent)) = foreign {
+                let why = format!(
+                    "{} was sent the answer to a request of {}, which had the same id and the word {theirs}",
+                    party.tenant, other.tenant
+                );
+                let theirs = site.redactor.evidence(exchange, why, theirs);
+                tally.leak(vec![theirs, attempt::shown(site, sent, "the other tenant's request")]);
+            } else if echo::says(exchange, word) {
+                tally.held();
+                tally.control(true, "");
+            } else if matches!(exchange.outcome, Err(Failure::Timeout)) {
+                tally.doubt(format!("an answer to {} never came", party.tenant));
+            }
+        }
+    }
+    for (_, caller) in &callers {
+        caller.end().await;
+    }
+    tally
 }
 
 async fn types(site: &Site) -> Tally {

@@ -12,7 +12,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::{
-    ACME, Defects, GLOBEX, rpc, streams, tokens,
+    ACME, Defects, GLOBEX, asking, listening, naming, rpc, sse, streams, tokens,
     wire::{Answer, Asked},
 };
 
@@ -44,6 +44,10 @@ pub(crate) struct App {
     pub(crate) rates: Mutex<BTreeMap<String, (u64, u32)>>,
     /// Notes that tenants wrote.
     pub(crate) notes: Mutex<BTreeMap<String, Vec<String>>>,
+    /// Streams that are open, and log levels.
+    pub(crate) ears: listening::Ears,
+    /// Calls that wait for answers.
+    pub(crate) waiting: asking::Asked,
     /// How many lists were asked for: the survey asks for one as each tenant.
     pub(crate) listed: AtomicU64,
     /// How often `globex` asked who is calling.
@@ -77,6 +81,8 @@ impl App {
             names: Mutex::default(),
             rates: Mutex::default(),
             notes: Mutex::default(),
+            ears: listening::Ears::default(),
+            waiting: asking::Asked::default(),
             listed: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             attacked: AtomicBool::new(false),
@@ -120,6 +126,9 @@ impl App {
         let Some(own) = own else {
             return self.defects.has("default-tenant").then(|| "acme".to_owned());
         };
+        if self.defects.has("one-tenant") {
+            return Some("acme".to_owned());
+        }
         if self.defects.has("connection-identity") {
             return Some(self.first.lock().unwrap().entry(asked.connection).or_insert(own).clone());
         }
@@ -171,6 +180,9 @@ impl App {
         if has("second-credential") {
             return asked.header("x-api-key").and_then(|token| self.tenant_of(token));
         }
+        if has("prefix-is-tenant") {
+            return naming::prefix(message).and_then(|name| known(&name));
+        }
         if has("tenant-path") {
             return asked.path.split('/').find_map(known);
         }
@@ -189,10 +201,18 @@ impl App {
                 return Answer::json(200, &json!({"authorization_servers": [origin]}));
             }
             "/.well-known/oauth-authorization-server" => {
-                return Answer::json(200, &json!({"issuer": origin, "jwks_uri": format!("{origin}/jwks")}));
+                return Answer::json(
+                    200,
+                    &json!({"issuer": origin, "jwks_uri": format!("{origin}/jwks"),
+                    "authorization_endpoint": format!("{origin}/authorize"),
+                    "registration_endpoint": format!("{origin}/register")}),
+                );
             }
             "/jwks" => return Answer::json(200, &tokens::keys()),
             _ => {}
+        }
+        if let Some(answer) = naming::page(self, &asked, &message) {
+            return answer;
         }
         let foreign = asked.header("origin").is_some() && !self.defects.has("any-origin");
         if foreign {
@@ -202,6 +222,9 @@ impl App {
             return Answer::json(401, &json!({"error": "invalid_token"}))
                 .header("www-authenticate", "Bearer");
         };
+        if asked.path == "/sse" || asked.path == "/message" {
+            return sse::answer(self, &asked, &tenant, &message).await;
+        }
         let right = asked.path == "/mcp"
             || (self.defects.has("tenant-path") && asked.path.ends_with("/mcp"))
             || (self.defects.has("open-slash") && asked.path == "/mcp/");
@@ -238,11 +261,14 @@ impl App {
         let once = |name: &str| asked.all.iter().filter(|(known, _)| known == name).count() < 2;
         let method = message.get("method").and_then(Value::as_str);
         let params = message.get("params").cloned().unwrap_or_default();
-        let name = params.get("name").or_else(|| params.get("uri")).and_then(Value::as_str);
+        let task = params.get("taskId");
+        let name = params.get("name").or_else(|| params.get("uri")).or(task).and_then(Value::as_str);
         let version =
             params.pointer("/_meta/io.modelcontextprotocol~1protocolVersion").and_then(Value::as_str);
-        let called = !matches!(method, Some("tools/call" | "prompts/get" | "resources/read"));
-        ["mcp-method", "mcp-name", "mcp-protocol-version"].into_iter().all(once)
+        let called =
+            !matches!(method, Some("tools/call" | "prompts/get" | "resources/read")) && task.is_none();
+        ["mcp-method", "mcp-name", "mcp-protocol-version", "mcp-param-region"].into_iter().all(once)
+            && naming::repeated(asked, &params)
             && asked.header("mcp-method") == method
             && (called || asked.header("mcp-name") == name)
             && asked.header("mcp-protocol-version") == version

@@ -1,7 +1,12 @@
 //! A small MCP server of both generations, safe unless a switch breaks it in one way.
 
 mod app;
+mod asking;
+pub(crate) mod lax;
+mod listening;
+mod naming;
 mod rpc;
+mod sse;
 mod streams;
 mod tasks;
 pub(crate) mod tokens;

@@ -30,15 +30,16 @@ pub(crate) fn listen(app: &App, call: &Call<'_>) -> Answer {
             }
         }
     }
-    // The stream ends when the client goes away.
-    tokio::spawn(async move {
-        sender.closed().await;
-    });
+    app.ears.open(app, call.asked.header("mcp-session-id").unwrap_or_default(), &call.tenant, None, sender);
     Answer::events(receiver)
 }
 
 /// Hears a notification.
 pub(crate) fn notified(app: &App, call: &Call<'_>) {
+    if call.method == "notifications/elicitation/complete" && app.defects.has("relays-notifications") {
+        let message = serde_json::json!({"jsonrpc": "2.0", "method": call.method, "params": call.params});
+        app.ears.tell(&message, |_, _| true);
+    }
     if call.method == "notifications/cancelled" {
         let id = call.params.get("requestId").map(Value::to_string).unwrap_or_default();
         let owner = if app.defects.has("cancel-by-id") { String::new() } else { call.tenant.clone() };

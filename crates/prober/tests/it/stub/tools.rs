@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{App, app::Call};
+use super::{App, app::Call, naming};
 
 /// A tenant's tickets: the first two ids are the same for both.
 fn tickets(tenant: &str) -> Vec<(u64, &'static str)> {
@@ -60,6 +60,13 @@ pub(crate) fn list(app: &App, call: &Call<'_>) -> Value {
         &["name"],
         false,
     ));
+    tools.push(tool(
+        "confirm_report",
+        "Reads a report after asking the user.",
+        json!({"period": {"type": "string"}}),
+        &["period"],
+        true,
+    ));
     let other = if call.tenant == "acme" { "globex" } else { "acme" };
     let about =
         if app.defects.has("list-names-tenants") { format!(" Also used by {other}.") } else { String::new() };
@@ -70,6 +77,7 @@ pub(crate) fn list(app: &App, call: &Call<'_>) -> Value {
         json!({})
     };
     tools.push(tool(&format!("{}_report", call.tenant), &about, period, &[], true));
+    naming::listed(app, call, &mut tools);
     let list = json!({"tools": tools, "ttlMs": 0, "cacheScope": "private"});
     if caches {
         app.cache.lock().unwrap().insert(key, list.clone());
@@ -90,7 +98,14 @@ pub(crate) async fn call(app: &App, call: &Call<'_>) -> Result<Value, (i64, Stri
     let name = call.params.get("name").and_then(Value::as_str).unwrap_or_default();
     let arguments = call.params.get("arguments").cloned().unwrap_or_default();
     let tenant = remembered(app, call).await;
+    if naming::hidden(app, call, name) && !app.defects.has("scope-on-lists-only") {
+        return Err((-32602, format!("Unknown tool: {name}")));
+    }
+    let name = if app.defects.has("prefix-is-tenant") { name.rsplit("__").next().unwrap() } else { name };
     match name {
+        "region_report" if app.defects.has("with-regions") => {
+            Ok(said(&json!({"region": arguments["region"], "of": tenant})))
+        }
         "whoami" => Ok(said(&json!({"tenant": tenant}))),
         "list_tickets" => {
             let rows = if app.defects.has("list-without-filter") { all() } else { tickets(&tenant) };
