@@ -46,6 +46,13 @@ async fn answers_that_follow_ids_are_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_is_slow_for_all_has_lost_no_answer_to_an_equal_id() {
+    let slow = verdict(&["slow-in-a-crowd"], "RT-04", |_| {}).await;
+    assert_eq!(slow.verdict, Outcome::Inconclusive, "{}", slow.reason);
+    assert!(slow.reason.contains("take as long"), "{}", slow.reason);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn foreign_origins_are_found_to_be_served() {
     sensitive(&[("any-origin", "XP-08")]).await;
 }

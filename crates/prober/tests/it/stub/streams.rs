@@ -1,6 +1,9 @@
 //! How answers find their way: streams with event ids, tables by request id, cancelling, rates.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -54,6 +57,9 @@ pub(crate) async fn delivered(
     key: &str,
     result: Value,
 ) -> Result<Value, (i64, String)> {
+    if app.defects.has("slow-in-a-crowd") {
+        crowd().await;
+    }
     let by_progress = call.params.pointer("/_meta/progressToken").map(Value::to_string);
     let key = match by_progress {
         Some(token) if app.defects.has("routes-by-progress") => Some(token),
@@ -106,4 +112,12 @@ pub(crate) fn over(app: &App, call: &Call<'_>) -> bool {
     }
     rate.1 += 1;
     rate.1 > 60
+}
+
+/// A server that is overtaxed by several calls at once, whatever their ids are.
+async fn crowd() {
+    static CROWD: AtomicUsize = AtomicUsize::new(0);
+    let others = CROWD.fetch_add(1, Ordering::SeqCst);
+    tokio::time::sleep(if others > 1 { Duration::from_secs(6) } else { Duration::from_millis(2) }).await;
+    CROWD.fetch_sub(1, Ordering::SeqCst);
 }
