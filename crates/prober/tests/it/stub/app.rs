@@ -12,7 +12,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::{
-    ACME, Defects, GLOBEX, rpc, streams, tokens,
+    ACME, Defects, GLOBEX, caches, operations, rpc, streams, tokens,
     wire::{Answer, Asked},
 };
 
@@ -44,6 +44,10 @@ pub(crate) struct App {
     pub(crate) rates: Mutex<BTreeMap<String, (u64, u32)>>,
     /// Notes that tenants wrote.
     pub(crate) notes: Mutex<BTreeMap<String, Vec<String>>>,
+    /// What the families of defects keep, by a name of their own.
+    pub(crate) shelf: Mutex<BTreeMap<String, Value>>,
+    /// Lines of the log, with their owners.
+    pub(crate) log: Mutex<Vec<(String, String)>>,
     /// How many lists were asked for: the survey asks for one as each tenant.
     pub(crate) listed: AtomicU64,
     /// How often `globex` asked who is calling.
@@ -77,6 +81,8 @@ impl App {
             names: Mutex::default(),
             rates: Mutex::default(),
             notes: Mutex::default(),
+            shelf: Mutex::default(),
+            log: Mutex::default(),
             listed: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             attacked: AtomicBool::new(false),
@@ -171,6 +177,9 @@ impl App {
         if has("second-credential") {
             return asked.header("x-api-key").and_then(|token| self.tenant_of(token));
         }
+        if has("tenant-baggage") {
+            return operations::in_baggage(asked.header("baggage").unwrap_or_default());
+        }
         if has("tenant-path") {
             return asked.path.split('/').find_map(known);
         }
@@ -192,6 +201,9 @@ impl App {
                 return Answer::json(200, &json!({"issuer": origin, "jwks_uri": format!("{origin}/jwks")}));
             }
             "/jwks" => return Answer::json(200, &tokens::keys()),
+            path if operations::page(self, path).is_some() => {
+                return Answer::json(200, &operations::page(self, path).unwrap());
+            }
             _ => {}
         }
         let foreign = asked.header("origin").is_some() && !self.defects.has("any-origin");
@@ -223,7 +235,7 @@ impl App {
         let call = Call { tenant, asked: &asked, method: &method, params: &params, modern };
         match asked.verb.as_str() {
             "POST" if message.is_array() => rpc::batch(self, &call, &message).await,
-            "POST" => rpc::post(self, &call, &message).await,
+            "POST" => caches::marked(self, &call, rpc::post(self, &call, &message).await),
             "DELETE" if !modern => self.end(&asked),
             "GET" if !modern => streams::listen(self, &call),
             _ => Answer::empty(405),

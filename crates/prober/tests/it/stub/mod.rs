@@ -1,6 +1,9 @@
 //! A small MCP server of both generations, safe unless a switch breaks it in one way.
 
 mod app;
+mod caches;
+mod lasting;
+mod operations;
 mod rpc;
 mod streams;
 mod tasks;
@@ -34,6 +37,11 @@ impl Defects {
     /// Whether a switch is on.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.contains(name)
+    }
+
+    /// Whether the parts that a family of defects is about are there: in the stub without any, and where one of them is on.
+    pub(crate) fn family(&self, family: &[&str]) -> bool {
+        self.0.is_empty() || family.iter().any(|name| self.has(name))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{App, app::Call, streams, tasks, tools, wire::Answer};
+use super::{App, app::Call, caches, streams, tasks, tools, wire::Answer};
 
 /// An error that answers a message.
 pub(crate) fn error(message: &Value, code: i64, text: &str) -> Value {
@@ -26,7 +26,8 @@ pub(crate) async fn post(app: &App, call: &Call<'_>, message: &Value) -> Answer 
     let result = match call.method {
         "server/discover" if call.modern && !app.defects.has("wrong-version") => Ok(json!({
             "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}},
-            "serverInfo": {"name": "stub", "version": "1"}, "ttlMs": 0, "cacheScope": "private"})),
+            "serverInfo": {"name": "stub", "version": "1"}, "instructions": caches::instructions(app, &call.tenant),
+            "ttlMs": 0, "cacheScope": "private"})),
         "ping" => Ok(json!({})),
         "tools/list" => Ok(tools::list(app, call)),
         "tools/call" if call.params.get("task").is_some() => tasks::begin(app, call).await,
@@ -92,7 +93,7 @@ fn initialize(app: &App, call: &Call<'_>, message: &Value) -> Answer {
         return Answer::json(200, &error(message, -32602, "Unsupported protocol version"));
     }
     let result = json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}, "tasks": {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}},
-        "serverInfo": {"name": "stub", "version": "1"}});
+        "serverInfo": {"name": "stub", "version": "1"}, "instructions": caches::instructions(app, &call.tenant)});
     Answer::json(200, &json!({"jsonrpc": "2.0", "id": message.get("id"), "result": result}))
         .header("mcp-session-id", &app.begin(&call.tenant, call.asked))
 }

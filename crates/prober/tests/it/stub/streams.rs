@@ -71,6 +71,16 @@ pub(crate) async fn delivered(
         app.pending.lock().unwrap().remove("left");
         return Ok(left.unwrap_or(result));
     }
+    let flight = format!("flight {} {}", call.params["name"], call.params["arguments"]);
+    if app.defects.has("single-flight") && call.method == "tools/call" {
+        // Whoever asks for the same meanwhile waits for this answer.
+        if let Some(known) = app.pending.lock().unwrap().get(&flight) {
+            return Ok(known.clone());
+        }
+        app.pending.lock().unwrap().insert(flight.clone(), result.clone());
+        tokio::time::sleep(Duration::from_millis(4)).await;
+        app.pending.lock().unwrap().remove(&flight);
+    }
     if call.method == "tools/call" {
         tokio::time::sleep(Duration::from_millis(2)).await;
         let id = call.asked.body.as_ref();

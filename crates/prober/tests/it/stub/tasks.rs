@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{App, app::Call, tools};
+use super::{App, app::Call, lasting, tools};
 
 /// Calls a tool as a task.
 pub(crate) async fn begin(app: &App, call: &Call<'_>) -> Result<Value, (i64, String)> {
     let result = tools::call(app, call).await?;
+    let result = lasting::background(app, call, result).await;
     let id: String = std::iter::repeat_with(fastrand::alphanumeric).take(24).collect();
     app.tasks.lock().unwrap().insert(id.clone(), (call.tenant.clone(), "working", result));
     Ok(json!({"task": {"taskId": id, "status": "working", "ttl": 60_000}}))
@@ -36,7 +37,7 @@ pub(crate) fn answer(app: &App, call: &Call<'_>) -> Result<Value, (i64, String)>
     }
     match call.method {
         "tasks/get" => Ok(json!({"taskId": id, "status": status})),
-        "tasks/result" => Ok(result.clone()),
+        "tasks/result" => Ok(lasting::finished(app, result)),
         "tasks/cancel" => {
             *status = "cancelled";
             Ok(json!({"taskId": id, "status": "cancelled"}))
