@@ -25,11 +25,14 @@ pub(crate) fn in_headers(exchange: &Exchange) -> Numbers {
     let Some(reply) = exchange.reply() else { return numbers };
     for (name, value) in &reply.headers {
         let name = name.as_str();
-        if !["ratelimit", "rate-limit", "quota", "remaining", "usage"].iter().any(|word| name.contains(word)) {
+        if !["ratelimit", "rate-limit", "quota", "remaining", "usage"].iter().any(|word| name.contains(word))
+        {
             continue;
         }
         let value = value.to_str().unwrap_or_default();
-        for (place, number) in value.split(|c: char| !c.is_ascii_digit()).filter(|n| !n.is_empty()).enumerate() {
+        for (place, number) in
+            value.split(|c: char| !c.is_ascii_digit()).filter(|n| !n.is_empty()).enumerate()
+        {
             if let Ok(number) = number.parse() {
                 numbers.insert(format!("{name} {place}"), number);
             }
@@ -48,8 +51,11 @@ pub(crate) fn follows(looks: &[Numbers]) -> Result<Option<(String, i64)>, ()> {
         if line.len() != ALONE + STEPS.len() {
             continue;
         }
-        let moves: Vec<i64> =
-            line.iter().zip(line.iter().skip(1)).map(|(before, after)| after.saturating_sub(*before)).collect();
+        let moves: Vec<i64> = line
+            .iter()
+            .zip(line.iter().skip(1))
+            .map(|(before, after)| after.saturating_sub(*before))
+            .collect();
         let (alone, beside) = moves.split_at_checked(ALONE - 1).unwrap_or_default();
         let Some(own) = alone.first() else { continue };
         // A number that does not even move evenly alone tells nothing.

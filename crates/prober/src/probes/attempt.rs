@@ -143,7 +143,9 @@ pub(super) async fn intact(tally: &mut Tally, site: &Site, owner: &Party) {
         match judge(site, &owner.tenant, reading, &exchange) {
             Judged::Own | Judged::Changed(_) => tally.control(true, ""),
             Judged::Foreign(evidence) => tally.leak(vec![evidence]),
-            Judged::Failed(why) => tally.doubt(format!("after the attempts {} is not well: {why}", owner.tenant)),
+            Judged::Failed(why) => {
+                tally.doubt(format!("after the attempts {} is not well: {why}", owner.tenant))
+            }
         }
     }
 }

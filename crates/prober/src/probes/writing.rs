@@ -19,7 +19,10 @@ pub(super) fn creators(party: &Party) -> impl Iterator<Item = &Tool> {
     party.surface.tools.iter().filter(|tool| {
         tool.kind == Kind::Write
             && !tool.destroys
-            && attempt::named(tool, &["create", "add", "register", "insert", "new", "save", "write", "store", "post"])
+            && attempt::named(
+                tool,
+                &["create", "add", "register", "insert", "new", "save", "write", "store", "post"],
+            )
             && text_places(tool).next().is_some()
     })
 }
@@ -41,7 +44,10 @@ pub(super) fn filled(tool: &Tool, party: &Party, text: &str, more: &[(&str, Valu
         match role(name) {
             Role::Id if required => {
                 let own = arguments::fitting(&tool.schema, name, &party.ids, &tool.name);
-                given.insert(name.to_owned(), own.into_iter().next().unwrap_or_else(|| json!(attempt::fresh("id"))));
+                given.insert(
+                    name.to_owned(),
+                    own.into_iter().next().unwrap_or_else(|| json!(attempt::fresh("id"))),
+                );
             }
             Role::Tenant if required => {
                 given.insert(name.to_owned(), json!(party.tenant));
@@ -61,11 +67,8 @@ pub(super) fn filled(tool: &Tool, party: &Party, text: &str, more: &[(&str, Valu
 /// Everything that a tenant can read without an id, read now.
 pub(super) async fn everything(site: &Site, party: &Party) -> Vec<Exchange> {
     let mut all = Vec::new();
-    let readings: Vec<&What> = site
-        .readings_of(&party.tenant)
-        .map(|(reading, _)| &reading.what)
-        .take(24)
-        .collect();
+    let readings: Vec<&What> =
+        site.readings_of(&party.tenant).map(|(reading, _)| &reading.what).take(24).collect();
     for what in readings {
         all.push(attempt::read(&party.caller, what).await);
     }

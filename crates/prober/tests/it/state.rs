@@ -29,7 +29,11 @@ async fn what_outlives_a_call_is_found() {
     ])
     .await;
     let writes = |plan: &mut partywall_prober::Plan| plan.allow_writes = true;
-    sensitive_with(&[("global-setting", "ST-02"), ("one-directory", "ST-06"), ("prototype", "ST-10")], writes).await;
+    sensitive_with(
+        &[("global-setting", "ST-02"), ("one-directory", "ST-06"), ("prototype", "ST-10")],
+        writes,
+    )
+    .await;
     let reads = verdict(&["global-setting"], "ST-02", |_| {}).await;
     assert_eq!(reads.verdict, Outcome::NotRun, "{}", reads.reason);
 }

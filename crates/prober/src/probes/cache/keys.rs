@@ -33,9 +33,12 @@ pub(super) static PROBE: Probe = Probe::new(
         Technique::new("CA-10", "a search that is nearly the other's", Severity::High, |site| {
             Box::pin(near(site))
         }),
-        Technique::new("CA-12", "what an upstream answers, by turns and with caching asked for", Severity::High, |site| {
-            Box::pin(upstream(site))
-        }),
+        Technique::new(
+            "CA-12",
+            "what an upstream answers, by turns and with caching asked for",
+            Severity::High,
+            |site| Box::pin(upstream(site)),
+        ),
     ],
 );
 
@@ -170,7 +173,8 @@ async fn near(site: &Site) -> Tally {
             for mark in site.marks.of(&victim.tenant).take(3) {
                 let Some(query) = part(&mark.text) else { continue };
                 let own = victim.caller.call(&tool.name, &search(&query)).await;
-                let found = own.reply().is_some_and(|reply| site.marks.own(&victim.tenant, &reply.haystack()));
+                let found =
+                    own.reply().is_some_and(|reply| site.marks.own(&victim.tenant, &reply.haystack()));
                 if !found {
                     continue;
                 }

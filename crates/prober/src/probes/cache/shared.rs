@@ -23,9 +23,12 @@ pub(super) static PROBE: Probe = Probe::new(
     "Looks whether answers that differ between tenants are marked as everybody's.",
     include_str!("shared.md"),
     &[
-        Technique::new("CA-04", "validators of another tenant, and headers for shared caches", Severity::High, |site| {
-            Box::pin(validators(site))
-        }),
+        Technique::new(
+            "CA-04",
+            "validators of another tenant, and headers for shared caches",
+            Severity::High,
+            |site| Box::pin(validators(site)),
+        ),
         Technique::new("CA-08", "answers that differ, marked as public", Severity::High, |site| {
             Box::pin(scopes(site))
         }),
@@ -87,7 +90,10 @@ async fn revalidate(tally: &mut Tally, site: &Site, attacker: &Party, reading: &
                 "{} asked with the other tenant's {given} and was told that nothing has changed",
                 attacker.tenant
             );
-            tally.leak(vec![attempt::shown(site, own, "the owner's answer"), attempt::shown(site, &exchange, why)]);
+            tally.leak(vec![
+                attempt::shown(site, own, "the owner's answer"),
+                attempt::shown(site, &exchange, why),
+            ]);
         } else if exchange.status() == 304 {
             // Both may have been changed at the same second.
             tally.held();
@@ -109,13 +115,17 @@ async fn scopes(site: &Site) -> Tally {
         return Tally::not_run("cacheScope is a matter of 2026-07-28, which the target does not speak");
     }
     let mut pairs = Vec::new();
-    for method in ["server/discover", "tools/list", "resources/list", "resources/templates/list", "prompts/list"] {
+    for method in
+        ["server/discover", "tools/list", "resources/list", "resources/templates/list", "prompts/list"]
+    {
         let asked = |party: &'_ Party| party.caller.request(method, serde_json::json!({}));
         pairs.push((one.caller.send(asked(one)).await, other.caller.send(asked(other)).await));
     }
     for reading in site.telling().take(attempt::SAMPLE) {
-        let exchanges =
-            (attempt::read(&one.caller, &reading.what).await, attempt::read(&other.caller, &reading.what).await);
+        let exchanges = (
+            attempt::read(&one.caller, &reading.what).await,
+            attempt::read(&other.caller, &reading.what).await,
+        );
         pairs.push(exchanges);
     }
     for (first, second) in &pairs {
@@ -126,7 +136,8 @@ async fn scopes(site: &Site) -> Tally {
             continue;
         };
         tally.control(true, "");
-        if (public(first) || public(second)) && Facts::of(mine) != Facts::of(his) && again(site, first).await {
+        if (public(first) || public(second)) && Facts::of(mine) != Facts::of(his) && again(site, first).await
+        {
             let why = format!(
                 "the answer says that its cacheScope is public, and {} and {} are answered differently",
                 first.who, second.who

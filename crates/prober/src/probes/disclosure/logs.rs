@@ -19,7 +19,9 @@ pub(super) static PROBE: Probe = Probe::new(
     "Looks for one tenant's lines in another's log, also for lines that were smuggled in.",
     include_str!("logs.md"),
     &[
-        Technique::new("OB-03", "another tenant's lines in a log", Severity::High, |site| Box::pin(read(site))),
+        Technique::new("OB-03", "another tenant's lines in a log", Severity::High, |site| {
+            Box::pin(read(site))
+        }),
         Technique::new("OB-04", "a line made to look like another tenant's", Severity::Medium, |site| {
             Box::pin(inject(site))
         }),
@@ -29,7 +31,8 @@ pub(super) static PROBE: Probe = Probe::new(
     ],
 );
 
-const LOGS: [&str; 9] = ["log", "logs", "audit", "trace", "traces", "events", "activity", "activities", "journal"];
+const LOGS: [&str; 9] =
+    ["log", "logs", "audit", "trace", "traces", "events", "activity", "activities", "journal"];
 
 const NO_LOG: &str = "no tool that may be called shows a log, an audit or events";
 
@@ -153,7 +156,10 @@ async fn look(
         let shown = attempt::shows(&own, mark);
         tally.control(
             shown,
-            &format!("{} does not show {} what it left itself, so nothing was to be seen", tool.name, attacker.tenant),
+            &format!(
+                "{} does not show {} what it left itself, so nothing was to be seen",
+                tool.name, attacker.tenant
+            ),
         );
         if shown {
             tally.held();

@@ -107,7 +107,13 @@ async fn open(caller: &Caller, site: &Site, path: &str) -> Exchange {
     caller.send(request.patience(Duration::from_secs(2))).await
 }
 
-fn judge(tally: &mut Tally, site: &Site, (tenant, others): (&str, &[&Party]), path: &str, exchange: &Exchange) {
+fn judge(
+    tally: &mut Tally,
+    site: &Site,
+    (tenant, others): (&str, &[&Party]),
+    path: &str,
+    exchange: &Exchange,
+) {
     let Some(reply) = exchange.reply() else {
         // A stream for operators may stay open; what does not answer at all is another matter.
         tally.doubt(format!("{path}: {}", failed(exchange)));

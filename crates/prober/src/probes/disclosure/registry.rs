@@ -23,9 +23,12 @@ pub(super) static PROBE: Probe = Probe::new(
     "Looks whether tools, resources and prompts are found by their name alone.",
     include_str!("registry.md"),
     &[
-        Technique::new("CT-03", "one name in both catalogues, listed and called by turns", Severity::High, |site| {
-            Box::pin(by_turns(site))
-        }),
+        Technique::new(
+            "CT-03",
+            "one name in both catalogues, listed and called by turns",
+            Severity::High,
+            |site| Box::pin(by_turns(site)),
+        ),
         Technique::new("CT-05", "a name that one tenant adds", Severity::High, |site| Box::pin(added(site))),
         Technique::new("CT-06", "a tool that calls tools", Severity::High, |site| Box::pin(through(site))),
     ],
@@ -65,14 +68,17 @@ async fn by_turns(site: &Site) -> Tally {
 /// Tools that put something into a catalogue.
 fn registers(party: &Party) -> impl Iterator<Item = &Tool> {
     const WHAT: [&str; 12] = [
-        "tool", "tools", "plugin", "prompt", "prompts", "resource", "command", "skill", "agent", "server", "macro",
-        "template",
+        "tool", "tools", "plugin", "prompt", "prompts", "resource", "command", "skill", "agent", "server",
+        "macro", "template",
     ];
     party.surface.tools.iter().filter(|tool| {
         tool.kind == Kind::Write
             && !tool.destroys
             && attempt::named(tool, &WHAT)
-            && attempt::named(tool, &["register", "define", "install", "create", "add", "publish", "save", "import"])
+            && attempt::named(
+                tool,
+                &["register", "define", "install", "create", "add", "publish", "save", "import"],
+            )
     })
 }
 
@@ -91,7 +97,10 @@ async fn added(site: &Site) -> Tally {
                 .collect();
             let arguments = writing::filled(tool, attacker, &mark, &named);
             let exchange = attacker.caller.call(&tool.name, &arguments).await;
-            tally.control(exchange.success().is_some(), &format!("nothing could be added: {}", failed(&exchange)));
+            tally.control(
+                exchange.success().is_some(),
+                &format!("nothing could be added: {}", failed(&exchange)),
+            );
             if exchange.success().is_none() {
                 continue;
             }
@@ -123,8 +132,9 @@ async fn added(site: &Site) -> Tally {
 fn calls(tool: &Tool) -> Option<(String, Option<String>)> {
     const NAMES: [&str; 6] = ["tool", "tool_name", "toolname", "name", "action", "function"];
     const ARGUMENTS: [&str; 6] = ["arguments", "args", "params", "parameters", "input", "payload"];
-    let about = attempt::named(tool, &["call", "execute", "invoke", "dispatch", "run", "use", "proxy", "meta"])
-        || tool.description.to_ascii_lowercase().contains("another tool");
+    let about =
+        attempt::named(tool, &["call", "execute", "invoke", "dispatch", "run", "use", "proxy", "meta"])
+            || tool.description.to_ascii_lowercase().contains("another tool");
     let places = arguments::properties(&tool.schema);
     let find = |list: &[&str]| {
         places
@@ -160,7 +170,10 @@ async fn through(site: &Site) -> Tally {
                 .collect();
             for (inner, inside) in theirs {
                 let own = victim.caller.call(&tool.name, &wrap(inner, inside)).await;
-                tally.control(own.success().is_some(), &format!("the owner cannot call it so: {}", failed(&own)));
+                tally.control(
+                    own.success().is_some(),
+                    &format!("the owner cannot call it so: {}", failed(&own)),
+                );
                 let exchange = attacker.caller.call(&tool.name, &wrap(inner, inside)).await;
                 if exchange.success().is_some() && own.success().is_some() {
                     let why = format!(

@@ -31,7 +31,8 @@ const TRIPLES: usize = 220;
 const LEAST: Duration = Duration::from_micros(300);
 
 async fn timed(site: &Site) -> Tally {
-    let named = site.plan.probes.iter().any(|id| id.eq_ignore_ascii_case("DA-12") || id == "existence-timing");
+    let named =
+        site.plan.probes.iter().any(|id| id.eq_ignore_ascii_case("DA-12") || id == "existence-timing");
     if !named && !site.plan.layers.contains(&Layer::Disclosure) {
         return Tally::not_run("it asks more than a thousand times; --layer disclosure allows that");
     }

@@ -26,8 +26,20 @@ pub(super) static PROBE: Probe = Probe::new(
 );
 
 const TOTALS: [&str; 14] = [
-    "usage", "billing", "bill", "invoice", "quota", "limits", "metrics", "stats", "statistics", "status", "credits",
-    "balance", "consumption", "costs",
+    "usage",
+    "billing",
+    "bill",
+    "invoice",
+    "quota",
+    "limits",
+    "metrics",
+    "stats",
+    "statistics",
+    "status",
+    "credits",
+    "balance",
+    "consumption",
+    "costs",
 ];
 
 async fn totals(site: &Site) -> Tally {
@@ -43,9 +55,8 @@ async fn totals(site: &Site) -> Tally {
         });
         for tool in tools.take(4) {
             let arguments = arguments::object(&tool.schema, &Map::new(), 3);
-            let look = || {
-                attacker.caller.request("tools/call", json!({"name": tool.name, "arguments": arguments}))
-            };
+            let look =
+                || attacker.caller.request("tools/call", json!({"name": tool.name, "arguments": arguments}));
             let act = || reading.what.request(&victim.caller);
             let pair = Pair { looker: attacker, actor: victim };
             watch(&mut tally, site, pair, &look, &act, shift::in_answer).await;

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     arguments::{self, Role, role},
+    facts::Facts,
     oracle::{Judged, judge, reading::failed},
     probes::{
         Probe, Technique,
@@ -24,7 +25,9 @@ pub(super) static PROBE: Probe = Probe::new(
     "Sets, names, breaks and pollutes something as one tenant, and reads as the other.",
     include_str!("left.md"),
     &[
-        Technique::new("ST-02", "a setting of one tenant's", Severity::High, |site| Box::pin(set(site, &SETS))),
+        Technique::new("ST-02", "a setting of one tenant's", Severity::High, |site| {
+            Box::pin(set(site, &SETS))
+        }),
         Technique::new("ST-06", "files of the same name", Severity::High, |site| Box::pin(files(site))),
         Technique::new("ST-09", "a call right after one that failed in the middle", Severity::High, |site| {
             Box::pin(broken(site))
@@ -36,12 +39,34 @@ pub(super) static PROBE: Probe = Probe::new(
 );
 
 /// Words of tools that set something which stays.
-const SETS: [&str; 11] =
-    ["set", "update", "configure", "prefer", "preference", "preferences", "remember", "save", "put", "enable", "language"];
+const SETS: [&str; 11] = [
+    "set",
+    "update",
+    "configure",
+    "prefer",
+    "preference",
+    "preferences",
+    "remember",
+    "save",
+    "put",
+    "enable",
+    "language",
+];
 
 /// Words of tools that move within something that an upstream or a process remembers.
 pub(in crate::probes) const MOVES: [&str; 13] = [
-    "cd", "chdir", "cwd", "directory", "use", "switch", "select", "checkout", "navigate", "activate", "connect", "login",
+    "cd",
+    "chdir",
+    "cwd",
+    "directory",
+    "use",
+    "switch",
+    "select",
+    "checkout",
+    "navigate",
+    "activate",
+    "connect",
+    "login",
     "project",
 ];
 
@@ -63,10 +88,14 @@ pub(in crate::probes) async fn set(site: &Site, words: &[&str]) -> Tally {
             let more: Vec<(&str, Value)> = places(tool).map(|place| (place, json!(mark))).collect();
             let arguments = writing::filled(tool, attacker, &mark, &more);
             let exchange = attacker.caller.call(&tool.name, &arguments).await;
-            tally.control(exchange.success().is_some(), &format!("nothing could be set: {}", failed(&exchange)));
+            tally.control(
+                exchange.success().is_some(),
+                &format!("nothing could be set: {}", failed(&exchange)),
+            );
             if exchange.success().is_some() {
                 let how = format!("{} set with {}", attacker.tenant, tool.name);
                 writing::crossed(&mut tally, site, victim, &mark, &how).await;
+                restore(&mut tally, site, attacker, tool, &mark).await;
                 attempt::intact(&mut tally, site, victim).await;
             }
             if tally.has_leaked() || site.target.late() {
@@ -76,6 +105,20 @@ pub(in crate::probes) async fn set(site: &Site, words: &[&str]) -> Tally {
     }
     tally.absent("no tool sets something to a text");
     tally
+}
+
+/// Sets what stood there before, where the tenant's own readings show what that was.
+async fn restore(tally: &mut Tally, site: &Site, party: &Party, tool: &Tool, mark: &str) {
+    for (reading, alone) in site.readings_of(&party.tenant).take(24) {
+        let now = attempt::read(&party.caller, &reading.what).await;
+        let facts = now.success().map(Facts::of).unwrap_or_default();
+        let Some((path, _)) = facts.leaves().find(|(_, text)| *text == mark) else { continue };
+        let Some((_, before)) = alone.leaves().find(|(known, _)| *known == path) else { continue };
+        let more: Vec<(&str, Value)> = places(tool).map(|place| (place, json!(before))).collect();
+        party.caller.call(&tool.name, &writing::filled(tool, party, before, &more)).await;
+        return;
+    }
+    tally.note(format!("What {} set stays as it was set: nothing shows what stood there before.", tool.name));
 }
 
 /// Places that take a text, and ids that the tool makes: a path, a name.
@@ -110,10 +153,7 @@ fn pairs(party: &Party) -> Vec<(&Tool, &str, &Tool, &str)> {
         let reader = tools.iter().find(|tool| {
             tool.kind == Kind::Read
                 && name_of(tool).is_some()
-                && crate::survey::words(&tool.name)
-                    .iter()
-                    .skip(1)
-                    .any(|word| attempt::named(writer, &[word]))
+                && crate::survey::words(&tool.name).iter().skip(1).any(|word| attempt::named(writer, &[word]))
         });
         if let Some((reader, from)) = reader.and_then(|reader| Some((reader, name_of(reader)?))) {
             pairs.push((writer, to, reader, from));
@@ -134,7 +174,8 @@ async fn files(site: &Site) -> Tally {
             }
             let name = attempt::fresh("file");
             let (his, mine) = (attempt::fresh("content"), attempt::fresh("content"));
-            let write = |party: &Party, text: &str| writing::filled(writer, party, text, &[(to, json!(name))]);
+            let write =
+                |party: &Party, text: &str| writing::filled(writer, party, text, &[(to, json!(name))]);
             let given = Map::from_iter([(from.to_owned(), json!(name))]);
             let read = arguments::object(&reader.schema, &given, 3);
             victim.caller.call(&writer.name, &write(victim, &his)).await;
@@ -177,11 +218,25 @@ fn breaking(reading: &Reading) -> Vec<Value> {
     let all = |value: Value| {
         Value::Object(keys.iter().map(|key| (key.clone(), value.clone())).collect::<Map<_, _>>())
     };
-    vec![all(json!({"a": [null]})), all(Value::Null), json!([]), json!({}), all(json!("x".repeat(20_000))), all(json!(-1))]
+    vec![
+        all(json!({"a": [null]})),
+        all(Value::Null),
+        json!([]),
+        json!({}),
+        all(json!("x".repeat(20_000))),
+        all(json!(-1)),
+    ]
 }
 
 /// The victim's next call on his own connection must be his, and be answered.
-async fn next(tally: &mut Tally, site: &Site, victim: &Party, reading: &Reading, before: &Exchange, how: &str) {
+async fn next(
+    tally: &mut Tally,
+    site: &Site,
+    victim: &Party,
+    reading: &Reading,
+    before: &Exchange,
+    how: &str,
+) {
     let exchange = attempt::read(&victim.caller, &reading.what).await;
     match judge(site, &victim.tenant, reading, &exchange) {
         Judged::Own => tally.held(),
@@ -201,12 +256,14 @@ async fn broken(site: &Site) -> Tally {
             let Some((name, _)) = attempt::as_tool(reading) else { continue };
             attempt::control(&mut tally, site, victim, reading).await;
             for arguments in breaking(reading) {
-                let request = attacker.caller.request("tools/call", json!({"name": name, "arguments": arguments}));
+                let request =
+                    attacker.caller.request("tools/call", json!({"name": name, "arguments": arguments}));
                 let exchange = attacker.caller.send(request).await;
                 if let Some(evidence) = site.foreign(&attacker.tenant, &exchange) {
                     tally.leak(vec![evidence]);
                 }
-                next(&mut tally, site, victim, reading, &exchange, "after a call of the other's that failed").await;
+                next(&mut tally, site, victim, reading, &exchange, "after a call of the other's that failed")
+                    .await;
                 if tally.has_leaked() || site.target.late() {
                     return tally;
                 }

@@ -288,11 +288,11 @@ impl App {
         id
     }
 
-    /// Notes what was asked. The survey asks who is calling three times as `globex`, who comes last; then a target that
+    /// Notes what was asked. The survey asks who is calling four times as `globex`, who comes last; then a target that
     /// dies may die.
     pub(crate) fn seen(&self, call: &Call<'_>) {
         let whoami = call.params.get("name").and_then(Value::as_str) == Some("whoami");
-        if call.tenant == "globex" && whoami && self.asked.fetch_add(1, Ordering::Relaxed) >= 3 {
+        if call.tenant == "globex" && whoami && self.asked.fetch_add(1, Ordering::Relaxed) >= 4 {
             self.attacked.store(true, Ordering::Relaxed);
         }
     }

@@ -24,7 +24,11 @@ pub(super) fn list(app: &App) -> Vec<Value> {
         return Vec::new();
     }
     let text = |names: &[&str]| -> Value {
-        names.iter().map(|name| ((*name).to_owned(), json!({"type": "string"}))).collect::<serde_json::Map<_, _>>().into()
+        names
+            .iter()
+            .map(|name| ((*name).to_owned(), json!({"type": "string"})))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     };
     vec![
         tool("set_language", "Sets the language.", text(&["language"]), &["language"], false),
@@ -89,7 +93,7 @@ pub(super) fn kept(app: &App, call: &Call<'_>) -> Option<String> {
         return text(shelf.entry("first".to_owned()).or_insert(json!(call.tenant)).clone());
     }
     if has("worker-identity") && app.attacked() {
-        let worker = format!("worker {}", call.asked.connection % 4);
+        let worker = format!("worker {}", call.asked.connection % 3);
         return text(shelf.entry(worker).or_insert(json!(call.tenant)).clone());
     }
     None

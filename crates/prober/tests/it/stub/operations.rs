@@ -41,7 +41,7 @@ pub(super) fn list(app: &App, call: &Call<'_>) -> Vec<Value> {
         return Vec::new();
     }
     app.shelf.lock().unwrap().insert("lister".to_owned(), json!(call.tenant));
-    let mut tools = vec![
+    vec![
         tool("recent_log", "The tenant's log.", json!({}), &[], true),
         tool("usage", "Calls so far.", json!({}), &[], true),
         tool(
@@ -58,15 +58,18 @@ pub(super) fn list(app: &App, call: &Call<'_>) -> Vec<Value> {
             &["name"],
             true,
         ),
-    ];
+    ]
+}
+
+/// The tools that were added; they come last.
+pub(super) fn added(app: &App, tenant: &str) -> Vec<Value> {
     let one = app.defects.has("one-registry");
     let shelf = app.shelf.lock().unwrap();
     let added = shelf.iter().filter_map(|(key, about)| {
         let (owner, name) = key.strip_prefix("added ")?.split_once(' ')?;
-        (one || owner == call.tenant).then(|| tool(name, about.as_str().unwrap(), json!({}), &[], false))
+        (one || owner == tenant).then(|| tool(name, about.as_str().unwrap(), json!({}), &[], false))
     });
-    tools.extend(added.take(8));
-    tools
+    added.take(8).collect()
 }
 
 /// Writes a call into the log and counts it.
@@ -96,7 +99,9 @@ fn log(app: &App, tenant: &str) -> Vec<String> {
     }
     let all = app.defects.has("log-of-all");
     let denied = |line: &str| app.defects.has("log-denied-to-all") && line.contains("tool=\"cnry-");
+    // The newest first, as logs are shown.
     log.iter()
+        .rev()
         .filter(|(owner, line)| all || owner == tenant || denied(line))
         .map(|(owner, line)| format!("tenant={owner} {line}"))
         .collect()
@@ -156,7 +161,8 @@ pub(super) fn listed(app: &App) -> Option<String> {
 
 /// Finding a ticket first and comparing its owner afterwards takes longer.
 pub(super) async fn delay(app: &App, tenant: &str, id: u64) {
-    let theirs = all().iter().any(|(known, _)| *known == id) && !tickets(tenant).iter().any(|(known, _)| *known == id);
+    let theirs =
+        all().iter().any(|(known, _)| *known == id) && !tickets(tenant).iter().any(|(known, _)| *known == id);
     if app.defects.has("slow-foreign") && theirs {
         tokio::time::sleep(Duration::from_millis(4)).await;
     }

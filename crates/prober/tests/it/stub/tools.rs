@@ -27,7 +27,13 @@ pub(super) fn all() -> Vec<(u64, &'static str)> {
     all
 }
 
-pub(super) fn tool(name: &str, description: &str, properties: Value, required: &[&str], reads: bool) -> Value {
+pub(super) fn tool(
+    name: &str,
+    description: &str,
+    properties: Value,
+    required: &[&str],
+    reads: bool,
+) -> Value {
     json!({"name": name, "description": description, "annotations": {"readOnlyHint": reads},
         "inputSchema": {"type": "object", "properties": properties, "required": required}})
 }
@@ -73,6 +79,7 @@ pub(crate) fn list(app: &App, call: &Call<'_>) -> Value {
     tools.extend(caches::list(app));
     tools.extend(lasting::list(app));
     tools.push(tool(&format!("{}_report", call.tenant), &about, period, &[], true));
+    tools.extend(operations::added(app, &call.tenant));
     let scope = if app.defects.has("public-scope") { "public" } else { "private" };
     let list = json!({"tools": tools, "ttlMs": 0, "cacheScope": scope});
     if caches {
