@@ -4,6 +4,8 @@ use partywall_model::Evidence;
 use serde_json::Value;
 
 use crate::{
+    arguments::{Role, role},
+    facts::key,
     oracle::{Judged, judge, reading::failed},
     site::{Party, Reading, Site, What},
     survey::{Kind, Tool, words},
@@ -118,6 +120,20 @@ pub(super) fn as_tool(reading: &Reading) -> Option<(&str, &Value)> {
 /// A text that stands nowhere by chance.
 pub(super) fn fresh(place: &str) -> String {
     format!("cnry-{place}-{:016x}", fastrand::u64(..))
+}
+
+/// What may name a tenant: its name, and what it is called in what it is shown.
+pub(super) fn names_of(party: &Party, site: &Site) -> Vec<Value> {
+    let mut names = vec![Value::from(party.tenant.as_str())];
+    for (_, facts) in site.readings_of(&party.tenant) {
+        for (path, text) in facts.leaves() {
+            let named = role(key(path)) == Role::Tenant && !names.iter().any(|name| name == text);
+            if named && names.len() < 3 {
+                names.push(Value::from(text));
+            }
+        }
+    }
+    names
 }
 
 /// Whether an answer's body has a text in it.

@@ -12,7 +12,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::{
-    ACME, Defects, GLOBEX, caches, operations, rpc, streams, tokens,
+    ACME, Defects, GLOBEX, caches, content, operations, rpc, streams, tokens,
     wire::{Answer, Asked},
 };
 
@@ -211,9 +211,15 @@ impl App {
             return Answer::empty(403);
         }
         let Some(tenant) = self.authenticate(&asked, &message) else {
+            if let Some(file) = content::file(self, None, &asked) {
+                return file;
+            }
             return Answer::json(401, &json!({"error": "invalid_token"}))
                 .header("www-authenticate", "Bearer");
         };
+        if let Some(file) = content::file(self, Some(&tenant), &asked) {
+            return file;
+        }
         let right = asked.path == "/mcp"
             || (self.defects.has("tenant-path") && asked.path.ends_with("/mcp"))
             || (self.defects.has("open-slash") && asked.path == "/mcp/");

@@ -89,6 +89,9 @@ pub(super) fn kept(app: &App, call: &Call<'_>) -> Option<String> {
         }
         return shelf.get("prototype").cloned().and_then(text);
     }
+    if has("sql-residue") {
+        return shelf.get("sql tenant").cloned().and_then(text);
+    }
     if has("first-caller-wins") {
         return text(shelf.entry("first".to_owned()).or_insert(json!(call.tenant)).clone());
     }

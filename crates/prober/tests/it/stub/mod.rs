@@ -2,9 +2,12 @@
 
 mod app;
 mod caches;
+mod content;
 mod lasting;
 mod operations;
+mod rows;
 mod rpc;
+mod sql;
 mod streams;
 mod tasks;
 pub(crate) mod tokens;

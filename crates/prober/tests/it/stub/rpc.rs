@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{App, app::Call, caches, streams, tasks, tools, wire::Answer};
+use super::{App, app::Call, caches, content, streams, tasks, tools, wire::Answer};
 
 /// An error that answers a message.
 pub(crate) fn error(message: &Value, code: i64, text: &str) -> Value {
@@ -32,6 +32,7 @@ pub(crate) async fn post(app: &App, call: &Call<'_>, message: &Value) -> Answer 
         "tools/list" => Ok(tools::list(app, call)),
         "tools/call" if call.params.get("task").is_some() => tasks::begin(app, call).await,
         "tools/call" => tools::call(app, call).await,
+        method if content::offers(app, method) => content::answer(app, call),
         method if method.starts_with("tasks/") && !call.modern => tasks::answer(app, call),
         _ => Err((-32601, "Method not found".to_owned())),
     };
@@ -42,7 +43,7 @@ pub(crate) async fn post(app: &App, call: &Call<'_>, message: &Value) -> Answer 
     match result {
         Ok(result) => {
             let answer = json!({"jsonrpc": "2.0", "id": id, "result": result});
-            if call.modern || call.method != "tools/call" {
+            if call.modern || call.method != "tools/call" || call.params.get("task").is_some() {
                 Answer::json(200, &answer)
             } else {
                 streams::event(app, call, &answer)

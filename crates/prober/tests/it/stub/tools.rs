@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{App, app::Call, caches, lasting, operations};
+use super::{App, app::Call, caches, content, lasting, operations, rows, sql};
 
 /// A tenant's tickets: the first two ids are the same for both.
 pub(super) fn tickets(tenant: &str) -> Vec<(u64, &'static str)> {
@@ -78,6 +78,9 @@ pub(crate) fn list(app: &App, call: &Call<'_>) -> Value {
     tools.extend(operations::list(app, call));
     tools.extend(caches::list(app));
     tools.extend(lasting::list(app));
+    tools.extend(content::list(app));
+    tools.extend(rows::list(app));
+    tools.extend(sql::list(app));
     tools.push(tool(&format!("{}_report", call.tenant), &about, period, &[], true));
     tools.extend(operations::added(app, &call.tenant));
     let scope = if app.defects.has("public-scope") { "public" } else { "private" };
@@ -123,12 +126,21 @@ async fn answer(
     if let Some(result) = lasting::call(app, &tenant, name, arguments) {
         return result;
     }
+    let more = content::call(app, call, &tenant, name)
+        .or_else(|| rows::call(app, &tenant, name, arguments))
+        .or_else(|| sql::call(app, &tenant, name, arguments));
+    if let Some(result) = more {
+        return result;
+    }
     if let Some(result) = operations::call(app, call, &tenant, (name, arguments)).await {
         return result;
     }
     match name {
         "whoami" => Ok(said(&json!({"tenant": tenant}))),
         "list_tickets" => {
+            if let Some(rows) = sql::shadowed(app) {
+                return Ok(said(&json!({"tickets": rows})));
+            }
             let rows = if app.defects.has("list-without-filter") { all() } else { tickets(&tenant) };
             let rows: Vec<Value> = rows.iter().map(|(id, title)| json!({"id": id, "title": title})).collect();
             Ok(said(&json!({"tickets": rows})))
@@ -150,7 +162,8 @@ async fn answer(
         }
         "add_note" => {
             let text = arguments.get("text").and_then(Value::as_str).unwrap_or_default().to_owned();
-            app.notes.lock().unwrap().entry(tenant).or_default().push(text);
+            let owner = rows::owner(app, &tenant, arguments);
+            app.notes.lock().unwrap().entry(owner).or_default().push(text);
             Ok(said(&json!({"added": true})))
         }
         "get_account" => {
