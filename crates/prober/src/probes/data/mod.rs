@@ -9,6 +9,8 @@ mod searches;
 mod unfiltered_lists;
 mod written;
 
+pub(super) use raw_sql::sql_tool;
+
 use super::Probe;
 
 pub(super) static PROBES: &[&Probe] = &[

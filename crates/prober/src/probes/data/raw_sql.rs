@@ -15,6 +15,7 @@ use crate::{
     oracle::{Judged, difference, judge, reading::failed},
     probes::{Probe, Technique, attempt},
     site::{Party, Site},
+    survey::Tool,
     tally::Tally,
 };
 
@@ -55,6 +56,16 @@ pub(super) static PROBE: Probe = Probe::new(
         }),
     ],
 );
+
+/// The first tool of a tenant's that takes SQL, and the argument that takes it.
+pub(in crate::probes) fn sql_tool(party: &Party) -> Option<(&Tool, &str)> {
+    party
+        .surface
+        .tools
+        .iter()
+        .filter(|tool| !tool.destroys)
+        .find_map(|tool| Some((tool, database::takes_sql(tool)?)))
+}
 
 const NO_SQL: &str = "no tool takes SQL";
 

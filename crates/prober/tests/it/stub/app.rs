@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -12,7 +12,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::{
-    ACME, Defects, GLOBEX, caches, content, operations, rpc, streams, tokens,
+    ACME, Defects, GLOBEX, caches, content, operations, rpc, shares, streams, tokens,
     wire::{Answer, Asked},
 };
 
@@ -126,6 +126,9 @@ impl App {
         let Some(own) = own else {
             return self.defects.has("default-tenant").then(|| "acme".to_owned());
         };
+        if self.defects.has("no-selector-is-first") && asked.header("x-region") != Some("eu") {
+            return Some("acme".to_owned());
+        }
         if self.defects.has("connection-identity") {
             return Some(self.first.lock().unwrap().entry(asked.connection).or_insert(own).clone());
         }
@@ -187,8 +190,11 @@ impl App {
     }
 
     /// Answers one HTTP request.
-    pub(crate) async fn answer(&self, asked: Asked) -> Answer {
+    pub(crate) async fn answer(self: &Arc<Self>, asked: Asked) -> Answer {
         let message: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+        if shares::busy(self, &asked) {
+            return Answer::empty(503);
+        }
         if self.defects.has("refuses-tokens") {
             return Answer::json(401, &json!({"error": "invalid_token"}));
         }
@@ -214,9 +220,13 @@ impl App {
             if let Some(file) = content::file(self, None, &asked) {
                 return file;
             }
+            shares::strangers(self, false);
             return Answer::json(401, &json!({"error": "invalid_token"}))
                 .header("www-authenticate", "Bearer");
         };
+        if shares::strangers(self, true) {
+            return Answer::empty(429);
+        }
         if let Some(file) = content::file(self, Some(&tenant), &asked) {
             return file;
         }
@@ -289,6 +299,13 @@ impl App {
             _ if self.defects.has("counted-session") => format!("session-{number}"),
             _ => format!("{random}{number}"),
         };
+        let mut sessions = self.sessions.lock().unwrap();
+        if self.defects.has("small-session-table") && sessions.len() >= 40 {
+            let other = sessions.iter().find(|(_, owner)| *owner != tenant).or(sessions.iter().next());
+            let out = other.map(|(id, _)| id.clone()).unwrap();
+            sessions.remove(&out);
+        }
+        drop(sessions);
         *self.newest.lock().unwrap() = Some(tenant.to_owned());
         self.sessions.lock().unwrap().insert(id.clone(), tenant.to_owned());
         id

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{
     App,
     app::Call,
+    operations,
     tools::{all, said, tickets, tool},
     wire::Answer,
 };
@@ -128,6 +129,10 @@ pub(super) fn upstream(app: &App, call: &Call<'_>, fresh: &str) -> Option<String
 
 /// An answer with what it tells caches: a validator of the tenant's own.
 pub(super) fn marked(app: &App, call: &Call<'_>, answer: Answer) -> Answer {
+    let answer = match operations::remaining(app, &call.tenant) {
+        Some(left) => answer.header("x-ratelimit-remaining", &left),
+        None => answer,
+    };
     if !app.defects.family(&FAMILY) || call.method != "tools/call" || answer.status != 200 {
         return answer;
     }

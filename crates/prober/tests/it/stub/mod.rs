@@ -7,6 +7,7 @@ mod lasting;
 mod operations;
 mod rows;
 mod rpc;
+mod shares;
 mod sql;
 mod streams;
 mod tasks;

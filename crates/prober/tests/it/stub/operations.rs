@@ -10,7 +10,8 @@ use super::{
     tools::{self, all, failed, said, tickets, tool},
 };
 
-const FAMILY: [&str; 10] = [
+const FAMILY: [&str; 11] = [
+    "shared-remaining",
     "open-metrics",
     "tenant-baggage",
     "log-of-all",
@@ -105,6 +106,20 @@ fn log(app: &App, tenant: &str) -> Vec<String> {
         .filter(|(owner, line)| all || owner == tenant || denied(line))
         .map(|(owner, line)| format!("tenant={owner} {line}"))
         .collect()
+}
+
+/// What is left of a quota, for a header.
+pub(super) fn remaining(app: &App, tenant: &str) -> Option<String> {
+    let payer = if app.defects.has("shared-remaining") { "everybody" } else { tenant };
+    let shelf = app.shelf.lock().unwrap();
+    let all: u64 = shelf
+        .iter()
+        .filter(|(key, _)| {
+            key.strip_prefix("calls ").is_some_and(|known| known == payer || payer == "everybody")
+        })
+        .filter_map(|(_, calls)| calls.as_u64())
+        .sum();
+    app.defects.family(&FAMILY).then(|| 1_000_000_u64.saturating_sub(all).to_string())
 }
 
 /// Calls a tool of this family.

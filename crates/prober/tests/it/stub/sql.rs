@@ -7,7 +7,8 @@ use super::{
     tools::{all, failed, said, tickets, tool},
 };
 
-const FAMILY: [&str; 10] = [
+const FAMILY: [&str; 11] = [
+    "sql-sleep",
     "sql-setting",
     "sql-commit",
     "sql-role",

@@ -1,11 +1,12 @@
 //! How answers find their way: streams with event ids, tables by request id, cancelling, rates.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::{App, app::Call, wire::Answer};
+use super::{App, app::Call, shares, wire::Answer};
 
 /// An answer as an event stream whose event has an id; the event is kept.
 pub(crate) fn event(app: &App, call: &Call<'_>, answer: &Value) -> Answer {
@@ -18,7 +19,9 @@ pub(crate) fn event(app: &App, call: &Call<'_>, answer: &Value) -> Answer {
 }
 
 /// A stream that stays open; one that is resumed begins with what its owner missed.
-pub(crate) fn listen(app: &App, call: &Call<'_>) -> Answer {
+pub(crate) fn listen(app: &Arc<App>, call: &Call<'_>) -> Answer {
+    let switches = ["shared-stream-slots", "stream-slots-per-tenant"];
+    let Ok(place) = shares::take(app, &call.tenant, switches, 40) else { return Answer::empty(429) };
     let after = call.asked.header("last-event-id").and_then(|id| id.parse::<u64>().ok());
     let (sender, receiver) = mpsc::channel(1_024);
     sender.try_send(": open\n\n".to_owned()).unwrap();
@@ -31,8 +34,10 @@ pub(crate) fn listen(app: &App, call: &Call<'_>) -> Answer {
         }
     }
     // The stream ends when the client goes away.
+    let kept = Arc::clone(app);
     tokio::spawn(async move {
         sender.closed().await;
+        shares::give(&kept, place);
     });
     Answer::events(receiver)
 }
@@ -100,7 +105,12 @@ pub(crate) async fn delivered(
 
 /// Whether a call is over the limit of this second: everybody's, or the tenant's.
 pub(crate) fn over(app: &App, call: &Call<'_>) -> bool {
-    let payer = if app.defects.has("one-limiter") {
+    let named = |header: &str| call.asked.header(header).unwrap_or(&call.tenant);
+    let payer = if app.defects.has("limiter-by-address") {
+        named("x-forwarded-for")
+    } else if app.defects.has("limiter-by-claim") {
+        named("x-tenant-id")
+    } else if app.defects.has("one-limiter") {
         "everybody"
     } else if app.defects.has("limiter-per-tenant") {
         &call.tenant

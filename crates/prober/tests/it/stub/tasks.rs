@@ -6,6 +6,10 @@ use super::{App, app::Call, lasting, tools};
 
 /// Calls a tool as a task.
 pub(crate) async fn begin(app: &App, call: &Call<'_>) -> Result<Value, (i64, String)> {
+    let taken = app.tasks.lock().unwrap().values().filter(|(_, status, _)| *status == "working").count();
+    if app.defects.has("shared-task-slots") && taken >= 40 {
+        return Err((-32000, "Too many tasks".to_owned()));
+    }
     let result = tools::call(app, call).await?;
     let result = lasting::background(app, call, result).await;
     let id: String = std::iter::repeat_with(fastrand::alphanumeric).take(24).collect();

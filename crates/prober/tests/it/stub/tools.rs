@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{App, app::Call, caches, content, lasting, operations, rows, sql};
+use super::{App, app::Call, caches, content, lasting, operations, rows, shares, sql};
 
 /// A tenant's tickets: the first two ids are the same for both.
 pub(super) fn tickets(tenant: &str) -> Vec<(u64, &'static str)> {
@@ -81,6 +81,7 @@ pub(crate) fn list(app: &App, call: &Call<'_>) -> Value {
     tools.extend(content::list(app));
     tools.extend(rows::list(app));
     tools.extend(sql::list(app));
+    tools.extend(shares::list(app));
     tools.push(tool(&format!("{}_report", call.tenant), &about, period, &[], true));
     tools.extend(operations::added(app, &call.tenant));
     let scope = if app.defects.has("public-scope") { "public" } else { "private" };
@@ -108,7 +109,12 @@ pub(crate) async fn call(app: &App, call: &Call<'_>) -> Result<Value, (i64, Stri
     if let Some(known) = caches::known(app, call) {
         return Ok(known);
     }
+    let switches = ["one-pool", "pool-per-tenant"];
+    let Ok(place) = shares::take(app, &tenant, switches, 6) else {
+        return Ok(failed("no connection is free"));
+    };
     let result = answer(app, call, (name, &arguments), tenant).await;
+    shares::give(app, place);
     lasting::after(app, call, &result);
     caches::keep(app, call, &result);
     result
@@ -130,6 +136,9 @@ async fn answer(
         .or_else(|| rows::call(app, &tenant, name, arguments))
         .or_else(|| sql::call(app, &tenant, name, arguments));
     if let Some(result) = more {
+        return result;
+    }
+    if let Some(result) = shares::call(app, call, &tenant, (name, arguments)).await {
         return result;
     }
     if let Some(result) = operations::call(app, call, &tenant, (name, arguments)).await {
@@ -168,7 +177,7 @@ async fn answer(
         }
         "get_account" => {
             let fresh = format!("fp-{tenant}-77");
-            if let Some(kept) = caches::upstream(app, call, &fresh) {
+            if let Some(kept) = shares::warm(app, &tenant).or_else(|| caches::upstream(app, call, &fresh)) {
                 return Ok(said(&json!({"fingerprint": kept})));
             }
             let owner = if app.defects.has("shared-key") { "operator" } else { &tenant };

@@ -31,7 +31,7 @@ pub(super) struct Database<'a> {
 }
 
 /// The argument of a tool that takes SQL.
-fn takes_sql(tool: &Tool) -> Option<&str> {
+pub(super) fn takes_sql(tool: &Tool) -> Option<&str> {
     let about = format!("{} {}", tool.name, tool.description).to_ascii_lowercase();
     let places = arguments::properties(&tool.schema);
     places.into_iter().find_map(|(name, place, _)| {
