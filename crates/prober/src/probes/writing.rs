@@ -14,6 +14,10 @@ use crate::{
 /// Why nothing is written.
 pub(super) const NOT_ALLOWED: &str = "it writes; --allow-writes allows it";
 
+/// Names of arguments that name what a tool makes.
+const NAMES: [&str; 9] =
+    ["name", "path", "file", "filename", "file_name", "file_path", "key", "slug", "handle"];
+
 /// The tools that create something.
 pub(super) fn creators(party: &Party) -> impl Iterator<Item = &Tool> {
     party.surface.tools.iter().filter(|tool| {
@@ -42,6 +46,10 @@ pub(super) fn filled(tool: &Tool, party: &Party, text: &str, more: &[(&str, Valu
     let mut given = Map::new();
     for (name, _, required) in arguments::properties(&tool.schema) {
         match role(name) {
+            // What is created gets a new name: under an old one it would write over what the tenant has.
+            Role::Id if required && NAMES.contains(&name.to_ascii_lowercase().as_str()) => {
+                given.insert(name.to_owned(), json!(attempt::fresh("name")));
+            }
             Role::Id if required => {
                 let own = arguments::fitting(&tool.schema, name, &party.ids, &tool.name);
                 given.insert(
@@ -68,7 +76,7 @@ pub(super) fn filled(tool: &Tool, party: &Party, text: &str, more: &[(&str, Valu
 pub(super) async fn everything(site: &Site, party: &Party) -> Vec<Exchange> {
     let mut all = Vec::new();
     let readings: Vec<&What> =
-        site.readings_of(&party.tenant).map(|(reading, _)| &reading.what).take(24).collect();
+        site.readings_of(&party.tenant).map(|(reading, _)| &reading.what).take(16).collect();
     for what in readings {
         all.push(attempt::read(&party.caller, what).await);
     }

@@ -98,7 +98,7 @@ async fn lists(site: &Site) -> Tally {
 
 /// The handshake of a caller in his own generation, in a session of its own where there are sessions.
 async fn handshake(caller: &Caller) -> Exchange {
-    let caller = caller.afresh();
+    let caller = caller.speaking_here(caller.era().clone());
     let exchange = match caller.begin().await {
         Some(exchange) => exchange,
         None => caller.ask("server/discover", json!({})).await,

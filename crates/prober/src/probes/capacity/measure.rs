@@ -1,6 +1,10 @@
 //! How one tenant is served, alone and beside another's load.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use futures_util::future::{join, join_all};
 use tokio::time::Instant;
@@ -10,7 +14,7 @@ use crate::{
     probes::attempt,
     site::{Party, Reading, Site},
     tally::Tally,
-    target::{Exchange, Request},
+    target::{Caller, Exchange, Request},
 };
 
 /// What one tenant met.
@@ -139,7 +143,11 @@ pub(super) async fn beside<L: Future<Output = Met>>(
     loud
 }
 
-/// Requests in some lanes for one part, at most so many in all.
+/// The longest that lanes go on for the sake of the least number of their calls.
+const LONGEST: Duration = Duration::from_secs(4);
+
+/// Requests in some lanes for one part, at most so many in all. A slow machine goes on until it has made a fifth of them, for
+/// fewer load nothing.
 pub(super) async fn lanes(
     site: &Site,
     party: &Party,
@@ -148,19 +156,28 @@ pub(super) async fn lanes(
 ) -> Met {
     let width = u32::try_from(site.plan.concurrency.saturating_sub(1)).unwrap_or(8).clamp(2, 24);
     let time = part(site);
-    let end = Instant::now() + time;
-    let lanes = join_all((0..width).map(|lane| async move {
-        let caller = party.caller.afresh();
-        let mut met = Met::default();
-        let mut ticks =
-            tokio::time::interval((time.saturating_mul(width) / most).max(Duration::from_millis(1)));
-        let mut turn = 0;
-        while Instant::now() < end && !site.target.late() {
-            ticks.tick().await;
-            turn += 1;
-            met.note(caller.send(make(lane as usize * 10_000 + turn).once()).await);
+    let made = AtomicU32::new(0);
+    // Connections are made before the time runs.
+    let callers: Vec<Caller> = (0..width).map(|_| party.caller.afresh()).collect();
+    let began = Instant::now();
+    let lanes = join_all(callers.iter().enumerate().map(|(lane, caller)| {
+        let made = &made;
+        async move {
+            let mut met = Met::default();
+            let mut ticks =
+                tokio::time::interval((time.saturating_mul(width) / most).max(Duration::from_millis(1)));
+            let mut turn = 0;
+            let goes_on = |made: u32| {
+                let longer = made < most / 5 && began.elapsed() < LONGEST;
+                (began.elapsed() < time || longer) && made < most && !site.target.late()
+            };
+            while goes_on(made.fetch_add(1, Ordering::Relaxed)) {
+                ticks.tick().await;
+                turn += 1;
+                met.note(caller.send(make(lane * 10_000 + turn).once()).await);
+            }
+            met
         }
-        met
     }))
     .await;
     lanes.into_iter().fold(Met::default(), Met::add)

@@ -54,26 +54,27 @@ async fn warm(site: &Site) -> Tally {
         );
     }
     for (attacker, victim) in site.directions() {
+        // On connections of its own: what is shared then lies behind the target.
+        let caller = attacker.caller.afresh();
+        caller.begin().await;
         for reading in &readings {
             for _ in 0..TURNS {
                 for _ in 0..2 {
                     attempt::control(&mut tally, site, victim, reading).await;
                 }
-                // On connections of its own: what is shared then lies behind the target.
-                let caller = attacker.caller.afresh();
-                caller.begin().await;
                 let exchange = attempt::read(&caller, &reading.what).await;
-                caller.end().await;
                 if exchange.replied() {
                     attempt::weigh(&mut tally, site, &attacker.tenant, reading, &exchange, Refusal::Wrong);
                 } else {
                     tally.doubt(failed(&exchange));
                 }
                 if tally.has_leaked() || site.target.late() {
+                    caller.end().await;
                     return tally;
                 }
             }
         }
+        caller.end().await;
     }
     tally
 }
