@@ -18,3 +18,4 @@ mod safe;
 mod state;
 mod stub;
 mod support;
+mod zz;

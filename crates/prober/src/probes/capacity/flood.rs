@@ -27,8 +27,13 @@ pub(super) static PROBE: Probe = Probe::new(
 
 /// How often the quiet tenant calls.
 const PACE: Duration = Duration::from_millis(60);
-/// How long each part goes on.
+/// How long each part goes on, if one race may take as long.
 const PART: Duration = Duration::from_secs(3);
+
+fn part(site: &Site) -> Duration {
+    PART.min(site.plan.racing)
+}
+
 /// The most requests of a flood.
 const MOST: u32 = 4_000;
 
@@ -102,7 +107,7 @@ fn weigh(tally: &mut Tally, site: &Site, (noisy, quiet): (&Party, &Party), met: 
 /// Calls at a low rate.
 async fn calm(site: &Site, party: &Party, reading: &Reading) -> Met {
     let mut met = Met::default();
-    let end = Instant::now() + PART;
+    let end = Instant::now() + part(site);
     let mut ticks = tokio::time::interval(PACE);
     while Instant::now() < end && !site.target.late() {
         ticks.tick().await;
@@ -114,13 +119,13 @@ async fn calm(site: &Site, party: &Party, reading: &Reading) -> Met {
 /// As many calls as fit, on connections of its own.
 async fn storm(site: &Site, party: &Party, reading: &Reading) -> Met {
     let width = u32::try_from(site.plan.concurrency.saturating_sub(1)).unwrap_or(16).clamp(1, 64);
-    let end = Instant::now() + PART;
+    let end = Instant::now() + part(site);
     let lanes = join_all((0..width).map(|_| async {
         let caller = party.caller.afresh();
         caller.begin().await;
         let mut met = Met::default();
         // Spread over the whole part, or the flood is over before the quiet tenant has felt it.
-        let mut ticks = tokio::time::interval(PART.saturating_mul(width) / MOST);
+        let mut ticks = tokio::time::interval(part(site).saturating_mul(width) / MOST);
         while Instant::now() < end {
             ticks.tick().await;
             met.note(caller.send(reading.what.request(&caller).once()).await);

@@ -120,28 +120,34 @@ pub(crate) async fn call(app: &App, call: &Call<'_>) -> Result<Value, (i64, Stri
     result
 }
 
+/// What a tool of one of the families answers.
+async fn of_a_family(
+    app: &App,
+    call: &Call<'_>,
+    (name, arguments): (&str, &Value),
+    tenant: &str,
+) -> Option<Result<Value, (i64, String)>> {
+    let plain = caches::call(app, tenant, name, arguments)
+        .or_else(|| lasting::call(app, tenant, name, arguments))
+        .or_else(|| content::call(app, call, tenant, name))
+        .or_else(|| rows::call(app, tenant, name, arguments))
+        .or_else(|| sql::call(app, tenant, name, arguments));
+    if plain.is_some() {
+        return plain;
+    }
+    match shares::call(app, call, tenant, (name, arguments)).await {
+        Some(result) => Some(result),
+        None => operations::call(app, call, tenant, (name, arguments)).await,
+    }
+}
+
 async fn answer(
     app: &App,
     call: &Call<'_>,
     (name, arguments): (&str, &Value),
     tenant: String,
 ) -> Result<Value, (i64, String)> {
-    if let Some(result) = caches::call(app, &tenant, name, arguments) {
-        return result;
-    }
-    if let Some(result) = lasting::call(app, &tenant, name, arguments) {
-        return result;
-    }
-    let more = content::call(app, call, &tenant, name)
-        .or_else(|| rows::call(app, &tenant, name, arguments))
-        .or_else(|| sql::call(app, &tenant, name, arguments));
-    if let Some(result) = more {
-        return result;
-    }
-    if let Some(result) = shares::call(app, call, &tenant, (name, arguments)).await {
-        return result;
-    }
-    if let Some(result) = operations::call(app, call, &tenant, (name, arguments)).await {
+    if let Some(result) = of_a_family(app, call, (name, arguments), &tenant).await {
         return result;
     }
     match name {
