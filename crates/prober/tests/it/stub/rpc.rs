@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{App, app::Call, asking, listening, streams, tasks, tools, wire::Answer};
+use super::{App, app::Call, asking, caches, content, listening, streams, tasks, tools, wire::Answer};
 
 /// An error that answers a message.
 pub(crate) fn error(message: &Value, code: i64, text: &str) -> Value {
@@ -34,7 +34,7 @@ pub(crate) async fn post(app: &App, call: &Call<'_>, message: &Value) -> Answer 
         Ok(result) => {
             let answer = json!({"jsonrpc": "2.0", "id": id, "result": result});
             listening::heard(app, call, &answer);
-            if call.modern || call.method != "tools/call" {
+            if call.modern || call.method != "tools/call" || call.params.get("task").is_some() {
                 Answer::json(200, &answer)
             } else {
                 streams::event(app, call, &answer)
@@ -55,7 +55,8 @@ pub(crate) async fn value(app: &App, call: &Call<'_>, id: &Value) -> Result<Valu
     let result = match call.method {
         "server/discover" if call.modern && !app.defects.has("wrong-version") => Ok(json!({
             "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}},
-            "serverInfo": {"name": "stub", "version": "1"}, "ttlMs": 0, "cacheScope": "private"})),
+            "serverInfo": {"name": "stub", "version": "1"}, "instructions": caches::instructions(app, &call.tenant),
+            "ttlMs": 0, "cacheScope": "private"})),
         "ping" => Ok(json!({})),
         "tools/list" => Ok(tools::list(app, call)),
         "tools/call" if tasks::asked_for(call) => tasks::begin(app, call).await,
@@ -64,6 +65,7 @@ pub(crate) async fn value(app: &App, call: &Call<'_>, id: &Value) -> Result<Valu
             Some(other) => Ok(other),
             None => tools::call(app, call).await,
         },
+        method if content::offers(app, method) => content::answer(app, call),
         method if method.starts_with("tasks/") => tasks::answer(app, call),
         _ => Err((-32601, "Method not found".to_owned())),
     };
@@ -110,7 +112,7 @@ fn initialize(app: &App, call: &Call<'_>, message: &Value) -> Answer {
     if app.defects.has("wrong-version") {
         return Answer::json(200, &error(message, -32602, "Unsupported protocol version"));
     }
-    let result = welcome("2025-11-25");
+    let result = welcome(app, call, "2025-11-25");
     let session = app.begin(&call.tenant, call.asked);
     if call.params.pointer("/capabilities/elicitation").is_some() {
         app.waiting.can_be_asked(&session);
@@ -120,7 +122,7 @@ fn initialize(app: &App, call: &Call<'_>, message: &Value) -> Answer {
 }
 
 /// The result of `initialize`.
-pub(crate) fn welcome(revision: &str) -> Value {
+pub(crate) fn welcome(app: &App, call: &Call<'_>, revision: &str) -> Value {
     json!({"protocolVersion": revision, "capabilities": {"tools": {}, "logging": {}, "tasks": {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}},
-        "serverInfo": {"name": "stub", "version": "1"}})
+        "serverInfo": {"name": "stub", "version": "1"}, "instructions": caches::instructions(app, &call.tenant)})
 }

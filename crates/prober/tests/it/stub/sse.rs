@@ -45,7 +45,7 @@ async fn post(app: &App, asked: &Asked, tenant: &str, message: &Value) -> Answer
     let call = Call { tenant: tenant.to_owned(), asked, method, params: &params, modern: false };
     if let Some(id) = message.get("id") {
         let result = match method {
-            "initialize" => Ok(rpc::welcome("2024-11-05")),
+            "initialize" => Ok(rpc::welcome(app, &call, "2024-11-05")),
             _ => rpc::value(app, &call, id).await,
         };
         let answer = match result {

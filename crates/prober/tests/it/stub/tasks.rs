@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
-use super::{App, app::Call, asking, tools};
+use super::{App, app::Call, asking, lasting, tools};
 
 /// Whether a call is to be a task.
 pub(crate) fn asked_for(call: &Call<'_>) -> bool {
@@ -21,9 +21,16 @@ pub(crate) async fn begin(app: &App, call: &Call<'_>) -> Result<Value, (i64, Str
         number if app.defects.has("counted-tasks") => format!("task-{number}"),
         _ => random,
     };
+    let taken = app.tasks.lock().unwrap().values().filter(|(_, status, _)| *status == "working").count();
+    if app.defects.has("shared-task-slots") && taken >= 40 {
+        return Err((-32000, "Too many tasks".to_owned()));
+    }
     let asks = call.params["name"] == "confirm_report";
-    let (status, result) =
-        if asks { ("input_required", json!({})) } else { ("working", tools::call(app, call).await?) };
+    let (status, result) = if asks {
+        ("input_required", json!({}))
+    } else {
+        ("working", lasting::background(app, call, tools::call(app, call).await?).await)
+    };
     app.tasks.lock().unwrap().insert(id.clone(), (call.tenant.clone(), status, result));
     if call.modern {
         return Ok(json!({"resultType": "task", "taskId": id, "status": status, "ttlMs": 60_000}));
@@ -69,7 +76,7 @@ pub(crate) fn answer(app: &App, call: &Call<'_>) -> Result<Value, (i64, String)>
             Ok(json!({"taskId": id, "status": status, "inputRequests": asking::questions(owner)}))
         }
         "tasks/get" => Ok(json!({"taskId": id, "status": status})),
-        "tasks/result" => Ok(result.clone()),
+        "tasks/result" => Ok(lasting::finished(app, result)),
         "tasks/update" => {
             *status = "completed";
             Ok(json!({}))
