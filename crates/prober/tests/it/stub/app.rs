@@ -211,24 +211,8 @@ impl App {
         if self.defects.has("refuses-tokens") {
             return Answer::json(401, &json!({"error": "invalid_token"}));
         }
-        let origin = format!("http://{}", asked.header("host").unwrap_or_default());
-        match asked.path.as_str() {
-            "/.well-known/oauth-protected-resource/mcp" => {
-                return Answer::json(200, &json!({"authorization_servers": [origin]}));
-            }
-            "/.well-known/oauth-authorization-server" => {
-                return Answer::json(
-                    200,
-                    &json!({"issuer": origin, "jwks_uri": format!("{origin}/jwks"),
-                    "authorization_endpoint": format!("{origin}/authorize"),
-                    "registration_endpoint": format!("{origin}/register")}),
-                );
-            }
-            "/jwks" => return Answer::json(200, &tokens::keys()),
-            path if operations::page(self, path).is_some() => {
-                return Answer::json(200, &operations::page(self, path).unwrap());
-            }
-            _ => {}
+        if let Some(page) = self.page(&asked) {
+            return Answer::json(200, &page);
         }
         if let Some(answer) = naming::page(self, &asked, &message) {
             return answer;
@@ -279,6 +263,20 @@ impl App {
             "DELETE" if !modern => self.end(&asked),
             "GET" if !modern => streams::listen(self, &call),
             _ => Answer::empty(405),
+        }
+    }
+
+    /// What is told to everybody: metadata, keys.
+    fn page(&self, asked: &Asked) -> Option<Value> {
+        let origin = format!("http://{}", asked.header("host").unwrap_or_default());
+        match asked.path.as_str() {
+            "/.well-known/oauth-protected-resource/mcp" => Some(json!({"authorization_servers": [origin]})),
+            "/.well-known/oauth-authorization-server" => Some(json!({
+                "issuer": origin, "jwks_uri": format!("{origin}/jwks"),
+                "authorization_endpoint": format!("{origin}/authorize"),
+                "registration_endpoint": format!("{origin}/register")})),
+            "/jwks" => Some(tokens::keys()),
+            path => operations::page(self, path),
         }
     }
 
