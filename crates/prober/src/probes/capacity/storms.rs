@@ -247,7 +247,12 @@ async fn sizes(site: &Site) -> Tally {
             let more =
                 async { (&victim.tenant, large, victim.caller.send(call(&victim.caller, large)).await) };
             let (one, (two, three)) = join(big, join(little, more)).await;
-            for (tenant, reading, exchange) in [one, two, three] {
+            let answers = [one, two, three];
+            // A limit that was met ends the storm and shows nothing.
+            if answers.iter().any(|(.., exchange)| exchange.status() == 429) {
+                break;
+            }
+            for (tenant, reading, exchange) in answers {
                 attempt::weigh(&mut tally, site, tenant, reading, &exchange, Refusal::Wrong);
             }
             if tally.has_leaked() {
