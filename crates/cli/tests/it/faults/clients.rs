@@ -11,7 +11,7 @@ use super::{
 };
 
 /// The server gives a client so long to send a head, a body, or to take what it asked for.
-const SHORT: &str = "read_timeout = \"1s\"";
+const SHORT: &str = "read_timeout = \"2s\"";
 
 fn house() -> (House, Neighbour) {
     let house = House::open(&Plan { server: SHORT, ..Plan::default() });
