@@ -8,6 +8,11 @@
 #[path = "../compile_fail/safe.rs"]
 mod safe;
 
+/// What the documentation of `Tool` shows: it is compiled here, because a run of `rustdoc --test` costs a minute.
+#[expect(dead_code, reason = "that it compiles is the test")]
+#[path = "../compile_fail/greet.rs"]
+mod greet;
+
 #[test]
 fn the_usual_leaks_do_not_compile() {
     trybuild::TestCases::new().compile_fail("tests/compile_fail/leak_*.rs");
