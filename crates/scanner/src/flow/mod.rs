@@ -19,6 +19,7 @@ mod stores;
 pub use entries::Entry;
 pub(crate) use entries::find_entries;
 pub use guards::Guard;
+pub(crate) use lifetime::Objects;
 pub use lifetime::{Cell, Lifetimes};
 pub use origins::Origins;
 pub use queries::{Owned, Query, Scope, lists_owners, singular};

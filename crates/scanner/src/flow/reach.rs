@@ -1,6 +1,8 @@
 //! Which functions callers of the server reach, and how.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashMap;
 
 use crate::{
     ir::{ExprKind, NameRef},
@@ -22,8 +24,8 @@ pub struct Reach {
 }
 
 /// Follows calls from all entry points, the nearest first.
-pub(crate) fn find_reach(project: &Project) -> HashMap<Fun, Reach> {
-    let mut reach: HashMap<Fun, Reach> = HashMap::new();
+pub(crate) fn find_reach(project: &Project) -> FxHashMap<Fun, Reach> {
+    let mut reach: FxHashMap<Fun, Reach> = FxHashMap::default();
     let mut open: VecDeque<Fun> = VecDeque::new();
     for (number, entry) in project.entries.iter().enumerate() {
         reach.entry(entry.handler).or_insert_with(|| {
@@ -44,8 +46,8 @@ pub(crate) fn find_reach(project: &Project) -> HashMap<Fun, Reach> {
     reach
 }
 
-fn calls_by_function(project: &Project) -> HashMap<Fun, Vec<At>> {
-    let mut all: HashMap<Fun, Vec<At>> = HashMap::new();
+fn calls_by_function(project: &Project) -> FxHashMap<Fun, Vec<At>> {
+    let mut all: FxHashMap<Fun, Vec<At>> = FxHashMap::default();
     for (module, unit) in project.units() {
         for expr in &unit.index.calls {
             let fun = Fun { module, id: unit.index.function(*expr) };

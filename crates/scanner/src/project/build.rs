@@ -1,9 +1,8 @@
 //! Joining modules to a project.
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, HashMap},
-};
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
 
 use super::{At, Cls, Fun, Index, ModuleId, Paths, Project, Symbol, Unit, resolve, this_class};
 use crate::{
@@ -44,6 +43,7 @@ impl Project {
             .collect();
         let paths = Paths::new(&units, &input.manifests);
         let globals = units.iter().map(resolve::globals).collect();
+        let exports = units.iter().map(resolve::exports).collect();
         let mut project = Self {
             units,
             libraries: input.libraries,
@@ -51,16 +51,16 @@ impl Project {
             packages: BTreeMap::new(),
             tenancy: input.tenancy,
             paths,
-            callers: HashMap::new(),
-            callees: HashMap::new(),
-            methods: HashMap::new(),
+            callers: FxHashMap::default(),
+            callees: FxHashMap::default(),
+            methods: FxHashMap::default(),
             entries: Vec::new(),
-            entry_of: HashMap::new(),
-            reach: HashMap::new(),
+            entry_of: FxHashMap::default(),
+            reach: FxHashMap::default(),
+            exports,
             globals,
-            field_writes: HashMap::new(),
-            subclasses: HashMap::new(),
-            values: RefCell::default(),
+            field_writes: FxHashMap::default(),
+            subclasses: FxHashMap::default(),
             memory: super::Memory::default(),
         };
         project.find_members();
@@ -75,8 +75,8 @@ impl Project {
     }
 
     fn find_members(&mut self) {
-        let mut writes: HashMap<(Cls, String), Vec<At>> = HashMap::new();
-        let mut methods: HashMap<String, Vec<Fun>> = HashMap::new();
+        let mut writes: FxHashMap<Cls, FxHashMap<String, Vec<At>>> = FxHashMap::default();
+        let mut methods: FxHashMap<String, Vec<Fun>> = FxHashMap::default();
         for (module, unit) in self.units() {
             for write in &unit.index.writes {
                 let ExprKind::Member { object, property, .. } = unit.ir.expr(write.place) else { continue };
@@ -84,8 +84,9 @@ impl Project {
                     continue;
                 }
                 if let Some(id) = this_class(&unit.ir, write.function) {
-                    let key = (Cls { module, id }, unit.ir.text(*property).to_owned());
-                    writes.entry(key).or_default().push(At { module, expr: write.value });
+                    let fields = writes.entry(Cls { module, id }).or_default();
+                    let name = unit.ir.text(*property).to_owned();
+                    fields.entry(name).or_default().push(At { module, expr: write.value });
                 }
             }
             for (_, class) in unit.ir.classes() {
@@ -114,7 +115,7 @@ impl Project {
                 }
             }
         }
-        let mut all: HashMap<Cls, Vec<Cls>> = HashMap::new();
+        let mut all: FxHashMap<Cls, Vec<Cls>> = FxHashMap::default();
         for (base, sub) in &direct {
             let mut bases = vec![*base];
             // A class that extends itself through others ends at the bound.
@@ -131,8 +132,8 @@ impl Project {
     }
 
     fn find_calls(&mut self) {
-        let mut callees = HashMap::new();
-        let mut callers: HashMap<Fun, Vec<At>> = HashMap::new();
+        let mut callees: FxHashMap<At, super::Callee> = FxHashMap::default();
+        let mut callers: FxHashMap<Fun, Vec<At>> = FxHashMap::default();
         for (module, unit) in (0..).map(ModuleId).zip(&self.units) {
             let decorators =
                 unit.ir.functions().flat_map(|(_, function)| function.decorators.iter().copied());
