@@ -12,8 +12,8 @@ use super::At;
 /// answer that adds nothing. An answer that rests on such a first answer of a question further up is only good until that one
 /// is answered. All others are kept for ever, so that no question is worked out twice and none depends on the order of asking.
 #[derive(Debug)]
-pub(crate) struct Answers<T> {
-    known: RefCell<FxHashMap<At, T>>,
+pub(crate) struct Answers<T, S = Dense<T>> {
+    known: RefCell<S>,
     /// What is being worked out and what rests on it, with the number of the outermost open question that it rests on.
     open: RefCell<FxHashMap<At, (T, u32)>>,
     /// What was answered and is in `open`, in the order of the answers.
@@ -24,10 +24,57 @@ pub(crate) struct Answers<T> {
     rests_on: Cell<u32>,
 }
 
+/// Where answers are kept.
+pub(crate) trait Shelf<T>: Default {
+    fn get(&self, at: At) -> Option<&T>;
+    fn put(&mut self, at: At, answer: T);
+}
+
+/// A place for each expression of a module, for small answers that many expressions have.
+#[derive(Debug)]
+pub(crate) struct Dense<T>(Vec<Vec<Option<T>>>);
+
+impl<T> Default for Dense<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Shelf<T> for Dense<T> {
+    fn get(&self, at: At) -> Option<&T> {
+        self.0.get(at.module.index())?.get(at.expr.index())?.as_ref()
+    }
+
+    fn put(&mut self, at: At, answer: T) {
+        fn slot<T: Default>(places: &mut Vec<T>, number: usize) -> Option<&mut T> {
+            if places.len() <= number {
+                places.resize_with(number + 1, T::default);
+            }
+            places.get_mut(number)
+        }
+        if let Some(slot) = slot(&mut self.0, at.module.index()).and_then(|module| slot(module, at.expr.index())) {
+            *slot = Some(answer);
+        }
+    }
+}
+
+/// For large answers that few expressions have.
+pub(crate) type Sparse<T> = FxHashMap<At, T>;
+
+impl<T> Shelf<T> for Sparse<T> {
+    fn get(&self, at: At) -> Option<&T> {
+        Self::get(self, &at)
+    }
+
+    fn put(&mut self, at: At, answer: T) {
+        self.insert(at, answer);
+    }
+}
+
 /// It rests on no open question.
 const NOTHING: u32 = u32::MAX;
 
-impl<T> Default for Answers<T> {
+impl<T, S: Default> Default for Answers<T, S> {
     fn default() -> Self {
         Self {
             known: RefCell::default(),
@@ -39,10 +86,21 @@ impl<T> Default for Answers<T> {
     }
 }
 
-impl<T: Clone> Answers<T> {
+impl<T: Clone, S: Shelf<T>> Answers<T, S> {
     /// The answer for an expression; `find` works it out, and `first` is for whoever asks again meanwhile.
     pub(crate) fn ask(&self, at: At, first: T, find: impl FnOnce() -> T) -> T {
-        if let Some(known) = self.known.borrow().get(&at) {
+        self.ask_if(at, first, find, |_| true)
+    }
+
+    /// The same, where an answer may be not worth being kept.
+    pub(crate) fn ask_if(
+        &self,
+        at: At,
+        first: T,
+        find: impl FnOnce() -> T,
+        is_worth: impl FnOnce(&T) -> bool,
+    ) -> T {
+        if let Some(known) = self.known.borrow().get(at) {
             return known.clone();
         }
         if let Some((answer, on)) = self.open.borrow().get(&at) {
@@ -64,7 +122,9 @@ impl<T: Clone> Answers<T> {
                 open.remove(&stale);
             }
             open.remove(&at);
-            self.known.borrow_mut().insert(at, answer.clone());
+            if is_worth(&answer) {
+                self.known.borrow_mut().put(at, answer.clone());
+            }
             self.rests_on.set(outer);
         } else {
             open.insert(at, (answer.clone(), on));
@@ -114,7 +174,7 @@ mod tests {
     #[test]
     fn a_circle_is_answered_the_same_from_wherever_one_asks() {
         for first in [1, 2, 3] {
-            let (answers, worked) = (Answers::default(), Cell::new(0));
+            let (answers, worked) = (Answers::<u32>::default(), Cell::new(0));
             reach(&answers, first, &worked);
             assert_eq!(reach(&answers, 1, &worked), 0b11110);
             assert_eq!(reach(&answers, 2, &worked), 0b11100);
@@ -124,7 +184,7 @@ mod tests {
 
     #[test]
     fn what_rests_on_no_open_question_is_worked_out_once() {
-        let (answers, worked) = (Answers::default(), Cell::new(0));
+        let (answers, worked) = (Answers::<u32>::default(), Cell::new(0));
         reach(&answers, 1, &worked);
         let before = worked.get();
         assert_eq!(reach(&answers, 4, &worked), 0b10000);
@@ -134,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_cut_answer_is_kept_for_the_outermost_question_only() {
-        let (answers, worked) = (Answers::default(), Cell::new(0));
+        let (answers, worked) = (Answers::<u32>::default(), Cell::new(0));
         let inner = || {
             answers.ask(at(8), 0, || {
                 worked.set(worked.get() + 1);

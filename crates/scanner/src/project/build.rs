@@ -52,7 +52,8 @@ impl Project {
             tenancy: input.tenancy,
             paths,
             callers: FxHashMap::default(),
-            callees: FxHashMap::default(),
+            callees: Vec::new(),
+            callee_of: Vec::new(),
             methods: FxHashMap::default(),
             entries: Vec::new(),
             entry_of: FxHashMap::default(),
@@ -132,23 +133,30 @@ impl Project {
     }
 
     fn find_calls(&mut self) {
-        let mut callees: FxHashMap<At, super::Callee> = FxHashMap::default();
+        let mut callees: Vec<super::Callee> = Vec::new();
+        let mut callee_of = Vec::with_capacity(self.units.len());
         let mut callers: FxHashMap<Fun, Vec<At>> = FxHashMap::default();
         for (module, unit) in (0..).map(ModuleId).zip(&self.units) {
             let decorators =
                 unit.ir.functions().flat_map(|(_, function)| function.decorators.iter().copied());
             let bare = decorators.filter(|expr| !matches!(unit.ir.expr(*expr), ExprKind::Call(_)));
             let bare: Vec<_> = bare.collect();
+            let mut numbers: Vec<u32> = vec![0; unit.ir.exprs().count()];
             for expr in unit.index.calls.iter().chain(&bare) {
                 let at = At { module, expr: *expr };
                 let Some(callee) = self.find_callee(at) else { continue };
                 for target in &callee.targets {
                     callers.entry(*target).or_default().push(at);
                 }
-                callees.insert(at, callee);
+                callees.push(callee);
+                if let (Some(slot), Ok(number)) = (numbers.get_mut(expr.index()), u32::try_from(callees.len())) {
+                    *slot = number;
+                }
             }
+            callee_of.push(numbers);
         }
         self.callees = callees;
+        self.callee_of = callee_of;
         self.callers = callers;
     }
 }

@@ -94,7 +94,10 @@ pub struct Project {
     pub tenancy: Option<Tenancy>,
     paths: Paths,
     pub(crate) callers: FxHashMap<Fun, Vec<At>>,
-    pub(crate) callees: FxHashMap<At, Callee>,
+    /// What calls call, by their numbers in `callee_of`.
+    pub(crate) callees: Vec<Callee>,
+    /// By module and expression; 0 for what is no call, else one more than the number.
+    pub(crate) callee_of: Vec<Vec<u32>>,
     pub(crate) methods: FxHashMap<String, Vec<Fun>>,
     pub(crate) entries: Vec<crate::flow::Entry>,
     pub(crate) entry_of: FxHashMap<Fun, usize>,
@@ -112,7 +115,7 @@ pub struct Project {
 pub(crate) struct Memory {
     /// The modules that specifiers name, by the module that imports.
     imports: RefCell<FxHashMap<ModuleId, FxHashMap<String, Option<ModuleId>>>>,
-    pub(crate) symbols: Answers<Symbol>,
+    pub(crate) symbols: Answers<Symbol, answers::Sparse<Symbol>>,
     pub(crate) values: Answers<crate::flow::Origins>,
     pub(crate) objects: std::cell::OnceCell<crate::flow::Objects>,
     pub(crate) keeps_rows: std::cell::OnceCell<std::collections::BTreeSet<String>>,
@@ -165,7 +168,8 @@ impl Project {
     /// What a call calls, and what is known of it.
     #[must_use]
     pub fn callee(&self, call: At) -> Option<&Callee> {
-        self.callees.get(&call)
+        let number = self.callee_of.get(call.module.index())?.get(call.expr.index())?;
+        self.callees.get(number.checked_sub(1)? as usize)
     }
 
     /// The module that a specifier names in a module.

@@ -139,7 +139,16 @@ impl Project {
     }
 
     fn symbol_in(&self, at: At, depth: u32) -> Symbol {
-        self.memory.symbols.ask(at, Symbol::Unknown(Vec::new()), || self.find_symbol(at, depth))
+        // What only says how it is written is found as soon as it would be read.
+        let is_worth = |symbol: &Symbol| !matches!(symbol, Symbol::Unknown(_)) || self.is_far(at);
+        let find = || self.find_symbol(at, depth);
+        self.memory.symbols.ask_if(at, Symbol::Unknown(Vec::new()), find, is_worth)
+    }
+
+    /// Whether what an expression stands for may have been looked for elsewhere.
+    fn is_far(&self, at: At) -> bool {
+        let kind = self.unit(at.module).map(|unit| unit.ir.expr(at.expr));
+        matches!(kind, Some(ExprKind::Name(NameRef::Binding(_)) | ExprKind::Call(_) | ExprKind::Super))
     }
 
     /// One step further; none when there were too many.
