@@ -1,10 +1,10 @@
 //! Joining modules to a project.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, hash::BuildHasher};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use super::{At, Cls, Fun, Index, ModuleId, Paths, Project, Symbol, Unit, resolve, this_class};
+use super::{At, Callee, Cls, Fun, Index, ModuleId, Paths, Project, Symbol, Unit, resolve, this_class};
 use crate::{
     flow,
     ir::{ExprKind, Module},
@@ -133,7 +133,7 @@ impl Project {
     }
 
     fn find_calls(&mut self) {
-        let mut callees: Vec<super::Callee> = Vec::new();
+        let mut callees = Callees::default();
         let mut callee_of = Vec::with_capacity(self.units.len());
         let mut callers: FxHashMap<Fun, Vec<At>> = FxHashMap::default();
         for (module, unit) in (0..).map(ModuleId).zip(&self.units) {
@@ -148,15 +148,38 @@ impl Project {
                 for target in &callee.targets {
                     callers.entry(*target).or_default().push(at);
                 }
-                callees.push(callee);
-                if let (Some(slot), Ok(number)) = (numbers.get_mut(expr.index()), u32::try_from(callees.len())) {
-                    *slot = number;
+                if let Some(slot) = numbers.get_mut(expr.index()) {
+                    *slot = callees.number(callee);
                 }
             }
             callee_of.push(numbers);
         }
-        self.callees = callees;
+        self.callees = callees.all;
         self.callee_of = callee_of;
         self.callers = callers;
+    }
+}
+
+/// Callees that are gathered: most calls call what others call too.
+#[derive(Default)]
+struct Callees {
+    all: Vec<Callee>,
+    by_hash: FxHashMap<u64, Vec<u32>>,
+}
+
+impl Callees {
+    /// One more than the place of a callee.
+    fn number(&mut self, callee: Callee) -> u32 {
+        let Callee { package, path, targets, certain, .. } = &callee;
+        let hash = FxBuildHasher.hash_one((package, path, targets, certain));
+        let same = self.by_hash.entry(hash).or_default();
+        let known = same.iter().find(|number| self.all.get(**number as usize - 1).is_some_and(|known| known.is(&callee)));
+        if let Some(known) = known {
+            return *known;
+        }
+        self.all.push(callee);
+        let number = u32::try_from(self.all.len()).unwrap_or(0);
+        same.push(number);
+        number
     }
 }

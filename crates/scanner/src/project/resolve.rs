@@ -56,6 +56,14 @@ pub struct Callee {
 }
 
 impl Callee {
+    /// Whether another one is the same, with the same definitions and not equal ones only.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let defs = |callee: &Self| callee.defs.iter().map(Arc::as_ptr).collect::<Vec<_>>();
+        (&self.package, &self.path, &self.targets, self.certain)
+            == (&other.package, &other.path, &other.targets, other.certain)
+            && defs(self) == defs(other)
+    }
+
     /// The last name of the path: the function or method.
     #[must_use]
     pub fn name(&self) -> &str {
