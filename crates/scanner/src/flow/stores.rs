@@ -193,8 +193,7 @@ impl Project {
             field.and_then(|field| field.type_text).is_some_and(|text| is_map_type(unit.ir.text(text)));
         let first = field.and_then(|field| field.value).map(|expr| At { module: class.module, expr });
         let writes = self.field_writes(class, name);
-        let made =
-            first.into_iter().chain(writes.iter().copied()).any(|at| self.is_container(at));
+        let made = first.into_iter().chain(writes.iter().copied()).any(|at| self.is_container(at));
         (typed || made || vocabulary::is_cache(name))
             .then(|| (Store::Field(class, name.to_owned()), name.to_owned()))
     }

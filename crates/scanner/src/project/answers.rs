@@ -52,7 +52,9 @@ impl<T> Shelf<T> for Dense<T> {
             }
             places.get_mut(number)
         }
-        if let Some(slot) = slot(&mut self.0, at.module.index()).and_then(|module| slot(module, at.expr.index())) {
+        if let Some(slot) =
+            slot(&mut self.0, at.module.index()).and_then(|module| slot(module, at.expr.index()))
+        {
             *slot = Some(answer);
         }
     }

@@ -173,7 +173,9 @@ impl Callees {
         let Callee { package, path, targets, certain, .. } = &callee;
         let hash = FxBuildHasher.hash_one((package, path, targets, certain));
         let same = self.by_hash.entry(hash).or_default();
-        let known = same.iter().find(|number| self.all.get(**number as usize - 1).is_some_and(|known| known.is(&callee)));
+        let known = same
+            .iter()
+            .find(|number| self.all.get(**number as usize - 1).is_some_and(|known| known.is(&callee)));
         if let Some(known) = known {
             return *known;
         }

@@ -446,8 +446,15 @@ impl Walk<'_> {
         updates: bool,
         stmt: Option<StmtId>,
     ) {
-        let source =
-            Source { value, path: path.into(), function: self.function, order: self.order, declares, updates, stmt };
+        let source = Source {
+            value,
+            path: path.into(),
+            function: self.function,
+            order: self.order,
+            declares,
+            updates,
+            stmt,
+        };
         self.index.sources.push(binding.0, source);
     }
 

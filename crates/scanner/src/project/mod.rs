@@ -118,6 +118,8 @@ pub(crate) struct Memory {
     pub(crate) symbols: Answers<Symbol, answers::Sparse<Symbol>>,
     pub(crate) values: Answers<crate::flow::Origins>,
     pub(crate) objects: std::cell::OnceCell<crate::flow::Objects>,
+    /// What is kept for the application, by its name.
+    pub(crate) kept: std::cell::OnceCell<FxHashMap<String, At>>,
     pub(crate) keeps_rows: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) knows_callers: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) guards: RefCell<FxHashMap<Fun, std::rc::Rc<Vec<crate::flow::Guard>>>>,
