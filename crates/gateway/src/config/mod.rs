@@ -86,8 +86,8 @@ pub struct Server {
     /// `master.key` in `data_dir`, made at the first start. Several servers need the same one.
     pub master_key: Option<Reference>,
     /// Values of the `Origin` header that are accepted; any other is refused. The origin of `public_url` and, on a
-    /// loopback listener, loopback origins are always accepted. No CORS headers are sent, so a page of another origin
-    /// needs a proxy that sends them.
+    /// loopback listener, loopback origins are always accepted. A page of an accepted origin can call from a browser
+    /// (CORS), with a token that it sends itself.
     pub allowed_origins: Vec<String>,
     /// Host names that requests may name besides those of `public_url` and `listen`.
     pub allowed_hosts: Vec<String>,
