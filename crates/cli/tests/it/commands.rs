@@ -225,23 +225,8 @@ fn a_tenant_can_be_suspended_and_removed_while_it_is_served_on_standard_input() 
     let folder = folder();
     let here = folder.path();
     ok(here, &["tenant", "add", "acme"], "");
-    let mut child = partywall(&["serve", "--stdio", "--tenant", "acme"])
-        .current_dir(here)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let (mut input, mut output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-    let mut ask = |message: &str| {
-        writeln!(input, "{message}").unwrap();
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        serde_json::from_str::<serde_json::Value>(&line).unwrap()
-    };
-    ask(
-        r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#,
-    );
+    let mut local = Local::start(here, "acme");
+    let mut ask = |message: &str| local.ask(message);
     let initialized = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
     let call = r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"whoami","arguments":{}}}"#;
     let first = ask(&format!("{initialized}\n{call}"));
@@ -263,8 +248,68 @@ fn a_tenant_can_be_suspended_and_removed_while_it_is_served_on_standard_input() 
     refused(ask(call));
     assert_eq!(audit("acme.jsonl"), before, "a tenant that is gone has no log");
     assert!(audit("-unattributed.jsonl").contains("unknown-tenant"));
-    drop(input);
-    assert!(child.wait().unwrap().success());
+    local.end();
+}
+
+/// A client that goes on asking for a suspended tenant does not fill its log, and nothing is missing from it.
+#[test]
+fn refusals_on_standard_input_are_written_together() {
+    let folder = folder();
+    let here = folder.path();
+    ok(here, &["tenant", "add", "acme"], "");
+    let mut local = Local::start(here, "acme");
+    ok(here, &["tenant", "suspend", "acme"], "");
+    writeln!(local.input, r#"{{"jsonrpc":"2.0","method":"notifications/initialized"}}"#).unwrap();
+    for _ in 0..200 {
+        let answer = local.ask(
+            r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"whoami","arguments":{}}}"#,
+        );
+        assert!(answer["error"]["message"].as_str().unwrap().contains("not served"), "{answer}");
+    }
+    local.end();
+    let log = fs::read_to_string(here.join("data/audit/acme.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.len() < 100 && lines.iter().all(|line| line["reason"] == "suspended-tenant"), "{log}");
+    let times: u64 = lines.iter().map(|line| line["times"].as_u64().unwrap_or(1)).sum();
+    assert_eq!(times, 200, "{log}");
+}
+
+/// One tenant's server on standard input and output, and its client.
+struct Local {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Local {
+    fn start(here: &Path, tenant: &str) -> Self {
+        let mut child = partywall(&["serve", "--stdio", "--tenant", tenant])
+            .current_dir(here)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let mut local = Self { child, input, output };
+        local.ask(
+            r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#,
+        );
+        local
+    }
+
+    fn ask(&mut self, message: &str) -> serde_json::Value {
+        writeln!(self.input, "{message}").unwrap();
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    fn end(self) {
+        let Self { mut child, input, .. } = self;
+        drop(input);
+        assert!(child.wait().unwrap().success());
+    }
 }
 
 #[test]

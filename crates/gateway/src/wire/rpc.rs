@@ -203,11 +203,7 @@ async fn deny(
             let reason = over.map_or(denial.word(), Over::reason);
             let refused =
                 Bundled { caller: Arc::clone(caller), request: number, layer: denial.layer(), reason };
-            let times = match meter {
-                Some(meter) => services.pacer.bundle(meter, &refused, now),
-                None => services.pacer.bundle(&services.pacer.others(&caller.tenant), &refused, now),
-            };
-            (times > 0).then(|| refused.line(times, &services.clock))
+            services.pacer.line(meter, &refused, now, &services.clock)
         }
         None => {
             let mut line = Line::of(None, number, services.clock.since_epoch().as_secs_f64());
@@ -381,10 +377,9 @@ impl Exchange<'_> {
         let (layer, reason) = (denial.layer(), over.reason());
         let refused = Bundled { caller, request: permit.request(), layer, reason };
         let meter = permit.resident().capacity().refusals();
-        let times = services.pacer.bundle(meter, &refused, Instant::now());
-        if times > 0 {
+        if let Some(line) = services.pacer.line(Some(meter), &refused, Instant::now(), &services.clock) {
             // The message is refused either way.
-            let _stopped = services.audit.record(refused.line(times, &services.clock)).await;
+            let _stopped = services.audit.record(line).await;
         }
     }
 
