@@ -58,6 +58,9 @@ pub struct Config {
     /// The folder the file stands in; relative paths start here.
     #[serde(skip)]
     pub base_dir: PathBuf,
+    /// File and line of each tool, in order.
+    #[serde(skip)]
+    pub(crate) tool_places: Vec<String>,
 }
 
 /// `[server]`
@@ -549,6 +552,8 @@ impl Config {
             ConfigError::Invalid { problems: vec![format!("{name}:{line}: {}", error.message())] }
         })?;
         config.base_dir = base_dir.to_owned();
+        let place = |tool: &toml::Spanned<ToolConfig>| format!("{name}:{}", line_of(text, tool.span().start));
+        config.tool_places = config.tools.iter().map(place).collect();
         let problems: Vec<String> = check::problems(&config)
             .into_iter()
             .map(|problem| {

@@ -170,7 +170,7 @@ pub enum IdentityError {
     #[error("identity: cannot set up the HTTP client that fetches key sets: {0}")]
     HttpClient(String),
     /// The development issuer's key file could not be read or made.
-    #[error("cannot use the development issuer's key {path}")]
+    #[error("cannot use the development issuer's key {path}{}", advice(source))]
     DevelopmentKeyFile {
         /// The file.
         path: PathBuf,
@@ -188,4 +188,15 @@ pub enum IdentityError {
     /// A development token cannot be minted as asked.
     #[error("cannot mint a token: {0}")]
     Mint(&'static str),
+}
+
+/// What to do about a key file that the system does not give us; what we say of it ourselves has its own advice.
+fn advice(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::Other => "",
+        _ => {
+            "; let this user read it and write its folder, or move it away and a new one is made, whose tokens are other \
+             ones"
+        }
+    }
 }
