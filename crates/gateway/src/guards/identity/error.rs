@@ -200,3 +200,24 @@ fn advice(source: &io::Error) -> &'static str {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_file_that_cannot_be_used_says_what_to_do() {
+        let told = |source: io::Error| {
+            IdentityError::DevelopmentKeyFile { path: "data/key.pem".into(), source }.to_string()
+        };
+        for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::StorageFull] {
+            let told = told(kind.into());
+            assert!(
+                told.contains("data/key.pem; let this user read it") && told.contains("move it away"),
+                "{told}"
+            );
+        }
+        // What we say ourselves stands in the cause, with its own advice.
+        assert!(told(io::Error::other("others may read it; run chmod 600")).ends_with("key.pem"));
+    }
+}
