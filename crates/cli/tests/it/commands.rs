@@ -346,3 +346,36 @@ fn the_environment_has_the_url_of_the_shared_limits() {
     assert!(!good && said.contains("shared.redis: a URL begins with") && !said.contains("hush"), "{said}");
     ok(folder.path(), &["tenant", "add", "acme"], "");
 }
+
+/// What goes wrong at the start is told once, with its place and what to do.
+#[test]
+fn errors_at_the_start_say_where_and_what_to_do() {
+    let folder = folder();
+    let here = folder.path();
+    let tool = "[data.desk]\ndriver = \"sqlite\"\nmigrations = \"migrations\"\n[[tool]]\nname = \"list\"\n\
+                description = \"d\"\nsource = \"desk\"\nsql = \"SELECT id FROM notes\"\n";
+    fs::write(here.join("partywall.toml"), format!("{CONFIG}{tool}")).unwrap();
+    let said = fails(here, &["serve", "--check"], "");
+    assert!(
+        said.contains("No such file") && said.contains("make the folder, or correct `migrations`"),
+        "{said}"
+    );
+    fs::create_dir(here.join("migrations")).unwrap();
+    let said = fails(here, &["serve", "--check"], "");
+    let line = format!("{CONFIG}{tool}").lines().position(|line| line == "name = \"list\"").unwrap();
+    let place =
+        format!("partywall.toml:{line}: tool `list`: `sql`: no such table: notes; the tables are those");
+    assert!(said.contains(&place), "{said}");
+    fs::write(here.join("migrations/001_notes.sql"), "CREATE TABLE notes (id INTEGER PRIMARY KEY)").unwrap();
+    ok(here, &["serve", "--check"], "");
+    // An address that somebody has.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("listen = \"{}\"", taken.local_addr().unwrap());
+    let text = CONFIG.replace("listen = \"127.0.0.1:0\"", &listen);
+    fs::write(here.join("partywall.toml"), text).unwrap();
+    let said = fails(here, &["serve"], "");
+    assert!(said.contains("server.listen") && said.matches("os error").count() == 1, "{said}");
+    let url = ["check", "--database", "postgres://a:hush@127.0.0.1:1/b"];
+    let said = fails(here, &url, "");
+    assert!(said.matches("the database's URL").count() == 1 && !said.contains("hush"), "{said}");
+}

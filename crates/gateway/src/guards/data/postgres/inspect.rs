@@ -282,6 +282,10 @@ fn check_words(tokens: &[TokenWithSpan], writes: bool) -> Result<(), DataError> 
             return Err(refused("names are not written with `U&`".to_owned()));
         }
         match word(Some(token)).as_deref() {
+            // The parser keeps this name apart from those of other tables, so that nobody would look at it.
+            Some("TABLE") => {
+                return Err(refused("`TABLE name` is written `SELECT * FROM name`".to_owned()));
+            }
             Some("INTO") if !matches!(before.as_deref(), Some("INSERT" | "MERGE")) => {
                 return Err(refused("`SELECT … INTO` makes a table; leave `INTO` out".to_owned()));
             }
@@ -504,6 +508,14 @@ mod tests {
             "SELECT * FROM \"pg_stats\"",
             "SELECT table_name FROM information_schema.tables",
             "SELECT * FROM tickets, LATERAL (SELECT reltuples FROM pg_class) x",
+            "SELECT * FROM (TABLE pg_roles) x",
+            "WITH a AS (TABLE pg_stat_activity) SELECT * FROM a",
+            "SELECT * FROM (TABLE information_schema.applicable_roles) x",
+            "SELECT 1 UNION ALL TABLE pg_roles",
+            "SELECT * FROM ONLY pg_roles",
+            "SELECT * FROM ROWS FROM (pg_ls_dir('.')) x",
+            "SELECT (SELECT rolname FROM pg_roles LIMIT 1)",
+            "SELECT * FROM tickets WHERE EXISTS (TABLE pg_roles)",
             "SELECT pg_stat_get_activity(NULL)",
             "SELECT pg_read_file('/etc/passwd')",
             "SELECT * FROM pg_ls_dir('.')",

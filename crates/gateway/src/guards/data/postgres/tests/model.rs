@@ -91,6 +91,7 @@ async fn a_model_does_not_learn_who_else_is_there() {
         (format!("SELECT format_type({table}, NULL) AS x"), "of_globex"),
         (format!("SELECT {table}::regtype::text AS x"), "of_globex"),
         (format!("SELECT oidvectortypes('{table}') AS x"), "of_globex"),
+        (format!("SELECT rolname AS x FROM (TABLE pg_roles) r WHERE rolname = '{role}'"), &role),
     ] {
         let open = call(&desk.sources, &desk.acme, &unchecked(&sql, false), json!({})).await.expect(&sql);
         assert!(open.json.contains(tells), "{sql}: the server tells no more: {}", open.json);
