@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
     path::Path,
-    process::Stdio,
+    process::{Child, ChildStdin, ChildStdout, Stdio},
 };
 
 use crate::support::{Running, fails, ok, partywall, run};
