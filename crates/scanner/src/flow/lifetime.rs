@@ -1,6 +1,6 @@
 //! How long things live: what is made for one request, and what outlives it.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -46,6 +46,8 @@ pub(crate) struct Objects {
     pub(super) read: FxHashMap<String, Vec<At>>,
     /// Whether objects of a class outlive a request, as far as it was asked.
     known: RefCell<FxHashMap<Cls, Option<bool>>>,
+    /// The functions that run when the process starts.
+    starts: OnceCell<FxHashSet<Fun>>,
 }
 
 impl Objects {
@@ -86,7 +88,7 @@ impl Objects {
                 }
             }
         }
-        Self { made, read, known: RefCell::default() }
+        Self { made, read, known: RefCell::default(), starts: OnceCell::new() }
     }
 }
 
@@ -125,6 +127,7 @@ impl<'p> Lifetimes<'p> {
         let depth = depth.checked_sub(1)?;
         let unit = self.project.unit(class.module)?;
         let decl = unit.ir.class(class.id)?;
+        let record = self.is_record(class, 6);
         for base in &decl.bases {
             let at = At { module: class.module, expr: *base };
             let (package, path) = match self.project.symbol(at) {
@@ -165,6 +168,37 @@ impl<'p> Lifetimes<'p> {
         registers.then_some(true)
     }
 
+    /// Whether objects of a class are records: of a model or a data class.
+    fn is_record(&self, class: Cls, depth: u32) -> bool {
+        let (Some(depth), Some(unit)) = (depth.checked_sub(1), self.project.unit(class.module)) else {
+            return false;
+        };
+        let Some(decl) = unit.ir.class(class.id) else { return false };
+        let said =
+            decl.decorators.iter().any(|expr| unit.ir.snippet(unit.ir.span(*expr)).contains("dataclass"));
+        said || decl.bases.iter().any(|base| {
+            let at = At { module: class.module, expr: *base };
+            match self.project.symbol(at) {
+                Symbol::Class(base) => self.is_record(base, depth),
+                _ => self.project.written(at).last().is_some_and(|name| {
+                    matches!(name.as_str(), "BaseModel" | "SQLModel" | "TypedDict" | "NamedTuple")
+                }),
+            }
+        })
+    }
+
+    /// Whether an object that is made at a place is assigned to what outlives the request.
+    fn is_put(&self, at: At, depth: u32) -> bool {
+        let Some(unit) = self.project.unit(at.module) else { return false };
+        let Some(stmt) = unit.index.stmt_of(at.expr) else { return false };
+        let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
+        match target {
+            Pattern::Place(place) => self.place(at.to(*place), depth).is_some(),
+            Pattern::Binding(id) => unit.ir.is_module_level(*id),
+            _ => false,
+        }
+    }
+
     /// Whether an object that is made at a place is kept beyond the request.
     fn is_kept(&self, at: At, depth: u32) -> bool {
         let Some(unit) = self.project.unit(at.module) else { return false };
@@ -197,7 +231,76 @@ impl<'p> Lifetimes<'p> {
             _ => {}
         }
         let fun = self.project.function_of(at);
-        !self.is_per_request(fun)
+        fun.id == FunctionId::MODULE || (!self.is_per_request(fun) && self.runs_at_start(fun))
+    }
+
+    /// Whether a function that no request reaches runs when the process starts, as far as that is seen: the module calls it, it
+    /// sets handlers up, or it is named for it. Elsewhere it may as well be a job's, and what it makes lives as long as the job.
+    fn runs_at_start(&self, fun: Fun) -> bool {
+        let starts = self.objects.starts.get_or_init(|| {
+            let mut found: FxHashSet<Fun> = FxHashSet::default();
+            let mut open: Vec<Fun> =
+                self.project.units().map(|(module, _)| Fun { module, id: FunctionId::MODULE }).collect();
+            open.extend(
+                self.project
+                    .entries()
+                    .iter()
+                    .flat_map(|entry| self.project.around(entry.handler).into_iter().skip(1)),
+            );
+            let mut calls: FxHashMap<Fun, Vec<At>> = FxHashMap::default();
+            for (module, unit) in self.project.units() {
+                for expr in &unit.index.calls {
+                    let at = At { module, expr: *expr };
+                    calls.entry(self.project.function_of(at)).or_default().push(at);
+                }
+            }
+            while let Some(fun) = open.pop() {
+                if !found.insert(fun) {
+                    continue;
+                }
+                for at in calls.get(&fun).into_iter().flatten() {
+                    let targets = self
+                        .project
+                        .callee(*at)
+                        .filter(|callee| callee.certain)
+                        .map(|callee| callee.targets.clone());
+                    open.extend(targets.into_iter().flatten());
+                }
+            }
+            found
+        });
+        self.project.around(fun).into_iter().filter(|fun| fun.id != FunctionId::MODULE).any(|fun| {
+            let constructor = self
+                .project
+                .unit(fun.module)
+                .and_then(|unit| unit.ir.function(fun.id))
+                .is_some_and(|function| function.kind == FunctionKind::Constructor);
+            let name = self.project.function_name(fun).to_lowercase();
+            let named = [
+                "main",
+                "create",
+                "build",
+                "make",
+                "setup",
+                "set_up",
+                "init",
+                "start",
+                "run",
+                "serve",
+                "lifespan",
+                "register",
+                "configure",
+                "bootstrap",
+                "get",
+                "load",
+                "open",
+                "connect",
+                "app",
+            ]
+            .iter()
+            .any(|word| name.starts_with(word) || name.starts_with(&format!("_{word}")));
+            starts.contains(&fun) || constructor || named
+        })
     }
 
     fn is_kept_in(&self, at: At, target: &Pattern, depth: u32) -> bool {

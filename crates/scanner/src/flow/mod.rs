@@ -7,6 +7,7 @@ mod entries;
 mod firsts;
 mod guards;
 mod lifetime;
+mod memberships;
 mod models;
 mod names;
 mod origins;

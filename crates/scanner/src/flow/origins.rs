@@ -16,6 +16,7 @@ use crate::{
     },
     library::{Origin, Role},
     project::{At, Cls, Fun, ModuleId, Project, Step, Symbol, this_class},
+    vocabulary,
 };
 
 /// Kinds of sources that are part of a value.
@@ -117,6 +118,40 @@ const DEPTH: u32 = 28;
 /// How many callers of a function are asked for an argument.
 const CALLERS: usize = 12;
 
+/// Decorators of parameters that frameworks bring.
+const OF_FRAMEWORKS: &[&str] = &[
+    "Body",
+    "BodyParam",
+    "Param",
+    "Params",
+    "Query",
+    "QueryParam",
+    "QueryParams",
+    "Header",
+    "Headers",
+    "HeaderParam",
+    "Req",
+    "Request",
+    "Res",
+    "Response",
+    "Arg",
+    "Args",
+    "Ctx",
+    "Context",
+    "Ip",
+    "HostParam",
+    "MessageBody",
+    "Payload",
+    "Root",
+    "Inject",
+    "InjectRepository",
+    "InjectModel",
+    "UploadedFile",
+    "UploadedFiles",
+    "CookieParam",
+    "SessionParam",
+];
+
 /// Methods that call a function with the items of what they are called on.
 const EACH: &[&str] = &[
     "map",
@@ -177,6 +212,11 @@ impl Project {
             }
             ExprKind::Index { object, index, .. } => match unit.ir.expr(*index) {
                 ExprKind::String(name) => self.member_origins(at.to(*object), unit.ir.text(*name), depth),
+                // `ORGS[api_key]`: whoever has the key is the one that it leads to.
+                _ if self.is_named_credential(at.to(*index)) => {
+                    let chosen = Origins::INPUT | Origins::UNVERIFIED | Origins::REQUEST;
+                    (below(*object) | below(*index)).without(chosen) | Origins::OWNER
+                }
                 _ => below(*object).without(Origins::REQUEST) | below(*index),
             },
             ExprKind::Call(_) => self.call_origins(at, depth),
@@ -211,6 +251,26 @@ impl Project {
                 iters | below(comprehension.element)
             }
         }
+    }
+
+    /// Whether a key is a credential by its name, or a tuple with one in it.
+    fn is_named_credential(&self, at: At) -> bool {
+        let Some(unit) = self.unit(at.module) else { return false };
+        let name = |expr: ExprId| match unit.ir.expr(expr) {
+            ExprKind::Name(NameRef::Binding(id)) => vocabulary::is_credential(unit.ir.binding_name(*id)),
+            _ => false,
+        };
+        let holds = |expr: ExprId| match unit.ir.expr(expr) {
+            ExprKind::Array { items, .. } => items.iter().any(|item| name(*item)),
+            _ => name(expr),
+        };
+        let copied = match unit.ir.expr(at.expr) {
+            ExprKind::Name(NameRef::Binding(id)) => {
+                unit.index.sources(*id).iter().any(|source| holds(source.value))
+            }
+            _ => false,
+        };
+        holds(at.expr) || copied
     }
 
     fn binding_origins(&self, module: ModuleId, id: BindingId, depth: u32) -> Origins {
@@ -388,7 +448,10 @@ impl Project {
         }
         let mut value = self.arguments(at, depth);
         // What a database or another service answers is not what was asked with: only conversions pass the caller's choice on.
-        if !call.is_new && !converts(name) {
+        // `hash.update(text)` goes on with the text; `posts.update({ where, data })` gives the row.
+        let changes_rows = name == "update"
+            && call.positional(0).is_some_and(|expr| matches!(unit.ir.expr(expr), ExprKind::Object(_)));
+        if !call.is_new && (!converts(name) || changes_rows) {
             // Nor is it the environment's, when that only says where to ask.
             let elsewhere = if value.is_of_request() { Origins::ENV } else { Origins::NONE };
             let chosen = Origins::INPUT | Origins::UNVERIFIED | Origins::SESSION;
@@ -442,6 +505,12 @@ impl Project {
             return take(injected, path);
         }
         if let Some(entry) = self.entry_of.get(&fun).and_then(|number| self.entries.get(*number)) {
+            if let Some((Step::Key(key), rest)) = path.split_first()
+                && matches!(entry.kind.as_str(), "http" | "middleware")
+                && let Some(value) = beside_input(unit, parameter, unit.ir.text(*key))
+            {
+                return take(value, rest);
+            }
             return take(entry.parameter(number, name, type_text), path);
         }
         let default = parameter.default.map_or(Origins::NONE, |expr| {
@@ -479,6 +548,9 @@ impl Project {
             .chain(&parameter.decorators)
             .copied()
             .collect();
+        if let Some(value) = self.decorated_parameter(fun, number, depth) {
+            return Some(value);
+        }
         // `require_admin = Depends(…)` once, and its name as the default of many.
         for expr in exprs.clone() {
             if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr) {
@@ -508,6 +580,56 @@ impl Project {
             });
         }
         found
+    }
+
+    /// What a decorator of our own puts into a parameter, as NestJS takes them: `@CurrentUser() user` of
+    /// `createParamDecorator((data, ctx) => ctx.switchToHttp().getRequest().user)`.
+    fn decorated_parameter(&self, fun: Fun, number: usize, depth: u32) -> Option<Origins> {
+        let unit = self.unit(fun.module)?;
+        let parameter = unit.ir.function(fun.id)?.params.get(number)?;
+        let name = parameter.name.map_or("", |name| unit.ir.text(name));
+        parameter.decorators.iter().find_map(|expr| {
+            let ExprKind::Call(call) = unit.ir.expr(*expr) else { return None };
+            let at = At { module: fun.module, expr: call.callee };
+            let word = self.written(at).pop().unwrap_or_default();
+            let made = match (self.maker_of(at), self.symbol(at)) {
+                (Some(made), _) => made,
+                // One that is not seen is believed what it says: `@GetOrgFromRequest() org`. What frameworks bring takes from the
+                // request what its name says.
+                (None, Symbol::External { package, .. })
+                    if !package.starts_with("@nestjs/") && !OF_FRAMEWORKS.contains(&word.as_str()) =>
+                {
+                    let value = injected_name(&word, name, Origins::UNKNOWN);
+                    return value.has(Origins::PRINCIPAL).then_some(value);
+                }
+                _ => return None,
+            };
+            let from = self.unit(made.module)?;
+            let ExprKind::Call(maker) = from.ir.expr(made.expr) else { return None };
+            if self.callee(made)?.name() != "createParamDecorator" {
+                return None;
+            }
+            let value = match self.symbol(made.to(maker.positional(0)?)) {
+                Symbol::Function(take) => self.returned(take, depth),
+                _ => Origins::UNKNOWN,
+            };
+            let chosen = Origins::INPUT | Origins::UNVERIFIED;
+            if value.has(chosen) && !value.has_owner() {
+                return Some(value);
+            }
+            Some(injected_name(&word, name, value.without(chosen) | Origins::UNKNOWN))
+        })
+    }
+
+    /// The call that a name was set from, in this module or the one that it is imported from.
+    fn maker_of(&self, at: At) -> Option<At> {
+        let ExprKind::Name(NameRef::Binding(id)) = self.unit(at.module)?.ir.expr(at.expr) else {
+            return None;
+        };
+        let (module, id) = self.declared(at.module, *id).unwrap_or((at.module, *id));
+        let unit = self.unit(module)?;
+        let [source] = unit.index.sources(id) else { return None };
+        matches!(unit.ir.expr(source.value), ExprKind::Call(_)).then_some(At { module, expr: source.value })
     }
 
     /// What a parameter is of a function that nobody is seen to call.
@@ -553,5 +675,25 @@ impl Project {
             at = parent;
         }
         all
+    }
+}
+
+/// What a wrapper of the framework puts beside the caller's input into the one record that it calls a handler with:
+/// `withWorkspace(async ({ workspace, searchParams }) => …)`, `action(async ({ ctx, parsedInput }) => …)`.
+fn beside_input(unit: &crate::project::Unit, parameter: &crate::ir::Parameter, key: &str) -> Option<Origins> {
+    let mut input = false;
+    parameter.pattern.for_each_binding(&mut |id| {
+        input |= matches!(
+            unit.ir.binding_name(id),
+            "params" | "searchParams" | "parsedInput" | "input" | "body" | "req" | "request" | "headers"
+        );
+    });
+    match key {
+        "ctx" | "context" | "req" | "request" => Some(Origins::REQUEST),
+        "session" | "auth" if input => Some(Origins::PRINCIPAL),
+        _ if input && (vocabulary::is_owner(key) || vocabulary::is_principal(key)) => {
+            Some(Origins::PRINCIPAL)
+        }
+        _ => None,
     }
 }

@@ -27,13 +27,30 @@ pub struct Reach {
 pub(crate) fn find_reach(project: &Project) -> FxHashMap<Fun, Reach> {
     let mut reach: FxHashMap<Fun, Reach> = FxHashMap::default();
     let mut open: VecDeque<Fun> = VecDeque::new();
-    for (number, entry) in project.entries.iter().enumerate() {
-        reach.entry(entry.handler).or_insert_with(|| {
-            open.push_back(entry.handler);
-            Reach { entry: number, from: None, certain: true }
-        });
-    }
     let by_function = calls_by_function(project);
+    // What both kinds of callers reach is reached by tenants.
+    for operators in [false, true] {
+        for (number, entry) in project.entries.iter().enumerate() {
+            if project.is_operators(entry) != operators {
+                continue;
+            }
+            reach.entry(entry.handler).or_insert_with(|| {
+                open.push_back(entry.handler);
+                Reach { entry: number, from: None, certain: true }
+            });
+        }
+        follow(project, &by_function, &mut reach, &mut open);
+    }
+    reach
+}
+
+/// Goes on from functions that are reached to those that they call.
+fn follow(
+    project: &Project,
+    by_function: &HashMap<Fun, Vec<At>>,
+    reach: &mut HashMap<Fun, Reach>,
+    open: &mut VecDeque<Fun>,
+) {
     while let Some(fun) = open.pop_front() {
         let Some(here) = reach.get(&fun).copied() else { continue };
         for (target, at, certain) in next(project, fun, by_function.get(&fun).map_or(&[], Vec::as_slice)) {
@@ -43,7 +60,6 @@ pub(crate) fn find_reach(project: &Project) -> FxHashMap<Fun, Reach> {
             });
         }
     }
-    reach
 }
 
 fn calls_by_function(project: &Project) -> FxHashMap<Fun, Vec<At>> {

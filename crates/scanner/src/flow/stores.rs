@@ -332,7 +332,10 @@ impl Project {
                     likely && self.origins(At { module, expr }).has(Origins::PRINCIPAL)
                 })
             };
-            let known = self.units().filter(|(module, unit)| asks(*module, unit));
+            // A command that its user signs in with has no callers.
+            let served =
+                |unit: &Unit| !unit.ir.path.split('/').any(|part| matches!(part, "cli" | "commands"));
+            let known = self.units().filter(|(module, unit)| served(unit) && asks(*module, unit));
             self.with_importers(
                 known.map(|(_, unit)| self.package_folder(&unit.ir.path).to_owned()).collect(),
             )

@@ -78,10 +78,22 @@ fn judge(project: &Project, used: At, made: At, report: &mut Report<'_>) {
     if made != used {
         found.related(made.module, project.span(made), "the client is made here, once for all");
     }
-    // A server that never asks who calls may be one user's own.
-    if !tool || !project.has_owners(used.module) || !(project.is_asked_multi() || project.knows_callers(used.module)) {
+    // A server that never asks who calls may be one user's own; the operator's own store is behind the server for all.
+    if !tool
+        || keeps_the_servers_own(project, made)
+        || !project.has_owners(used.module) || !(project.is_asked_multi() || project.knows_callers(used.module)) {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     }
+}
+
+/// Whether a client is made in a part of the server that is named for where it keeps its own data: `storage/cloudflare.py`,
+/// `class D1Backend`.
+fn keeps_the_servers_own(project: &Project, made: At) -> bool {
+    let Some(unit) = project.unit(made.module) else { return false };
+    let class = project.this_of(project.function_of(made)).map_or("", |class| project.class_name(class)).to_owned();
+    let folder = unit.ir.path.rsplit('/').nth(1).unwrap_or("");
+    let has = |name: &str, list: &[&str]| vocabulary::words(name).iter().any(|word| list.contains(&word.as_str()));
+    has(folder, &["storage", "storages", "vectorstore", "vectorstores", "embeddings"]) || has(&class, &["storage", "backend", "embedding"])
 }
 
 /// What an application keeps for all requests under a name: `ctx.request_context.lifespan_context.client`,
@@ -207,10 +219,23 @@ fn has_fixed_credential(project: &Project, made: At) -> bool {
         let mut fixed = false;
         credential_values(project, value, saas, DEPTH, &mut |value| {
             let origins = project.origins(value);
-            fixed |= origins.has(Origins::ENV) && !origins.is_of_request() && !origins.has_owner();
+            fixed |= origins.has(Origins::ENV) && !origins.is_of_request() && !origins.has_owner() && !is_signed_in(project, value);
         });
         fixed
     })
+}
+
+/// Whether a value is a parameter of a type of somebody's sign-in, `credentials: Credentials`, of which not all is known: what the
+/// environment adds is the application's own id and secret.
+fn is_signed_in(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
+    let Some((fun, number, path)) = project.parameter_of(at.module, *id) else { return false };
+    let typed = unit.ir.function(fun.id).and_then(|function| function.params.get(number)?.type_text);
+    let named = typed.is_some_and(|text| {
+        vocabulary::words(unit.ir.text(text)).iter().any(|word| matches!(word.as_str(), "credentials" | "credential"))
+    });
+    path.is_empty() && named && project.origins(at).has(Origins::UNKNOWN)
 }
 
 /// The credentials in an argument: those of its properties that are named like one, or for a SaaS client the value itself.
