@@ -324,7 +324,11 @@ impl Project {
                 }
             }
         }
-        let scope = if names.owner { Scope::Owner } else { Scope::None };
+        let scope = match (names.owner, self.asks_only_when_given(at.to(chain))) {
+            (false, _) => Scope::None,
+            (true, true) => Scope::Optional,
+            (true, false) => Scope::Owner,
+        };
         all.push(Query {
             at: at.to(chain),
             function: self.function_of(at),
