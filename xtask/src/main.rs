@@ -25,7 +25,8 @@ usage: cargo xtask test                 every test: unit, integration, documenta
              [--beside PROGRAM]         and beside another gateway
        cargo xtask bench scale          memory, start and throughput with very many tenants [--tenants N]
        cargo xtask bench neighbour      what a tenant notices of another one that floods the server
-       cargo xtask bench postgres       what policies cost, and many databases on few connections
+       cargo xtask bench postgres       what policies cost, the gateway beside a bare server, many databases
+       cargo xtask bench scan           speed and memory of the scanner [--tree PATH]
        cargo xtask bench start          size, time to the first reply, memory when idle
              [--rounds N] [--seconds N]
        cargo xtask soak [--minutes N]   everything at once for a while: nothing grows, nothing is mixed up";

@@ -37,7 +37,7 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
     fs::create_dir_all(&own)?;
     let own = own.canonicalize()?;
     let node = tools::node(root, &own)?;
-    let python = tools::python(root, &own)?;
+    let python = tools::python(root)?;
     let place = Bench { root, own, built, node, python };
     let mut summary = Summary::default();
 

@@ -73,11 +73,14 @@ pub(crate) fn node(root: &Path, target: &Path) -> Result<PathBuf> {
     Ok(PathBuf::from("node"))
 }
 
-/// The Python of a virtual environment that has the packages of `tests/clients/requirements.txt`.
-pub(crate) fn python(root: &Path, target: &Path) -> Result<PathBuf> {
-    let requirements = root.join("tests/clients/requirements.txt");
+/// The Python of a virtual environment that has the packages of `tests/requirements.txt`; the clients and the lab use it.
+pub(crate) fn python(root: &Path) -> Result<PathBuf> {
+    let tests = root.join("tests");
+    let requirements = tests.join("requirements.txt");
     let wanted = fs::read_to_string(&requirements)?;
-    let (venv, stamp) = (target.join("venv"), target.join("requirements.txt"));
+    let venv = tests.join(".venv");
+    // Inside, so that it goes when the environment is removed.
+    let stamp = venv.join("requirements.txt");
     let python = venv.join("bin/python");
     if python.is_file() && fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(python);
@@ -86,7 +89,7 @@ pub(crate) fn python(root: &Path, target: &Path) -> Result<PathBuf> {
     if output(Command::new("python3").args(["-c", "import ensurepip, venv"]).stderr(Stdio::null())).is_err() {
         install("python3 -m venv", "python3-venv")?;
     }
-    println!("installing the Python packages of tests/clients/requirements.txt into {}", venv.display());
+    println!("installing the Python packages of tests/requirements.txt into {}", venv.display());
     must(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv), PATIENCE)?;
     let arguments = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
     must(Command::new(&python).args(arguments).arg(&requirements), PATIENCE)?;

@@ -6,6 +6,7 @@ mod args;
 mod audit;
 mod check;
 mod demo;
+mod lab;
 mod matrix;
 mod output;
 mod probe;
@@ -49,7 +50,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Rls(rls) => check::rls(rls)?,
         Command::Explain(explain) => scan::explain(explain)?,
         Command::Rules(rules) => scan::rules(rules)?,
-        Command::Matrix => output::print(&matrix::table())?,
+        Command::Matrix => output::print(&matrix::table()?)?,
         Command::Schema { document } => output::print(&serve::schema(*document)?)?,
         Command::Completions { shell } => {
             let mut text = Vec::new();

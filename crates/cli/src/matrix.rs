@@ -1,8 +1,11 @@
-//! The matrix: what each face has for each layer, as a table.
+//! The matrix: what each face has for each layer, and what the lab has to try it on, as a table.
 
+use anyhow::Result;
 use partywall_gateway::guards;
 use partywall_model::{Check, Coverage, Face, Layer};
 use partywall_scanner::rules;
+
+use crate::lab::Lab;
 
 fn cell(face: Face, layer: Layer) -> Coverage {
     match face {
@@ -23,10 +26,11 @@ fn ids(checks: &[Check]) -> String {
     ids.join(", ")
 }
 
-/// The table in Markdown: layers down, faces across. An empty cell holds the number of its reason.
-pub(crate) fn table() -> String {
+/// The table in Markdown: layers down, faces and the lab across. An empty cell holds the number of its reason.
+pub(crate) fn table() -> Result<String> {
+    let lab = Lab::read()?;
     let mut reasons: Vec<&str> = Vec::new();
-    let mut rows = vec![["layer", "enforce", "scan", "probe"].map(str::to_owned)];
+    let mut rows = vec![["layer", "enforce", "scan", "probe", "lab"].map(str::to_owned)];
     for layer in Layer::ALL {
         let cells = Face::ALL.map(|face| match cell(face, layer) {
             Coverage::Checks(checks) => format!("{}: {}", checks.len(), ids(checks)),
@@ -39,9 +43,9 @@ pub(crate) fn table() -> String {
             }
         });
         let [enforce, scan, probe] = cells;
-        rows.push([layer.name().to_owned(), enforce, scan, probe]);
+        rows.push([layer.name().to_owned(), enforce, scan, probe, lab.cell(layer)]);
     }
-    let widths: [usize; 4] = std::array::from_fn(|column| {
+    let widths: [usize; 5] = std::array::from_fn(|column| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     });
     let mut text = String::new();
@@ -58,5 +62,5 @@ pub(crate) fn table() -> String {
         text.push_str(&format!("\n({}) {reason}.", number + 1));
     }
     text.push('\n');
-    text
+    Ok(text)
 }

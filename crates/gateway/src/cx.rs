@@ -21,6 +21,7 @@ use serde_json::Value;
 use crate::{
     admit::{Permit, RequestId},
     guards::{
+        cache::Fresh,
         credentials::SecretName,
         data::{QueryLimits, Rows},
         routing::Binding,
@@ -181,8 +182,8 @@ impl<'t> Cx<'t> {
     {
         let key = format!("native\u{0}{}\u{0}{key}", self.scope.turn.tool);
         let cache = self.scope.permit.resident().cache();
-        let text =
-            cache.get_or_make(&key, ttl, usize::MAX, async { make.await.map(|text| text.value) }).await?;
+        let fresh = async { make.await.map(|text| Fresh { text: text.value, ttl }) };
+        let text = cache.get_or_make(&key, usize::MAX, fresh).await?;
         Ok(self.own(text))
     }
 

@@ -23,13 +23,14 @@ use crate::{
     clock::Clock,
     config::{Config, Environment, ReferenceError},
     guards::{
+        cache::shared::SharedReplies,
         capacity::{
             LimitTable,
             gate::Gate,
             refusals::Pacer,
             shared::{SharedError, SharedLimits},
         },
-        credentials::{MasterKey, SecretName, Vault, VaultError},
+        credentials::{MasterKey, ReplyKeys, SecretName, Vault, VaultError},
         data::{DataError, Outside, Sources, Statement},
         disclosure::{
             Denial, Refused,
@@ -98,6 +99,7 @@ pub(crate) struct Lasting {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
     pub(crate) environment: Environment,
+    reply_keys: Arc<ReplyKeys>,
     /// What databases need of the rest of the process.
     pub(crate) outside: Outside,
     numbers: Arc<Numbers>,
@@ -122,6 +124,7 @@ pub(crate) struct Services {
     pub(crate) settings: Settings,
     pub(crate) limits: LimitTable,
     pub(crate) shared: Option<Arc<SharedLimits>>,
+    pub(crate) replies: Option<Arc<SharedReplies>>,
     pub(crate) registry: Arc<Registry>,
     vault: Arc<Vault>,
     pub(crate) sources: Arc<Sources>,
@@ -197,16 +200,41 @@ impl Settings {
     }
 }
 
+/// What is shared with other processes.
+#[derive(Default)]
+pub(crate) struct Common {
+    limits: Option<Arc<SharedLimits>>,
+    replies: Option<Arc<SharedReplies>>,
+}
+
+impl Common {
+    /// What the configuration says; what `before` has of it again, with its connections, when that has not changed.
+    pub(crate) fn open(
+        config: &Config,
+        lasting: &Lasting,
+        before: Option<&Services>,
+    ) -> Result<Self, SharedError> {
+        let Lasting { environment, reply_keys, clock, .. } = lasting;
+        let (limits, replies) =
+            before.map(|before| (before.shared.clone(), before.replies.clone())).unwrap_or_default();
+        Ok(Self {
+            limits: SharedLimits::open(config, environment, limits)?,
+            replies: SharedReplies::open(config, environment, reply_keys, clock, replies)?,
+        })
+    }
+}
+
 impl Services {
     /// Makes everything that follows from a configuration.
     pub(crate) fn new(
         config: &Config,
         revision: u64,
         sources: Arc<Sources>,
-        shared: Option<Arc<SharedLimits>>,
+        common: Common,
         native: &[NativeTool],
         lasting: &Lasting,
     ) -> Result<Self, OpenError> {
+        let Common { limits: shared, replies } = common;
         for allowed in sources.verify()? {
             tracing::warn!("allowed by the configuration: {allowed}");
             lasting.audit_allowed(allowed);
@@ -221,6 +249,7 @@ impl Services {
             settings: Settings::new(config),
             limits: LimitTable::new(config, revision).sharing(shared.clone()),
             shared,
+            replies,
             identity: Authenticator::new(config, clock.clone())?.with_scopes(tools.scopes()),
             http: HttpShared::new(&config.http).map_err(|error| OpenError::Http(error.to_string()))?,
             doors: Doors::new(config),
@@ -363,7 +392,7 @@ impl GatewayBuilder {
     pub fn open(self) -> Result<Gateway, OpenError> {
         let Self { config, native, clock, master, environment } = self;
         let data_dir = config.data_dir();
-        let Stores { registry, vault, central } = Stores::open(&config, &environment, master)?;
+        let Stores { registry, vault, central, reply_keys } = Stores::open(&config, &environment, master)?;
         let (registry, vault) = (Arc::new(registry), Arc::new(vault));
         registry.attend()?;
         let audit = match &central {
@@ -385,12 +414,13 @@ impl GatewayBuilder {
             numbers: Arc::new(Numbers { count: AtomicU64::new(0), keyed: RandomState::new() }),
             clock: clock.clone(),
             environment,
+            reply_keys: Arc::new(reply_keys),
             outside,
         };
-        let shared = SharedLimits::open(&config, &lasting.environment, None)?;
+        let common = Common::open(&config, &lasting, None)?;
         let reloads = Reloads::new(&clock);
         let open = Arc::clone(&sources);
-        let services = Services::new(&config, reloads.revision(), open, shared, &native, &lasting)?;
+        let services = Services::new(&config, reloads.revision(), open, common, &native, &lasting)?;
         let services = ArcSwap::from_pointee(services);
         let live = Live { services, reloads, draining: AtomicBool::new(false) };
         let administration = Administration { registry, vault, sources, data_dir };
@@ -412,6 +442,7 @@ pub struct Stores {
     /// The secrets; values can be set here, and read with a permit only.
     pub vault: Vault,
     central: Option<Arc<Central>>,
+    reply_keys: ReplyKeys,
 }
 
 impl Stores {
@@ -428,21 +459,30 @@ impl Stores {
         let data_dir = config.data_dir();
         let central = Central::open(config, environment)?;
         let master = || {
-            Ok::<_, OpenError>(match (master, &config.server.master_key) {
+            let master = match (master, &config.server.master_key) {
                 (Some(master), _) => master,
                 (None, Some(key)) => MasterKey::from_text(key.resolve(&config.base_dir, environment)?)?,
                 (None, None) => MasterKey::load_or_create(&data_dir)?,
-            })
+            };
+            let replies = ReplyKeys::new(&master)
+                .ok_or_else(|| OpenError::System("no keys can be derived from the master key".to_owned()))?;
+            Ok::<_, OpenError>((master, replies))
         };
         Ok(match central {
-            Some(central) => Self {
-                registry: Registry::central(&central),
-                vault: Vault::central(&central, master()?)?,
-                central: Some(central),
-            },
+            Some(central) => {
+                let registry = Registry::central(&central);
+                let (master, reply_keys) = master()?;
+                Self {
+                    registry,
+                    vault: Vault::central(&central, master)?,
+                    central: Some(central),
+                    reply_keys,
+                }
+            }
             None => {
                 let registry = Registry::open(&data_dir)?;
-                Self { registry, vault: Vault::open(&data_dir, master()?)?, central: None }
+                let (master, reply_keys) = master()?;
+                Self { registry, vault: Vault::open(&data_dir, master)?, central: None, reply_keys }
             }
         })
     }

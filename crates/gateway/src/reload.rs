@@ -15,8 +15,7 @@ use std::{
 use crate::{
     clock::Clock,
     config::{Config, ConfigError},
-    gateway::{Gateway, OpenError, Services},
-    guards::capacity::shared::SharedLimits,
+    gateway::{Common, Gateway, OpenError, Services},
 };
 
 /// Why a configuration was not taken; the one before it is served on.
@@ -127,9 +126,8 @@ impl Gateway {
         let revision = self.live.reloads.revision() + 1;
         let before = self.live.services();
         let sources = before.sources.renewed(&config, &self.lasting.outside).map_err(OpenError::from)?;
-        let shared = SharedLimits::open(&config, &self.lasting.environment, before.shared.clone());
-        let shared = shared.map_err(OpenError::from)?;
-        let services = Services::new(&config, revision, sources, shared, &self.native, &self.lasting)?;
+        let common = Common::open(&config, &self.lasting, Some(&before)).map_err(OpenError::from)?;
+        let services = Services::new(&config, revision, sources, common, &self.native, &self.lasting)?;
         self.lasting.gate.resize(config.server.concurrent_requests as usize);
         self.lasting.residents.resize(config.capacity.resident_tenants);
         self.live.reloads.revision.store(revision, Relaxed);

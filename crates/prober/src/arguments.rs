@@ -233,6 +233,13 @@ pub(crate) fn is_kind(schema: &Value, kind: &str) -> bool {
         })
 }
 
+/// Whether any text may stand in a place.
+pub(crate) fn free_text(place: &Value) -> bool {
+    is_kind(place, "string")
+        && ["enum", "const", "format", "pattern"].iter().all(|key| place.get(key).is_none())
+        && place.get("maxLength").and_then(Value::as_u64).is_none_or(|most| most >= 80)
+}
+
 /// An object that a schema allows: the given values, the required ones, and limits as wide as they go.
 pub(crate) fn object(schema: &Value, given: &Map<String, Value>, depth: usize) -> Value {
     let mut object = given.clone();

@@ -1,6 +1,6 @@
 //! What an answer says, as comparable facts: leaves with their paths, without what changes from reading to reading.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -8,6 +8,12 @@ use serde_json::Value;
 const DEPTH: usize = 24;
 /// The most leaves of one answer.
 const MOST: usize = 20_000;
+
+/// What every text begins with that the run writes.
+const PLANTED: &str = "cnry-";
+
+/// The least length of a list that can be seen to move.
+const LIST: usize = 3;
 
 /// The leaves of an answer by their paths.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,27 +68,57 @@ impl Facts {
         self.0.insert(path.to_owned(), text);
     }
 
-    /// The leaves that two readings agree on.
+    /// The leaves that two readings agree on. A list most of which moved from one to the other, as a log does, is left out
+    /// as a whole: what stood in the same place twice stood there by chance.
     pub(crate) fn stable(&self, again: &Self) -> Self {
+        let moving = self.moving(again);
         Self(
             self.0
                 .iter()
                 .filter(|(path, text)| again.0.get(*path) == Some(text))
+                .filter(|(path, _)| !moving.iter().any(|list| path.starts_with(list.as_str())))
                 .map(|(path, text)| (path.clone(), text.clone()))
                 .collect(),
         )
     }
 
-    /// Whether the other says the same at every path of this one.
+    /// The paths of lists of some length, most of whose leaves the other says differently.
+    fn moving(&self, again: &Self) -> Vec<String> {
+        let mut lists: BTreeMap<&str, (BTreeSet<&str>, usize, usize)> = BTreeMap::new();
+        for (path, text) in &self.0 {
+            let differs = usize::from(again.0.get(path) != Some(text));
+            for (at, _) in path.match_indices('/') {
+                let (Some(list), Some(rest)) = (path.get(..=at), path.get(at + 1..)) else { continue };
+                let index = rest.split(['/', '>']).next().unwrap_or_default();
+                if index.parse::<usize>().is_ok() {
+                    let (indexes, total, moved) = lists.entry(list).or_default();
+                    indexes.insert(index);
+                    *total += 1;
+                    *moved += differs;
+                }
+            }
+        }
+        lists
+            .into_iter()
+            .filter(|(_, (indexes, total, moved))| indexes.len() >= LIST && moved * 2 > *total)
+            .map(|(list, _)| list.to_owned())
+            .collect()
+    }
+
+    /// Whether the other says the same at every path of this one. Where this one says what the run itself wrote, another write
+    /// of the run may have come since.
     pub(crate) fn holds_in(&self, other: &Self) -> bool {
-        self.0.iter().all(|(path, text)| other.0.get(path) == Some(text))
+        self.difference(other).is_none()
     }
 
     /// The first path at which the other says something else.
     pub(crate) fn difference(&self, other: &Self) -> Option<(&str, &str, Option<String>)> {
         self.0
             .iter()
-            .find(|(path, text)| other.0.get(*path) != Some(text))
+            .find(|(path, text)| match other.0.get(*path) {
+                Some(now) => now != *text && !text.contains(PLANTED),
+                None => true,
+            })
             .map(|(path, text)| (path.as_str(), text.as_str(), other.0.get(path).cloned()))
     }
 
@@ -144,6 +180,21 @@ mod tests {
         assert_eq!(first.difference(&second).unwrap().0, "/content/0/text>/at");
         assert_eq!(key("/content/0/text>/id"), "id");
         assert!(timely("2026-11-26T10:00:00Z") && timely("1764200000") && !timely("1234567890123456"));
+    }
+
+    #[test]
+    fn a_list_that_moves_is_left_out_as_a_whole() {
+        let log =
+            |lines: &[&str]| Facts::of(&json!({"who": "acme", "lines": lines, "tags": ["a", "b", "c"]}));
+        let stable = log(&["x", "y", "x", "z"]).stable(&log(&["x", "x", "y", "x"]));
+        let left: Vec<&str> = stable.leaves().map(|(path, _)| path).collect();
+        assert_eq!(left, ["/tags/0", "/tags/1", "/tags/2", "/who"]);
+        let rows = |at: u32| {
+            Facts::of(
+                &json!([{"id": 1, "at": at, "by": "x"}, {"id": 2, "at": at, "by": "x"}, {"id": 3, "at": at, "by": "x"}]),
+            )
+        };
+        assert_eq!(rows(1).stable(&rows(2)).leaves().count(), 6);
     }
 
     #[test]

@@ -66,6 +66,11 @@ impl Tally {
         self.leaked > 0
     }
 
+    /// Whether nothing came of it yet: what it needs is not there.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.leaked + self.held + self.controls == 0 && self.doubts.is_empty()
+    }
+
     /// Adds what another direction came to.
     pub(crate) fn merge(&mut self, other: Self) {
         self.held += other.held;

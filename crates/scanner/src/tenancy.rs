@@ -188,13 +188,16 @@ impl Project {
     /// What is known of the package that a module belongs to.
     #[must_use]
     pub fn package(&self, module: ModuleId) -> Option<&Package> {
-        let path = &self.unit(module)?.ir.path;
-        let inside = |folder: &str| {
-            folder.is_empty() || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+        self.packages.get(self.package_folder(&self.unit(module)?.ir.path))
+    }
+
+    /// The folder of the package that a file belongs to.
+    #[must_use]
+    pub fn package_folder(&self, path: &str) -> &str {
+        let inside = |folder: &&String| {
+            folder.is_empty() || path.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
         };
-        let found =
-            self.packages.iter().filter(|(folder, _)| inside(folder)).max_by_key(|(folder, _)| folder.len());
-        found.map(|(_, package)| package)
+        self.packages.keys().filter(inside).max_by_key(|folder| folder.len()).map_or("", String::as_str)
     }
 
     /// Whether several tenants meet in a module's process: as the user says, else as its package looks.
@@ -202,6 +205,12 @@ impl Project {
     pub fn tenancy_of(&self, module: ModuleId) -> Tenancy {
         self.tenancy
             .unwrap_or_else(|| self.package(module).map_or(Tenancy::Unknown, |package| package.tenancy))
+    }
+
+    /// Whether the user says that several tenants meet in the process.
+    #[must_use]
+    pub fn is_asked_multi(&self) -> bool {
+        self.tenancy == Some(Tenancy::Multi)
     }
 
     /// Whether a module's package speaks of tenants, users or callers at all.

@@ -24,13 +24,13 @@ use crate::{
 };
 
 /// A tool, what its reply must have so often, and what is allowed beside the bare server.
-struct Measured {
-    tool: &'static str,
-    mark: &'static str,
-    times: usize,
-    least_requests: f64,
-    most_cpu: f64,
-    most_p99: f64,
+pub(super) struct Measured {
+    pub(super) tool: &'static str,
+    pub(super) mark: &'static str,
+    pub(super) times: usize,
+    pub(super) least_requests: f64,
+    pub(super) most_cpu: f64,
+    pub(super) most_p99: f64,
 }
 
 const TOOLS: [Measured; 2] = [
@@ -69,7 +69,7 @@ args.limit = { type = "integer", minimum = 1, maximum = 100, default = 20 }
 "#;
 
 /// A server under load.
-struct Target {
+pub(super) struct Target {
     name: &'static str,
     address: SocketAddr,
     token: String,
@@ -78,41 +78,53 @@ struct Target {
 }
 
 pub(super) fn run(bench: &Bench) -> Result<bool> {
-    let mut baseline = Command::new("cargo");
-    baseline.args(["build", "--release", "--locked", "--manifest-path", "bench/baseline/Cargo.toml"]);
-    must(baseline.arg("--target-dir").arg(bench.results.join("bench")), BUILD)?;
-    let bare = bench.results.join("bench/release/partywall-bench-baseline");
     let mut targets = vec![
-        start_baseline(&bare, bench.folder.join("bare"))?,
-        start_gateway(&bench.root, &bench.program, bench.folder.join("gateway"), "partywall")?,
+        start_baseline(bench, None)?,
+        start_tickets(&bench.root, &bench.program, bench.folder.join("gateway"), "partywall")?,
     ];
     if let Some(other) = &bench.plan.beside {
-        targets.push(start_gateway(&bench.root, other, bench.folder.join("beside"), "beside")?);
+        targets.push(start_tickets(&bench.root, other, bench.folder.join("beside"), "beside")?);
     }
     let mut verdicts = Verdicts::default();
     for measured in &TOOLS {
-        for target in &targets {
-            target.check(measured)?;
-        }
-        let mut samples: Vec<Vec<Sample>> = targets.iter().map(|_| Vec::new()).collect();
-        for round in 0..=bench.plan.rounds {
-            for (target, samples) in targets.iter().zip(&mut samples) {
-                let seconds = if round == 0 { 2 } else { bench.plan.seconds };
-                let sample = target.load(measured.tool).run(&bench.root, seconds)?;
-                // The first round warms up.
-                if round > 0 {
-                    samples.push(sample);
-                }
-            }
-        }
-        report(measured, &targets, &samples, &bench.plan, &mut verdicts)?;
+        compare(bench, &targets, measured, &mut verdicts)?;
     }
     Ok(verdicts.all_good())
 }
 
-fn start_baseline(program: &Path, folder: PathBuf) -> Result<Target> {
+/// Loads the servers in turn; the first is the one that the others are measured by.
+pub(super) fn compare(
+    bench: &Bench,
+    targets: &[Target],
+    measured: &Measured,
+    verdicts: &mut Verdicts,
+) -> Result<()> {
+    for target in targets {
+        target.check(measured)?;
+    }
+    let mut samples: Vec<Vec<Sample>> = targets.iter().map(|_| Vec::new()).collect();
+    for round in 0..=bench.plan.rounds {
+        for (target, samples) in targets.iter().zip(&mut samples) {
+            let seconds = if round == 0 { 2 } else { bench.plan.seconds };
+            let sample = target.load(measured.tool).run(&bench.root, seconds)?;
+            // The first round warms up.
+            if round > 0 {
+                samples.push(sample);
+            }
+        }
+    }
+    report(measured, targets, &samples, &bench.plan, verdicts)
+}
+
+/// Builds and starts the bare server, on a PostgreSQL server too if one is given.
+pub(super) fn start_baseline(bench: &Bench, database: Option<&str>) -> Result<Target> {
+    let mut baseline = Command::new("cargo");
+    baseline.args(["build", "--release", "--locked", "--manifest-path", "bench/baseline/Cargo.toml"]);
+    must(baseline.arg("--target-dir").arg(bench.results.join("bench")), BUILD)?;
+    let folder = bench.folder.join("bare");
     fs::create_dir_all(&folder)?;
-    let mut command = pinned(program);
+    let mut command = pinned(&bench.results.join("bench/release/partywall-bench-baseline"));
+    command.envs(database.map(|url| ("BENCH_DATABASE", url)));
     let mut server = Running::start(command.arg(&folder).stdin(Stdio::null()).stdout(Stdio::piped()))?;
     let address = server.first_line(Duration::from_secs(10))?.trim().parse()?;
     let tokens = folder.join("tokens");
@@ -120,11 +132,15 @@ fn start_baseline(program: &Path, folder: PathBuf) -> Result<Target> {
     Ok(Target { name: "bare rmcp", address, token: String::new(), tokens, server })
 }
 
-/// The gateway with one tenant whose limits are far away.
-fn start_gateway(root: &Path, program: &Path, folder: PathBuf, name: &'static str) -> Result<Target> {
+fn start_tickets(root: &Path, program: &Path, folder: PathBuf, name: &'static str) -> Result<Target> {
     let site = Site::new(program, folder, &[NO_LIMITS, WHOAMI, LIST_TICKETS].concat())?;
     fs::create_dir(site.folder.join("migrations"))?;
     fs::copy(root.join("bench/tickets.sql"), site.folder.join("migrations/0001_tickets.sql"))?;
+    start_gateway(&site, name)
+}
+
+/// The gateway with one tenant.
+pub(super) fn start_gateway(site: &Site, name: &'static str) -> Result<Target> {
     let token = site.first_tenant()?;
     let tokens = site.folder.join("tokens");
     tokens_file(&tokens, std::slice::from_ref(&token))?;

@@ -7,6 +7,7 @@ mod gateway;
 mod neighbour;
 mod postgres;
 mod scale;
+mod scan;
 pub(crate) mod site;
 mod start;
 mod wrk;
@@ -34,6 +35,8 @@ pub(crate) struct Plan {
     tenants: usize,
     /// Another gateway to measure in the same rounds.
     beside: Option<PathBuf>,
+    /// What the scanner reads.
+    tree: Option<PathBuf>,
 }
 
 impl Plan {
@@ -42,15 +45,16 @@ impl Plan {
             "gateway" => (7, 5),
             _ => (5, 4),
         };
-        let mut plan = Self { rounds, seconds, tenants: 100_000, beside: None };
+        let mut plan = Self { rounds, seconds, tenants: 100_000, beside: None, tree: None };
         for pair in options.chunks(2) {
             match pair {
                 ["--rounds", number] => plan.rounds = number.parse().context("--rounds needs a number")?,
                 ["--seconds", number] => plan.seconds = number.parse().context("--seconds needs a number")?,
                 ["--tenants", number] => plan.tenants = number.parse().context("--tenants needs a number")?,
+                ["--tree", path] => plan.tree = Some(Path::new(path).canonicalize()?),
                 ["--beside", program] => plan.beside = Some(Path::new(program).canonicalize()?),
                 _ => bail!(
-                    "unknown option {pair:?}; there are --rounds N, --seconds N, --tenants N and --beside PROGRAM"
+                    "unknown option {pair:?}; there are --rounds N, --seconds N, --tenants N, --tree PATH and --beside PROGRAM"
                 ),
             }
         }
@@ -79,10 +83,6 @@ pub(crate) fn run(root: &Path, scenario: &str, options: &[&str]) -> Result<bool>
         std::thread::available_parallelism()?.get() >= 2,
         "this needs two cores: one for servers, one for load"
     );
-    if scenario == "postgres" {
-        ensure!(options.is_empty(), "`bench postgres` has no options");
-        return postgres::run();
-    }
     tools::program("wrk", "wrk")?;
     tools::program("taskset", "util-linux")?;
     let results = built()?.join("..").canonicalize()?;
@@ -94,9 +94,11 @@ pub(crate) fn run(root: &Path, scenario: &str, options: &[&str]) -> Result<bool>
         "gateway" => gateway::run(&bench),
         "scale" => scale::run(&bench),
         "neighbour" => neighbour::run(&bench),
+        "postgres" => postgres::run(&bench),
+        "scan" => scan::run(&bench),
         "start" => start::run(&bench),
         _ => bail!(
-            "there is no scenario `{scenario}`; there are gateway, scale, neighbour, postgres and start"
+            "there is no scenario `{scenario}`; there are gateway, scale, neighbour, postgres, scan and start"
         ),
     }?;
     std::fs::remove_dir_all(&bench.folder)?;

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    process::{Running, is_there, must, output},
+    process::{Running, is_there, must, output, output_with_input},
     tools,
 };
 
@@ -27,6 +27,8 @@ const NOBODY: u32 = 65_534;
 pub(crate) struct Postgres {
     /// The URL of its superuser.
     pub(crate) url: String,
+    port: u16,
+    programs: PathBuf,
     folder: PathBuf,
     /// Stopped first, see `drop`.
     server: Option<Running>,
@@ -45,7 +47,13 @@ impl Postgres {
         let folder = tools::fresh_folder(
             std::env::temp_dir().join(format!("partywall-postgres-{}", std::process::id())),
         )?;
-        let mut postgres = Self { url: String::new(), folder: folder.clone(), server: None };
+        let mut postgres = Self {
+            url: String::new(),
+            port: super::free_port()?,
+            programs: programs.clone(),
+            folder: folder.clone(),
+            server: None,
+        };
         let password = folder.join("password");
         fs::write(&password, "test")?;
         if root {
@@ -64,7 +72,7 @@ impl Postgres {
         let mut initdb = program("initdb");
         initdb.args(["--auth=scram-sha-256", "--username=postgres", "--encoding=UTF8", "--locale=C"]);
         must(initdb.arg("--pwfile").arg(&password).arg("-D").arg(&data), PATIENCE)?;
-        let port = super::free_port()?;
+        let port = postgres.port;
         let mut server = program("postgres");
         // What is tested is not the disk.
         for setting in ["listen_addresses=127.0.0.1", "max_connections=300", "fsync=off"] {
@@ -86,6 +94,26 @@ impl Postgres {
         }
         postgres.url = format!("postgres://postgres:test@127.0.0.1:{port}/postgres");
         Ok(postgres)
+    }
+
+    /// The URL of another role, whose password is `test` too.
+    pub(crate) fn url_of(&self, role: &str) -> String {
+        format!("postgres://{role}:test@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Runs statements as the superuser.
+    pub(crate) fn sql(&self, text: &str) -> Result<()> {
+        let mut psql = Command::new(self.programs.join("psql"));
+        psql.args([
+            "--quiet",
+            "--no-psqlrc",
+            "--set=ON_ERROR_STOP=1",
+            "--host=127.0.0.1",
+            "--username=postgres",
+        ]);
+        psql.args(["--port", &self.port.to_string(), "--dbname=postgres", "--file=-"])
+            .env("PGPASSWORD", "test");
+        output_with_input(&mut psql, &self.folder, text).map(drop)
     }
 }
 

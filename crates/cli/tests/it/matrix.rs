@@ -41,3 +41,20 @@ fn every_cell_is_answered() {
         }
     }
 }
+
+#[test]
+fn the_lab_column_counts_what_the_manifest_lists() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lab/manifest.toml");
+    let manifest: toml::Table = toml::from_str(&fs::read_to_string(manifest).unwrap()).unwrap();
+    let servers = manifest["server"].as_array().unwrap();
+    let missed = servers.iter().filter(|server| server.get("scan").is_some()).count();
+    let matrix = ok(Path::new("."), &["matrix"], "");
+    let after = |word: &str| -> usize {
+        let cells = matrix.lines().filter_map(|line| line.trim_end_matches(['|', ' ']).rsplit('|').next());
+        cells
+            .filter_map(|cell| cell.split([';', ',']).find_map(|part| part.trim().strip_prefix(word)))
+            .map(|count| count.parse::<usize>().unwrap())
+            .sum()
+    };
+    assert_eq!((after("probe "), after("scan ")), (servers.len(), servers.len() - missed));
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 use partywall_model::{Layer, Outcome, Severity, Verdict, VerdictStats, Verdicts};
 use serde_json::Value;
 
-use crate::support::{fails, ok, run};
+use crate::support::{Running, fails, ok, run};
 
 const DEAD: &str = "http://127.0.0.1:9/mcp";
 
@@ -79,4 +79,52 @@ fn evidence_is_merged_and_says_by_its_status_what_was_found() {
     assert!(fails(folder.path(), &["report", "no.json"], "").contains("no.json"));
     std::fs::write(file("other.json"), "{}").unwrap();
     assert!(fails(folder.path(), &["report", "other.json"], "").contains("--format json"));
+}
+
+/// The script of the step of an action that has this name.
+fn script(action: &str, step: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(action);
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, rest) = text.split_once(&format!("- name: {step}\n")).unwrap();
+    let (_, rest) = rest.split_once("      run: |\n").unwrap();
+    let lines = rest.lines().take_while(|line| line.is_empty() || line.starts_with("        "));
+    lines.map(|line| format!("{}\n", line.trim_start_matches("        "))).collect()
+}
+
+/// The action's own script, as a runner starts it.
+#[test]
+fn the_action_probes_a_server_that_was_started_and_says_what_it_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let mut demo = Running::start(here, &["demo", "--port", "0", "--json", "--dir", "d"]);
+    let ready: Value = serde_json::from_str(&demo.line()).unwrap();
+    std::fs::create_dir_all(here.join("partywall/bin")).unwrap();
+    let program = here.join("partywall/bin/partywall");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_partywall"), program).unwrap();
+    let action = script("integrations/probe/action.yml", "Probe");
+    let run = |url: &str| {
+        let (output, summary) = (here.join("output"), here.join("summary"));
+        let _before = (std::fs::remove_file(&output), std::fs::remove_file(&summary));
+        let mut command = std::process::Command::new("bash");
+        command.args(["-e", "-o", "pipefail", "-c", &action]).env("NO_COLOR", "1");
+        command.env("RUNNER_TEMP", here).env("GITHUB_OUTPUT", &output).env("GITHUB_STEP_SUMMARY", &summary);
+        command.env("PROBE_URL", url).env("PROBE_TENANTS", "acme=env:ACME\nglobex=env:GLOBEX\n");
+        command.env("ACME", ready["tokens"]["acme"].as_str().unwrap());
+        command.env("GLOBEX", ready["tokens"]["globex"].as_str().unwrap());
+        command.env("PROBE_SEEDS", "").env("PROBE_QUICK", "true").env("PROBE_WRITES", "false");
+        let done = command.env("PROBE_WAIT", "0").output().unwrap();
+        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+        (done.status.code(), read(&output), read(&summary), String::from_utf8(done.stderr).unwrap())
+    };
+    let (status, output, summary, errors) = run(ready["url"].as_str().unwrap());
+    assert_eq!(status, Some(0), "{errors}");
+    assert!(output.contains("status=0\n") && summary.contains("isolated"), "{output}{summary}");
+    let json = std::fs::read_to_string(here.join("partywall-probe.json")).unwrap();
+    let verdicts: Verdicts = serde_json::from_str(&json).unwrap();
+    assert!(verdicts.summary.leaked == 0 && verdicts.verdicts.len() > 10, "{:?}", verdicts.summary);
+    let sarif = std::fs::read_to_string(here.join("partywall-probe.sarif")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&sarif).unwrap()["version"], "2.1.0");
+    let (status, _, _, errors) = run(DEAD);
+    assert_eq!(status, Some(2));
+    assert!(errors.contains("nothing listens at"), "{errors}");
 }

@@ -182,6 +182,9 @@ pub struct CachePolicy {
     pub per: CachePer,
     /// The largest reply that is kept. Default: a quarter of the tenant's share.
     pub max_bytes: Option<ByteSize>,
+    /// Whether the gateway processes of `[shared]` find each other's replies, which then stand in Redis, sealed.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 /// Who shares a cached reply; never two tenants.

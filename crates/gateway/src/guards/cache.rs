@@ -2,7 +2,9 @@
 //!
 //! A cache hangs on the tenant's `Resident`, so another tenant's cannot even be named. The
 //! key inside is made by the framework from the tool, the configuration revision and the canonical arguments; a
-//! tool's author never writes it.
+//! tool's author never writes it. Tools that ask for it share replies between processes too, sealed (`shared`).
+
+pub(crate) mod shared;
 
 use std::{
     future::Future,
@@ -13,11 +15,20 @@ use std::{
 
 use quick_cache::{Weighter, sync::Cache};
 
+use self::shared::Asking;
+
 /// One tenant's cached replies, bounded in bytes.
 pub(crate) struct ReplyCache {
     bytes: u64,
     // Most tenants have no cached tool in use; they pay for nothing.
     entries: OnceLock<Entries>,
+    asking: OnceLock<Box<Asking>>,
+}
+
+/// A reply for the cache, and how long it may be used.
+pub(crate) struct Fresh {
+    pub(crate) text: String,
+    pub(crate) ttl: Duration,
 }
 
 type Entries = Cache<Arc<str>, Entry, ByBytes, RandomState>;
@@ -41,7 +52,17 @@ impl Weighter<Arc<str>, Entry> for ByBytes {
 
 impl ReplyCache {
     pub(crate) fn new(bytes: u64) -> Self {
-        Self { bytes, entries: OnceLock::new() }
+        Self { bytes, entries: OnceLock::new(), asking: OnceLock::new() }
+    }
+
+    /// How much the tenant may have in a cache, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The tenant's questions about replies that processes share.
+    pub(crate) fn asking(&self) -> &Asking {
+        self.asking.get_or_init(Box::default)
     }
 
     fn entries(&self) -> &Entries {
@@ -64,9 +85,8 @@ impl ReplyCache {
     pub(crate) async fn get_or_make<E>(
         &self,
         key: &str,
-        ttl: Duration,
         max_bytes: usize,
-        make: impl Future<Output = Result<String, E>>,
+        make: impl Future<Output = Result<Fresh, E>>,
     ) -> Result<Arc<str>, E> {
         let entries = self.entries();
         let key: Arc<str> = key.into();
@@ -79,7 +99,8 @@ impl ReplyCache {
         match entries.get_value_or_guard_async(&key).await {
             Ok(entry) => Ok(entry.text),
             Err(guard) => {
-                let text: Arc<str> = make.await?.into();
+                let Fresh { text, ttl } = make.await?;
+                let text: Arc<str> = text.into();
                 if text.len() <= max_bytes && (text.len() as u64) <= self.bytes / 4 {
                     let entry = Entry { text: Arc::clone(&text), until: Instant::now() + ttl };
                     // Fails only when the entry was removed meanwhile, which is a reason not to keep it.
@@ -103,7 +124,7 @@ mod tests {
 
     async fn make(cache: &ReplyCache, key: &str, ttl: Duration, text: &str) -> Arc<str> {
         let made: Result<_, ()> =
-            cache.get_or_make(key, ttl, usize::MAX, async { Ok(text.to_owned()) }).await;
+            cache.get_or_make(key, usize::MAX, async { Ok(Fresh { text: text.to_owned(), ttl }) }).await;
         made.expect("made")
     }
 
@@ -122,16 +143,16 @@ mod tests {
         let cache = ReplyCache::new(1 << 20);
         let made = AtomicUsize::new(0);
         let all = join_all((0..32).map(|_| {
-            cache.get_or_make("k", HOUR, usize::MAX, async {
+            cache.get_or_make("k", usize::MAX, async {
                 made.fetch_add(1, SeqCst);
                 tokio::task::yield_now().await;
-                Ok::<_, ()>("text".to_owned())
+                Ok::<_, ()>(Fresh { text: "text".to_owned(), ttl: HOUR })
             })
         }))
         .await;
         assert!(all.iter().all(|text| text.as_deref() == Ok("text")));
         assert_eq!(made.load(SeqCst), 1);
-        let failed: Result<_, &str> = cache.get_or_make("f", HOUR, usize::MAX, async { Err("no") }).await;
+        let failed: Result<_, &str> = cache.get_or_make("f", usize::MAX, async { Err("no") }).await;
         assert_eq!(failed, Err("no"));
         assert_eq!(&*make(&cache, "f", HOUR, "yes").await, "yes");
     }

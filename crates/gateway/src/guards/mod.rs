@@ -68,6 +68,11 @@ const CACHE: &[Check] = &[
         "Each tenant has a cache of its own; the key is made by the framework.",
     ),
     guard(Layer::Cache, "owner-check", "A reply's owner is checked before it is cached or returned."),
+    guard(
+        Layer::Cache,
+        "sealed-replies",
+        "Replies that processes share are sealed to tenant, life, tool, caller and arguments.",
+    ),
 ];
 
 const CREDENTIALS: &[Check] = &[

@@ -19,7 +19,11 @@ use super::{
 use crate::{
     config::{CachePer, CachePolicy, Config, HttpMethod, ToolConfig, is_tool_name, names_tenant},
     cx::{Cx, Reply},
-    guards::{credentials::SecretName, data::Sources},
+    guards::{
+        cache::{Fresh, shared::Wanted},
+        credentials::{ReplyName, SecretName},
+        data::Sources,
+    },
 };
 
 /// A tool cannot be offered.
@@ -57,6 +61,8 @@ pub(crate) struct ToolEntry {
     tenants: Option<BTreeSet<String>>,
     cache: Option<CachePolicy>,
     revision: u64,
+    /// A digest of how the tool is declared, with the database or the settings of HTTP that it uses.
+    declaration: [u8; 32],
     kind: Kind,
 }
 
@@ -67,7 +73,7 @@ enum Kind {
 }
 
 impl ToolEntry {
-    fn declared(tool: &ToolConfig, kind: Kind, revision: u64) -> Result<Self, ToolSetError> {
+    fn declared(tool: &ToolConfig, config: &Config, kind: Kind, revision: u64) -> Result<Self, ToolSetError> {
         let table = ArgTable::new(&tool.args);
         let reads = !tool.writes && tool.http.as_ref().is_none_or(|http| http.method == HttpMethod::Get);
         let annotations = ToolAnnotations::new().read_only(reads);
@@ -82,6 +88,7 @@ impl ToolEntry {
             cache: tool.cache.clone(),
             tenants,
             revision,
+            declaration: declaration(tool, config),
             ..entry
         })
     }
@@ -130,6 +137,7 @@ impl ToolEntry {
             tenants: None,
             cache: None,
             revision: 0,
+            declaration: [0; 32],
             kind,
         })
     }
@@ -197,19 +205,53 @@ impl ToolEntry {
             serde_json::to_string(&args).map_err(|error| ToolError::internal(error.to_string()))?;
         let key = format!("tool\u{0}{}\u{0}{:x}\u{0}{subject}\u{0}{canonical}", self.name, self.revision);
         let most = policy.max_bytes.map_or(usize::MAX, |size| size.as_usize());
-        let text = cx
-            .permit()
-            .resident()
-            .cache()
-            .get_or_make(&key, policy.ttl, most, async {
-                call(args)
-                    .await?
-                    .into_json()
-                    .ok_or_else(|| ToolError::internal("only JSON replies are cached"))
+        let permit = cx.permit();
+        let cache = permit.resident().cache();
+        let wanted = policy.shared.then(|| Wanted {
+            name: ReplyName {
+                tenant: permit.tenant(),
+                life: permit.incarnation(),
+                tool: &self.name,
+                declaration: &self.declaration,
+                caller: &subject,
+                arguments: &canonical,
+            },
+            asking: cache.asking(),
+            ttl: policy.ttl,
+            most,
+            tenant_bytes: cache.bytes(),
+        });
+        let shared = permit.services().replies.as_deref().zip(wanted.as_ref());
+        // A call whose time is nearly over has none to wait for others.
+        let shared = || shared.filter(|(shared, _)| cx.time_left() > shared.patience());
+        let mut made = false;
+        let text = cache
+            .get_or_make::<ToolError>(&key, most, async {
+                if let Some((shared, wanted)) = shared()
+                    && let Some((text, ttl)) = shared.find(wanted).await
+                {
+                    return Ok(Fresh { text, ttl });
+                }
+                let reply = call(args).await?.into_json();
+                let text = reply.ok_or_else(|| ToolError::internal("only JSON replies are cached"))?;
+                made = true;
+                Ok(Fresh { text, ttl: policy.ttl })
             })
             .await?;
+        // Those who waited for the reply have it by now.
+        if made && let Some((shared, wanted)) = shared() {
+            shared.keep(wanted, &text).await;
+        }
         Ok(Reply::from_json(cx, text))
     }
+}
+
+/// Whatever a reply may depend on that stands in the configuration; not the order or the spelling in the file.
+fn declaration(tool: &ToolConfig, config: &Config) -> [u8; 32] {
+    let source = tool.source.as_ref().and_then(|name| config.data.get(name));
+    let text = format!("{}\n{tool:?}\n{source:?}\n{:?}", crate::VERSION, config.http);
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    digest.as_ref().try_into().unwrap_or_default()
 }
 
 async fn call_http<'t>(
@@ -356,7 +398,7 @@ impl ToolSet {
                     SqlTool::compile(tool, sources).map_err(|error| ToolSetError::new(&tool.name, error))?;
                 Kind::Sql(compiled, table)
             };
-            tools.push(Arc::new(ToolEntry::declared(tool, kind, revision)?));
+            tools.push(Arc::new(ToolEntry::declared(tool, config, kind, revision)?));
         }
         for tool in native {
             tools.push(Arc::new(ToolEntry::native(tool.clone(), revision)?));

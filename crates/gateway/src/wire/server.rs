@@ -284,14 +284,19 @@ async fn public(live: &Live, seat: &Arc<Seat>, request: Request<Incoming>) -> Re
     response
 }
 
-/// Every second: writes the audit lines that are owed, lets go of what is idle, and connects to the shared limits if
-/// that has not been done.
+/// Every second: writes the audit lines that are owed, lets go of what is idle, and connects to what processes share
+/// if that has not been done.
 async fn tidy(live: &Live) {
     let mut files = Instant::now();
     loop {
-        if let Some(shared) = &live.services().shared {
+        let services = live.services();
+        if let Some(shared) = &services.shared {
             shared.keep();
         }
+        if let Some(replies) = &services.replies {
+            replies.connect();
+        }
+        drop(services);
         tokio::time::sleep(Duration::from_secs(1)).await;
         let services = live.services();
         services.pacer.settle(&services.audit, &services.clock).await;
@@ -364,6 +369,9 @@ fn operator(live: &Live, connections: &Seats, request: &Request<Incoming>) -> Re
             ));
             if let Some(shared) = &services.shared {
                 text.push_str(&shared.render());
+            }
+            if let Some(replies) = &services.replies {
+                text.push_str(&replies.render());
             }
             text.push_str(&connections.render());
             text.push_str(&live.reloads.render());

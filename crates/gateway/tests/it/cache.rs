@@ -1,6 +1,7 @@
 //! Attacks on caches (catalogue section 6): what was kept for one tenant is found by nobody else, whatever the key.
 
 mod owner;
+mod shared;
 
 use serde_json::json;
 

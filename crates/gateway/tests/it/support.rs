@@ -153,6 +153,32 @@ impl House {
         house
     }
 
+    /// Another process with the same tenants, secrets and keys, in a copy of the folder: its address.
+    pub(crate) async fn twin(&self) -> SocketAddr {
+        let folder = folder();
+        copy(self.folder.path(), folder.path());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (here, public) = (format!("listen = \"{}\"", self.address), self.resource());
+        let there = format!("listen = \"{address}\"\npublic_url = \"{public}\"");
+        let text = self.text.replacen(&format!("\n{here}"), &format!("\n{there}"), 1);
+        let config = Config::parse(&text, "test", folder.path()).unwrap();
+        let gateway = tools::add(Gateway::builder(config), &self.gates, &self.canaries).open().unwrap();
+        let server = gateway.serve_on(listener).await.unwrap();
+        background(async move {
+            // It has to last as long.
+            let (_folder, _gateway) = (folder, gateway);
+            server.serve(std::future::pending()).await;
+        });
+        address
+    }
+
+    /// The same caller at another process.
+    pub(crate) fn caller_at(&self, id: &str, address: SocketAddr) -> Caller {
+        let token = self.token(id, &format!("user@{id}.example"), "");
+        Caller::new(id, token, address, Arc::clone(&self.canaries))
+    }
+
     /// Has the server stop; what is given ends when it has.
     pub(crate) fn stop(&mut self) -> impl Future<Output = ()> + use<> {
         drop(self.stop.take());
@@ -281,6 +307,20 @@ impl House {
 
     pub(crate) fn path(&self) -> &std::path::Path {
         self.folder.path()
+    }
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    std::fs::set_permissions(to, std::fs::metadata(from).unwrap().permissions()).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type().unwrap().is_dir() {
+            copy(&from, &to);
+        } else {
+            std::fs::copy(from, to).unwrap();
+        }
     }
 }
 

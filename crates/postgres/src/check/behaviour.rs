@@ -17,7 +17,7 @@ use super::{
 };
 
 /// How many tables are tried.
-const MOST_TABLES: usize = 500;
+const MOST_TABLES: usize = 1_000;
 /// How long all of it may take; a statement has its own limit ([`become_role`]).
 const MOST_TIME: Duration = Duration::from_secs(60);
 /// From how many rows on a table is read only: a statement that reached them all would lock them until it is undone.

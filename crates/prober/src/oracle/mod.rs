@@ -1,6 +1,8 @@
 //! What tells a leak from an answer that is merely different.
 
+pub(crate) mod rank;
 pub(crate) mod reading;
+pub(crate) mod shift;
 pub(crate) mod twin;
 
 pub(crate) use reading::{Judged, judge};

@@ -4,8 +4,11 @@ use partywall_model::Evidence;
 use serde_json::Value;
 
 use crate::{
+    arguments::{Role, role},
+    facts::key,
     oracle::{Judged, judge, reading::failed},
     site::{Party, Reading, Site, What},
+    survey::{Kind, Tool, words},
     tally::Tally,
     target::{Caller, Exchange},
 };
@@ -15,7 +18,8 @@ pub(super) const SAMPLE: usize = 6;
 
 /// What both tenants can read and tells who is answered, or the verdict that there is none.
 pub(super) fn telling(site: &Site) -> Result<Vec<&Reading>, Box<Tally>> {
-    let readings: Vec<&Reading> = site.telling().take(SAMPLE).collect();
+    let most = if site.plan.quick { SAMPLE / 2 } else { SAMPLE };
+    let readings: Vec<&Reading> = site.telling().take(most).collect();
     if readings.is_empty() {
         return Err(Box::new(Tally::not_run(
             "nothing that both tenants can read tells them apart; name values that stand in their data with --seed",
@@ -111,5 +115,54 @@ pub(super) fn as_tool(reading: &Reading) -> Option<(&str, &Value)> {
     match &reading.what {
         What::Tool { name, arguments } => Some((name, arguments)),
         _ => None,
+    }
+}
+
+/// A text that stands nowhere by chance.
+pub(super) fn fresh(place: &str) -> String {
+    format!("cnry-{place}-{:016x}", fastrand::u64(..))
+}
+
+/// What may name a tenant: its name, and what it is called in what it is shown.
+pub(super) fn names_of(party: &Party, site: &Site) -> Vec<Value> {
+    let mut names = vec![Value::from(party.tenant.as_str())];
+    for (_, facts) in site.readings_of(&party.tenant) {
+        for (path, text) in facts.leaves() {
+            let named = role(key(path)) == Role::Tenant && !names.iter().any(|name| name == text);
+            if named && names.len() < 3 {
+                names.push(Value::from(text));
+            }
+        }
+    }
+    names
+}
+
+/// Whether an answer's body has a text in it.
+pub(super) fn shows(exchange: &Exchange, text: &str) -> bool {
+    exchange.reply().is_some_and(|reply| String::from_utf8_lossy(&reply.body).contains(text))
+}
+
+/// Whether a tool may be called: it reads, or the plan allows writes and it takes nothing away.
+pub(super) fn may_call(site: &Site, tool: &Tool) -> bool {
+    tool.kind == Kind::Read || (site.plan.allow_writes && !tool.destroys)
+}
+
+/// Whether a tool's name has one of the words in it.
+pub(super) fn named(tool: &Tool, list: &[&str]) -> bool {
+    words(&tool.name).iter().any(|word| list.contains(&word.as_str()))
+}
+
+/// After attempts that could have changed something: what tells the owner apart is still answered, and as his.
+pub(super) async fn intact(tally: &mut Tally, site: &Site, owner: &Party) {
+    let telling: Vec<&Reading> = site.telling().take(2).collect();
+    for reading in telling {
+        let exchange = read(&owner.caller, &reading.what).await;
+        match judge(site, &owner.tenant, reading, &exchange) {
+            Judged::Own | Judged::Changed(_) => tally.control(true, ""),
+            Judged::Foreign(evidence) => tally.leak(vec![evidence]),
+            Judged::Failed(why) => {
+                tally.doubt(format!("after the attempts {} is not well: {why}", owner.tenant))
+            }
+        }
     }
 }

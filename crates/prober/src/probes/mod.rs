@@ -4,12 +4,14 @@ mod attempt;
 mod cache;
 mod capacity;
 mod context;
+mod counting;
 mod credentials;
 mod data;
 mod disclosure;
 mod identity;
 mod routing;
 mod state;
+mod writing;
 
 use std::{future::Future, pin::Pin, sync::LazyLock};
 

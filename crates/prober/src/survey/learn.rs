@@ -83,7 +83,7 @@ fn with_tenant(schema: &Value, mut arguments: Value, party: &Party) -> Value {
     arguments
 }
 
-/// Reads everything twice as each tenant, one tenant after the other, with the tenant's own ids only: another's id is an
+/// Reads everything twice as each tenant, one tenant after the other, and once more later, with the tenant's own ids only: another's id is an
 /// attack, and what it brings is not what the tenant sees alone.
 pub(super) async fn readings(parties: &[Party; 2]) -> (Vec<Reading>, Vec<Exchange>) {
     let mut readings: Vec<Reading> = Vec::new();
@@ -97,6 +97,16 @@ pub(super) async fn readings(parties: &[Party; 2]) -> (Vec<Reading>, Vec<Exchang
                 note(&mut readings, &what, &party.tenant, facts);
             }
             exchanges.extend([first, again]);
+        }
+    }
+    // And once more when everything was read: what has moved by then moves by itself.
+    for party in parties {
+        for reading in &mut readings {
+            let Some(facts) = reading.alone.get_mut(&party.tenant) else { continue };
+            let later = party.caller.send(reading.what.request(&party.caller)).await;
+            if let Some(result) = later.success() {
+                *facts = facts.stable(&Facts::of(result));
+            }
         }
     }
     (readings, exchanges)

@@ -15,7 +15,7 @@ use crate::{
     Credential, Plan, ProbeError,
     canary::{Marks, Origin},
     site::{Party, Site},
-    target::{Caller, Era, Target},
+    target::{Caller, Era, Target, Transport},
     transcript::Redactor,
 };
 
@@ -57,9 +57,8 @@ pub(crate) async fn survey(plan: &Plan, notes: &mut Vec<String>) -> Result<Site,
     for party in &mut parties {
         learn::ids(party, &readings);
     }
-    let eras = parties[0].callers().map(|caller| caller.era().clone()).collect();
     let site = Site {
-        colleague: colleague(&target, plan, eras).await?,
+        colleague: colleague(&target, plan, &parties[0].caller).await?,
         nobody: nobody(&parties[0])?,
         redactor: redactor(plan),
         plan: plan.clone(),
@@ -132,12 +131,12 @@ async fn party(target: &Arc<Target>, plan: &Plan, credential: &Credential) -> Re
     Ok(Party { tenant: credential.tenant.clone(), caller, legacy, modern, surface, ids: Vec::new() })
 }
 
-async fn colleague(target: &Arc<Target>, plan: &Plan, eras: Vec<Era>) -> Result<Option<Caller>, ProbeError> {
+async fn colleague(target: &Arc<Target>, plan: &Plan, like: &Caller) -> Result<Option<Caller>, ProbeError> {
     let Some(user) = plan.users.first() else { return Ok(None) };
-    let era = eras.into_iter().next().unwrap_or(Era::Modern);
     let name = format!("{} (another user)", user.tenant);
-    let caller = Caller::new(target, &name, &user.tenant, Some(user.token.clone()), era)
+    let caller = Caller::new(target, &name, &user.tenant, Some(user.token.clone()), like.era().clone())
         .map_err(|reason| ProbeError::Unreachable { target: shown(plan), reason })?;
+    let caller = if like.streams() { caller.over(Transport::Streams) } else { caller };
     caller.begin().await;
     Ok(Some(caller))
 }
@@ -147,7 +146,7 @@ fn nobody(party: &Party) -> Result<Vec<Caller>, ProbeError> {
     for caller in party.callers() {
         let nobody = Caller::new(&party.caller.target().clone(), "nobody", "", None, caller.era().clone())
             .map_err(|reason| ProbeError::Unreachable { target: caller.target().url.to_string(), reason })?;
-        all.push(nobody);
+        all.push(if caller.streams() { nobody.over(Transport::Streams) } else { nobody });
     }
     Ok(all)
 }
@@ -179,6 +178,11 @@ pub(crate) fn shown(plan: &Plan) -> String {
 }
 
 fn tell(site: &Site, notes: &mut Vec<String>) {
+    if site.parties.iter().any(|party| party.legacy.as_ref().is_some_and(Caller::streams)) {
+        notes.push(
+            "the target speaks HTTP+SSE, the transport of 2024-11-05: answers come on a stream".to_owned(),
+        );
+    }
     for party in &site.parties {
         let surface = &party.surface;
         let unclear: Vec<&str> = surface

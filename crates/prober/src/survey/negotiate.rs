@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Protocol,
-    target::{Caller, Era, Exchange, legacy},
+    target::{Caller, Era, Exchange, Transport, legacy},
 };
 
 /// A caller for each generation that the target speaks; one has a session where there are sessions.
@@ -17,8 +17,24 @@ pub(super) async fn callers(
     protocol: Protocol,
 ) -> Result<(Option<Caller>, Option<Caller>), String> {
     let mut answers = Vec::new();
+    // An address that ends so has always meant the older transport.
+    let named = caller.target().url.path().trim_end_matches('/').ends_with("/sse");
+    if named && protocol != Protocol::Modern {
+        let streams = sessions(&caller.over(Transport::Streams), &mut answers).await;
+        if streams.is_some() {
+            return Ok((None, streams));
+        }
+    }
     let modern = if protocol == Protocol::Legacy { None } else { modern(caller, &mut answers).await };
-    let legacy = if protocol == Protocol::Modern { None } else { sessions(caller, &mut answers).await };
+    let mut legacy = match protocol {
+        Protocol::Modern => None,
+        Protocol::Auto | Protocol::Legacy => sessions(&caller.speaking(legacy()), &mut answers).await,
+    };
+    // The specification's way back: where posting is refused, the same address may open a stream.
+    let refused = answers.iter().any(|answer| matches!(answer.status(), 400 | 404 | 405 | 406 | 415));
+    if modern.is_none() && legacy.is_none() && refused && !named && protocol != Protocol::Modern {
+        legacy = sessions(&caller.over(Transport::Streams), &mut answers).await;
+    }
     if modern.is_none() && legacy.is_none() {
         return Err(explain(caller, &answers));
     }
@@ -38,8 +54,8 @@ async fn modern(caller: &Caller, answers: &mut Vec<Exchange>) -> Option<Caller> 
     speaks.then_some(caller)
 }
 
-async fn sessions(caller: &Caller, answers: &mut Vec<Exchange>) -> Option<Caller> {
-    let first = caller.speaking(legacy());
+async fn sessions(first: &Caller, answers: &mut Vec<Exchange>) -> Option<Caller> {
+    let first = first.speaking(first.era().clone());
     let exchange = first.begin().await?;
     let revision = exchange
         .success()
@@ -47,11 +63,13 @@ async fn sessions(caller: &Caller, answers: &mut Vec<Exchange>) -> Option<Caller
         .and_then(Value::as_str)
         .map(str::to_owned);
     answers.push(exchange);
-    let revision = revision?;
-    let session = first.session();
-    let settled = first.speaking(Era::Legacy(revision));
-    settled.set_session(session);
-    Some(settled)
+    match revision {
+        Some(revision) => Some(first.settled(revision)),
+        None => {
+            first.end().await;
+            None
+        }
+    }
 }
 
 fn explain(caller: &Caller, answers: &[Exchange]) -> String {
@@ -65,7 +83,7 @@ fn explain(caller: &Caller, answers: &[Exchange]) -> String {
     told.dedup();
     format!(
         "as {name} it answered neither server/discover nor initialize ({}); check that the address is the MCP endpoint \
-         of streamable HTTP, for example http://127.0.0.1:8787/mcp",
+         of streamable HTTP, for example http://127.0.0.1:8787/mcp, or of HTTP+SSE, which often ends in /sse",
         told.join("; ")
     )
 }

@@ -1,6 +1,6 @@
 //! Writing values that can be recognised, through the tools that the target offers.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use crate::{
     arguments::{self, Role, role},
@@ -29,7 +29,7 @@ pub(super) async fn plant(party: &Party, marks: &mut Marks) -> usize {
                 Role::Tenant if required => {
                     given.insert(name.to_owned(), json!(party.tenant));
                 }
-                Role::Other | Role::Search if free_text(place) => {
+                Role::Other | Role::Search if arguments::free_text(place) => {
                     let text = marks.plant(&party.tenant, &format!("{}{name}", tool.name));
                     given.insert(name.to_owned(), json!(text));
                 }
@@ -42,11 +42,4 @@ pub(super) async fn plant(party: &Party, marks: &mut Marks) -> usize {
         }
     }
     wrote
-}
-
-/// Whether any text may stand there.
-fn free_text(place: &Value) -> bool {
-    arguments::is_kind(place, "string")
-        && ["enum", "const", "format", "pattern"].iter().all(|key| place.get(key).is_none())
-        && place.get("maxLength").and_then(Value::as_u64).is_none_or(|most| most >= 80)
 }

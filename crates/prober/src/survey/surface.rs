@@ -24,6 +24,7 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone)]
 pub(crate) struct Tool {
     pub(crate) name: String,
+    pub(crate) description: String,
     pub(crate) schema: Value,
     pub(crate) kind: Kind,
     /// Whether it says or looks as if it takes something away.
@@ -117,7 +118,7 @@ fn tool(raw: Value) -> Option<Tool> {
     };
     let destroys = hint("destructiveHint") == Some(true) && hint("readOnlyHint") != Some(true)
         || words(&name).iter().any(|word| DESTROYS.contains(&word.as_str()));
-    Some(Tool { name, schema, kind, destroys })
+    Some(Tool { name, description: description.to_owned(), schema, kind, destroys })
 }
 
 const DESTROYS: [&str; 12] = [

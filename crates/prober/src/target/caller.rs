@@ -10,9 +10,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
 use super::{
-    LEGACY, MODERN, Open, PATIENCE, Target,
-    exchange::{Exchange, Request, Wait},
+    FIRST, LEGACY, MODERN, Open, PATIENCE, Target,
+    exchange::{Exchange, Failure, Request, Wait},
     http,
+    link::Link,
 };
 
 /// A generation of the protocol.
@@ -34,6 +35,15 @@ impl Era {
     }
 }
 
+/// How messages travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// Streamable HTTP: an answer comes back on its request.
+    Posts,
+    /// HTTP+SSE, of 2024-11-05: all answers come on one stream beside the requests.
+    Streams,
+}
+
 /// Somebody who speaks to the target.
 pub(crate) struct Caller {
     /// How reports call him: the tenant, or the tenant and the user's number.
@@ -42,7 +52,10 @@ pub(crate) struct Caller {
     pub(crate) tenant: String,
     token: Option<SecretString>,
     era: Era,
+    transport: Transport,
     session: Mutex<Option<String>>,
+    /// The stream of the session, where answers come on one.
+    link: Mutex<Option<Arc<Link>>>,
     next: Arc<AtomicU64>,
     http: reqwest::Client,
     target: Arc<Target>,
@@ -66,7 +79,9 @@ impl Caller {
             tenant: tenant.to_owned(),
             token,
             era,
+            transport: Transport::Posts,
             session: Mutex::new(None),
+            link: Mutex::new(None),
             next: Arc::new(AtomicU64::new(1)),
             http: http::client()?,
             target: Arc::clone(target),
@@ -80,7 +95,9 @@ impl Caller {
             tenant: self.tenant.clone(),
             token: self.token.clone(),
             era: self.era.clone(),
+            transport: self.transport,
             session: Mutex::new(None),
+            link: Mutex::new(None),
             next: Arc::clone(&self.next),
             http: http::client().unwrap_or_else(|_| self.http.clone()),
             target: Arc::clone(&self.target),
@@ -95,6 +112,7 @@ impl Caller {
             token: other.token.clone(),
             http: self.http.clone(),
             session: Mutex::new(self.session()),
+            link: Mutex::new(self.link()),
             ..self.afresh()
         }
     }
@@ -104,19 +122,58 @@ impl Caller {
         Self { era, ..self.afresh() }
     }
 
+    /// The same caller on one connection of HTTP/2, in the same session.
+    pub(crate) fn multiplexed(&self) -> Self {
+        Self {
+            http: http::multiplexed().unwrap_or_else(|_| self.http.clone()),
+            session: Mutex::new(self.session()),
+            ..self.afresh()
+        }
+    }
+
     /// The same connections in another generation, without a session.
     pub(crate) fn speaking_here(&self, era: Era) -> Self {
         Self { era, http: self.http.clone(), ..self.afresh() }
     }
 
-    /// The same connections with another token, as it stands after `Bearer `.
+    /// The same connections with another token, as it stands after `Bearer `. Where a session is a stream, which the first
+    /// token opened, each request opens one of its own.
     pub(crate) fn with_token(&self, token: Option<String>) -> Self {
+        let session = if self.streams() { None } else { self.session() };
         Self {
             token: token.map(SecretString::from),
             http: self.http.clone(),
-            session: Mutex::new(self.session()),
+            session: Mutex::new(session),
             ..self.afresh()
         }
+    }
+
+    /// The same caller by another transport, without a session.
+    pub(crate) fn over(&self, transport: Transport) -> Self {
+        let era = match transport {
+            Transport::Posts => self.era.clone(),
+            Transport::Streams => Era::Legacy(FIRST.to_owned()),
+        };
+        Self { transport, era, ..self.afresh() }
+    }
+
+    /// The same caller in the revision that the target settled on.
+    pub(crate) fn settled(self, revision: String) -> Self {
+        Self { era: Era::Legacy(revision), ..self }
+    }
+
+    /// Whether answers come on a stream beside the requests.
+    pub(crate) const fn streams(&self) -> bool {
+        matches!(self.transport, Transport::Streams)
+    }
+
+    fn link(&self) -> Option<Arc<Link>> {
+        self.link.lock().ok().and_then(|link| link.clone())
+    }
+
+    /// What came on the caller's stream and answers nothing that was asked on it, where answers come on a stream.
+    pub(crate) fn strays(&self) -> Vec<Value> {
+        self.link().map(|link| link.strays()).unwrap_or_default()
     }
 
     /// The generation that he speaks.
@@ -134,7 +191,7 @@ impl Caller {
         self.session.lock().ok().and_then(|session| session.clone())
     }
 
-    /// Takes over a session id.
+    /// Takes over a session id. Where answers come on a stream, it is the id only: the stream stays its owner's.
     pub(crate) fn set_session(&self, id: Option<String>) {
         if let Ok(mut session) = self.session.lock() {
             *session = id;
@@ -152,10 +209,12 @@ impl Caller {
         if let Some(token) = self.token() {
             headers.push(("authorization".to_owned(), format!("Bearer {token}")));
         }
-        if let Some(session) = self.session() {
-            headers.push(("mcp-session-id".to_owned(), session));
+        if self.transport == Transport::Posts {
+            if let Some(session) = self.session() {
+                headers.push(("mcp-session-id".to_owned(), session));
+            }
+            headers.push(("mcp-protocol-version".to_owned(), self.era.revision().to_owned()));
         }
-        headers.push(("mcp-protocol-version".to_owned(), self.era.revision().to_owned()));
         Request {
             verb,
             url: None,
@@ -220,7 +279,64 @@ impl Caller {
 
     /// Sends a request.
     pub(crate) async fn send(&self, request: Request) -> Exchange {
+        if self.streams() && request.verb == Method::POST {
+            return self.send_beside(request).await;
+        }
         self.target.send(&self.http, &self.name, request).await
+    }
+
+    /// Sends a request whose answer comes back on it, whatever the transport of messages.
+    pub(crate) async fn send_plainly(&self, request: Request) -> Exchange {
+        self.target.send(&self.http, &self.name, request).await
+    }
+
+    /// Sends a request whose answer comes on a stream: on the caller's own; as a post alone in a session whose stream is
+    /// another's; or, without a session, on a stream that is opened with the request's headers and address and closed
+    /// again.
+    async fn send_beside(&self, request: Request) -> Exchange {
+        if request.url.is_none() {
+            if let Some(link) = self.link() {
+                return link.exchange(&self.target, &self.http, &self.name, request).await;
+            }
+            if let (Some(session), Some(post)) = (self.session(), self.target.post.get()) {
+                let request = request.to(post.instead(&session));
+                return self.target.send(&self.http, &self.name, request).await;
+            }
+        }
+        let link = match self.connect(&request).await {
+            Ok(link) => link,
+            Err(exchange) => return exchange,
+        };
+        let plain = Request { url: None, ..request.clone() };
+        let mut first = plain
+            .message(&json!({"jsonrpc": "2.0", "id": "partywall-first", "method": "initialize",
+            "params": self.hello(&capabilities())}));
+        first.wait = Wait::Answer;
+        let begun = link.exchange(&self.target, &self.http, &self.name, first.clone()).await;
+        if begun.success().is_none() {
+            return Exchange { request, ..begun };
+        }
+        let done = first.message(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+        link.exchange(&self.target, &self.http, &self.name, done).await;
+        let exchange = link.exchange(&self.target, &self.http, &self.name, request).await;
+        link.close();
+        exchange
+    }
+
+    /// Opens a stream with a request's headers; what came instead, as an answer to the request.
+    async fn connect(&self, request: &Request) -> Result<Link, Exchange> {
+        let began = tokio::time::Instant::now();
+        Link::open(&self.target, &self.http, request).await.map_err(|instead| {
+            // A stream that begins without naming an address is no answer.
+            let none = || Failure::Broken("the answer is no stream that names an address".to_owned());
+            let outcome = instead.and_then(|reply| if reply.status == 200 { Err(none()) } else { Ok(reply) });
+            Exchange { who: self.name.clone(), request: request.clone(), outcome, took: began.elapsed() }
+        })
+    }
+
+    /// The parameters of `initialize`.
+    fn hello(&self, capabilities: &Value) -> Value {
+        json!({"protocolVersion": self.era.revision(), "clientInfo": client_info(), "capabilities": capabilities})
     }
 
     /// Asks for a method.
@@ -240,15 +356,32 @@ impl Caller {
 
     /// Begins a session where the generation has them, and ends the one there was; the exchange of `initialize`.
     pub(crate) async fn begin(&self) -> Option<Exchange> {
-        let Era::Legacy(revision) = &self.era else { return None };
+        self.begin_with(&capabilities()).await
+    }
+
+    /// The same as a client that says what it can be asked.
+    pub(crate) async fn begin_with(&self, capabilities: &Value) -> Option<Exchange> {
+        let Era::Legacy(_) = &self.era else { return None };
         self.end().await;
-        let params =
-            json!({"protocolVersion": revision, "clientInfo": client_info(), "capabilities": capabilities()});
-        let exchange = self.ask("initialize", params).await;
+        if self.streams() {
+            let link = match self.connect(&self.bare(Method::GET)).await {
+                Ok(link) => link,
+                Err(exchange) => return Some(exchange),
+            };
+            self.set_session(Some(link.session()));
+            if let Ok(mut held) = self.link.lock() {
+                *held = Some(Arc::new(link));
+            }
+        }
+        let exchange = self.ask("initialize", self.hello(capabilities)).await;
         if exchange.success().is_some() {
-            let id = exchange.reply().and_then(|reply| reply.header("mcp-session-id")).map(str::to_owned);
-            self.set_session(id);
+            if !self.streams() {
+                let id = exchange.reply().and_then(|reply| reply.header("mcp-session-id")).map(str::to_owned);
+                self.set_session(id);
+            }
             self.send(self.notification("notifications/initialized", json!({}))).await;
+        } else {
+            self.end().await;
         }
         Some(exchange)
     }
@@ -256,8 +389,13 @@ impl Caller {
     /// Ends the session.
     pub(crate) async fn end(&self) {
         if self.session().is_some() {
-            self.send(self.bare(Method::DELETE)).await;
+            if !self.streams() {
+                self.send(self.bare(Method::DELETE)).await;
+            }
             self.set_session(None);
+        }
+        if let Some(link) = self.link.lock().ok().and_then(|mut link| link.take()) {
+            link.close();
         }
     }
 }

@@ -170,7 +170,7 @@ impl Reply {
     }
 }
 
-fn is_stream(headers: &HeaderMap) -> bool {
+pub(super) fn is_stream(headers: &HeaderMap) -> bool {
     headers
         .get("content-type")
         .and_then(|value| value.to_str().ok())

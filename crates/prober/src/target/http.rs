@@ -14,13 +14,20 @@ use super::{
 
 /// A client of its own, with its own connections; nothing is followed, kept or sent through a proxy.
 pub(super) fn client() -> Result<reqwest::Client, String> {
+    plain().build().map_err(|error| error.to_string())
+}
+
+/// A client that has one connection of HTTP/2 for everything.
+pub(super) fn multiplexed() -> Result<reqwest::Client, String> {
+    plain().http2_prior_knowledge().build().map_err(|error| error.to_string())
+}
+
+fn plain() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .pool_max_idle_per_host(32)
         .connect_timeout(super::PATIENCE)
-        .build()
-        .map_err(|error| error.to_string())
 }
 
 impl Target {
@@ -53,12 +60,7 @@ impl Target {
     async fn exchange(&self, http: &reqwest::Client, request: &Request) -> Result<Reply, Failure> {
         let patience = request.patience.min(self.patience);
         let end = Instant::now() + patience;
-        let ready = self.ready(http, request)?;
-        self.sent.fetch_add(1, Ordering::Relaxed);
-        let mut response = tokio::time::timeout_at(end, ready.send())
-            .await
-            .map_err(|_| Failure::Timeout)?
-            .map_err(|e| failure(&e))?;
+        let mut response = self.head(http, request, end).await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let stop = match request.wait {
             Wait::Answer => end,
@@ -81,6 +83,21 @@ impl Target {
             }
         }
         Ok(Reply::new(status, headers, Bytes::from(body)))
+    }
+
+    /// Sends a request and reads the head of its answer.
+    pub(super) async fn head(
+        &self,
+        http: &reqwest::Client,
+        request: &Request,
+        end: Instant,
+    ) -> Result<reqwest::Response, Failure> {
+        let ready = self.ready(http, request)?;
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        tokio::time::timeout_at(end, ready.send())
+            .await
+            .map_err(|_| Failure::Timeout)?
+            .map_err(|e| failure(&e))
     }
 
     fn ready(&self, http: &reqwest::Client, request: &Request) -> Result<reqwest::RequestBuilder, Failure> {
@@ -164,6 +181,11 @@ impl Open {
     /// What has come so far.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         self.bytes.lock().map(|bytes| bytes.clone()).unwrap_or_default()
+    }
+
+    /// Whether nothing more will come.
+    pub(crate) fn ended(&self) -> bool {
+        self.task.is_finished()
     }
 
     /// Ends it; what came, as an exchange of an event stream.

@@ -3,11 +3,13 @@
 mod caller;
 mod exchange;
 mod http;
+mod link;
+mod raw;
 mod sse;
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -17,17 +19,19 @@ use secrecy::SecretString;
 use tokio::{sync::Semaphore, time::Instant};
 use url::Url;
 
-pub(crate) use caller::{Caller, Era, legacy};
-#[cfg(test)]
-pub(crate) use exchange::Reply;
-pub(crate) use exchange::{Exchange, Failure, Request, Wait};
+pub(crate) use caller::{Caller, Era, Transport, legacy};
+pub(crate) use exchange::{Exchange, Failure, Reply, Request, Wait};
 pub(crate) use http::Open;
+pub(crate) use raw::{Raw, whole, written};
 pub(crate) use sse::events;
 
 /// The revision without sessions.
 pub(crate) const MODERN: &str = "2026-07-28";
 /// The newest revision with `initialize`.
 pub(crate) const LEGACY: &str = "2025-11-25";
+
+/// The revision whose answers come on a stream beside the requests.
+pub(crate) const FIRST: &str = "2024-11-05";
 
 /// The most bytes that are read of one answer.
 const MOST_BYTES: usize = 4 << 20;
@@ -43,6 +47,8 @@ pub(crate) struct Target {
     sent: AtomicU64,
     deadline: Instant,
     patience: Duration,
+    /// Where requests are posted by the transport of 2024-11-05, once a stream has named it.
+    post: OnceLock<link::Post>,
 }
 
 impl Target {
@@ -60,6 +66,7 @@ impl Target {
             sent: AtomicU64::new(0),
             deadline: Instant::now() + duration,
             patience: PATIENCE.min(duration),
+            post: OnceLock::new(),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use partywall_model::Outcome;
 
-use crate::support::{sensitive, verdict};
+use crate::support::{sensitive, sensitive_with, verdict};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_of_others_are_found() {
@@ -35,4 +35,59 @@ async fn planted_values_are_found_and_told_of() {
     .await;
     assert_eq!(found.verdict, Outcome::Leaked, "{}", found.reason);
     assert!(found.evidence[0].foreign.starts_with("cnry-"), "{:?}", found.evidence[0].foreign);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resources_links_and_prompts_of_others_are_found() {
+    sensitive(&[
+        ("uri-traversal", "DA-03"),
+        ("uri-userinfo", "DA-04"),
+        ("cursor-names-tenant", "DA-05"),
+        ("completion-without-filter", "DA-14"),
+        ("prompt-without-filter", "DA-15"),
+        ("open-links", "DA-16"),
+    ])
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn searches_lists_of_ids_and_the_past_of_others_are_found() {
+    sensitive(&[
+        ("search-without-filter", "DA-17"),
+        ("first-id-only", "DA-18"),
+        ("history-without-filter", "DA-19"),
+        ("alias-without-filter", "DA-20"),
+    ])
+    .await;
+}
+
+fn writes(plan: &mut partywall_prober::Plan) {
+    plan.allow_writes = true;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_written_for_others_or_counted_are_found() {
+    sensitive_with(&[("owner-field", "DA-07"), ("global-count", "DA-08")], writes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_that_leave_the_tenant_are_found() {
+    sensitive(&[
+        ("sql-setting", "DB-01"),
+        ("sql-view", "DB-05"),
+        ("sql-activity", "DB-07"),
+        ("sql-files", "DB-08"),
+        ("sql-errors", "DB-09"),
+    ])
+    .await;
+    let cases = [
+        ("sql-commit", "DB-02"),
+        ("sql-role", "DB-03"),
+        ("sql-update", "DB-04"),
+        ("sql-residue", "DB-06"),
+        ("sql-shadow", "DB-11"),
+    ];
+    sensitive_with(&cases, writes).await;
+    let reads = verdict(&["sql-commit"], "DB-02", |_| {}).await;
+    assert_eq!(reads.verdict, Outcome::NotRun, "{}", reads.reason);
 }

@@ -47,6 +47,7 @@ async fn signed_tokens_with_a_wrong_claim_are_found_to_be_believed() {
         ("blank-is-first", "ID-14"),
         ("folds-names", "ID-15"),
         ("splits-names", "ID-16"),
+        ("any-audience", "ID-26"),
     ];
     sensitive_with(&cases, minted).await;
 }
@@ -63,6 +64,25 @@ async fn without_the_issuers_key_nothing_is_judged() {
     .await;
     assert_eq!(wrong.verdict, Outcome::Inconclusive, "{}", wrong.reason);
     assert!(wrong.reason.contains("is it the issuer's?"), "{}", wrong.reason);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tools_that_are_hidden_and_served_are_found() {
+    let leaky = verdict(&["with-scopes", "scope-on-lists-only"], "ID-27", minted).await;
+    assert_eq!(leaky.verdict, Outcome::Leaked, "{}", leaky.reason);
+    let safe = verdict(&["with-scopes"], "ID-27", minted).await;
+    assert_eq!(safe.verdict, Outcome::Isolated, "{}", safe.reason);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn codes_without_consent_are_found() {
+    let writes = |plan: &mut partywall_prober::Plan| plan.allow_writes = true;
+    for defect in ["no-consent", "any-callback"] {
+        let leaky = verdict(&["with-clients", defect], "ID-25", writes).await;
+        assert_eq!(leaky.verdict, Outcome::Leaked, "{defect}: {}", leaky.reason);
+    }
+    let safe = verdict(&["with-clients"], "ID-25", writes).await;
+    assert_eq!(safe.verdict, Outcome::Isolated, "{}", safe.reason);
 }
 
 #[tokio::test(flavor = "multi_thread")]

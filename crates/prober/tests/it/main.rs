@@ -5,6 +5,7 @@
     reason = "the stub belongs to no tenant, and the tests are asked for more runs"
 )]
 
+mod asking;
 mod cache;
 mod capacity;
 mod context;
@@ -13,8 +14,10 @@ mod data;
 mod dead;
 mod disclosure;
 mod identity;
+mod listening;
 mod routing;
 mod safe;
+mod sse;
 mod state;
 mod stub;
 mod support;

@@ -2,7 +2,10 @@
 
 use partywall_model::Outcome;
 
-use crate::support::{sensitive, verdict};
+use crate::{
+    stub::{Stub, lax::Lax},
+    support::{sensitive, verdict},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_without_an_owner_are_found() {
@@ -43,6 +46,13 @@ async fn answers_that_follow_ids_are_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_is_slow_for_all_has_lost_no_answer_to_an_equal_id() {
+    let slow = verdict(&["slow-in-a-crowd"], "RT-04", |_| {}).await;
+    assert_eq!(slow.verdict, Outcome::Inconclusive, "{}", slow.reason);
+    assert!(slow.reason.contains("take as long"), "{}", slow.reason);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn foreign_origins_are_found_to_be_served() {
     sensitive(&[("any-origin", "XP-08")]).await;
 }
@@ -55,6 +65,12 @@ async fn tasks_without_an_owner_are_found() {
         ("tasks-without-owner", "TK-03"),
         ("tasks-without-owner", "TK-04"),
         ("task-not-yours", "TK-01"),
+        ("tasks-without-owner", "TK-05"),
+        ("tasks-without-owner", "TK-06"),
+        ("counted-tasks", "TK-07"),
+        ("headers-are-not-compared", "TK-08"),
+        ("related-task-is-shown", "TK-10"),
+        ("tasks-without-owner", "RT-09"),
     ])
     .await;
 }
@@ -76,6 +92,28 @@ async fn requests_that_contradict_themselves_are_found_to_be_served() {
         ("connection-identity", "XP-10"),
     ])
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_connection_and_one_moment_for_both_are_found() {
+    sensitive(&[("connection-identity", "RT-15"), ("module-state", "RT-17")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_with_two_lengths_are_found_to_be_served() {
+    let stub = Stub::start(&[]).await;
+    let lax = Lax::before(&stub.url()).await;
+    let found = verdict(&[], "XP-05", |plan| plan.url = lax.url()).await;
+    assert_eq!(found.verdict, Outcome::Leaked, "{}", found.reason);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_and_headers_that_choose_the_tenant_are_found() {
+    sensitive(&[("prefix-is-tenant", "XP-09"), ("sessions-in-metrics", "SE-15")]).await;
+    let leaky = verdict(&["with-regions", "headers-are-not-compared"], "XP-02", |_| {}).await;
+    assert_eq!(leaky.verdict, Outcome::Leaked, "{}", leaky.reason);
+    let safe = verdict(&["with-regions"], "XP-02", |_| {}).await;
+    assert_eq!(safe.verdict, Outcome::Isolated, "{}", safe.reason);
 }
 
 #[tokio::test(flavor = "multi_thread")]

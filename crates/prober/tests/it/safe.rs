@@ -1,5 +1,7 @@
 //! A server that keeps its tenants apart: nothing is found, however often one looks.
 
+use std::time::Duration;
+
 use partywall_model::Outcome;
 
 use crate::{
@@ -18,6 +20,8 @@ async fn nothing_leaks_where_nothing_leaks() {
         let stub = Stub::start(&[]).await;
         let mut plan = plan(&stub);
         plan.seed_run = turn as u64;
+        // Whatever the machine is busy with, each technique must have its turn.
+        plan.duration = Duration::from_secs(300);
         plan.allow_writes = turn % 2 == 0;
         let verdicts = run(&plan).await.unwrap();
         let odd: Vec<_> = verdicts
@@ -27,6 +31,9 @@ async fn nothing_leaks_where_nothing_leaks() {
             .map(|verdict| format!("{} {}: {}", verdict.technique, verdict.verdict.name(), verdict.reason))
             .collect();
         assert!(odd.is_empty(), "{odd:#?}");
+        let late =
+            verdicts.verdicts.iter().any(|verdict| verdict.reason.contains("the time of the run was up"));
+        assert!(!late, "300 seconds were not enough");
         assert!(verdicts.summary.isolated > 10, "{:?}", verdicts.summary);
     }
 }

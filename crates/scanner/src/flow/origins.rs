@@ -227,7 +227,12 @@ impl Project {
         let Some(binding) = unit.ir.binding(id) else { return Origins::UNKNOWN };
         let name = unit.ir.text(binding.name);
         let value = match binding.kind {
-            BindingKind::Import(_) => self.symbol_origins(&self.binding_symbol_of(module, id), depth),
+            BindingKind::Import(_) => match (depth.checked_sub(1), self.declared(module, id)) {
+                (Some(depth), Some((from, id))) if self.is_variable(from, id) => {
+                    self.binding_origins(from, id, depth)
+                }
+                _ => self.symbol_origins(&self.binding_symbol_of(module, id), depth),
+            },
             BindingKind::Function(_) | BindingKind::Class(_) => Origins::CONSTANT,
             BindingKind::Caught => Origins::UNKNOWN,
             BindingKind::Parameter(_) => {
@@ -249,6 +254,11 @@ impl Project {
             }
         };
         named(name, value)
+    }
+
+    fn is_variable(&self, module: ModuleId, id: BindingId) -> bool {
+        let kind = self.unit(module).and_then(|unit| unit.ir.binding(id)).map(|binding| binding.kind);
+        matches!(kind, Some(BindingKind::Variable | BindingKind::Other))
     }
 
     /// A value with what a pattern takes out of it.
@@ -388,7 +398,10 @@ impl Project {
         let mut value = self.arguments(at, depth);
         // What a database or another service answers is not what was asked with: only conversions pass the caller's choice on.
         if !call.is_new && !converts(name) {
-            value = value.without(Origins::INPUT | Origins::UNVERIFIED | Origins::SESSION);
+            // Nor is it the environment's, when that only says where to ask.
+            let elsewhere = if value.is_of_request() { Origins::ENV } else { Origins::NONE };
+            let chosen = Origins::INPUT | Origins::UNVERIFIED | Origins::SESSION;
+            value = value.without(chosen | elsewhere);
         }
         if let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) {
             let base = self.origins_in(at.to(*object), depth);

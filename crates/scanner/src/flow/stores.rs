@@ -1,9 +1,12 @@
 //! Maps and caches that outlive a request, and what is done with them.
 
+use std::collections::BTreeSet;
+
 use crate::{
+    flow::Origins,
     ir::{ArgKind, BindingId, BindingKind, CompareOp, ExprId, ExprKind, FunctionKind, NameRef},
     library::Role,
-    project::{At, Cls, Fun, ModuleId, Project},
+    project::{At, Cls, Fun, ModuleId, Project, Unit},
     vocabulary,
 };
 
@@ -146,6 +149,12 @@ impl Project {
         let name = unit.ir.text(binding.name).to_owned();
         if let BindingKind::Import(_) = binding.kind {
             // An imported store is known where it is made; the use counts there too.
+            if let Some((module, declared)) = self.declared(at.module, id)
+                && module != at.module
+            {
+                let at = At { module, expr: ExprId::MISSING };
+                return self.variable_store(at, declared);
+            }
             let symbol = self.symbol(at);
             return match symbol {
                 crate::project::Symbol::External { .. } if vocabulary::is_cache(&name) => {
@@ -281,14 +290,99 @@ fn is_map_type(text: &str) -> bool {
 }
 
 impl Project {
-    /// Whether the project keeps rows that belong to somebody: SQL, or a table or model with an owner. A method of a client of
-    /// another service that is named like a query is none.
+    /// Whether a module's package keeps rows that belong to somebody, or imports one that does: SQL, or a table or model with
+    /// an owner. A method of a client of another service that is named like a query is none.
     #[must_use]
-    pub fn keeps_rows(&self) -> bool {
-        *self.memory.keeps_rows.get_or_init(|| {
-            let queries = self.queries();
-            let owned = || self.owned_entities(queries).values().any(|owned| *owned == super::Owned::Yes);
-            queries.iter().any(|query| query.is_sql) || owned()
+    pub fn keeps_rows(&self, module: ModuleId) -> bool {
+        let folders = self.memory.keeps_rows.get_or_init(|| self.folders_with_rows());
+        self.unit(module).is_some_and(|unit| {
+            let own = self.package_folder(&unit.ir.path);
+            folders.iter().any(|folder| is_within(own, folder))
         })
     }
+
+    fn folders_with_rows(&self) -> BTreeSet<String> {
+        let queries = self.queries();
+        let owned = self.owned_entities(queries);
+        let is_owned = |entity: &str| owned.get(entity) == Some(&super::Owned::Yes);
+        let mut folders: BTreeSet<String> = queries
+            .iter()
+            .filter(|query| query.is_sql || is_owned(&query.entity))
+            .filter_map(|query| self.unit(query.at.module))
+            .map(|unit| self.package_folder(&unit.ir.path).to_owned())
+            .collect();
+        for table in self.tables.tables.values().filter(|table| table.owner.is_some()) {
+            folders.insert(self.package_folder(&table.place.path).to_owned());
+        }
+        self.with_importers(folders)
+    }
+
+    /// Whether a module's package, or one that it imports, knows its callers: something in it asks for the verified one.
+    #[must_use]
+    pub fn knows_callers(&self, module: ModuleId) -> bool {
+        let folders = self.memory.knows_callers.get_or_init(|| {
+            let asks = |module: ModuleId, unit: &Unit| {
+                unit.ir.exprs().any(|(expr, kind)| {
+                    let likely = match kind {
+                        ExprKind::Call(_) => true,
+                        ExprKind::Member { property, .. } => {
+                            vocabulary::is_principal(unit.ir.text(*property))
+                        }
+                        _ => false,
+                    };
+                    likely && self.origins(At { module, expr }).has(Origins::PRINCIPAL)
+                })
+            };
+            let known = self.units().filter(|(module, unit)| asks(*module, unit));
+            self.with_importers(
+                known.map(|(_, unit)| self.package_folder(&unit.ir.path).to_owned()).collect(),
+            )
+        });
+        self.unit(module).is_some_and(|unit| {
+            let own = self.package_folder(&unit.ir.path);
+            folders.iter().any(|folder| is_within(own, folder))
+        })
+    }
+
+    /// These packages' folders and those of all that import from them.
+    fn with_importers(&self, mut folders: BTreeSet<String>) -> BTreeSet<String> {
+        let imports = self.package_imports();
+        // As often as one package can stand behind another.
+        for _ in 0..self.packages.len() {
+            let before = folders.len();
+            for (from, to) in &imports {
+                if folders.contains(to) {
+                    folders.insert(from.clone());
+                }
+            }
+            if folders.len() == before {
+                break;
+            }
+        }
+        folders
+    }
+
+    /// Which package's folder imports from which other one.
+    fn package_imports(&self) -> BTreeSet<(String, String)> {
+        let mut edges = BTreeSet::new();
+        for (_, unit) in self.units() {
+            let from = self.package_folder(&unit.ir.path);
+            for import in &unit.ir.imports {
+                let specifier = unit.ir.text(import.specifier);
+                let target = self.paths.resolve(&unit.ir.path, unit.ir.language, specifier);
+                let Some(target) = target.and_then(|module| self.unit(module)) else { continue };
+                let to = self.package_folder(&target.ir.path);
+                if from != to {
+                    edges.insert((from.to_owned(), to.to_owned()));
+                }
+            }
+        }
+        edges
+    }
+}
+
+/// Whether a folder is another one or lies in it; all lie in the root.
+fn is_within(folder: &str, outer: &str) -> bool {
+    outer.is_empty()
+        || folder.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

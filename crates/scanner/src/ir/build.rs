@@ -3,9 +3,9 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    Binding, BindingId, BindingKind, Block, Class, ClassId, Export, Expr, ExprId, ExprKind, Function,
-    FunctionId, FunctionKind, Import, Language, Lines, Module, Name, Scope, ScopeId, ScopeKind, Span, Stmt,
-    StmtId, StmtKind,
+    BinaryOp, Binding, BindingId, BindingKind, Block, Class, ClassId, Export, Expr, ExprId, ExprKind,
+    Function, FunctionId, FunctionKind, Import, Language, Lines, Module, Name, Scope, ScopeId, ScopeKind,
+    Span, Stmt, StmtId, StmtKind,
 };
 
 /// A module that is being made.
@@ -20,6 +20,9 @@ pub struct ModuleBuilder {
     module: Module,
     interned: HashMap<Arc<str>, Name>,
 }
+
+/// The longest text that two texts with a `+` between are joined to, in bytes.
+const LONGEST_JOINED: usize = 4096;
 
 /// Arenas are counted in `u32`; sources beyond the size limit are never lowered, so that the limit is not met.
 fn next(len: usize) -> u32 {
@@ -63,11 +66,27 @@ impl ModuleBuilder {
         name
     }
 
-    /// Adds an expression.
+    /// Adds an expression. Two texts with a `+` between are one text.
     pub fn expr(&mut self, kind: ExprKind, span: Span) -> ExprId {
+        let kind = match kind {
+            ExprKind::Binary { op: BinaryOp::Add, left, right } => self.joined(left, right).unwrap_or(kind),
+            kind => kind,
+        };
         let id = ExprId(next(self.module.exprs.len()));
         self.module.exprs.push(Expr { kind, span });
         id
+    }
+
+    fn joined(&mut self, left: ExprId, right: ExprId) -> Option<ExprKind> {
+        let text = |id: ExprId| match self.module.exprs.get(id.index())?.kind {
+            ExprKind::String(name) => Some(self.module.text(name)),
+            _ => None,
+        };
+        let (left, right) = (text(left)?, text(right)?);
+        // Each piece of a long chain would be kept with all that stand before it.
+        (left.len() + right.len() <= LONGEST_JOINED)
+            .then(|| [left, right].concat())
+            .map(|text| ExprKind::String(self.name(&text)))
     }
 
     /// Adds a statement.

@@ -2,7 +2,7 @@
 
 use super::{At, Callee, Cls, Fun, ModuleId, Project, Step, Symbol};
 use crate::ir::{BindingId, BindingKind, ExprKind, NameRef, ParameterKind, Pattern, PropertyKey};
-use crate::library::Role;
+use crate::library::{CallDef, Role};
 
 /// Methods that register a tool, in the SDK and in classes that are written around it.
 const REGISTERS: &[&str] = &["tool", "registerTool", "addTool"];
@@ -60,22 +60,36 @@ impl Project {
             }
         };
         targets.dedup();
-        let defs = match &package {
+        let known = !targets.is_empty() && certain;
+        let defs = self.definitions(at.to(callee), package.as_deref(), &path, known);
+        Some(Callee { package, path, targets, certain, defs })
+    }
+
+    /// What libraries say of a callee of a package, or of one that is not `known` to be a function of the project.
+    fn definitions(
+        &self,
+        callee: At,
+        package: Option<&str>,
+        path: &[String],
+        known: bool,
+    ) -> Vec<std::sync::Arc<CallDef>> {
+        let Some(unit) = self.unit(callee.module) else { return Vec::new() };
+        match package {
             Some(package) => {
-                let mut defs = self.libraries.calls_of(package, &path);
+                let mut defs = self.libraries.calls_of(package, path);
                 // `app.post(…)` of an application that a function of another package made: its name says what it is.
                 if defs.is_empty() {
-                    defs = self.libraries.calls(unit.ir.language, None, &self.written(at.to(callee)));
+                    defs = self.libraries.calls(unit.ir.language, None, &self.written(callee));
                     defs.retain(|def| {
                         matches!(def.role, Role::Entry | Role::Listen) && def.kind.as_deref() != Some("tool")
                     });
                 }
                 defs
             }
-            None if targets.is_empty() || !certain => {
-                let found = self.libraries.calls(unit.ir.language, None, &path);
+            None if !known => {
+                let found = self.libraries.calls(unit.ir.language, None, path);
                 // `app.connect(…)` of `app = new McpServer(…)`: what it was made as says more than what it is called.
-                match self.symbol(at.to(callee)) {
+                match self.symbol(callee) {
                     Symbol::Unknown(made) if found.is_empty() => {
                         self.libraries.calls(unit.ir.language, None, &made)
                     }
@@ -84,13 +98,12 @@ impl Project {
             }
             // A registry of the project's own that tools are put into: what it does with them later is the SDK's call.
             None if path.len() > 1 && path.last().is_some_and(|name| REGISTERS.contains(&name.as_str())) => {
-                let mut defs = self.libraries.calls(unit.ir.language, None, &path);
+                let mut defs = self.libraries.calls(unit.ir.language, None, path);
                 defs.retain(|def| def.role == Role::Entry);
                 defs
             }
             None => Vec::new(),
-        };
-        Some(Callee { package, path, targets, certain, defs })
+        }
     }
 
     /// The path of names of an expression as it is written.

@@ -114,7 +114,8 @@ pub(crate) struct Memory {
     pub(crate) asking_symbols: std::cell::Cell<u32>,
     pub(crate) open_values: RefCell<HashMap<At, crate::flow::Origins>>,
     pub(crate) asking_values: std::cell::Cell<u32>,
-    pub(crate) keeps_rows: std::cell::OnceCell<bool>,
+    pub(crate) keeps_rows: std::cell::OnceCell<std::collections::BTreeSet<String>>,
+    pub(crate) knows_callers: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) guards: RefCell<HashMap<Fun, std::rc::Rc<Vec<crate::flow::Guard>>>>,
     pub(crate) queries: std::cell::OnceCell<Vec<crate::flow::Query>>,
 }

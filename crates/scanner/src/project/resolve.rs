@@ -358,6 +358,46 @@ impl Project {
         None
     }
 
+    /// Where an imported variable is declared, through as many modules as pass it on.
+    #[must_use]
+    pub fn declared(&self, module: ModuleId, id: BindingId) -> Option<(ModuleId, BindingId)> {
+        self.declared_in(module, id, DEPTH)
+    }
+
+    fn declared_in(&self, module: ModuleId, id: BindingId, depth: u32) -> Option<(ModuleId, BindingId)> {
+        let depth = depth.checked_sub(1)?;
+        let unit = self.unit(module)?;
+        let BindingKind::Import(number) = unit.ir.binding(id)?.kind else { return Some((module, id)) };
+        let import = unit.ir.imports.get(number as usize)?;
+        let wanted = match import.kind {
+            ImportKind::Named(wanted) => unit.ir.text(wanted),
+            ImportKind::Default => "default",
+            _ => return None,
+        };
+        match self.module_symbol(module, unit.ir.text(import.specifier)) {
+            Symbol::Module(from) => self.exported(from, wanted, depth),
+            _ => None,
+        }
+    }
+
+    fn exported(&self, module: ModuleId, name: &str, depth: u32) -> Option<(ModuleId, BindingId)> {
+        let depth = depth.checked_sub(1)?;
+        let unit = self.unit(module)?;
+        let from = |specifier: Name| match self.module_symbol(module, unit.ir.text(specifier)) {
+            Symbol::Module(from) => Some(from),
+            _ => None,
+        };
+        unit.ir.exports.iter().find_map(|export| match export.kind {
+            ExportKind::All { specifier } => self.exported(from(specifier)?, name, depth),
+            _ if unit.ir.text(export.name) != name => None,
+            ExportKind::Binding(binding) => self.declared_in(module, binding, depth),
+            ExportKind::From { specifier, name: Some(name) } => {
+                self.exported(from(specifier)?, unit.ir.text(name), depth)
+            }
+            _ => None,
+        })
+    }
+
     /// A member of what an expression stands for.
     fn member(&self, of: Symbol, name: &str, depth: u32) -> Symbol {
         let Some(depth) = depth.checked_sub(1) else { return Symbol::Unknown(Vec::new()) };

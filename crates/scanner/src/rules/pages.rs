@@ -18,6 +18,8 @@ use crate::{
     tenancy::Tenancy,
 };
 
+mod moves;
+mod moves_py;
 mod rewrites;
 
 struct Block {

@@ -191,7 +191,14 @@ impl Conn {
 
     fn fill(&mut self) -> io::Result<()> {
         let mut chunk = [0; 16 * 1024];
-        match self.stream.read(&mut chunk)? {
+        let read = loop {
+            // A socket with a time limit is not gone on with by the system after a signal.
+            match self.stream.read(&mut chunk) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                done => break done?,
+            }
+        };
+        match read {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             read => {
                 self.buffer.extend_from_slice(&chunk[..read]);

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Found, names};
 use crate::{
-    config::{ArgSpec, ArgType, CachePer, Config, HttpMethod, RowsShape, ToolConfig},
+    config::{ArgSpec, ArgType, CachePer, Config, HttpMethod, RowsShape, State, ToolConfig},
     tools::http::HttpTool,
 };
 
@@ -61,7 +61,7 @@ fn check_tool(tool: &ToolConfig, config: &Config, found: &mut Found) {
         (true, None) => check_sql(tool, config, found),
         (false, Some(_)) => check_http_tool(tool, config, found),
     }
-    check_cache(tool, found);
+    check_cache(tool, config, found);
 }
 
 /// A native tool brings its own arguments and answers by itself.
@@ -112,7 +112,7 @@ fn check_http_tool(tool: &ToolConfig, config: &Config, found: &mut Found) {
     }
 }
 
-fn check_cache(tool: &ToolConfig, found: &mut Found) {
+fn check_cache(tool: &ToolConfig, config: &Config, found: &mut Found) {
     let Some(cache) = &tool.cache else { return };
     found.duration("cache.ttl", cache.ttl);
     if let Some(size) = cache.max_bytes {
@@ -127,6 +127,20 @@ fn check_cache(tool: &ToolConfig, found: &mut Found) {
         "cache.per",
         "must be \"subject\", since `owner.equals` is \"subject\"",
     );
+    if cache.shared {
+        found.say_unless(
+            config.shared.is_some(),
+            "cache.shared",
+            "needs the table `[shared]`, which says where; add it, or remove the key",
+        );
+        // With registries of their own, two processes could give two tenants the same id and life.
+        found.say_unless(
+            config.server.state == State::Postgres || config.server.master_key.is_none(),
+            "cache.shared",
+            "needs tenants that all processes agree about; write `server.state = \"postgres\"`, or remove \
+             `server.master_key`, so that only processes with this data folder share",
+        );
+    }
 }
 
 fn check_args(tool: &ToolConfig, found: &mut Found) {

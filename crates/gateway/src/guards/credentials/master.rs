@@ -8,6 +8,7 @@ use std::{
     path::Path,
 };
 
+use aws_lc_rs::hmac;
 use base64::{Engine as _, alphabet, engine};
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
@@ -98,6 +99,13 @@ impl MasterKey {
 
     pub(super) fn key(&self) -> &Key {
         &self.0
+    }
+
+    /// A key for one purpose, from which neither this one nor that of another purpose can be told: HMAC-SHA256 of the
+    /// purpose's name under the master key.
+    pub(super) fn derive(&self, purpose: &str) -> Option<Key> {
+        let master = hmac::Key::new(hmac::HMAC_SHA256, self.0.as_bytes());
+        Key::from_slice(hmac::sign(&master, purpose.as_bytes()).as_ref())
     }
 }
 

@@ -12,6 +12,7 @@ mod file;
 mod keys;
 mod master;
 mod name;
+mod replies;
 mod seal;
 #[cfg(test)]
 mod tests;
@@ -20,4 +21,5 @@ mod vault;
 pub use error::VaultError;
 pub use master::MasterKey;
 pub use name::{SecretName, SecretNameError};
+pub(crate) use replies::{OVERHEAD as REPLY_OVERHEAD, ReplyKeys, ReplyName};
 pub use vault::{SecretInfo, Vault};

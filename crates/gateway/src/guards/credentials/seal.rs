@@ -75,6 +75,29 @@ impl Label {
         ])
     }
 
+    /// A reply of a tool, as it is kept outside the process; `of` says which one.
+    pub(super) fn reply(tenant: &TenantId, incarnation: Incarnation, of: [&[u8]; 4]) -> Self {
+        let [tool, declaration, caller, arguments] = of;
+        Self::of(&[
+            b"partywall reply",
+            tenant.as_str().as_bytes(),
+            &incarnation.0.to_be_bytes(),
+            tool,
+            declaration,
+            caller,
+            arguments,
+        ])
+    }
+
+    /// What is kept outside the process for one life of a tenant.
+    pub(super) fn replies(tenant: &TenantId, incarnation: Incarnation) -> Self {
+        Self::of(&[b"partywall replies", tenant.as_str().as_bytes(), &incarnation.0.to_be_bytes()])
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Each part with its length before it, so that no two lists of parts give the same bytes.
     fn of(parts: &[&[u8]]) -> Self {
         let mut bytes = Vec::new();
@@ -150,6 +173,13 @@ mod tests {
             Label::secret(&id("ab"), Incarnation(1), &name("c"), 1),
             Label::secret(&id("a"), Incarnation(1), &name("bc"), 2),
             Label::secret(&id("a"), Incarnation(2), &name("bc"), 1),
+            Label::replies(&id("a"), Incarnation(1)),
+            Label::reply(&id("a"), Incarnation(1), [b"t", b"d", b"", b"{}"]),
+            Label::reply(&id("b"), Incarnation(1), [b"t", b"d", b"", b"{}"]),
+            Label::reply(&id("a"), Incarnation(2), [b"t", b"d", b"", b"{}"]),
+            Label::reply(&id("a"), Incarnation(1), [b"td", b"", b"", b"{}"]),
+            Label::reply(&id("a"), Incarnation(1), [b"t", b"", b"d", b"{}"]),
+            Label::reply(&id("a"), Incarnation(1), [b"t", b"d", b"{}", b""]),
         ];
         for (i, a) in labels.iter().enumerate() {
             for (j, b) in labels.iter().enumerate() {

@@ -16,6 +16,7 @@ use partywall_model::TenantId;
 use serde_json::Value;
 
 pub use error::{ConstraintKind, DataError, ErrorKind};
+use query::MODEL;
 pub use query::{QueryLimits, Rows};
 
 use crate::{

@@ -5,6 +5,21 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::DataError;
+
+/// The statement of a tool whose argument is the statement.
+pub(super) const MODEL: &str = "@model";
+
+/// The parameters of a tool whose argument is the statement, if they are as they must be.
+pub(super) fn model_params(params: &[&str]) -> Result<Vec<String>, DataError> {
+    match params {
+        ["sql"] => Ok(vec!["sql".to_owned()]),
+        _ => Err(DataError::Configuration(
+            "a tool with `sql = \"@model\"` has one argument, `args.sql`, of type \"string\"".to_owned(),
+        )),
+    }
+}
+
 /// What one call may use.
 #[derive(Debug, Clone, Copy)]
 pub struct QueryLimits {

@@ -278,20 +278,59 @@ fn the_printed_migration_makes_a_table_safe_and_can_be_run_twice() {
     });
 }
 
+const MANY_TABLES: &str = "DO $$ BEGIN FOR n IN 1..500 LOOP EXECUTE format('
+    CREATE TABLE shop.t%1$s (tenant_id text NOT NULL CHECK (tenant_id <> ''''), id bigint, PRIMARY KEY (tenant_id, id));
+    ALTER TABLE shop.t%1$s ENABLE ROW LEVEL SECURITY; ALTER TABLE shop.t%1$s FORCE ROW LEVEL SECURITY;
+    CREATE POLICY own ON shop.t%1$s TO shop_app USING (tenant_id = nullif(current_setting(''app.tenant'', true), ''''));
+    GRANT SELECT, INSERT, UPDATE, DELETE ON shop.t%1$s TO shop_app', n); END LOOP; END $$";
+
 /// Five hundred tables take a few queries, and not a few for each.
 #[test]
 fn many_tables_are_checked_by_the_same_number_of_queries() {
     runtime().block_on(async {
         let mut base = Base::new("pw_check_many").await;
-        let make = "DO $$ BEGIN FOR n IN 1..500 LOOP EXECUTE format('
-            CREATE TABLE shop.t%1$s (tenant_id text NOT NULL CHECK (tenant_id <> ''''), id bigint, PRIMARY KEY (tenant_id, id));
-            ALTER TABLE shop.t%1$s ENABLE ROW LEVEL SECURITY; ALTER TABLE shop.t%1$s FORCE ROW LEVEL SECURITY;
-            CREATE POLICY own ON shop.t%1$s TO shop_app USING (tenant_id = nullif(current_setting(''app.tenant'', true), ''''));
-            GRANT SELECT, INSERT, UPDATE, DELETE ON shop.t%1$s TO shop_app', n); END LOOP; END $$";
         let options = Options { behaviour: false, ..Options::for_role("shop_app") };
-        let report = base.check(make, &options).await;
+        let report = base.check(MANY_TABLES, &options).await;
         assert_eq!(report.relations, 503);
         assert!(report.found.is_empty(), "{:?}", report.found);
+        base.drop().await;
+    });
+}
+
+#[test]
+#[ignore = "it measures, and means something in a release build only: cargo xtask bench postgres"]
+fn five_hundred_tables_and_views_with_statements_tried() {
+    const VIEWS: &str = "DO $$ BEGIN FOR n IN 1..500 LOOP EXECUTE format('
+        CREATE VIEW shop.v%1$s WITH (security_invoker = true) AS SELECT id FROM shop.t%1$s;
+        GRANT SELECT ON shop.v%1$s TO shop_app', n); END LOOP; END $$";
+    runtime().block_on(async {
+        let mut base = Base::new("pw_check_time").await;
+        let mut undone = base.client.transaction().await.expect("begins");
+        for part in [SAFE, MANY_TABLES, VIEWS, "ANALYZE", "SET LOCAL search_path = pg_catalog"] {
+            undone.batch_execute(part).await.unwrap_or_else(|error| panic!("{part}: {error:?}"));
+        }
+        for (name, behaviour) in [("catalogue", false), ("statements", true)] {
+            let options = Options { behaviour, ..Options::for_role("shop_app") };
+            let mut times = Vec::new();
+            for _ in 0..5 {
+                let begun = std::time::Instant::now();
+                let mut part = undone.transaction().await.expect("a part");
+                let catalogue = Catalogue::read(&part, &options).await.expect("readable");
+                let mut report = judge(&catalogue, "test", &options);
+                if behaviour {
+                    behaviour::try_in(&mut part, &catalogue, "test", &options, &mut report)
+                        .await
+                        .expect("tried");
+                }
+                times.push(begun.elapsed());
+                part.rollback().await.expect("undone");
+                assert_eq!((report.found.len(), report.skipped.len()), (0, 0), "{:?}", report.skipped);
+                assert!(report.relations >= 1000, "{}", report.relations);
+            }
+            times.sort();
+            println!("measure check/{name}-s {:.3}", times[2].as_secs_f64());
+        }
+        undone.rollback().await.expect("undone");
         base.drop().await;
     });
 }

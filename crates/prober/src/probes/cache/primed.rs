@@ -5,12 +5,14 @@ use serde_json::json;
 
 use crate::{
     facts::Facts,
+    oracle::{Judged, judge},
     probes::{
         Probe, Technique,
         attempt::{self, Refusal},
     },
     site::Site,
     tally::Tally,
+    target::{Caller, Exchange},
 };
 
 pub(super) static PROBE: Probe = Probe::new(
@@ -28,6 +30,13 @@ pub(super) static PROBE: Probe = Probe::new(
         )
         .quick(),
         Technique::new("CA-02", "lists by turns", Severity::High, |site| Box::pin(lists(site))).quick(),
+        Technique::new("CA-03", "handshakes by turns", Severity::Medium, |site| Box::pin(handshakes(site))),
+        Technique::new(
+            "CA-06",
+            "asking for what only the other has, before he asks",
+            Severity::Medium,
+            |site| Box::pin(negative(site)),
+        ),
     ],
 );
 
@@ -84,5 +93,99 @@ async fn lists(site: &Site) -> Tally {
         }
     }
     tally.absent("the target offers no lists");
+    tally
+}
+
+/// The handshake of a caller in his own generation, in a session of its own where there are sessions.
+async fn handshake(caller: &Caller) -> Exchange {
+    let caller = caller.speaking_here(caller.era().clone());
+    let exchange = match caller.begin().await {
+        Some(exchange) => exchange,
+        None => caller.ask("server/discover", json!({})).await,
+    };
+    caller.end().await;
+    exchange
+}
+
+async fn handshakes(site: &Site) -> Tally {
+    let mut tally = Tally::default();
+    let [one, other] = &site.parties;
+    for caller in one.callers() {
+        let Some(theirs) = other.callers().find(|theirs| theirs.era() == caller.era()) else { continue };
+        let mut alone: Vec<Facts> = Vec::new();
+        for caller in [caller, theirs] {
+            let (first, again) = (handshake(caller).await, handshake(caller).await);
+            match (first.success(), again.success()) {
+                (Some(first), Some(again)) => alone.push(Facts::of(first).stable(&Facts::of(again))),
+                _ => tally.control(false, &crate::oracle::reading::failed(&first)),
+            }
+        }
+        let [mine, his] = alone.as_slice() else { continue };
+        for _ in 0..4 {
+            for (caller, own, foreign) in [(caller, mine, his), (theirs, his, mine)] {
+                let exchange = handshake(caller).await;
+                let shown = exchange.success().map(Facts::of);
+                match (site.foreign(&caller.tenant, &exchange), shown) {
+                    (Some(evidence), _) => tally.leak(vec![evidence]),
+                    (None, None) => tally.doubt(crate::oracle::reading::failed(&exchange)),
+                    (None, Some(shown)) if own.holds_in(&shown) => {
+                        tally.held();
+                        tally.control(true, "");
+                    }
+                    (None, Some(shown)) if foreign.holds_in(&shown) => {
+                        let why = format!("{} was given the other tenant's handshake", caller.tenant);
+                        tally.leak(vec![attempt::shown(site, &exchange, why)]);
+                    }
+                    (None, Some(_)) => tally.doubt(format!("the handshake of {} changed", caller.tenant)),
+                }
+            }
+        }
+    }
+    tally
+}
+
+async fn negative(site: &Site) -> Tally {
+    let mut tally = Tally::default();
+    for (attacker, victim) in site.directions() {
+        let only: Vec<_> = site
+            .readings_of(&victim.tenant)
+            .filter(|(reading, _)| !reading.alone.contains_key(&attacker.tenant))
+            .take(attempt::SAMPLE)
+            .collect();
+        for (reading, _) in only {
+            if !attempt::control(&mut tally, site, victim, reading).await {
+                continue;
+            }
+            let mut asked = None;
+            for _ in 0..3 {
+                let exchange = attempt::read(&attacker.caller, &reading.what).await;
+                attempt::denied(&mut tally, site, &attacker.tenant, &exchange);
+                asked = Some(exchange);
+            }
+            let after = attempt::read(&victim.caller, &reading.what).await;
+            match judge(site, &victim.tenant, reading, &after) {
+                Judged::Foreign(evidence) => tally.leak(vec![evidence]),
+                Judged::Failed(_) if after.replied() && !matches!(after.status(), 429 | 503) => {
+                    let again = attempt::read(&victim.caller, &reading.what).await;
+                    if again.replied() && again.success().is_none() {
+                        let why = format!(
+                            "{} is refused what is its own, after {} asked for it",
+                            victim.tenant, attacker.tenant
+                        );
+                        let mut evidence: Vec<_> =
+                            asked.iter().map(|asked| attempt::shown(site, asked, "asked before")).collect();
+                        evidence.push(attempt::shown(site, &again, why));
+                        tally.leak(evidence);
+                    }
+                }
+                Judged::Failed(why) => tally.doubt(why),
+                Judged::Own | Judged::Changed(_) => tally.held(),
+            }
+            if tally.has_leaked() || site.target.late() {
+                return tally;
+            }
+        }
+    }
+    tally.absent("no tenant can read something that the other cannot");
     tally
 }

@@ -6,11 +6,11 @@ use futures_util::future::{join, join_all};
 use partywall_model::{Layer, Severity};
 use tokio::time::Instant;
 
+use super::measure::Met;
 use crate::{
     probes::{Probe, Technique, attempt},
     site::{Party, Reading, Site},
     tally::Tally,
-    target::Exchange,
 };
 
 pub(super) static PROBE: Probe = Probe::new(
@@ -27,48 +27,15 @@ pub(super) static PROBE: Probe = Probe::new(
 
 /// How often the quiet tenant calls.
 const PACE: Duration = Duration::from_millis(60);
-/// How long each part goes on.
+/// How long each part goes on, if one race may take as long.
 const PART: Duration = Duration::from_secs(3);
+
+fn part(site: &Site) -> Duration {
+    PART.min(site.plan.racing)
+}
+
 /// The most requests of a flood.
 const MOST: u32 = 4_000;
-
-/// What one tenant met.
-#[derive(Default)]
-struct Met {
-    /// How long answers took, sorted.
-    took: Vec<Duration>,
-    /// How many calls were refused as too many.
-    limited: usize,
-    /// How many calls failed otherwise.
-    failed: usize,
-    /// One of those that were not served.
-    example: Option<Exchange>,
-}
-
-impl Met {
-    fn note(&mut self, exchange: Exchange) {
-        if exchange.success().is_some() {
-            self.took.push(exchange.took);
-            return;
-        }
-        if matches!(exchange.status(), 429 | 503) {
-            self.limited += 1;
-        } else {
-            self.failed += 1;
-        }
-        self.example = Some(exchange);
-    }
-
-    fn calls(&self) -> usize {
-        self.took.len() + self.limited + self.failed
-    }
-
-    fn at(&mut self, percent: usize) -> Duration {
-        self.took.sort();
-        let place = self.took.len().saturating_sub(1) * percent / 100;
-        self.took.get(place).copied().unwrap_or_default()
-    }
-}
 
 async fn flood(site: &Site) -> Tally {
     let mut tally = Tally::default();
@@ -92,8 +59,7 @@ async fn flood(site: &Site) -> Tally {
 
 fn weigh(tally: &mut Tally, site: &Site, (noisy, quiet): (&Party, &Party), met: [&mut Met; 3], loud: &Met) {
     let [alone, again, beside] = met;
-    let refused = |met: &Met| (met.limited + met.failed) * 100 / met.calls().max(1);
-    let usual = refused(alone).max(refused(again));
+    let usual = alone.refused().max(again.refused());
     tally.note(format!(
         "{} made {} calls, {} of them refused as too many; {} met {} % refusals instead of {usual} %, and a 95th percentile \
          of {:?} instead of {:?} and {:?}.",
@@ -101,15 +67,15 @@ fn weigh(tally: &mut Tally, site: &Site, (noisy, quiet): (&Party, &Party), met: 
         loud.calls(),
         loud.limited,
         quiet.tenant,
-        refused(beside),
+        beside.refused(),
         beside.at(95),
         alone.at(95),
         again.at(95)
     ));
-    if refused(beside) > usual + 10 {
+    if beside.refused() > usual + 10 {
         let why = format!(
             "{} % of {}'s calls were refused while {} flooded the target, instead of {usual} %",
-            refused(beside),
+            beside.refused(),
             quiet.tenant,
             noisy.tenant
         );
@@ -141,7 +107,7 @@ fn weigh(tally: &mut Tally, site: &Site, (noisy, quiet): (&Party, &Party), met: 
 /// Calls at a low rate.
 async fn calm(site: &Site, party: &Party, reading: &Reading) -> Met {
     let mut met = Met::default();
-    let end = Instant::now() + PART;
+    let end = Instant::now() + part(site);
     let mut ticks = tokio::time::interval(PACE);
     while Instant::now() < end && !site.target.late() {
         ticks.tick().await;
@@ -153,13 +119,13 @@ async fn calm(site: &Site, party: &Party, reading: &Reading) -> Met {
 /// As many calls as fit, on connections of its own.
 async fn storm(site: &Site, party: &Party, reading: &Reading) -> Met {
     let width = u32::try_from(site.plan.concurrency.saturating_sub(1)).unwrap_or(16).clamp(1, 64);
-    let end = Instant::now() + PART;
+    let end = Instant::now() + part(site);
     let lanes = join_all((0..width).map(|_| async {
         let caller = party.caller.afresh();
         caller.begin().await;
         let mut met = Met::default();
         // Spread over the whole part, or the flood is over before the quiet tenant has felt it.
-        let mut ticks = tokio::time::interval(PART.saturating_mul(width) / MOST);
+        let mut ticks = tokio::time::interval(part(site).saturating_mul(width) / MOST);
         while Instant::now() < end {
             ticks.tick().await;
             met.note(caller.send(reading.what.request(&caller).once()).await);
@@ -168,11 +134,5 @@ async fn storm(site: &Site, party: &Party, reading: &Reading) -> Met {
         met
     }))
     .await;
-    lanes.into_iter().fold(Met::default(), |mut all, lane| {
-        all.took.extend(lane.took);
-        all.limited += lane.limited;
-        all.failed += lane.failed;
-        all.example = lane.example.or(all.example);
-        all
-    })
+    lanes.into_iter().fold(Met::default(), Met::add)
 }

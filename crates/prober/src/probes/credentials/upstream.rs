@@ -55,7 +55,7 @@ const TELLS: [&str; 16] = [
     "principal",
 ];
 
-fn tells(path: &str) -> bool {
+pub(super) fn tells(path: &str) -> bool {
     let flat: String =
         key(path).chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     TELLS.contains(&flat.as_str())
@@ -118,15 +118,38 @@ async fn absent(site: &Site) -> Tally {
             let refusal = site.survey.iter().find(|exchange| {
                 exchange.who == attacker.tenant
                     && exchange.success().is_none()
+                    && calls(exchange, reading.what.name())
                     && names_a_credential(exchange)
             });
             let Some(refusal) = refusal else { continue };
             attempt::control(&mut tally, site, victim, reading).await;
             attempt::denied(&mut tally, site, &attacker.tenant, refusal);
+            // What the victim's call left warm must not serve the attacker now.
+            let again = attempt::read(&attacker.caller, &reading.what).await;
+            if again.success().is_some() && site.foreign(&attacker.tenant, &again).is_none() {
+                let why = format!(
+                    "{} has no credential for {}, and was served right after a call of {}",
+                    attacker.tenant,
+                    reading.what.name(),
+                    victim.tenant
+                );
+                tally.leak(vec![
+                    attempt::shown(site, refusal, "refused before"),
+                    attempt::shown(site, &again, why),
+                ]);
+            } else {
+                attempt::denied(&mut tally, site, &attacker.tenant, &again);
+            }
         }
     }
     tally.absent("both tenants have a credential wherever one is needed, or none is");
     tally
+}
+
+/// Whether an exchange is a call of a tool.
+fn calls(exchange: &crate::target::Exchange, tool: &str) -> bool {
+    let sent: serde_json::Value = serde_json::from_slice(&exchange.request.body).unwrap_or_default();
+    sent.pointer("/params/name").and_then(serde_json::Value::as_str) == Some(tool)
 }
 
 fn names_a_credential(exchange: &crate::target::Exchange) -> bool {

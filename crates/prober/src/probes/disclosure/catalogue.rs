@@ -64,7 +64,7 @@ async fn alive(tally: &mut Tally, site: &Site) {
 }
 
 /// Whether a text has a tenant's name as a word of its own. A name that is a common word proves nothing.
-fn names(text: &str, tenant: &str) -> bool {
+pub(super) fn names(text: &str, tenant: &str) -> bool {
     const COMMON: [&str; 12] =
         ["a", "b", "one", "two", "tenant", "user", "test", "default", "admin", "owner", "other", "org"];
     if tenant.len() < 4 || COMMON.contains(&tenant.to_ascii_lowercase().as_str()) {

@@ -58,7 +58,7 @@ async fn ids(site: &Site) -> Tally {
 }
 
 /// The argument that names an object, and the id in it.
-fn id_of(party: &Party, reading: &Reading) -> Option<(String, Value)> {
+pub(super) fn id_of(party: &Party, reading: &Reading) -> Option<(String, Value)> {
     match &reading.what {
         What::Tool { name, arguments } => {
             let tool = party.surface.tool(name)?;
@@ -72,7 +72,7 @@ fn id_of(party: &Party, reading: &Reading) -> Option<(String, Value)> {
     }
 }
 
-async fn ask(attacker: &Party, reading: &Reading, place: &str, id: &Value) -> Exchange {
+pub(super) async fn ask(attacker: &Party, reading: &Reading, place: &str, id: &Value) -> Exchange {
     let (method, mut params) = reading.what.message();
     let slot = if method == "tools/call" { params.get_mut("arguments") } else { Some(&mut params) };
     if let Some(Value::Object(slot)) = slot {

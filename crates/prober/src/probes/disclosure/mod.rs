@@ -2,7 +2,20 @@
 
 mod catalogue;
 mod existence;
+mod logs;
+mod operations;
+mod registry;
+mod timing;
+mod usage;
 
 use super::Probe;
 
-pub(super) static PROBES: &[&Probe] = &[&catalogue::PROBE, &existence::PROBE];
+pub(super) static PROBES: &[&Probe] = &[
+    &catalogue::PROBE,
+    &existence::PROBE,
+    &timing::PROBE,
+    &registry::PROBE,
+    &operations::PROBE,
+    &logs::PROBE,
+    &usage::PROBE,
+];

@@ -169,7 +169,7 @@ async fn published(site: &Site, own: &Jwt) -> Result<Vec<Value>, String> {
 }
 
 /// Whether an address is the target's host or this machine: nobody else is asked for anything.
-fn near(target: &Url, url: &Url) -> bool {
+pub(super) fn near(target: &Url, url: &Url) -> bool {
     let here = url.host_str().is_some_and(|host| matches!(host, "localhost" | "127.0.0.1" | "[::1]"));
     matches!(url.scheme(), "http" | "https") && (here || url.host() == target.host())
 }

@@ -50,6 +50,9 @@ pub(super) static PROBE: Probe = Probe::new(
         Technique::new("ID-16", "names with separators in them", Severity::High, |site| {
             Box::pin(attack(site, separators))
         }),
+        Technique::new("ID-26", "tokens that are for something else", Severity::High, |site| {
+            Box::pin(attack(site, uses))
+        }),
     ],
 );
 
@@ -259,6 +262,29 @@ fn separators(claims: &Claims<'_>) -> Result<Vec<Wrong>, String> {
         format!("{name}%"),
         format!("{name}*"),
     ]))
+}
+
+/// What issuers sign with the same key and no server may take for an access token: who it is for tells them apart.
+fn uses(claims: &Claims<'_>) -> Result<Vec<Wrong>, String> {
+    if !claims.own.contains_key("aud") {
+        return Err("the tokens name no audience, so that nothing says what they are for".to_owned());
+    }
+    let issuer = claims.own.get("iss").cloned().unwrap_or_else(|| json!("https://issuer.example/"));
+    let made = |audience: Value, more: Value| {
+        let mut all = claims.own.clone();
+        all.insert("aud".to_owned(), audience);
+        all.extend(more.as_object().cloned().unwrap_or_default());
+        Value::Object(all).to_string()
+    };
+    let client = json!("partywall-probe-client");
+    let identity = json!({"typ": "ID", "token_use": "id", "azp": client, "nonce": "n-1", "at_hash": "77QmUPtjPfzWtF2AnpK9RQ"});
+    let refresh = json!({"typ": "Refresh", "token_use": "refresh", "azp": client});
+    let logout = json!({"events": {"http://schemas.openid.net/event/backchannel-logout": {}}, "sid": "s-1"});
+    Ok(vec![
+        ("what makes it an ID token of a client".to_owned(), made(client.clone(), identity), May::Refuse),
+        ("what makes it a refresh token".to_owned(), made(issuer, refresh), May::Refuse),
+        ("what makes it a logout token".to_owned(), made(client, logout), May::Refuse),
+    ])
 }
 
 /// Presents every wrong token that `make` makes, both ways round.

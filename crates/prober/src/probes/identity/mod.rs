@@ -1,12 +1,20 @@
 //! Attacks on the identity layer: the tenant comes from a validated credential and from nothing else.
 
+mod consent;
 mod forged_keys;
 mod hostile_tokens;
 mod jwt;
+mod low_scope;
 mod minted_tokens;
 mod spoofed_tenant;
 
 use super::Probe;
 
-pub(super) static PROBES: &[&Probe] =
-    &[&forged_keys::PROBE, &hostile_tokens::PROBE, &minted_tokens::PROBE, &spoofed_tenant::PROBE];
+pub(super) static PROBES: &[&Probe] = &[
+    &consent::PROBE,
+    &forged_keys::PROBE,
+    &hostile_tokens::PROBE,
+    &low_scope::PROBE,
+    &minted_tokens::PROBE,
+    &spoofed_tenant::PROBE,
+];

@@ -13,7 +13,7 @@ use crate::{
     probes::{Probe, Technique, attempt},
     site::{Party, Site},
     tally::Tally,
-    target::{Caller, Exchange, events},
+    target::{Caller, Exchange, Wait, events},
 };
 
 pub(super) static PROBE: Probe = Probe::new(
@@ -31,6 +31,9 @@ pub(super) static PROBE: Probe = Probe::new(
         Technique::new("SE-10", "how session ids are made", Severity::High, |site| Box::pin(entropy(site))),
         Technique::new("SE-14", "a session after its end", Severity::Medium, |site| {
             Box::pin(after_its_end(site))
+        }),
+        Technique::new("SE-15", "session ids of others in answers", Severity::High, |site| {
+            Box::pin(told(site))
         }),
     ],
 );
@@ -133,10 +136,12 @@ async fn guessed_events(site: &Site) -> Tally {
     tally
 }
 
+/// How long a page is looked at.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
 /// How many sessions are begun to look at their ids.
 const SAMPLES: usize = 40;
 /// An id of fewer bits than this, by what varies in the sample, can be guessed by somebody who has seen some.
-const BITS: f64 = 64.0;
+pub(super) const BITS: f64 = 64.0;
 
 async fn entropy(site: &Site) -> Tally {
     let [party, _] = &site.parties;
@@ -179,7 +184,7 @@ async fn entropy(site: &Site) -> Tally {
 }
 
 /// How many bits vary from id to id, by the letters seen at each place.
-fn bits(ids: &[String]) -> f64 {
+pub(super) fn bits(ids: &[String]) -> f64 {
     let longest = ids.iter().map(|id| id.chars().count()).max().unwrap_or(0);
     (0..longest)
         .map(|place| {
@@ -222,6 +227,64 @@ async fn ended(tally: &mut Tally, site: &Site, party: &Party) {
     } else {
         tally.doubt(failed(&after));
     }
+}
+
+/// Paths under which servers show what they are doing.
+const PAGES: [&str; 14] = [
+    "/",
+    "/metrics",
+    "/health",
+    "/healthz",
+    "/status",
+    "/info",
+    "/debug",
+    "/sessions",
+    "/admin",
+    "/admin/sessions",
+    "/api/sessions",
+    "/docs",
+    "/logs",
+    "/debug/vars",
+];
+
+/// Looks for another tenant's session id in whatever can be asked for.
+async fn told(site: &Site) -> Tally {
+    let mut tally = Tally::default();
+    for (attacker, victim) in site.directions() {
+        let Some(meeting) = Meeting::begin(&mut tally, attacker, victim).await else { continue };
+        let id = meeting.theirs.session().unwrap_or_default();
+        let own = &meeting.own;
+        let alive = meeting.theirs.ask("tools/list", json!({})).await;
+        tally.control(
+            alive.success().is_some() && id.len() >= 8,
+            "the owner's session does not work, or its id is too short to be known again",
+        );
+        let mut asked = vec![
+            own.ask("tools/list", json!({})).await,
+            own.ask("sessions/list", json!({})).await,
+            own.ask("tools/call", json!({"name": 7})).await,
+            own.send(own.request("ping", json!({})).body("{")).await,
+        ];
+        let nobody = site.nobody.iter().take(1);
+        for caller in [own].into_iter().chain(nobody) {
+            for path in PAGES {
+                let request = caller.bare(http::Method::GET).to(site.target.at(path));
+                asked.push(caller.send_plainly(request.wait(Wait::For(LOOK))).await);
+            }
+        }
+        asked.extend(own.begin().await);
+        for exchange in asked {
+            let Some(reply) = exchange.reply() else { continue };
+            if id.len() >= 8 && String::from_utf8_lossy(&reply.haystack()).contains(&id) {
+                let why = format!("{} was shown the session id of {}", exchange.who, victim.tenant);
+                tally.leak(vec![site.redactor.evidence(&exchange, why, &id)]);
+            } else {
+                tally.held();
+            }
+        }
+        meeting.end().await;
+    }
+    tally
 }
 
 #[cfg(test)]

@@ -1,12 +1,23 @@
 //! Attacks on the routing layer: an answer, event or handle reaches only the caller it was made for.
 
+mod asking;
+mod ear;
+mod echo;
 mod handles;
 mod left_behind;
+mod naming;
+mod one_connection;
 mod origin;
+mod overheard;
 mod parsing;
+mod questions;
 mod same_ids;
 mod sessions;
+mod states;
+mod subscriptions;
+mod task_handles;
 mod tasks;
+mod twins;
 
 use super::Probe;
 
@@ -14,8 +25,15 @@ pub(super) static PROBES: &[&Probe] = &[
     &handles::PROBE,
     &left_behind::PROBE,
     &origin::PROBE,
+    &overheard::PROBE,
+    &naming::PROBE,
+    &one_connection::PROBE,
     &parsing::PROBE,
+    &questions::PROBE,
     &same_ids::PROBE,
     &sessions::PROBE,
+    &states::PROBE,
+    &subscriptions::PROBE,
+    &task_handles::PROBE,
     &tasks::PROBE,
 ];

@@ -40,10 +40,12 @@ pub(super) static PROBE: Probe = Probe::new(
     ],
 );
 
-const NOT_MODERN: &str = "the target does not speak 2026-07-28, whose headers repeat the body";
+/// How long an answer to an odd message is waited for on a stream.
+const UNANSWERED: std::time::Duration = std::time::Duration::from_secs(1);
+pub(super) const NOT_MODERN: &str = "the target does not speak 2026-07-28, whose headers repeat the body";
 
 /// Sends requests that must be refused after one that must be served.
-async fn must_refuse(
+pub(super) async fn must_refuse(
     tally: &mut Tally,
     site: &Site,
     party: &Party,
@@ -154,8 +156,14 @@ async fn odd_json(site: &Site) -> Tally {
         for caller in attacker.callers() {
             for reading in readings.iter().take(2) {
                 attempt::control(&mut tally, site, attacker, reading).await;
-                for body in odd(caller, reading, &victim.tenant) {
-                    let exchange = caller.send(reading.what.request(caller).body(body)).await;
+                let plain = reading.what.request(caller);
+                for body in odd(&plain.body, &victim.tenant) {
+                    let mut request = plain.clone().body(body);
+                    if caller.streams() {
+                        // There an answer under another id, or none, is the usual answer to what is odd.
+                        request = request.patience(UNANSWERED);
+                    }
+                    let exchange = caller.send(request).await;
                     judge_odd(&mut tally, site, attacker, reading, &exchange);
                     if tally.has_leaked() {
                         return tally;
@@ -180,8 +188,8 @@ fn judge_odd(tally: &mut Tally, site: &Site, attacker: &Party, reading: &Reading
 }
 
 /// The request's body in forms that parsers read differently, with the other tenant's name where there is a choice.
-fn odd(caller: &Caller, reading: &Reading, other: &str) -> Vec<Vec<u8>> {
-    let plain = String::from_utf8_lossy(&reading.what.request(caller).body).into_owned();
+fn odd(plain: &[u8], other: &str) -> Vec<Vec<u8>> {
+    let plain = String::from_utf8_lossy(plain).into_owned();
     let Some(open) = plain.strip_suffix('}') else { return Vec::new() };
     let other = Value::String(other.to_owned());
     let tenants = ["tenant", "tenant_id", "org_id"];

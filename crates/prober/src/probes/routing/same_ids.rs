@@ -7,6 +7,7 @@ use partywall_model::{Layer, Severity};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::echo::{self, Echo};
 use crate::{
     oracle::{Judged, judge, reading::failed},
     probes::{Probe, Technique, attempt},
@@ -35,6 +36,8 @@ pub(super) static PROBE: Probe = Probe::new(
     ],
 );
 
+/// The most rounds with words.
+const MOST_ECHOES: u64 = 300;
 /// How many callers there are of each tenant.
 const WIDTH: usize = 3;
 /// An answer that takes longer than this is lost: alone it takes milliseconds.
@@ -90,8 +93,12 @@ where
             let request = caller.request_as(id, method, params).once().patience(LOST);
             async move { (*party, caller.send(request).await) }
         });
-        for (party, exchange) in join_all(asked).await {
-            lost += usize::from(weigh(&mut tally, site, party, reading, &exchange));
+        let answers = join_all(asked).await;
+        let missing = answers.iter().filter(|(_, exchange)| is_lost(exchange)).count();
+        lost += missing;
+        let slow = missing > 0 && !in_time_with_own_ids(&callers, reading).await;
+        for (party, exchange) in answers {
+            weigh(&mut tally, site, party, reading, &exchange, slow);
         }
     }
     for (_, caller) in &callers {
@@ -101,18 +108,39 @@ where
     tally
 }
 
-/// Notes what an answer shows; whether it was lost.
-fn weigh(tally: &mut Tally, site: &Site, party: &Party, reading: &Reading, exchange: &Exchange) -> bool {
-    if matches!(exchange.outcome, Err(Failure::Timeout)) {
+fn is_lost(exchange: &Exchange) -> bool {
+    matches!(exchange.outcome, Err(Failure::Timeout))
+}
+
+/// Whether as many callers at once get their answers when each has an id and a progress token of its own: a target that is
+/// too slow for them loses nothing because of ids.
+async fn in_time_with_own_ids(callers: &[(&Party, Caller)], reading: &Reading) -> bool {
+    let asked = callers.iter().zip(800_000_u64..).map(|((_, caller), id)| {
+        let (method, mut params) = reading.what.message();
+        if let Some(params) = params.as_object_mut() {
+            params.insert("_meta".to_owned(), json!({"progressToken": id}));
+        }
+        caller.send(caller.request_as(json!(id), method, params).once().patience(LOST))
+    });
+    !join_all(asked).await.iter().any(is_lost)
+}
+
+/// Notes what an answer shows. One that did not come shows nothing when others are as slow.
+fn weigh(tally: &mut Tally, site: &Site, party: &Party, reading: &Reading, exchange: &Exchange, slow: bool) {
+    if is_lost(exchange) {
         let why = format!("an answer to {} was lost while the other tenant used the same id", party.tenant);
-        tally.leak(vec![attempt::shown(site, exchange, why)]);
-        return true;
+        if slow {
+            tally.doubt(format!("{why}, and answers to ids that nobody shares take as long"));
+        } else {
+            tally.leak(vec![attempt::shown(site, exchange, why)]);
+        }
+        return;
     }
     if let Some(wrong) = misdelivered(exchange) {
         let why =
             format!("{} was sent an answer with the id {wrong}, which it did not ask with", party.tenant);
         tally.leak(vec![attempt::shown(site, exchange, why)]);
-        return false;
+        return;
     }
     match judge(site, &party.tenant, reading, exchange) {
         Judged::Own => tally.held(),
@@ -122,7 +150,6 @@ fn weigh(tally: &mut Tally, site: &Site, party: &Party, reading: &Reading, excha
         Judged::Failed(_) if matches!(exchange.status(), 400 | 429 | 503) || exchange.error().is_some() => {}
         Judged::Failed(why) => tally.doubt(why),
     }
-    false
 }
 
 /// The id of an answer that answers something else.
@@ -138,7 +165,52 @@ fn misdelivered(exchange: &Exchange) -> Option<Value> {
 }
 
 async fn equal(site: &Site) -> Tally {
-    rounds(site, "RT-01", |_, _, round| (json!(round % 3), Value::Null)).await
+    let mut tally = rounds(site, "RT-01", |_, _, round| (json!(round % 3), Value::Null)).await;
+    if !tally.has_leaked() && !site.target.late() {
+        tally.merge(words(site).await);
+    }
+    tally
+}
+
+/// The same with words of the callers' own that the target repeats: whoever is told another's word got another's answer.
+async fn words(site: &Site) -> Tally {
+    let Some(echo) = Echo::find(site).await else { return Tally::default() };
+    let mut tally = Tally::default();
+    let callers = callers(site).await;
+    let end = Instant::now() + site.plan.racing / 4;
+    let mut round = 0_u64;
+    while Instant::now() < end && !tally.has_leaked() && round < MOST_ECHOES {
+        round += 1;
+        let asked = callers.iter().map(|(party, caller)| {
+            let word = echo::word();
+            let (method, params) = echo.message(&word);
+            let request = caller.request_as(json!(round % 3), method, params).once().patience(LOST);
+            async move { (*party, word, caller.send(request).await) }
+        });
+        let answers = join_all(asked).await;
+        for (party, word, exchange) in &answers {
+            let foreign = answers
+                .iter()
+                .find(|(other, theirs, _)| other.tenant != party.tenant && echo::says(exchange, theirs));
+            if let Some((other, theirs, sent)) = foreign {
+                let why = format!(
+                    "{} was sent the answer to a request of {}, which had the same id and the word {theirs}",
+                    party.tenant, other.tenant
+                );
+                let theirs = site.redactor.evidence(exchange, why, theirs);
+                tally.leak(vec![theirs, attempt::shown(site, sent, "the other tenant's request")]);
+            } else if echo::says(exchange, word) {
+                tally.held();
+                tally.control(true, "");
+            } else if matches!(exchange.outcome, Err(Failure::Timeout)) {
+                tally.doubt(format!("an answer to {} never came", party.tenant));
+            }
+        }
+    }
+    for (_, caller) in &callers {
+        caller.end().await;
+    }
+    tally
 }
 
 async fn types(site: &Site) -> Tally {
@@ -180,7 +252,8 @@ async fn methods(site: &Site) -> Tally {
                 let why = format!("{} called {} and was sent a list", reader.tenant, reading.what.name());
                 tally.leak(vec![attempt::shown(site, &read, why)]);
             } else {
-                weigh(&mut tally, site, reader, reading, &read);
+                let slow = is_lost(&read) && !attempt::control(&mut tally, site, reader, reading).await;
+                weigh(&mut tally, site, reader, reading, &read, slow);
             }
             match list.success() {
                 Some(result) if result.get("tools").is_none() => {

@@ -49,6 +49,8 @@ pub(super) static PROBE: Probe = Probe::new(
 );
 
 const NO_SESSIONS: &str = "the target gives out no session ids";
+/// Of the transport whose answers come on a stream: what its sessions do not have.
+const OTHERWISE: &str = "in HTTP+SSE a session is its stream: there is no such request (SE-01 posts into it)";
 
 /// Two tenants in sessions of their own.
 pub(super) struct Meeting {
@@ -93,9 +95,32 @@ pub(super) fn stranger(site: &Site, session: &str) -> String {
     twin.as_str().unwrap_or("0").to_owned()
 }
 
-/// Whether a request in a session was served.
+/// Whether a request in a session was served; where answers come on the owner's stream, whether it was taken.
 fn served(exchange: &Exchange) -> bool {
-    exchange.success().is_some()
+    exchange.success().is_some() || exchange.status() == 202
+}
+
+/// Whether sessions are streams; then notes that this technique has nothing to try.
+fn otherwise(tally: &mut Tally, party: &Party) -> bool {
+    let streams = party.legacy.as_ref().is_some_and(Caller::streams);
+    if streams {
+        tally.absent(OTHERWISE);
+    }
+    streams
+}
+
+/// Posts into the owner's session and looks whether its stream brings the answer.
+async fn crossed(tally: &mut Tally, site: &Site, thief: &Caller, theirs: &Caller) {
+    let id = json!(format!("posted-by-another-{}", fastrand::u64(..)));
+    let posted = thief.send(thief.request_as(id.clone(), "ping", json!({}))).await;
+    alive(tally, theirs).await;
+    if theirs.strays().iter().any(|message| message.get("id") == Some(&id)) {
+        let why = format!(
+            "{} posted into the session of {}, whose stream brought the answer",
+            thief.name, theirs.tenant
+        );
+        tally.leak(vec![attempt::shown(site, &posted, why)]);
+    }
 }
 
 async fn alive(tally: &mut Tally, owner: &Caller) -> bool {
@@ -125,6 +150,12 @@ async fn used(site: &Site) -> Tally {
                 let strange = unknown.ask(method, json!({})).await;
                 accepted(&mut tally, site, &stolen, &strange, &format!("{method} was served in it"));
             }
+            if theirs.streams() {
+                crossed(&mut tally, site, &thief_of, theirs).await;
+                for nobody in &site.nobody {
+                    crossed(&mut tally, site, &thief(nobody, Some(session.clone())), theirs).await;
+                }
+            }
             alive(&mut tally, theirs).await;
         }
         meeting.end().await;
@@ -153,6 +184,9 @@ fn accepted(tally: &mut Tally, site: &Site, stolen: &Exchange, strange: &Exchang
 async fn ended(site: &Site) -> Tally {
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
+        if otherwise(&mut tally, victim) {
+            continue;
+        }
         let Some(meeting) = Meeting::begin(&mut tally, attacker, victim).await else { continue };
         let Meeting { own, theirs } = &meeting;
         if alive(&mut tally, theirs).await {
@@ -180,6 +214,9 @@ async fn ended(site: &Site) -> Tally {
 async fn listened(site: &Site) -> Tally {
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
+        if otherwise(&mut tally, victim) {
+            continue;
+        }
         let Some(meeting) = Meeting::begin(&mut tally, attacker, victim).await else { continue };
         let Meeting { own, theirs } = &meeting;
         let session = theirs.session().unwrap_or_default();
@@ -217,6 +254,9 @@ async fn listened(site: &Site) -> Tally {
 async fn missing(site: &Site) -> Tally {
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
+        if otherwise(&mut tally, victim) {
+            continue;
+        }
         let Some(meeting) = Meeting::begin(&mut tally, attacker, victim).await else { continue };
         let Meeting { own, theirs } = &meeting;
         own.end().await;
@@ -234,6 +274,9 @@ async fn missing(site: &Site) -> Tally {
 async fn fixed(site: &Site) -> Tally {
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
+        if otherwise(&mut tally, victim) {
+            continue;
+        }
         let (Some(own), Some(theirs)) = (&attacker.legacy, &victim.legacy) else {
             tally.absent(NO_SESSIONS);
             continue;
@@ -311,7 +354,12 @@ async fn again(site: &Site) -> Tally {
             let params = json!({"protocolVersion": own.era().revision(), "capabilities": {},
                 "clientInfo": {"name": "partywall-probe-again", "version": "1"}});
             let session = theirs.session().unwrap_or_default();
-            let exchange = own.send(own.request("initialize", params).set("mcp-session-id", &session)).await;
+            let request = own.request("initialize", params);
+            let exchange = if own.streams() {
+                thief(own, Some(session)).send(request).await
+            } else {
+                own.send(request.set("mcp-session-id", &session)).await
+            };
             attempt::denied(&mut tally, site, &attacker.tenant, &exchange);
             for reading in site.telling().take(2) {
                 let after = attempt::read(theirs, &reading.what).await;

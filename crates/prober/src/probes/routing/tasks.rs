@@ -3,9 +3,9 @@
 use partywall_model::{Layer, Severity};
 use serde_json::{Value, json};
 
+use super::twins;
 use crate::{
-    arguments,
-    oracle::{difference, reading::failed},
+    oracle::reading::failed,
     probes::{Probe, Technique, attempt},
     site::{Party, Site, What},
     tally::Tally,
@@ -38,22 +38,43 @@ pub(super) static PROBE: Probe = Probe::new(
 /// A task of the party's own: the caller that made it and its id.
 pub(super) async fn begin(site: &Site, party: &Party) -> Option<(Caller, String)> {
     for base in party.callers() {
-        let caller = base.afresh();
-        caller.begin().await;
-        for (reading, _) in site.readings_of(&party.tenant).take(8) {
-            let What::Tool { name, arguments } = &reading.what else { continue };
-            let params = match caller.era() {
-                Era::Modern => json!({"name": name, "arguments": arguments, "_meta": {
-                    "io.modelcontextprotocol/clientCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}}}}),
-                Era::Legacy(_) => json!({"name": name, "arguments": arguments, "task": {"ttl": 60_000}}),
-            };
-            let exchange = caller.ask("tools/call", params).await;
-            if let Some(id) = exchange.success().and_then(|result| task_id(result, 4)) {
-                return Some((caller, id));
-            }
+        if let Some(begun) = begin_as(site, party, base).await {
+            return Some(begun);
         }
     }
     None
+}
+
+/// The same in the generation of a caller.
+pub(super) async fn begin_as(site: &Site, party: &Party, base: &Caller) -> Option<(Caller, String)> {
+    let caller = base.afresh();
+    caller.begin().await;
+    for (reading, _) in site.readings_of(&party.tenant).take(8) {
+        let What::Tool { name, arguments } = &reading.what else { continue };
+        if let Some(id) = make(&caller, name, arguments).await {
+            return Some((caller, id));
+        }
+    }
+    caller.end().await;
+    None
+}
+
+/// Calls a tool as a task; the task's id.
+pub(super) async fn make(caller: &Caller, name: &str, arguments: &Value) -> Option<String> {
+    let params = match caller.era() {
+        Era::Modern => json!({"name": name, "arguments": arguments, "_meta": meta()}),
+        Era::Legacy(_) => json!({"name": name, "arguments": arguments, "task": {"ttl": 60_000}}),
+    };
+    caller.ask("tools/call", params).await.success().and_then(|result| task_id(result, 4))
+}
+
+/// Metadata of a client that can do tasks, and can be asked.
+pub(super) fn meta() -> Value {
+    let mut capabilities = super::asking::capabilities();
+    if let Some(capabilities) = capabilities.as_object_mut() {
+        capabilities.insert("extensions".to_owned(), json!({"io.modelcontextprotocol/tasks": {}}));
+    }
+    json!({"io.modelcontextprotocol/clientCapabilities": capabilities})
 }
 
 /// The task id in an answer.
@@ -71,98 +92,92 @@ fn task_id(value: &Value, depth: usize) -> Option<String> {
         .find_map(|(_, value)| task_id(value, depth - 1))
 }
 
-const NO_TASKS: &str = "no tool of the target can be called as a task";
+pub(super) const NO_TASKS: &str = "no tool of the target can be called as a task";
+
+/// A task of the victim's in each generation that has them, and the attacker who speaks it.
+async fn tasks<'a>(
+    tally: &mut Tally,
+    site: &Site,
+    (attacker, victim): (&'a Party, &Party),
+    modern_too: bool,
+) -> Vec<(Caller, String, &'a Caller)> {
+    let mut all = Vec::new();
+    for base in victim.callers().filter(|base| modern_too || *base.era() != Era::Modern) {
+        let thief = attacker.callers().find(|caller| caller.era() == base.era());
+        if let (Some(thief), Some((owner, id))) = (thief, begin_as(site, victim, base).await) {
+            all.push((owner, id, thief));
+        }
+    }
+    if all.is_empty() {
+        tally.absent(NO_TASKS);
+    }
+    all
+}
 
 async fn by_id(site: &Site, method: &'static str) -> Tally {
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
-        let Some((owner, id)) = begin(site, victim).await else {
-            tally.absent(NO_TASKS);
-            continue;
-        };
-        let Some(thief) = attacker.callers().find(|caller| caller.era() == owner.era()) else { continue };
-        let own = owner.ask("tasks/get", json!({"taskId": id})).await;
-        tally.control(
-            own.success().is_some(),
-            &format!("the owner cannot get his own task: {}", failed(&own)),
-        );
-        let twin = arguments::unknown(&json!(id), &mut site.chance(method));
-        let stolen = thief.ask(method, json!({"taskId": id})).await;
-        let strange = thief.ask(method, json!({"taskId": twin})).await;
-        judge(&mut tally, site, (attacker, victim), &stolen, &strange, (&json!(id), &twin));
-        let after = owner.ask("tasks/get", json!({"taskId": id})).await;
-        let status = |exchange: &Exchange| {
-            exchange
-                .success()
-                .map(|result| result.get("status").or_else(|| result.pointer("/task/status")).cloned())
-        };
-        let gone = own.success().is_some() && after.success().is_none();
-        let stopped = status(&after) == Some(Some(json!("cancelled"))) && status(&own) != status(&after);
-        if gone || stopped {
-            let why = format!(
-                "after {} sent {method}, {}'s task is gone or cancelled",
-                attacker.tenant, victim.tenant
-            );
-            tally.leak(vec![attempt::shown(site, &stolen, "the request"), attempt::shown(site, &after, why)]);
+        // A task's result is asked for by a method of its own in the revisions with sessions only.
+        let modern_too = method != "tasks/result";
+        for (owner, id, thief) in tasks(&mut tally, site, (attacker, victim), modern_too).await {
+            one(&mut tally, site, (attacker, victim), method, (&owner, &id, thief)).await;
+            owner.ask("tasks/cancel", json!({"taskId": id})).await;
+            owner.end().await;
         }
-        owner.ask("tasks/cancel", json!({"taskId": id})).await;
-        owner.end().await;
     }
     tally
 }
 
-fn judge(
+async fn one(
     tally: &mut Tally,
     site: &Site,
     (attacker, victim): (&Party, &Party),
-    stolen: &Exchange,
-    strange: &Exchange,
-    ids: (&Value, &Value),
+    method: &str,
+    (owner, id, thief): (&Caller, &str, &Caller),
 ) {
-    if let Some(evidence) = site.foreign(&attacker.tenant, stolen) {
-        tally.leak(vec![evidence]);
-    } else if !stolen.replied() {
-        tally.doubt(failed(stolen));
-    } else if stolen.success().is_some() && strange.success().is_none() {
-        let why = format!("{} was served a task of {}", attacker.tenant, victim.tenant);
-        tally.leak(vec![attempt::shown(site, stolen, why)]);
-    } else if let Some(what) = difference(stolen, ids.0, strange, ids.1) {
-        let why = format!(
-            "{} can tell a task of {} from one that is not there: {what}",
-            attacker.tenant, victim.tenant
-        );
-        tally.leak(vec![attempt::shown(site, stolen, why), attempt::shown(site, strange, "an unknown task")]);
-    } else {
-        tally.held();
+    let own = owner.ask("tasks/get", json!({"taskId": id})).await;
+    tally.control(own.success().is_some(), &format!("the owner cannot get his own task: {}", failed(&own)));
+    let (theirs, twins) = (json!(id), twins::unknown(site, &json!(id)));
+    let ask = |id: Value| thief.ask(method, json!({"taskId": id}));
+    let stolen = twins::compare(tally, site, (attacker, victim), "a task", (&theirs, &twins), ask).await;
+    let after = owner.ask("tasks/get", json!({"taskId": id})).await;
+    let status = |exchange: &Exchange| {
+        exchange
+            .success()
+            .map(|result| result.get("status").or_else(|| result.pointer("/task/status")).cloned())
+    };
+    let gone = own.success().is_some() && after.success().is_none();
+    let stopped = status(&after) == Some(Some(json!("cancelled"))) && status(&own) != status(&after);
+    if gone || stopped {
+        let why =
+            format!("after {} sent {method}, {}'s task is gone or cancelled", attacker.tenant, victim.tenant);
+        tally.leak(vec![attempt::shown(site, &stolen, "the request"), attempt::shown(site, &after, why)]);
     }
 }
 
 async fn listed(site: &Site) -> Tally {
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
-        let Some((owner, id)) = begin(site, victim).await else {
-            tally.absent(NO_TASKS);
-            continue;
-        };
-        let Some(thief) = attacker.callers().find(|caller| caller.era() == owner.era()) else { continue };
-        let own = owner.ask("tasks/list", json!({})).await;
-        let shows = |exchange: &Exchange| {
-            exchange.reply().is_some_and(|reply| String::from_utf8_lossy(&reply.body).contains(&id))
-        };
-        if own.error().is_some_and(|(code, _)| code == -32601) {
-            tally.absent("the target does not list tasks");
-            continue;
+        for (owner, id, thief) in tasks(&mut tally, site, (attacker, victim), false).await {
+            let own = owner.ask("tasks/list", json!({})).await;
+            let shows = |exchange: &Exchange| {
+                exchange.reply().is_some_and(|reply| String::from_utf8_lossy(&reply.body).contains(&id))
+            };
+            if own.error().is_some_and(|(code, _)| code == -32601) {
+                tally.absent("the target does not list tasks");
+            } else {
+                tally.control(shows(&own), "the owner's list does not show his own task");
+                let exchange = thief.ask("tasks/list", json!({})).await;
+                if shows(&exchange) {
+                    let why = format!("{}'s list shows a task of {}", attacker.tenant, victim.tenant);
+                    tally.leak(vec![site.redactor.evidence(&exchange, why, &id)]);
+                } else {
+                    attempt::denied(&mut tally, site, &attacker.tenant, &exchange);
+                }
+            }
+            owner.ask("tasks/cancel", json!({"taskId": id})).await;
+            owner.end().await;
         }
-        tally.control(shows(&own), "the owner's list does not show his own task");
-        let exchange = thief.ask("tasks/list", json!({})).await;
-        if shows(&exchange) {
-            let why = format!("{}'s list shows a task of {}", attacker.tenant, victim.tenant);
-            tally.leak(vec![site.redactor.evidence(&exchange, why, &id)]);
-        } else {
-            attempt::denied(&mut tally, site, &attacker.tenant, &exchange);
-        }
-        owner.ask("tasks/cancel", json!({"taskId": id})).await;
-        owner.end().await;
     }
     tally
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -12,7 +12,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::{
-    ACME, Defects, GLOBEX, rpc, streams, tokens,
+    ACME, Defects, GLOBEX, asking, caches, content, listening, naming, operations, rpc, shares, sse, streams,
+    tokens,
     wire::{Answer, Asked},
 };
 
@@ -44,6 +45,14 @@ pub(crate) struct App {
     pub(crate) rates: Mutex<BTreeMap<String, (u64, u32)>>,
     /// Notes that tenants wrote.
     pub(crate) notes: Mutex<BTreeMap<String, Vec<String>>>,
+    /// Streams that are open, and log levels.
+    pub(crate) ears: listening::Ears,
+    /// Calls that wait for answers.
+    pub(crate) waiting: asking::Asked,
+    /// What the families of defects keep, by a name of their own.
+    pub(crate) shelf: Mutex<BTreeMap<String, Value>>,
+    /// Lines of the log, with their owners.
+    pub(crate) log: Mutex<Vec<(String, String)>>,
     /// How many lists were asked for: the survey asks for one as each tenant.
     pub(crate) listed: AtomicU64,
     /// How often `globex` asked who is calling.
@@ -77,6 +86,10 @@ impl App {
             names: Mutex::default(),
             rates: Mutex::default(),
             notes: Mutex::default(),
+            ears: listening::Ears::default(),
+            waiting: asking::Asked::default(),
+            shelf: Mutex::default(),
+            log: Mutex::default(),
             listed: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             attacked: AtomicBool::new(false),
@@ -120,6 +133,12 @@ impl App {
         let Some(own) = own else {
             return self.defects.has("default-tenant").then(|| "acme".to_owned());
         };
+        if self.defects.has("one-tenant") {
+            return Some("acme".to_owned());
+        }
+        if self.defects.has("no-selector-is-first") && asked.header("x-region") != Some("eu") {
+            return Some("acme".to_owned());
+        }
         if self.defects.has("connection-identity") {
             return Some(self.first.lock().unwrap().entry(asked.connection).or_insert(own).clone());
         }
@@ -171,6 +190,12 @@ impl App {
         if has("second-credential") {
             return asked.header("x-api-key").and_then(|token| self.tenant_of(token));
         }
+        if has("prefix-is-tenant") {
+            return naming::prefix(message).and_then(|name| known(&name));
+        }
+        if has("tenant-baggage") {
+            return operations::in_baggage(asked.header("baggage").unwrap_or_default());
+        }
         if has("tenant-path") {
             return asked.path.split('/').find_map(known);
         }
@@ -178,30 +203,41 @@ impl App {
     }
 
     /// Answers one HTTP request.
-    pub(crate) async fn answer(&self, asked: Asked) -> Answer {
+    pub(crate) async fn answer(self: &Arc<Self>, asked: Asked) -> Answer {
         let message: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+        if shares::busy(self, &asked) {
+            return Answer::empty(503);
+        }
         if self.defects.has("refuses-tokens") {
             return Answer::json(401, &json!({"error": "invalid_token"}));
         }
-        let origin = format!("http://{}", asked.header("host").unwrap_or_default());
-        match asked.path.as_str() {
-            "/.well-known/oauth-protected-resource/mcp" => {
-                return Answer::json(200, &json!({"authorization_servers": [origin]}));
-            }
-            "/.well-known/oauth-authorization-server" => {
-                return Answer::json(200, &json!({"issuer": origin, "jwks_uri": format!("{origin}/jwks")}));
-            }
-            "/jwks" => return Answer::json(200, &tokens::keys()),
-            _ => {}
+        if let Some(page) = self.page(&asked) {
+            return Answer::json(200, &page);
+        }
+        if let Some(answer) = naming::page(self, &asked, &message) {
+            return answer;
         }
         let foreign = asked.header("origin").is_some() && !self.defects.has("any-origin");
         if foreign {
             return Answer::empty(403);
         }
         let Some(tenant) = self.authenticate(&asked, &message) else {
+            if let Some(file) = content::file(self, None, &asked) {
+                return file;
+            }
+            shares::strangers(self, false);
             return Answer::json(401, &json!({"error": "invalid_token"}))
                 .header("www-authenticate", "Bearer");
         };
+        if shares::strangers(self, true) {
+            return Answer::empty(429);
+        }
+        if let Some(file) = content::file(self, Some(&tenant), &asked) {
+            return file;
+        }
+        if asked.path == "/sse" || asked.path == "/message" {
+            return sse::answer(self, &asked, &tenant, &message).await;
+        }
         let right = asked.path == "/mcp"
             || (self.defects.has("tenant-path") && asked.path.ends_with("/mcp"))
             || (self.defects.has("open-slash") && asked.path == "/mcp/");
@@ -223,10 +259,24 @@ impl App {
         let call = Call { tenant, asked: &asked, method: &method, params: &params, modern };
         match asked.verb.as_str() {
             "POST" if message.is_array() => rpc::batch(self, &call, &message).await,
-            "POST" => rpc::post(self, &call, &message).await,
+            "POST" => caches::marked(self, &call, rpc::post(self, &call, &message).await),
             "DELETE" if !modern => self.end(&asked),
             "GET" if !modern => streams::listen(self, &call),
             _ => Answer::empty(405),
+        }
+    }
+
+    /// What is told to everybody: metadata, keys.
+    fn page(&self, asked: &Asked) -> Option<Value> {
+        let origin = format!("http://{}", asked.header("host").unwrap_or_default());
+        match asked.path.as_str() {
+            "/.well-known/oauth-protected-resource/mcp" => Some(json!({"authorization_servers": [origin]})),
+            "/.well-known/oauth-authorization-server" => Some(json!({
+                "issuer": origin, "jwks_uri": format!("{origin}/jwks"),
+                "authorization_endpoint": format!("{origin}/authorize"),
+                "registration_endpoint": format!("{origin}/register")})),
+            "/jwks" => Some(tokens::keys()),
+            path => operations::page(self, path),
         }
     }
 
@@ -238,11 +288,14 @@ impl App {
         let once = |name: &str| asked.all.iter().filter(|(known, _)| known == name).count() < 2;
         let method = message.get("method").and_then(Value::as_str);
         let params = message.get("params").cloned().unwrap_or_default();
-        let name = params.get("name").or_else(|| params.get("uri")).and_then(Value::as_str);
+        let task = params.get("taskId");
+        let name = params.get("name").or_else(|| params.get("uri")).or(task).and_then(Value::as_str);
         let version =
             params.pointer("/_meta/io.modelcontextprotocol~1protocolVersion").and_then(Value::as_str);
-        let called = !matches!(method, Some("tools/call" | "prompts/get" | "resources/read"));
-        ["mcp-method", "mcp-name", "mcp-protocol-version"].into_iter().all(once)
+        let called =
+            !matches!(method, Some("tools/call" | "prompts/get" | "resources/read")) && task.is_none();
+        ["mcp-method", "mcp-name", "mcp-protocol-version", "mcp-param-region"].into_iter().all(once)
+            && naming::repeated(asked, &params)
             && asked.header("mcp-method") == method
             && (called || asked.header("mcp-name") == name)
             && asked.header("mcp-protocol-version") == version
@@ -271,16 +324,23 @@ impl App {
             _ if self.defects.has("counted-session") => format!("session-{number}"),
             _ => format!("{random}{number}"),
         };
+        let mut sessions = self.sessions.lock().unwrap();
+        if self.defects.has("small-session-table") && sessions.len() >= 40 {
+            let other = sessions.iter().find(|(_, owner)| *owner != tenant).or(sessions.iter().next());
+            let out = other.map(|(id, _)| id.clone()).unwrap();
+            sessions.remove(&out);
+        }
+        drop(sessions);
         *self.newest.lock().unwrap() = Some(tenant.to_owned());
         self.sessions.lock().unwrap().insert(id.clone(), tenant.to_owned());
         id
     }
 
-    /// Notes what was asked. The survey asks who is calling three times as `globex`, who comes last; then a target that
+    /// Notes what was asked. The survey asks who is calling four times as `globex`, who comes last; then a target that
     /// dies may die.
     pub(crate) fn seen(&self, call: &Call<'_>) {
         let whoami = call.params.get("name").and_then(Value::as_str) == Some("whoami");
-        if call.tenant == "globex" && whoami && self.asked.fetch_add(1, Ordering::Relaxed) >= 3 {
+        if call.tenant == "globex" && whoami && self.asked.fetch_add(1, Ordering::Relaxed) >= 4 {
             self.attacked.store(true, Ordering::Relaxed);
         }
     }

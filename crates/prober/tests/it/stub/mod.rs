@@ -1,7 +1,19 @@
 //! A small MCP server of both generations, safe unless a switch breaks it in one way.
 
 mod app;
+mod asking;
+mod caches;
+mod content;
+mod lasting;
+pub(crate) mod lax;
+mod listening;
+mod naming;
+mod operations;
+mod rows;
 mod rpc;
+mod shares;
+mod sql;
+mod sse;
 mod streams;
 mod tasks;
 pub(crate) mod tokens;
@@ -34,6 +46,11 @@ impl Defects {
     /// Whether a switch is on.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.contains(name)
+    }
+
+    /// Whether the parts that a family of defects is about are there: in the stub without any, and where one of them is on.
+    pub(crate) fn family(&self, family: &[&str]) -> bool {
+        self.0.is_empty() || family.iter().any(|name| self.has(name))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{App, app::Call, streams, tasks, tools, wire::Answer};
+use super::{App, app::Call, asking, caches, content, listening, streams, tasks, tools, wire::Answer};
 
 /// An error that answers a message.
 pub(crate) fn error(message: &Value, code: i64, text: &str) -> Value {
@@ -15,33 +15,26 @@ pub(crate) async fn post(app: &App, call: &Call<'_>, message: &Value) -> Answer 
         streams::notified(app, call);
         return Answer::empty(202);
     };
-    app.seen(call);
     if call.method == "initialize" {
         return initialize(app, call, message);
+    }
+    if call.method.is_empty() {
+        return asking::answered(app, call, message);
     }
     if streams::over(app, call) {
         return Answer::json(429, &error(message, -32000, "Too many calls"));
     }
-    let key = id.to_string().replace('"', "");
-    let result = match call.method {
-        "server/discover" if call.modern && !app.defects.has("wrong-version") => Ok(json!({
-            "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}},
-            "serverInfo": {"name": "stub", "version": "1"}, "ttlMs": 0, "cacheScope": "private"})),
-        "ping" => Ok(json!({})),
-        "tools/list" => Ok(tools::list(app, call)),
-        "tools/call" if call.params.get("task").is_some() => tasks::begin(app, call).await,
-        "tools/call" => tools::call(app, call).await,
-        method if method.starts_with("tasks/") && !call.modern => tasks::answer(app, call),
-        _ => Err((-32601, "Method not found".to_owned())),
-    };
-    let result = match result {
-        Ok(result) => streams::delivered(app, call, &key, result).await,
-        Err(error) => Err(error),
-    };
-    match result {
+    if let Some(answer) = listening::answer(app, call, message) {
+        return answer;
+    }
+    if let Some(answer) = asking::in_session(app, call, message) {
+        return answer;
+    }
+    match value(app, call, id).await {
         Ok(result) => {
             let answer = json!({"jsonrpc": "2.0", "id": id, "result": result});
-            if call.modern || call.method != "tools/call" {
+            listening::heard(app, call, &answer);
+            if call.modern || call.method != "tools/call" || call.params.get("task").is_some() {
                 Answer::json(200, &answer)
             } else {
                 streams::event(app, call, &answer)
@@ -51,6 +44,34 @@ pub(crate) async fn post(app: &App, call: &Call<'_>, message: &Value) -> Answer 
             let status = if call.modern && code == -32601 { 404 } else { 200 };
             Answer::json(status, &error(message, code, &text))
         }
+    }
+}
+
+/// The result of a request.
+pub(crate) async fn value(app: &App, call: &Call<'_>, id: &Value) -> Result<Value, (i64, String)> {
+    app.seen(call);
+    listening::log(app, call);
+    let key = id.to_string().replace('"', "");
+    let result = match call.method {
+        "server/discover" if call.modern && !app.defects.has("wrong-version") => Ok(json!({
+            "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}},
+            "serverInfo": {"name": "stub", "version": "1"}, "instructions": caches::instructions(app, &call.tenant),
+            "ttlMs": 0, "cacheScope": "private"})),
+        "ping" => Ok(json!({})),
+        "tools/list" => Ok(tools::list(app, call)),
+        "tools/call" if tasks::asked_for(call) => tasks::begin(app, call).await,
+        "tools/call" if call.params["name"] == "confirm_report" => asking::call(app, call).await,
+        "tools/call" => match tasks::related(app, call) {
+            Some(other) => Ok(other),
+            None => tools::call(app, call).await,
+        },
+        method if content::offers(app, method) => content::answer(app, call),
+        method if method.starts_with("tasks/") => tasks::answer(app, call),
+        _ => Err((-32601, "Method not found".to_owned())),
+    };
+    match result {
+        Ok(result) => streams::delivered(app, call, &key, result).await,
+        Err(error) => Err(error),
     }
 }
 
@@ -91,8 +112,17 @@ fn initialize(app: &App, call: &Call<'_>, message: &Value) -> Answer {
     if app.defects.has("wrong-version") {
         return Answer::json(200, &error(message, -32602, "Unsupported protocol version"));
     }
-    let result = json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}, "tasks": {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}},
-        "serverInfo": {"name": "stub", "version": "1"}});
+    let result = welcome(app, call, "2025-11-25");
+    let session = app.begin(&call.tenant, call.asked);
+    if call.params.pointer("/capabilities/elicitation").is_some() {
+        app.waiting.can_be_asked(&session);
+    }
     Answer::json(200, &json!({"jsonrpc": "2.0", "id": message.get("id"), "result": result}))
-        .header("mcp-session-id", &app.begin(&call.tenant, call.asked))
+        .header("mcp-session-id", &session)
+}
+
+/// The result of `initialize`.
+pub(crate) fn welcome(app: &App, call: &Call<'_>, revision: &str) -> Value {
+    json!({"protocolVersion": revision, "capabilities": {"tools": {}, "logging": {}, "tasks": {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}},
+        "serverInfo": {"name": "stub", "version": "1"}, "instructions": caches::instructions(app, &call.tenant)})
 }

@@ -1,11 +1,17 @@
 //! How answers find their way: streams with event ids, tables by request id, cancelling, rates.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::{App, app::Call, wire::Answer};
+use super::{App, app::Call, shares, wire::Answer};
 
 /// An answer as an event stream whose event has an id; the event is kept.
 pub(crate) fn event(app: &App, call: &Call<'_>, answer: &Value) -> Answer {
@@ -18,7 +24,9 @@ pub(crate) fn event(app: &App, call: &Call<'_>, answer: &Value) -> Answer {
 }
 
 /// A stream that stays open; one that is resumed begins with what its owner missed.
-pub(crate) fn listen(app: &App, call: &Call<'_>) -> Answer {
+pub(crate) fn listen(app: &Arc<App>, call: &Call<'_>) -> Answer {
+    let switches = ["shared-stream-slots", "stream-slots-per-tenant"];
+    let Ok(place) = shares::take(app, &call.tenant, switches, 40) else { return Answer::empty(429) };
     let after = call.asked.header("last-event-id").and_then(|id| id.parse::<u64>().ok());
     let (sender, receiver) = mpsc::channel(1_024);
     sender.try_send(": open\n\n".to_owned()).unwrap();
@@ -30,15 +38,24 @@ pub(crate) fn listen(app: &App, call: &Call<'_>) -> Answer {
             }
         }
     }
-    // The stream ends when the client goes away.
-    tokio::spawn(async move {
-        sender.closed().await;
-    });
+    if place.is_some() {
+        // The stream ends when the client goes away.
+        let (kept, sender) = (Arc::clone(app), sender.clone());
+        tokio::spawn(async move {
+            sender.closed().await;
+            shares::give(&kept, place);
+        });
+    }
+    app.ears.open(app, call.asked.header("mcp-session-id").unwrap_or_default(), &call.tenant, None, sender);
     Answer::events(receiver)
 }
 
 /// Hears a notification.
 pub(crate) fn notified(app: &App, call: &Call<'_>) {
+    if call.method == "notifications/elicitation/complete" && app.defects.has("relays-notifications") {
+        let message = serde_json::json!({"jsonrpc": "2.0", "method": call.method, "params": call.params});
+        app.ears.tell(&message, |_, _| true);
+    }
     if call.method == "notifications/cancelled" {
         let id = call.params.get("requestId").map(Value::to_string).unwrap_or_default();
         let owner = if app.defects.has("cancel-by-id") { String::new() } else { call.tenant.clone() };
@@ -53,6 +70,9 @@ pub(crate) async fn delivered(
     key: &str,
     result: Value,
 ) -> Result<Value, (i64, String)> {
+    if app.defects.has("slow-in-a-crowd") {
+        crowd().await;
+    }
     let by_progress = call.params.pointer("/_meta/progressToken").map(Value::to_string);
     let key = match by_progress {
         Some(token) if app.defects.has("routes-by-progress") => Some(token),
@@ -70,6 +90,16 @@ pub(crate) async fn delivered(
         tokio::time::sleep(Duration::from_millis(2)).await;
         app.pending.lock().unwrap().remove("left");
         return Ok(left.unwrap_or(result));
+    }
+    let flight = format!("flight {} {}", call.params["name"], call.params["arguments"]);
+    if app.defects.has("single-flight") && call.method == "tools/call" {
+        // Whoever asks for the same meanwhile waits for this answer.
+        if let Some(known) = app.pending.lock().unwrap().get(&flight) {
+            return Ok(known.clone());
+        }
+        app.pending.lock().unwrap().insert(flight.clone(), result.clone());
+        tokio::time::sleep(Duration::from_millis(4)).await;
+        app.pending.lock().unwrap().remove(&flight);
     }
     if call.method == "tools/call" {
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -90,7 +120,12 @@ pub(crate) async fn delivered(
 
 /// Whether a call is over the limit of this second: everybody's, or the tenant's.
 pub(crate) fn over(app: &App, call: &Call<'_>) -> bool {
-    let payer = if app.defects.has("one-limiter") {
+    let named = |header: &str| call.asked.header(header).unwrap_or(&call.tenant);
+    let payer = if app.defects.has("limiter-by-address") {
+        named("x-forwarded-for")
+    } else if app.defects.has("limiter-by-claim") {
+        named("x-tenant-id")
+    } else if app.defects.has("one-limiter") {
         "everybody"
     } else if app.defects.has("limiter-per-tenant") {
         &call.tenant
@@ -105,4 +140,12 @@ pub(crate) fn over(app: &App, call: &Call<'_>) -> bool {
     }
     rate.1 += 1;
     rate.1 > 60
+}
+
+/// A server that is overtaxed by several calls at once, whatever their ids are.
+async fn crowd() {
+    static CROWD: AtomicUsize = AtomicUsize::new(0);
+    let others = CROWD.fetch_add(1, Ordering::SeqCst);
+    tokio::time::sleep(if others > 1 { Duration::from_secs(6) } else { Duration::from_millis(2) }).await;
+    CROWD.fetch_sub(1, Ordering::SeqCst);
 }

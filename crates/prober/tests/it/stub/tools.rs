@@ -4,10 +4,10 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{App, app::Call};
+use super::{App, app::Call, caches, content, lasting, naming, operations, rows, shares, sql};
 
 /// A tenant's tickets: the first two ids are the same for both.
-fn tickets(tenant: &str) -> Vec<(u64, &'static str)> {
+pub(super) fn tickets(tenant: &str) -> Vec<(u64, &'static str)> {
     match tenant {
         "acme" => vec![
             (1, "Printer on fire"),
@@ -21,13 +21,19 @@ fn tickets(tenant: &str) -> Vec<(u64, &'static str)> {
     }
 }
 
-fn all() -> Vec<(u64, &'static str)> {
+pub(super) fn all() -> Vec<(u64, &'static str)> {
     let mut all = tickets("acme");
     all.extend(tickets("globex"));
     all
 }
 
-fn tool(name: &str, description: &str, properties: Value, required: &[&str], reads: bool) -> Value {
+pub(super) fn tool(
+    name: &str,
+    description: &str,
+    properties: Value,
+    required: &[&str],
+    reads: bool,
+) -> Value {
     json!({"name": name, "description": description, "annotations": {"readOnlyHint": reads},
         "inputSchema": {"type": "object", "properties": properties, "required": required}})
 }
@@ -60,6 +66,13 @@ pub(crate) fn list(app: &App, call: &Call<'_>) -> Value {
         &["name"],
         false,
     ));
+    tools.push(tool(
+        "confirm_report",
+        "Reads a report after asking the user.",
+        json!({"period": {"type": "string"}}),
+        &["period"],
+        true,
+    ));
     let other = if call.tenant == "acme" { "globex" } else { "acme" };
     let about =
         if app.defects.has("list-names-tenants") { format!(" Also used by {other}.") } else { String::new() };
@@ -69,19 +82,29 @@ pub(crate) fn list(app: &App, call: &Call<'_>) -> Value {
     } else {
         json!({})
     };
+    tools.extend(operations::list(app, call));
+    tools.extend(caches::list(app));
+    tools.extend(lasting::list(app));
+    tools.extend(content::list(app));
+    tools.extend(rows::list(app));
+    tools.extend(sql::list(app));
+    tools.extend(shares::list(app));
     tools.push(tool(&format!("{}_report", call.tenant), &about, period, &[], true));
-    let list = json!({"tools": tools, "ttlMs": 0, "cacheScope": "private"});
+    tools.extend(operations::added(app, &call.tenant));
+    naming::listed(app, call, &mut tools);
+    let scope = if app.defects.has("public-scope") { "public" } else { "private" };
+    let list = json!({"tools": tools, "ttlMs": 0, "cacheScope": scope});
     if caches {
         app.cache.lock().unwrap().insert(key, list.clone());
     }
     list
 }
 
-fn said(value: &Value) -> Value {
+pub(super) fn said(value: &Value) -> Value {
     json!({"content": [{"type": "text", "text": value.to_string()}], "isError": false})
 }
 
-fn failed(text: &str) -> Value {
+pub(super) fn failed(text: &str) -> Value {
     json!({"content": [{"type": "text", "text": text}], "isError": true})
 }
 
@@ -90,14 +113,73 @@ pub(crate) async fn call(app: &App, call: &Call<'_>) -> Result<Value, (i64, Stri
     let name = call.params.get("name").and_then(Value::as_str).unwrap_or_default();
     let arguments = call.params.get("arguments").cloned().unwrap_or_default();
     let tenant = remembered(app, call).await;
+    if naming::hidden(app, call, name) && !app.defects.has("scope-on-lists-only") {
+        return Err((-32602, format!("Unknown tool: {name}")));
+    }
+    let name = if app.defects.has("prefix-is-tenant") { name.rsplit("__").next().unwrap() } else { name };
+    operations::logged(app, &tenant, call);
+    if let Some(known) = caches::known(app, call) {
+        return Ok(known);
+    }
+    let switches = ["one-pool", "pool-per-tenant"];
+    let Ok(place) = shares::take(app, &tenant, switches, 6) else {
+        return Ok(failed("no connection is free"));
+    };
+    let result = answer(app, call, (name, &arguments), tenant).await;
+    shares::give(app, place);
+    lasting::after(app, call, &result);
+    caches::keep(app, call, &result);
+    result
+}
+
+/// What a tool of one of the families answers.
+async fn of_a_family(
+    app: &App,
+    call: &Call<'_>,
+    (name, arguments): (&str, &Value),
+    tenant: &str,
+) -> Option<Result<Value, (i64, String)>> {
+    let plain = caches::call(app, tenant, name, arguments)
+        .or_else(|| lasting::call(app, tenant, name, arguments))
+        .or_else(|| content::call(app, call, tenant, name))
+        .or_else(|| rows::call(app, tenant, name, arguments))
+        .or_else(|| sql::call(app, tenant, name, arguments));
+    if plain.is_some() {
+        return plain;
+    }
+    match shares::call(app, call, tenant, (name, arguments)).await {
+        Some(result) => Some(result),
+        None => operations::call(app, call, tenant, (name, arguments)).await,
+    }
+}
+
+async fn answer(
+    app: &App,
+    call: &Call<'_>,
+    (name, arguments): (&str, &Value),
+    tenant: String,
+) -> Result<Value, (i64, String)> {
+    if let Some(result) = of_a_family(app, call, (name, arguments), &tenant).await {
+        return result;
+    }
     match name {
+        "region_report" if app.defects.has("with-regions") => {
+            Ok(said(&json!({"region": arguments["region"], "of": tenant})))
+        }
         "whoami" => Ok(said(&json!({"tenant": tenant}))),
         "list_tickets" => {
+            if let Some(rows) = sql::shadowed(app) {
+                return Ok(said(&json!({"tickets": rows})));
+            }
             let rows = if app.defects.has("list-without-filter") { all() } else { tickets(&tenant) };
             let rows: Vec<Value> = rows.iter().map(|(id, title)| json!({"id": id, "title": title})).collect();
             Ok(said(&json!({"tickets": rows})))
         }
-        "get_ticket" => Ok(ticket(app, &tenant, arguments.get("id").and_then(Value::as_u64).unwrap_or(0))),
+        "get_ticket" => {
+            let id = arguments.get("id").and_then(Value::as_u64).unwrap_or(0);
+            operations::delay(app, &tenant, id).await;
+            Ok(ticket(app, &tenant, id))
+        }
         "list_notes" => {
             let notes = app.notes.lock().unwrap();
             let shared = app.defects.has("list-without-filter");
@@ -110,10 +192,15 @@ pub(crate) async fn call(app: &App, call: &Call<'_>) -> Result<Value, (i64, Stri
         }
         "add_note" => {
             let text = arguments.get("text").and_then(Value::as_str).unwrap_or_default().to_owned();
-            app.notes.lock().unwrap().entry(tenant).or_default().push(text);
+            let owner = rows::owner(app, &tenant, arguments);
+            app.notes.lock().unwrap().entry(owner).or_default().push(text);
             Ok(said(&json!({"added": true})))
         }
         "get_account" => {
+            let fresh = format!("fp-{tenant}-77");
+            if let Some(kept) = shares::warm(app, &tenant).or_else(|| caches::upstream(app, call, &fresh)) {
+                return Ok(said(&json!({"fingerprint": kept})));
+            }
             let owner = if app.defects.has("shared-key") { "operator" } else { &tenant };
             Ok(said(&json!({"fingerprint": format!("fp-{owner}-77")})))
         }
@@ -139,6 +226,9 @@ pub(crate) async fn call(app: &App, call: &Call<'_>) -> Result<Value, (i64, Stri
 
 /// The tenant as the handler knows it after some work: from the call, or from a variable that all calls share.
 async fn remembered(app: &App, call: &Call<'_>) -> String {
+    if let Some(tenant) = lasting::kept(app, call).or_else(|| operations::listed(app)) {
+        return tenant;
+    }
     if !app.defects.has("module-state") {
         return call.tenant.clone();
     }
@@ -150,6 +240,9 @@ async fn remembered(app: &App, call: &Call<'_>) -> String {
 
 fn ticket(app: &App, tenant: &str, id: u64) -> Value {
     let key = format!("ticket:{id}");
+    if caches::denied(app, id) {
+        return failed(&format!("no ticket {id}"));
+    }
     if app.defects.has("cache-by-id")
         && let Some(known) = app.cache.lock().unwrap().get(&key)
     {
@@ -167,6 +260,7 @@ fn ticket(app: &App, tenant: &str, id: u64) -> Value {
             }
             answer
         }
+        None if caches::deny(app, id) => failed(&format!("no ticket {id}")),
         None if app.defects.has("not-yours") && all().iter().any(|(known, _)| *known == id) => {
             failed(&format!("ticket {id} is not yours"))
         }

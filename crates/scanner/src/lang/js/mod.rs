@@ -41,10 +41,7 @@ pub fn lower(path: &str, source: Arc<str>) -> Lowered {
         return empty(format!("brackets are nested deeper than {BRACKETS}; the file was left out"), line);
     }
     let allocator = Allocator::default();
-    let kind = SourceType::from_path(path).unwrap_or_default();
-    // Flow and JSX in plain `.js` are common; JSX does no harm where there is none.
-    let kind = if kind.is_javascript() { kind.with_jsx(true) } else { kind };
-    let parsed = Parser::new(&allocator, &source, kind).parse();
+    let parsed = Parser::new(&allocator, &source, kind(path)).parse();
     if parsed.panicked {
         let message = parsed.diagnostics.iter().next().map_or_else(String::new, ToString::to_string);
         return empty(format!("syntax error: {message}; the file was left out"), 1);
@@ -69,6 +66,23 @@ pub fn lower(path: &str, source: Arc<str>) -> Lowered {
     let mut notices = Vec::new();
     let module = lower.program(&parsed.program, &mut notices);
     Lowered { module, notices }
+}
+
+fn kind(path: &str) -> SourceType {
+    let kind = SourceType::from_path(path).unwrap_or_default();
+    // Flow and JSX in plain `.js` are common; JSX does no harm where there is none.
+    if kind.is_javascript() { kind.with_jsx(true) } else { kind }
+}
+
+/// Parses and resolves names only; how many symbols there are.
+pub(super) fn parse(path: &str, source: &str) -> Option<usize> {
+    if super::too_deep(source, BRACKETS).is_some() {
+        return None;
+    }
+    let allocator = Allocator::default();
+    let parsed = Parser::new(&allocator, source, kind(path)).parse();
+    let semantic = SemanticBuilder::new().build(&parsed.program).semantic;
+    Some(semantic.scoping().symbols_len())
 }
 
 /// A span of ours for one of oxc's.

@@ -27,6 +27,14 @@ const BRACKETS: usize = 1_000;
 /// How deep expressions and statements may be nested: long chains have no brackets.
 const DEPTH: u32 = 2_000;
 
+/// Parses only; how many tokens there are.
+pub(super) fn parse(source: &str) -> Option<usize> {
+    if super::too_deep(source, BRACKETS).is_some() {
+        return None;
+    }
+    Some(parse_unchecked_source(source, PySourceType::Python).tokens().len())
+}
+
 /// Lowers a file. It never fails; what was not understood is in the notices.
 #[must_use]
 pub fn lower(path: &str, source: Arc<str>) -> Lowered {

@@ -10,6 +10,7 @@ mod ddl;
 mod facts;
 mod fallback;
 mod policy;
+mod prose;
 mod query;
 mod statements;
 mod text;

@@ -17,7 +17,7 @@ use sqlparser::{
 
 use super::{
     Block, Name, Parsed, Piece, TableUse, Test, Text, Value, Verb, block, cursor::Cursor, fallback,
-    statements,
+    prose::is_prose, statements,
 };
 
 /// The most tokens of a query that is parsed; longer ones are read from tokens.
@@ -31,7 +31,8 @@ pub fn read(pieces: &[Piece<'_>]) -> Option<Parsed> {
     let text = Text::new(pieces)?;
     let tokens: Vec<_> = statements::of(&text.sql).0;
     let count: usize = tokens.iter().map(|statement| statement.tokens.len()).sum();
-    if !tokens.iter().any(|statement| begins(Cursor::new(&statement.tokens))) {
+    let is_sql = |at: Cursor<'_>| begins(at) && !is_prose(at);
+    if !tokens.iter().any(|statement| is_sql(Cursor::new(&statement.tokens))) {
         return None;
     }
     let session_setting =

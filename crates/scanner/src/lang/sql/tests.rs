@@ -343,3 +343,41 @@ fn nothing_upsets_the_reader() {
         let _query = read_query(&[Piece::Text(text)]);
     }
 }
+
+#[test]
+fn sentences_are_no_queries_and_their_like_are() {
+    for text in [
+        "Update an existing task in ClickUp.",
+        "Update Page",
+        "Update an issue and set its status",
+        "Delete a page",
+        "Delete a customer from Chargebee. This will also delete all subscriptions",
+        "Delete from the list",
+        "Insert a row at the end",
+        "Insert text into the document",
+        "Select the best option from the list",
+        "With this tool, select a project from your workspace",
+        "Select all items from a board.",
+    ] {
+        assert!(read_query(&[Piece::Text(text)]).is_none(), "{text}");
+    }
+    for text in [
+        "update tasks set state = 'x'",
+        "UPDATE tasks t JOIN lists l ON l.id = t.list SET t.state = 'x'",
+        "delete from tasks",
+        "DELETE t FROM tasks t WHERE t.id = 1",
+        "insert into tasks (a) values (1)",
+        "INSERT OR IGNORE INTO tasks SELECT * FROM others",
+        "select id from list",
+        "WITH a AS (SELECT 1 FROM b) SELECT * FROM a",
+        "(SELECT id FROM tasks)",
+    ] {
+        assert!(read_query(&[Piece::Text(text)]).is_some_and(|found| !found.blocks.is_empty()), "{text}");
+    }
+    for pieces in [
+        [Piece::Text("UPDATE tasks SET "), Piece::Hole],
+        [Piece::Text("DELETE FROM tasks WHERE "), Piece::Hole],
+    ] {
+        assert!(read_query(&pieces).is_some_and(|found| !found.blocks.is_empty()), "{pieces:?}");
+    }
+}

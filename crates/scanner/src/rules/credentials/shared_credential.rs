@@ -77,7 +77,8 @@ fn judge(project: &Project, used: At, made: At, report: &mut Report<'_>) {
     if made != used {
         found.related(made.module, project.span(made), "the client is made here, once for all");
     }
-    if !tool || !project.has_owners(used.module) {
+    // A server that never asks who calls may be one user's own.
+    if !tool || !project.has_owners(used.module) || !(project.is_asked_multi() || project.knows_callers(used.module)) {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     }
 }

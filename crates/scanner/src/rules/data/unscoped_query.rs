@@ -126,7 +126,18 @@ fn skipped(project: &Project, query: &Query) -> bool {
     }
     let text = project.snippet(query.at).to_lowercase();
     let secret = ["token", "email", "api_key", "apikey", "key_hash", "keyhash", "secret", "session_id", "state", "code_verifier"];
-    secret.iter().any(|word| text.contains(word) && query.filters.len() <= 2 && names_filter(project, query, word))
+    // An authorization code, an invitation, a code that was mailed: whoever has it may use it.
+    let codes = ["auth", "code", "otp", "invit", "verification"].iter().any(|word| query.shown.to_lowercase().contains(word));
+    let secret = secret.into_iter().chain(codes.then_some("code"));
+    // The connection, the table and the functions of the query builder stand among what it names.
+    let own = |at: &&At| !project.is_fixed(**at) && !is_of_module(project, **at);
+    let few = query.filters.iter().filter(own).count() <= 2;
+    few && secret.into_iter().any(|word| text.contains(word) && names_filter(project, query, word))
+}
+
+fn is_of_module(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    matches!(unit.ir.expr(at.expr), ExprKind::Name(NameRef::Binding(id)) if unit.ir.is_module_level(*id))
 }
 
 /// Whether a filter's value is named so: a row that is found by a token is its bearer's.

@@ -186,7 +186,7 @@ fn holds_data(project: &Project, at: At) -> bool {
         Parent::Expr(parent) => matches!(unit.ir.expr(parent), ExprKind::Index { index, .. } if *index == at.expr),
         _ => false,
     });
-    keyed || asks_a_store(project, at) || project.keeps_rows()
+    keyed || asks_a_store(project, at) || project.keeps_rows(at.module)
 }
 
 /// Whether a use is an argument of a call of something that is named for where data is kept: `db.notes.list(tenantId)`.

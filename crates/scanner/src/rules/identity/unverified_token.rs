@@ -5,7 +5,7 @@ use partywall_model::{Axis, Check, Layer, Severity};
 use crate::{
     ir::{ArgKind, Call, ExprId, ExprKind, PropertyKey, UnaryOp},
     library::Role,
-    project::{At, ModuleId, Project, Unit},
+    project::{At, ModuleId, Project, Symbol, Unit},
     rules::{Report, Rule},
 };
 
@@ -47,7 +47,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
                     report.reached(at, "the claims of this token are read and its signature is not verified");
                 }
             } else if callee.defs.iter().any(|def| def.role == Role::Verify) {
-                match switched_off(unit, expr) {
+                match switched_off(project, module, expr) {
                     Some("signature") if !verifies.contains(&unit.index.function(*call)) => {
                         report.reached(at, "the signature of this token is not verified");
                     }
@@ -69,13 +69,14 @@ fn run(project: &Project, report: &mut Report<'_>) {
 fn verifies(project: &Project, unit: &Unit, module: ModuleId, call: ExprId) -> bool {
     let Some(callee) = project.callee(At { module, expr: call }) else { return false };
     let ExprKind::Call(expr) = unit.ir.expr(call) else { return false };
-    callee.defs.iter().any(|def| def.role == Role::Verify) && switched_off(unit, expr) != Some("signature")
+    callee.defs.iter().any(|def| def.role == Role::Verify) && switched_off(project, module, expr) != Some("signature")
 }
 
 /// What a verification is told not to look at: `options={"verify_signature": False}`, `verify=False`.
-fn switched_off(unit: &Unit, call: &Call) -> Option<&'static str> {
+fn switched_off(project: &Project, module: ModuleId, call: &Call) -> Option<&'static str> {
+    let unit = project.unit(module)?;
     let mut found = None;
-    let mut see = |name: &str, value: ExprId| {
+    let mut see = |unit: &Unit, name: &str, value: ExprId| {
         let off = match unit.ir.expr(value) {
             ExprKind::Bool(value) => !*value,
             ExprKind::Unary { op: UnaryOp::Not, operand } => {
@@ -95,19 +96,15 @@ fn switched_off(unit: &Unit, call: &Call) -> Option<&'static str> {
     };
     for arg in &call.args {
         if let ArgKind::Keyword(name) = arg.kind {
-            see(unit.ir.text(name), arg.value);
+            see(unit, unit.ir.text(name), arg.value);
         }
-        let mut value = arg.value;
-        if let ExprKind::Name(crate::ir::NameRef::Binding(id)) = unit.ir.expr(value)
-            && let [source] = unit.index.sources(*id)
-            && source.path.is_empty()
-        {
-            value = source.value;
-        }
-        if let ExprKind::Object(properties) = unit.ir.expr(value) {
+        // What the options are may be written in another file.
+        let Symbol::Value(at) = project.symbol(At { module, expr: arg.value }) else { continue };
+        let Some(unit) = project.unit(at.module) else { continue };
+        if let ExprKind::Object(properties) = unit.ir.expr(at.expr) {
             for property in properties {
                 if let PropertyKey::Name(name) = property.key {
-                    see(unit.ir.text(name), property.value);
+                    see(unit, unit.ir.text(name), property.value);
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis::{TlsCertificates, cluster::ClusterClient};
 use url::Url;
 
-use super::{SharedError, link::Target};
+use super::{link::Target, place::SharedError};
 use crate::config::Shared;
 
 /// The nodes that a text names: one, or several of a cluster.

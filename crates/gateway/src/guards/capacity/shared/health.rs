@@ -1,4 +1,4 @@
-//! Whether the common buckets answer: one line in the log for each outage, and numbers for the operator.
+//! Whether a server that processes share answers: one line in the log for each outage, and numbers for the operator.
 
 use std::{
     sync::{
@@ -12,14 +12,33 @@ use std::{
 /// answer, and a line for each answer in between says nothing.
 const QUIET: Duration = Duration::from_secs(5);
 
+/// What is asked for, in the words of metrics and of the log.
+pub(crate) struct Words {
+    /// What the names of its metrics begin with.
+    pub(crate) metric: &'static str,
+    /// What it is, after "the server of".
+    pub(crate) what: &'static str,
+    /// What an outage means.
+    pub(crate) outage: &'static str,
+    /// What its end means.
+    pub(crate) end: &'static str,
+}
+
+/// The limits.
+pub(super) const LIMITS: Words = Words {
+    metric: "partywall_shared_limits",
+    what: "the shared limits",
+    outage: "until it does, this process applies its share of each limit",
+    end: "limits hold over all processes",
+};
+
 /// What is known about the answers.
-#[derive(Default)]
 pub(crate) struct Health {
+    words: &'static Words,
     outage: Mutex<Outage>,
     outages: AtomicU64,
     answers: AtomicU64,
     failures: AtomicU64,
-    alone: AtomicU64,
 }
 
 #[derive(Default)]
@@ -30,13 +49,23 @@ struct Outage {
 }
 
 impl Health {
+    pub(crate) fn new(words: &'static Words) -> Self {
+        Self {
+            words,
+            outage: Mutex::default(),
+            outages: AtomicU64::new(0),
+            answers: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        }
+    }
+
     pub(crate) fn answered(&self, now: Instant) {
         self.answers.fetch_add(1, Relaxed);
         let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
         outage.answered = Some(now);
         if outage.failed.is_some_and(|failed| now.saturating_duration_since(failed) >= QUIET) {
             outage.failed = None;
-            tracing::info!("the server of the shared limits answers again; limits hold over all processes");
+            tracing::info!("the server of {} answers again; {}", self.words.what, self.words.end);
         }
     }
 
@@ -46,15 +75,11 @@ impl Health {
         if outage.failed.replace(now).is_none() {
             self.outages.fetch_add(1, Relaxed);
             tracing::warn!(
-                "the server of the shared limits does not answer ({why}); until it does, this process applies its \
-                 share of each limit; look at the server, its address and its password"
+                "the server of {} does not answer ({why}); {}; look at the server, its address and its password",
+                self.words.what,
+                self.words.outage
             );
         }
-    }
-
-    /// Counts one call that the process' own share decided about.
-    pub(crate) fn went_alone(&self) {
-        self.alone.fetch_add(1, Relaxed);
     }
 
     /// Whether there was no answer for so long, and something asked.
@@ -68,25 +93,22 @@ impl Health {
     pub(crate) fn render(&self, now: Instant) -> String {
         let failed = self.outage.lock().unwrap_or_else(PoisonError::into_inner).failed;
         let fails = failed.is_some_and(|failed| now.saturating_duration_since(failed) < QUIET);
+        let Words { metric, what, .. } = self.words;
         format!(
-            "# HELP partywall_shared_limits_reachable Whether every question to the shared limits was answered of late.\n\
-             # TYPE partywall_shared_limits_reachable gauge\n\
-             partywall_shared_limits_reachable {}\n\
-             # HELP partywall_shared_limits_outages_total Times that answers stopped.\n\
-             # TYPE partywall_shared_limits_outages_total counter\n\
-             partywall_shared_limits_outages_total {}\n\
-             # HELP partywall_shared_limits_questions_total Questions to the shared limits.\n\
-             # TYPE partywall_shared_limits_questions_total counter\n\
-             partywall_shared_limits_questions_total{{result=\"answered\"}} {}\n\
-             partywall_shared_limits_questions_total{{result=\"failed\"}} {}\n\
-             # HELP partywall_shared_limits_local_calls_total Calls that this process' own share decided about.\n\
-             # TYPE partywall_shared_limits_local_calls_total counter\n\
-             partywall_shared_limits_local_calls_total {}\n",
+            "# HELP {metric}_reachable Whether every question to {what} was answered of late.\n\
+             # TYPE {metric}_reachable gauge\n\
+             {metric}_reachable {}\n\
+             # HELP {metric}_outages_total Times that answers stopped.\n\
+             # TYPE {metric}_outages_total counter\n\
+             {metric}_outages_total {}\n\
+             # HELP {metric}_questions_total Questions to {what}.\n\
+             # TYPE {metric}_questions_total counter\n\
+             {metric}_questions_total{{result=\"answered\"}} {}\n\
+             {metric}_questions_total{{result=\"failed\"}} {}\n",
             u8::from(!fails),
             self.outages.load(Relaxed),
             self.answers.load(Relaxed),
             self.failures.load(Relaxed),
-            self.alone.load(Relaxed),
         )
     }
 }
@@ -97,7 +119,7 @@ mod tests {
 
     #[test]
     fn an_outage_is_one_however_often_single_answers_come() {
-        let (health, start) = (Health::default(), Instant::now());
+        let (health, start) = (Health::new(&LIMITS), Instant::now());
         let at = |ms: u64| start + Duration::from_millis(ms);
         let value = |name: &str, ms: u64| {
             let text = health.render(at(ms));

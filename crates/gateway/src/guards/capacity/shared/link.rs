@@ -1,5 +1,6 @@
-//! The connection to Redis or Valkey: made again when it is lost, never waited for longer than a call may wait, and
-//! with a bounded number of questions under way.
+//! A connection to Redis or Valkey: made again when it is lost, never waited for longer than a call may wait, and
+//! with a bounded number of questions under way. The limits have one and the shared replies another, so that large
+//! replies do not hold up the limits.
 
 use std::{
     future::Future,
@@ -14,18 +15,16 @@ use std::{
 };
 
 use redis::{
-    AsyncConnectionConfig, Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind,
+    AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind,
     aio::MultiplexedConnection, cluster::ClusterClient, cluster_async::ClusterConnection,
 };
 use tokio::sync::{Notify, Semaphore};
 
 use super::{
-    health::Health,
-    lease::{Answer, Question, Terms},
+    health::{Health, Words},
+    trouble::Trouble,
 };
 
-/// One question to a bucket.
-const SCRIPT: &str = include_str!("take.lua");
 /// Questions under way at once, of all tenants. Who finds none free goes alone.
 const MOST_QUESTIONS: usize = 256;
 /// How long connecting may take.
@@ -55,61 +54,52 @@ struct Made {
     at: Instant,
 }
 
-pub(super) struct Link {
+/// A program that the server runs, and the hash by which it knows it.
+pub(in crate::guards) struct Script {
+    text: &'static str,
+    hash: String,
+}
+
+impl Script {
+    pub(in crate::guards) fn new(text: &'static str) -> Self {
+        let digest = &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY;
+        Self { text, hash: hex::encode(aws_lc_rs::digest::digest(digest, text.as_bytes())) }
+    }
+}
+
+pub(in crate::guards) struct Link {
     target: Target,
     timeout: Duration,
-    /// The script's hash, by which Redis knows it.
-    hash: String,
     made: Mutex<Option<Made>>,
     connecting: AtomicBool,
     connected: Notify,
     places: Semaphore,
-    pub(super) health: Health,
-}
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error("no answer in time")]
-    Late,
-    #[error("too many questions are under way")]
-    Busy,
-    #[error("it answers what was not asked")]
-    Strange,
-    #[error("{}", described(.0))]
-    Redis(#[from] RedisError),
-}
-
-/// What kind of error it is; without what the server wrote, which might be anything.
-fn described(error: &RedisError) -> String {
-    let code = error.code().map(|code| format!(" {code}")).unwrap_or_default();
-    let what = match error.kind() {
-        ErrorKind::Io if error.is_connection_refusal() => "connection refused",
-        ErrorKind::Io if error.is_timeout() => "no answer in time",
-        _ => error.category(),
-    };
-    format!("{what}{code}")
+    pub(in crate::guards) health: Health,
 }
 
 impl Link {
-    pub(super) fn new(target: Target, timeout: Duration) -> Arc<Self> {
-        let digest = &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY;
-        let hash = hex::encode(aws_lc_rs::digest::digest(digest, SCRIPT.as_bytes()));
+    pub(super) fn new(target: Target, timeout: Duration, words: &'static Words) -> Arc<Self> {
         Arc::new(Self {
             target,
             timeout,
-            hash,
             made: Mutex::default(),
             connecting: AtomicBool::new(false),
             connected: Notify::new(),
             places: Semaphore::new(MOST_QUESTIONS),
-            health: Health::default(),
+            health: Health::new(words),
         })
     }
 
-    /// Asks a bucket; nothing when there is no answer in time.
-    pub(super) async fn ask(self: &Arc<Self>, key: &str, terms: Terms, question: Question) -> Option<Answer> {
-        let asked = tokio::time::timeout(self.timeout, self.try_ask(key, terms, question)).await;
+    /// Asks; nothing when there is no answer in time.
+    pub(in crate::guards) async fn ask<T>(
+        self: &Arc<Self>,
+        question: impl Future<Output = Result<T, Trouble>>,
+    ) -> Option<T> {
+        let asked = tokio::time::timeout(self.timeout, async {
+            let _place = self.places.try_acquire().map_err(|_none| Trouble::Busy)?;
+            question.await
+        })
+        .await;
         let now = Instant::now();
         match asked.unwrap_or(Err(Trouble::Late)) {
             Ok(answer) => {
@@ -124,31 +114,33 @@ impl Link {
         }
     }
 
-    async fn try_ask(
+    /// One command, as a question for [`Link::ask`].
+    pub(in crate::guards) async fn command<T: FromRedisValue>(
         self: &Arc<Self>,
-        key: &str,
-        terms: Terms,
-        question: Question,
-    ) -> Result<Answer, Trouble> {
-        let _place = self.places.try_acquire().map_err(|_none| Trouble::Busy)?;
+        command: &Cmd,
+    ) -> Result<T, Trouble> {
+        Ok(self.connection().await.ask(command).await?)
+    }
+
+    /// One run of a script, as a question for [`Link::ask`]; `fill` adds the number of keys, the keys and the arguments.
+    pub(in crate::guards) async fn run<T: FromRedisValue>(
+        self: &Arc<Self>,
+        script: &Script,
+        fill: impl Fn(&mut Cmd),
+    ) -> Result<T, Trouble> {
         let mut connection = self.connection().await;
         let command = |name: &str, script: &str| {
             let mut command = redis::cmd(name);
-            command.arg(script).arg(1).arg(key).arg(terms.per_second).arg(terms.burst);
-            command.arg(question.want).arg(question.back).arg(question.owed);
+            fill(command.arg(script));
             command
         };
-        let (taken, wait) = match connection.ask(&command("EVALSHA", &self.hash)).await {
+        match connection.ask(&command("EVALSHA", &script.hash)).await {
             // A server that was started again, or another node, knows it from the next line on.
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                connection.ask(&command("EVAL", SCRIPT)).await?
+                Ok(connection.ask(&command("EVAL", script.text)).await?)
             }
-            answer => answer?,
-        };
-        if taken > question.want {
-            return Err(Trouble::Strange);
+            answer => Ok(answer?),
         }
-        Ok(Answer { taken, wait: Duration::from_micros(wait) })
     }
 
     fn made(&self) -> Option<Made> {
@@ -187,7 +179,7 @@ impl Link {
     }
 
     /// Sees to it that there is a connection, or will be one.
-    pub(super) fn connect(self: &Arc<Self>) {
+    pub(in crate::guards) fn connect(self: &Arc<Self>) {
         if self.made().is_some() || self.connecting.swap(true, AcqRel) {
             return;
         }
@@ -204,6 +196,12 @@ impl Link {
                 pause = (pause * 2).min(LAST_PAUSE);
             }
         });
+    }
+
+    /// Why there is no connection, if one cannot be made.
+    #[cfg(test)]
+    pub(super) async fn refusal(&self) -> Option<String> {
+        self.target.connect(self.timeout).await.err().map(|why| Trouble::from(why).to_string())
     }
 
     async fn try_connect(&self) -> bool {
@@ -239,7 +237,7 @@ impl Target {
 }
 
 impl Connection {
-    async fn ask(&mut self, command: &Cmd) -> RedisResult<(u32, u64)> {
+    async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
         match self {
             Self::One(connection) => command.query_async(connection).await,
             Self::Cluster(connection) => command.query_async(connection).await,

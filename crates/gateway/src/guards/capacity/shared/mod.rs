@@ -9,15 +9,16 @@ mod address;
 mod health;
 mod lease;
 mod link;
+mod place;
+mod trouble;
 
 use std::{
     hash::{BuildHasher, RandomState},
     num::NonZeroU32,
-    path::PathBuf,
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -27,52 +28,35 @@ use governor::{
     clock::{Clock as _, DefaultClock},
 };
 use partywall_model::TenantId;
-use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Notify;
 
-pub(crate) use self::address::nodes;
+pub use self::place::SharedError;
+pub(crate) use self::{address::nodes, health::Words};
 use self::{
-    address::target,
-    lease::{Lease, Question, Step, Terms},
-    link::Link,
+    health::LIMITS,
+    lease::{Answer, Lease, Question, Step, Terms},
+};
+pub(in crate::guards) use self::{
+    link::{Link, Script},
+    place::Place,
+    trouble::Trouble,
 };
 use super::Limits;
 use crate::{
     admit::Incarnation,
-    config::{Config, Environment, ReferenceError, Shared},
+    config::{Config, Environment},
 };
 
 /// The most calls of one tenant that wait for an answer; what is over goes alone.
 const MOST_WAITING: usize = 1024;
 
-/// Why limits cannot be shared as the configuration says.
-#[derive(Debug, thiserror::Error)]
-pub enum SharedError {
-    /// The URL is not there.
-    #[error("shared.redis: {0}")]
-    Reference(#[from] ReferenceError),
-    /// The URL is not one that can be used.
-    #[error("shared.redis: {0}")]
-    Url(&'static str),
-    /// The certificates cannot be read.
-    #[error("shared.ca_file: cannot read {path}: {source}")]
-    Certificates {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The library cannot use what it was given.
-    #[error("shared: the connection cannot be set up ({0}); check the URL and the certificates")]
-    Connection(String),
-}
-
 /// The limits that this process shares with others.
 pub(crate) struct SharedLimits {
     link: Arc<Link>,
-    settings: Shared,
-    url: SecretString,
-    certificates: Option<Vec<u8>>,
+    place: Place,
+    take: Script,
+    /// Calls that the process' own share decided about.
+    alone: AtomicU64,
 }
 
 impl SharedLimits {
@@ -82,27 +66,15 @@ impl SharedLimits {
         environment: &Environment,
         before: Option<Arc<Self>>,
     ) -> Result<Option<Arc<Self>>, SharedError> {
-        let Some(settings) = &config.shared else { return Ok(None) };
-        let url = settings.redis.resolve(&config.base_dir, environment)?;
-        let nodes = nodes(url.expose_secret(), settings.cluster).map_err(SharedError::Url)?;
-        let certificates = match &settings.ca_file {
-            None => None,
-            Some(path) => {
-                let path = config.base_dir.join(path);
-                let read = std::fs::read(&path);
-                Some(read.map_err(|source| SharedError::Certificates { path, source })?)
-            }
-        };
+        let Some(place) = Place::read(config, environment)? else { return Ok(None) };
         if let Some(before) = before
-            && before.settings == *settings
-            && before.url.expose_secret() == url.expose_secret()
-            && before.certificates == certificates
+            && before.place == place
         {
             return Ok(Some(before));
         }
-        let target = target(&nodes, settings, certificates.clone())?;
-        let link = Link::new(target, settings.timeout);
-        Ok(Some(Arc::new(Self { link, settings: settings.clone(), url, certificates })))
+        let link = place.link(&LIMITS)?;
+        let take = Script::new(include_str!("take.lua"));
+        Ok(Some(Arc::new(Self { link, place, take, alone: AtomicU64::new(0) })))
     }
 
     /// Sees to it that there is a connection before it is needed.
@@ -112,12 +84,19 @@ impl SharedLimits {
 
     /// In the Prometheus text format.
     pub(crate) fn render(&self) -> String {
-        self.link.health.render(Instant::now())
+        let mut text = self.link.health.render(Instant::now());
+        text.push_str(&format!(
+            "# HELP partywall_shared_limits_local_calls_total Calls that this process' own share decided about.\n\
+             # TYPE partywall_shared_limits_local_calls_total counter\n\
+             partywall_shared_limits_local_calls_total {}\n",
+            self.alone.load(Relaxed),
+        ));
+        text
     }
 
     fn terms(&self, limits: &Limits) -> Terms {
         let Limits { requests_per_second: per_second, burst, .. } = *limits;
-        Terms { per_second, burst, replicas: self.settings.replicas }
+        Terms { per_second, burst, replicas: self.place.settings().replicas }
     }
 
     /// The tenant's rate; `before` again when nothing of it has changed.
@@ -128,13 +107,31 @@ impl SharedLimits {
         limits: &Limits,
         before: Option<&Arc<SharedRate>>,
     ) -> Arc<SharedRate> {
-        let (terms, key) = (self.terms(limits), key(&self.settings.prefix, tenant, life));
+        let (terms, key) = (self.terms(limits), key(&self.place.settings().prefix, tenant, life));
         match before {
             Some(rate) if Arc::ptr_eq(&rate.shared, self) && rate.terms == terms && rate.key == key => {
                 Arc::clone(rate)
             }
             _ => Arc::new(SharedRate::new(Arc::clone(self), key, terms)),
         }
+    }
+
+    /// Asks a bucket; nothing when there is no answer in time.
+    async fn ask(&self, key: &str, terms: Terms, question: Question) -> Option<Answer> {
+        let asked = async {
+            let (taken, wait): (u32, u64) = self
+                .link
+                .run(&self.take, |command| {
+                    command.arg(1).arg(key).arg(terms.per_second).arg(terms.burst);
+                    command.arg(question.want).arg(question.back).arg(question.owed);
+                })
+                .await?;
+            if taken > question.want {
+                return Err(Trouble::Strange);
+            }
+            Ok(Answer { taken, wait: Duration::from_micros(wait) })
+        };
+        self.link.ask(asked).await
     }
 }
 
@@ -212,7 +209,7 @@ impl SharedRate {
     }
 
     async fn wait(self: &Arc<Self>) -> Result<(), Duration> {
-        let deadline = Instant::now() + self.shared.settings.timeout;
+        let deadline = Instant::now() + self.shared.place.settings().timeout;
         let Some(_waiting) = Waiting::begin(&self.waiting) else { return self.alone() };
         loop {
             let mut heard = pin!(self.heard.notified());
@@ -230,7 +227,7 @@ impl SharedRate {
 
     /// Lets the process' own share decide.
     fn alone(&self) -> Result<(), Duration> {
-        self.shared.link.health.went_alone();
+        self.shared.alone.fetch_add(1, Relaxed);
         self.own.check().map_err(|until| until.wait_time_from(self.clock.now()))?;
         self.lease().went_alone(Instant::now());
         Ok(())
@@ -244,7 +241,7 @@ impl SharedRate {
     }
 
     async fn asked(self: Arc<Self>, question: Question) {
-        let answer = self.shared.link.ask(&self.key, self.terms, question).await;
+        let answer = self.shared.ask(&self.key, self.terms, question).await;
         let now = Instant::now();
         match answer {
             Some(answer) => self.lease().answered(now, question, answer),
@@ -280,4 +277,4 @@ fn own_share(terms: Terms) -> DefaultDirectRateLimiter {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::guards) mod tests;

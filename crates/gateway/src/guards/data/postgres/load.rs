@@ -14,7 +14,10 @@ use super::{
     inspect, statement,
     wire::Conn,
 };
-use crate::{config::Isolation, guards::data::DataError};
+use crate::{
+    config::Isolation,
+    guards::data::{DataError, MODEL},
+};
 
 /// A connection for compiling.
 pub(super) struct Load {
@@ -51,7 +54,7 @@ impl Source {
         params: &[&str],
         writes: bool,
     ) -> Result<Statement, DataError> {
-        if sql.trim() == statement::MODEL {
+        if sql.trim() == MODEL {
             if self.isolation == Isolation::Rls {
                 return Err(DataError::Refused(
                     "with `isolation = \"rls\"` the tenant is a setting, which SQL that a model writes could change; \

@@ -23,10 +23,7 @@ use super::{
     value::Form,
     wire::{Conn, Run, SMALL, server_error},
 };
-use crate::guards::data::DataError;
-
-/// The statement of a tool whose argument is the statement.
-pub(in crate::guards::data) const MODEL: &str = "@model";
+use crate::guards::data::{DataError, MODEL, query::model_params};
 
 /// A statement that was checked; it can run for any tenant. Cloning is cheap.
 #[derive(Clone)]
@@ -182,12 +179,7 @@ impl Statement {
 
     /// The statement of a tool whose one argument, `sql`, is the statement.
     pub(super) fn model(source: &str, params: &[&str], writes: bool) -> Result<Self, DataError> {
-        if params != ["sql"] {
-            return Err(DataError::Configuration(
-                "a tool with `sql = \"@model\"` has one argument, `args.sql`, of type \"string\"".to_owned(),
-            ));
-        }
-        Ok(Self::without_check(source, MODEL.to_owned(), vec!["sql".to_owned()], writes))
+        Ok(Self::without_check(source, MODEL.to_owned(), model_params(params)?, writes))
     }
 
     /// The statement that a model wrote, for the call that it came with.

@@ -80,7 +80,9 @@ pub(super) fn execute(
             rows
         },
     );
-    conn.note(statement.number(), rows.is_ok() && took <= QUICK);
+    if !statement.is_for_once() {
+        conn.note(statement.number(), rows.is_ok() && took <= QUICK);
+    }
     // The rows are complete; whether the time ran out just now makes no difference to them.
     let _stopped = conn.control().finish();
     rows
@@ -93,11 +95,25 @@ fn step(
     limits: QueryLimits,
 ) -> Result<Rows, DataError> {
     let failure = |error: rusqlite::Error| conn.failure(&error);
+    if statement.is_for_once() {
+        // It would push a declared one out of the cache.
+        let mut prepared = conn.raw().prepare(statement.sql()).map_err(failure)?;
+        return rows(conn, &mut prepared, statement, values, limits);
+    }
     let mut prepared = conn.raw().prepare_cached(statement.sql()).map_err(failure)?;
+    rows(conn, &mut prepared, statement, values, limits)
+}
+
+fn rows(
+    conn: &Conn,
+    prepared: &mut rusqlite::Statement<'_>,
+    statement: &Statement,
+    values: &[SqlValue],
+    limits: QueryLimits,
+) -> Result<Rows, DataError> {
+    let failure = |error: rusqlite::Error| conn.failure(&error);
     if prepared.readonly() == statement.writes() || prepared.column_count() != statement.columns().len() {
-        return Err(DataError::Refused(
-            "the statement is not what it was when the configuration was loaded".to_owned(),
-        ));
+        return Err(DataError::Refused("the statement is not what it was when it was checked".to_owned()));
     }
     for (index, value) in (1_usize..).zip(values) {
         prepared.raw_bind_parameter(index, value).map_err(failure)?;

@@ -23,7 +23,7 @@ use std::{sync::Arc, time::Instant};
 use serde_json::Value;
 
 use self::{
-    connection::Mode,
+    connection::{Mode, when_free},
     control::{Control, Why},
     execute::on_the_spot,
     pool::{Key, Lease},
@@ -106,7 +106,11 @@ fn work(
     let Some(conn) = lease.conn() else {
         return Err(DataError::Internal("a lease without its file".to_owned()));
     };
-    let done = execute::execute(conn, statement, values, limits);
+    let done = match statement.is_model() {
+        false => execute::execute(conn, statement, values, limits),
+        true => when_free(|| conn.control().check().is_ok(), || statement.written(conn, values))
+            .and_then(|written| execute::execute(conn, &written, &[], limits)),
+    };
     if matches!(&done, Err(error) if error.kind() == ErrorKind::Unavailable) {
         // What was cached of a damaged file must not outlive its repair.
         lease.close();

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     admit::Incarnation,
     config::DataSource,
-    guards::data::{DataError, query::deadline_after},
+    guards::data::{DataError, MODEL, query::deadline_after},
 };
 
 /// How long a tenant's first use may take to create and migrate its file. It goes on when the call that began it gave
@@ -92,6 +92,9 @@ impl Source {
         params: &[&str],
         writes: bool,
     ) -> Result<Statement, DataError> {
+        if sql.trim() == MODEL {
+            return Statement::model(&self.name, params, writes);
+        }
         let template = self.template.lock().unwrap_or_else(PoisonError::into_inner);
         Statement::compile(&template, &self.name, sql, params, writes)
     }

@@ -1,4 +1,5 @@
-//! A declared statement, compiled once at load time against a database in memory.
+//! A declared statement, compiled once at load time against a database in memory; or one that a model writes, compiled
+//! for the call that it comes with on the tenant's own file.
 
 use std::{
     collections::BTreeSet,
@@ -13,7 +14,10 @@ use rusqlite::types::Value as SqlValue;
 use serde_json::Value;
 
 use super::connection::Conn;
-use crate::guards::data::DataError;
+use crate::guards::data::{DataError, MODEL, query::model_params};
+
+/// The longest statement that a model may write, in bytes.
+const LONGEST: usize = 64 * 1024;
 
 /// A statement that was checked; it can run for any tenant. Cloning is cheap.
 #[derive(Clone)]
@@ -32,6 +36,8 @@ struct Inner {
     columns: Arc<[String]>,
     /// `"name":` for each column.
     keys: Vec<String>,
+    /// Whether it runs this once: a model has written it.
+    for_once: bool,
 }
 
 impl fmt::Debug for Statement {
@@ -81,6 +87,54 @@ impl Statement {
         &self.0.keys
     }
 
+    pub(super) fn is_for_once(&self) -> bool {
+        self.0.for_once
+    }
+
+    /// Whether the statement is the tool's argument.
+    pub(super) fn is_model(&self) -> bool {
+        self.0.sql == MODEL
+    }
+
+    /// The statement of a tool whose one argument, `sql`, is the statement.
+    pub(super) fn model(source: &str, params: &[&str], writes: bool) -> Result<Self, DataError> {
+        Ok(Self(Arc::new(Inner {
+            number: next_number(),
+            light: false,
+            source: source.into(),
+            sql: MODEL.to_owned(),
+            params: model_params(params)?,
+            writes,
+            columns: Arc::default(),
+            keys: Vec::new(),
+            for_once: false,
+        })))
+    }
+
+    /// The statement that a model wrote, compiled on the connection that it will run on: what it may name is decided
+    /// there, as for a declared one.
+    pub(super) fn written(&self, conn: &Conn, values: &[SqlValue]) -> Result<Self, DataError> {
+        let [SqlValue::Text(sql)] = values else { return Err(DataError::Argument("sql".to_owned())) };
+        if sql.len() > LONGEST {
+            return Err(DataError::Written(format!("it is longer than {LONGEST} bytes")));
+        }
+        // Only what the compiler says of the text itself may be read by the model.
+        let failed = |error: rusqlite::Error| match DataError::at_run(&error) {
+            DataError::Refused(_) => DataError::Written(error.to_string()),
+            DataError::Internal(_) => match DataError::at_load(&error) {
+                DataError::Refused(why) | DataError::Configuration(why) => DataError::Written(why),
+                other => other,
+            },
+            _ => conn.failure(&error),
+        };
+        let made = Self::checked(conn, &self.0.source, sql, None, self.0.writes, &failed);
+        let inner = made.map_err(|error| match error {
+            DataError::Refused(why) | DataError::Configuration(why) => DataError::Written(why),
+            other => other,
+        })?;
+        Ok(Self(Arc::new(Inner { light: false, for_once: true, ..inner })))
+    }
+
     pub(super) fn compile(
         conn: &Conn,
         source: &str,
@@ -88,6 +142,20 @@ impl Statement {
         params: &[&str],
         writes: bool,
     ) -> Result<Self, DataError> {
+        let checked =
+            Self::checked(conn, source, sql, Some(params), writes, &|error| DataError::at_load(&error));
+        checked.map(|inner| Self(Arc::new(inner)))
+    }
+
+    /// Without `params` there may be none in the statement.
+    fn checked(
+        conn: &Conn,
+        source: &str,
+        sql: &str,
+        params: Option<&[&str]>,
+        writes: bool,
+        failed: &dyn Fn(rusqlite::Error) -> DataError,
+    ) -> Result<Inner, DataError> {
         let refuse = |text: String| Err(DataError::Refused(text));
         if sql.contains('\0') {
             return refuse("it contains a NUL character".to_owned());
@@ -98,13 +166,13 @@ impl Statement {
             return refuse(format!("it begins with `{word}`; allowed are {}", BEGINNINGS.join(", ")));
         }
         let (prepared, light) = conn.control().weighing(|| conn.raw().prepare(sql));
-        let prepared = prepared.map_err(|e| DataError::at_load(&e))?;
+        let prepared = prepared.map_err(failed)?;
         match (prepared.readonly(), writes) {
             (false, false) => {
-                return refuse("it changes data; say `writes = true` if that is meant".to_owned());
+                return refuse("it changes data; a tool for that says `writes = true`".to_owned());
             }
             (true, true) => {
-                return refuse("it changes nothing; leave `writes = true` out".to_owned());
+                return refuse("it changes nothing; a tool that reads has no `writes = true`".to_owned());
             }
             _ => {}
         }
@@ -117,16 +185,23 @@ impl Statement {
             return refuse(format!("two columns are called `{twice}`; give one another name with AS"));
         }
         let keys = columns.iter().map(|name| key(name)).collect();
-        Ok(Self(Arc::new(Inner {
+        Ok(Inner {
             number: next_number(),
             light: light && !writes,
             source: source.into(),
             sql: sql.to_owned(),
-            params: check_params(&prepared, params)?,
+            params: match params {
+                Some(params) => check_params(&prepared, params)?,
+                None if prepared.parameter_count() > 0 => {
+                    return refuse("it has parameters; write the values into it".to_owned());
+                }
+                None => Vec::new(),
+            },
             writes,
             columns,
             keys,
-        })))
+            for_once: false,
+        })
     }
 
     /// A statement that no check has seen, to show that the connection refuses what the check would have.
@@ -141,6 +216,7 @@ impl Statement {
             writes,
             columns: Arc::from(["x".to_owned()]),
             keys: vec![key("x")],
+            for_once: false,
         }))
     }
 

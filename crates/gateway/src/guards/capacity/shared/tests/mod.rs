@@ -5,7 +5,7 @@ mod cluster;
 mod holds;
 mod keys;
 mod outage;
-mod server;
+pub(in crate::guards) mod server;
 mod tls;
 
 use std::path::Path;
@@ -16,12 +16,12 @@ use super::*;
 use crate::guards::capacity::LimitTable;
 
 /// The URL of the server for tests.
-fn test_server() -> String {
+pub(in crate::guards) fn test_server() -> String {
     variable("PARTYWALL_TEST_REDIS", "start a redis-server and give its URL, such as redis://127.0.0.1:6379")
 }
 
 /// Nodes of the cluster for tests.
-fn test_cluster() -> String {
+pub(in crate::guards) fn test_cluster() -> String {
     let how =
         "start a Redis Cluster and give its nodes, such as redis://127.0.0.1:7000,redis://127.0.0.1:7001";
     variable("PARTYWALL_TEST_REDIS_CLUSTER", how)
@@ -33,7 +33,7 @@ fn variable(name: &str, how: &str) -> String {
 }
 
 /// A prefix that no other test has.
-fn prefix() -> String {
+pub(in crate::guards) fn prefix() -> String {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).unwrap();
     format!("test-{}", hex::encode(bytes))
@@ -129,7 +129,7 @@ async fn until(what: &str, come: impl Fn() -> bool) {
 }
 
 /// A connection to look at the server with.
-async fn look(url: &str) -> redis::aio::MultiplexedConnection {
+pub(in crate::guards) async fn look(url: &str) -> redis::aio::MultiplexedConnection {
     redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
 }
 

@@ -7,19 +7,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(super) struct Server {
+pub(crate) struct Server {
     folder: tempfile::TempDir,
-    pub(super) port: u16,
+    pub(crate) port: u16,
     arguments: Vec<String>,
     child: Option<Child>,
 }
 
-pub(super) fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Server {
-    pub(super) fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
         let folder = tempfile::tempdir().unwrap();
         let mut server = Self { folder, port: free_port(), arguments, child: None };
@@ -28,7 +28,7 @@ impl Server {
     }
 
     /// Starts it on the same port, with nothing in it.
-    pub(super) fn again(&mut self) {
+    pub(crate) fn again(&mut self) {
         let child = Command::new("redis-server")
             .args([
                 "--port",
@@ -66,12 +66,12 @@ impl Server {
             && b"+-".contains(&byte[0])
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
     /// Ends it at once, as `kill -9` does.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if self.child.is_some() {
             self.signal("-KILL");
         }
@@ -81,7 +81,7 @@ impl Server {
     }
 
     /// Sends it a signal by name.
-    pub(super) fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.as_ref().unwrap().id().to_string();
         assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
     }
@@ -98,7 +98,7 @@ impl Drop for Server {
 }
 
 /// A cluster of three nodes. A node that is gone leaves the others at work.
-pub(super) fn cluster() -> [Server; 3] {
+pub(crate) fn cluster() -> [Server; 3] {
     let nodes = [(); 3].map(|()| {
         let bus = free_port().to_string();
         Server::start(&[

@@ -1,6 +1,7 @@
 //! What the PostgreSQL guard promises, on a real server: `PARTYWALL_TEST_POSTGRES` is the URL of a superuser.
 
 mod check;
+mod grown;
 mod lab;
 mod lost;
 mod measure;

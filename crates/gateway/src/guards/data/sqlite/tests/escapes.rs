@@ -4,7 +4,7 @@ use super::*;
 use crate::guards::data::sqlite::{authorize::Tables, connection::Conn};
 
 /// Statements that must never run, as (changes data, SQL).
-const HOSTILE: [(bool, &str); 62] = [
+pub(super) const HOSTILE: [(bool, &str); 62] = [
     // Other files.
     (false, "ATTACH DATABASE '/tmp/other.sqlite' AS b"),
     (false, "ATTACH DATABASE ':memory:' AS b"),

@@ -3,6 +3,7 @@
 mod escapes;
 mod files;
 mod load;
+mod model;
 mod queries;
 mod spot;
 mod stop;

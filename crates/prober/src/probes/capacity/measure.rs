@@ -1,0 +1,189 @@
+//! How one tenant is served, alone and beside another's load.
+
+use std::{
+    future::Future,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use futures_util::future::{join, join_all};
+use tokio::time::Instant;
+
+use crate::{
+    oracle::{Judged, judge},
+    probes::attempt,
+    site::{Party, Reading, Site},
+    tally::Tally,
+    target::{Caller, Exchange, Request},
+};
+
+/// What one tenant met.
+#[derive(Default)]
+pub(super) struct Met {
+    /// How long answers took, sorted.
+    pub(super) took: Vec<Duration>,
+    /// How many calls were refused as too many.
+    pub(super) limited: usize,
+    /// How many calls failed otherwise.
+    pub(super) failed: usize,
+    /// One of those that were not served.
+    pub(super) example: Option<Exchange>,
+}
+
+impl Met {
+    pub(super) fn note(&mut self, exchange: Exchange) {
+        if exchange.success().is_some() {
+            self.took.push(exchange.took);
+            return;
+        }
+        if matches!(exchange.status(), 429 | 503) {
+            self.limited += 1;
+        } else {
+            self.failed += 1;
+        }
+        self.example = Some(exchange);
+    }
+
+    pub(super) fn calls(&self) -> usize {
+        self.took.len() + self.limited + self.failed
+    }
+
+    /// How many of a hundred calls were not served.
+    pub(super) fn refused(&self) -> usize {
+        (self.limited + self.failed) * 100 / self.calls().max(1)
+    }
+
+    pub(super) fn at(&mut self, percent: usize) -> Duration {
+        self.took.sort();
+        let place = self.took.len().saturating_sub(1) * percent / 100;
+        self.took.get(place).copied().unwrap_or_default()
+    }
+
+    pub(super) fn add(mut self, other: Self) -> Self {
+        self.took.extend(other.took);
+        self.limited += other.limited;
+        self.failed += other.failed;
+        self.example = other.example.or(self.example);
+        self
+    }
+}
+
+/// How often the quiet tenant calls.
+const PACE: Duration = Duration::from_millis(30);
+
+/// How long each part of a measurement goes on: a part of what one race may take.
+pub(super) fn part(site: &Site) -> Duration {
+    (site.plan.racing / 4).clamp(Duration::from_millis(300), Duration::from_millis(1_500))
+}
+
+/// Calls at a low rate; what is another's in an answer leaks.
+pub(super) async fn calm(
+    tally: &mut Tally,
+    site: &Site,
+    party: &Party,
+    reading: &Reading,
+    time: Duration,
+) -> Met {
+    let mut met = Met::default();
+    let end = Instant::now() + time;
+    let mut ticks = tokio::time::interval(PACE);
+    while Instant::now() < end && !site.target.late() {
+        ticks.tick().await;
+        let exchange = party.caller.send(reading.what.request(&party.caller).once()).await;
+        if let Judged::Foreign(evidence) = judge(site, &party.tenant, reading, &exchange) {
+            tally.leak(vec![evidence]);
+        }
+        met.note(exchange);
+    }
+    met
+}
+
+/// A tenant's service alone, alone again, and beside a load of the other's, which ends with the third part.
+pub(super) async fn beside<L: Future<Output = Met>>(
+    tally: &mut Tally,
+    site: &Site,
+    (noisy, quiet): (&Party, &Party),
+    reading: &Reading,
+    load: L,
+) -> Met {
+    let time = part(site);
+    let mut alone = calm(tally, site, quiet, reading, time).await;
+    let mut again = calm(tally, site, quiet, reading, time).await;
+    tally.control(alone.took.len() >= 5, &format!("{} alone is not served", quiet.tenant));
+    let (loud, mut disturbed) = join(load, calm(tally, site, quiet, reading, time)).await;
+    let usual = alone.refused().max(again.refused());
+    let now = disturbed.refused();
+    tally.note(format!(
+        "{} met {now} % refusals instead of {usual} %, and a 95th percentile of {:?} instead of {:?} and {:?}, while {} made {} \
+         calls, {} of them refused as too many.",
+        quiet.tenant,
+        disturbed.at(95),
+        alone.at(95),
+        again.at(95),
+        noisy.tenant,
+        loud.calls(),
+        loud.limited
+    ));
+    if now > usual + 10 && disturbed.limited + disturbed.failed >= 3 {
+        let why = format!(
+            "{now} % of {}'s calls were not served beside the load of {}, instead of {usual} %",
+            quiet.tenant, noisy.tenant
+        );
+        let example = disturbed.example.as_ref();
+        tally.leak(example.map(|example| attempt::shown(site, example, why)).into_iter().collect());
+        return loud;
+    }
+    // On one machine both share a processor: ten times the worse of two calm parts is beyond what that explains.
+    let (calm, slow) = (alone.at(95).max(again.at(95)), disturbed.at(95));
+    if slow > calm * 10 && slow > Duration::from_millis(250) {
+        tally.doubt(format!("{}'s calls took {slow:?} instead of {calm:?} beside the load", quiet.tenant));
+    } else {
+        tally.held();
+    }
+    loud
+}
+
+/// The longest that lanes go on for the sake of the least number of their calls.
+const LONGEST: Duration = Duration::from_secs(4);
+
+/// Requests in some lanes for one part, at most so many in all. A slow machine goes on until it has made a fifth of them, for
+/// fewer load nothing.
+pub(super) async fn lanes(
+    site: &Site,
+    party: &Party,
+    most: u32,
+    make: &(dyn Fn(usize) -> Request + Sync),
+) -> Met {
+    let width = u32::try_from(site.plan.concurrency.saturating_sub(1)).unwrap_or(8).clamp(2, 24);
+    let time = part(site);
+    let made = AtomicU32::new(0);
+    // Connections are made before the time runs.
+    let callers: Vec<Caller> = (0..width).map(|_| party.caller.afresh()).collect();
+    let began = Instant::now();
+    let lanes = join_all(callers.iter().enumerate().map(|(lane, caller)| {
+        let made = &made;
+        async move {
+            let mut met = Met::default();
+            let mut ticks =
+                tokio::time::interval((time.saturating_mul(width) / most).max(Duration::from_millis(1)));
+            let mut turn = 0;
+            let goes_on = |made: u32| {
+                let longer = made < most / 5 && began.elapsed() < LONGEST;
+                (began.elapsed() < time || longer) && made < most && !site.target.late()
+            };
+            while goes_on(made.fetch_add(1, Ordering::Relaxed)) {
+                ticks.tick().await;
+                turn += 1;
+                met.note(caller.send(make(lane * 10_000 + turn).once()).await);
+            }
+            met
+        }
+    }))
+    .await;
+    lanes.into_iter().fold(Met::default(), Met::add)
+}
+
+/// What a tenant reads in a measurement: what tells the tenants apart, if there is such a thing.
+pub(super) fn reading_of<'a>(site: &'a Site, party: &'a Party) -> Option<&'a Reading> {
+    site.telling().next().or_else(|| site.readings_of(&party.tenant).next().map(|(reading, _)| reading))
+}
