@@ -2,6 +2,7 @@
 
 mod bearers;
 mod chains;
+mod conditions;
 mod documents;
 mod entries;
 mod firsts;
