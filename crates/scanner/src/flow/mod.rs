@@ -2,6 +2,7 @@
 
 mod bearers;
 mod chains;
+mod conditions;
 mod documents;
 mod entries;
 mod firsts;
@@ -10,6 +11,7 @@ mod lifetime;
 mod memberships;
 mod models;
 mod names;
+mod optional;
 mod origins;
 mod queries;
 mod reach;
@@ -26,5 +28,5 @@ pub use origins::Origins;
 pub use queries::{Owned, Query, Scope, lists_owners, singular};
 pub use reach::Reach;
 pub(crate) use reach::find_reach;
-pub use shared::{SharedWrite, captured, holds_connection};
+pub use shared::{SharedWrite, captured, holds_connection, is_connection};
 pub use stores::{Access, Store};

@@ -47,8 +47,8 @@ pub(crate) fn find_reach(project: &Project) -> FxHashMap<Fun, Reach> {
 /// Goes on from functions that are reached to those that they call.
 fn follow(
     project: &Project,
-    by_function: &HashMap<Fun, Vec<At>>,
-    reach: &mut HashMap<Fun, Reach>,
+    by_function: &FxHashMap<Fun, Vec<At>>,
+    reach: &mut FxHashMap<Fun, Reach>,
     open: &mut VecDeque<Fun>,
 ) {
     while let Some(fun) = open.pop_front() {

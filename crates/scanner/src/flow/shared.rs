@@ -186,7 +186,8 @@ fn taken(project: &Project, at: At) -> Vec<At> {
 }
 
 /// Whether a value is the server or transport of a connection, by its type.
-fn is_connection(project: &Project, at: At) -> bool {
+#[must_use]
+pub fn is_connection(project: &Project, at: At) -> bool {
     let Symbol::External { package, path } = project.symbol(at) else { return false };
     let defs = project.libraries.calls_of(&package, &path);
     defs.iter().any(|def| matches!(def.role, Role::Server | Role::Transport))
