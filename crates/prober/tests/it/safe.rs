@@ -1,10 +1,13 @@
 //! A server that keeps its tenants apart: nothing is found, however often one looks.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use partywall_model::Outcome;
+use partywall_model::{Outcome, Verdicts};
 
 use crate::{
+    capacity,
+    covered::techniques,
+    disclosure, identity, listening, routing,
     stub::Stub,
     support::{plan, run},
 };
@@ -35,7 +38,22 @@ async fn nothing_leaks_where_nothing_leaks() {
             verdicts.verdicts.iter().any(|verdict| verdict.reason.contains("the time of the run was up"));
         assert!(!late, "300 seconds were not enough");
         assert!(verdicts.summary.isolated > 10, "{:?}", verdicts.summary);
+        assert_eq!(stub.sessions(), 0, "sessions were left open");
+        if plan.allow_writes {
+            each_technique_holds_somewhere(&verdicts);
+        }
     }
+}
+
+/// What found nothing to try on the plain stub is tried on one that has it, in a test of its layer.
+fn each_technique_holds_somewhere(verdicts: &Verdicts) {
+    let isolated = verdicts.verdicts.iter().filter(|verdict| verdict.verdict == Outcome::Isolated);
+    let mut held: BTreeSet<&str> = isolated.map(|verdict| verdict.technique.as_str()).collect();
+    held.extend([capacity::SAFE, identity::SAFE, listening::SAFE, routing::SAFE].into_iter().flatten());
+    held.extend(capacity::LOADS.iter().chain(&disclosure::TIMED));
+    let all = techniques();
+    let never: Vec<_> = all.iter().filter(|id| !held.contains(*id)).collect();
+    assert!(never.is_empty(), "no test shows that these find nothing where nothing leaks: {never:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
