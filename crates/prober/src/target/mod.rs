@@ -20,7 +20,7 @@ use secrecy::SecretString;
 use tokio::{sync::Semaphore, time::Instant};
 use url::Url;
 
-pub(crate) use caller::{Caller, Era, Transport, legacy};
+pub(crate) use caller::{Caller, Era, TASKS, Transport, legacy};
 pub(crate) use exchange::{Exchange, Failure, Reply, Request, Wait};
 pub(crate) use http::Open;
 pub(crate) use raw::{Raw, whole, written};

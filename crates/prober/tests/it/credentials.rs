@@ -2,7 +2,7 @@
 
 use partywall_prober::Plan;
 
-use crate::support::{leaky, plain, writes};
+use crate::support::{leaky, plain, safe, writes};
 
 fn with_a_region(plan: &mut Plan) {
     plan.headers = vec![("x-region".to_owned(), "eu".to_owned().into())];
@@ -18,4 +18,8 @@ leaky! {
     ];
     what_one_leaves_at_an_upstream_is_found(writes) = [("one-shell", "CR-04")];
     selectors_that_may_be_left_out_are_found(with_a_region) = [("no-selector-is-first", "CR-05")];
+}
+
+safe! {
+    selectors_that_must_stand_hold(with_a_region) = [("", "CR-05")];
 }

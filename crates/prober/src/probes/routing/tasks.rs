@@ -11,7 +11,7 @@ use crate::{
     probes::{Probe, Technique, attempt},
     site::{Party, Site, What},
     tally::Tally,
-    target::{Caller, Era, Exchange},
+    target::{Caller, Era, Exchange, TASKS},
 };
 
 pub(super) static PROBE: Probe = Probe::new(
@@ -100,7 +100,7 @@ pub(super) async fn make(caller: &Caller, name: &str, arguments: &Value) -> Opti
 pub(super) fn meta() -> Value {
     let mut capabilities = super::asking::capabilities();
     if let Some(capabilities) = capabilities.as_object_mut() {
-        capabilities.insert("extensions".to_owned(), json!({"io.modelcontextprotocol/tasks": {}}));
+        capabilities.insert("extensions".to_owned(), json!({TASKS: {}}));
     }
     json!({"io.modelcontextprotocol/clientCapabilities": capabilities})
 }
