@@ -45,6 +45,7 @@ impl Project {
                 scope,
                 filters: names.values,
                 is_sql: false,
+                tied: false,
             });
         }
         !calls.is_empty()

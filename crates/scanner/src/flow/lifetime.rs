@@ -151,7 +151,17 @@ impl<'p> Lifetimes<'p> {
         let subs = self.project.subclasses(class).iter();
         let places: Vec<At> =
             own.chain(subs.filter_map(|sub| self.objects.made.get(sub)).flatten()).copied().collect();
-        if places.iter().any(|at| self.is_kept(*at, depth)) {
+        // One file speaks over standard input, for one user; another one serves, and makes one for each request.
+        let alone = |at: &&At| self.project.unit(at.module).is_some_and(crate::tenancy::is_stdio_only);
+        let serving: Vec<At> = places.iter().filter(|at| !alone(at)).copied().collect();
+        let places = if serving.is_empty() { places } else { serving };
+        let kept = |at: &At| {
+            // A record is made for what it says, wherever that is, unless it is seen to be kept.
+            let passing =
+                record && self.project.function_of(*at).id != FunctionId::MODULE && !self.is_put(*at, depth);
+            !passing && self.is_kept(*at, depth)
+        };
+        if places.iter().any(kept) {
             return Some(true);
         }
         if !places.is_empty() {
