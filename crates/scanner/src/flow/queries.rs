@@ -345,7 +345,7 @@ impl Project {
             (true, true) => Scope::Optional,
             (true, false) => Scope::Owner,
         };
-        if scope == Scope::None && self.asked_by_callers(at.to(chain), &entity, verb, all) {
+        if scope == Scope::None && self.asked_by_callers(at.to(chain), (&entity, verb), words, all) {
             return;
         }
         all.push(Query {
@@ -635,13 +635,15 @@ enum Part {
 pub(super) struct Names {
     /// Whether it names an owner.
     pub(super) owner: bool,
-    own: BTreeSet<String>,
-    tied: bool,
+    /// The project's own words for a tenant's id.
+    pub(super) own: BTreeSet<String>,
+    /// Whether it names a tenant by one of them.
+    pub(super) tied: bool,
     /// The entity that is asked for.
     pub(super) entity: String,
     /// The variables in it.
     pub(super) values: Vec<At>,
-    seen: BTreeSet<(ModuleId, BindingId)>,
+    pub(super) seen: BTreeSet<(ModuleId, BindingId)>,
 }
 
 impl Names {
