@@ -26,9 +26,9 @@ const SESSIONS: usize = 4;
 const CACHES: usize = 5;
 
 /// How many names are remembered; one more, and all are forgotten.
-const REMEMBERED: usize = 1 << 16;
+const REMEMBERED: usize = 1 << 17;
 /// What is longer is a text and no name.
-const LONGEST: usize = 128;
+const LONGEST: usize = 64;
 
 thread_local! {
     /// A project has some ten thousand names and asks millions of times.
