@@ -23,7 +23,6 @@ use serde_json::Value;
 mod safe;
 
 /// What the documentation of `Tool` shows: it is compiled here, because a run of `rustdoc --test` costs a minute.
-#[expect(dead_code, reason = "that it compiles is the test")]
 #[path = "../compile_fail/greet.rs"]
 mod greet;
 
