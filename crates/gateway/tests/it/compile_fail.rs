@@ -23,8 +23,18 @@ use serde_json::Value;
 mod safe;
 
 /// What the documentation of `Tool` shows: it is compiled here, because a run of `rustdoc --test` costs a minute.
-#[path = "../compile_fail/greet.rs"]
-mod greet;
+mod greet {
+    include!("../compile_fail/greet.rs");
+
+    #[test]
+    fn what_the_documentation_shows_is_a_tool() {
+        fn takes(_tool: impl Tool<Args = Args>, args: &Args) -> String {
+            args.name.clone()
+        }
+        let args: Args = serde_json::from_value(serde_json::json!({"name": "you"})).unwrap();
+        assert_eq!(takes(Greet, &args), "you");
+    }
+}
 
 #[test]
 fn the_usual_leaks_do_not_compile() {

@@ -563,6 +563,10 @@ mod tests {
         ] {
             why(sql, false);
         }
+    }
+
+    #[test]
+    fn what_a_model_writes_is_looked_at_more_closely() {
         declared("SELECT pg_advisory_xact_lock(1)", false).expect("a lock that ends with the call");
         assert!(written("SELECT pg_advisory_xact_lock(1)", false).is_err(), "another tenant's key");
         for sql in [
