@@ -37,7 +37,7 @@ pub struct Query {
     pub filters: Vec<At>,
     /// Whether it was read from SQL.
     pub is_sql: bool,
-    /// Whether it names a tenant in the project's own word, see [`Project::tenant_words`].
+    /// Whether it names a tenant in the project's own word, see `Project::tenant_words`.
     pub tied: bool,
 }
 
