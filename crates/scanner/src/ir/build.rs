@@ -1,8 +1,8 @@
 //! What front ends make a module with.
 
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     BinaryOp, Binding, BindingId, BindingKind, Block, Class, ClassId, Export, Expr, ExprId, ExprKind,
@@ -25,6 +25,34 @@ pub struct ModuleBuilder {
 
 /// The longest text that two texts with a `+` between are joined to, in bytes.
 const LONGEST_JOINED: usize = 4096;
+
+/// How many texts are shared between modules; one more, and sharing begins anew.
+const SHARED: usize = 1 << 16;
+/// What is longer stands in one module only.
+const LONGEST_SHARED: usize = 48;
+
+thread_local! {
+    /// Modules of one project have most of their names in common.
+    static TEXTS: RefCell<FxHashSet<Arc<str>>> = RefCell::default();
+}
+
+/// A text, the one that another module has if there is one.
+fn shared(text: &str) -> Arc<str> {
+    if text.len() > LONGEST_SHARED {
+        return text.into();
+    }
+    TEXTS.with_borrow_mut(|texts| {
+        if let Some(known) = texts.get(text) {
+            return Arc::clone(known);
+        }
+        if texts.len() >= SHARED {
+            texts.clear();
+        }
+        let text: Arc<str> = text.into();
+        texts.insert(Arc::clone(&text));
+        text
+    })
+}
 
 /// Arenas are counted in `u32`; sources beyond the size limit are never lowered, so that the limit is not met.
 fn next(len: usize) -> u32 {
@@ -62,7 +90,7 @@ impl ModuleBuilder {
             return *name;
         }
         let name = Name(next(self.module.names.len()));
-        let text: Arc<str> = text.into();
+        let text = shared(text);
         self.module.names.push(Arc::clone(&text));
         self.interned.insert(text, name);
         name
