@@ -168,6 +168,26 @@ const EACH: &[&str] = &[
     "findLast",
 ];
 
+/// What an expression is that needs no looking.
+const fn plain(kind: &ExprKind) -> Option<Origins> {
+    match kind {
+        ExprKind::Missing
+        | ExprKind::Super
+        | ExprKind::Import(_)
+        | ExprKind::This
+        | ExprKind::Yield { .. } => Some(Origins::UNKNOWN),
+        ExprKind::String(_)
+        | ExprKind::Number(_)
+        | ExprKind::Bool(_)
+        | ExprKind::Null
+        | ExprKind::Function(_)
+        | ExprKind::Class(_)
+        | ExprKind::Compare { .. } => Some(Origins::CONSTANT),
+        ExprKind::Unary { op, .. } if !matches!(op, UnaryOp::Arithmetic) => Some(Origins::CONSTANT),
+        _ => None,
+    }
+}
+
 impl Project {
     /// The kinds of sources that may be part of a value.
     #[must_use]
@@ -176,6 +196,9 @@ impl Project {
     }
 
     fn origins_in(&self, at: At, depth: u32) -> Origins {
+        if let Some(origins) = self.unit(at.module).and_then(|unit| plain(unit.ir.expr(at.expr))) {
+            return origins;
+        }
         let Some(depth) = self.follow(depth) else { return Origins::UNKNOWN };
         self.memory.values.ask(at, Origins::NONE, || self.work_out(at, depth))
     }
@@ -200,11 +223,6 @@ impl Project {
         let below = |expr: ExprId| self.origins_in(at.to(expr), depth);
         let all = |exprs: &[ExprId]| exprs.iter().fold(Origins::NONE, |sum, expr| sum | below(*expr));
         match unit.ir.expr(at.expr) {
-            ExprKind::Missing | ExprKind::Super | ExprKind::Import(_) | ExprKind::This => Origins::UNKNOWN,
-            ExprKind::String(_) | ExprKind::Number(_) | ExprKind::Bool(_) | ExprKind::Null => {
-                Origins::CONSTANT
-            }
-            ExprKind::Function(_) | ExprKind::Class(_) | ExprKind::Compare { .. } => Origins::CONSTANT,
             ExprKind::Name(NameRef::Binding(binding)) => self.binding_origins(at.module, *binding, depth),
             ExprKind::Name(NameRef::Global(name)) => named(unit.ir.text(*name), Origins::UNKNOWN),
             ExprKind::Member { object, property, .. } => {
@@ -221,7 +239,6 @@ impl Project {
             },
             ExprKind::Call(_) => self.call_origins(at, depth),
             ExprKind::Await(value) | ExprKind::Spread(value) => below(*value),
-            ExprKind::Yield { .. } => Origins::UNKNOWN,
             ExprKind::Template(parts) | ExprKind::Tagged { parts, .. } => {
                 parts.iter().fold(Origins::CONSTANT, |sum, part| match part {
                     TemplatePart::Text(_) => sum,
@@ -241,8 +258,7 @@ impl Project {
                 LogicalOp::And => below(*right),
                 LogicalOp::Or | LogicalOp::Nullish => below(*left) | below(*right),
             },
-            ExprKind::Unary { op: UnaryOp::Arithmetic, operand } => below(*operand),
-            ExprKind::Unary { .. } => Origins::CONSTANT,
+            ExprKind::Unary { operand, .. } => below(*operand),
             ExprKind::Binary { left, right, .. } => below(*left) | below(*right),
             ExprKind::Assign { value, .. } => below(*value),
             ExprKind::Comprehension(comprehension) => {
@@ -250,6 +266,7 @@ impl Project {
                     comprehension.clauses.iter().fold(Origins::NONE, |sum, clause| sum | below(clause.iter));
                 iters | below(comprehension.element)
             }
+            kind => plain(kind).unwrap_or(Origins::UNKNOWN),
         }
     }
 

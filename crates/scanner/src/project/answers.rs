@@ -1,6 +1,9 @@
 //! Answers that were worked out before.
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    marker::PhantomData,
+};
 
 use rustc_hash::FxHashMap;
 
@@ -13,26 +16,35 @@ use super::At;
 /// is answered. All others are kept for ever, so that no question is worked out twice and none depends on the order of asking.
 #[derive(Debug)]
 pub(crate) struct Answers<T, S = Dense<T>> {
-    known: RefCell<S>,
-    /// What is being worked out and what rests on it, with the number of the outermost open question that it rests on.
-    open: RefCell<FxHashMap<At, (T, u32)>>,
-    /// What was answered and is in `open`, in the order of the answers.
+    shelf: RefCell<S>,
+    /// What is being worked out, the outermost first.
+    asking: RefCell<Vec<At>>,
+    /// What rests on something in `asking`, in the order of the answers.
     unsure: RefCell<Vec<At>>,
-    /// How many questions are open.
-    asking: Cell<u32>,
     /// The outermost open question that the one being worked out rests on so far.
-    rests_on: Cell<u32>,
+    rests_on: Cell<u16>,
+    kind: PhantomData<T>,
+}
+
+/// What is known of one expression.
+#[derive(Debug)]
+pub(crate) enum Slot<T> {
+    /// For ever.
+    Known(T),
+    /// So far, with the number of the outermost open question that it rests on.
+    Open(T, u16),
 }
 
 /// Where answers are kept.
 pub(crate) trait Shelf<T>: Default {
-    fn get(&self, at: At) -> Option<&T>;
-    fn put(&mut self, at: At, answer: T);
+    fn get(&self, at: At) -> Option<&Slot<T>>;
+    fn put(&mut self, at: At, slot: Slot<T>);
+    fn remove(&mut self, at: At);
 }
 
 /// A place for each expression of a module, for small answers that many expressions have.
 #[derive(Debug)]
-pub(crate) struct Dense<T>(Vec<Vec<Option<T>>>);
+pub(crate) struct Dense<T>(Vec<Vec<Option<Slot<T>>>>);
 
 impl<T> Default for Dense<T> {
     fn default() -> Self {
@@ -41,49 +53,59 @@ impl<T> Default for Dense<T> {
 }
 
 impl<T> Shelf<T> for Dense<T> {
-    fn get(&self, at: At) -> Option<&T> {
+    fn get(&self, at: At) -> Option<&Slot<T>> {
         self.0.get(at.module.index())?.get(at.expr.index())?.as_ref()
     }
 
-    fn put(&mut self, at: At, answer: T) {
-        fn slot<T: Default>(places: &mut Vec<T>, number: usize) -> Option<&mut T> {
+    fn put(&mut self, at: At, slot: Slot<T>) {
+        fn place<T: Default>(places: &mut Vec<T>, number: usize) -> Option<&mut T> {
             if places.len() <= number {
                 places.resize_with(number + 1, T::default);
             }
             places.get_mut(number)
         }
-        if let Some(slot) =
-            slot(&mut self.0, at.module.index()).and_then(|module| slot(module, at.expr.index()))
-        {
-            *slot = Some(answer);
+        let module = place(&mut self.0, at.module.index());
+        if let Some(place) = module.and_then(|module| place(module, at.expr.index())) {
+            *place = Some(slot);
+        }
+    }
+
+    fn remove(&mut self, at: At) {
+        let module = self.0.get_mut(at.module.index());
+        if let Some(place) = module.and_then(|module| module.get_mut(at.expr.index())) {
+            *place = None;
         }
     }
 }
 
 /// For large answers that few expressions have.
-pub(crate) type Sparse<T> = FxHashMap<At, T>;
+pub(crate) type Sparse<T> = FxHashMap<At, Slot<T>>;
 
 impl<T> Shelf<T> for Sparse<T> {
-    fn get(&self, at: At) -> Option<&T> {
+    fn get(&self, at: At) -> Option<&Slot<T>> {
         Self::get(self, &at)
     }
 
-    fn put(&mut self, at: At, answer: T) {
-        self.insert(at, answer);
+    fn put(&mut self, at: At, slot: Slot<T>) {
+        self.insert(at, slot);
+    }
+
+    fn remove(&mut self, at: At) {
+        Self::remove(self, &at);
     }
 }
 
 /// It rests on no open question.
-const NOTHING: u32 = u32::MAX;
+const NOTHING: u16 = u16::MAX;
 
 impl<T, S: Default> Default for Answers<T, S> {
     fn default() -> Self {
         Self {
-            known: RefCell::default(),
-            open: RefCell::default(),
+            shelf: RefCell::default(),
+            asking: RefCell::default(),
             unsure: RefCell::default(),
-            asking: Cell::new(0),
             rests_on: Cell::new(NOTHING),
+            kind: PhantomData,
         }
     }
 }
@@ -102,34 +124,37 @@ impl<T: Clone, S: Shelf<T>> Answers<T, S> {
         find: impl FnOnce() -> T,
         is_worth: impl FnOnce(&T) -> bool,
     ) -> T {
-        if let Some(known) = self.known.borrow().get(at) {
-            return known.clone();
+        match self.shelf.borrow().get(at) {
+            Some(Slot::Known(answer)) => return answer.clone(),
+            Some(Slot::Open(answer, on)) => {
+                self.rests_on.set(self.rests_on.get().min(*on));
+                return answer.clone();
+            }
+            None => {}
         }
-        if let Some((answer, on)) = self.open.borrow().get(&at) {
-            self.rests_on.set(self.rests_on.get().min(*on));
-            return answer.clone();
-        }
-        let number = self.asking.get();
-        self.asking.set(number.saturating_add(1));
-        self.open.borrow_mut().insert(at, (first, number));
+        // Far fewer are open at once than the number holds: each goes a step deeper.
+        let number = u16::try_from(self.asking.borrow().len()).unwrap_or(NOTHING - 1);
+        self.asking.borrow_mut().push(at);
+        self.shelf.borrow_mut().put(at, Slot::Open(first, number));
         let outer = self.rests_on.replace(NOTHING);
         let mark = self.unsure.borrow().len();
         let answer = find();
-        self.asking.set(number);
+        self.asking.borrow_mut().pop();
         let on = self.rests_on.get();
-        let mut open = self.open.borrow_mut();
+        let mut shelf = self.shelf.borrow_mut();
         if on >= number {
             // What rested on this one's first answer is worked out anew when it is asked for.
             for stale in self.unsure.borrow_mut().drain(mark..) {
-                open.remove(&stale);
+                shelf.remove(stale);
             }
-            open.remove(&at);
             if is_worth(&answer) {
-                self.known.borrow_mut().put(at, answer.clone());
+                shelf.put(at, Slot::Known(answer.clone()));
+            } else {
+                shelf.remove(at);
             }
             self.rests_on.set(outer);
         } else {
-            open.insert(at, (answer.clone(), on));
+            shelf.put(at, Slot::Open(answer.clone(), on));
             self.unsure.borrow_mut().push(at);
             self.rests_on.set(outer.min(on));
         }
@@ -143,9 +168,10 @@ impl<T: Clone, S: Shelf<T>> Answers<T, S> {
 
     /// Gives up what was being worked out: a rule that panicked leaves it half done.
     pub(crate) fn forget_open(&self) {
-        self.open.borrow_mut().clear();
-        self.unsure.borrow_mut().clear();
-        self.asking.set(0);
+        let mut shelf = self.shelf.borrow_mut();
+        for open in self.asking.borrow_mut().drain(..).chain(self.unsure.borrow_mut().drain(..)) {
+            shelf.remove(open);
+        }
         self.rests_on.set(NOTHING);
     }
 }
