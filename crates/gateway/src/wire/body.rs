@@ -90,6 +90,37 @@ impl Body for ReplyStream {
     }
 }
 
+/// How much of a body that nobody wants is taken all the same, and for how long.
+const UNWANTED: usize = 64 * 1024;
+const UNWANTED_TIME: Duration = Duration::from_millis(200);
+
+/// Whether a body has come to its end, after a little of what was not read of it has been taken and thrown away. Many
+/// clients send it after the head: a request that is refused by its head would cost them the connection, and perhaps the
+/// reply with it.
+pub(crate) async fn ends<B>(body: &mut B) -> bool
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    if body.is_end_stream() {
+        return true;
+    }
+    if body.size_hint().lower() > UNWANTED as u64 {
+        return false;
+    }
+    let taken = async {
+        let mut left = UNWANTED;
+        while let Some(frame) = body.frame().await {
+            let many = frame.ok().map(|frame| frame.data_ref().map_or(0, Bytes::len));
+            match many.and_then(|many| left.checked_sub(many)) {
+                Some(rest) => left = rest,
+                None => return false,
+            }
+        }
+        true
+    };
+    tokio::time::timeout(UNWANTED_TIME, taken).await.unwrap_or(false)
+}
+
 /// Why a request's body was not read.
 pub(crate) enum BodyError {
     TooLarge,
@@ -112,5 +143,33 @@ where
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(BodyError::TooLarge),
         Ok(Err(_broken)) => Err(BodyError::Broken),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{StreamExt as _, stream};
+    use http_body_util::{Full, StreamBody};
+
+    use super::*;
+
+    fn chunks(many: usize, bytes: usize) -> impl Body<Data = Bytes, Error = Infallible> + Unpin {
+        let chunk = move |_| Ok::<_, Infallible>(Frame::data(Bytes::from(vec![0; bytes])));
+        StreamBody::new(stream::iter(0..many).map(chunk))
+    }
+
+    #[tokio::test]
+    async fn a_little_of_what_nobody_wants_is_taken_and_no_more() {
+        assert!(ends(&mut Full::new(Bytes::new())).await);
+        assert!(ends(&mut Full::new(Bytes::from(vec![0; UNWANTED]))).await);
+        assert!(ends(&mut chunks(4, UNWANTED / 4)).await);
+        assert!(!ends(&mut chunks(5, UNWANTED / 4)).await);
+        assert!(!ends(&mut chunks(usize::MAX, 1000)).await);
+        let mut long = Full::new(Bytes::from(vec![0; UNWANTED + 1]));
+        assert!(!ends(&mut long).await);
+        assert!(!long.is_end_stream(), "one that says how long it is is not begun");
+        // A client that says more is to come and sends none is waited for a moment.
+        let mut silent = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
+        assert!(!ends(&mut silent).await);
     }
 }

@@ -4,8 +4,8 @@ use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
-    header::{ACCEPT, CONNECTION, CONTENT_TYPE},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{ACCEPT, CONNECTION, CONTENT_TYPE, EXPECT},
     request::Parts,
 };
 use partywall_model::{Layer, Principal};
@@ -44,17 +44,28 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let number = services.next_request();
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     // First, since a request that a foreign page made a browser send must not even learn who is known here.
-    let origin = match services.doors.check(&parts.uri, &parts.headers) {
-        Ok(origin) => origin.cloned(),
-        Err(denial) => return deny(services, None, number, &denial).await,
+    let mut response = match services.doors.check(&parts.uri, &parts.headers) {
+        Ok(origin) => {
+            let response = let_in(services, seat, number, &parts, &mut body).await;
+            match origin {
+                Some(origin) => page::show(response, origin.clone()),
+                None => response,
+            }
+        }
+        Err(denial) => deny(services, None, number, &denial).await,
     };
-    let response = let_in(services, seat, number, &parts, body).await;
-    match origin {
-        Some(origin) => page::show(response, origin),
-        None => response,
+    // In HTTP/1 the next request begins where the body of this one ends. A client that waits to be asked for the body is
+    // not asked.
+    let whole = match parts.version != Version::HTTP_2 && !parts.headers.contains_key(EXPECT) {
+        true => body::ends(&mut body).await,
+        false => parts.version == Version::HTTP_2 || http_body::Body::is_end_stream(&body),
+    };
+    if !whole {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    response
 }
 
 /// Answers a request that came through a door of ours.

@@ -289,3 +289,28 @@ async fn a_page_of_an_origin_that_is_let_in_may_call_and_read() {
     let plain = Ask::new("OPTIONS", "/mcp").header("Origin", APP);
     assert_eq!(nobody.ask(plain).await.status, 401, "not the question of a browser");
 }
+
+/// Many clients send the body after the head. A request that is refused by its head does not cost such a client the
+/// connection, and one whose body is too long for that is told so.
+#[tokio::test]
+async fn a_refused_request_leaves_the_connection_open_when_its_body_comes_later() {
+    let house = House::open().await;
+    let mut conn = Conn::open(house.address).await;
+    let bad = whoami().bearer("bad").bytes();
+    let end = bad.windows(4).position(|part| part == b"\r\n\r\n").unwrap() + 4;
+    for round in 0..100 {
+        conn.send(&bad[..end]).await;
+        tokio::task::yield_now().await;
+        conn.send(&bad[end..]).await;
+        let answer =
+            conn.answer().await.unwrap_or_else(|| panic!("round {round}: the connection was closed"));
+        assert_eq!((answer.status, answer.header("connection")), (401, None), "{round}: {answer:?}");
+    }
+    let ask = whoami().bearer(&house.caller("acme").token);
+    assert_eq!(conn.ask(&ask).await.content()["tenant"], "acme");
+    let long = whoami().bearer("bad").header("Content-Length", "1000000").with_body("x").bytes();
+    conn.send(&long).await;
+    let answer = conn.answer().await.unwrap();
+    assert_eq!((answer.status, answer.header("connection")), (401, Some("close")), "{answer:?}");
+    assert!(conn.rest().await.is_empty());
+}
