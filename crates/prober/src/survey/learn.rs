@@ -10,7 +10,7 @@ use crate::{
     canary::{Marks, Origin},
     facts::{Facts, key, telling, timely},
     site::{Party, Reading, What, by_turns},
-    target::Exchange,
+    target::{Exchange, Failure},
 };
 
 /// The most things that are read of one tenant.
@@ -18,16 +18,31 @@ const MOST_READINGS: usize = 60;
 /// The most ids of one tenant.
 const MOST_IDS: usize = 200;
 
+/// What gave no answer in time, by name: it is not waited for a second time.
+pub(super) type Hanging = BTreeSet<String>;
+
+/// Reads something, unless it is known to hang.
+async fn read(party: &Party, what: &What, hanging: &mut Hanging) -> Option<Exchange> {
+    if hanging.contains(what.name()) {
+        return None;
+    }
+    let exchange = party.caller.send(what.request(&party.caller)).await;
+    if matches!(exchange.outcome, Err(Failure::Timeout)) {
+        hanging.insert(what.name().to_owned());
+    }
+    Some(exchange)
+}
+
 /// Reads once, to find ids for arguments that take one.
-pub(super) async fn explore(party: &mut Party) {
+pub(super) async fn explore(party: &mut Party, hanging: &mut Hanging) {
     for round in 0..2 {
         for what in whats(party) {
             let needs_id = matches!(&what, What::Tool { name, .. } if takes_id(party, name));
             if needs_id != (round == 1) {
                 continue;
             }
-            let exchange = party.caller.send(what.request(&party.caller)).await;
-            if let Some(result) = exchange.success() {
+            let exchange = read(party, &what, hanging).await;
+            if let Some(result) = exchange.as_ref().and_then(Exchange::success) {
                 collect(&mut party.ids, what.name(), &Facts::of(result));
             }
         }
@@ -85,13 +100,13 @@ fn with_tenant(schema: &Value, mut arguments: Value, party: &Party) -> Value {
 
 /// Reads everything twice as each tenant, one tenant after the other, and once more later, with the tenant's own ids only: another's id is an
 /// attack, and what it brings is not what the tenant sees alone.
-pub(super) async fn readings(parties: &[Party; 2]) -> (Vec<Reading>, Vec<Exchange>) {
+pub(super) async fn readings(parties: &[Party; 2], hanging: &mut Hanging) -> (Vec<Reading>, Vec<Exchange>) {
     let mut readings: Vec<Reading> = Vec::new();
     let mut exchanges = Vec::new();
     for party in parties {
         for what in whats(party) {
-            let first = party.caller.send(what.request(&party.caller)).await;
-            let again = party.caller.send(what.request(&party.caller)).await;
+            let Some(first) = read(party, &what, hanging).await else { continue };
+            let Some(again) = read(party, &what, hanging).await else { continue };
             if let (Some(one), Some(two)) = (first.success(), again.success()) {
                 let facts = Facts::of(one).stable(&Facts::of(two));
                 note(&mut readings, &what, &party.tenant, facts);
@@ -103,8 +118,8 @@ pub(super) async fn readings(parties: &[Party; 2]) -> (Vec<Reading>, Vec<Exchang
     for party in parties {
         for reading in &mut readings {
             let Some(facts) = reading.alone.get_mut(&party.tenant) else { continue };
-            let later = party.caller.send(reading.what.request(&party.caller)).await;
-            if let Some(result) = later.success() {
+            let later = read(party, &reading.what, hanging).await;
+            if let Some(result) = later.as_ref().and_then(Exchange::success) {
                 *facts = facts.stable(&Facts::of(result));
             }
         }

@@ -43,8 +43,9 @@ pub(crate) async fn survey(
             marks.add(tenant, seed, Origin::Seed);
         }
     }
+    let mut hanging = learn::Hanging::new();
     for party in &mut parties {
-        learn::explore(party).await;
+        learn::explore(party, &mut hanging).await;
     }
     if plan.allow_writes {
         for party in &parties {
@@ -55,7 +56,14 @@ pub(crate) async fn survey(
             ));
         }
     }
-    let (readings, exchanges) = learn::readings(&parties).await;
+    let (readings, exchanges) = learn::readings(&parties, &mut hanging).await;
+    if !hanging.is_empty() {
+        for party in &mut parties {
+            party.surface.put_aside(|name| hanging.contains(name));
+        }
+        let names: Vec<&str> = hanging.iter().map(String::as_str).collect();
+        notes.push(format!("gave no answer in time, and was left out: {}", names.join(", ")));
+    }
     learn::marks(&parties, &readings, &mut marks);
     for party in &mut parties {
         learn::ids(party, &readings);

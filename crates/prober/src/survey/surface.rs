@@ -35,6 +35,8 @@ pub(crate) struct Tool {
 #[derive(Default)]
 pub(crate) struct Surface {
     pub(crate) tools: Vec<Tool>,
+    /// Tools that gave no answer in time: they are called only in search of what asks its client something.
+    pub(crate) hanging: Vec<Tool>,
     pub(crate) resources: Vec<String>,
     pub(crate) templates: Vec<String>,
     pub(crate) prompts: Vec<Value>,
@@ -45,6 +47,12 @@ pub(crate) struct Surface {
 }
 
 impl Surface {
+    /// Puts the tools of some names aside.
+    pub(crate) fn put_aside(&mut self, hang: impl Fn(&str) -> bool) {
+        let all = std::mem::take(&mut self.tools);
+        (self.hanging, self.tools) = all.into_iter().partition(|tool| hang(&tool.name));
+    }
+
     /// A tool by name.
     pub(crate) fn tool(&self, name: &str) -> Option<&Tool> {
         self.tools.iter().find(|tool| tool.name == name)

@@ -69,6 +69,22 @@ async fn a_target_that_dies_in_the_middle_is_never_isolated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_never_answers_is_waited_for_once_and_told_of() {
+    let stub = Stub::start(&["a-tool-hangs"]).await;
+    let mut plan = plan(&stub);
+    plan.probes = ["DA-11", "RT-08", "DA-01", "ID-17"].map(str::to_owned).to_vec();
+    let verdicts = run(&plan).await.unwrap();
+    assert!(verdicts.stats.seconds < 30.0, "{}", verdicts.stats.seconds);
+    assert!(
+        verdicts.notes.iter().any(|note| note.ends_with("left out: get_forecast")),
+        "{:?}",
+        verdicts.notes
+    );
+    let late = verdicts.verdicts.iter().any(|verdict| verdict.reason.contains("time of the run"));
+    assert!(!late, "{:?}", verdicts.verdicts);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn contradictions_in_a_plan_are_named() {
     let stub = Stub::start(&[]).await;
     let good = plan(&stub);

@@ -178,7 +178,7 @@ fn layer_section(report: &VerdictReport<'_>, layer: Layer) -> Markup {
 /// A leak with its transcripts.
 pub(crate) fn transcripts(verdict: &Verdict) -> Markup {
     html! {
-        article class="finding" {
+        article class={ "finding " (verdict.severity.name()) } {
             h3 { (badge(Outcome::Leaked, "leaked")) " " (verdict.technique) " " (verdict.name) }
             p { (plain(&verdict.reason)) }
             @for evidence in &verdict.evidence { (pair(evidence, &verdict.reason)) }

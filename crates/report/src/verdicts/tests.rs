@@ -77,7 +77,7 @@ fn every_format_shows_what_leaked_and_lets_nothing_hostile_through() {
 #[test]
 fn a_terminal_shows_one_of_each_kind_around_the_foreign_value() {
     let mut verdicts = verdicts();
-    let leak = &mut verdicts.verdicts[0];
+    let leak = verdicts.verdicts.iter_mut().find(|verdict| verdict.verdict == Outcome::Leaked).unwrap();
     let long = format!("{} Reactor leak {}", "a".repeat(900), "b".repeat(900));
     leak.evidence[0].response =
         format!("HTTP 200\ndate: today\nmcp-session-id: 7\n\n{}{long}\n", "event: x\n".repeat(60));

@@ -11,6 +11,7 @@ use crate::{
     probes::{Probe, Technique, attempt},
     site::{Party, Reading, Site},
     tally::Tally,
+    target::Caller,
 };
 
 pub(super) static PROBE: Probe = Probe::new(
@@ -48,7 +49,9 @@ async fn flood(site: &Site) -> Tally {
         let mut again = calm(site, quiet, reading).await;
         tally.control(alone.took.len() > 10, "the quiet tenant alone is not served");
         let own = site.readings_of(&noisy.tenant).next().map_or(reading, |(reading, _)| reading);
-        let (loud, mut beside) = join(storm(site, noisy, own), calm(site, quiet, reading)).await;
+        let callers = ready(site, noisy).await;
+        let (loud, mut beside) = join(storm(site, &callers, own), calm(site, quiet, reading)).await;
+        join_all(callers.iter().map(Caller::end)).await;
         weigh(&mut tally, site, (noisy, quiet), [&mut alone, &mut again, &mut beside], &loud);
         if tally.has_leaked() {
             break;
@@ -116,21 +119,30 @@ async fn calm(site: &Site, party: &Party, reading: &Reading) -> Met {
     met
 }
 
-/// As many calls as fit, on connections of its own.
-async fn storm(site: &Site, party: &Party, reading: &Reading) -> Met {
-    let width = u32::try_from(site.plan.concurrency.saturating_sub(1)).unwrap_or(16).clamp(1, 64);
-    let end = Instant::now() + part(site);
-    let lanes = join_all((0..width).map(|_| async {
+/// The callers of a flood, on connections and in sessions of their own: those are made before the time runs, since a target
+/// that limits how often they are made would leave none of it.
+async fn ready(site: &Site, party: &Party) -> Vec<Caller> {
+    let width = site.plan.concurrency.saturating_sub(1).clamp(1, 64);
+    join_all((0..width).map(|_| async {
         let caller = party.caller.afresh();
         caller.begin().await;
+        caller
+    }))
+    .await
+}
+
+/// As many calls as fit.
+async fn storm(site: &Site, callers: &[Caller], reading: &Reading) -> Met {
+    let width = u32::try_from(callers.len()).unwrap_or(1);
+    let end = Instant::now() + part(site);
+    let lanes = join_all(callers.iter().map(|caller| async {
         let mut met = Met::default();
         // Spread over the whole part, or the flood is over before the quiet tenant has felt it.
         let mut ticks = tokio::time::interval(part(site).saturating_mul(width) / MOST);
         while Instant::now() < end {
             ticks.tick().await;
-            met.note(caller.send(reading.what.request(&caller).once()).await);
+            met.note(caller.send(reading.what.request(caller).once()).await);
         }
-        caller.end().await;
         met
     }))
     .await;

@@ -35,6 +35,7 @@ pub(super) fn candidates(site: &Site, party: &Party) -> Vec<What> {
         .surface
         .tools
         .iter()
+        .chain(&party.surface.hanging)
         .filter(|tool| may(tool.kind) && !tool.destroys)
         .filter_map(|tool| {
             let arguments = arguments::sets(&tool.schema, &party.ids, &tool.name).into_iter().next()?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join;
+use partywall_model::Evidence;
 use serde_json::json;
 
 use super::{
@@ -66,16 +67,7 @@ pub(super) async fn equal(site: &Site) -> Tally {
                 tally.doubt("the owner of a session gets no answer in it, whatever the ids are");
                 break;
             }
-            let why = format!(
-                "{} sent a request with the same id in a session of {}, whose own request got {}",
-                attacker.tenant,
-                victim.tenant,
-                if echo::says(&exchange, &theirs.0) { "its answer" } else { "no answer" }
-            );
-            tally.leak(vec![
-                attempt::shown(site, &theirs.1, "the other tenant's request"),
-                site.redactor.evidence(&exchange, why, &theirs.0),
-            ]);
+            tally.leak(crossed(site, (attacker, victim), (&word, &exchange), (&theirs.0, &theirs.1)));
             break;
         }
         meeting.end().await;
@@ -84,6 +76,30 @@ pub(super) async fn equal(site: &Site) -> Tally {
         }
     }
     tally
+}
+
+/// What two requests with one id came to, each with its word.
+fn crossed(
+    site: &Site,
+    (attacker, victim): (&Party, &Party),
+    (word, mine): (&str, &Exchange),
+    (other, theirs): (&str, &Exchange),
+) -> Vec<Evidence> {
+    let (thief, owner) = (&attacker.tenant, &victim.tenant);
+    if echo::says(theirs, word) {
+        let why =
+            format!("{thief} was sent the answer to a request of {owner}, with the same id in its session");
+        let own = attempt::shown(site, mine, format!("the request of {owner}"));
+        return vec![own, site.redactor.evidence(theirs, why, word)];
+    }
+    let got = if echo::says(mine, other) { "its answer" } else { "no answer" };
+    let why = format!(
+        "{thief} sent a request with the same id in a session of {owner}, whose own request got {got}"
+    );
+    vec![
+        attempt::shown(site, theirs, format!("the request of {thief}")),
+        site.redactor.evidence(mine, why, if got == "its answer" { other } else { "" }),
+    ]
 }
 
 /// A request of the owner's and one of the attacker's, at once, each with a word and its exchange.

@@ -58,6 +58,10 @@ pub(crate) fn list(app: &App, call: &Call<'_>) -> Value {
         tool("list_notes", "Notes on tickets.", json!({}), &[], true),
         tool("add_note", "Adds a note.", json!({"text": {"type": "string"}}), &["text"], false),
     ];
+    if app.defects.has("a-tool-hangs") {
+        let topics = json!({"topic_id": {"type": "string"}});
+        tools.push(tool("get_forecast", "The forecast.", topics, &[], true));
+    }
     tools.push(tool("get_account", "The account at the upstream.", json!({}), &[], true));
     tools.push(tool(
         "create_project",
@@ -112,6 +116,9 @@ pub(super) fn failed(text: &str) -> Value {
 pub(crate) async fn call(app: &App, call: &Call<'_>) -> Result<Value, (i64, String)> {
     let name = call.params.get("name").and_then(Value::as_str).unwrap_or_default();
     let arguments = call.params.get("arguments").cloned().unwrap_or_default();
+    if name == "get_forecast" {
+        std::future::pending::<()>().await;
+    }
     let tenant = remembered(app, call).await;
     if naming::hidden(app, call, name) && !app.defects.has("scope-on-lists-only") {
         return Err((-32602, format!("Unknown tool: {name}")));
