@@ -126,9 +126,9 @@ impl Project {
                     | ExprKind::Binary { op: BinaryOp::Add, .. }
                         if is_whole(unit, id) =>
                     {
-                        self.sql_queries(at, &words, &mut all);
+                        self.sql_queries(at, words, &mut all);
                     }
-                    ExprKind::Call(_) => self.orm_query(at, &words, &mut all),
+                    ExprKind::Call(_) => self.orm_query(at, words, &mut all),
                     _ => {}
                 }
             }

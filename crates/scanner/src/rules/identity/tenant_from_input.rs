@@ -119,7 +119,7 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     } else if beside && vocabulary::is_user(name) {
         // Another user, within what the caller's own tenant scopes.
         found.severity(Severity::Low).confidence(Confidence::Low);
-    } else if beside || !held {
+    } else if beside || !held || project.is_foreign_word(name) {
         // The function that is given both may compare them; another service that is asked may know the caller's credential.
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     } else if vocabulary::is_user(name) && !verified {
