@@ -24,6 +24,20 @@ pub(super) fn outermost(unit: &Unit, expr: ExprId) -> ExprId {
     if matches!(unit.ir.expr(at), ExprKind::Member { .. }) { expr } else { at }
 }
 
+/// What a chain of members and calls begins with: `db` of `db.from("notes").delete()`.
+pub(super) fn innermost(unit: &Unit, expr: ExprId) -> ExprId {
+    let mut at = expr;
+    for _ in 0..64 {
+        at = match unit.ir.expr(at) {
+            ExprKind::Member { object, .. } => *object,
+            ExprKind::Call(call) => call.callee,
+            ExprKind::Await(value) => *value,
+            _ => break,
+        };
+    }
+    at
+}
+
 /// Whether a string is no part of a longer one.
 pub(super) fn is_whole(unit: &Unit, id: ExprId) -> bool {
     match unit.index.parent(id) {

@@ -2,6 +2,7 @@
 
 mod bearers;
 mod chains;
+mod conditions;
 mod documents;
 mod entries;
 mod firsts;
@@ -10,6 +11,7 @@ mod lifetime;
 mod memberships;
 mod models;
 mod names;
+mod optional;
 mod origins;
 mod queries;
 mod reach;
@@ -20,10 +22,11 @@ mod stores;
 pub use entries::Entry;
 pub(crate) use entries::find_entries;
 pub use guards::Guard;
+pub(crate) use lifetime::Objects;
 pub use lifetime::{Cell, Lifetimes};
 pub use origins::Origins;
 pub use queries::{Owned, Query, Scope, lists_owners, singular};
 pub use reach::Reach;
 pub(crate) use reach::find_reach;
-pub use shared::{SharedWrite, captured, holds_connection};
+pub use shared::{SharedWrite, captured, holds_connection, is_connection};
 pub use stores::{Access, Store};

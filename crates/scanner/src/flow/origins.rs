@@ -176,32 +176,23 @@ impl Project {
     }
 
     fn origins_in(&self, at: At, depth: u32) -> Origins {
-        let Some(depth) = depth.checked_sub(1) else { return Origins::UNKNOWN };
-        if let Some(known) = self.values.borrow().get(&at) {
-            return *known;
+        let Some(depth) = self.follow(depth) else { return Origins::UNKNOWN };
+        self.memory.values.ask(at, Origins::NONE, || self.work_out(at, depth))
+    }
+
+    /// One value further; none when there were too many.
+    fn follow(&self, depth: u32) -> Option<u32> {
+        let next = depth.checked_sub(1);
+        if next.is_none() {
+            self.memory.values.cut();
         }
-        if let Some(known) = self.memory.open_values.borrow().get(&at) {
-            return *known;
-        }
-        // What is asked for again while it is worked out adds nothing new.
-        self.memory.open_values.borrow_mut().insert(at, Origins::NONE);
-        let asking = &self.memory.asking_values;
-        asking.set(asking.get() + 1);
-        let value = self.work_out(at, depth);
-        asking.set(asking.get() - 1);
-        if asking.get() == 0 {
-            self.memory.open_values.borrow_mut().clear();
-            self.values.borrow_mut().insert(at, value);
-        } else {
-            self.memory.open_values.borrow_mut().insert(at, value);
-        }
-        value
+        next
     }
 
     /// Gives up what was being worked out: a rule that panicked leaves it half done, and nothing would be remembered any more.
     pub(crate) fn forget_open(&self) {
-        self.memory.open_values.borrow_mut().clear();
-        self.memory.asking_values.set(0);
+        self.memory.values.forget_open();
+        self.memory.symbols.forget_open();
     }
 
     fn work_out(&self, at: At, depth: u32) -> Origins {
@@ -287,7 +278,7 @@ impl Project {
         let Some(binding) = unit.ir.binding(id) else { return Origins::UNKNOWN };
         let name = unit.ir.text(binding.name);
         let value = match binding.kind {
-            BindingKind::Import(_) => match (depth.checked_sub(1), self.declared(module, id)) {
+            BindingKind::Import(_) => match (self.follow(depth), self.declared(module, id)) {
                 (Some(depth), Some((from, id))) if self.is_variable(from, id) => {
                     self.binding_origins(from, id, depth)
                 }
@@ -348,7 +339,7 @@ impl Project {
 
     /// What `object.name` may be.
     fn member_origins(&self, object: At, name: &str, depth: u32) -> Origins {
-        let Some(depth) = depth.checked_sub(1) else { return Origins::UNKNOWN };
+        let Some(depth) = self.follow(depth) else { return Origins::UNKNOWN };
         let Some(unit) = self.unit(object.module) else { return Origins::UNKNOWN };
         let mut path = self.written(object);
         path.push(name.to_owned());
@@ -401,7 +392,7 @@ impl Project {
 
     fn field_origins(&self, class: Cls, name: &str, base: Origins, depth: u32) -> Origins {
         let mut value = Origins::NONE;
-        for write in self.field_writes.get(&(class, name.to_owned())).into_iter().flatten() {
+        for write in self.field_writes(class, name) {
             value |= self.origins_in(*write, depth);
         }
         let field = self.unit(class.module).and_then(|unit| {

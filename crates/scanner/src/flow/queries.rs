@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    chains::{in_branch, is_whole, outermost},
+    chains::{in_branch, innermost, is_whole, outermost},
     memberships::is_own_tenant,
     models::models,
     repositories::is_repository,
@@ -337,7 +337,17 @@ impl Project {
                 }
             }
         }
-        let scope = if names.owner { Scope::Owner } else { Scope::None };
+        // What the chain is called on, a connection or a context that has one, is no value that rows are found by.
+        let root = innermost(unit, chain);
+        names.values.retain(|value| value.expr != root);
+        let scope = match (names.owner, self.asks_only_when_given(at.to(chain))) {
+            (false, _) => Scope::None,
+            (true, true) => Scope::Optional,
+            (true, false) => Scope::Owner,
+        };
+        if scope == Scope::None && self.asked_by_callers(at.to(chain), (&entity, verb), words, all) {
+            return;
+        }
         all.push(Query {
             at: at.to(chain),
             function: self.function_of(at),
@@ -449,6 +459,18 @@ impl Project {
             }
             _ => {}
         }
+        if let Some(entity) = self.got_repository(unit, at, call) {
+            let verb = METHODS.iter().find(|(own, _)| *own == name).map(|(_, verb)| *verb);
+            let more = match name {
+                "createQueryBuilder" | "find" | "findBy" | "count" | "countBy" | "findAndCount" => {
+                    Some(Verb::Select)
+                }
+                "update" => Some(Verb::Update),
+                "delete" | "softDelete" => Some(Verb::Delete),
+                _ => None,
+            };
+            return verb.or(more).map(|verb| (entity, verb));
+        }
         let repo = path.iter().rev().nth(1).filter(|receiver| is_repository(receiver));
         if let Some(receiver) = repo
             && matches!(
@@ -469,6 +491,7 @@ impl Project {
                     | "findOneBy"
                     | "findById"
                     | "softDelete"
+                    | "createQueryBuilder"
             )
         {
             let verb = if matches!(name, "delete" | "remove" | "softDelete") {
@@ -500,13 +523,22 @@ impl Project {
     }
 
     /// What names stand in an expression, in what its variables were set to, and in helpers' arguments.
-    fn names_in(&self, at: At, depth: u32, names: &mut Names) {
+    pub(super) fn names_in(&self, at: At, depth: u32, names: &mut Names) {
         let Some(unit) = self.unit(at.module) else { return };
         let Some(depth) = depth.checked_sub(1) else { return };
         let mut bindings: Vec<BindingId> = Vec::new();
         walk::exprs_below(&unit.ir, at.expr, &mut |expr| match unit.ir.expr(expr) {
             ExprKind::Member { property, .. } => names.see(unit.ir.text(*property)),
-            ExprKind::String(text) => names.see(unit.ir.text(*text)),
+            ExprKind::String(text) => {
+                let text = unit.ir.text(*text);
+                names.see(text);
+                // `note.workspaceId = :workspaceId`
+                if text.contains('=') {
+                    text.split(|char: char| !(char.is_alphanumeric() || char == '_')).for_each(|word| {
+                        names.owner |= level_of_column(word).is_some();
+                    });
+                }
+            }
             ExprKind::Name(NameRef::Binding(id)) => {
                 names.see(unit.ir.binding_name(*id));
                 names.values.push(at.to(expr));
@@ -598,14 +630,20 @@ enum Part {
     Hole(At),
 }
 
+/// What an expression names.
 #[derive(Default)]
-struct Names {
-    owner: bool,
-    own: BTreeSet<String>,
-    tied: bool,
-    entity: String,
-    values: Vec<At>,
-    seen: BTreeSet<(ModuleId, BindingId)>,
+pub(super) struct Names {
+    /// Whether it names an owner.
+    pub(super) owner: bool,
+    /// The project's own words for a tenant's id.
+    pub(super) own: BTreeSet<String>,
+    /// Whether it names a tenant by one of them.
+    pub(super) tied: bool,
+    /// The entity that is asked for.
+    pub(super) entity: String,
+    /// The variables in it.
+    pub(super) values: Vec<At>,
+    pub(super) seen: BTreeSet<(ModuleId, BindingId)>,
 }
 
 impl Names {

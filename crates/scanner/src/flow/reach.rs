@@ -1,6 +1,8 @@
 //! Which functions callers of the server reach, and how.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashMap;
 
 use crate::{
     ir::{ExprKind, NameRef},
@@ -22,8 +24,8 @@ pub struct Reach {
 }
 
 /// Follows calls from all entry points, the nearest first.
-pub(crate) fn find_reach(project: &Project) -> HashMap<Fun, Reach> {
-    let mut reach: HashMap<Fun, Reach> = HashMap::new();
+pub(crate) fn find_reach(project: &Project) -> FxHashMap<Fun, Reach> {
+    let mut reach: FxHashMap<Fun, Reach> = FxHashMap::default();
     let mut open: VecDeque<Fun> = VecDeque::new();
     let by_function = calls_by_function(project);
     // What both kinds of callers reach is reached by tenants.
@@ -45,8 +47,8 @@ pub(crate) fn find_reach(project: &Project) -> HashMap<Fun, Reach> {
 /// Goes on from functions that are reached to those that they call.
 fn follow(
     project: &Project,
-    by_function: &HashMap<Fun, Vec<At>>,
-    reach: &mut HashMap<Fun, Reach>,
+    by_function: &FxHashMap<Fun, Vec<At>>,
+    reach: &mut FxHashMap<Fun, Reach>,
     open: &mut VecDeque<Fun>,
 ) {
     while let Some(fun) = open.pop_front() {
@@ -60,8 +62,8 @@ fn follow(
     }
 }
 
-fn calls_by_function(project: &Project) -> HashMap<Fun, Vec<At>> {
-    let mut all: HashMap<Fun, Vec<At>> = HashMap::new();
+fn calls_by_function(project: &Project) -> FxHashMap<Fun, Vec<At>> {
+    let mut all: FxHashMap<Fun, Vec<At>> = FxHashMap::default();
     for (module, unit) in project.units() {
         for expr in &unit.index.calls {
             let fun = Fun { module, id: unit.index.function(*expr) };

@@ -103,7 +103,7 @@ fn depends(project: &Project, key: At) -> bool {
 
 /// Whether a key says whose the value is: a part of it is the caller, an owner, a credential or a session.
 pub(super) fn is_scoped(project: &Project, key: At) -> bool {
-    if is_only_a_name(project, key) {
+    if is_only_a_name(project, key, STEPS) {
         return false;
     }
     let origins = project.origins(key);
@@ -149,11 +149,16 @@ pub(super) fn is_scoped(project: &Project, key: At) -> bool {
     says
 }
 
+/// How many assignments and calls a key is followed through.
+const STEPS: u32 = 12;
+
 /// What is unique within one tenant at most: the key of a thing that was found for its owner has the owner no more.
 const NAMES: &[&str] = &["name", "slug", "label", "title", "alias", "display_name", "displayName", "hostname", "host", "url", "path"];
 
 /// Whether a key is a name of a thing and nothing else: `target.name` of a target that two tenants may both have.
-fn is_only_a_name(project: &Project, key: At) -> bool {
+fn is_only_a_name(project: &Project, key: At, steps: u32) -> bool {
+    // `name = name.strip()` is made of itself.
+    let Some(steps) = steps.checked_sub(1) else { return false };
     let Some(unit) = project.unit(key.module) else { return false };
     match unit.ir.expr(key.expr) {
         ExprKind::Member { object, property, .. } => {
@@ -162,7 +167,7 @@ fn is_only_a_name(project: &Project, key: At) -> bool {
             NAMES.contains(&unit.ir.text(*property)) && !party && !matches!(unit.ir.expr(*object), ExprKind::This)
         }
         ExprKind::Name(NameRef::Binding(id)) => match unit.index.sources(*id) {
-            [source] if source.path.is_empty() => is_only_a_name(project, key.to(source.value)),
+            [source] if source.path.is_empty() => is_only_a_name(project, key.to(source.value), steps),
             _ => false,
         },
         ExprKind::Call(call) => {
@@ -173,7 +178,7 @@ fn is_only_a_name(project: &Project, key: At) -> bool {
                 ExprKind::Member { object, .. } => Some(*object),
                 _ => call.positional(0),
             };
-            plain && inner.is_some_and(|inner| is_only_a_name(project, key.to(inner)))
+            plain && inner.is_some_and(|inner| is_only_a_name(project, key.to(inner), steps))
         }
         _ => false,
     }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
+use rustc_hash::FxHashMap;
 
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{ArgKind, ExprKind, NameRef, PropertyKey},
+    ir::{ArgKind, ExprId, ExprKind, NameRef, PropertyKey},
     library::{CallDef, Role},
     project::{At, Project},
     rules::{Report, Rule},
@@ -125,35 +126,42 @@ fn of_state(project: &Project, at: At, depth: u32) -> Option<At> {
 
 /// The value that some code keeps under a name for the application: it is written to its state, or a lifespan gives it.
 fn kept_as(project: &Project, wanted: &str) -> Option<At> {
-    project.units().find_map(|(module, unit)| {
-        let written = unit.index.writes.iter().find_map(|write| {
-            let ExprKind::Member { object, property, .. } = unit.ir.expr(write.place) else { return None };
-            let holder = project.written(At { module, expr: *object });
-            let kept = unit.ir.text(*property) == wanted && holder.last().is_some_and(|name| name == "state");
-            kept.then_some(At { module, expr: write.value })
-        });
-        written.or_else(|| {
-            unit.ir.exprs().find_map(|(_, kind)| {
-                let ExprKind::Yield { value: Some(value), .. } = kind else { return None };
-                given(unit, *value, wanted).map(|expr| At { module, expr })
-            })
-        })
-    })
+    project.memory.kept.get_or_init(|| kept(project)).get(wanted).copied()
 }
 
-/// What a record that is given has under a name: `AppContext(client=client)`, `{"client": client}`.
-fn given(unit: &crate::project::Unit, record: crate::ir::ExprId, wanted: &str) -> Option<crate::ir::ExprId> {
-    match unit.ir.expr(record) {
-        ExprKind::Call(call) => call.args.iter().find_map(|arg| match arg.kind {
-            ArgKind::Keyword(name) if unit.ir.text(name) == wanted => Some(arg.value),
-            _ => None,
-        }),
-        ExprKind::Object(properties) => properties.iter().find_map(|property| match property.key {
-            PropertyKey::Name(name) if unit.ir.text(name) == wanted => Some(property.value),
-            _ => None,
-        }),
-        _ => None,
+/// All that is kept for the application, the first of each name.
+fn kept(project: &Project) -> FxHashMap<String, At> {
+    let mut all = FxHashMap::default();
+    for (module, unit) in project.units() {
+        let mut keep = |name: &str, expr: ExprId| {
+            all.entry(name.to_owned()).or_insert(At { module, expr });
+        };
+        for write in &unit.index.writes {
+            let ExprKind::Member { object, property, .. } = unit.ir.expr(write.place) else { continue };
+            let holder = project.written(At { module, expr: *object });
+            if holder.last().is_some_and(|name| name == "state") {
+                keep(unit.ir.text(*property), write.value);
+            }
+        }
+        for (_, kind) in unit.ir.exprs() {
+            let ExprKind::Yield { value: Some(record), .. } = kind else { continue };
+            // What a record that is given has under a name: `AppContext(client=client)`, `{"client": client}`.
+            match unit.ir.expr(*record) {
+                ExprKind::Call(call) => call.args.iter().for_each(|arg| {
+                    if let ArgKind::Keyword(name) = arg.kind {
+                        keep(unit.ir.text(name), arg.value);
+                    }
+                }),
+                ExprKind::Object(properties) => properties.iter().for_each(|property| {
+                    if let PropertyKey::Name(name) = property.key {
+                        keep(unit.ir.text(name), property.value);
+                    }
+                }),
+                _ => {}
+            }
+        }
     }
+    all
 }
 
 /// The call that makes a client, found through names and functions of the project.

@@ -2,4 +2,4 @@
 
 pub mod rls;
 
-crate::rules::rules! { unscoped_query, optional_owner_filter, lost_predicate, sibling_without_check, service_role, session_setting }
+crate::rules::rules! { unscoped_query, optional_owner_filter, owner_left_out, lost_predicate, sibling_without_check, service_role, session_setting }

@@ -1,6 +1,6 @@
 //! A query of rows that belong to tenants or users, without saying whose.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
@@ -32,26 +32,23 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
-    let queries = project.queries();
-    let owned = project.owned_entities(queries);
-    let separates: BTreeMap<_, usize> = queries.iter().filter(|query| query.scope != Scope::None).fold(BTreeMap::new(), |mut all, query| {
-        *all.entry(query.at.module).or_default() += 1;
-        all
-    });
-    let rows = separates.values().sum::<usize>() > 0;
-    for query in queries {
-        if query.scope != Scope::None || query.tied || query.verb == Verb::Insert || !project.has_owners(query.at.module) {
-            continue;
-        }
-        let is = owned.get(&query.entity).copied().unwrap_or(Owned::Unknown);
-        if is == Owned::No || skipped(project, query) || (is == Owned::Unknown && !rows) {
-            continue;
-        }
-        if is_checked(project, query) {
-            continue;
-        }
+    for (query, is) in open(project) {
         judge(project, query, is, report);
     }
+}
+
+/// The queries that name nobody, though the rows may belong to somebody and nothing is compared.
+pub(super) fn open(project: &Project) -> Vec<(&Query, Owned)> {
+    let queries = project.queries();
+    let owned = project.owned_entities(queries);
+    let rows = queries.iter().any(|query| query.scope != Scope::None);
+    let asked = |query: &&Query| query.scope == Scope::None && !query.tied && query.verb != Verb::Insert && project.has_owners(query.at.module);
+    let known = queries.iter().filter(asked).map(|query| (query, owned.get(&query.entity).copied().unwrap_or(Owned::Unknown)));
+    known
+        .filter(|(query, is)| {
+            *is != Owned::No && !skipped(project, query) && (*is != Owned::Unknown || rows) && !is_checked(project, query)
+        })
+        .collect()
 }
 
 fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
@@ -263,9 +260,14 @@ fn is_of_module(project: &Project, at: At) -> bool {
     matches!(unit.ir.expr(at.expr), ExprKind::Name(NameRef::Binding(id)) if unit.ir.is_module_level(*id))
 }
 
-/// Whether a filter's value is named so: a row that is found by a token is its bearer's.
+/// Whether a filter's value is named so: a row that is found by a token is its bearer's. A token's id is no secret.
 fn names_filter(project: &Project, query: &Query, word: &str) -> bool {
-    query.filters.iter().any(|at| project.snippet(*at).to_lowercase().contains(word))
+    query.filters.iter().any(|at| {
+        let text = project.snippet(*at);
+        let words = vocabulary::words(text);
+        let is_id = words.len() > 1 && words.last().is_some_and(|last| matches!(last.as_str(), "id" | "ids" | "uuid"));
+        text.to_lowercase().contains(word) && (word.ends_with("id") || !is_id)
+    })
 }
 
 /// Whether the owner is compared before the query or on the row it gives, or the function is told an owner and checks it.

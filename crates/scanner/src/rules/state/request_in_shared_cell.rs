@@ -3,7 +3,7 @@
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::{Cell, Lifetimes, Origins, SharedWrite, captured, holds_connection},
+    flow::{Cell, Lifetimes, Origins, SharedWrite, captured, holds_connection, is_connection},
     ir::{ExprId, ExprKind, FunctionKind, NameRef, Parameter, Span, walk},
     library::Role,
     project::{At, Fun, ModuleId, Project},
@@ -41,6 +41,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
             matches!(project.unit(write.value.module).map(|unit| unit.ir.expr(write.value.expr)), Some(ExprKind::Function(_)));
         let origins =
             if is_function { captured(project, write.value) } else { project.origins(write.value) };
+        // The server of this request's connection, which was handed over: `setServer(server)`.
+        let handed = !is_function && is_parameter(project, write.value) && is_connection(project, write.value);
+        let origins = if handed { origins | Origins::REQUEST } else { origins };
         if !origins.is_of_request() || lives.makes(write.value, &[Role::Transport, Role::Server]) {
             continue;
         }
@@ -113,6 +116,12 @@ fn connections(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>
                 .confidence(Confidence::Medium);
         }
     }
+}
+
+/// Whether a value is a parameter of the function that it stands in.
+fn is_parameter(project: &Project, value: At) -> bool {
+    let Some(unit) = project.unit(value.module) else { return false };
+    matches!(unit.ir.expr(value.expr), ExprKind::Name(NameRef::Binding(id)) if project.parameter_of(value.module, *id).is_some())
 }
 
 /// Whether a field of `this` holds what the constructor was called with.

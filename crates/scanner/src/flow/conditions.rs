@@ -1,0 +1,98 @@
+//! Queries whose conditions or model stand elsewhere: a function that is given all of its conditions, a repository that is got.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Query, Scope,
+    queries::{Names, singular},
+};
+use crate::{
+    ir::{Call, ExprKind, NameRef, PropertyKey},
+    lang::sql::Verb,
+    project::{At, Project, Unit},
+    vocabulary,
+};
+
+/// Words of parameters that hold the conditions of a query.
+const CONDITIONS: &[&str] =
+    &["where", "clause", "filter", "filters", "criteria", "conditions", "condition", "query", "predicate"];
+
+/// Of how many callers the conditions are read.
+const CALLERS: usize = 32;
+
+impl Project {
+    /// A query whose conditions are a parameter of its function, `delete: (clause) => db.notes.deleteMany({ where: clause })`:
+    /// it is its callers that say whose rows they mean.
+    pub(super) fn asked_by_callers(
+        &self,
+        chain: At,
+        (entity, verb): (&str, Verb),
+        words: &BTreeSet<String>,
+        all: &mut Vec<Query>,
+    ) -> bool {
+        let Some(number) = self.conditions_parameter(chain) else { return false };
+        let function = self.function_of(chain);
+        let calls = self.callers(function);
+        for call in calls.iter().take(CALLERS) {
+            let Some(given) = self.argument(*call, function, number) else { continue };
+            let mut names = Names { entity: singular(entity), own: words.clone(), ..Names::default() };
+            self.names_in(given, 3, &mut names);
+            let scope = if !names.owner {
+                Scope::None
+            } else if self.asks_only_when_given(given) {
+                Scope::Optional
+            } else {
+                Scope::Owner
+            };
+            all.push(Query {
+                at: *call,
+                function: self.function_of(*call),
+                entity: singular(entity),
+                shown: entity.to_owned(),
+                verb,
+                scope,
+                filters: names.values,
+                is_sql: false,
+                tied: names.tied,
+            });
+        }
+        !calls.is_empty()
+    }
+
+    /// The number of the parameter that is all that a query says of its rows.
+    fn conditions_parameter(&self, chain: At) -> Option<usize> {
+        let unit = self.unit(chain.module)?;
+        let ExprKind::Call(call) = unit.ir.expr(chain.expr) else { return None };
+        let given = call.positional(0)?;
+        let value = match unit.ir.expr(given) {
+            ExprKind::Object(properties) => properties
+                .iter()
+                .find(|property| matches!(property.key, PropertyKey::Name(name) if unit.ir.text(name) == "where"))?
+                .value,
+            _ => given,
+        };
+        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(value) else { return None };
+        let (fun, number, path) = self.parameter_of(chain.module, *id)?;
+        let words = vocabulary::words(unit.ir.binding_name(*id));
+        let conditions = words.iter().any(|word| CONDITIONS.contains(&word.as_str()));
+        (conditions && path.is_empty() && fun == self.function_of(chain)).then_some(number)
+    }
+
+    /// The model of `source.getRepository(Note)`, which a method is called on, directly or by a variable that was set to it.
+    pub(super) fn got_repository(&self, unit: &Unit, at: At, call: &Call) -> Option<String> {
+        let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) else { return None };
+        let made = match unit.ir.expr(*object) {
+            ExprKind::Name(NameRef::Binding(id)) => match unit.index.sources(*id) {
+                [source] if source.path.is_empty() => source.value,
+                _ => return None,
+            },
+            _ => *object,
+        };
+        let ExprKind::Call(getter) = unit.ir.expr(made) else { return None };
+        let name = self.written(at.to(getter.callee)).pop()?;
+        let model = getter
+            .positional(0)
+            .filter(|_| matches!(name.as_str(), "getRepository" | "getCustomRepository"))?;
+        self.written(at.to(model)).pop()
+    }
+}

@@ -1,0 +1,175 @@
+//! A call that could say whose data is meant, and does not.
+
+use std::collections::BTreeSet;
+
+use partywall_model::{Axis, Check, Confidence, Layer, Severity};
+
+use super::unscoped_query;
+use crate::{
+    flow::{Owned, Query},
+    ir::{ArgKind, BindingId, Call, ExprId, ExprKind, FunctionId, FunctionKind, NameRef, StmtKind, walk},
+    project::{At, Fun, Project, Unit},
+    rules::{Report, Rule},
+    vocabulary,
+};
+
+/// The rule.
+pub const RULE: Rule = Rule {
+    check: Check {
+        id: "owner-left-out",
+        layer: Layer::Data,
+        summary: "A function that knows whose data is meant asks for it by an id alone, or leaves the owner out.",
+    },
+    severity: Severity::Medium,
+    axis: Axis::Security,
+    why: "What is asked gives the data of whoever it is, and the caller that knows better does not look.",
+    fix: "Pass the owner on, make it a required parameter, and compare what is found with it.",
+    cwe: &["CWE-639", "CWE-862"],
+    soc2: &["CC6.1"],
+    owasp: &["A01:2021"],
+    markdown: include_str!("owner_left_out.md"),
+    run,
+};
+
+/// How many calls of one function are looked at.
+const CALLS: usize = 48;
+
+/// Verbs of functions that reach data.
+const READS: &[&str] = &[
+    "get", "list", "find", "search", "load", "read", "fetch", "query", "delete", "remove", "update", "count", "retrieve", "lookup",
+];
+
+fn run(project: &Project, report: &mut Report<'_>) {
+    let mut told = BTreeSet::new();
+    let open = unscoped_query::open(project);
+    for (query, is) in &open {
+        if !matches!(is, Owned::Yes | Owned::Sibling) {
+            continue;
+        }
+        for call in project.callers(query.function).iter().take(CALLS) {
+            if asks_by_id(project, query, *call) && told.insert(*call) {
+                let text = format!("whose `{}` is meant is known here, and not said", query.shown);
+                report.reached(*call, text).confidence(Confidence::Medium).related(
+                    query.at.module,
+                    project.span(query.at),
+                    "the rows are found by their id alone",
+                );
+            }
+        }
+    }
+    for (module, unit) in project.units() {
+        for (id, function) in unit.ir.functions() {
+            let fun = Fun { module, id };
+            let name = function.name.map_or("", |name| unit.ir.text(name));
+            if !vocabulary::words(name).first().is_some_and(|verb| READS.contains(&verb.as_str())) {
+                continue;
+            }
+            for (number, parameter) in function.params.iter().enumerate() {
+                let Some(binding) = parameter.pattern.as_binding() else { continue };
+                let own = unit.ir.binding_name(binding);
+                let nothing = parameter.default.is_some_and(|value| matches!(unit.ir.expr(value), ExprKind::Null));
+                if (parameter.optional || nothing) && vocabulary::is_owner(own) && !unit.index.uses(binding).is_empty() {
+                    left_out(project, report, fun, number, own, &mut told);
+                }
+            }
+        }
+    }
+}
+
+/// Reports the calls that leave an optional owner out although they have one.
+fn left_out(project: &Project, report: &mut Report<'_>, fun: Fun, number: usize, name: &str, told: &mut BTreeSet<At>) {
+    for call in project.callers(fun).iter().take(CALLS) {
+        let Some(unit) = project.unit(call.module) else { continue };
+        let ExprKind::Call(written) = unit.ir.expr(call.expr) else { continue };
+        let spread = written.args.iter().any(|arg| !matches!(arg.kind, ArgKind::Positional | ArgKind::Keyword(_)));
+        if spread || project.argument(*call, fun, number).is_some() || !knows_owner(project, project.function_of(*call)) {
+            continue;
+        }
+        if !says_owner(project, *call, written) && !is_compared(project, unit, *call) && told.insert(*call) {
+            report
+                .reached(*call, format!("`{name}` is left out here, though it is known whose data is meant"))
+                .confidence(Confidence::Low);
+        }
+    }
+}
+
+/// Whether a call of a function that finds rows by their id stands where their owner is known, and neither says nor compares it.
+fn asks_by_id(project: &Project, query: &Query, call: At) -> bool {
+    let Some(unit) = project.unit(call.module) else { return false };
+    let ExprKind::Call(written) = unit.ir.expr(call.expr) else { return false };
+    let fun = project.function_of(call);
+    let certain = project.callee(call).is_some_and(|callee| callee.targets.len() == 1);
+    certain
+        && fun != query.function
+        && !written.args.is_empty()
+        && !knows_owner(project, query.function)
+        && knows_owner(project, fun)
+        && !says_owner(project, call, written)
+        && !written.args.iter().any(|arg| project.is_checked(call.to(arg.value)))
+        && !is_compared(project, unit, call)
+}
+
+/// Whether a function has a parameter that says whose data is meant.
+fn knows_owner(project: &Project, fun: Fun) -> bool {
+    let Some(unit) = project.unit(fun.module) else { return false };
+    let Some(function) = unit.ir.function(fun.id) else { return false };
+    if fun.id == FunctionId::MODULE || function.kind == FunctionKind::Constructor {
+        return false;
+    }
+    function.params.iter().any(|parameter| {
+        parameter.pattern.as_binding().is_some_and(|id| {
+            let name = unit.ir.binding_name(id);
+            (vocabulary::is_owner(name) || vocabulary::is_principal(name)) && !unit.index.uses(id).is_empty()
+        })
+    })
+}
+
+/// Whether an argument of a call names an owner or the caller, or is one.
+fn says_owner(project: &Project, call: At, written: &Call) -> bool {
+    let Some(unit) = project.unit(call.module) else { return true };
+    let receiver = match unit.ir.expr(written.callee) {
+        ExprKind::Member { object, .. } => Some(*object),
+        _ => None,
+    };
+    written.args.iter().map(|arg| arg.value).chain(receiver).any(|value| {
+        let mut named = project.origins(call.to(value)).has_owner();
+        walk::exprs_below(&unit.ir, value, &mut |expr| {
+            let name = match unit.ir.expr(expr) {
+                ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+                ExprKind::Member { property, .. } => unit.ir.text(*property),
+                _ => return,
+            };
+            named |= vocabulary::is_owner(name) || vocabulary::is_principal(name) || vocabulary::is_credential(name);
+        });
+        named
+    })
+}
+
+/// Whether what a call gives is compared, or handed to a check, in the function that it stands in.
+fn is_compared(project: &Project, unit: &Unit, call: At) -> bool {
+    let mut bindings: Vec<BindingId> = Vec::new();
+    if let Some(stmt) = unit.index.stmt_of(call.expr)
+        && let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt)
+    {
+        target.for_each_binding(&mut |id| bindings.push(id));
+    }
+    let touches = |expr: ExprId| {
+        let mut found = false;
+        walk::exprs_below(&unit.ir, expr, &mut |expr| {
+            found |= matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(id)) if bindings.contains(id));
+        });
+        found
+    };
+    project.guards(project.function_of(call)).iter().any(|guard| {
+        let owner = |side: At| {
+            let mut found = project.origins(side).has_owner();
+            walk::exprs_below(&unit.ir, side.expr, &mut |expr| {
+                if let ExprKind::Member { property, .. } = unit.ir.expr(expr) {
+                    found |= vocabulary::is_owner(unit.ir.text(*property));
+                }
+            });
+            found
+        };
+        (touches(guard.left.expr) || touches(guard.right.expr)) && (owner(guard.left) || owner(guard.right))
+    })
+}
