@@ -42,6 +42,11 @@ impl Project {
         id == "id" && !own.is_empty() && vocabulary::is_tenant(word) && !own.contains(word) && !table()
     }
 
+    /// Whether a name is the id of a tenant in the project's own word.
+    pub(crate) fn is_own_tenant(&self, name: &str) -> bool {
+        is_own_tenant(name, self.tenant_words())
+    }
+
     fn find_tenant_words(&self) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         for table in self.tables.tables.values() {

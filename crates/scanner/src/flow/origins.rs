@@ -431,7 +431,7 @@ impl Project {
         if is_environment(&callee.path) {
             return Origins::ENV;
         }
-        if self.looks_up_bearer(at) {
+        if self.looks_up_bearer(at) || self.asks_with_credentials(at, callee.name()) {
             return Origins::PRINCIPAL;
         }
         let name = callee.name();

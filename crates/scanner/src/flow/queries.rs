@@ -333,7 +333,7 @@ impl Project {
             {
                 let next = outermost(unit, *used);
                 if self.assigns_back(unit, next, id) {
-                    self.names_in(at.to(next), 2, &mut names);
+                    self.names_in(at.to(next), 3, &mut names);
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::{Access, Origins, Store},
+    flow::{Access, Lifetimes, Origins, Store},
     ir::{ExprKind, NameRef, walk},
     library::Role,
     project::{At, Fun, Project},
@@ -36,7 +36,12 @@ fn run(project: &Project, report: &mut Report<'_>) {
     for access in project.accesses() {
         by_store.entry(access.store.clone()).or_default().push(access);
     }
-    for accesses in by_store.into_values() {
+    let lives = Lifetimes::new(project);
+    for (store, accesses) in by_store {
+        // A map in an object that is made for a request or a connection is not shared.
+        if matches!(&store, Store::Field(class, _) if lives.outlives(*class) == Some(false)) {
+            continue;
+        }
         let written: Vec<&Access> = accesses.iter().filter(|access| access.value.is_some()).collect();
         // What is never written in a request, or never read, is a table of constants or a list of handlers.
         let read = accesses.iter().any(|access| access.value.is_none());
@@ -136,6 +141,12 @@ pub(super) fn is_scoped(project: &Project, key: At) -> bool {
             walk::exprs_below(&unit.ir, source.value, &mut |expr| {
                 if let ExprKind::Member { property, .. } = unit.ir.expr(expr) {
                     see(unit.ir.text(*property));
+                }
+                // `key = (api_key, db)`
+                if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr)
+                    && vocabulary::is_credential(unit.ir.binding_name(*id))
+                {
+                    see(unit.ir.binding_name(*id));
                 }
                 if let Some(callee) = project.callee(key.to(expr)) {
                     see(callee.name());

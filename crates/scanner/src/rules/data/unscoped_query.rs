@@ -278,7 +278,7 @@ fn is_checked(project: &Project, query: &Query) -> bool {
     let Some(unit) = project.unit(query.at.module) else { return false };
     // What the row, or a part of it, is compared with afterwards.
     let mut at = query.at.expr;
-    for _ in 0..6 {
+    for _ in 0..12 {
         match unit.index.parent(at) {
             Parent::Expr(parent) => at = parent,
             Parent::Stmt(stmt) => {
