@@ -109,7 +109,7 @@ pub(crate) fn find_packages(project: &Project, manifests: &[(String, String)]) -
         folders.iter().map(|folder| (folder.clone(), Default::default())).collect();
     for (module, unit) in project.units() {
         let Some(slot) = found.get_mut(folder_of(&folders, &unit.ir.path)) else { continue };
-        if slot.0.is_none() {
+        if slot.0.is_none() && !is_for_development(&unit.ir.path) {
             slot.0 = http(project, module, unit);
         }
         if slot.1.is_none() && STDIO.iter().any(|text| unit.ir.source.contains(text)) {
@@ -140,6 +140,13 @@ pub(crate) fn find_packages(project: &Project, manifests: &[(String, String)]) -
         Package { tenancy, reason, owners: owners.len() }
     };
     found.into_iter().map(|(folder, what)| (folder, finish(what))).collect()
+}
+
+/// Whether a file is a script for development, `scripts/dev-http-server.ts`: the server that is shipped may do without.
+fn is_for_development(path: &str) -> bool {
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let words = vocabulary::words(name);
+    folder.split('/').any(|part| part == "scripts") && words.iter().any(|word| word == "dev")
 }
 
 /// Whether a file starts a server on standard input and nothing else: what it makes is for one user.

@@ -1,8 +1,9 @@
 //! Callers that are looked up by the credential that they bring.
 
 use crate::{
-    ir::{ExprId, ExprKind, NameRef, walk},
-    project::{At, Project},
+    ir::{ArgKind, ExprId, ExprKind, NameRef, walk},
+    library::Role,
+    project::{At, Fun, Project},
     vocabulary,
 };
 
@@ -30,6 +31,84 @@ impl Project {
             )
         });
         of_tokens && self.is_kept_map(at.to(*object)) && self.is_bearer(at.to(key), DEPTH)
+    }
+
+    /// Whether a call of ours gives the party that brings a credential, `get_current_org(x_api_key=key, authorization=token)`: all
+    /// that it is given of the caller's choice are credentials, and it does not only read what a token says of itself.
+    pub(super) fn asks_with_credentials(&self, at: At, name: &str) -> bool {
+        let words = vocabulary::words(name);
+        let party = words.iter().any(|word| {
+            matches!(
+                word.as_str(),
+                "org"
+                    | "organization"
+                    | "tenant"
+                    | "user"
+                    | "account"
+                    | "workspace"
+                    | "principal"
+                    | "caller"
+                    | "authenticate"
+            )
+        });
+        let reads = words.iter().any(|word| {
+            matches!(word.as_str(), "decode" | "parse" | "hash" | "extract" | "id" | "unverified")
+        });
+        let (true, false, Some(unit)) = (party, reads, self.unit(at.module)) else { return false };
+        let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
+        let Some(callee) = self.callee(at).filter(|callee| callee.certain && !callee.targets.is_empty())
+        else {
+            return false;
+        };
+        let mut brings = false;
+        let mut other = false;
+        for arg in &call.args {
+            let keyword = match arg.kind {
+                ArgKind::Keyword(name) => vocabulary::is_credential(unit.ir.text(name)),
+                _ => false,
+            };
+            let named =
+                self.written(at.to(arg.value)).last().is_some_and(|name| vocabulary::is_credential(name));
+            brings |= keyword || named;
+            let fixed = matches!(
+                unit.ir.expr(arg.value),
+                ExprKind::String(_) | ExprKind::Null | ExprKind::Bool(_) | ExprKind::Number(_)
+            );
+            let object = unit.ir.expr(arg.value);
+            let handle = matches!(object, ExprKind::Name(_) | ExprKind::Member { .. })
+                && self.written(at.to(arg.value)).last().is_some_and(|name| {
+                    let words = vocabulary::words(name);
+                    words.iter().any(|word| {
+                        matches!(
+                            word.as_str(),
+                            "db" | "database"
+                                | "session"
+                                | "attribution"
+                                | "posthog"
+                                | "pool"
+                                | "client"
+                                | "store"
+                        )
+                    })
+                });
+            other |= !(keyword || named || fixed || handle);
+        }
+        brings && !other && !callee.targets.iter().any(|target| self.decodes(*target))
+    }
+
+    /// Whether a function reads a token without verifying it.
+    fn decodes(&self, fun: Fun) -> bool {
+        let Some(unit) = self.unit(fun.module) else { return false };
+        let mut found = false;
+        walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+            let at = At { module: fun.module, expr };
+            found |= matches!(unit.ir.expr(expr), ExprKind::Call(_))
+                && self.callee(at).is_some_and(|callee| {
+                    callee.defs.iter().any(|def| def.role == Role::Decode)
+                        || callee.name().to_lowercase().contains("decode")
+                });
+        });
+        found
     }
 
     /// Whether a map is a constant of a module: filled by the operator, not by callers.

@@ -272,6 +272,7 @@ const OPERATORS: &[&str] = &[
     "inngest",
     "scheduled",
     "scheduler",
+    "internal",
 ];
 
 /// Words of files whose handlers a queue calls.

@@ -288,24 +288,22 @@ impl<'p> Lifetimes<'p> {
             let name = self.project.function_name(fun).to_lowercase();
             let named = [
                 "main",
-                "create",
-                "build",
-                "make",
+                "create_app",
+                "createapp",
+                "create_server",
+                "createserver",
+                "build_server",
+                "buildserver",
+                "make_app",
                 "setup",
                 "set_up",
                 "init",
                 "start",
-                "run",
                 "serve",
                 "lifespan",
                 "register",
                 "configure",
                 "bootstrap",
-                "get",
-                "load",
-                "open",
-                "connect",
-                "app",
             ]
             .iter()
             .any(|word| name.starts_with(word) || name.starts_with(&format!("_{word}")));

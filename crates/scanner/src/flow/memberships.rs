@@ -28,7 +28,26 @@ const NO_TENANT: &[&str] = &[
 impl Project {
     /// Words of what users are members of, by tables that join both: `project` of `ProjectUsers(userId, projectId)`. What has a
     /// column for it belongs to that tenant, whatever the word.
-    pub(super) fn tenant_words(&self) -> BTreeSet<String> {
+    pub(crate) fn tenant_words(&self) -> &BTreeSet<String> {
+        self.memory.tenant_words.get_or_init(|| self.find_tenant_words())
+    }
+
+    /// Whether a name speaks of tenants in a word that is not the project's own: its users are members of something else, and it
+    /// has no table of that name. `tenantId` of a customer's record may be an id in the customer's own system.
+    pub(crate) fn is_foreign_word(&self, name: &str) -> bool {
+        let words = vocabulary::words(name);
+        let [word, id] = words.as_slice() else { return false };
+        let own = self.tenant_words();
+        let table = || self.tables.tables.values().any(|table| super::singular(&table.name.name) == *word);
+        id == "id" && !own.is_empty() && vocabulary::is_tenant(word) && !own.contains(word) && !table()
+    }
+
+    /// Whether a name is the id of a tenant in the project's own word.
+    pub(crate) fn is_own_tenant(&self, name: &str) -> bool {
+        is_own_tenant(name, self.tenant_words())
+    }
+
+    fn find_tenant_words(&self) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         for table in self.tables.tables.values() {
             let name = vocabulary::words(&table.name.name);

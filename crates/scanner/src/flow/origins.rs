@@ -448,7 +448,7 @@ impl Project {
         if is_environment(&callee.path) {
             return Origins::ENV;
         }
-        if self.looks_up_bearer(at) {
+        if self.looks_up_bearer(at) || self.asks_with_credentials(at, callee.name()) {
             return Origins::PRINCIPAL;
         }
         let name = callee.name();
@@ -468,7 +468,14 @@ impl Project {
         // `hash.update(text)` goes on with the text; `posts.update({ where, data })` gives the row.
         let changes_rows = name == "update"
             && call.positional(0).is_some_and(|expr| matches!(unit.ir.expr(expr), ExprKind::Object(_)));
-        if !call.is_new && (!converts(name) || changes_rows) {
+        // `redis.get(`org:${state}`)` gives what was kept there.
+        let reads_store = matches!(name, "get" | "hget" | "getdel")
+            && callee.path.iter().rev().skip(1).any(|part| {
+                vocabulary::words(part).iter().any(|word| {
+                    matches!(word.as_str(), "redis" | "ioredis" | "cache" | "kv" | "memcache" | "memcached")
+                })
+            });
+        if !call.is_new && (!converts(name) || changes_rows || reads_store) {
             // Nor is it the environment's, when that only says where to ask.
             let elsewhere = if value.is_of_request() { Origins::ENV } else { Origins::NONE };
             let chosen = Origins::INPUT | Origins::UNVERIFIED | Origins::SESSION;

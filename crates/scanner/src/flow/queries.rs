@@ -126,9 +126,9 @@ impl Project {
                     | ExprKind::Binary { op: BinaryOp::Add, .. }
                         if is_whole(unit, id) =>
                     {
-                        self.sql_queries(at, &words, &mut all);
+                        self.sql_queries(at, words, &mut all);
                     }
-                    ExprKind::Call(_) => self.orm_query(at, &words, &mut all),
+                    ExprKind::Call(_) => self.orm_query(at, words, &mut all),
                     _ => {}
                 }
             }
@@ -333,7 +333,7 @@ impl Project {
             {
                 let next = outermost(unit, *used);
                 if self.assigns_back(unit, next, id) {
-                    self.names_in(at.to(next), 2, &mut names);
+                    self.names_in(at.to(next), 3, &mut names);
                 }
             }
         }

@@ -124,6 +124,7 @@ pub(crate) struct Memory {
     pub(crate) knows_callers: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) guards: RefCell<FxHashMap<Fun, std::rc::Rc<Vec<crate::flow::Guard>>>>,
     pub(crate) queries: std::cell::OnceCell<Vec<crate::flow::Query>>,
+    pub(crate) tenant_words: std::cell::OnceCell<std::collections::BTreeSet<String>>,
 }
 
 impl Project {

@@ -90,6 +90,13 @@ fn judge(project: &Project, module: ModuleId, unit: &Unit, fun: Fun, report: &mu
     if ambient {
         let found = report.add(module, function.head, format!("`{name}` is memoised by its arguments but reads the caller from elsewhere"));
         found.confidence(Confidence::High);
+        // A key that a caller of ours has made may say whose it is; what nobody is seen to reach may be the operator's.
+        let keyed = function.params.iter().any(|parameter| {
+            parameter.name.is_some_and(|name| vocabulary::words(unit.ir.text(name)).iter().any(|word| matches!(word.as_str(), "key" | "hash" | "fingerprint")))
+        });
+        if keyed || project.reach(fun).is_none() {
+            found.severity(Severity::Medium).confidence(Confidence::Medium);
+        }
     } else if asks && chosen && project.reach(fun).is_some() && project.has_owners(module) {
         let found = report.add(module, function.head, format!("`{name}` is memoised by ids that callers choose, without the tenant"));
         found.confidence(Confidence::Medium);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::{Access, Origins, Store},
+    flow::{Access, Lifetimes, Origins, Store},
     ir::{ExprKind, NameRef, walk},
     library::Role,
     project::{At, Fun, Project},
@@ -36,7 +36,15 @@ fn run(project: &Project, report: &mut Report<'_>) {
     for access in project.accesses() {
         by_store.entry(access.store.clone()).or_default().push(access);
     }
-    for accesses in by_store.into_values() {
+    let lives = Lifetimes::new(project);
+    for (store, accesses) in by_store {
+        // A map in an object that is made for a request or a connection is not shared.
+        if matches!(&store, Store::Field(class, _) if lives.outlives(*class) == Some(false)) {
+            continue;
+        }
+        if accesses.first().is_some_and(|access| is_of_nobody(&access.name)) {
+            continue;
+        }
         let written: Vec<&Access> = accesses.iter().filter(|access| access.value.is_some()).collect();
         // What is never written in a request, or never read, is a table of constants or a list of handlers.
         let read = accesses.iter().any(|access| access.value.is_none());
@@ -49,6 +57,11 @@ fn run(project: &Project, report: &mut Report<'_>) {
         let Some(weight) = written.iter().filter_map(|access| weight(project, access)).max() else { continue };
         one_each_function(project, report, &accesses, weight);
     }
+}
+
+/// Whether a store is named for what is the same for everybody who may see it: the public keys of an issuer, names of hosts.
+fn is_of_nobody(name: &str) -> bool {
+    vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "jwks" | "jwk" | "certs" | "openid" | "discovery" | "dns"))
 }
 
 fn accesses_module(accesses: &[Access]) -> crate::project::ModuleId {
@@ -136,6 +149,12 @@ pub(super) fn is_scoped(project: &Project, key: At) -> bool {
             walk::exprs_below(&unit.ir, source.value, &mut |expr| {
                 if let ExprKind::Member { property, .. } = unit.ir.expr(expr) {
                     see(unit.ir.text(*property));
+                }
+                // `key = (api_key, db)`
+                if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr)
+                    && vocabulary::is_credential(unit.ir.binding_name(*id))
+                {
+                    see(unit.ir.binding_name(*id));
                 }
                 if let Some(callee) = project.callee(key.to(expr)) {
                     see(callee.name());

@@ -1,9 +1,11 @@
 //! A query of rows that belong to tenants or users, without saying whose.
 
+use std::collections::BTreeSet;
+
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::{Owned, Query, Scope, lists_owners},
+    flow::{Owned, Query, Scope, lists_owners, singular},
     ir::{ExprKind, NameRef, PropertyKey, StmtKind, walk},
     lang::sql::{Name, Verb},
     project::{At, Fun, Parent, Project},
@@ -151,23 +153,20 @@ fn looked_up_before(project: &Project, query: &Query) -> bool {
         let fun = project.function_of(call);
         ids.extend(expr.args.iter().map(|arg| (call.to(arg.value), fun)));
     }
+    let places: BTreeSet<Fun> = ids.iter().flat_map(|(_, fun)| project.around(*fun)).collect();
+    let scoped = |other: &&Query| other.scope == Scope::Owner && other.verb == Verb::Select && places.contains(&other.function);
+    let scoped: Vec<&Query> = project.queries().iter().filter(scoped).collect();
     ids.iter().any(|(id, fun)| {
         let (paths, order) = (paths(project, *id, 3), project.order(*id));
         let shares = |at: &At| at.module == id.module && self::paths(project, *at, 3).iter().any(|path| paths.contains(path));
         let around = project.around(*fun);
-        let scoped = project.queries().iter().any(|other| {
-            other.scope == Scope::Owner
-                && other.verb == Verb::Select
-                && around.contains(&other.function)
-                && project.order(other.at) < order
-                && other.filters.iter().any(shares)
-        });
-        scoped
-            || around.iter().any(|fun| {
-                project.guards(*fun).iter().any(|guard| {
-                    guard.order < order && (shares(&guard.left) || shares(&guard.right)) && checks_owner(project, guard.left, guard.right)
-                })
+        let earlier = |other: &&Query| around.contains(&other.function) && project.order(other.at) < order;
+        let checked = |fun: &Fun| {
+            project.guards(*fun).iter().any(|guard| {
+                guard.order < order && (shares(&guard.left) || shares(&guard.right)) && checks_owner(project, guard.left, guard.right)
             })
+        };
+        scoped.iter().copied().filter(earlier).any(|other| other.filters.iter().any(shares)) || around.iter().any(checked)
     })
 }
 
@@ -217,7 +216,7 @@ fn skipped(project: &Project, query: &Query) -> bool {
     let Some(unit) = project.unit(query.at.module) else { return true };
     let path = unit.ir.path.to_lowercase();
     let aside = path.split(['/', '.', '_', '-']).any(|part| {
-        matches!(part, "og" | "opengraph" | "wellknown" | "migrations" | "migration" | "migrate" | "seed" | "seeds" | "admin" | "alembic" | "scripts" | "backup" | "cron" | "cleanup" | "maintenance" | "bootstrap")
+        matches!(part, "saml" | "sso" | "login" | "signin" | "og" | "opengraph" | "wellknown" | "migrations" | "migration" | "migrate" | "seed" | "seeds" | "admin" | "alembic" | "scripts" | "backup" | "cron" | "cleanup" | "maintenance" | "bootstrap")
     });
     if aside || query.function.id == crate::ir::FunctionId::MODULE {
         return true;
@@ -227,7 +226,8 @@ fn skipped(project: &Project, query: &Query) -> bool {
         return true;
     }
     // Rows of the list of users or tenants are looked up by the verified caller.
-    if lists_owners(&query.shown) && query.filters.iter().any(|at| project.origins(*at).has_owner()) {
+    let lists = lists_owners(&query.shown) || project.tenant_words().contains(&singular(&query.shown));
+    if lists && query.filters.iter().any(|at| project.origins(*at).has_owner()) {
         return true;
     }
     let name = project.function_name(query.function).to_lowercase();
@@ -239,6 +239,10 @@ fn skipped(project: &Project, query: &Query) -> bool {
         return true;
     }
     let text = project.snippet(query.at).to_lowercase();
+    // Whether something is there at all.
+    if query.is_sql && text.contains("select 1 ") {
+        return true;
+    }
     let secret = ["token", "phone", "email", "api_key", "apikey", "key_hash", "keyhash", "secret", "session_id", "state", "code_verifier"];
     // An authorization code, an invitation, a code that was mailed: whoever has it may use it.
     let codes = ["auth", "code", "otp", "invit", "verification"].iter().any(|word| query.shown.to_lowercase().contains(word));
@@ -274,7 +278,7 @@ fn is_checked(project: &Project, query: &Query) -> bool {
     let Some(unit) = project.unit(query.at.module) else { return false };
     // What the row, or a part of it, is compared with afterwards.
     let mut at = query.at.expr;
-    for _ in 0..6 {
+    for _ in 0..12 {
         match unit.index.parent(at) {
             Parent::Expr(parent) => at = parent,
             Parent::Stmt(stmt) => {

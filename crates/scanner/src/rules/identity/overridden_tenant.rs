@@ -3,7 +3,7 @@
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::Lifetimes,
+    flow::{Lifetimes, Origins},
     ir::{BindingKind, ExprKind, LogicalOp, walk},
     project::{At, Fun, Project},
     rules::{Report, Rule},
@@ -65,7 +65,9 @@ fn choice(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, val
     if !lives.is_per_request(fun) || project.is_checked(*chosen) {
         return;
     }
-    let ranked = asks_for_rank(project, fun);
+    // The tenant of one record or of another is no choice between callers: `task.org_id if task else run.org_id`.
+    let record = !values.iter().any(|at| is_own(project, *at) && is_of_party(project, *at));
+    let ranked = asks_for_rank(project, fun) || record;
     let found =
         report.reached(*chosen, "the tenant that the caller names takes the place of the caller's own");
     if ranked {
@@ -85,6 +87,19 @@ fn is_own(project: &Project, at: At) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a member is one of the verified caller, by what it is or by its name.
+fn is_of_party(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let ExprKind::Member { object, .. } = unit.ir.expr(at.expr) else { return false };
+    let named = project.written(at.to(*object)).last().is_some_and(|name| {
+        vocabulary::is_principal(name)
+            || vocabulary::words(name).iter().any(|word| {
+                matches!(word.as_str(), "operator" | "user" | "session" | "claims" | "caller" | "ctx" | "context" | "extra" | "key" | "token")
+            })
+    });
+    named || project.origins(at).has(Origins::PRINCIPAL) || project.origins(at.to(*object)).has(Origins::PRINCIPAL)
 }
 
 /// A tenant out of what the caller sent.

@@ -57,7 +57,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         }
         for (id, binding) in unit.ir.bindings() {
             let name = unit.ir.text(binding.name);
-            if vocabulary::is_owner(name) {
+            if vocabulary::is_owner(name) && !is_other_sub(unit, id, name) {
                 chosen_binding(project, At { module, expr: ExprId::MISSING }, id, name, &mut seen, report);
             }
         }
@@ -82,7 +82,9 @@ fn chosen_binding(project: &Project, module: At, id: BindingId, name: &str, seen
             Some((fun, ..)) => project.entry(fun).is_some(),
             None => unit.index.sources(id).iter().any(|source| {
                 let from = project.origins(module.to(source.value));
-                from.has(Origins::INPUT | Origins::UNVERIFIED | Origins::REQUEST) && source.path.iter().all(|step| matches!(step, Step::Key(_) | Step::Rest))
+                let makes = project.callee(module.to(source.value)).is_some_and(|callee| callee.name().starts_with(char::is_uppercase));
+                // `tenant = Tenant(name=name)` is a new one.
+                !makes && from.has(Origins::INPUT | Origins::UNVERIFIED | Origins::REQUEST) && source.path.iter().all(|step| matches!(step, Step::Key(_) | Step::Rest))
             }),
         };
         if direct {
@@ -119,7 +121,7 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     } else if beside && vocabulary::is_user(name) {
         // Another user, within what the caller's own tenant scopes.
         found.severity(Severity::Low).confidence(Confidence::Low);
-    } else if beside || !held {
+    } else if beside || !held || of_this(project, value) || project.is_superusers(at) || project.is_foreign_word(name) {
         // The function that is given both may compare them; another service that is asked may know the caller's credential.
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     } else if vocabulary::is_user(name) && !verified {
@@ -154,6 +156,11 @@ fn beside_caller(project: &Project, at: At) -> bool {
     let Some(unit) = project.unit(at.module) else { return false };
     let verified = |expr: ExprId| {
         let origins = project.origins(at.to(expr));
+        // `projectId: context.projectId`, where users are members of projects.
+        let own = origins.has(Origins::REQUEST) && !origins.is_chosen() && project.written(at.to(expr)).last().is_some_and(|name| project.is_own_tenant(name));
+        if own {
+            return true;
+        }
         origins.has(Origins::PRINCIPAL) || (origins.has(Origins::OWNER) && !origins.is_chosen())
     };
     let mut here = at.expr;
@@ -177,6 +184,21 @@ fn beside_caller(project: &Project, at: At) -> bool {
         here = parent;
     }
     false
+}
+
+/// Whether a value is a field of the object whose method this is: where it came into the object is elsewhere.
+fn of_this(project: &Project, value: At) -> bool {
+    let Some(unit) = project.unit(value.module) else { return false };
+    matches!(unit.ir.expr(value.expr), ExprKind::Member { object, .. } if matches!(unit.ir.expr(*object), ExprKind::This))
+}
+
+/// Whether a variable `sub` is something else than the subject of a token: nothing that it is set from says so.
+fn is_other_sub(unit: &crate::project::Unit, id: BindingId, name: &str) -> bool {
+    let sources = unit.index.sources(id);
+    name == "sub" && !sources.is_empty() && sources.iter().all(|source| {
+        let text = unit.ir.snippet(unit.ir.span(source.value));
+        source.path.is_empty() && !text.split(|char: char| !char.is_alphanumeric()).any(|word| word == "sub")
+    })
 }
 
 /// Whether a use only gives its value to a variable, and that one is used beside the verified caller.

@@ -33,7 +33,7 @@ pub const RULE: Rule = Rule {
 fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     for write in lives.shared_writes(project) {
-        if write.updates || is_no_data(project, &write) || is_environment(&write.cell) {
+        if write.updates || is_no_data(project, &write) || is_environment(&write.cell) || is_of_itself(project, &write) {
             continue;
         }
         let name = name_of(project, &write.cell);
@@ -161,7 +161,11 @@ fn judge(
                 && *order > write.order
                 && unit.index.waits_between(write.fun.id, write.order, *order))
     });
-    let owner = origins.has(Origins::PRINCIPAL | Origins::SECRET);
+    // A client of the server's own store that is made when it is needed first.
+    let infrastructure = vocabulary::words(name).iter().any(|word| {
+        matches!(word.as_str(), "storage" | "s3" | "bucket" | "redis" | "db" | "database" | "pool" | "prisma" | "queue" | "logger")
+    });
+    let owner = origins.has(Origins::PRINCIPAL | Origins::SECRET) && !infrastructure;
     let named = vocabulary::is_owner(name) || vocabulary::is_principal(name) || vocabulary::is_credential(name);
     let setting = vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "level" | "verbose" | "debug" | "timer"));
     if setting {
@@ -201,6 +205,23 @@ fn is_no_data(project: &Project, write: &SharedWrite) -> bool {
         matches!(callee.name(), "setTimeout" | "setInterval" | "now" | "Date" | "Map" | "Set" | "AbortController")
     });
     setter || timer
+}
+
+/// Whether a value is made of nothing but fields of the object that keeps it, `this.client = new Client(this.options)`: of its own
+/// settings, and not of a request.
+fn is_of_itself(project: &Project, write: &SharedWrite) -> bool {
+    let (Some(unit), Cell::Field(..)) = (project.unit(write.value.module), &write.cell) else { return false };
+    if !matches!(unit.ir.expr(write.value.expr), ExprKind::Call(_)) {
+        return false;
+    }
+    let (mut own, mut other) = (false, false);
+    walk::exprs_below(&unit.ir, write.value.expr, &mut |expr| match unit.ir.expr(expr) {
+        ExprKind::This => own = true,
+        ExprKind::Name(NameRef::Binding(id)) => other |= !unit.ir.is_module_level(*id),
+        ExprKind::Function(_) | ExprKind::Await(_) => other = true,
+        _ => {}
+    });
+    own && !other
 }
 
 fn is_environment(cell: &Cell) -> bool {
