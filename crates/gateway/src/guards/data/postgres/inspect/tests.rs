@@ -182,6 +182,10 @@ fn what_looks_at_others_is_refused() {
     ] {
         why(sql, false);
     }
+}
+
+#[test]
+fn what_a_model_writes_is_looked_at_more_closely() {
     declared("SELECT pg_advisory_xact_lock(1)", false).expect("a lock that ends with the call");
     assert!(written("SELECT pg_advisory_xact_lock(1)", false).is_err(), "another tenant's key");
     declared("SELECT pg_typeof(1), has_paid, to_regular FROM tickets", false).expect("harmless");
