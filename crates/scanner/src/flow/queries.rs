@@ -616,7 +616,7 @@ pub(super) struct Names {
     pub(super) entity: String,
     /// The variables in it.
     pub(super) values: Vec<At>,
-    seen: BTreeSet<(ModuleId, BindingId)>,
+    pub(super) seen: BTreeSet<(ModuleId, BindingId)>,
 }
 
 impl Names {
