@@ -5,7 +5,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use crate::{
     flow::{Lifetimes, Origins},
     ir::{ExprId, ExprKind, FunctionId, LogicalOp, NameRef, StmtId, StmtKind, walk},
-    project::{At, Project, Unit},
+    project::{At, Project, Symbol, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -134,8 +134,15 @@ fn is_below(unit: &Unit, expr: ExprId, branch: StmtId) -> bool {
 /// Whether an expression is a credential out of the settings or the environment: `settings.openai_api_key`.
 fn is_operators(project: &Project, unit: &Unit, at: At) -> bool {
     let ExprKind::Member { object, property, .. } = unit.ir.expr(at.expr) else { return false };
-    let holder = project.written(at.to(*object)).pop().unwrap_or_default();
+    // `if settings.tenant_credentials:` asks for a mode.
+    let asks = unit.index.stmt_of(at.expr).is_some_and(|stmt| matches!(unit.ir.stmt(stmt), StmtKind::If { .. }));
+    let holder = match project.symbol(at.to(*object)) {
+        Symbol::External { path, .. } | Symbol::Unknown(path) if !path.is_empty() => path.last().cloned(),
+        _ => project.written(at.to(*object)).pop(),
+    };
+    let holder = holder.unwrap_or_default();
     vocabulary::is_credential(unit.ir.text(*property))
+        && !asks
         && matches!(holder.to_lowercase().trim_start_matches('_'), "settings" | "config" | "env" | "environ" | "cfg" | "app_settings")
 }
 

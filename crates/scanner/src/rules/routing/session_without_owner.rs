@@ -54,7 +54,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 }
             });
             let Some((at, look)) = first else { continue };
-            if !(runs || look.by_method) || is_compared(project, fun, &look) || project.origins(look.key).has_owner() {
+            let keyed = !look.by_method && project.origins(look.key).has_owner();
+            if !(runs || look.by_method) || is_compared(project, fun, &look) || keyed {
                 continue;
             }
             let knows_callers = project.has_owners(module);
