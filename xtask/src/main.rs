@@ -20,7 +20,7 @@ use std::{path::Path, process::ExitCode};
 use anyhow::{Context, Result, bail};
 
 const USAGE: &str = "\
-usage: cargo xtask test                 every test: unit, integration, documentation, conformance, real clients
+usage: cargo xtask test                 every test: unit, integration, compile-fail, conformance, real clients
        cargo xtask bench gateway        throughput and CPU for each request, beside a bare rmcp server
              [--beside PROGRAM]         and beside another gateway
        cargo xtask bench scale          memory, start and throughput with very many tenants [--tenants N]

@@ -6,7 +6,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     path::Path,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
-    sync::mpsc,
+    sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::{Duration, Instant},
 };
@@ -91,26 +91,32 @@ pub(crate) fn must(command: &mut Command, most: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Runs a program, shows its standard output as it comes, and hands each line to `each`; whether it ended well.
+/// Runs a program and hands each line of its standard output to `each` as it comes; whether it ended well.
 pub(crate) fn follow(command: &mut Command, most: Duration, mut each: impl FnMut(&str)) -> Result<bool> {
     println!("$ {}", Name(command));
     let mut running = Running::start(command.stdout(Stdio::piped()))?;
     let output = BufReader::new(running.stdout()?);
-    let (sender, receiver) = mpsc::channel();
+    let (sender, receiver) = mpsc::sync_channel(64);
     let reader = thread::spawn(move || {
         for line in output.split(b'\n').map_while(Result::ok) {
-            let line = String::from_utf8_lossy(&line).into_owned();
-            println!("{line}");
-            // The other end is there as long as this function runs.
-            let _gone = sender.send(line);
+            if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                break;
+            }
         }
     });
-    let status = running.wait(most)?;
-    ensure!(reader.join().is_ok(), "the reader of {} stopped", running.name);
-    for line in receiver {
-        each(&line);
+    let start = Instant::now();
+    loop {
+        match receiver.recv_timeout(most.saturating_sub(start.elapsed())) {
+            Ok(line) => each(&line),
+            Err(RecvTimeoutError::Disconnected) => break,
+            // It is stopped when `running` goes.
+            Err(RecvTimeoutError::Timeout) => {
+                bail!("{} took more than {} s and was stopped", running.name, most.as_secs())
+            }
+        }
     }
-    Ok(status.success())
+    ensure!(reader.join().is_ok(), "the reader of {} stopped", running.name);
+    Ok(running.wait(most)?.success())
 }
 
 /// Runs a short program and gives what it wrote; an error when it failed.

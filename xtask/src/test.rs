@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
     time::Duration,
 };
 
@@ -46,7 +47,7 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
         Command::new("cargo").args(["build", "--workspace", "--exclude", "xtask", "--bins", "--examples"]),
         BUILD,
     )?;
-    println!("\n== unit, integration and documentation tests");
+    println!("\n== unit and integration tests");
     let servers = Servers::start(&place.own)?;
     cargo_test(&servers, &mut summary)?;
     drop(servers);
@@ -65,18 +66,52 @@ pub(crate) fn built() -> Result<PathBuf> {
     Ok(own.parent().context("this program stands in no folder")?.to_owned())
 }
 
+/// The tests inside of crates and those beside them at the same time: many of both wait for a clock or a process.
 fn cargo_test(servers: &Servers, summary: &mut Summary) -> Result<()> {
-    let (mut passed, mut failed) = (0, 0);
-    let mut command = Command::new("cargo");
-    servers.tell(command.args(["test", "--workspace", "--no-fail-fast"]));
-    let good = follow(&mut command, BUILD, |line| {
-        if let Some(counts) = line.trim().strip_prefix("test result: ") {
-            passed += number_before(counts, " passed").unwrap_or(0);
-            failed += number_before(counts, " failed").unwrap_or(0);
+    must(Command::new("cargo").args(["test", "--workspace", "--no-run"]), BUILD)?;
+    let run = |targets: &[&str], show: bool| -> Result<(bool, Counts, Vec<String>)> {
+        let (mut counts, mut lines) = (Counts::default(), Vec::new());
+        let mut command = Command::new("cargo");
+        servers.tell(command.args(["test", "--workspace", "--no-fail-fast"]).args(targets));
+        let good = follow(command.stdin(Stdio::null()), BUILD, |line| {
+            counts.read(line);
+            if show {
+                println!("{line}");
+            } else {
+                lines.push(line.to_owned());
+            }
+        })?;
+        Ok((good, counts, lines))
+    };
+    let (inside, beside) = thread::scope(|scope| {
+        let inside = scope.spawn(|| run(&["--lib", "--bins"], false));
+        let beside = run(&["--test", "*"], true);
+        (inside.join(), beside)
+    });
+    let inside = inside.map_err(|_panic| anyhow::anyhow!("what ran the unit tests stopped"))?;
+    for (name, (good, counts, lines)) in [("unit tests", inside?), ("integration tests", beside?)] {
+        for line in lines {
+            println!("{line}");
         }
-    })?;
-    summary.add("cargo test", good, passed, failed);
+        summary.add(name, good, counts.passed, counts.failed);
+    }
     Ok(())
+}
+
+/// What the test programs say of themselves.
+#[derive(Default)]
+struct Counts {
+    passed: usize,
+    failed: usize,
+}
+
+impl Counts {
+    fn read(&mut self, line: &str) {
+        if let Some(counts) = line.trim().strip_prefix("test result: ") {
+            self.passed += number_before(counts, " passed").unwrap_or(0);
+            self.failed += number_before(counts, " failed").unwrap_or(0);
+        }
+    }
 }
 
 impl Bench<'_> {
@@ -88,6 +123,7 @@ impl Bench<'_> {
             command.arg(self.root.join("tests/conformance/run.mjs"));
             command.arg(self.built.join("examples/conformance")).arg(revision).stdin(Stdio::null());
             let good = follow(&mut command, PART, |line| {
+                println!("{line}");
                 if let Some(rest) = line.strip_prefix("conformance ") {
                     passed = number_before(rest, " checks passed").unwrap_or(0);
                 }
@@ -115,7 +151,7 @@ impl Bench<'_> {
         ] {
             let mut command = Command::new(program);
             command.arg(clients.join(script)).arg(&ready).stdin(Stdio::null());
-            let good = follow(&mut command, PART, |_line| {})?;
+            let good = follow(&mut command, PART, |line| println!("{line}"))?;
             summary.add(name, good, usize::from(good), 0);
         }
         drop(demo);

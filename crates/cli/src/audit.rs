@@ -1,14 +1,14 @@
 //! `audit tail` and `audit verify`.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     process::ExitCode,
     time::{Duration, UNIX_EPOCH},
 };
 
 use anyhow::ensure;
 use partywall_gateway::{
-    audit::{LogReport, Logs, Verdict},
+    audit::{LogReport, Logs, Seen, Verdict},
     config::Config,
 };
 use serde::Deserialize;
@@ -90,7 +90,7 @@ fn tail(
     follow: bool,
     show: fn(&str) -> String,
 ) -> anyhow::Result<()> {
-    let mut seen: HashMap<String, HashSet<String>> = HashMap::new();
+    let mut seen: HashMap<String, Seen> = HashMap::new();
     let mut latest: BTreeMap<(u64, String, u64), String> = BTreeMap::new();
     let found = match names(logs, tenant) {
         // One who follows may wait for the first request.
@@ -98,12 +98,12 @@ fn tail(
         other => other?,
     };
     for log in found {
-        let lines = logs.tail(&log, if follow { most.max(AT_ONCE) } else { most.max(1) })?;
+        let lines = logs.tail(&log, most.max(1))?;
         for line in &lines {
             let key = key(line);
             latest.insert((key.0, log.clone(), key.1), line.clone());
         }
-        seen.insert(log, lines.into_iter().collect());
+        seen.insert(log, Seen::of(lines));
         while latest.len() > most {
             latest.pop_first();
         }
@@ -114,25 +114,24 @@ fn tail(
     if follow { go_on(logs, tenant, seen, show) } else { Ok(()) }
 }
 
-/// How many lines of a log are looked at each time.
-const AT_ONCE: usize = 1000;
-
 /// Prints lines as they are written, until the process is stopped.
 fn go_on(
     logs: &Logs,
     tenant: Option<&str>,
-    mut seen: HashMap<String, HashSet<String>>,
+    mut seen: HashMap<String, Seen>,
     show: fn(&str) -> String,
 ) -> anyhow::Result<()> {
     loop {
         std::thread::sleep(Duration::from_millis(200));
         for log in logs.names()?.into_iter().filter(|log| tenant.is_none_or(|tenant| tenant == *log)) {
-            let lines = logs.tail(&log, AT_ONCE)?;
-            let known = seen.entry(log).or_default();
-            for line in lines.iter().filter(|line| !known.contains(*line)) {
+            let known = seen.entry(log.clone()).or_default();
+            let news = logs.follow(&log, known)?;
+            if news.skipped {
+                note(&format!("lines of {log} are left out here, since more were written than can be shown"));
+            }
+            for line in &news.lines {
                 print(&show(line))?;
             }
-            *known = lines.into_iter().collect();
         }
     }
 }

@@ -156,7 +156,7 @@ fn known(arguments: &CheckArguments) -> anyhow::Result<()> {
 
 fn resolve(word: &str, base: &Path) -> anyhow::Result<DatabaseUrl> {
     let environment = environment();
-    DatabaseUrl::resolve(word, base, |name| environment.value(name)).context("the database's URL")
+    Ok(DatabaseUrl::resolve(word, base, |name| environment.value(name))?)
 }
 
 fn columns(arguments: &CheckArguments) -> Vec<String> {

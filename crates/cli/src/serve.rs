@@ -31,7 +31,7 @@ pub(crate) fn run(command: &Serve) -> anyhow::Result<()> {
     }
     if let (true, Some(tenant)) = (command.stdio, &command.tenant) {
         let tenant = TenantId::parse(tenant).with_context(|| format!("`{tenant}` is no tenant id"))?;
-        return Ok(runtime()?.block_on(gateway.serve_stdio(&tenant))?);
+        return runtime()?.block_on(local(&gateway, &tenant));
     }
     raise_file_limit();
     runtime()?.block_on(async {
@@ -50,6 +50,19 @@ pub(crate) fn run(command: &Serve) -> anyhow::Result<()> {
         )
         .await
     })
+}
+
+/// Serves one tenant on standard input and output, until the client closes them or the process is asked to stop.
+async fn local(gateway: &Gateway, tenant: &TenantId) -> anyhow::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    tokio::select! {
+        served = gateway.serve_stdio(tenant) => return Ok(served?),
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    gateway.flush_audit().await;
+    Ok(())
 }
 
 /// The variables of this process, for `env:NAME` in the configuration.

@@ -180,7 +180,7 @@ impl Call {
 }
 
 /// How long a call that has changed something may wait for a disk that hangs.
-const LAST_LINE: Duration = Duration::from_secs(10);
+const LAST_LINE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
 
 /// Notes on disk that a call which may change something begins; one that cannot be noted in its time does not run.
 async fn start(permit: &Permit, entry: &ToolEntry, deadline: Instant) -> Result<(), ToolError> {
@@ -466,3 +466,6 @@ fn instruct(result: &mut Value, instructions: Option<&str>) {
         map.insert("instructions".into(), text.into());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ pub mod admit;
 /// Reading and checking the audit log from outside a server.
 pub mod audit {
     pub use crate::guards::disclosure::audit::{
-        CentralLogs, LogReport, Logs, LogsError, ReadError, Verdict, logs, tail, verify,
+        CentralLogs, LogReport, Logs, LogsError, News, ReadError, Seen, Verdict, logs, tail, verify,
     };
 }
 mod call;

@@ -144,9 +144,37 @@ fn fixed(old: &Config, new: &Config) -> Option<&'static str> {
         ("server.listen", a.listen == b.listen),
         ("server.admin_listen", a.admin_listen == b.admin_listen),
         ("server.data_dir", old.data_dir() == new.data_dir()),
+        ("server.state", a.state == b.state),
+        ("server.state_url", a.state_url == b.state_url),
+        ("server.master_key", a.master_key == b.master_key),
         ("audit.max_file_bytes", old.audit.max_file_bytes == new.audit.max_file_bytes),
         ("server.max_connections", a.max_connections == b.max_connections),
     ]
     .into_iter()
     .find_map(|(key, same)| (!same).then_some(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_at_the_start_only_cannot_be_changed_later() {
+        let config = |server: &str| {
+            let text = format!("[server]\n{server}\n[identity]\ndevelopment = true\n");
+            Config::parse(&text, "test", Path::new("/")).expect("a configuration")
+        };
+        let central = "state = \"postgres\"\nstate_url = \"env:STATE\"\n";
+        let keyed = format!("{central}master_key = \"env:KEY\"");
+        for (old, new, key) in [
+            ("", central, Some("server.state")),
+            (central, "state = \"postgres\"\nstate_url = \"env:OTHER\"", Some("server.state_url")),
+            (central, &keyed, Some("server.master_key")),
+            ("", "admin_listen = \"127.0.0.1:9\"", Some("server.admin_listen")),
+            (&keyed, &keyed, None),
+            ("", "name = \"desk\"\ndrain_timeout = \"1s\"", None),
+        ] {
+            assert_eq!(fixed(&config(old), &config(new)), key, "{old} -> {new}");
+        }
+    }
 }

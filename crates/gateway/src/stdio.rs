@@ -4,7 +4,11 @@
 //! suspension takes effect at the next one here too. rmcp runs handlers in tasks of its own, so the permit is entered
 //! inside the handler and not around the loop.
 
-use std::sync::Arc;
+use std::{
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::HeaderMap;
 use partywall_model::{Principal, Scopes, TenantId};
@@ -19,11 +23,12 @@ use rmcp::{
 use serde_json::{Value, value::to_raw_value};
 
 use crate::{
-    admit::{Permit, admit},
+    admit::{Permit, RequestId, admit},
     call::{self, Call, NotRun},
     context,
-    gateway::{Gateway, Live},
+    gateway::{Gateway, Live, Services},
     guards::{
+        capacity::{Over, refusals::Refused as Bundled},
         disclosure::{Denial, Refused, audit::Line, metrics::Outcome, refusal},
         identity::Verified,
     },
@@ -68,11 +73,20 @@ impl Gateway {
         let protocol = |error: String| StdioError::Protocol(error);
         let running =
             local.serve(rmcp::transport::stdio()).await.map_err(|error| protocol(error.to_string()))?;
-        running.waiting().await.map_err(|error| protocol(error.to_string()))?;
+        let mut waiting = pin!(running.waiting());
+        let ended = loop {
+            match tokio::time::timeout(OWED, &mut waiting).await {
+                Ok(ended) => break ended,
+                Err(_elapsed) => self.flush_audit().await,
+            }
+        };
         self.flush_audit().await;
-        Ok(())
+        ended.map(drop).map_err(|error| protocol(error.to_string()))
     }
 }
+
+/// How long the audit lines of refusals are owed at most.
+const OWED: Duration = Duration::from_secs(1);
 
 struct Local {
     live: Arc<Live>,
@@ -93,11 +107,10 @@ impl Local {
         // Of a tenant that was removed meanwhile there is no log any more.
         let caller = Some(&self.verified.principal).filter(|_| !denial.is_to_stranger());
         services.metrics.count(caller.map(|caller| &caller.tenant), Outcome::Denied(denial.layer()));
-        let mut line = Line::of(caller, number, services.clock.since_epoch().as_secs_f64());
-        (line.outcome, line.layer) = ("denied", Some(denial.layer().name()));
-        line.reason = Some(denial.reason().to_owned());
-        // The reply is a refusal either way.
-        let _lost = services.audit.record(line).await;
+        if let Some(line) = refused(&services, caller, number, &denial) {
+            // The reply is a refusal either way.
+            let _lost = services.audit.record(line).await;
+        }
         Err(match denial.refused() {
             // There is no token here that a better one could take the place of.
             Refused::Unauthenticated(_) => plain(
@@ -108,6 +121,31 @@ impl Local {
             _ => denied(&denial),
         })
     }
+}
+
+/// The line of a refusal, as on HTTP: those of a caller that goes on are written together.
+fn refused(
+    services: &Services,
+    caller: Option<&Arc<Principal>>,
+    request: RequestId,
+    denial: &Denial,
+) -> Option<Line> {
+    let layer = denial.layer();
+    let Some(caller) = caller else {
+        let mut line = Line::of(None, request, services.clock.since_epoch().as_secs_f64());
+        (line.outcome, line.layer) = ("denied", Some(layer.name()));
+        line.reason = Some(denial.reason().to_owned());
+        return Some(line);
+    };
+    let over = match denial.refused() {
+        Refused::TooMany(_, over) => Some(*over),
+        _ => None,
+    };
+    let resident = over.and_then(|_| services.residents.find(&caller.tenant));
+    let reason = over.map_or(denial.word(), Over::reason);
+    let refused = Bundled { caller: Arc::clone(caller), request, layer, reason };
+    let meter = resident.as_ref().map(|resident| resident.capacity().refusals());
+    services.pacer.line(meter, &refused, Instant::now(), &services.clock)
 }
 
 fn denied(denial: &Denial) -> ErrorData {

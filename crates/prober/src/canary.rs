@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use base64::{Engine, alphabet, engine::GeneralPurpose, engine::general_purpose::GeneralPurposeConfig};
 use percent_encoding::percent_decode;
 
+/// How a value is written that is not hidden in any way.
+pub(crate) const AS_IT_IS: &str = "as it is";
+
 /// Where a value's owner is known from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -145,7 +148,7 @@ fn contains(text: &str, wanted: &str) -> bool {
 /// The ways in which a text may hide a value, each written out; all in lower case.
 fn views(bytes: &[u8]) -> Vec<(&'static str, String)> {
     let plain = String::from_utf8_lossy(bytes).into_owned();
-    let mut all = vec![("as it is", plain.to_lowercase())];
+    let mut all = vec![(AS_IT_IS, plain.to_lowercase())];
     let mut open = plain.clone();
     for _ in 0..3 {
         let next = unescape(&open);

@@ -10,6 +10,7 @@ use crate::{
     site::Site,
     survey::{self, shown},
     tally::Tally,
+    target::Target,
 };
 
 /// The most time for one technique.
@@ -36,10 +37,18 @@ pub async fn run(
     let began = Instant::now();
     let mut notes = Vec::new();
     progress.begins(None, "what each tenant sees alone");
-    let site = tokio::select! {
-        site = survey::survey(plan, &mut notes) => site?,
+    let target = Target::new(plan.url.clone(), plan.headers.clone(), plan.concurrency, plan.duration);
+    let surveyed = tokio::select! {
+        site = survey::survey(plan, &target, &mut notes) => site,
         () = stopped(&mut stop) => {
-            return Err(ProbeError::Plan("stopped before anything was attacked".to_owned()));
+            Err(ProbeError::Plan("stopped before anything was attacked".to_owned()))
+        }
+    };
+    let site = match surveyed {
+        Ok(site) => site,
+        Err(error) => {
+            target.finish().await;
+            return Err(error);
         }
     };
     let mut verdicts = Vec::new();
@@ -50,11 +59,8 @@ pub async fn run(
         progress.verdict(&verdict);
         verdicts.push(verdict);
     }
-    for party in &site.parties {
-        for caller in party.callers().chain([&party.caller]) {
-            caller.end().await;
-        }
-    }
+    progress.begins(None, "what is still open is ended");
+    target.finish().await;
     if plan.quick {
         notes.push(
             "only the quick profile was run: it finds the most common leaks, and shows no isolation"

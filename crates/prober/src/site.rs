@@ -1,6 +1,9 @@
 //! What is known of the target when the attacks begin: who can speak to it, what each is shown alone, what belongs to whom.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use partywall_model::Evidence;
 use serde_json::{Value, json};
@@ -93,6 +96,29 @@ pub(crate) struct Reading {
     pub(crate) alone: BTreeMap<String, Facts>,
 }
 
+/// What searches among the target's calls came to, so that no technique searches again: by who asked, and for what.
+#[derive(Default)]
+pub(crate) struct Found(Mutex<BTreeMap<(String, &'static str), Option<What>>>);
+
+impl Found {
+    /// What an earlier search for it came to, if there was one.
+    pub(crate) fn before(&self, caller: &Caller, wanted: &'static str) -> Option<Option<What>> {
+        self.0.lock().ok()?.get(&(who(caller), wanted)).cloned()
+    }
+
+    /// Remembers what a search came to.
+    pub(crate) fn remember(&self, caller: &Caller, wanted: &'static str, found: Option<What>) {
+        // A search that the end of the time broke off came to nothing for another reason.
+        if found.is_some() || !caller.target().late() {
+            self.0.lock().map(|mut all| all.insert((who(caller), wanted), found)).ok();
+        }
+    }
+}
+
+fn who(caller: &Caller) -> String {
+    format!("{} {}", caller.tenant, caller.era().revision())
+}
+
 /// What is known of the target.
 pub(crate) struct Site {
     pub(crate) plan: Plan,
@@ -108,6 +134,7 @@ pub(crate) struct Site {
     pub(crate) redactor: Redactor,
     /// What was found out on the way and does not need an attack: it is judged by the techniques that look for it.
     pub(crate) survey: Vec<Exchange>,
+    pub(crate) found: Found,
 }
 
 impl Site {

@@ -5,7 +5,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    canary::Hit,
+    canary::{AS_IT_IS, Hit},
     target::{Exchange, Request},
 };
 
@@ -80,10 +80,9 @@ impl Redactor {
 
     /// An exchange in which a foreign value was found.
     pub(crate) fn hit(&self, exchange: &Exchange, hit: &Hit) -> Evidence {
-        let why = format!(
-            "{} was shown {:?}, which belongs to {} ({})",
-            exchange.who, hit.text, hit.owner, hit.written
-        );
+        let written = if hit.written == AS_IT_IS { String::new() } else { format!(" ({})", hit.written) };
+        let why =
+            format!("{} was shown {:?}, which belongs to {}{written}", exchange.who, hit.text, hit.owner);
         self.evidence(exchange, why, &hit.text)
     }
 }

@@ -142,6 +142,12 @@ pub(crate) fn find_packages(project: &Project, manifests: &[(String, String)]) -
     found.into_iter().map(|(folder, what)| (folder, finish(what))).collect()
 }
 
+/// Whether a file starts a server on standard input and nothing else: what it makes is for one user.
+pub(crate) fn is_stdio_only(unit: &Unit) -> bool {
+    let has = |texts: &[&str]| texts.iter().any(|text| unit.ir.source.contains(text));
+    has(STDIO) && !has(HTTP)
+}
+
 fn http(project: &Project, module: ModuleId, unit: &Unit) -> Option<String> {
     if let Some(text) = HTTP.iter().find(|text| unit.ir.source.contains(*text)) {
         return Some(format!("{} answers HTTP ({text})", unit.ir.path));

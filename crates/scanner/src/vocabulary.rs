@@ -1,8 +1,74 @@
 //! Which names mean tenants, users, callers, sessions and credentials in code.
 
+use std::{cell::RefCell, rc::Rc};
+
+use rustc_hash::FxHashMap;
+
+/// What a name says.
+#[derive(Clone)]
+struct Meaning {
+    words: Rc<Vec<String>>,
+    /// Of [`MEANS`], a bit each.
+    means: u8,
+}
+
+/// Whether a name means something, by its words.
+type Means = fn(&[String]) -> bool;
+
+/// What is asked of names again and again.
+const MEANS: [Means; 6] =
+    [means_tenant, means_user, means_principal, means_credential, means_session_id, means_cache];
+const TENANTS: usize = 0;
+const USERS: usize = 1;
+const PRINCIPALS: usize = 2;
+const CREDENTIALS: usize = 3;
+const SESSIONS: usize = 4;
+const CACHES: usize = 5;
+
+/// How many names are remembered; one more, and all are forgotten.
+const REMEMBERED: usize = 1 << 16;
+/// What is longer is a text and no name.
+const LONGEST: usize = 128;
+
+thread_local! {
+    /// A project has some ten thousand names and asks millions of times.
+    static KNOWN: RefCell<FxHashMap<Box<str>, Meaning>> = RefCell::default();
+}
+
+fn meaning(name: &str) -> Meaning {
+    let work_out = || {
+        let words = split(name);
+        let means =
+            MEANS.iter().enumerate().fold(0, |bits, (bit, means)| bits | (u8::from(means(&words)) << bit));
+        Meaning { words: Rc::new(words), means }
+    };
+    if name.len() > LONGEST {
+        return work_out();
+    }
+    KNOWN.with_borrow_mut(|known| {
+        if let Some(meaning) = known.get(name) {
+            return meaning.clone();
+        }
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        let meaning = work_out();
+        known.insert(name.into(), meaning.clone());
+        meaning
+    })
+}
+
+fn means(name: &str, what: usize) -> bool {
+    meaning(name).means & (1 << what) != 0
+}
+
 /// The words of an identifier, in lower case: `orgId`, `org_id`, `ORG-ID` are `org`, `id`.
 #[must_use]
-pub fn words(name: &str) -> Vec<String> {
+pub fn words(name: &str) -> Rc<Vec<String>> {
+    meaning(name).words
+}
+
+fn split(name: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut word = String::new();
     let mut last = ' ';
@@ -151,15 +217,21 @@ const FILLERS: &[&str] = &[
 /// Whether a name means a tenant or its id: `tenantId`, `org_id`, `currentWorkspace`. `accountBalance` does not.
 #[must_use]
 pub fn is_tenant(name: &str) -> bool {
-    let words = words(name);
-    has(&words, TENANT) && all_in(&words, &[TENANT, USER, KEYS, FILLERS, PRINCIPAL])
+    means(name, TENANTS)
+}
+
+fn means_tenant(words: &[String]) -> bool {
+    has(words, TENANT) && all_in(words, &[TENANT, USER, KEYS, FILLERS, PRINCIPAL])
 }
 
 /// Whether a name means a user or its id: `userId`, `owner`, `created_by`.
 #[must_use]
 pub fn is_user(name: &str) -> bool {
-    let words = words(name);
-    (has(&words, USER) && all_in(&words, &[USER, KEYS, FILLERS, PRINCIPAL]))
+    means(name, USERS)
+}
+
+fn means_user(words: &[String]) -> bool {
+    (has(words, USER) && all_in(words, &[USER, KEYS, FILLERS, PRINCIPAL]))
         || matches!(
             words.iter().map(String::as_str).collect::<Vec<_>>().as_slice(),
             ["created", "by"] | ["owned", "by"]
@@ -175,9 +247,12 @@ pub fn is_owner(name: &str) -> bool {
 /// Whether a name means the caller as such: `principal`, `authInfo`, `claims`, `currentUser`.
 #[must_use]
 pub fn is_principal(name: &str) -> bool {
-    let words = words(name);
-    let caller = has(&words, &["current", "authenticated", "calling", "request"]) && has(&words, USER);
-    caller || (has(&words, PRINCIPAL) && !has(&words, NO_CALLER))
+    means(name, PRINCIPALS)
+}
+
+fn means_principal(words: &[String]) -> bool {
+    let caller = has(words, &["current", "authenticated", "calling", "request"]) && has(words, USER);
+    caller || (has(words, PRINCIPAL) && !has(words, NO_CALLER))
 }
 
 /// Words that make a name out of [`PRINCIPAL`] a thing that has to do with callers, and no caller.
@@ -215,9 +290,12 @@ const NO_CALLER: &[&str] = &[
 /// Whether a name means a credential: `apiKey`, `accessToken`, `GITHUB_TOKEN`.
 #[must_use]
 pub fn is_credential(name: &str) -> bool {
-    let words = words(name);
+    means(name, CREDENTIALS)
+}
+
+fn means_credential(words: &[String]) -> bool {
     let counted = has(
-        &words,
+        words,
         &[
             "max",
             "count",
@@ -243,20 +321,27 @@ pub fn is_credential(name: &str) -> bool {
                 | ("secret", "key")
         )
     });
-    !counted && (pair || has(&words, CREDENTIAL))
+    !counted && (pair || has(words, CREDENTIAL))
 }
 
 /// Whether a name means the id of a session: `sessionId`, `mcp-session-id`, `sid`.
 #[must_use]
 pub fn is_session_id(name: &str) -> bool {
-    let words = words(name);
-    has(&words, &["sid", "sessionid"]) || (has(&words, &["session"]) && has(&words, &["id", "key", "token"]))
+    means(name, SESSIONS)
+}
+
+fn means_session_id(words: &[String]) -> bool {
+    has(words, &["sid", "sessionid"]) || (has(words, &["session"]) && has(words, &["id", "key", "token"]))
 }
 
 /// Whether a name means a cache, pool or memo of several requests.
 #[must_use]
 pub fn is_cache(name: &str) -> bool {
-    has(&words(name), &["cache", "caches", "cached", "memo", "memoized", "lru", "pool", "pools", "cacher"])
+    means(name, CACHES)
+}
+
+fn means_cache(words: &[String]) -> bool {
+    has(words, &["cache", "caches", "cached", "memo", "memoized", "lru", "pool", "pools", "cacher"])
 }
 
 #[cfg(test)]
@@ -265,10 +350,10 @@ mod tests {
 
     #[test]
     fn names_are_split_into_words() {
-        assert_eq!(words("orgId"), ["org", "id"]);
-        assert_eq!(words("HTTPServerURL"), ["http", "server", "url"]);
-        assert_eq!(words("x-tenant-id"), ["x", "tenant", "id"]);
-        assert_eq!(words("GITHUB_TOKEN"), ["github", "token"]);
+        assert_eq!(*words("orgId"), ["org", "id"]);
+        assert_eq!(*words("HTTPServerURL"), ["http", "server", "url"]);
+        assert_eq!(*words("x-tenant-id"), ["x", "tenant", "id"]);
+        assert_eq!(*words("GITHUB_TOKEN"), ["github", "token"]);
     }
 
     #[test]

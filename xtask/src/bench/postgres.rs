@@ -91,6 +91,7 @@ fn driver(verdicts: &mut Verdicts) -> Result<()> {
         command.args(["--", "--ignored", "--nocapture", "--test-threads=1"]);
         command.env("PARTYWALL_TEST_POSTGRES", &server.url);
         let good = follow(&mut command, TIME, |line| {
+            println!("{line}");
             let mut words = line.split(' ').skip_while(|word| *word != "measure").skip(1);
             if let (Some(name), Some(Ok(value))) = (words.next(), words.next().map(str::parse::<f64>)) {
                 found.insert(name.to_owned(), value);

@@ -4,7 +4,7 @@ mod arguments;
 
 use std::{collections::BTreeMap, fs, io::IsTerminal as _, net::IpAddr, path::Path, process::ExitCode};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use partywall_model::{Layer, Outcome, Verdict};
 use partywall_prober::{Credential, Plan, Progress};
@@ -29,19 +29,13 @@ pub(crate) fn run(general: &Arguments, arguments: &ProbeArguments) -> anyhow::Re
     let runtime = crate::serve::runtime()?;
     let verdicts = runtime.block_on(async {
         let (stop, stopped) = watch::channel(false);
-        #[expect(clippy::disallowed_methods, reason = "a signal belongs to no tenant")]
-        let listener = tokio::spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                output::note("stopping: what was found so far follows");
-                let _over = stop.send(true);
-            }
-        });
-        let verdicts = partywall_prober::run(&plan, &mut bar, stopped).await;
-        listener.abort();
-        verdicts
+        tokio::select! {
+            verdicts = partywall_prober::run(&plan, &mut bar, stopped) => Ok(verdicts),
+            () = interrupts(stop) => Err(anyhow!("stopped at once: what was found is lost, and sessions may be open")),
+        }
     });
     bar.0.finish_and_clear();
-    let verdicts = verdicts?;
+    let verdicts = verdicts??;
     let style = Style { colour: output::colour(general), verbose: general.verbose > 0, ..Style::default() };
     let pages = partywall_prober::pages();
     outputs.write_each(style.colour, |format, colour| {
@@ -49,6 +43,19 @@ pub(crate) fn run(general: &Arguments, arguments: &ProbeArguments) -> anyhow::Re
         Ok(VerdictReport { verdicts: &verdicts, pages: &pages, style }.render(format)?)
     })?;
     Ok(if verdicts.summary.leaked > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// Stops the run at the first interrupt; ends at the second, which does not wait for the target.
+async fn interrupts(stop: watch::Sender<bool>) {
+    for said in [false, true] {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        if !said {
+            output::note("stopping: what was found so far follows");
+            stop.send_replace(true);
+        }
+    }
 }
 
 /// Runs `partywall probes`.

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
     path::Path,
-    process::Stdio,
+    process::{Child, ChildStdin, ChildStdout, Stdio},
 };
 
 use crate::support::{Running, fails, ok, partywall, run};
@@ -225,23 +225,8 @@ fn a_tenant_can_be_suspended_and_removed_while_it_is_served_on_standard_input() 
     let folder = folder();
     let here = folder.path();
     ok(here, &["tenant", "add", "acme"], "");
-    let mut child = partywall(&["serve", "--stdio", "--tenant", "acme"])
-        .current_dir(here)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let (mut input, mut output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-    let mut ask = |message: &str| {
-        writeln!(input, "{message}").unwrap();
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        serde_json::from_str::<serde_json::Value>(&line).unwrap()
-    };
-    ask(
-        r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#,
-    );
+    let mut local = Local::start(here, "acme");
+    let mut ask = |message: &str| local.ask(message);
     let initialized = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
     let call = r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"whoami","arguments":{}}}"#;
     let first = ask(&format!("{initialized}\n{call}"));
@@ -263,8 +248,68 @@ fn a_tenant_can_be_suspended_and_removed_while_it_is_served_on_standard_input() 
     refused(ask(call));
     assert_eq!(audit("acme.jsonl"), before, "a tenant that is gone has no log");
     assert!(audit("-unattributed.jsonl").contains("unknown-tenant"));
-    drop(input);
-    assert!(child.wait().unwrap().success());
+    local.end();
+}
+
+/// A client that goes on asking for a suspended tenant does not fill its log, and nothing is missing from it.
+#[test]
+fn refusals_on_standard_input_are_written_together() {
+    let folder = folder();
+    let here = folder.path();
+    ok(here, &["tenant", "add", "acme"], "");
+    let mut local = Local::start(here, "acme");
+    ok(here, &["tenant", "suspend", "acme"], "");
+    writeln!(local.input, r#"{{"jsonrpc":"2.0","method":"notifications/initialized"}}"#).unwrap();
+    for _ in 0..200 {
+        let answer = local.ask(
+            r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"whoami","arguments":{}}}"#,
+        );
+        assert!(answer["error"]["message"].as_str().unwrap().contains("not served"), "{answer}");
+    }
+    local.end();
+    let log = fs::read_to_string(here.join("data/audit/acme.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.len() < 100 && lines.iter().all(|line| line["reason"] == "suspended-tenant"), "{log}");
+    let times: u64 = lines.iter().map(|line| line["times"].as_u64().unwrap_or(1)).sum();
+    assert_eq!(times, 200, "{log}");
+}
+
+/// One tenant's server on standard input and output, and its client.
+struct Local {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Local {
+    fn start(here: &Path, tenant: &str) -> Self {
+        let mut child = partywall(&["serve", "--stdio", "--tenant", tenant])
+            .current_dir(here)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let mut local = Self { child, input, output };
+        local.ask(
+            r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#,
+        );
+        local
+    }
+
+    fn ask(&mut self, message: &str) -> serde_json::Value {
+        writeln!(self.input, "{message}").unwrap();
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    fn end(self) {
+        let Self { mut child, input, .. } = self;
+        drop(input);
+        assert!(child.wait().unwrap().success());
+    }
 }
 
 #[test]
@@ -300,4 +345,37 @@ fn the_environment_has_the_url_of_the_shared_limits() {
     let (good, said) = check("http://:hush@127.0.0.1:9");
     assert!(!good && said.contains("shared.redis: a URL begins with") && !said.contains("hush"), "{said}");
     ok(folder.path(), &["tenant", "add", "acme"], "");
+}
+
+/// What goes wrong at the start is told once, with its place and what to do.
+#[test]
+fn errors_at_the_start_say_where_and_what_to_do() {
+    let folder = folder();
+    let here = folder.path();
+    let tool = "[data.desk]\ndriver = \"sqlite\"\nmigrations = \"migrations\"\n[[tool]]\nname = \"list\"\n\
+                description = \"d\"\nsource = \"desk\"\nsql = \"SELECT id FROM notes\"\n";
+    fs::write(here.join("partywall.toml"), format!("{CONFIG}{tool}")).unwrap();
+    let said = fails(here, &["serve", "--check"], "");
+    assert!(
+        said.contains("No such file") && said.contains("make the folder, or correct `migrations`"),
+        "{said}"
+    );
+    fs::create_dir(here.join("migrations")).unwrap();
+    let said = fails(here, &["serve", "--check"], "");
+    let line = format!("{CONFIG}{tool}").lines().position(|line| line == "name = \"list\"").unwrap();
+    let place =
+        format!("partywall.toml:{line}: tool `list`: `sql`: no such table: notes; the tables are those");
+    assert!(said.contains(&place), "{said}");
+    fs::write(here.join("migrations/001_notes.sql"), "CREATE TABLE notes (id INTEGER PRIMARY KEY)").unwrap();
+    ok(here, &["serve", "--check"], "");
+    // An address that somebody has.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("listen = \"{}\"", taken.local_addr().unwrap());
+    let text = CONFIG.replace("listen = \"127.0.0.1:0\"", &listen);
+    fs::write(here.join("partywall.toml"), text).unwrap();
+    let said = fails(here, &["serve"], "");
+    assert!(said.contains("server.listen") && said.matches("os error").count() == 1, "{said}");
+    let url = ["check", "--database", "postgres://a:hush@127.0.0.1:1/b"];
+    let said = fails(here, &url, "");
+    assert!(said.matches("the database's URL").count() == 1 && !said.contains("hush"), "{said}");
 }

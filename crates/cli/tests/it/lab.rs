@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeSet,
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Mutex,
@@ -15,6 +16,8 @@ use serde_json::Value;
 
 use crate::support::{Server, run};
 
+/// The most seconds that a defect may take to be found, races too.
+const MOST: f64 = 60.0;
 const FORMS: [&str; 2] = ["leaky", "safe"];
 
 #[derive(Deserialize)]
@@ -99,7 +102,7 @@ fn python() -> PathBuf {
     python
 }
 
-fn probe(entry: &Entry, form: &str, seeds: &Path) -> (Outcome, String) {
+fn probe(entry: &Entry, form: &str, seeds: &Path) -> (Outcome, String, f64) {
     let (_server, ready) = Server::start(&mut entry.command(form));
     let ready: Value = serde_json::from_str(&ready)
         .unwrap_or_else(|error| panic!("{} {form} did not start: {error}", entry.path()));
@@ -120,13 +123,29 @@ fn probe(entry: &Entry, form: &str, seeds: &Path) -> (Outcome, String) {
     let leaked = verdicts.summary.leaked > 0;
     assert_eq!(output.status.code(), Some(i32::from(leaked)), "{errors}");
     let verdict = verdicts.verdicts.first().unwrap();
-    (verdict.verdict, verdict.reason.clone())
+    (verdict.verdict, verdict.reason.clone(), verdicts.stats.seconds)
 }
 
 fn attack(entry: &Entry, form: &str, seeds: &Path) {
     let wanted = if form == "leaky" { Outcome::Leaked } else { Outcome::Isolated };
-    let (found, why) = probe(entry, form, seeds);
+    let (found, why, seconds) = probe(entry, form, seeds);
+    figure(&format!("{} {form} {} {} {seconds:.1} s", entry.path(), entry.technique, found.name()));
     assert_eq!(found, wanted, "{} {form}, {}: {why}", entry.path(), entry.technique);
+    assert!(seconds < MOST, "{} {form}, {}: {seconds} s", entry.path(), entry.technique);
+}
+
+/// Prints a figure where they are wanted.
+fn figure(text: &str) {
+    if std::env::var_os("PARTYWALL_FIGURES").is_some() {
+        let _closed = writeln!(std::io::stderr(), "figure: {text}");
+    }
+}
+
+/// How often the prober runs over the lab; more often by `PARTYWALL_RUNS`.
+#[expect(clippy::disallowed_methods, reason = "whoever runs the test chooses")]
+fn runs() -> usize {
+    let wanted = std::env::var("PARTYWALL_RUNS").ok();
+    wanted.map_or(1, |runs| runs.parse().unwrap())
 }
 
 #[test]
@@ -141,17 +160,19 @@ fn the_prober_finds_each_defect_and_nothing_on_the_twin() {
         .iter()
         .flat_map(|entry| FORMS.map(|form| (entry, form)))
         .partition(|(entry, _)| entry.layer == Layer::Capacity);
-    let queue = Mutex::new(others);
-    let work = || {
-        while let Some((entry, form)) = { queue.lock().unwrap().pop() } {
-            attack(entry, form, &seeds);
-        }
-    };
-    std::thread::scope(|scope| {
-        let hands = [scope.spawn(work), scope.spawn(work), scope.spawn(work)];
-        hands.into_iter().for_each(|hand| hand.join().unwrap());
-    });
-    loaded.into_iter().for_each(|(entry, form)| attack(entry, form, &seeds));
+    for _ in 0..runs() {
+        let queue = Mutex::new(others.clone());
+        let work = || {
+            while let Some((entry, form)) = { queue.lock().unwrap().pop() } {
+                attack(entry, form, &seeds);
+            }
+        };
+        std::thread::scope(|scope| {
+            let hands = [scope.spawn(work), scope.spawn(work), scope.spawn(work)];
+            hands.into_iter().for_each(|hand| hand.join().unwrap());
+        });
+        loaded.iter().for_each(|(entry, form)| attack(entry, form, &seeds));
+    }
 }
 
 #[test]

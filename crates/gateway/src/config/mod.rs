@@ -58,6 +58,9 @@ pub struct Config {
     /// The folder the file stands in; relative paths start here.
     #[serde(skip)]
     pub base_dir: PathBuf,
+    /// File and line of each tool, in order.
+    #[serde(skip)]
+    pub(crate) tool_places: Vec<String>,
 }
 
 /// `[server]`
@@ -86,8 +89,8 @@ pub struct Server {
     /// `master.key` in `data_dir`, made at the first start. Several servers need the same one.
     pub master_key: Option<Reference>,
     /// Values of the `Origin` header that are accepted; any other is refused. The origin of `public_url` and, on a
-    /// loopback listener, loopback origins are always accepted. No CORS headers are sent, so a page of another origin
-    /// needs a proxy that sends them.
+    /// loopback listener, loopback origins are always accepted. A page of an accepted origin can call from a browser
+    /// (CORS), with a token that it sends itself.
     pub allowed_origins: Vec<String>,
     /// Host names that requests may name besides those of `public_url` and `listen`.
     pub allowed_hosts: Vec<String>,
@@ -549,6 +552,8 @@ impl Config {
             ConfigError::Invalid { problems: vec![format!("{name}:{line}: {}", error.message())] }
         })?;
         config.base_dir = base_dir.to_owned();
+        let place = |tool: &toml::Spanned<ToolConfig>| format!("{name}:{}", line_of(text, tool.span().start));
+        config.tool_places = config.tools.iter().map(place).collect();
         let problems: Vec<String> = check::problems(&config)
             .into_iter()
             .map(|problem| {

@@ -17,24 +17,7 @@ use crate::cx::{Cx, Reply};
 /// the tool is registered.
 ///
 /// ```
-/// use partywall_gateway::{Cx, Reply, Tool, ToolError, ToolMeta};
-///
-/// #[derive(serde::Deserialize, schemars::JsonSchema)]
-/// struct Args { name: String }
-///
-/// struct Greet;
-///
-/// impl Tool for Greet {
-///     type Args = Args;
-///
-///     fn meta(&self) -> ToolMeta {
-///         ToolMeta::new("greet", "Greets somebody.")
-///     }
-///
-///     async fn call<'t>(&'t self, cx: Cx<'t>, args: Args) -> Result<Reply<'t>, ToolError> {
-///         Ok(cx.text(format!("Hello {}, from {}", args.name, cx.tenant())))
-///     }
-/// }
+#[doc = include_str!("../../tests/compile_fail/greet.rs")]
 /// ```
 pub trait Tool: Send + Sync + 'static {
     /// The arguments.

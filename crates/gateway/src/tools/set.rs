@@ -22,21 +22,42 @@ use crate::{
     guards::{
         cache::{Fresh, shared::Wanted},
         credentials::{ReplyName, SecretName},
-        data::Sources,
+        data::{DataError, Sources},
     },
 };
 
 /// A tool cannot be offered.
 #[derive(Debug, thiserror::Error)]
-#[error("tool `{tool}`: {problem}")]
+#[error("{place}tool `{tool}`: {problem}")]
 pub struct ToolSetError {
+    /// File and line, with what comes between them and the rest.
+    place: String,
     tool: String,
     problem: String,
 }
 
 impl ToolSetError {
     fn new(tool: &str, problem: impl ToString) -> Self {
-        Self { tool: tool.to_owned(), problem: problem.to_string() }
+        Self { place: String::new(), tool: tool.to_owned(), problem: problem.to_string() }
+    }
+
+    /// A statement that cannot be compiled.
+    fn of_sql(tool: &str, error: &DataError) -> Self {
+        let told = error.to_string();
+        let advice = match &told {
+            text if text.starts_with("no such table") => {
+                "; the tables are those that the `migrations` of the source make: add one, or correct the name"
+            }
+            text if text.contains("SQLSTATE 42P01") => {
+                "; make the table in the database, or correct its name or the source's `schema`"
+            }
+            _ => "",
+        };
+        Self::new(tool, format!("`sql`: {told}{advice}"))
+    }
+
+    fn at(self, place: Option<&String>) -> Self {
+        Self { place: place.map_or_else(String::new, |place| format!("{place}: ")), ..self }
     }
 }
 
@@ -73,6 +94,31 @@ enum Kind {
 }
 
 impl ToolEntry {
+    fn compile(
+        tool: &ToolConfig,
+        config: &Config,
+        sources: &Sources,
+        revision: u64,
+    ) -> Result<Self, ToolSetError> {
+        if tool.native.is_some() {
+            let native = super::builtin::find(tool).ok_or_else(|| {
+                ToolSetError::new(&tool.name, "there is no such native tool; built in is: whoami")
+            })?;
+            return Ok(Self { timeout: tool.timeout, ..Self::native(native, revision)? });
+        }
+        let table = ArgTable::new(&tool.args);
+        let kind = if tool.http.is_some() {
+            let compiled = HttpTool::compile(tool, &config.http)
+                .map_err(|error| ToolSetError::new(&tool.name, error))?;
+            Kind::Http(Box::new(compiled), table)
+        } else {
+            let compiled =
+                SqlTool::compile(tool, sources).map_err(|error| ToolSetError::of_sql(&tool.name, &error))?;
+            Kind::Sql(compiled, table)
+        };
+        Self::declared(tool, config, kind, revision)
+    }
+
     fn declared(tool: &ToolConfig, config: &Config, kind: Kind, revision: u64) -> Result<Self, ToolSetError> {
         let table = ArgTable::new(&tool.args);
         let reads = !tool.writes && tool.http.as_ref().is_none_or(|http| http.method == HttpMethod::Get);
@@ -378,27 +424,9 @@ impl ToolSet {
         revision: u64,
     ) -> Result<Self, ToolSetError> {
         let mut tools = Vec::new();
-        for tool in &config.tools {
-            let tool = tool.get_ref();
-            if tool.native.is_some() {
-                let native = super::builtin::find(tool).ok_or_else(|| {
-                    ToolSetError::new(&tool.name, "there is no such native tool; built in is: whoami")
-                })?;
-                let entry = ToolEntry::native(native, revision)?;
-                tools.push(Arc::new(ToolEntry { timeout: tool.timeout, ..entry }));
-                continue;
-            }
-            let table = ArgTable::new(&tool.args);
-            let kind = if tool.http.is_some() {
-                let compiled = HttpTool::compile(tool, &config.http)
-                    .map_err(|error| ToolSetError::new(&tool.name, error))?;
-                Kind::Http(Box::new(compiled), table)
-            } else {
-                let compiled =
-                    SqlTool::compile(tool, sources).map_err(|error| ToolSetError::new(&tool.name, error))?;
-                Kind::Sql(compiled, table)
-            };
-            tools.push(Arc::new(ToolEntry::declared(tool, config, kind, revision)?));
+        for (at, tool) in config.tools.iter().enumerate() {
+            let entry = ToolEntry::compile(tool.get_ref(), config, sources, revision);
+            tools.push(Arc::new(entry.map_err(|error| error.at(config.tool_places.get(at)))?));
         }
         for tool in native {
             tools.push(Arc::new(ToolEntry::native(tool.clone(), revision)?));

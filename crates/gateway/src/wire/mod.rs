@@ -7,6 +7,7 @@ pub(crate) mod body;
 mod files;
 pub(crate) mod headers;
 pub(crate) mod message;
+mod page;
 mod patience;
 pub(crate) mod reply;
 mod rpc;

@@ -15,6 +15,7 @@ use super::{
     body::{self, BodyError, ReplyStream},
     headers::{self, Era, Mismatch},
     message::{Envelope, Id, Object, Params},
+    page,
     reply::{Outgoing, RpcError, codes, empty, events},
 };
 use crate::{
@@ -45,14 +46,39 @@ where
     let number = services.next_request();
     let (parts, body) = request.into_parts();
     // First, since a request that a foreign page made a browser send must not even learn who is known here.
-    if let Err(denial) = services.doors.check(&parts.uri, &parts.headers) {
-        return deny(services, None, number, &denial).await;
+    let origin = match services.doors.check(&parts.uri, &parts.headers) {
+        Ok(origin) => origin.cloned(),
+        Err(denial) => return deny(services, None, number, &denial).await,
+    };
+    let response = let_in(services, seat, number, &parts, body).await;
+    match origin {
+        Some(origin) => page::show(response, origin),
+        None => response,
     }
+}
+
+/// Answers a request that came through a door of ours.
+async fn let_in<B>(
+    services: &Arc<Services>,
+    seat: Option<&Arc<Seat>>,
+    number: RequestId,
+    parts: &Parts,
+    body: B,
+) -> Response<ReplyStream>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     if services.identity.metadata_paths().contains(&parts.uri.path()) {
-        return metadata(services, &parts.method, number);
+        let asked = page::asked(parts, "GET", number);
+        return asked.unwrap_or_else(|| metadata(services, &parts.method, number));
     }
     if parts.uri.path() != "/mcp" {
         return empty(StatusCode::NOT_FOUND, number);
+    }
+    // A browser asks without a token.
+    if let Some(response) = page::asked(parts, "POST", number) {
+        return response;
     }
     // Before anything is read, so that strangers cannot make the server hold their bytes.
     let verified = match services.authenticate(&parts.headers).await {
@@ -64,7 +90,7 @@ where
         Err(denial) => return deny(services, Some(&verified.principal), number, &denial).await,
     };
     // From here to the end of the reply the request's future runs as its tenant.
-    let response = context::enter(permit.clone(), admitted(&permit, &parts, body)).await;
+    let response = context::enter(permit.clone(), admitted(&permit, parts, body)).await;
     response.map(|body| body.held_by(&permit))
 }
 
@@ -177,11 +203,7 @@ async fn deny(
             let reason = over.map_or(denial.word(), Over::reason);
             let refused =
                 Bundled { caller: Arc::clone(caller), request: number, layer: denial.layer(), reason };
-            let times = match meter {
-                Some(meter) => services.pacer.bundle(meter, &refused, now),
-                None => services.pacer.bundle(&services.pacer.others(&caller.tenant), &refused, now),
-            };
-            (times > 0).then(|| refused.line(times, &services.clock))
+            services.pacer.line(meter, &refused, now, &services.clock)
         }
         None => {
             let mut line = Line::of(None, number, services.clock.since_epoch().as_secs_f64());
@@ -254,23 +276,36 @@ fn negotiate(headers: &HeaderMap) -> Result<Accepts, (StatusCode, &'static str)>
 /// What the log calls a message that was not read far enough to know its method.
 const UNREAD: &str = "POST";
 
+/// A message that is no request or notification, and its id if it could have been a request.
+struct NoRequest<'a> {
+    id: Option<Id<'a>>,
+    error: RpcError,
+}
+
 /// Reads one message; a notification has no id, and anything but a request or a notification is an error.
-fn envelope(text: &str) -> Result<Envelope<'_>, RpcError> {
-    let invalid = |text: &'static str| RpcError::new(codes::INVALID_REQUEST, text);
+fn envelope(text: &str) -> Result<Envelope<'_>, NoRequest<'_>> {
+    let invalid =
+        |id, text: &'static str| NoRequest { id, error: RpcError::new(codes::INVALID_REQUEST, text) };
     let envelope = match serde_json::from_str::<Object<Envelope<'_>>>(text) {
         Ok(Object(envelope)) => envelope,
-        Err(error) if error.is_data() => return Err(invalid("This is no JSON-RPC message.")),
-        Err(_syntax) => return Err(RpcError::new(codes::PARSE, "This is not valid JSON.")),
+        Err(error) if error.is_data() => return Err(invalid(None, "This is no JSON-RPC message.")),
+        Err(_syntax) => {
+            let error = RpcError::new(codes::PARSE, "This is not valid JSON.");
+            return Err(NoRequest { id: None, error });
+        }
     };
+    let answers = envelope.result.is_some() || envelope.error.is_some();
+    // The id of an answer would be one of ours.
+    let id = envelope.id.filter(|_| !answers).and_then(Id::parse);
     if envelope.jsonrpc.as_deref() != Some("2.0") {
-        return Err(invalid("This is no JSON-RPC 2.0 message."));
+        return Err(invalid(id, "This is no JSON-RPC 2.0 message."));
     }
     if envelope.method.is_none() {
-        // A response to a request of ours, of which there are none.
-        return Err(invalid("The message has no method."));
+        // Or a response to a request of ours, of which there are none.
+        return Err(invalid(id, "The message has no method."));
     }
-    if envelope.result.is_some() || envelope.error.is_some() {
-        return Err(invalid("A request has no result or error."));
+    if answers {
+        return Err(invalid(id, "A request has no result or error."));
     }
     Ok(envelope)
 }
@@ -312,10 +347,13 @@ impl Exchange<'_> {
             match counted {
                 Err(denial) => {
                     self.over(&denial).await;
-                    // A notification has no id and no answer.
-                    if let Some(id) = envelope(message.get()).ok().and_then(|message| message.id) {
-                        replies.push(Outgoing::refusal(Id::parse(id), refusal::of_denial(&denial)).text);
-                    }
+                    let id = match envelope(message.get()) {
+                        // A notification has no id and no answer.
+                        Ok(Envelope { id: None, .. }) => continue,
+                        Ok(Envelope { id: Some(id), .. }) => Id::parse(id),
+                        Err(NoRequest { id, .. }) => id,
+                    };
+                    replies.push(Outgoing::refusal(id, refusal::of_denial(&denial)).text);
                 }
                 Ok(()) => match self.message(message.get(), false).await {
                     Answer::Accepted | Answer::Events(_) => {}
@@ -339,10 +377,9 @@ impl Exchange<'_> {
         let (layer, reason) = (denial.layer(), over.reason());
         let refused = Bundled { caller, request: permit.request(), layer, reason };
         let meter = permit.resident().capacity().refusals();
-        let times = services.pacer.bundle(meter, &refused, Instant::now());
-        if times > 0 {
+        if let Some(line) = services.pacer.line(Some(meter), &refused, Instant::now(), &services.clock) {
             // The message is refused either way.
-            let _stopped = services.audit.record(refused.line(times, &services.clock)).await;
+            let _stopped = services.audit.record(line).await;
         }
     }
 
@@ -361,7 +398,7 @@ impl Exchange<'_> {
     async fn message(&self, text: &str, may_stream: bool) -> Answer {
         let envelope = match envelope(text) {
             Ok(envelope) => envelope,
-            Err(error) => return Answer::One(self.refuse(None, UNREAD, error).await),
+            Err(NoRequest { id, error }) => return Answer::One(self.refuse(id, UNREAD, error).await),
         };
         let method = envelope.method.as_deref().unwrap_or_default();
         let Some(id) = envelope.id else {

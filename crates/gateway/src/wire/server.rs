@@ -37,7 +37,7 @@ const ADMIN: &str = "server.admin_listen";
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// An address is taken or not ours.
-    #[error("cannot listen on {address} ({source}); choose another address with {key} in the configuration")]
+    #[error("cannot listen on {address}; choose another address with {key} in the configuration")]
     Listen {
         /// The key that says it.
         key: &'static str,

@@ -1,8 +1,6 @@
 //! Pattern 6: a detached task, which has no tenant.
 use partywall_gateway::{Cx, Reply, Tool, ToolError, ToolMeta};
 
-
-
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 struct Args {}
 

@@ -49,12 +49,16 @@ async fn a_configuration_that_is_not_good_changes_nothing() {
     let mut house = House::open().await;
     let mut acme = house.caller("acme");
     let column = MORE.replace("1 AS one", "no_such_column FROM tickets");
-    let cases: [(Edit<'_>, &str); 5] = [
+    let cases: [(Edit<'_>, &str); 6] = [
         (&|text| text.replace("[capacity]", "[capacity]\nburst_size = 3"), "burst_size"),
         (&|text| format!("{text}{column}"), "no_such_column"),
         (&|text| text.replace("admin_listen = \"127.0.0.1:0\"", "admin_listen = \"127.0.0.1:1\""), "restart"),
         (&|text| text.replacen("[server]", "[server]\nmax_connections = 77", 1), "`server.max_connections`"),
         (&|text| text.replace("data_dir = \"data\"", "data_dir = \"elsewhere\""), "`server.data_dir`"),
+        (
+            &|text| text.replacen("[server]", "[server]\nmaster_key = \"file:partywall.toml\"", 1),
+            "`server.master_key`",
+        ),
     ];
     for (edit, wanted) in cases {
         let error = house.reload(edit).unwrap_err().to_string();

@@ -140,6 +140,20 @@ async fn rt_03_an_id_comes_back_as_it_was_written_or_not_at_all() {
         assert_eq!((answer.status, answer.code()), (400, -32600), "{id}: {answer:?}");
         assert_eq!(answer.json().get("id"), Some(&Value::Null), "{id}: {answer:?}");
     }
+    // A message that could have been a request, and one that answers a request of ours, whose id would be ours.
+    for (text, id) in [
+        (r#"{"jsonrpc":"1.0","id":"a","method":"ping"}"#, json!("a")),
+        (r#"{"id":7,"method":"ping"}"#, json!(7)),
+        (r#"{"jsonrpc":"2.0","id":7}"#, json!(7)),
+        (r#"{"jsonrpc":"2.0","id":1.5}"#, Value::Null),
+        (r#"{"jsonrpc":"2.0","id":7,"result":{}}"#, Value::Null),
+        (r#"{"jsonrpc":"2.0","id":7,"method":"ping","error":{}}"#, Value::Null),
+        (r#"{"jsonrpc":"1.0","id":7,"id":8,"method":"ping"}"#, Value::Null),
+    ] {
+        let answer = acme.ask(Ask::post(text)).await;
+        assert_eq!((answer.status, answer.code()), (400, -32600), "{text}: {answer:?}");
+        assert_eq!(answer.json().get("id"), Some(&id), "{text}: {answer:?}");
+    }
     for id in ["01", "+1", "0x1", "1_0", ".5", "NaN", "'1'", "1 2"] {
         let answer = acme.ask(with_id(id, "tools/call", &params)).await;
         assert_eq!((answer.status, answer.code()), (400, -32700), "{id}: {answer:?}");

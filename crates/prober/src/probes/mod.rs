@@ -9,6 +9,7 @@ mod credentials;
 mod data;
 mod disclosure;
 mod identity;
+mod metadata;
 mod routing;
 mod state;
 mod writing;

@@ -14,7 +14,7 @@ pub(crate) use surface::{Kind, Surface, Tool, words};
 use crate::{
     Credential, Plan, ProbeError,
     canary::{Marks, Origin},
-    site::{Party, Site},
+    site::{Found, Party, Site},
     target::{Caller, Era, Target, Transport},
     transcript::Redactor,
 };
@@ -24,7 +24,11 @@ use crate::{
 /// # Errors
 ///
 /// When the plan contradicts itself, the target cannot be reached, or it lets a tenant do nothing.
-pub(crate) async fn survey(plan: &Plan, notes: &mut Vec<String>) -> Result<Site, ProbeError> {
+pub(crate) async fn survey(
+    plan: &Plan,
+    target: &Arc<Target>,
+    notes: &mut Vec<String>,
+) -> Result<Site, ProbeError> {
     let [one, other] = plan.tenants.as_slice() else {
         return Err(ProbeError::Plan(format!(
             "two tenants attack each other, and {} were given: name two with --tenant NAME=TOKEN",
@@ -32,8 +36,7 @@ pub(crate) async fn survey(plan: &Plan, notes: &mut Vec<String>) -> Result<Site,
         )));
     };
     check(plan, one, other)?;
-    let target = Target::new(plan.url.clone(), plan.headers.clone(), plan.concurrency, plan.duration);
-    let mut parties = [party(&target, plan, one).await?, party(&target, plan, other).await?];
+    let mut parties = [party(target, plan, one).await?, party(target, plan, other).await?];
     let mut marks = Marks::default();
     for (tenant, seeds) in &plan.seeds {
         for seed in seeds {
@@ -58,15 +61,16 @@ pub(crate) async fn survey(plan: &Plan, notes: &mut Vec<String>) -> Result<Site,
         learn::ids(party, &readings);
     }
     let site = Site {
-        colleague: colleague(&target, plan, &parties[0].caller).await?,
+        colleague: colleague(target, plan, &parties[0].caller).await?,
         nobody: nobody(&parties[0])?,
         redactor: redactor(plan),
         plan: plan.clone(),
-        target,
+        target: Arc::clone(target),
         parties,
         marks,
         readings,
         survey: exchanges,
+        found: Found::default(),
     };
     tell(&site, notes);
     Ok(site)

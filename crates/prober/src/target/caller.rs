@@ -16,6 +16,9 @@ use super::{
     link::Link,
 };
 
+/// The name of the extension with tasks.
+pub(crate) const TASKS: &str = "io.modelcontextprotocol/tasks";
+
 /// A generation of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Era {
@@ -237,13 +240,14 @@ impl Caller {
     /// The same with an id that the caller chooses.
     pub(crate) fn request_as(&self, id: Value, method: &str, params: Value) -> Request {
         let name = named(method, &params);
-        let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": self.params(params)});
+        let message =
+            json!({"jsonrpc": "2.0", "id": id, "method": method, "params": self.params(method, params)});
         self.envelope(method, name.as_deref()).message(&message)
     }
 
     /// A notification.
     pub(crate) fn notification(&self, method: &str, params: Value) -> Request {
-        let message = json!({"jsonrpc": "2.0", "method": method, "params": self.params(params)});
+        let message = json!({"jsonrpc": "2.0", "method": method, "params": self.params(method, params)});
         self.envelope(method, None).message(&message)
     }
 
@@ -261,7 +265,7 @@ impl Caller {
         }
     }
 
-    fn params(&self, params: Value) -> Value {
+    fn params(&self, method: &str, params: Value) -> Value {
         let mut params = match params {
             Value::Object(params) => params,
             _ => Map::new(),
@@ -271,6 +275,9 @@ impl Caller {
             if let Some(meta) = meta.as_object_mut() {
                 meta.entry("io.modelcontextprotocol/protocolVersion").or_insert_with(|| json!(MODERN));
                 meta.entry("io.modelcontextprotocol/clientInfo").or_insert_with(client_info);
+                // What is about tasks is for clients that say that they know them.
+                let tasks = method.starts_with("tasks/") || method == "subscriptions/listen";
+                let capabilities = || if tasks { json!({"extensions": {TASKS: {}}}) } else { capabilities() };
                 meta.entry("io.modelcontextprotocol/clientCapabilities").or_insert_with(capabilities);
             }
         }

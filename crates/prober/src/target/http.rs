@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
 use super::{
-    MOST_BYTES, Target,
+    MOST_BYTES, Target, ending,
     exchange::{self, Exchange, Failure, Reply, Request, Wait},
 };
 
@@ -32,7 +32,33 @@ fn plain() -> reqwest::ClientBuilder {
 
 impl Target {
     /// Sends a request and reads its answer.
-    pub(crate) async fn send(&self, http: &reqwest::Client, who: &str, request: Request) -> Exchange {
+    pub(crate) async fn send(
+        self: &Arc<Self>,
+        http: &reqwest::Client,
+        who: &str,
+        request: Request,
+    ) -> Exchange {
+        if !ending::begins(&request) {
+            return self.send_here(http, who, request).await;
+        }
+        // Who waits for it may be stopped meanwhile, and nobody would know of the session: it is read to its end all the same.
+        let (target, client, name, sent) = (Arc::clone(self), http.clone(), who.to_owned(), request.clone());
+        let place = self.sessions.beginning();
+        #[expect(clippy::disallowed_methods, reason = "there is no permit here: the prober is a client")]
+        let task = tokio::spawn(async move {
+            let exchange = target.send_here(&client, &name, sent).await;
+            drop(place);
+            exchange
+        });
+        task.await.unwrap_or_else(|_| Exchange {
+            who: who.to_owned(),
+            request,
+            outcome: Err(Failure::Broken("it was stopped".to_owned())),
+            took: std::time::Duration::ZERO,
+        })
+    }
+
+    async fn send_here(&self, http: &reqwest::Client, who: &str, request: Request) -> Exchange {
         let Ok(_place) = self.places.acquire().await else {
             return Exchange {
                 who: who.to_owned(),
@@ -52,7 +78,11 @@ impl Target {
                 Some(pause) if request.polite && turn <= 3 && pause < self.left() => {
                     tokio::time::sleep(pause).await
                 }
-                _ => return Exchange { who: who.to_owned(), request, outcome, took },
+                _ => {
+                    let exchange = Exchange { who: who.to_owned(), request, outcome, took };
+                    self.sessions.note(&exchange);
+                    return exchange;
+                }
             }
         }
     }

@@ -218,7 +218,7 @@ impl Link {
     /// no other request of this link's stands before the answer.
     pub(super) async fn exchange(
         &self,
-        target: &Target,
+        target: &Arc<Target>,
         http: &reqwest::Client,
         who: &str,
         request: Request,

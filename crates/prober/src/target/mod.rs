@@ -1,6 +1,7 @@
 //! The server under attack: raw JSON-RPC over HTTP, spoken rightly or wrongly, with bounds on everything that comes back.
 
 mod caller;
+mod ending;
 mod exchange;
 mod http;
 mod link;
@@ -19,7 +20,7 @@ use secrecy::SecretString;
 use tokio::{sync::Semaphore, time::Instant};
 use url::Url;
 
-pub(crate) use caller::{Caller, Era, Transport, legacy};
+pub(crate) use caller::{Caller, Era, TASKS, Transport, legacy};
 pub(crate) use exchange::{Exchange, Failure, Reply, Request, Wait};
 pub(crate) use http::Open;
 pub(crate) use raw::{Raw, whole, written};
@@ -49,6 +50,7 @@ pub(crate) struct Target {
     patience: Duration,
     /// Where requests are posted by the transport of 2024-11-05, once a stream has named it.
     post: OnceLock<link::Post>,
+    sessions: ending::Begun,
 }
 
 impl Target {
@@ -67,6 +69,7 @@ impl Target {
             deadline: Instant::now() + duration,
             patience: PATIENCE.min(duration),
             post: OnceLock::new(),
+            sessions: ending::Begun::default(),
         })
     }
 

@@ -1,8 +1,7 @@
 //! Context: requests without a tenant.
 
-use crate::support::sensitive;
+use crate::support::{leaky, plain};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn requests_without_a_tenant_are_found_to_be_served() {
-    sensitive(&[("default-tenant", "ID-01"), ("default-tenant", "ID-22")]).await;
+leaky! {
+    requests_without_a_tenant_are_found_to_be_served(plain) = [("default-tenant", "ID-01"), ("default-tenant", "ID-22")];
 }

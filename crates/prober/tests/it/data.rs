@@ -2,33 +2,62 @@
 
 use partywall_model::Outcome;
 
-use crate::support::{sensitive, sensitive_with, verdict};
+use crate::support::{leaky, plain, verdict, writes};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rows_of_others_are_found() {
-    sensitive(&[
+leaky! {
+    rows_of_others_are_found(plain) = [
         ("get-without-filter", "DA-01"),
         ("get-without-filter", "DA-02"),
         ("list-without-filter", "DA-06"),
-    ])
-    .await;
+    ];
+    resources_links_and_prompts_of_others_are_found(plain) = [
+        ("uri-traversal", "DA-03"),
+        ("uri-userinfo", "DA-04"),
+        ("cursor-names-tenant", "DA-05"),
+        ("completion-without-filter", "DA-14"),
+        ("prompt-without-filter", "DA-15"),
+        ("open-links", "DA-16"),
+    ];
+    searches_lists_of_ids_and_the_past_of_others_are_found(plain) = [
+        ("search-without-filter", "DA-17"),
+        ("first-id-only", "DA-18"),
+        ("history-without-filter", "DA-19"),
+        ("alias-without-filter", "DA-20"),
+    ];
+    rows_that_are_written_for_others_or_counted_are_found(writes) = [
+        ("owner-field", "DA-07"),
+        ("global-count", "DA-08"),
+    ];
+    statements_that_leave_the_tenant_are_found(plain) = [
+        ("sql-setting", "DB-01"),
+        ("sql-view", "DB-05"),
+        ("sql-activity", "DB-07"),
+        ("sql-files", "DB-08"),
+        ("sql-errors", "DB-09"),
+    ];
+    statements_that_change_what_others_see_are_found(writes) = [
+        ("sql-commit", "DB-02"),
+        ("sql-role", "DB-03"),
+        ("sql-update", "DB-04"),
+        ("sql-residue", "DB-06"),
+        ("sql-shadow", "DB-11"),
+    ];
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_seeds_values_are_learned() {
-    let found = verdict(&["get-without-filter"], "DA-01", |plan| plan.seeds.clear()).await;
+    let found = verdict("get-without-filter", "DA-01", |plan| plan.seeds.clear()).await;
     assert_eq!(found.verdict, Outcome::Leaked, "{}", found.reason);
-    let safe = verdict(&[], "DA-01", |plan| plan.seeds.clear()).await;
+    let safe = verdict("", "DA-01", |plan| plan.seeds.clear()).await;
     assert_eq!(safe.verdict, Outcome::Isolated, "{}", safe.reason);
     // Where both see everything from the beginning, nobody knows what is whose: that is no pass.
-    let blind =
-        verdict(&["list-without-filter", "get-without-filter"], "DA-06", |plan| plan.seeds.clear()).await;
+    let blind = verdict("list-without-filter get-without-filter", "DA-06", |plan| plan.seeds.clear()).await;
     assert_eq!(blind.verdict, Outcome::Inconclusive, "{}", blind.reason);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn planted_values_are_found_and_told_of() {
-    let found = verdict(&["list-without-filter"], "DA-06", |plan| {
+    let found = verdict("list-without-filter", "DA-06", |plan| {
         plan.seeds.clear();
         plan.allow_writes = true;
     })
@@ -38,56 +67,7 @@ async fn planted_values_are_found_and_told_of() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn resources_links_and_prompts_of_others_are_found() {
-    sensitive(&[
-        ("uri-traversal", "DA-03"),
-        ("uri-userinfo", "DA-04"),
-        ("cursor-names-tenant", "DA-05"),
-        ("completion-without-filter", "DA-14"),
-        ("prompt-without-filter", "DA-15"),
-        ("open-links", "DA-16"),
-    ])
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn searches_lists_of_ids_and_the_past_of_others_are_found() {
-    sensitive(&[
-        ("search-without-filter", "DA-17"),
-        ("first-id-only", "DA-18"),
-        ("history-without-filter", "DA-19"),
-        ("alias-without-filter", "DA-20"),
-    ])
-    .await;
-}
-
-fn writes(plan: &mut partywall_prober::Plan) {
-    plan.allow_writes = true;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn rows_that_are_written_for_others_or_counted_are_found() {
-    sensitive_with(&[("owner-field", "DA-07"), ("global-count", "DA-08")], writes).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn statements_that_leave_the_tenant_are_found() {
-    sensitive(&[
-        ("sql-setting", "DB-01"),
-        ("sql-view", "DB-05"),
-        ("sql-activity", "DB-07"),
-        ("sql-files", "DB-08"),
-        ("sql-errors", "DB-09"),
-    ])
-    .await;
-    let cases = [
-        ("sql-commit", "DB-02"),
-        ("sql-role", "DB-03"),
-        ("sql-update", "DB-04"),
-        ("sql-residue", "DB-06"),
-        ("sql-shadow", "DB-11"),
-    ];
-    sensitive_with(&cases, writes).await;
-    let reads = verdict(&["sql-commit"], "DB-02", |_| {}).await;
+async fn statements_that_write_need_leave() {
+    let reads = verdict("sql-commit", "DB-02", plain).await;
     assert_eq!(reads.verdict, Outcome::NotRun, "{}", reads.reason);
 }

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use partywall_model::Outcome;
+use partywall_model::{Layer, Outcome};
 
 use crate::{
+    covered::techniques,
     stub::Stub,
     support::{plan, run},
 };
@@ -51,7 +52,10 @@ async fn a_target_that_dies_in_the_middle_is_never_isolated() {
     let stub = Stub::start(&["dies"]).await;
     let mut plan = plan(&stub);
     plan.duration = Duration::from_secs(20);
+    plan.allow_writes = true;
+    plan.layers = Layer::ALL.to_vec();
     let verdicts = run(&plan).await.unwrap();
+    assert_eq!(verdicts.verdicts.len(), techniques().len());
     for verdict in &verdicts.verdicts {
         assert!(
             matches!(verdict.verdict, Outcome::Inconclusive | Outcome::NotRun),

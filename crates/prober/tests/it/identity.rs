@@ -1,15 +1,23 @@
 //! Identity: each spoof is found where it works.
 
 use partywall_model::Outcome;
+use partywall_prober::Plan;
 
 use crate::{
     stub::tokens::{KEY, token},
-    support::{sensitive, sensitive_with, verdict},
+    support::{leaky, plain, safe, verdict, writes},
 };
 
-#[tokio::test(flavor = "multi_thread")]
-async fn spoofed_tenants_are_found() {
-    sensitive(&[
+/// A plan with tokens that the stub's issuer signed, and its key.
+fn minted(plan: &mut Plan) {
+    for tenant in &mut plan.tenants {
+        tenant.token = token(&tenant.tenant).into();
+    }
+    plan.issuer_key = Some(KEY.to_owned().into());
+}
+
+leaky! {
+    spoofed_tenants_are_found(plain) = [
         ("tenant-argument", "ID-17"),
         ("tenant-nested", "ID-18"),
         ("tenant-meta", "ID-19"),
@@ -22,21 +30,8 @@ async fn spoofed_tenants_are_found() {
         ("public-key-is-a-secret", "ID-03"),
         ("key-id-is-a-file", "ID-04"),
         ("key-from-token", "ID-05"),
-    ])
-    .await;
-}
-
-/// A plan with tokens that the stub's issuer signed, and its key.
-fn minted(plan: &mut partywall_prober::Plan) {
-    for tenant in &mut plan.tenants {
-        tenant.token = token(&tenant.tenant).into();
-    }
-    plan.issuer_key = Some(KEY.to_owned().into());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn signed_tokens_with_a_wrong_claim_are_found_to_be_believed() {
-    let cases = [
+    ];
+    signed_tokens_with_a_wrong_claim_are_found_to_be_believed(minted) = [
         ("any-audience", "ID-06"),
         ("any-issuer", "ID-07"),
         ("subject-is-tenant", "ID-08"),
@@ -49,15 +44,37 @@ async fn signed_tokens_with_a_wrong_claim_are_found_to_be_believed() {
         ("splits-names", "ID-16"),
         ("any-audience", "ID-26"),
     ];
-    sensitive_with(&cases, minted).await;
+    tools_that_are_hidden_and_served_are_found(minted) = [("with-scopes scope-on-lists-only", "ID-27")];
+    codes_without_consent_are_found(writes) = [
+        ("with-clients no-consent", "ID-25"),
+        ("with-clients any-callback", "ID-25"),
+    ];
+}
+
+safe! {
+    claims_that_are_checked_hold(minted) = [
+        ("", "ID-06"),
+        ("", "ID-07"),
+        ("", "ID-08"),
+        ("", "ID-09"),
+        ("", "ID-11"),
+        ("", "ID-12"),
+        ("", "ID-13"),
+        ("", "ID-14"),
+        ("", "ID-15"),
+        ("", "ID-16"),
+        ("", "ID-26"),
+        ("with-scopes", "ID-27"),
+    ];
+    codes_with_consent_hold(writes) = [("with-clients", "ID-25")];
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_issuers_key_nothing_is_judged() {
-    let none = verdict(&["any-audience"], "ID-06", |_| {}).await;
+    let none = verdict("any-audience", "ID-06", plain).await;
     assert_eq!(none.verdict, Outcome::NotRun);
     assert!(none.reason.contains("--issuer-key"), "{}", none.reason);
-    let wrong = verdict(&["any-audience"], "ID-06", |plan| {
+    let wrong = verdict("any-audience", "ID-06", |plan| {
         minted(plan);
         plan.issuer_key = Some("another key".to_owned().into());
     })
@@ -67,27 +84,8 @@ async fn without_the_issuers_key_nothing_is_judged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tools_that_are_hidden_and_served_are_found() {
-    let leaky = verdict(&["with-scopes", "scope-on-lists-only"], "ID-27", minted).await;
-    assert_eq!(leaky.verdict, Outcome::Leaked, "{}", leaky.reason);
-    let safe = verdict(&["with-scopes"], "ID-27", minted).await;
-    assert_eq!(safe.verdict, Outcome::Isolated, "{}", safe.reason);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn codes_without_consent_are_found() {
-    let writes = |plan: &mut partywall_prober::Plan| plan.allow_writes = true;
-    for defect in ["no-consent", "any-callback"] {
-        let leaky = verdict(&["with-clients", defect], "ID-25", writes).await;
-        assert_eq!(leaky.verdict, Outcome::Leaked, "{defect}: {}", leaky.reason);
-    }
-    let safe = verdict(&["with-clients"], "ID-25", writes).await;
-    assert_eq!(safe.verdict, Outcome::Isolated, "{}", safe.reason);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn signed_tokens_are_not_shown() {
-    let leaky = verdict(&["any-audience"], "ID-06", minted).await;
+    let leaky = verdict("any-audience", "ID-06", minted).await;
     let shown = serde_json::to_string(&leaky).unwrap();
     assert!(shown.contains("[signature]"), "{shown}");
 }

@@ -7,16 +7,15 @@ use partywall_prober::Plan;
 
 use crate::{
     stub::Stub,
-    support::{plan, run, sensitive_with, verdict},
+    support::{leaky, plan, run, verdict},
 };
 
 fn beside(plan: &mut Plan) {
     plan.url.set_path("/sse");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn answers_that_go_to_everybody_are_found() {
-    let cases = [
+leaky! {
+    answers_that_go_to_everybody_are_found(beside) = [
         ("sse-broadcast", "RT-01"),
         ("sse-broadcast", "RT-16"),
         ("sse-without-owner", "SE-01"),
@@ -27,7 +26,6 @@ async fn answers_that_go_to_everybody_are_found() {
         ("any-origin", "XP-08"),
         ("routes-by-id", "RT-01"),
     ];
-    sensitive_with(&cases, beside).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,10 +34,10 @@ async fn where_all_are_shown_the_same_words_tell_whose_answer_it_is() {
         beside(plan);
         plan.seeds.clear();
     };
-    let leaky = verdict(&["sse-broadcast", "one-tenant"], "RT-01", shared).await;
+    let leaky = verdict("sse-broadcast one-tenant", "RT-01", shared).await;
     assert_eq!(leaky.verdict, Outcome::Leaked, "{}", leaky.reason);
     assert!(leaky.reason.contains("had the same id"), "{}", leaky.reason);
-    let safe = verdict(&["one-tenant"], "RT-01", shared).await;
+    let safe = verdict("one-tenant", "RT-01", shared).await;
     assert_eq!(safe.verdict, Outcome::Isolated, "{}", safe.reason);
 }
 

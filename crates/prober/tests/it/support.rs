@@ -6,7 +6,7 @@ use partywall_model::{Layer, Outcome, Verdict, Verdicts};
 use partywall_prober::{Credential, Plan, ProbeError, Progress};
 use tokio::sync::watch;
 
-use crate::stub::{ACME, GLOBEX, Stub};
+use crate::stub::{ACME, GLOBEX, Stub, lax::Lax};
 
 /// Nobody who looks on.
 struct Silent;
@@ -36,14 +36,13 @@ pub(crate) async fn run(plan: &Plan) -> Result<Verdicts, ProbeError> {
     partywall_prober::run(plan, &mut Silent, stopped).await
 }
 
-/// The verdict of one technique on a server with some defects.
-pub(crate) async fn verdict(
-    defects: &[&'static str],
-    technique: &str,
-    change: impl Fn(&mut Plan),
-) -> Verdict {
-    let stub = Stub::start(defects).await;
+/// The verdict of one technique on a server with some defects, which stand in one text. `lax-proxy` is a proxy before it.
+pub(crate) async fn verdict(defects: &'static str, technique: &str, change: impl Fn(&mut Plan)) -> Verdict {
+    let defects: Vec<&'static str> = defects.split_whitespace().collect();
+    let stub = Stub::start(&defects).await;
     let mut plan = plan(&stub);
+    let lax = if defects.contains(&"lax-proxy") { Some(Lax::before(&plan.url).await) } else { None };
+    plan.url = lax.as_ref().map_or(plan.url, Lax::url);
     plan.probes = vec![technique.to_owned()];
     change(&mut plan);
     let mut verdicts = run(&plan).await.unwrap().verdicts;
@@ -52,19 +51,67 @@ pub(crate) async fn verdict(
     verdicts.remove(0)
 }
 
-/// Each defect must be found by its technique, with evidence that shows no token. That nothing is found without it is shown
-/// by `safe.rs`, for every technique at once.
-pub(crate) async fn sensitive(cases: &[(&'static str, &str)]) {
-    sensitive_with(cases, |_| {}).await;
+/// Tests of servers that leak: each of the defects must be found by its technique, under a change to the plan. The techniques
+/// are listed in `LEAKY`, for `covered.rs`.
+macro_rules! leaky {
+    ($($test:ident($change:expr) = [$(($defects:literal, $technique:literal)),+ $(,)?];)+) => {
+        /// The techniques of which a leak is found here.
+        pub(crate) const LEAKY: &[&str] = &[$($($technique),+),+];
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                crate::support::found(&[$(($defects, $technique)),+], $change).await;
+            }
+        )+
+    };
 }
 
-/// The same with a change to the plan.
-pub(crate) async fn sensitive_with(cases: &[(&'static str, &str)], change: impl Fn(&mut Plan) + Copy) {
-    for (defect, technique) in cases {
-        let leaky = verdict(&[defect], technique, change).await;
-        assert_eq!(leaky.verdict, Outcome::Leaked, "{technique} on {defect}: {}", leaky.reason);
-        assert!(!leaky.evidence.is_empty(), "{technique} on {defect} has no evidence");
+/// Tests of servers that do not leak, for techniques that find nothing to try on the plain stub: each must be `isolated`. The
+/// techniques are listed in `SAFE`, for `safe.rs`.
+macro_rules! safe {
+    ($($test:ident($change:expr) = [$(($parts:literal, $technique:literal)),+ $(,)?];)+) => {
+        /// The techniques that hold here.
+        pub(crate) const SAFE: &[&str] = &[$($($technique),+),+];
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                crate::support::held(&[$(($parts, $technique)),+], $change).await;
+            }
+        )+
+    };
+}
+
+pub(crate) use {leaky, safe};
+
+/// The plan as it is.
+pub(crate) fn plain(_plan: &mut Plan) {}
+
+/// Writes are allowed.
+pub(crate) fn writes(plan: &mut Plan) {
+    plan.allow_writes = true;
+}
+
+/// Load tests are allowed.
+pub(crate) fn loads(plan: &mut Plan) {
+    plan.layers = vec![Layer::Capacity];
+}
+
+/// Each defect must be found by its technique, with evidence that shows no token. That nothing is found without it is shown
+/// by `safe.rs`, for every technique at once.
+pub(crate) async fn found(cases: &[(&'static str, &str)], change: impl Fn(&mut Plan) + Copy) {
+    for (defects, technique) in cases {
+        let leaky = verdict(defects, technique, change).await;
+        assert_eq!(leaky.verdict, Outcome::Leaked, "{technique} on {defects}: {}", leaky.reason);
+        assert!(!leaky.evidence.is_empty(), "{technique} on {defects} has no evidence");
         let shown = serde_json::to_string(&leaky).unwrap();
         assert!(!shown.contains(ACME) && !shown.contains(GLOBEX), "{technique} shows a token: {shown}");
+    }
+}
+
+/// Nothing must be found, in attempts that could have.
+pub(crate) async fn held(cases: &[(&'static str, &str)], change: impl Fn(&mut Plan) + Copy) {
+    for (parts, technique) in cases {
+        let safe = verdict(parts, technique, change).await;
+        assert_eq!(safe.verdict, Outcome::Isolated, "{technique} on {parts}: {}", safe.reason);
     }
 }

@@ -18,6 +18,8 @@ pub(crate) const STYLE: &str = "
 .pair figure{margin:0;min-width:0}.pair figcaption{font-weight:600;margin-bottom:.2rem}
 mark{background:#ffd54a;color:#1a1a1a;padding:0 .15rem}
 details{margin:.3rem 0}
+.wide{overflow-x:auto}.wide th{white-space:nowrap}
+@media (max-width:44rem){.promise{display:none}}
 ";
 
 /// The verdicts as a page.
@@ -79,16 +81,14 @@ fn count(report: &VerdictReport<'_>, layer: Option<Layer>, outcome: Outcome) -> 
 }
 
 fn limits(report: &VerdictReport<'_>) -> Markup {
+    let left: Vec<&str> =
+        Layer::ALL.into_iter().filter(|layer| !attacked(report, *layer)).map(Layer::name).collect();
     html! {
         section {
-            h2 { "What was not covered" }
+            h2 { "What was not covered, and what was known" }
             ul {
+                @if !left.is_empty() { li { "Layers that were not attacked: " (left.join(", ")) } }
                 @for note in &report.verdicts.notes { li { (plain(note)) } }
-                @for layer in Layer::ALL {
-                    @if report.verdicts.verdicts.iter().all(|verdict| verdict.layer != layer) {
-                        li { "The layer " (layer.name()) " was not attacked." }
-                    }
-                }
             }
             @for outcome in [Outcome::Inconclusive, Outcome::NotRun] {
                 @if count(report, None, outcome) > 0 {
@@ -108,21 +108,42 @@ fn limits(report: &VerdictReport<'_>) -> Markup {
     }
 }
 
+fn attacked(report: &VerdictReport<'_>, layer: Layer) -> bool {
+    report.verdicts.verdicts.iter().any(|verdict| verdict.layer == layer)
+}
+
 fn overview(report: &VerdictReport<'_>) -> Markup {
     html! {
         section {
             h2 { "Layers" }
-            table {
-                thead { tr { th { "layer" } th { "promise" } @for outcome in Outcome::ALL { th { (outcome.name()) } } } }
-                tbody {
-                    @for layer in Layer::ALL {
+            div class="wide" {
+                table {
+                    thead {
                         tr {
-                            td { (layer.name()) }
-                            td { (layer.promise()) }
-                            @for outcome in Outcome::ALL { td { (count(report, Some(layer), outcome)) } }
+                            th { "layer" }
+                            th class="promise" { "promise" }
+                            @for outcome in Outcome::ALL { th { (outcome.name()) } }
                         }
                     }
+                    tbody { @for layer in Layer::ALL { (overview_row(report, layer)) } }
                 }
+            }
+        }
+    }
+}
+
+fn overview_row(report: &VerdictReport<'_>, layer: Layer) -> Markup {
+    html! {
+        tr {
+            td { (layer.name()) }
+            td class="promise" { (layer.promise()) }
+            @if attacked(report, layer) {
+                @for outcome in Outcome::ALL {
+                    @let count = count(report, Some(layer), outcome);
+                    @if outcome == Outcome::Leaked && count > 0 { td class="found" { (count) } } @else { td { (count) } }
+                }
+            } @else {
+                td colspan="4" class="none" { "not attacked" }
             }
         }
     }
@@ -160,16 +181,16 @@ pub(crate) fn transcripts(verdict: &Verdict) -> Markup {
         article class="finding" {
             h3 { (badge(Outcome::Leaked, "leaked")) " " (verdict.technique) " " (verdict.name) }
             p { (plain(&verdict.reason)) }
-            @for evidence in &verdict.evidence { (pair(evidence)) }
+            @for evidence in &verdict.evidence { (pair(evidence, &verdict.reason)) }
             p class="hint" { "To see it again:" }
             pre { (plain(&verdict.replay)) }
         }
     }
 }
 
-fn pair(evidence: &Evidence) -> Markup {
+fn pair(evidence: &Evidence, reason: &str) -> Markup {
     html! {
-        p class="hint" { (plain(&evidence.why)) }
+        @if !reason.starts_with(&evidence.why) { p class="hint" { (plain(&evidence.why)) } }
         div class="pair" {
             figure { figcaption { (evidence.tenant) " sent" } pre { (plain(&evidence.request)) } }
             figure { figcaption { "came back" } pre { (marked(&evidence.response, &evidence.foreign)) } }

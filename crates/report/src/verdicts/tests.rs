@@ -75,6 +75,28 @@ fn every_format_shows_what_leaked_and_lets_nothing_hostile_through() {
 }
 
 #[test]
+fn a_terminal_shows_one_of_each_kind_around_the_foreign_value() {
+    let mut verdicts = verdicts();
+    let leak = &mut verdicts.verdicts[0];
+    let long = format!("{} Reactor leak {}", "a".repeat(900), "b".repeat(900));
+    leak.evidence[0].response =
+        format!("HTTP 200\ndate: today\nmcp-session-id: 7\n\n{}{long}\n", "event: x\n".repeat(60));
+    leak.evidence.push(leak.evidence[0].clone());
+    leak.reason = "acme was shown \"Reactor leak\" (2 of 2 attempts)".to_owned();
+    let show = |style| VerdictReport { verdicts: &verdicts, pages: &[], style }.render(Format::Text).unwrap();
+    let text = show(Style::default());
+    assert_eq!(text.matches("acme was shown").count(), 1, "{text}");
+    assert!(text.contains("1 more of the same kind"), "{text}");
+    assert_eq!(text.matches("Reactor leak").count(), 2, "{text}");
+    assert!(text.contains("aa Reactor leak bb") && !text.contains("today"), "{text}");
+    assert!(text.contains("not attacked: identity, context"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() < 420), "{text}");
+    let all = show(Style { verbose: true, colour: true, ..Style::default() });
+    assert!(all.contains("today") && all.contains("\u{1b}[7mReactor leak\u{1b}[0m"), "{all}");
+    assert!(!all.contains("more of the same kind"), "{all}");
+}
+
+#[test]
 fn only_leaks_are_sarif_results_and_json_reads_back() {
     let schema: Value = serde_json::from_str(include_str!("../../tests/sarif-2.1.0.schema.json")).unwrap();
     let schema = jsonschema::draft4::new(&schema).unwrap();

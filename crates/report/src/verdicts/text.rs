@@ -1,12 +1,15 @@
-//! Text for people at a terminal: what leaked with its transcript, then one line a layer, then what was not tried.
+//! Text for people at a terminal: what leaked with its transcript, then one line a layer, then what was not tried. What is
+//! left out of a transcript here stands in the other forms, and here too when more is asked for.
 
 use partywall_model::{Evidence, Layer, Outcome, Verdict};
 
 use super::VerdictReport;
 use crate::inline::{one_line, plain};
 
-/// The most lines of one transcript.
+/// The most lines of one part of a transcript.
 const LINES: usize = 24;
+/// How many of them come before a foreign value that stands further down.
+const BEFORE: usize = 6;
 /// The most characters of one line.
 const WIDTH: usize = 400;
 
@@ -19,6 +22,12 @@ pub(super) fn render(report: &VerdictReport<'_>) -> String {
     }
     for layer in Layer::ALL {
         text.push_str(&row(report, layer));
+    }
+    let left: Vec<&str> =
+        Layer::ALL.into_iter().filter(|layer| of(report, *layer).next().is_none()).map(Layer::name).collect();
+    if !left.is_empty() {
+        text.push_str(&painted(report, Outcome::NotRun, &format!("not attacked: {}", left.join(", "))));
+        text.push('\n');
     }
     let summary = verdicts.summary;
     text.push_str(&format!(
@@ -62,31 +71,109 @@ fn leak(report: &VerdictReport<'_>, verdict: &Verdict) -> String {
         verdict.severity.name(),
         one_line(&verdict.reason),
     );
+    let reason = one_line(&verdict.reason);
+    let mut told: Vec<&str> = Vec::new();
     for evidence in &verdict.evidence {
-        text.push_str(&transcript(evidence));
+        // Several attempts often show the same; who reads this wants one of each.
+        if report.style.verbose || !told.contains(&evidence.why.as_str()) {
+            told.push(&evidence.why);
+            text.push_str(&transcript(report, evidence, &reason));
+        }
+    }
+    let more = verdict.evidence.len().saturating_sub(told.len());
+    if more > 0 {
+        text.push_str(&format!("  {more} more of the same kind: -v shows them\n"));
     }
     text.push_str(&format!("  replay: {}\n", one_line(&verdict.replay)));
     text.push_str(&format!("  `partywall explain {}` says how to mend it\n\n", verdict.probe));
     text
 }
 
-fn transcript(evidence: &Evidence) -> String {
-    let mut text = format!("  {}\n", one_line(&evidence.why));
+fn transcript(report: &VerdictReport<'_>, evidence: &Evidence, reason: &str) -> String {
+    let why = one_line(&evidence.why);
+    // The reason is the first attempt's, in most cases.
+    let mut text = if reason.starts_with(&why) { String::new() } else { format!("  {why}\n") };
+    let foreign = plain(&evidence.foreign);
     for (sign, part) in [('>', &evidence.request), ('<', &evidence.response)] {
-        for line in plain(part).lines().take(LINES) {
-            let cut: String = line.chars().take(WIDTH).collect();
-            let more = if line.chars().count() > WIDTH { " …" } else { "" };
-            text.push_str(&format!("  {sign} {cut}{more}\n"));
+        let part = plain(part);
+        let lines: Vec<&str> = match sign {
+            '<' if !report.style.verbose => telling(&part, &foreign),
+            _ => part.lines().collect(),
+        };
+        for line in around(lines.into_iter().map(|line| cut(line, &foreign)).collect(), &foreign) {
+            text.push_str(&format!("  {sign} {}\n", marked(report, &line, &foreign)));
         }
     }
     text
 }
 
+/// The lines of an answer without the headers that say nothing about the foreign value in it.
+fn telling<'a>(answer: &'a str, foreign: &str) -> Vec<&'a str> {
+    let mut lines = answer.lines();
+    let mut kept: Vec<&str> = lines.next().into_iter().collect();
+    let head = lines.by_ref().take_while(|line| !line.is_empty()).filter(|line| {
+        let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        foreign.is_empty() || line.contains(foreign) || name == "content-type" || name.starts_with("mcp-")
+    });
+    kept.extend(head);
+    kept.push("");
+    kept.extend(lines);
+    while kept.last().is_some_and(|line| line.is_empty()) {
+        kept.pop();
+    }
+    kept
+}
+
+/// A line of bearable length, cut around the foreign value.
+fn cut(line: &str, foreign: &str) -> String {
+    let total = line.chars().count();
+    if total <= WIDTH {
+        return line.to_owned();
+    }
+    let at = if foreign.is_empty() { None } else { line.split_once(foreign) };
+    let before = at.map_or(0, |(head, _)| head.chars().count());
+    let start = if before + foreign.chars().count() <= WIDTH { 0 } else { before.saturating_sub(WIDTH / 2) };
+    let part: String = line.chars().skip(start).take(WIDTH).collect();
+    let (head, tail) = (if start > 0 { "… " } else { "" }, if start + WIDTH < total { " …" } else { "" });
+    format!("{head}{part}{tail}")
+}
+
+/// As many lines as are read, with the foreign value among them.
+fn around(lines: Vec<String>, foreign: &str) -> Vec<String> {
+    let total = lines.len();
+    if total <= LINES {
+        return lines;
+    }
+    let at = if foreign.is_empty() { None } else { lines.iter().position(|line| line.contains(foreign)) };
+    let from = at.filter(|at| *at >= LINES).map_or(0, |at| at - BEFORE);
+    let mut shown = Vec::new();
+    if from > 0 {
+        shown.push(format!("… {from} lines"));
+    }
+    shown.extend(lines.into_iter().skip(from).take(LINES));
+    if from + LINES < total {
+        shown.push(format!("… {} lines", total - from - LINES));
+    }
+    shown
+}
+
+/// A line with the foreign value marked, where there is colour.
+fn marked(report: &VerdictReport<'_>, line: &str, foreign: &str) -> String {
+    if report.style.colour && !foreign.is_empty() {
+        line.replace(foreign, &format!("\u{1b}[7m{foreign}\u{1b}[0m"))
+    } else {
+        line.to_owned()
+    }
+}
+
+fn of<'a>(report: &'a VerdictReport<'_>, layer: Layer) -> impl Iterator<Item = &'a Verdict> {
+    report.verdicts.verdicts.iter().filter(move |verdict| verdict.layer == layer)
+}
+
 fn row(report: &VerdictReport<'_>, layer: Layer) -> String {
-    let of: Vec<&Verdict> =
-        report.verdicts.verdicts.iter().filter(|verdict| verdict.layer == layer).collect();
+    let of: Vec<&Verdict> = of(report, layer).collect();
     if of.is_empty() {
-        return format!("{:<12} {}\n", layer.name(), painted(report, Outcome::NotRun, "not attacked"));
+        return String::new();
     }
     let mut counts = Vec::new();
     for outcome in Outcome::ALL {

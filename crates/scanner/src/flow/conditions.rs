@@ -1,5 +1,7 @@
 //! Queries whose conditions or model stand elsewhere: a function that is given all of its conditions, a repository that is got.
 
+use std::collections::BTreeSet;
+
 use super::{
     Query, Scope,
     queries::{Names, singular},
@@ -21,13 +23,19 @@ const CALLERS: usize = 32;
 impl Project {
     /// A query whose conditions are a parameter of its function, `delete: (clause) => db.notes.deleteMany({ where: clause })`:
     /// it is its callers that say whose rows they mean.
-    pub(super) fn asked_by_callers(&self, chain: At, entity: &str, verb: Verb, all: &mut Vec<Query>) -> bool {
+    pub(super) fn asked_by_callers(
+        &self,
+        chain: At,
+        (entity, verb): (&str, Verb),
+        words: &BTreeSet<String>,
+        all: &mut Vec<Query>,
+    ) -> bool {
         let Some(number) = self.conditions_parameter(chain) else { return false };
         let function = self.function_of(chain);
         let calls = self.callers(function);
         for call in calls.iter().take(CALLERS) {
             let Some(given) = self.argument(*call, function, number) else { continue };
-            let mut names = Names { entity: singular(entity), ..Names::default() };
+            let mut names = Names { entity: singular(entity), own: words.clone(), ..Names::default() };
             self.names_in(given, 3, &mut names);
             let scope = if !names.owner {
                 Scope::None
@@ -45,6 +53,7 @@ impl Project {
                 scope,
                 filters: names.values,
                 is_sql: false,
+                tied: names.tied,
             });
         }
         !calls.is_empty()

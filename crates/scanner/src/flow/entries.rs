@@ -193,9 +193,10 @@ fn by_shape(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
         if let (true, Some(function)) = (described, function)
             && let ExprKind::Function(handler) = unit.ir.expr(function)
         {
+            let kind = if has_part(&unit.ir.path, QUEUES) { "event" } else { "tool" };
             entries.push(Entry {
                 handler: Fun { module, id: *handler },
-                kind: "tool".to_owned(),
+                kind: kind.to_owned(),
                 registration: At { module, expr: id },
                 input: Some(vec![0]),
                 context: vec![1, 2],
@@ -278,7 +279,49 @@ fn workers(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
     }
 }
 
+/// Words of routes and files that the operator's own people, timers and services that sign what they send call, and no tenant.
+const OPERATORS: &[&str] = &[
+    "webhook",
+    "webhooks",
+    "cron",
+    "crons",
+    "admin",
+    "superadmin",
+    "backoffice",
+    "qstash",
+    "inngest",
+    "scheduled",
+    "scheduler",
+];
+
+/// Words of files whose handlers a queue calls.
+const QUEUES: &[&str] = &["job", "jobs", "queue", "queues", "worker", "workers", "tasks"];
+
+/// Whether a part of a path or route is one of these words.
+fn has_part(path: &str, list: &[&str]) -> bool {
+    let lower = path.to_lowercase();
+    lower.split(|char: char| !char.is_alphanumeric()).any(|part| list.contains(&part))
+}
+
 impl Project {
+    /// Whether an entry point is for the operator's own people, a timer, a queue or a service that signs what it sends.
+    #[must_use]
+    pub fn is_operators(&self, entry: &Entry) -> bool {
+        if matches!(entry.kind.as_str(), "tool" | "resource" | "prompt") {
+            return false;
+        }
+        let Some(unit) = self.unit(entry.handler.module) else { return false };
+        let queue = entry.kind == "event" && has_part(&unit.ir.path, QUEUES);
+        let route = self.unit(entry.registration.module).and_then(|unit| {
+            let ExprKind::Call(call) = unit.ir.expr(entry.registration.expr) else { return None };
+            match unit.ir.expr(call.positional(0)?) {
+                ExprKind::String(text) => Some(unit.ir.text(*text)),
+                _ => None,
+            }
+        });
+        queue || has_part(&unit.ir.path, OPERATORS) || route.is_some_and(|route| has_part(route, OPERATORS))
+    }
+
     /// All entry points.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {

@@ -2,7 +2,7 @@
 
 use crate::{
     ir::{ExprId, ExprKind},
-    project::{At, Project, Unit},
+    project::{At, Parent, Project, Unit},
 };
 
 impl Project {
@@ -11,6 +11,17 @@ impl Project {
     #[must_use]
     pub fn first_of(&self, at: At) -> Option<At> {
         let unit = self.unit(at.module)?;
+        // `cache.delete(cache.keys().next().value)` makes room.
+        if let Parent::Expr(up) = unit.index.parent(at.expr)
+            && let ExprKind::Call(call) = unit.ir.expr(up)
+            && call.callee != at.expr
+            && matches!(
+                self.written(at.to(call.callee)).last().map(String::as_str),
+                Some("pop" | "delete" | "remove")
+            )
+        {
+            return None;
+        }
         match unit.ir.expr(at.expr) {
             ExprKind::Index { object, index, .. } => {
                 let first =

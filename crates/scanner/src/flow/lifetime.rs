@@ -1,9 +1,8 @@
 //! How long things live: what is made for one request, and what outlives it.
 
-use std::{
-    cell::RefCell,
-    collections::{HashMap, HashSet},
-};
+use std::cell::{OnceCell, RefCell};
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
     ir::{
@@ -34,22 +33,30 @@ pub enum Cell {
 #[derive(Debug)]
 pub struct Lifetimes<'p> {
     project: &'p Project,
-    /// Where objects of a class are made.
-    made: HashMap<Cls, Vec<At>>,
-    /// Where properties are read, by their names; written places are left out.
-    pub(super) read: HashMap<String, Vec<At>>,
-    /// Whether objects of a class outlive a request, as far as it was asked.
-    known: RefCell<HashMap<Cls, Option<bool>>>,
+    /// What is known of objects.
+    pub(super) objects: &'p Objects,
 }
 
-impl<'p> Lifetimes<'p> {
+/// What is known of the objects of a project; it is looked for once.
+#[derive(Debug)]
+pub(crate) struct Objects {
+    /// Where objects of a class are made.
+    made: FxHashMap<Cls, Vec<At>>,
+    /// Where properties are read, by their names; written places are left out.
+    pub(super) read: FxHashMap<String, Vec<At>>,
+    /// Whether objects of a class outlive a request, as far as it was asked.
+    known: RefCell<FxHashMap<Cls, Option<bool>>>,
+    /// The functions that run when the process starts.
+    starts: OnceCell<FxHashSet<Fun>>,
+}
+
+impl Objects {
     /// Looks where objects are made.
-    #[must_use]
-    pub fn new(project: &'p Project) -> Self {
-        let mut made: HashMap<Cls, Vec<At>> = HashMap::new();
-        let mut read: HashMap<String, Vec<At>> = HashMap::new();
+    fn find(project: &Project) -> Self {
+        let mut made: FxHashMap<Cls, Vec<At>> = FxHashMap::default();
+        let mut read: FxHashMap<String, Vec<At>> = FxHashMap::default();
         for (module, unit) in project.units() {
-            let written: HashSet<ExprId> = unit.index.writes.iter().map(|write| write.place).collect();
+            let written: FxHashSet<ExprId> = unit.index.writes.iter().map(|write| write.place).collect();
             for (expr, kind) in unit.ir.exprs() {
                 let name = match kind {
                     ExprKind::Member { property, .. } => Some(*property),
@@ -63,7 +70,14 @@ impl<'p> Lifetimes<'p> {
                 if let Some(name) = name
                     && !written.contains(&expr)
                 {
-                    read.entry(unit.ir.text(name).to_owned()).or_default().push(At { module, expr });
+                    let at = At { module, expr };
+                    let name = unit.ir.text(name);
+                    match read.get_mut(name) {
+                        Some(places) => places.push(at),
+                        None => {
+                            read.insert(name.to_owned(), vec![at]);
+                        }
+                    }
                 }
             }
             for expr in &unit.index.calls {
@@ -74,7 +88,15 @@ impl<'p> Lifetimes<'p> {
                 }
             }
         }
-        Self { project, made, read, known: RefCell::default() }
+        Self { made, read, known: RefCell::default(), starts: OnceCell::new() }
+    }
+}
+
+impl<'p> Lifetimes<'p> {
+    /// Those of a project.
+    #[must_use]
+    pub fn new(project: &'p Project) -> Self {
+        Self { project, objects: project.memory.objects.get_or_init(|| Objects::find(project)) }
     }
 
     /// Whether a function's code runs for a request.
@@ -91,13 +113,13 @@ impl<'p> Lifetimes<'p> {
     }
 
     fn class_outlives(&self, class: Cls, depth: u32) -> Option<bool> {
-        if let Some(known) = self.known.borrow().get(&class) {
+        if let Some(known) = self.objects.known.borrow().get(&class) {
             return *known;
         }
         // What is asked for again while it is worked out is not known.
-        self.known.borrow_mut().insert(class, None);
+        self.objects.known.borrow_mut().insert(class, None);
         let outlives = self.find_outlives(class, depth);
-        self.known.borrow_mut().insert(class, outlives);
+        self.objects.known.borrow_mut().insert(class, outlives);
         outlives
     }
 
@@ -105,6 +127,7 @@ impl<'p> Lifetimes<'p> {
         let depth = depth.checked_sub(1)?;
         let unit = self.project.unit(class.module)?;
         let decl = unit.ir.class(class.id)?;
+        let record = self.is_record(class, 6);
         for base in &decl.bases {
             let at = At { module: class.module, expr: *base };
             let (package, path) = match self.project.symbol(at) {
@@ -124,11 +147,21 @@ impl<'p> Lifetimes<'p> {
         if said.clone().any(|text| text.contains("Injectable") || text.contains("Controller")) {
             return Some(true);
         }
-        let own = self.made.get(&class).into_iter().flatten();
+        let own = self.objects.made.get(&class).into_iter().flatten();
         let subs = self.project.subclasses(class).iter();
         let places: Vec<At> =
-            own.chain(subs.filter_map(|sub| self.made.get(sub)).flatten()).copied().collect();
-        if places.iter().any(|at| self.is_kept(*at, depth)) {
+            own.chain(subs.filter_map(|sub| self.objects.made.get(sub)).flatten()).copied().collect();
+        // One file speaks over standard input, for one user; another one serves, and makes one for each request.
+        let alone = |at: &&At| self.project.unit(at.module).is_some_and(crate::tenancy::is_stdio_only);
+        let serving: Vec<At> = places.iter().filter(|at| !alone(at)).copied().collect();
+        let places = if serving.is_empty() { places } else { serving };
+        let kept = |at: &At| {
+            // A record is made for what it says, wherever that is, unless it is seen to be kept.
+            let passing =
+                record && self.project.function_of(*at).id != FunctionId::MODULE && !self.is_put(*at, depth);
+            !passing && self.is_kept(*at, depth)
+        };
+        if places.iter().any(kept) {
             return Some(true);
         }
         if !places.is_empty() {
@@ -143,6 +176,37 @@ impl<'p> Lifetimes<'p> {
                 })
         });
         registers.then_some(true)
+    }
+
+    /// Whether objects of a class are records: of a model or a data class.
+    fn is_record(&self, class: Cls, depth: u32) -> bool {
+        let (Some(depth), Some(unit)) = (depth.checked_sub(1), self.project.unit(class.module)) else {
+            return false;
+        };
+        let Some(decl) = unit.ir.class(class.id) else { return false };
+        let said =
+            decl.decorators.iter().any(|expr| unit.ir.snippet(unit.ir.span(*expr)).contains("dataclass"));
+        said || decl.bases.iter().any(|base| {
+            let at = At { module: class.module, expr: *base };
+            match self.project.symbol(at) {
+                Symbol::Class(base) => self.is_record(base, depth),
+                _ => self.project.written(at).last().is_some_and(|name| {
+                    matches!(name.as_str(), "BaseModel" | "SQLModel" | "TypedDict" | "NamedTuple")
+                }),
+            }
+        })
+    }
+
+    /// Whether an object that is made at a place is assigned to what outlives the request.
+    fn is_put(&self, at: At, depth: u32) -> bool {
+        let Some(unit) = self.project.unit(at.module) else { return false };
+        let Some(stmt) = unit.index.stmt_of(at.expr) else { return false };
+        let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
+        match target {
+            Pattern::Place(place) => self.place(at.to(*place), depth).is_some(),
+            Pattern::Binding(id) => unit.ir.is_module_level(*id),
+            _ => false,
+        }
     }
 
     /// Whether an object that is made at a place is kept beyond the request.
@@ -177,7 +241,76 @@ impl<'p> Lifetimes<'p> {
             _ => {}
         }
         let fun = self.project.function_of(at);
-        !self.is_per_request(fun)
+        fun.id == FunctionId::MODULE || (!self.is_per_request(fun) && self.runs_at_start(fun))
+    }
+
+    /// Whether a function that no request reaches runs when the process starts, as far as that is seen: the module calls it, it
+    /// sets handlers up, or it is named for it. Elsewhere it may as well be a job's, and what it makes lives as long as the job.
+    fn runs_at_start(&self, fun: Fun) -> bool {
+        let starts = self.objects.starts.get_or_init(|| {
+            let mut found: FxHashSet<Fun> = FxHashSet::default();
+            let mut open: Vec<Fun> =
+                self.project.units().map(|(module, _)| Fun { module, id: FunctionId::MODULE }).collect();
+            open.extend(
+                self.project
+                    .entries()
+                    .iter()
+                    .flat_map(|entry| self.project.around(entry.handler).into_iter().skip(1)),
+            );
+            let mut calls: FxHashMap<Fun, Vec<At>> = FxHashMap::default();
+            for (module, unit) in self.project.units() {
+                for expr in &unit.index.calls {
+                    let at = At { module, expr: *expr };
+                    calls.entry(self.project.function_of(at)).or_default().push(at);
+                }
+            }
+            while let Some(fun) = open.pop() {
+                if !found.insert(fun) {
+                    continue;
+                }
+                for at in calls.get(&fun).into_iter().flatten() {
+                    let targets = self
+                        .project
+                        .callee(*at)
+                        .filter(|callee| callee.certain)
+                        .map(|callee| callee.targets.clone());
+                    open.extend(targets.into_iter().flatten());
+                }
+            }
+            found
+        });
+        self.project.around(fun).into_iter().filter(|fun| fun.id != FunctionId::MODULE).any(|fun| {
+            let constructor = self
+                .project
+                .unit(fun.module)
+                .and_then(|unit| unit.ir.function(fun.id))
+                .is_some_and(|function| function.kind == FunctionKind::Constructor);
+            let name = self.project.function_name(fun).to_lowercase();
+            let named = [
+                "main",
+                "create",
+                "build",
+                "make",
+                "setup",
+                "set_up",
+                "init",
+                "start",
+                "run",
+                "serve",
+                "lifespan",
+                "register",
+                "configure",
+                "bootstrap",
+                "get",
+                "load",
+                "open",
+                "connect",
+                "app",
+            ]
+            .iter()
+            .any(|word| name.starts_with(word) || name.starts_with(&format!("_{word}")));
+            starts.contains(&fun) || constructor || named
+        })
     }
 
     fn is_kept_in(&self, at: At, target: &Pattern, depth: u32) -> bool {
@@ -393,8 +526,8 @@ impl<'p> Lifetimes<'p> {
         let decl = unit.ir.class(class.id)?;
         let field = decl.fields.iter().find(|field| unit.ir.text(field.name) == name);
         let first = field.and_then(|field| field.value).map(|expr| At { module: class.module, expr });
-        let writes = self.project.field_writes.get(&(class, name.to_owned()));
-        let made = first.into_iter().chain(writes.into_iter().flatten().copied());
+        let writes = self.project.field_writes(class, name);
+        let made = first.into_iter().chain(writes.iter().copied());
         let mut made = made.filter(|value| self.makes(*value, roles));
         made.find(|value| certain || !self.is_per_request(self.project.function_of(*value)))
     }
@@ -406,7 +539,7 @@ impl<'p> Lifetimes<'p> {
         let BindingKind::Import(number) = unit.ir.binding(*id)?.kind else { return None };
         let import = unit.ir.imports.get(number as usize)?;
         let specifier = unit.ir.text(import.specifier);
-        let module = self.project.paths.resolve(&unit.ir.path, unit.ir.language, specifier)?;
+        let module = self.project.imported_module(at.module, specifier)?;
         let name = match import.kind {
             crate::ir::ImportKind::Named(name) => unit.ir.text(name),
             crate::ir::ImportKind::Default => "default",

@@ -16,6 +16,7 @@ use crate::{
     },
     library::{Origin, Role},
     project::{At, Cls, Fun, ModuleId, Project, Step, Symbol, this_class},
+    vocabulary,
 };
 
 /// Kinds of sources that are part of a value.
@@ -117,6 +118,40 @@ const DEPTH: u32 = 28;
 /// How many callers of a function are asked for an argument.
 const CALLERS: usize = 12;
 
+/// Decorators of parameters that frameworks bring.
+const OF_FRAMEWORKS: &[&str] = &[
+    "Body",
+    "BodyParam",
+    "Param",
+    "Params",
+    "Query",
+    "QueryParam",
+    "QueryParams",
+    "Header",
+    "Headers",
+    "HeaderParam",
+    "Req",
+    "Request",
+    "Res",
+    "Response",
+    "Arg",
+    "Args",
+    "Ctx",
+    "Context",
+    "Ip",
+    "HostParam",
+    "MessageBody",
+    "Payload",
+    "Root",
+    "Inject",
+    "InjectRepository",
+    "InjectModel",
+    "UploadedFile",
+    "UploadedFiles",
+    "CookieParam",
+    "SessionParam",
+];
+
 /// Methods that call a function with the items of what they are called on.
 const EACH: &[&str] = &[
     "map",
@@ -141,32 +176,23 @@ impl Project {
     }
 
     fn origins_in(&self, at: At, depth: u32) -> Origins {
-        let Some(depth) = depth.checked_sub(1) else { return Origins::UNKNOWN };
-        if let Some(known) = self.values.borrow().get(&at) {
-            return *known;
+        let Some(depth) = self.follow(depth) else { return Origins::UNKNOWN };
+        self.memory.values.ask(at, Origins::NONE, || self.work_out(at, depth))
+    }
+
+    /// One value further; none when there were too many.
+    fn follow(&self, depth: u32) -> Option<u32> {
+        let next = depth.checked_sub(1);
+        if next.is_none() {
+            self.memory.values.cut();
         }
-        if let Some(known) = self.memory.open_values.borrow().get(&at) {
-            return *known;
-        }
-        // What is asked for again while it is worked out adds nothing new.
-        self.memory.open_values.borrow_mut().insert(at, Origins::NONE);
-        let asking = &self.memory.asking_values;
-        asking.set(asking.get() + 1);
-        let value = self.work_out(at, depth);
-        asking.set(asking.get() - 1);
-        if asking.get() == 0 {
-            self.memory.open_values.borrow_mut().clear();
-            self.values.borrow_mut().insert(at, value);
-        } else {
-            self.memory.open_values.borrow_mut().insert(at, value);
-        }
-        value
+        next
     }
 
     /// Gives up what was being worked out: a rule that panicked leaves it half done, and nothing would be remembered any more.
     pub(crate) fn forget_open(&self) {
-        self.memory.open_values.borrow_mut().clear();
-        self.memory.asking_values.set(0);
+        self.memory.values.forget_open();
+        self.memory.symbols.forget_open();
     }
 
     fn work_out(&self, at: At, depth: u32) -> Origins {
@@ -186,6 +212,11 @@ impl Project {
             }
             ExprKind::Index { object, index, .. } => match unit.ir.expr(*index) {
                 ExprKind::String(name) => self.member_origins(at.to(*object), unit.ir.text(*name), depth),
+                // `ORGS[api_key]`: whoever has the key is the one that it leads to.
+                _ if self.is_named_credential(at.to(*index)) => {
+                    let chosen = Origins::INPUT | Origins::UNVERIFIED | Origins::REQUEST;
+                    (below(*object) | below(*index)).without(chosen) | Origins::OWNER
+                }
                 _ => below(*object).without(Origins::REQUEST) | below(*index),
             },
             ExprKind::Call(_) => self.call_origins(at, depth),
@@ -222,12 +253,32 @@ impl Project {
         }
     }
 
+    /// Whether a key is a credential by its name, or a tuple with one in it.
+    fn is_named_credential(&self, at: At) -> bool {
+        let Some(unit) = self.unit(at.module) else { return false };
+        let name = |expr: ExprId| match unit.ir.expr(expr) {
+            ExprKind::Name(NameRef::Binding(id)) => vocabulary::is_credential(unit.ir.binding_name(*id)),
+            _ => false,
+        };
+        let holds = |expr: ExprId| match unit.ir.expr(expr) {
+            ExprKind::Array { items, .. } => items.iter().any(|item| name(*item)),
+            _ => name(expr),
+        };
+        let copied = match unit.ir.expr(at.expr) {
+            ExprKind::Name(NameRef::Binding(id)) => {
+                unit.index.sources(*id).iter().any(|source| holds(source.value))
+            }
+            _ => false,
+        };
+        holds(at.expr) || copied
+    }
+
     fn binding_origins(&self, module: ModuleId, id: BindingId, depth: u32) -> Origins {
         let Some(unit) = self.unit(module) else { return Origins::UNKNOWN };
         let Some(binding) = unit.ir.binding(id) else { return Origins::UNKNOWN };
         let name = unit.ir.text(binding.name);
         let value = match binding.kind {
-            BindingKind::Import(_) => match (depth.checked_sub(1), self.declared(module, id)) {
+            BindingKind::Import(_) => match (self.follow(depth), self.declared(module, id)) {
                 (Some(depth), Some((from, id))) if self.is_variable(from, id) => {
                     self.binding_origins(from, id, depth)
                 }
@@ -288,7 +339,7 @@ impl Project {
 
     /// What `object.name` may be.
     fn member_origins(&self, object: At, name: &str, depth: u32) -> Origins {
-        let Some(depth) = depth.checked_sub(1) else { return Origins::UNKNOWN };
+        let Some(depth) = self.follow(depth) else { return Origins::UNKNOWN };
         let Some(unit) = self.unit(object.module) else { return Origins::UNKNOWN };
         let mut path = self.written(object);
         path.push(name.to_owned());
@@ -341,7 +392,7 @@ impl Project {
 
     fn field_origins(&self, class: Cls, name: &str, base: Origins, depth: u32) -> Origins {
         let mut value = Origins::NONE;
-        for write in self.field_writes.get(&(class, name.to_owned())).into_iter().flatten() {
+        for write in self.field_writes(class, name) {
             value |= self.origins_in(*write, depth);
         }
         let field = self.unit(class.module).and_then(|unit| {
@@ -397,7 +448,17 @@ impl Project {
         }
         let mut value = self.arguments(at, depth);
         // What a database or another service answers is not what was asked with: only conversions pass the caller's choice on.
-        if !call.is_new && !converts(name) {
+        // `hash.update(text)` goes on with the text; `posts.update({ where, data })` gives the row.
+        let changes_rows = name == "update"
+            && call.positional(0).is_some_and(|expr| matches!(unit.ir.expr(expr), ExprKind::Object(_)));
+        // `redis.get(`org:${state}`)` gives what was kept there.
+        let reads_store = matches!(name, "get" | "hget" | "getdel")
+            && callee.path.iter().rev().skip(1).any(|part| {
+                vocabulary::words(part).iter().any(|word| {
+                    matches!(word.as_str(), "redis" | "ioredis" | "cache" | "kv" | "memcache" | "memcached")
+                })
+            });
+        if !call.is_new && (!converts(name) || changes_rows || reads_store) {
             // Nor is it the environment's, when that only says where to ask.
             let elsewhere = if value.is_of_request() { Origins::ENV } else { Origins::NONE };
             let chosen = Origins::INPUT | Origins::UNVERIFIED | Origins::SESSION;
@@ -451,6 +512,12 @@ impl Project {
             return take(injected, path);
         }
         if let Some(entry) = self.entry_of.get(&fun).and_then(|number| self.entries.get(*number)) {
+            if let Some((Step::Key(key), rest)) = path.split_first()
+                && matches!(entry.kind.as_str(), "http" | "middleware")
+                && let Some(value) = beside_input(unit, parameter, unit.ir.text(*key))
+            {
+                return take(value, rest);
+            }
             return take(entry.parameter(number, name, type_text), path);
         }
         let default = parameter.default.map_or(Origins::NONE, |expr| {
@@ -488,6 +555,9 @@ impl Project {
             .chain(&parameter.decorators)
             .copied()
             .collect();
+        if let Some(value) = self.decorated_parameter(fun, number, depth) {
+            return Some(value);
+        }
         // `require_admin = Depends(…)` once, and its name as the default of many.
         for expr in exprs.clone() {
             if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr) {
@@ -517,6 +587,56 @@ impl Project {
             });
         }
         found
+    }
+
+    /// What a decorator of our own puts into a parameter, as NestJS takes them: `@CurrentUser() user` of
+    /// `createParamDecorator((data, ctx) => ctx.switchToHttp().getRequest().user)`.
+    fn decorated_parameter(&self, fun: Fun, number: usize, depth: u32) -> Option<Origins> {
+        let unit = self.unit(fun.module)?;
+        let parameter = unit.ir.function(fun.id)?.params.get(number)?;
+        let name = parameter.name.map_or("", |name| unit.ir.text(name));
+        parameter.decorators.iter().find_map(|expr| {
+            let ExprKind::Call(call) = unit.ir.expr(*expr) else { return None };
+            let at = At { module: fun.module, expr: call.callee };
+            let word = self.written(at).pop().unwrap_or_default();
+            let made = match (self.maker_of(at), self.symbol(at)) {
+                (Some(made), _) => made,
+                // One that is not seen is believed what it says: `@GetOrgFromRequest() org`. What frameworks bring takes from the
+                // request what its name says.
+                (None, Symbol::External { package, .. })
+                    if !package.starts_with("@nestjs/") && !OF_FRAMEWORKS.contains(&word.as_str()) =>
+                {
+                    let value = injected_name(&word, name, Origins::UNKNOWN);
+                    return value.has(Origins::PRINCIPAL).then_some(value);
+                }
+                _ => return None,
+            };
+            let from = self.unit(made.module)?;
+            let ExprKind::Call(maker) = from.ir.expr(made.expr) else { return None };
+            if self.callee(made)?.name() != "createParamDecorator" {
+                return None;
+            }
+            let value = match self.symbol(made.to(maker.positional(0)?)) {
+                Symbol::Function(take) => self.returned(take, depth),
+                _ => Origins::UNKNOWN,
+            };
+            let chosen = Origins::INPUT | Origins::UNVERIFIED;
+            if value.has(chosen) && !value.has_owner() {
+                return Some(value);
+            }
+            Some(injected_name(&word, name, value.without(chosen) | Origins::UNKNOWN))
+        })
+    }
+
+    /// The call that a name was set from, in this module or the one that it is imported from.
+    fn maker_of(&self, at: At) -> Option<At> {
+        let ExprKind::Name(NameRef::Binding(id)) = self.unit(at.module)?.ir.expr(at.expr) else {
+            return None;
+        };
+        let (module, id) = self.declared(at.module, *id).unwrap_or((at.module, *id));
+        let unit = self.unit(module)?;
+        let [source] = unit.index.sources(id) else { return None };
+        matches!(unit.ir.expr(source.value), ExprKind::Call(_)).then_some(At { module, expr: source.value })
     }
 
     /// What a parameter is of a function that nobody is seen to call.
@@ -562,5 +682,25 @@ impl Project {
             at = parent;
         }
         all
+    }
+}
+
+/// What a wrapper of the framework puts beside the caller's input into the one record that it calls a handler with:
+/// `withWorkspace(async ({ workspace, searchParams }) => …)`, `action(async ({ ctx, parsedInput }) => …)`.
+fn beside_input(unit: &crate::project::Unit, parameter: &crate::ir::Parameter, key: &str) -> Option<Origins> {
+    let mut input = false;
+    parameter.pattern.for_each_binding(&mut |id| {
+        input |= matches!(
+            unit.ir.binding_name(id),
+            "params" | "searchParams" | "parsedInput" | "input" | "body" | "req" | "request" | "headers"
+        );
+    });
+    match key {
+        "ctx" | "context" | "req" | "request" => Some(Origins::REQUEST),
+        "session" | "auth" if input => Some(Origins::PRINCIPAL),
+        _ if input && (vocabulary::is_owner(key) || vocabulary::is_principal(key)) => {
+            Some(Origins::PRINCIPAL)
+        }
+        _ => None,
     }
 }

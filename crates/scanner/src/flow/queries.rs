@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     chains::{in_branch, innermost, is_whole, outermost},
+    memberships::is_own_tenant,
     models::models,
     repositories::is_repository,
 };
@@ -36,6 +37,8 @@ pub struct Query {
     pub filters: Vec<At>,
     /// Whether it was read from SQL.
     pub is_sql: bool,
+    /// Whether it names a tenant in the project's own word, see [`Project::tenant_words`].
+    pub tied: bool,
 }
 
 /// How a query names the owner of rows.
@@ -112,6 +115,7 @@ impl Project {
 
     fn find_queries(&self) -> Vec<Query> {
         let mut all = Vec::new();
+        let words = self.tenant_words();
         for (module, unit) in self.units() {
             for (id, expr) in unit.ir.exprs() {
                 let at = At { module, expr: id };
@@ -122,9 +126,9 @@ impl Project {
                     | ExprKind::Binary { op: BinaryOp::Add, .. }
                         if is_whole(unit, id) =>
                     {
-                        self.sql_queries(at, &mut all);
+                        self.sql_queries(at, words, &mut all);
                     }
-                    ExprKind::Call(_) => self.orm_query(at, &mut all),
+                    ExprKind::Call(_) => self.orm_query(at, words, &mut all),
                     _ => {}
                 }
             }
@@ -132,7 +136,7 @@ impl Project {
         all
     }
 
-    fn sql_queries(&self, at: At, all: &mut Vec<Query>) {
+    fn sql_queries(&self, at: At, words: &BTreeSet<String>, all: &mut Vec<Query>) {
         let Some(unit) = self.unit(at.module) else { return };
         // "Update a document of the tenant." describes a function.
         if let Parent::Stmt(stmt) = unit.index.parent(at.expr)
@@ -198,6 +202,7 @@ impl Project {
                 scope,
                 filters: filters.clone(),
                 is_sql: true,
+                tied: block.tests.iter().any(|test| test.required && is_own_tenant(&test.column, words)),
             });
         }
     }
@@ -299,7 +304,7 @@ impl Project {
         Vec::new()
     }
 
-    fn orm_query(&self, at: At, all: &mut Vec<Query>) {
+    fn orm_query(&self, at: At, words: &BTreeSet<String>, all: &mut Vec<Query>) {
         let Some(unit) = self.unit(at.module) else { return };
         let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return };
         let Some((entity, verb)) = self.orm_entity(unit, at, call) else {
@@ -308,10 +313,18 @@ impl Project {
         };
         let chain = outermost(unit, at.expr);
         // A model `OAuthToken` is no caller, though its name speaks of one.
-        let mut names = Names { entity: singular(&entity), ..Names::default() };
+        let mut names = Names { entity: singular(&entity), own: words.clone(), ..Names::default() };
         self.names_in(at.to(chain), 3, &mut names);
-        // `query = select(X)` goes on in other statements.
-        if let Parent::Stmt(stmt) = unit.index.parent(chain)
+        // `query = select(X)` goes on in other statements, and so does `query = undeleted(select(X))`.
+        let mut whole = chain;
+        for _ in 0..3 {
+            let Parent::Expr(up) = unit.index.parent(whole) else { break };
+            if !matches!(unit.ir.expr(up), ExprKind::Call(call) if call.callee != whole) {
+                break;
+            }
+            whole = outermost(unit, up);
+        }
+        if let Parent::Stmt(stmt) = unit.index.parent(whole)
             && let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt)
             && let Some(id) = target.as_binding()
         {
@@ -332,7 +345,7 @@ impl Project {
             (true, true) => Scope::Optional,
             (true, false) => Scope::Owner,
         };
-        if scope == Scope::None && self.asked_by_callers(at.to(chain), &entity, verb, all) {
+        if scope == Scope::None && self.asked_by_callers(at.to(chain), (&entity, verb), words, all) {
             return;
         }
         all.push(Query {
@@ -344,6 +357,7 @@ impl Project {
             scope,
             filters: names.values,
             is_sql: false,
+            tied: names.tied,
         });
     }
 
@@ -368,6 +382,7 @@ impl Project {
             scope: Scope::Owner,
             filters: names.values,
             is_sql: false,
+            tied: false,
         });
     }
 
@@ -592,11 +607,19 @@ impl Project {
             models(unit, &mut note);
             let _ = module;
         }
-        for query in queries
-            .iter()
-            .filter(|query| query.scope == Scope::Owner && (query.verb != Verb::Insert || !query.is_sql))
-        {
-            note(&query.entity, Owned::Sibling);
+        // One of many queries that names an owner of rows whose model has none is the odd one.
+        let mut named: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+        for query in queries.iter().filter(|query| query.verb != Verb::Insert || !query.is_sql) {
+            let (with, all) = named.entry(query.entity.as_str()).or_default();
+            *with += usize::from(query.scope == Scope::Owner);
+            *all += 1;
+        }
+        for (entity, (with, all)) in named {
+            let odd = owned.get(&singular(entity)) == Some(&Owned::No) && with * ODD < all;
+            if with > 0 && !odd {
+                let slot = owned.entry(singular(entity)).or_insert(Owned::Sibling);
+                *slot = (*slot).max(Owned::Sibling);
+            }
         }
         owned
     }
@@ -612,6 +635,10 @@ enum Part {
 pub(super) struct Names {
     /// Whether it names an owner.
     pub(super) owner: bool,
+    /// The project's own words for a tenant's id.
+    pub(super) own: BTreeSet<String>,
+    /// Whether it names a tenant by one of them.
+    pub(super) tied: bool,
     /// The entity that is asked for.
     pub(super) entity: String,
     /// The variables in it.
@@ -621,6 +648,7 @@ pub(super) struct Names {
 
 impl Names {
     fn see(&mut self, name: &str) {
+        self.tied |= is_own_tenant(name, &self.own);
         self.owner |= level_of_column(name).is_some()
             || vocabulary::is_owner(name)
             || (vocabulary::is_principal(name) && singular(name) != self.entity);
@@ -642,6 +670,33 @@ pub fn singular(name: &str) -> String {
 /// Whether an entity lists tenants or people themselves.
 #[must_use]
 pub fn lists_owners(shown: &str) -> bool {
-    level_of_table(shown).is_some()
+    let words = vocabulary::words(shown);
+    // `KhojUser` is the application's own user; `TeamUser` says who is in what.
+    let own_user = matches!(words.as_slice(), [app, user] if matches!(user.as_str(), "user" | "users") && !JOINED.contains(&app.as_str()));
+    own_user
+        || level_of_table(shown).is_some()
         || matches!(singular(shown).as_str(), "user" | "tenant" | "organization" | "account" | "team")
 }
+
+/// Of so many queries of rows whose model has no owner, one that names an owner says nothing.
+const ODD: usize = 5;
+
+/// First words of tables that join users with what they belong to.
+const JOINED: &[&str] = &[
+    "team",
+    "teams",
+    "org",
+    "organization",
+    "organisation",
+    "workspace",
+    "project",
+    "group",
+    "channel",
+    "chat",
+    "tenant",
+    "account",
+    "company",
+    "room",
+    "role",
+    "shared",
+];

@@ -1,6 +1,8 @@
 //! Which functions callers of the server reach, and how.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashMap;
 
 use crate::{
     ir::{ExprKind, NameRef},
@@ -22,16 +24,33 @@ pub struct Reach {
 }
 
 /// Follows calls from all entry points, the nearest first.
-pub(crate) fn find_reach(project: &Project) -> HashMap<Fun, Reach> {
-    let mut reach: HashMap<Fun, Reach> = HashMap::new();
+pub(crate) fn find_reach(project: &Project) -> FxHashMap<Fun, Reach> {
+    let mut reach: FxHashMap<Fun, Reach> = FxHashMap::default();
     let mut open: VecDeque<Fun> = VecDeque::new();
-    for (number, entry) in project.entries.iter().enumerate() {
-        reach.entry(entry.handler).or_insert_with(|| {
-            open.push_back(entry.handler);
-            Reach { entry: number, from: None, certain: true }
-        });
-    }
     let by_function = calls_by_function(project);
+    // What both kinds of callers reach is reached by tenants.
+    for operators in [false, true] {
+        for (number, entry) in project.entries.iter().enumerate() {
+            if project.is_operators(entry) != operators {
+                continue;
+            }
+            reach.entry(entry.handler).or_insert_with(|| {
+                open.push_back(entry.handler);
+                Reach { entry: number, from: None, certain: true }
+            });
+        }
+        follow(project, &by_function, &mut reach, &mut open);
+    }
+    reach
+}
+
+/// Goes on from functions that are reached to those that they call.
+fn follow(
+    project: &Project,
+    by_function: &FxHashMap<Fun, Vec<At>>,
+    reach: &mut FxHashMap<Fun, Reach>,
+    open: &mut VecDeque<Fun>,
+) {
     while let Some(fun) = open.pop_front() {
         let Some(here) = reach.get(&fun).copied() else { continue };
         for (target, at, certain) in next(project, fun, by_function.get(&fun).map_or(&[], Vec::as_slice)) {
@@ -41,11 +60,10 @@ pub(crate) fn find_reach(project: &Project) -> HashMap<Fun, Reach> {
             });
         }
     }
-    reach
 }
 
-fn calls_by_function(project: &Project) -> HashMap<Fun, Vec<At>> {
-    let mut all: HashMap<Fun, Vec<At>> = HashMap::new();
+fn calls_by_function(project: &Project) -> FxHashMap<Fun, Vec<At>> {
+    let mut all: FxHashMap<Fun, Vec<At>> = FxHashMap::default();
     for (module, unit) in project.units() {
         for expr in &unit.index.calls {
             let fun = Fun { module, id: unit.index.function(*expr) };

@@ -107,7 +107,7 @@ fn entity_of_type(text: &str) -> Option<String> {
 /// What is left of a name without the words that say that it is a repository.
 fn entity_of_name(name: &str) -> Option<String> {
     let words = vocabulary::words(name);
-    let left: Vec<String> = words.into_iter().filter(|word| !KEEPERS.contains(&word.as_str())).collect();
+    let left: Vec<String> = words.iter().filter(|word| !KEEPERS.contains(&word.as_str())).cloned().collect();
     (!left.is_empty()).then(|| left.join("_"))
 }
 

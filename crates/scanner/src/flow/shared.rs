@@ -101,11 +101,7 @@ impl<'p> Lifetimes<'p> {
                 for (other, unit) in project.units().filter(|(other, _)| other != module) {
                     let imports = unit.ir.imports.iter().filter(|import| {
                         import.binding.is_some_and(|own| unit.ir.binding_name(own) == name)
-                            && project.paths.resolve(
-                                &unit.ir.path,
-                                unit.ir.language,
-                                unit.ir.text(import.specifier),
-                            ) == Some(*module)
+                            && project.imported_module(other, unit.ir.text(import.specifier)) == Some(*module)
                     });
                     for import in imports {
                         if let Some(own) = import.binding {
@@ -115,7 +111,7 @@ impl<'p> Lifetimes<'p> {
                 }
             }
             Cell::Field(class, name) => {
-                for at in self.read.get(name).into_iter().flatten() {
+                for at in self.objects.read.get(name).into_iter().flatten() {
                     let Some(unit) = project.unit(at.module) else { continue };
                     let ExprKind::Member { object, .. } = unit.ir.expr(at.expr) else { continue };
                     let own = match unit.ir.expr(*object) {
@@ -130,7 +126,7 @@ impl<'p> Lifetimes<'p> {
             }
             Cell::Global => {}
             Cell::Property(_, name) => {
-                for at in self.read.get(name).into_iter().flatten().take(400) {
+                for at in self.objects.read.get(name).into_iter().flatten().take(400) {
                     if self.cell(*at).as_ref() == Some(cell) {
                         add(at.module, at.expr);
                     }

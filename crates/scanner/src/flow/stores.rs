@@ -192,9 +192,8 @@ impl Project {
         let typed =
             field.and_then(|field| field.type_text).is_some_and(|text| is_map_type(unit.ir.text(text)));
         let first = field.and_then(|field| field.value).map(|expr| At { module: class.module, expr });
-        let writes = self.field_writes.get(&(class, name.to_owned()));
-        let made =
-            first.into_iter().chain(writes.into_iter().flatten().copied()).any(|at| self.is_container(at));
+        let writes = self.field_writes(class, name);
+        let made = first.into_iter().chain(writes.iter().copied()).any(|at| self.is_container(at));
         (typed || made || vocabulary::is_cache(name))
             .then(|| (Store::Field(class, name.to_owned()), name.to_owned()))
     }
@@ -219,7 +218,7 @@ impl Project {
             text.contains("Injectable") && !text.contains("Scope.")
         });
         let overwritten = |name: &str| {
-            self.field_writes.get(&(class, name.to_owned())).into_iter().flatten().any(|at| {
+            self.field_writes(class, name).iter().any(|at| {
                 let writer = self.function_of(*at);
                 let kind = self
                     .unit(writer.module)
@@ -252,8 +251,8 @@ impl Project {
                 fields.filter(|field| unit.ir.text(field.name) == name).find_map(|field| field.value)?;
             Some(At { module: class.module, expr: value })
         });
-        let writes = self.field_writes.get(&(class, name.to_owned()));
-        declared.into_iter().chain(writes.into_iter().flatten().copied()).collect()
+        let writes = self.field_writes(class, name);
+        declared.into_iter().chain(writes.iter().copied()).collect()
     }
 
     /// Whether an expression makes an empty map or cache.
@@ -333,7 +332,10 @@ impl Project {
                     likely && self.origins(At { module, expr }).has(Origins::PRINCIPAL)
                 })
             };
-            let known = self.units().filter(|(module, unit)| asks(*module, unit));
+            // A command that its user signs in with has no callers.
+            let served =
+                |unit: &Unit| !unit.ir.path.split('/').any(|part| matches!(part, "cli" | "commands"));
+            let known = self.units().filter(|(module, unit)| served(unit) && asks(*module, unit));
             self.with_importers(
                 known.map(|(_, unit)| self.package_folder(&unit.ir.path).to_owned()).collect(),
             )
@@ -365,11 +367,11 @@ impl Project {
     /// Which package's folder imports from which other one.
     fn package_imports(&self) -> BTreeSet<(String, String)> {
         let mut edges = BTreeSet::new();
-        for (_, unit) in self.units() {
+        for (module, unit) in self.units() {
             let from = self.package_folder(&unit.ir.path);
             for import in &unit.ir.imports {
                 let specifier = unit.ir.text(import.specifier);
-                let target = self.paths.resolve(&unit.ir.path, unit.ir.language, specifier);
+                let target = self.imported_module(module, specifier);
                 let Some(target) = target.and_then(|module| self.unit(module)) else { continue };
                 let to = self.package_folder(&target.ir.path);
                 if from != to {

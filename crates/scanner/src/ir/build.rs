@@ -1,6 +1,8 @@
 //! What front ends make a module with.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use super::{
     BinaryOp, Binding, BindingId, BindingKind, Block, Class, ClassId, Export, Expr, ExprId, ExprKind,
@@ -18,7 +20,7 @@ use super::{
 #[derive(Debug)]
 pub struct ModuleBuilder {
     module: Module,
-    interned: HashMap<Arc<str>, Name>,
+    interned: FxHashMap<Arc<str>, Name>,
 }
 
 /// The longest text that two texts with a `+` between are joined to, in bytes.
@@ -51,7 +53,7 @@ impl ModuleBuilder {
             functions: vec![Function { kind: FunctionKind::Module, parent: None, ..empty_function(span) }],
             classes: Vec::new(),
         };
-        Self { module, interned: HashMap::new() }
+        Self { module, interned: FxHashMap::default() }
     }
 
     /// Interns a text.
@@ -194,6 +196,15 @@ impl ModuleBuilder {
         if let Some(function) = self.module.functions.get_mut(FunctionId::MODULE.index()) {
             function.body = body;
         }
+        // Projects have many modules, and each would hold up to twice what it needs.
+        let module = &mut self.module;
+        module.exprs.shrink_to_fit();
+        module.stmts.shrink_to_fit();
+        module.names.shrink_to_fit();
+        module.bindings.shrink_to_fit();
+        module.scopes.shrink_to_fit();
+        module.functions.shrink_to_fit();
+        module.comments.shrink_to_fit();
         self.module
     }
 }

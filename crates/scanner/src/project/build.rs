@@ -1,11 +1,10 @@
 //! Joining modules to a project.
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, HashMap},
-};
+use std::{collections::BTreeMap, hash::BuildHasher};
 
-use super::{At, Cls, Fun, Index, ModuleId, Paths, Project, Symbol, Unit, resolve, this_class};
+use rustc_hash::{FxBuildHasher, FxHashMap};
+
+use super::{At, Callee, Cls, Fun, Index, ModuleId, Paths, Project, Symbol, Unit, resolve, this_class};
 use crate::{
     flow,
     ir::{ExprKind, Module},
@@ -44,6 +43,7 @@ impl Project {
             .collect();
         let paths = Paths::new(&units, &input.manifests);
         let globals = units.iter().map(resolve::globals).collect();
+        let exports = units.iter().map(resolve::exports).collect();
         let mut project = Self {
             units,
             libraries: input.libraries,
@@ -51,16 +51,17 @@ impl Project {
             packages: BTreeMap::new(),
             tenancy: input.tenancy,
             paths,
-            callers: HashMap::new(),
-            callees: HashMap::new(),
-            methods: HashMap::new(),
+            callers: FxHashMap::default(),
+            callees: Vec::new(),
+            callee_of: Vec::new(),
+            methods: FxHashMap::default(),
             entries: Vec::new(),
-            entry_of: HashMap::new(),
-            reach: HashMap::new(),
+            entry_of: FxHashMap::default(),
+            reach: FxHashMap::default(),
+            exports,
             globals,
-            field_writes: HashMap::new(),
-            subclasses: HashMap::new(),
-            values: RefCell::default(),
+            field_writes: FxHashMap::default(),
+            subclasses: FxHashMap::default(),
             memory: super::Memory::default(),
         };
         project.find_members();
@@ -75,8 +76,8 @@ impl Project {
     }
 
     fn find_members(&mut self) {
-        let mut writes: HashMap<(Cls, String), Vec<At>> = HashMap::new();
-        let mut methods: HashMap<String, Vec<Fun>> = HashMap::new();
+        let mut writes: FxHashMap<Cls, FxHashMap<String, Vec<At>>> = FxHashMap::default();
+        let mut methods: FxHashMap<String, Vec<Fun>> = FxHashMap::default();
         for (module, unit) in self.units() {
             for write in &unit.index.writes {
                 let ExprKind::Member { object, property, .. } = unit.ir.expr(write.place) else { continue };
@@ -84,8 +85,9 @@ impl Project {
                     continue;
                 }
                 if let Some(id) = this_class(&unit.ir, write.function) {
-                    let key = (Cls { module, id }, unit.ir.text(*property).to_owned());
-                    writes.entry(key).or_default().push(At { module, expr: write.value });
+                    let fields = writes.entry(Cls { module, id }).or_default();
+                    let name = unit.ir.text(*property).to_owned();
+                    fields.entry(name).or_default().push(At { module, expr: write.value });
                 }
             }
             for (_, class) in unit.ir.classes() {
@@ -114,7 +116,7 @@ impl Project {
                 }
             }
         }
-        let mut all: HashMap<Cls, Vec<Cls>> = HashMap::new();
+        let mut all: FxHashMap<Cls, Vec<Cls>> = FxHashMap::default();
         for (base, sub) in &direct {
             let mut bases = vec![*base];
             // A class that extends itself through others ends at the bound.
@@ -131,23 +133,55 @@ impl Project {
     }
 
     fn find_calls(&mut self) {
-        let mut callees = HashMap::new();
-        let mut callers: HashMap<Fun, Vec<At>> = HashMap::new();
+        let mut callees = Callees::default();
+        let mut callee_of = Vec::with_capacity(self.units.len());
+        let mut callers: FxHashMap<Fun, Vec<At>> = FxHashMap::default();
         for (module, unit) in (0..).map(ModuleId).zip(&self.units) {
             let decorators =
                 unit.ir.functions().flat_map(|(_, function)| function.decorators.iter().copied());
             let bare = decorators.filter(|expr| !matches!(unit.ir.expr(*expr), ExprKind::Call(_)));
             let bare: Vec<_> = bare.collect();
+            let mut numbers: Vec<u32> = vec![0; unit.ir.exprs().count()];
             for expr in unit.index.calls.iter().chain(&bare) {
                 let at = At { module, expr: *expr };
                 let Some(callee) = self.find_callee(at) else { continue };
                 for target in &callee.targets {
                     callers.entry(*target).or_default().push(at);
                 }
-                callees.insert(at, callee);
+                if let Some(slot) = numbers.get_mut(expr.index()) {
+                    *slot = callees.number(callee);
+                }
             }
+            callee_of.push(numbers);
         }
-        self.callees = callees;
+        self.callees = callees.all;
+        self.callee_of = callee_of;
         self.callers = callers;
+    }
+}
+
+/// Callees that are gathered: most calls call what others call too.
+#[derive(Default)]
+struct Callees {
+    all: Vec<Callee>,
+    by_hash: FxHashMap<u64, Vec<u32>>,
+}
+
+impl Callees {
+    /// One more than the place of a callee.
+    fn number(&mut self, callee: Callee) -> u32 {
+        let Callee { package, path, targets, certain, .. } = &callee;
+        let hash = FxBuildHasher.hash_one((package, path, targets, certain));
+        let same = self.by_hash.entry(hash).or_default();
+        let known = same
+            .iter()
+            .find(|number| self.all.get(**number as usize - 1).is_some_and(|known| known.is(&callee)));
+        if let Some(known) = known {
+            return *known;
+        }
+        self.all.push(callee);
+        let number = u32::try_from(self.all.len()).unwrap_or(0);
+        same.push(number);
+        number
     }
 }

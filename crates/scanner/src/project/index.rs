@@ -1,7 +1,5 @@
 //! What one module's code looks like from below: parents, functions, evaluation order, sources of bindings, writes.
 
-use std::collections::HashMap;
-
 use crate::ir::{
     BinaryOp, BindingId, ClassId, ExprId, ExprKind, FunctionId, FunctionKind, Module, Name, NameRef, Pattern,
     PropertyKey, StmtId, StmtKind, walk,
@@ -44,7 +42,7 @@ pub struct Source {
     /// The value, before `path` is taken.
     pub value: ExprId,
     /// What is taken out of it.
-    pub path: Vec<Step>,
+    pub path: Box<[Step]>,
     /// The function that assigns.
     pub function: FunctionId,
     /// When, within the function.
@@ -82,15 +80,56 @@ pub struct Index {
     stmt_functions: Vec<FunctionId>,
     stmt_orders: Vec<u32>,
     sites: Vec<Option<ExprId>>,
-    sources: HashMap<BindingId, Vec<Source>>,
-    uses: HashMap<BindingId, Vec<ExprId>>,
-    awaits: HashMap<FunctionId, Vec<u32>>,
-    returns: HashMap<FunctionId, Vec<ExprId>>,
-    inner: HashMap<FunctionId, Vec<FunctionId>>,
+    sources: Grouped<Source>,
+    uses: Grouped<ExprId>,
+    awaits: Grouped<u32>,
+    returns: Grouped<ExprId>,
+    inner: Grouped<FunctionId>,
     /// Every assignment to a place, in source order.
     pub writes: Vec<Write>,
     /// Every call, in source order of its function.
     pub calls: Vec<ExprId>,
+}
+
+/// Lists by a number, one after the other: of each number where its list begins. Most are short or empty.
+#[derive(Debug)]
+struct Grouped<T> {
+    starts: Vec<u32>,
+    items: Vec<T>,
+    /// What is gathered, with its number, until all is there.
+    gathered: Vec<(u32, T)>,
+}
+
+impl<T> Default for Grouped<T> {
+    fn default() -> Self {
+        Self { starts: Vec::new(), items: Vec::new(), gathered: Vec::new() }
+    }
+}
+
+impl<T> Grouped<T> {
+    fn push(&mut self, number: u32, item: T) {
+        self.gathered.push((number, item));
+    }
+
+    /// Puts everything in its list, in the order in which it came.
+    fn finish(&mut self) {
+        let mut gathered = std::mem::take(&mut self.gathered);
+        gathered.sort_by_key(|(number, _)| *number);
+        self.items.reserve_exact(gathered.len());
+        for (number, item) in gathered {
+            let start = u32::try_from(self.items.len()).unwrap_or(u32::MAX);
+            self.starts.resize(self.starts.len().max(number as usize + 1), start);
+            self.items.push(item);
+        }
+        self.starts.shrink_to_fit();
+    }
+
+    fn get(&self, number: u32) -> &[T] {
+        let number = number as usize;
+        let Some(start) = self.starts.get(number) else { return &[] };
+        let end = self.starts.get(number + 1).map_or(self.items.len(), |end| *end as usize);
+        self.items.get(*start as usize..end).unwrap_or(&[])
+    }
 }
 
 impl Index {
@@ -121,11 +160,18 @@ impl Index {
                 if let Some(value) = field.value {
                     walk.expr(value, parent);
                     if let Some(binding) = field.binding {
-                        walk.source(binding, value, Vec::new(), true, false, None);
+                        walk.source(binding, value, &[], true, false, None);
                     }
                 }
             }
         }
+        index.sources.finish();
+        index.uses.finish();
+        index.awaits.finish();
+        index.returns.finish();
+        index.inner.finish();
+        index.writes.shrink_to_fit();
+        index.calls.shrink_to_fit();
         index
     }
 
@@ -188,19 +234,19 @@ impl Index {
     /// The values that a binding gets, in source order.
     #[must_use]
     pub fn sources(&self, id: BindingId) -> &[Source] {
-        self.sources.get(&id).map_or(&[], Vec::as_slice)
+        self.sources.get(id.0)
     }
 
     /// All uses of a binding, its being written to not counted.
     #[must_use]
     pub fn uses(&self, id: BindingId) -> &[ExprId] {
-        self.uses.get(&id).map_or(&[], Vec::as_slice)
+        self.uses.get(id.0)
     }
 
     /// When a function waits.
     #[must_use]
     pub fn awaits(&self, id: FunctionId) -> &[u32] {
-        self.awaits.get(&id).map_or(&[], Vec::as_slice)
+        self.awaits.get(id.0)
     }
 
     /// Whether a function waits between two moments.
@@ -212,13 +258,13 @@ impl Index {
     /// The values that a function returns or yields.
     #[must_use]
     pub fn returns(&self, id: FunctionId) -> &[ExprId] {
-        self.returns.get(&id).map_or(&[], Vec::as_slice)
+        self.returns.get(id.0)
     }
 
     /// The functions that stand directly in a function.
     #[must_use]
     pub fn inner(&self, id: FunctionId) -> &[FunctionId] {
-        self.inner.get(&id).map_or(&[], Vec::as_slice)
+        self.inner.get(id.0)
     }
 }
 
@@ -234,7 +280,7 @@ impl Walk<'_> {
         let module = self.module;
         let Some(function) = module.function(self.function) else { return };
         if let Some(parent) = function.parent.filter(|parent| *parent != self.function) {
-            self.index.inner.entry(parent).or_default().push(self.function);
+            self.index.inner.push(parent.0, self.function);
         }
         let parent = Parent::Function(self.function);
         // Decorators and defaults belong to the function, though the code around it runs them: rules look for them there.
@@ -318,7 +364,7 @@ impl Walk<'_> {
             StmtKind::Return(value) => {
                 if let Some(value) = value {
                     self.expr(*value, here);
-                    self.index.returns.entry(self.function).or_default().push(*value);
+                    self.index.returns.push(self.function.0, *value);
                 }
             }
             _ => walk::parts(module, id, &mut |part| match part {
@@ -333,7 +379,7 @@ impl Walk<'_> {
 
     fn wait(&mut self) {
         let order = self.tick();
-        self.index.awaits.entry(self.function).or_default().push(order);
+        self.index.awaits.push(self.function.0, order);
     }
 
     fn expr(&mut self, id: ExprId, parent: Parent) {
@@ -367,7 +413,7 @@ impl Walk<'_> {
                 self.expr(comprehension.element, here);
             }
             ExprKind::Name(NameRef::Binding(binding)) => {
-                self.index.uses.entry(*binding).or_default().push(id);
+                self.index.uses.push(binding.0, id);
             }
             ExprKind::Function(function) => {
                 if let Some(slot) = self.index.sites.get_mut(function.index()) {
@@ -381,11 +427,11 @@ impl Walk<'_> {
             *slot = order;
         }
         match module.expr(id) {
-            ExprKind::Await(_) => self.index.awaits.entry(self.function).or_default().push(order),
+            ExprKind::Await(_) => self.index.awaits.push(self.function.0, order),
             ExprKind::Call(_) | ExprKind::Tagged { .. } => self.index.calls.push(id),
             ExprKind::Yield { value: Some(value), .. } => {
-                self.index.returns.entry(self.function).or_default().push(*value);
-                self.index.awaits.entry(self.function).or_default().push(order);
+                self.index.returns.push(self.function.0, *value);
+                self.index.awaits.push(self.function.0, order);
             }
             _ => {}
         }
@@ -395,14 +441,21 @@ impl Walk<'_> {
         &mut self,
         binding: BindingId,
         value: ExprId,
-        path: Vec<Step>,
+        path: &[Step],
         declares: bool,
         updates: bool,
         stmt: Option<StmtId>,
     ) {
-        let source =
-            Source { value, path, function: self.function, order: self.order, declares, updates, stmt };
-        self.index.sources.entry(binding).or_default().push(source);
+        let source = Source {
+            value,
+            path: path.into(),
+            function: self.function,
+            order: self.order,
+            declares,
+            updates,
+            stmt,
+        };
+        self.index.sources.push(binding.0, source);
     }
 
     fn assign(
@@ -417,7 +470,7 @@ impl Walk<'_> {
         match target {
             Pattern::Binding(binding) => {
                 if value != ExprId::MISSING {
-                    self.source(*binding, value, path.clone(), declares, updates, stmt);
+                    self.source(*binding, value, path, declares, updates, stmt);
                 }
             }
             Pattern::Place(place) => {
@@ -473,7 +526,7 @@ impl Walk<'_> {
     /// The default of a pattern is a value that its bindings may have.
     fn assign_default(&mut self, pattern: &Pattern, default: ExprId, how: (bool, bool, Option<StmtId>)) {
         if let Some(binding) = pattern.as_binding() {
-            self.source(binding, default, Vec::new(), how.0, how.1, how.2);
+            self.source(binding, default, &[], how.0, how.1, how.2);
         }
     }
 }

@@ -1,16 +1,17 @@
 //! Which modules there are and how they name each other.
 
+mod answers;
 mod build;
 mod callees;
 mod imports;
 pub mod index;
 mod resolve;
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, HashMap},
-};
+use std::{cell::RefCell, collections::BTreeMap};
 
+use rustc_hash::FxHashMap;
+
+pub(crate) use answers::Answers;
 pub use build::Input;
 pub use imports::Paths;
 pub use index::{Index, Parent, Source, Step, Write, this_class};
@@ -91,33 +92,39 @@ pub struct Project {
     pub packages: BTreeMap<String, Package>,
     /// A tenancy that the user has set.
     pub tenancy: Option<Tenancy>,
-    pub(crate) paths: Paths,
-    pub(crate) callers: HashMap<Fun, Vec<At>>,
-    pub(crate) callees: HashMap<At, Callee>,
-    pub(crate) methods: HashMap<String, Vec<Fun>>,
+    paths: Paths,
+    pub(crate) callers: FxHashMap<Fun, Vec<At>>,
+    /// What calls call, by their numbers in `callee_of`.
+    pub(crate) callees: Vec<Callee>,
+    /// By module and expression; 0 for what is no call, else one more than the number.
+    pub(crate) callee_of: Vec<Vec<u32>>,
+    pub(crate) methods: FxHashMap<String, Vec<Fun>>,
     pub(crate) entries: Vec<crate::flow::Entry>,
-    pub(crate) entry_of: HashMap<Fun, usize>,
-    pub(crate) reach: HashMap<Fun, crate::flow::Reach>,
-    pub(crate) globals: Vec<HashMap<String, BindingId>>,
-    pub(crate) field_writes: HashMap<(Cls, String), Vec<At>>,
-    pub(crate) subclasses: HashMap<Cls, Vec<Cls>>,
-    pub(crate) values: RefCell<HashMap<At, crate::flow::Origins>>,
+    pub(crate) entry_of: FxHashMap<Fun, usize>,
+    pub(crate) reach: FxHashMap<Fun, crate::flow::Reach>,
+    /// What a module exports under a name, by numbers in its list.
+    exports: Vec<FxHashMap<String, Vec<usize>>>,
+    pub(crate) globals: Vec<FxHashMap<String, BindingId>>,
+    pub(crate) field_writes: FxHashMap<Cls, FxHashMap<String, Vec<At>>>,
+    pub(crate) subclasses: FxHashMap<Cls, Vec<Cls>>,
     pub(crate) memory: Memory,
 }
 
-/// What was worked out before. Answers that were given while another question was open may lack what a cycle cut off; they
-/// are kept until that question is answered, so that no question takes more than one walk through what it depends on.
+/// What was worked out before.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    pub(crate) symbols: RefCell<HashMap<At, Symbol>>,
-    pub(crate) open_symbols: RefCell<HashMap<At, Symbol>>,
-    pub(crate) asking_symbols: std::cell::Cell<u32>,
-    pub(crate) open_values: RefCell<HashMap<At, crate::flow::Origins>>,
-    pub(crate) asking_values: std::cell::Cell<u32>,
+    /// The modules that specifiers name, by the module that imports.
+    imports: RefCell<FxHashMap<ModuleId, FxHashMap<String, Option<ModuleId>>>>,
+    pub(crate) symbols: Answers<Symbol, answers::Sparse<Symbol>>,
+    pub(crate) values: Answers<crate::flow::Origins>,
+    pub(crate) objects: std::cell::OnceCell<crate::flow::Objects>,
+    /// What is kept for the application, by its name.
+    pub(crate) kept: std::cell::OnceCell<FxHashMap<String, At>>,
     pub(crate) keeps_rows: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) knows_callers: std::cell::OnceCell<std::collections::BTreeSet<String>>,
-    pub(crate) guards: RefCell<HashMap<Fun, std::rc::Rc<Vec<crate::flow::Guard>>>>,
+    pub(crate) guards: RefCell<FxHashMap<Fun, std::rc::Rc<Vec<crate::flow::Guard>>>>,
     pub(crate) queries: std::cell::OnceCell<Vec<crate::flow::Query>>,
+    pub(crate) tenant_words: std::cell::OnceCell<std::collections::BTreeSet<String>>,
 }
 
 impl Project {
@@ -164,7 +171,28 @@ impl Project {
     /// What a call calls, and what is known of it.
     #[must_use]
     pub fn callee(&self, call: At) -> Option<&Callee> {
-        self.callees.get(&call)
+        let number = self.callee_of.get(call.module.index())?.get(call.expr.index())?;
+        self.callees.get(number.checked_sub(1)? as usize)
+    }
+
+    /// The module that a specifier names in a module.
+    #[must_use]
+    pub(crate) fn imported_module(&self, importer: ModuleId, specifier: &str) -> Option<ModuleId> {
+        let unit = self.unit(importer)?;
+        if let Some(known) = self.memory.imports.borrow().get(&importer).and_then(|all| all.get(specifier)) {
+            return *known;
+        }
+        let found = self.paths.resolve(&unit.ir.path, unit.ir.language, specifier);
+        let mut imports = self.memory.imports.borrow_mut();
+        imports.entry(importer).or_default().insert(specifier.to_owned(), found);
+        found
+    }
+
+    /// The values that are assigned to a field of a class, `this.name = …`.
+    #[must_use]
+    pub(crate) fn field_writes(&self, class: Cls, name: &str) -> &[At] {
+        let fields = self.field_writes.get(&class);
+        fields.and_then(|fields| fields.get(name)).map_or(&[], Vec::as_slice)
     }
 
     /// The calls of a function.

@@ -1,6 +1,8 @@
 //! What names and paths stand for, across modules: functions, classes and their objects, packages.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use super::{At, Cls, Fun, ModuleId, Project, Step, this_class};
 use crate::{
@@ -54,6 +56,14 @@ pub struct Callee {
 }
 
 impl Callee {
+    /// Whether another one is the same, with the same definitions and not equal ones only.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let defs = |callee: &Self| callee.defs.iter().map(Arc::as_ptr).collect::<Vec<_>>();
+        (&self.package, &self.path, &self.targets, self.certain)
+            == (&other.package, &other.path, &other.targets, other.certain)
+            && defs(self) == defs(other)
+    }
+
     /// The last name of the path: the function or method.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -137,30 +147,30 @@ impl Project {
     }
 
     fn symbol_in(&self, at: At, depth: u32) -> Symbol {
-        if let Some(known) = self.memory.symbols.borrow().get(&at) {
-            return known.clone();
+        // What only says how it is written is found as soon as it would be read.
+        let is_worth = |symbol: &Symbol| !matches!(symbol, Symbol::Unknown(_)) || self.is_far(at);
+        let find = || self.find_symbol(at, depth);
+        self.memory.symbols.ask_if(at, Symbol::Unknown(Vec::new()), find, is_worth)
+    }
+
+    /// Whether what an expression stands for may have been looked for elsewhere.
+    fn is_far(&self, at: At) -> bool {
+        let kind = self.unit(at.module).map(|unit| unit.ir.expr(at.expr));
+        matches!(kind, Some(ExprKind::Name(NameRef::Binding(_)) | ExprKind::Call(_) | ExprKind::Super))
+    }
+
+    /// One step further; none when there were too many.
+    fn step(&self, depth: u32) -> Option<u32> {
+        let next = depth.checked_sub(1);
+        if next.is_none() {
+            self.memory.symbols.cut();
         }
-        if let Some(known) = self.memory.open_symbols.borrow().get(&at) {
-            return known.clone();
-        }
-        // What is asked for again while it is worked out adds nothing new.
-        self.memory.open_symbols.borrow_mut().insert(at, Symbol::Unknown(Vec::new()));
-        let asking = &self.memory.asking_symbols;
-        asking.set(asking.get() + 1);
-        let symbol = self.find_symbol(at, depth);
-        asking.set(asking.get() - 1);
-        if asking.get() == 0 {
-            self.memory.open_symbols.borrow_mut().clear();
-            self.memory.symbols.borrow_mut().insert(at, symbol.clone());
-        } else {
-            self.memory.open_symbols.borrow_mut().insert(at, symbol.clone());
-        }
-        symbol
+        next
     }
 
     fn find_symbol(&self, at: At, depth: u32) -> Symbol {
         let unknown = || Symbol::Unknown(Vec::new());
-        let (Some(depth), Some(unit)) = (depth.checked_sub(1), self.unit(at.module)) else {
+        let (Some(depth), Some(unit)) = (self.step(depth), self.unit(at.module)) else {
             return unknown();
         };
         let below = |expr: ExprId| self.symbol_in(at.to(expr), depth);
@@ -213,14 +223,13 @@ impl Project {
 
     fn module_symbol(&self, from: ModuleId, specifier: &str) -> Symbol {
         let external = || Symbol::External { package: specifier.to_owned(), path: Vec::new() };
-        let Some(unit) = self.unit(from) else { return external() };
-        let module = self.paths.resolve(&unit.ir.path, unit.ir.language, specifier);
+        let module = self.imported_module(from, specifier);
         module.filter(|module| *module != from).map_or_else(external, Symbol::Module)
     }
 
     fn binding_symbol(&self, module: ModuleId, id: BindingId, depth: u32) -> Symbol {
         let unknown = || Symbol::Unknown(Vec::new());
-        let (Some(depth), Some(unit)) = (depth.checked_sub(1), self.unit(module)) else { return unknown() };
+        let (Some(depth), Some(unit)) = (self.step(depth), self.unit(module)) else { return unknown() };
         let Some(binding) = unit.ir.binding(id) else { return unknown() };
         let name = unit.ir.text(binding.name).to_owned();
         match binding.kind {
@@ -289,7 +298,7 @@ impl Project {
     #[must_use]
     pub fn type_symbol(&self, module: ModuleId, text: &str, depth: u32) -> Symbol {
         let unknown = || Symbol::Unknown(Vec::new());
-        let (Some(depth), Some(unit)) = (depth.checked_sub(1), self.unit(module)) else { return unknown() };
+        let (Some(depth), Some(unit)) = (self.step(depth), self.unit(module)) else { return unknown() };
         let ident = |char: char| char.is_alphanumeric() || matches!(char, '_' | '$' | '.');
         for word in text.split(|char| !ident(char)).filter(|word| !word.is_empty()) {
             let mut parts = word.split('.');
@@ -323,9 +332,9 @@ impl Project {
 
     /// What a module exports under a name.
     fn export(&self, module: ModuleId, name: &str, depth: u32) -> Option<Symbol> {
-        let depth = depth.checked_sub(1)?;
+        let depth = self.step(depth)?;
         let unit = self.unit(module)?;
-        for export in unit.ir.exports.iter().filter(|export| unit.ir.text(export.name) == name) {
+        for export in self.exports_as(module, name) {
             return Some(match export.kind {
                 ExportKind::Binding(binding) => self.binding_symbol(module, binding, depth),
                 ExportKind::Value(expr) => self.symbol_in(At { module, expr }, depth),
@@ -358,6 +367,14 @@ impl Project {
         None
     }
 
+    /// The exports of a module that have a name.
+    fn exports_as(&self, module: ModuleId, name: &str) -> impl Iterator<Item = &Export> {
+        let numbers = self.exports.get(module.index()).and_then(|names| names.get(name));
+        let unit = self.unit(module);
+        let numbers = numbers.map_or(&[][..], Vec::as_slice).iter();
+        numbers.filter_map(move |number| unit?.ir.exports.get(*number))
+    }
+
     /// Where an imported variable is declared, through as many modules as pass it on.
     #[must_use]
     pub fn declared(&self, module: ModuleId, id: BindingId) -> Option<(ModuleId, BindingId)> {
@@ -365,7 +382,7 @@ impl Project {
     }
 
     fn declared_in(&self, module: ModuleId, id: BindingId, depth: u32) -> Option<(ModuleId, BindingId)> {
-        let depth = depth.checked_sub(1)?;
+        let depth = self.step(depth)?;
         let unit = self.unit(module)?;
         let BindingKind::Import(number) = unit.ir.binding(id)?.kind else { return Some((module, id)) };
         let import = unit.ir.imports.get(number as usize)?;
@@ -381,26 +398,30 @@ impl Project {
     }
 
     fn exported(&self, module: ModuleId, name: &str, depth: u32) -> Option<(ModuleId, BindingId)> {
-        let depth = depth.checked_sub(1)?;
+        let depth = self.step(depth)?;
         let unit = self.unit(module)?;
         let from = |specifier: Name| match self.module_symbol(module, unit.ir.text(specifier)) {
             Symbol::Module(from) => Some(from),
             _ => None,
         };
-        unit.ir.exports.iter().find_map(|export| match export.kind {
-            ExportKind::All { specifier } => self.exported(from(specifier)?, name, depth),
-            _ if unit.ir.text(export.name) != name => None,
+        let own = self.exports_as(module, name).find_map(|export| match export.kind {
             ExportKind::Binding(binding) => self.declared_in(module, binding, depth),
             ExportKind::From { specifier, name: Some(name) } => {
                 self.exported(from(specifier)?, unit.ir.text(name), depth)
             }
             _ => None,
+        });
+        own.or_else(|| {
+            unit.ir.exports.iter().find_map(|export| match export.kind {
+                ExportKind::All { specifier } => self.exported(from(specifier)?, name, depth),
+                _ => None,
+            })
         })
     }
 
     /// A member of what an expression stands for.
     fn member(&self, of: Symbol, name: &str, depth: u32) -> Symbol {
-        let Some(depth) = depth.checked_sub(1) else { return Symbol::Unknown(Vec::new()) };
+        let Some(depth) = self.step(depth) else { return Symbol::Unknown(Vec::new()) };
         let as_written = |first: &str| Symbol::Unknown(vec![first.to_owned(), name.to_owned()]);
         match of {
             Symbol::Module(module) => self
@@ -470,7 +491,7 @@ impl Project {
     }
 
     fn class_member(&self, class: Cls, name: &str, depth: u32) -> Option<Symbol> {
-        let depth = depth.checked_sub(1)?;
+        let depth = self.step(depth)?;
         if let Some(fun) = self.method(class, name) {
             let unit = self.unit(fun.module)?;
             let getter =
@@ -506,8 +527,7 @@ impl Project {
                 return Some(symbol);
             }
         }
-        let writes = self.field_writes.get(&(class, name.to_owned()));
-        values.extend(writes.into_iter().flatten().map(|write| write.expr));
+        values.extend(self.field_writes(class, name).iter().map(|write| write.expr));
         for expr in values {
             let symbol = self.symbol_in(At { module: class.module, expr }, depth);
             if !matches!(symbol, Symbol::Unknown(_)) {
@@ -528,7 +548,7 @@ impl Project {
 
     /// What a call of something gives.
     fn result(&self, of: Symbol, depth: u32) -> Symbol {
-        let Some(depth) = depth.checked_sub(1) else { return Symbol::Unknown(Vec::new()) };
+        let Some(depth) = self.step(depth) else { return Symbol::Unknown(Vec::new()) };
         match of {
             Symbol::Class(class) => Symbol::Instance(class),
             Symbol::Function(fun) => {
@@ -583,8 +603,19 @@ fn known_or(first: Symbol, second: impl FnOnce() -> Symbol) -> Symbol {
     }
 }
 
+/// What a module exports under each name.
+pub(crate) fn exports(unit: &super::Unit) -> FxHashMap<String, Vec<usize>> {
+    let mut all: FxHashMap<String, Vec<usize>> = FxHashMap::default();
+    for (number, export) in unit.ir.exports.iter().enumerate() {
+        if !matches!(export.kind, ExportKind::All { .. }) {
+            all.entry(unit.ir.text(export.name).to_owned()).or_default().push(number);
+        }
+    }
+    all
+}
+
 /// The names that a module binds in its own scope.
-pub(crate) fn globals(unit: &super::Unit) -> HashMap<String, BindingId> {
+pub(crate) fn globals(unit: &super::Unit) -> FxHashMap<String, BindingId> {
     let own = unit.ir.bindings().filter(|(_, binding)| binding.scope == crate::ir::ScopeId::MODULE);
     own.map(|(id, binding)| (unit.ir.text(binding.name).to_owned(), id)).collect()
 }

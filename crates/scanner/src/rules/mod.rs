@@ -242,6 +242,11 @@ impl Found {
             self.confidence = self.confidence.min(Confidence::Medium);
         }
         if let Some(entry) = project.entries().get(reach.entry) {
+            // No tenant calls it: what the operator's people, a timer or a signed event name is not a tenant's choice.
+            if project.is_operators(entry) {
+                self.severity = self.severity.min(Severity::Medium);
+                self.confidence = self.confidence.min(Confidence::Medium);
+            }
             let span = project
                 .unit(entry.handler.module)
                 .and_then(|unit| Some(unit.ir.function(entry.handler.id)?.head));
@@ -302,7 +307,7 @@ fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
     })
 }
 
-/// Whether a file is no part of the server: an example, a script, a benchmark.
+/// Whether a file is no part of the server: an example, a script, a benchmark, what runs in a browser.
 fn is_aside(path: &str) -> bool {
     path.split('/').any(|part| {
         matches!(
@@ -318,6 +323,9 @@ fn is_aside(path: &str) -> bool {
                 | "docs"
                 | "migrations"
                 | "seeds"
+                | "browser_extension"
+                | "browser-extension"
+                | "chrome-extension"
         )
     })
 }

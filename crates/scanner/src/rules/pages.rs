@@ -3,7 +3,7 @@
 //! A fenced block is one project: ` ```ts bad `, ` ```py good `, ` ```js reworded `. Several files stand in one block, each behind a
 //! line `// file: name` (or `# file: name`, `-- file: name`). In `bad` and `reworded` blocks a trailing comment that begins with
 //! `finding` marks each line that the rule must report, and no other line may be; a block with `low` behind it may have
-//! findings of severity low only. In `good` blocks nothing is reported.
+//! findings of severity low only, with `medium` of medium at most, and with `high` of high only. In `good` blocks nothing is reported.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -24,7 +24,8 @@ mod rewrites;
 
 struct Block {
     kind: String,
-    low: bool,
+    most: Severity,
+    least: Severity,
     line: usize,
     files: Vec<(String, String)>,
 }
@@ -55,7 +56,16 @@ fn blocks(markdown: &str) -> Vec<Block> {
             text.push_str(line);
             text.push('\n');
         }
-        blocks.push(Block { kind: (*kind).to_owned(), low: rest.contains(&"low"), line: number + 1, files });
+        let says = |word: &str| rest.contains(&word);
+        let most = if says("low") {
+            Severity::Low
+        } else if says("medium") {
+            Severity::Medium
+        } else {
+            Severity::High
+        };
+        let least = if says("high") { Severity::High } else { Severity::Low };
+        blocks.push(Block { kind: (*kind).to_owned(), most, least, line: number + 1, files });
     }
     blocks
 }
@@ -138,8 +148,11 @@ fn every_page_finds_what_it_marks_and_nothing_else() {
                 ));
             }
             let highest = found.iter().map(|finding| finding.severity).max();
-            if block.low && highest.is_some_and(|severity| severity > Severity::Low) {
-                wrong.push(format!("{id}: line {}: more than low", block.line));
+            if highest.is_some_and(|severity| severity > block.most) {
+                wrong.push(format!("{id}: line {}: more than {:?}", block.line, block.most));
+            }
+            if found.iter().any(|finding| finding.severity < block.least) {
+                wrong.push(format!("{id}: line {}: less than {:?}", block.line, block.least));
             }
         }
     }

@@ -171,7 +171,7 @@ impl Pacer {
     }
 
     /// The refusals of a tenant that is not in memory.
-    pub(crate) fn others(&self, tenant: &TenantId) -> Arc<Refusals> {
+    fn others(&self, tenant: &TenantId) -> Arc<Refusals> {
         let made = self.others.get_or_insert_with(tenant, || Ok::<_, Infallible>(Arc::default()));
         made.unwrap_or_default()
     }
@@ -196,12 +196,27 @@ impl Pacer {
     }
 
     /// How many refusals the line of this one stands for; 0 when a later line does.
-    pub(crate) fn bundle(&self, who: &Arc<Refusals>, refused: &Refused, now: Instant) -> u64 {
+    fn bundle(&self, who: &Arc<Refusals>, refused: &Refused, now: Instant) -> u64 {
         let times = who.bundle(refused, now);
         if times == 0 && !std::mem::replace(&mut who.lock().listed, true) {
             self.owing.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(who));
         }
         times
+    }
+
+    /// The line of somebody who was refused; none when a later line stands for it. `meter` is that of a tenant in memory.
+    pub(crate) fn line(
+        &self,
+        meter: Option<&Arc<Refusals>>,
+        refused: &Refused,
+        now: Instant,
+        clock: &Clock,
+    ) -> Option<Line> {
+        let times = match meter {
+            Some(meter) => self.bundle(meter, refused, now),
+            None => self.bundle(&self.others(&refused.caller.tenant), refused, now),
+        };
+        (times > 0).then(|| refused.line(times, clock))
     }
 
     /// Writes the lines that are owed.
@@ -218,7 +233,7 @@ impl Pacer {
 
 impl Refused {
     /// The line for so many refusals.
-    pub(crate) fn line(&self, times: u64, clock: &Clock) -> Line {
+    fn line(&self, times: u64, clock: &Clock) -> Line {
         let mut line = Line::of(Some(&self.caller), self.request, clock.since_epoch().as_secs_f64());
         line.outcome = "denied";
         line.layer = Some(self.layer.name());

@@ -155,7 +155,7 @@ fn read_private(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let file = fs::File::open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("it is no regular file; move it away and a new one is made"));
     }
     #[cfg(unix)]
     {

@@ -170,7 +170,7 @@ pub enum IdentityError {
     #[error("identity: cannot set up the HTTP client that fetches key sets: {0}")]
     HttpClient(String),
     /// The development issuer's key file could not be read or made.
-    #[error("cannot use the development issuer's key {path}")]
+    #[error("cannot use the development issuer's key {path}{}", advice(source))]
     DevelopmentKeyFile {
         /// The file.
         path: PathBuf,
@@ -188,4 +188,36 @@ pub enum IdentityError {
     /// A development token cannot be minted as asked.
     #[error("cannot mint a token: {0}")]
     Mint(&'static str),
+}
+
+/// What to do about a key file that the system does not give us; what we say of it ourselves has its own advice.
+fn advice(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::Other => "",
+        _ => {
+            "; let this user read it and write its folder, or move it away and a new one is made, whose tokens are other \
+             ones"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_file_that_cannot_be_used_says_what_to_do() {
+        let told = |source: io::Error| {
+            IdentityError::DevelopmentKeyFile { path: "data/key.pem".into(), source }.to_string()
+        };
+        for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::StorageFull] {
+            let told = told(kind.into());
+            assert!(
+                told.contains("data/key.pem; let this user read it") && told.contains("move it away"),
+                "{told}"
+            );
+        }
+        // What we say ourselves stands in the cause, with its own advice.
+        assert!(told(io::Error::other("others may read it; run chmod 600")).ends_with("key.pem"));
+    }
 }

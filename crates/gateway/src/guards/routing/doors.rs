@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use http::{
-    HeaderMap, Uri,
+    HeaderMap, HeaderValue, Uri,
     header::{HOST, ORIGIN},
 };
 use partywall_model::Layer;
@@ -37,17 +37,24 @@ impl Doors {
         Self { hosts, origins, loopback: listen.ip().is_loopback() }
     }
 
-    /// Refuses a request that names a host or an origin that is not ours.
-    pub(crate) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Denial> {
+    /// Refuses a request that names a host or an origin that is not ours; the origin of the page that it comes from, if
+    /// it comes from one.
+    pub(crate) fn check<'h>(
+        &self,
+        uri: &Uri,
+        headers: &'h HeaderMap,
+    ) -> Result<Option<&'h HeaderValue>, Denial> {
         self.check_host(uri, headers)?;
         #[cfg(test)]
         if crate::removed::removed("doors") {
-            return Ok(());
+            return Ok(None);
         }
         let mut origins = headers.get_all(ORIGIN).iter();
         match (origins.next(), origins.next()) {
-            (None, _) => Ok(()),
-            (Some(origin), None) if origin.to_str().is_ok_and(|origin| self.knows_origin(origin)) => Ok(()),
+            (None, _) => Ok(None),
+            (Some(origin), None) if origin.to_str().is_ok_and(|name| self.knows_origin(name)) => {
+                Ok(Some(origin))
+            }
             _ => Err(refused("origin")),
         }
     }

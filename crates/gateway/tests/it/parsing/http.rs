@@ -239,3 +239,53 @@ async fn xp_05_a_request_ends_in_one_place() {
         }
     }
 }
+
+/// What a browser sends before a page may send `whoami`.
+fn preflight(origin: &str, headers: &str) -> Ask {
+    Ask::new("OPTIONS", "/mcp")
+        .header("Origin", origin)
+        .header("Access-Control-Request-Method", "POST")
+        .header("Access-Control-Request-Headers", headers)
+}
+
+/// A page of an origin that is let in may ask, call and read, and learns without a token what any stranger does; one of
+/// another origin is told nothing (`xp_08`). With `page::show` or `page::asked` left out this fails.
+#[tokio::test]
+async fn a_page_of_an_origin_that_is_let_in_may_call_and_read() {
+    const APP: &str = "https://app.example.com";
+    let server = "allowed_origins = [\"https://app.example.com\"]\n";
+    let house = House::with(crate::support::Plan { server, ..Default::default() }).await;
+    let (mut acme, mut nobody) = (house.caller("acme"), house.stranger());
+    for origin in [APP, "http://localhost:6274"] {
+        let asked = "authorization,content-type,mcp-protocol-version, X-Tenant-Id, mcp-param-region, cookie";
+        let answer = nobody.ask(preflight(origin, asked)).await;
+        assert_eq!((answer.status, answer.body.len()), (204, 0), "{answer:?}");
+        assert_eq!(answer.header("access-control-allow-origin"), Some(origin), "{answer:?}");
+        assert_eq!(answer.header("access-control-allow-methods"), Some("POST"), "{answer:?}");
+        let allowed = "authorization, content-type, mcp-protocol-version, mcp-param-region";
+        assert_eq!(answer.header("access-control-allow-headers"), Some(allowed), "{answer:?}");
+        assert_eq!(answer.header("access-control-allow-credentials"), None, "{answer:?}");
+        assert_eq!(answer.header("vary"), Some("origin"), "{answer:?}");
+
+        let answer = acme.ask(whoami().header("Origin", origin)).await;
+        assert_eq!(answer.content()["tenant"], "acme");
+        assert_eq!(answer.header("access-control-allow-origin"), Some(origin), "{answer:?}");
+        let answer = nobody.ask(whoami().header("Origin", origin)).await;
+        assert_eq!((answer.status, answer.header("access-control-allow-origin")), (401, Some(origin)));
+        let shown = answer.header("access-control-expose-headers").unwrap_or_default();
+        assert!(shown.contains("www-authenticate") && shown.contains("retry-after"), "{answer:?}");
+        let metadata = Ask::new("GET", "/.well-known/oauth-protected-resource").header("Origin", origin);
+        let answer = nobody.ask(metadata).await;
+        assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, Some(origin)));
+    }
+    for origin in ["https://other.example.com", "null", "https://app.example.com.evil.example"] {
+        let answer = nobody.ask(preflight(origin, "authorization")).await;
+        assert_eq!(answer.status, 403, "{origin}: {answer:?}");
+        assert!(!answer.head.to_lowercase().contains("access-control"), "{answer:?}");
+    }
+    // Nothing changes for who is no page.
+    let answer = acme.ask(whoami()).await;
+    assert!(answer.is_ok() && !answer.head.to_lowercase().contains("access-control"), "{answer:?}");
+    let plain = Ask::new("OPTIONS", "/mcp").header("Origin", APP);
+    assert_eq!(nobody.ask(plain).await.status, 401, "not the question of a browser");
+}

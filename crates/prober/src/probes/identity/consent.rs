@@ -2,13 +2,16 @@
 
 use http::Method;
 use partywall_model::{Layer, Severity};
-use serde_json::{Value, json};
+use serde_json::json;
 use url::Url;
 
 use super::forged_keys::near;
 use crate::{
     oracle::reading::failed,
-    probes::{Probe, Technique, attempt},
+    probes::{
+        Probe, Technique, attempt,
+        metadata::{self, body},
+    },
     site::Site,
     tally::Tally,
     target::{Caller, Exchange},
@@ -93,27 +96,11 @@ fn judge(tally: &mut Tally, site: &Site, exchange: &Exchange, to: &str) {
     }
 }
 
-fn body(exchange: &Exchange) -> Option<Value> {
-    serde_json::from_slice(&exchange.reply()?.body).ok()
-}
-
 async fn server(site: &Site, nobody: &Caller) -> Option<Server> {
-    let target = &site.target;
-    let path = target.url.path().trim_end_matches('/');
-    for document in ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"] {
-        for after in ["", path] {
-            let request = nobody.bare(Method::GET).to(target.at(&format!("{document}{after}")));
-            let exchange = nobody.send_plainly(request).await;
-            let Some(metadata) = body(&exchange) else { continue };
-            let url = |name: &str| metadata.get(name)?.as_str()?.parse::<Url>().ok();
-            if let (Some(authorize), Some(register)) =
-                (url("authorization_endpoint"), url("registration_endpoint"))
-                && near(&target.url, &authorize)
-                && near(&target.url, &register)
-            {
-                return Some(Server { authorize, register });
-            }
-        }
-    }
-    None
+    metadata::find(site, nobody, |url| {
+        let (authorize, register) = (url("authorization_endpoint")?, url("registration_endpoint")?);
+        let ours = near(&site.target.url, &authorize) && near(&site.target.url, &register);
+        ours.then_some(Server { authorize, register })
+    })
+    .await
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use super::ear::{Ear, method};
+use super::{
+    ear::{Ear, method},
+    echo::word,
+};
 use crate::{
     arguments::{self, is_kind},
     site::{Party, Site, What},
@@ -14,7 +17,9 @@ use crate::{
 };
 
 /// The most calls that are tried in search of one that asks.
-const MOST: usize = 16;
+const MOST: usize = 48;
+/// How long an answer of such a call is waited for.
+const SEARCHED: Duration = Duration::from_secs(3);
 /// How long a call that does not end is watched for a question.
 const WATCHED: Duration = Duration::from_millis(400);
 
@@ -55,7 +60,8 @@ pub(super) struct Flow {
 }
 
 pub(super) const NO_QUESTIONS: &str = "no call of the target asks the client anything (2026-07-28)";
-pub(super) const NO_STATE: &str = "the target asks without giving a state to come back with";
+pub(super) const NO_STATE: &str =
+    "no call of the target asks the client something and gives a state to come back with (2026-07-28)";
 
 impl Flow {
     /// Asks for something as a client that can be asked; nothing if the target has no question.
@@ -70,14 +76,30 @@ impl Flow {
         Some(Self { what: what.clone(), state, questions, exchange })
     }
 
-    /// The first call of a tenant's that asks.
-    pub(super) async fn find(site: &Site, party: &Party, caller: &Caller) -> Option<Self> {
-        for what in candidates(site, party) {
-            if let Some(flow) = Self::begin(caller, &what).await {
-                return Some(flow);
-            }
+    /// A call of a tenant's that asks, and gives a state if that is wanted; one that comes to its end before any other.
+    pub(super) async fn find(site: &Site, party: &Party, caller: &Caller, stated: bool) -> Option<Self> {
+        let wanted = if stated { "a question with a state" } else { "a question" };
+        if let Some(before) = site.found.before(caller, wanted) {
+            return Self::begin(caller, &before?).await;
         }
-        None
+        let mut found = None;
+        for what in candidates(site, party) {
+            if site.target.late() {
+                break;
+            }
+            let Some(flow) = Self::begin(caller, &what).await else { continue };
+            if stated && flow.state.is_none() {
+                continue;
+            }
+            let done = flow.go_on(caller, flow.state.as_deref(), flow.answers(&word())).await;
+            if completed(&done) {
+                found = Some(what);
+                break;
+            }
+            found = found.or(Some(what));
+        }
+        site.found.remember(caller, wanted, found.clone());
+        Self::begin(caller, &found?).await
     }
 
     /// Answers to all questions, with a word where any text may stand.
@@ -102,7 +124,7 @@ async fn ask(caller: &Caller, what: &What, more: Value) -> Exchange {
         params.extend(more);
         params.insert("_meta".to_owned(), meta());
     }
-    caller.ask(method, params).await
+    caller.send(caller.request(method, params).patience(SEARCHED)).await
 }
 
 /// Metadata of a client that can be asked.
@@ -161,7 +183,11 @@ pub(super) const NOTHING_ASKED: &str = "no call of the target asks the client of
 impl Waiting {
     /// The first call of a tenant's that makes the target ask.
     pub(super) async fn find(site: &Site, party: &Party, ear: &Ear) -> Option<Self> {
-        for what in candidates(site, party) {
+        let wanted = "a question in a session";
+        let before = site.found.before(&ear.caller, wanted);
+        let all =
+            before.clone().map_or_else(|| candidates(site, party), |before| before.into_iter().collect());
+        for what in all {
             if site.target.late() {
                 return None;
             }
@@ -172,6 +198,7 @@ impl Waiting {
                 let exchange = ear.caller.send(request.wait(Wait::For(WATCHED))).await;
                 let asked = exchange.reply()?.messages.iter().find(|message| is_question(message)).cloned();
                 if let Some(question) = asked {
+                    site.found.remember(&ear.caller, wanted, Some(what));
                     return Some(Self { question, id, open: None });
                 }
                 continue;
@@ -183,6 +210,7 @@ impl Waiting {
                 let heard = ear.heard();
                 let asked = came.iter().chain(heard.iter().skip(known)).find(|message| is_question(message));
                 if let Some(question) = asked {
+                    site.found.remember(&ear.caller, wanted, Some(what));
                     return Some(Self { question: question.clone(), id, open: Some(open) });
                 }
                 if open.ended() || came.iter().any(|message| answers(message, &id)) {
@@ -190,6 +218,9 @@ impl Waiting {
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
+        }
+        if before.is_none() {
+            site.found.remember(&ear.caller, wanted, None);
         }
         None
     }

@@ -4,10 +4,12 @@ mod asking;
 mod ear;
 mod echo;
 mod handles;
+mod in_session;
 mod left_behind;
 mod naming;
 mod one_connection;
 mod origin;
+mod outlived;
 mod overheard;
 mod parsing;
 mod questions;
@@ -36,4 +38,6 @@ pub(super) static PROBES: &[&Probe] = &[
     &subscriptions::PROBE,
     &task_handles::PROBE,
     &tasks::PROBE,
+    // It revokes the second user's token: whatever needs that comes before.
+    &outlived::PROBE,
 ];

@@ -7,7 +7,10 @@ use partywall_model::{Layer, Severity};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::echo::{self, Echo};
+use super::{
+    echo::{self, Echo},
+    in_session,
+};
 use crate::{
     oracle::{Judged, judge, reading::failed},
     probes::{Probe, Technique, attempt},
@@ -41,7 +44,7 @@ const MOST_ECHOES: u64 = 300;
 /// How many callers there are of each tenant.
 const WIDTH: usize = 3;
 /// An answer that takes longer than this is lost: alone it takes milliseconds.
-const LOST: Duration = Duration::from_secs(5);
+pub(super) const LOST: Duration = Duration::from_secs(5);
 
 /// Callers of both tenants with connections and sessions of their own.
 async fn callers(site: &Site) -> Vec<(&Party, Caller)> {
@@ -108,7 +111,7 @@ where
     tally
 }
 
-fn is_lost(exchange: &Exchange) -> bool {
+pub(super) fn is_lost(exchange: &Exchange) -> bool {
     matches!(exchange.outcome, Err(Failure::Timeout))
 }
 
@@ -168,6 +171,9 @@ async fn equal(site: &Site) -> Tally {
     let mut tally = rounds(site, "RT-01", |_, _, round| (json!(round % 3), Value::Null)).await;
     if !tally.has_leaked() && !site.target.late() {
         tally.merge(words(site).await);
+    }
+    if !tally.has_leaked() && !site.target.late() {
+        tally.merge(in_session::equal(site).await);
     }
     tally
 }
@@ -273,6 +279,14 @@ async fn methods(site: &Site) -> Tally {
 }
 
 async fn cancelled(site: &Site) -> Tally {
+    let mut tally = by_telling(site).await;
+    if !tally.has_leaked() && !site.target.late() {
+        tally.merge(in_session::cancelled(site).await);
+    }
+    tally
+}
+
+async fn by_telling(site: &Site) -> Tally {
     let readings = match attempt::telling(site) {
         Ok(readings) => readings,
         Err(tally) => return *tally,

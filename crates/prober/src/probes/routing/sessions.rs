@@ -433,10 +433,15 @@ async fn colleague(site: &Site) -> Tally {
         return Tally::not_run("no second user of a tenant was given; --user NAME=TOKEN gives one");
     };
     let mut tally = Tally::default();
-    let owner = site.party(&colleague.tenant).and_then(|party| party.legacy.as_ref());
-    let (Some(owner), true) = (owner, colleague.session().is_some()) else {
+    let Some(owner) = site.party(&colleague.tenant).and_then(|party| party.legacy.as_ref()) else {
         return Tally::not_run(NO_SESSIONS);
     };
+    // The colleague may be speaking the generation without sessions.
+    let colleague = &colleague.speaking(owner.era().clone());
+    colleague.begin().await;
+    if colleague.session().is_none() {
+        return Tally::not_run(NO_SESSIONS);
+    }
     let theirs = owner.afresh();
     theirs.begin().await;
     let session = theirs.session().unwrap_or_default();
@@ -446,6 +451,7 @@ async fn colleague(site: &Site) -> Tally {
         accepted(&mut tally, site, &stolen, &strange, "tools/list was served in it");
     }
     theirs.end().await;
+    colleague.end().await;
     tally
 }
 

@@ -48,14 +48,23 @@ const ROUNDS: usize = 40;
 
 /// A call of the party's own that waits, and its caller.
 async fn flow<'a>(tally: &mut Tally, site: &Site, party: &'a Party) -> Option<(Flow, &'a Caller)> {
+    begun(tally, site, party, false).await
+}
+
+async fn begun<'a>(
+    tally: &mut Tally,
+    site: &Site,
+    party: &'a Party,
+    stated: bool,
+) -> Option<(Flow, &'a Caller)> {
     let Some(caller) = &party.modern else {
         tally.absent("the target does not speak 2026-07-28, in which clients carry a state back");
         return None;
     };
-    match Flow::find(site, party, caller).await {
+    match Flow::find(site, party, caller, stated).await {
         Some(flow) => Some((flow, caller)),
         None => {
-            tally.absent(NO_QUESTIONS);
+            tally.absent(if stated { NO_STATE } else { NO_QUESTIONS });
             None
         }
     }
@@ -63,14 +72,9 @@ async fn flow<'a>(tally: &mut Tally, site: &Site, party: &'a Party) -> Option<(F
 
 /// The same with the state.
 async fn stated<'a>(tally: &mut Tally, site: &Site, party: &'a Party) -> Option<(Flow, String, &'a Caller)> {
-    let (flow, caller) = flow(tally, site, party).await?;
-    match flow.state.clone() {
-        Some(state) => Some((flow, state, caller)),
-        None => {
-            tally.absent(NO_STATE);
-            None
-        }
-    }
+    let (flow, caller) = begun(tally, site, party, true).await?;
+    let state = flow.state.clone()?;
+    Some((flow, state, caller))
 }
 
 /// A state that nobody was given.

@@ -9,7 +9,7 @@ use super::{
     asking::{answer, candidates},
     echo::word,
     handles::{BITS, bits},
-    tasks::{NO_TASKS, begin, begin_as, make},
+    tasks::{NO_TASKS, begin, begin_as, made_of, make},
     twins,
 };
 use crate::{
@@ -46,6 +46,9 @@ pub(super) static PROBE: Probe = Probe::new(
 const MODERN_ONLY: &str = "no tool of the target can be called as a task in 2026-07-28";
 const NO_QUESTION: &str = "no task of the target asks its client anything";
 
+/// What is searched for.
+const PENDING: &str = "a task that asks";
+
 /// A task that waits for answers, in the revision without sessions.
 struct Pending {
     caller: Caller,
@@ -55,7 +58,9 @@ struct Pending {
 
 async fn pending(site: &Site, party: &Party) -> Option<Pending> {
     let caller = party.modern.as_ref()?.afresh();
-    for what in candidates(site, party) {
+    let before = site.found.before(&caller, PENDING);
+    let all = before.clone().map_or_else(|| candidates(site, party), |before| before.into_iter().collect());
+    for what in all {
         let What::Tool { name, arguments } = &what else { continue };
         let Some(id) = make(&caller, name, arguments).await else { continue };
         for _ in 0..4 {
@@ -64,6 +69,7 @@ async fn pending(site: &Site, party: &Party) -> Option<Pending> {
             match result.get("status").and_then(Value::as_str) {
                 Some("input_required") => {
                     let questions = result.get("inputRequests").cloned().unwrap_or_else(|| json!({}));
+                    site.found.remember(&caller, PENDING, Some(what));
                     return Some(Pending { caller, id, questions });
                 }
                 Some("working") => tokio::time::sleep(Duration::from_millis(30)).await,
@@ -74,6 +80,9 @@ async fn pending(site: &Site, party: &Party) -> Option<Pending> {
         if site.target.late() {
             return None;
         }
+    }
+    if before.is_none() {
+        site.found.remember(&caller, PENDING, None);
     }
     None
 }
@@ -161,11 +170,7 @@ async fn entropy(site: &Site) -> Tally {
     let mut tally = Tally::default();
     let [party, _] = &site.parties;
     let Some((owner, first)) = begin(site, party).await else { return Tally::not_run(NO_TASKS) };
-    let tool = site.readings_of(&party.tenant).take(8).find_map(|(reading, _)| match &reading.what {
-        What::Tool { name, arguments } => Some((name.clone(), arguments.clone())),
-        _ => None,
-    });
-    let Some((name, arguments)) = tool else { return Tally::not_run(NO_TASKS) };
+    let Some(What::Tool { name, arguments }) = made_of(site, &owner) else { return Tally::not_run(NO_TASKS) };
     let mut ids = vec![first];
     while ids.len() < SAMPLES && !site.target.late() {
         let Some(id) = make(&owner, &name, &arguments).await else { break };

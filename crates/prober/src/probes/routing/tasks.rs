@@ -1,15 +1,17 @@
 //! Tasks of one tenant in the hands of another.
 
+use std::time::Duration;
+
 use partywall_model::{Layer, Severity};
 use serde_json::{Value, json};
 
-use super::twins;
+use super::{asking::candidates, twins};
 use crate::{
     oracle::reading::failed,
     probes::{Probe, Technique, attempt},
     site::{Party, Site, What},
     tally::Tally,
-    target::{Caller, Era, Exchange},
+    target::{Caller, Era, Exchange, TASKS},
 };
 
 pub(super) static PROBE: Probe = Probe::new(
@@ -49,14 +51,39 @@ pub(super) async fn begin(site: &Site, party: &Party) -> Option<(Caller, String)
 pub(super) async fn begin_as(site: &Site, party: &Party, base: &Caller) -> Option<(Caller, String)> {
     let caller = base.afresh();
     caller.begin().await;
-    for (reading, _) in site.readings_of(&party.tenant).take(8) {
-        let What::Tool { name, arguments } = &reading.what else { continue };
+    let before = site.found.before(&caller, TASK);
+    let all = before.clone().map_or_else(|| callable(site, party), |before| before.into_iter().collect());
+    for what in all {
+        let What::Tool { name, arguments } = &what else { continue };
+        if site.target.late() {
+            break;
+        }
         if let Some(id) = make(&caller, name, arguments).await {
+            site.found.remember(&caller, TASK, Some(what));
             return Some((caller, id));
         }
     }
+    if before.is_none() {
+        site.found.remember(&caller, TASK, None);
+    }
     caller.end().await;
     None
+}
+
+/// What may be called as a task: what is read first, since nothing comes of it.
+fn callable(site: &Site, party: &Party) -> Vec<What> {
+    let mut all: Vec<What> =
+        site.readings_of(&party.tenant).take(8).map(|(reading, _)| reading.what.clone()).collect();
+    let known: Vec<String> = all.iter().map(|what| what.name().to_owned()).collect();
+    all.extend(
+        candidates(site, party).into_iter().filter(|what| !known.iter().any(|name| name == what.name())),
+    );
+    all
+}
+
+/// The tool that a task was made of, in the caller's generation.
+pub(super) fn made_of(site: &Site, caller: &Caller) -> Option<What> {
+    site.found.before(caller, TASK).flatten()
 }
 
 /// Calls a tool as a task; the task's id.
@@ -65,14 +92,15 @@ pub(super) async fn make(caller: &Caller, name: &str, arguments: &Value) -> Opti
         Era::Modern => json!({"name": name, "arguments": arguments, "_meta": meta()}),
         Era::Legacy(_) => json!({"name": name, "arguments": arguments, "task": {"ttl": 60_000}}),
     };
-    caller.ask("tools/call", params).await.success().and_then(|result| task_id(result, 4))
+    let request = caller.request("tools/call", params).patience(SEARCHED);
+    caller.send(request).await.success().and_then(|result| task_id(result, 4))
 }
 
 /// Metadata of a client that can do tasks, and can be asked.
 pub(super) fn meta() -> Value {
     let mut capabilities = super::asking::capabilities();
     if let Some(capabilities) = capabilities.as_object_mut() {
-        capabilities.insert("extensions".to_owned(), json!({"io.modelcontextprotocol/tasks": {}}));
+        capabilities.insert("extensions".to_owned(), json!({TASKS: {}}));
     }
     json!({"io.modelcontextprotocol/clientCapabilities": capabilities})
 }
@@ -92,6 +120,10 @@ fn task_id(value: &Value, depth: usize) -> Option<String> {
         .find_map(|(_, value)| task_id(value, depth - 1))
 }
 
+/// What is searched for.
+const TASK: &str = "a task";
+/// How long the answer to a call that makes a task is waited for: the work goes on without it.
+const SEARCHED: Duration = Duration::from_secs(3);
 pub(super) const NO_TASKS: &str = "no tool of the target can be called as a task";
 
 /// A task of the victim's in each generation that has them, and the attacker who speaks it.

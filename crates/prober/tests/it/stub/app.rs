@@ -10,10 +10,11 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::{
-    ACME, Defects, GLOBEX, asking, caches, content, listening, naming, operations, rpc, shares, sse, streams,
-    tokens,
+    ACME, COLLEAGUE, Defects, GLOBEX, asking, caches, content, listening, naming, operations, rpc, shares,
+    sse, streams, tokens,
     wire::{Answer, Asked},
 };
 
@@ -22,6 +23,12 @@ pub(crate) struct App {
     pub(crate) defects: Defects,
     /// Session ids and their owners.
     pub(crate) sessions: Mutex<BTreeMap<String, String>>,
+    /// The sessions of the second user of `acme`.
+    colleagues: Mutex<BTreeSet<String>>,
+    /// Tokens that were revoked.
+    revoked: Mutex<BTreeSet<String>>,
+    /// How many sessions were begun.
+    pub(crate) begun: watch::Sender<usize>,
     pub(crate) next: AtomicU64,
     /// What a module's variable would hold.
     pub(crate) current: Mutex<String>,
@@ -74,6 +81,9 @@ impl App {
         Self {
             defects,
             sessions: Mutex::default(),
+            colleagues: Mutex::default(),
+            revoked: Mutex::default(),
+            begun: watch::Sender::new(0),
             next: AtomicU64::new(1),
             current: Mutex::default(),
             first: Mutex::default(),
@@ -102,8 +112,11 @@ impl App {
     }
 
     fn tenant_of(&self, token: &str) -> Option<String> {
+        if self.revoked.lock().unwrap().contains(token) && !self.defects.has("revoked-token-lives") {
+            return None;
+        }
         match token {
-            ACME => return Some("acme".to_owned()),
+            ACME | COLLEAGUE => return Some("acme".to_owned()),
             GLOBEX => return Some("globex".to_owned()),
             _ => {}
         }
@@ -143,17 +156,14 @@ impl App {
             return Some(self.first.lock().unwrap().entry(asked.connection).or_insert(own).clone());
         }
         let session = asked.header("mcp-session-id").unwrap_or_default();
-        if self.defects.has("session-identity")
+        if (self.defects.has("session-identity")
+            || (self.defects.has("initialize-takes-over") && !initializes(message)))
             && let Some(owner) = self.sessions.lock().unwrap().get(session)
         {
             return Some(owner.clone());
         }
         let modern = asked.header("mcp-protocol-version") == Some("2026-07-28");
-        if self.defects.has("any-session")
-            && !modern
-            && session.is_empty()
-            && !message.to_string().contains("\"initialize\"")
-        {
+        if self.defects.has("any-session") && !modern && session.is_empty() && !initializes(message) {
             // The newest session is taken for the caller's.
             return self.newest.lock().unwrap().clone().or(Some(own));
         }
@@ -180,6 +190,9 @@ impl App {
         }
         if has("tenant-nested") {
             return text(arguments.pointer("/filter/tenant_id"));
+        }
+        if has("tenant-beside-params") {
+            return text(message.get("tenant_id"));
         }
         if has("tenant-meta") {
             return text(message.pointer("/params/_meta/tenant_id"));
@@ -216,6 +229,12 @@ impl App {
         }
         if let Some(answer) = naming::page(self, &asked, &message) {
             return answer;
+        }
+        if asked.path == "/revoke" {
+            let form = url::form_urlencoded::parse(&asked.body);
+            let token = form.into_owned().find(|(name, _)| name == "token").unwrap_or_default().1;
+            self.revoked.lock().unwrap().insert(token);
+            return Answer::empty(200);
         }
         let foreign = asked.header("origin").is_some() && !self.defects.has("any-origin");
         if foreign {
@@ -274,7 +293,8 @@ impl App {
             "/.well-known/oauth-authorization-server" => Some(json!({
                 "issuer": origin, "jwks_uri": format!("{origin}/jwks"),
                 "authorization_endpoint": format!("{origin}/authorize"),
-                "registration_endpoint": format!("{origin}/register")})),
+                "registration_endpoint": format!("{origin}/register"),
+                "revocation_endpoint": format!("{origin}/revoke")})),
             "/jwks" => Some(tokens::keys()),
             path => operations::page(self, path),
         }
@@ -303,6 +323,10 @@ impl App {
 
     fn in_session(&self, asked: &Asked, tenant: &str) -> bool {
         let id = asked.header("mcp-session-id").unwrap_or_default();
+        let colleagues = self.colleagues.lock().unwrap().contains(id);
+        if colleagues != is_colleague(asked) && !self.defects.has("session-of-tenant") {
+            return false;
+        }
         let owner = self.sessions.lock().unwrap().get(id).cloned();
         owner.is_some_and(|owner| owner == tenant || self.defects.has("session-without-owner"))
     }
@@ -321,6 +345,7 @@ impl App {
         let random: String = std::iter::repeat_with(fastrand::alphanumeric).take(32).collect();
         let id = match asked.header("mcp-session-id") {
             Some(chosen) if self.defects.has("chosen-session") => chosen.to_owned(),
+            Some(known) if self.defects.has("initialize-takes-over") => known.to_owned(),
             _ if self.defects.has("counted-session") => format!("session-{number}"),
             _ => format!("{random}{number}"),
         };
@@ -332,7 +357,11 @@ impl App {
         }
         drop(sessions);
         *self.newest.lock().unwrap() = Some(tenant.to_owned());
+        if is_colleague(asked) {
+            self.colleagues.lock().unwrap().insert(id.clone());
+        }
         self.sessions.lock().unwrap().insert(id.clone(), tenant.to_owned());
+        self.begun.send_modify(|begun| *begun += 1);
         id
     }
 
@@ -344,4 +373,13 @@ impl App {
             self.attacked.store(true, Ordering::Relaxed);
         }
     }
+}
+
+fn initializes(message: &Value) -> bool {
+    message.to_string().contains("\"initialize\"")
+}
+
+/// Whether the second user of `acme` asks.
+fn is_colleague(asked: &Asked) -> bool {
+    asked.header("authorization").is_some_and(|value| value.ends_with(COLLEAGUE))
 }

@@ -38,6 +38,9 @@ pub(crate) const ACME: &str =
 pub(crate) const GLOBEX: &str =
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ0ZW5hbnQiOiJnbG9iZXgifQ.91ab3c04e8AAbbCCddEEffGGhhIIjjLL";
 
+/// The token of another user of `acme`.
+pub(crate) const COLLEAGUE: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ0ZW5hbnQiOiJhY21lIiwic3ViIjoiYmVhIn0.7c44de19a6AAbbCCddEEffGGhhIIjjMM";
+
 /// Which switches are on.
 #[derive(Clone)]
 pub(crate) struct Defects(Arc<BTreeSet<&'static str>>);
@@ -57,6 +60,7 @@ impl Defects {
 /// A running stub; it ends when dropped.
 pub(crate) struct Stub {
     address: std::net::SocketAddr,
+    app: Arc<App>,
     accepting: JoinHandle<()>,
     over: watch::Sender<bool>,
 }
@@ -68,11 +72,13 @@ impl Stub {
         let address = listener.local_addr().unwrap();
         let (over, ended) = watch::channel(false);
         let app = Arc::new(App::new(Defects(Arc::new(defects.iter().copied().collect()))));
+        let served = Arc::clone(&app);
         let accepting = tokio::spawn(async move {
             let mut connection = 0_u64;
             while let Ok((stream, _)) = listener.accept().await {
                 connection += 1;
-                let (app, mut ended) = (Arc::clone(&app), ended.clone());
+                let app = &served;
+                let (app, mut ended) = (Arc::clone(app), ended.clone());
                 tokio::spawn(async move {
                     let service = hyper::service::service_fn(move |request| {
                         wire::answer(Arc::clone(&app), request, connection)
@@ -86,12 +92,22 @@ impl Stub {
                 });
             }
         });
-        Self { address, accepting, over }
+        Self { address, app, accepting, over }
     }
 
     /// The endpoint.
     pub(crate) fn url(&self) -> Url {
         format!("http://{}/mcp", self.address).parse().unwrap()
+    }
+
+    /// How many sessions are open.
+    pub(crate) fn sessions(&self) -> usize {
+        self.app.sessions.lock().unwrap().len()
+    }
+
+    /// How many sessions were begun, as it grows.
+    pub(crate) fn begun(&self) -> watch::Receiver<usize> {
+        self.app.begun.subscribe()
     }
 
     /// Ends it, with its connections.

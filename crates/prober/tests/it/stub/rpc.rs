@@ -69,7 +69,7 @@ pub(crate) async fn value(app: &App, call: &Call<'_>, id: &Value) -> Result<Valu
         method if method.starts_with("tasks/") => tasks::answer(app, call),
         _ => Err((-32601, "Method not found".to_owned())),
     };
-    match result {
+    match streams::by_session(app, call, &key, result).await {
         Ok(result) => streams::delivered(app, call, &key, result).await,
         Err(error) => Err(error),
     }

@@ -58,8 +58,43 @@ pub(crate) fn notified(app: &App, call: &Call<'_>) {
     }
     if call.method == "notifications/cancelled" {
         let id = call.params.get("requestId").map(Value::to_string).unwrap_or_default();
-        let owner = if app.defects.has("cancel-by-id") { String::new() } else { call.tenant.clone() };
-        app.cancelled.lock().unwrap().insert((owner, id));
+        app.cancelled.lock().unwrap().insert((canceller(app, call), id));
+    }
+}
+
+/// By what a cancellation and its request are known to belong together.
+fn canceller(app: &App, call: &Call<'_>) -> String {
+    if app.defects.has("cancel-by-id") {
+        String::new()
+    } else if app.defects.has("cancel-in-session") {
+        call.asked.header("mcp-session-id").unwrap_or(&call.tenant).to_owned()
+    } else {
+        call.tenant.clone()
+    }
+}
+
+/// What lies under the session's and the request's id when the answer goes out.
+pub(crate) async fn by_session(
+    app: &App,
+    call: &Call<'_>,
+    key: &str,
+    result: Result<Value, (i64, String)>,
+) -> Result<Value, (i64, String)> {
+    let Some(session) = call.asked.header("mcp-session-id").filter(|_| app.defects.has("one-answer-an-id"))
+    else {
+        return result;
+    };
+    let key = format!("{session} {key}");
+    let kept = match result {
+        Ok(result) => serde_json::json!({"result": result}),
+        Err((code, text)) => serde_json::json!({"code": code, "text": text}),
+    };
+    app.pending.lock().unwrap().insert(key.clone(), kept);
+    tokio::time::sleep(Duration::from_millis(3)).await;
+    let mut now = app.pending.lock().unwrap().get(&key).cloned().unwrap();
+    match now.get_mut("result") {
+        Some(result) => Ok(result.take()),
+        None => Err((now["code"].as_i64().unwrap(), now["text"].as_str().unwrap().to_owned())),
     }
 }
 
@@ -102,13 +137,13 @@ pub(crate) async fn delivered(
         app.pending.lock().unwrap().remove(&flight);
     }
     if call.method == "tools/call" {
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        let long = if app.defects.has("cancel-in-session") { 80 } else { 2 };
+        tokio::time::sleep(Duration::from_millis(long)).await;
         let id = call.asked.body.as_ref();
         let id = serde_json::from_slice::<Value>(id)
             .ok()
             .and_then(|message| message.get("id").map(Value::to_string));
-        let owner = if app.defects.has("cancel-by-id") { String::new() } else { call.tenant.clone() };
-        if app.cancelled.lock().unwrap().remove(&(owner, id.unwrap_or_default())) {
+        if app.cancelled.lock().unwrap().remove(&(canceller(app, call), id.unwrap_or_default())) {
             return Err((-32800, "Request cancelled".to_owned()));
         }
     }

@@ -8,10 +8,15 @@ use super::{App, app::Call, asking, lasting, tools};
 
 /// Whether a call is to be a task.
 pub(crate) fn asked_for(call: &Call<'_>) -> bool {
+    call.params.get("task").is_some() || (call.modern && knows_tasks(call))
+}
+
+/// Whether the client says that it knows tasks.
+fn knows_tasks(call: &Call<'_>) -> bool {
     let extended = call.params.pointer(
         "/_meta/io.modelcontextprotocol~1clientCapabilities/extensions/io.modelcontextprotocol~1tasks",
     );
-    call.params.get("task").is_some() || (call.modern && extended.is_some())
+    extended.is_some()
 }
 
 /// Calls a tool as a task.
@@ -47,6 +52,9 @@ pub(crate) fn related(app: &App, call: &Call<'_>) -> Option<Value> {
 
 /// Answers a request about tasks.
 pub(crate) fn answer(app: &App, call: &Call<'_>) -> Result<Value, (i64, String)> {
+    if call.modern && !knows_tasks(call) {
+        return Err((-32021, "Missing required client capability".to_owned()));
+    }
     let shared = app.defects.has("tasks-without-owner");
     let mut tasks = app.tasks.lock().unwrap();
     let mine = |owner: &String| shared || *owner == call.tenant;

@@ -113,6 +113,8 @@ pub(super) fn is_scoped(project: &Project, key: At) -> bool {
     let Some(unit) = project.unit(key.module) else { return false };
     let mut says = false;
     let mut see = |text: &str| {
+        // `group_id`, `namespace`: the project's own word for whose it is.
+        says |= vocabulary::words(text).iter().any(|word| matches!(word.as_str(), "group" | "namespace" | "groupid"));
         says |= vocabulary::is_owner(text) || vocabulary::is_credential(text) || vocabulary::is_session_id(text) || vocabulary::is_principal(text);
     };
     walk::exprs_below(&unit.ir, key.expr, &mut |expr| match unit.ir.expr(expr) {

@@ -239,6 +239,10 @@ fn party(project: &Project, unit: &Unit, at: At, value: ExprId) -> Option<Severi
     let origins = project.origins(at.to(value));
     let name = project.written(at.to(value)).pop().unwrap_or_default();
     let target = target_name(unit, at.expr).unwrap_or_default();
+    // `account_name or settings.AZURE_ACCOUNT`: where the server itself keeps things.
+    if name.replace('_', "").eq_ignore_ascii_case("accountname") {
+        return None;
+    }
     let tenant = vocabulary::is_tenant(&name) || vocabulary::is_tenant(&target);
     let user = vocabulary::is_user(&name) || vocabulary::is_user(&target);
     let of_request = origins.is_of_request() || origins.has(Origins::UNKNOWN);

@@ -4,7 +4,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Lifetimes, Query, Scope, Store},
-    ir::{ExprId, ExprKind, walk},
+    ir::{BindingKind, ExprId, ExprKind, NameRef, walk},
     lang::sql::Verb,
     project::{At, Project},
     rules::{Report, Rule},
@@ -66,6 +66,13 @@ fn run(project: &Project, report: &mut Report<'_>) {
 /// The name of the map of clients or credentials that an expression takes the first entry of.
 fn first_of_holder(project: &Project, at: At) -> Option<String> {
     let map = project.first_of(at)?;
+    // Whose map a function is called with is not known here.
+    let unit = project.unit(map.module)?;
+    if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(map.expr)
+        && unit.ir.binding(*id).is_some_and(|binding| matches!(binding.kind, BindingKind::Parameter(_)))
+    {
+        return None;
+    }
     let name = match project.store(map) {
         Some((Store::Variable(..) | Store::Field(..), name)) => name,
         None => project.written(map).pop()?,

@@ -209,7 +209,7 @@ fn configured(project: &Project, unit: &Unit, at: At) -> bool {
         // `const { user, password } = config.desk`
         ExprKind::Name(NameRef::Binding(id)) => {
             let [source] = unit.index.sources(*id) else { return false };
-            if !matches!(source.path.as_slice(), [Step::Key(_)]) {
+            if !matches!(*source.path, [Step::Key(_)]) {
                 return false;
             }
             at.to(source.value)

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
+use rustc_hash::FxHashMap;
 
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{ArgKind, ExprKind, NameRef, PropertyKey},
+    ir::{ArgKind, ExprId, ExprKind, NameRef, PropertyKey},
     library::{CallDef, Role},
     project::{At, Project},
     rules::{Report, Rule},
@@ -77,10 +78,22 @@ fn judge(project: &Project, used: At, made: At, report: &mut Report<'_>) {
     if made != used {
         found.related(made.module, project.span(made), "the client is made here, once for all");
     }
-    // A server that never asks who calls may be one user's own.
-    if !tool || !project.has_owners(used.module) || !(project.is_asked_multi() || project.knows_callers(used.module)) {
+    // A server that never asks who calls may be one user's own; the operator's own store is behind the server for all.
+    if !tool
+        || keeps_the_servers_own(project, made)
+        || !project.has_owners(used.module) || !(project.is_asked_multi() || project.knows_callers(used.module)) {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     }
+}
+
+/// Whether a client is made in a part of the server that is named for where it keeps its own data: `storage/cloudflare.py`,
+/// `class D1Backend`.
+fn keeps_the_servers_own(project: &Project, made: At) -> bool {
+    let Some(unit) = project.unit(made.module) else { return false };
+    let class = project.this_of(project.function_of(made)).map_or("", |class| project.class_name(class)).to_owned();
+    let folder = unit.ir.path.rsplit('/').nth(1).unwrap_or("");
+    let has = |name: &str, list: &[&str]| vocabulary::words(name).iter().any(|word| list.contains(&word.as_str()));
+    has(folder, &["storage", "storages", "vectorstore", "vectorstores", "embeddings"]) || has(&class, &["storage", "backend", "embedding"])
 }
 
 /// What an application keeps for all requests under a name: `ctx.request_context.lifespan_context.client`,
@@ -113,35 +126,42 @@ fn of_state(project: &Project, at: At, depth: u32) -> Option<At> {
 
 /// The value that some code keeps under a name for the application: it is written to its state, or a lifespan gives it.
 fn kept_as(project: &Project, wanted: &str) -> Option<At> {
-    project.units().find_map(|(module, unit)| {
-        let written = unit.index.writes.iter().find_map(|write| {
-            let ExprKind::Member { object, property, .. } = unit.ir.expr(write.place) else { return None };
-            let holder = project.written(At { module, expr: *object });
-            let kept = unit.ir.text(*property) == wanted && holder.last().is_some_and(|name| name == "state");
-            kept.then_some(At { module, expr: write.value })
-        });
-        written.or_else(|| {
-            unit.ir.exprs().find_map(|(_, kind)| {
-                let ExprKind::Yield { value: Some(value), .. } = kind else { return None };
-                given(unit, *value, wanted).map(|expr| At { module, expr })
-            })
-        })
-    })
+    project.memory.kept.get_or_init(|| kept(project)).get(wanted).copied()
 }
 
-/// What a record that is given has under a name: `AppContext(client=client)`, `{"client": client}`.
-fn given(unit: &crate::project::Unit, record: crate::ir::ExprId, wanted: &str) -> Option<crate::ir::ExprId> {
-    match unit.ir.expr(record) {
-        ExprKind::Call(call) => call.args.iter().find_map(|arg| match arg.kind {
-            ArgKind::Keyword(name) if unit.ir.text(name) == wanted => Some(arg.value),
-            _ => None,
-        }),
-        ExprKind::Object(properties) => properties.iter().find_map(|property| match property.key {
-            PropertyKey::Name(name) if unit.ir.text(name) == wanted => Some(property.value),
-            _ => None,
-        }),
-        _ => None,
+/// All that is kept for the application, the first of each name.
+fn kept(project: &Project) -> FxHashMap<String, At> {
+    let mut all = FxHashMap::default();
+    for (module, unit) in project.units() {
+        let mut keep = |name: &str, expr: ExprId| {
+            all.entry(name.to_owned()).or_insert(At { module, expr });
+        };
+        for write in &unit.index.writes {
+            let ExprKind::Member { object, property, .. } = unit.ir.expr(write.place) else { continue };
+            let holder = project.written(At { module, expr: *object });
+            if holder.last().is_some_and(|name| name == "state") {
+                keep(unit.ir.text(*property), write.value);
+            }
+        }
+        for (_, kind) in unit.ir.exprs() {
+            let ExprKind::Yield { value: Some(record), .. } = kind else { continue };
+            // What a record that is given has under a name: `AppContext(client=client)`, `{"client": client}`.
+            match unit.ir.expr(*record) {
+                ExprKind::Call(call) => call.args.iter().for_each(|arg| {
+                    if let ArgKind::Keyword(name) = arg.kind {
+                        keep(unit.ir.text(name), arg.value);
+                    }
+                }),
+                ExprKind::Object(properties) => properties.iter().for_each(|property| {
+                    if let PropertyKey::Name(name) = property.key {
+                        keep(unit.ir.text(name), property.value);
+                    }
+                }),
+                _ => {}
+            }
+        }
     }
+    all
 }
 
 /// The call that makes a client, found through names and functions of the project.
@@ -199,10 +219,23 @@ fn has_fixed_credential(project: &Project, made: At) -> bool {
         let mut fixed = false;
         credential_values(project, value, saas, DEPTH, &mut |value| {
             let origins = project.origins(value);
-            fixed |= origins.has(Origins::ENV) && !origins.is_of_request() && !origins.has_owner();
+            fixed |= origins.has(Origins::ENV) && !origins.is_of_request() && !origins.has_owner() && !is_signed_in(project, value);
         });
         fixed
     })
+}
+
+/// Whether a value is a parameter of a type of somebody's sign-in, `credentials: Credentials`, of which not all is known: what the
+/// environment adds is the application's own id and secret.
+fn is_signed_in(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
+    let Some((fun, number, path)) = project.parameter_of(at.module, *id) else { return false };
+    let typed = unit.ir.function(fun.id).and_then(|function| function.params.get(number)?.type_text);
+    let named = typed.is_some_and(|text| {
+        vocabulary::words(unit.ir.text(text)).iter().any(|word| matches!(word.as_str(), "credentials" | "credential"))
+    });
+    path.is_empty() && named && project.origins(at).has(Origins::UNKNOWN)
 }
 
 /// The credentials in an argument: those of its properties that are named like one, or for a SaaS client the value itself.

@@ -1,10 +1,12 @@
 //! A query of rows that belong to tenants or users, without saying whose.
 
+use std::collections::BTreeSet;
+
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::{Owned, Query, Scope, lists_owners},
-    ir::{ExprKind, NameRef, StmtKind, walk},
+    flow::{Owned, Query, Scope, lists_owners, singular},
+    ir::{ExprKind, NameRef, PropertyKey, StmtKind, walk},
     lang::sql::{Name, Verb},
     project::{At, Fun, Parent, Project},
     rules::{Report, Rule},
@@ -40,7 +42,7 @@ pub(super) fn open(project: &Project) -> Vec<(&Query, Owned)> {
     let queries = project.queries();
     let owned = project.owned_entities(queries);
     let rows = queries.iter().any(|query| query.scope != Scope::None);
-    let asked = |query: &&Query| query.scope == Scope::None && query.verb != Verb::Insert && project.has_owners(query.at.module);
+    let asked = |query: &&Query| query.scope == Scope::None && !query.tied && query.verb != Verb::Insert && project.has_owners(query.at.module);
     let known = queries.iter().filter(asked).map(|query| (query, owned.get(&query.entity).copied().unwrap_or(Owned::Unknown)));
     known
         .filter(|(query, is)| {
@@ -64,7 +66,8 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
     };
     let found = report.reached(query.at, format!("this query {does} `{}`, {known}, without naming one", query.shown));
     match is {
-        Owned::Yes | Owned::Sibling if chosen && !callers_check(project, query) => {}
+        Owned::Yes | Owned::Sibling
+            if chosen && !callers_check(project, query) && !built_by_helper(project, query) && !looked_up_before(project, query) => {}
         Owned::Yes | Owned::Sibling => {
             found.severity(Severity::Medium).confidence(Confidence::Medium);
         }
@@ -78,6 +81,10 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
 /// row, refuses a foreign one, and then asks a function of queries to change it.
 fn callers_check(project: &Project, query: &Query) -> bool {
     let callers = project.callers(query.function);
+    // One caller that compares what it was given says that this is the callers' part; another that forgets it has a rule.
+    if callers.iter().take(CALLERS).any(|call| compares_after(project, *call)) {
+        return true;
+    }
     !callers.is_empty()
         && callers.iter().take(CALLERS).all(|call| {
             let order = project.order(*call);
@@ -94,6 +101,113 @@ fn callers_check(project: &Project, query: &Query) -> bool {
         })
 }
 
+/// Whether a function compares the owner of the row that a call gives.
+fn compares_after(project: &Project, call: At) -> bool {
+    let Some(unit) = project.unit(call.module) else { return false };
+    let Some(stmt) = unit.index.stmt_of(call.expr) else { return false };
+    let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
+    let mut bindings = Vec::new();
+    target.for_each_binding(&mut |id| bindings.push(id));
+    compares_owner(project, project.function_of(call), unit, &bindings)
+}
+
+/// Whether a filter comes from a function of ours that names an owner: `where = this.buildWhere(params)`. Whether it does so
+/// always is not seen.
+fn built_by_helper(project: &Project, query: &Query) -> bool {
+    let Some(unit) = project.unit(query.at.module) else { return false };
+    query.filters.iter().any(|at| {
+        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
+        unit.index.sources(*id).iter().take(4).any(|source| {
+            let callee = project.callee(query.at.to(source.value)).filter(|callee| callee.certain);
+            callee.is_some_and(|callee| callee.targets.iter().take(4).any(|target| names_owner(project, *target)))
+        })
+    })
+}
+
+/// Whether a property, a string or a key in a function is named for an owner.
+fn names_owner(project: &Project, fun: Fun) -> bool {
+    let Some(unit) = project.unit(fun.module) else { return false };
+    let mut found = false;
+    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+        found |= match unit.ir.expr(expr) {
+            ExprKind::Member { property, .. } => vocabulary::is_owner(unit.ir.text(*property)),
+            ExprKind::String(text) => vocabulary::is_owner(unit.ir.text(*text)),
+            ExprKind::Object(properties) => properties.iter().any(|property| {
+                matches!(property.key, PropertyKey::Name(name) if vocabulary::is_owner(unit.ir.text(name)))
+            }),
+            _ => false,
+        };
+    });
+    found
+}
+
+/// Whether the row, or what it belongs to, was looked up with its owner before, on the way from the caller to a query: in its own
+/// function, or in one that calls it.
+fn looked_up_before(project: &Project, query: &Query) -> bool {
+    let mut ids: Vec<(At, Fun)> = query.filters.iter().map(|at| (*at, query.function)).collect();
+    let reached = project.around(query.function).into_iter().find(|fun| project.reach(*fun).is_some());
+    let way = reached.map(|fun| project.way(fun)).unwrap_or_default();
+    for call in way {
+        let Some(unit) = project.unit(call.module) else { continue };
+        let ExprKind::Call(expr) = unit.ir.expr(call.expr) else { continue };
+        let fun = project.function_of(call);
+        ids.extend(expr.args.iter().map(|arg| (call.to(arg.value), fun)));
+    }
+    let places: BTreeSet<Fun> = ids.iter().flat_map(|(_, fun)| project.around(*fun)).collect();
+    let scoped = |other: &&Query| other.scope == Scope::Owner && other.verb == Verb::Select && places.contains(&other.function);
+    let scoped: Vec<&Query> = project.queries().iter().filter(scoped).collect();
+    ids.iter().any(|(id, fun)| {
+        let (paths, order) = (paths(project, *id, 3), project.order(*id));
+        let shares = |at: &At| at.module == id.module && self::paths(project, *at, 3).iter().any(|path| paths.contains(path));
+        let around = project.around(*fun);
+        let earlier = |other: &&Query| around.contains(&other.function) && project.order(other.at) < order;
+        let checked = |fun: &Fun| {
+            project.guards(*fun).iter().any(|guard| {
+                guard.order < order && (shares(&guard.left) || shares(&guard.right)) && checks_owner(project, guard.left, guard.right)
+            })
+        };
+        scoped.iter().copied().filter(earlier).any(|other| other.filters.iter().any(shares)) || around.iter().any(checked)
+    })
+}
+
+/// The names and paths that a value is made of: `body.group`, `id`, and those that variables were set from. Names of the module,
+/// as of the connection, are none.
+fn paths(project: &Project, at: At, depth: u32) -> Vec<String> {
+    let mut found = Vec::new();
+    let (Some(depth), Some(unit)) = (depth.checked_sub(1), project.unit(at.module)) else { return found };
+    let mut sources = Vec::new();
+    walk::exprs_below(&unit.ir, at.expr, &mut |expr| {
+        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr) else { return };
+        if unit.ir.is_module_level(*id) {
+            return;
+        }
+        let mut whole = expr;
+        while let Parent::Expr(up) = unit.index.parent(whole) {
+            if !matches!(unit.ir.expr(up), ExprKind::Member { object, .. } if *object == whole) {
+                break;
+            }
+            whole = up;
+        }
+        found.push(project.written(at.to(whole)).join("."));
+        sources.extend(unit.index.sources(*id).iter().take(4).filter(|source| source.value != at.expr).map(|source| source.value));
+    });
+    for source in sources.into_iter().take(8) {
+        found.extend(paths(project, at.to(source), depth));
+    }
+    found.truncate(64);
+    found
+}
+
+/// Whether two sides of a guard are an owner's id and the verified one, or a call that is named for a check and is told the caller.
+fn checks_owner(project: &Project, left: At, right: At) -> bool {
+    let verified = |side: At| project.origins(side).has_owner() && !project.origins(side).is_chosen();
+    let told = project.unit(right.module).is_some_and(|unit| match unit.ir.expr(right.expr) {
+        ExprKind::Call(call) => call.args.iter().any(|arg| verified(right.to(arg.value))),
+        _ => false,
+    });
+    told || verified(left) || verified(right)
+}
+
 /// Of how many callers the checks are looked for.
 const CALLERS: usize = 32;
 
@@ -102,7 +216,7 @@ fn skipped(project: &Project, query: &Query) -> bool {
     let Some(unit) = project.unit(query.at.module) else { return true };
     let path = unit.ir.path.to_lowercase();
     let aside = path.split(['/', '.', '_', '-']).any(|part| {
-        matches!(part, "migrations" | "migration" | "migrate" | "seed" | "seeds" | "admin" | "alembic" | "scripts" | "backup" | "cron" | "cleanup" | "maintenance" | "bootstrap")
+        matches!(part, "saml" | "sso" | "login" | "signin" | "og" | "opengraph" | "wellknown" | "migrations" | "migration" | "migrate" | "seed" | "seeds" | "admin" | "alembic" | "scripts" | "backup" | "cron" | "cleanup" | "maintenance" | "bootstrap")
     });
     if aside || query.function.id == crate::ir::FunctionId::MODULE {
         return true;
@@ -112,18 +226,29 @@ fn skipped(project: &Project, query: &Query) -> bool {
         return true;
     }
     // Rows of the list of users or tenants are looked up by the verified caller.
-    if lists_owners(&query.shown) && query.filters.iter().any(|at| project.origins(*at).has_owner()) {
+    let lists = lists_owners(&query.shown) || project.tenant_words().contains(&singular(&query.shown));
+    if lists && query.filters.iter().any(|at| project.origins(*at).has_owner()) {
         return true;
     }
     let name = project.function_name(query.function).to_lowercase();
     if ["cleanup", "purge", "expire", "prune", "migrate", "seed", "login", "authenticate", "verify", "health", "init", "_all_tenants", "sweep", "reap"].iter().any(|word| name.contains(word)) {
         return true;
     }
+    // What is public by its name is there for everybody.
+    if vocabulary::words(&query.shown).first().is_some_and(|first| matches!(first.as_str(), "public" | "published")) {
+        return true;
+    }
     let text = project.snippet(query.at).to_lowercase();
-    let secret = ["token", "email", "api_key", "apikey", "key_hash", "keyhash", "secret", "session_id", "state", "code_verifier"];
+    // Whether something is there at all.
+    if query.is_sql && text.contains("select 1 ") {
+        return true;
+    }
+    let secret = ["token", "phone", "email", "api_key", "apikey", "key_hash", "keyhash", "secret", "session_id", "state", "code_verifier"];
     // An authorization code, an invitation, a code that was mailed: whoever has it may use it.
     let codes = ["auth", "code", "otp", "invit", "verification"].iter().any(|word| query.shown.to_lowercase().contains(word));
-    let secret = secret.into_iter().chain(codes.then_some("code"));
+    // Whoever signs in names the application that sent them.
+    let apps = query.shown.to_lowercase().contains("oauth");
+    let secret = secret.into_iter().chain(codes.then_some("code")).chain(apps.then_some("clientid")).chain(apps.then_some("client_id"));
     // The connection, the table and the functions of the query builder stand among what it names.
     let own = |at: &&At| !project.is_fixed(**at) && !is_of_module(project, **at);
     let few = query.filters.iter().filter(own).count() <= 2;
@@ -198,6 +323,17 @@ fn mentions(unit: &crate::project::Unit, expr: crate::ir::ExprId, bindings: &[cr
     found
 }
 
+fn other_side(guard: &crate::flow::Guard, side: At) -> At {
+    if side == guard.left { guard.right } else { guard.left }
+}
+
+/// Whether an expression ends in the id of what a row belongs to: `row.programId`, and not `row.id`.
+fn is_parent(unit: &crate::project::Unit, expr: crate::ir::ExprId) -> bool {
+    let ExprKind::Member { property, .. } = unit.ir.expr(expr) else { return false };
+    let words = vocabulary::words(unit.ir.text(*property));
+    words.len() > 1 && words.last().is_some_and(|last| last == "id")
+}
+
 fn compares_owner(project: &Project, fun: Fun, unit: &crate::project::Unit, bindings: &[crate::ir::BindingId]) -> bool {
     project.guards(fun).iter().any(|guard| {
         [guard.left, guard.right].iter().any(|side| {
@@ -208,6 +344,8 @@ fn compares_owner(project: &Project, fun: Fun, unit: &crate::project::Unit, bind
                 ExprKind::Member { property, .. } => owner |= vocabulary::is_owner(unit.ir.text(*property)),
                 _ => {}
             });
+            // A row whose parent is compared, `row.programId !== programId`, is compared for its owner.
+            owner |= row && is_parent(unit, side.expr) && !project.is_fixed(other_side(guard, *side));
             let call = guard.right != *side && matches!(unit.ir.expr(guard.right.expr), ExprKind::Call(_));
             let other = At { module: fun.module, expr: if *side == guard.left { guard.right.expr } else { guard.left.expr } };
             row && (owner || (call && project.snippet(other).to_lowercase().contains("user")))

@@ -109,7 +109,7 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     let verified = project.has_owners(at.module) && caller_known(project, fun);
     let header = origins.has(Origins::UNVERIFIED) && !origins.has(Origins::INPUT);
     let what = if header { "an unverified header or token" } else { "what the caller sends" };
-    let beside = beside_caller(project, at);
+    let beside = beside_caller(project, at) || goes_beside(project, at);
     let held = holds_data(project, at);
     let found = report.reached(at, format!("`{name}` comes from {what} and decides whose data is reached"));
     let words = vocabulary::words(name);
@@ -119,7 +119,7 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     } else if beside && vocabulary::is_user(name) {
         // Another user, within what the caller's own tenant scopes.
         found.severity(Severity::Low).confidence(Confidence::Low);
-    } else if beside || !held {
+    } else if beside || !held || project.is_foreign_word(name) {
         // The function that is given both may compare them; another service that is asked may know the caller's credential.
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     } else if vocabulary::is_user(name) && !verified {
@@ -177,6 +177,13 @@ fn beside_caller(project: &Project, at: At) -> bool {
         here = parent;
     }
     false
+}
+
+/// Whether a use only gives its value to a variable, and that one is used beside the verified caller.
+fn goes_beside(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let Some(crate::ir::StmtKind::Assign { target, .. }) = unit.index.stmt_of(at.expr).map(|stmt| unit.ir.stmt(stmt)) else { return false };
+    target.as_binding().is_some_and(|id| unit.index.uses(id).iter().any(|used| beside_caller(project, at.to(*used))))
 }
 
 /// Whether the project keeps rows itself, or a use is the key of a table: otherwise the id goes to another service.
@@ -242,7 +249,7 @@ fn decides(project: &Project, at: At) -> bool {
                     let path = project.callee(at.to(parent)).map(|callee| callee.path.join(".").to_lowercase()).unwrap_or_default();
                     let plain = ["str", "string", "uuid", "int", "number", "parse", "trim", "tostring", "isinstance", "len", "get", "string.trim", "text", "stringify", "dumps"];
                     let last = name.rsplit('.').next().unwrap_or("");
-                    if matches!(last, "debug" | "info" | "warn" | "warning" | "print" | "report_progress") || Project::is_check(&last_name(project, at.to(parent))) || project.compares_inside(at.to(parent)) {
+                    if matches!(last, "debug" | "info" | "warn" | "warning" | "print" | "report_progress") || Project::is_check(&last_name(project, at.to(parent))) || project.compares_inside(at.to(parent)) || is_verified_inside(project, at.to(parent), at.to(here)) {
                         return false;
                     }
                     if path.contains("log") || path.starts_with("console") || name.contains("error") || name.contains("exception") {
@@ -263,6 +270,24 @@ fn decides(project: &Project, at: At) -> bool {
         }
     }
     false
+}
+
+/// Whether the functions of ours that a call calls hand the value to what verifies it: `tenantOfCookie(cookie)`, which begins with
+/// `verifyJwt(cookie)`.
+fn is_verified_inside(project: &Project, call: At, value: At) -> bool {
+    let Some(unit) = project.unit(call.module) else { return false };
+    let ExprKind::Call(expr) = unit.ir.expr(call.expr) else { return false };
+    let Some(number) = expr.args.iter().position(|arg| arg.value == value.expr) else { return false };
+    let Some(callee) = project.callee(call).filter(|callee| callee.certain && !callee.targets.is_empty()) else { return false };
+    callee.targets.iter().all(|target| {
+        let Some(unit) = project.unit(target.module) else { return false };
+        let Some(parameter) = unit.ir.function(target.id).and_then(|function| function.params.get(number)) else { return false };
+        let Some(parameter) = parameter.pattern.as_binding() else { return false };
+        project.guards(*target).iter().any(|guard| {
+            let verifies = project.callee(guard.right).is_some_and(|callee| vocabulary::words(callee.name()).iter().any(|word| matches!(word.as_str(), "verify" | "authenticate" | "unseal" | "decrypt")));
+            verifies && project.roots(guard.left).contains(&parameter)
+        })
+    })
 }
 
 /// The name of what a call calls, as it is written.

@@ -89,7 +89,7 @@ fn is_message_id(project: &Project, unit: &Unit, key: At, depth: u32) -> bool {
                 return true;
             }
             let [source] = sources else { return false };
-            match source.path.as_slice() {
+            match &*source.path {
                 [] => is_message_id(project, unit, key.to(source.value), depth),
                 [Step::Key(name)] => is_id_of(project, key.to(source.value), unit.ir.text(*name)),
                 _ => false,

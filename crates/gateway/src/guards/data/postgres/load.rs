@@ -46,6 +46,25 @@ const DANGEROUS: &str = "SELECT
                     OR (o.rolname LIKE 'pg\\_%' AND o.rolname <> 'pg_database_owner')))
     FROM pg_catalog.pg_roles r WHERE r.rolname = session_user";
 
+/// Schemas of other tenants in which the role reaches a table: they are named as a tenant's is, and there is a role for
+/// them. `$1` and `$2` are the names of schemas and roles with `{tenant}` in them, `$3` is the role's own schema.
+const FOREIGN: &str = "
+    SELECT n.nspname
+    FROM (SELECT pg_catalog.split_part($1, '{tenant}', 1) AS before, pg_catalog.split_part($1, '{tenant}', 2) AS after) p,
+        pg_catalog.pg_namespace n,
+        LATERAL (SELECT pg_catalog.substr(n.nspname::text, pg_catalog.length(p.before) + 1,
+            greatest(0, pg_catalog.length(n.nspname::text) - pg_catalog.length(p.before || p.after))) AS id) t
+    WHERE n.nspname <> $3 AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+        AND n.nspname = pg_catalog.replace($1, '{tenant}', t.id)
+        AND EXISTS (
+            SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = pg_catalog.replace($2, '{tenant}', t.id))
+        AND EXISTS (
+            SELECT FROM pg_catalog.pg_class c
+            WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+                AND (pg_catalog.has_any_column_privilege(c.oid, 'SELECT, INSERT, UPDATE')
+                    OR pg_catalog.has_table_privilege(c.oid, 'DELETE, TRUNCATE')))
+    LIMIT 1";
+
 impl Source {
     /// Has the server prepare a statement.
     pub(in crate::guards::data) fn compile(
@@ -179,5 +198,20 @@ pub(super) async fn check_own_role(conn: &mut Conn) -> Result<(), DataError> {
              not keep tenants apart; use a role with LOGIN and nothing else"
                 .to_owned(),
         )),
+    }
+}
+
+/// Refuses a role that reaches another tenant's tables: that the rights keep tenants apart is what the mode rests on.
+pub(super) async fn check_own_schema(conn: &mut Conn, patterns: [String; 3]) -> Result<(), DataError> {
+    let rows = statement::rows(conn, FOREIGN, &patterns.map(Some)).await?;
+    match rows.first() {
+        None => Ok(()),
+        Some(row) => {
+            let schema = row.first().and_then(Option::as_deref).unwrap_or_default();
+            Err(DataError::Configuration(format!(
+                "the tenant's database role reaches tables in the schema `{schema}`, which is another tenant's; take its \
+                 rights there away, and those of PUBLIC (REVOKE USAGE ON SCHEMA \"{schema}\" FROM …)"
+            )))
+        }
     }
 }

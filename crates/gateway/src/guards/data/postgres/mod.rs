@@ -224,8 +224,11 @@ impl Source {
         let mut conn =
             self.connector.connect(&login).await.map_err(|broken| self.not_opened(&login, broken))?;
         self.heard();
-        if permit.is_some() && self.isolation != Isolation::Rls {
+        if let Some(permit) = permit.filter(|_| self.isolation != Isolation::Rls) {
             load::check_own_role(&mut conn).await?;
+            if let Some(patterns) = self.place.patterns(permit.tenant())? {
+                load::check_own_schema(&mut conn, patterns).await?;
+            }
         }
         Ok(conn)
     }

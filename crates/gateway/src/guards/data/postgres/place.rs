@@ -93,7 +93,17 @@ impl Place {
         Ok(path(&self.schema.of(tenant)?))
     }
 
-    /// The same, for compiling.
+    /// The names of schemas and of roles, with `{tenant}` in them, and the tenant's own schema; where each has one.
+    pub(super) fn patterns(&self, tenant: &TenantId) -> Result<Option<[String; 3]>, DataError> {
+        match &self.own {
+            Some(own) if self.schema.0.contains(TENANT) => {
+                Ok(Some([self.schema.0.clone(), own.role.0.clone(), self.schema.of(tenant)?]))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The same as [`Self::search_path`], for compiling.
     pub(super) fn template_path(&self) -> String {
         path(&self.template)
     }

@@ -31,7 +31,7 @@ const SPOT_LENGTH: i32 = 128 << 10;
 /// SQLite's default; a file's largest size is counted in pages.
 const PAGE_BYTES: u64 = 4096;
 /// No value is ever limited below this, since the schema's own text counts as a value.
-const LEAST_LENGTH: usize = 1 << 20;
+pub(super) const LEAST_LENGTH: usize = 1 << 20;
 
 /// An open database with its brake.
 pub(super) struct Conn {
@@ -181,6 +181,12 @@ impl Conn {
     /// Whether the next caller finds no trace of the last one.
     pub(super) fn is_clean(&self) -> bool {
         self.raw.is_autocommit() && !self.raw.is_busy()
+    }
+
+    /// Limits single values for a statement that a model wrote, which finds the schema read.
+    pub(super) fn limit_written(&self, bytes: usize) -> Result<(), DataError> {
+        let most = i32::try_from(bytes).unwrap_or(i32::MAX);
+        self.raw.set_limit(Limit::SQLITE_LIMIT_LENGTH, most).map(drop).map_err(|e| DataError::at_run(&e))
     }
 
     /// Limits single values for the next statement.

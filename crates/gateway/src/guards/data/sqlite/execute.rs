@@ -10,7 +10,7 @@ use rusqlite::types::{Value as SqlValue, ValueRef};
 
 use super::{
     authorize::Phase,
-    connection::{Conn, when_free},
+    connection::{Conn, LEAST_LENGTH, when_free},
     statement::Statement,
 };
 use crate::guards::data::{DataError, QueryLimits, Rows};
@@ -61,7 +61,10 @@ pub(super) fn execute(
     limits: QueryLimits,
 ) -> Result<Rows, DataError> {
     conn.control().check()?;
-    conn.limit_values(limits.bytes)?;
+    match statement.is_for_once() {
+        true => conn.limit_written(most_of_each(statement.sql(), limits.bytes))?,
+        false => conn.limit_values(limits.bytes)?,
+    }
     if statement.writes() {
         return conn.transaction("BEGIN IMMEDIATE", || {
             let mut rows = step(conn, statement, values, limits)?;
@@ -86,6 +89,22 @@ pub(super) fn execute(
     // The rows are complete; whether the time ran out just now makes no difference to them.
     let _stopped = conn.control().finish();
     rows
+}
+
+/// How much memory the values of a statement that a model wrote may take at once, about.
+const WRITTEN_BYTES: usize = 64 << 20;
+/// The shortest text that has a value of its own, such as `x||1,`.
+const TEXT_OF_A_VALUE: usize = 5;
+/// No value of such a statement is limited below this.
+const LEAST_WRITTEN: usize = 16 << 10;
+
+/// The longest single value of a statement that a model wrote. All values of a row are held at once, and there may be as
+/// many as its text has room for, each of which may be made up; so the longer the text, the shorter each value. A text
+/// that stands in it fits in any case, and the rest of the statement is shorter then.
+fn most_of_each(sql: &str, bytes: usize) -> usize {
+    let values = sql.len() / TEXT_OF_A_VALUE + 1;
+    let longest_text = sql.split('\'').map(str::len).max().unwrap_or(0);
+    (WRITTEN_BYTES / values).max(longest_text + 1).max(LEAST_WRITTEN).min(bytes.max(LEAST_LENGTH))
 }
 
 fn step(

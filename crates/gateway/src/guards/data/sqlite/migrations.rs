@@ -53,7 +53,9 @@ const BOOKKEEPING: &str = "
 /// When it cannot be read, a name or number is not as it should be, or something is too large.
 pub(super) fn read_folder(folder: &Path) -> Result<Vec<Migration>, DataError> {
     let wrong = |text: String| DataError::Configuration(format!("migrations {}: {text}", folder.display()));
-    let unreadable = |error: std::io::Error| wrong(format!("cannot be read: {error}"));
+    let unreadable = |error: std::io::Error| {
+        wrong(format!("cannot be read: {error}; make the folder, or correct `migrations` of the source"))
+    };
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();

@@ -108,7 +108,10 @@ fn work(
     };
     let done = match statement.is_model() {
         false => execute::execute(conn, statement, values, limits),
-        true => when_free(|| conn.control().check().is_ok(), || statement.written(conn, values))
+        // Compiling may have to read the schema, for which the limit of the call before may be too low.
+        true => conn
+            .limit_values(limits.bytes)
+            .and_then(|()| when_free(|| conn.control().check().is_ok(), || statement.written(conn, values)))
             .and_then(|written| execute::execute(conn, &written, &[], limits)),
     };
     if matches!(&done, Err(error) if error.kind() == ErrorKind::Unavailable) {

@@ -13,7 +13,7 @@ use std::{
 use super::head::HeadFile;
 
 /// A log's file, for those who wait until it is on disk.
-pub(super) struct Disk {
+pub(crate) struct Disk {
     pub(super) file: File,
     pub(super) head: HeadFile,
     /// The last line in the file.
@@ -68,6 +68,12 @@ impl Disk {
         let disk = Arc::clone(&self);
         let work = tokio::task::spawn_blocking(move || disk.sync_now());
         work.await.map_err(io::Error::other)?
+    }
+
+    /// As long as what is given is kept, nobody gets to the disk.
+    #[cfg(test)]
+    pub(crate) async fn hang(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     /// The same on this thread.

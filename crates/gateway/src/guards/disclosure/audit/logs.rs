@@ -1,6 +1,6 @@
 //! Reading the logs wherever they are kept.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
 use tokio_postgres::{Client, Transaction};
 
@@ -37,6 +37,36 @@ pub enum Logs {
 /// The logs in a database.
 #[derive(Debug)]
 pub struct CentralLogs(Arc<Central>);
+
+/// What was shown of a log already, for somebody who follows it.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// The number of the last line, in a file.
+    last: u64,
+    /// In a database, where each server has numbers of its own, the last lines.
+    lines: HashSet<String>,
+}
+
+impl Seen {
+    /// The last lines of a log.
+    #[must_use]
+    pub fn of(lines: Vec<String>) -> Self {
+        Self { last: lines.last().map_or(0, |line| read::number(line)), lines: lines.into_iter().collect() }
+    }
+}
+
+/// What has come to a log.
+#[derive(Debug)]
+pub struct News {
+    /// The lines, oldest first.
+    pub lines: Vec<String>,
+    /// Whether there are more before them, which are left out.
+    pub skipped: bool,
+}
+
+/// How many lines are looked at each time by who follows a log; at first in a database, and at most.
+const AT_ONCE: usize = 1000;
+const MOST_AT_ONCE: usize = 100_000;
 
 /// How many lines are held at once while a log is checked.
 const PAGE: i64 = 1000;
@@ -93,6 +123,33 @@ impl Logs {
                 let most = i64::try_from(most).unwrap_or(i64::MAX);
                 central.run(READING, move |client| Box::pin(async move { tail(client, &log, most).await }))
             }
+        }
+    }
+
+    /// What has come to a log since, also if its file has gone to the archive.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn follow(&self, log: &str, seen: &mut Seen) -> Result<News, LogsError> {
+        if let Self::Files(data_dir) = self {
+            let lines = read::since(data_dir, log, seen.last, MOST_AT_ONCE)?;
+            let skipped =
+                seen.last > 0 && lines.first().is_some_and(|line| read::number(line) > seen.last + 1);
+            seen.last = lines.last().map_or(seen.last, |line| read::number(line));
+            return Ok(News { lines, skipped });
+        }
+        let mut asked = AT_ONCE;
+        loop {
+            let lines = self.tail(log, asked)?;
+            let meets = lines.len() < asked || lines.iter().any(|line| seen.lines.contains(line));
+            if !meets && !seen.lines.is_empty() && asked < MOST_AT_ONCE {
+                asked *= 10;
+                continue;
+            }
+            let skipped = !meets && !seen.lines.is_empty();
+            let new = lines.iter().filter(|line| !seen.lines.contains(*line)).cloned().collect();
+            seen.lines = lines.into_iter().collect();
+            return Ok(News { lines: new, skipped });
         }
     }
 

@@ -43,7 +43,7 @@ use self::{
     log::{Log, LogError, Paths},
 };
 pub use self::{
-    logs::{CentralLogs, Logs, LogsError},
+    logs::{CentralLogs, Logs, LogsError, News, Seen},
     read::{LogReport, ReadError, Verdict, logs, tail, verify},
 };
 use crate::{
@@ -166,6 +166,13 @@ impl Audit {
             tracing::error!(tenant = tenant.map(tracing::field::display), %error, "the audit log is not on disk");
             Unwritten
         })
+    }
+
+    /// The file of a tenant that has lines.
+    #[cfg(test)]
+    pub(crate) fn disk_of(&self, tenant: &TenantId) -> Arc<Disk> {
+        let mut logs = self.shard(Some(tenant)).logs();
+        logs.entry(Some(tenant)).log().map(|log| log.disk()).unwrap_or_else(|_| panic!("no log of {tenant}"))
     }
 
     /// Writes the line at once, from where nobody can wait.

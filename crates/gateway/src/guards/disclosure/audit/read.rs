@@ -294,6 +294,71 @@ pub fn tail(data_dir: &Path, log: &str, most: usize) -> Result<Vec<String>, Read
     }
 }
 
+/// The lines of a log after line `last`, oldest first, also those that have gone to the archive since; at most `most`, the
+/// newest of them.
+pub(super) fn since(data_dir: &Path, log: &str, last: u64, most: usize) -> Result<Vec<String>, ReadError> {
+    let paths = Paths::new(&data_dir.join("audit"), log);
+    let failed = |path: &Path, source| ReadError { path: path.to_owned(), source };
+    // The log first: what has left it meanwhile is in the archive then.
+    let mut found = match lines_after(&paths.log, last, most) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        other => other.map_err(|error| failed(&paths.log, error))?,
+    };
+    let mut older = archived(&paths.archive).map_err(|error| failed(&paths.archive, error))?;
+    while let Some((end, path)) = older.pop()
+        && end > last
+        && found.len() < most
+    {
+        // A file that comes to the archive meanwhile was read as the log already.
+        let first = found.first().map_or(u64::MAX, |line| number(line));
+        let mut lines = match lines_after(&path, last, most - found.len()) {
+            // What retention deletes is gone.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            other => other.map_err(|error| failed(&path, error))?,
+        };
+        lines.retain(|line| number(line) < first);
+        lines.append(&mut found);
+        found = lines;
+    }
+    Ok(found)
+}
+
+/// The files of an archive with the number of the last line of each, in order.
+fn archived(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let end = path.file_stem().and_then(|name| name.to_str()?.parse().ok());
+        files.extend(end.map(|end| (end, path)));
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The lines of a file after line `last`; a log whose numbers have begun anew has all of them after it.
+fn lines_after(path: &Path, last: u64, most: usize) -> io::Result<Vec<String>> {
+    let mut asked = 64.min(most);
+    loop {
+        let mut lines = last_lines(path, asked)?;
+        let newest = lines.last().map_or(0, |line| number(line));
+        let last = if newest < last { 0 } else { last };
+        if lines.first().is_none_or(|line| number(line) <= last) || lines.len() < asked || asked == most {
+            lines.retain(|line| number(line) > last);
+            return Ok(lines);
+        }
+        asked = asked.saturating_mul(8).min(most);
+    }
+}
+
+/// The number of a line; 0 if it has none.
+pub(super) fn number(line: &str) -> u64 {
+    serde_json::from_str::<Link<'_>>(line).map_or(0, |link| link.seq)
+}
+
 fn last_lines(path: &Path, most: usize) -> io::Result<Vec<String>> {
     const BLOCK: u64 = 64 * 1024;
     let mut file = File::open(path)?;

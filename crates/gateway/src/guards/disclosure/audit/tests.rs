@@ -402,3 +402,37 @@ async fn a_full_file_goes_to_the_archive_and_the_chain_goes_on() {
     fs::remove_file(&files[2]).unwrap();
     assert!(damage(folder.path(), "acme").1.contains("should stand here"));
 }
+
+/// Whoever follows a log misses nothing of it, however often its file went to the archive between two looks.
+#[tokio::test]
+async fn who_follows_a_log_sees_each_line_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = Audit::open(folder.path(), 2_000).unwrap();
+    let logs = Logs::Files(folder.path().to_owned());
+    let mut seen = Seen::default();
+    let mut shown = Vec::new();
+    for many in [0, 1, 100, 3, 0, 700, 1] {
+        fill(&audit, "acme", many).await;
+        let news = logs.follow("acme", &mut seen).unwrap();
+        assert!(!news.skipped, "{many}");
+        shown.extend(news.lines.iter().map(|line| read::number(line)));
+    }
+    let last = is_whole(folder.path(), "acme").last;
+    assert!(last > 805 && fs::read_dir(folder.path().join("audit/archive/acme")).unwrap().count() > 50);
+    assert_eq!(shown, (1..=last).collect::<Vec<_>>());
+    // Who begins at the end sees what comes after it.
+    let mut late = Seen::of(logs.tail("acme", 3).unwrap());
+    assert!(logs.follow("acme", &mut late).unwrap().lines.is_empty());
+    fill(&audit, "acme", 20).await;
+    assert_eq!(read::number(&logs.follow("acme", &mut late).unwrap().lines[0]), last + 1);
+    // What was deleted is said, and a log that begins anew is shown from its beginning.
+    fill(&audit, "acme", 100).await;
+    fs::remove_dir_all(folder.path().join("audit/archive/acme")).unwrap();
+    assert!(logs.follow("acme", &mut seen).unwrap().skipped);
+    drop(audit);
+    fs::remove_dir_all(folder.path().join("audit")).unwrap();
+    fill(&Audit::open(folder.path(), 2_000).unwrap(), "acme", 2).await;
+    let numbers: Vec<u64> =
+        logs.follow("acme", &mut seen).unwrap().lines.iter().map(|line| read::number(line)).collect();
+    assert_eq!(numbers, [1, 2]);
+}

@@ -30,6 +30,11 @@ impl Desk {
         call(&self.sources, &self.acme, &self.read, json!({ "sql": sql })).await
     }
 
+    /// What the superuser sees.
+    async fn number(&self, sql: &str) -> String {
+        self.town.lab.sql(&format!("SELECT {sql}")).await[0][0].clone()
+    }
+
     /// The neighbour's rows are as they were, for the neighbour too.
     async fn assert_neighbour(&self, after: &str) {
         let sql = "SELECT count(*) AS n, min(title) AS a, max(title) AS z FROM tickets";
@@ -61,6 +66,37 @@ async fn a_model_reads_and_writes_the_tenants_own_rows() {
             let error = call(&desk.sources, &desk.acme, &desk.read, wrong).await.expect_err("no statement");
             assert_eq!(error.kind(), ErrorKind::Argument);
         }
+    }
+}
+
+/// Which roles and tables there are is no tenant's business: their names are the neighbours'. Each of these told one, or
+/// whether there is such a one; that they do is seen where nothing checks the text.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_does_not_learn_who_else_is_there() {
+    let desk = Desk::new("schema").await;
+    let role = format!("{}_globex", desk.town.lab.name);
+    let number = |what: &'static str| format!("(SELECT oid FROM {what})");
+    let (oid, table) = (
+        number("pg_roles WHERE rolname = 'ROLE'").replace("ROLE", &role),
+        number("pg_type WHERE typname = 'tickets' AND typnamespace = 'of_globex'::regnamespace"),
+    );
+    let (oid, table) = (desk.number(&oid).await, desk.number(&table).await);
+    for (sql, tells) in [
+        (format!("SELECT makeaclitem({oid}, 10, 'SELECT', false)::text AS x"), role.as_str()),
+        (format!("SELECT acldefault('r', {oid})::text AS x"), &role),
+        (format!("SELECT '{{{oid}}}'::_regrole::text AS x"), &role),
+        (format!("SELECT '{role}=r/{role}'::aclitem::text AS x"), &role),
+        (format!("SELECT regroleout({oid}) AS x"), &role),
+        (format!("SELECT array_in('{{{oid}}}', 4096, -1)::text AS x"), &role),
+        (format!("SELECT format_type({table}, NULL) AS x"), "of_globex"),
+        (format!("SELECT {table}::regtype::text AS x"), "of_globex"),
+        (format!("SELECT oidvectortypes('{table}') AS x"), "of_globex"),
+        (format!("SELECT rolname AS x FROM (TABLE pg_roles) r WHERE rolname = '{role}'"), &role),
+    ] {
+        let open = call(&desk.sources, &desk.acme, &unchecked(&sql, false), json!({})).await.expect(&sql);
+        assert!(open.json.contains(tells), "{sql}: the server tells no more: {}", open.json);
+        let error = desk.ask(&sql).await.expect_err(&sql);
+        assert!(matches!(error, DataError::Written(_)), "{sql}: {error}");
     }
 }
 

@@ -192,6 +192,31 @@ async fn a_role_that_is_more_than_one_tenants_is_refused() {
     }
 }
 
+/// Nothing but rights keeps these tenants apart, so rights in another's schema are refused, whoever they were given to; a
+/// schema that is nobody's is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_reaches_another_tenants_tables_is_refused() {
+    let town = Town::new("schema", "").await;
+    let (acme, globex) = (town.add("acme").await, town.add("globex").await);
+    let sources = town.open();
+    let read = sources.compile("desk", "SELECT count(*) AS n FROM tickets", &[], false).expect("compiles");
+    let shared = "CREATE SCHEMA of_all; CREATE TABLE of_all.countries (code text);
+        GRANT USAGE ON SCHEMA of_all TO PUBLIC; GRANT SELECT ON of_all.countries TO PUBLIC;
+        GRANT USAGE ON SCHEMA of_globex TO PUBLIC";
+    town.lab.sql(shared).await;
+    call(&sources, &acme, &read, json!({})).await.expect("without a table the schema is of no use");
+    for right in ["SELECT", "UPDATE (title)", "DELETE"] {
+        town.lab.sql(&format!("GRANT {right} ON of_globex.tickets TO PUBLIC")).await;
+        sources.forget(&acme.id);
+        let error = call(&sources, &acme, &read, json!({})).await.expect_err(right);
+        assert!(error.to_string().contains("`of_globex`, which is another tenant's"), "{right}: {error}");
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        call(&sources, &globex, &read, json!({})).await.expect("its own");
+        town.lab.sql("REVOKE ALL ON of_globex.tickets FROM PUBLIC").await;
+        call(&sources, &acme, &read, json!({})).await.expect("reads again");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn names_that_the_server_would_cut_are_refused() {
     let town = Town::new("schema", "").await;
