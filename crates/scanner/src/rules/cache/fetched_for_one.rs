@@ -44,7 +44,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
             let Some(client) = client_of(project, write) else { continue };
             let Some(unit) = project.unit(write.at.module) else { continue };
-            if project.is_fixed(write.key) || project.roots(write.key).contains(&client) || is_asked(project, unit, &accesses, write, client) {
+            if project.is_fixed(write.key) || is_made_of(project, unit, write.key, client) || is_asked(unit, &accesses, write, client) {
                 continue;
             }
             let name = unit.ir.binding_name(client);
@@ -97,8 +97,21 @@ fn is_callers(name: &str) -> bool {
     (client || vocabulary::is_credential(name)) && !words.iter().any(|word| OWN.contains(&word.as_str()))
 }
 
+/// Whether a key has something of a variable: itself, or in what it was set to.
+fn is_made_of(project: &Project, unit: &Unit, key: At, client: BindingId) -> bool {
+    let roots = project.roots(key);
+    let values = roots.iter().flat_map(|root| unit.index.sources(*root)).map(|source| source.value);
+    let mut found = roots.contains(&client);
+    for value in values.chain([key.expr]) {
+        walk::exprs_below(&unit.ir, value, &mut |expr| {
+            found |= matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(id)) if *id == client);
+        });
+    }
+    found
+}
+
 /// Whether what the cache gives is handed to a check together with the client: `mayRead(cached, client)`.
-fn is_asked(project: &Project, unit: &Unit, accesses: &[Access], write: &Access, client: BindingId) -> bool {
+fn is_asked(unit: &Unit, accesses: &[Access], write: &Access, client: BindingId) -> bool {
     let mut read: Vec<BindingId> = Vec::new();
     for access in accesses.iter().filter(|access| access.value.is_none() && access.function == write.function) {
         if let Some(stmt) = unit.index.stmt_of(access.at.expr)

@@ -43,7 +43,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let Some((row, value)) = call.args.iter().find_map(|arg| Some((row_of(project, unit, at.to(arg.value))?, arg.value))) else { continue };
             let fun = project.function_of(at);
             let others = call.args.iter().any(|arg| arg.value != value && project.origins(at.to(arg.value)).has(Origins::PRINCIPAL));
-            if others || !knows_sender(project, fun, row) || project.is_checked(at.to(value)) {
+            if others || !knows_sender(project, fun, row) || is_compared(project, fun, row) {
                 continue;
             }
             report
@@ -80,8 +80,22 @@ fn row_of(project: &Project, unit: &Unit, at: At) -> Option<BindingId> {
         }
         matches!(unit.ir.expr(value), ExprKind::Call(_))
     });
-    (vocabulary::is_user(unit.ir.text(*property)) && !party && looked_up && !project.origins(at.to(*object)).has(Origins::PRINCIPAL | Origins::REQUEST))
+    (vocabulary::is_user(unit.ir.text(*property)) && !party && looked_up && !project.origins(at.to(*object)).has(Origins::PRINCIPAL))
         .then_some(*id)
+}
+
+/// Whether the user that a row names is compared with another one.
+fn is_compared(project: &Project, fun: Fun, row: BindingId) -> bool {
+    let Some(unit) = project.unit(fun.module) else { return true };
+    let names_user = |side: At| match unit.ir.expr(side.expr) {
+        ExprKind::Member { object, property, .. } => {
+            matches!(unit.ir.expr(*object), ExprKind::Name(NameRef::Binding(id)) if *id == row) && vocabulary::is_user(unit.ir.text(*property))
+        }
+        _ => false,
+    };
+    project.guards(fun).iter().any(|guard| {
+        (names_user(guard.left) && !project.is_fixed(guard.right)) || (names_user(guard.right) && !project.is_fixed(guard.left))
+    })
 }
 
 /// Whether a function, or one around it, is told which user asks: by a parameter, or a variable made of one.
