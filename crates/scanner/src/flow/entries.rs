@@ -4,7 +4,7 @@ use super::Origins;
 use crate::{
     ir::{ExportKind, ExprKind, FunctionId, PropertyKey, StmtKind, walk},
     library::{PlaceArg, Role},
-    project::{At, Fun, ModuleId, Project, Symbol, Unit},
+    project::{At, Cls, Fun, ModuleId, Project, Symbol, Unit},
     vocabulary,
 };
 
@@ -130,14 +130,10 @@ fn decorated(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec
 }
 
 fn by_base(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
-    for (_, class) in unit.ir.classes() {
-        for base in &class.bases {
-            let at = At { module, expr: *base };
-            let (package, path) = match project.symbol(at) {
-                Symbol::External { package, path } => (Some(package), path),
-                Symbol::Unknown(path) => (None, path),
-                _ => continue,
-            };
+    for (id, class) in unit.ir.classes() {
+        let mut bases = Vec::new();
+        outer_bases(project, Cls { module, id }, BASES, &mut bases);
+        for (at, package, path) in bases {
             for def in project.libraries.bases(unit.ir.language, package.as_deref(), &path) {
                 for method in &class.methods {
                     let name = unit.ir.function(*method).and_then(|function| function.name);
@@ -153,6 +149,30 @@ fn by_base(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<E
                     });
                 }
             }
+        }
+    }
+}
+
+/// How many classes of the project may stand between a handler's class and the library's.
+const BASES: u32 = 5;
+
+/// The bases of a class that are not of the project, also through bases that are.
+fn outer_bases(
+    project: &Project,
+    class: Cls,
+    depth: u32,
+    bases: &mut Vec<(At, Option<String>, Vec<String>)>,
+) {
+    let Some(depth) = depth.checked_sub(1) else { return };
+    let Some(unit) = project.unit(class.module) else { return };
+    let Some(decl) = unit.ir.class(class.id) else { return };
+    for base in &decl.bases {
+        let at = At { module: class.module, expr: *base };
+        match project.symbol(at) {
+            Symbol::External { package, path } => bases.push((at, Some(package), path)),
+            Symbol::Unknown(path) => bases.push((at, None, path)),
+            Symbol::Class(class) => outer_bases(project, class, depth, bases),
+            _ => {}
         }
     }
 }

@@ -4,7 +4,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{ExprId, ExprKind, FunctionId, LogicalOp, StmtKind, walk},
+    ir::{CompareOp, ExprId, ExprKind, FunctionId, LogicalOp, StmtKind, UnaryOp, walk},
     library::Role,
     project::{At, Fun, ModuleId, Parent, Project, Unit},
     rules::{Report, Rule},
@@ -67,6 +67,47 @@ fn run(project: &Project, report: &mut Report<'_>) {
         }
         parameters(project, report, &lives, module, unit);
         contexts(project, report, module, unit);
+        branches(project, report, &lives, module, unit);
+    }
+}
+
+/// Branches for when there is no tenant, which take another one: `if not tenant: tenant = get_default_tenant()`.
+fn branches(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, module: ModuleId, unit: &Unit) {
+    for (_, stmt) in unit.ir.stmts() {
+        let StmtKind::If { test, then, .. } = stmt else { continue };
+        let Some(id) = absent(unit, *test) else { continue };
+        let name = unit.ir.binding_name(id);
+        if !(vocabulary::is_tenant(name) || vocabulary::is_user(name)) || is_word_of_display(name) {
+            continue;
+        }
+        for own in then {
+            let value = match unit.ir.stmt(*own) {
+                StmtKind::Assign { target, value, .. } if target.as_binding() == Some(id) => *value,
+                StmtKind::Return(Some(value)) => *value,
+                _ => continue,
+            };
+            let at = At { module, expr: value };
+            let fun = project.function_of(at);
+            let returned = matches!(unit.ir.stmt(*own), StmtKind::Return(_));
+            let fits = !returned || target_name(unit, value).is_some_and(|name| vocabulary::is_owner(&name));
+            if fun.id == FunctionId::MODULE || !fits || !is_fallback(project, unit, at) {
+                continue;
+            }
+            tell(project, report, lives, at, if vocabulary::is_tenant(name) { Severity::High } else { Severity::Medium });
+        }
+    }
+}
+
+/// The variable that a condition finds empty: `not tenant`, `tenant is None`, `!tenantId`, `tenantId === undefined`.
+fn absent(unit: &Unit, test: ExprId) -> Option<crate::ir::BindingId> {
+    let named = |expr: ExprId| match unit.ir.expr(expr) {
+        ExprKind::Name(crate::ir::NameRef::Binding(id)) => Some(*id),
+        _ => None,
+    };
+    match unit.ir.expr(test) {
+        ExprKind::Unary { op: UnaryOp::Not, operand } => named(*operand),
+        ExprKind::Compare { op: CompareOp::Eq, left, right } if matches!(unit.ir.expr(*right), ExprKind::Null) => named(*left),
+        _ => None,
     }
 }
 
@@ -115,6 +156,14 @@ fn is_fallback(project: &Project, unit: &Unit, at: At) -> bool {
                 && origins.has(Origins::ENV)))
                 || written_text(project, at).is_some_and(|text| is_id(&text))
         }
+        // `get_default_tenant()`, `firstOrganization()`
+        ExprKind::Call(_) => {
+            let name = project.callee(at).map_or("", |callee| callee.name()).to_owned();
+            let words = vocabulary::words(&name);
+            let says = words.iter().any(|word| matches!(word.as_str(), "default" | "fallback" | "first"));
+            says && words.iter().any(|word| vocabulary::is_owner(word))
+        }
+        ExprKind::Await(value) => is_fallback(project, unit, at.to(*value)),
         _ => false,
     }
 }

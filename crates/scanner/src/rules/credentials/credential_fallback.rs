@@ -4,8 +4,8 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{ExprId, ExprKind, LogicalOp, walk},
-    project::{At, Project},
+    ir::{ExprId, ExprKind, FunctionId, LogicalOp, NameRef, StmtId, StmtKind, walk},
+    project::{At, Project, Symbol, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -29,6 +29,7 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    falls_through(project, report);
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units() {
         for (expr, kind) in unit.ir.exprs() {
@@ -58,6 +59,108 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// Functions that give the credential of a tenant or user where there is one, and go on with the operator's where there is none.
+fn falls_through(project: &Project, report: &mut Report<'_>) {
+    for (module, unit) in project.units() {
+        if !project.has_owners(module) {
+            continue;
+        }
+        for (id, function) in unit.ir.functions() {
+            let named = function.name.is_some_and(|name| vocabulary::is_credential(unit.ir.text(name)));
+            let own = unit.index.returns(id).iter().find_map(|value| {
+                let at = At { module, expr: *value };
+                let branch = asks_for_owner(unit, unit.index.stmt_of(*value)?)?;
+                (named || names_credential(project, at)).then_some((unit.index.order(*value), branch))
+            });
+            let Some((order, branch)) = own else { continue };
+            let mut first: Option<ExprId> = None;
+            walk::function_exprs(&unit.ir, id, &mut |expr| {
+                let later = unit.index.order(expr) > order && first.is_none_or(|first| unit.index.order(expr) < unit.index.order(first));
+                if later && is_operators(project, unit, At { module, expr }) && !is_below(unit, expr, branch) {
+                    first = Some(expr);
+                }
+            });
+            let Some(first) = first else { continue };
+            if refuses(unit, id, order, unit.index.order(first)) {
+                continue;
+            }
+            report
+                .reached(At { module, expr: first }, "a tenant or user without a credential gets the operator's")
+                .severity(Severity::Medium)
+                .confidence(Confidence::Medium);
+        }
+    }
+}
+
+/// The branch around a statement that is for a tenant or user that is there: `if (tenant.credentials)`.
+fn asks_for_owner(unit: &Unit, stmt: StmtId) -> Option<StmtId> {
+    let mut here = unit.index.stmt_parent(stmt);
+    for _ in 0..16 {
+        let at = here?;
+        if let StmtKind::If { test, .. } = unit.ir.stmt(at)
+            && names_owner(unit, *test)
+        {
+            return Some(at);
+        }
+        here = unit.index.stmt_parent(at);
+    }
+    None
+}
+
+fn names_owner(unit: &Unit, test: ExprId) -> bool {
+    let mut found = false;
+    walk::exprs_below(&unit.ir, test, &mut |expr| {
+        let name = match unit.ir.expr(expr) {
+            ExprKind::Member { property, .. } => unit.ir.text(*property),
+            ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+            _ => return,
+        };
+        found |= vocabulary::words(name).iter().any(|word| vocabulary::is_owner(word));
+    });
+    found
+}
+
+/// Whether an expression stands in the part of a branch that is for when the test holds.
+fn is_below(unit: &Unit, expr: ExprId, branch: StmtId) -> bool {
+    let StmtKind::If { then, .. } = unit.ir.stmt(branch) else { return false };
+    let Some(own) = unit.index.stmt_of(expr) else { return false };
+    let mut found = false;
+    walk::stmts_below(&unit.ir, then, &mut |stmt| found |= stmt == own);
+    found
+}
+
+/// Whether an expression is a credential out of the settings or the environment: `settings.openai_api_key`.
+fn is_operators(project: &Project, unit: &Unit, at: At) -> bool {
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(at.expr) else { return false };
+    // `if settings.tenant_credentials:` asks for a mode.
+    let asks = unit.index.stmt_of(at.expr).is_some_and(|stmt| matches!(unit.ir.stmt(stmt), StmtKind::If { .. }));
+    let holder = match project.symbol(at.to(*object)) {
+        Symbol::External { path, .. } | Symbol::Unknown(path) if !path.is_empty() => path.last().cloned(),
+        _ => project.written(at.to(*object)).pop(),
+    };
+    let holder = holder.unwrap_or_default();
+    vocabulary::is_credential(unit.ir.text(*property))
+        && !asks
+        && matches!(holder.to_lowercase().trim_start_matches('_'), "settings" | "config" | "env" | "environ" | "cfg" | "app_settings")
+}
+
+/// Whether a function refuses a tenant or user between two moments.
+fn refuses(unit: &Unit, id: FunctionId, from: u32, to: u32) -> bool {
+    let Some(function) = unit.ir.function(id) else { return true };
+    let mut found = false;
+    walk::stmts_below(&unit.ir, &function.body, &mut |stmt| {
+        let order = unit.index.stmt_order(stmt);
+        let throws = matches!(unit.ir.stmt(stmt), StmtKind::Throw(_));
+        found |= throws && order > from && order < to && asks_for_owner(unit, stmt).is_some() && !ends_own(unit, stmt, from);
+    });
+    found
+}
+
+/// Whether a statement stands in a branch that began before a moment: it refuses a credential that is not well formed.
+fn ends_own(unit: &Unit, stmt: StmtId, moment: u32) -> bool {
+    asks_for_owner(unit, stmt).is_some_and(|branch| unit.index.stmt_order(branch) < moment)
 }
 
 /// Whether a value is named like a credential, or made of what is.

@@ -270,9 +270,24 @@ fn names_filter(project: &Project, query: &Query, word: &str) -> bool {
     })
 }
 
+/// Whether an earlier query of the function found the same rows by the same id and their owner: `findFirst({ id, userId })`, then
+/// `delete({ id })`.
+fn found_before(project: &Project, query: &Query) -> bool {
+    let order = project.order(query.at);
+    let ids: Vec<_> = query.filters.iter().flat_map(|at| project.roots(*at)).collect();
+    project.queries().iter().any(|other| {
+        other.function == query.function
+            && other.scope == Scope::Owner
+            && other.verb == Verb::Select
+            && other.entity == query.entity
+            && project.order(other.at) < order
+            && other.filters.iter().any(|at| project.roots(*at).iter().any(|root| ids.contains(root)))
+    })
+}
+
 /// Whether the owner is compared before the query or on the row it gives, or the function is told an owner and checks it.
 fn is_checked(project: &Project, query: &Query) -> bool {
-    if query.filters.iter().any(|at| !project.is_fixed(*at) && project.is_checked(*at)) {
+    if query.filters.iter().any(|at| !project.is_fixed(*at) && project.is_checked(*at)) || found_before(project, query) {
         return true;
     }
     let Some(unit) = project.unit(query.at.module) else { return false };

@@ -1,3 +1,3 @@
 //! Rules of the identity layer.
 
-crate::rules::rules! { action_without_caller, client_as_principal, overridden_tenant, role_instead_of_tenant, tenant_from_input, unverified_token }
+crate::rules::rules! { action_without_caller, client_as_principal, owner_from_body, overridden_tenant, role_instead_of_tenant, tenant_from_input, unverified_token }

@@ -3,7 +3,7 @@
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    ir::{ExprKind, FunctionKind, NameRef, walk},
+    ir::{ExprId, ExprKind, FunctionKind, NameRef, walk},
     project::{At, Fun, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
@@ -39,11 +39,12 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 let Some(binding) = parameter.pattern.as_binding() else { continue };
                 let name = unit.ir.binding_name(binding);
                 let bare = name.trim_start_matches('_');
-                let owner = vocabulary::is_session_id(bare) || vocabulary::is_tenant(bare) || vocabulary::is_user(bare);
+                let typed = parameter.type_text.map_or("", |text| unit.ir.text(text));
+                let owner = vocabulary::is_session_id(bare) || vocabulary::is_tenant(bare) || vocabulary::is_user(bare) || is_context(typed);
                 if !owner || !unit.index.uses(binding).is_empty() {
                     continue;
                 }
-                let Some(look) = looks_up(project, unit, fun) else { continue };
+                let Some(look) = looks_up(project, unit, fun).or_else(|| hands_on(project, unit, fun)) else { continue };
                 let mut found = report.at(
                     look,
                     format!("`{bare}` says whose record is meant, and the record is found without it"),
@@ -54,6 +55,42 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// Whether a type is that of a call's context, which knows the caller: of A2A, MCP and their like.
+fn is_context(text: &str) -> bool {
+    text.split(|char: char| !char.is_alphanumeric()).any(|word| {
+        matches!(word, "ServerCallContext" | "RequestHandlerExtra" | "ServerRequestContext" | "CallContext" | "RequestContext" | "ServerContext")
+    })
+}
+
+/// A call of another method of the object that looks into one of its fields, by a parameter or a part of one.
+fn hands_on(project: &Project, unit: &Unit, fun: Fun) -> Option<At> {
+    let class = project.this_of(fun)?;
+    let mut found = None;
+    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+        let at = At { module: fun.module, expr };
+        let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
+        let Some(callee) = project.callee(at).filter(|callee| callee.targets.len() == 1) else { return };
+        let own = callee.targets.first().filter(|target| **target != fun && project.this_of(**target) == Some(class));
+        let Some(target) = own else { return };
+        let given = call.positional(0).is_some_and(|value| {
+            let mut of = value;
+            while let ExprKind::Member { object, .. } = unit.ir.expr(of) {
+                of = *object;
+            }
+            call.args.len() == 1 && of_parameter(project, unit, fun, of)
+        });
+        if given && found.is_none() && project.unit(target.module).and_then(|home| looks_up(project, home, *target)).is_some() {
+            found = Some(at);
+        }
+    });
+    found
+}
+
+fn of_parameter(project: &Project, unit: &Unit, fun: Fun, expr: ExprId) -> bool {
+    matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(id))
+        if project.parameter_of(fun.module, *id).is_some_and(|(of, ..)| of == fun))
 }
 
 /// A look into a field of the object by another parameter.
@@ -74,8 +111,7 @@ fn looks_up(project: &Project, unit: &Unit, fun: Fun) -> Option<At> {
             _ => return,
         };
         let of_this = matches!(unit.ir.expr(map), ExprKind::Member { object, .. } if matches!(unit.ir.expr(*object), ExprKind::This));
-        let by_parameter = matches!(unit.ir.expr(key), ExprKind::Name(NameRef::Binding(id))
-            if project.parameter_of(fun.module, *id).is_some_and(|(of, ..)| of == fun));
+        let by_parameter = of_parameter(project, unit, fun, key);
         if of_this && by_parameter && found.is_none() {
             found = Some(at);
         }

@@ -40,9 +40,10 @@ fn run(project: &Project, report: &mut Report<'_>) {
     for (module, unit) in project.units() {
         for (id, function) in unit.ir.functions() {
             let fun = Fun { module, id };
-            if id == FunctionId::MODULE || !(reached(project, fun) || function.is_async) {
+            if id == FunctionId::MODULE {
                 continue;
             }
+            let runs = reached(project, fun) || function.is_async;
             let mut first: Option<(At, Look)> = None;
             walk::function_exprs(&unit.ir, id, &mut |expr| {
                 let at = At { module, expr };
@@ -53,7 +54,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 }
             });
             let Some((at, look)) = first else { continue };
-            if is_compared(project, fun, &look) || project.origins(look.key).has_owner() {
+            let keyed = !look.by_method && project.origins(look.key).has_owner();
+            if !(runs || look.by_method) || is_compared(project, fun, &look) || keyed {
                 continue;
             }
             let knows_callers = project.has_owners(module);
@@ -81,9 +83,15 @@ struct Look {
     key: At,
     /// The variables of the key and of what was found.
     names: Vec<BindingId>,
+    /// Whether a method finds it: `Session.get_by_id(id)`.
+    by_method: bool,
 }
 
+/// Methods of a class of sessions that find one by its id.
+const FINDS: &[&str] = &["get_by_id", "getById", "find_by_id", "findById", "get_session", "getSession", "find_session", "findSession", "by_id", "byId", "resume", "restore"];
+
 fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
+    let mut by_method = false;
     let (map, key) = match unit.ir.expr(at.expr) {
         ExprKind::Index { object, index, .. } => {
             let written = unit.index.writes.iter().any(|write| write.place == at.expr);
@@ -94,7 +102,9 @@ fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
         }
         ExprKind::Call(call) => {
             let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
-            if unit.ir.text(*property) != "get" {
+            let method = unit.ir.text(*property);
+            by_method = FINDS.contains(&method) && matches!(unit.ir.expr(*object), ExprKind::Name(_));
+            if method != "get" && !by_method {
                 return None;
             }
             let key = call.args.first().filter(|arg| matches!(arg.kind, ArgKind::Positional))?.value;
@@ -112,7 +122,8 @@ fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
     if !(vocabulary::is_session_id(&name) || project.origins(key_at).has(Origins::SESSION) || names_session(project, unit, key_at)) {
         return None;
     }
-    if !project.origins(key_at).is_chosen() {
+    let given = matches!(unit.ir.expr(key), ExprKind::Name(NameRef::Binding(id)) if project.parameter_of(at.module, *id).is_some());
+    if !project.origins(key_at).is_chosen() && !(by_method && given) {
         return None;
     }
     let mut names = Vec::new();
@@ -130,7 +141,7 @@ fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
             return None;
         }
     }
-    Some(Look { key: key_at, names })
+    Some(Look { key: key_at, names, by_method })
 }
 
 /// Whether a key was read under the name of a session's id: `id = req.headers["mcp-session-id"]`.
