@@ -2,10 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    Query, Scope,
-    queries::{Names, singular},
-};
+use super::{Query, Scope, named::Names, queries::singular};
 use crate::{
     ir::{Call, ExprKind, NameRef, PropertyKey},
     lang::sql::Verb,

@@ -10,6 +10,7 @@ mod guards;
 mod lifetime;
 mod memberships;
 mod models;
+mod named;
 mod names;
 mod optional;
 mod origins;

@@ -1,0 +1,108 @@
+//! What names stand in an expression, and in what its variables were set to: an owner's, the values that rows are found by.
+
+use std::collections::BTreeSet;
+
+use super::{chains::outermost, memberships::is_own_tenant, queries::singular};
+use crate::{
+    ir::{ArgKind, BindingId, ExprId, ExprKind, NameRef, PropertyKey, StmtKind, walk},
+    project::{At, ModuleId, Parent, Project, Unit},
+    tables::level_of_column,
+    vocabulary,
+};
+
+/// What an expression names.
+#[derive(Default)]
+pub(super) struct Names {
+    /// Whether it names an owner.
+    pub(super) owner: bool,
+    /// The project's own words for a tenant's id.
+    pub(super) own: BTreeSet<String>,
+    /// Whether it names a tenant by one of them.
+    pub(super) tied: bool,
+    /// The entity that is asked for.
+    pub(super) entity: String,
+    /// The variables in it.
+    pub(super) values: Vec<At>,
+    pub(super) seen: BTreeSet<(ModuleId, BindingId)>,
+}
+
+impl Names {
+    pub(super) fn see(&mut self, name: &str) {
+        self.tied |= is_own_tenant(name, &self.own);
+        self.owner |= level_of_column(name).is_some()
+            || vocabulary::is_owner(name)
+            || (vocabulary::is_principal(name) && singular(name) != self.entity);
+    }
+}
+
+impl Project {
+    /// What names stand in an expression, in what its variables were set to, and in helpers' arguments.
+    pub(super) fn names_in(&self, at: At, depth: u32, names: &mut Names) {
+        let Some(unit) = self.unit(at.module) else { return };
+        let Some(depth) = depth.checked_sub(1) else { return };
+        let mut bindings: Vec<BindingId> = Vec::new();
+        walk::exprs_below(&unit.ir, at.expr, &mut |expr| match unit.ir.expr(expr) {
+            ExprKind::Member { property, .. } => names.see(unit.ir.text(*property)),
+            ExprKind::String(text) => {
+                let text = unit.ir.text(*text);
+                names.see(text);
+                // `note.workspaceId = :workspaceId`
+                if text.contains('=') {
+                    text.split(|char: char| !(char.is_alphanumeric() || char == '_')).for_each(|word| {
+                        names.owner |= level_of_column(word).is_some();
+                    });
+                }
+            }
+            ExprKind::Name(NameRef::Binding(id)) => {
+                names.see(unit.ir.binding_name(*id));
+                names.values.push(at.to(expr));
+                bindings.push(*id);
+            }
+            ExprKind::Object(properties) => {
+                for property in properties {
+                    if let PropertyKey::Name(name) = property.key {
+                        names.see(unit.ir.text(name));
+                    }
+                }
+            }
+            ExprKind::Call(call) => {
+                for arg in &call.args {
+                    if let ArgKind::Keyword(name) = arg.kind {
+                        names.see(unit.ir.text(name));
+                    }
+                }
+            }
+            _ => {}
+        });
+        let fun = unit.index.function(at.expr);
+        for id in bindings {
+            if names.seen.insert((at.module, id)) {
+                for source in unit.index.sources(id).iter().filter(|source| source.function == fun).take(6) {
+                    self.names_in(at.to(source.value), depth, names);
+                }
+                // `query = query.where(…)` in several statements.
+                for used in unit.index.uses(id).iter().take(12) {
+                    if unit.index.function(*used) == fun
+                        && matches!(unit.index.parent(*used), Parent::Expr(parent) if matches!(unit.ir.expr(parent), ExprKind::Member { .. }))
+                    {
+                        let chain = outermost(unit, *used);
+                        if chain != at.expr && self.assigns_back(unit, chain, id) {
+                            self.names_in(at.to(chain), depth, names);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn assigns_back(&self, unit: &Unit, chain: ExprId, id: BindingId) -> bool {
+        match unit.index.parent(chain) {
+            Parent::Stmt(stmt) => match unit.ir.stmt(stmt) {
+                StmtKind::Assign { target, .. } => target.as_binding() == Some(id),
+                StmtKind::Expr(_) => true,
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+}
