@@ -13,6 +13,7 @@ mod models;
 mod names;
 mod optional;
 mod origins;
+mod procedures;
 mod queries;
 mod reach;
 mod repositories;
