@@ -75,7 +75,8 @@ pub(crate) fn find_entries(project: &Project) -> Vec<Entry> {
         decorated(project, module, unit, &mut entries);
         by_base(project, module, unit, &mut entries);
         by_shape(module, unit, &mut entries);
-        by_file(module, unit, &mut entries);
+        super::procedures::procedures(project, module, unit, &mut entries);
+        by_file(project, module, unit, &mut entries);
     }
     // The most telling registration of a function counts: by library data, which comes first within a module.
     let mut seen = std::collections::HashSet::new();
@@ -206,7 +207,7 @@ fn by_shape(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
 }
 
 /// Functions that a framework finds by their file: server actions, route handlers.
-fn by_file(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
+fn by_file(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
     workers(module, unit, entries);
     let Some(body) = unit.ir.function(FunctionId::MODULE).map(|function| &function.body) else { return };
     let action = body.iter().take(3).any(|stmt| match unit.ir.stmt(*stmt) {
@@ -227,15 +228,22 @@ fn by_file(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
             continue;
         }
         let function = unit.ir.functions().find(|(_, function)| function.binding == Some(binding));
+        let nowhere = At { module, expr: crate::ir::ExprId::MISSING };
         let value = unit.index.sources(binding).iter().find_map(|source| match unit.ir.expr(source.value) {
-            ExprKind::Function(id) => Some(*id),
+            ExprKind::Function(id) => Some((Fun { module, id: *id }, nowhere)),
+            // `export const GET = withTenant(async ({ tenant }) => …)`
+            ExprKind::Call(_) if route => {
+                let at = At { module, expr: source.value };
+                project.functions_of(at).first().map(|handler| (*handler, at))
+            }
             _ => None,
         });
-        let Some(id) = function.map(|(id, _)| id).or(value) else { continue };
+        let own = function.map(|(id, _)| (Fun { module, id }, nowhere));
+        let Some((handler, registration)) = own.or(value) else { continue };
         entries.push(Entry {
-            handler: Fun { module, id },
+            handler,
             kind: "http".to_owned(),
-            registration: At { module, expr: crate::ir::ExprId::MISSING },
+            registration,
             input: if action { None } else { Some(vec![1]) },
             context: if action { Vec::new() } else { vec![0] },
         });

@@ -14,6 +14,7 @@ mod named;
 mod names;
 mod optional;
 mod origins;
+mod procedures;
 mod queries;
 mod reach;
 mod repositories;

@@ -116,7 +116,7 @@ fn depends(project: &Project, key: At) -> bool {
 
 /// Whether a key says whose the value is: a part of it is the caller, an owner, a credential or a session.
 pub(super) fn is_scoped(project: &Project, key: At) -> bool {
-    if is_only_a_name(project, key, STEPS) {
+    if is_only_a_name(project, key, STEPS) || is_of_an_instance(project, key) {
         return false;
     }
     let origins = project.origins(key);
@@ -166,6 +166,44 @@ pub(super) fn is_scoped(project: &Project, key: At) -> bool {
         }
     }
     says
+}
+
+/// Words of parameters that reach another service for one tenant.
+const CLIENTS: &[&str] = &["client", "api", "connector", "instance", "sdk"];
+
+/// Words of clients that reach what all tenants have in common, where a user's name is the same for all.
+const OURS: &[&str] = &[
+    "db", "database", "redis", "sql", "mongo", "cache", "http", "session", "supabase", "postgres", "prisma", "auth", "identity", "clerk", "auth0",
+    "firebase", "cognito", "keycloak", "store", "admin", "async", "test",
+];
+
+/// Whether a key is the name of a user of another service, which a client of one instance of it is asked about: the same name is
+/// somebody else in another tenant's instance. `cache[user_name]` beside `wiki_client.get_user(user_name)`.
+fn is_of_an_instance(project: &Project, key: At) -> bool {
+    let Some(unit) = project.unit(key.module) else { return false };
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(key.expr) else { return false };
+    let words = vocabulary::words(unit.ir.binding_name(*id));
+    let named = words.last().is_some_and(|last| matches!(last.as_str(), "name" | "username" | "login" | "handle" | "key" | "email"))
+        && words.iter().any(|word| matches!(word.as_str(), "user" | "username" | "login" | "handle" | "member" | "author" | "email" | "person"));
+    let Some((fun, number, path)) = project.parameter_of(key.module, *id) else { return false };
+    let Some(function) = unit.ir.function(fun.id).filter(|_| named && path.is_empty()) else { return false };
+    let clients = function.params.iter().enumerate().filter(|(own, _)| *own != number).filter_map(|(_, parameter)| {
+        let client = parameter.pattern.as_binding()?;
+        let words = vocabulary::words(unit.ir.binding_name(client));
+        let reaches = words.len() > 1 && words.iter().any(|word| CLIENTS.contains(&word.as_str()));
+        (reaches && !words.iter().any(|word| OURS.contains(&word.as_str()))).then_some(client)
+    });
+    let clients: Vec<_> = clients.collect();
+    let mut asked = false;
+    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+        let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
+        let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) else { return };
+        let is = |expr: crate::ir::ExprId, list: &[crate::ir::BindingId]| {
+            matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(own)) if list.contains(own))
+        };
+        asked |= is(*object, &clients) && call.args.iter().any(|arg| is(arg.value, &[*id]));
+    });
+    asked
 }
 
 /// How many assignments and calls a key is followed through.

@@ -1,5 +1,6 @@
 //! Rules of the data layer.
 
 pub mod rls;
+mod wheres;
 
-crate::rules::rules! { unscoped_query, optional_owner_filter, owner_left_out, lost_predicate, sibling_without_check, service_role, session_setting }
+crate::rules::rules! { unscoped_query, optional_owner_filter, owner_left_out, lost_predicate, sibling_without_check, ignored_caller, foreign_parent, membership_not_required, author_left_out, service_role, session_setting }

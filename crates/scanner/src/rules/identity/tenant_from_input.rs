@@ -43,6 +43,13 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 // `request.headers.get("x-tenant-id")`, `arguments.get("tenant_id")`
                 ExprKind::Call(call) => match call.positional(0).map(|expr| unit.ir.expr(expr)) {
                     Some(ExprKind::String(text)) if is_lookup(project, At { module, expr: id }) => unit.ir.text(*text),
+                    // `request.cookies.get(TENANT_ID_COOKIE)`
+                    Some(ExprKind::Name(crate::ir::NameRef::Binding(own))) if is_lookup(project, At { module, expr: id }) => {
+                        match of_place(unit.ir.binding_name(*own)) {
+                            Some(name) => name,
+                            None => continue,
+                        }
+                    }
                     _ => continue,
                 },
                 _ => continue,
@@ -62,6 +69,21 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// Words that say where a value is kept, and not what it is.
+const PLACES: &[&str] = &["COOKIE", "HEADER", "NAME", "KEY", "cookie", "header"];
+
+/// The name of what is kept there, by the name of a constant for a cookie or header, or of a variable with its value:
+/// `TENANT_ID` of `TENANT_ID_COOKIE_NAME`.
+fn of_place(name: &str) -> Option<&str> {
+    let mut rest = name;
+    let mut placed = false;
+    while let Some((before, word)) = rest.rsplit_once('_').filter(|(_, word)| PLACES.contains(word)) {
+        placed |= !matches!(word, "NAME" | "KEY");
+        rest = before;
+    }
+    placed.then_some(rest).filter(|name| vocabulary::is_tenant(name))
 }
 
 fn is_lookup(project: &Project, at: At) -> bool {
@@ -329,6 +351,7 @@ fn names_owner(unit: &crate::project::Unit, stmt: crate::ir::StmtId) -> bool {
     let crate::ir::StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
     let Some(id) = target.as_binding() else { return false };
     let name = unit.ir.binding_name(id);
+    let name = of_place(name).unwrap_or(name);
     let params = unit.index.uses(id).iter().any(|used| match unit.index.parent(*used) {
         crate::project::Parent::Expr(_) => true,
         // A function that gives the caller: what it gives is used as one.

@@ -1,0 +1,115 @@
+//! Handlers that a builder of procedures or a wrapper takes: `protectedProcedure.input(…).mutation(…)`,
+//! `actionClient.schema(…).action(…)`, `export const GET = withTenant(…)`.
+
+use super::Entry;
+use crate::{
+    ir::{ExprId, ExprKind, Property, PropertyKey},
+    project::{At, ModuleId, Project, Unit},
+    vocabulary,
+};
+
+/// Methods with which builders take the handler.
+const ENDS: &[&str] = &["mutation", "query", "subscription", "action", "handler"];
+
+/// Methods with which builders take the form of the input.
+const INPUTS: &[&str] = &["input", "schema", "inputSchema"];
+
+/// Further methods of builders.
+const MORE: &[&str] = &[
+    "output",
+    "outputSchema",
+    "bindArgsSchemas",
+    "meta",
+    "metadata",
+    "use",
+    "route",
+    "errors",
+    "middleware",
+];
+
+/// Whether a path of names ends a builder of procedures.
+fn ends_builder(path: &[String]) -> bool {
+    let Some((last, before)) = path.split_last() else { return false };
+    let says = |part: &String| {
+        let words = vocabulary::words(part);
+        let has = |word: &str| words.iter().any(|own| own == word);
+        has("procedure") || (has("action") && has("client"))
+    };
+    let typed = before.len() > 1 && before.iter().any(|part| INPUTS.contains(&part.as_str()));
+    let named = before.iter().any(says);
+    ENDS.contains(&last.as_str()) && (named || (typed && !matches!(last.as_str(), "query" | "subscription")))
+}
+
+/// The handlers of procedures and actions that a module builds.
+pub(super) fn procedures(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
+    for expr in &unit.index.calls {
+        let at = At { module, expr: *expr };
+        let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+        if call.args.len() > 2 || !ends_builder(&project.written(at)) {
+            continue;
+        }
+        let Some(first) = call.positional(0) else { continue };
+        for handler in project.functions_of(at.to(first)) {
+            entries.push(Entry {
+                handler,
+                kind: "http".to_owned(),
+                registration: at,
+                input: Some(Vec::new()),
+                context: vec![0],
+            });
+        }
+    }
+}
+
+impl Project {
+    /// The name of what stands before a handler and asks who calls: the builder's first words, the wrapper, the functions before
+    /// it in the list of a route; nothing where it is called by itself.
+    #[must_use]
+    pub fn gate(&self, entry: &Entry) -> Option<String> {
+        let at = entry.registration;
+        let unit = self.unit(at.module)?;
+        if at.expr == ExprId::MISSING {
+            return None;
+        }
+        let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
+        let path = self.written(at);
+        if ends_builder(&path) {
+            let part =
+                |name: &&String| !ENDS.iter().chain(INPUTS).chain(MORE).any(|own| *own == name.as_str());
+            let root: Vec<&str> = path.iter().take_while(part).map(String::as_str).collect();
+            return Some(root.join("."));
+        }
+        let decorates =
+            unit.ir.function(entry.handler.id).is_some_and(|own| own.decorators.contains(&at.expr));
+        if decorates || entry.handler.module != at.module {
+            return None;
+        }
+        let between = call.args.len().saturating_sub(2);
+        let before: Vec<String> = call
+            .args
+            .iter()
+            .skip(1)
+            .take(between)
+            .filter_map(|arg| match unit.ir.expr(arg.value) {
+                ExprKind::Object(properties) => hooks(unit, properties),
+                _ => self.written(at.to(arg.value)).pop(),
+            })
+            .collect();
+        let routes = call.positional(0).is_some_and(|expr| matches!(unit.ir.expr(expr), ExprKind::String(_)));
+        match (routes, before.is_empty()) {
+            (true, true) => None,
+            (true, false) => Some(before.join(" ")),
+            (false, _) => path.last().cloned(),
+        }
+    }
+}
+
+/// What the options of a route run before its handler: `{ preHandler: [requireUser] }`.
+fn hooks(unit: &Unit, properties: &[Property]) -> Option<String> {
+    properties.iter().find_map(|property| {
+        let PropertyKey::Name(name) = property.key else { return None };
+        let before =
+            matches!(unit.ir.text(name), "preHandler" | "onRequest" | "preValidation" | "beforeHandle");
+        before.then(|| unit.ir.snippet(unit.ir.span(property.value)).to_owned())
+    })
+}

@@ -1,0 +1,55 @@
+//! What a query of an ORM tests for, as far as it is written out.
+
+use crate::{
+    ir::{ExprKind, PropertyKey, walk},
+    project::{At, Project},
+};
+
+/// The tests of a query that all have to hold, by the column's name: of `{ where: { id, teamId } }` and of
+/// `.where(and(eq(notes.id, id), eq(notes.teamId, team)))`.
+pub(super) fn wheres(project: &Project, query: At) -> Vec<(String, At)> {
+    let mut found = Vec::new();
+    let Some(unit) = project.unit(query.module) else { return found };
+    let mut parts = Vec::new();
+    walk::exprs_below(&unit.ir, query.expr, &mut |expr| match unit.ir.expr(expr) {
+        ExprKind::Object(properties) if parts.is_empty() => {
+            parts.extend(properties.iter().find_map(|property| {
+                matches!(property.key, PropertyKey::Name(name) if unit.ir.text(name) == "where")
+                    .then_some(property.value)
+            }));
+        }
+        ExprKind::Call(call)
+            if project.written(query.to(expr)).last().is_some_and(|name| name == "where") =>
+        {
+            parts.extend(call.args.iter().map(|arg| arg.value));
+        }
+        _ => {}
+    });
+    while let Some(part) = parts.pop() {
+        if found.len() > 32 {
+            break;
+        }
+        match unit.ir.expr(part) {
+            ExprKind::Object(properties) => {
+                for property in properties {
+                    if let PropertyKey::Name(name) = property.key {
+                        found.push((unit.ir.text(name).to_owned(), query.to(property.value)));
+                    }
+                }
+            }
+            ExprKind::Call(call) => {
+                let name = project.written(query.to(part)).pop().unwrap_or_default();
+                match (name.as_str(), call.positional(0), call.positional(1)) {
+                    ("and", ..) => parts.extend(call.args.iter().map(|arg| arg.value)),
+                    ("eq" | "inArray", Some(column), Some(value)) => {
+                        let column = project.written(query.to(column)).pop().unwrap_or_default();
+                        found.push((column, query.to(value)));
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
