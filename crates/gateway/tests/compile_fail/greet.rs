@@ -1,3 +1,5 @@
+//! The smallest tool, as the documentation of `Tool` shows it.
+
 use partywall_gateway::{Cx, Reply, Tool, ToolError, ToolMeta};
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]

@@ -14,6 +14,7 @@ mod named;
 mod names;
 mod optional;
 mod origins;
+mod parameters;
 mod procedures;
 mod queries;
 mod reach;

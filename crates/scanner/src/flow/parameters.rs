@@ -1,0 +1,247 @@
+//! The provenance of parameters: what callers, frameworks and decorators give a function.
+
+use super::{
+    Origins,
+    names::{by_name, injected_name, member_of},
+    origins::CALLERS,
+};
+use crate::{
+    ir::{ExprId, ExprKind, NameRef, walk},
+    project::{At, Fun, Project, Step, Symbol},
+    vocabulary,
+};
+
+/// Decorators of parameters that frameworks bring.
+const OF_FRAMEWORKS: &[&str] = &[
+    "Body",
+    "BodyParam",
+    "Param",
+    "Params",
+    "Query",
+    "QueryParam",
+    "QueryParams",
+    "Header",
+    "Headers",
+    "HeaderParam",
+    "Req",
+    "Request",
+    "Res",
+    "Response",
+    "Arg",
+    "Args",
+    "Ctx",
+    "Context",
+    "Ip",
+    "HostParam",
+    "MessageBody",
+    "Payload",
+    "Root",
+    "Inject",
+    "InjectRepository",
+    "InjectModel",
+    "UploadedFile",
+    "UploadedFiles",
+    "CookieParam",
+    "SessionParam",
+];
+
+/// Methods that call a function with the items of what they are called on.
+const EACH: &[&str] = &[
+    "map",
+    "filter",
+    "forEach",
+    "find",
+    "findIndex",
+    "some",
+    "every",
+    "flatMap",
+    "reduce",
+    "sort",
+    "then",
+    "findLast",
+];
+
+impl Project {
+    /// What a parameter may be given, and what a pattern takes out of it.
+    pub(super) fn parameter_origins(&self, fun: Fun, number: usize, path: &[Step], depth: u32) -> Origins {
+        let Some(unit) = self.unit(fun.module) else { return Origins::UNKNOWN };
+        let Some(parameter) = unit.ir.function(fun.id).and_then(|function| function.params.get(number))
+        else {
+            return Origins::UNKNOWN;
+        };
+        let name = parameter.name.map_or("", |name| unit.ir.text(name));
+        let type_text = parameter.type_text.map_or("", |text| unit.ir.text(text));
+        let take = |mut origins: Origins, path: &[Step]| {
+            for step in path {
+                if let Step::Key(name) = step {
+                    origins = member_of(origins, unit.ir.text(*name));
+                }
+            }
+            origins
+        };
+        if let Some(injected) = self.injected(fun, number, depth) {
+            return take(injected, path);
+        }
+        if let Some(entry) = self.entry_of.get(&fun).and_then(|number| self.entries.get(*number)) {
+            if let Some((Step::Key(key), rest)) = path.split_first()
+                && matches!(entry.kind.as_str(), "http" | "middleware")
+                && let Some(value) = beside_input(unit, parameter, unit.ir.text(*key))
+            {
+                return take(value, rest);
+            }
+            return take(entry.parameter(number, name, type_text), path);
+        }
+        let default = parameter.default.map_or(Origins::NONE, |expr| {
+            self.origins_in(At { module: fun.module, expr }, depth).without(Origins::UNKNOWN)
+        });
+        let callers = self.callers(fun);
+        let mut value = default;
+        let mut passed = false;
+        for call in callers.iter().take(CALLERS) {
+            if let Some(argument) = self.argument(*call, fun, number) {
+                passed = true;
+                value |= match path.split_first() {
+                    Some((Step::Key(name), rest)) => {
+                        take(self.member_origins(argument, unit.ir.text(*name), depth), rest)
+                    }
+                    _ => take(self.origins_in(argument, depth), path),
+                };
+            }
+        }
+        if !passed {
+            value |= take(self.callback_origins(fun, number, name, type_text, depth), path);
+        }
+        value
+    }
+
+    /// What a framework injects: `user = Depends(current_user)`, `Annotated[User, Depends(current_user)]`.
+    fn injected(&self, fun: Fun, number: usize, depth: u32) -> Option<Origins> {
+        let unit = self.unit(fun.module)?;
+        let parameter = unit.ir.function(fun.id)?.params.get(number)?;
+        let mut found = None;
+        let mut exprs: Vec<ExprId> = parameter
+            .default
+            .iter()
+            .chain(&parameter.annotation)
+            .chain(&parameter.decorators)
+            .copied()
+            .collect();
+        if let Some(value) = self.decorated_parameter(fun, number, depth) {
+            return Some(value);
+        }
+        // `require_admin = Depends(…)` once, and its name as the default of many.
+        for expr in exprs.clone() {
+            if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr) {
+                exprs.extend(unit.index.sources(*id).iter().map(|source| source.value));
+            }
+        }
+        for expr in exprs {
+            walk::exprs_below(&unit.ir, expr, &mut |expr| {
+                let at = At { module: fun.module, expr };
+                let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
+                let Some(callee) = self.callee(at) else { return };
+                if !matches!(
+                    callee.name(),
+                    "Depends" | "Security" | "CurrentContext" | "FromDishka" | "Provide"
+                ) {
+                    return;
+                }
+                let target = call.positional(0).map(|expr| self.symbol(at.to(expr)));
+                let word =
+                    call.positional(0).and_then(|expr| self.written(at.to(expr)).pop()).unwrap_or_default();
+                let value = match target {
+                    Some(Symbol::Function(target)) => self.returned(target, depth) | Origins::UNKNOWN,
+                    _ => Origins::UNKNOWN,
+                };
+                found =
+                    Some(injected_name(&word, parameter.name.map_or("", |name| unit.ir.text(name)), value));
+            });
+        }
+        found
+    }
+
+    /// What a decorator of our own puts into a parameter, as NestJS takes them: `@CurrentUser() user` of
+    /// `createParamDecorator((data, ctx) => ctx.switchToHttp().getRequest().user)`.
+    fn decorated_parameter(&self, fun: Fun, number: usize, depth: u32) -> Option<Origins> {
+        let unit = self.unit(fun.module)?;
+        let parameter = unit.ir.function(fun.id)?.params.get(number)?;
+        let name = parameter.name.map_or("", |name| unit.ir.text(name));
+        parameter.decorators.iter().find_map(|expr| {
+            let ExprKind::Call(call) = unit.ir.expr(*expr) else { return None };
+            let at = At { module: fun.module, expr: call.callee };
+            let word = self.written(at).pop().unwrap_or_default();
+            let made = match (self.maker_of(at), self.symbol(at)) {
+                (Some(made), _) => made,
+                // One that is not seen is believed what it says: `@GetOrgFromRequest() org`. What frameworks bring takes from the
+                // request what its name says.
+                (None, Symbol::External { package, .. })
+                    if !package.starts_with("@nestjs/") && !OF_FRAMEWORKS.contains(&word.as_str()) =>
+                {
+                    let value = injected_name(&word, name, Origins::UNKNOWN);
+                    return value.has(Origins::PRINCIPAL).then_some(value);
+                }
+                _ => return None,
+            };
+            let from = self.unit(made.module)?;
+            let ExprKind::Call(maker) = from.ir.expr(made.expr) else { return None };
+            if self.callee(made)?.name() != "createParamDecorator" {
+                return None;
+            }
+            let value = match self.symbol(made.to(maker.positional(0)?)) {
+                Symbol::Function(take) => self.returned(take, depth),
+                _ => Origins::UNKNOWN,
+            };
+            let chosen = Origins::INPUT | Origins::UNVERIFIED;
+            if value.has(chosen) && !value.has_owner() {
+                return Some(value);
+            }
+            Some(injected_name(&word, name, value.without(chosen) | Origins::UNKNOWN))
+        })
+    }
+
+    /// The call that a name was set from, in this module or the one that it is imported from.
+    fn maker_of(&self, at: At) -> Option<At> {
+        let ExprKind::Name(NameRef::Binding(id)) = self.unit(at.module)?.ir.expr(at.expr) else {
+            return None;
+        };
+        let (module, id) = self.declared(at.module, *id).unwrap_or((at.module, *id));
+        let unit = self.unit(module)?;
+        let [source] = unit.index.sources(id) else { return None };
+        matches!(unit.ir.expr(source.value), ExprKind::Call(_)).then_some(At { module, expr: source.value })
+    }
+
+    /// What a parameter is of a function that nobody is seen to call.
+    fn callback_origins(&self, fun: Fun, number: usize, name: &str, type_text: &str, depth: u32) -> Origins {
+        if let Some(unit) = self.unit(fun.module)
+            && let Some(site) = unit.index.site(fun.id)
+            && let crate::project::Parent::Expr(call) = unit.index.parent(site)
+            && let ExprKind::Call(expr) = unit.ir.expr(call)
+            && let ExprKind::Member { object, property, .. } = unit.ir.expr(expr.callee)
+            && EACH.contains(&unit.ir.text(*property))
+        {
+            return self.origins_in(At { module: fun.module, expr: *object }, depth);
+        }
+        let _ = number;
+        by_name(name, type_text)
+    }
+}
+
+/// What a wrapper of the framework puts beside the caller's input into the one record that it calls a handler with:
+/// `withWorkspace(async ({ workspace, searchParams }) => …)`, `action(async ({ ctx, parsedInput }) => …)`.
+fn beside_input(unit: &crate::project::Unit, parameter: &crate::ir::Parameter, key: &str) -> Option<Origins> {
+    let mut input = false;
+    parameter.pattern.for_each_binding(&mut |id| {
+        input |= matches!(
+            unit.ir.binding_name(id),
+            "params" | "searchParams" | "parsedInput" | "input" | "body" | "req" | "request" | "headers"
+        );
+    });
+    match key {
+        "ctx" | "context" | "req" | "request" => Some(Origins::REQUEST),
+        "session" | "auth" if input => Some(Origins::PRINCIPAL),
+        _ if input && (vocabulary::is_owner(key) || vocabulary::is_principal(key)) => {
+            Some(Origins::PRINCIPAL)
+        }
+        _ => None,
+    }
+}
