@@ -62,6 +62,39 @@ pub(super) fn procedures(project: &Project, module: ModuleId, unit: &Unit, entri
 }
 
 impl Project {
+    /// Whether a handler stands behind a builder or a wrapper, whose own checks are not read.
+    #[must_use]
+    pub fn is_wrapped(&self, entry: &Entry) -> bool {
+        let at = entry.registration;
+        let Some(unit) = self.unit(at.module) else { return false };
+        let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
+        let file = unit.ir.path.rsplit('/').next().unwrap_or("");
+        let named = call.positional(0).is_some_and(|expr| matches!(unit.ir.expr(expr), ExprKind::String(_)));
+        ends_builder(&self.written(at)) || (file.starts_with("route.") && entry.kind == "http" && !named)
+    }
+
+    /// Whether a function in a builder's chain checks before the handler: `.use(ensureNoteOwner)`.
+    #[must_use]
+    pub fn is_checked_before(&self, entry: &Entry) -> bool {
+        let at = entry.registration;
+        let Some(unit) = self.unit(at.module) else { return false };
+        let mut here = at.expr;
+        for _ in 0..32 {
+            here = match unit.ir.expr(here) {
+                ExprKind::Member { object, .. } => *object,
+                ExprKind::Call(call) => {
+                    let names = call.args.iter().filter_map(|arg| self.written(at.to(arg.value)).pop());
+                    if here != at.expr && names.into_iter().any(|name| checks_thing(&name)) {
+                        return true;
+                    }
+                    call.callee
+                }
+                _ => return false,
+            };
+        }
+        false
+    }
+
     /// The name of what stands before a handler and asks who calls: the builder's first words, the wrapper, the functions before
     /// it in the list of a route; nothing where it is called by itself.
     #[must_use]
@@ -102,6 +135,12 @@ impl Project {
             (false, _) => path.last().cloned(),
         }
     }
+}
+
+/// Whether a name says that a function checks the access to a thing, and not only that somebody is signed in.
+fn checks_thing(name: &str) -> bool {
+    let signed = ["auth", "authenticated", "session", "login", "signed"];
+    Project::is_check(name) && !vocabulary::words(name).iter().any(|word| signed.contains(&word.as_str()))
 }
 
 /// What the options of a route run before its handler: `{ preHandler: [requireUser] }`.

@@ -28,10 +28,19 @@ pub(crate) fn find_reach(project: &Project) -> FxHashMap<Fun, Reach> {
     let mut reach: FxHashMap<Fun, Reach> = FxHashMap::default();
     let mut open: VecDeque<Fun> = VecDeque::new();
     let by_function = calls_by_function(project);
-    // What both kinds of callers reach is reached by tenants.
-    for operators in [false, true] {
-        for (number, entry) in project.entries.iter().enumerate() {
-            if project.is_operators(entry) != operators {
+    // What several kinds of callers reach is reached by tenants, and behind no wrapper.
+    let kinds: Vec<u8> = project
+        .entries
+        .iter()
+        .map(|entry| match (project.is_operators(entry), project.is_wrapped(entry)) {
+            (false, false) => 0,
+            (false, true) => 1,
+            (true, _) => 2,
+        })
+        .collect();
+    for kind in 0..=2 {
+        for ((number, entry), own) in project.entries.iter().enumerate().zip(&kinds) {
+            if *own != kind {
                 continue;
             }
             reach.entry(entry.handler).or_insert_with(|| {

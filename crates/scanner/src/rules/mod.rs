@@ -132,6 +132,8 @@ pub struct Found {
     fix: Option<String>,
     related: Vec<(ModuleId, Span, String)>,
     latent: bool,
+    /// Whether it is only known to be reached behind a wrapper, which may have looked whose a thing is.
+    wrapped: bool,
 }
 
 impl Found {
@@ -191,6 +193,7 @@ impl<'p> Report<'p> {
             fix: None,
             related: Vec::new(),
             latent: false,
+            wrapped: false,
         });
         let last = self.found.len() - 1;
         #[expect(clippy::indexing_slicing, reason = "it was pushed one line above")]
@@ -247,6 +250,7 @@ impl Found {
                 self.severity = self.severity.min(Severity::Medium);
                 self.confidence = self.confidence.min(Confidence::Medium);
             }
+            self.wrapped = project.is_wrapped(entry);
             let span = project
                 .unit(entry.handler.module)
                 .and_then(|unit| Some(unit.ir.function(entry.handler.id)?.head));
@@ -278,7 +282,10 @@ fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
         severity = Severity::Low;
         confidence = Confidence::Low;
     }
-    if is_aside(&unit.ir.path) {
+    if found.wrapped {
+        confidence = confidence.min(Confidence::Medium);
+    }
+    if found.wrapped || is_aside(&unit.ir.path) {
         severity = severity.min(Severity::Medium);
     }
     let related = found.related.into_iter().filter_map(|(module, span, message)| {

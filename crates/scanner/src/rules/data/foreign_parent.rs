@@ -51,7 +51,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     let has_owner = |entity: &str| scoped.contains(entity) && matches!(owned.get(entity), Some(Owned::Yes | Owned::Sibling));
     for entry in project.entries().iter().filter(|entry| entry.kind == "http" || entry.kind == "tool") {
         let Some(unit) = project.unit(entry.handler.module) else { continue };
-        if project.is_operators(entry) || !project.has_owners(entry.handler.module) {
+        if project.is_operators(entry) || project.is_checked_before(entry) || !project.has_owners(entry.handler.module) {
             continue;
         }
         let code = own_code(project, entry.handler);
@@ -95,7 +95,9 @@ fn parents(project: &Project, unit: &Unit, at: At, properties: &[Property]) -> V
     }
     let chosen = |value: &At| {
         let path = matches!(unit.ir.expr(value.expr), ExprKind::Name(_) | ExprKind::Member { .. });
-        path && project.origins(*value).has(Origins::INPUT) && !project.is_checked(*value)
+        // A tenant's id under the project's own word for it has a rule of its own.
+        let party = project.written(*value).pop().is_some_and(|name| vocabulary::is_owner(&name));
+        path && !party && project.origins(*value).has(Origins::INPUT) && !project.is_checked(*value)
     };
     let parent = |name: &str| is_id(name) && vocabulary::words(name).len() > 1;
     named.into_iter().filter(|(value, name)| parent(name) && chosen(value)).map(|(value, name)| (value, name.to_owned())).collect()

@@ -54,7 +54,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     let gates = gates(project);
     for entry in project.entries().iter().filter(|entry| entry.kind == "http" || entry.kind == "tool") {
         let Some(unit) = project.unit(entry.handler.module) else { continue };
-        if project.is_operators(entry) || !project.has_owners(entry.handler.module) {
+        if project.is_operators(entry) || project.is_checked_before(entry) || !project.has_owners(entry.handler.module) {
             continue;
         }
         let named = gate_of(project, entry);
@@ -169,10 +169,12 @@ fn uses_of_caller(project: &Project, fun: Fun) -> Vec<u32> {
 fn call_uses_caller(project: &Project, unit: &Unit, at: At, call: &Call) -> bool {
     let path = project.written(at);
     let says = |list: &[&str]| path.iter().any(|part| vocabulary::words(part).iter().any(|word| list.contains(&word.as_str())));
-    if says(NOTES) {
+    let name = path.last().map_or("", String::as_str);
+    // To ask who calls, or to have it injected, is no use of the answer.
+    if says(NOTES) || asks_caller(name) || matches!(name, "Depends" | "Security") {
         return false;
     }
-    Project::is_check(path.last().map_or("", String::as_str)) || call.args.iter().any(|arg| of_caller(project, unit, at.to(arg.value)))
+    Project::is_check(name) || call.args.iter().any(|arg| of_caller(project, unit, at.to(arg.value)))
 }
 
 /// Whether a handler asks itself who calls: `const session = await getSession()`.
@@ -185,13 +187,18 @@ pub(super) fn asks_itself(project: &Project, fun: Fun) -> bool {
             return;
         }
         let path = project.written(at);
-        let name = path.last().map_or("", String::as_str);
-        let words = vocabulary::words(name);
-        let asks = words.iter().any(|word| matches!(word.as_str(), "session" | "auth" | "principal" | "viewer" | "user"))
-            && (words.len() == 1 || words.first().is_some_and(|verb| matches!(verb.as_str(), "get" | "require" | "current" | "authenticate" | "load" | "server")));
-        found = asks && !project.origins(at).is_chosen();
+        found = asks_caller(path.last().map_or("", String::as_str)) && !project.origins(at).is_chosen();
     });
     found
+}
+
+/// Whether a name is that of a function that says who calls.
+fn asks_caller(name: &str) -> bool {
+    let words = vocabulary::words(name);
+    let verb = words.first().is_some_and(|verb| matches!(verb.as_str(), "get" | "require" | "current" | "authenticate" | "load" | "server"));
+    let says = words.iter().any(|word| matches!(word.as_str(), "session" | "auth" | "principal" | "viewer" | "current"));
+    let user = words.len() == 2 && words.iter().any(|word| word == "user");
+    (words.len() == 1 && says) || (verb && (says || user))
 }
 
 fn judge(project: &Project, report: &mut Report<'_>, unit: &Unit, fun: Fun) {
@@ -233,7 +240,8 @@ fn does(project: &Project, at: At) -> Option<bool> {
     }
     let seen = project.callee(at).is_some_and(|callee| callee.certain && !callee.targets.is_empty());
     let query = project.queries().iter().any(|query| {
-        query.at.module == at.module && project.span(query.at).contains(project.span(at)) && project.function_of(query.at) == project.function_of(at)
+        // `client.delete(fileId)` is taken for a query of a table that is named so.
+        !is_id(&query.shown) && query.at.module == at.module && project.span(query.at).contains(project.span(at)) && project.function_of(query.at) == project.function_of(at)
     });
     (!seen && !query).then_some(changes)
 }
