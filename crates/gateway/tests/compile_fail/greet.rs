@@ -3,11 +3,11 @@
 use partywall_gateway::{Cx, Reply, Tool, ToolError, ToolMeta};
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
-struct Args {
-    name: String,
+pub struct Args {
+    pub name: String,
 }
 
-struct Greet;
+pub struct Greet;
 
 impl Tool for Greet {
     type Args = Args;

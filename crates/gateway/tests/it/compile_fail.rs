@@ -16,6 +16,7 @@ use std::{
     process::Command,
 };
 
+use partywall_gateway::Tool;
 use serde_json::Value;
 
 #[expect(dead_code, reason = "that it compiles is the test")]
@@ -23,17 +24,16 @@ use serde_json::Value;
 mod safe;
 
 /// What the documentation of `Tool` shows: it is compiled here, because a run of `rustdoc --test` costs a minute.
-mod greet {
-    include!("../compile_fail/greet.rs");
+#[path = "../compile_fail/greet.rs"]
+mod greet;
 
-    #[test]
-    fn what_the_documentation_shows_is_a_tool() {
-        fn takes(_tool: impl Tool<Args = Args>, args: &Args) -> String {
-            args.name.clone()
-        }
-        let args: Args = serde_json::from_value(serde_json::json!({"name": "you"})).unwrap();
-        assert_eq!(takes(Greet, &args), "you");
+#[test]
+fn what_the_documentation_shows_is_a_tool() {
+    fn takes(_tool: impl Tool<Args = greet::Args>, args: &greet::Args) -> String {
+        args.name.clone()
     }
+    let args: greet::Args = serde_json::from_value(serde_json::json!({"name": "you"})).unwrap();
+    assert_eq!(takes(greet::Greet, &args), "you");
 }
 
 #[test]
