@@ -123,7 +123,7 @@ fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
         return None;
     }
     let given = matches!(unit.ir.expr(key), ExprKind::Name(NameRef::Binding(id)) if project.parameter_of(at.module, *id).is_some());
-    if !project.origins(key_at).is_chosen() && !(by_method && given) {
+    if !(project.origins(key_at).is_chosen() || by_method && given) {
         return None;
     }
     let mut names = Vec::new();
