@@ -3,11 +3,11 @@
 use partywall_gateway::{Cx, Reply, Tool, ToolError, ToolMeta};
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
-pub struct Args {
-    pub name: String,
+pub(crate) struct Args {
+    pub(crate) name: String,
 }
 
-pub struct Greet;
+pub(crate) struct Greet;
 
 impl Tool for Greet {
     type Args = Args;
