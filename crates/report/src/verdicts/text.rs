@@ -100,7 +100,8 @@ fn transcript(report: &VerdictReport<'_>, evidence: &Evidence, reason: &str) -> 
             '<' if !report.style.verbose => telling(&part, &foreign),
             _ => part.lines().collect(),
         };
-        for line in around(lines.into_iter().map(|line| cut(line, &foreign)).collect(), &foreign) {
+        let lines: Vec<String> = lines.into_iter().map(|line| cut(line, &foreign)).collect();
+        for line in if report.style.verbose { lines } else { around(lines, &foreign) } {
             text.push_str(&format!("  {sign} {}\n", marked(report, &line, &foreign)));
         }
     }
