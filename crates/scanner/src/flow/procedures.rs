@@ -45,7 +45,7 @@ pub(super) fn procedures(project: &Project, module: ModuleId, unit: &Unit, entri
     for expr in &unit.index.calls {
         let at = At { module, expr: *expr };
         let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
-        if call.args.len() > 2 || !ends_builder(&project.written(at)) {
+        if call.args.len() > 2 || !ends_builder(&project.written_as_exported(at)) {
             continue;
         }
         let Some(first) = call.positional(0) else { continue };
@@ -70,7 +70,8 @@ impl Project {
         let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
         let file = unit.ir.path.rsplit('/').next().unwrap_or("");
         let named = call.positional(0).is_some_and(|expr| matches!(unit.ir.expr(expr), ExprKind::String(_)));
-        ends_builder(&self.written(at)) || (file.starts_with("route.") && entry.kind == "http" && !named)
+        ends_builder(&self.written_as_exported(at))
+            || (file.starts_with("route.") && entry.kind == "http" && !named)
     }
 
     /// Whether a function in a builder's chain checks before the handler: `.use(ensureNoteOwner)`.
@@ -105,16 +106,16 @@ impl Project {
             return None;
         }
         let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
-        let path = self.written(at);
+        let path = self.written_as_exported(at);
         if ends_builder(&path) {
             let part =
                 |name: &&String| !ENDS.iter().chain(INPUTS).chain(MORE).any(|own| *own == name.as_str());
             let root: Vec<&str> = path.iter().take_while(part).map(String::as_str).collect();
             return Some(root.join("."));
         }
-        let decorates =
-            unit.ir.function(entry.handler.id).is_some_and(|own| own.decorators.contains(&at.expr));
-        if decorates || entry.handler.module != at.module {
+        let decorates = entry.handler.module == at.module
+            && unit.ir.function(entry.handler.id).is_some_and(|own| own.decorators.contains(&at.expr));
+        if decorates {
             return None;
         }
         let between = call.args.len().saturating_sub(2);

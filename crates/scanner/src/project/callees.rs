@@ -1,7 +1,7 @@
 //! What calls call, and which of their arguments is which parameter.
 
 use super::{At, Callee, Cls, Fun, ModuleId, Project, Step, Symbol};
-use crate::ir::{BindingId, BindingKind, ExprKind, NameRef, ParameterKind, Pattern, PropertyKey};
+use crate::ir::{BindingId, BindingKind, ExprKind, ImportKind, NameRef, ParameterKind, Pattern, PropertyKey};
 use crate::library::{CallDef, Role};
 
 /// Methods that register a tool, in the SDK and in classes that are written around it.
@@ -142,6 +142,34 @@ impl Project {
             }
         }
         path.reverse();
+        path
+    }
+
+    /// The same with the name under which the first one is exported, where it is imported under another.
+    #[must_use]
+    pub fn written_as_exported(&self, at: At) -> Vec<String> {
+        let mut path = self.written(at);
+        let Some(unit) = self.unit(at.module) else { return path };
+        let mut here = at.expr;
+        for _ in 0..64 {
+            here = match unit.ir.expr(here) {
+                ExprKind::Member { object, .. } | ExprKind::Index { object, .. } => *object,
+                ExprKind::Call(call) => call.callee,
+                ExprKind::Await(value) => *value,
+                ExprKind::Name(NameRef::Binding(id)) => {
+                    let kind = unit.ir.binding(*id).map(|binding| binding.kind);
+                    if let Some(BindingKind::Import(number)) = kind
+                        && let Some(import) = unit.ir.imports.get(number as usize)
+                        && let ImportKind::Named(name) = import.kind
+                        && let Some(first) = path.first_mut()
+                    {
+                        unit.ir.text(name).clone_into(first);
+                    }
+                    break;
+                }
+                _ => break,
+            };
+        }
         path
     }
 

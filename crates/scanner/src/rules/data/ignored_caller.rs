@@ -6,7 +6,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Entry, Origins},
-    ir::{Call, ExprId, ExprKind, FunctionId, NameRef, PropertyKey, walk},
+    ir::{Call, ExprId, ExprKind, FunctionId, NameRef, PropertyKey, StmtKind, walk},
     project::{At, Fun, ModuleId, Parent, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
@@ -62,7 +62,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
         if !told && !asks_itself(project, entry.handler) {
             continue;
         }
-        judge(project, report, unit, entry.handler);
+        let served = served(project, entry.handler);
+        let home = if served.module == entry.handler.module { unit } else { project.unit(served.module).unwrap_or(unit) };
+        judge(project, report, home, served);
     }
 }
 
@@ -103,13 +105,39 @@ fn gates(project: &Project) -> BTreeMap<String, Gate> {
     let mut gates: BTreeMap<String, Gate> = BTreeMap::new();
     for entry in project.entries() {
         let Some(name) = gate_of(project, entry) else { continue };
-        let uses = !uses_of_caller(project, entry.handler).is_empty();
+        let uses = !uses_of_caller(project, served(project, entry.handler)).is_empty();
         let gate = gates.entry(name).or_default();
         if uses {
             *gate.users.entry(entry.handler.module).or_default() += 1;
         }
     }
     gates
+}
+
+/// The function that does what a handler is for, where the handler only hands on what it is given: `(req, res) => notes.get(req, res)`.
+fn served(project: &Project, handler: Fun) -> Fun {
+    let next = |fun: Fun| {
+        let unit = project.unit(fun.module)?;
+        let [stmt] = *unit.ir.function(fun.id)?.body else { return None };
+        let StmtKind::Return(Some(mut value)) = *unit.ir.stmt(stmt) else { return None };
+        if let ExprKind::Await(inner) = unit.ir.expr(value) {
+            value = *inner;
+        }
+        let ExprKind::Call(call) = unit.ir.expr(value) else { return None };
+        let callee = project.callee(At { module: fun.module, expr: value })?;
+        let [target] = *callee.targets else { return None };
+        let handed = call.args.iter().all(|arg| match unit.ir.expr(arg.value) {
+            ExprKind::Name(NameRef::Binding(id)) => project.parameter_of(fun.module, *id).is_some(),
+            _ => false,
+        });
+        (callee.certain && handed && !call.args.is_empty()).then_some(target)
+    };
+    let mut fun = handler;
+    for _ in 0..3 {
+        let Some(target) = next(fun) else { break };
+        fun = target;
+    }
+    fun
 }
 
 /// A handler and the functions that are written inside of it.

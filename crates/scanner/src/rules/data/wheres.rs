@@ -38,7 +38,7 @@ pub(super) fn wheres(project: &Project, query: At) -> Vec<(String, At)> {
                 }
             }
             ExprKind::Call(call) => {
-                let name = project.written(query.to(part)).pop().unwrap_or_default();
+                let name = project.written_as_exported(query.to(part)).pop().unwrap_or_default();
                 match (name.as_str(), call.positional(0), call.positional(1)) {
                     ("and", ..) => parts.extend(call.args.iter().map(|arg| arg.value)),
                     ("eq" | "inArray", Some(column), Some(value)) => {
