@@ -396,7 +396,7 @@ impl Project {
         let argument = |number: usize| {
             let expr = call.positional(number)?;
             // `select(Model.id, …)` is of Model.
-            let path = self.written(at.to(expr));
+            let path = self.written_as_exported(at.to(expr));
             path.iter()
                 .find(|part| part.chars().next().is_some_and(char::is_uppercase))
                 .or(path.first())
