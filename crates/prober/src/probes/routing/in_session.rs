@@ -153,6 +153,7 @@ async fn disturb(
     what: &What,
     from: &str,
 ) {
+    let mut ended = Vec::new();
     for call in 0..CALLS {
         let id = json!(95_000 + call);
         let undisturbed = owner.send(what.request(owner).patience(LOST)).await;
@@ -176,12 +177,20 @@ async fn disturb(
                 "{} cancelled a request of {} by its id, from {from}: it was {how}",
                 attacking.tenant, owner.tenant
             );
-            tally.leak(vec![
-                attempt::shown(site, &sent, "the cancellation"),
-                attempt::shown(site, &exchange, why),
-            ]);
-            return;
+            ended.push(attempt::shown(site, &sent, "the cancellation"));
+            ended.push(attempt::shown(site, &exchange, why));
+            // One call can end by itself on a busy machine; who cancels ends them again and again.
+            if ended.len() > 2 {
+                tally.leak(ended);
+                return;
+            }
         }
+    }
+    if !ended.is_empty() {
+        tally.doubt(format!(
+            "one call of {} ended when it was cancelled from {from}, and no other did",
+            what.name()
+        ));
     }
 }
 
