@@ -6,6 +6,7 @@ mod callees;
 mod imports;
 pub mod index;
 mod resolve;
+mod types;
 
 use std::{cell::RefCell, collections::BTreeMap};
 

@@ -71,74 +71,6 @@ impl Callee {
     }
 }
 
-/// Types that only wrap another one.
-const WRAPPERS: &[&str] = &[
-    "Promise",
-    "Optional",
-    "Union",
-    "Readonly",
-    "Partial",
-    "Required",
-    "Annotated",
-    "Awaitable",
-    "Coroutine",
-    "Any",
-    "None",
-    "null",
-    "undefined",
-    "typing",
-    "Type",
-    "type",
-    "InstanceType",
-    "ReturnType",
-    "typeof",
-    "NonNullable",
-    "AsyncIterator",
-    "AsyncGenerator",
-    "Iterator",
-    "Generator",
-    "ClassVar",
-    "Final",
-    "string",
-    "str",
-    "number",
-    "int",
-    "boolean",
-    "bool",
-    "object",
-    "unknown",
-    "any",
-    "void",
-    "dict",
-    "Dict",
-    "list",
-    "List",
-    "Map",
-    "Record",
-    "Array",
-    "Set",
-    "set",
-    "tuple",
-];
-
-/// Types whose argument is not what the value is: a map of pools is no pool.
-const CONTAINERS: &[&str] = &[
-    "dict",
-    "Dict",
-    "list",
-    "List",
-    "Map",
-    "Record",
-    "Array",
-    "Set",
-    "set",
-    "tuple",
-    "Tuple",
-    "WeakMap",
-    "ReadonlyArray",
-    "Callable",
-];
-
 impl Project {
     /// What an expression stands for.
     #[must_use]
@@ -160,7 +92,7 @@ impl Project {
     }
 
     /// One step further; none when there were too many.
-    fn step(&self, depth: u32) -> Option<u32> {
+    pub(super) fn step(&self, depth: u32) -> Option<u32> {
         let next = depth.checked_sub(1);
         if next.is_none() {
             self.memory.symbols.cut();
@@ -227,7 +159,7 @@ impl Project {
         module.filter(|module| *module != from).map_or_else(external, Symbol::Module)
     }
 
-    fn binding_symbol(&self, module: ModuleId, id: BindingId, depth: u32) -> Symbol {
+    pub(super) fn binding_symbol(&self, module: ModuleId, id: BindingId, depth: u32) -> Symbol {
         let unknown = || Symbol::Unknown(Vec::new());
         let (Some(depth), Some(unit)) = (self.step(depth), self.unit(module)) else { return unknown() };
         let Some(binding) = unit.ir.binding(id) else { return unknown() };
@@ -292,42 +224,6 @@ impl Project {
                 Symbol::Unknown(vec![name])
             }
         }
-    }
-
-    /// What an object of a written type is.
-    #[must_use]
-    pub fn type_symbol(&self, module: ModuleId, text: &str, depth: u32) -> Symbol {
-        let unknown = || Symbol::Unknown(Vec::new());
-        let (Some(depth), Some(unit)) = (self.step(depth), self.unit(module)) else { return unknown() };
-        let ident = |char: char| char.is_alphanumeric() || matches!(char, '_' | '$' | '.');
-        for word in text.split(|char| !ident(char)).filter(|word| !word.is_empty()) {
-            let mut parts = word.split('.');
-            let Some(first) = parts.next() else { continue };
-            let last = word.rsplit('.').next().unwrap_or(first);
-            if CONTAINERS.contains(&last) {
-                return unknown();
-            }
-            if WRAPPERS.contains(&last) {
-                continue;
-            }
-            let binding = self.globals.get(module.index()).and_then(|names| names.get(first));
-            let Some(binding) = binding else { continue };
-            let Some(kind) = unit.ir.binding(*binding).map(|binding| binding.kind) else { continue };
-            // Following a variable as a type would come back here.
-            if !matches!(kind, BindingKind::Class(_) | BindingKind::Import(_)) {
-                continue;
-            }
-            let mut symbol = self.binding_symbol(module, *binding, depth);
-            for part in parts {
-                symbol = self.member(symbol, part, depth);
-            }
-            match symbol {
-                Symbol::Class(class) => return Symbol::Instance(class),
-                Symbol::External { .. } => return symbol,
-                _ => {}
-            }
-        }
-        unknown()
     }
 
     /// What a module exports under a name.
@@ -420,7 +316,7 @@ impl Project {
     }
 
     /// A member of what an expression stands for.
-    fn member(&self, of: Symbol, name: &str, depth: u32) -> Symbol {
+    pub(super) fn member(&self, of: Symbol, name: &str, depth: u32) -> Symbol {
         let Some(depth) = self.step(depth) else { return Symbol::Unknown(Vec::new()) };
         let as_written = |first: &str| Symbol::Unknown(vec![first.to_owned(), name.to_owned()]);
         match of {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use super::{
-    ignored_caller::{is_caller, own_code},
+    callers::{is_caller, own_code},
     wheres::wheres,
 };
 use crate::{

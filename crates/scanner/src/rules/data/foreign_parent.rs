@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
-use super::ignored_caller::{is_caller, is_id, own_code};
+use super::callers::{is_caller, is_id, own_code};
 use crate::{
     flow::{Origins, Owned, Query, Scope, singular},
     ir::{ExprId, ExprKind, FunctionId, Property, PropertyKey, walk},

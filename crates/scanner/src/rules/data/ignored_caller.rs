@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
+use super::callers::{asks_caller, asks_itself, is_caller, is_id, own_code};
 use crate::{
     flow::{Entry, Origins},
     ir::{Call, ExprId, ExprKind, FunctionId, NameRef, PropertyKey, StmtKind, walk},
@@ -140,27 +141,6 @@ fn served(project: &Project, handler: Fun) -> Fun {
     fun
 }
 
-/// A handler and the functions that are written inside of it.
-pub(super) fn own_code(project: &Project, fun: Fun) -> Vec<Fun> {
-    let mut all = vec![fun];
-    let mut next = 0;
-    while let Some(here) = all.get(next).copied() {
-        next += 1;
-        let Some(unit) = project.unit(here.module) else { break };
-        if all.len() > 64 {
-            break;
-        }
-        all.extend(unit.index.inner(here.id).iter().map(|id| Fun { module: here.module, id: *id }));
-    }
-    all
-}
-
-/// Whether a value is the verified caller, or made of it.
-pub(super) fn is_caller(project: &Project, at: At) -> bool {
-    let origins = project.origins(at);
-    origins.has(Origins::PRINCIPAL | Origins::SECRET) || (origins.has(Origins::OWNER) && !origins.is_chosen())
-}
-
 fn of_caller(project: &Project, unit: &Unit, at: At) -> bool {
     let mut found = false;
     walk::exprs_below(&unit.ir, at.expr, &mut |expr| {
@@ -203,30 +183,6 @@ fn call_uses_caller(project: &Project, unit: &Unit, at: At, call: &Call) -> bool
         return false;
     }
     Project::is_check(name) || call.args.iter().any(|arg| of_caller(project, unit, at.to(arg.value)))
-}
-
-/// Whether a handler asks itself who calls: `const session = await getSession()`.
-pub(super) fn asks_itself(project: &Project, fun: Fun) -> bool {
-    let Some(unit) = project.unit(fun.module) else { return false };
-    let mut found = false;
-    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
-        let at = At { module: fun.module, expr };
-        if !matches!(unit.ir.expr(expr), ExprKind::Call(_)) || found {
-            return;
-        }
-        let path = project.written(at);
-        found = asks_caller(path.last().map_or("", String::as_str)) && !project.origins(at).is_chosen();
-    });
-    found
-}
-
-/// Whether a name is that of a function that says who calls.
-fn asks_caller(name: &str) -> bool {
-    let words = vocabulary::words(name);
-    let verb = words.first().is_some_and(|verb| matches!(verb.as_str(), "get" | "require" | "current" | "authenticate" | "load" | "server"));
-    let says = words.iter().any(|word| matches!(word.as_str(), "session" | "auth" | "principal" | "viewer" | "current"));
-    let user = words.len() == 2 && words.iter().any(|word| word == "user");
-    (words.len() == 1 && says) || (verb && (says || user))
 }
 
 fn judge(project: &Project, report: &mut Report<'_>, unit: &Unit, fun: Fun) {
@@ -364,15 +320,6 @@ fn values(project: &Project, unit: &Unit, at: At, key: Option<String>, depth: u3
         }
         _ => {}
     }
-}
-
-/// Whether a name is that of an id of a thing that is no party and no session.
-pub(super) fn is_id(name: &str) -> bool {
-    let words = vocabulary::words(name);
-    words.last().is_some_and(|last| matches!(last.as_str(), "id" | "ids" | "uuid"))
-        && !vocabulary::is_owner(name)
-        && !vocabulary::is_session_id(name)
-        && !vocabulary::is_credential(name)
 }
 
 /// Whether a value, or what was found by it, is compared with the caller anywhere in its function.

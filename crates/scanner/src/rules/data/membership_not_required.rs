@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use super::{
-    ignored_caller::{asks_itself, is_caller, own_code},
+    callers::{asks_itself, is_caller, own_code},
     wheres::wheres,
 };
 use crate::{

@@ -1,5 +1,6 @@
 //! Rules of the data layer.
 
+mod callers;
 pub mod rls;
 mod wheres;
 

@@ -62,7 +62,7 @@ pub(super) fn execute(
 ) -> Result<Rows, DataError> {
     conn.control().check()?;
     match statement.is_for_once() {
-        true => conn.limit_written(most_of_each(statement.sql(), limits.bytes))?,
+        true => conn.limit_written(most_of_each(statement.sql(), statement.columns().len(), limits.bytes))?,
         false => conn.limit_values(limits.bytes)?,
     }
     if statement.writes() {
@@ -100,9 +100,10 @@ const LEAST_WRITTEN: usize = 16 << 10;
 
 /// The longest single value of a statement that a model wrote. All values of a row are held at once, and there may be as
 /// many as its text has room for, each of which may be made up; so the longer the text, the shorter each value. A text
-/// that stands in it fits in any case, and the rest of the statement is shorter then.
-fn most_of_each(sql: &str, bytes: usize) -> usize {
-    let values = sql.len() / TEXT_OF_A_VALUE + 1;
+/// that stands in it fits in any case, and the rest of the statement is shorter then. A star is short and stands for all
+/// columns of a table.
+fn most_of_each(sql: &str, columns: usize, bytes: usize) -> usize {
+    let values = (sql.len() / TEXT_OF_A_VALUE + 1).max(columns);
     let longest_text = sql.split('\'').map(str::len).max().unwrap_or(0);
     (WRITTEN_BYTES / values).max(longest_text + 1).max(LEAST_WRITTEN).min(bytes.max(LEAST_LENGTH))
 }
@@ -215,4 +216,19 @@ fn write_value(json: &mut Vec<u8>, value: ValueRef<'_>) -> serde_json::Result<()
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_values_a_row_may_have_the_shorter_each_is() {
+        let few = most_of_each("SELECT * FROM tickets", 5, 1 << 20);
+        assert_eq!(few, 1 << 20);
+        let stars = format!("SELECT {} FROM tickets", ["*"; 400].join(","));
+        assert!(most_of_each(&stars, 2000, 1 << 20) * 2000 <= WRITTEN_BYTES);
+        let long = format!("SELECT '{}' AS x", "x".repeat(60_000));
+        assert!(most_of_each(&long, 1, 1 << 20) > 60_000);
+    }
 }

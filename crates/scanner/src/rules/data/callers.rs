@@ -1,0 +1,66 @@
+//! Who calls a handler, for the rules about handlers that leave the caller out.
+
+use crate::{
+    flow::Origins,
+    ir::{ExprKind, walk},
+    project::{At, Fun, Project},
+    vocabulary,
+};
+
+/// A handler and the functions that are written inside of it.
+pub(super) fn own_code(project: &Project, fun: Fun) -> Vec<Fun> {
+    let mut all = vec![fun];
+    let mut next = 0;
+    while let Some(here) = all.get(next).copied() {
+        next += 1;
+        let Some(unit) = project.unit(here.module) else { break };
+        if all.len() > 64 {
+            break;
+        }
+        all.extend(unit.index.inner(here.id).iter().map(|id| Fun { module: here.module, id: *id }));
+    }
+    all
+}
+
+/// Whether a value is the verified caller, or made of it.
+pub(super) fn is_caller(project: &Project, at: At) -> bool {
+    let origins = project.origins(at);
+    origins.has(Origins::PRINCIPAL | Origins::SECRET) || (origins.has(Origins::OWNER) && !origins.is_chosen())
+}
+
+/// Whether a handler asks itself who calls: `const session = await getSession()`.
+pub(super) fn asks_itself(project: &Project, fun: Fun) -> bool {
+    let Some(unit) = project.unit(fun.module) else { return false };
+    let mut found = false;
+    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+        let at = At { module: fun.module, expr };
+        if !matches!(unit.ir.expr(expr), ExprKind::Call(_)) || found {
+            return;
+        }
+        let path = project.written(at);
+        found = asks_caller(path.last().map_or("", String::as_str)) && !project.origins(at).is_chosen();
+    });
+    found
+}
+
+/// Whether a name is that of a function that says who calls.
+pub(super) fn asks_caller(name: &str) -> bool {
+    let words = vocabulary::words(name);
+    let verb = words.first().is_some_and(|verb| {
+        matches!(verb.as_str(), "get" | "require" | "current" | "authenticate" | "load" | "server")
+    });
+    let says = words
+        .iter()
+        .any(|word| matches!(word.as_str(), "session" | "auth" | "principal" | "viewer" | "current"));
+    let user = words.len() == 2 && words.iter().any(|word| word == "user");
+    (words.len() == 1 && says) || (verb && (says || user))
+}
+
+/// Whether a name is that of an id of a thing that is no party and no session.
+pub(super) fn is_id(name: &str) -> bool {
+    let words = vocabulary::words(name);
+    words.last().is_some_and(|last| matches!(last.as_str(), "id" | "ids" | "uuid"))
+        && !vocabulary::is_owner(name)
+        && !vocabulary::is_session_id(name)
+        && !vocabulary::is_credential(name)
+}
