@@ -243,7 +243,7 @@ impl Drop for Open {
 }
 
 /// How long a target asks to wait, if it asks and the time is short.
-fn pause(reply: &Reply) -> Option<std::time::Duration> {
+pub(crate) fn pause(reply: &Reply) -> Option<std::time::Duration> {
     let asks = matches!(reply.status, 429 | 503);
     let seconds = reply.header("retry-after")?.trim().parse::<u64>().ok()?;
     (asks && seconds <= 5).then(|| std::time::Duration::from_secs(seconds.max(1)))

@@ -22,7 +22,7 @@ use url::Url;
 
 pub(crate) use caller::{Caller, Era, TASKS, Transport, legacy};
 pub(crate) use exchange::{Exchange, Failure, Reply, Request, Wait};
-pub(crate) use http::Open;
+pub(crate) use http::{Open, pause};
 pub(crate) use raw::{Raw, whole, written};
 pub(crate) use sse::events;
 

@@ -10,7 +10,7 @@ use crate::{
     probes::{Probe, Technique, attempt},
     site::{Party, Reading, Site},
     tally::Tally,
-    target::{Caller, Exchange, Failure, Raw, Request, whole, written},
+    target::{Caller, Exchange, Failure, Raw, Request, pause, whole, written},
 };
 
 pub(super) static PROBE: Probe = Probe::new(
@@ -32,6 +32,8 @@ pub(super) static PROBE: Probe = Probe::new(
 
 /// The most rounds on one connection, and of requests that end at once.
 const ROUNDS: usize = 60;
+/// How often a request is sent to a target that says that there were too many.
+const TRIES: usize = 4;
 /// How many requests end at the same moment.
 const WIDTH: usize = 6;
 
@@ -65,10 +67,19 @@ async fn alone(tally: &mut Tally, site: &Site, party: &Party, caller: &Caller, r
     own
 }
 
+/// Sends one request. A limit is waited for, as everywhere: it says nothing of what was sent.
 async fn sent(site: &Site, bytes: &[u8]) -> Result<crate::target::Reply, Failure> {
-    let mut raw = Raw::open(&site.target).await?;
-    raw.write(bytes).await?;
-    raw.answer().await
+    let mut tries = 1;
+    loop {
+        let mut raw = Raw::open(&site.target).await?;
+        raw.write(bytes).await?;
+        let reply = raw.answer().await?;
+        match pause(&reply) {
+            Some(time) if tries < TRIES && !site.target.late() => tokio::time::sleep(time).await,
+            _ => return Ok(reply),
+        }
+        tries += 1;
+    }
 }
 
 async fn shared(site: &Site) -> Tally {
@@ -254,6 +265,9 @@ async fn framed(site: &Site) -> Tally {
                     "a request with {how} was served: two servers in a row may see two different requests"
                 );
                 tally.leak(vec![attempt::shown(site, &exchange, why)]);
+            } else if matches!(exchange.status(), 429 | 503) {
+                // What is over a limit was not looked at.
+                tally.doubt(failed(&exchange));
             } else if exchange.replied() || refused {
                 // To close the connection without a word is a refusal too.
                 tally.held();
