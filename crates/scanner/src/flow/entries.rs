@@ -391,6 +391,12 @@ impl Project {
                 }
             }
         }
+        // What it gives runs for the request as well: `cached(60)` that gives `(req, res, next) => …`.
+        if let Symbol::Function(given) = self.symbol(at)
+            && !found.contains(&given)
+        {
+            found.push(given);
+        }
         found
     }
 
