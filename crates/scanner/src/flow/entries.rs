@@ -321,14 +321,26 @@ impl Project {
         }
         let Some(unit) = self.unit(entry.handler.module) else { return false };
         let queue = entry.kind == "event" && has_part(&unit.ir.path, QUEUES);
-        let route = self.unit(entry.registration.module).and_then(|unit| {
-            let ExprKind::Call(call) = unit.ir.expr(entry.registration.expr) else { return None };
-            match unit.ir.expr(call.positional(0)?) {
-                ExprKind::String(text) => Some(unit.ir.text(*text)),
-                _ => None,
-            }
-        });
+        let route = self.route(entry);
         queue || has_part(&unit.ir.path, OPERATORS) || route.is_some_and(|route| has_part(route, OPERATORS))
+    }
+
+    /// Whether an entry point is for everybody by its name: `/public/posts`.
+    #[must_use]
+    pub fn is_public(&self, entry: &Entry) -> bool {
+        entry.kind == "http"
+            && (self.unit(entry.handler.module).is_some_and(|unit| has_part(&unit.ir.path, &["public"]))
+                || self.route(entry).is_some_and(|route| has_part(route, &["public"])))
+    }
+
+    /// The path under which a handler is registered.
+    fn route(&self, entry: &Entry) -> Option<&str> {
+        let unit = self.unit(entry.registration.module)?;
+        let ExprKind::Call(call) = unit.ir.expr(entry.registration.expr) else { return None };
+        match unit.ir.expr(call.positional(0)?) {
+            ExprKind::String(text) => Some(unit.ir.text(*text)),
+            _ => None,
+        }
     }
 
     /// All entry points.

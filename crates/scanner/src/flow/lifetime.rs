@@ -307,7 +307,9 @@ impl<'p> Lifetimes<'p> {
             ]
             .iter()
             .any(|word| name.starts_with(word) || name.starts_with(&format!("_{word}")));
-            starts.contains(&fun) || constructor || named
+            // What is named so and called from elsewhere only runs when that does.
+            let nobody = self.project.callers(fun).is_empty();
+            starts.contains(&fun) || constructor || (named && nobody)
         })
     }
 

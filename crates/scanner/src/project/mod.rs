@@ -125,6 +125,8 @@ pub(crate) struct Memory {
     pub(crate) knows_callers: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) guards: RefCell<FxHashMap<Fun, std::rc::Rc<Vec<crate::flow::Guard>>>>,
     pub(crate) queries: std::cell::OnceCell<Vec<crate::flow::Query>>,
+    /// The values that queries are asked with, and the queries.
+    pub(crate) filters: std::cell::OnceCell<rustc_hash::FxHashSet<At>>,
     pub(crate) tenant_words: std::cell::OnceCell<std::collections::BTreeSet<String>>,
 }
 
