@@ -212,6 +212,7 @@ const FILLERS: &[&str] = &[
     "calling",
     "logged",
     "in",
+    "end",
 ];
 
 /// Whether a name means a tenant or its id: `tenantId`, `org_id`, `currentWorkspace`. `accountBalance` does not.

@@ -78,6 +78,7 @@ pub(crate) fn find_entries(project: &Project) -> Vec<Entry> {
         super::procedures::procedures(project, module, unit, &mut entries);
         by_file(project, module, unit, &mut entries);
     }
+    super::handlers::handlers(project, &mut entries);
     // The most telling registration of a function counts: by library data, which comes first within a module.
     let mut seen = std::collections::HashSet::new();
     entries.retain(|entry| seen.insert(entry.handler));
@@ -401,6 +402,12 @@ impl Project {
                     _ => {}
                 }
             }
+        }
+        // What it gives runs for the request as well: `cached(60)` that gives `(req, res, next) => …`.
+        if let Symbol::Function(given) = self.symbol(at)
+            && !found.contains(&given)
+        {
+            found.push(given);
         }
         found
     }

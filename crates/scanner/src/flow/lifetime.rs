@@ -32,7 +32,7 @@ pub enum Cell {
 /// What is known of lifetimes in a project.
 #[derive(Debug)]
 pub struct Lifetimes<'p> {
-    project: &'p Project,
+    pub(super) project: &'p Project,
     /// What is known of objects.
     pub(super) objects: &'p Objects,
 }
@@ -48,6 +48,8 @@ pub(crate) struct Objects {
     known: RefCell<FxHashMap<Cls, Option<bool>>>,
     /// The functions that run when the process starts.
     starts: OnceCell<FxHashSet<Fun>>,
+    /// The classes whose methods register routes.
+    pub(super) routers: OnceCell<FxHashSet<Cls>>,
 }
 
 impl Objects {
@@ -88,7 +90,7 @@ impl Objects {
                 }
             }
         }
-        Self { made, read, known: RefCell::default(), starts: OnceCell::new() }
+        Self { made, read, known: RefCell::default(), starts: OnceCell::new(), routers: OnceCell::new() }
     }
 }
 
@@ -162,6 +164,11 @@ impl<'p> Lifetimes<'p> {
             !passing && self.is_kept(*at, depth)
         };
         if places.iter().any(kept) {
+            return Some(true);
+        }
+        // Who registers routes is there as long as they are, unless a request makes it.
+        let for_a_request = |at: &At| self.is_per_request(self.project.function_of(*at));
+        if self.registers_routes(class) && !places.iter().any(for_a_request) {
             return Some(true);
         }
         if !places.is_empty() {
@@ -246,7 +253,7 @@ impl<'p> Lifetimes<'p> {
 
     /// Whether a function that no request reaches runs when the process starts, as far as that is seen: the module calls it, it
     /// sets handlers up, or it is named for it. Elsewhere it may as well be a job's, and what it makes lives as long as the job.
-    fn runs_at_start(&self, fun: Fun) -> bool {
+    pub(super) fn runs_at_start(&self, fun: Fun) -> bool {
         let starts = self.objects.starts.get_or_init(|| {
             let mut found: FxHashSet<Fun> = FxHashSet::default();
             let mut open: Vec<Fun> =
@@ -261,7 +268,16 @@ impl<'p> Lifetimes<'p> {
             for (module, unit) in self.project.units() {
                 for expr in &unit.index.calls {
                     let at = At { module, expr: *expr };
-                    calls.entry(self.project.function_of(at)).or_default().push(at);
+                    // What a function calls in a callback is called when the function runs, unless a request runs it.
+                    for fun in self.project.around(self.project.function_of(at)) {
+                        calls.entry(fun).or_default().push(at);
+                        let callback = unit.index.site(fun.id).is_some_and(|site| {
+                            matches!(unit.index.parent(site), Parent::Expr(up) if matches!(unit.ir.expr(up), ExprKind::Call(_)))
+                        });
+                        if !callback || self.project.entry(fun).is_some() {
+                            break;
+                        }
+                    }
                 }
             }
             while let Some(fun) = open.pop() {
@@ -369,8 +385,11 @@ impl<'p> Lifetimes<'p> {
     fn property(&self, object: At, name: String, depth: u32) -> Option<Cell> {
         let unit = self.project.unit(object.module)?;
         if matches!(unit.ir.expr(object.expr), ExprKind::This) {
-            let class = self.project.this_of(self.project.function_of(object))?;
-            return (self.class_outlives(class, depth)?).then_some(Cell::Field(class, name));
+            let fun = self.project.function_of(object);
+            let class = self.project.this_of(fun)?;
+            // In a static method it is the class itself, of which there is one.
+            let outlives = self.is_static(fun) || self.class_outlives(class, depth)?;
+            return outlives.then_some(Cell::Field(class, name));
         }
         if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(object.expr)
             && let Some(BindingKind::Class(_)) = unit.ir.binding(*id).map(|binding| binding.kind)
@@ -396,9 +415,17 @@ impl<'p> Lifetimes<'p> {
         let Some(depth) = depth.checked_sub(1) else { return false };
         let Some(unit) = self.project.unit(at.module) else { return false };
         match unit.ir.expr(at.expr) {
-            ExprKind::Await(value) => self.makes_in(at.to(*value), roles, depth),
+            ExprKind::Await(value) | ExprKind::Assign { value, .. } => {
+                self.makes_in(at.to(*value), roles, depth)
+            }
             ExprKind::Logical { left, right, .. } => {
                 self.makes_in(at.to(*left), roles, depth) || self.makes_in(at.to(*right), roles, depth)
+            }
+            // The low-level server of `McpServer`.
+            ExprKind::Member { object, property, .. } => {
+                unit.ir.text(*property) == "server"
+                    && roles.contains(&Role::Server)
+                    && self.makes_in(at.to(*object), roles, depth)
             }
             ExprKind::Name(NameRef::Binding(id)) => unit
                 .index
@@ -446,7 +473,7 @@ impl<'p> Lifetimes<'p> {
         self.made_before_in(at, roles, DEPTH)
     }
 
-    fn made_before_in(&self, at: At, roles: &[Role], depth: u32) -> Option<At> {
+    pub(super) fn made_before_in(&self, at: At, roles: &[Role], depth: u32) -> Option<At> {
         let depth = depth.checked_sub(1)?;
         let unit = self.project.unit(at.module)?;
         match unit.ir.expr(at.expr) {
@@ -529,11 +556,12 @@ impl<'p> Lifetimes<'p> {
         let writes = self.project.field_writes(class, name);
         let made = first.into_iter().chain(writes.iter().copied());
         let mut made = made.filter(|value| self.makes(*value, roles));
-        made.find(|value| certain || !self.is_per_request(self.project.function_of(*value)))
+        let own = made.find(|value| certain || !self.is_per_request(self.project.function_of(*value)));
+        own.or_else(|| self.given_before(class, name, roles, depth))
     }
 
     /// The value that an imported name is bound to in its own module.
-    fn imported(&self, at: At) -> Option<At> {
+    pub(super) fn imported(&self, at: At) -> Option<At> {
         let unit = self.project.unit(at.module)?;
         let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return None };
         let BindingKind::Import(number) = unit.ir.binding(*id)?.kind else { return None };

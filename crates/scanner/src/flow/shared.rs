@@ -4,7 +4,7 @@ use super::{Cell, Lifetimes, Origins};
 use crate::{
     ir::{BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, LogicalOp, NameRef, Span, StmtKind, walk},
     library::Role,
-    project::{At, Fun, ModuleId, Project, Symbol},
+    project::{At, Fun, ModuleId, Parent, Project, Symbol},
 };
 
 /// A write, in code that runs for a request, to something that outlives the request.
@@ -22,6 +22,24 @@ pub struct SharedWrite {
     pub order: u32,
     /// Whether the old value stays part of it: `+=`.
     pub updates: bool,
+    /// Whether what an earlier request has left stays, when there is something: `client ??= make(token)`.
+    pub keeps: bool,
+}
+
+/// Whether a value is only taken where there is none yet: of `||=` and `??=`.
+fn is_memo(unit: &crate::project::Unit, value: ExprId) -> bool {
+    let logical = match unit.index.parent(value) {
+        Parent::Expr(up) => match unit.ir.expr(up) {
+            ExprKind::Assign { logical, .. } => *logical,
+            _ => None,
+        },
+        Parent::Stmt(stmt) => match unit.ir.stmt(stmt) {
+            StmtKind::Assign { logical, .. } => *logical,
+            _ => None,
+        },
+        _ => None,
+    };
+    matches!(logical, Some(LogicalOp::Or | LogicalOp::Nullish))
 }
 
 impl<'p> Lifetimes<'p> {
@@ -44,12 +62,7 @@ impl<'p> Lifetimes<'p> {
                     }
                     let value = unit.ir.span(source.value);
                     let span = source.stmt.map_or(value, |stmt| unit.ir.stmt_span(stmt));
-                    let memo = source.stmt.is_some_and(|stmt| {
-                        matches!(
-                            unit.ir.stmt(stmt),
-                            StmtKind::Assign { logical: Some(LogicalOp::Or | LogicalOp::Nullish), .. }
-                        )
-                    });
+                    let memo = is_memo(unit, source.value);
                     found.push(SharedWrite {
                         cell: Cell::Binding(module, id),
                         value: At { module, expr: source.value },
@@ -57,6 +70,7 @@ impl<'p> Lifetimes<'p> {
                         fun,
                         order: source.order,
                         updates: source.updates && !memo,
+                        keeps: memo,
                     });
                 }
             }
@@ -75,7 +89,8 @@ impl<'p> Lifetimes<'p> {
                     span: Span::new(place.start, value.end.max(place.end)),
                     fun,
                     order: write.order,
-                    updates: write.updates,
+                    updates: write.updates && !is_memo(unit, write.value),
+                    keeps: is_memo(unit, write.value),
                 });
             }
         }

@@ -69,7 +69,65 @@ fn run(project: &Project, report: &mut Report<'_>) {
         parameters(project, report, &lives, module, unit);
         contexts(project, report, module, unit);
         branches(project, report, &lives, module, unit);
+        beginnings(project, report, &lives, module, unit);
     }
+}
+
+/// Variables for a tenant or user that begin as the default one, and are set to the caller's only where something holds:
+/// `let userId = serverUser; if (claims && directory) userId = await directory.find(claims.sub)`.
+fn beginnings(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, module: ModuleId, unit: &Unit) {
+    for (id, binding) in unit.ir.bindings() {
+        let name = unit.ir.text(binding.name);
+        let party = vocabulary::is_tenant(name) || vocabulary::is_user(name);
+        let sources = unit.index.sources(id);
+        let [first, rest @ ..] = sources else { continue };
+        if !party || is_word_of_display(name) || rest.is_empty() || rest.len() > 4 || !first.declares || !first.path.is_empty() {
+            continue;
+        }
+        let at = At { module, expr: first.value };
+        let fun = project.function_of(at);
+        if !lives.is_per_request(fun) || !is_fallback(project, unit, at) {
+            continue;
+        }
+        // Set in a branch, in the same function, to what the request says.
+        let branched = rest.iter().all(|source| {
+            source.function == first.function
+                && source.stmt.and_then(|stmt| unit.index.stmt_parent(stmt)).is_some_and(|up| {
+                    matches!(unit.ir.stmt(up), StmtKind::If { .. } | StmtKind::Try { .. })
+                })
+        });
+        let of_request = rest.iter().any(|source| {
+            let origins = project.origins(At { module, expr: source.value });
+            origins.is_of_request() || origins.has_owner()
+        });
+        // Whoever has no identity at all is turned away, or where every branch sets it: nothing is left to the default.
+        let refused = unit.ir.function(fun.id).is_some_and(|function| throws_without(unit, &function.body));
+        if branched && of_request && !refused && !sets_always(unit, rest) {
+            tell(project, report, lives, at, Severity::Medium);
+        }
+    }
+}
+
+/// Whether an `if` sets a variable in both of its branches.
+fn sets_always(unit: &Unit, sources: &[crate::project::Source]) -> bool {
+    let mut ups = sources.iter().filter_map(|source| source.stmt.and_then(|stmt| unit.index.stmt_parent(stmt)));
+    let Some(first) = ups.next() else { return false };
+    ups.any(|up| up == first)
+}
+
+/// Whether a branch of a function's own that asks for something missing throws.
+fn throws_without(unit: &Unit, body: &[crate::ir::StmtId]) -> bool {
+    let mut found = false;
+    walk::stmts_below(&unit.ir, body, &mut |stmt| {
+        if let StmtKind::If { test, otherwise, then, .. } = unit.ir.stmt(stmt) {
+            let throws = |block: &[crate::ir::StmtId]| {
+                block.iter().any(|own| matches!(unit.ir.stmt(*own), StmtKind::Throw(_)))
+            };
+            let missing = matches!(unit.ir.expr(*test), ExprKind::Unary { op: UnaryOp::Not, .. });
+            found |= throws(otherwise) || (missing && throws(then));
+        }
+    });
+    found
 }
 
 /// Branches for when there is no tenant, which take another one: `if not tenant: tenant = get_default_tenant()`.
@@ -193,7 +251,8 @@ fn is_id(text: &str) -> bool {
         && !matches!(lower.as_str(), "common" | "organizations" | "consumers")
         && lower.len() < 80
         && !lower.contains(' ')
-        && !lower.starts_with("http")
+        && !lower.starts_with("http:")
+        && !lower.starts_with("https:")
 }
 
 /// Whether a condition asks only whether something is there.
@@ -376,6 +435,20 @@ fn contexts(project: &Project, report: &mut Report<'_>, module: ModuleId, unit: 
         });
         for handler in handlers {
             walk::stmts_below(&unit.ir, &handler.body, &mut |stmt| {
+                // `try { user = verify(token).sub } catch { user = "guest" }`
+                if let StmtKind::Assign { target, value, .. } = unit.ir.stmt(stmt)
+                    && let Some(id) = target.as_binding()
+                    && (vocabulary::is_tenant(unit.ir.binding_name(id)) || vocabulary::is_user(unit.ir.binding_name(id)))
+                    && assigns(unit, body, id)
+                    && is_fallback(project, unit, At { module, expr: *value })
+                {
+                    report
+                        .reached(
+                            At { module, expr: *value },
+                            "when the caller cannot be told, the request goes on with a default one",
+                        )
+                        .severity(Severity::Medium);
+                }
                 if let StmtKind::Return(Some(value)) = unit.ir.stmt(stmt)
                     && (reads || gives_member(unit, body))
                     && is_fallback(project, unit, At { module, expr: *value })
@@ -389,6 +462,15 @@ fn contexts(project: &Project, report: &mut Report<'_>, module: ModuleId, unit: 
             });
         }
     }
+}
+
+/// Whether a block assigns a variable.
+fn assigns(unit: &Unit, body: &[crate::ir::StmtId], id: crate::ir::BindingId) -> bool {
+    let mut found = false;
+    walk::stmts_below(&unit.ir, body, &mut |stmt| {
+        found |= matches!(unit.ir.stmt(stmt), StmtKind::Assign { target, .. } if target.as_binding() == Some(id));
+    });
+    found
 }
 
 /// Whether a block returns a part of something: of a request, a session, a context.

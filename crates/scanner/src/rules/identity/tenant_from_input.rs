@@ -235,7 +235,10 @@ fn beside_caller(project: &Project, at: At) -> bool {
     for _ in 0..6 {
         let Parent::Expr(parent) = unit.index.parent(here) else { return false };
         let known = match unit.ir.expr(parent) {
-            ExprKind::Call(call) => call.args.iter().any(|arg| arg.value != here && verified(arg.value)),
+            // A function for identities that is given the request too finds the caller in it: `resolveUser(req, body.userId)`.
+            ExprKind::Call(call) => call.args.iter().any(|arg| {
+                arg.value != here && (verified(arg.value) || (is_request(project, at.to(arg.value)) && is_for_identity(project, at.to(parent))))
+            }),
             ExprKind::Object(properties) => properties.iter().any(|property| {
                 let credential = matches!(property.key, PropertyKey::Name(name) if vocabulary::is_credential(unit.ir.text(name)) || unit.ir.text(name) == "key");
                 property.value != here && (credential || verified(property.value))
@@ -252,6 +255,19 @@ fn beside_caller(project: &Project, at: At) -> bool {
         here = parent;
     }
     false
+}
+
+/// Whether a value is the request itself.
+fn is_request(project: &Project, at: At) -> bool {
+    project.written(at).last().is_some_and(|name| matches!(name.as_str(), "req" | "request" | "ctx" | "context" | "extra"))
+        && project.origins(at).has(Origins::REQUEST)
+}
+
+/// Whether a call is of a function that is named for finding out who calls.
+fn is_for_identity(project: &Project, call: At) -> bool {
+    project.callee(call).is_some_and(|callee| {
+        vocabulary::words(callee.name()).iter().any(|word| matches!(word.as_str(), "authenticated" | "authorized" | "auth" | "resolve" | "principal"))
+    })
 }
 
 /// Whether a value is a field of the object whose method this is: where it came into the object is elsewhere.

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::{Cell, Lifetimes},
-    ir::ExprKind,
+    flow::{Held, Lifetimes},
+    ir::{ExprKind, FunctionId},
     library::Role,
     project::{At, Project},
     rules::{Report, Rule},
@@ -41,19 +41,37 @@ fn run(project: &Project, report: &mut Report<'_>) {
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
             if !lives.is_per_request(project.function_of(at)) {
+                handler_of_one(project, &lives, report, at);
                 continue;
             }
-            for (value, roles, thing) in uses(project, at) {
-                let Some(made) = lives.made_before(value, roles) else { continue };
-                both(project, report, &mut reported, (made, at), thing);
+            for (value, roles, thing) in uses(project, &lives, at) {
+                if let Some(made) = lives.made_before(value, roles) {
+                    both(project, report, &mut reported, (made, at), thing);
+                } else if let Some(held) = lives.held(value) {
+                    of_unknown_make(project, report, &mut reported, held, at, thing);
+                }
             }
         }
     }
     overwritten(project, &lives, report);
 }
 
+/// A handler of requests that is made once, of one server: `createMcpHandler(server)` in a module.
+fn handler_of_one(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>, at: At) {
+    let Some(callee) = project.callee(at) else { return };
+    if !callee.defs.iter().any(|def| def.role == Role::Connect && def.kind.as_deref() == Some("handler")) {
+        return;
+    }
+    let Some(unit) = project.unit(at.module) else { return };
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return };
+    let server = call.positional(0).map(|arg| at.to(arg));
+    if project.function_of(at).id == FunctionId::MODULE && server.is_some_and(|server| lives.makes(server, &[Role::Server])) {
+        report.add(at.module, project.span(at), "this handler answers all requests with one server, which can speak to one client only");
+    }
+}
+
 /// The servers and transports that a call uses.
-fn uses(project: &Project, at: At) -> Vec<(At, &'static [Role], &'static str)> {
+fn uses(project: &Project, lives: &Lifetimes<'_>, at: At) -> Vec<(At, &'static [Role], &'static str)> {
     let mut found: Vec<(At, &'static [Role], &'static str)> = Vec::new();
     let Some(unit) = project.unit(at.module) else { return found };
     let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return found };
@@ -70,6 +88,12 @@ fn uses(project: &Project, at: At) -> Vec<(At, &'static [Role], &'static str)> {
             receiver
         };
         found.extend(server.map(|server| (server, &[Role::Server][..], "server")));
+    } else if callee.name() == "connect"
+        && callee.targets.is_empty()
+        && call.positional(0).is_some_and(|arg| lives.makes(at.to(arg), &[Role::Transport]))
+    {
+        // Whatever it is called: what is connected to a server's transport is a server.
+        found.extend(receiver.map(|server| (server, &[Role::Server][..], "server")));
     }
     if matches!(callee.name(), "handleRequest" | "handlePostMessage") {
         found.extend(receiver.map(|transport| (transport, &[Role::Transport][..], "transport")));
@@ -80,10 +104,6 @@ fn uses(project: &Project, at: At) -> Vec<(At, &'static [Role], &'static str)> {
 /// Reports where something is made that requests share, and where they use it.
 fn both(project: &Project, report: &mut Report<'_>, reported: &mut HashSet<At>, places: (At, At), thing: &str) {
     let (made, used) = places;
-    let line = |at: At| {
-        let span = project.span(at);
-        project.unit(at.module).map_or(0, |unit| unit.ir.position(span.start).line)
-    };
     if reported.insert(made) {
         let fun = project.function_of(used);
         report
@@ -91,17 +111,48 @@ fn both(project: &Project, report: &mut Report<'_>, reported: &mut HashSet<At>, 
             .related(used.module, project.span(used), "it is used for a request here");
         report.show_way_of_last(fun);
     }
-    if (made.module != used.module || line(made).abs_diff(line(used)) > APART) && reported.insert(used) {
+    if is_apart(project, made, used) && reported.insert(used) {
         report
             .reached(used, format!("a {thing} that all requests share is used for this one"))
             .related(made.module, project.span(made), "it is made here, once");
     }
 }
 
+/// Reports what requests share, although it is not seen how it was made.
+fn of_unknown_make(project: &Project, report: &mut Report<'_>, reported: &mut HashSet<At>, held: Held, used: At, thing: &str) {
+    let severity = if held.certain { Severity::High } else { Severity::Medium };
+    if let Some(made) = held.made.filter(|made| reported.insert(*made)) {
+        report
+            .at(made, format!("all requests share this {thing}, which can speak to one client only"))
+            .severity(severity)
+            .confidence(Confidence::Medium)
+            .related(used.module, project.span(used), "it is used for a request here");
+        report.show_way_of_last(project.function_of(used));
+        if !is_apart(project, made, used) {
+            return;
+        }
+    }
+    if reported.insert(used) {
+        report
+            .reached(used, format!("a {thing} that all requests share is used for this one"))
+            .severity(severity)
+            .confidence(Confidence::Medium);
+    }
+}
+
+/// Whether two places are so far from each other that each is told.
+fn is_apart(project: &Project, one: At, other: At) -> bool {
+    let line = |at: At| {
+        let span = project.span(at);
+        project.unit(at.module).map_or(0, |unit| unit.ir.position(span.start).line)
+    };
+    one.module != other.module || line(one).abs_diff(line(other)) > APART
+}
+
 /// A variable with the transport of the client that came last.
 fn overwritten(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
     for write in lives.shared_writes(project) {
-        if !lives.makes(write.value, &[Role::Transport]) || matches!(write.cell, Cell::Property(..)) {
+        if !lives.makes(write.value, &[Role::Transport]) {
             continue;
         }
         let reads = lives.reads(project, &write.cell);

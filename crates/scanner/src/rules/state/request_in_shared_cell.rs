@@ -203,7 +203,7 @@ fn judge(
         return Some((severity, confidence, ", and read in another function"));
     }
     // `if (!client) client = make(token)`: the test reads what an earlier request has left.
-    let kept = reads.iter().any(|(_, fun, order)| *fun == write.fun && *order < write.order);
+    let kept = write.keeps || reads.iter().any(|(_, fun, order)| *fun == write.fun && *order < write.order);
     let is_read = |expr: ExprId| reads.iter().any(|(at, ..)| at.module == write.value.module && at.expr == expr);
     let renewed = stands_where_renewed(unit, write.value.expr, &is_read, &project.roots(write.value));
     if kept && owner && !renewed {
@@ -238,7 +238,12 @@ fn is_of_itself(project: &Project, write: &SharedWrite) -> bool {
     walk::exprs_below(&unit.ir, write.value.expr, &mut |expr| match unit.ir.expr(expr) {
         ExprKind::This => own = true,
         ExprKind::Name(NameRef::Binding(id)) => other |= !unit.ir.is_module_level(*id),
-        ExprKind::Function(_) | ExprKind::Await(_) => other = true,
+        // A function that takes nothing of the request with it: `(async () => find(this.folders))()`.
+        ExprKind::Function(id) => {
+            other |= captured(project, write.value.to(expr)) != Origins::NONE;
+            walk::function_exprs(&unit.ir, *id, &mut |inner| own |= matches!(unit.ir.expr(inner), ExprKind::This));
+        }
+        ExprKind::Await(_) => other = true,
         _ => {}
     });
     own && !other
