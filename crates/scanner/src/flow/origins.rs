@@ -13,7 +13,7 @@ use crate::{
         TemplatePart, UnaryOp,
     },
     library::{Origin, Role},
-    project::{At, Cls, Fun, ModuleId, Project, Step, Symbol, this_class},
+    project::{At, Cls, Fun, ModuleId, Project, Step, Symbol, Word, this_class},
     vocabulary,
 };
 
@@ -148,7 +148,21 @@ impl Project {
             return origins;
         }
         let Some(depth) = self.follow(depth) else { return Origins::UNKNOWN };
-        self.memory.values.ask(at, Origins::NONE, || self.work_out(at, depth))
+        match self.unit(at.module).map(|unit| unit.ir.expr(at.expr)) {
+            Some(ExprKind::Name(NameRef::Binding(id))) => self.bound_origins(at.module, *id, depth),
+            // What is the same as something below needs no place of its own.
+            Some(ExprKind::Await(_) | ExprKind::Spread(_) | ExprKind::Unary { .. } | ExprKind::Assign { .. }) => {
+                self.work_out(at, depth)
+            }
+            _ => self.memory.values.ask(at, Origins::NONE, || self.work_out(at, depth)),
+        }
+    }
+
+    /// What may be part of a binding, wherever it is used.
+    fn bound_origins(&self, module: ModuleId, id: BindingId, depth: u32) -> Origins {
+        let Some(unit) = self.unit(module) else { return Origins::UNKNOWN };
+        let find = || self.binding_origins(module, id, depth);
+        self.memory.values.ask(unit.place_of(module, id), Origins::NONE, find)
     }
 
     /// One value further; none when there were too many.
@@ -171,7 +185,7 @@ impl Project {
         let below = |expr: ExprId| self.origins_in(at.to(expr), depth);
         let all = |exprs: &[ExprId]| exprs.iter().fold(Origins::NONE, |sum, expr| sum | below(*expr));
         match unit.ir.expr(at.expr) {
-            ExprKind::Name(NameRef::Binding(binding)) => self.binding_origins(at.module, *binding, depth),
+            ExprKind::Name(NameRef::Binding(binding)) => self.bound_origins(at.module, *binding, depth),
             ExprKind::Name(NameRef::Global(name)) => named(unit.ir.text(*name), Origins::UNKNOWN),
             ExprKind::Member { object, property, .. } => {
                 self.member_origins(at.to(*object), unit.ir.text(*property), depth)
@@ -245,7 +259,7 @@ impl Project {
         let value = match binding.kind {
             BindingKind::Import(_) => match (self.follow(depth), self.declared(module, id)) {
                 (Some(depth), Some((from, id))) if self.is_variable(from, id) => {
-                    self.binding_origins(from, id, depth)
+                    self.bound_origins(from, id, depth)
                 }
                 _ => self.symbol_origins(&self.binding_symbol_of(module, id), depth),
             },
@@ -307,7 +321,7 @@ impl Project {
         let Some(depth) = self.follow(depth) else { return Origins::UNKNOWN };
         let Some(unit) = self.unit(object.module) else { return Origins::UNKNOWN };
         let mut path = self.written(object);
-        path.push(name.to_owned());
+        path.push(Word::new(name));
         if is_environment(&path) {
             return Origins::ENV;
         }
@@ -457,10 +471,10 @@ impl Project {
     }
 
     fn binding_symbol_of(&self, module: ModuleId, id: BindingId) -> Symbol {
-        let Some(unit) = self.unit(module) else { return Symbol::Unknown(Vec::new()) };
+        let Some(unit) = self.unit(module) else { return Symbol::Unknown(crate::project::Path::EMPTY) };
         match unit.index.uses(id).first() {
             Some(expr) => self.symbol(At { module, expr: *expr }),
-            None => Symbol::Unknown(Vec::new()),
+            None => Symbol::Unknown(crate::project::Path::EMPTY),
         }
     }
 
@@ -469,6 +483,23 @@ impl Project {
     pub fn this_of(&self, fun: Fun) -> Option<Cls> {
         let unit = self.unit(fun.module)?;
         this_class(&unit.ir, fun.id).map(|id| Cls { module: fun.module, id })
+    }
+
+    /// Whether something holds of a function or one around it.
+    #[must_use]
+    pub fn is_around(&self, fun: Fun, mut holds: impl FnMut(Fun) -> bool) -> bool {
+        let Some(unit) = self.unit(fun.module) else { return holds(fun) };
+        let mut at = fun.id;
+        for _ in 0..=65 {
+            if holds(Fun { module: fun.module, id: at }) {
+                return true;
+            }
+            match unit.ir.function(at).and_then(|function| function.parent) {
+                Some(parent) if at != FunctionId::MODULE => at = parent,
+                _ => return false,
+            }
+        }
+        false
     }
 
     /// The functions around a function, itself first, the module last.

@@ -136,7 +136,7 @@ fn knows_the_message(unit: &Unit) -> bool {
 fn variable(project: &Project, at: At) -> Option<String> {
     let mut path = project.written(at);
     path.pop();
-    path.pop()
+    path.pop().map(String::from)
 }
 
 fn names_caller(name: &str) -> bool {
