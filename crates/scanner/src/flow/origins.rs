@@ -148,21 +148,7 @@ impl Project {
             return origins;
         }
         let Some(depth) = self.follow(depth) else { return Origins::UNKNOWN };
-        match self.unit(at.module).map(|unit| unit.ir.expr(at.expr)) {
-            Some(ExprKind::Name(NameRef::Binding(id))) => self.bound_origins(at.module, *id, depth),
-            // What is the same as something below needs no place of its own.
-            Some(ExprKind::Await(_) | ExprKind::Spread(_) | ExprKind::Unary { .. } | ExprKind::Assign { .. }) => {
-                self.work_out(at, depth)
-            }
-            _ => self.memory.values.ask(at, Origins::NONE, || self.work_out(at, depth)),
-        }
-    }
-
-    /// What may be part of a binding, wherever it is used.
-    fn bound_origins(&self, module: ModuleId, id: BindingId, depth: u32) -> Origins {
-        let Some(unit) = self.unit(module) else { return Origins::UNKNOWN };
-        let find = || self.binding_origins(module, id, depth);
-        self.memory.values.ask(unit.place_of(module, id), Origins::NONE, find)
+        self.memory.values.ask(at, Origins::NONE, || self.work_out(at, depth))
     }
 
     /// One value further; none when there were too many.
@@ -185,7 +171,7 @@ impl Project {
         let below = |expr: ExprId| self.origins_in(at.to(expr), depth);
         let all = |exprs: &[ExprId]| exprs.iter().fold(Origins::NONE, |sum, expr| sum | below(*expr));
         match unit.ir.expr(at.expr) {
-            ExprKind::Name(NameRef::Binding(binding)) => self.bound_origins(at.module, *binding, depth),
+            ExprKind::Name(NameRef::Binding(binding)) => self.binding_origins(at.module, *binding, depth),
             ExprKind::Name(NameRef::Global(name)) => named(unit.ir.text(*name), Origins::UNKNOWN),
             ExprKind::Member { object, property, .. } => {
                 self.member_origins(at.to(*object), unit.ir.text(*property), depth)
@@ -259,7 +245,7 @@ impl Project {
         let value = match binding.kind {
             BindingKind::Import(_) => match (self.follow(depth), self.declared(module, id)) {
                 (Some(depth), Some((from, id))) if self.is_variable(from, id) => {
-                    self.bound_origins(from, id, depth)
+                    self.binding_origins(from, id, depth)
                 }
                 _ => self.symbol_origins(&self.binding_symbol_of(module, id), depth),
             },
