@@ -119,9 +119,9 @@ pub(crate) fn find_packages(project: &Project, manifests: &[(String, String)]) -
             slot.2.extend(CALLERS.iter().take(3).map(|text| (*text).to_owned()));
         }
         for (_, binding) in unit.ir.bindings() {
-            let name = unit.ir.text(binding.name);
-            if vocabulary::is_owner(name) || vocabulary::is_principal(name) {
-                slot.2.insert(name.to_lowercase());
+            let meaning = unit.meaning(binding.name);
+            if meaning.is_owner() || meaning.is_principal() {
+                slot.2.insert(unit.ir.text(binding.name).to_lowercase());
             }
         }
     }

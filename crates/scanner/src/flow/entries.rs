@@ -4,7 +4,7 @@ use super::Origins;
 use crate::{
     ir::{ExportKind, ExprKind, FunctionId, PropertyKey, StmtKind, walk},
     library::{PlaceArg, Role},
-    project::{At, Cls, Fun, ModuleId, Project, Symbol, Unit},
+    project::{At, Cls, Fun, ModuleId, Path, Project, Symbol, Unit, Word},
     vocabulary,
 };
 
@@ -163,7 +163,7 @@ fn outer_bases(
     project: &Project,
     class: Cls,
     depth: u32,
-    bases: &mut Vec<(At, Option<String>, Vec<String>)>,
+    bases: &mut Vec<(At, Option<Word>, Path)>,
 ) {
     let Some(depth) = depth.checked_sub(1) else { return };
     let Some(unit) = project.unit(class.module) else { return };

@@ -136,7 +136,7 @@ fn knows_the_message(unit: &Unit) -> bool {
 pub(super) fn variable(project: &Project, at: At) -> Option<String> {
     let mut path = project.written(at);
     path.pop();
-    path.pop()
+    path.pop().map(String::from)
 }
 
 /// Whether a context variable is named for who calls.

@@ -39,7 +39,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     for (module, unit) in project.units() {
         for (id, expr) in unit.ir.exprs() {
             let name = match expr {
-                ExprKind::Member { property, .. } => unit.ir.text(*property),
+                ExprKind::Member { property, .. } if unit.meaning(*property).is_owner() => unit.ir.text(*property),
                 ExprKind::Index { index, .. } => match unit.ir.expr(*index) {
                     ExprKind::String(text) => unit.ir.text(*text),
                     _ => continue,
@@ -68,7 +68,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         }
         for (id, binding) in unit.ir.bindings() {
             let name = unit.ir.text(binding.name);
-            if vocabulary::is_owner(name) && !is_other_sub(unit, id, name) {
+            if unit.meaning(binding.name).is_owner() && !is_other_sub(unit, id, name) {
                 chosen_binding(project, At { module, expr: ExprId::MISSING }, id, name, &mut seen, report);
             }
         }

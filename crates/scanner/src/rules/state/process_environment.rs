@@ -32,7 +32,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     for (module, unit) in project.units() {
         for write in &unit.index.writes {
             let path = project.written(At { module, expr: write.place });
-            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            let path: Vec<&str> = path.iter().map(|name| name.as_str()).collect();
             if !matches!(path.as_slice(), ["process", "env", ..] | ["os", "environ", ..] | ["environ", ..]) {
                 continue;
             }
