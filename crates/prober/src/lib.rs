@@ -6,6 +6,7 @@
 
 mod arguments;
 mod canary;
+mod disguise;
 mod error;
 mod facts;
 mod oracle;

@@ -231,7 +231,7 @@ impl Site {
                     .iter()
                     .any(|party| party.tenant != tenant && party.tenant.eq_ignore_ascii_case(text))
         })?;
-        if String::from_utf8_lossy(sent).contains(owner) {
+        if String::from_utf8_lossy(sent).to_lowercase().contains(&owner.to_lowercase()) {
             return None;
         }
         let who = if tenant.is_empty() { "nobody" } else { tenant };

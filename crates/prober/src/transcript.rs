@@ -5,7 +5,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    canary::{AS_IT_IS, Hit},
+    canary::Hit,
+    disguise::AS_IT_IS,
     target::{Exchange, Request},
 };
 
@@ -133,7 +134,7 @@ fn request(request: &Request) -> String {
 fn response(exchange: &Exchange) -> String {
     match &exchange.outcome {
         Err(failure) => format!("({failure})"),
-        Ok(reply) => format!("HTTP {}\n{}", reply.status, String::from_utf8_lossy(&reply.haystack())),
+        Ok(reply) => format!("HTTP {}\n{}", reply.status, String::from_utf8_lossy(&reply.shown())),
     }
 }
 

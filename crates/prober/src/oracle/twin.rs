@@ -64,9 +64,32 @@ fn masked(body: &[u8], exchange: &Exchange, id: &Value) -> String {
     text =
         text.replace(&message, "\"id\":N").replace(&format!("\"id\": {}", exchange.request.id), "\"id\":N");
     for id in ids(id) {
-        text = text.replace(&id, "ID");
+        text = without(&text, &id);
     }
     long_numbers(&text)
+}
+
+/// The text with the id masked, but not where it is a part of another word or number: a short one stands anywhere.
+fn without(text: &str, id: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(id).filter(|_| !id.is_empty()) {
+        let (before, found) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        let after = found.get(id.len()..).unwrap_or_default();
+        out.push_str(before);
+        let joins = |one: Option<char>, other: Option<char>| match (one, other) {
+            (Some(one), Some(other)) => {
+                (one.is_numeric() && other.is_numeric()) || (one.is_alphabetic() && other.is_alphabetic())
+            }
+            _ => false,
+        };
+        let part = joins(out.chars().next_back(), id.chars().next())
+            || joins(id.chars().next_back(), after.chars().next());
+        out.push_str(if part { id } else { "ID" });
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }
 
 fn ids(id: &Value) -> Vec<String> {
@@ -150,5 +173,10 @@ mod tests {
         assert!(difference(&foreign, &json!(42), &other, &json!(977_123)).unwrap().contains("not your"));
         let status = exchange(9, 403, &text(9, "no ticket 977123 (request 22345679)"));
         assert!(difference(&foreign, &json!(42), &status, &json!(977_123)).unwrap().contains("403"));
+        // A short id stands in other numbers too.
+        let [foreign, unknown] = [(4, "4"), (9_771_233, "9771233")].map(|(number, id)| {
+            (exchange(8, 200, &text(8, &format!("no ticket {id} (code 404)"))), json!(number))
+        });
+        assert_eq!(difference(&foreign.0, &foreign.1, &unknown.0, &unknown.1), None);
     }
 }

@@ -65,6 +65,7 @@ pub(crate) async fn survey(
         notes.push(format!("gave no answer in time, and was left out: {}", names.join(", ")));
     }
     learn::marks(&parties, &readings, &mut marks);
+    learn::settle(&parties, &exchanges, &mut marks);
     for party in &mut parties {
         learn::ids(party, &readings);
     }

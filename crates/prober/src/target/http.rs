@@ -112,7 +112,7 @@ impl Target {
                 break;
             }
         }
-        Ok(Reply::new(status, headers, Bytes::from(body)))
+        Reply::read(status, headers, body)
     }
 
     /// Sends a request and reads the head of its answer.
@@ -138,6 +138,10 @@ impl Target {
         let common = self.headers.iter().filter(|(name, _)| !left_out(name));
         let common = common.map(|(name, value)| (name.as_str(), value.expose_secret()));
         let own = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        if !request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept-encoding")) {
+            // Where nothing is said, any coding would be right.
+            ready = ready.header("accept-encoding", "identity");
+        }
         for (name, value) in common.chain(own) {
             let name = HeaderName::try_from(name)
                 .map_err(|_| Failure::Unsendable(format!("{name:?} is no header name")))?;

@@ -14,6 +14,7 @@ mod credentials;
 mod data;
 mod dead;
 mod disclosure;
+mod disguised;
 mod identity;
 mod listening;
 mod routing;

@@ -4,6 +4,7 @@ mod app;
 mod asking;
 mod caches;
 mod content;
+mod disguised;
 mod lasting;
 pub(crate) mod lax;
 mod listening;
@@ -49,6 +50,11 @@ impl Defects {
     /// Whether a switch is on.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.contains(name)
+    }
+
+    /// The first switch that is on and begins so.
+    pub(crate) fn starting(&self, with: &str) -> Option<&'static str> {
+        self.0.iter().copied().find(|name| name.starts_with(with))
     }
 
     /// Whether the parts that a family of defects is about are there: in the stub without any, and where one of them is on.
