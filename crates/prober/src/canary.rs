@@ -140,6 +140,13 @@ impl Marks {
         self.of(tenant).any(|own| contains(own.needle.folded(), mark.needle.folded()))
     }
 
+    /// The first value that the run wrote as the tenant and that is in `seen`.
+    pub(crate) fn planted(&self, tenant: &str, seen: &[u8]) -> Option<String> {
+        let seen = Seen::of(seen);
+        let mut planted = self.of(tenant).filter(|mark| mark.origin == Origin::Planted);
+        planted.find(|mark| seen.shows(&mark.needle).is_some()).map(|mark| mark.text.clone())
+    }
+
     /// Whether one of the tenant's own values is in `seen`.
     pub(crate) fn own(&self, tenant: &str, seen: &[u8]) -> bool {
         let seen = Seen::of(seen);

@@ -7,6 +7,7 @@
 mod arguments;
 mod canary;
 mod disguise;
+mod errand;
 mod error;
 mod facts;
 mod oracle;
@@ -20,6 +21,7 @@ mod tally;
 mod target;
 mod transcript;
 
+pub use errand::Errands;
 pub use error::ProbeError;
 pub use plan::{Credential, Plan, Protocol};
 pub use probes::{Probe, Technique, coverage, pages, probes};

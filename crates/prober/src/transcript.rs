@@ -79,6 +79,19 @@ impl Redactor {
         }
     }
 
+    /// One exchange of somebody whose token was not known before.
+    pub(crate) fn without_token(
+        &self,
+        exchange: &Exchange,
+        token: &SecretString,
+        why: String,
+        foreign: &str,
+    ) -> Evidence {
+        let mut with = Self { secrets: self.secrets.clone() };
+        with.add("token of the new tenant", token);
+        with.evidence(exchange, why, foreign)
+    }
+
     /// An exchange in which a foreign value was found.
     pub(crate) fn hit(&self, exchange: &Exchange, hit: &Hit) -> Evidence {
         let written = if hit.written == AS_IT_IS { String::new() } else { format!(" ({})", hit.written) };

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::target::Exchange;
+use crate::target::{Exchange, is_stream};
 
 /// Headers that differ between any two answers.
 const VOLATILE: [&str; 8] = [
@@ -60,6 +60,11 @@ const fn told(replied: bool) -> &'static str {
 /// A body without the id that was asked for, the message's id, and numbers that differ from answer to answer.
 fn masked(body: &[u8], exchange: &Exchange, id: &Value) -> String {
     let mut text = String::from_utf8_lossy(body).into_owned();
+    if exchange.reply().is_some_and(|reply| is_stream(&reply.headers)) {
+        // Ids of events are made up for each.
+        let lines = text.lines().filter(|line| !line.starts_with("id:") && !line.starts_with("retry:"));
+        text = lines.collect::<Vec<_>>().join("\n");
+    }
     let message = format!("\"id\":{}", exchange.request.id);
     text =
         text.replace(&message, "\"id\":N").replace(&format!("\"id\": {}", exchange.request.id), "\"id\":N");
@@ -173,6 +178,16 @@ mod tests {
         assert!(difference(&foreign, &json!(42), &other, &json!(977_123)).unwrap().contains("not your"));
         let status = exchange(9, 403, &text(9, "no ticket 977123 (request 22345679)"));
         assert!(difference(&foreign, &json!(42), &status, &json!(977_123)).unwrap().contains("403"));
+        // Ids of events are made up for each answer.
+        let stream = |id: u64, event: &str| {
+            let mut one = exchange(id, 200, &format!("id: {event}\ndata: {}\n\n", text(id, "no ticket")));
+            if let Ok(reply) = &mut one.outcome {
+                reply.headers.insert("content-type", http::HeaderValue::from_static("text/event-stream"));
+            }
+            one
+        };
+        let (one, other) = (stream(8, "x_vtk2xf42"), stream(9, "x_g1sovz3z"));
+        assert_eq!(difference(&one, &json!(42), &other, &json!(977_123)), None);
         // A short id stands in other numbers too.
         let [foreign, unknown] = [(4, "4"), (9_771_233, "9771233")].map(|(number, id)| {
             (exchange(8, 200, &text(8, &format!("no ticket {id} (code 404)"))), json!(number))

@@ -240,7 +240,8 @@ fn gather(value: &Value, place: &mut String, depth: usize, places: &mut BTreeMap
     }
 }
 
-pub(super) fn is_stream(headers: &HeaderMap) -> bool {
+/// Whether an answer is an event stream.
+pub(crate) fn is_stream(headers: &HeaderMap) -> bool {
     headers
         .get("content-type")
         .and_then(|value| value.to_str().ok())

@@ -212,6 +212,11 @@ impl Open {
         }
     }
 
+    /// The status, 0 when there is none yet.
+    pub(crate) fn status_now(&self) -> u16 {
+        self.status.borrow().unwrap_or(0)
+    }
+
     /// What has come so far.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         self.bytes.lock().map(|bytes| bytes.clone()).unwrap_or_default()

@@ -5,7 +5,7 @@ use partywall_prober::Plan;
 
 use crate::{
     stub::Stub,
-    support::{found, plain, plan, run, verdict},
+    support::{found, held, plain, plan, run, verdict},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,6 +28,8 @@ async fn values_are_found_in_every_disguise() {
         "tells-as-bytes",
     ];
     found(&cases.map(|case| (case, "DA-01")), plain).await;
+    // Without the value nothing is found there.
+    held(&[("tells-nothing", "DA-01")], plain).await;
     found(&[("tells-a-sum", "DA-01")], |plan: &mut Plan| {
         for seeds in plan.seeds.values_mut() {
             seeds.clear();

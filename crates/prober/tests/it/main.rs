@@ -24,3 +24,4 @@ mod state;
 mod stopped;
 mod stub;
 mod support;
+mod tenants;

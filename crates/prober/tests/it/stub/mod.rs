@@ -17,6 +17,7 @@ mod sql;
 mod sse;
 mod streams;
 mod tasks;
+pub(crate) mod tenants;
 pub(crate) mod tokens;
 mod tools;
 mod wire;
@@ -104,6 +105,11 @@ impl Stub {
     /// The endpoint.
     pub(crate) fn url(&self) -> Url {
         format!("http://{}/mcp", self.address).parse().unwrap()
+    }
+
+    /// Takes word about tenants from a folder: a file `suspended-TENANT`, or `anew-TENANT`.
+    pub(crate) fn heed(&self, folder: &std::path::Path) {
+        *self.app.office.lock().unwrap() = Some(folder.to_owned());
     }
 
     /// How many sessions are open.
