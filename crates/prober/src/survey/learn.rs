@@ -122,6 +122,7 @@ pub(super) async fn readings(parties: &[Party; 2], hanging: &mut Hanging) -> (Ve
             if let Some(result) = later.as_ref().and_then(Exchange::success) {
                 *facts = facts.stable(&Facts::of(result));
             }
+            exchanges.extend(later);
         }
     }
     (readings, exchanges)
@@ -166,6 +167,22 @@ pub(super) fn marks(parties: &[Party; 2], readings: &[Reading], marks: &mut Mark
                 marks.add(&party.tenant, text, Origin::Learned);
             }
         }
+    }
+}
+
+/// Takes back what was learned of one tenant and the other was shown too, in another spelling or at another time. Only what
+/// is compared counts: what stands beside it, in headers and metadata, may be the leak.
+pub(super) fn settle(parties: &[Party; 2], exchanges: &[Exchange], marks: &mut Marks) {
+    for party in parties {
+        let answers = exchanges.iter().filter(|exchange| exchange.who == party.caller.name);
+        let mut shown = String::new();
+        for result in answers.filter_map(Exchange::success) {
+            for (_, text) in Facts::of(result).leaves() {
+                shown.push_str(text);
+                shown.push('\n');
+            }
+        }
+        marks.settle(&party.tenant, shown.as_bytes());
     }
 }
 

@@ -75,6 +75,20 @@ fn every_format_shows_what_leaked_and_lets_nothing_hostile_through() {
 }
 
 #[test]
+fn a_narrow_terminal_gets_whole_words() {
+    let mut verdicts = verdicts();
+    verdicts.notes =
+        vec!["a note of many words that do not fit into one line of a narrow terminal".to_owned()];
+    let style = Style { width: 40, colour: true, ..Style::default() };
+    let text = VerdictReport { verdicts: &verdicts, pages: &[], style }.render(Format::Text).unwrap();
+    assert!(text.contains("note: a note of many words that do not\n  fit into one line"), "{text}");
+    let copied = ["> ", "< ", "replay: "];
+    for line in text.lines().filter(|line| !copied.iter().any(|sign| line.trim_start().starts_with(sign))) {
+        assert!(console::measure_text_width(line) <= 40, "{line}");
+    }
+}
+
+#[test]
 fn a_terminal_shows_one_of_each_kind_around_the_foreign_value() {
     let mut verdicts = verdicts();
     let leak = verdicts.verdicts.iter_mut().find(|verdict| verdict.verdict == Outcome::Leaked).unwrap();

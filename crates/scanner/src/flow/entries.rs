@@ -4,7 +4,7 @@ use super::Origins;
 use crate::{
     ir::{ExportKind, ExprKind, FunctionId, PropertyKey, StmtKind, walk},
     library::{PlaceArg, Role},
-    project::{At, Cls, Fun, ModuleId, Project, Symbol, Unit},
+    project::{At, Cls, Fun, ModuleId, Path, Project, Symbol, Unit, Word},
     vocabulary,
 };
 
@@ -168,7 +168,7 @@ fn outer_bases(
     project: &Project,
     class: Cls,
     depth: u32,
-    bases: &mut Vec<(At, Option<String>, Vec<String>)>,
+    bases: &mut Vec<(At, Option<Word>, Path)>,
 ) {
     let Some(depth) = depth.checked_sub(1) else { return };
     let Some(unit) = project.unit(class.module) else { return };
@@ -327,14 +327,26 @@ impl Project {
         }
         let Some(unit) = self.unit(entry.handler.module) else { return false };
         let queue = entry.kind == "event" && has_part(&unit.ir.path, QUEUES);
-        let route = self.unit(entry.registration.module).and_then(|unit| {
-            let ExprKind::Call(call) = unit.ir.expr(entry.registration.expr) else { return None };
-            match unit.ir.expr(call.positional(0)?) {
-                ExprKind::String(text) => Some(unit.ir.text(*text)),
-                _ => None,
-            }
-        });
+        let route = self.route(entry);
         queue || has_part(&unit.ir.path, OPERATORS) || route.is_some_and(|route| has_part(route, OPERATORS))
+    }
+
+    /// Whether an entry point is for everybody by its name: `/public/posts`.
+    #[must_use]
+    pub fn is_public(&self, entry: &Entry) -> bool {
+        entry.kind == "http"
+            && (self.unit(entry.handler.module).is_some_and(|unit| has_part(&unit.ir.path, &["public"]))
+                || self.route(entry).is_some_and(|route| has_part(route, &["public"])))
+    }
+
+    /// The path under which a handler is registered.
+    fn route(&self, entry: &Entry) -> Option<&str> {
+        let unit = self.unit(entry.registration.module)?;
+        let ExprKind::Call(call) = unit.ir.expr(entry.registration.expr) else { return None };
+        match unit.ir.expr(call.positional(0)?) {
+            ExprKind::String(text) => Some(unit.ir.text(*text)),
+            _ => None,
+        }
     }
 
     /// All entry points.

@@ -6,7 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
     ir::{
-        BindingId, BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, NameRef, Pattern, PropertyKey,
+        BindingId, BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, Name, NameRef, Pattern, PropertyKey,
         StmtKind,
     },
     library::Role,
@@ -59,6 +59,7 @@ impl Objects {
         let mut read: FxHashMap<String, Vec<At>> = FxHashMap::default();
         for (module, unit) in project.units() {
             let written: FxHashSet<ExprId> = unit.index.writes.iter().map(|write| write.place).collect();
+            let mut by_name: Vec<(Name, At)> = Vec::new();
             for (expr, kind) in unit.ir.exprs() {
                 let name = match kind {
                     ExprKind::Member { property, .. } => Some(*property),
@@ -72,14 +73,19 @@ impl Objects {
                 if let Some(name) = name
                     && !written.contains(&expr)
                 {
-                    let at = At { module, expr };
-                    let name = unit.ir.text(name);
-                    match read.get_mut(name) {
-                        Some(places) => places.push(at),
-                        None => {
-                            read.insert(name.to_owned(), vec![at]);
-                        }
-                    }
+                    by_name.push((name, At { module, expr }));
+                }
+            }
+            // Each name of the module is looked up once.
+            by_name.sort_by_key(|(name, _)| *name);
+            for same in by_name.chunk_by(|a, b| a.0 == b.0) {
+                let Some((name, _)) = same.first() else { continue };
+                let name = unit.ir.text(*name);
+                if !read.contains_key(name) {
+                    read.insert(name.to_owned(), Vec::new());
+                }
+                if let Some(places) = read.get_mut(name) {
+                    places.extend(same.iter().map(|(_, at)| *at));
                 }
             }
             for expr in &unit.index.calls {
@@ -104,8 +110,7 @@ impl<'p> Lifetimes<'p> {
     /// Whether a function's code runs for a request.
     #[must_use]
     pub fn is_per_request(&self, fun: Fun) -> bool {
-        fun.id != FunctionId::MODULE
-            && self.project.around(fun).iter().any(|around| self.project.reach(*around).is_some())
+        fun.id != FunctionId::MODULE && self.project.is_around(fun, |around| self.project.reach(around).is_some())
     }
 
     /// Whether objects of a class outlive a request; nothing when that is not known.
@@ -323,7 +328,9 @@ impl<'p> Lifetimes<'p> {
             ]
             .iter()
             .any(|word| name.starts_with(word) || name.starts_with(&format!("_{word}")));
-            starts.contains(&fun) || constructor || named
+            // What is named so and called from elsewhere only runs when that does.
+            let nobody = self.project.callers(fun).is_empty();
+            starts.contains(&fun) || constructor || (named && nobody)
         })
     }
 

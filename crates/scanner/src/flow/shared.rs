@@ -156,7 +156,16 @@ impl<'p> Lifetimes<'p> {
 /// of the request too.
 #[must_use]
 pub fn captured(project: &Project, at: At) -> Origins {
-    let taken = taken(project, at);
+    origins_of(project, taken(project, at))
+}
+
+/// The origins of what a function that has a name takes with it from the request in which it is made.
+#[must_use]
+pub fn captured_by(project: &Project, fun: Fun) -> Origins {
+    origins_of(project, taken_by(project, fun))
+}
+
+fn origins_of(project: &Project, taken: Vec<At>) -> Origins {
     let connected = taken.iter().any(|own| is_connection(project, *own));
     let start = if connected { Origins::REQUEST } else { Origins::NONE };
     taken.into_iter().fold(start, |sum, own| sum | project.origins(own))
@@ -178,8 +187,13 @@ pub fn holds_connection(project: &Project, at: At) -> bool {
 fn taken(project: &Project, at: At) -> Vec<At> {
     let Some(unit) = project.unit(at.module) else { return Vec::new() };
     let ExprKind::Function(id) = unit.ir.expr(at.expr) else { return Vec::new() };
+    taken_by(project, Fun { module: at.module, id: *id })
+}
+
+fn taken_by(project: &Project, fun: Fun) -> Vec<At> {
+    let Some(unit) = project.unit(fun.module) else { return Vec::new() };
     let mut found = Vec::new();
-    let mut open = vec![*id];
+    let mut open = vec![fun.id];
     let mut inside: Vec<FunctionId> = Vec::new();
     while let Some(function) = open.pop() {
         if inside.len() > 64 {
@@ -193,7 +207,7 @@ fn taken(project: &Project, at: At) -> Vec<At> {
             let ExprKind::Name(NameRef::Binding(binding)) = unit.ir.expr(expr) else { return };
             let owner = unit.ir.binding_function(*binding);
             if !inside.contains(&owner) && owner != FunctionId::MODULE {
-                found.push(at.to(expr));
+                found.push(At { module: fun.module, expr });
             }
         });
     }

@@ -295,7 +295,7 @@ fn weight(project: &Project, access: &Access) -> Option<Weight> {
     let sensitive = words.iter().any(|word| SENSITIVE.contains(&word.as_str())) || origins.has_owner();
     let cache = vocabulary::is_cache(&access.name);
     let reached = project.around(access.function).into_iter().any(|fun| project.reach(fun).is_some());
-    if fetched && chosen && reached && !project.is_fixed(value) {
+    if fetched && chosen && reached && !project.is_fixed(value) && !is_of_key_alone(project, access.key, value) {
         Some(Weight::Strong)
     } else if (sensitive || cache) && (fetched || !project.is_fixed(value)) {
         Some(Weight::Likely)
@@ -304,6 +304,20 @@ fn weight(project: &Project, access: &Access) -> Option<Weight> {
     } else {
         None
     }
+}
+
+/// Whether a value is made of its key and of what is fixed, without asking anybody: `clients[region] = client(region)` is the same for
+/// whoever asks.
+fn is_of_key_alone(project: &Project, key: At, value: At) -> bool {
+    let Some(unit) = project.unit(value.module) else { return false };
+    let own = project.roots(key);
+    let mut alone = matches!(unit.ir.expr(value.expr), ExprKind::Call(_));
+    walk::exprs_below(&unit.ir, value.expr, &mut |expr| match unit.ir.expr(expr) {
+        ExprKind::Await(_) | ExprKind::Function(_) | ExprKind::This => alone = false,
+        ExprKind::Name(NameRef::Binding(id)) => alone &= own.contains(id) || unit.ir.is_module_level(*id),
+        _ => {}
+    });
+    alone
 }
 
 /// Whether a value comes from a database, another service or an awaited call.

@@ -48,7 +48,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 ExprKind::Call(call) => {
                     let Some((name, default)) = lookup(project, unit, at, call) else { continue };
                     if is_fallback(project, unit, at.to(default)) && !is_said(project, unit, at) && !is_fixed_lookup(project, unit, at, call) {
-                        let severity = if vocabulary::is_tenant(&name) { Severity::High } else { Severity::Medium };
+                        let stated = is_ambient(project, unit, at) || project.origins(at).has(Origins::UNVERIFIED | Origins::PRINCIPAL);
+                        let severity = if vocabulary::is_tenant(&name) && stated { Severity::High } else { Severity::Medium };
                         tell(project, report, &lives, at, severity);
                     }
                     continue;
@@ -320,11 +321,35 @@ fn party(project: &Project, unit: &Unit, at: At, value: ExprId) -> Option<Severi
     if !of_request || !(tenant || user) || is_word_of_display(&name) {
         return None;
     }
-    let caller = origins.has(Origins::PRINCIPAL | Origins::SECRET | Origins::OWNER | Origins::INPUT | Origins::UNVERIFIED);
+    // An argument of a tool that may be left out is a convenience; a caller whose tenant is not known is a request that lost it.
+    let caller = origins.has(Origins::PRINCIPAL | Origins::SECRET | Origins::UNVERIFIED) || is_ambient(project, unit, at.to(value));
     Some(match (tenant, caller) {
         (true, true) => Severity::High,
         _ => Severity::Medium,
     })
+}
+
+/// Whether a value is read from a header, the state of the request or a store of the caller's context.
+fn is_ambient(project: &Project, unit: &Unit, at: At) -> bool {
+    let mut found = false;
+    walk::exprs_below(&unit.ir, at.expr, &mut |expr| {
+        let own = at.to(expr);
+        found |= match unit.ir.expr(expr) {
+            ExprKind::Call(_) => {
+                project.callee(own).is_some_and(|callee| callee.defs.iter().any(|def| matches!(def.role, Role::ContextGet | Role::Verify)))
+            }
+            ExprKind::Member { property, .. } => {
+                let name = unit.ir.text(*property);
+                vocabulary::is_principal(name) || matches!(name, "headers" | "state" | "user" | "session" | "token" | "locals")
+            }
+            ExprKind::Name(crate::ir::NameRef::Binding(id)) => {
+                let name = unit.ir.binding_name(*id);
+                vocabulary::is_principal(name) || matches!(name, "user" | "session" | "token" | "headers")
+            }
+            _ => false,
+        };
+    });
+    found
 }
 
 fn is_word_of_display(name: &str) -> bool {

@@ -77,7 +77,7 @@ fn first_of_holder(project: &Project, at: At) -> Option<String> {
     }
     let name = match project.store(map) {
         Some((Store::Variable(..) | Store::Field(..), name)) => name,
-        None => project.written(map).pop()?,
+        None => project.written(map).pop()?.into(),
     };
     let kept = project.store(map).is_some() || !project.origins(map).is_of_request();
     let words = vocabulary::words(&name);

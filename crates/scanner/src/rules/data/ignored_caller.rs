@@ -183,7 +183,7 @@ fn uses_of_caller(project: &Project, fun: Fun) -> Vec<u32> {
 fn call_uses_caller(project: &Project, unit: &Unit, at: At, call: &Call) -> bool {
     let path = project.written(at);
     let says = |list: &[&str]| path.iter().any(|part| vocabulary::words(part).iter().any(|word| list.contains(&word.as_str())));
-    let name = path.last().map_or("", String::as_str);
+    let name = path.last().map_or("", |name| name.as_str());
     // To ask who calls, or to have it injected, is no use of the answer.
     if says(NOTES) || asks_caller(name) || matches!(name, "Depends" | "Security") {
         return false;

@@ -142,7 +142,9 @@ fn is_of_party(project: &Project, at: At) -> bool {
                 matches!(word.as_str(), "operator" | "user" | "session" | "claims" | "caller" | "ctx" | "context" | "extra" | "key" | "token")
             })
     });
-    named || project.origins(at).has(Origins::PRINCIPAL) || project.origins(at.to(*object)).has(Origins::PRINCIPAL)
+    // A row that was found for the caller is a record, and no caller: `task.org_id`.
+    let record = matches!(unit.ir.expr(*object), ExprKind::Name(_));
+    named || (!record && (project.origins(at).has(Origins::PRINCIPAL) || project.origins(at.to(*object)).has(Origins::PRINCIPAL)))
 }
 
 /// A tenant out of what the caller sent.

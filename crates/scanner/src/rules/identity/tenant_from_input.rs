@@ -30,12 +30,16 @@ pub const RULE: Rule = Rule {
     run,
 };
 
+/// What a finding says that is not high because nothing shows that the id reaches the server's own data.
+const NOT_SEEN: &str = "A caller, or the model that speaks for one, names another tenant. No query, map or file of this server is seen that \
+                        the id decides: if it goes to another service with the caller's own credential, that service decides.";
+
 fn run(project: &Project, report: &mut Report<'_>) {
     let mut seen: BTreeSet<(Fun, String)> = BTreeSet::new();
     for (module, unit) in project.units() {
         for (id, expr) in unit.ir.exprs() {
             let name = match expr {
-                ExprKind::Member { property, .. } => unit.ir.text(*property),
+                ExprKind::Member { property, .. } if unit.meaning(*property).is_owner() => unit.ir.text(*property),
                 ExprKind::Index { index, .. } => match unit.ir.expr(*index) {
                     ExprKind::String(text) => unit.ir.text(*text),
                     _ => continue,
@@ -65,7 +69,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         }
         for (id, binding) in unit.ir.bindings() {
             let name = unit.ir.text(binding.name);
-            if vocabulary::is_owner(name) && !is_other_sub(unit, id, name) {
+            if unit.meaning(binding.name).is_owner() && !is_other_sub(unit, id, name) {
                 chosen_binding(project, At { module, expr: ExprId::MISSING }, id, name, &mut seen, report);
             }
         }
@@ -113,6 +117,10 @@ fn chosen_binding(project: &Project, module: At, id: BindingId, name: &str, seen
         let direct = match project.parameter_of(module.module, id) {
             Some((fun, ..)) => project.entry(fun).is_some(),
             None => unit.index.sources(id).iter().any(|source| {
+                // A copy of what a function that is no handler was given: it entered elsewhere.
+                if handed_on(project, module.to(source.value)) {
+                    return false;
+                }
                 let from = project.origins(module.to(source.value));
                 let makes = project.callee(module.to(source.value)).is_some_and(|callee| callee.name().starts_with(char::is_uppercase));
                 // `tenant = Tenant(name=name)` is a new one.
@@ -130,7 +138,7 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     let fun = project.function_of(at);
     let origins = project.origins(value);
     // A fall-back to the caller or a choice between both is still the caller's choice, unless it is compared.
-    if project.is_checked(at) || is_compared(project, at) || of_principal(project, value) || !decides(project, at) {
+    if project.is_checked(at) || is_compared(project, at) || of_principal(project, value) || is_bearers(project, value) || !decides(project, at) {
         return;
     }
     if !seen.insert((fun, name.to_owned())) {
@@ -145,9 +153,12 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     let what = if header { "an unverified header or token" } else { "what the caller sends" };
     let beside = beside_caller(project, at) || goes_beside(project, at);
     let held = holds_data(project, at);
+    let seen_there = held && project.reaches_store(at);
     let found = report.reached(at, format!("`{name}` comes from {what} and decides whose data is reached"));
     let words = vocabulary::words(name);
-    let id = words.iter().any(|word| matches!(word.as_str(), "id" | "uuid" | "sub")) || vocabulary::is_tenant(name);
+    // `company_name` is what a thing is about, as `customer` is; `tenant` is whose it is.
+    let about = words.last().is_some_and(|last| matches!(last.as_str(), "name" | "names")) || matches!(name, "customer" | "company" | "currentCompany" | "current_company" | "team");
+    let id = (words.iter().any(|word| matches!(word.as_str(), "id" | "uuid" | "sub")) || vocabulary::is_tenant(name)) && !about;
     if !id {
         found.severity(Severity::Low).confidence(Confidence::Low);
     } else if beside && vocabulary::is_user(name) {
@@ -156,11 +167,46 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     } else if beside || !held || of_this(project, value) || project.is_superusers(at) || project.is_foreign_word(name) {
         // The function that is given both may compare them; another service that is asked may know the caller's credential.
         found.severity(Severity::Medium).confidence(Confidence::Medium);
+    } else if !seen_there {
+        found.severity(Severity::Medium).confidence(Confidence::Medium).why(NOT_SEEN);
     } else if vocabulary::is_user(name) && !verified {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     } else if !verified {
         found.confidence(Confidence::Medium);
     }
+}
+
+/// Whether a value is a parameter of a function that is no handler, or that and something for when it is not there.
+fn handed_on(project: &Project, value: At) -> bool {
+    let Some(unit) = project.unit(value.module) else { return false };
+    let expr = match unit.ir.expr(value.expr) {
+        ExprKind::Logical { left, .. } => *left,
+        _ => value.expr,
+    };
+    let ExprKind::Name(crate::ir::NameRef::Binding(id)) = unit.ir.expr(expr) else { return false };
+    project.parameter_of(value.module, *id).is_some_and(|(fun, _, path)| path.is_empty() && project.entry(fun).is_none())
+}
+
+/// Whether a variable holds what was looked up by a credential or a session's id, `user = await sessions.user_of(cookie)`: whoever has
+/// that is the one. What is only taken out of a token is looked up nowhere and waits for nothing.
+fn is_bearers(project: &Project, value: At) -> bool {
+    let Some(unit) = project.unit(value.module) else { return false };
+    let ExprKind::Name(crate::ir::NameRef::Binding(id)) = unit.ir.expr(value.expr) else { return false };
+    let sources = unit.index.sources(*id);
+    !sources.is_empty()
+        && sources.iter().all(|source| {
+            let ExprKind::Await(call) = unit.ir.expr(source.value) else {
+                return matches!(unit.ir.expr(source.value), ExprKind::Null);
+            };
+            let ExprKind::Call(expr) = unit.ir.expr(*call) else { return false };
+            let decodes = project.callee(value.to(*call)).is_some_and(|callee| {
+                callee.defs.iter().any(|def| def.role == crate::library::Role::Decode)
+                    || vocabulary::words(callee.name()).iter().any(|word| matches!(word.as_str(), "decode" | "parse" | "extract"))
+            });
+            !decodes && expr.args.iter().any(|arg| {
+                project.written(value.to(arg.value)).last().is_some_and(|name| vocabulary::is_credential(name) || vocabulary::is_session_id(name))
+            })
+        })
 }
 
 /// Whether a value is a member of what is the caller by its type and name: `operator.tenant_id` of `operator: Operator`. Calls

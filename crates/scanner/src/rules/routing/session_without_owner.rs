@@ -67,7 +67,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
             };
             let found = report
                 .reached(at, "this session is found by the id that the client sends, and not compared with the caller");
-            let lowest = severity.min(if reached(project, fun) { Severity::High } else { Severity::Medium });
+            // Whoever calls a function with the id of a session may have compared it.
+            let handed = look.by_method && is_given(project, unit, look.key) && project.entry(fun).is_none();
+            let lowest = severity.min(if reached(project, fun) && !handed { Severity::High } else { Severity::Medium });
             found.severity(lowest).confidence(Confidence::Medium);
         }
     }
@@ -122,7 +124,7 @@ fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
     if !(is_session_id(&name) || project.origins(key_at).has(Origins::SESSION) || names_session(project, unit, key_at)) {
         return None;
     }
-    let given = matches!(unit.ir.expr(key), ExprKind::Name(NameRef::Binding(id)) if project.parameter_of(at.module, *id).is_some());
+    let given = is_given(project, unit, key_at);
     if !(project.origins(key_at).is_chosen() || by_method && given) {
         return None;
     }
@@ -142,6 +144,11 @@ fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
         }
     }
     Some(Look { key: key_at, names, by_method })
+}
+
+/// Whether a key is a parameter.
+fn is_given(project: &Project, unit: &Unit, key: At) -> bool {
+    matches!(unit.ir.expr(key.expr), ExprKind::Name(NameRef::Binding(id)) if project.parameter_of(key.module, *id).is_some())
 }
 
 /// Whether a name is that of a session's or conversation's id.

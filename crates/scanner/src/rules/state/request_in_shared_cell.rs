@@ -3,7 +3,10 @@
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::{Cell, Lifetimes, Origins, SharedWrite, captured, holds_connection, is_connection},
+    flow::{
+        Cell, Lifetimes, Origins, SharedWrite, captured, has_own_receiver, holds_connection, is_connection, is_on_own_objects,
+        stands_where_renewed,
+    },
     ir::{ExprId, ExprKind, FunctionKind, NameRef, Parameter, Span, walk},
     library::Role,
     project::{At, Fun, ModuleId, Project},
@@ -34,6 +37,10 @@ fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     for write in lives.shared_writes(project) {
         if write.updates || is_no_data(project, &write) || is_environment(&write.cell) || is_of_itself(project, &write) {
+            continue;
+        }
+        // Other objects of the class may live longer than this one.
+        if matches!(write.cell, Cell::Field(..)) && is_on_own_objects(project, &lives, method_around(project, write.fun)) {
             continue;
         }
         let name = name_of(project, &write.cell);
@@ -79,13 +86,24 @@ fn tell_callers(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_
     for call in project.callers(write.fun).iter().take(8) {
         let Some(argument) = project.argument(*call, write.fun, number) else { continue };
         let fun = project.function_of(*call);
-        if call.module == write.fun.module || !lives.is_per_request(fun) || !project.origins(argument).is_of_request() {
+        if call.module == write.fun.module
+            || !lives.is_per_request(fun)
+            || !project.origins(argument).is_of_request()
+            || has_own_receiver(project, lives, *call)
+        {
             continue;
         }
         report
             .reached(*call, format!("data of this request is left in `{name}`, which other requests read"))
             .related(write.fun.module, write.span, "it is kept here");
     }
+}
+
+/// The method that a function is, or stands in.
+fn method_around(project: &Project, fun: Fun) -> Fun {
+    let Some(unit) = project.unit(fun.module) else { return fun };
+    let is_method = |fun: &Fun| unit.ir.function(fun.id).is_some_and(|function| function.class.is_some());
+    project.around(fun).into_iter().find(is_method).unwrap_or(fun)
 }
 
 /// Functions that hold on to the server or transport that they were called with, kept in an object that came from elsewhere and
@@ -171,7 +189,7 @@ fn judge(
     if setting {
         return None;
     }
-    let (severity, confidence) = if owner || (named && origins.has(Origins::OWNER | Origins::INPUT | Origins::UNVERIFIED)) {
+    let (severity, confidence) = if owner || (named && !infrastructure && origins.has(Origins::OWNER | Origins::INPUT | Origins::UNVERIFIED)) {
         (Severity::High, Confidence::High)
     } else if origins.has(Origins::REQUEST) && !origins.has(Origins::INPUT | Origins::UNVERIFIED | Origins::SESSION) {
         (Severity::High, Confidence::Medium)
@@ -186,7 +204,9 @@ fn judge(
     }
     // `if (!client) client = make(token)`: the test reads what an earlier request has left.
     let kept = write.keeps || reads.iter().any(|(_, fun, order)| *fun == write.fun && *order < write.order);
-    if kept && owner {
+    let is_read = |expr: ExprId| reads.iter().any(|(at, ..)| at.module == write.value.module && at.expr == expr);
+    let renewed = stands_where_renewed(unit, write.value.expr, &is_read, &project.roots(write.value));
+    if kept && owner && !renewed {
         return Some((severity, confidence, ", and found there by the requests that follow"));
     }
     let same_turn = reads.iter().any(|(_, fun, order)| *fun == write.fun && *order > write.order);
