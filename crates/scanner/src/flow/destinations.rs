@@ -6,7 +6,7 @@ use super::names::converts;
 use crate::{
     ir::{ExprId, ExprKind, FunctionId, NameRef, Pattern, PropertyKey, StmtId, StmtKind},
     library::Role,
-    project::{At, Fun, ModuleId, Parent, Project, Step, Unit},
+    project::{At, Fun, ModuleId, Parent, Project, Step, Unit, Word},
     vocabulary,
 };
 
@@ -124,8 +124,7 @@ impl Way<'_> {
     /// A value that a call is given; nothing when what the call gives is the value again.
     fn argument(&mut self, call: At, value: At, key: Option<&String>, depth: u32) -> Option<bool> {
         let callee = self.project.callee(call)?;
-        let named =
-            |part: &String| vocabulary::words(part).iter().any(|word| STORES.contains(&word.as_str()));
+        let named = |part: &Word| vocabulary::words(part).iter().any(|word| STORES.contains(&word.as_str()));
         let joins = matches!(callee.name(), "join" | "open" | "readFile" | "writeFile" | "Path");
         let files = joins
             && callee
