@@ -350,6 +350,17 @@ const NO_CALLER: &[&str] = &[
     "scheme",
     "middleware",
     "path",
+    "generation",
+    "status",
+    "flow",
+    "lock",
+    "storage",
+    "attempts",
+    "failed",
+    "failures",
+    "pending",
+    "timeout",
+    "version",
 ];
 
 /// Whether a name means a credential: `apiKey`, `accessToken`, `GITHUB_TOKEN`.

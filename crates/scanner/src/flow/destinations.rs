@@ -6,7 +6,7 @@ use super::names::converts;
 use crate::{
     ir::{ExprId, ExprKind, FunctionId, NameRef, Pattern, PropertyKey, StmtId, StmtKind},
     library::Role,
-    project::{At, Fun, ModuleId, Parent, Project, Step, Unit},
+    project::{At, Fun, ModuleId, Parent, Project, Step, Unit, Word},
     vocabulary,
 };
 
@@ -124,9 +124,7 @@ impl Way<'_> {
     /// A value that a call is given; nothing when what the call gives is the value again.
     fn argument(&mut self, call: At, value: At, key: Option<&String>, depth: u32) -> Option<bool> {
         let callee = self.project.callee(call)?;
-        let named = callee.path.iter().any(|part| {
-            vocabulary::words(part).iter().any(|word| STORES.contains(&word.as_str()))
-        });
+        let named = |part: &Word| vocabulary::words(part).iter().any(|word| STORES.contains(&word.as_str()));
         let joins = matches!(callee.name(), "join" | "open" | "readFile" | "writeFile" | "Path");
         let files = joins
             && callee
@@ -137,7 +135,7 @@ impl Way<'_> {
             .defs
             .iter()
             .any(|def| matches!(def.role, Role::ContextSet | Role::ContextRun | Role::Query));
-        if named || files || (context && self.project.keeps_rows(call.module)) {
+        if callee.path.iter().any(named) || files || (context && self.project.keeps_rows(call.module)) {
             return Some(true);
         }
         let mut targets: Vec<Fun> = callee.targets.clone();

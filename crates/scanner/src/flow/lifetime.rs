@@ -6,8 +6,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
     ir::{
-        BindingId, BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, Name, NameRef, Pattern, PropertyKey,
-        StmtKind,
+        BindingId, BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, Name, NameRef, Pattern,
+        PropertyKey, StmtKind,
     },
     library::Role,
     project::{At, Cls, Fun, ModuleId, Parent, Project, Symbol},
@@ -15,6 +15,9 @@ use crate::{
 
 /// How many steps are taken from a use to where its value is made.
 const DEPTH: u32 = 8;
+
+/// How many calls below the module a function still belongs to the start of the process: what is further down works, for whomever.
+const START: u32 = 5;
 
 /// A variable or field that outlives a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -110,7 +113,8 @@ impl<'p> Lifetimes<'p> {
     /// Whether a function's code runs for a request.
     #[must_use]
     pub fn is_per_request(&self, fun: Fun) -> bool {
-        fun.id != FunctionId::MODULE && self.project.is_around(fun, |around| self.project.reach(around).is_some())
+        fun.id != FunctionId::MODULE
+            && self.project.is_around(fun, |around| self.project.reach(around).is_some())
     }
 
     /// Whether objects of a class outlive a request; nothing when that is not known.
@@ -162,7 +166,14 @@ impl<'p> Lifetimes<'p> {
         let alone = |at: &&At| self.project.unit(at.module).is_some_and(crate::tenancy::is_stdio_only);
         let serving: Vec<At> = places.iter().filter(|at| !alone(at)).copied().collect();
         let places = if serving.is_empty() { places } else { serving };
+        let serves = self.project.entries().iter().any(|entry| {
+            entry.handler.module == class.module && self.project.this_of(entry.handler) == Some(class)
+        });
         let kept = |at: &At| {
+            // What only the function that makes it uses lives as long as that one.
+            if !serves && self.is_only_used_here(*at, depth) {
+                return false;
+            }
             // A record is made for what it says, wherever that is, unless it is seen to be kept.
             let passing =
                 record && self.project.function_of(*at).id != FunctionId::MODULE && !self.is_put(*at, depth);
@@ -205,6 +216,49 @@ impl<'p> Lifetimes<'p> {
                 _ => self.project.written(at).last().is_some_and(|name| {
                     matches!(name.as_str(), "BaseModel" | "SQLModel" | "TypedDict" | "NamedTuple")
                 }),
+            }
+        })
+    }
+
+    /// Whether an object that is made at a place goes into a variable of the function there, and that one only calls its methods,
+    /// reads its fields, or leaves it in what does not outlive the request.
+    fn is_only_used_here(&self, at: At, depth: u32) -> bool {
+        let Some(unit) = self.project.unit(at.module) else { return false };
+        let fun = self.project.function_of(at);
+        let Some(stmt) = unit.index.stmt_of(at.expr) else { return false };
+        let StmtKind::Assign { target, value, .. } = unit.ir.stmt(stmt) else { return false };
+        let is_value =
+            *value == at.expr || matches!(unit.ir.expr(*value), ExprKind::Await(inner) if *inner == at.expr);
+        let Some(id) = target.as_binding() else { return false };
+        let constructor =
+            unit.ir.function(fun.id).is_some_and(|function| function.kind == FunctionKind::Constructor);
+        if !is_value || fun.id == FunctionId::MODULE || constructor || unit.ir.binding_function(id) != fun.id
+        {
+            return false;
+        }
+        unit.index.uses(id).iter().all(|used| {
+            if unit.index.function(*used) != fun.id {
+                return false;
+            }
+            match unit.index.parent(*used) {
+                Parent::Expr(up) => match unit.ir.expr(up) {
+                    // `app.listen()` serves for as long as the process runs.
+                    ExprKind::Member { object, property, .. } => {
+                        *object == *used
+                            && !matches!(
+                                unit.ir.text(*property),
+                                "listen" | "run" | "start" | "serve" | "connect" | "run_forever"
+                            )
+                    }
+                    _ => false,
+                },
+                Parent::Stmt(stmt) => match unit.ir.stmt(stmt) {
+                    StmtKind::Assign { target: Pattern::Place(place), .. } => {
+                        !is_of_application(unit, *place) && self.place(at.to(*place), depth).is_none()
+                    }
+                    _ => false,
+                },
+                _ => false,
             }
         })
     }
@@ -261,13 +315,19 @@ impl<'p> Lifetimes<'p> {
     pub(super) fn runs_at_start(&self, fun: Fun) -> bool {
         let starts = self.objects.starts.get_or_init(|| {
             let mut found: FxHashSet<Fun> = FxHashSet::default();
-            let mut open: Vec<Fun> =
-                self.project.units().map(|(module, _)| Fun { module, id: FunctionId::MODULE }).collect();
+            let mut open: std::collections::VecDeque<(Fun, u32)> = self
+                .project
+                .units()
+                .map(|(module, _)| (Fun { module, id: FunctionId::MODULE }, START))
+                .collect();
             open.extend(
                 self.project
                     .entries()
                     .iter()
-                    .flat_map(|entry| self.project.around(entry.handler).into_iter().skip(1)),
+                    // What sets up a handler of events of an object that it has may do so for each request.
+                    .filter(|entry| entry.kind != "event")
+                    .flat_map(|entry| self.project.around(entry.handler).into_iter().skip(1))
+                    .map(|fun| (fun, START)),
             );
             let mut calls: FxHashMap<Fun, Vec<At>> = FxHashMap::default();
             for (module, unit) in self.project.units() {
@@ -285,17 +345,18 @@ impl<'p> Lifetimes<'p> {
                     }
                 }
             }
-            while let Some(fun) = open.pop() {
+            while let Some((fun, calls_left)) = open.pop_front() {
                 if !found.insert(fun) {
                     continue;
                 }
+                let Some(calls_left) = calls_left.checked_sub(1) else { continue };
                 for at in calls.get(&fun).into_iter().flatten() {
                     let targets = self
                         .project
                         .callee(*at)
                         .filter(|callee| callee.certain)
                         .map(|callee| callee.targets.clone());
-                    open.extend(targets.into_iter().flatten());
+                    open.extend(targets.into_iter().flatten().map(|target| (target, calls_left)));
                 }
             }
             found
@@ -588,5 +649,22 @@ impl<'p> Lifetimes<'p> {
             }
             _ => None,
         }
+    }
+}
+
+/// Whether a place is a field of what stands for the whole application: `app.state.store`.
+fn is_of_application(unit: &crate::project::Unit, place: ExprId) -> bool {
+    let mut root = place;
+    while let ExprKind::Member { object, .. } | ExprKind::Index { object, .. } = unit.ir.expr(root) {
+        root = *object;
+    }
+    match unit.ir.expr(root) {
+        ExprKind::Name(NameRef::Binding(id)) => {
+            matches!(
+                unit.ir.binding_name(*id),
+                "app" | "application" | "server" | "fastify" | "mcp" | "api" | "router" | "state"
+            )
+        }
+        _ => true,
     }
 }

@@ -32,7 +32,10 @@ pub use guards::Guard;
 pub use held::Held;
 pub(crate) use lifetime::Objects;
 pub use lifetime::{Cell, Lifetimes};
-pub use locals::{has_own_receiver, is_on_own_objects, stands_where_renewed};
+pub use locals::{
+    compares_what_it_keeps, has_own_receiver, has_shared_receiver, is_of_nobody, is_on_own_objects,
+    is_on_shared_object, stands_where_renewed,
+};
 pub use origins::Origins;
 pub use queries::{Owned, Query, Scope, lists_owners, singular};
 pub use reach::Reach;

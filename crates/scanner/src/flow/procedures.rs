@@ -108,8 +108,7 @@ impl Project {
         let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
         let path = self.written_as_exported(at);
         if ends_builder(&path) {
-            let part =
-                |name: &&Word| !ENDS.iter().chain(INPUTS).chain(MORE).any(|own| *own == name.as_str());
+            let part = |name: &&Word| !ENDS.iter().chain(INPUTS).chain(MORE).any(|own| *own == name.as_str());
             let root: Vec<&str> = path.iter().take_while(part).map(|name| name.as_str()).collect();
             return Some(root.join("."));
         }

@@ -4,8 +4,8 @@ mod answers;
 mod build;
 mod callees;
 mod imports;
-mod path;
 pub mod index;
+mod path;
 mod resolve;
 mod types;
 

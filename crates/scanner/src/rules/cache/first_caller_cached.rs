@@ -3,7 +3,7 @@
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::{Origins, stands_where_renewed},
+    flow::{Origins, compares_what_it_keeps, stands_where_renewed},
     ir::{BindingId, BindingKind, ExprId, ExprKind, FunctionId, NameRef, StmtKind, walk},
     project::{At, Fun, ModuleId, Project, Unit},
     rules::{Report, Rule},
@@ -68,7 +68,7 @@ fn variable(project: &Project, module: ModuleId, unit: &Unit, id: BindingId, rep
         found.related(module, shown, "it is set here and never told apart by caller");
         // The server's own store is behind it for all.
         let store = crate::vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "storage" | "s3" | "bucket" | "redis" | "database" | "pool"));
-        if !strong || store {
+        if !strong || store || compares_what_it_keeps(unit, source.function) {
             found.severity(Severity::Medium).confidence(Confidence::Medium);
         }
     }

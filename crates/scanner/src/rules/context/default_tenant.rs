@@ -254,7 +254,13 @@ fn written_text(project: &Project, at: At) -> Option<String> {
 /// Whether a text could be somebody's id, and is not a way to say that there is none.
 fn is_id(text: &str) -> bool {
     let lower = text.trim().to_lowercase();
+    // `orgIdentifier`, `tenant_id`: the name of a field, and nobody's id.
+    let words = vocabulary::words(text);
+    let field = words.len() > 1
+        && words.first().is_some_and(|first| vocabulary::is_owner(first))
+        && words.last().is_some_and(|last| matches!(last.as_str(), "id" | "identifier" | "key" | "name" | "slug"));
     !lower.is_empty()
+        && !field
         && !matches!(
             lower.as_str(),
             "unknown" | "none" | "n/a" | "null" | "undefined" | "-" | "?" | "missing" | "unset" | "anonymous" | "anon" | "(none)" | "me" | "self" | "@me"
@@ -322,11 +328,18 @@ fn party(project: &Project, unit: &Unit, at: At, value: ExprId) -> Option<Severi
         return None;
     }
     // An argument of a tool that may be left out is a convenience; a caller whose tenant is not known is a request that lost it.
-    let caller = origins.has(Origins::PRINCIPAL | Origins::SECRET | Origins::UNVERIFIED) || is_ambient(project, unit, at.to(value));
+    let caller = (origins.has(Origins::PRINCIPAL | Origins::SECRET | Origins::UNVERIFIED) && !is_handed_on(project, unit, at.to(value)))
+        || is_ambient(project, unit, at.to(value));
     Some(match (tenant, caller) {
         (true, true) => Severity::High,
         _ => Severity::Medium,
     })
+}
+
+/// Whether a value is a parameter of a function that is no handler: whether anybody leaves it out is not seen.
+fn is_handed_on(project: &Project, unit: &Unit, at: At) -> bool {
+    let ExprKind::Name(crate::ir::NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
+    project.parameter_of(at.module, *id).is_some_and(|(fun, ..)| project.entry(fun).is_none())
 }
 
 /// Whether a value is read from a header, the state of the request or a store of the caller's context.

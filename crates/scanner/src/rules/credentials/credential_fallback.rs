@@ -55,7 +55,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let found =
                 report.reached(at, "a caller without a credential gets the one of the process's environment");
             let fixed = names_in(project, at.to(other));
-            if !project.has_owners(module) || is_of_services(&fixed) || project.may_speak_on_stdio(module) {
+            if !project.has_owners(module) || is_of_services(&fixed) || (project.also_speaks_on_stdio(module) && !project.keeps_rows(module)) {
                 found.severity(Severity::Medium).confidence(Confidence::Medium);
             }
         }

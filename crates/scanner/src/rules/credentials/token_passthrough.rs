@@ -40,7 +40,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let at = At { module, expr: *expr };
             let Some(callee) = project.callee(at) else { continue };
             let fetches = callee.defs.iter().any(|def| def.role == Role::Fetch);
-            if !fetches && !(callee.path.len() == 1 && callee.name() == "fetch" && callee.package.is_none()) {
+            if !fetches && !matches!(&callee.path[..], [name] if name == "fetch" && callee.package.is_none()) {
                 continue;
             }
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };

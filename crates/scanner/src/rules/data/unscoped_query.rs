@@ -176,7 +176,7 @@ fn told_before(project: &Project, query: &Query) -> bool {
     }
     ids.iter().any(|id| {
         let (paths, order) = (paths(project, *id, 3), project.order(*id));
-        !paths.is_empty() && is_told(project, *id, &paths, order)
+        (!paths.is_empty() && is_told(project, *id, &paths, order)) || comes_of_caller(project, *id, 5)
     })
 }
 
@@ -184,11 +184,7 @@ fn told_before(project: &Project, query: &Query) -> bool {
 fn is_told(project: &Project, id: At, paths: &[String], order: u32) -> bool {
     let Some(unit) = project.unit(id.module) else { return false };
     let own = project.function_of(id);
-    let caller = |at: At| {
-        let origins = project.origins(at);
-        let whole = origins.has(Origins::REQUEST) && matches!(unit.ir.expr(at.expr), ExprKind::Name(_));
-        !origins.is_chosen() && (origins.has(Origins::PRINCIPAL) || whole || (origins.has(Origins::OWNER) && is_party(project, at)))
-    };
+    let caller = |at: At| is_caller(project, at);
     project.around(own).into_iter().any(|around| {
         let mut found = false;
         walk::function_exprs(&unit.ir, around.id, &mut |expr| {
@@ -205,6 +201,36 @@ fn is_told(project: &Project, id: At, paths: &[String], order: u32) -> bool {
             found |= !tells && call.args.iter().any(|arg| caller(id.to(arg.value))) && call.args.iter().any(shares);
         });
         found
+    })
+}
+
+/// Whether a value is the verified caller, or the request's context as a whole.
+fn is_caller(project: &Project, at: At) -> bool {
+    let origins = project.origins(at);
+    let name = project.unit(at.module).is_some_and(|unit| matches!(unit.ir.expr(at.expr), ExprKind::Name(_)));
+    let whole = origins.has(Origins::REQUEST) && name;
+    !origins.is_chosen() && (origins.has(Origins::PRINCIPAL) || whole || (origins.has(Origins::OWNER) && is_party(project, at)))
+}
+
+/// Whether a value was given by a call that is told the caller: `for note in await notes_of(user)`, `note.id`.
+fn comes_of_caller(project: &Project, at: At, depth: u32) -> bool {
+    let (Some(depth), Some(unit)) = (depth.checked_sub(1), project.unit(at.module)) else { return false };
+    let mut sources = Vec::new();
+    walk::exprs_below(&unit.ir, at.expr, &mut |expr| {
+        if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr)
+            && !unit.ir.is_module_level(*id)
+        {
+            sources.extend(unit.index.sources(*id).iter().take(4).map(|source| source.value).filter(|value| *value != at.expr));
+        }
+    });
+    sources.into_iter().take(8).any(|value| {
+        let mut asked = false;
+        walk::exprs_below(&unit.ir, value, &mut |expr| {
+            if let ExprKind::Call(call) = unit.ir.expr(expr) {
+                asked |= !call.is_new && call.args.iter().any(|arg| is_caller(project, at.to(arg.value)));
+            }
+        });
+        asked || comes_of_caller(project, at.to(value), depth)
     })
 }
 

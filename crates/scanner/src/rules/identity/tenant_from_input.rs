@@ -152,8 +152,6 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     let header = origins.has(Origins::UNVERIFIED) && !origins.has(Origins::INPUT);
     let what = if header { "an unverified header or token" } else { "what the caller sends" };
     let beside = beside_caller(project, at) || goes_beside(project, at);
-    let held = holds_data(project, at);
-    let seen_there = held && project.reaches_store(at);
     let found = report.reached(at, format!("`{name}` comes from {what} and decides whose data is reached"));
     let words = vocabulary::words(name);
     // `company_name` is what a thing is about, as `customer` is; `tenant` is whose it is.
@@ -164,10 +162,10 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     } else if beside && vocabulary::is_user(name) {
         // Another user, within what the caller's own tenant scopes.
         found.severity(Severity::Low).confidence(Confidence::Low);
-    } else if beside || !held || of_this(project, value) || project.is_superusers(at) || project.is_foreign_word(name) {
+    } else if beside || of_this(project, value) || project.is_superusers(at) || project.is_foreign_word(name) {
         // The function that is given both may compare them; another service that is asked may know the caller's credential.
         found.severity(Severity::Medium).confidence(Confidence::Medium);
-    } else if !seen_there {
+    } else if !project.reaches_store(at) {
         found.severity(Severity::Medium).confidence(Confidence::Medium).why(NOT_SEEN);
     } else if vocabulary::is_user(name) && !verified {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
@@ -300,39 +298,6 @@ fn goes_beside(project: &Project, at: At) -> bool {
     let Some(unit) = project.unit(at.module) else { return false };
     let Some(crate::ir::StmtKind::Assign { target, .. }) = unit.index.stmt_of(at.expr).map(|stmt| unit.ir.stmt(stmt)) else { return false };
     target.as_binding().is_some_and(|id| unit.index.uses(id).iter().any(|used| beside_caller(project, at.to(*used))))
-}
-
-/// Whether the project keeps rows itself, or a use is the key of a table: otherwise the id goes to another service.
-fn holds_data(project: &Project, at: At) -> bool {
-    use crate::project::Parent;
-    let keyed = project.unit(at.module).is_some_and(|unit| match unit.index.parent(at.expr) {
-        Parent::Expr(parent) => matches!(unit.ir.expr(parent), ExprKind::Index { index, .. } if *index == at.expr),
-        _ => false,
-    });
-    keyed || asks_a_store(project, at) || project.keeps_rows(at.module)
-}
-
-/// Whether a use is an argument of a call of something that is named for where data is kept: `db.notes.list(tenantId)`.
-fn asks_a_store(project: &Project, at: At) -> bool {
-    use crate::project::Parent;
-    const STORES: &[&str] = &[
-        "db", "database", "repo", "repository", "store", "storage", "dao", "model", "models", "prisma", "pool", "cache", "collection", "knex", "redis", "sql",
-        "query", "load", "rows", "table", "index",
-    ];
-    let Some(unit) = project.unit(at.module) else { return false };
-    let mut here = at.expr;
-    for _ in 0..12 {
-        let Parent::Expr(parent) = unit.index.parent(here) else { return false };
-        if let ExprKind::Call(call) = unit.ir.expr(parent)
-            && call.callee != here
-            && let Some(callee) = project.callee(at.to(parent))
-            && callee.path.iter().any(|part| vocabulary::words(part).iter().any(|word| STORES.contains(&word.as_str())))
-        {
-            return true;
-        }
-        here = parent;
-    }
-    false
 }
 
 /// Whether a use is a side of a comparison or an argument of a check.

@@ -68,7 +68,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let found = report
                 .reached(at, "this session is found by the id that the client sends, and not compared with the caller");
             // Whoever calls a function with the id of a session may have compared it.
-            let handed = look.by_method && is_given(project, unit, look.key) && project.entry(fun).is_none();
+            let handed = is_given(project, unit, look.key) && project.entry(fun).is_none();
             let lowest = severity.min(if reached(project, fun) && !handed { Severity::High } else { Severity::Medium });
             found.severity(lowest).confidence(Confidence::Medium);
         }

@@ -6,7 +6,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Held, Lifetimes},
-    ir::{ExprKind, FunctionId},
+    ir::{ExprKind, FunctionId, PropertyKey, walk},
     library::Role,
     project::{At, Project},
     rules::{Report, Rule},
@@ -104,17 +104,25 @@ fn uses(project: &Project, lives: &Lifetimes<'_>, at: At) -> Vec<(At, &'static [
 /// Reports where something is made that requests share, and where they use it.
 fn both(project: &Project, report: &mut Report<'_>, reported: &mut HashSet<At>, places: (At, At), thing: &str) {
     let (made, used) = places;
+    // One that says itself that it has one session, under a name that is written out, is made for one client.
+    let one = names_its_session(project, made) || project.roots(made).iter().any(|root| made_for_one(project, made, *root));
     if reported.insert(made) {
         let fun = project.function_of(used);
-        report
+        let found = report
             .at(made, format!("all requests share this {thing}, which can speak to one client only"))
-            .related(used.module, project.span(used), "it is used for a request here");
+            ;
+        found.related(used.module, project.span(used), "it is used for a request here");
+        if one {
+            found.severity(Severity::Medium);
+        }
         report.show_way_of_last(fun);
     }
     if is_apart(project, made, used) && reported.insert(used) {
-        report
-            .reached(used, format!("a {thing} that all requests share is used for this one"))
-            .related(made.module, project.span(made), "it is made here, once");
+        let found = report.reached(used, format!("a {thing} that all requests share is used for this one"));
+        found.related(made.module, project.span(made), "it is made here, once");
+        if one {
+            found.severity(Severity::Medium);
+        }
     }
 }
 
@@ -149,6 +157,22 @@ fn is_apart(project: &Project, one: At, other: At) -> bool {
     one.module != other.module || line(one).abs_diff(line(other)) > APART
 }
 
+/// Whether a transport is given one id for all of its sessions: `sessionIdGenerator: () => "single"`.
+fn names_its_session(project: &Project, made: At) -> bool {
+    let Some(unit) = project.unit(made.module) else { return false };
+    let mut found = false;
+    walk::exprs_below(&unit.ir, made.expr, &mut |expr| {
+        let ExprKind::Object(properties) = unit.ir.expr(expr) else { return };
+        found |= properties.iter().any(|property| {
+            let named = matches!(property.key, PropertyKey::Name(name) if unit.ir.text(name) == "sessionIdGenerator");
+            let ExprKind::Function(id) = unit.ir.expr(property.value) else { return false };
+            let returns = unit.index.returns(*id);
+            named && !returns.is_empty() && returns.iter().all(|expr| matches!(unit.ir.expr(*expr), ExprKind::String(_)))
+        });
+    });
+    found
+}
+
 /// A variable with the transport of the client that came last.
 fn overwritten(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
     for write in lives.shared_writes(project) {
@@ -159,13 +183,21 @@ fn overwritten(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>
         if !reads.iter().any(|(_, fun, _)| *fun != write.fun && lives.is_per_request(*fun)) {
             continue;
         }
-        report
-            .add(
-                write.fun.module,
-                write.span,
-                "the client that connects last replaces the transport that requests of all clients use",
-            )
-            .confidence(Confidence::Medium);
+        let found = report.add(
+            write.fun.module,
+            write.span,
+            "the client that connects last replaces the transport that requests of all clients use",
+        );
+        found.confidence(Confidence::Medium);
+        if names_its_session(project, write.value) || project.roots(write.value).iter().any(|root| made_for_one(project, write.value, *root)) {
+            found.severity(Severity::Medium);
+        }
         report.show_way_of_last(write.fun);
     }
+}
+
+/// Whether what a variable is set to is a transport with one id for all of its sessions.
+fn made_for_one(project: &Project, at: At, root: crate::ir::BindingId) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    unit.index.sources(root).iter().any(|source| names_its_session(project, at.to(source.value)))
 }

@@ -4,7 +4,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{
-        Cell, Lifetimes, Origins, SharedWrite, captured, has_own_receiver, holds_connection, is_connection, is_on_own_objects,
+        Cell, Lifetimes, Origins, SharedWrite, captured, compares_what_it_keeps, has_own_receiver, holds_connection, is_connection, is_of_nobody, is_on_own_objects, is_on_shared_object, has_shared_receiver,
         stands_where_renewed,
     },
     ir::{ExprId, ExprKind, FunctionKind, NameRef, Parameter, Span, walk},
@@ -54,12 +54,21 @@ fn run(project: &Project, report: &mut Report<'_>) {
         if !origins.is_of_request() || lives.makes(write.value, &[Role::Transport, Role::Server]) {
             continue;
         }
+        // `this.token = await this.signIn()`: the server's own, whatever it is named.
+        let known = origins.has(Origins::PRINCIPAL | Origins::INPUT | Origins::UNVERIFIED | Origins::REQUEST);
+        let nobody = !is_function && !handed && is_of_nobody(project, write.value);
+        if nobody && !known {
+            continue;
+        }
         let Some((severity, confidence, how)) = judge(project, &lives, &write, origins, &name) else { continue };
         let mut found = report.add(
             write.fun.module,
             write.span,
             format!("`{name}` outlives the request and is set to {}{how}", what(origins)),
         );
+        // Where it is not seen which object it is, it may be one of the request's own: of the browser, the run, the job.
+        let whose = matches!(write.cell, Cell::Field(..)) && !is_on_shared_object(project, &lives, method_around(project, write.fun));
+        let severity = if nobody || whose { severity.min(Severity::Medium) } else { severity };
         found = found.severity(severity).confidence(confidence);
         let _ = found;
         report.show_way_of_last(write.fun);
@@ -90,6 +99,7 @@ fn tell_callers(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_
             || !lives.is_per_request(fun)
             || !project.origins(argument).is_of_request()
             || has_own_receiver(project, lives, *call)
+            || (matches!(write.cell, Cell::Field(..)) && !has_shared_receiver(project, lives, *call))
         {
             continue;
         }
@@ -189,7 +199,11 @@ fn judge(
     if setting {
         return None;
     }
-    let (severity, confidence) = if owner || (named && !infrastructure && origins.has(Origins::OWNER | Origins::INPUT | Origins::UNVERIFIED)) {
+    // `if (lastKey !== key) client = null`: it may still mix callers up that come at once, and is asked whose it is.
+    let compared = matches!(write.cell, Cell::Binding(..)) && compares_what_it_keeps(unit, write.fun.id);
+    let (severity, confidence) = if compared {
+        (Severity::Medium, Confidence::Medium)
+    } else if owner || (named && !infrastructure && origins.has(Origins::OWNER | Origins::INPUT | Origins::UNVERIFIED)) {
         (Severity::High, Confidence::High)
     } else if origins.has(Origins::REQUEST) && !origins.has(Origins::INPUT | Origins::UNVERIFIED | Origins::SESSION) {
         (Severity::High, Confidence::Medium)
@@ -224,7 +238,13 @@ fn is_no_data(project: &Project, write: &SharedWrite) -> bool {
     let timer = project.callee(write.value).is_some_and(|callee| {
         matches!(callee.name(), "setTimeout" | "setInterval" | "now" | "Date" | "Map" | "Set" | "AbortController")
     });
-    setter || timer
+    // `done = response.ok || response.status === 401` says whether something is so.
+    let flag = match unit.ir.expr(write.value.expr) {
+        ExprKind::Logical { right, .. } => matches!(unit.ir.expr(*right), ExprKind::Compare { .. } | ExprKind::Bool(_)),
+        ExprKind::Compare { .. } => true,
+        _ => false,
+    };
+    setter || timer || flag
 }
 
 /// Whether a value is made of nothing but fields of the object that keeps it, `this.client = new Client(this.options)`: of its own
