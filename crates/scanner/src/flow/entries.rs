@@ -46,7 +46,12 @@ impl Entry {
             "WebSocket",
             "HTTPConnection",
         ];
-        if is(&self.context) || request.contains(&bare.as_str()) {
+        // A tool's function is given clients and stores beside the request in some projects.
+        let service = matches!(
+            name,
+            "client" | "api" | "db" | "database" | "service" | "services" | "prisma" | "store" | "logger"
+        );
+        if (is(&self.context) && !service) || request.contains(&bare.as_str()) {
             return Origins::REQUEST;
         }
         if self.input.as_ref().is_some_and(|input| is(input)) {

@@ -186,4 +186,14 @@ impl Lifetimes<'_> {
             .unit(at.module)
             .is_some_and(|unit| matches!(unit.ir.expr(at.expr), ExprKind::Function(_)))
     }
+
+    /// Whether a map holds what has a role, by what is put into it.
+    #[must_use]
+    pub fn holds(&self, map: At, roles: &[Role]) -> bool {
+        let Some((store, _)) = self.project.store(map) else { return false };
+        self.project
+            .accesses()
+            .iter()
+            .any(|access| access.store == store && access.value.is_some_and(|value| self.makes(value, roles)))
+    }
 }

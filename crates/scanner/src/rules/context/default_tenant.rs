@@ -86,14 +86,19 @@ fn beginnings(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>,
         }
         let at = At { module, expr: first.value };
         let fun = project.function_of(at);
-        if !lives.is_per_request(fun) || !is_fallback(project, unit, at) {
+        if !(lives.is_per_request(fun) || is_given_caller(unit, fun)) || !is_fallback(project, unit, at) {
             continue;
         }
         // Set in a branch, in the same function, to what the request says.
         let branched = rest.iter().all(|source| {
             source.function == first.function
-                && source.stmt.and_then(|stmt| unit.index.stmt_parent(stmt)).is_some_and(|up| {
-                    matches!(unit.ir.stmt(up), StmtKind::If { .. } | StmtKind::Try { .. })
+                && source.stmt.and_then(|stmt| unit.index.stmt_parent(stmt)).is_some_and(|up| match unit.ir.stmt(up) {
+                    // Where it hangs on more than the caller: a directory that may be absent, a mode.
+                    StmtKind::If { test, .. } => {
+                        matches!(unit.ir.expr(*test), ExprKind::Logical { op: LogicalOp::And, .. })
+                    }
+                    StmtKind::Try { .. } => true,
+                    _ => false,
                 })
         });
         let of_request = rest.iter().any(|source| {
@@ -106,6 +111,13 @@ fn beginnings(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>,
             tell(project, report, lives, at, Severity::Medium);
         }
     }
+}
+
+/// Whether a function is called with the caller: `async (transport, authClaims) => …`.
+fn is_given_caller(unit: &Unit, fun: Fun) -> bool {
+    unit.ir.function(fun.id).is_some_and(|function| {
+        function.params.iter().filter_map(|own| own.name).any(|own| vocabulary::is_principal(unit.ir.text(own)))
+    })
 }
 
 /// Whether an `if` sets a variable in both of its branches.

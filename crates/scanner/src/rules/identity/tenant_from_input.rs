@@ -45,7 +45,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
                     _ => continue,
                 },
                 // `request.headers.get("x-tenant-id")`, `arguments.get("tenant_id")`
-                ExprKind::Call(call) => match call.positional(0).map(|expr| unit.ir.expr(expr)) {
+                // `readHeader(request, "x-tenant-id")`
+                ExprKind::Call(call) => match call.positional(usize::from(is_of_header(project, At { module, expr: id }, call))).map(|expr| unit.ir.expr(expr)) {
                     Some(ExprKind::String(text)) if is_lookup(project, At { module, expr: id }) => unit.ir.text(*text),
                     // `request.cookies.get(TENANT_ID_COOKIE)`
                     Some(ExprKind::Name(crate::ir::NameRef::Binding(own))) if is_lookup(project, At { module, expr: id }) => {
@@ -91,7 +92,16 @@ fn of_place(name: &str) -> Option<&str> {
 }
 
 fn is_lookup(project: &Project, at: At) -> bool {
-    project.callee(at).is_some_and(|callee| matches!(callee.name(), "get" | "header" | "param" | "query" | "pop" | "getHeader"))
+    project.callee(at).is_some_and(|callee| {
+        matches!(callee.name(), "get" | "header" | "param" | "query" | "pop" | "getHeader")
+            || vocabulary::words(callee.name()).last().is_some_and(|word| word == "header")
+    })
+}
+
+/// Whether a call reads a header of a request that it is given first: `readHeader(request, "x-user-id")`.
+fn is_of_header(project: &Project, at: At, call: &crate::ir::Call) -> bool {
+    let named = project.callee(at).is_some_and(|callee| vocabulary::words(callee.name()).last().is_some_and(|word| word == "header"));
+    named && call.positional(0).is_some_and(|first| is_request(project, at.to(first)))
 }
 
 /// A parameter or variable that holds an owner's id out of what the caller chose: where it is used is reported.
@@ -376,16 +386,33 @@ fn goes_to(project: &Project, at: At) -> Option<String> {
 /// Whether a statement gives its value to a variable that is named for an owner: what follows uses that one.
 fn names_owner(unit: &crate::project::Unit, stmt: crate::ir::StmtId) -> bool {
     let crate::ir::StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
-    let Some(id) = target.as_binding() else { return false };
+    let Some(id) = target.as_binding() else { return is_of_context(unit, target) };
     let name = unit.ir.binding_name(id);
     let name = of_place(name).unwrap_or(name);
     let params = unit.index.uses(id).iter().any(|used| match unit.index.parent(*used) {
         crate::project::Parent::Expr(_) => true,
         // A function that gives the caller: what it gives is used as one.
-        crate::project::Parent::Stmt(stmt) => matches!(unit.ir.stmt(stmt), crate::ir::StmtKind::Return(_)),
+        crate::project::Parent::Stmt(stmt) => match unit.ir.stmt(stmt) {
+            crate::ir::StmtKind::Return(_) => true,
+            crate::ir::StmtKind::Assign { target, .. } => is_of_context(unit, target),
+            _ => false,
+        },
         _ => false,
     });
     vocabulary::is_owner(name) && params
+}
+
+/// Whether what is assigned to is the caller in a context that goes with the request: `context.userId = …`.
+fn is_of_context(unit: &crate::project::Unit, target: &crate::ir::Pattern) -> bool {
+    const CONTEXTS: &[&str] = &["context", "ctx", "session", "auth", "req", "request", "locals", "identity", "principal"];
+    let crate::ir::Pattern::Place(place) = target else { return false };
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(*place) else { return false };
+    let of = match unit.ir.expr(*object) {
+        ExprKind::Name(crate::ir::NameRef::Binding(id)) => unit.ir.binding_name(*id),
+        ExprKind::Member { property, .. } => unit.ir.text(*property),
+        _ => return false,
+    };
+    vocabulary::is_owner(unit.ir.text(*property)) && vocabulary::words(of).iter().any(|word| CONTEXTS.contains(&word.as_str()))
 }
 
 /// Whether a function, or one around it, knows the verified caller.

@@ -195,7 +195,7 @@ fn judge(
     });
     let owner = origins.has(Origins::PRINCIPAL | Origins::SECRET) && !infrastructure;
     let named = vocabulary::is_owner(name) || vocabulary::is_principal(name) || vocabulary::is_credential(name);
-    let setting = vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "level" | "verbose" | "debug" | "timer"));
+    let setting = vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "level" | "verbose" | "debug" | "timer" | "version"));
     if setting {
         return None;
     }
