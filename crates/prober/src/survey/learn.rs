@@ -9,6 +9,7 @@ use crate::{
     arguments::{self, Id, Role, role},
     canary::{Marks, Origin},
     facts::{Facts, key, telling, timely},
+    oracle::reading::failed,
     site::{Party, Reading, What, by_turns},
     target::{Exchange, Failure},
 };
@@ -184,6 +185,16 @@ pub(super) fn settle(parties: &[Party; 2], exchanges: &[Exchange], marks: &mut M
         }
         marks.settle(&party.tenant, shown.as_bytes());
     }
+}
+
+/// What to say where a tenant could read nothing at all: then little can be attacked, and the reason is often a mistake.
+pub(super) fn broken(party: &Party, exchanges: &[Exchange]) -> Option<String> {
+    let mut own = exchanges.iter().filter(|exchange| exchange.who == party.caller.name).peekable();
+    let first = own.peek().map(|exchange| failed(exchange))?;
+    let none = own.all(|exchange| exchange.success().is_none());
+    none.then(|| {
+        format!("nothing that could be read as {} was answered; the first time: {first}", party.tenant)
+    })
 }
 
 /// Adds the ids of everything that a tenant was shown.

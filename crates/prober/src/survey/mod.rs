@@ -67,6 +67,9 @@ pub(crate) async fn survey(
     }
     learn::marks(&parties, &readings, &mut marks);
     learn::settle(&parties, &exchanges, &mut marks);
+    for party in &parties {
+        notes.extend(learn::broken(party, &exchanges).map(|why| redactor(plan).clean(&why)));
+    }
     for party in &mut parties {
         learn::ids(party, &readings);
     }

@@ -124,6 +124,18 @@ fn only_leaks_are_sarif_results_and_json_reads_back() {
 }
 
 #[test]
+fn a_check_without_a_database_has_read_none() {
+    let text = r#"{"schema":1,"tool":{"name":"partywall","version":"0.1.0"},"target":"no database","grade":"A","axes":{},
+        "layers":{"data":{"findings":0,"status":"clean"}},"findings":[],"skipped":[],
+        "stats":{"files":0,"lines":0,"bytes":0,"relations":0,"seconds":0.1}}"#;
+    let pieces = [("check.json".to_owned(), Piece::Findings(serde_json::from_str(text).unwrap()))];
+    let bundle = Bundle::new("0.1.0", "2026-11-26T10:00:00Z".to_owned(), None, &pieces);
+    assert_eq!(bundle.sources[0].face, "check");
+    assert!(bundle.not_covered.iter().any(|gap| gap.reason.contains("names no PostgreSQL database")));
+    assert!(bundle.not_covered.iter().any(|gap| gap.what == "the layer data was not read"));
+}
+
+#[test]
 fn a_bundle_says_first_what_it_does_not_cover_and_maps_what_it_does() {
     let log = AuditedLog { log: "acme".into(), verdict: "whole".into(), last: 3, head: "ab".into() };
     let pieces = [
