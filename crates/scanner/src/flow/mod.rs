@@ -24,6 +24,7 @@ mod queries;
 mod reach;
 mod repositories;
 mod shared;
+mod starts;
 mod stores;
 
 pub use entries::Entry;
