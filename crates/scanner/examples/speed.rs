@@ -1,5 +1,6 @@
 //! Reads a tree on one thread and says how long that took: `cargo run --release -p partywall-scanner --example speed --
 //! parse|scan PATH` prints the bytes read, the seconds, and the most memory held in KiB. `cargo xtask bench scan` uses it.
+//! `scan PATH OUT` writes what was found to a file as well: whoever makes it quicker compares that with what was found before.
 
 use std::{
     error::Error,
@@ -20,11 +21,18 @@ const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [what, path] = arguments.as_slice() else { return Err("usage: speed parse|scan PATH".into()) };
+    let (what, path, out) = match arguments.as_slice() {
+        [what, path] => (what, path, None),
+        [what, path, out] => (what, path, Some(out)),
+        _ => return Err("usage: speed parse|scan PATH [OUT]".into()),
+    };
     let selection = Selection { targets: vec![PathBuf::from(path)], include_tests: true };
     let (bytes, seconds) = match what.as_str() {
         "scan" => {
             let scan = scan(&Options { selection, ..Options::default() }, &())?;
+            if let Some(out) = out {
+                fs::write(out, serde_json::to_string_pretty(&scan.document.findings)?)?;
+            }
             (scan.document.stats.bytes, scan.document.stats.seconds)
         }
         "parse" => std::thread::Builder::new()
@@ -32,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             .spawn(move || parse(&selection).map_err(|error| error.to_string()))?
             .join()
             .map_err(|_panic| "the parser stopped")??,
-        _ => return Err("usage: speed parse|scan PATH".into()),
+        _ => return Err("usage: speed parse|scan PATH [OUT]".into()),
     };
     let status = fs::read_to_string("/proc/self/status")?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();

@@ -119,9 +119,9 @@ pub(crate) fn find_packages(project: &Project, manifests: &[(String, String)]) -
             slot.2.extend(CALLERS.iter().take(3).map(|text| (*text).to_owned()));
         }
         for (_, binding) in unit.ir.bindings() {
-            let name = unit.ir.text(binding.name);
-            if vocabulary::is_owner(name) || vocabulary::is_principal(name) {
-                slot.2.insert(name.to_lowercase());
+            let meaning = unit.meaning(binding.name);
+            if meaning.is_owner() || meaning.is_principal() {
+                slot.2.insert(unit.ir.text(binding.name).to_lowercase());
             }
         }
     }
@@ -218,6 +218,20 @@ impl Project {
     pub fn tenancy_of(&self, module: ModuleId) -> Tenancy {
         self.tenancy
             .unwrap_or_else(|| self.package(module).map_or(Tenancy::Unknown, |package| package.tenancy))
+    }
+
+    /// Whether a module's package speaks over standard input too: the same code serves one user there, whose credentials the
+    /// environment has.
+    #[must_use]
+    pub fn also_speaks_on_stdio(&self, module: ModuleId) -> bool {
+        let Some(own) = self.unit(module).map(|unit| self.package_folder(&unit.ir.path)) else {
+            return false;
+        };
+        !self.is_asked_multi()
+            && self.units().any(|(_, unit)| {
+                self.package_folder(&unit.ir.path) == own
+                    && STDIO.iter().any(|text| unit.ir.source.contains(text))
+            })
     }
 
     /// Whether the user says that several tenants meet in the process.

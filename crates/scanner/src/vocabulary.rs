@@ -4,12 +4,72 @@ use std::{cell::RefCell, rc::Rc};
 
 use rustc_hash::FxHashMap;
 
+/// What a name means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Meaning(u8);
+
+impl Meaning {
+    /// Of [`MEANS`], a bit each.
+    pub(crate) const fn bits(self) -> u8 {
+        self.0
+    }
+
+    pub(crate) const fn of_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
+    const fn has(self, what: usize) -> bool {
+        self.0 & (1 << what) != 0
+    }
+
+    /// As [`is_tenant`].
+    #[must_use]
+    pub const fn is_tenant(self) -> bool {
+        self.has(TENANTS)
+    }
+
+    /// As [`is_user`].
+    #[must_use]
+    pub const fn is_user(self) -> bool {
+        self.has(USERS)
+    }
+
+    /// As [`is_owner`].
+    #[must_use]
+    pub const fn is_owner(self) -> bool {
+        self.is_tenant() || self.is_user()
+    }
+
+    /// As [`is_principal`].
+    #[must_use]
+    pub const fn is_principal(self) -> bool {
+        self.has(PRINCIPALS)
+    }
+
+    /// As [`is_credential`].
+    #[must_use]
+    pub const fn is_credential(self) -> bool {
+        self.has(CREDENTIALS)
+    }
+
+    /// As [`is_session_id`].
+    #[must_use]
+    pub const fn is_session_id(self) -> bool {
+        self.has(SESSIONS)
+    }
+
+    /// As [`is_cache`].
+    #[must_use]
+    pub const fn is_cache(self) -> bool {
+        self.has(CACHES)
+    }
+}
+
 /// What a name says.
 #[derive(Clone)]
-struct Meaning {
+struct Said {
     words: Rc<Vec<String>>,
-    /// Of [`MEANS`], a bit each.
-    means: u8,
+    means: Meaning,
 }
 
 /// Whether a name means something, by its words.
@@ -32,40 +92,44 @@ const LONGEST: usize = 64;
 
 thread_local! {
     /// A project has some ten thousand names and asks millions of times.
-    static KNOWN: RefCell<FxHashMap<Box<str>, Meaning>> = RefCell::default();
+    static KNOWN: RefCell<FxHashMap<Box<str>, Said>> = RefCell::default();
 }
 
-fn meaning(name: &str) -> Meaning {
+/// Looks what a name says, and takes of that what is asked for.
+fn said<T>(name: &str, take: impl FnOnce(&Said) -> T) -> T {
     let work_out = || {
         let words = split(name);
         let means =
             MEANS.iter().enumerate().fold(0, |bits, (bit, means)| bits | (u8::from(means(&words)) << bit));
-        Meaning { words: Rc::new(words), means }
+        Said { words: Rc::new(words), means: Meaning(means) }
     };
     if name.len() > LONGEST {
-        return work_out();
+        return take(&work_out());
     }
     KNOWN.with_borrow_mut(|known| {
-        if let Some(meaning) = known.get(name) {
-            return meaning.clone();
+        if let Some(said) = known.get(name) {
+            return take(said);
         }
         if known.len() >= REMEMBERED {
             known.clear();
         }
-        let meaning = work_out();
-        known.insert(name.into(), meaning.clone());
-        meaning
+        let said = work_out();
+        let taken = take(&said);
+        known.insert(name.into(), said);
+        taken
     })
 }
 
-fn means(name: &str, what: usize) -> bool {
-    meaning(name).means & (1 << what) != 0
+/// All that a name means.
+#[must_use]
+pub fn meaning_of(name: &str) -> Meaning {
+    said(name, |said| said.means)
 }
 
 /// The words of an identifier, in lower case: `orgId`, `org_id`, `ORG-ID` are `org`, `id`.
 #[must_use]
 pub fn words(name: &str) -> Rc<Vec<String>> {
-    meaning(name).words
+    said(name, |said| Rc::clone(&said.words))
 }
 
 fn split(name: &str) -> Vec<String> {
@@ -212,12 +276,13 @@ const FILLERS: &[&str] = &[
     "calling",
     "logged",
     "in",
+    "end",
 ];
 
 /// Whether a name means a tenant or its id: `tenantId`, `org_id`, `currentWorkspace`. `accountBalance` does not.
 #[must_use]
 pub fn is_tenant(name: &str) -> bool {
-    means(name, TENANTS)
+    meaning_of(name).has(TENANTS)
 }
 
 fn means_tenant(words: &[String]) -> bool {
@@ -227,7 +292,7 @@ fn means_tenant(words: &[String]) -> bool {
 /// Whether a name means a user or its id: `userId`, `owner`, `created_by`.
 #[must_use]
 pub fn is_user(name: &str) -> bool {
-    means(name, USERS)
+    meaning_of(name).has(USERS)
 }
 
 fn means_user(words: &[String]) -> bool {
@@ -241,13 +306,13 @@ fn means_user(words: &[String]) -> bool {
 /// Whether a name means a party that data belongs to: a tenant or a user.
 #[must_use]
 pub fn is_owner(name: &str) -> bool {
-    is_tenant(name) || is_user(name)
+    meaning_of(name).is_owner()
 }
 
 /// Whether a name means the caller as such: `principal`, `authInfo`, `claims`, `currentUser`.
 #[must_use]
 pub fn is_principal(name: &str) -> bool {
-    means(name, PRINCIPALS)
+    meaning_of(name).has(PRINCIPALS)
 }
 
 fn means_principal(words: &[String]) -> bool {
@@ -285,12 +350,23 @@ const NO_CALLER: &[&str] = &[
     "scheme",
     "middleware",
     "path",
+    "generation",
+    "status",
+    "flow",
+    "lock",
+    "storage",
+    "attempts",
+    "failed",
+    "failures",
+    "pending",
+    "timeout",
+    "version",
 ];
 
 /// Whether a name means a credential: `apiKey`, `accessToken`, `GITHUB_TOKEN`.
 #[must_use]
 pub fn is_credential(name: &str) -> bool {
-    means(name, CREDENTIALS)
+    meaning_of(name).has(CREDENTIALS)
 }
 
 fn means_credential(words: &[String]) -> bool {
@@ -300,6 +376,9 @@ fn means_credential(words: &[String]) -> bool {
             "max",
             "count",
             "limit",
+            "limits",
+            "budget",
+            "budgets",
             "tokens",
             "tokenizer",
             "progress",
@@ -327,7 +406,7 @@ fn means_credential(words: &[String]) -> bool {
 /// Whether a name means the id of a session: `sessionId`, `mcp-session-id`, `sid`.
 #[must_use]
 pub fn is_session_id(name: &str) -> bool {
-    means(name, SESSIONS)
+    meaning_of(name).has(SESSIONS)
 }
 
 fn means_session_id(words: &[String]) -> bool {
@@ -337,7 +416,7 @@ fn means_session_id(words: &[String]) -> bool {
 /// Whether a name means a cache, pool or memo of several requests.
 #[must_use]
 pub fn is_cache(name: &str) -> bool {
-    means(name, CACHES)
+    meaning_of(name).has(CACHES)
 }
 
 fn means_cache(words: &[String]) -> bool {

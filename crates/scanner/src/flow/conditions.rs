@@ -90,6 +90,6 @@ impl Project {
         let model = getter
             .positional(0)
             .filter(|_| matches!(name.as_str(), "getRepository" | "getCustomRepository"))?;
-        self.written(at.to(model)).pop()
+        self.written(at.to(model)).pop().map(String::from)
     }
 }

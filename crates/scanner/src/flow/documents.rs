@@ -5,7 +5,7 @@ use crate::{
     ir::{Call, ExprId, ExprKind, NameRef},
     lang::sql::Verb,
     library::Role,
-    project::{At, Project, Symbol},
+    project::{At, Project, Symbol, Word},
 };
 
 /// Methods of model classes that begin a query: `Note.get(…)`, `Note.filter(…)`, `Note.delete()`.
@@ -31,12 +31,12 @@ const COLLECTIONS: &[&str] = &["collection", "get_collection", "getCollection", 
 
 impl Project {
     /// The model or collection of a call that is such a query, and what it does.
-    pub(super) fn document_query(&self, at: At, call: &Call, path: &[String]) -> Option<(String, Verb)> {
+    pub(super) fn document_query(&self, at: At, call: &Call, path: &[Word]) -> Option<(String, Verb)> {
         let unit = self.unit(at.module)?;
         let name = path.last()?.as_str();
         if LOOKUPS.contains(&name) {
             let model = self.written(at.to(call.positional(0)?));
-            return Some((model.first()?.clone(), Verb::Select));
+            return Some((model.first()?.to_string(), Verb::Select));
         }
         let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) else { return None };
         if let Some((_, verb)) = BEGIN.iter().find(|(own, _)| *own == name)
@@ -67,7 +67,7 @@ impl Project {
         }
         let collection = self.collection(at.to(*object));
         collection
-            .or_else(|| (path.len() > 1).then(|| path.iter().rev().nth(1).cloned()).flatten())
+            .or_else(|| (path.len() > 1).then(|| path.iter().rev().nth(1).map(Word::to_string)).flatten())
             .map(|entity| (entity, verb))
     }
 
@@ -80,7 +80,7 @@ impl Project {
             .find(|def| def.role == Role::Query && def.sql.is_none() && def.table.is_some())?;
         let place = self.at_place(at, def.table.as_ref()?).into_iter().next()?;
         let named = text(self, place).or_else(|| self.collection(place));
-        let entity = named.or_else(|| self.written(place).pop())?;
+        let entity = named.or_else(|| self.written(place).pop().map(String::from))?;
         let verb = match def.kind.as_deref() {
             Some("write") => Verb::Insert,
             Some("delete") => Verb::Delete,

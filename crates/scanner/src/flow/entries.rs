@@ -4,7 +4,7 @@ use super::Origins;
 use crate::{
     ir::{ExportKind, ExprKind, FunctionId, PropertyKey, StmtKind, walk},
     library::{PlaceArg, Role},
-    project::{At, Cls, Fun, ModuleId, Project, Symbol, Unit},
+    project::{At, Cls, Fun, ModuleId, Path, Project, Symbol, Unit, Word},
     vocabulary,
 };
 
@@ -46,7 +46,12 @@ impl Entry {
             "WebSocket",
             "HTTPConnection",
         ];
-        if is(&self.context) || request.contains(&bare.as_str()) {
+        // A tool's function is given clients and stores beside the request in some projects.
+        let service = matches!(
+            name,
+            "client" | "api" | "db" | "database" | "service" | "services" | "prisma" | "store" | "logger"
+        );
+        if (is(&self.context) && !service) || request.contains(&bare.as_str()) {
             return Origins::REQUEST;
         }
         if self.input.as_ref().is_some_and(|input| is(input)) {
@@ -78,6 +83,7 @@ pub(crate) fn find_entries(project: &Project) -> Vec<Entry> {
         super::procedures::procedures(project, module, unit, &mut entries);
         by_file(project, module, unit, &mut entries);
     }
+    super::handlers::handlers(project, &mut entries);
     // The most telling registration of a function counts: by library data, which comes first within a module.
     let mut seen = std::collections::HashSet::new();
     entries.retain(|entry| seen.insert(entry.handler));
@@ -158,12 +164,7 @@ fn by_base(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<E
 const BASES: u32 = 5;
 
 /// The bases of a class that are not of the project, also through bases that are.
-fn outer_bases(
-    project: &Project,
-    class: Cls,
-    depth: u32,
-    bases: &mut Vec<(At, Option<String>, Vec<String>)>,
-) {
+fn outer_bases(project: &Project, class: Cls, depth: u32, bases: &mut Vec<(At, Option<Word>, Path)>) {
     let Some(depth) = depth.checked_sub(1) else { return };
     let Some(unit) = project.unit(class.module) else { return };
     let Some(decl) = unit.ir.class(class.id) else { return };
@@ -321,14 +322,26 @@ impl Project {
         }
         let Some(unit) = self.unit(entry.handler.module) else { return false };
         let queue = entry.kind == "event" && has_part(&unit.ir.path, QUEUES);
-        let route = self.unit(entry.registration.module).and_then(|unit| {
-            let ExprKind::Call(call) = unit.ir.expr(entry.registration.expr) else { return None };
-            match unit.ir.expr(call.positional(0)?) {
-                ExprKind::String(text) => Some(unit.ir.text(*text)),
-                _ => None,
-            }
-        });
+        let route = self.route(entry);
         queue || has_part(&unit.ir.path, OPERATORS) || route.is_some_and(|route| has_part(route, OPERATORS))
+    }
+
+    /// Whether an entry point is for everybody by its name: `/public/posts`.
+    #[must_use]
+    pub fn is_public(&self, entry: &Entry) -> bool {
+        entry.kind == "http"
+            && (self.unit(entry.handler.module).is_some_and(|unit| has_part(&unit.ir.path, &["public"]))
+                || self.route(entry).is_some_and(|route| has_part(route, &["public"])))
+    }
+
+    /// The path under which a handler is registered.
+    fn route(&self, entry: &Entry) -> Option<&str> {
+        let unit = self.unit(entry.registration.module)?;
+        let ExprKind::Call(call) = unit.ir.expr(entry.registration.expr) else { return None };
+        match unit.ir.expr(call.positional(0)?) {
+            ExprKind::String(text) => Some(unit.ir.text(*text)),
+            _ => None,
+        }
     }
 
     /// All entry points.
@@ -389,6 +402,12 @@ impl Project {
                     _ => {}
                 }
             }
+        }
+        // What it gives runs for the request as well: `cached(60)` that gives `(req, res, next) => …`.
+        if let Symbol::Function(given) = self.symbol(at)
+            && !found.contains(&given)
+        {
+            found.push(given);
         }
         found
     }

@@ -16,7 +16,7 @@ impl Project {
             && let ExprKind::Call(call) = unit.ir.expr(up)
             && call.callee != at.expr
             && matches!(
-                self.written(at.to(call.callee)).last().map(String::as_str),
+                self.written(at.to(call.callee)).last().map(|name| name.as_str()),
                 Some("pop" | "delete" | "remove")
             )
         {
@@ -37,13 +37,13 @@ impl Project {
             }
             ExprKind::Call(call) if matches!(unit.ir.expr(call.callee), ExprKind::Name(_)) => {
                 let path = self.written(at.to(call.callee));
-                let ["next"] = path.iter().map(String::as_str).collect::<Vec<_>>().as_slice() else {
+                let ["next"] = path.iter().map(|name| name.as_str()).collect::<Vec<_>>().as_slice() else {
                     return None;
                 };
                 let inner = call.positional(0)?;
                 let ExprKind::Call(iter) = unit.ir.expr(inner) else { return None };
                 let name = self.written(at.to(iter.callee));
-                if name.last().map(String::as_str) == Some("iter") {
+                if name.last().map(|name| name.as_str()) == Some("iter") {
                     let of = iter.positional(0)?;
                     return listed(unit, at, of).or_else(|| Some(at.to(of)));
                 }

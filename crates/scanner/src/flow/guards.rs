@@ -199,7 +199,7 @@ impl Project {
         let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return };
         let name = match self.callee(at) {
             Some(callee) => callee.name().to_owned(),
-            None => self.written(at).pop().unwrap_or_default(),
+            None => self.written(at).pop().map(String::from).unwrap_or_default(),
         };
         let words = vocabulary::words(&name);
         // `log_member_action` and `add_member` check nothing, whatever they are about.

@@ -1,7 +1,7 @@
 //! What names say about where values come from.
 
 use super::Origins;
-use crate::vocabulary;
+use crate::{project::Word, vocabulary};
 
 /// A value of unknown source that is named like an owner is one.
 pub(super) fn named(name: &str, value: Origins) -> Origins {
@@ -198,9 +198,18 @@ pub(super) fn member_of(base: Origins, name: &str) -> Origins {
     if base.has(known) { base } else { named(name, base | Origins::UNKNOWN) }
 }
 
+/// With what paths to the environment begin.
+const ENVIRONMENTS: &[&str] =
+    &["process", "Deno", "Bun", "os", "environ", "getenv", "import", "sys", "settings", "config"];
+
 /// Whether a path reads the environment of the process.
-pub(super) fn is_environment(path: &[String]) -> bool {
-    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+pub(super) fn is_environment(path: &[Word]) -> bool {
+    // Most paths begin and end with other words.
+    let first = path.first().map_or("", Word::as_str);
+    if !ENVIRONMENTS.contains(&first) {
+        return false;
+    }
+    let path: Vec<&str> = path.iter().map(Word::as_str).collect();
     matches!(
         path.as_slice(),
         ["process" | "Deno" | "Bun" | "os", "env" | "environ", ..]

@@ -13,7 +13,7 @@ use crate::{
         TemplatePart, UnaryOp,
     },
     library::{Origin, Role},
-    project::{At, Cls, Fun, ModuleId, Project, Step, Symbol, this_class},
+    project::{At, Cls, Fun, ModuleId, Project, Step, Symbol, Word, this_class},
     vocabulary,
 };
 
@@ -307,7 +307,7 @@ impl Project {
         let Some(depth) = self.follow(depth) else { return Origins::UNKNOWN };
         let Some(unit) = self.unit(object.module) else { return Origins::UNKNOWN };
         let mut path = self.written(object);
-        path.push(name.to_owned());
+        path.push(Word::new(name));
         if is_environment(&path) {
             return Origins::ENV;
         }
@@ -457,10 +457,10 @@ impl Project {
     }
 
     fn binding_symbol_of(&self, module: ModuleId, id: BindingId) -> Symbol {
-        let Some(unit) = self.unit(module) else { return Symbol::Unknown(Vec::new()) };
+        let Some(unit) = self.unit(module) else { return Symbol::Unknown(crate::project::Path::EMPTY) };
         match unit.index.uses(id).first() {
             Some(expr) => self.symbol(At { module, expr: *expr }),
-            None => Symbol::Unknown(Vec::new()),
+            None => Symbol::Unknown(crate::project::Path::EMPTY),
         }
     }
 
@@ -469,6 +469,23 @@ impl Project {
     pub fn this_of(&self, fun: Fun) -> Option<Cls> {
         let unit = self.unit(fun.module)?;
         this_class(&unit.ir, fun.id).map(|id| Cls { module: fun.module, id })
+    }
+
+    /// Whether something holds of a function or one around it.
+    #[must_use]
+    pub fn is_around(&self, fun: Fun, mut holds: impl FnMut(Fun) -> bool) -> bool {
+        let Some(unit) = self.unit(fun.module) else { return holds(fun) };
+        let mut at = fun.id;
+        for _ in 0..=65 {
+            if holds(Fun { module: fun.module, id: at }) {
+                return true;
+            }
+            match unit.ir.function(at).and_then(|function| function.parent) {
+                Some(parent) if at != FunctionId::MODULE => at = parent,
+                _ => return false,
+            }
+        }
+        false
     }
 
     /// The functions around a function, itself first, the module last.

@@ -4,7 +4,7 @@
 use super::Entry;
 use crate::{
     ir::{ExprId, ExprKind, Property, PropertyKey},
-    project::{At, ModuleId, Project, Unit},
+    project::{At, ModuleId, Project, Unit, Word},
     vocabulary,
 };
 
@@ -28,9 +28,9 @@ const MORE: &[&str] = &[
 ];
 
 /// Whether a path of names ends a builder of procedures.
-fn ends_builder(path: &[String]) -> bool {
+fn ends_builder(path: &[Word]) -> bool {
     let Some((last, before)) = path.split_last() else { return false };
-    let says = |part: &String| {
+    let says = |part: &Word| {
         let words = vocabulary::words(part);
         let has = |word: &str| words.iter().any(|own| own == word);
         has("procedure") || (has("action") && has("client"))
@@ -108,9 +108,8 @@ impl Project {
         let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
         let path = self.written_as_exported(at);
         if ends_builder(&path) {
-            let part =
-                |name: &&String| !ENDS.iter().chain(INPUTS).chain(MORE).any(|own| *own == name.as_str());
-            let root: Vec<&str> = path.iter().take_while(part).map(String::as_str).collect();
+            let part = |name: &&Word| !ENDS.iter().chain(INPUTS).chain(MORE).any(|own| *own == name.as_str());
+            let root: Vec<&str> = path.iter().take_while(part).map(|name| name.as_str()).collect();
             return Some(root.join("."));
         }
         let decorates = entry.handler.module == at.module
@@ -126,14 +125,14 @@ impl Project {
             .take(between)
             .filter_map(|arg| match unit.ir.expr(arg.value) {
                 ExprKind::Object(properties) => hooks(unit, properties),
-                _ => self.written(at.to(arg.value)).pop(),
+                _ => self.written(at.to(arg.value)).pop().map(String::from),
             })
             .collect();
         let routes = call.positional(0).is_some_and(|expr| matches!(unit.ir.expr(expr), ExprKind::String(_)));
         match (routes, before.is_empty()) {
             (true, true) => None,
             (true, false) => Some(before.join(" ")),
-            (false, _) => path.last().cloned(),
+            (false, _) => path.last().map(Word::to_string),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     ir::{BinaryOp, ExprKind, NameRef, StmtKind, TemplatePart, walk},
     lang::sql::{self, Piece, Verb},
-    project::{At, Fun, Parent, Project, Unit},
+    project::{At, Fun, Parent, Project, Unit, Word},
     tables::{level_of_column, level_of_table},
     vocabulary,
 };
@@ -407,7 +407,7 @@ impl Project {
             at,
             function: self.function_of(at),
             entity: singular(&entity),
-            shown: receiver.clone(),
+            shown: receiver.to_string(),
             verb: Verb::Select,
             scope: Scope::Owner,
             filters: names.values,
@@ -431,7 +431,7 @@ impl Project {
             path.iter()
                 .find(|part| part.chars().next().is_some_and(char::is_uppercase))
                 .or(path.first())
-                .cloned()
+                .map(Word::to_string)
         };
         let is_class = |name: &String| {
             name.chars().next().is_some_and(char::is_uppercase) && name.chars().any(char::is_lowercase)
@@ -456,7 +456,7 @@ impl Project {
             }
             ("update" | "delete" | "upsert", 3..) if self.is_prisma(at, &path) => {
                 let verb = if name == "delete" { Verb::Delete } else { Verb::Update };
-                return path.iter().rev().nth(1).map(|entity| (entity.clone(), verb));
+                return path.iter().rev().nth(1).map(|entity| (entity.to_string(), verb));
             }
             ("from" | "delete" | "update", 2..) => {
                 let db = path.iter().any(|part| {
@@ -485,7 +485,7 @@ impl Project {
                 return before
                     .checked_sub(1)
                     .and_then(|at| path.get(at))
-                    .map(|entity| (entity.clone(), Verb::Select));
+                    .map(|entity| (entity.to_string(), Verb::Select));
             }
             _ => {}
         }
@@ -543,12 +543,12 @@ impl Project {
             METHODS.iter().find(|(own, _)| *own == name).filter(|_| !matches!(name, "one" | "one_or_none"));
         let Some((_, verb)) = method else { return self.store_query(at) };
         let receiver = path.iter().rev().nth(1)?;
-        Some((receiver.clone(), *verb))
+        Some((receiver.to_string(), *verb))
     }
 
     /// Whether a path of names begins with a client of Prisma, under its own name or another one.
-    fn is_prisma(&self, at: At, path: &[String]) -> bool {
-        let imported = self.callee(at).map_or(&[][..], |callee| callee.path.as_slice());
+    fn is_prisma(&self, at: At, path: &[Word]) -> bool {
+        let imported = self.callee(at).map_or(&[][..], |callee| &callee.path[..]);
         path.iter().chain(imported).any(|part| part == "prisma")
     }
 

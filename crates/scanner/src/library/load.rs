@@ -1,6 +1,8 @@
 //! Loading library files and looking up calls and members.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap as HashMap;
 
 use super::{BaseDef, CallDef, Library, MemberDef, Origin};
 use crate::ir::Language;
@@ -47,10 +49,10 @@ impl Path {
     }
 
     /// Whether a use's parts end so. Without `*` and from a known package all of them must be there.
-    fn matches(&self, segments: &[String], whole: bool) -> bool {
+    fn matches(&self, segments: &[impl AsRef<str>], whole: bool) -> bool {
         let Some((_, before)) = segments.split_last() else { return false };
         let mut rest = before.iter().rev();
-        self.before.iter().all(|part| rest.next() == Some(part))
+        self.before.iter().all(|part| rest.next().is_some_and(|own| own.as_ref() == part))
             && (self.any || !whole || rest.next().is_none())
     }
 }
@@ -99,7 +101,12 @@ impl Libraries {
     /// What is known of a call. `package` is what the callee was imported from, if that is known; then only libraries of that
     /// package answer, else those that name no package, and `*` names of all.
     #[must_use]
-    pub fn calls(&self, language: Language, package: Option<&str>, segments: &[String]) -> Vec<Arc<CallDef>> {
+    pub fn calls(
+        &self,
+        language: Language,
+        package: Option<&str>,
+        segments: &[impl AsRef<str>],
+    ) -> Vec<Arc<CallDef>> {
         let found = self.find(&self.calls, Some(language), package, segments);
         found
             .into_iter()
@@ -109,7 +116,7 @@ impl Libraries {
 
     /// What is known of a call of something that a package exports.
     #[must_use]
-    pub fn calls_of(&self, package: &str, segments: &[String]) -> Vec<Arc<CallDef>> {
+    pub fn calls_of(&self, package: &str, segments: &[impl AsRef<str>]) -> Vec<Arc<CallDef>> {
         let found = self.find(&self.calls, None, Some(package), segments);
         found
             .into_iter()
@@ -119,7 +126,12 @@ impl Libraries {
 
     /// What is known of a base class.
     #[must_use]
-    pub fn bases(&self, language: Language, package: Option<&str>, segments: &[String]) -> Vec<Arc<BaseDef>> {
+    pub fn bases(
+        &self,
+        language: Language,
+        package: Option<&str>,
+        segments: &[impl AsRef<str>],
+    ) -> Vec<Arc<BaseDef>> {
         let found = self.find(&self.bases, Some(language), package, segments);
         found
             .into_iter()
@@ -132,14 +144,14 @@ impl Libraries {
         map: &HashMap<String, Vec<(usize, usize, Path)>>,
         language: Option<Language>,
         package: Option<&str>,
-        segments: &[String],
+        segments: &[impl AsRef<str>],
     ) -> Vec<(usize, usize)> {
         // `default.Pool` is `Pool` too.
         let short = match segments {
-            [first, rest @ ..] if first == "default" && !rest.is_empty() => rest,
+            [first, rest @ ..] if first.as_ref() == "default" && !rest.is_empty() => rest,
             _ => segments,
         };
-        let Some(defs) = segments.last().and_then(|last| map.get(last)) else { return Vec::new() };
+        let Some(defs) = segments.last().and_then(|last| map.get(last.as_ref())) else { return Vec::new() };
         let mut exact = Vec::new();
         let mut loose = Vec::new();
         for (library, number, path) in defs {
@@ -160,7 +172,8 @@ impl Libraries {
                 }
                 None => {
                     // `*.query` needs a receiver, a class none; a global function must be written in full.
-                    let class = segments.last().is_some_and(|last| last.starts_with(char::is_uppercase));
+                    let class =
+                        segments.last().is_some_and(|last| last.as_ref().starts_with(char::is_uppercase));
                     let wide = path.any && (segments.len() > 1 || class);
                     if (wide || def.packages.is_empty()) && path.matches(segments, !path.any) {
                         loose.push((*library, *number));
@@ -173,8 +186,8 @@ impl Libraries {
 
     /// What a member is by the dotted path that leads to it: the longest definition wins.
     #[must_use]
-    pub fn member(&self, language: Language, segments: &[String]) -> Option<Origin> {
-        let defs = segments.last().and_then(|last| self.members.get(last))?;
+    pub fn member(&self, language: Language, segments: &[impl AsRef<str>]) -> Option<Origin> {
+        let defs = segments.last().and_then(|last| self.members.get(last.as_ref()))?;
         let mut best: Option<(usize, Origin)> = None;
         for (library, number, path) in defs {
             let Some(def) = self.all.get(*library) else { continue };

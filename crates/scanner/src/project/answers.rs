@@ -5,8 +5,6 @@ use std::{
     marker::PhantomData,
 };
 
-use rustc_hash::FxHashMap;
-
 use super::At;
 
 /// What is known of expressions, worked out on demand.
@@ -36,72 +34,132 @@ pub(crate) enum Slot<T> {
 }
 
 /// Where answers are kept.
-pub(crate) trait Shelf<T>: Default {
+pub(crate) trait Shelf<T> {
+    /// An empty one for modules of these sizes.
+    fn sized(sizes: Vec<usize>) -> Self;
     fn get(&self, at: At) -> Option<&Slot<T>>;
     fn put(&mut self, at: At, slot: Slot<T>);
     fn remove(&mut self, at: At);
 }
 
-/// A place for each expression of a module, for small answers that many expressions have.
+/// Things by module and number there. Those of a module are made at once, when the first one is needed.
 #[derive(Debug)]
-pub(crate) struct Dense<T>(Vec<Vec<Option<Slot<T>>>>);
+struct Places<T> {
+    modules: Vec<Vec<T>>,
+    /// How many the modules need, as far as that is known.
+    sizes: Vec<usize>,
+}
 
-impl<T> Default for Dense<T> {
-    fn default() -> Self {
-        Self(Vec::new())
+impl<T: Default> Places<T> {
+    fn get(&self, at: At) -> Option<&T> {
+        self.modules.get(at.module.index())?.get(at.expr.index())
+    }
+
+    fn get_mut(&mut self, at: At) -> Option<&mut T> {
+        self.modules.get_mut(at.module.index())?.get_mut(at.expr.index())
+    }
+
+    fn make(&mut self, at: At) -> Option<&mut T> {
+        let number = at.module.index();
+        if self.modules.len() <= number {
+            self.modules.resize_with(number + 1, Vec::new);
+        }
+        let module = self.modules.get_mut(number)?;
+        if module.len() <= at.expr.index() {
+            let size = self.sizes.get(number).copied().unwrap_or(0).max(at.expr.index() + 1);
+            module.reserve_exact(size - module.len());
+            module.resize_with(size, T::default);
+        }
+        module.get_mut(at.expr.index())
     }
 }
 
+/// A place for each expression of a module, for small answers that many expressions have.
+#[derive(Debug)]
+pub(crate) struct Dense<T>(Places<Option<Slot<T>>>);
+
 impl<T> Shelf<T> for Dense<T> {
+    fn sized(sizes: Vec<usize>) -> Self {
+        Self(Places { modules: Vec::new(), sizes })
+    }
+
     fn get(&self, at: At) -> Option<&Slot<T>> {
-        self.0.get(at.module.index())?.get(at.expr.index())?.as_ref()
+        self.0.get(at)?.as_ref()
     }
 
     fn put(&mut self, at: At, slot: Slot<T>) {
-        fn place<T: Default>(places: &mut Vec<T>, number: usize) -> Option<&mut T> {
-            if places.len() <= number {
-                places.resize_with(number + 1, T::default);
-            }
-            places.get_mut(number)
-        }
-        let module = place(&mut self.0, at.module.index());
-        if let Some(place) = module.and_then(|module| place(module, at.expr.index())) {
+        if let Some(place) = self.0.make(at) {
             *place = Some(slot);
         }
     }
 
     fn remove(&mut self, at: At) {
-        let module = self.0.get_mut(at.module.index());
-        if let Some(place) = module.and_then(|module| module.get_mut(at.expr.index())) {
+        if let Some(place) = self.0.get_mut(at) {
             *place = None;
         }
     }
 }
 
-/// For large answers that few expressions have.
-pub(crate) type Sparse<T> = FxHashMap<At, Slot<T>>;
+/// For large answers that few expressions have: a number for each expression, and the answers by their numbers.
+#[derive(Debug)]
+pub(crate) struct Sparse<T> {
+    /// One more than the number; 0 where there is no answer.
+    numbers: Places<u32>,
+    slots: Vec<Option<Slot<T>>>,
+    /// The numbers of answers that were taken out.
+    free: Vec<u32>,
+}
 
 impl<T> Shelf<T> for Sparse<T> {
+    fn sized(sizes: Vec<usize>) -> Self {
+        Self { numbers: Places { modules: Vec::new(), sizes }, slots: Vec::new(), free: Vec::new() }
+    }
+
     fn get(&self, at: At) -> Option<&Slot<T>> {
-        Self::get(self, &at)
+        let number = self.numbers.get(at)?.checked_sub(1)?;
+        self.slots.get(number as usize)?.as_ref()
     }
 
     fn put(&mut self, at: At, slot: Slot<T>) {
-        self.insert(at, slot);
+        let Some(place) = self.numbers.make(at) else { return };
+        let number = match place.checked_sub(1) {
+            Some(number) => number,
+            None => self.free.pop().unwrap_or_else(|| {
+                self.slots.push(None);
+                u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX - 1)
+            }),
+        };
+        *place = number + 1;
+        if let Some(known) = self.slots.get_mut(number as usize) {
+            *known = Some(slot);
+        }
     }
 
     fn remove(&mut self, at: At) {
-        Self::remove(self, &at);
+        let Some(place) = self.numbers.get_mut(at) else { return };
+        let Some(number) = place.checked_sub(1) else { return };
+        *place = 0;
+        if let Some(slot) = self.slots.get_mut(number as usize) {
+            *slot = None;
+            self.free.push(number);
+        }
     }
 }
 
 /// It rests on no open question.
 const NOTHING: u16 = u16::MAX;
 
-impl<T, S: Default> Default for Answers<T, S> {
+impl<T, S: Shelf<T>> Default for Answers<T, S> {
     fn default() -> Self {
+        Self::sized(Vec::new())
+    }
+}
+
+impl<T, S: Shelf<T>> Answers<T, S> {
+    /// None yet, for modules with so many expressions and bindings.
+    pub(crate) fn sized(sizes: Vec<usize>) -> Self {
         Self {
-            shelf: RefCell::default(),
+            shelf: RefCell::new(S::sized(sizes)),
             asking: RefCell::default(),
             unsure: RefCell::default(),
             rests_on: Cell::new(NOTHING),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, hash::BuildHasher};
 
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use super::{At, Callee, Cls, Fun, Index, ModuleId, Paths, Project, Symbol, Unit, resolve, this_class};
+use super::{At, Callee, Cls, Fun, ModuleId, Paths, Project, Symbol, Unit, resolve, this_class};
 use crate::{
     flow,
     ir::{ExprKind, Module},
@@ -33,14 +33,8 @@ impl Project {
     #[must_use]
     pub fn new(input: Input) -> Self {
         use rayon::prelude::*;
-        let units: Vec<Unit> = input
-            .modules
-            .into_par_iter()
-            .map(|ir| {
-                let index = Index::new(&ir);
-                Unit { ir, index }
-            })
-            .collect();
+        let units: Vec<Unit> = input.modules.into_par_iter().map(Unit::new).collect();
+        let memory = super::Memory::of(&units);
         let paths = Paths::new(&units, &input.manifests);
         let globals = units.iter().map(resolve::globals).collect();
         let exports = units.iter().map(resolve::exports).collect();
@@ -62,7 +56,7 @@ impl Project {
             globals,
             field_writes: FxHashMap::default(),
             subclasses: FxHashMap::default(),
-            memory: super::Memory::default(),
+            memory,
         };
         project.find_members();
         project.find_subclasses();

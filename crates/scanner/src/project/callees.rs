@@ -1,6 +1,6 @@
 //! What calls call, and which of their arguments is which parameter.
 
-use super::{At, Callee, Cls, Fun, ModuleId, Project, Step, Symbol};
+use super::{At, Callee, Cls, Fun, ModuleId, Path, Project, Step, Symbol, Word};
 use crate::ir::{BindingId, BindingKind, ExprKind, ImportKind, NameRef, ParameterKind, Pattern, PropertyKey};
 use crate::library::{CallDef, Role};
 
@@ -28,28 +28,24 @@ impl Project {
                     let over = self.subclasses(class).iter().filter_map(|sub| self.method(*sub, name));
                     targets.extend(over.filter(|over| *over != fun).take(8));
                 }
-                (None, self.written(at.to(callee)))
+                (None, Path::all(self.written(at.to(callee))))
             }
             Symbol::Class(class) | Symbol::Instance(class) => {
                 let is_class = matches!(symbol, Symbol::Class(_));
                 let names: &[&str] =
                     if is_class { &["constructor", "__init__", "__post_init__"] } else { &["__call__"] };
                 targets.extend(names.iter().filter_map(|name| self.method(class, name)));
-                (None, vec![self.class_name(class).to_owned()])
+                (None, Path::of(self.class_name(class)))
             }
-            Symbol::External { package, mut path } => {
-                if path.is_empty() {
-                    path.push("default".to_owned());
-                }
-                (Some(package), path)
-            }
-            Symbol::Module(_) | Symbol::Value(_) => (None, self.written(at.to(callee))),
+            Symbol::External { package, path } if path.is_empty() => (Some(package), Path::of("default")),
+            Symbol::External { package, path } => (Some(package), path),
+            Symbol::Module(_) | Symbol::Value(_) => (None, Path::all(self.written(at.to(callee)))),
             Symbol::Unknown(path) => {
                 let written = self.written(at.to(callee));
-                let path = if written.len() >= path.len() { written } else { path };
+                let path = if written.len() >= path.len() { Path::all(written) } else { path };
                 if path.len() > 1
                     && let Some(name) = path.last()
-                    && let Some(methods) = self.methods.get(name)
+                    && let Some(methods) = self.methods.get(name.as_str())
                     && methods.len() <= 3
                     && !COMMON.contains(&name.as_str())
                 {
@@ -70,7 +66,7 @@ impl Project {
         &self,
         callee: At,
         package: Option<&str>,
-        path: &[String],
+        path: &[Word],
         known: bool,
     ) -> Vec<std::sync::Arc<CallDef>> {
         let Some(unit) = self.unit(callee.module) else { return Vec::new() };
@@ -108,34 +104,34 @@ impl Project {
 
     /// The path of names of an expression as it is written.
     #[must_use]
-    pub fn written(&self, at: At) -> Vec<String> {
+    pub fn written(&self, at: At) -> Vec<Word> {
         let Some(unit) = self.unit(at.module) else { return Vec::new() };
         let mut path = Vec::new();
         let mut here = at.expr;
         for _ in 0..64 {
             match unit.ir.expr(here) {
                 ExprKind::Member { object, property, .. } => {
-                    path.push(unit.ir.text(*property).to_owned());
+                    path.push(Word::new(unit.ir.text(*property)));
                     here = *object;
                 }
                 ExprKind::Index { object, index, .. } => {
                     if let ExprKind::String(name) = unit.ir.expr(*index) {
-                        path.push(unit.ir.text(*name).to_owned());
+                        path.push(Word::new(unit.ir.text(*name)));
                     }
                     here = *object;
                 }
                 ExprKind::Call(call) => here = call.callee,
                 ExprKind::Await(value) => here = *value,
                 ExprKind::Name(NameRef::Binding(id)) => {
-                    path.push(unit.ir.binding_name(*id).to_owned());
+                    path.push(Word::new(unit.ir.binding_name(*id)));
                     break;
                 }
                 ExprKind::Name(NameRef::Global(name)) => {
-                    path.push(unit.ir.text(*name).to_owned());
+                    path.push(Word::new(unit.ir.text(*name)));
                     break;
                 }
                 ExprKind::This => {
-                    path.push("this".to_owned());
+                    path.push(Word::const_new("this"));
                     break;
                 }
                 _ => break,
@@ -147,7 +143,7 @@ impl Project {
 
     /// The same with the name under which the first one is exported, where it is imported under another.
     #[must_use]
-    pub fn written_as_exported(&self, at: At) -> Vec<String> {
+    pub fn written_as_exported(&self, at: At) -> Vec<Word> {
         let mut path = self.written(at);
         let Some(unit) = self.unit(at.module) else { return path };
         let mut here = at.expr;
@@ -163,7 +159,7 @@ impl Project {
                         && let ImportKind::Named(name) = import.kind
                         && let Some(first) = path.first_mut()
                     {
-                        unit.ir.text(name).clone_into(first);
+                        *first = Word::new(unit.ir.text(name));
                     }
                     break;
                 }

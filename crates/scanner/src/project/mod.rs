@@ -5,10 +5,14 @@ mod build;
 mod callees;
 mod imports;
 pub mod index;
+mod path;
 mod resolve;
 mod types;
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+};
 
 use rustc_hash::FxHashMap;
 
@@ -16,12 +20,14 @@ pub(crate) use answers::Answers;
 pub use build::Input;
 pub use imports::Paths;
 pub use index::{Index, Parent, Source, Step, Write, this_class};
+pub use path::{Path, Word};
 pub use resolve::{Callee, Symbol};
 
 use crate::{
-    ir::{BindingId, ClassId, ExprId, FunctionId, Module, Span},
+    ir::{BindingId, ClassId, ExprId, FunctionId, Module, Name, Span},
     library::Libraries,
     tenancy::{Package, Tenancy},
+    vocabulary::{self, Meaning},
 };
 
 /// A module of a project.
@@ -78,6 +84,51 @@ pub struct Unit {
     pub ir: Module,
     /// What stands where in it.
     pub index: Index,
+    /// What its names mean, a bit each, with [`KNOWN`] for those that were asked for.
+    meanings: Box<[Cell<u8>]>,
+}
+
+/// The bit of a name whose meaning is known.
+const KNOWN: u8 = 1 << 7;
+
+impl Unit {
+    /// A module, read once.
+    #[must_use]
+    pub fn new(ir: Module) -> Self {
+        let index = Index::new(&ir);
+        let meanings = vec![Cell::new(0); ir.names.len()].into();
+        Self { ir, index, meanings }
+    }
+
+    /// What a name means, as [`crate::vocabulary::meaning_of`] says it of its text.
+    #[must_use]
+    pub fn meaning(&self, name: Name) -> Meaning {
+        let Some(cell) = self.meanings.get(name.index()) else { return Meaning::default() };
+        let known = cell.get();
+        if known & KNOWN != 0 {
+            return Meaning::of_bits(known & !KNOWN);
+        }
+        let meaning = vocabulary::meaning_of(self.ir.text(name));
+        cell.set(meaning.bits() | KNOWN);
+        meaning
+    }
+
+    /// What the name of a binding means.
+    #[must_use]
+    pub fn binding_meaning(&self, id: BindingId) -> Meaning {
+        self.ir.binding(id).map_or_else(Meaning::default, |binding| self.meaning(binding.name))
+    }
+
+    /// How many places there are for what is known of expressions and bindings.
+    fn places(&self) -> usize {
+        self.ir.exprs.len() + self.ir.bindings.len()
+    }
+
+    /// The place of what is known of a binding, behind those of expressions.
+    pub(crate) fn place_of(&self, module: ModuleId, id: BindingId) -> At {
+        let number = self.ir.exprs.len().saturating_add(id.index());
+        At { module, expr: ExprId(u32::try_from(number).unwrap_or(u32::MAX)) }
+    }
 }
 
 /// All that is known of the scanned code; what rules ask.
@@ -125,7 +176,17 @@ pub(crate) struct Memory {
     pub(crate) knows_callers: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) guards: RefCell<FxHashMap<Fun, std::rc::Rc<Vec<crate::flow::Guard>>>>,
     pub(crate) queries: std::cell::OnceCell<Vec<crate::flow::Query>>,
+    /// The values that queries are asked with, and the queries.
+    pub(crate) filters: std::cell::OnceCell<rustc_hash::FxHashSet<At>>,
     pub(crate) tenant_words: std::cell::OnceCell<std::collections::BTreeSet<String>>,
+}
+
+impl Memory {
+    /// None yet, of these modules.
+    fn of(units: &[Unit]) -> Self {
+        let sizes: Vec<usize> = units.iter().map(Unit::places).collect();
+        Self { symbols: Answers::sized(sizes.clone()), values: Answers::sized(sizes), ..Self::default() }
+    }
 }
 
 impl Project {

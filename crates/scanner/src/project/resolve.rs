@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::{At, Cls, Fun, ModuleId, Project, Step, this_class};
+use super::{At, Cls, Fun, ModuleId, Path, Project, Step, Word, this_class};
 use crate::{
     ir::{
         BindingId, BindingKind, Export, ExportKind, ExprId, ExprKind, FunctionKind, ImportKind, Name,
@@ -32,21 +32,21 @@ pub enum Symbol {
     /// Something of a package.
     External {
         /// What is imported.
-        package: String,
+        package: Word,
         /// The path from there; calls and `new` are left out.
-        path: Vec<String>,
+        path: Path,
     },
     /// Something else, as a path of names as written.
-    Unknown(Vec<String>),
+    Unknown(Path),
 }
 
 /// What a call calls.
 #[derive(Debug, Clone)]
 pub struct Callee {
     /// What it was imported from.
-    pub package: Option<String>,
+    pub package: Option<Word>,
     /// The path: `Pool.query`; as written when nothing is known.
-    pub path: Vec<String>,
+    pub path: Path,
     /// Functions of the project that it may run.
     pub targets: Vec<Fun>,
     /// Whether `targets` were found by resolving names, not only by a method's name.
@@ -67,7 +67,7 @@ impl Callee {
     /// The last name of the path: the function or method.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.path.last().map_or("", String::as_str)
+        self.path.last().map_or("", Word::as_str)
     }
 }
 
@@ -79,16 +79,27 @@ impl Project {
     }
 
     fn symbol_in(&self, at: At, depth: u32) -> Symbol {
-        // What only says how it is written is found as soon as it would be read.
-        let is_worth = |symbol: &Symbol| !matches!(symbol, Symbol::Unknown(_)) || self.is_far(at);
+        let Some(unit) = self.unit(at.module) else { return Symbol::Unknown(Path::EMPTY) };
         let find = || self.find_symbol(at, depth);
-        self.memory.symbols.ask_if(at, Symbol::Unknown(Vec::new()), find, is_worth)
+        // What was looked for elsewhere is kept, whatever it is; what only says how it is written is found as soon as it would
+        // be read.
+        let is_far = match unit.ir.expr(at.expr) {
+            ExprKind::Name(NameRef::Binding(id)) => return self.bound_symbol(at.module, *id, depth),
+            ExprKind::Call(_) | ExprKind::Super => true,
+            ExprKind::Member { .. } | ExprKind::Index { .. } => false,
+            _ => return find(),
+        };
+        let is_worth = |symbol: &Symbol| is_far || !matches!(symbol, Symbol::Unknown(_));
+        self.memory.symbols.ask_if(at, Symbol::Unknown(Path::EMPTY), find, is_worth)
     }
 
-    /// Whether what an expression stands for may have been looked for elsewhere.
-    fn is_far(&self, at: At) -> bool {
-        let kind = self.unit(at.module).map(|unit| unit.ir.expr(at.expr));
-        matches!(kind, Some(ExprKind::Name(NameRef::Binding(_)) | ExprKind::Call(_) | ExprKind::Super))
+    /// What a binding stands for, wherever it is used.
+    pub(super) fn bound_symbol(&self, module: ModuleId, id: BindingId, depth: u32) -> Symbol {
+        let (Some(depth), Some(unit)) = (self.step(depth), self.unit(module)) else {
+            return Symbol::Unknown(Path::EMPTY);
+        };
+        let find = || self.binding_symbol(module, id, depth);
+        self.memory.symbols.ask(unit.place_of(module, id), Symbol::Unknown(Path::EMPTY), find)
     }
 
     /// One step further; none when there were too many.
@@ -101,16 +112,16 @@ impl Project {
     }
 
     fn find_symbol(&self, at: At, depth: u32) -> Symbol {
-        let unknown = || Symbol::Unknown(Vec::new());
+        let unknown = || Symbol::Unknown(Path::EMPTY);
         let (Some(depth), Some(unit)) = (self.step(depth), self.unit(at.module)) else {
             return unknown();
         };
         let below = |expr: ExprId| self.symbol_in(at.to(expr), depth);
         match unit.ir.expr(at.expr) {
-            ExprKind::Name(NameRef::Binding(binding)) => self.binding_symbol(at.module, *binding, depth),
-            ExprKind::Name(NameRef::Global(name)) => Symbol::Unknown(vec![unit.ir.text(*name).to_owned()]),
+            ExprKind::Name(NameRef::Binding(binding)) => self.bound_symbol(at.module, *binding, depth),
+            ExprKind::Name(NameRef::Global(name)) => Symbol::Unknown(Path::of(unit.ir.text(*name))),
             ExprKind::This => this_class(&unit.ir, unit.index.function(at.expr)).map_or_else(
-                || Symbol::Unknown(vec!["this".to_owned()]),
+                || Symbol::Unknown(Path::of("this")),
                 |id| Symbol::Instance(Cls { module: at.module, id }),
             ),
             ExprKind::Super => {
@@ -119,7 +130,7 @@ impl Project {
                 match base.map(below) {
                     Some(Symbol::Class(class)) => Symbol::Instance(class),
                     Some(other) => other,
-                    None => Symbol::Unknown(vec!["super".to_owned()]),
+                    None => Symbol::Unknown(Path::of("super")),
                 }
             }
             ExprKind::Member { object, property, .. } => {
@@ -154,16 +165,16 @@ impl Project {
     }
 
     fn module_symbol(&self, from: ModuleId, specifier: &str) -> Symbol {
-        let external = || Symbol::External { package: specifier.to_owned(), path: Vec::new() };
+        let external = || Symbol::External { package: Word::new(specifier), path: Path::EMPTY };
         let module = self.imported_module(from, specifier);
         module.filter(|module| *module != from).map_or_else(external, Symbol::Module)
     }
 
-    pub(super) fn binding_symbol(&self, module: ModuleId, id: BindingId, depth: u32) -> Symbol {
-        let unknown = || Symbol::Unknown(Vec::new());
+    fn binding_symbol(&self, module: ModuleId, id: BindingId, depth: u32) -> Symbol {
+        let unknown = || Symbol::Unknown(Path::EMPTY);
         let (Some(depth), Some(unit)) = (self.step(depth), self.unit(module)) else { return unknown() };
         let Some(binding) = unit.ir.binding(id) else { return unknown() };
-        let name = unit.ir.text(binding.name).to_owned();
+        let name = unit.ir.text(binding.name);
         match binding.kind {
             BindingKind::Import(number) => {
                 let Some(import) = unit.ir.imports.get(number as usize) else { return unknown() };
@@ -176,7 +187,7 @@ impl Project {
                             let dot = if specifier.ends_with('.') { "" } else { "." };
                             match self.module_symbol(module, &format!("{specifier}{dot}{wanted}")) {
                                 Symbol::Module(module) => Symbol::Module(module),
-                                _ => Symbol::Unknown(vec![name]),
+                                _ => Symbol::Unknown(Path::of(name)),
                             }
                         })
                     }
@@ -186,7 +197,7 @@ impl Project {
                         let wanted = unit.ir.text(wanted);
                         match self.module_symbol(module, &format!("{specifier}{dot}{wanted}")) {
                             Symbol::Module(found) => Symbol::Module(found),
-                            _ => Symbol::External { package, path: vec![wanted.to_owned()] },
+                            _ => Symbol::External { package, path: Path::of(wanted) },
                         }
                     }
                     (ImportKind::Default, Symbol::Module(from)) => self
@@ -194,7 +205,7 @@ impl Project {
                         .or_else(|| self.export(from, Export::WHOLE, depth))
                         .unwrap_or(Symbol::Module(from)),
                     (ImportKind::Default, Symbol::External { package, .. }) => {
-                        Symbol::External { package, path: vec!["default".to_owned()] }
+                        Symbol::External { package, path: Path::of("default") }
                     }
                     (_, from) => from,
                 }
@@ -214,14 +225,14 @@ impl Project {
                         symbol = match step {
                             Step::Key(key) => self.member(symbol, unit.ir.text(*key), depth),
                             Step::Entered => symbol,
-                            _ => Symbol::Unknown(Vec::new()),
+                            _ => Symbol::Unknown(Path::EMPTY),
                         };
                     }
                     if !matches!(symbol, Symbol::Unknown(_)) {
                         return symbol;
                     }
                 }
-                Symbol::Unknown(vec![name])
+                Symbol::Unknown(Path::of(name))
             }
         }
     }
@@ -232,7 +243,7 @@ impl Project {
         let unit = self.unit(module)?;
         for export in self.exports_as(module, name) {
             return Some(match export.kind {
-                ExportKind::Binding(binding) => self.binding_symbol(module, binding, depth),
+                ExportKind::Binding(binding) => self.bound_symbol(module, binding, depth),
                 ExportKind::Value(expr) => self.symbol_in(At { module, expr }, depth),
                 ExportKind::From { specifier, name } => {
                     match (self.module_symbol(module, unit.ir.text(specifier)), name) {
@@ -240,7 +251,7 @@ impl Project {
                             return self.export(from, unit.ir.text(name), depth);
                         }
                         (Symbol::External { package, .. }, Some(name)) => {
-                            Symbol::External { package, path: vec![unit.ir.text(name).to_owned()] }
+                            Symbol::External { package, path: Path::of(unit.ir.text(name)) }
                         }
                         (symbol, _) => symbol,
                     }
@@ -317,8 +328,8 @@ impl Project {
 
     /// A member of what an expression stands for.
     pub(super) fn member(&self, of: Symbol, name: &str, depth: u32) -> Symbol {
-        let Some(depth) = self.step(depth) else { return Symbol::Unknown(Vec::new()) };
-        let as_written = |first: &str| Symbol::Unknown(vec![first.to_owned(), name.to_owned()]);
+        let Some(depth) = self.step(depth) else { return Symbol::Unknown(Path::EMPTY) };
+        let as_written = |first: &str| Symbol::Unknown(Path::of(first).then(name));
         match of {
             Symbol::Module(module) => self
                 .export(module, name, depth)
@@ -332,14 +343,8 @@ impl Project {
                 "bind" | "call" | "apply" => Symbol::Function(fun),
                 _ => as_written(self.function_name(fun)),
             },
-            Symbol::External { package, mut path } => {
-                path.push(name.to_owned());
-                Symbol::External { package, path }
-            }
-            Symbol::Unknown(mut path) => {
-                path.push(name.to_owned());
-                Symbol::Unknown(path)
-            }
+            Symbol::External { package, path } => Symbol::External { package, path: path.then(name) },
+            Symbol::Unknown(path) => Symbol::Unknown(path.then(name)),
         }
     }
 
@@ -433,9 +438,8 @@ impl Project {
         decl.bases.iter().find_map(|base| {
             match self.symbol_in(At { module: class.module, expr: *base }, depth) {
                 Symbol::Class(base) if base != class => self.class_member(base, name, depth),
-                Symbol::External { package, mut path } => {
-                    path.push(name.to_owned());
-                    Some(Symbol::External { package, path })
+                Symbol::External { package, path } => {
+                    Some(Symbol::External { package, path: path.then(name) })
                 }
                 _ => None,
             }
@@ -444,11 +448,11 @@ impl Project {
 
     /// What a call of something gives.
     fn result(&self, of: Symbol, depth: u32) -> Symbol {
-        let Some(depth) = self.step(depth) else { return Symbol::Unknown(Vec::new()) };
+        let Some(depth) = self.step(depth) else { return Symbol::Unknown(Path::EMPTY) };
         match of {
             Symbol::Class(class) => Symbol::Instance(class),
             Symbol::Function(fun) => {
-                let as_written = || Symbol::Unknown(vec![self.function_name(fun).to_owned()]);
+                let as_written = || Symbol::Unknown(Path::of(self.function_name(fun)));
                 let Some(unit) = self.unit(fun.module) else { return as_written() };
                 let Some(function) = unit.ir.function(fun.id) else { return as_written() };
                 if function.kind == FunctionKind::Constructor
@@ -471,10 +475,11 @@ impl Project {
             Symbol::External { package, path } => {
                 let defs = self.libraries.calls_of(&package, &path);
                 match defs.iter().find_map(|def| def.returns.as_ref()) {
-                    Some(returns) => {
-                        Symbol::External { package, path: returns.split('.').map(str::to_owned).collect() }
-                    }
-                    None if path.is_empty() => Symbol::External { package, path: vec!["default".to_owned()] },
+                    Some(returns) => Symbol::External {
+                        package,
+                        path: Path::all(returns.split('.').map(Word::new).collect()),
+                    },
+                    None if path.is_empty() => Symbol::External { package, path: Path::of("default") },
                     None => Symbol::External { package, path },
                 }
             }

@@ -1,6 +1,6 @@
 //! What objects of a written type are.
 
-use super::{ModuleId, Project, Symbol};
+use super::{ModuleId, Path, Project, Symbol};
 use crate::ir::BindingKind;
 
 /// Types that only wrap another one.
@@ -75,7 +75,7 @@ impl Project {
     /// What an object of a written type is.
     #[must_use]
     pub fn type_symbol(&self, module: ModuleId, text: &str, depth: u32) -> Symbol {
-        let unknown = || Symbol::Unknown(Vec::new());
+        let unknown = || Symbol::Unknown(Path::EMPTY);
         let (Some(depth), Some(unit)) = (self.step(depth), self.unit(module)) else { return unknown() };
         let ident = |char: char| char.is_alphanumeric() || matches!(char, '_' | '$' | '.');
         for word in text.split(|char| !ident(char)).filter(|word| !word.is_empty()) {
@@ -95,7 +95,7 @@ impl Project {
             if !matches!(kind, BindingKind::Class(_) | BindingKind::Import(_)) {
                 continue;
             }
-            let mut symbol = self.binding_symbol(module, *binding, depth);
+            let mut symbol = self.bound_symbol(module, *binding, depth);
             for part in parts {
                 symbol = self.member(symbol, part, depth);
             }

@@ -136,9 +136,10 @@ fn knows_the_message(unit: &Unit) -> bool {
 pub(super) fn variable(project: &Project, at: At) -> Option<String> {
     let mut path = project.written(at);
     path.pop();
-    path.pop()
+    path.pop().map(String::from)
 }
 
+/// Whether a context variable is named for who calls.
 pub(super) fn names_caller(name: &str) -> bool {
     vocabulary::is_owner(name)
         || vocabulary::is_principal(name)

@@ -125,7 +125,7 @@ fn may_hold(name: &str) -> bool {
 fn environment_name(project: &Project, unit: &Unit, at: At) -> Option<String> {
     let of_environment = |expr: ExprId| {
         let path = project.written(at.to(expr));
-        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let path: Vec<&str> = path.iter().map(|name| name.as_str()).collect();
         matches!(
             path.as_slice(),
             ["process" | "Deno" | "Bun" | "os", "env" | "environ"] | ["import", "meta", "env"] | ["environ"]
@@ -150,7 +150,7 @@ fn environment_name(project: &Project, unit: &Unit, at: At) -> Option<String> {
                 return None;
             }
             let path = project.written(at.to(call.callee));
-            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            let path: Vec<&str> = path.iter().map(|name| name.as_str()).collect();
             let reads = matches!(path.as_slice(), ["os", "getenv"] | ["getenv"] | [.., "environ" | "env", "get"]);
             match call.positional(0).map(|expr| unit.ir.expr(expr)) {
                 Some(ExprKind::String(text)) if reads => Some(unit.ir.text(*text).to_owned()),

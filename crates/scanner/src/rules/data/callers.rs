@@ -38,7 +38,7 @@ pub(super) fn asks_itself(project: &Project, fun: Fun) -> bool {
             return;
         }
         let path = project.written(at);
-        found = asks_caller(path.last().map_or("", String::as_str)) && !project.origins(at).is_chosen();
+        found = asks_caller(path.last().map_or("", |name| name.as_str())) && !project.origins(at).is_chosen();
     });
     found
 }

@@ -113,7 +113,7 @@ fn is_added(project: &Project, unit: &Unit, at: At, handler: Fun) -> bool {
                     && call.callee != here
                 {
                     let path = project.written(at.to(parent));
-                    let name = path.last().map_or("", String::as_str);
+                    let name = path.last().map_or("", |name| name.as_str());
                     if ADDS.contains(&name) && path.len() > 1 {
                         return true;
                     }
@@ -147,7 +147,7 @@ fn is_asked_for(project: &Project, unit: &Unit, code: &[Fun], value: At) -> bool
                 id |= project.written(at).join(".") == written;
                 caller |= is_caller(project, at);
             }
-            ExprKind::Call(_) => adds |= ADDS.contains(&project.written(value.to(below)).last().map_or("", String::as_str)),
+            ExprKind::Call(_) => adds |= ADDS.contains(&project.written(value.to(below)).last().map_or("", |name| name.as_str())),
             _ => {}
         });
         id && caller && !adds
@@ -158,7 +158,7 @@ fn is_asked_for(project: &Project, unit: &Unit, code: &[Fun], value: At) -> bool
             let ExprKind::Call(_) = unit.ir.expr(expr) else { return };
             let at = value.to(expr);
             let path = project.written(at);
-            let name = path.last().map_or("", String::as_str);
+            let name = path.last().map_or("", |name| name.as_str());
             let builds = matches!(name, "and" | "or" | "eq" | "where" | "set" | "values" | "transaction" | "all" | "then");
             let looks = vocabulary::words(name).first().is_some_and(|verb| {
                 matches!(verb.as_str(), "get" | "find" | "load" | "fetch" | "resolve" | "throw" | "validate" | "lookup" | "has" | "is" | "count")

@@ -98,7 +98,13 @@ fn gate_of(project: &Project, entry: &Entry) -> Option<String> {
         });
         // Methods of one class of handlers, which a guard stands before.
         let class = || project.this_of(entry.handler).map(|class| format!("{class:?}"));
-        injected.or_else(class)
+        // Tools that a file describes as objects, one beside the other.
+        let described = || {
+            let unit = project.unit(entry.registration.module)?;
+            let object = entry.kind == "tool" && matches!(unit.ir.expr(entry.registration.expr), ExprKind::Object(_));
+            object.then(|| format!("tools of {}", unit.ir.path))
+        };
+        injected.or_else(class).or_else(described)
     })
 }
 
@@ -177,7 +183,7 @@ fn uses_of_caller(project: &Project, fun: Fun) -> Vec<u32> {
 fn call_uses_caller(project: &Project, unit: &Unit, at: At, call: &Call) -> bool {
     let path = project.written(at);
     let says = |list: &[&str]| path.iter().any(|part| vocabulary::words(part).iter().any(|word| list.contains(&word.as_str())));
-    let name = path.last().map_or("", String::as_str);
+    let name = path.last().map_or("", |name| name.as_str());
     // To ask who calls, or to have it injected, is no use of the answer.
     if says(NOTES) || asks_caller(name) || matches!(name, "Depends" | "Security") {
         return false;

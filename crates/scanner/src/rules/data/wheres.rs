@@ -43,7 +43,7 @@ pub(super) fn wheres(project: &Project, query: At) -> Vec<(String, At)> {
                     ("and", ..) => parts.extend(call.args.iter().map(|arg| arg.value)),
                     ("eq" | "inArray", Some(column), Some(value)) => {
                         let column = project.written(query.to(column)).pop().unwrap_or_default();
-                        found.push((column, query.to(value)));
+                        found.push((column.into(), query.to(value)));
                     }
                     _ => {}
                 }

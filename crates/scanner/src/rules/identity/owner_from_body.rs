@@ -54,7 +54,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
 /// The model that a call fills with all fields of another value, and that value.
 fn copied(project: &Project, unit: &Unit, at: At, call: &Call) -> Option<(String, ExprId)> {
     let path = project.written(at.to(call.callee));
-    let names: Vec<&str> = path.iter().map(String::as_str).collect();
+    let names: Vec<&str> = path.iter().map(|name| name.as_str()).collect();
     if let ["Object", "assign"] = names.as_slice() {
         let target = call.positional(0)?;
         let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(target) else { return None };
@@ -76,7 +76,7 @@ fn is_owner(name: &str) -> bool {
 /// The class that an expression makes an object of.
 fn made(project: &Project, unit: &Unit, at: At) -> Option<String> {
     let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
-    call.is_new.then(|| project.written(at.to(call.callee)).pop()).flatten()
+    call.is_new.then(|| project.written(at.to(call.callee)).pop().map(String::from)).flatten()
 }
 
 /// Whether a field for the owner of a variable's object is set in the function of a call, after it.

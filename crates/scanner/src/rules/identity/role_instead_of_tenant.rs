@@ -167,7 +167,7 @@ fn first_use(project: &Project, unit: &Unit, fun: Fun, after: u32) -> Option<(At
             return;
         }
         let name = project.written(at).pop().unwrap_or_default();
-        found = Some((order, at, name));
+        found = Some((order, at, name.into()));
     });
     found.map(|(_, at, name)| (at, name))
 }

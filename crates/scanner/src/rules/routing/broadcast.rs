@@ -81,7 +81,7 @@ fn holds(project: &Project, at: At) -> bool {
     walk::exprs_below(&unit.ir, at.expr, &mut |expr| {
         let name = match unit.ir.expr(expr) {
             ExprKind::Member { property, .. } => unit.ir.text(*property).to_owned(),
-            ExprKind::Name(_) => project.written(at.to(expr)).pop().unwrap_or_default(),
+            ExprKind::Name(_) => project.written(at.to(expr)).pop().map(String::from).unwrap_or_default(),
             ExprKind::Index { .. } => {
                 keyed = true;
                 return;
