@@ -235,8 +235,27 @@ impl Project {
                     out.push(Part::Hole(at));
                 }
             }
+            // `FROM {qualified("notes")}`: a helper that puts the schema before a table's name.
+            (ExprKind::Call(call), _) => match self.table_name(at, call, out) {
+                Some(name) => out.push(Part::Text(name)),
+                None => out.push(Part::Hole(at)),
+            },
             _ => out.push(Part::Hole(at)),
         }
+    }
+
+    /// The name that is a call's only argument, where the text before is about to name a table.
+    fn table_name(&self, at: At, call: &crate::ir::Call, before: &[Part]) -> Option<String> {
+        let Some(Part::Text(text)) = before.last() else { return None };
+        let word = text.trim_end().rsplit(char::is_whitespace).next()?.to_ascii_uppercase();
+        if !matches!(word.as_str(), "FROM" | "JOIN" | "UPDATE" | "INTO") || call.args.len() != 1 {
+            return None;
+        }
+        let unit = self.unit(at.module)?;
+        let ExprKind::String(name) = unit.ir.expr(call.positional(0)?) else { return None };
+        let name = unit.ir.text(*name);
+        let plain = !name.is_empty() && name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_');
+        plain.then(|| name.to_owned())
     }
 
     /// Whether the strings of a function name an owner's column: conditions that are put together. Optional when each stands
@@ -338,6 +357,18 @@ impl Project {
         }
         // What the chain is called on, a connection or a context that has one, is no value that rows are found by.
         let root = innermost(unit, chain);
+        // `index = index_of(user_id)`: a store of vectors that was opened for somebody holds nobody else's.
+        if self.store_query(at).is_some()
+            && let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(root)
+        {
+            for source in unit.index.sources(*id).iter().take(2) {
+                walk::exprs_below(&unit.ir, source.value, &mut |expr| {
+                    if let ExprKind::Call(call) = unit.ir.expr(expr) {
+                        call.args.iter().for_each(|arg| self.names_in(at.to(arg.value), 1, &mut names));
+                    }
+                });
+            }
+        }
         names.values.retain(|value| value.expr != root);
         let scope = match (names.owner, self.asks_only_when_given(at.to(chain))) {
             (false, _) => Scope::None,

@@ -1,3 +1,5 @@
 //! Rules of the cache layer.
 
+mod left_out;
+
 crate::rules::rules! { anonymous_key, unscoped_cache_key, fetched_for_one, first_caller_cached, memoised_result, public_cache_scope }

@@ -119,7 +119,16 @@ fn read_of(project: &Project, fun: Fun, depth: u32) -> Option<At> {
             let tells = unit.ir.language != Language::Python || variable(project, at).is_some_and(|name| names_caller(&name));
             return tells.then_some(at);
         }
+        if unit.ir.language == Language::Python && project.callee(at).is_some_and(|callee| is_of_an_sdk(callee.package.as_deref(), callee.name())) {
+            return Some(at);
+        }
         let callee = project.callee(at).filter(|callee| callee.certain)?;
         callee.targets.iter().take(2).find_map(|target| read_of(project, *target, depth))
     })
+}
+
+/// The Python SDKs' readers of what belongs to the message that is being answered: they keep it in context variables too.
+fn is_of_an_sdk(package: Option<&str>, name: &str) -> bool {
+    let sdk = package.is_some_and(|package| matches!(package.split('.').next(), Some("mcp" | "fastmcp")));
+    sdk && matches!(name, "get_context" | "get_http_request" | "get_http_headers" | "get_access_token")
 }

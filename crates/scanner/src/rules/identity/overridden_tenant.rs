@@ -30,6 +30,7 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    super::thrown_away::thrown_away(project, report);
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units() {
         for (expr, kind) in unit.ir.exprs() {

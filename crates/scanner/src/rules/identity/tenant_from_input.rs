@@ -76,6 +76,44 @@ fn run(project: &Project, report: &mut Report<'_>) {
     }
 }
 
+/// Whether a variable was set to the verified caller, where there is one, before a use or by it: `user_id = bind(user_id)`.
+fn is_bound_before(project: &Project, unit: &crate::project::Unit, module: At, id: BindingId, used: ExprId) -> bool {
+    unit.index.sources(id).iter().any(|source| {
+        let ends = unit.index.function(used) == source.function && unit.index.order(used) < source.order;
+        let inside = unit.ir.span(source.value).contains(unit.ir.span(used));
+        (inside || !ends) && prefers_caller(project, unit, module.to(source.value), id)
+    })
+}
+
+/// Whether a word of a name is one of a tenant, a user or a caller: `state_user_id`.
+fn names_party(name: &str) -> bool {
+    vocabulary::words(name).iter().any(|word| vocabulary::is_owner(word) || vocabulary::is_principal(word))
+}
+
+/// Whether a call of a function of ours is given a variable, and gives the caller whom the request was verified for before it.
+fn prefers_caller(project: &Project, unit: &crate::project::Unit, value: At, id: BindingId) -> bool {
+    let value = match unit.ir.expr(value.expr) {
+        ExprKind::Await(inner) => value.to(*inner),
+        _ => value,
+    };
+    let ExprKind::Call(call) = unit.ir.expr(value.expr) else { return false };
+    let given = call.args.iter().any(|arg| matches!(unit.ir.expr(arg.value), ExprKind::Name(crate::ir::NameRef::Binding(own)) if *own == id));
+    let Some(callee) = project.callee(value).filter(|callee| given && callee.certain && !callee.targets.is_empty()) else { return false };
+    callee.targets.iter().all(|target| {
+        let Some(home) = project.unit(target.module) else { return false };
+        let asks = home.index.calls.iter().any(|expr| {
+            let at = At { module: target.module, expr: *expr };
+            home.index.function(*expr) == target.id && project.origins(at).has(Origins::REQUEST | Origins::PRINCIPAL)
+        });
+        let gives = home.index.returns(target.id).iter().any(|expr| {
+            let at = At { module: target.module, expr: *expr };
+            let ExprKind::Name(crate::ir::NameRef::Binding(own)) = home.ir.expr(*expr) else { return project.origins(at).has(Origins::PRINCIPAL) };
+            project.parameter_of(target.module, *own).is_none() && (names_party(home.ir.binding_name(*own)) || project.origins(at).has(Origins::PRINCIPAL))
+        });
+        asks && gives
+    })
+}
+
 /// Words that say where a value is kept, and not what it is.
 const PLACES: &[&str] = &["COOKIE", "HEADER", "NAME", "KEY", "cookie", "header"];
 
@@ -109,6 +147,9 @@ fn chosen_binding(project: &Project, module: At, id: BindingId, name: &str, seen
     let Some(unit) = project.unit(module.module) else { return };
     for used in unit.index.uses(id) {
         let at = module.to(*used);
+        if is_bound_before(project, unit, module, id, *used) {
+            continue;
+        }
         let origins = project.origins(at);
         if !origins.has(Origins::INPUT | Origins::UNVERIFIED) {
             return;

@@ -1,0 +1,158 @@
+//! Keys of caches that leave out an owner whom the function was told: `cache.get(digest(tags))` in `list(tags, team_id)`.
+
+use std::collections::BTreeSet;
+
+use partywall_model::{Confidence, Severity};
+
+use crate::{
+    ir::{ArgKind, BindingId, CompareOp, ExprId, ExprKind, FunctionId, NameRef, StmtKind, walk},
+    project::{At, Fun, Parent, Project, Unit},
+    rules::Report,
+    vocabulary,
+};
+
+/// Reports reads of caches whose key is made of some of a function's parameters, and not of the owner among them.
+pub(super) fn left_out(project: &Project, report: &mut Report<'_>) {
+    let mut told: BTreeSet<(Fun, BindingId)> = BTreeSet::new();
+    for (module, unit) in project.units().filter(|(module, _)| project.has_owners(*module)) {
+        for expr in &unit.index.calls {
+            let at = At { module, expr: *expr };
+            let Some(keys) = read_keys(project, unit, at) else { continue };
+            let fun = project.function_of(at);
+            let made: Vec<BindingId> = keys.iter().flat_map(|key| project.roots(*key)).collect();
+            if fun.id == FunctionId::MODULE || says_owner(unit, &keys, &made) {
+                continue;
+            }
+            let Some(owner) = owner_beside(project, unit, fun, at, &made) else { continue };
+            if told.insert((fun, owner)) {
+                let name = unit.ir.binding_name(owner);
+                report
+                    .reached(at, format!("what is kept here depends on `{name}`, and the key leaves it out"))
+                    .severity(Severity::Medium)
+                    .confidence(Confidence::Medium);
+            }
+        }
+    }
+}
+
+/// The parts of the key of a call that reads a cache.
+fn read_keys(project: &Project, unit: &Unit, at: At) -> Option<Vec<At>> {
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
+    let reads = matches!(unit.ir.text(*property), "get" | "aget" | "lookup" | "get_or_set" | "getOrSet");
+    let holder = project.written(at.to(*object)).pop()?;
+    (reads && vocabulary::is_cache(&holder) && !call.args.is_empty())
+        .then(|| call.args.iter().map(|arg| at.to(arg.value)).collect())
+}
+
+/// Whether a key, or what its parts were set to, names a party: by a variable, a member or a text.
+fn says_owner(unit: &Unit, keys: &[At], made: &[BindingId]) -> bool {
+    let sources = made.iter().flat_map(|id| unit.index.sources(*id)).map(|source| source.value);
+    let mut said = made.iter().any(|id| names_party(unit.ir.binding_name(*id)));
+    for expr in keys.iter().map(|key| key.expr).chain(sources) {
+        walk::exprs_below(&unit.ir, expr, &mut |expr| {
+            said |= match unit.ir.expr(expr) {
+                ExprKind::Member { property, .. } => names_party(unit.ir.text(*property)),
+                ExprKind::Call(call) => call
+                    .args
+                    .iter()
+                    .any(|arg| matches!(arg.kind, ArgKind::Keyword(name) if names_party(unit.ir.text(name)))),
+                _ => false,
+            };
+        });
+    }
+    said
+}
+
+fn names_party(name: &str) -> bool {
+    vocabulary::is_owner(name)
+        || vocabulary::is_principal(name)
+        || vocabulary::is_credential(name)
+        || vocabulary::is_session_id(name)
+}
+
+/// The parameter that names an owner, decides what is asked for, and is no part of the key, while others are.
+fn owner_beside(project: &Project, unit: &Unit, fun: Fun, at: At, made: &[BindingId]) -> Option<BindingId> {
+    let function = unit.ir.function(fun.id)?;
+    let params: Vec<BindingId> =
+        function.params.iter().filter_map(|parameter| parameter.pattern.as_binding()).collect();
+    if !params.iter().any(|id| made.contains(id)) {
+        return None;
+    }
+    params
+        .into_iter()
+        .filter(|id| !made.contains(id) && vocabulary::is_owner(unit.ir.binding_name(*id)))
+        .find(|id| {
+            decides(unit, *id)
+                && !is_asked_around(unit, at, *id)
+                && !is_compared(project, unit, fun, *id)
+                && !leaves_before(unit, fun, at, *id)
+        })
+}
+
+/// Whether a parameter is handed on: to a query, a service or a helper.
+fn decides(unit: &Unit, id: BindingId) -> bool {
+    unit.index.uses(id).iter().any(|used| match unit.index.parent(*used) {
+        Parent::Expr(up) => match unit.ir.expr(up) {
+            ExprKind::Call(call) => call.callee != *used,
+            ExprKind::Compare { op: CompareOp::Eq, left, right } => {
+                !is_null(unit, *left) && !is_null(unit, *right)
+            }
+            _ => false,
+        },
+        _ => false,
+    })
+}
+
+fn is_null(unit: &Unit, expr: ExprId) -> bool {
+    matches!(unit.ir.expr(expr), ExprKind::Null)
+}
+
+fn mentions(unit: &Unit, expr: ExprId, id: BindingId) -> bool {
+    let mut found = false;
+    walk::exprs_below(&unit.ir, expr, &mut |expr| {
+        found |= matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(own)) if *own == id);
+    });
+    found
+}
+
+/// Whether a branch around the cache asks about the parameter: `if team_id is None:`.
+fn is_asked_around(unit: &Unit, at: At, id: BindingId) -> bool {
+    let mut here = unit.index.stmt_of(at.expr);
+    for _ in 0..16 {
+        let Some(stmt) = here else { return false };
+        if let StmtKind::If { test, .. } = unit.ir.stmt(stmt)
+            && mentions(unit, *test, id)
+        {
+            return true;
+        }
+        here = unit.index.stmt_parent(stmt);
+    }
+    false
+}
+
+/// Whether the owner is compared with a part of something: with that of what was found.
+fn is_compared(project: &Project, unit: &Unit, fun: Fun, id: BindingId) -> bool {
+    project
+        .guards(fun)
+        .iter()
+        .any(|guard| mentions(unit, guard.left.expr, id) || mentions(unit, guard.right.expr, id))
+}
+
+/// Whether a branch that is about the parameter has left the function before the cache is asked.
+fn leaves_before(unit: &Unit, fun: Fun, at: At, id: BindingId) -> bool {
+    let Some(function) = unit.ir.function(fun.id) else { return true };
+    let order = unit.index.order(at.expr);
+    let mut found = false;
+    walk::stmts_below(&unit.ir, &function.body, &mut |stmt| {
+        if let StmtKind::If { test, then, .. } = unit.ir.stmt(stmt)
+            && unit.index.stmt_order(stmt) < order
+            && mentions(unit, *test, id)
+        {
+            walk::stmts_below(&unit.ir, then, &mut |inner| {
+                found |= matches!(unit.ir.stmt(inner), StmtKind::Return(_))
+            });
+        }
+    });
+    found
+}
