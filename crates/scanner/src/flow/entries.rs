@@ -158,12 +158,7 @@ fn by_base(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<E
 const BASES: u32 = 5;
 
 /// The bases of a class that are not of the project, also through bases that are.
-fn outer_bases(
-    project: &Project,
-    class: Cls,
-    depth: u32,
-    bases: &mut Vec<(At, Option<Word>, Path)>,
-) {
+fn outer_bases(project: &Project, class: Cls, depth: u32, bases: &mut Vec<(At, Option<Word>, Path)>) {
     let Some(depth) = depth.checked_sub(1) else { return };
     let Some(unit) = project.unit(class.module) else { return };
     let Some(decl) = unit.ir.class(class.id) else { return };

@@ -6,8 +6,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
     ir::{
-        BindingId, BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, Name, NameRef, Pattern, PropertyKey,
-        StmtKind,
+        BindingId, BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, Name, NameRef, Pattern,
+        PropertyKey, StmtKind,
     },
     library::Role,
     project::{At, Cls, Fun, ModuleId, Parent, Project, Symbol},
@@ -108,7 +108,8 @@ impl<'p> Lifetimes<'p> {
     /// Whether a function's code runs for a request.
     #[must_use]
     pub fn is_per_request(&self, fun: Fun) -> bool {
-        fun.id != FunctionId::MODULE && self.project.is_around(fun, |around| self.project.reach(around).is_some())
+        fun.id != FunctionId::MODULE
+            && self.project.is_around(fun, |around| self.project.reach(around).is_some())
     }
 
     /// Whether objects of a class outlive a request; nothing when that is not known.

@@ -172,7 +172,8 @@ impl Libraries {
                 }
                 None => {
                     // `*.query` needs a receiver, a class none; a global function must be written in full.
-                    let class = segments.last().is_some_and(|last| last.as_ref().starts_with(char::is_uppercase));
+                    let class =
+                        segments.last().is_some_and(|last| last.as_ref().starts_with(char::is_uppercase));
                     let wide = path.any && (segments.len() > 1 || class);
                     if (wide || def.packages.is_empty()) && path.matches(segments, !path.any) {
                         loose.push((*library, *number));

@@ -33,11 +33,7 @@ impl Project {
     #[must_use]
     pub fn new(input: Input) -> Self {
         use rayon::prelude::*;
-        let units: Vec<Unit> = input
-            .modules
-            .into_par_iter()
-            .map(Unit::new)
-            .collect();
+        let units: Vec<Unit> = input.modules.into_par_iter().map(Unit::new).collect();
         let memory = super::Memory::of(&units);
         let paths = Paths::new(&units, &input.manifests);
         let globals = units.iter().map(resolve::globals).collect();

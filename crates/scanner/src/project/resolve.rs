@@ -475,9 +475,10 @@ impl Project {
             Symbol::External { package, path } => {
                 let defs = self.libraries.calls_of(&package, &path);
                 match defs.iter().find_map(|def| def.returns.as_ref()) {
-                    Some(returns) => {
-                        Symbol::External { package, path: Path::all(returns.split('.').map(Word::new).collect()) }
-                    }
+                    Some(returns) => Symbol::External {
+                        package,
+                        path: Path::all(returns.split('.').map(Word::new).collect()),
+                    },
                     None if path.is_empty() => Symbol::External { package, path: Path::of("default") },
                     None => Symbol::External { package, path },
                 }
