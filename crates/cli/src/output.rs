@@ -39,6 +39,11 @@ pub(crate) fn colour(arguments: &Arguments) -> bool {
     }
 }
 
+/// How many columns the terminal has, if standard output is one.
+pub(crate) fn width() -> Option<usize> {
+    console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns))
+}
+
 fn to_stderr(text: &str) {
     // There is nobody to tell when standard error is closed.
     let _closed = writeln!(io::stderr().lock(), "{text}");

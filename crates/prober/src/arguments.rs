@@ -58,6 +58,26 @@ const TENANTS: [&str; 16] = [
     "teamid",
 ];
 
+/// Things that are called by what they are, without a word that says "id".
+const THINGS: [&str; 16] = [
+    "board",
+    "bucket",
+    "channel",
+    "collection",
+    "conversation",
+    "dataset",
+    "folder",
+    "graph",
+    "node",
+    "notebook",
+    "project",
+    "repo",
+    "repository",
+    "selector",
+    "thread",
+    "vault",
+];
+
 /// What an argument of this name is about.
 pub(crate) fn role(name: &str) -> Role {
     let flat: String =
@@ -79,6 +99,7 @@ pub(crate) fn role(name: &str) -> Role {
         return Role::Search;
     }
     let id = flat == "id"
+        || THINGS.contains(&flat.as_str())
         || name.ends_with("Id")
         || name.ends_with("ID")
         || name.ends_with("_id")

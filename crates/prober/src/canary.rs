@@ -2,11 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use base64::{Engine, alphabet, engine::GeneralPurpose, engine::general_purpose::GeneralPurposeConfig};
-use percent_encoding::percent_decode;
-
-/// How a value is written that is not hidden in any way.
-pub(crate) const AS_IT_IS: &str = "as it is";
+use crate::disguise::{Needle, Seen, contains};
 
 /// Where a value's owner is known from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +21,7 @@ pub(crate) struct Mark {
     pub(crate) owner: String,
     pub(crate) text: String,
     pub(crate) origin: Origin,
+    needle: Needle,
 }
 
 /// A foreign value that was found.
@@ -45,6 +42,8 @@ pub(crate) struct Marks {
 /// The most learned values of one tenant; seeds and planted ones are not limited, for they are few.
 const MOST_LEARNED: usize = 300;
 
+/// How much of a planted value's end is random.
+const RANDOM: usize = 24;
 /// The least length of a fragment of a planted value that counts.
 const FRAGMENT: usize = 16;
 
@@ -62,7 +61,7 @@ impl Marks {
         {
             return;
         }
-        self.marks.push(Mark { owner: owner.to_owned(), text: text.to_owned(), origin });
+        self.push(owner, text, origin);
     }
 
     /// A fresh value to plant: it names its owner and the place, and stands nowhere else by chance.
@@ -72,8 +71,33 @@ impl Marks {
         let tag: String = owner.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
         let place: String = surface.chars().filter(char::is_ascii_alphanumeric).take(16).collect();
         let text = format!("cnry-{tag}-{place}-{}-{}", self.marks.len(), hex::encode(random));
-        self.marks.push(Mark { owner: owner.to_owned(), text: text.clone(), origin: Origin::Planted });
+        self.push(owner, &text, Origin::Planted);
         text
+    }
+
+    fn push(&mut self, owner: &str, text: &str, origin: Origin) {
+        let mut needle = Needle::of(text);
+        if origin == Origin::Planted {
+            // The end of a planted value is random: a part of it cannot stand there by chance.
+            let letters: Vec<char> = text.chars().collect();
+            let tail = letters.get(letters.len().saturating_sub(RANDOM)..).unwrap_or_default();
+            needle = needle.with_parts(tail.windows(FRAGMENT).step_by(4).map(|part| part.iter().collect()));
+        }
+        self.marks.push(Mark { owner: owner.to_owned(), text: text.to_owned(), origin, needle });
+    }
+
+    /// Takes into account what a tenant was shown while nobody else was at work: what was learned of others and stands
+    /// there too is nobody's, and what begins alike is not known by its beginning.
+    pub(crate) fn settle(&mut self, tenant: &str, seen: &[u8]) {
+        let seen = Seen::of(seen);
+        self.marks.retain(|mark| {
+            mark.owner == tenant || mark.origin != Origin::Learned || !seen.shows_plainly(&mark.needle)
+        });
+        for mark in self.marks.iter_mut().filter(|mark| mark.owner != tenant) {
+            if seen.begins(&mark.needle) {
+                mark.needle.whole_only();
+            }
+        }
     }
 
     /// The values of a tenant.
@@ -98,134 +122,42 @@ impl Marks {
     /// The first value in `seen` that belongs to somebody else than `tenant`. What stands in `sent` is not foreign: the
     /// target may have echoed it.
     pub(crate) fn foreign(&self, tenant: &str, seen: &[u8], sent: &[u8]) -> Option<Hit> {
-        let seen = views(seen);
-        let sent = views(sent);
-        for (written, text) in &seen {
-            for mark in self.marks.iter().filter(|mark| mark.owner != tenant) {
-                if shows(text, mark)
-                    && !sent.iter().any(|(_, text)| contains(text, &mark.text.to_lowercase()))
-                {
-                    return Some(Hit { owner: mark.owner.clone(), text: mark.text.clone(), written });
-                }
-            }
-        }
-        None
+        let (seen, sent) = (Seen::of(seen), Seen::of(sent));
+        self.marks.iter().filter(|mark| mark.owner != tenant && !self.has_too(tenant, mark)).find_map(
+            |mark| {
+                let written = seen.shows(&mark.needle)?;
+                sent.shows(&mark.needle).is_none().then(|| Hit {
+                    owner: mark.owner.clone(),
+                    text: mark.text.clone(),
+                    written,
+                })
+            },
+        )
+    }
+
+    /// Whether a value of the tenant's own has the other's in it: to be shown that is his right.
+    fn has_too(&self, tenant: &str, mark: &Mark) -> bool {
+        self.of(tenant).any(|own| contains(own.needle.folded(), mark.needle.folded()))
+    }
+
+    /// The first value that the run wrote as the tenant and that is in `seen`.
+    pub(crate) fn planted(&self, tenant: &str, seen: &[u8]) -> Option<String> {
+        let seen = Seen::of(seen);
+        let mut planted = self.of(tenant).filter(|mark| mark.origin == Origin::Planted);
+        planted.find(|mark| seen.shows(&mark.needle).is_some()).map(|mark| mark.text.clone())
     }
 
     /// Whether one of the tenant's own values is in `seen`.
     pub(crate) fn own(&self, tenant: &str, seen: &[u8]) -> bool {
-        let seen = views(seen);
-        self.of(tenant).any(|mark| seen.iter().any(|(_, text)| shows(text, mark)))
+        let seen = Seen::of(seen);
+        self.of(tenant).any(|mark| seen.shows(&mark.needle).is_some())
     }
-}
-
-fn shows(text: &str, mark: &Mark) -> bool {
-    let wanted = mark.text.to_lowercase();
-    if contains(text, &wanted) {
-        return true;
-    }
-    if mark.origin != Origin::Planted {
-        return false;
-    }
-    // The end of a planted value is random: a part of it cannot stand there by chance.
-    let letters: Vec<char> = wanted.chars().collect();
-    let tail = letters.get(letters.len().saturating_sub(24)..).unwrap_or_default();
-    tail.windows(FRAGMENT).step_by(4).any(|part| text.contains(&part.iter().collect::<String>()))
-}
-
-/// Whether a text has the value in it, and not only as a part of a longer number or word.
-fn contains(text: &str, wanted: &str) -> bool {
-    let edge = |c: Option<char>, inner: Option<char>| {
-        !(c.is_some_and(|c| c.is_alphanumeric()) && inner.is_some_and(char::is_alphanumeric))
-    };
-    text.match_indices(wanted).any(|(at, _)| {
-        let before = text.get(..at).and_then(|head| head.chars().next_back());
-        let after = text.get(at + wanted.len()..).and_then(|tail| tail.chars().next());
-        edge(before, wanted.chars().next()) && edge(after, wanted.chars().next_back())
-    })
-}
-
-/// The ways in which a text may hide a value, each written out; all in lower case.
-fn views(bytes: &[u8]) -> Vec<(&'static str, String)> {
-    let plain = String::from_utf8_lossy(bytes).into_owned();
-    let mut all = vec![(AS_IT_IS, plain.to_lowercase())];
-    let mut open = plain.clone();
-    for _ in 0..3 {
-        let next = unescape(&open);
-        if next == open {
-            break;
-        }
-        all.push(("escaped", next.to_lowercase()));
-        open = next;
-    }
-    if plain.contains('%') {
-        all.push(("percent-encoded", percent_decode(bytes).decode_utf8_lossy().to_lowercase()));
-    }
-    let decoded: String = words(&open).filter_map(base64).collect::<Vec<_>>().join("\n");
-    if !decoded.is_empty() {
-        all.push(("in base64", decoded.to_lowercase()));
-    }
-    let unhexed: String = words(&open).filter_map(unhex).collect::<Vec<_>>().join("\n");
-    if !unhexed.is_empty() {
-        all.push(("in hexadecimal", unhexed.to_lowercase()));
-    }
-    all.push(("backwards", open.chars().rev().collect::<String>().to_lowercase()));
-    all
-}
-
-/// Runs of letters that may be an encoding.
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_' | '=')))
-        .filter(|word| word.len() >= 8)
-}
-
-fn base64(word: &str) -> Option<String> {
-    let word = word.trim_end_matches('=');
-    [&alphabet::STANDARD, &alphabet::URL_SAFE].into_iter().find_map(|alphabet| {
-        let config = GeneralPurposeConfig::new()
-            .with_decode_allow_trailing_bits(true)
-            .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent);
-        let bytes = GeneralPurpose::new(alphabet, config).decode(word).ok()?;
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let readable = text.chars().filter(|c| !c.is_control() && *c != '\u{fffd}').count();
-        (readable * 2 > text.chars().count()).then_some(text)
-    })
-}
-
-fn unhex(word: &str) -> Option<String> {
-    let bytes = hex::decode(word).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Takes one layer of JSON's escapes away.
-fn unescape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut letters = text.chars();
-    while let Some(letter) = letters.next() {
-        if letter != '\\' {
-            out.push(letter);
-            continue;
-        }
-        match letters.next() {
-            Some('n') => out.push('\n'),
-            Some('t') => out.push('\t'),
-            Some('r') => out.push('\r'),
-            Some('u') => {
-                let code: String = letters.by_ref().take(4).collect();
-                match u32::from_str_radix(&code, 16).ok().and_then(char::from_u32) {
-                    Some(letter) => out.push(letter),
-                    None => out.push_str(&code),
-                }
-            }
-            Some(other) => out.push(other),
-            None => out.push('\\'),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+
     use super::*;
 
     fn marks() -> Marks {
@@ -271,6 +203,31 @@ mod tests {
         }
         // What the caller sent himself comes back in errors.
         assert_eq!(marks.foreign("globex", b"no ticket 738201946512", b"{\"id\":738201946512}"), None);
+    }
+
+    #[test]
+    fn what_a_tenant_has_itself_is_not_anothers() {
+        let mut marks = marks();
+        marks.add("globex", "Was: Printer on fire 4711 (moved)", Origin::Seed);
+        assert_eq!(marks.foreign("globex", b"Printer on fire 4711", b""), None);
+        assert!(marks.foreign("", b"Printer on fire 4711", b"").is_some());
+    }
+
+    #[test]
+    fn what_others_are_shown_alone_is_nobodys() {
+        let mut marks = marks();
+        marks.add("acme", "Release notes of today", Origin::Learned);
+        marks.add("acme", "The quarterly figures of Acme", Origin::Learned);
+        marks.settle(
+            "globex",
+            br#"{"news": "RELEASE  NOTES of today", "t": "The quarterly figures of Globex"}"#,
+        );
+        assert_eq!(marks.foreign("globex", b"Release notes of today", b""), None);
+        assert_eq!(marks.foreign("globex", b"The quarterly figures...", b""), None);
+        assert!(marks.foreign("globex", b"The quarterly figures of Acme", b"").is_some());
+        // A seed stays what its owner says that it is.
+        marks.settle("globex", b"Printer on fire 4711");
+        assert!(marks.foreign("globex", b"Printer on fire 4711", b"").is_some());
     }
 
     #[test]

@@ -6,6 +6,8 @@
 
 mod arguments;
 mod canary;
+mod disguise;
+mod errand;
 mod error;
 mod facts;
 mod oracle;
@@ -19,6 +21,7 @@ mod tally;
 mod target;
 mod transcript;
 
+pub use errand::Errands;
 pub use error::ProbeError;
 pub use plan::{Credential, Plan, Protocol};
 pub use probes::{Probe, Technique, coverage, pages, probes};

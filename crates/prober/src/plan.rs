@@ -6,6 +6,8 @@ use partywall_model::Layer;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::errand::Errands;
+
 /// Somebody whom the target lets in: a name and a bearer token.
 #[derive(Debug, Clone)]
 pub struct Credential {
@@ -71,6 +73,8 @@ pub struct Plan {
     pub headers: Vec<(String, SecretString)>,
     /// A private key in PEM with which the target's tokens are signed, for hostile tokens.
     pub issuer_key: Option<SecretString>,
+    /// Commands that suspend tenants and make them anew, if there are any.
+    pub errands: Errands,
     /// The seed of all chance in the run: the same seed makes the same schedules.
     pub seed_run: u64,
     /// How long one race goes on.
@@ -96,6 +100,7 @@ impl Plan {
             concurrency: 16,
             headers: Vec::new(),
             issuer_key: None,
+            errands: Errands::default(),
             seed_run: 1,
             racing: Duration::from_secs(10),
             quick: false,

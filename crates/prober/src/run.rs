@@ -7,6 +7,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     Plan, Probe, ProbeError, Protocol, Technique, probes,
+    probes::identity::ended_tenants::restore,
     site::Site,
     survey::{self, shown},
     tally::Tally,
@@ -18,6 +19,8 @@ const EACH: Duration = Duration::from_secs(40);
 
 /// Who is told how far a run is.
 pub trait Progress: Send {
+    /// So many techniques will be tried.
+    fn planned(&mut self, _techniques: usize) {}
     /// The survey or a technique begins.
     fn begins(&mut self, layer: Option<Layer>, what: &str);
     /// A technique came to a verdict.
@@ -52,7 +55,9 @@ pub async fn run(
         }
     };
     let mut verdicts = Vec::new();
-    for (probe, technique) in chosen(plan) {
+    let chosen = chosen(plan);
+    progress.planned(chosen.len());
+    for (probe, technique) in chosen {
         progress.begins(Some(probe.page.check.layer), technique.name);
         let tally = attempt(&site, technique, &mut stop).await;
         let verdict = verdict(&site, probe, technique, tally);
@@ -60,12 +65,18 @@ pub async fn run(
         verdicts.push(verdict);
     }
     progress.begins(None, "what is still open is ended");
+    if let Err(why) = restore(&site).await {
+        notes.push(site.redactor.clean(&why));
+    }
     target.finish().await;
     if plan.quick {
         notes.push(
             "only the quick profile was run: it finds the most common leaks, and shows no isolation"
                 .to_owned(),
         );
+    }
+    if *stop.borrow() {
+        notes.push("the run was stopped before its end".to_owned());
     }
     let stats = VerdictStats { requests: site.target.sent(), seconds: began.elapsed().as_secs_f64() };
     let protocols = site.eras().iter().map(|era| era.revision().to_owned()).collect();
@@ -100,6 +111,8 @@ fn chosen(plan: &Plan) -> Vec<(&'static Probe, &'static Technique)> {
             }
         }
     }
+    // What leaves a tenant in another state comes after everything else.
+    chosen.sort_by_key(|(_, technique)| technique.last);
     chosen
 }
 
@@ -167,6 +180,16 @@ fn replay(plan: &Plan, technique: &Technique) -> String {
     ] {
         if given {
             command.push_str(flag);
+        }
+    }
+    for (errand, flag) in [
+        (&plan.errands.suspend, "suspend"),
+        (&plan.errands.resume, "resume"),
+        (&plan.errands.recreate, "recreate"),
+    ] {
+        if errand.is_some() {
+            // The command may hold a secret.
+            command.push_str(&format!(" --{flag} …"));
         }
     }
     if technique.load {

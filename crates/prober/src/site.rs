@@ -1,7 +1,7 @@
 //! What is known of the target when the attacks begin: who can speak to it, what each is shown alone, what belongs to whom.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
 };
 
@@ -135,9 +135,27 @@ pub(crate) struct Site {
     /// What was found out on the way and does not need an attack: it is judged by the techniques that look for it.
     pub(crate) survey: Vec<Exchange>,
     pub(crate) found: Found,
+    /// Tenants that the run suspended and has not resumed.
+    pub(crate) away: Mutex<BTreeSet<String>>,
 }
 
 impl Site {
+    /// Notes that a tenant is suspended, or is not any more.
+    pub(crate) fn suspended(&self, tenant: &str, is: bool) {
+        if let Ok(mut away) = self.away.lock() {
+            if is {
+                away.insert(tenant.to_owned());
+            } else {
+                away.remove(tenant);
+            }
+        }
+    }
+
+    /// The tenants that are still suspended.
+    pub(crate) fn still_suspended(&self) -> Vec<String> {
+        self.away.lock().map(|away| away.iter().cloned().collect()).unwrap_or_default()
+    }
+
     /// Attacker and victim, both ways round.
     pub(crate) const fn directions(&self) -> [(&Party, &Party); 2] {
         let [one, other] = &self.parties;
@@ -231,7 +249,7 @@ impl Site {
                     .iter()
                     .any(|party| party.tenant != tenant && party.tenant.eq_ignore_ascii_case(text))
         })?;
-        if String::from_utf8_lossy(sent).contains(owner) {
+        if String::from_utf8_lossy(sent).to_lowercase().contains(&owner.to_lowercase()) {
             return None;
         }
         let who = if tenant.is_empty() { "nobody" } else { tenant };

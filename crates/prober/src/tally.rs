@@ -122,7 +122,8 @@ impl Tally {
                 format!("{} attempts showed nothing, {} controls worked", self.held, self.controls),
             )
         };
-        (outcome, format!("{reason}{notes}"), self.leaks)
+        let stop = if notes.is_empty() || reason.ends_with('.') { "" } else { "." };
+        (outcome, format!("{reason}{stop}{notes}"), self.leaks)
     }
 }
 
@@ -164,6 +165,9 @@ mod tests {
             t.leak(Vec::new());
         };
         assert_eq!(outcome(leaked), Outcome::Leaked);
+        let mut noted = Tally::not_run("no tasks");
+        noted.note("Nobody asked.");
+        assert_eq!(noted.finish().1, "no tasks. Nobody asked.");
         assert_eq!(Tally::not_run("no tasks").finish(), (Outcome::NotRun, "no tasks".to_owned(), Vec::new()));
     }
 }

@@ -5,7 +5,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    canary::{AS_IT_IS, Hit},
+    canary::Hit,
+    disguise::AS_IT_IS,
     target::{Exchange, Request},
 };
 
@@ -78,6 +79,19 @@ impl Redactor {
         }
     }
 
+    /// One exchange of somebody whose token was not known before.
+    pub(crate) fn without_token(
+        &self,
+        exchange: &Exchange,
+        token: &SecretString,
+        why: String,
+        foreign: &str,
+    ) -> Evidence {
+        let mut with = Self { secrets: self.secrets.clone() };
+        with.add("token of the new tenant", token);
+        with.evidence(exchange, why, foreign)
+    }
+
     /// An exchange in which a foreign value was found.
     pub(crate) fn hit(&self, exchange: &Exchange, hit: &Hit) -> Evidence {
         let written = if hit.written == AS_IT_IS { String::new() } else { format!(" ({})", hit.written) };
@@ -133,7 +147,7 @@ fn request(request: &Request) -> String {
 fn response(exchange: &Exchange) -> String {
     match &exchange.outcome {
         Err(failure) => format!("({failure})"),
-        Ok(reply) => format!("HTTP {}\n{}", reply.status, String::from_utf8_lossy(&reply.haystack())),
+        Ok(reply) => format!("HTTP {}\n{}", reply.status, String::from_utf8_lossy(&reply.shown())),
     }
 }
 

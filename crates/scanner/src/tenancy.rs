@@ -220,6 +220,20 @@ impl Project {
             .unwrap_or_else(|| self.package(module).map_or(Tenancy::Unknown, |package| package.tenancy))
     }
 
+    /// Whether a module's package speaks over standard input too: the same code serves one user there, whose credentials the
+    /// environment has.
+    #[must_use]
+    pub fn also_speaks_on_stdio(&self, module: ModuleId) -> bool {
+        let Some(own) = self.unit(module).map(|unit| self.package_folder(&unit.ir.path)) else {
+            return false;
+        };
+        !self.is_asked_multi()
+            && self.units().any(|(_, unit)| {
+                self.package_folder(&unit.ir.path) == own
+                    && STDIO.iter().any(|text| unit.ir.source.contains(text))
+            })
+    }
+
     /// Whether the user says that several tenants meet in the process.
     #[must_use]
     pub fn is_asked_multi(&self) -> bool {

@@ -315,6 +315,7 @@ const FILLERS: &[&str] = &[
     "calling",
     "logged",
     "in",
+    "end",
 ];
 
 /// Whether a name means a tenant or its id: `tenantId`, `org_id`, `currentWorkspace`. `accountBalance` does not.
@@ -388,6 +389,17 @@ const NO_CALLER: &[&str] = &[
     "scheme",
     "middleware",
     "path",
+    "generation",
+    "status",
+    "flow",
+    "lock",
+    "storage",
+    "attempts",
+    "failed",
+    "failures",
+    "pending",
+    "timeout",
+    "version",
 ];
 
 /// Whether a name means a credential: `apiKey`, `accessToken`, `GITHUB_TOKEN`.
@@ -403,6 +415,9 @@ fn means_credential(words: &[String]) -> bool {
             "max",
             "count",
             "limit",
+            "limits",
+            "budget",
+            "budgets",
             "tokens",
             "tokenizer",
             "progress",

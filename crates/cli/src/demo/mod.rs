@@ -151,7 +151,8 @@ fn welcome(url: &str, tokens: &[(&str, SecretString)]) -> String {
             serde_json::to_string_pretty(&client).unwrap_or_default()
         ));
     }
-    let named: Vec<String> = tokens.iter().map(|(id, _)| format!("--tenant {id}=TOKEN")).collect();
+    let named: Vec<String> =
+        tokens.iter().map(|(id, token)| format!("--tenant {id}={}", token.expose_secret())).collect();
     text.push_str(&format!("\n── to attack it ──\npartywall probe {url} {}\n", named.join(" ")));
     text
 }

@@ -48,6 +48,15 @@ pub(crate) struct ProbeArguments {
     /// A file with the private key (PEM) that the target's tokens are signed with, for hostile tokens.
     #[arg(long, value_name = "FILE")]
     pub(crate) issuer_key: Option<PathBuf>,
+    /// A command that suspends the tenant in the variable TENANT; with --resume. It is run at the end.
+    #[arg(long, value_name = "COMMAND", requires = "resume")]
+    pub(crate) suspend: Option<String>,
+    /// A command that lets the tenant in the variable TENANT in again.
+    #[arg(long, value_name = "COMMAND", requires = "suspend")]
+    pub(crate) resume: Option<String>,
+    /// A command that removes the tenant in the variable TENANT, makes it anew and prints a token. It is run at the end.
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) recreate: Option<String>,
     /// A header that every request carries; may stand several times. The value may be @FILE or env:VARIABLE.
     #[arg(long, value_name = "NAME: VALUE")]
     pub(crate) header: Vec<String>,

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fs, io::IsTerminal as _, net::IpAddr, path::Pat
 use anyhow::{Context as _, anyhow, bail, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use partywall_model::{Layer, Outcome, Verdict};
-use partywall_prober::{Credential, Plan, Progress};
+use partywall_prober::{Credential, Errands, Plan, Progress};
 use partywall_report::{Style, VerdictReport};
 use secrecy::SecretString;
 use tokio::sync::watch;
@@ -27,26 +27,36 @@ pub(crate) fn run(general: &Arguments, arguments: &ProbeArguments) -> anyhow::Re
     let plan = plan(arguments)?;
     let mut bar = Bar::new(general);
     let runtime = crate::serve::runtime()?;
+    let (stop, stopped) = watch::channel(false);
+    let halted = stopped.clone();
     let verdicts = runtime.block_on(async {
-        let (stop, stopped) = watch::channel(false);
         tokio::select! {
             verdicts = partywall_prober::run(&plan, &mut bar, stopped) => Ok(verdicts),
-            () = interrupts(stop) => Err(anyhow!("stopped at once: what was found is lost, and sessions may be open")),
+            () = interrupts(&stop) => Err(anyhow!("stopped at once: what was found is lost, and sessions may be open or a tenant suspended")),
         }
     });
     bar.0.finish_and_clear();
     let verdicts = verdicts??;
-    let style = Style { colour: output::colour(general), verbose: general.verbose > 0, ..Style::default() };
+    // A line that is piped stays whole, for what reads it.
+    let width = output::width().unwrap_or(usize::MAX);
+    let style = Style { colour: output::colour(general), verbose: general.verbose > 0, width };
     let pages = partywall_prober::pages();
     outputs.write_each(style.colour, |format, colour| {
         let style = Style { colour, ..style };
         Ok(VerdictReport { verdicts: &verdicts, pages: &pages, style }.render(format)?)
     })?;
-    Ok(if verdicts.summary.leaked > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
+    Ok(if verdicts.summary.leaked > 0 {
+        ExitCode::from(1)
+    } else if *halted.borrow() {
+        // What was not tried is no pass.
+        ExitCode::from(2)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// Stops the run at the first interrupt; ends at the second, which does not wait for the target.
-async fn interrupts(stop: watch::Sender<bool>) {
+async fn interrupts(stop: &watch::Sender<bool>) {
     for said in [false, true] {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
@@ -104,6 +114,11 @@ fn plan(arguments: &ProbeArguments) -> anyhow::Result<Plan> {
     plan.concurrency = usize::from(arguments.concurrency);
     plan.seed_run = arguments.seed_run;
     plan.quick = arguments.quick;
+    plan.errands = Errands {
+        suspend: arguments.suspend.clone(),
+        resume: arguments.resume.clone(),
+        recreate: arguments.recreate.clone(),
+    };
     // The races of a run take about a third of it.
     let most = std::time::Duration::from_secs(if arguments.quick { 2 } else { 10 });
     plan.racing = (arguments.duration / 15).clamp(std::time::Duration::from_secs(1), most);
@@ -176,7 +191,7 @@ impl Bar {
         let shown = !general.quiet && std::io::stderr().is_terminal();
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix:12} {msg}") {
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {wide_msg}") {
             bar.set_style(style);
         }
         bar.enable_steady_tick(std::time::Duration::from_millis(120));
@@ -185,12 +200,21 @@ impl Bar {
 }
 
 impl Progress for Bar {
+    fn planned(&mut self, techniques: usize) {
+        self.0.set_length(u64::try_from(techniques).unwrap_or(u64::MAX));
+    }
+
     fn begins(&mut self, layer: Option<Layer>, what: &str) {
-        self.0.set_prefix(layer.map_or("survey", Layer::name).to_owned());
+        let prefix = match (layer, self.0.length()) {
+            (Some(layer), Some(all)) => format!("{}/{all} {:<11}", self.0.position() + 1, layer.name()),
+            _ => "survey".to_owned(),
+        };
+        self.0.set_prefix(prefix);
         self.0.set_message(what.to_owned());
     }
 
     fn verdict(&mut self, verdict: &Verdict) {
+        self.0.inc(1);
         if verdict.verdict == Outcome::Leaked {
             self.0.suspend(|| output::note(&format!("leaked: {} {}", verdict.technique, verdict.name)));
         }

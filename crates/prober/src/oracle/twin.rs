@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::target::Exchange;
+use crate::target::{Exchange, is_stream};
 
 /// Headers that differ between any two answers.
 const VOLATILE: [&str; 8] = [
@@ -60,13 +60,41 @@ const fn told(replied: bool) -> &'static str {
 /// A body without the id that was asked for, the message's id, and numbers that differ from answer to answer.
 fn masked(body: &[u8], exchange: &Exchange, id: &Value) -> String {
     let mut text = String::from_utf8_lossy(body).into_owned();
+    if exchange.reply().is_some_and(|reply| is_stream(&reply.headers)) {
+        // Ids of events are made up for each.
+        let lines = text.lines().filter(|line| !line.starts_with("id:") && !line.starts_with("retry:"));
+        text = lines.collect::<Vec<_>>().join("\n");
+    }
     let message = format!("\"id\":{}", exchange.request.id);
     text =
         text.replace(&message, "\"id\":N").replace(&format!("\"id\": {}", exchange.request.id), "\"id\":N");
     for id in ids(id) {
-        text = text.replace(&id, "ID");
+        text = without(&text, &id);
     }
     long_numbers(&text)
+}
+
+/// The text with the id masked, but not where it is a part of another word or number: a short one stands anywhere.
+fn without(text: &str, id: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(id).filter(|_| !id.is_empty()) {
+        let (before, found) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        let after = found.get(id.len()..).unwrap_or_default();
+        out.push_str(before);
+        let joins = |one: Option<char>, other: Option<char>| match (one, other) {
+            (Some(one), Some(other)) => {
+                (one.is_numeric() && other.is_numeric()) || (one.is_alphabetic() && other.is_alphabetic())
+            }
+            _ => false,
+        };
+        let part = joins(out.chars().next_back(), id.chars().next())
+            || joins(id.chars().next_back(), after.chars().next());
+        out.push_str(if part { id } else { "ID" });
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }
 
 fn ids(id: &Value) -> Vec<String> {
@@ -150,5 +178,20 @@ mod tests {
         assert!(difference(&foreign, &json!(42), &other, &json!(977_123)).unwrap().contains("not your"));
         let status = exchange(9, 403, &text(9, "no ticket 977123 (request 22345679)"));
         assert!(difference(&foreign, &json!(42), &status, &json!(977_123)).unwrap().contains("403"));
+        // Ids of events are made up for each answer.
+        let stream = |id: u64, event: &str| {
+            let mut one = exchange(id, 200, &format!("id: {event}\ndata: {}\n\n", text(id, "no ticket")));
+            if let Ok(reply) = &mut one.outcome {
+                reply.headers.insert("content-type", http::HeaderValue::from_static("text/event-stream"));
+            }
+            one
+        };
+        let (one, other) = (stream(8, "x_vtk2xf42"), stream(9, "x_g1sovz3z"));
+        assert_eq!(difference(&one, &json!(42), &other, &json!(977_123)), None);
+        // A short id stands in other numbers too.
+        let [foreign, unknown] = [(4, "4"), (9_771_233, "9771233")].map(|(number, id)| {
+            (exchange(8, 200, &text(8, &format!("no ticket {id} (code 404)"))), json!(number))
+        });
+        assert_eq!(difference(&foreign.0, &foreign.1, &unknown.0, &unknown.1), None);
     }
 }

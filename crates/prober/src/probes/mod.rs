@@ -8,7 +8,7 @@ mod counting;
 mod credentials;
 mod data;
 mod disclosure;
-mod identity;
+pub(crate) mod identity;
 mod metadata;
 mod routing;
 mod state;
@@ -36,16 +36,22 @@ pub struct Technique {
     pub quick: bool,
     /// Whether it loads the target; it then runs only when the layer is named.
     pub load: bool,
+    /// Whether it comes after all others, since it leaves a tenant in another state.
+    pub last: bool,
     pub(crate) run: Attack,
 }
 
 impl Technique {
     pub(crate) const fn new(id: &'static str, name: &'static str, severity: Severity, run: Attack) -> Self {
-        Self { id, name, severity, quick: false, load: false, run }
+        Self { id, name, severity, quick: false, load: false, last: false, run }
     }
 
     pub(crate) const fn quick(self) -> Self {
         Self { quick: true, ..self }
+    }
+
+    pub(crate) const fn last(self) -> Self {
+        Self { last: true, ..self }
     }
 
     pub(crate) const fn load(self) -> Self {

@@ -9,6 +9,7 @@ use crate::{
     arguments::{self, Id, Role, role},
     canary::{Marks, Origin},
     facts::{Facts, key, telling, timely},
+    oracle::reading::failed,
     site::{Party, Reading, What, by_turns},
     target::{Exchange, Failure},
 };
@@ -122,6 +123,7 @@ pub(super) async fn readings(parties: &[Party; 2], hanging: &mut Hanging) -> (Ve
             if let Some(result) = later.as_ref().and_then(Exchange::success) {
                 *facts = facts.stable(&Facts::of(result));
             }
+            exchanges.extend(later);
         }
     }
     (readings, exchanges)
@@ -167,6 +169,32 @@ pub(super) fn marks(parties: &[Party; 2], readings: &[Reading], marks: &mut Mark
             }
         }
     }
+}
+
+/// Takes back what was learned of one tenant and the other was shown too, in another spelling or at another time. Only what
+/// is compared counts: what stands beside it, in headers and metadata, may be the leak.
+pub(super) fn settle(parties: &[Party; 2], exchanges: &[Exchange], marks: &mut Marks) {
+    for party in parties {
+        let answers = exchanges.iter().filter(|exchange| exchange.who == party.caller.name);
+        let mut shown = String::new();
+        for result in answers.filter_map(Exchange::success) {
+            for (_, text) in Facts::of(result).leaves() {
+                shown.push_str(text);
+                shown.push('\n');
+            }
+        }
+        marks.settle(&party.tenant, shown.as_bytes());
+    }
+}
+
+/// What to say where a tenant could read nothing at all: then little can be attacked, and the reason is often a mistake.
+pub(super) fn broken(party: &Party, exchanges: &[Exchange]) -> Option<String> {
+    let mut own = exchanges.iter().filter(|exchange| exchange.who == party.caller.name).peekable();
+    let first = own.peek().map(|exchange| failed(exchange))?;
+    let none = own.all(|exchange| exchange.success().is_none());
+    none.then(|| {
+        format!("nothing that could be read as {} was answered; the first time: {first}", party.tenant)
+    })
 }
 
 /// Adds the ids of everything that a tenant was shown.

@@ -51,8 +51,9 @@ pub(crate) async fn survey(
         for party in &parties {
             let wrote = plant::plant(party, &mut marks).await;
             notes.push(format!(
-                "as {}, {wrote} values were written through the tools; they stay there, and begin with \"cnry-\"",
-                party.tenant
+                "as {}, {wrote} {} written through the tools; what was written begins with \"cnry-\" and stays there",
+                party.tenant,
+                if wrote == 1 { "value was" } else { "values were" }
             ));
         }
     }
@@ -65,6 +66,10 @@ pub(crate) async fn survey(
         notes.push(format!("gave no answer in time, and was left out: {}", names.join(", ")));
     }
     learn::marks(&parties, &readings, &mut marks);
+    learn::settle(&parties, &exchanges, &mut marks);
+    for party in &parties {
+        notes.extend(learn::broken(party, &exchanges).map(|why| redactor(plan).clean(&why)));
+    }
     for party in &mut parties {
         learn::ids(party, &readings);
     }
@@ -79,6 +84,7 @@ pub(crate) async fn survey(
         readings,
         survey: exchanges,
         found: Found::default(),
+        away: std::sync::Mutex::default(),
     };
     tell(&site, notes);
     Ok(site)

@@ -151,6 +151,11 @@ impl Caller {
         }
     }
 
+    /// The same tenant with another token, on connections of its own.
+    pub(crate) fn with_secret(&self, token: SecretString) -> Self {
+        Self { token: Some(token), ..self.afresh() }
+    }
+
     /// The same caller by another transport, without a session.
     pub(crate) fn over(&self, transport: Transport) -> Self {
         let era = match transport {

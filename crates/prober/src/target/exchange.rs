@@ -1,13 +1,17 @@
 //! One request and what came back.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, io::Read, time::Duration};
 
 use ::http::{HeaderMap, Method};
 use bytes::Bytes;
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use serde_json::Value;
 use url::Url;
 
-use super::sse;
+use super::{MOST_BYTES, sse};
+
+/// How deep a message is looked into for texts in pieces.
+const DEPTH: usize = 24;
 
 /// When an answer counts as read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +119,8 @@ pub(crate) enum Failure {
     Broken(String),
     /// More bytes than are read of one answer.
     TooLarge,
+    /// The answer is compressed in a way that is not read here, though nothing but plain bytes was asked for.
+    Coded(String),
     /// The request could not be written.
     Unsendable(String),
     /// The time of the whole run is up.
@@ -128,6 +134,12 @@ impl std::fmt::Display for Failure {
             Self::Timeout => formatter.write_str("no answer in time"),
             Self::Broken(why) => write!(formatter, "the connection broke: {why}"),
             Self::TooLarge => formatter.write_str("an answer of more than 4 MiB"),
+            Self::Coded(coding) => {
+                write!(
+                    formatter,
+                    "an answer in the coding {coding:?}, which was not asked for and is not read"
+                )
+            }
             Self::Unsendable(why) => write!(formatter, "the request could not be sent: {why}"),
             Self::Late => formatter.write_str("the time of the run is up"),
         }
@@ -150,13 +162,30 @@ impl Reply {
         Self { status, headers, body, messages }
     }
 
+    /// An answer as it came over the wire, which may be compressed.
+    ///
+    /// # Errors
+    ///
+    /// When what it is compressed with is not read here, or it unfolds to too much.
+    pub(super) fn read(status: u16, headers: HeaderMap, body: Vec<u8>) -> Result<Self, Failure> {
+        let body = plain(&headers, body)?;
+        Ok(Self::new(status, headers, Bytes::from(body)))
+    }
+
     /// A header's value, if it is text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// Headers and body as one text, for the search for foreign values.
+    /// Headers and body as one text, and what was sent in pieces put together, for the search for foreign values.
     pub(crate) fn haystack(&self) -> Vec<u8> {
+        let mut text = self.shown();
+        text.extend(pieces(&self.messages).into_bytes());
+        text
+    }
+
+    /// Headers and body as one text.
+    pub(crate) fn shown(&self) -> Vec<u8> {
         let mut text = Vec::with_capacity(self.body.len() + 512);
         for (name, value) in &self.headers {
             text.extend_from_slice(name.as_str().as_bytes());
@@ -170,7 +199,49 @@ impl Reply {
     }
 }
 
-pub(super) fn is_stream(headers: &HeaderMap) -> bool {
+/// The texts that stand in the same place of several messages, or of several items of one list, each put together: what
+/// is sent bit by bit stands in none of the bits.
+fn pieces(messages: &[Value]) -> String {
+    let mut places: BTreeMap<String, (usize, String)> = BTreeMap::new();
+    for message in messages {
+        gather(message, &mut String::new(), DEPTH, &mut places);
+    }
+    let several = places.into_values().filter(|(count, _)| *count > 1);
+    several.fold(String::new(), |all, (_, text)| all + "\n" + &text)
+}
+
+fn gather(value: &Value, place: &mut String, depth: usize, places: &mut BTreeMap<String, (usize, String)>) {
+    if depth == 0 {
+        return;
+    }
+    let length = place.len();
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                place.push('/');
+                place.push_str(name);
+                gather(value, place, depth - 1, places);
+                place.truncate(length);
+            }
+        }
+        Value::Array(items) => {
+            place.push_str("/-");
+            items.iter().for_each(|item| gather(item, place, depth - 1, places));
+            place.truncate(length);
+        }
+        Value::String(text) => {
+            // What comes before the answer and the answer itself have the same texts in different places.
+            let name = place.rsplit('/').find(|name| *name != "-").unwrap_or_default();
+            let (count, all) = places.entry(name.to_owned()).or_default();
+            *count += 1;
+            all.push_str(text);
+        }
+        _ => {}
+    }
+}
+
+/// Whether an answer is an event stream.
+pub(crate) fn is_stream(headers: &HeaderMap) -> bool {
     headers
         .get("content-type")
         .and_then(|value| value.to_str().ok())
@@ -192,9 +263,43 @@ fn messages(headers: &HeaderMap, body: &[u8]) -> Vec<Value> {
         .collect()
 }
 
+/// The body without its content coding, as far as it came.
+fn plain(headers: &HeaderMap, body: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    let codings = headers.get_all("content-encoding").iter();
+    let codings: Vec<String> =
+        codings.map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase()).collect();
+    let codings = codings.join(",");
+    let codings = codings.split(',').map(str::trim).filter(|coding| !["", "identity"].contains(coding));
+    let mut body = body;
+    // The last that is named was applied last. Two are more than anybody needs.
+    for (place, coding) in codings.rev().enumerate() {
+        body = match coding {
+            "gzip" | "x-gzip" if place < 2 => unpack(MultiGzDecoder::new(body.as_slice()))?,
+            "deflate" if place < 2 && body.first().is_some_and(|first| first & 0x0f == 8) => {
+                unpack(ZlibDecoder::new(body.as_slice()))?
+            }
+            "deflate" if place < 2 => unpack(DeflateDecoder::new(body.as_slice()))?,
+            other => return Err(Failure::Coded(other.to_owned())),
+        };
+    }
+    Ok(body)
+}
+
+fn unpack(packed: impl Read) -> Result<Vec<u8>, Failure> {
+    let mut whole = Vec::new();
+    let most = u64::try_from(MOST_BYTES).unwrap_or(u64::MAX);
+    // What is not finished yet ends in the middle.
+    let _unfinished = packed.take(most.saturating_add(1)).read_to_end(&mut whole);
+    if whole.len() > MOST_BYTES { Err(Failure::TooLarge) } else { Ok(whole) }
+}
+
 /// Whether a message that answers `id` is in a body that is not finished.
 pub(super) fn answered(headers: &HeaderMap, body: &[u8], id: &Value) -> bool {
-    is_stream(headers) && messages(headers, body).iter().any(|message| answers(message, id))
+    if !is_stream(headers) {
+        return false;
+    }
+    let Ok(body) = plain(headers, body.to_vec()) else { return false };
+    messages(headers, &body).iter().any(|message| answers(message, id))
 }
 
 fn answers(message: &Value, id: &Value) -> bool {

@@ -112,7 +112,7 @@ impl Target {
                 break;
             }
         }
-        Ok(Reply::new(status, headers, Bytes::from(body)))
+        Reply::read(status, headers, body)
     }
 
     /// Sends a request and reads the head of its answer.
@@ -138,6 +138,10 @@ impl Target {
         let common = self.headers.iter().filter(|(name, _)| !left_out(name));
         let common = common.map(|(name, value)| (name.as_str(), value.expose_secret()));
         let own = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        if !request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept-encoding")) {
+            // Where nothing is said, any coding would be right.
+            ready = ready.header("accept-encoding", "identity");
+        }
         for (name, value) in common.chain(own) {
             let name = HeaderName::try_from(name)
                 .map_err(|_| Failure::Unsendable(format!("{name:?} is no header name")))?;
@@ -206,6 +210,11 @@ impl Open {
             Ok(Ok(status)) => status.unwrap_or(0),
             _ => 0,
         }
+    }
+
+    /// The status, 0 when there is none yet.
+    pub(crate) fn status_now(&self) -> u16 {
+        self.status.borrow().unwrap_or(0)
     }
 
     /// What has come so far.

@@ -21,7 +21,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use url::Url;
 
 pub(crate) use caller::{Caller, Era, TASKS, Transport, legacy};
-pub(crate) use exchange::{Exchange, Failure, Reply, Request, Wait};
+pub(crate) use exchange::{Exchange, Failure, Reply, Request, Wait, is_stream};
 pub(crate) use http::{Open, pause};
 pub(crate) use raw::{Raw, whole, written};
 pub(crate) use sse::events;

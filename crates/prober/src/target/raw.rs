@@ -2,7 +2,6 @@
 //! requests that no client library writes.
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
-use bytes::Bytes;
 use secrecy::ExposeSecret;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -63,7 +62,7 @@ impl Raw {
             let body = self.body(&headers, length, end).await?;
             // What is answered before the answer, such as 100 Continue, is no answer.
             if status >= 200 {
-                return Ok(Reply::new(status, headers, Bytes::from(body)));
+                return Reply::read(status, headers, body);
             }
         }
     }
@@ -193,7 +192,7 @@ pub(crate) fn written(target: &Target, request: &Request) -> (String, Vec<u8>) {
     let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     let mut head = format!(
-        "{} {}{query} HTTP/1.1\r\nhost: {}{port}\r\n",
+        "{} {}{query} HTTP/1.1\r\nhost: {}{port}\r\naccept-encoding: identity\r\n",
         request.verb,
         url.path(),
         url.host_str().unwrap_or_default()

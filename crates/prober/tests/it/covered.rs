@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    asking, cache, capacity, context, credentials, data, disclosure, identity, listening, routing, sse, state,
+    asking, cache, capacity, context, credentials, data, disclosure, identity, listening, routing, sse,
+    state, tenants,
 };
 
 /// The ids of all techniques.
@@ -31,6 +32,7 @@ fn each_technique_finds_a_leak_in_a_test() {
         routing::LEAKY,
         sse::LEAKY,
         state::LEAKY,
+        tenants::LEAKY,
     ]
     .into_iter()
     .flatten()

@@ -49,7 +49,26 @@ async fn nobody_at_home_is_said() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_dies_in_the_middle_is_never_isolated() {
-    let stub = Stub::start(&["dies"]).await;
+    never_isolated("dies").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_floods_or_never_ends_in_the_middle_is_never_isolated() {
+    never_isolated("turns-huge").await;
+    never_isolated("turns-endless").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_speaks_something_else_in_the_middle_is_never_isolated() {
+    for turn in
+        ["turns-to-html", "turns-to-other-ids", "turns-empty", "turns-to-nothing", "turns-to-cut-json"]
+    {
+        never_isolated(turn).await;
+    }
+}
+
+async fn never_isolated(defect: &'static str) {
+    let stub = Stub::start(&[defect]).await;
     let mut plan = plan(&stub);
     plan.duration = Duration::from_secs(20);
     plan.allow_writes = true;
@@ -59,7 +78,7 @@ async fn a_target_that_dies_in_the_middle_is_never_isolated() {
     for verdict in &verdicts.verdicts {
         assert!(
             matches!(verdict.verdict, Outcome::Inconclusive | Outcome::NotRun),
-            "{} {}: {}",
+            "{defect}: {} {}: {}",
             verdict.technique,
             verdict.verdict.name(),
             verdict.reason

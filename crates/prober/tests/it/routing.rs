@@ -85,6 +85,7 @@ leaky! {
 
 safe! {
     headers_that_are_compared_hold(plain) = [("with-regions", "XP-02")];
+    cancellations_of_ones_own_requests_are_no_strangers(plain) = [("slow-calls", "RT-10")];
     tokens_that_are_over_hold(with_a_colleague_who_may_go) = [("", "TK-09")];
     sessions_of_one_user_hold(with_a_colleague) = [("", "SE-18")];
 }

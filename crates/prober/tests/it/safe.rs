@@ -11,6 +11,7 @@ use crate::{
     credentials, disclosure, identity, listening, routing,
     stub::Stub,
     support::{plan, run},
+    tenants,
 };
 
 /// Runs of all techniques against the safe stub; more of them by `PARTYWALL_RUNS`.
@@ -54,7 +55,8 @@ async fn one_run(turn: usize) {
 fn each_technique_holds_somewhere(verdicts: &Verdicts) {
     let isolated = verdicts.verdicts.iter().filter(|verdict| verdict.verdict == Outcome::Isolated);
     let mut held: BTreeSet<&str> = isolated.map(|verdict| verdict.technique.as_str()).collect();
-    let apart = [capacity::SAFE, credentials::SAFE, identity::SAFE, listening::SAFE, routing::SAFE];
+    let apart =
+        [capacity::SAFE, credentials::SAFE, identity::SAFE, listening::SAFE, routing::SAFE, tenants::SAFE];
     held.extend(apart.into_iter().flatten());
     held.extend(capacity::LOADS.iter().chain(&disclosure::TIMED));
     let all = techniques();

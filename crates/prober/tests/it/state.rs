@@ -25,6 +25,7 @@ async fn a_race_says_how_often_and_shows_the_pair() {
     assert_eq!(found.verdict, Outcome::Leaked);
     assert!(found.reason.contains("were foreign") && found.reason.contains("was shown"), "{}", found.reason);
     assert!(found.replay.contains("--probe ST-01 --seed-run 7"), "{}", found.replay);
+    assert!(found.reason.contains("alone they met in"), "{}", found.reason);
     assert!(found.evidence.len() >= 2, "{:?}", found.evidence);
     assert!(!found.evidence[0].foreign.is_empty());
 }

@@ -111,6 +111,9 @@ pub struct Bundle {
     pub caveat: String,
 }
 
+/// The target of a check of a configuration that names no database.
+const NO_DATABASE: &str = "no database";
+
 /// What every page and document of the mapping says.
 pub const CAVEAT: &str = "This is a mapping, not certification: an auditor decides what the evidence shows.";
 
@@ -128,7 +131,9 @@ impl Bundle {
                     looked.extend(
                         Layer::ALL
                             .into_iter()
-                            .filter(|l| document.layers.contains_key(l.name()))
+                            .filter(|l| {
+                                document.target != NO_DATABASE && document.layers.contains_key(l.name())
+                            })
                             .map(|l| (face(piece), l)),
                     );
                     for finding in &document.findings {
@@ -202,7 +207,9 @@ fn status(layer: &LayerEvidence, read: bool) -> &'static str {
 fn face(piece: &Piece) -> &'static str {
     match piece {
         Piece::Findings(document)
-            if document.stats.relations > 0 || document.target.starts_with("postgres") =>
+            if document.stats.relations > 0
+                || document.target.starts_with("postgres")
+                || document.target == NO_DATABASE =>
         {
             "check"
         }
@@ -235,6 +242,15 @@ fn gaps(pieces: &[(String, Piece)], looked: &[(&str, Layer)]) -> Vec<Gap> {
             gaps.push(Gap {
                 what: what.to_owned(),
                 reason: format!("no output of `partywall {name}` was given"),
+            });
+        }
+    }
+    for (file, piece) in pieces {
+        if matches!(piece, Piece::Findings(document) if document.target == NO_DATABASE) {
+            let what = "no database's catalogue was checked".to_owned();
+            gaps.push(Gap {
+                what,
+                reason: format!("the configuration of {file} names no PostgreSQL database"),
             });
         }
     }

@@ -41,6 +41,8 @@ pub(super) fn render(report: &VerdictReport<'_>) -> String {
             markdown(&one_line(&verdict.reason))
         );
         for evidence in &verdict.evidence {
+            let why = markdown(&one_line(&evidence.why));
+            shown.push_str(&format!("\n**{}**: {why}\n", markdown(&one_line(&evidence.tenant))));
             let both = format!("{}\n\n{}", evidence.request, evidence.response);
             shown.push_str(&format!("\n{}\n", fence(&plain(&both), "http")));
         }

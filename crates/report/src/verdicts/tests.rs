@@ -75,6 +75,20 @@ fn every_format_shows_what_leaked_and_lets_nothing_hostile_through() {
 }
 
 #[test]
+fn a_narrow_terminal_gets_whole_words() {
+    let mut verdicts = verdicts();
+    verdicts.notes =
+        vec!["a note of many words that do not fit into one line of a narrow terminal".to_owned()];
+    let style = Style { width: 40, colour: true, ..Style::default() };
+    let text = VerdictReport { verdicts: &verdicts, pages: &[], style }.render(Format::Text).unwrap();
+    assert!(text.contains("note: a note of many words that do not\n  fit into one line"), "{text}");
+    let copied = ["> ", "< ", "replay: "];
+    for line in text.lines().filter(|line| !copied.iter().any(|sign| line.trim_start().starts_with(sign))) {
+        assert!(console::measure_text_width(line) <= 40, "{line}");
+    }
+}
+
+#[test]
 fn a_terminal_shows_one_of_each_kind_around_the_foreign_value() {
     let mut verdicts = verdicts();
     let leak = verdicts.verdicts.iter_mut().find(|verdict| verdict.verdict == Outcome::Leaked).unwrap();
@@ -107,6 +121,18 @@ fn only_leaks_are_sarif_results_and_json_reads_back() {
     let back: Verdicts = serde_json::from_str(&show(Format::Json)).unwrap();
     assert_eq!(back, verdicts());
     assert_eq!(show(Format::Jsonl).lines().count(), 4);
+}
+
+#[test]
+fn a_check_without_a_database_has_read_none() {
+    let text = r#"{"schema":1,"tool":{"name":"partywall","version":"0.1.0"},"target":"no database","grade":"A","axes":{},
+        "layers":{"data":{"findings":0,"status":"clean"}},"findings":[],"skipped":[],
+        "stats":{"files":0,"lines":0,"bytes":0,"relations":0,"seconds":0.1}}"#;
+    let pieces = [("check.json".to_owned(), Piece::Findings(serde_json::from_str(text).unwrap()))];
+    let bundle = Bundle::new("0.1.0", "2026-11-26T10:00:00Z".to_owned(), None, &pieces);
+    assert_eq!(bundle.sources[0].face, "check");
+    assert!(bundle.not_covered.iter().any(|gap| gap.reason.contains("names no PostgreSQL database")));
+    assert!(bundle.not_covered.iter().any(|gap| gap.what == "the layer data was not read"));
 }
 
 #[test]

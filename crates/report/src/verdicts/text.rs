@@ -10,6 +10,8 @@ use crate::inline::{one_line, plain};
 const LINES: usize = 24;
 /// How many of them come before a foreign value that stands further down.
 const BEFORE: usize = 6;
+/// Narrower than this nothing is broken further.
+const NARROWEST: usize = 40;
 /// The most characters of one line.
 const WIDTH: usize = 400;
 
@@ -44,7 +46,39 @@ pub(super) fn render(report: &VerdictReport<'_>) -> String {
     for note in &verdicts.notes {
         text.push_str(&format!("note: {}\n", one_line(note)));
     }
-    text
+    wrapped(&text, report.style.width.max(NARROWEST))
+}
+
+/// The text with its lines broken between words where they are longer than the terminal. Transcripts and commands, which are
+/// copied, stay as they are.
+fn wrapped(text: &str, width: usize) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines() {
+        let body = line.trim_start();
+        let copied = ["> ", "< ", "replay: "].iter().any(|sign| body.starts_with(sign));
+        if copied || console::measure_text_width(line) <= width {
+            out.push_str(line);
+            out.push('\n');
+            continue;
+        }
+        let indent = line.len() - body.len();
+        let mut column = 0;
+        for word in line.split_inclusive(' ') {
+            let long = console::measure_text_width(word.trim_end());
+            if column > indent && column + long > width {
+                while out.ends_with(' ') {
+                    out.pop();
+                }
+                out.push('\n');
+                out.push_str(&" ".repeat(indent + 2));
+                column = indent + 2;
+            }
+            out.push_str(word);
+            column += console::measure_text_width(word);
+        }
+        out.push('\n');
+    }
+    out
 }
 
 fn painted(report: &VerdictReport<'_>, outcome: Outcome, word: &str) -> String {

@@ -46,7 +46,12 @@ impl Entry {
             "WebSocket",
             "HTTPConnection",
         ];
-        if is(&self.context) || request.contains(&bare.as_str()) {
+        // A tool's function is given clients and stores beside the request in some projects.
+        let service = matches!(
+            name,
+            "client" | "api" | "db" | "database" | "service" | "services" | "prisma" | "store" | "logger"
+        );
+        if (is(&self.context) && !service) || request.contains(&bare.as_str()) {
             return Origins::REQUEST;
         }
         if self.input.as_ref().is_some_and(|input| is(input)) {
@@ -78,6 +83,7 @@ pub(crate) fn find_entries(project: &Project) -> Vec<Entry> {
         super::procedures::procedures(project, module, unit, &mut entries);
         by_file(project, module, unit, &mut entries);
     }
+    super::handlers::handlers(project, &mut entries);
     // The most telling registration of a function counts: by library data, which comes first within a module.
     let mut seen = std::collections::HashSet::new();
     entries.retain(|entry| seen.insert(entry.handler));
@@ -316,14 +322,26 @@ impl Project {
         }
         let Some(unit) = self.unit(entry.handler.module) else { return false };
         let queue = entry.kind == "event" && has_part(&unit.ir.path, QUEUES);
-        let route = self.unit(entry.registration.module).and_then(|unit| {
-            let ExprKind::Call(call) = unit.ir.expr(entry.registration.expr) else { return None };
-            match unit.ir.expr(call.positional(0)?) {
-                ExprKind::String(text) => Some(unit.ir.text(*text)),
-                _ => None,
-            }
-        });
+        let route = self.route(entry);
         queue || has_part(&unit.ir.path, OPERATORS) || route.is_some_and(|route| has_part(route, OPERATORS))
+    }
+
+    /// Whether an entry point is for everybody by its name: `/public/posts`.
+    #[must_use]
+    pub fn is_public(&self, entry: &Entry) -> bool {
+        entry.kind == "http"
+            && (self.unit(entry.handler.module).is_some_and(|unit| has_part(&unit.ir.path, &["public"]))
+                || self.route(entry).is_some_and(|route| has_part(route, &["public"])))
+    }
+
+    /// The path under which a handler is registered.
+    fn route(&self, entry: &Entry) -> Option<&str> {
+        let unit = self.unit(entry.registration.module)?;
+        let ExprKind::Call(call) = unit.ir.expr(entry.registration.expr) else { return None };
+        match unit.ir.expr(call.positional(0)?) {
+            ExprKind::String(text) => Some(unit.ir.text(*text)),
+            _ => None,
+        }
     }
 
     /// All entry points.
@@ -384,6 +402,12 @@ impl Project {
                     _ => {}
                 }
             }
+        }
+        // What it gives runs for the request as well: `cached(60)` that gives `(req, res, next) => …`.
+        if let Symbol::Function(given) = self.symbol(at)
+            && !found.contains(&given)
+        {
+            found.push(given);
         }
         found
     }

@@ -16,6 +16,9 @@ use crate::{
 /// How many steps are taken from a use to where its value is made.
 const DEPTH: u32 = 8;
 
+/// How many calls below the module a function still belongs to the start of the process: what is further down works, for whomever.
+const START: u32 = 5;
+
 /// A variable or field that outlives a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Cell {
@@ -32,7 +35,7 @@ pub enum Cell {
 /// What is known of lifetimes in a project.
 #[derive(Debug)]
 pub struct Lifetimes<'p> {
-    project: &'p Project,
+    pub(super) project: &'p Project,
     /// What is known of objects.
     pub(super) objects: &'p Objects,
 }
@@ -48,6 +51,8 @@ pub(crate) struct Objects {
     known: RefCell<FxHashMap<Cls, Option<bool>>>,
     /// The functions that run when the process starts.
     starts: OnceCell<FxHashSet<Fun>>,
+    /// The classes whose methods register routes.
+    pub(super) routers: OnceCell<FxHashSet<Cls>>,
 }
 
 impl Objects {
@@ -94,7 +99,7 @@ impl Objects {
                 }
             }
         }
-        Self { made, read, known: RefCell::default(), starts: OnceCell::new() }
+        Self { made, read, known: RefCell::default(), starts: OnceCell::new(), routers: OnceCell::new() }
     }
 }
 
@@ -161,13 +166,25 @@ impl<'p> Lifetimes<'p> {
         let alone = |at: &&At| self.project.unit(at.module).is_some_and(crate::tenancy::is_stdio_only);
         let serving: Vec<At> = places.iter().filter(|at| !alone(at)).copied().collect();
         let places = if serving.is_empty() { places } else { serving };
+        let serves = self.project.entries().iter().any(|entry| {
+            entry.handler.module == class.module && self.project.this_of(entry.handler) == Some(class)
+        });
         let kept = |at: &At| {
+            // What only the function that makes it uses lives as long as that one.
+            if !serves && self.is_only_used_here(*at, depth) {
+                return false;
+            }
             // A record is made for what it says, wherever that is, unless it is seen to be kept.
             let passing =
                 record && self.project.function_of(*at).id != FunctionId::MODULE && !self.is_put(*at, depth);
             !passing && self.is_kept(*at, depth)
         };
         if places.iter().any(kept) {
+            return Some(true);
+        }
+        // Who registers routes is there as long as they are, unless a request makes it.
+        let for_a_request = |at: &At| self.is_per_request(self.project.function_of(*at));
+        if self.registers_routes(class) && !places.iter().any(for_a_request) {
             return Some(true);
         }
         if !places.is_empty() {
@@ -199,6 +216,49 @@ impl<'p> Lifetimes<'p> {
                 _ => self.project.written(at).last().is_some_and(|name| {
                     matches!(name.as_str(), "BaseModel" | "SQLModel" | "TypedDict" | "NamedTuple")
                 }),
+            }
+        })
+    }
+
+    /// Whether an object that is made at a place goes into a variable of the function there, and that one only calls its methods,
+    /// reads its fields, or leaves it in what does not outlive the request.
+    fn is_only_used_here(&self, at: At, depth: u32) -> bool {
+        let Some(unit) = self.project.unit(at.module) else { return false };
+        let fun = self.project.function_of(at);
+        let Some(stmt) = unit.index.stmt_of(at.expr) else { return false };
+        let StmtKind::Assign { target, value, .. } = unit.ir.stmt(stmt) else { return false };
+        let is_value =
+            *value == at.expr || matches!(unit.ir.expr(*value), ExprKind::Await(inner) if *inner == at.expr);
+        let Some(id) = target.as_binding() else { return false };
+        let constructor =
+            unit.ir.function(fun.id).is_some_and(|function| function.kind == FunctionKind::Constructor);
+        if !is_value || fun.id == FunctionId::MODULE || constructor || unit.ir.binding_function(id) != fun.id
+        {
+            return false;
+        }
+        unit.index.uses(id).iter().all(|used| {
+            if unit.index.function(*used) != fun.id {
+                return false;
+            }
+            match unit.index.parent(*used) {
+                Parent::Expr(up) => match unit.ir.expr(up) {
+                    // `app.listen()` serves for as long as the process runs.
+                    ExprKind::Member { object, property, .. } => {
+                        *object == *used
+                            && !matches!(
+                                unit.ir.text(*property),
+                                "listen" | "run" | "start" | "serve" | "connect" | "run_forever"
+                            )
+                    }
+                    _ => false,
+                },
+                Parent::Stmt(stmt) => match unit.ir.stmt(stmt) {
+                    StmtKind::Assign { target: Pattern::Place(place), .. } => {
+                        !is_of_application(unit, *place) && self.place(at.to(*place), depth).is_none()
+                    }
+                    _ => false,
+                },
+                _ => false,
             }
         })
     }
@@ -252,35 +312,51 @@ impl<'p> Lifetimes<'p> {
 
     /// Whether a function that no request reaches runs when the process starts, as far as that is seen: the module calls it, it
     /// sets handlers up, or it is named for it. Elsewhere it may as well be a job's, and what it makes lives as long as the job.
-    fn runs_at_start(&self, fun: Fun) -> bool {
+    pub(super) fn runs_at_start(&self, fun: Fun) -> bool {
         let starts = self.objects.starts.get_or_init(|| {
             let mut found: FxHashSet<Fun> = FxHashSet::default();
-            let mut open: Vec<Fun> =
-                self.project.units().map(|(module, _)| Fun { module, id: FunctionId::MODULE }).collect();
+            let mut open: std::collections::VecDeque<(Fun, u32)> = self
+                .project
+                .units()
+                .map(|(module, _)| (Fun { module, id: FunctionId::MODULE }, START))
+                .collect();
             open.extend(
                 self.project
                     .entries()
                     .iter()
-                    .flat_map(|entry| self.project.around(entry.handler).into_iter().skip(1)),
+                    // What sets up a handler of events of an object that it has may do so for each request.
+                    .filter(|entry| entry.kind != "event")
+                    .flat_map(|entry| self.project.around(entry.handler).into_iter().skip(1))
+                    .map(|fun| (fun, START)),
             );
             let mut calls: FxHashMap<Fun, Vec<At>> = FxHashMap::default();
             for (module, unit) in self.project.units() {
                 for expr in &unit.index.calls {
                     let at = At { module, expr: *expr };
-                    calls.entry(self.project.function_of(at)).or_default().push(at);
+                    // What a function calls in a callback is called when the function runs, unless a request runs it.
+                    for fun in self.project.around(self.project.function_of(at)) {
+                        calls.entry(fun).or_default().push(at);
+                        let callback = unit.index.site(fun.id).is_some_and(|site| {
+                            matches!(unit.index.parent(site), Parent::Expr(up) if matches!(unit.ir.expr(up), ExprKind::Call(_)))
+                        });
+                        if !callback || self.project.entry(fun).is_some() {
+                            break;
+                        }
+                    }
                 }
             }
-            while let Some(fun) = open.pop() {
+            while let Some((fun, calls_left)) = open.pop_front() {
                 if !found.insert(fun) {
                     continue;
                 }
+                let Some(calls_left) = calls_left.checked_sub(1) else { continue };
                 for at in calls.get(&fun).into_iter().flatten() {
                     let targets = self
                         .project
                         .callee(*at)
                         .filter(|callee| callee.certain)
                         .map(|callee| callee.targets.clone());
-                    open.extend(targets.into_iter().flatten());
+                    open.extend(targets.into_iter().flatten().map(|target| (target, calls_left)));
                 }
             }
             found
@@ -313,7 +389,9 @@ impl<'p> Lifetimes<'p> {
             ]
             .iter()
             .any(|word| name.starts_with(word) || name.starts_with(&format!("_{word}")));
-            starts.contains(&fun) || constructor || named
+            // What is named so and called from elsewhere only runs when that does.
+            let nobody = self.project.callers(fun).is_empty();
+            starts.contains(&fun) || constructor || (named && nobody)
         })
     }
 
@@ -373,8 +451,11 @@ impl<'p> Lifetimes<'p> {
     fn property(&self, object: At, name: String, depth: u32) -> Option<Cell> {
         let unit = self.project.unit(object.module)?;
         if matches!(unit.ir.expr(object.expr), ExprKind::This) {
-            let class = self.project.this_of(self.project.function_of(object))?;
-            return (self.class_outlives(class, depth)?).then_some(Cell::Field(class, name));
+            let fun = self.project.function_of(object);
+            let class = self.project.this_of(fun)?;
+            // In a static method it is the class itself, of which there is one.
+            let outlives = self.is_static(fun) || self.class_outlives(class, depth)?;
+            return outlives.then_some(Cell::Field(class, name));
         }
         if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(object.expr)
             && let Some(BindingKind::Class(_)) = unit.ir.binding(*id).map(|binding| binding.kind)
@@ -400,9 +481,17 @@ impl<'p> Lifetimes<'p> {
         let Some(depth) = depth.checked_sub(1) else { return false };
         let Some(unit) = self.project.unit(at.module) else { return false };
         match unit.ir.expr(at.expr) {
-            ExprKind::Await(value) => self.makes_in(at.to(*value), roles, depth),
+            ExprKind::Await(value) | ExprKind::Assign { value, .. } => {
+                self.makes_in(at.to(*value), roles, depth)
+            }
             ExprKind::Logical { left, right, .. } => {
                 self.makes_in(at.to(*left), roles, depth) || self.makes_in(at.to(*right), roles, depth)
+            }
+            // The low-level server of `McpServer`.
+            ExprKind::Member { object, property, .. } => {
+                unit.ir.text(*property) == "server"
+                    && roles.contains(&Role::Server)
+                    && self.makes_in(at.to(*object), roles, depth)
             }
             ExprKind::Name(NameRef::Binding(id)) => unit
                 .index
@@ -450,7 +539,7 @@ impl<'p> Lifetimes<'p> {
         self.made_before_in(at, roles, DEPTH)
     }
 
-    fn made_before_in(&self, at: At, roles: &[Role], depth: u32) -> Option<At> {
+    pub(super) fn made_before_in(&self, at: At, roles: &[Role], depth: u32) -> Option<At> {
         let depth = depth.checked_sub(1)?;
         let unit = self.project.unit(at.module)?;
         match unit.ir.expr(at.expr) {
@@ -533,11 +622,12 @@ impl<'p> Lifetimes<'p> {
         let writes = self.project.field_writes(class, name);
         let made = first.into_iter().chain(writes.iter().copied());
         let mut made = made.filter(|value| self.makes(*value, roles));
-        made.find(|value| certain || !self.is_per_request(self.project.function_of(*value)))
+        let own = made.find(|value| certain || !self.is_per_request(self.project.function_of(*value)));
+        own.or_else(|| self.given_before(class, name, roles, depth))
     }
 
     /// The value that an imported name is bound to in its own module.
-    fn imported(&self, at: At) -> Option<At> {
+    pub(super) fn imported(&self, at: At) -> Option<At> {
         let unit = self.project.unit(at.module)?;
         let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return None };
         let BindingKind::Import(number) = unit.ir.binding(*id)?.kind else { return None };
@@ -559,5 +649,22 @@ impl<'p> Lifetimes<'p> {
             }
             _ => None,
         }
+    }
+}
+
+/// Whether a place is a field of what stands for the whole application: `app.state.store`.
+fn is_of_application(unit: &crate::project::Unit, place: ExprId) -> bool {
+    let mut root = place;
+    while let ExprKind::Member { object, .. } | ExprKind::Index { object, .. } = unit.ir.expr(root) {
+        root = *object;
+    }
+    match unit.ir.expr(root) {
+        ExprKind::Name(NameRef::Binding(id)) => {
+            matches!(
+                unit.ir.binding_name(*id),
+                "app" | "application" | "server" | "fastify" | "mcp" | "api" | "router" | "state"
+            )
+        }
+        _ => true,
     }
 }

@@ -3,11 +3,15 @@
 mod bearers;
 mod chains;
 mod conditions;
+mod destinations;
 mod documents;
 mod entries;
 mod firsts;
 mod guards;
+mod handlers;
+mod held;
 mod lifetime;
+mod locals;
 mod memberships;
 mod models;
 mod named;
@@ -25,11 +29,16 @@ mod stores;
 pub use entries::Entry;
 pub(crate) use entries::find_entries;
 pub use guards::Guard;
+pub use held::Held;
 pub(crate) use lifetime::Objects;
 pub use lifetime::{Cell, Lifetimes};
+pub use locals::{
+    compares_what_it_keeps, has_own_receiver, has_shared_receiver, is_of_nobody, is_on_own_objects,
+    is_on_shared_object, stands_where_renewed,
+};
 pub use origins::Origins;
 pub use queries::{Owned, Query, Scope, lists_owners, singular};
 pub use reach::Reach;
 pub(crate) use reach::find_reach;
-pub use shared::{SharedWrite, captured, holds_connection, is_connection};
+pub use shared::{SharedWrite, captured, captured_by, holds_connection, is_connection};
 pub use stores::{Access, Store};

@@ -4,7 +4,7 @@ use super::{Cell, Lifetimes, Origins};
 use crate::{
     ir::{BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, LogicalOp, NameRef, Span, StmtKind, walk},
     library::Role,
-    project::{At, Fun, ModuleId, Project, Symbol},
+    project::{At, Fun, ModuleId, Parent, Project, Symbol},
 };
 
 /// A write, in code that runs for a request, to something that outlives the request.
@@ -22,6 +22,24 @@ pub struct SharedWrite {
     pub order: u32,
     /// Whether the old value stays part of it: `+=`.
     pub updates: bool,
+    /// Whether what an earlier request has left stays, when there is something: `client ??= make(token)`.
+    pub keeps: bool,
+}
+
+/// Whether a value is only taken where there is none yet: of `||=` and `??=`.
+fn is_memo(unit: &crate::project::Unit, value: ExprId) -> bool {
+    let logical = match unit.index.parent(value) {
+        Parent::Expr(up) => match unit.ir.expr(up) {
+            ExprKind::Assign { logical, .. } => *logical,
+            _ => None,
+        },
+        Parent::Stmt(stmt) => match unit.ir.stmt(stmt) {
+            StmtKind::Assign { logical, .. } => *logical,
+            _ => None,
+        },
+        _ => None,
+    };
+    matches!(logical, Some(LogicalOp::Or | LogicalOp::Nullish))
 }
 
 impl<'p> Lifetimes<'p> {
@@ -48,12 +66,7 @@ impl<'p> Lifetimes<'p> {
                     }
                     let value = unit.ir.span(source.value);
                     let span = source.stmt.map_or(value, |stmt| unit.ir.stmt_span(stmt));
-                    let memo = source.stmt.is_some_and(|stmt| {
-                        matches!(
-                            unit.ir.stmt(stmt),
-                            StmtKind::Assign { logical: Some(LogicalOp::Or | LogicalOp::Nullish), .. }
-                        )
-                    });
+                    let memo = is_memo(unit, source.value);
                     found.push(SharedWrite {
                         cell: Cell::Binding(module, id),
                         value: At { module, expr: source.value },
@@ -61,6 +74,7 @@ impl<'p> Lifetimes<'p> {
                         fun,
                         order: source.order,
                         updates: source.updates && !memo,
+                        keeps: memo,
                     });
                 }
             }
@@ -79,7 +93,8 @@ impl<'p> Lifetimes<'p> {
                     span: Span::new(place.start, value.end.max(place.end)),
                     fun,
                     order: write.order,
-                    updates: write.updates,
+                    updates: write.updates && !is_memo(unit, write.value),
+                    keeps: is_memo(unit, write.value),
                 });
             }
         }
@@ -145,7 +160,16 @@ impl<'p> Lifetimes<'p> {
 /// of the request too.
 #[must_use]
 pub fn captured(project: &Project, at: At) -> Origins {
-    let taken = taken(project, at);
+    origins_of(project, taken(project, at))
+}
+
+/// The origins of what a function that has a name takes with it from the request in which it is made.
+#[must_use]
+pub fn captured_by(project: &Project, fun: Fun) -> Origins {
+    origins_of(project, taken_by(project, fun))
+}
+
+fn origins_of(project: &Project, taken: Vec<At>) -> Origins {
     let connected = taken.iter().any(|own| is_connection(project, *own));
     let start = if connected { Origins::REQUEST } else { Origins::NONE };
     taken.into_iter().fold(start, |sum, own| sum | project.origins(own))
@@ -167,8 +191,13 @@ pub fn holds_connection(project: &Project, at: At) -> bool {
 fn taken(project: &Project, at: At) -> Vec<At> {
     let Some(unit) = project.unit(at.module) else { return Vec::new() };
     let ExprKind::Function(id) = unit.ir.expr(at.expr) else { return Vec::new() };
+    taken_by(project, Fun { module: at.module, id: *id })
+}
+
+fn taken_by(project: &Project, fun: Fun) -> Vec<At> {
+    let Some(unit) = project.unit(fun.module) else { return Vec::new() };
     let mut found = Vec::new();
-    let mut open = vec![*id];
+    let mut open = vec![fun.id];
     let mut inside: Vec<FunctionId> = Vec::new();
     while let Some(function) = open.pop() {
         if inside.len() > 64 {
@@ -182,7 +211,7 @@ fn taken(project: &Project, at: At) -> Vec<At> {
             let ExprKind::Name(NameRef::Binding(binding)) = unit.ir.expr(expr) else { return };
             let owner = unit.ir.binding_function(*binding);
             if !inside.contains(&owner) && owner != FunctionId::MODULE {
-                found.push(at.to(expr));
+                found.push(At { module: fun.module, expr });
             }
         });
     }

@@ -22,6 +22,7 @@ use crate::{
     ir::Span,
     project::{At, Fun, ModuleId, Project},
     tenancy::Tenancy,
+    vocabulary,
 };
 
 /// A rule.
@@ -246,7 +247,8 @@ impl Found {
         }
         if let Some(entry) = project.entries().get(reach.entry) {
             // No tenant calls it: what the operator's people, a timer or a signed event name is not a tenant's choice.
-            if project.is_operators(entry) {
+            // And what is public by its name is there for everybody.
+            if project.is_operators(entry) || project.is_public(entry) {
                 self.severity = self.severity.min(Severity::Medium);
                 self.confidence = self.confidence.min(Confidence::Medium);
             }
@@ -288,6 +290,13 @@ fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
     if found.wrapped || is_aside(&unit.ir.path) {
         severity = severity.min(Severity::Medium);
     }
+    let mut why = found.why.unwrap_or_else(|| rule.why.to_owned());
+    // Who shares a connection or a session is told apart by the protocol; whose data is another's, only by a caller who is known.
+    let of_protocol = rule.check.layer == Layer::Routing;
+    if severity == Severity::High && !found.latent && !of_protocol && is_one_users(project, found.module) {
+        severity = Severity::Medium;
+        why.push_str(ONE_USERS);
+    }
     let related = found.related.into_iter().filter_map(|(module, span, message)| {
         let unit = project.unit(module)?;
         Some(Related { path: unit.ir.path.clone(), line: unit.ir.position(span.start).line, message })
@@ -306,7 +315,7 @@ fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
         column: start.column,
         end_line: end.line.max(start.line),
         message: found.message,
-        why: found.why.unwrap_or_else(|| rule.why.to_owned()),
+        why,
         fix: found.fix.unwrap_or_else(|| rule.fix.to_owned()),
         related: related.collect(),
         fingerprint: fingerprint(&[rule.check.id, &unit.ir.path, &text]),
@@ -314,27 +323,46 @@ fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
     })
 }
 
+/// What is said of a finding that would be high if the server had callers whom it tells apart.
+const ONE_USERS: &str = " Nothing in this package asks who calls, and it keeps no rows of several owners: if it is one user's own program, nobody \
+                          else is there; if it is not, anybody who reaches it is everybody.";
+
+/// Whether nothing in a module's package tells one caller from another: neither code that asks for the verified one, nor rows with
+/// an owner.
+fn is_one_users(project: &Project, module: ModuleId) -> bool {
+    !project.is_asked_multi() && !project.knows_callers(module) && !project.keeps_rows(module)
+}
+
 /// Whether a file is no part of the server: an example, a script, a benchmark, what runs in a browser.
 fn is_aside(path: &str) -> bool {
-    path.split('/').any(|part| {
+    let name = path.rsplit('/').next().unwrap_or("");
+    let stands_in = vocabulary::words(name).iter().any(|word| {
         matches!(
-            part,
-            "examples"
-                | "example"
-                | "scripts"
-                | "benchmarks"
-                | "bench"
-                | "demo"
-                | "demos"
-                | "samples"
-                | "docs"
-                | "migrations"
-                | "seeds"
-                | "browser_extension"
-                | "browser-extension"
-                | "chrome-extension"
+            word.as_str(),
+            "local" | "dev" | "stub" | "stubs" | "mock" | "mocks" | "fake" | "fakes" | "fixture" | "fixtures"
         )
-    })
+    });
+    stands_in
+        || path.split('/').any(|part| {
+            matches!(
+                part,
+                "examples"
+                    | "example"
+                    | "scripts"
+                    | "benchmarks"
+                    | "bench"
+                    | "demo"
+                    | "demos"
+                    | "samples"
+                    | "docs"
+                    | "migrations"
+                    | "seeds"
+                    | "browser_extension"
+                    | "browser-extension"
+                    | "chrome-extension"
+                    | "cli"
+            )
+        })
 }
 
 /// Runs one rule.

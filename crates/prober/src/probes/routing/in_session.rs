@@ -22,7 +22,7 @@ use crate::{
 /// How many calls with equal ids are made in one session.
 const ROUNDS: u64 = 12;
 /// How often a call is cancelled.
-const CALLS: u64 = 3;
+const CALLS: usize = 3;
 /// A call that takes this long can be cancelled in the middle.
 const SLOW: Duration = Duration::from_millis(60);
 /// A call that takes longer is none to wait for.
@@ -122,6 +122,8 @@ async fn both(
 /// Calls that take some time, cancelled by their ids from a session of the attacker's own and from within the owner's.
 pub(super) async fn cancelled(site: &Site) -> Tally {
     let mut tally = Tally::default();
+    // A server may keep the cancellation of a request that its sender has not sent yet: no id comes a second time.
+    let mut ids = 95_000_u64..;
     for (attacker, victim) in site.directions() {
         let Some(meeting) = Meeting::begin(&mut tally, attacker, victim).await else { continue };
         let Some(what) = slow(site, victim, &meeting.theirs).await else {
@@ -136,7 +138,7 @@ pub(super) async fn cancelled(site: &Site) -> Tally {
         }
         for (from, attacking) in &canceller {
             let both = (attacking, &meeting.theirs);
-            disturb(&mut tally, site, both, &what, from).await;
+            disturb(&mut tally, site, both, (&what, from), &mut ids).await;
         }
         meeting.end().await;
         if tally.has_leaked() || site.target.late() {
@@ -150,12 +152,12 @@ async fn disturb(
     tally: &mut Tally,
     site: &Site,
     (attacking, owner): (&Caller, &Caller),
-    what: &What,
-    from: &str,
+    (what, from): (&What, &str),
+    ids: &mut impl Iterator<Item = u64>,
 ) {
     let mut ended = Vec::new();
-    for call in 0..CALLS {
-        let id = json!(95_000 + call);
+    for id in ids.take(CALLS) {
+        let id = json!(id);
         let undisturbed = owner.send(what.request(owner).patience(LOST)).await;
         let (method, params) = what.message();
         let asked = owner.send(owner.request_as(id.clone(), method, params).once().patience(LOST));

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::{
     ACME, COLLEAGUE, Defects, GLOBEX, asking, caches, content, listening, naming, operations, rpc, shares,
-    sse, streams, tokens,
+    sse, streams, tenants, tokens,
     wire::{Answer, Asked},
 };
 
@@ -65,6 +65,8 @@ pub(crate) struct App {
     /// How often `globex` asked who is calling.
     asked: AtomicU64,
     attacked: AtomicBool,
+    /// A folder in which commands leave word about tenants.
+    pub(crate) office: Mutex<Option<std::path::PathBuf>>,
 }
 
 /// Who asks, and for what.
@@ -103,6 +105,7 @@ impl App {
             listed: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             attacked: AtomicBool::new(false),
+            office: Mutex::default(),
         }
     }
 
@@ -114,6 +117,9 @@ impl App {
     fn tenant_of(&self, token: &str) -> Option<String> {
         if self.revoked.lock().unwrap().contains(token) && !self.defects.has("revoked-token-lives") {
             return None;
+        }
+        if let Some(tenant) = tenants::of_office(self, token) {
+            return tenant;
         }
         match token {
             ACME | COLLEAGUE => return Some("acme".to_owned()),
@@ -240,7 +246,8 @@ impl App {
         if foreign {
             return Answer::empty(403);
         }
-        let Some(tenant) = self.authenticate(&asked, &message) else {
+        let tenant = tenants::of_session(self, &asked).or_else(|| self.authenticate(&asked, &message));
+        let Some(tenant) = tenant else {
             if let Some(file) = content::file(self, None, &asked) {
                 return file;
             }

@@ -4,6 +4,7 @@ mod app;
 mod asking;
 mod caches;
 mod content;
+mod disguised;
 mod lasting;
 pub(crate) mod lax;
 mod listening;
@@ -16,6 +17,7 @@ mod sql;
 mod sse;
 mod streams;
 mod tasks;
+pub(crate) mod tenants;
 pub(crate) mod tokens;
 mod tools;
 mod wire;
@@ -49,6 +51,11 @@ impl Defects {
     /// Whether a switch is on.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.contains(name)
+    }
+
+    /// The first switch that is on and begins so.
+    pub(crate) fn starting(&self, with: &str) -> Option<&'static str> {
+        self.0.iter().copied().find(|name| name.starts_with(with))
     }
 
     /// Whether the parts that a family of defects is about are there: in the stub without any, and where one of them is on.
@@ -98,6 +105,11 @@ impl Stub {
     /// The endpoint.
     pub(crate) fn url(&self) -> Url {
         format!("http://{}/mcp", self.address).parse().unwrap()
+    }
+
+    /// Takes word about tenants from a folder: a file `suspended-TENANT`, or `anew-TENANT`.
+    pub(crate) fn heed(&self, folder: &std::path::Path) {
+        *self.app.office.lock().unwrap() = Some(folder.to_owned());
     }
 
     /// How many sessions are open.

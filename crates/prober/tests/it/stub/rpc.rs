@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{App, app::Call, asking, caches, content, listening, streams, tasks, tools, wire::Answer};
+use super::{
+    App, app::Call, asking, caches, content, disguised, listening, streams, tasks, tools, wire::Answer,
+};
 
 /// An error that answers a message.
 pub(crate) fn error(message: &Value, code: i64, text: &str) -> Value {
@@ -28,6 +30,9 @@ pub(crate) async fn post(app: &App, call: &Call<'_>, message: &Value) -> Answer 
         return answer;
     }
     if let Some(answer) = asking::in_session(app, call, message) {
+        return answer;
+    }
+    if let Some(answer) = disguised::answer(app, call, id) {
         return answer;
     }
     match value(app, call, id).await {

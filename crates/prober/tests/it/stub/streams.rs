@@ -137,7 +137,8 @@ pub(crate) async fn delivered(
         app.pending.lock().unwrap().remove(&flight);
     }
     if call.method == "tools/call" {
-        let long = if app.defects.has("cancel-in-session") { 80 } else { 2 };
+        let slow = ["cancel-in-session", "slow-calls"].into_iter().any(|name| app.defects.has(name));
+        let long = if slow { 80 } else { 2 };
         tokio::time::sleep(Duration::from_millis(long)).await;
         let id = call.asked.body.as_ref();
         let id = serde_json::from_slice::<Value>(id)

@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{App, app::Call, caches, content, lasting, naming, operations, rows, shares, sql};
+use super::{App, app::Call, caches, content, disguised, lasting, naming, operations, rows, shares, sql};
 
 /// A tenant's tickets: the first two ids are the same for both.
 pub(super) fn tickets(tenant: &str) -> Vec<(u64, &'static str)> {
@@ -90,6 +90,7 @@ pub(crate) fn list(app: &App, call: &Call<'_>) -> Value {
     tools.extend(caches::list(app));
     tools.extend(lasting::list(app));
     tools.extend(content::list(app));
+    tools.extend(disguised::list(app));
     tools.extend(rows::list(app));
     tools.extend(sql::list(app));
     tools.extend(shares::list(app));
@@ -150,6 +151,7 @@ async fn of_a_family(
         .or_else(|| lasting::call(app, tenant, name, arguments))
         .or_else(|| content::call(app, call, tenant, name))
         .or_else(|| rows::call(app, tenant, name, arguments))
+        .or_else(|| disguised::call(app, tenant, name))
         .or_else(|| sql::call(app, tenant, name, arguments));
     if plain.is_some() {
         return plain;

@@ -76,6 +76,23 @@ fn full(text: String) -> Body {
     Full::new(Bytes::from(text)).map_err(|never: Infallible| match never {}).boxed()
 }
 
+/// An answer that looks well and says nothing: to another request, to everything, or only with a status.
+fn lie(app: &App, asked: &Asked) -> Option<Response<Body>> {
+    let has = |defect| app.defects.has(defect);
+    let message: serde_json::Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+    let id = if has("turns-to-other-ids") { 999_999.into() } else { message["id"].clone() };
+    let body = match () {
+        () if has("turns-to-other-ids") || has("turns-empty") => {
+            serde_json::json!({"jsonrpc": "2.0", "id": id, "result": {}}).to_string()
+        }
+        () if has("turns-to-nothing") => String::new(),
+        () if has("turns-to-cut-json") => "{\"jsonrpc\": \"2.0\", \"id\": ".to_owned(),
+        () => return None,
+    };
+    let response = Response::builder().status(200).header("content-type", "application/json");
+    Some(response.body(full(body)).unwrap())
+}
+
 /// Answers a request, in one of the ways in which a server can be of no use first.
 pub(super) async fn answer(
     app: Arc<App>,
@@ -95,8 +112,12 @@ pub(super) async fn answer(
             .body(full("<html>nothing here</html>".to_owned()))
             .unwrap());
     }
-    if has("huge") || has("endless") {
-        let endless = has("endless");
+    let turned = app.attacked();
+    if has("turns-to-html") && turned {
+        return Ok(Response::new(full("<html>Back soon</html>".to_owned())));
+    }
+    if has("huge") || has("endless") || (turned && (has("turns-huge") || has("turns-endless"))) {
+        let endless = has("endless") || has("turns-endless");
         let chunks = stream::repeat_with(move || {
             let chunk = if endless {
                 Bytes::from_static(b": still here\n\n")
@@ -133,6 +154,9 @@ pub(super) async fn answer(
         body,
         connection,
     };
+    if turned && let Some(lie) = lie(&app, &incoming) {
+        return Ok(lie);
+    }
     let answer = app.answer(incoming).await;
     let mut response = Response::builder().status(answer.status);
     for (name, value) in answer.headers {

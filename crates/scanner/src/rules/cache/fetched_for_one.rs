@@ -7,7 +7,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use super::unscoped_cache_key::is_scoped;
 use crate::{
     flow::{Access, Store},
-    ir::{BindingId, ExprKind, FunctionId, NameRef, walk},
+    ir::{BindingId, ExprId, ExprKind, FunctionId, NameRef, PropertyKey, walk},
     project::{At, Fun, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
@@ -32,6 +32,7 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    made_for_one(project, report);
     let mut stores: BTreeMap<Store, Vec<Access>> = BTreeMap::new();
     for access in project.accesses() {
         stores.entry(access.store.clone()).or_default().push(access);
@@ -55,6 +56,85 @@ fn run(project: &Project, report: &mut Report<'_>) {
     }
 }
 
+/// Methods that give what is kept under a key, or make it.
+const MAKING: &[&str] = &[
+    "getOrCreate", "getOrSet", "getOrInsert", "getOrAdd", "getOrLoad", "getOrFetch", "getOrCompute", "getOrMake", "computeIfAbsent", "get_or_create",
+    "get_or_set", "get_or_load", "acquire", "remember", "wrap", "memoize", "obtain",
+];
+
+/// Of those, the ones that other things have too.
+const COMMON: &[&str] = &["acquire", "wrap", "remember", "memoize", "obtain", "get_or_create"];
+
+/// Calls that make a value with what is the caller's and keep it under a key that does not say whose it is:
+/// `pool.acquire({ key: server.id, create: () => connect(server, userId) })`.
+fn made_for_one(project: &Project, report: &mut Report<'_>) {
+    for (module, unit) in project.units() {
+        for expr in &unit.index.calls {
+            let at = At { module, expr: *expr };
+            let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+            let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { continue };
+            let method = unit.ir.text(*property);
+            if !MAKING.contains(&method) {
+                continue;
+            }
+            let holder = project.written(at.to(*object)).pop().unwrap_or_default();
+            let Some((key, maker)) = key_and_maker(unit, call) else { continue };
+            let reached = project.around(project.function_of(at)).into_iter().any(|fun| project.reach(fun).is_some());
+            if (COMMON.contains(&method) && !vocabulary::is_cache(&holder)) || is_scoped(project, at.to(key)) {
+                continue;
+            }
+            let Some(used) = callers_in(project, at, maker) else { continue };
+            let found = report.reached(
+                at,
+                format!("`{holder}` keeps for everybody what was made with `{used}`, and the key does not say whose it is"),
+            );
+            let found = found.confidence(Confidence::Medium);
+            if !reached {
+                found.severity(Severity::Medium);
+            }
+        }
+    }
+}
+
+/// The key and the function of a call that makes what is not there.
+fn key_and_maker(unit: &Unit, call: &crate::ir::Call) -> Option<(ExprId, FunctionId)> {
+    let function = |expr: ExprId| match unit.ir.expr(expr) {
+        ExprKind::Function(id) => Some(*id),
+        _ => None,
+    };
+    if let [only] = &*call.args
+        && let ExprKind::Object(properties) = unit.ir.expr(only.value)
+    {
+        let key = properties.iter().find_map(|own| match own.key {
+            PropertyKey::Name(name) if matches!(unit.ir.text(name), "key" | "cacheKey" | "id") => Some(own.value),
+            _ => None,
+        })?;
+        return Some((key, properties.iter().find_map(|own| function(own.value))?));
+    }
+    let key = call.positional(0).filter(|key| function(*key).is_none())?;
+    Some((key, call.args.iter().find_map(|arg| function(arg.value))?))
+}
+
+/// What of the caller a function takes with it, by its name: `userId`, `accessToken`.
+fn callers_in(project: &Project, at: At, maker: FunctionId) -> Option<String> {
+    let unit = project.unit(at.module)?;
+    let mut found = None;
+    walk::function_exprs(&unit.ir, maker, &mut |expr| {
+        let name = match unit.ir.expr(expr) {
+            ExprKind::Name(NameRef::Binding(id)) if unit.ir.binding_function(*id) != maker && !unit.ir.is_module_level(*id) => {
+                unit.ir.binding_name(*id)
+            }
+            ExprKind::Member { property, .. } => unit.ir.text(*property),
+            _ => return,
+        };
+        let callers = vocabulary::is_owner(name) || vocabulary::is_credential(name);
+        if callers && found.is_none() && !project.is_fixed(at.to(expr)) {
+            found = Some(name.to_owned());
+        }
+    });
+    found
+}
+
 /// Words of clients that are the process's own and no caller's.
 const OWN: &[&str] = &[
     "db", "http", "redis", "cache", "sql", "pg", "prisma", "mongo", "database", "storage", "store", "s3", "knex", "pool", "session", "tokenizer",
@@ -66,7 +146,7 @@ fn client_of(project: &Project, write: &Access) -> Option<BindingId> {
     let value = write.value?;
     let unit = project.unit(value.module)?;
     let mut found = None;
-    let mut see = |root: crate::ir::ExprId| {
+    let mut see = |root: ExprId| {
         walk::exprs_below(&unit.ir, root, &mut |expr| {
             let ExprKind::Await(inner) = unit.ir.expr(expr) else { return };
             let ExprKind::Call(call) = unit.ir.expr(*inner) else { return };

@@ -3,8 +3,8 @@
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::Origins,
-    ir::{BindingId, BindingKind, ExprKind, FunctionId, NameRef, StmtKind, walk},
+    flow::{Origins, compares_what_it_keeps, stands_where_renewed},
+    ir::{BindingId, BindingKind, ExprId, ExprKind, FunctionId, NameRef, StmtKind, walk},
     project::{At, Fun, ModuleId, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
@@ -49,6 +49,10 @@ fn variable(project: &Project, module: ModuleId, unit: &Unit, id: BindingId, rep
             continue;
         }
         let callers = project.origins(value).has(Origins::PRINCIPAL | Origins::SECRET | Origins::UNVERIFIED);
+        let is_kept = |expr: ExprId| matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(own)) if *own == id);
+        if stands_where_renewed(unit, source.value, &is_kept, &project.roots(value)) {
+            continue;
+        }
         if !returns_it(unit, source.function, id) || !(callers || waits(unit, source.function)) {
             continue;
         }
@@ -64,7 +68,7 @@ fn variable(project: &Project, module: ModuleId, unit: &Unit, id: BindingId, rep
         found.related(module, shown, "it is set here and never told apart by caller");
         // The server's own store is behind it for all.
         let store = crate::vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "storage" | "s3" | "bucket" | "redis" | "database" | "pool"));
-        if !strong || store {
+        if !strong || store || compares_what_it_keeps(unit, source.function) {
             found.severity(Severity::Medium).confidence(Confidence::Medium);
         }
     }

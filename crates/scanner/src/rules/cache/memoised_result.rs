@@ -119,7 +119,10 @@ fn reads_caller(project: &Project, module: ModuleId, unit: &Unit, fun: Fun) -> b
 fn ambient_call(project: &Project, at: At) -> bool {
     let Some(unit) = project.unit(at.module) else { return false };
     match unit.ir.expr(at.expr) {
-        ExprKind::Call(call) => call.args.is_empty() || matches!(unit.ir.expr(call.callee), ExprKind::Name(NameRef::Global(_))),
+        ExprKind::Call(call) => {
+            let told = call.args.iter().any(|arg| project.origins(at.to(arg.value)).has_owner());
+            call.args.is_empty() || (matches!(unit.ir.expr(call.callee), ExprKind::Name(NameRef::Global(_))) && !told)
+        }
         _ => false,
     }
 }

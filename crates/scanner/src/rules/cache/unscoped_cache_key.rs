@@ -278,7 +278,7 @@ fn weight(project: &Project, access: &Access) -> Option<Weight> {
     }
     let value = access.value?;
     let unit = project.unit(value.module)?;
-    if matches!(unit.ir.expr(value.expr), ExprKind::Function(_) | ExprKind::Class(_) | ExprKind::Bool(_) | ExprKind::Null) {
+    if matches!(unit.ir.expr(value.expr), ExprKind::Function(_) | ExprKind::Class(_) | ExprKind::Bool(_) | ExprKind::Null) || counts(unit, value.expr) {
         return None;
     }
     let name = project.function_name(access.function).to_lowercase();
@@ -295,7 +295,7 @@ fn weight(project: &Project, access: &Access) -> Option<Weight> {
     let sensitive = words.iter().any(|word| SENSITIVE.contains(&word.as_str())) || origins.has_owner();
     let cache = vocabulary::is_cache(&access.name);
     let reached = project.around(access.function).into_iter().any(|fun| project.reach(fun).is_some());
-    if fetched && chosen && reached && !project.is_fixed(value) {
+    if fetched && chosen && reached && !project.is_fixed(value) && !is_of_key_alone(project, access.key, value) && !is_of_an_address(project, access) {
         Some(Weight::Strong)
     } else if (sensitive || cache) && (fetched || !project.is_fixed(value)) {
         Some(Weight::Likely)
@@ -304,6 +304,55 @@ fn weight(project: &Project, access: &Access) -> Option<Weight> {
     } else {
         None
     }
+}
+
+/// Whether a value is a number that goes up or down, or one that did: `inFlight + 1`.
+fn counts(unit: &crate::project::Unit, value: crate::ir::ExprId) -> bool {
+    let step = |expr: crate::ir::ExprId| match unit.ir.expr(expr) {
+        ExprKind::Binary { left, right, ..  } => {
+            [left, right].into_iter().any(|side| matches!(unit.ir.expr(*side), ExprKind::Number(_)))
+        }
+        _ => false,
+    };
+    match unit.ir.expr(value) {
+        ExprKind::Name(NameRef::Binding(id)) => {
+            let sources = unit.index.sources(*id);
+            !sources.is_empty() && sources.iter().all(|source| step(source.value))
+        }
+        _ => step(value),
+    }
+}
+
+/// Whether a key is the address of a page, and nothing that the function is told is the caller's: anybody finds the same there.
+fn is_of_an_address(project: &Project, access: &Access) -> bool {
+    let Some(unit) = project.unit(access.key.module) else { return false };
+    let address = |name: &str| vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "url" | "uri" | "href"));
+    let mut named = false;
+    for root in project.roots(access.key) {
+        named |= address(unit.ir.binding_name(root));
+    }
+    let mut told = false;
+    walk::function_exprs(&unit.ir, access.function.id, &mut |expr| {
+        let at = At { module: access.key.module, expr };
+        if matches!(unit.ir.expr(expr), ExprKind::Name(_) | ExprKind::Member { .. } | ExprKind::Call(_)) {
+            told |= project.origins(at).has(Origins::PRINCIPAL | Origins::SECRET);
+        }
+    });
+    named && !told
+}
+
+/// Whether a value is made of its key and of what is fixed, without asking anybody: `clients[region] = client(region)` is the same for
+/// whoever asks.
+fn is_of_key_alone(project: &Project, key: At, value: At) -> bool {
+    let Some(unit) = project.unit(value.module) else { return false };
+    let own = project.roots(key);
+    let mut alone = matches!(unit.ir.expr(value.expr), ExprKind::Call(_));
+    walk::exprs_below(&unit.ir, value.expr, &mut |expr| match unit.ir.expr(expr) {
+        ExprKind::Await(_) | ExprKind::Function(_) | ExprKind::This => alone = false,
+        ExprKind::Name(NameRef::Binding(id)) => alone &= own.contains(id) || unit.ir.is_module_level(*id),
+        _ => {}
+    });
+    alone
 }
 
 /// Whether a value comes from a database, another service or an awaited call.

@@ -48,7 +48,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 ExprKind::Call(call) => {
                     let Some((name, default)) = lookup(project, unit, at, call) else { continue };
                     if is_fallback(project, unit, at.to(default)) && !is_said(project, unit, at) && !is_fixed_lookup(project, unit, at, call) {
-                        let severity = if vocabulary::is_tenant(&name) { Severity::High } else { Severity::Medium };
+                        let stated = is_ambient(project, unit, at) || project.origins(at).has(Origins::UNVERIFIED | Origins::PRINCIPAL);
+                        let severity = if vocabulary::is_tenant(&name) && stated { Severity::High } else { Severity::Medium };
                         tell(project, report, &lives, at, severity);
                     }
                     continue;
@@ -68,7 +69,77 @@ fn run(project: &Project, report: &mut Report<'_>) {
         parameters(project, report, &lives, module, unit);
         contexts(project, report, module, unit);
         branches(project, report, &lives, module, unit);
+        beginnings(project, report, &lives, module, unit);
     }
+}
+
+/// Variables for a tenant or user that begin as the default one, and are set to the caller's only where something holds:
+/// `let userId = serverUser; if (claims && directory) userId = await directory.find(claims.sub)`.
+fn beginnings(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, module: ModuleId, unit: &Unit) {
+    for (id, binding) in unit.ir.bindings() {
+        let name = unit.ir.text(binding.name);
+        let party = vocabulary::is_tenant(name) || vocabulary::is_user(name);
+        let sources = unit.index.sources(id);
+        let [first, rest @ ..] = sources else { continue };
+        if !party || is_word_of_display(name) || rest.is_empty() || rest.len() > 4 || !first.declares || !first.path.is_empty() {
+            continue;
+        }
+        let at = At { module, expr: first.value };
+        let fun = project.function_of(at);
+        if !(lives.is_per_request(fun) || is_given_caller(unit, fun)) || !is_fallback(project, unit, at) {
+            continue;
+        }
+        // Set in a branch, in the same function, to what the request says.
+        let branched = rest.iter().all(|source| {
+            source.function == first.function
+                && source.stmt.and_then(|stmt| unit.index.stmt_parent(stmt)).is_some_and(|up| match unit.ir.stmt(up) {
+                    // Where it hangs on more than the caller: a directory that may be absent, a mode.
+                    StmtKind::If { test, .. } => {
+                        matches!(unit.ir.expr(*test), ExprKind::Logical { op: LogicalOp::And, .. })
+                    }
+                    StmtKind::Try { .. } => true,
+                    _ => false,
+                })
+        });
+        let of_request = rest.iter().any(|source| {
+            let origins = project.origins(At { module, expr: source.value });
+            origins.is_of_request() || origins.has_owner()
+        });
+        // Whoever has no identity at all is turned away, or where every branch sets it: nothing is left to the default.
+        let refused = unit.ir.function(fun.id).is_some_and(|function| throws_without(unit, &function.body));
+        if branched && of_request && !refused && !sets_always(unit, rest) {
+            tell(project, report, lives, at, Severity::Medium);
+        }
+    }
+}
+
+/// Whether a function is called with the caller: `async (transport, authClaims) => …`.
+fn is_given_caller(unit: &Unit, fun: Fun) -> bool {
+    unit.ir.function(fun.id).is_some_and(|function| {
+        function.params.iter().filter_map(|own| own.name).any(|own| vocabulary::is_principal(unit.ir.text(own)))
+    })
+}
+
+/// Whether an `if` sets a variable in both of its branches.
+fn sets_always(unit: &Unit, sources: &[crate::project::Source]) -> bool {
+    let mut ups = sources.iter().filter_map(|source| source.stmt.and_then(|stmt| unit.index.stmt_parent(stmt)));
+    let Some(first) = ups.next() else { return false };
+    ups.any(|up| up == first)
+}
+
+/// Whether a branch of a function's own that asks for something missing throws.
+fn throws_without(unit: &Unit, body: &[crate::ir::StmtId]) -> bool {
+    let mut found = false;
+    walk::stmts_below(&unit.ir, body, &mut |stmt| {
+        if let StmtKind::If { test, otherwise, then, .. } = unit.ir.stmt(stmt) {
+            let throws = |block: &[crate::ir::StmtId]| {
+                block.iter().any(|own| matches!(unit.ir.stmt(*own), StmtKind::Throw(_)))
+            };
+            let missing = matches!(unit.ir.expr(*test), ExprKind::Unary { op: UnaryOp::Not, .. });
+            found |= throws(otherwise) || (missing && throws(then));
+        }
+    });
+    found
 }
 
 /// Branches for when there is no tenant, which take another one: `if not tenant: tenant = get_default_tenant()`.
@@ -183,7 +254,13 @@ fn written_text(project: &Project, at: At) -> Option<String> {
 /// Whether a text could be somebody's id, and is not a way to say that there is none.
 fn is_id(text: &str) -> bool {
     let lower = text.trim().to_lowercase();
+    // `orgIdentifier`, `tenant_id`: the name of a field, and nobody's id.
+    let words = vocabulary::words(text);
+    let field = words.len() > 1
+        && words.first().is_some_and(|first| vocabulary::is_owner(first))
+        && words.last().is_some_and(|last| matches!(last.as_str(), "id" | "identifier" | "key" | "name" | "slug"));
     !lower.is_empty()
+        && !field
         && !matches!(
             lower.as_str(),
             "unknown" | "none" | "n/a" | "null" | "undefined" | "-" | "?" | "missing" | "unset" | "anonymous" | "anon" | "(none)" | "me" | "self" | "@me"
@@ -192,7 +269,8 @@ fn is_id(text: &str) -> bool {
         && !matches!(lower.as_str(), "common" | "organizations" | "consumers")
         && lower.len() < 80
         && !lower.contains(' ')
-        && !lower.starts_with("http")
+        && !lower.starts_with("http:")
+        && !lower.starts_with("https:")
 }
 
 /// Whether a condition asks only whether something is there.
@@ -249,11 +327,42 @@ fn party(project: &Project, unit: &Unit, at: At, value: ExprId) -> Option<Severi
     if !of_request || !(tenant || user) || is_word_of_display(&name) {
         return None;
     }
-    let caller = origins.has(Origins::PRINCIPAL | Origins::SECRET | Origins::OWNER | Origins::INPUT | Origins::UNVERIFIED);
+    // An argument of a tool that may be left out is a convenience; a caller whose tenant is not known is a request that lost it.
+    let caller = (origins.has(Origins::PRINCIPAL | Origins::SECRET | Origins::UNVERIFIED) && !is_handed_on(project, unit, at.to(value)))
+        || is_ambient(project, unit, at.to(value));
     Some(match (tenant, caller) {
         (true, true) => Severity::High,
         _ => Severity::Medium,
     })
+}
+
+/// Whether a value is a parameter of a function that is no handler: whether anybody leaves it out is not seen.
+fn is_handed_on(project: &Project, unit: &Unit, at: At) -> bool {
+    let ExprKind::Name(crate::ir::NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
+    project.parameter_of(at.module, *id).is_some_and(|(fun, ..)| project.entry(fun).is_none())
+}
+
+/// Whether a value is read from a header, the state of the request or a store of the caller's context.
+fn is_ambient(project: &Project, unit: &Unit, at: At) -> bool {
+    let mut found = false;
+    walk::exprs_below(&unit.ir, at.expr, &mut |expr| {
+        let own = at.to(expr);
+        found |= match unit.ir.expr(expr) {
+            ExprKind::Call(_) => {
+                project.callee(own).is_some_and(|callee| callee.defs.iter().any(|def| matches!(def.role, Role::ContextGet | Role::Verify)))
+            }
+            ExprKind::Member { property, .. } => {
+                let name = unit.ir.text(*property);
+                vocabulary::is_principal(name) || matches!(name, "headers" | "state" | "user" | "session" | "token" | "locals")
+            }
+            ExprKind::Name(crate::ir::NameRef::Binding(id)) => {
+                let name = unit.ir.binding_name(*id);
+                vocabulary::is_principal(name) || matches!(name, "user" | "session" | "token" | "headers")
+            }
+            _ => false,
+        };
+    });
+    found
 }
 
 fn is_word_of_display(name: &str) -> bool {
@@ -351,6 +460,20 @@ fn contexts(project: &Project, report: &mut Report<'_>, module: ModuleId, unit: 
         });
         for handler in handlers {
             walk::stmts_below(&unit.ir, &handler.body, &mut |stmt| {
+                // `try { user = verify(token).sub } catch { user = "guest" }`
+                if let StmtKind::Assign { target, value, .. } = unit.ir.stmt(stmt)
+                    && let Some(id) = target.as_binding()
+                    && (vocabulary::is_tenant(unit.ir.binding_name(id)) || vocabulary::is_user(unit.ir.binding_name(id)))
+                    && assigns(unit, body, id)
+                    && is_fallback(project, unit, At { module, expr: *value })
+                {
+                    report
+                        .reached(
+                            At { module, expr: *value },
+                            "when the caller cannot be told, the request goes on with a default one",
+                        )
+                        .severity(Severity::Medium);
+                }
                 if let StmtKind::Return(Some(value)) = unit.ir.stmt(stmt)
                     && (reads || gives_member(unit, body))
                     && is_fallback(project, unit, At { module, expr: *value })
@@ -364,6 +487,15 @@ fn contexts(project: &Project, report: &mut Report<'_>, module: ModuleId, unit: 
             });
         }
     }
+}
+
+/// Whether a block assigns a variable.
+fn assigns(unit: &Unit, body: &[crate::ir::StmtId], id: crate::ir::BindingId) -> bool {
+    let mut found = false;
+    walk::stmts_below(&unit.ir, body, &mut |stmt| {
+        found |= matches!(unit.ir.stmt(stmt), StmtKind::Assign { target, .. } if target.as_binding() == Some(id));
+    });
+    found
 }
 
 /// Whether a block returns a part of something: of a request, a session, a context.

@@ -133,13 +133,14 @@ fn knows_the_message(unit: &Unit) -> bool {
 }
 
 /// The name of the variable that a call of its `get` or `set` is about.
-fn variable(project: &Project, at: At) -> Option<String> {
+pub(super) fn variable(project: &Project, at: At) -> Option<String> {
     let mut path = project.written(at);
     path.pop();
     path.pop().map(String::from)
 }
 
-fn names_caller(name: &str) -> bool {
+/// Whether a context variable is named for who calls.
+pub(super) fn names_caller(name: &str) -> bool {
     vocabulary::is_owner(name)
         || vocabulary::is_principal(name)
         || vocabulary::is_credential(name)

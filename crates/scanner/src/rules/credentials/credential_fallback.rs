@@ -54,11 +54,36 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
             let found =
                 report.reached(at, "a caller without a credential gets the one of the process's environment");
-            if !project.has_owners(module) {
+            let fixed = names_in(project, at.to(other));
+            if !project.has_owners(module) || is_of_services(&fixed) || (project.also_speaks_on_stdio(module) && !project.keeps_rows(module)) {
                 found.severity(Severity::Medium).confidence(Confidence::Medium);
             }
         }
     }
+}
+
+/// Words of what the server itself uses for all of its callers.
+const SERVICES: &[&str] = &["storage", "bucket", "s3", "smtp", "mail", "redis", "database", "db", "telemetry", "sentry", "webhook", "signing"];
+
+/// Whether names are those of what the server itself uses, and no tenant has one of its own.
+fn is_of_services(names: &[String]) -> bool {
+    names.iter().any(|name| vocabulary::words(name).iter().any(|word| SERVICES.contains(&word.as_str())))
+}
+
+/// The names and texts in an expression.
+fn names_in(project: &Project, at: At) -> Vec<String> {
+    let mut found = Vec::new();
+    let Some(unit) = project.unit(at.module) else { return found };
+    walk::exprs_below(&unit.ir, at.expr, &mut |expr| {
+        let name = match unit.ir.expr(expr) {
+            ExprKind::Member { property, .. } => unit.ir.text(*property),
+            ExprKind::String(text) => unit.ir.text(*text),
+            ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+            _ => return,
+        };
+        found.push(name.to_owned());
+    });
+    found
 }
 
 /// Functions that give the credential of a tenant or user where there is one, and go on with the operator's where there is none.
@@ -165,17 +190,5 @@ fn ends_own(unit: &Unit, stmt: StmtId, moment: u32) -> bool {
 
 /// Whether a value is named like a credential, or made of what is.
 fn names_credential(project: &Project, at: At) -> bool {
-    let Some(unit) = project.unit(at.module) else { return false };
-    let mut named = false;
-    let mut see = |expr: ExprId| {
-        let name = match unit.ir.expr(expr) {
-            ExprKind::Member { property, .. } => unit.ir.text(*property),
-            ExprKind::String(text) => unit.ir.text(*text),
-            ExprKind::Name(crate::ir::NameRef::Binding(id)) => unit.ir.binding_name(*id),
-            _ => return,
-        };
-        named |= vocabulary::is_credential(name);
-    };
-    walk::exprs_below(&unit.ir, at.expr, &mut see);
-    named
+    names_in(project, at).iter().any(|name| vocabulary::is_credential(name))
 }

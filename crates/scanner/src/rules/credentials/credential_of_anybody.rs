@@ -3,6 +3,7 @@
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
+    library::Role,
     flow::{Lifetimes, Query, Scope, Store},
     ir::{BindingKind, ExprId, ExprKind, NameRef, walk},
     lang::sql::Verb,
@@ -43,6 +44,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             if matches!(kind, ExprKind::Index { .. } | ExprKind::Member { .. } | ExprKind::Call(_))
                 && let Some(name) = first_of_holder(project, at)
                 && lives.is_per_request(project.function_of(at))
+                && !project.first_of(at).is_some_and(|map| lives.holds(map, &[Role::Transport]))
             {
                 report.reached(at, format!("this is the first entry of `{name}`, whosever it is")).confidence(Confidence::Medium);
             } else if matches!(kind, ExprKind::Call(_)) && takes_any(project, at) {

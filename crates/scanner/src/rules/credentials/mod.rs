@@ -1,3 +1,3 @@
 //! Rules of the layer credentials.
 
-crate::rules::rules! { credential_fallback, credential_of_anybody, credential_of_creator, environment_credential, one_credential_file, shared_credential }
+crate::rules::rules! { credential_fallback, credential_of_anybody, credential_of_creator, environment_credential, one_credential_file, shared_credential, token_passthrough }

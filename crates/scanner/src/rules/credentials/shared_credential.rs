@@ -81,6 +81,7 @@ fn judge(project: &Project, used: At, made: At, report: &mut Report<'_>) {
     // A server that never asks who calls may be one user's own; the operator's own store is behind the server for all.
     if !tool
         || keeps_the_servers_own(project, made)
+        || project.also_speaks_on_stdio(used.module)
         || !project.has_owners(used.module) || !(project.is_asked_multi() || project.knows_callers(used.module)) {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     }

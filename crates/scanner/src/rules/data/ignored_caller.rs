@@ -98,7 +98,13 @@ fn gate_of(project: &Project, entry: &Entry) -> Option<String> {
         });
         // Methods of one class of handlers, which a guard stands before.
         let class = || project.this_of(entry.handler).map(|class| format!("{class:?}"));
-        injected.or_else(class)
+        // Tools that a file describes as objects, one beside the other.
+        let described = || {
+            let unit = project.unit(entry.registration.module)?;
+            let object = entry.kind == "tool" && matches!(unit.ir.expr(entry.registration.expr), ExprKind::Object(_));
+            object.then(|| format!("tools of {}", unit.ir.path))
+        };
+        injected.or_else(class).or_else(described)
     })
 }
 

@@ -6,8 +6,8 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use super::unscoped_query;
 use crate::{
-    flow::{Owned, Query},
-    ir::{ArgKind, BindingId, Call, ExprId, ExprKind, FunctionId, FunctionKind, NameRef, StmtKind, walk},
+    flow::{Origins, Owned, Query},
+    ir::{ArgKind, BindingId, Call, ExprId, ExprKind, FunctionId, FunctionKind, NameRef, Parameter, StmtKind, walk},
     project::{At, Fun, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
@@ -109,18 +109,40 @@ fn asks_by_id(project: &Project, query: &Query, call: At) -> bool {
         && !is_compared(project, unit, call)
 }
 
-/// Whether a function has a parameter that says whose data is meant.
+/// Whether a function has a parameter that says whose data is meant, or is a handler that asks who calls.
 fn knows_owner(project: &Project, fun: Fun) -> bool {
     let Some(unit) = project.unit(fun.module) else { return false };
     let Some(function) = unit.ir.function(fun.id) else { return false };
     if fun.id == FunctionId::MODULE || function.kind == FunctionKind::Constructor {
         return false;
     }
-    function.params.iter().any(|parameter| {
+    let told = function.params.iter().any(|parameter| {
         parameter.pattern.as_binding().is_some_and(|id| {
             let name = unit.ir.binding_name(id);
-            (vocabulary::is_owner(name) || vocabulary::is_principal(name)) && !unit.index.uses(id).is_empty()
+            let named = vocabulary::is_owner(name) || vocabulary::is_principal(name);
+            named && (is_injected(unit, parameter) || !unit.index.uses(id).is_empty())
         })
+    });
+    told || (project.entry(fun).is_some() && asks_who_calls(project, unit, fun))
+}
+
+/// Whether a framework fills a parameter, by a dependency, and not the caller: `user = Depends(current_user)`.
+fn is_injected(unit: &Unit, parameter: &Parameter) -> bool {
+    [parameter.default, parameter.annotation].into_iter().flatten().any(|expr| {
+        let text = unit.ir.snippet(unit.ir.span(expr));
+        text.contains("Depends(") || text.contains("Security(")
+    })
+}
+
+/// Whether a variable of a handler holds the verified caller, or its tenant or user.
+fn asks_who_calls(project: &Project, unit: &Unit, fun: Fun) -> bool {
+    unit.ir.bindings().any(|(id, _)| {
+        let name = unit.ir.binding_name(id);
+        (vocabulary::is_owner(name) || vocabulary::is_principal(name))
+            && unit.index.sources(id).iter().any(|source| {
+                let at = At { module: fun.module, expr: source.value };
+                source.function == fun.id && project.origins(at).has(Origins::PRINCIPAL)
+            })
     })
 }
 

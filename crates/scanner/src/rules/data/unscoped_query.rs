@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::{Owned, Query, Scope, lists_owners, singular},
+    flow::{Origins, Owned, Query, Scope, lists_owners, singular},
     ir::{ExprKind, NameRef, PropertyKey, StmtKind, walk},
     lang::sql::{Name, Verb},
     project::{At, Fun, Parent, Project},
@@ -67,7 +67,12 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
     let found = report.reached(query.at, format!("this query {does} `{}`, {known}, without naming one", query.shown));
     match is {
         Owned::Yes | Owned::Sibling
-            if chosen && !callers_check(project, query) && !built_by_helper(project, query) && !looked_up_before(project, query) => {}
+            if chosen
+                && !callers_check(project, query)
+                && !built_by_helper(project, query)
+                && !names_owner_of(project, query)
+                && !told_before(project, query)
+                && !looked_up_before(project, query) => {}
         Owned::Yes | Owned::Sibling => {
             found.severity(Severity::Medium).confidence(Confidence::Medium);
         }
@@ -115,13 +120,123 @@ fn compares_after(project: &Project, call: At) -> bool {
 /// always is not seen.
 fn built_by_helper(project: &Project, query: &Query) -> bool {
     let Some(unit) = project.unit(query.at.module) else { return false };
-    query.filters.iter().any(|at| {
-        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
-        unit.index.sources(*id).iter().take(4).any(|source| {
-            let callee = project.callee(query.at.to(source.value)).filter(|callee| callee.certain);
-            callee.is_some_and(|callee| callee.targets.iter().take(4).any(|target| names_owner(project, *target)))
+    let helps = |at: At| {
+        let callee = project.callee(at).filter(|callee| callee.certain);
+        callee.is_some_and(|callee| callee.targets.iter().take(4).any(|target| names_owner(project, *target)))
+    };
+    let mut direct = false;
+    // `findMany({ where: rulesOf(params) })`
+    walk::exprs_below(&unit.ir, query.at.expr, &mut |expr| {
+        let is_where = |name: &str| matches!(name, "where" | "filter" | "query");
+        if let ExprKind::Object(properties) = unit.ir.expr(expr) {
+            direct |= properties.iter().any(|property| {
+                matches!(property.key, PropertyKey::Name(name) if is_where(unit.ir.text(name))) && helps(query.at.to(property.value))
+            });
+        }
+    });
+    direct
+        || query.filters.iter().any(|at| {
+            let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
+            unit.index.sources(*id).iter().take(4).any(|source| helps(query.at.to(source.value)))
         })
+}
+
+/// Whether the function of a query names the owner of the same rows: `terms.append(Note.user_id == user_id)`, which conditions of the
+/// query may be put together from.
+fn names_owner_of(project: &Project, query: &Query) -> bool {
+    let Some(unit) = project.unit(query.at.module) else { return false };
+    let mut found = false;
+    walk::function_exprs(&unit.ir, query.function.id, &mut |expr| {
+        let ExprKind::Member { object, property, .. } = unit.ir.expr(expr) else { return };
+        found |= vocabulary::is_owner(unit.ir.text(*property))
+            && matches!(unit.ir.expr(*object), ExprKind::Name(_))
+            && project.written(query.at.to(*object)).last().is_some_and(|name| {
+                name.starts_with(char::is_uppercase) && singular(name) == query.entity
+            });
+    });
+    found
+}
+
+/// First words of functions that are told who did what, and look at nothing.
+const TELLS: &[&str] = &["log", "record", "audit", "notify", "publish", "emit", "send", "track", "capture", "debug", "info", "warn", "error", "warning", "set", "add"];
+
+/// Whether, on the way from the caller to a query, a function was called with the verified caller and with what the row is found by
+/// before: it may have looked whose that is. `authorized = await datasets_of([id], user)`. One that calls the query's function so
+/// says that this is the callers' part.
+fn told_before(project: &Project, query: &Query) -> bool {
+    let mut ids: Vec<At> = query.filters.clone();
+    let reached = project.around(query.function).into_iter().find(|fun| project.reach(*fun).is_some());
+    let mut calls = reached.map(|fun| project.way(fun)).unwrap_or_default();
+    calls.extend(project.callers(query.function).iter().take(CALLERS));
+    for call in calls {
+        let Some(unit) = project.unit(call.module) else { continue };
+        if let ExprKind::Call(expr) = unit.ir.expr(call.expr) {
+            ids.extend(expr.args.iter().map(|arg| call.to(arg.value)));
+        }
+    }
+    ids.iter().any(|id| {
+        let (paths, order) = (paths(project, *id, 3), project.order(*id));
+        (!paths.is_empty() && is_told(project, *id, &paths, order)) || comes_of_caller(project, *id, 5)
     })
+}
+
+/// Whether a function that an id stands in, or one around it, called something with the caller and the id before.
+fn is_told(project: &Project, id: At, paths: &[String], order: u32) -> bool {
+    let Some(unit) = project.unit(id.module) else { return false };
+    let own = project.function_of(id);
+    let caller = |at: At| is_caller(project, at);
+    project.around(own).into_iter().any(|around| {
+        let mut found = false;
+        walk::function_exprs(&unit.ir, around.id, &mut |expr| {
+            let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
+            if found || (around == own && unit.index.order(expr) >= order) || call.args.len() < 2 {
+                return;
+            }
+            let name = project.written(id.to(call.callee)).pop().unwrap_or_default();
+            let tells = vocabulary::words(&name).first().is_some_and(|verb| TELLS.contains(&verb.as_str()));
+            let shares = |arg: &crate::ir::Arg| {
+                let at = id.to(arg.value);
+                !caller(at) && self::paths(project, at, 2).iter().any(|path| paths.contains(path))
+            };
+            found |= !tells && call.args.iter().any(|arg| caller(id.to(arg.value))) && call.args.iter().any(shares);
+        });
+        found
+    })
+}
+
+/// Whether a value is the verified caller, or the request's context as a whole.
+fn is_caller(project: &Project, at: At) -> bool {
+    let origins = project.origins(at);
+    let name = project.unit(at.module).is_some_and(|unit| matches!(unit.ir.expr(at.expr), ExprKind::Name(_)));
+    let whole = origins.has(Origins::REQUEST) && name;
+    !origins.is_chosen() && (origins.has(Origins::PRINCIPAL) || whole || (origins.has(Origins::OWNER) && is_party(project, at)))
+}
+
+/// Whether a value was given by a call that is told the caller: `for note in await notes_of(user)`, `note.id`.
+fn comes_of_caller(project: &Project, at: At, depth: u32) -> bool {
+    let (Some(depth), Some(unit)) = (depth.checked_sub(1), project.unit(at.module)) else { return false };
+    let mut sources = Vec::new();
+    walk::exprs_below(&unit.ir, at.expr, &mut |expr| {
+        if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr)
+            && !unit.ir.is_module_level(*id)
+        {
+            sources.extend(unit.index.sources(*id).iter().take(4).map(|source| source.value).filter(|value| *value != at.expr));
+        }
+    });
+    sources.into_iter().take(8).any(|value| {
+        let mut asked = false;
+        walk::exprs_below(&unit.ir, value, &mut |expr| {
+            if let ExprKind::Call(call) = unit.ir.expr(expr) {
+                asked |= !call.is_new && call.args.iter().any(|arg| is_caller(project, at.to(arg.value)));
+            }
+        });
+        asked || comes_of_caller(project, at.to(value), depth)
+    })
+}
+
+/// Whether a value is named for the caller or for who it is.
+fn is_party(project: &Project, at: At) -> bool {
+    project.written(at).last().is_some_and(|name| vocabulary::is_owner(name) || vocabulary::is_principal(name))
 }
 
 /// Whether a property, a string or a key in a function is named for an owner.
@@ -200,6 +315,14 @@ fn paths(project: &Project, at: At, depth: u32) -> Vec<String> {
 
 /// Whether two sides of a guard are an owner's id and the verified one, or a call that is named for a check and is told the caller.
 fn checks_owner(project: &Project, left: At, right: At) -> bool {
+    // `verify_signature(id, expiry, signature)`: the server itself has signed the id for whoever has the link.
+    let signed = project.unit(right.module).is_some_and(|unit| matches!(unit.ir.expr(right.expr), ExprKind::Call(_)))
+        && project.callee(right).is_some_and(|callee| {
+            vocabulary::words(callee.name()).iter().any(|word| matches!(word.as_str(), "signature" | "signed" | "hmac" | "unsign"))
+        });
+    if signed {
+        return true;
+    }
     let verified = |side: At| project.origins(side).has_owner() && !project.origins(side).is_chosen();
     let told = project.unit(right.module).is_some_and(|unit| match unit.ir.expr(right.expr) {
         ExprKind::Call(call) => call.args.iter().any(|arg| verified(right.to(arg.value))),
@@ -241,6 +364,11 @@ fn skipped(project: &Project, query: &Query) -> bool {
     let text = project.snippet(query.at).to_lowercase();
     // Whether something is there at all.
     if query.is_sql && text.contains("select 1 ") {
+        return true;
+    }
+    // An account of another service is its owner's, whoever that is here: that service says who signs in or sends an event.
+    let elsewhere = ["provideraccount", "externalid", "externaluser"].iter().any(|word| text.replace('_', "").contains(word));
+    if elsewhere && text.contains("provider") {
         return true;
     }
     let secret = ["token", "phone", "email", "api_key", "apikey", "key_hash", "keyhash", "secret", "session_id", "state", "code_verifier"];

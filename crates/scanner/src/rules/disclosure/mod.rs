@@ -1,3 +1,3 @@
 //! Rules of the layer disclosure.
 
-crate::rules::rules! { foreign_told_apart, secret_logged }
+crate::rules::rules! { credential_in_answer, foreign_told_apart, secret_logged }

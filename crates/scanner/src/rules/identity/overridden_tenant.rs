@@ -60,7 +60,14 @@ fn run(project: &Project, report: &mut Report<'_>) {
 /// Reports what the caller chose among values of which another one is the caller's own tenant.
 fn choice(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, values: &[At]) {
     let own = values.iter().any(|at| is_own(project, *at));
-    let Some(chosen) = values.iter().find(|at| own && is_chosen(project, **at)) else { return };
+    let own_user = values.iter().any(|at| is_own_user(project, *at));
+    let named = values.iter().find(|at| own && is_chosen(project, **at));
+    let Some(chosen) = named.or_else(|| values.iter().find(|at| own_user && is_chosen_id(project, **at))) else {
+        return;
+    };
+    if named.is_none() {
+        return instead_of_user(project, report, lives, *chosen);
+    }
     let fun = project.function_of(*chosen);
     if !lives.is_per_request(fun) || project.is_checked(*chosen) {
         return;
@@ -73,6 +80,42 @@ fn choice(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, val
     if ranked {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     }
+}
+
+/// Reports an id that the caller names where else its own is taken: `req.query.memberId ?? req.user.id`.
+fn instead_of_user(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, chosen: At) {
+    let fun = project.function_of(chosen);
+    if !lives.is_per_request(fun) || project.is_checked(chosen) {
+        return;
+    }
+    let ranked = asks_for_rank(project, fun);
+    let found = report.reached(chosen, "the user that the caller names takes the place of the caller itself");
+    if ranked {
+        found.severity(Severity::Medium).confidence(Confidence::Medium);
+    }
+}
+
+/// `req.user.id`: the id of the verified caller itself.
+fn is_own_user(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(at.expr) else { return false };
+    let of = project.written(at.to(*object)).pop().unwrap_or_default();
+    matches!(unit.ir.text(*property), "id" | "sub" | "uid" | "userId" | "user_id" | "_id")
+        && (vocabulary::is_user(&of) || vocabulary::is_principal(&of) || of == "session")
+        && !project.origins(at).is_chosen()
+        && project.origins(at).has(Origins::PRINCIPAL)
+}
+
+/// A member of what the caller sent that is named for an id: `req.query["employeeId"]`.
+fn is_chosen_id(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let member = matches!(unit.ir.expr(at.expr), ExprKind::Member { .. } | ExprKind::Index { .. });
+    let name = project.written(at).pop().unwrap_or_default();
+    let words = vocabulary::words(&name);
+    member
+        && words.len() > 1
+        && words.last().is_some_and(|last| matches!(last.as_str(), "id" | "uuid" | "sub"))
+        && project.origins(at).is_chosen()
 }
 
 /// `operator.tenant_id`: a tenant that is read from something that the caller did not send.
@@ -99,7 +142,9 @@ fn is_of_party(project: &Project, at: At) -> bool {
                 matches!(word.as_str(), "operator" | "user" | "session" | "claims" | "caller" | "ctx" | "context" | "extra" | "key" | "token")
             })
     });
-    named || project.origins(at).has(Origins::PRINCIPAL) || project.origins(at.to(*object)).has(Origins::PRINCIPAL)
+    // A row that was found for the caller is a record, and no caller: `task.org_id`.
+    let record = matches!(unit.ir.expr(*object), ExprKind::Name(_));
+    named || (!record && (project.origins(at).has(Origins::PRINCIPAL) || project.origins(at.to(*object)).has(Origins::PRINCIPAL)))
 }
 
 /// A tenant out of what the caller sent.

@@ -30,6 +30,10 @@ pub const RULE: Rule = Rule {
     run,
 };
 
+/// What a finding says that is not high because nothing shows that the id reaches the server's own data.
+const NOT_SEEN: &str = "A caller, or the model that speaks for one, names another tenant. No query, map or file of this server is seen that \
+                        the id decides: if it goes to another service with the caller's own credential, that service decides.";
+
 fn run(project: &Project, report: &mut Report<'_>) {
     let mut seen: BTreeSet<(Fun, String)> = BTreeSet::new();
     for (module, unit) in project.units() {
@@ -41,7 +45,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
                     _ => continue,
                 },
                 // `request.headers.get("x-tenant-id")`, `arguments.get("tenant_id")`
-                ExprKind::Call(call) => match call.positional(0).map(|expr| unit.ir.expr(expr)) {
+                // `readHeader(request, "x-tenant-id")`
+                ExprKind::Call(call) => match call.positional(usize::from(is_of_header(project, At { module, expr: id }, call))).map(|expr| unit.ir.expr(expr)) {
                     Some(ExprKind::String(text)) if is_lookup(project, At { module, expr: id }) => unit.ir.text(*text),
                     // `request.cookies.get(TENANT_ID_COOKIE)`
                     Some(ExprKind::Name(crate::ir::NameRef::Binding(own))) if is_lookup(project, At { module, expr: id }) => {
@@ -87,7 +92,16 @@ fn of_place(name: &str) -> Option<&str> {
 }
 
 fn is_lookup(project: &Project, at: At) -> bool {
-    project.callee(at).is_some_and(|callee| matches!(callee.name(), "get" | "header" | "param" | "query" | "pop" | "getHeader"))
+    project.callee(at).is_some_and(|callee| {
+        matches!(callee.name(), "get" | "header" | "param" | "query" | "pop" | "getHeader")
+            || vocabulary::words(callee.name()).last().is_some_and(|word| word == "header")
+    })
+}
+
+/// Whether a call reads a header of a request that it is given first: `readHeader(request, "x-user-id")`.
+fn is_of_header(project: &Project, at: At, call: &crate::ir::Call) -> bool {
+    let named = project.callee(at).is_some_and(|callee| vocabulary::words(callee.name()).last().is_some_and(|word| word == "header"));
+    named && call.positional(0).is_some_and(|first| is_request(project, at.to(first)))
 }
 
 /// A parameter or variable that holds an owner's id out of what the caller chose: where it is used is reported.
@@ -103,6 +117,10 @@ fn chosen_binding(project: &Project, module: At, id: BindingId, name: &str, seen
         let direct = match project.parameter_of(module.module, id) {
             Some((fun, ..)) => project.entry(fun).is_some(),
             None => unit.index.sources(id).iter().any(|source| {
+                // A copy of what a function that is no handler was given: it entered elsewhere.
+                if handed_on(project, module.to(source.value)) {
+                    return false;
+                }
                 let from = project.origins(module.to(source.value));
                 let makes = project.callee(module.to(source.value)).is_some_and(|callee| callee.name().starts_with(char::is_uppercase));
                 // `tenant = Tenant(name=name)` is a new one.
@@ -120,7 +138,7 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     let fun = project.function_of(at);
     let origins = project.origins(value);
     // A fall-back to the caller or a choice between both is still the caller's choice, unless it is compared.
-    if project.is_checked(at) || is_compared(project, at) || of_principal(project, value) || !decides(project, at) {
+    if project.is_checked(at) || is_compared(project, at) || of_principal(project, value) || is_bearers(project, value) || !decides(project, at) {
         return;
     }
     if !seen.insert((fun, name.to_owned())) {
@@ -134,23 +152,59 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     let header = origins.has(Origins::UNVERIFIED) && !origins.has(Origins::INPUT);
     let what = if header { "an unverified header or token" } else { "what the caller sends" };
     let beside = beside_caller(project, at) || goes_beside(project, at);
-    let held = holds_data(project, at);
     let found = report.reached(at, format!("`{name}` comes from {what} and decides whose data is reached"));
     let words = vocabulary::words(name);
-    let id = words.iter().any(|word| matches!(word.as_str(), "id" | "uuid" | "sub")) || vocabulary::is_tenant(name);
+    // `company_name` is what a thing is about, as `customer` is; `tenant` is whose it is.
+    let about = words.last().is_some_and(|last| matches!(last.as_str(), "name" | "names")) || matches!(name, "customer" | "company" | "currentCompany" | "current_company" | "team");
+    let id = (words.iter().any(|word| matches!(word.as_str(), "id" | "uuid" | "sub")) || vocabulary::is_tenant(name)) && !about;
     if !id {
         found.severity(Severity::Low).confidence(Confidence::Low);
     } else if beside && vocabulary::is_user(name) {
         // Another user, within what the caller's own tenant scopes.
         found.severity(Severity::Low).confidence(Confidence::Low);
-    } else if beside || !held || of_this(project, value) || project.is_superusers(at) || project.is_foreign_word(name) {
+    } else if beside || of_this(project, value) || project.is_superusers(at) || project.is_foreign_word(name) {
         // The function that is given both may compare them; another service that is asked may know the caller's credential.
         found.severity(Severity::Medium).confidence(Confidence::Medium);
+    } else if !project.reaches_store(at) {
+        found.severity(Severity::Medium).confidence(Confidence::Medium).why(NOT_SEEN);
     } else if vocabulary::is_user(name) && !verified {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     } else if !verified {
         found.confidence(Confidence::Medium);
     }
+}
+
+/// Whether a value is a parameter of a function that is no handler, or that and something for when it is not there.
+fn handed_on(project: &Project, value: At) -> bool {
+    let Some(unit) = project.unit(value.module) else { return false };
+    let expr = match unit.ir.expr(value.expr) {
+        ExprKind::Logical { left, .. } => *left,
+        _ => value.expr,
+    };
+    let ExprKind::Name(crate::ir::NameRef::Binding(id)) = unit.ir.expr(expr) else { return false };
+    project.parameter_of(value.module, *id).is_some_and(|(fun, _, path)| path.is_empty() && project.entry(fun).is_none())
+}
+
+/// Whether a variable holds what was looked up by a credential or a session's id, `user = await sessions.user_of(cookie)`: whoever has
+/// that is the one. What is only taken out of a token is looked up nowhere and waits for nothing.
+fn is_bearers(project: &Project, value: At) -> bool {
+    let Some(unit) = project.unit(value.module) else { return false };
+    let ExprKind::Name(crate::ir::NameRef::Binding(id)) = unit.ir.expr(value.expr) else { return false };
+    let sources = unit.index.sources(*id);
+    !sources.is_empty()
+        && sources.iter().all(|source| {
+            let ExprKind::Await(call) = unit.ir.expr(source.value) else {
+                return matches!(unit.ir.expr(source.value), ExprKind::Null);
+            };
+            let ExprKind::Call(expr) = unit.ir.expr(*call) else { return false };
+            let decodes = project.callee(value.to(*call)).is_some_and(|callee| {
+                callee.defs.iter().any(|def| def.role == crate::library::Role::Decode)
+                    || vocabulary::words(callee.name()).iter().any(|word| matches!(word.as_str(), "decode" | "parse" | "extract"))
+            });
+            !decodes && expr.args.iter().any(|arg| {
+                project.written(value.to(arg.value)).last().is_some_and(|name| vocabulary::is_credential(name) || vocabulary::is_session_id(name))
+            })
+        })
 }
 
 /// Whether a value is a member of what is the caller by its type and name: `operator.tenant_id` of `operator: Operator`. Calls
@@ -189,7 +243,10 @@ fn beside_caller(project: &Project, at: At) -> bool {
     for _ in 0..6 {
         let Parent::Expr(parent) = unit.index.parent(here) else { return false };
         let known = match unit.ir.expr(parent) {
-            ExprKind::Call(call) => call.args.iter().any(|arg| arg.value != here && verified(arg.value)),
+            // A function for identities that is given the request too finds the caller in it: `resolveUser(req, body.userId)`.
+            ExprKind::Call(call) => call.args.iter().any(|arg| {
+                arg.value != here && (verified(arg.value) || (is_request(project, at.to(arg.value)) && is_for_identity(project, at.to(parent))))
+            }),
             ExprKind::Object(properties) => properties.iter().any(|property| {
                 let credential = matches!(property.key, PropertyKey::Name(name) if vocabulary::is_credential(unit.ir.text(name)) || unit.ir.text(name) == "key");
                 property.value != here && (credential || verified(property.value))
@@ -206,6 +263,19 @@ fn beside_caller(project: &Project, at: At) -> bool {
         here = parent;
     }
     false
+}
+
+/// Whether a value is the request itself.
+fn is_request(project: &Project, at: At) -> bool {
+    project.written(at).last().is_some_and(|name| matches!(name.as_str(), "req" | "request" | "ctx" | "context" | "extra"))
+        && project.origins(at).has(Origins::REQUEST)
+}
+
+/// Whether a call is of a function that is named for finding out who calls.
+fn is_for_identity(project: &Project, call: At) -> bool {
+    project.callee(call).is_some_and(|callee| {
+        vocabulary::words(callee.name()).iter().any(|word| matches!(word.as_str(), "authenticated" | "authorized" | "auth" | "resolve" | "principal"))
+    })
 }
 
 /// Whether a value is a field of the object whose method this is: where it came into the object is elsewhere.
@@ -228,39 +298,6 @@ fn goes_beside(project: &Project, at: At) -> bool {
     let Some(unit) = project.unit(at.module) else { return false };
     let Some(crate::ir::StmtKind::Assign { target, .. }) = unit.index.stmt_of(at.expr).map(|stmt| unit.ir.stmt(stmt)) else { return false };
     target.as_binding().is_some_and(|id| unit.index.uses(id).iter().any(|used| beside_caller(project, at.to(*used))))
-}
-
-/// Whether the project keeps rows itself, or a use is the key of a table: otherwise the id goes to another service.
-fn holds_data(project: &Project, at: At) -> bool {
-    use crate::project::Parent;
-    let keyed = project.unit(at.module).is_some_and(|unit| match unit.index.parent(at.expr) {
-        Parent::Expr(parent) => matches!(unit.ir.expr(parent), ExprKind::Index { index, .. } if *index == at.expr),
-        _ => false,
-    });
-    keyed || asks_a_store(project, at) || project.keeps_rows(at.module)
-}
-
-/// Whether a use is an argument of a call of something that is named for where data is kept: `db.notes.list(tenantId)`.
-fn asks_a_store(project: &Project, at: At) -> bool {
-    use crate::project::Parent;
-    const STORES: &[&str] = &[
-        "db", "database", "repo", "repository", "store", "storage", "dao", "model", "models", "prisma", "pool", "cache", "collection", "knex", "redis", "sql",
-        "query", "load", "rows", "table", "index",
-    ];
-    let Some(unit) = project.unit(at.module) else { return false };
-    let mut here = at.expr;
-    for _ in 0..12 {
-        let Parent::Expr(parent) = unit.index.parent(here) else { return false };
-        if let ExprKind::Call(call) = unit.ir.expr(parent)
-            && call.callee != here
-            && let Some(callee) = project.callee(at.to(parent))
-            && callee.path.iter().any(|part| vocabulary::words(part).iter().any(|word| STORES.contains(&word.as_str())))
-        {
-            return true;
-        }
-        here = parent;
-    }
-    false
 }
 
 /// Whether a use is a side of a comparison or an argument of a check.
@@ -349,16 +386,33 @@ fn goes_to(project: &Project, at: At) -> Option<String> {
 /// Whether a statement gives its value to a variable that is named for an owner: what follows uses that one.
 fn names_owner(unit: &crate::project::Unit, stmt: crate::ir::StmtId) -> bool {
     let crate::ir::StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
-    let Some(id) = target.as_binding() else { return false };
+    let Some(id) = target.as_binding() else { return is_of_context(unit, target) };
     let name = unit.ir.binding_name(id);
     let name = of_place(name).unwrap_or(name);
     let params = unit.index.uses(id).iter().any(|used| match unit.index.parent(*used) {
         crate::project::Parent::Expr(_) => true,
         // A function that gives the caller: what it gives is used as one.
-        crate::project::Parent::Stmt(stmt) => matches!(unit.ir.stmt(stmt), crate::ir::StmtKind::Return(_)),
+        crate::project::Parent::Stmt(stmt) => match unit.ir.stmt(stmt) {
+            crate::ir::StmtKind::Return(_) => true,
+            crate::ir::StmtKind::Assign { target, .. } => is_of_context(unit, target),
+            _ => false,
+        },
         _ => false,
     });
     vocabulary::is_owner(name) && params
+}
+
+/// Whether what is assigned to is the caller in a context that goes with the request: `context.userId = …`.
+fn is_of_context(unit: &crate::project::Unit, target: &crate::ir::Pattern) -> bool {
+    const CONTEXTS: &[&str] = &["context", "ctx", "session", "auth", "req", "request", "locals", "identity", "principal"];
+    let crate::ir::Pattern::Place(place) = target else { return false };
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(*place) else { return false };
+    let of = match unit.ir.expr(*object) {
+        ExprKind::Name(crate::ir::NameRef::Binding(id)) => unit.ir.binding_name(*id),
+        ExprKind::Member { property, .. } => unit.ir.text(*property),
+        _ => return false,
+    };
+    vocabulary::is_owner(unit.ir.text(*property)) && vocabulary::words(of).iter().any(|word| CONTEXTS.contains(&word.as_str()))
 }
 
 /// Whether a function, or one around it, knows the verified caller.

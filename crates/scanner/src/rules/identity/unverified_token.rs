@@ -1,6 +1,6 @@
 //! Claims of a token that nobody verified.
 
-use partywall_model::{Axis, Check, Layer, Severity};
+use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     ir::{ArgKind, Call, ExprId, ExprKind, PropertyKey, UnaryOp},
@@ -44,12 +44,18 @@ fn run(project: &Project, report: &mut Report<'_>) {
             if callee.defs.iter().any(|def| def.role == Role::Decode) {
                 let header = callee.name().to_lowercase().contains("header");
                 if !header && !verifies.contains(&unit.index.function(*call)) {
-                    report.reached(at, "the claims of this token are read and its signature is not verified");
+                    let found = report.reached(at, "the claims of this token are read and its signature is not verified");
+                    if expr.positional(0).is_some_and(|token| is_fetched(project, at.to(token))) {
+                        found.severity(Severity::Medium).confidence(Confidence::Medium);
+                    }
                 }
             } else if callee.defs.iter().any(|def| def.role == Role::Verify) {
                 match switched_off(project, module, expr) {
                     Some("signature") if !verifies.contains(&unit.index.function(*call)) => {
-                        report.reached(at, "the signature of this token is not verified");
+                        let found = report.reached(at, "the signature of this token is not verified");
+                        if expr.positional(0).is_some_and(|token| is_fetched(project, at.to(token))) {
+                            found.severity(Severity::Medium).confidence(Confidence::Medium);
+                        }
                     }
                     Some("audience") => {
                         let found = report.reached(at, "a token that was made for another service is accepted: its audience is not checked");
@@ -64,6 +70,21 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// Whether the function that reads a token has fetched it itself, from whoever issues it: `(await client.post(token_url, …)).json()`.
+fn is_fetched(project: &Project, token: At) -> bool {
+    let Some(unit) = project.unit(token.module) else { return false };
+    let own = project.function_of(token).id;
+    project.roots(token).into_iter().any(|root| {
+        unit.index.sources(root).iter().any(|source| {
+            let ExprKind::Await(call) = unit.ir.expr(source.value) else { return false };
+            let asks = project.callee(token.to(*call)).is_some_and(|callee| {
+                matches!(callee.name(), "post" | "fetch" | "request" | "exchange" | "getToken" | "fetch_token" | "exchange_code" | "exchangeCode")
+            });
+            source.function == own && asks
+        })
+    })
 }
 
 fn verifies(project: &Project, unit: &Unit, module: ModuleId, call: ExprId) -> bool {

@@ -5,6 +5,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use crate::{
     flow::Lifetimes,
     ir::ExprKind,
+    library::Role,
     project::{At, Project},
     rules::{Report, Rule},
     vocabulary,
@@ -44,7 +45,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let holds = vocabulary::words(&name).iter().any(|word| {
                 matches!(word.as_str(), "session" | "sessions" | "transport" | "transports")
             });
-            if !holds {
+            if !holds && !lives.holds(map, &[Role::Transport]) {
                 continue;
             }
             let found = report.reached(at, format!("this is the first of `{name}`, whosever it is"));

@@ -33,7 +33,7 @@ pub const RULE: Rule = Rule {
 /// Words of maps that hold connections.
 const HOLDERS: &[&str] = &[
     "session", "sessions", "transport", "transports", "server", "servers", "connection", "connections", "client", "clients",
-    "instance", "instances", "stream", "streams", "writers", "writer", "channels", "sockets",
+    "instance", "instances", "stream", "streams", "writers", "writer", "channels", "sockets", "conversation", "conversations", "chats",
 ];
 
 fn run(project: &Project, report: &mut Report<'_>) {
@@ -67,7 +67,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
             };
             let found = report
                 .reached(at, "this session is found by the id that the client sends, and not compared with the caller");
-            let lowest = severity.min(if reached(project, fun) { Severity::High } else { Severity::Medium });
+            // Whoever calls a function with the id of a session may have compared it.
+            let handed = is_given(project, unit, look.key) && project.entry(fun).is_none();
+            let lowest = severity.min(if reached(project, fun) && !handed { Severity::High } else { Severity::Medium });
             found.severity(lowest).confidence(Confidence::Medium);
         }
     }
@@ -119,10 +121,10 @@ fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
     }
     let name = project.written(at.to(key)).pop().unwrap_or_default();
     let key_at = at.to(key);
-    if !(vocabulary::is_session_id(&name) || project.origins(key_at).has(Origins::SESSION) || names_session(project, unit, key_at)) {
+    if !(is_session_id(&name) || project.origins(key_at).has(Origins::SESSION) || names_session(project, unit, key_at)) {
         return None;
     }
-    let given = matches!(unit.ir.expr(key), ExprKind::Name(NameRef::Binding(id)) if project.parameter_of(at.module, *id).is_some());
+    let given = is_given(project, unit, key_at);
     if !(project.origins(key_at).is_chosen() || by_method && given) {
         return None;
     }
@@ -144,13 +146,25 @@ fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
     Some(Look { key: key_at, names, by_method })
 }
 
+/// Whether a key is a parameter.
+fn is_given(project: &Project, unit: &Unit, key: At) -> bool {
+    matches!(unit.ir.expr(key.expr), ExprKind::Name(NameRef::Binding(id)) if project.parameter_of(key.module, *id).is_some())
+}
+
+/// Whether a name is that of a session's or conversation's id.
+fn is_session_id(name: &str) -> bool {
+    let words = vocabulary::words(name);
+    let has = |wanted: &[&str]| words.iter().any(|word| wanted.contains(&word.as_str()));
+    vocabulary::is_session_id(name) || (has(&["conversation", "chat"]) && has(&["id", "uuid", "key"]))
+}
+
 /// Whether a key was read under the name of a session's id: `id = req.headers["mcp-session-id"]`.
 fn names_session(project: &Project, unit: &Unit, key: At) -> bool {
     project.roots(key).iter().flat_map(|root| unit.index.sources(*root)).any(|source| {
         let mut named = false;
         walk::exprs_below(&unit.ir, source.value, &mut |expr| {
             named |= match unit.ir.expr(expr) {
-                ExprKind::String(text) | ExprKind::Member { property: text, .. } => vocabulary::is_session_id(unit.ir.text(*text)),
+                ExprKind::String(text) | ExprKind::Member { property: text, .. } => is_session_id(unit.ir.text(*text)),
                 _ => false,
             };
         });

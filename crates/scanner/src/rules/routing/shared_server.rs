@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::{Cell, Lifetimes},
-    ir::ExprKind,
+    flow::{Held, Lifetimes},
+    ir::{ExprKind, FunctionId, PropertyKey, walk},
     library::Role,
     project::{At, Project},
     rules::{Report, Rule},
@@ -41,19 +41,37 @@ fn run(project: &Project, report: &mut Report<'_>) {
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
             if !lives.is_per_request(project.function_of(at)) {
+                handler_of_one(project, &lives, report, at);
                 continue;
             }
-            for (value, roles, thing) in uses(project, at) {
-                let Some(made) = lives.made_before(value, roles) else { continue };
-                both(project, report, &mut reported, (made, at), thing);
+            for (value, roles, thing) in uses(project, &lives, at) {
+                if let Some(made) = lives.made_before(value, roles) {
+                    both(project, report, &mut reported, (made, at), thing);
+                } else if let Some(held) = lives.held(value) {
+                    of_unknown_make(project, report, &mut reported, held, at, thing);
+                }
             }
         }
     }
     overwritten(project, &lives, report);
 }
 
+/// A handler of requests that is made once, of one server: `createMcpHandler(server)` in a module.
+fn handler_of_one(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>, at: At) {
+    let Some(callee) = project.callee(at) else { return };
+    if !callee.defs.iter().any(|def| def.role == Role::Connect && def.kind.as_deref() == Some("handler")) {
+        return;
+    }
+    let Some(unit) = project.unit(at.module) else { return };
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return };
+    let server = call.positional(0).map(|arg| at.to(arg));
+    if project.function_of(at).id == FunctionId::MODULE && server.is_some_and(|server| lives.makes(server, &[Role::Server])) {
+        report.add(at.module, project.span(at), "this handler answers all requests with one server, which can speak to one client only");
+    }
+}
+
 /// The servers and transports that a call uses.
-fn uses(project: &Project, at: At) -> Vec<(At, &'static [Role], &'static str)> {
+fn uses(project: &Project, lives: &Lifetimes<'_>, at: At) -> Vec<(At, &'static [Role], &'static str)> {
     let mut found: Vec<(At, &'static [Role], &'static str)> = Vec::new();
     let Some(unit) = project.unit(at.module) else { return found };
     let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return found };
@@ -70,6 +88,12 @@ fn uses(project: &Project, at: At) -> Vec<(At, &'static [Role], &'static str)> {
             receiver
         };
         found.extend(server.map(|server| (server, &[Role::Server][..], "server")));
+    } else if callee.name() == "connect"
+        && callee.targets.is_empty()
+        && call.positional(0).is_some_and(|arg| lives.makes(at.to(arg), &[Role::Transport]))
+    {
+        // Whatever it is called: what is connected to a server's transport is a server.
+        found.extend(receiver.map(|server| (server, &[Role::Server][..], "server")));
     }
     if matches!(callee.name(), "handleRequest" | "handlePostMessage") {
         found.extend(receiver.map(|transport| (transport, &[Role::Transport][..], "transport")));
@@ -80,41 +104,100 @@ fn uses(project: &Project, at: At) -> Vec<(At, &'static [Role], &'static str)> {
 /// Reports where something is made that requests share, and where they use it.
 fn both(project: &Project, report: &mut Report<'_>, reported: &mut HashSet<At>, places: (At, At), thing: &str) {
     let (made, used) = places;
+    // One that says itself that it has one session, under a name that is written out, is made for one client.
+    let one = names_its_session(project, made) || project.roots(made).iter().any(|root| made_for_one(project, made, *root));
+    if reported.insert(made) {
+        let fun = project.function_of(used);
+        let found = report
+            .at(made, format!("all requests share this {thing}, which can speak to one client only"))
+            ;
+        found.related(used.module, project.span(used), "it is used for a request here");
+        if one {
+            found.severity(Severity::Medium);
+        }
+        report.show_way_of_last(fun);
+    }
+    if is_apart(project, made, used) && reported.insert(used) {
+        let found = report.reached(used, format!("a {thing} that all requests share is used for this one"));
+        found.related(made.module, project.span(made), "it is made here, once");
+        if one {
+            found.severity(Severity::Medium);
+        }
+    }
+}
+
+/// Reports what requests share, although it is not seen how it was made.
+fn of_unknown_make(project: &Project, report: &mut Report<'_>, reported: &mut HashSet<At>, held: Held, used: At, thing: &str) {
+    let severity = if held.certain { Severity::High } else { Severity::Medium };
+    if let Some(made) = held.made.filter(|made| reported.insert(*made)) {
+        report
+            .at(made, format!("all requests share this {thing}, which can speak to one client only"))
+            .severity(severity)
+            .confidence(Confidence::Medium)
+            .related(used.module, project.span(used), "it is used for a request here");
+        report.show_way_of_last(project.function_of(used));
+        if !is_apart(project, made, used) {
+            return;
+        }
+    }
+    if reported.insert(used) {
+        report
+            .reached(used, format!("a {thing} that all requests share is used for this one"))
+            .severity(severity)
+            .confidence(Confidence::Medium);
+    }
+}
+
+/// Whether two places are so far from each other that each is told.
+fn is_apart(project: &Project, one: At, other: At) -> bool {
     let line = |at: At| {
         let span = project.span(at);
         project.unit(at.module).map_or(0, |unit| unit.ir.position(span.start).line)
     };
-    if reported.insert(made) {
-        let fun = project.function_of(used);
-        report
-            .at(made, format!("all requests share this {thing}, which can speak to one client only"))
-            .related(used.module, project.span(used), "it is used for a request here");
-        report.show_way_of_last(fun);
-    }
-    if (made.module != used.module || line(made).abs_diff(line(used)) > APART) && reported.insert(used) {
-        report
-            .reached(used, format!("a {thing} that all requests share is used for this one"))
-            .related(made.module, project.span(made), "it is made here, once");
-    }
+    one.module != other.module || line(one).abs_diff(line(other)) > APART
+}
+
+/// Whether a transport is given one id for all of its sessions: `sessionIdGenerator: () => "single"`.
+fn names_its_session(project: &Project, made: At) -> bool {
+    let Some(unit) = project.unit(made.module) else { return false };
+    let mut found = false;
+    walk::exprs_below(&unit.ir, made.expr, &mut |expr| {
+        let ExprKind::Object(properties) = unit.ir.expr(expr) else { return };
+        found |= properties.iter().any(|property| {
+            let named = matches!(property.key, PropertyKey::Name(name) if unit.ir.text(name) == "sessionIdGenerator");
+            let ExprKind::Function(id) = unit.ir.expr(property.value) else { return false };
+            let returns = unit.index.returns(*id);
+            named && !returns.is_empty() && returns.iter().all(|expr| matches!(unit.ir.expr(*expr), ExprKind::String(_)))
+        });
+    });
+    found
 }
 
 /// A variable with the transport of the client that came last.
 fn overwritten(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
     for write in lives.shared_writes(project) {
-        if !lives.makes(write.value, &[Role::Transport]) || matches!(write.cell, Cell::Property(..)) {
+        if !lives.makes(write.value, &[Role::Transport]) {
             continue;
         }
         let reads = lives.reads(project, &write.cell);
         if !reads.iter().any(|(_, fun, _)| *fun != write.fun && lives.is_per_request(*fun)) {
             continue;
         }
-        report
-            .add(
-                write.fun.module,
-                write.span,
-                "the client that connects last replaces the transport that requests of all clients use",
-            )
-            .confidence(Confidence::Medium);
+        let found = report.add(
+            write.fun.module,
+            write.span,
+            "the client that connects last replaces the transport that requests of all clients use",
+        );
+        found.confidence(Confidence::Medium);
+        if names_its_session(project, write.value) || project.roots(write.value).iter().any(|root| made_for_one(project, write.value, *root)) {
+            found.severity(Severity::Medium);
+        }
         report.show_way_of_last(write.fun);
     }
+}
+
+/// Whether what a variable is set to is a transport with one id for all of its sessions.
+fn made_for_one(project: &Project, at: At, root: crate::ir::BindingId) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    unit.index.sources(root).iter().any(|source| names_its_session(project, at.to(source.value)))
 }

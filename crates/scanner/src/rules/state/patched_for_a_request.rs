@@ -1,9 +1,9 @@
 //! A shared object that is changed for a request and changed back.
 
-use partywall_model::{Axis, Check, Layer, Severity};
+use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::Lifetimes,
+    flow::{Lifetimes, captured, captured_by},
     ir::{ExprId, ExprKind, FunctionId, NameRef},
     project::{At, Fun, Project, Symbol, Unit},
     rules::{Report, Rule},
@@ -49,9 +49,18 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 continue;
             }
             let span = unit.ir.span(back.place);
-            report
-                .reached(place, format!("`{text}` is changed for this request, which waits before it is changed back"))
-                .related(module, span, "it is changed back here");
+            let found = report
+                .reached(place, format!("`{text}` is changed for this request, which waits before it is changed back"));
+            found.related(module, span, "it is changed back here");
+            let value = At { module, expr: write.value };
+            let taken = match project.symbol(value) {
+                Symbol::Function(fun) => captured_by(project, fun),
+                _ => captured(project, value) | project.origins(value),
+            };
+            // The same change for everybody mixes nobody's data up.
+            if !taken.is_of_request() {
+                found.severity(Severity::Medium).confidence(Confidence::Medium);
+            }
         }
     }
 }

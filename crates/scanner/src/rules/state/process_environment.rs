@@ -1,9 +1,9 @@
 //! The environment of the process, written for a request.
 
-use partywall_model::{Axis, Check, Layer, Severity};
+use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::Lifetimes,
+    flow::{Lifetimes, Origins},
     project::{At, Fun, Project},
     rules::{Report, Rule},
 };
@@ -42,7 +42,11 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 continue;
             }
             let at = At { module, expr: write.place };
-            report.reached(at, "the environment of the process is set to data of this request");
+            let found = report.reached(at, "the environment of the process is set to data of this request");
+            // `profile_dir()` is named for a user, and no more is known of it.
+            if project.origins(value).without(Origins::OWNER | Origins::UNKNOWN | Origins::CONSTANT | Origins::ENV) == Origins::NONE {
+                found.severity(Severity::Medium).confidence(Confidence::Medium);
+            }
         }
     }
 }

@@ -3,7 +3,10 @@
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::{Cell, Lifetimes, Origins, SharedWrite, captured, holds_connection, is_connection},
+    flow::{
+        Cell, Lifetimes, Origins, SharedWrite, captured, compares_what_it_keeps, has_own_receiver, holds_connection, is_connection, is_of_nobody, is_on_own_objects, is_on_shared_object, has_shared_receiver,
+        stands_where_renewed,
+    },
     ir::{ExprId, ExprKind, FunctionKind, NameRef, Parameter, Span, walk},
     library::Role,
     project::{At, Fun, ModuleId, Project},
@@ -36,6 +39,10 @@ fn run(project: &Project, report: &mut Report<'_>) {
         if write.updates || is_no_data(project, &write) || is_environment(&write.cell) || is_of_itself(project, &write) {
             continue;
         }
+        // Other objects of the class may live longer than this one.
+        if matches!(write.cell, Cell::Field(..)) && is_on_own_objects(project, &lives, method_around(project, write.fun)) {
+            continue;
+        }
         let name = name_of(project, &write.cell);
         let is_function =
             matches!(project.unit(write.value.module).map(|unit| unit.ir.expr(write.value.expr)), Some(ExprKind::Function(_)));
@@ -47,12 +54,21 @@ fn run(project: &Project, report: &mut Report<'_>) {
         if !origins.is_of_request() || lives.makes(write.value, &[Role::Transport, Role::Server]) {
             continue;
         }
+        // `this.token = await this.signIn()`: the server's own, whatever it is named.
+        let known = origins.has(Origins::PRINCIPAL | Origins::INPUT | Origins::UNVERIFIED | Origins::REQUEST);
+        let nobody = !is_function && !handed && is_of_nobody(project, write.value);
+        if nobody && !known {
+            continue;
+        }
         let Some((severity, confidence, how)) = judge(project, &lives, &write, origins, &name) else { continue };
         let mut found = report.add(
             write.fun.module,
             write.span,
             format!("`{name}` outlives the request and is set to {}{how}", what(origins)),
         );
+        // Where it is not seen which object it is, it may be one of the request's own: of the browser, the run, the job.
+        let whose = matches!(write.cell, Cell::Field(..)) && !is_on_shared_object(project, &lives, method_around(project, write.fun));
+        let severity = if nobody || whose { severity.min(Severity::Medium) } else { severity };
         found = found.severity(severity).confidence(confidence);
         let _ = found;
         report.show_way_of_last(write.fun);
@@ -79,13 +95,25 @@ fn tell_callers(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_
     for call in project.callers(write.fun).iter().take(8) {
         let Some(argument) = project.argument(*call, write.fun, number) else { continue };
         let fun = project.function_of(*call);
-        if call.module == write.fun.module || !lives.is_per_request(fun) || !project.origins(argument).is_of_request() {
+        if call.module == write.fun.module
+            || !lives.is_per_request(fun)
+            || !project.origins(argument).is_of_request()
+            || has_own_receiver(project, lives, *call)
+            || (matches!(write.cell, Cell::Field(..)) && !has_shared_receiver(project, lives, *call))
+        {
             continue;
         }
         report
             .reached(*call, format!("data of this request is left in `{name}`, which other requests read"))
             .related(write.fun.module, write.span, "it is kept here");
     }
+}
+
+/// The method that a function is, or stands in.
+fn method_around(project: &Project, fun: Fun) -> Fun {
+    let Some(unit) = project.unit(fun.module) else { return fun };
+    let is_method = |fun: &Fun| unit.ir.function(fun.id).is_some_and(|function| function.class.is_some());
+    project.around(fun).into_iter().find(is_method).unwrap_or(fun)
 }
 
 /// Functions that hold on to the server or transport that they were called with, kept in an object that came from elsewhere and
@@ -167,11 +195,15 @@ fn judge(
     });
     let owner = origins.has(Origins::PRINCIPAL | Origins::SECRET) && !infrastructure;
     let named = vocabulary::is_owner(name) || vocabulary::is_principal(name) || vocabulary::is_credential(name);
-    let setting = vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "level" | "verbose" | "debug" | "timer"));
+    let setting = vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "level" | "verbose" | "debug" | "timer" | "version"));
     if setting {
         return None;
     }
-    let (severity, confidence) = if owner || (named && origins.has(Origins::OWNER | Origins::INPUT | Origins::UNVERIFIED)) {
+    // `if (lastKey !== key) client = null`: it may still mix callers up that come at once, and is asked whose it is.
+    let compared = matches!(write.cell, Cell::Binding(..)) && compares_what_it_keeps(unit, write.fun.id);
+    let (severity, confidence) = if compared {
+        (Severity::Medium, Confidence::Medium)
+    } else if owner || (named && !infrastructure && origins.has(Origins::OWNER | Origins::INPUT | Origins::UNVERIFIED)) {
         (Severity::High, Confidence::High)
     } else if origins.has(Origins::REQUEST) && !origins.has(Origins::INPUT | Origins::UNVERIFIED | Origins::SESSION) {
         (Severity::High, Confidence::Medium)
@@ -185,8 +217,10 @@ fn judge(
         return Some((severity, confidence, ", and read in another function"));
     }
     // `if (!client) client = make(token)`: the test reads what an earlier request has left.
-    let kept = reads.iter().any(|(_, fun, order)| *fun == write.fun && *order < write.order);
-    if kept && owner {
+    let kept = write.keeps || reads.iter().any(|(_, fun, order)| *fun == write.fun && *order < write.order);
+    let is_read = |expr: ExprId| reads.iter().any(|(at, ..)| at.module == write.value.module && at.expr == expr);
+    let renewed = stands_where_renewed(unit, write.value.expr, &is_read, &project.roots(write.value));
+    if kept && owner && !renewed {
         return Some((severity, confidence, ", and found there by the requests that follow"));
     }
     let same_turn = reads.iter().any(|(_, fun, order)| *fun == write.fun && *order > write.order);
@@ -204,7 +238,13 @@ fn is_no_data(project: &Project, write: &SharedWrite) -> bool {
     let timer = project.callee(write.value).is_some_and(|callee| {
         matches!(callee.name(), "setTimeout" | "setInterval" | "now" | "Date" | "Map" | "Set" | "AbortController")
     });
-    setter || timer
+    // `done = response.ok || response.status === 401` says whether something is so.
+    let flag = match unit.ir.expr(write.value.expr) {
+        ExprKind::Logical { right, .. } => matches!(unit.ir.expr(*right), ExprKind::Compare { .. } | ExprKind::Bool(_)),
+        ExprKind::Compare { .. } => true,
+        _ => false,
+    };
+    setter || timer || flag
 }
 
 /// Whether a value is made of nothing but fields of the object that keeps it, `this.client = new Client(this.options)`: of its own
@@ -218,7 +258,12 @@ fn is_of_itself(project: &Project, write: &SharedWrite) -> bool {
     walk::exprs_below(&unit.ir, write.value.expr, &mut |expr| match unit.ir.expr(expr) {
         ExprKind::This => own = true,
         ExprKind::Name(NameRef::Binding(id)) => other |= !unit.ir.is_module_level(*id),
-        ExprKind::Function(_) | ExprKind::Await(_) => other = true,
+        // A function that takes nothing of the request with it: `(async () => find(this.folders))()`.
+        ExprKind::Function(id) => {
+            other |= captured(project, write.value.to(expr)) != Origins::NONE;
+            walk::function_exprs(&unit.ir, *id, &mut |inner| own |= matches!(unit.ir.expr(inner), ExprKind::This));
+        }
+        ExprKind::Await(_) => other = true,
         _ => {}
     });
     own && !other

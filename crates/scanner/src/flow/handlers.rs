@@ -1,0 +1,254 @@
+//! Handlers of requests that nothing known registers: functions that hand their request to an MCP transport, whose types say what
+//! they are, or that a framework finds by their file.
+
+use std::collections::HashSet;
+
+use super::Entry;
+use crate::{
+    ir::{BindingKind, ExportKind, ExprId, ExprKind, Function, FunctionId, FunctionKind, NameRef},
+    library::Role,
+    project::{At, Fun, ModuleId, Project, Unit},
+    vocabulary,
+};
+
+/// How many steps are taken from what a transport is given to the parameter that it is taken out of, and up through callers.
+const STEPS: u32 = 4;
+
+/// Types of a first parameter that only handlers of requests have, whatever they give back.
+const REQUESTS: &[&str] = &[
+    "NextApiRequest",
+    "VercelRequest",
+    "NowRequest",
+    "FastifyRequest",
+    "APIGatewayProxyEvent",
+    "APIGatewayProxyEventV2",
+    "APIGatewayEvent",
+    "LambdaFunctionURLEvent",
+    "ActionFunctionArgs",
+    "LoaderFunctionArgs",
+    "ActionArgs",
+    "LoaderArgs",
+    "H3Event",
+    "APIContext",
+    "NextRequest",
+];
+
+/// Types of a first parameter, and of a second one with which it is a handler's.
+const PAIRS: &[(&str, &str)] = &[
+    ("Request", "Response"),
+    ("ExpressRequest", "ExpressResponse"),
+    ("IncomingMessage", "ServerResponse"),
+    ("Http2ServerRequest", "Http2ServerResponse"),
+    ("HttpRequest", "InvocationContext"),
+];
+
+/// Types of functions that are handlers.
+const HANDLERS: &[&str] = &[
+    "APIRoute",
+    "RequestHandler",
+    "NextApiHandler",
+    "PagesFunction",
+    "RequestListener",
+    "ActionFunction",
+    "LoaderFunction",
+    "EventHandler",
+    "RouteHandlerMethod",
+    "ExportedHandlerFetchHandler",
+];
+
+/// Finds what is no entry yet.
+pub(super) fn handlers(project: &Project, entries: &mut Vec<Entry>) {
+    let mut known: HashSet<Fun> = entries.iter().map(|entry| entry.handler).collect();
+    let mut add = |handler: Fun, number: usize, kind: &str| {
+        let (true, Ok(number)) = (known.insert(handler), u32::try_from(number)) else { return };
+        entries.push(Entry {
+            handler,
+            kind: kind.to_owned(),
+            registration: At { module: handler.module, expr: ExprId::MISSING },
+            input: Some(Vec::new()),
+            context: vec![number],
+        });
+    };
+    for (module, unit) in project.units() {
+        by_transport(project, module, unit, &mut add);
+        by_type(project, module, unit, &mut add);
+        by_export(module, unit, &mut add);
+    }
+}
+
+/// Functions that give an MCP transport the request that they were called with: `transport.handleRequest(req, res)`,
+/// `new SSEServerTransport("/messages", res)`.
+fn by_transport(project: &Project, module: ModuleId, unit: &Unit, add: &mut impl FnMut(Fun, usize, &str)) {
+    for expr in &unit.index.calls {
+        let at = At { module, expr: *expr };
+        let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+        let given = match unit.ir.expr(call.callee) {
+            ExprKind::Member { object, property, .. } => {
+                let takes = matches!(unit.ir.text(*property), "handleRequest" | "handlePostMessage");
+                (takes && is_transport(project, at.to(*object))).then(|| call.positional(0)).flatten()
+            }
+            ExprKind::Name(_) => {
+                let callee = project.callee(at);
+                let makes = callee.is_some_and(|callee| {
+                    callee.name() == "SSEServerTransport"
+                        && callee.defs.iter().any(|def| def.role == Role::Transport)
+                });
+                makes.then(|| call.positional(1)).flatten()
+            }
+            _ => None,
+        };
+        if let Some(given) = given {
+            let mut found = Vec::new();
+            up(project, at.to(given), STEPS, &mut found);
+            found.into_iter().for_each(|(fun, number)| add(fun, number, "http"));
+        }
+    }
+}
+
+/// Whether a value is a transport of MCP, by what it is or by its name.
+fn is_transport(project: &Project, at: At) -> bool {
+    super::is_connection(project, at)
+        || project
+            .written(at)
+            .last()
+            .is_some_and(|name| vocabulary::words(name).iter().any(|word| word == "transport"))
+}
+
+/// The functions, nobody's callees, out of whose parameters a value is taken.
+fn up(project: &Project, at: At, steps: u32, found: &mut Vec<(Fun, usize)>) {
+    let (Some(steps), Some(unit)) = (steps.checked_sub(1), project.unit(at.module)) else { return };
+    let Some(name) = first_name(unit, at.expr) else { return };
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(name) else { return };
+    match unit.ir.binding(*id).map(|binding| binding.kind) {
+        Some(BindingKind::Parameter(_)) => {
+            let Some((fun, number, _)) = project.parameter_of(at.module, *id) else { return };
+            let callers = project.callers(fun);
+            if callers.is_empty() {
+                found.push((fun, number));
+            }
+            for call in callers.iter().take(8) {
+                if let Some(argument) = project.argument(*call, fun, number) {
+                    up(project, argument, steps, found);
+                }
+            }
+        }
+        Some(BindingKind::Variable) => {
+            for source in unit.index.sources(*id).iter().take(2) {
+                up(project, at.to(source.value), steps, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The name that a value is taken out of: `c` of `c.req.raw`, `event` of `toRequest(event)`.
+fn first_name(unit: &Unit, expr: ExprId) -> Option<ExprId> {
+    let mut here = expr;
+    for _ in 0..8 {
+        here = match unit.ir.expr(here) {
+            ExprKind::Name(_) => return Some(here),
+            ExprKind::Member { object, .. } | ExprKind::Index { object, .. } => *object,
+            ExprKind::Await(value) => *value,
+            ExprKind::Call(call) => call.positional(0)?,
+            _ => return None,
+        };
+    }
+    None
+}
+
+/// Functions that nobody calls and whose types say that they handle requests.
+fn by_type(project: &Project, module: ModuleId, unit: &Unit, add: &mut impl FnMut(Fun, usize, &str)) {
+    for (id, function) in unit.ir.functions() {
+        if !matches!(
+            function.kind,
+            FunctionKind::Plain | FunctionKind::Arrow | FunctionKind::Method | FunctionKind::Static
+        ) || !handles(unit, function)
+        {
+            continue;
+        }
+        let fun = Fun { module, id };
+        if project.callers(fun).is_empty() {
+            add(fun, 0, if function.params.len() > 2 { "middleware" } else { "http" });
+        }
+    }
+    // `export const POST: APIRoute = async ({ request }) => …`
+    for (id, binding) in unit.ir.bindings() {
+        let typed = binding.type_text.is_some_and(|text| HANDLERS.contains(&bare(unit.ir.text(text))));
+        if !typed {
+            continue;
+        }
+        for source in unit.index.sources(id) {
+            if let ExprKind::Function(function) = unit.ir.expr(source.value) {
+                add(Fun { module, id: *function }, 0, "http");
+            }
+        }
+    }
+}
+
+fn handles(unit: &Unit, function: &Function) -> bool {
+    let text = |number: usize| {
+        function.params.get(number).and_then(|own| own.type_text).map(|text| bare(unit.ir.text(text)))
+    };
+    let Some(first) = text(0) else { return false };
+    if REQUESTS.contains(&first) {
+        return true;
+    }
+    let second = text(1);
+    let pair = PAIRS.iter().any(|(request, response)| first == *request && second == Some(*response));
+    // `(request: Request) => Promise<Response>`, as workers, Bun and Deno take it.
+    let answers = function.return_type.is_some_and(|text| {
+        let mut words = unit.ir.text(text).split(|char: char| !char.is_alphanumeric());
+        words.any(|word| word == "Response")
+    });
+    pair || (first == "Request" && answers)
+}
+
+/// The name of a type without its package and arguments.
+fn bare(text: &str) -> &str {
+    let head = text.split(['<', '[', '|', ' ']).next().unwrap_or("");
+    head.rsplit('.').next().unwrap_or("").trim()
+}
+
+/// Functions that a framework finds by their file and name: `pages/api`, `+server.ts`, a Lambda's `handler`, a route's `action`.
+fn by_export(module: ModuleId, unit: &Unit, add: &mut impl FnMut(Fun, usize, &str)) {
+    let (folder, file) = unit.ir.path.rsplit_once('/').unwrap_or(("", &unit.ir.path));
+    let stem = file.split('.').next().unwrap_or("");
+    let below = |name: &str| folder.split('/').any(|part| part == name);
+    for export in &unit.ir.exports {
+        let name = unit.ir.text(export.name);
+        let function = match export.kind {
+            ExportKind::Binding(binding) => {
+                let declared = unit.ir.functions().find(|(_, function)| function.binding == Some(binding));
+                let value =
+                    unit.index.sources(binding).iter().find_map(|source| match unit.ir.expr(source.value) {
+                        ExprKind::Function(id) => Some(*id),
+                        _ => None,
+                    });
+                declared.map(|(id, _)| id).or(value)
+            }
+            ExportKind::Value(expr) => match unit.ir.expr(expr) {
+                ExprKind::Function(id) => Some(*id),
+                _ => None,
+            },
+            _ => None,
+        };
+        let Some(id) = function else { continue };
+        let first = first_parameter(unit, id);
+        let found = match name {
+            "default" => below("api") && matches!(first, Some("req" | "request")),
+            "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "ALL" | "fallback" => stem == "+server",
+            "handler" => matches!(first, Some("event")),
+            "action" | "loader" => below("routes") && first.is_none_or(|first| first == "args"),
+            _ => false,
+        };
+        if found {
+            add(Fun { module, id }, 0, "http");
+        }
+    }
+}
+
+/// The name of a function's first parameter; none for a pattern.
+fn first_parameter(unit: &Unit, id: FunctionId) -> Option<&str> {
+    let first = unit.ir.function(id)?.params.first()?;
+    first.name.map(|name| unit.ir.text(name))
+}

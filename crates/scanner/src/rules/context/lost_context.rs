@@ -1,0 +1,125 @@
+//! A request's context that is asked for where the request's is not.
+
+use partywall_model::{Axis, Check, Confidence, Layer, Severity};
+
+use super::frozen_context::{names_caller, variable};
+use crate::{
+    flow::Lifetimes,
+    ir::{ExprKind, Language, walk},
+    library::Role,
+    project::{At, Fun, Project, Unit},
+    rules::{Report, Rule},
+};
+
+/// The rule.
+pub const RULE: Rule = Rule {
+    check: Check {
+        id: "lost-context",
+        layer: Layer::Context,
+        summary: "A function that runs in a thread, a worker or a shared timer asks for the request's context, which is not there.",
+    },
+    severity: Severity::Medium,
+    axis: Axis::Security,
+    why: "Such a function runs without the context of the request that wanted it, or with that of whoever started the timer first: \
+          it sees no tenant, a default one, or another one's.",
+    fix: "Read the caller before, and hand it over as an argument or with the job; in Python `contextvars.copy_context().run` or \
+          `asyncio.to_thread` take the context along.",
+    cwe: &["CWE-488", "CWE-362"],
+    soc2: &["CC6.1"],
+    owasp: &["A01:2021"],
+    markdown: include_str!("lost_context.md"),
+    run,
+};
+
+/// How many calls below the function the context is looked for.
+const DEPTH: u32 = 3;
+
+fn run(project: &Project, report: &mut Report<'_>) {
+    let lives = Lifetimes::new(project);
+    for (module, unit) in project.units() {
+        for expr in &unit.index.calls {
+            let at = At { module, expr: *expr };
+            let Some(callee) = project.callee(at) else { continue };
+            let places = callee.defs.iter().filter(|def| def.role == Role::Detach).filter_map(|def| def.function.as_ref());
+            let values: Vec<At> = places.flat_map(|place| project.at_place(at, place)).collect();
+            let Some(start) = start(project, unit, &lives, at).filter(|_| !values.is_empty()) else { continue };
+            for fun in values.into_iter().flat_map(|value| project.functions_of(value)) {
+                let Some(read) = read_of(project, fun, DEPTH) else { continue };
+                let found = report.reached(at, start.message());
+                found.related(read.module, project.span(read), "the context is asked for here");
+                if start == Start::Outside {
+                    found.severity(Severity::Low);
+                } else {
+                    found.confidence(Confidence::Medium);
+                }
+                break;
+            }
+        }
+    }
+}
+
+/// How a function comes to run without the context of the request that it works for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// In a thread, which begins with an empty context: Python.
+    Thread,
+    /// By one timer for all requests, in the context of whoever started it.
+    Shared,
+    /// By a timer or worker that no request started.
+    Outside,
+}
+
+impl Start {
+    const fn message(self) -> &'static str {
+        match self {
+            Self::Thread => "this runs in a thread that does not have the request's context, and asks for it",
+            Self::Shared => "this timer works for all requests, with the context of the one that started it",
+            Self::Outside => "this runs outside of any request, and asks for a request's context",
+        }
+    }
+}
+
+fn start(project: &Project, unit: &Unit, lives: &Lifetimes<'_>, at: At) -> Option<Start> {
+    let requests = lives.is_per_request(project.function_of(at));
+    if unit.ir.language == Language::Python {
+        return requests.then_some(Start::Thread);
+    }
+    if !requests {
+        return Some(Start::Outside);
+    }
+    // A timer that goes on with the request that set it has the request's context.
+    let kept = unit.index.writes.iter().find(|write| write.value == at.expr).map(|write| write.place);
+    let is_shared = |place| lives.cell(at.to(place)).is_some();
+    let variable = || {
+        let stmt = unit.index.stmt_of(at.expr)?;
+        let crate::ir::StmtKind::Assign { target, value, declares: false, .. } = unit.ir.stmt(stmt) else { return None };
+        let binding = (*value == at.expr).then(|| Project::pattern_binding(target))??;
+        lives.binding_outlives(at.module, binding).then_some(())
+    };
+    (kept.is_some_and(is_shared) || variable().is_some()).then_some(Start::Shared)
+}
+
+/// Where a function, or one that it calls, asks for the context of a request.
+fn read_of(project: &Project, fun: Fun, depth: u32) -> Option<At> {
+    let depth = depth.checked_sub(1)?;
+    let unit = project.unit(fun.module)?;
+    let mut calls = Vec::new();
+    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+        if matches!(unit.ir.expr(expr), ExprKind::Call(_)) {
+            calls.push(At { module: fun.module, expr });
+        }
+    });
+    // What the function runs in a context of its own has one.
+    let role = |at: &At, role: Role| project.callee(*at).is_some_and(|callee| callee.defs.iter().any(|def| def.role == role));
+    if calls.iter().any(|at| role(at, Role::ContextRun) || role(at, Role::ContextSet)) {
+        return None;
+    }
+    calls.iter().copied().find_map(|at| {
+        if role(&at, Role::ContextGet) {
+            let tells = unit.ir.language != Language::Python || variable(project, at).is_some_and(|name| names_caller(&name));
+            return tells.then_some(at);
+        }
+        let callee = project.callee(at).filter(|callee| callee.certain)?;
+        callee.targets.iter().take(2).find_map(|target| read_of(project, *target, depth))
+    })
+}
