@@ -465,11 +465,17 @@ fn tell(
     left
 }
 
+/// How many lines a text has.
+fn lines(text: &str) -> usize {
+    let breaks = text.bytes().filter(|byte| *byte == b'\n').count();
+    breaks + usize::from(!text.is_empty() && !text.ends_with('\n'))
+}
+
 fn stats(loaded: &[Loaded], began: Instant) -> Stats {
     let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
     Stats {
         files: count(loaded.len()),
-        lines: loaded.iter().map(|file| count(file.text.lines().count())).sum(),
+        lines: loaded.iter().map(|file| count(lines(&file.text))).sum(),
         bytes: loaded.iter().map(|file| count(file.text.len())).sum(),
         relations: 0,
         seconds: began.elapsed().as_secs_f64(),

@@ -1,6 +1,6 @@
 //! Which names mean tenants, users, callers, sessions and credentials in code.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, rc::Rc, sync::LazyLock};
 
 use rustc_hash::FxHashMap;
 
@@ -123,7 +123,46 @@ fn said<T>(name: &str, take: impl FnOnce(&Said) -> T) -> T {
 /// All that a name means.
 #[must_use]
 pub fn meaning_of(name: &str) -> Meaning {
-    said(name, |said| said.means)
+    if may_mean(name) { said(name, |said| said.means) } else { Meaning::default() }
+}
+
+/// Of each three letters, as a number, whether a word that gives a name a meaning begins with them.
+static BEGINNINGS: LazyLock<Box<[bool]>> = LazyLock::new(|| {
+    let mut found = vec![false; 26 * 26 * 26].into_boxed_slice();
+    let lists = [TENANT, USER, PRINCIPAL, CREDENTIAL, SESSION, CACHE, PAIRED];
+    for word in lists.into_iter().flatten() {
+        let bytes = word.as_bytes();
+        if let Some(place) = beginning(bytes).and_then(|number| found.get_mut(number)) {
+            *place = true;
+        }
+    }
+    found
+});
+
+/// The number of the three letters that a text begins with.
+fn beginning(text: &[u8]) -> Option<usize> {
+    text.get(..3)?.iter().try_fold(0, |sum, byte| {
+        let letter = byte.to_ascii_lowercase();
+        letter.is_ascii_lowercase().then(|| sum * 26 + usize::from(letter - b'a'))
+    })
+}
+
+/// Whether a name may mean something: one of its words begins as a word with a meaning does. Most do not, and are not split.
+fn may_mean(name: &str) -> bool {
+    if !name.is_ascii() {
+        return true;
+    }
+    let bytes = name.as_bytes();
+    let mut last = b' ';
+    for (at, byte) in bytes.iter().enumerate() {
+        let starts = byte.is_ascii_uppercase() || !last.is_ascii_alphanumeric();
+        last = *byte;
+        let rest = || bytes.get(at..).and_then(beginning);
+        if starts && rest().is_some_and(|number| BEGINNINGS.get(number) == Some(&true)) {
+            return true;
+        }
+    }
+    false
 }
 
 /// The words of an identifier, in lower case: `orgId`, `org_id`, `ORG-ID` are `org`, `id`.
@@ -409,6 +448,9 @@ pub fn is_session_id(name: &str) -> bool {
     meaning_of(name).has(SESSIONS)
 }
 
+/// With what the names of sessions' ids have a word of.
+const SESSION: &[&str] = &["sid", "sessionid", "session"];
+
 fn means_session_id(words: &[String]) -> bool {
     has(words, &["sid", "sessionid"]) || (has(words, &["session"]) && has(words, &["id", "key", "token"]))
 }
@@ -419,9 +461,14 @@ pub fn is_cache(name: &str) -> bool {
     meaning_of(name).has(CACHES)
 }
 
+const CACHE: &[&str] = &["cache", "caches", "cached", "memo", "memoized", "lru", "pool", "pools", "cacher"];
+
 fn means_cache(words: &[String]) -> bool {
-    has(words, &["cache", "caches", "cached", "memo", "memoized", "lru", "pool", "pools", "cacher"])
+    has(words, CACHE)
 }
+
+/// The first words of pairs that mean something together.
+const PAIRED: &[&str] = &["created", "owned", "api", "access", "private", "auth", "secret"];
 
 #[cfg(test)]
 mod tests {
@@ -433,6 +480,23 @@ mod tests {
         assert_eq!(*words("HTTPServerURL"), ["http", "server", "url"]);
         assert_eq!(*words("x-tenant-id"), ["x", "tenant", "id"]);
         assert_eq!(*words("GITHUB_TOKEN"), ["github", "token"]);
+    }
+
+    #[test]
+    fn a_name_that_is_not_split_means_nothing() {
+        let words = [TENANT, USER, PRINCIPAL, KEYS, CREDENTIAL, FILLERS, NO_CALLER, SESSION, CACHE, PAIRED];
+        for one in words.into_iter().flatten() {
+            for two in words.into_iter().flatten() {
+                let capital: String =
+                    two.chars().take(1).flat_map(char::to_uppercase).chain(two.chars().skip(1)).collect();
+                for name in
+                    [format!("{one}_{two}"), format!("{one}{capital}"), format!("x{}", one.to_uppercase())]
+                {
+                    let meaning = said(&name, |said| said.means);
+                    assert!(may_mean(&name) || meaning == Meaning::default(), "{name}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -11,6 +11,19 @@ impl Project {
     #[must_use]
     pub fn first_of(&self, at: At) -> Option<At> {
         let unit = self.unit(at.module)?;
+        // Most expressions are nothing of the kind.
+        let likely = match unit.ir.expr(at.expr) {
+            ExprKind::Index { index, .. } => matches!(unit.ir.expr(*index), ExprKind::Number(_)),
+            ExprKind::Member { property, .. } => unit.ir.text(*property) == "value",
+            ExprKind::Call(call) => match unit.ir.expr(call.callee) {
+                ExprKind::Name(_) => self.last_written(at.to(call.callee)) == Some("next"),
+                _ => false,
+            },
+            _ => false,
+        };
+        if !likely {
+            return None;
+        }
         // `cache.delete(cache.keys().next().value)` makes room.
         if let Parent::Expr(up) = unit.index.parent(at.expr)
             && let ExprKind::Call(call) = unit.ir.expr(up)

@@ -45,7 +45,8 @@ pub(super) fn procedures(project: &Project, module: ModuleId, unit: &Unit, entri
     for expr in &unit.index.calls {
         let at = At { module, expr: *expr };
         let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
-        if call.args.len() > 2 || !ends_builder(&project.written_as_exported(at)) {
+        let ends = || project.last_written(at).is_some_and(|last| ENDS.contains(&last));
+        if call.args.len() > 2 || !ends() || !ends_builder(&project.written_as_exported(at)) {
             continue;
         }
         let Some(first) = call.positional(0) else { continue };

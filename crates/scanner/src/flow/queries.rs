@@ -554,7 +554,11 @@ impl Project {
 
     /// Which entities have owners, by tables, models and other queries.
     #[must_use]
-    pub fn owned_entities(&self, queries: &[Query]) -> BTreeMap<String, Owned> {
+    pub fn owned_entities(&self) -> &BTreeMap<String, Owned> {
+        self.memory.owned.get_or_init(|| self.find_owned(self.queries()))
+    }
+
+    fn find_owned(&self, queries: &[Query]) -> BTreeMap<String, Owned> {
         let mut owned: BTreeMap<String, Owned> = BTreeMap::new();
         let mut note = |name: &str, is: Owned| {
             let slot = owned.entry(singular(name)).or_insert(is);
@@ -563,9 +567,8 @@ impl Project {
         for table in self.tables.tables.values() {
             note(&table.name.name, if table.owner.is_some() { Owned::Yes } else { Owned::No });
         }
-        for (module, unit) in self.units() {
+        for unit in &self.units {
             models(unit, &mut note);
-            let _ = module;
         }
         // One of many queries that names an owner of rows whose model has none is the odd one.
         let mut named: BTreeMap<&str, (usize, usize)> = BTreeMap::new();

@@ -46,6 +46,10 @@ impl<'p> Lifetimes<'p> {
     /// All writes of requests to what outlives them.
     #[must_use]
     pub fn shared_writes(&self, project: &'p Project) -> Vec<SharedWrite> {
+        project.memory.shared_writes.get_or_init(|| self.find_shared_writes(project)).clone()
+    }
+
+    fn find_shared_writes(&self, project: &'p Project) -> Vec<SharedWrite> {
         let mut found = Vec::new();
         for (module, unit) in project.units() {
             for (id, binding) in unit.ir.bindings() {

@@ -65,6 +65,10 @@ impl Project {
     /// All accesses of maps and caches that outlive a request.
     #[must_use]
     pub fn accesses(&self) -> Vec<Access> {
+        self.memory.accesses.get_or_init(|| self.find_accesses()).clone()
+    }
+
+    fn find_accesses(&self) -> Vec<Access> {
         let mut all = Vec::new();
         for (module, unit) in self.units() {
             for write in &unit.index.writes {
@@ -302,7 +306,7 @@ impl Project {
 
     fn folders_with_rows(&self) -> BTreeSet<String> {
         let queries = self.queries();
-        let owned = self.owned_entities(queries);
+        let owned = self.owned_entities();
         let is_owned = |entity: &str| owned.get(entity) == Some(&super::Owned::Yes);
         let mut folders: BTreeSet<String> = queries
             .iter()

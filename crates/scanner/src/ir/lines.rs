@@ -17,8 +17,7 @@ impl Lines {
     /// Finds the lines of a text. What lies beyond 4 GiB has no lines.
     #[must_use]
     pub fn new(source: &str) -> Self {
-        let breaks = source.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        let starts = breaks.filter_map(|(at, _)| u32::try_from(at + 1).ok());
+        let starts = source.match_indices('\n').filter_map(|(at, _)| u32::try_from(at + 1).ok());
         Self(std::iter::once(0).chain(starts).collect())
     }
 

@@ -203,6 +203,17 @@ impl Module {
         self.binding(id).map_or("", |binding| self.text(binding.name))
     }
 
+    /// Whether one of the names of a module has one of these texts in it, in small or capital letters.
+    #[must_use]
+    pub fn has_name_with(&self, texts: &[&str]) -> bool {
+        self.names.iter().any(|name| {
+            let has = |text: &&str| {
+                name.as_bytes().windows(text.len()).any(|part| part.eq_ignore_ascii_case(text.as_bytes()))
+            };
+            texts.iter().any(has)
+        })
+    }
+
     /// A scope.
     #[must_use]
     pub fn scope(&self, id: ScopeId) -> Option<&Scope> {

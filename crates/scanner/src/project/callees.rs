@@ -102,6 +102,29 @@ impl Project {
         }
     }
 
+    /// The last name of the path of names of an expression as it is written.
+    #[must_use]
+    pub fn last_written(&self, at: At) -> Option<&str> {
+        let unit = self.unit(at.module)?;
+        let mut here = at.expr;
+        for _ in 0..64 {
+            match unit.ir.expr(here) {
+                ExprKind::Member { property, .. } => return Some(unit.ir.text(*property)),
+                ExprKind::Index { object, index, .. } => match unit.ir.expr(*index) {
+                    ExprKind::String(name) => return Some(unit.ir.text(*name)),
+                    _ => here = *object,
+                },
+                ExprKind::Call(call) => here = call.callee,
+                ExprKind::Await(value) => here = *value,
+                ExprKind::Name(NameRef::Binding(id)) => return Some(unit.ir.binding_name(*id)),
+                ExprKind::Name(NameRef::Global(name)) => return Some(unit.ir.text(*name)),
+                ExprKind::This => return Some("this"),
+                _ => return None,
+            }
+        }
+        None
+    }
+
     /// The path of names of an expression as it is written.
     #[must_use]
     pub fn written(&self, at: At) -> Vec<Word> {

@@ -176,6 +176,9 @@ pub(crate) struct Memory {
     pub(crate) knows_callers: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) guards: RefCell<FxHashMap<Fun, std::rc::Rc<Vec<crate::flow::Guard>>>>,
     pub(crate) queries: std::cell::OnceCell<Vec<crate::flow::Query>>,
+    pub(crate) owned: std::cell::OnceCell<BTreeMap<String, crate::flow::Owned>>,
+    pub(crate) accesses: std::cell::OnceCell<Vec<crate::flow::Access>>,
+    pub(crate) shared_writes: std::cell::OnceCell<Vec<crate::flow::SharedWrite>>,
     /// The values that queries are asked with, and the queries.
     pub(crate) filters: std::cell::OnceCell<rustc_hash::FxHashSet<At>>,
     pub(crate) tenant_words: std::cell::OnceCell<std::collections::BTreeSet<String>>,

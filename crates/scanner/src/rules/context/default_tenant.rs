@@ -184,8 +184,8 @@ fn absent(unit: &Unit, test: ExprId) -> Option<crate::ir::BindingId> {
 
 /// The name of the tenant or user that a call looks up, and what it gives when there is none.
 fn lookup(project: &Project, unit: &Unit, at: At, call: &crate::ir::Call) -> Option<(String, ExprId)> {
-    let name = project.written(at.to(call.callee)).pop()?;
-    let (key, default) = match name.as_str() {
+    let name = project.last_written(at.to(call.callee))?;
+    let (key, default) = match name {
         "get" | "pop" => (call.positional(0)?, call.positional(1)?),
         "getattr" => (call.positional(1)?, call.positional(2)?),
         _ => return None,

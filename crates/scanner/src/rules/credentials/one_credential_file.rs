@@ -52,12 +52,12 @@ fn run(project: &Project, report: &mut Report<'_>) {
 
 /// The path and the content of a call that writes a file.
 fn written(project: &Project, unit: &Unit, at: At, call: &Call) -> Option<(Option<ExprId>, ExprId)> {
-    let name = project.written(at.to(call.callee)).pop()?;
+    let name = project.last_written(at.to(call.callee))?;
     let receiver = match unit.ir.expr(call.callee) {
         ExprKind::Member { object, .. } => Some(*object),
         _ => None,
     };
-    match name.as_str() {
+    match name {
         "writeFile" | "writeFileSync" | "outputJson" | "writeJson" | "writeJSON" => Some((call.positional(0), call.positional(1)?)),
         "write_text" | "write_bytes" => Some((receiver, call.positional(0)?)),
         "dump" if call.args.len() >= 2 => {

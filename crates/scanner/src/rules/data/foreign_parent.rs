@@ -37,7 +37,7 @@ const ADDS: &[&str] = &["values", "create", "createMany", "insert", "insertMany"
 
 fn run(project: &Project, report: &mut Report<'_>) {
     let queries = project.queries();
-    let owned = project.owned_entities(queries);
+    let owned = project.owned_entities();
     // Elsewhere the parent is looked up with its owner: that it has one is known.
     let scoped: BTreeSet<&str> = queries
         .iter()

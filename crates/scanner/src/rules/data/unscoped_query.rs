@@ -40,7 +40,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
 /// The queries that name nobody, though the rows may belong to somebody and nothing is compared.
 pub(super) fn open(project: &Project) -> Vec<(&Query, Owned)> {
     let queries = project.queries();
-    let owned = project.owned_entities(queries);
+    let owned = project.owned_entities();
     let rows = queries.iter().any(|query| query.scope != Scope::None);
     let asked = |query: &&Query| query.scope == Scope::None && !query.tied && query.verb != Verb::Insert && project.has_owners(query.at.module);
     let known = queries.iter().filter(asked).map(|query| (query, owned.get(&query.entity).copied().unwrap_or(Owned::Unknown)));

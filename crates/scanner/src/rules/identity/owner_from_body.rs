@@ -32,7 +32,7 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
-    let owned = project.owned_entities(project.queries());
+    let owned = project.owned_entities();
     for (module, unit) in project.units() {
         if !project.has_owners(module) {
             continue;
@@ -53,6 +53,10 @@ fn run(project: &Project, report: &mut Report<'_>) {
 
 /// The model that a call fills with all fields of another value, and that value.
 fn copied(project: &Project, unit: &Unit, at: At, call: &Call) -> Option<(String, ExprId)> {
+    let last = project.last_written(at.to(call.callee))?;
+    if last != "assign" && !last.starts_with(char::is_uppercase) {
+        return None;
+    }
     let path = project.written(at.to(call.callee));
     let names: Vec<&str> = path.iter().map(|name| name.as_str()).collect();
     if let ["Object", "assign"] = names.as_slice() {

@@ -28,11 +28,14 @@ pub const RULE: Rule = Rule {
     run,
 };
 
+/// What the name of a role has in it.
+const ROLES: &[&str] = &["role", "rank"];
+
 /// Words of roles that reach over tenants.
 const GLOBAL: &[&str] = &["platform", "super", "superuser", "superadmin", "root", "global", "system", "staff", "sysadmin", "internal", "site", "instance"];
 
 fn run(project: &Project, report: &mut Report<'_>) {
-    for (module, unit) in project.units() {
+    for (module, unit) in project.units().filter(|(_, unit)| unit.ir.has_name_with(ROLES)) {
         for (id, function) in unit.ir.functions() {
             if id == FunctionId::MODULE {
                 continue;

@@ -115,8 +115,8 @@ fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
         }
         _ => return None,
     };
-    let holder = project.written(at.to(map)).pop()?;
-    let words = vocabulary::words(&holder);
+    let holder = project.last_written(at.to(map))?;
+    let words = vocabulary::words(holder);
     if !words.iter().any(|word| HOLDERS.contains(&word.as_str())) || holder.to_lowercase().contains("header") {
         return None;
     }
