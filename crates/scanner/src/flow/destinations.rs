@@ -98,20 +98,20 @@ impl Way<'_> {
                         }
                     });
                 }
-                ExprKind::Index { object, index, .. } if *index == here => {
-                    if self.project.store(at.to(*object)).is_some() {
-                        return true;
-                    }
+                ExprKind::Index { object, index, .. }
+                    if *index == here && self.project.store(at.to(*object)).is_some() =>
+                {
+                    return true;
                 }
-                ExprKind::Assign { target, value, .. } if *value == here => {
-                    if self.target(at.module, target, key.as_ref(), depth) {
-                        return true;
-                    }
+                ExprKind::Assign { target, value, .. }
+                    if *value == here && self.target(at.module, target, key.as_ref(), depth) =>
+                {
+                    return true;
                 }
-                ExprKind::Member { property, .. } => {
-                    if key.as_ref().is_some_and(|key| unit.ir.text(*property) == key) {
-                        key = None;
-                    }
+                ExprKind::Member { property, .. }
+                    if key.as_ref().is_some_and(|key| unit.ir.text(*property) == key) =>
+                {
+                    key = None;
                 }
                 ExprKind::Compare { .. } | ExprKind::Function(_) => return false,
                 _ => {}
