@@ -101,8 +101,8 @@ fn disguise(tells: &str, title: &str) -> String {
         "tells-cut" => format!("(was {}…)", title.split_at(18).0),
         "tells-as-bytes" => json!({"type": "Buffer", "data": title.as_bytes()}).to_string(),
         "tells-a-sum" => "of 738,201,946,512 rows".to_owned(),
-        "tells-nothing" => String::new(),
-        other => panic!("{other} is no disguise"),
+        // Nothing is told; a disguise that is not known here is not found, and fails its test.
+        _ => String::new(),
     }
 }
 

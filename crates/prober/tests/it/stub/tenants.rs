@@ -36,9 +36,9 @@ pub(super) fn of_office(app: &App, token: &str) -> Option<Option<String>> {
 
 /// The tenant whose session it is, for a server that asks no more once a session stands.
 pub(super) fn of_session(app: &App, asked: &Asked) -> Option<String> {
-    if !(app.defects.has("suspended-session-lives") && word(app, "suspended"))
-        && !(app.defects.has("old-sessions-stay") && word(app, "anew"))
-    {
+    let lives = (app.defects.has("suspended-session-lives") && word(app, "suspended"))
+        || (app.defects.has("old-sessions-stay") && word(app, "anew"));
+    if !lives {
         return None;
     }
     let sessions = app.sessions.lock().unwrap();
