@@ -84,7 +84,9 @@ fn a_narrow_terminal_gets_whole_words() {
     assert!(text.contains("note: a note of many words that do not\n  fit into one line"), "{text}");
     let copied = ["> ", "< ", "replay: "];
     for line in text.lines().filter(|line| !copied.iter().any(|sign| line.trim_start().starts_with(sign))) {
-        assert!(console::measure_text_width(line) <= 40, "{line}");
+        // A word that is longer than the line stays whole.
+        let words = line.split_whitespace().count();
+        assert!(words < 2 || console::measure_text_width(line) <= 40, "{line}");
     }
 }
 
