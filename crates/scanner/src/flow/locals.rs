@@ -325,7 +325,7 @@ fn is_renewed(unit: &Unit, test: ExprId, kept: &dyn Fn(ExprId) -> bool, brought:
     [(*left, *right), (*right, *left)].into_iter().any(|(one, other)| names(one, kept) && names(other, &own))
 }
 
-/// Whether a statement that sets a variable stands in a branch whose test renews it, see [`is_renewed`].
+/// Whether a statement that sets a variable stands in a branch whose test renews it.
 #[must_use]
 pub fn stands_where_renewed(
     unit: &Unit,
