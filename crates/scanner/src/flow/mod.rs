@@ -7,6 +7,7 @@ mod destinations;
 mod documents;
 mod entries;
 mod firsts;
+mod given;
 mod guards;
 mod handlers;
 mod held;
@@ -24,6 +25,7 @@ mod queries;
 mod reach;
 mod repositories;
 mod shared;
+mod shown;
 mod starts;
 mod stores;
 

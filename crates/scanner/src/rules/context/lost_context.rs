@@ -35,6 +35,7 @@ pub const RULE: Rule = Rule {
 const DEPTH: u32 = 3;
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    jobs(project, report);
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units() {
         for expr in &unit.index.calls {
@@ -47,7 +48,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 let Some(read) = read_of(project, fun, DEPTH) else { continue };
                 let found = report.reached(at, start.message());
                 found.related(read.module, project.span(read), "the context is asked for here");
-                if start == Start::Outside {
+                if matches!(start, Start::Outside | Start::Library) {
                     found.severity(Severity::Low);
                 } else {
                     found.confidence(Confidence::Medium);
@@ -58,11 +59,33 @@ fn run(project: &Project, report: &mut Report<'_>) {
     }
 }
 
+/// Functions that a worker of another process runs, as of Celery, and that ask for the context of the request that wanted them.
+fn jobs(project: &Project, report: &mut Report<'_>) {
+    for (module, unit) in project.units() {
+        if unit.ir.language != Language::Python {
+            continue;
+        }
+        for (id, function) in unit.ir.functions() {
+            let job = function.decorators.iter().any(|expr| {
+                let name = project.written(At { module, expr: *expr }).pop().unwrap_or_default();
+                matches!(name.as_str(), "shared_task" | "task" | "actor" | "periodic_task")
+            });
+            let fun = Fun { module, id };
+            if let Some(read) = job.then(|| read_of(project, fun, DEPTH)).flatten() {
+                let found = report.at(read, "a worker runs this, without the request's context, and asks for it");
+                found.related(module, function.head, "the worker begins here");
+            }
+        }
+    }
+}
+
 /// How a function comes to run without the context of the request that it works for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Start {
     /// In a thread, which begins with an empty context: Python.
     Thread,
+    /// In a thread that code starts of which no caller in the project is seen: of a library.
+    Library,
     /// By one timer for all requests, in the context of whoever started it.
     Shared,
     /// By a timer or worker that no request started.
@@ -72,7 +95,7 @@ enum Start {
 impl Start {
     const fn message(self) -> &'static str {
         match self {
-            Self::Thread => "this runs in a thread that does not have the request's context, and asks for it",
+            Self::Thread | Self::Library => "this runs in a thread that does not have the request's context, and asks for it",
             Self::Shared => "this timer works for all requests, with the context of the one that started it",
             Self::Outside => "this runs outside of any request, and asks for a request's context",
         }
@@ -82,7 +105,7 @@ impl Start {
 fn start(project: &Project, unit: &Unit, lives: &Lifetimes<'_>, at: At) -> Option<Start> {
     let requests = lives.is_per_request(project.function_of(at));
     if unit.ir.language == Language::Python {
-        return requests.then_some(Start::Thread);
+        return Some(if requests { Start::Thread } else { Start::Library });
     }
     if !requests {
         return Some(Start::Outside);

@@ -1,6 +1,7 @@
 //! Rules of the data layer.
 
 mod callers;
+mod kept_records;
 pub mod rls;
 mod wheres;
 

@@ -30,15 +30,16 @@ pub const RULE: Rule = Rule {
 };
 
 /// Words of collections that hold the connections of all clients.
-const HOLDERS: &[&str] = &["sessions", "transports", "servers", "connections", "clients", "sockets", "streams", "subscribers"];
+const HOLDERS: &[&str] = &["sessions", "transports", "servers", "connections", "clients", "sockets", "streams", "subscribers", "websockets", "queues", "listeners"];
 
 /// Methods that send.
 const SENDS: &[&str] = &[
     "send", "notification", "notify", "sendNotification", "sendResourceUpdated", "sendLoggingMessage", "send_log_message",
-    "send_resource_updated", "send_notification", "sendEvent", "emit", "publish",
+    "send_resource_updated", "send_notification", "sendEvent", "emit", "publish", "send_json", "send_text", "send_bytes", "put_nowait",
 ];
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    super::subscribed::subscribed(project, report);
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units() {
         for (id, stmt) in unit.ir.stmts() {

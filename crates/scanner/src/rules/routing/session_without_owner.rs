@@ -38,6 +38,7 @@ const HOLDERS: &[&str] = &[
 
 fn run(project: &Project, report: &mut Report<'_>) {
     super::by_conversation::by_conversation(project, report);
+    super::by_thread::by_thread(project, report);
     for (module, unit) in project.units() {
         for (id, function) in unit.ir.functions() {
             let fun = Fun { module, id };
@@ -117,11 +118,14 @@ fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
     };
     let holder = project.last_written(at.to(map))?;
     let words = vocabulary::words(holder);
-    if !words.iter().any(|word| HOLDERS.contains(&word.as_str())) || holder.to_lowercase().contains("header") {
-        return None;
-    }
     let name = project.written(at.to(key)).pop().unwrap_or_default();
     let key_at = at.to(key);
+    // What a variable of the module keeps by the id of a session belongs to the session, whatever it is.
+    let kept = vocabulary::is_session_id(&name) && is_map_of_module(unit, map);
+    let held = words.iter().any(|word| HOLDERS.contains(&word.as_str()));
+    if !(held || kept) || holder.to_lowercase().contains("header") {
+        return None;
+    }
     if !(is_session_id(&name) || project.origins(key_at).has(Origins::SESSION) || names_session(project, unit, key_at)) {
         return None;
     }
@@ -145,6 +149,17 @@ fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
         }
     }
     Some(Look { key: key_at, names, by_method })
+}
+
+/// Whether an expression is a variable of the module that was made as an empty map: `_engines: dict[str, Engine] = {}`.
+fn is_map_of_module(unit: &Unit, map: ExprId) -> bool {
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(map) else { return false };
+    let empty = |value: ExprId| match unit.ir.expr(value) {
+        ExprKind::Object(properties) => properties.is_empty(),
+        ExprKind::Call(call) => call.args.is_empty(),
+        _ => false,
+    };
+    unit.ir.is_module_level(*id) && unit.index.sources(*id).iter().any(|source| empty(source.value))
 }
 
 /// Whether a key is a parameter.

@@ -77,6 +77,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         }
     }
     connections(project, &lives, report);
+    super::class_field::class_fields(project, report);
 }
 
 /// Reports who hands the data over, when a setter writes it: both have to change.
