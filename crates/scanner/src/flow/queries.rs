@@ -151,10 +151,13 @@ impl Project {
         });
         let Some(first) = first else { return };
         let word: String = first.chars().take_while(char::is_ascii_alphabetic).collect();
-        if !matches!(word.to_ascii_uppercase().as_str(), "SELECT" | "UPDATE" | "DELETE" | "INSERT" | "WITH")
-            || !first.contains([' ', '\n'])
-        {
+        if !first.contains([' ', '\n']) {
             return;
+        }
+        match word.to_ascii_uppercase().as_str() {
+            "SELECT" | "UPDATE" | "DELETE" | "INSERT" | "WITH" => {}
+            "MATCH" | "OPTIONAL" | "MERGE" | "CREATE" | "UNWIND" => return self.cypher_query(at, &pieces, all),
+            _ => return,
         }
         let text: Vec<Piece<'_>> = pieces
             .iter()
@@ -289,7 +292,7 @@ impl Project {
     }
 
     /// The values that are passed along with a text to the call that runs it.
-    fn passed_with(&self, unit: &Unit, at: At) -> Vec<At> {
+    pub(super) fn passed_with(&self, unit: &Unit, at: At) -> Vec<At> {
         let mut text = at.expr;
         // `const sql = "…"; run(sql, values)`, `execute(text("…"), {…})`
         for _ in 0..3 {
@@ -588,7 +591,7 @@ impl Project {
     }
 }
 
-enum Part {
+pub(super) enum Part {
     Text(String),
     Hole(At),
 }
