@@ -22,7 +22,8 @@ impl Project {
         let Some(unit) = self.unit(at.module) else { return };
         let Some(label) = read.labels.first() else { return };
         let function = self.function_of(at);
-        let named = read.properties.iter().any(|name| level_of_column(name).is_some() || vocabulary::is_owner(name));
+        let named =
+            read.properties.iter().any(|name| level_of_column(name).is_some() || vocabulary::is_owner(name));
         // What is put together elsewhere may name the owner; that is not followed.
         let scope = match (named, read.open) {
             (true, _) => Scope::Owner,

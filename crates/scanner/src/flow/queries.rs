@@ -156,7 +156,9 @@ impl Project {
         }
         match word.to_ascii_uppercase().as_str() {
             "SELECT" | "UPDATE" | "DELETE" | "INSERT" | "WITH" => {}
-            "MATCH" | "OPTIONAL" | "MERGE" | "CREATE" | "UNWIND" => return self.cypher_query(at, &pieces, all),
+            "MATCH" | "OPTIONAL" | "MERGE" | "CREATE" | "UNWIND" => {
+                return self.cypher_query(at, &pieces, all);
+            }
             _ => return,
         }
         let text: Vec<Piece<'_>> = pieces
@@ -483,7 +485,11 @@ impl Project {
                     return text.or_else(|| argument(0)).map(|entity| (entity, verb));
                 }
             }
-            ("get" | "filter" | "all" | "exclude", _) => {
+            (
+                "get" | "filter" | "all" | "exclude" | "aget" | "first" | "afirst" | "values" | "in_bulk"
+                | "get_or_none",
+                _,
+            ) => {
                 let before = path.iter().position(|part| part == "objects")?;
                 return before
                     .checked_sub(1)

@@ -8,19 +8,71 @@ use crate::{
 
 /// Methods and functions that tell how much there is, or note it down for the operator.
 const COUNTS: &[&str] = &[
-    "len", "length", "size", "count", "bool", "isinstance", "hasattr", "print", "debug", "info", "warn", "warning",
-    "error", "log", "exception", "trace",
+    "len",
+    "length",
+    "size",
+    "count",
+    "bool",
+    "isinstance",
+    "hasattr",
+    "print",
+    "debug",
+    "info",
+    "warn",
+    "warning",
+    "error",
+    "log",
+    "exception",
+    "trace",
 ];
 
 /// Methods that change a collection, take things out of it, or look for one of them.
 const HANDLES: &[&str] = &[
-    "append", "appendleft", "push", "unshift", "add", "extend", "insert", "update", "clear", "remove", "discard", "delete",
-    "pop", "popleft", "shift", "splice", "sort", "reverse", "index", "indexOf", "includes", "has", "some", "every", "forEach",
-    "find", "findIndex", "get", "set",
+    "append",
+    "appendleft",
+    "push",
+    "unshift",
+    "add",
+    "extend",
+    "insert",
+    "update",
+    "clear",
+    "remove",
+    "discard",
+    "delete",
+    "splice",
+    "sort",
+    "reverse",
+    "index",
+    "indexOf",
+    "includes",
+    "has",
+    "some",
+    "every",
+    "forEach",
+    "find",
+    "findIndex",
+    "set",
+    "put",
+    "put_nowait",
+    "task_done",
+    "empty",
+    "full",
+    "qsize",
 ];
 
 /// Functions and methods that answer a request.
-const ANSWERS: &[&str] = &["json", "send", "end", "jsonify", "render", "render_template", "JSONResponse", "JsonResponse", "send_json"];
+const ANSWERS: &[&str] = &[
+    "json",
+    "send",
+    "end",
+    "jsonify",
+    "render",
+    "render_template",
+    "JSONResponse",
+    "JsonResponse",
+    "send_json",
+];
 
 /// How many variables are followed.
 const DEPTH: u32 = 3;
@@ -56,7 +108,9 @@ impl Project {
         match unit.ir.stmt(stmt) {
             StmtKind::Return(_) => true,
             StmtKind::Assign { target, value, .. } if *value == here => {
-                let (Some(id), Some(depth)) = (target.as_binding(), depth.checked_sub(1)) else { return false };
+                let (Some(id), Some(depth)) = (target.as_binding(), depth.checked_sub(1)) else {
+                    return false;
+                };
                 let function = unit.index.function(here);
                 unit.ir.binding_function(id) == function
                     && function != crate::ir::FunctionId::MODULE
@@ -98,20 +152,22 @@ impl Project {
                 let name = self.written(read.to(call.callee)).pop().unwrap_or_default();
                 let filters = matches!(name.as_str(), "filter" | "next");
                 let counts = COUNTS.contains(&name.as_str()) || HANDLES.contains(&name.as_str());
-                let saves = vocabulary::words(&name)
-                    .first()
-                    .is_some_and(|word| matches!(word.as_str(), "save" | "persist" | "write" | "flush" | "dump" | "log"));
+                let saves = vocabulary::words(&name).first().is_some_and(|word| {
+                    matches!(word.as_str(), "save" | "persist" | "write" | "flush" | "dump" | "log")
+                });
                 if ANSWERS.contains(&name.as_str()) {
                     return Passes::Shown;
                 }
-                let whole = call.args.iter().all(|arg| !matches!(arg.kind, ArgKind::KeywordSpread) || arg.value != here);
+                let whole = call
+                    .args
+                    .iter()
+                    .all(|arg| !matches!(arg.kind, ArgKind::KeywordSpread) || arg.value != here);
                 if counts || filters || saves || !whole { Passes::Not } else { Passes::On }
             }
             ExprKind::Comprehension(comprehension) => {
-                let narrowed = comprehension
-                    .clauses
-                    .iter()
-                    .any(|clause| clause.iter == here && clause.conditions.iter().any(|test| has_comparison(unit, *test)));
+                let narrowed = comprehension.clauses.iter().any(|clause| {
+                    clause.iter == here && clause.conditions.iter().any(|test| has_comparison(unit, *test))
+                });
                 if narrowed { Passes::Not } else { Passes::On }
             }
             _ => Passes::Not,
@@ -133,7 +189,10 @@ enum Passes {
 fn has_comparison(unit: &Unit, expr: ExprId) -> bool {
     let mut found = false;
     let is = |kind: &ExprKind| {
-        matches!(kind, ExprKind::Compare { op: CompareOp::Eq | CompareOp::NotEq | CompareOp::In | CompareOp::NotIn, .. })
+        matches!(
+            kind,
+            ExprKind::Compare { op: CompareOp::Eq | CompareOp::NotEq | CompareOp::In | CompareOp::NotIn, .. }
+        )
     };
     walk::exprs_below(&unit.ir, expr, &mut |inner| {
         found |= is(unit.ir.expr(inner));

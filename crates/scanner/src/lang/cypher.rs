@@ -40,7 +40,9 @@ pub fn read(text: &str) -> Option<Cypher> {
         return None;
     }
     let tokens = tokens(text);
-    let has = |word: &str| tokens.iter().any(|token| matches!(token, Token::Word(own) if own.eq_ignore_ascii_case(word)));
+    let has = |word: &str| {
+        tokens.iter().any(|token| matches!(token, Token::Word(own) if own.eq_ignore_ascii_case(word)))
+    };
     let (finds, makes) = (has("MATCH"), has("MERGE") || has("CREATE"));
     if !finds && !makes {
         return None;
@@ -77,12 +79,17 @@ impl Cypher {
             Token::Word(word) if before == Token::Sign(':') => {
                 let opens = |token: Token<'_>| token == Token::Sign('(');
                 let labels = opens(before_last) || (opens(far) && matches!(before_last, Token::Word(_)));
-                if labels && word.starts_with(char::is_alphabetic) && !self.labels.iter().any(|own| own == word) {
+                if labels
+                    && word.starts_with(char::is_alphabetic)
+                    && !self.labels.iter().any(|own| own == word)
+                {
                     self.labels.push(word.to_owned());
                 }
             }
             // `{tenant_id: $tenant}`
-            Token::Word(word) if next == Some(Token::Sign(':')) && matches!(before, Token::Sign('{' | ',')) => {
+            Token::Word(word)
+                if next == Some(Token::Sign(':')) && matches!(before, Token::Sign('{' | ',')) =>
+            {
                 self.properties.push(word.to_owned());
             }
             // `n.tenant_id = $tenant`, `n.tenant_id IN $tenants`
@@ -114,7 +121,11 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
         let is_word = |char: char| char.is_alphanumeric() || char == '_';
         let length = if is_word(first) {
             let end = rest.find(|char| !is_word(char)).unwrap_or(rest.len());
-            found.push(if first.is_numeric() { Token::Value } else { Token::Word(rest.get(..end).unwrap_or("")) });
+            found.push(if first.is_numeric() {
+                Token::Value
+            } else {
+                Token::Word(rest.get(..end).unwrap_or(""))
+            });
             end
         } else if matches!(first, '\'' | '"') {
             let inner = rest.get(1..).unwrap_or("");
@@ -143,7 +154,8 @@ mod tests {
 
     #[test]
     fn labels_and_properties_are_read() {
-        let found = read("MATCH (e:Entity {name: $name})-[:MENTIONS]->(n) WHERE n.tenant_id = $t RETURN e").unwrap();
+        let found =
+            read("MATCH (e:Entity {name: $name})-[:MENTIONS]->(n) WHERE n.tenant_id = $t RETURN e").unwrap();
         assert_eq!(found.labels, ["Entity"]);
         assert_eq!(found.properties, ["name", "tenant_id"]);
         assert_eq!(found.verb, Verb::Select);
@@ -165,7 +177,14 @@ mod tests {
 
     #[test]
     fn other_texts_are_none() {
-        for text in ["CREATE TABLE notes (id TEXT)", "Match (as described) the user", "", "MATCH ('", "MERGE (n:", "select 1"] {
+        for text in [
+            "CREATE TABLE notes (id TEXT)",
+            "Match (as described) the user",
+            "",
+            "MATCH ('",
+            "MERGE (n:",
+            "select 1",
+        ] {
             assert_eq!(read(text), None, "{text}");
         }
     }

@@ -29,12 +29,12 @@ pub const RULE: Rule = Rule {
 };
 
 /// Methods that put something into a collection.
-const GATHERS: &[&str] = &["append", "appendleft", "push", "unshift", "extend", "insert", "update", "add"];
+const GATHERS: &[&str] = &["append", "appendleft", "push", "unshift", "extend", "insert", "update", "add", "put", "put_nowait"];
 
 /// Words of collections that are about the server, or about who is connected, which is another rule's matter.
 const OTHERS: &[&str] = &[
     "listener", "listeners", "handler", "handlers", "subscriber", "subscribers", "observer", "observers", "client", "clients", "connection",
-    "connections", "socket", "sockets", "session", "sessions", "queue", "waiters", "timer", "timers", "metric", "metrics", "latencies",
+    "connections", "socket", "sockets", "session", "sessions", "waiters", "timer", "timers", "metric", "metrics", "latencies",
     "timings", "stats", "durations", "headers", "middleware", "middlewares", "plugins", "routes", "tools", "watchers", "transports", "streams",
 ];
 
@@ -103,7 +103,7 @@ fn is_collection(project: &Project, cell: &Cell) -> bool {
             ExprKind::Array { .. } | ExprKind::Object(_) => true,
             ExprKind::Call(call) => {
                 let name = project.written(at.to(call.callee)).pop().unwrap_or_default();
-                matches!(name.as_str(), "list" | "deque" | "dict" | "set" | "Set" | "Array" | "OrderedDict" | "field")
+                matches!(name.as_str(), "list" | "deque" | "dict" | "set" | "Set" | "Array" | "OrderedDict" | "field" | "Queue" | "SimpleQueue" | "LifoQueue")
             }
             _ => false,
         }
