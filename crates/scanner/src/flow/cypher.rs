@@ -40,7 +40,8 @@ impl Project {
         all.push(Query {
             at,
             function,
-            entity: singular(label),
+            // No table of the same name is meant.
+            entity: format!("graph{}", singular(label)),
             shown: label.clone(),
             verb: read.verb,
             scope: if passed { Scope::Owner } else { scope },

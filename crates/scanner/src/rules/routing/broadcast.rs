@@ -36,8 +36,10 @@ const HOLDERS: &[&str] = &["sessions", "transports", "servers", "connections", "
 const SENDS: &[&str] = &[
     "send", "notification", "notify", "sendNotification", "sendResourceUpdated", "sendLoggingMessage", "send_log_message",
     "send_resource_updated", "send_notification", "sendEvent", "emit", "publish", "send_text", "send_json", "send_bytes", "send_str", "send_message", "write_message", "write",
-    "put", "put_nowait", "enqueue",
 ];
+
+/// Methods that put something where it is sent from.
+const PUTS: &[&str] = &["put", "put_nowait", "enqueue"];
 
 fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
@@ -200,7 +202,10 @@ fn sends(project: &Project, unit: &Unit, module: crate::project::ModuleId, body:
             {
                 let name = project.written(at.to(call.callee)).pop().unwrap_or_default();
                 let known = project.callee(at).is_some_and(|callee| callee.defs.iter().any(|def| def.role == Role::Send));
-                if found.is_none() && (known || SENDS.contains(&name.as_str())) {
+                // What is put into queues may be the server's own news.
+                let own = PUTS.contains(&name.as_str())
+                    && !call.args.iter().any(|arg| project.origins(at.to(arg.value)).is_of_request());
+                if found.is_none() && !own && (known || SENDS.contains(&name.as_str()) || PUTS.contains(&name.as_str())) {
                     found = Some(at);
                 }
             }

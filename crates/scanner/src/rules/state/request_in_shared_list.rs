@@ -17,7 +17,7 @@ pub const RULE: Rule = Rule {
         layer: Layer::State,
         summary: "Data of requests is gathered in a list that outlives them, and shown to whoever asks.",
     },
-    severity: Severity::High,
+    severity: Severity::Medium,
     axis: Axis::Security,
     why: "The list holds what all callers have sent, and whoever asks for it, or whose answer is made of it, is shown theirs too.",
     fix: "Keep a list for each caller, under the verified id of who it is, or one for each session.",
@@ -29,13 +29,13 @@ pub const RULE: Rule = Rule {
 };
 
 /// Methods that put something into a collection.
-const GATHERS: &[&str] = &["append", "appendleft", "push", "unshift", "extend", "insert", "update", "add", "put", "put_nowait"];
+const GATHERS: &[&str] = &["append", "appendleft", "push", "unshift", "extend", "insert", "add", "put", "put_nowait"];
 
 /// Words of collections that are about the server, or about who is connected, which is another rule's matter.
 const OTHERS: &[&str] = &[
     "listener", "listeners", "handler", "handlers", "subscriber", "subscribers", "observer", "observers", "client", "clients", "connection",
     "connections", "socket", "sockets", "session", "sessions", "waiters", "timer", "timers", "metric", "metrics", "latencies",
-    "timings", "stats", "durations", "headers", "middleware", "middlewares", "plugins", "routes", "tools", "watchers", "transports", "streams",
+    "queue", "buffer", "batch", "backlog", "outbox", "audit", "log", "logs", "pending", "retries", "exports", "seen", "timings", "stats", "durations", "headers", "middleware", "middlewares", "plugins", "routes", "tools", "watchers", "transports", "streams",
 ];
 
 fn run(project: &Project, report: &mut Report<'_>) {
@@ -54,7 +54,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 continue;
             }
             let Some((cell, name)) = kept_in(project, &lives, at.to(*object)) else { continue };
-            if vocabulary::words(&name).iter().any(|word| OTHERS.contains(&word.as_str())) {
+            if !makes_queue(project, &cell) && vocabulary::words(&name).iter().any(|word| OTHERS.contains(&word.as_str())) {
                 continue;
             }
             let origins = call.args.iter().fold(Origins::NONE, |sum, arg| sum | project.origins(at.to(arg.value)));
@@ -63,11 +63,13 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
             let shown = lives.reads(project, &cell).into_iter().find(|(read, fun, _)| lives.is_per_request(*fun) && project.is_shown(*read));
             let Some((shown, ..)) = shown else { continue };
-            let sure = !matches!(cell, Cell::Field(..)) || is_on_shared_object(project, &lives, fun);
-            let severity = if sure && project.knows_callers(module) { Severity::High } else { Severity::Medium };
+            // Where it is not seen that the object is shared, it may be one of the request's own.
+            if matches!(cell, Cell::Field(..)) && !is_on_shared_object(project, &lives, fun) {
+                continue;
+            }
             report
                 .reached(at, format!("`{name}` gathers what all callers send, and is shown to each of them"))
-                .severity(severity)
+                .severity(Severity::Medium)
                 .confidence(Confidence::Medium)
                 .related(shown.module, project.span(shown), "its content is given to whoever asks");
             report.show_way_of_last(fun);
@@ -95,9 +97,16 @@ fn kept_in(project: &Project, lives: &Lifetimes<'_>, at: At) -> Option<(Cell, St
     is_collection(project, &cell).then_some((cell, name))
 }
 
+/// Whether a cell is made as a queue, from which one takes what another has put there.
+fn makes_queue(project: &Project, cell: &Cell) -> bool {
+    is_made(project, cell, &|at| {
+        project.callee(at).is_some_and(|callee| matches!(callee.name(), "Queue" | "SimpleQueue" | "LifoQueue"))
+    })
+}
+
 /// Whether a cell is made as a list, set or dict.
 fn is_collection(project: &Project, cell: &Cell) -> bool {
-    let makes = |at: At| {
+    is_made(project, cell, &|at| {
         let Some(unit) = project.unit(at.module) else { return false };
         match unit.ir.expr(at.expr) {
             ExprKind::Array { .. } | ExprKind::Object(_) => true,
@@ -107,7 +116,11 @@ fn is_collection(project: &Project, cell: &Cell) -> bool {
             }
             _ => false,
         }
-    };
+    })
+}
+
+/// Whether one of the values that a cell is set to where it is declared is made so.
+fn is_made(project: &Project, cell: &Cell, makes: &dyn Fn(At) -> bool) -> bool {
     match cell {
         Cell::Binding(module, id) => project.unit(*module).is_some_and(|unit| {
             unit.index.sources(*id).iter().any(|source| makes(At { module: *module, expr: source.value }))
