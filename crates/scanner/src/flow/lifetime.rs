@@ -345,6 +345,13 @@ impl<'p> Lifetimes<'p> {
         match unit.ir.expr(at.expr) {
             ExprKind::Name(NameRef::Binding(id)) => {
                 let binding = unit.ir.binding(*id)?;
+                // What another module of the project declares is the variable there.
+                if matches!(binding.kind, BindingKind::Import(_))
+                    && let Some((module, own)) = self.project.declared(at.module, *id)
+                    && (module, own) != (at.module, *id)
+                {
+                    return self.binding_outlives(module, own).then_some(Cell::Binding(module, own));
+                }
                 let parameter = matches!(binding.kind, BindingKind::Parameter(_));
                 if !parameter && self.binding_outlives(at.module, *id) {
                     return Some(Cell::Binding(at.module, *id));

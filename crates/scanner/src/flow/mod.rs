@@ -2,7 +2,9 @@
 
 mod bearers;
 mod chains;
+mod columns;
 mod conditions;
+mod cypher;
 mod destinations;
 mod documents;
 mod entries;

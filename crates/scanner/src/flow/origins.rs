@@ -6,7 +6,9 @@
 
 use std::ops::{BitOr, BitOrAssign};
 
-use super::names::{called, converts, is_environment, member_of, named, request_member};
+use super::names::{
+    called, converts, given_credential, is_environment, makes, member_of, named, request_member,
+};
 use crate::{
     ir::{
         BindingId, BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, LogicalOp, NameRef, PropertyKey,
@@ -135,6 +137,9 @@ const fn plain(kind: &ExprKind) -> Option<Origins> {
         _ => None,
     }
 }
+
+/// How many classes are followed from one to the library's that it extends.
+const BASES: u32 = 6;
 
 impl Project {
     /// The kinds of sources that may be part of a value.
@@ -376,7 +381,9 @@ impl Project {
         }
         let value =
             if value == Origins::NONE { base.without(Origins::REQUEST) | Origins::UNKNOWN } else { value };
-        named(name, value)
+        // What a field of a request's body begins with, `thread_id: str | None = Field(None)`, is what the caller leaves out.
+        let sent = base.has(Origins::INPUT) && super::models::is_body(self, class, BASES);
+        named(name, if sent { value | Origins::INPUT } else { value })
     }
 
     fn call_origins(&self, at: At, depth: u32) -> Origins {
@@ -427,7 +434,8 @@ impl Project {
             // Nor is it the environment's, when that only says where to ask.
             let elsewhere = if value.is_of_request() { Origins::ENV } else { Origins::NONE };
             let chosen = Origins::INPUT | Origins::UNVERIFIED | Origins::SESSION;
-            value = value.without(chosen | elsewhere);
+            let client = value.is_of_request() && makes(name) && given_credential(unit, call);
+            value = value.without(chosen | elsewhere) | if client { Origins::SECRET } else { Origins::NONE };
         }
         if let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) {
             let base = self.origins_in(at.to(*object), depth);

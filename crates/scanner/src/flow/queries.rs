@@ -155,10 +155,15 @@ impl Project {
         });
         let Some(first) = first else { return };
         let word: String = first.chars().take_while(char::is_ascii_alphabetic).collect();
-        if !matches!(word.to_ascii_uppercase().as_str(), "SELECT" | "UPDATE" | "DELETE" | "INSERT" | "WITH")
-            || !first.contains([' ', '\n'])
-        {
+        if !first.contains([' ', '\n']) {
             return;
+        }
+        match word.to_ascii_uppercase().as_str() {
+            "SELECT" | "UPDATE" | "DELETE" | "INSERT" | "WITH" => {}
+            "MATCH" | "OPTIONAL" | "MERGE" | "CREATE" | "UNWIND" => {
+                return self.cypher_query(at, &pieces, all);
+            }
+            _ => return,
         }
         let text: Vec<Piece<'_>> = pieces
             .iter()
@@ -205,7 +210,7 @@ impl Project {
                 scope,
                 filters: filters.clone(),
                 is_sql: true,
-                shows_owner: super::shown::shows_owner(&text),
+                shows_owner: super::columns::shows_owner(&text),
                 tied: block.tests.iter().any(|test| test.required && is_own_tenant(&test.column, words)),
             });
         }
@@ -294,7 +299,7 @@ impl Project {
     }
 
     /// The values that are passed along with a text to the call that runs it.
-    fn passed_with(&self, unit: &Unit, at: At) -> Vec<At> {
+    pub(super) fn passed_with(&self, unit: &Unit, at: At) -> Vec<At> {
         let mut text = at.expr;
         // `const sql = "…"; run(sql, values)`, `execute(text("…"), {…})`
         for _ in 0..3 {
@@ -487,7 +492,11 @@ impl Project {
                     return text.or_else(|| argument(0)).map(|entity| (entity, verb));
                 }
             }
-            ("get" | "filter" | "all" | "exclude", _) => {
+            (
+                "get" | "filter" | "all" | "exclude" | "aget" | "first" | "afirst" | "values" | "in_bulk"
+                | "get_or_none",
+                _,
+            ) => {
                 let before = path.iter().position(|part| part == "objects")?;
                 return before
                     .checked_sub(1)
@@ -602,7 +611,7 @@ impl Project {
     }
 }
 
-enum Part {
+pub(super) enum Part {
     Text(String),
     Hole(At),
 }

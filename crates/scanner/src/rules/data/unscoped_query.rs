@@ -401,6 +401,10 @@ fn is_of_module(project: &Project, at: At) -> bool {
 fn names_filter(project: &Project, query: &Query, word: &str) -> bool {
     query.filters.iter().any(|at| {
         let text = project.snippet(*at);
+        // The model `Secret` is no secret.
+        if singular(text) == query.entity {
+            return false;
+        }
         let words = vocabulary::words(text);
         let is_id = words.len() > 1 && words.last().is_some_and(|last| matches!(last.as_str(), "id" | "ids" | "uuid"));
         text.to_lowercase().contains(word) && (word.ends_with("id") || !is_id)

@@ -108,7 +108,7 @@ fn is_verified(project: &Project, unit: &Unit, at: At) -> bool {
 pub(super) fn is_looked_up(project: &Project, value: At) -> bool {
     let Some(unit) = project.unit(value.module) else { return false };
     let roots = project.roots(value);
-    let fun = project.function_of(value);
+    let (fun, order) = (project.function_of(value), project.order(value));
     let mut found = false;
     walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
         let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
@@ -118,7 +118,10 @@ pub(super) fn is_looked_up(project: &Project, value: At) -> bool {
             let origins = project.origins(value.to(arg.value));
             origins.has(Origins::PRINCIPAL) && !origins.is_chosen()
         };
-        found |= call.args.len() > 1 && call.args.iter().any(shares) && call.args.iter().any(caller);
+        found |= unit.index.order(expr) < order
+            && call.args.len() > 1
+            && call.args.iter().any(shares)
+            && call.args.iter().any(caller);
     });
     found
 }

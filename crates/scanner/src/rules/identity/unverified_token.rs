@@ -3,10 +3,11 @@
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    ir::{ArgKind, Call, ExprId, ExprKind, PropertyKey, UnaryOp},
+    ir::{ArgKind, Call, ExprId, ExprKind, NameRef, PropertyKey, UnaryOp, walk},
     library::Role,
     project::{At, ModuleId, Project, Symbol, Unit},
     rules::{Report, Rule},
+    vocabulary,
 };
 
 /// The rule.
@@ -41,6 +42,13 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let at = At { module, expr: *call };
             let Some(callee) = project.callee(at) else { continue };
             let ExprKind::Call(expr) = unit.ir.expr(*call) else { continue };
+            if matches!(callee.name(), "parse" | "loads") && !verifies.contains(&unit.index.function(*call)) && taken_apart(unit, expr) {
+                report
+                    .reached(at, "the claims of this token are taken out by hand, and its signature is not verified")
+                    .severity(Severity::Medium)
+                    .confidence(Confidence::Medium);
+                continue;
+            }
             if callee.defs.iter().any(|def| def.role == Role::Decode) {
                 let header = callee.name().to_lowercase().contains("header");
                 if !header && !verifies.contains(&unit.index.function(*call)) {
@@ -70,6 +78,43 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// How far back the parts of a token are followed.
+const STEPS: usize = 6;
+
+/// Whether what is parsed is the middle part of a token, split and decoded: `JSON.parse(atob(token.split(".")[1]))`. A function that
+/// looks at nothing but the time, or that checks a signature itself, is none.
+fn taken_apart(unit: &Unit, call: &Call) -> bool {
+    let Some(argument) = call.positional(0) else { return false };
+    let function = unit.index.function(argument);
+    let mut text = String::new();
+    let mut open = vec![argument];
+    let mut seen = Vec::new();
+    while let Some(expr) = open.pop().filter(|_| seen.len() < STEPS) {
+        seen.push(expr);
+        text.push_str(unit.ir.snippet(unit.ir.span(expr)));
+        walk::exprs_below(&unit.ir, expr, &mut |inner| {
+            if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(inner) {
+                let sources = unit.index.sources(*id).iter().filter(|source| source.function == function);
+                open.extend(sources.map(|source| source.value).filter(|value| !seen.contains(value)));
+            }
+        });
+    }
+    let splits = ["split(\".\"", "split('.'", "split(`.`"].iter().any(|part| text.contains(part));
+    let decodes = ["atob(", "base64", "b64decode", "b64url"].iter().any(|part| text.contains(part));
+    // The middle part; what the issuer answered, or a state that is sealed, is no caller's token.
+    let middle = text.contains("[1]") || text.contains("[, ") || text.contains("[_, ");
+    let other = ["id_token", "idToken", "state", "hint", "header_", "refresh"].iter().any(|part| text.contains(part));
+    if !splits || !decodes || !middle || other {
+        return false;
+    }
+    let whole = unit.ir.function(function).map_or("", |own| unit.ir.snippet(own.span));
+    let checks = ["verify", "createHmac", "hmac", "timingSafeEqual", "compare_digest", "introspect", "ignature", "decrypt"].iter().any(|part| whole.contains(part));
+    let times = unit.ir.function(function).and_then(|own| own.name).is_some_and(|name| {
+        vocabulary::words(unit.ir.text(name)).iter().any(|word| matches!(word.as_str(), "exp" | "expiry" | "expired" | "expires" | "expiration" | "scopes" | "header"))
+    });
+    !checks && !times
 }
 
 /// Whether the function that reads a token has fetched it itself, from whoever issues it: `(await client.post(token_url, …)).json()`.

@@ -62,27 +62,31 @@ fn goes_on_with_thread(project: &Project, unit: &Unit, at: At) -> bool {
     if !METHODS.contains(&unit.ir.text(*property)) {
         return false;
     }
-    call.args.iter().any(|arg| {
-        let mut values = vec![arg.value];
-        if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(arg.value) {
-            values.extend(unit.index.sources(*id).iter().take(2).map(|source| source.value));
-        }
-        values.into_iter().any(|value| chooses_thread(project, unit, at.to(value)))
-    })
+    call.args.iter().any(|arg| chooses_thread(project, unit, at.to(arg.value), STEPS))
 }
 
-/// Whether a `thread_id` stands in a value that the client chose, and that has nothing of an owner in it.
-fn chooses_thread(project: &Project, unit: &Unit, at: At) -> bool {
-    let mut found = false;
-    walk::exprs_below(&unit.ir, at.expr, &mut |expr| {
-        let ExprKind::Object(properties) = unit.ir.expr(expr) else { return };
-        for property in properties {
-            let named = matches!(property.key, PropertyKey::Name(name) if unit.ir.text(name) == "thread_id");
-            let value = at.to(property.value);
-            found |= named && project.origins(value).is_chosen() && !names_owner(project, unit, value);
+/// How many variables are followed from what a call is given to where the thread is named.
+const STEPS: u32 = 3;
+
+/// Whether a `thread_id` stands in a value, or in what it is made of, that the client chose, and that has nothing of an owner in it.
+fn chooses_thread(project: &Project, unit: &Unit, at: At, steps: u32) -> bool {
+    let Some(steps) = steps.checked_sub(1) else { return false };
+    let (mut found, mut parts) = (false, Vec::new());
+    walk::exprs_below(&unit.ir, at.expr, &mut |expr| match unit.ir.expr(expr) {
+        ExprKind::Object(properties) => {
+            for property in properties {
+                let named =
+                    matches!(property.key, PropertyKey::Name(name) if unit.ir.text(name) == "thread_id");
+                let value = at.to(property.value);
+                found |= named && project.origins(value).is_chosen() && !names_owner(project, unit, value);
+            }
         }
+        ExprKind::Name(NameRef::Binding(id)) if !unit.ir.is_module_level(*id) => {
+            parts.extend(unit.index.sources(*id).iter().take(2).map(|source| source.value));
+        }
+        _ => {}
     });
-    found
+    found || parts.into_iter().take(8).any(|part| chooses_thread(project, unit, at.to(part), steps))
 }
 
 /// Whether a text that a thread's id is made of has an owner in it: `f"{user.id}:{thread}"`.

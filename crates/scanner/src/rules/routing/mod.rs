@@ -7,5 +7,5 @@ mod by_thread;
 mod subscribed;
 
 crate::rules::rules! {
-    shared_server, session_without_owner, any_session, request_id_key, replayed_events, broadcast, ignored_owner
+    shared_server, session_without_owner, task_without_owner, any_session, request_id_key, replayed_events, broadcast, ignored_owner
 }

@@ -7,9 +7,9 @@ use crate::{
         Cell, Lifetimes, Origins, SharedWrite, captured, compares_what_it_keeps, has_own_receiver, holds_connection, is_connection, is_of_nobody, is_on_own_objects, is_on_shared_object, has_shared_receiver,
         stands_where_renewed,
     },
-    ir::{ExprId, ExprKind, FunctionKind, NameRef, Parameter, Span, walk},
+    ir::{BindingKind, ExprId, ExprKind, FunctionKind, NameRef, Parameter, Span, walk},
     library::Role,
-    project::{At, Fun, ModuleId, Project},
+    project::{At, Fun, ModuleId, Project, Symbol},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -51,7 +51,11 @@ fn run(project: &Project, report: &mut Report<'_>) {
         // The server of this request's connection, which was handed over: `setServer(server)`.
         let handed = !is_function && is_parameter(project, write.value) && is_connection(project, write.value);
         let origins = if handed { origins | Origins::REQUEST } else { origins };
-        if !origins.is_of_request() || lives.makes(write.value, &[Role::Transport, Role::Server]) {
+        if lives.makes(write.value, &[Role::Transport, Role::Server]) {
+            continue;
+        }
+        if !origins.is_of_request() {
+            left_by_tool(project, &lives, report, &write, &name);
             continue;
         }
         // `this.token = await this.signIn()`: the server's own, whatever it is named.
@@ -77,7 +81,28 @@ fn run(project: &Project, report: &mut Report<'_>) {
         }
     }
     connections(project, &lives, report);
-    super::class_field::class_fields(project, report);
+}
+
+/// Reports what a tool worked out of its arguments and left for other tools: the page that was opened, the project that was chosen.
+fn left_by_tool(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>, write: &SharedWrite, name: &str) {
+    let is_tool = |fun: Fun| project.entry(fun).is_some_and(|entry| entry.kind == "tool");
+    let Some(unit) = project.unit(write.value.module) else { return };
+    let value = match unit.ir.expr(write.value.expr) {
+        ExprKind::Await(value) => *value,
+        _ => write.value.expr,
+    };
+    let ExprKind::Call(call) = unit.ir.expr(value) else { return };
+    let asked = call.args.iter().any(|arg| project.origins(write.value.to(arg.value)).has(Origins::INPUT));
+    if !asked || !is_tool(write.fun) || vocabulary::is_cache(name) {
+        return;
+    }
+    let elsewhere = lives.reads(project, &write.cell).iter().any(|(_, fun, _)| *fun != write.fun && lives.is_per_request(*fun));
+    if elsewhere {
+        report
+            .add(write.fun.module, write.span, format!("`{name}` is what one caller asked for, and what the tools of all callers go on with"))
+            .severity(Severity::Low)
+            .confidence(Confidence::Medium);
+    }
 }
 
 /// Reports who hands the data over, when a setter writes it: both have to change.
@@ -211,6 +236,9 @@ fn judge(
     } else {
         (Severity::Medium, Confidence::Medium)
     };
+    if is_of_library(project, &write.cell) {
+        return Some((severity.min(Severity::Medium), Confidence::Medium, ", and the library reads it for all of them"));
+    }
     if later {
         return Some((severity, confidence, ", and read again after the function has waited"));
     }
@@ -226,6 +254,22 @@ fn judge(
     }
     let same_turn = reads.iter().any(|(_, fun, order)| *fun == write.fun && *order > write.order);
     same_turn.then_some((Severity::Low, Confidence::Medium, "; an `await` before it is read would mix callers up"))
+}
+
+/// Names of libraries' objects of which each request has its own.
+const OWN: &[&str] = &["g", "request", "session", "response", "context", "ctx", "local", "state", "current_app", "app", "pytest", "structlog"];
+
+/// Whether a cell is a setting of a library that is imported, `openai.api_key`: its functions read it.
+fn is_of_library(project: &Project, cell: &Cell) -> bool {
+    let Cell::Property(of, name) = cell else { return false };
+    let Cell::Binding(module, id) = &**of else { return false };
+    let Some(unit) = project.unit(*module) else { return false };
+    let imported = unit.ir.binding(*id).is_some_and(|binding| matches!(binding.kind, BindingKind::Import(_)));
+    let outside = unit.index.uses(*id).first().is_some_and(|expr| {
+        matches!(project.symbol(At { module: *module, expr: *expr }), Symbol::External { .. })
+    });
+    let tells = vocabulary::is_credential(name) || vocabulary::is_owner(name);
+    imported && outside && tells && !OWN.contains(&unit.ir.binding_name(*id))
 }
 
 fn is_inside(project: &Project, fun: Fun, around: Fun) -> bool {
