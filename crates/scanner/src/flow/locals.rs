@@ -281,6 +281,8 @@ fn takes_nothing(project: &Project, at: At, steps: u32, asked: &mut usize) -> bo
             }
         }
         ExprKind::Call(_) => calls.push(at.to(expr)),
+        // `server.request_context.request.user`: the request's own, by way of an object that all have.
+        ExprKind::Member { property, .. } => nothing &= unit.ir.text(*property) != "request_context",
         // What it is told by a callback of its options is of no request.
         ExprKind::Function(_) => {
             nothing &= matches!(unit.index.parent(expr), Parent::Expr(up) if matches!(unit.ir.expr(up), ExprKind::Object(_)));

@@ -69,6 +69,10 @@ fn run(project: &Project, report: &mut Report<'_>) {
                         let found = report.reached(at, "a token that was made for another service is accepted: its audience is not checked");
                         found.severity(Severity::Medium);
                     }
+                    None if leaves_audience(project, at, expr, callee.name()) => {
+                        let found = report.reached(at, "a token that its issuer made for another service is accepted: no audience is asked for");
+                        found.severity(Severity::Medium).confidence(Confidence::Medium);
+                    }
                     Some("issuer") => {
                         let found = report.reached(at, "a token of another issuer is accepted");
                         found.severity(Severity::Medium);
@@ -78,6 +82,25 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// Whether a verification by the keys that an issuer publishes says nothing of the audience: `jwtVerify(token, JWKS)`. Source:
+/// the MCP specification, authorization, "Token Audience Binding and Validation".
+fn leaves_audience(project: &Project, at: At, call: &Call, name: &str) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let (Some(key), true) = (call.positional(1), name == "jwtVerify") else { return false };
+    let published = unit.ir.snippet(unit.ir.span(key)).to_lowercase().contains("jwks");
+    let says = call.positional(2).is_some_and(|options| match unit.ir.expr(options) {
+        ExprKind::Object(properties) => properties.iter().any(|property| match property.key {
+            PropertyKey::Name(name) => unit.ir.text(name) == "audience",
+            _ => true,
+        }),
+        _ => true,
+    });
+    // Compared by hand.
+    let function = unit.index.function(at.expr);
+    let whole = unit.ir.function(function).map_or("", |own| unit.ir.snippet(own.span));
+    published && !says && !["aud", "azp", "client_id", "resource"].iter().any(|word| whole.contains(word))
 }
 
 /// How far back the parts of a token are followed.

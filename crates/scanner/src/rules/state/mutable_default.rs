@@ -3,7 +3,7 @@
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::{Lifetimes, Origins},
+    flow::{Cell, Lifetimes, Origins},
     ir::{ArrayKind, Class, ExprId, ExprKind, Language, NameRef},
     project::{At, Cls, Fun, ModuleId, Project, Unit},
     rules::{Report, Rule},
@@ -36,7 +36,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
         for (at, container, value) in changes(module, unit) {
             let fun = project.function_of(at);
-            let Some(what) = shared(project, unit, fun, container) else { continue };
+            let Some(what) = shared(project, &lives, unit, fun, container) else { continue };
             let origins = value.iter().fold(Origins::NONE, |sum, value| sum | project.origins(*value));
             let asked = lives.is_per_request(fun) && (origins.is_of_request() || origins.has_owner());
             if !asked {
@@ -68,13 +68,15 @@ fn changes(module: ModuleId, unit: &Unit) -> Vec<(At, ExprId, Vec<At>)> {
 }
 
 /// What an expression is, when it is a mutable default.
-fn shared(project: &Project, unit: &Unit, fun: Fun, container: ExprId) -> Option<String> {
+fn shared(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, fun: Fun, container: ExprId) -> Option<String> {
     match unit.ir.expr(container) {
         ExprKind::Member { object, property, .. } if matches!(unit.ir.expr(*object), ExprKind::This) => {
             let class = project.this_of(fun)?;
             let name = unit.ir.text(*property);
             let decl = unit.ir.class(class.id).filter(|_| class.module == fun.module)?;
-            of_class(project, unit, class, decl, name).then(|| format!("`{name}` is one for all objects of its class"))
+            let kept = Cell::Field(class, name.to_owned());
+            let shown = || lives.reads(project, &kept).into_iter().any(|(read, ..)| project.is_shown(read));
+            (of_class(project, unit, class, decl, name) && shown()).then(|| format!("`{name}` is one for all objects of its class"))
         }
         ExprKind::Name(NameRef::Binding(id)) => {
             let (own, number, path) = project.parameter_of(fun.module, *id)?;
