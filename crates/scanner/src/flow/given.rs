@@ -46,10 +46,11 @@ impl Lifetimes<'_> {
         let unit = self.project.unit(fun.module)?;
         let parameter = unit.ir.function(fun.id)?.params.get(number).filter(|_| path.is_empty())?;
         let mut found = None;
-        for expr in [parameter.default, parameter.annotation].into_iter().flatten() {
-            walk::exprs_below(&unit.ir, expr, &mut |expr| {
-                let at = At { module, expr };
-                let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
+        for own in self.project.injections(fun.module, parameter) {
+            let Some(home) = self.project.unit(own.module) else { continue };
+            walk::exprs_below(&home.ir, own.expr, &mut |expr| {
+                let at = own.to(expr);
+                let ExprKind::Call(call) = home.ir.expr(expr) else { return };
                 let depends = self
                     .project
                     .callee(at)

@@ -5,7 +5,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use super::frozen_context::{names_caller, variable};
 use crate::{
     flow::Lifetimes,
-    ir::{ExprKind, Language, walk},
+    ir::{ArgKind, ExprId, ExprKind, Language, NameRef, walk},
     library::Role,
     project::{At, Fun, Project, Unit},
     rules::{Report, Rule},
@@ -36,6 +36,7 @@ const DEPTH: u32 = 3;
 
 fn run(project: &Project, report: &mut Report<'_>) {
     jobs(project, report);
+    given_work(project, report);
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units() {
         for expr in &unit.index.calls {
@@ -77,6 +78,54 @@ fn jobs(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// Work that a function was given and runs in a thread, `loop.run_in_executor(None, tool, arguments)`, in a project that keeps
+/// something in context variables: what was given may ask for it.
+fn given_work(project: &Project, report: &mut Report<'_>) {
+    let keeps = project.units().any(|(module, unit)| {
+        unit.ir.language == Language::Python
+            && unit.index.calls.iter().any(|expr| {
+                let at = At { module, expr: *expr };
+                project.callee(at).is_some_and(|callee| callee.defs.iter().any(|def| def.role == Role::ContextNew))
+            })
+    });
+    if !keeps {
+        return;
+    }
+    for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
+        for expr in &unit.index.calls {
+            let at = At { module, expr: *expr };
+            let Some(callee) = project.callee(at) else { continue };
+            let places = callee.defs.iter().filter(|def| def.role == Role::Detach).filter_map(|def| def.function.as_ref());
+            let values: Vec<At> = places.flat_map(|place| project.at_place(at, place)).collect();
+            let parameter = values.iter().any(|value| match unit.ir.expr(value.expr) {
+                ExprKind::Name(NameRef::Binding(id)) => project.parameter_of(module, *id).is_some(),
+                _ => false,
+            });
+            if parameter || hands_work(unit, *expr) {
+                report
+                    .reached(at, "this runs in a thread without its caller's context, which what it was given may ask for")
+                    .severity(Severity::Low)
+                    .confidence(Confidence::Low);
+            }
+        }
+    }
+}
+
+/// Whether a thread is started with something that works for somebody among its arguments: `args=(agent, task)`.
+fn hands_work(unit: &Unit, expr: ExprId) -> bool {
+    let ExprKind::Call(call) = unit.ir.expr(expr) else { return false };
+    let named = |item: &ExprId| match unit.ir.expr(*item) {
+        ExprKind::Name(NameRef::Binding(id)) => {
+            matches!(unit.ir.binding_name(*id), "agent" | "task" | "tool" | "tools" | "func" | "fn" | "callback" | "handler" | "job" | "function")
+        }
+        _ => false,
+    };
+    call.args.iter().any(|arg| {
+        let args = matches!(arg.kind, ArgKind::Keyword(name) if unit.ir.text(name) == "args");
+        args && matches!(unit.ir.expr(arg.value), ExprKind::Array { items, .. } if items.iter().any(named))
+    })
 }
 
 /// How a function comes to run without the context of the request that it works for.

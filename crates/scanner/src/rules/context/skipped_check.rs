@@ -226,7 +226,10 @@ fn presence(unit: &Unit, test: ExprId) -> Option<ExprId> {
 fn is_caller(project: &Project, at: At) -> bool {
     let name = project.written(at).pop().unwrap_or_default();
     let origins = project.origins(at);
-    origins.has(Origins::PRINCIPAL)
+    // `auth.user`, whatever the object is made of.
+    let of_caller = project.written(at).first().is_some_and(|first| vocabulary::is_principal(first)) && vocabulary::is_owner(&name);
+    of_caller
+        || origins.has(Origins::PRINCIPAL)
         || (origins.has(Origins::OWNER | Origins::UNKNOWN)
             && (vocabulary::is_owner(&name) || vocabulary::is_principal(&name))
             && !origins.has(Origins::INPUT))

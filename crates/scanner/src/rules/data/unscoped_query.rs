@@ -70,6 +70,7 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
         Owned::Yes | Owned::Sibling
             if chosen
                 && !names_filter(project, query, "session_id")
+                && !(query.is_sql && lists_owners(&query.shown))
                 && !callers_check(project, query)
                 && !built_by_helper(project, query)
                 && !names_owner_of(project, query)

@@ -48,7 +48,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
                     && puts_back(project, unit, At { module, expr: back.value }, text, write.order)
                     && (unit.index.waits_between(write.function, write.order, back.order) || (threads && in_finally(unit, back.place)))
             });
-            let Some(back) = back else { continue };
+            let Some(back) = back.filter(|_| !is_locked(unit, write.place)) else { continue };
             let shared = is_shared(project, &lives, place);
             if !shared && !(threads && is_of_others(project, unit, place)) {
                 continue;
@@ -70,6 +70,24 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// Whether a place is changed while a lock is held, which lets one go on at a time: `with lock_of(agent):`.
+fn is_locked(unit: &Unit, place: ExprId) -> bool {
+    let mut here = unit.index.stmt_of(place);
+    for _ in 0..16 {
+        let Some(stmt) = here else { return false };
+        if let StmtKind::With { items, .. } = unit.ir.stmt(stmt)
+            && items.iter().any(|(expr, _)| {
+                let text = unit.ir.snippet(unit.ir.span(*expr)).to_lowercase();
+                ["lock", "mutex", "semaphore"].iter().any(|word| text.contains(word))
+            })
+        {
+            return true;
+        }
+        here = unit.index.stmt_parent(stmt);
+    }
+    false
 }
 
 /// Whether a place is changed in a `finally`, so that what stands between may fail, and takes time.
