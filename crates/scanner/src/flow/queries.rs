@@ -143,17 +143,25 @@ impl Project {
         {
             return;
         }
+        // Most texts are told by how they begin, without their pieces being gathered.
+        let begins = match unit.ir.expr(at.expr) {
+            ExprKind::String(text) => begins_query(unit.ir.text(*text)),
+            ExprKind::Template(parts) | ExprKind::Tagged { parts, .. } => match parts.first() {
+                Some(TemplatePart::Text(text)) => begins_query(unit.ir.text(*text)),
+                first => first.is_some(),
+            },
+            _ => true,
+        };
+        if !begins {
+            return;
+        }
         let mut pieces: Vec<Part> = Vec::new();
         self.pieces(at, 4, &mut pieces);
         let first = pieces.iter().find_map(|piece| match piece {
-            Part::Text(text) => Some(text.trim_start()),
+            Part::Text(text) => Some(text.as_str()),
             Part::Hole(_) => None,
         });
-        let Some(first) = first else { return };
-        let word: String = first.chars().take_while(char::is_ascii_alphabetic).collect();
-        if !matches!(word.to_ascii_uppercase().as_str(), "SELECT" | "UPDATE" | "DELETE" | "INSERT" | "WITH")
-            || !first.contains([' ', '\n'])
-        {
+        if !first.is_some_and(begins_query) {
             return;
         }
         let text: Vec<Piece<'_>> = pieces
@@ -325,8 +333,9 @@ impl Project {
     fn orm_query(&self, at: At, words: &BTreeSet<String>, all: &mut Vec<Query>) {
         let Some(unit) = self.unit(at.module) else { return };
         let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return };
-        let Some((entity, verb)) = self.orm_entity(unit, at, call) else {
-            self.repository_call(at, call, all);
+        let path = self.written(at.to(call.callee));
+        let Some((entity, verb)) = self.orm_entity(unit, at, call, &path) else {
+            self.repository_call(at, call, &path, all);
             return;
         };
         let chain = outermost(unit, at.expr);
@@ -392,8 +401,7 @@ impl Project {
     }
 
     /// A call of a repository's own method that names an owner, `notes.of_tenant(tenant_id)`: its rows have one.
-    fn repository_call(&self, at: At, call: &crate::ir::Call, all: &mut Vec<Query>) {
-        let path = self.written(at.to(call.callee));
+    fn repository_call(&self, at: At, call: &crate::ir::Call, path: &[Word], all: &mut Vec<Query>) {
         let Some(receiver) = path.iter().rev().nth(1).filter(|receiver| is_repository(receiver)) else {
             return;
         };
@@ -418,10 +426,15 @@ impl Project {
 
     /// The model or table of a call that starts a query.
     #[expect(clippy::too_many_lines, reason = "one question after the other about one chain of calls")]
-    fn orm_entity(&self, unit: &Unit, at: At, call: &crate::ir::Call) -> Option<(String, Verb)> {
-        let path = self.written(at.to(call.callee));
+    fn orm_entity(
+        &self,
+        unit: &Unit,
+        at: At,
+        call: &crate::ir::Call,
+        path: &[Word],
+    ) -> Option<(String, Verb)> {
         let name = path.last()?.as_str();
-        if let Some(found) = self.document_query(at, call, &path) {
+        if let Some(found) = self.document_query(at, call, path) {
             return Some(found);
         }
         let argument = |number: usize| {
@@ -454,7 +467,7 @@ impl Project {
                     return Some((entity, Verb::Select));
                 }
             }
-            ("update" | "delete" | "upsert", 3..) if self.is_prisma(at, &path) => {
+            ("update" | "delete" | "upsert", 3..) if self.is_prisma(at, path) => {
                 let verb = if name == "delete" { Verb::Delete } else { Verb::Update };
                 return path.iter().rev().nth(1).map(|entity| (entity.to_string(), verb));
             }
@@ -586,6 +599,15 @@ impl Project {
         }
         owned
     }
+}
+
+/// Whether a text begins as a query does.
+fn begins_query(text: &str) -> bool {
+    let text = text.trim_start();
+    let end = text.bytes().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(text.len());
+    let word = text.get(..end).unwrap_or_default();
+    ["SELECT", "UPDATE", "DELETE", "INSERT", "WITH"].iter().any(|verb| word.eq_ignore_ascii_case(verb))
+        && text.contains([' ', '\n'])
 }
 
 enum Part {
