@@ -42,18 +42,22 @@ fn run(project: &Project, report: &mut Report<'_>) {
             .collect();
         for call in &unit.index.calls {
             let at = At { module, expr: *call };
-            if !project.is_one_of(&decodes, at) && !project.is_one_of(&verified, at) {
-                continue;
-            }
-            let Some(callee) = project.callee(at) else { continue };
-            let ExprKind::Call(expr) = unit.ir.expr(*call) else { continue };
-            if matches!(callee.name(), "parse" | "loads") && !verifies.contains(&unit.index.function(*call)) && taken_apart(unit, expr) {
+            if let ExprKind::Call(expr) = unit.ir.expr(*call)
+                && matches!(project.last_written(at.to(expr.callee)), Some("parse" | "loads"))
+                && !verifies.contains(&unit.index.function(*call))
+                && taken_apart(unit, expr)
+            {
                 report
                     .reached(at, "the claims of this token are taken out by hand, and its signature is not verified")
                     .severity(Severity::Medium)
                     .confidence(Confidence::Medium);
                 continue;
             }
+            if !project.is_one_of(&decodes, at) && !project.is_one_of(&verified, at) {
+                continue;
+            }
+            let Some(callee) = project.callee(at) else { continue };
+            let ExprKind::Call(expr) = unit.ir.expr(*call) else { continue };
             if callee.defs.iter().any(|def| def.role == Role::Decode) {
                 let header = callee.name().to_lowercase().contains("header");
                 if !header && !verifies.contains(&unit.index.function(*call)) {
