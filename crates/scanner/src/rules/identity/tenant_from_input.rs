@@ -7,7 +7,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use crate::{
     flow::Origins,
     ir::{BindingId, ExprId, ExprKind, PropertyKey},
-    project::{At, Fun, Project, Step},
+    project::{At, Callee, Fun, Project, Step},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -36,6 +36,7 @@ const NOT_SEEN: &str = "A caller, or the model that speaks for one, names anothe
 
 fn run(project: &Project, report: &mut Report<'_>) {
     let mut seen: BTreeSet<(Fun, String)> = BTreeSet::new();
+    let lookups = project.calls_of(is_lookup);
     for (module, unit) in project.units() {
         for (id, expr) in unit.ir.exprs() {
             let name = match expr {
@@ -46,10 +47,11 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 },
                 // `request.headers.get("x-tenant-id")`, `arguments.get("tenant_id")`
                 // `readHeader(request, "x-tenant-id")`
+                ExprKind::Call(_) if !project.is_one_of(&lookups, At { module, expr: id }) => continue,
                 ExprKind::Call(call) => match call.positional(usize::from(is_of_header(project, At { module, expr: id }, call))).map(|expr| unit.ir.expr(expr)) {
-                    Some(ExprKind::String(text)) if is_lookup(project, At { module, expr: id }) => unit.ir.text(*text),
+                    Some(ExprKind::String(text)) => unit.ir.text(*text),
                     // `request.cookies.get(TENANT_ID_COOKIE)`
-                    Some(ExprKind::Name(crate::ir::NameRef::Binding(own))) if is_lookup(project, At { module, expr: id }) => {
+                    Some(ExprKind::Name(crate::ir::NameRef::Binding(own))) => {
                         match of_place(unit.ir.binding_name(*own)) {
                             Some(name) => name,
                             None => continue,
@@ -129,11 +131,9 @@ fn of_place(name: &str) -> Option<&str> {
     placed.then_some(rest).filter(|name| vocabulary::is_tenant(name))
 }
 
-fn is_lookup(project: &Project, at: At) -> bool {
-    project.callee(at).is_some_and(|callee| {
-        matches!(callee.name(), "get" | "header" | "param" | "query" | "pop" | "getHeader")
-            || vocabulary::words(callee.name()).last().is_some_and(|word| word == "header")
-    })
+fn is_lookup(callee: &Callee) -> bool {
+    matches!(callee.name(), "get" | "header" | "param" | "query" | "pop" | "getHeader")
+        || vocabulary::words(callee.name()).last().is_some_and(|word| word == "header")
 }
 
 /// Whether a call reads a header of a request that it is given first: `readHeader(request, "x-user-id")`.

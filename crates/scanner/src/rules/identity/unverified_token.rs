@@ -29,26 +29,35 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    let (decodes, verified) = (project.calls_with(Role::Decode), project.calls_with(Role::Verify));
     for (module, unit) in project.units() {
         // A function that also verifies reads the header or the issuer first, to know by which key.
         let verifies: std::collections::HashSet<_> = unit
             .index
             .calls
             .iter()
+            .filter(|call| project.is_one_of(&verified, At { module, expr: **call }))
             .filter(|call| verifies(project, unit, module, **call))
             .map(|call| unit.index.function(*call))
             .collect();
         for call in &unit.index.calls {
             let at = At { module, expr: *call };
-            let Some(callee) = project.callee(at) else { continue };
-            let ExprKind::Call(expr) = unit.ir.expr(*call) else { continue };
-            if matches!(callee.name(), "parse" | "loads") && !verifies.contains(&unit.index.function(*call)) && taken_apart(unit, expr) {
+            if let ExprKind::Call(expr) = unit.ir.expr(*call)
+                && matches!(project.last_written(at.to(expr.callee)), Some("parse" | "loads"))
+                && !verifies.contains(&unit.index.function(*call))
+                && taken_apart(unit, expr)
+            {
                 report
                     .reached(at, "the claims of this token are taken out by hand, and its signature is not verified")
                     .severity(Severity::Medium)
                     .confidence(Confidence::Medium);
                 continue;
             }
+            if !project.is_one_of(&decodes, at) && !project.is_one_of(&verified, at) {
+                continue;
+            }
+            let Some(callee) = project.callee(at) else { continue };
+            let ExprKind::Call(expr) = unit.ir.expr(*call) else { continue };
             if callee.defs.iter().any(|def| def.role == Role::Decode) {
                 let header = callee.name().to_lowercase().contains("header");
                 if !header && !verifies.contains(&unit.index.function(*call)) {
