@@ -6,7 +6,7 @@ use super::{
     origins::CALLERS,
 };
 use crate::{
-    ir::{ExprId, ExprKind, NameRef, walk},
+    ir::{ExprKind, NameRef, walk},
     project::{At, Fun, Project, Step, Symbol},
     vocabulary,
 };
@@ -84,8 +84,11 @@ impl Project {
         }
         if let Some(entry) = self.entry_of.get(&fun).and_then(|number| self.entries.get(*number)) {
             if let Some((Step::Key(key), rest)) = path.split_first()
-                && matches!(entry.kind.as_str(), "http" | "middleware")
-                && let Some(value) = beside_input(unit, parameter, unit.ir.text(*key))
+                && let Some(value) = match entry.kind.as_str() {
+                    "http" | "middleware" => beside_input(unit, parameter, unit.ir.text(*key)),
+                    "tool" => beside_arguments(unit, parameter, unit.ir.text(*key)),
+                    _ => None,
+                }
             {
                 return take(value, rest);
             }
@@ -119,31 +122,43 @@ impl Project {
         let unit = self.unit(fun.module)?;
         let parameter = unit.ir.function(fun.id)?.params.get(number)?;
         let mut found = None;
-        let mut exprs: Vec<ExprId> = parameter
+        let mut places: Vec<At> = parameter
             .default
             .iter()
             .chain(&parameter.annotation)
             .chain(&parameter.decorators)
-            .copied()
+            .map(|expr| At { module: fun.module, expr: *expr })
             .collect();
         if let Some(value) = self.decorated_parameter(fun, number, depth) {
             return Some(value);
         }
-        // `require_admin = Depends(…)` once, and its name as the default of many.
-        for expr in exprs.clone() {
-            if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr) {
-                exprs.extend(unit.index.sources(*id).iter().map(|source| source.value));
+        // `require_admin = Depends(…)` once, and its name as the default or type of many.
+        for at in places.clone() {
+            if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) {
+                let (module, id) = self.declared(at.module, *id).unwrap_or((at.module, *id));
+                let Some(home) = self.unit(module) else { continue };
+                places.extend(home.index.sources(id).iter().map(|source| At { module, expr: source.value }));
             }
         }
-        for expr in exprs {
-            walk::exprs_below(&unit.ir, expr, &mut |expr| {
-                let at = At { module: fun.module, expr };
-                let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
+        for place in places {
+            let Some(home) = self.unit(place.module) else { continue };
+            walk::exprs_below(&home.ir, place.expr, &mut |expr| {
+                let at = place.to(expr);
+                let ExprKind::Call(call) = home.ir.expr(expr) else { return };
                 let Some(callee) = self.callee(at) else { return };
-                if !matches!(
+                let injects = matches!(
                     callee.name(),
                     "Depends" | "Security" | "CurrentContext" | "FromDishka" | "Provide"
-                ) {
+                );
+                // `Annotated[Member, MemberOf(path=True)]`, where a function of ours makes the dependency.
+                if !injects
+                    && callee.certain
+                    && callee.targets.iter().any(|target| self.makes_dependency(*target))
+                {
+                    let name = parameter.name.map_or("", |name| unit.ir.text(name));
+                    found = Some(injected_name(callee.name(), name, Origins::UNKNOWN));
+                }
+                if !injects {
                     return;
                 }
                 let target = call.positional(0).map(|expr| self.symbol(at.to(expr)));
@@ -158,6 +173,15 @@ impl Project {
             });
         }
         found
+    }
+
+    /// Whether a function gives a dependency of the framework: `def MemberOf(…): return Depends(load)`.
+    fn makes_dependency(&self, fun: Fun) -> bool {
+        let Some(unit) = self.unit(fun.module) else { return false };
+        unit.index.returns(fun.id).iter().take(CALLERS).any(|expr| {
+            let callee = self.callee(At { module: fun.module, expr: *expr });
+            callee.is_some_and(|callee| matches!(callee.name(), "Depends" | "Security"))
+        })
     }
 
     /// What a decorator of our own puts into a parameter, as NestJS takes them: `@CurrentUser() user` of
@@ -223,6 +247,25 @@ impl Project {
         }
         let _ = number;
         by_name(name, type_text)
+    }
+}
+
+/// What a wrapper of tools puts beside the arguments into the one record that it calls a handler with:
+/// `defineTool({ async run({ args, account }) { … } })`.
+fn beside_arguments(
+    unit: &crate::project::Unit,
+    parameter: &crate::ir::Parameter,
+    key: &str,
+) -> Option<Origins> {
+    const ARGUMENTS: &[&str] = &["args", "arguments", "parsedInput"];
+    let mut given = false;
+    parameter.pattern.for_each_binding(&mut |id| given |= ARGUMENTS.contains(&unit.ir.binding_name(id)));
+    match key {
+        _ if !given || ARGUMENTS.contains(&key) => None,
+        "ctx" | "context" | "req" | "request" | "extra" => Some(Origins::REQUEST),
+        "session" | "auth" => Some(Origins::PRINCIPAL),
+        _ if vocabulary::is_owner(key) || vocabulary::is_principal(key) => Some(Origins::PRINCIPAL),
+        _ => Some(Origins::UNKNOWN),
     }
 }
 

@@ -182,6 +182,7 @@ pub(crate) struct Memory {
     /// The values that queries are asked with, and the queries.
     pub(crate) filters: std::cell::OnceCell<rustc_hash::FxHashSet<At>>,
     pub(crate) tenant_words: std::cell::OnceCell<std::collections::BTreeSet<String>>,
+    pub(crate) hubs: std::cell::OnceCell<crate::flow::Hubs>,
 }
 
 impl Memory {
