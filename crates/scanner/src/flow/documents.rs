@@ -26,6 +26,24 @@ const BEGIN: &[(&str, Verb)] = &[
 /// Functions that look up the row of a model that is their first argument.
 const LOOKUPS: &[&str] = &["get_object_or_404", "aget_object_or_404", "get_list_or_404", "get_or_404"];
 
+/// Methods of the query that a model class of Flask-SQLAlchemy has.
+const QUERY: &[&str] = &[
+    "get",
+    "get_or_404",
+    "one_or_404",
+    "first_or_404",
+    "filter",
+    "filter_by",
+    "first",
+    "all",
+    "order_by",
+    "join",
+    "options",
+    "paginate",
+    "count",
+    "where",
+];
+
 /// Calls that give a collection by its name.
 const COLLECTIONS: &[&str] = &["collection", "get_collection", "getCollection", "Collection"];
 
@@ -34,6 +52,9 @@ impl Project {
     pub(super) fn document_query(&self, at: At, call: &Call, path: &[Word]) -> Option<(String, Verb)> {
         let unit = self.unit(at.module)?;
         let name = path.last()?.as_str();
+        if let Some(found) = self.query_of_model(at, call, name) {
+            return Some(found);
+        }
         if LOOKUPS.contains(&name) {
             let model = self.written(at.to(call.positional(0)?));
             return Some((model.first()?.to_string(), Verb::Select));
@@ -69,6 +90,18 @@ impl Project {
         collection
             .or_else(|| (path.len() > 1).then(|| path.iter().rev().nth(1).map(Word::to_string)).flatten())
             .map(|entity| (entity, verb))
+    }
+
+    /// The model of a query that begins with the model's own: `Invoice.query.filter_by(…)`, `Invoice.query.get_or_404(id)`.
+    fn query_of_model(&self, at: At, call: &Call, name: &str) -> Option<(String, Verb)> {
+        let unit = self.unit(at.module)?;
+        let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) else { return None };
+        let ExprKind::Member { object: model, property, .. } = unit.ir.expr(*object) else { return None };
+        let begins = unit.ir.text(*property) == "query" && QUERY.contains(&name);
+        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(*model) else { return None };
+        let model = unit.ir.binding_name(*id);
+        let class = model.starts_with(char::is_uppercase) && model.contains(char::is_lowercase);
+        (begins && class).then(|| (model.to_owned(), ends_in(self, at).unwrap_or(Verb::Select)))
     }
 
     /// The collection of a call that libraries say is a query of a store of vectors or documents, and what it does.

@@ -73,6 +73,21 @@ pub(super) fn handlers(project: &Project, entries: &mut Vec<Entry>) {
         by_transport(project, module, unit, &mut add);
         by_type(project, module, unit, &mut add);
         by_export(module, unit, &mut add);
+        by_asgi(module, unit, &mut add);
+    }
+}
+
+/// Applications and middlewares as ASGI takes them: `async def app(scope, receive, send)`, or a method with these. Source:
+/// asgi.readthedocs.io/en/latest/specs/main.html.
+fn by_asgi(module: ModuleId, unit: &Unit, add: &mut impl FnMut(Fun, usize, &str)) {
+    if unit.ir.language != crate::ir::Language::Python {
+        return;
+    }
+    for (id, function) in unit.ir.functions() {
+        let names = function.params.iter().filter_map(|own| own.name).map(|name| unit.ir.text(name));
+        if names.eq(["scope", "receive", "send"]) {
+            add(Fun { module, id }, 0, "middleware");
+        }
     }
 }
 

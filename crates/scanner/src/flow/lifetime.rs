@@ -344,6 +344,13 @@ impl<'p> Lifetimes<'p> {
                 if matches!(binding.kind, BindingKind::Parameter(_)) {
                     return None;
                 }
+                // What another module of the project declares is the variable there.
+                if matches!(binding.kind, BindingKind::Import(_))
+                    && let Some((module, own)) = self.project.declared(at.module, *id)
+                    && (module, own) != (at.module, *id)
+                {
+                    return self.binding_outlives(module, own).then_some(Cell::Binding(module, own));
+                }
                 self.binding_outlives(at.module, *id).then_some(Cell::Binding(at.module, *id))
             }
             ExprKind::Name(NameRef::Global(name)) => {

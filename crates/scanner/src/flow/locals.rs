@@ -139,6 +139,10 @@ fn method_is_shared(project: &Project, lives: &Lifetimes<'_>, method: Fun, steps
             entry.handler.module == class.module && project.this_of(entry.handler) == Some(class)
         })
     });
+    // One that a workflow's run or a request has made is its own, whatever reaches it.
+    if project.this_of(method).is_some_and(|class| lives.outlives(class) == Some(false)) {
+        return false;
+    }
     let calls = project.callers(method);
     serves
         || calls.is_empty()
@@ -281,6 +285,8 @@ fn takes_nothing(project: &Project, at: At, steps: u32, asked: &mut usize) -> bo
             }
         }
         ExprKind::Call(_) => calls.push(at.to(expr)),
+        // `server.request_context.request.user`: the request's own, by way of an object that all have.
+        ExprKind::Member { property, .. } => nothing &= unit.ir.text(*property) != "request_context",
         // What it is told by a callback of its options is of no request.
         ExprKind::Function(_) => {
             nothing &= matches!(unit.index.parent(expr), Parent::Expr(up) if matches!(unit.ir.expr(up), ExprKind::Object(_)));

@@ -3,6 +3,7 @@
 mod bearers;
 mod chains;
 mod conditions;
+mod cypher;
 mod destinations;
 mod documents;
 mod entries;
@@ -26,6 +27,7 @@ mod queries;
 mod reach;
 mod repositories;
 mod shared;
+mod shown;
 mod starts;
 mod stores;
 

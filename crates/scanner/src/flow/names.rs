@@ -1,7 +1,11 @@
 //! What names say about where values come from.
 
 use super::Origins;
-use crate::{project::Word, vocabulary};
+use crate::{
+    ir::{ArgKind, Call, ExprKind, NameRef, PropertyKey},
+    project::{Unit, Word},
+    vocabulary,
+};
 
 /// A value of unknown source that is named like an owner is one.
 pub(super) fn named(name: &str, value: Origins) -> Origins {
@@ -63,6 +67,44 @@ pub(super) fn converts(name: &str) -> bool {
         .any(|word| lower.contains(word))
 }
 
+/// Whether a function makes something that goes on with what it is given: `build("drive", "v3", credentials=…)`, `connect(token)`.
+pub(super) fn makes(name: &str) -> bool {
+    vocabulary::words(name).first().is_some_and(|first| {
+        matches!(
+            first.as_str(),
+            "build"
+                | "create"
+                | "make"
+                | "connect"
+                | "open"
+                | "init"
+                | "initialize"
+                | "login"
+                | "authorize"
+                | "from"
+                | "client"
+        )
+    })
+}
+
+/// Whether a call is given a credential, by the name of an argument or of what it is given.
+pub(super) fn given_credential(unit: &Unit, call: &Call) -> bool {
+    call.args.iter().any(|arg| {
+        let keyword = match arg.kind {
+            ArgKind::Keyword(name) => vocabulary::is_credential(unit.ir.text(name)),
+            _ => false,
+        };
+        keyword
+            || match unit.ir.expr(arg.value) {
+                ExprKind::Name(NameRef::Binding(id)) => vocabulary::is_credential(unit.ir.binding_name(*id)),
+                ExprKind::Object(properties) => properties.iter().any(
+                    |property| matches!(property.key, PropertyKey::Name(name) if vocabulary::is_credential(unit.ir.text(name)) || unit.ir.text(name) == "auth"),
+                ),
+                _ => false,
+            }
+    })
+}
+
 /// A call whose name says that it gives the caller: `getCurrentUser()`, `require_tenant()`.
 pub(super) fn called(name: &str, value: Origins) -> Origins {
     let words = vocabulary::words(name);
@@ -84,6 +126,10 @@ pub(super) fn called(name: &str, value: Origins) -> Origins {
                 | "use"
         )
     });
+    // `get_user_auth_secret()` gives the server's own.
+    if words.last().is_some_and(|last| matches!(last.as_str(), "secret" | "settings" | "config")) {
+        return value;
+    }
     let of = words.get(usize::from(asks)..).unwrap_or(&[]).join("_");
     if value.is_chosen()
         && !matches!(words.first().map(String::as_str), Some("authenticate" | "verify" | "require"))

@@ -6,7 +6,9 @@
 
 use std::ops::{BitOr, BitOrAssign};
 
-use super::names::{called, converts, is_environment, member_of, named, request_member};
+use super::names::{
+    called, converts, given_credential, is_environment, makes, member_of, named, request_member,
+};
 use crate::{
     ir::{
         BindingId, BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, LogicalOp, NameRef, PropertyKey,
@@ -427,7 +429,8 @@ impl Project {
             // Nor is it the environment's, when that only says where to ask.
             let elsewhere = if value.is_of_request() { Origins::ENV } else { Origins::NONE };
             let chosen = Origins::INPUT | Origins::UNVERIFIED | Origins::SESSION;
-            value = value.without(chosen | elsewhere);
+            let client = value.is_of_request() && makes(name) && given_credential(unit, call);
+            value = value.without(chosen | elsewhere) | if client { Origins::SECRET } else { Origins::NONE };
         }
         if let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) {
             let base = self.origins_in(at.to(*object), depth);

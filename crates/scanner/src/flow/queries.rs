@@ -151,10 +151,15 @@ impl Project {
         });
         let Some(first) = first else { return };
         let word: String = first.chars().take_while(char::is_ascii_alphabetic).collect();
-        if !matches!(word.to_ascii_uppercase().as_str(), "SELECT" | "UPDATE" | "DELETE" | "INSERT" | "WITH")
-            || !first.contains([' ', '\n'])
-        {
+        if !first.contains([' ', '\n']) {
             return;
+        }
+        match word.to_ascii_uppercase().as_str() {
+            "SELECT" | "UPDATE" | "DELETE" | "INSERT" | "WITH" => {}
+            "MATCH" | "OPTIONAL" | "MERGE" | "CREATE" | "UNWIND" => {
+                return self.cypher_query(at, &pieces, all);
+            }
+            _ => return,
         }
         let text: Vec<Piece<'_>> = pieces
             .iter()
@@ -289,7 +294,7 @@ impl Project {
     }
 
     /// The values that are passed along with a text to the call that runs it.
-    fn passed_with(&self, unit: &Unit, at: At) -> Vec<At> {
+    pub(super) fn passed_with(&self, unit: &Unit, at: At) -> Vec<At> {
         let mut text = at.expr;
         // `const sql = "…"; run(sql, values)`, `execute(text("…"), {…})`
         for _ in 0..3 {
@@ -488,7 +493,11 @@ impl Project {
                     return text.or_else(|| argument(0)).map(|entity| (entity, verb));
                 }
             }
-            ("get" | "filter" | "all" | "exclude", _) => {
+            (
+                "get" | "filter" | "all" | "exclude" | "aget" | "first" | "afirst" | "values" | "in_bulk"
+                | "get_or_none",
+                _,
+            ) => {
                 let before = path.iter().position(|part| part == "objects")?;
                 return before
                     .checked_sub(1)
@@ -596,7 +605,7 @@ impl Project {
     }
 }
 
-enum Part {
+pub(super) enum Part {
     Text(String),
     Hole(At),
 }

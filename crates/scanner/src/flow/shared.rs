@@ -2,9 +2,12 @@
 
 use super::{Cell, Lifetimes, Origins};
 use crate::{
-    ir::{BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, LogicalOp, NameRef, Span, StmtKind, walk},
+    ir::{
+        ArgKind, BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, LogicalOp, Name, NameRef,
+        PropertyKey, Span, StmtKind, walk,
+    },
     library::Role,
-    project::{At, Fun, ModuleId, Parent, Project, Symbol},
+    project::{At, Fun, ModuleId, Parent, Project, Symbol, Unit},
 };
 
 /// A write, in code that runs for a request, to something that outlives the request.
@@ -27,7 +30,7 @@ pub struct SharedWrite {
 }
 
 /// Whether a value is only taken where there is none yet: of `||=` and `??=`.
-fn is_memo(unit: &crate::project::Unit, value: ExprId) -> bool {
+fn is_memo(unit: &Unit, value: ExprId) -> bool {
     let logical = match unit.index.parent(value) {
         Parent::Expr(up) => match unit.ir.expr(up) {
             ExprKind::Assign { logical, .. } => *logical,
@@ -97,8 +100,59 @@ impl<'p> Lifetimes<'p> {
                     keeps: is_memo(unit, write.value),
                 });
             }
+            self.assigned_at_once(module, unit, &mut found);
         }
         found
+    }
+
+    /// Writes of several properties at once: `Object.assign(settings, { token })`, `settings.update(token=token)`.
+    fn assigned_at_once(&self, module: ModuleId, unit: &Unit, found: &mut Vec<SharedWrite>) {
+        for expr in &unit.index.calls {
+            let at = At { module, expr: *expr };
+            let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+            let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { continue };
+            let (target, given) = match unit.ir.text(*property) {
+                "assign" if matches!(unit.ir.expr(*object), ExprKind::Name(NameRef::Global(name)) if unit.ir.text(*name) == "Object") =>
+                {
+                    let Some(target) = call.positional(0) else { continue };
+                    (target, 1)
+                }
+                "update" => (*object, 0),
+                _ => continue,
+            };
+            let fun = Fun { module, id: unit.index.function(*expr) };
+            if !self.is_per_request(fun) {
+                continue;
+            }
+            let Some(cell) = self.cell(at.to(target)) else { continue };
+            let mut add = |name: Name, value: ExprId| {
+                let span = unit.ir.span(*expr);
+                let cell = Cell::Property(Box::new(cell.clone()), unit.ir.text(name).to_owned());
+                let order = unit.index.order(*expr);
+                found.push(SharedWrite {
+                    cell,
+                    value: at.to(value),
+                    span,
+                    fun,
+                    order,
+                    updates: false,
+                    keeps: false,
+                });
+            };
+            for arg in call.args.iter().skip(given) {
+                match (arg.kind, unit.ir.expr(arg.value)) {
+                    (ArgKind::Keyword(name), _) => add(name, arg.value),
+                    (ArgKind::Positional, ExprKind::Object(properties)) => {
+                        for property in properties {
+                            if let PropertyKey::Name(name) = property.key {
+                                add(name, property.value);
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
     }
 
     /// The reads of a cell in its module: where, and when within the function.

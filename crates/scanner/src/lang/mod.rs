@@ -1,5 +1,6 @@
 //! Front ends: source text in, [`crate::ir`] or other facts out. The only importers of parser crates.
 
+pub mod cypher;
 pub mod js;
 pub mod manifest;
 pub mod prisma;

@@ -1,8 +1,12 @@
+import asyncpg
 from mcp.server.lowlevel import Server
 
-server = Server("notes")
+server = Server("invoices")
 
 
 @server.call_tool()
 async def call_tool(name: str, arguments: dict) -> list:
-    return await load_notes(arguments["tenant_id"], arguments["query"])
+    connection = await asyncpg.connect()
+    return await connection.fetch(
+        "select id, total from invoices where tenant_id = $1 and month = $2", arguments["tenant_id"], arguments["month"]
+    )

@@ -5,7 +5,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::Origins,
-    ir::{ExprKind, NameRef, walk},
+    ir::{ExprId, ExprKind, Function, NameRef, walk},
     library::Role,
     project::{At, Fun, ModuleId, Project, Unit},
     rules::{Report, Rule},
@@ -38,6 +38,7 @@ const MEMOISERS: &[&str] = &[
 
 fn run(project: &Project, report: &mut Report<'_>) {
     for (module, unit) in project.units() {
+        wrapped(project, module, unit, report);
         for (id, function) in unit.ir.functions() {
             for decorator in &function.decorators {
                 let at = At { module, expr: *decorator };
@@ -45,9 +46,46 @@ fn run(project: &Project, report: &mut Report<'_>) {
                     judge(project, module, unit, Fun { module, id }, report);
                     break;
                 }
+                if let Some(key) = left_out_of_key(project, unit, at, function) {
+                    report
+                        .at(at.to(key), "this key leaves out whose result it is, which the function is told")
+                        .confidence(Confidence::Medium);
+                }
             }
         }
     }
+}
+
+/// Functions that a call wraps and remembers, `unstable_cache(async () => …, ["invoices"])`: what they take of the caller with them is
+/// no part of the key unless it is told.
+fn wrapped(project: &Project, module: ModuleId, unit: &Unit, report: &mut Report<'_>) {
+    for expr in &unit.index.calls {
+        let at = At { module, expr: *expr };
+        let Some(callee) = project.callee(at) else { continue };
+        let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+        let decorator = |place: &crate::library::PlacePath| place.arg == crate::library::PlaceArg::Decorated;
+        let known = callee.defs.iter().any(|def| {
+            def.role == Role::Memoize && !def.function.as_ref().is_some_and(|place| place.0.iter().any(decorator))
+        });
+        let Some(function) = call.positional(0).filter(|_| known) else { continue };
+        let ExprKind::Function(id) = unit.ir.expr(function) else { continue };
+        let fun = Fun { module, id: *id };
+        // What is remembered by a wrapper that each request makes anew is that request's own, unless the key is everybody's.
+        let named_key = call.positional(1).filter(|key| matches!(unit.ir.expr(*key), ExprKind::Array { .. }));
+        let told = unit.ir.function(*id).is_some_and(|function| function.params.iter().any(|own| own.name.is_some_and(|name| is_party(unit.ir.text(name)))));
+        let keyed = call.args.iter().skip(1).any(|arg| project.origins(at.to(arg.value)).has_owner());
+        let takes = named_key.is_some() && crate::flow::captured(project, at.to(function)).has_owner();
+        let of_module = unit.index.function(*expr) == crate::ir::FunctionId::MODULE || named_key.is_some();
+        if !told && !keyed && (takes || (of_module && reads_caller(project, module, unit, fun))) {
+            report
+                .at(at, "what this remembers is made for the caller, and its key does not say for whom")
+                .confidence(Confidence::Medium);
+        }
+    }
+}
+
+fn is_party(name: &str) -> bool {
+    vocabulary::is_owner(name) || vocabulary::is_principal(name) || vocabulary::is_credential(name) || vocabulary::is_session_id(name)
 }
 
 fn memoises(project: &Project, unit: &Unit, at: At) -> bool {
@@ -65,6 +103,29 @@ fn own_key(unit: &Unit, at: At) -> bool {
         crate::ir::ArgKind::Keyword(name) => matches!(unit.ir.text(name), "key" | "key_builder" | "key_func"),
         _ => false,
     })
+}
+
+/// The function that makes the key of a memoised one, when it is written out, takes parts of the arguments, and none of them is
+/// whose result it is: `key_builder=lambda f, self, user, month: f"report-{month}"`.
+fn left_out_of_key(project: &Project, unit: &Unit, at: At, function: &Function) -> Option<ExprId> {
+    let callee = project.callee(at)?;
+    let known = callee.defs.iter().any(|def| def.role == Role::Memoize) || MEMOISERS.contains(&callee.name());
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
+    let key = call.args.iter().find_map(|arg| match (arg.kind, unit.ir.expr(arg.value)) {
+        (crate::ir::ArgKind::Keyword(name), ExprKind::Function(id)) if matches!(unit.ir.text(name), "key" | "key_builder" | "key_func") => Some((arg.value, *id)),
+        _ => None,
+    });
+    let (place, maker) = key.filter(|_| known)?;
+    let told = function.params.iter().any(|own| own.name.is_some_and(|name| is_party(unit.ir.text(name))));
+    let mut taken = Vec::new();
+    walk::function_exprs(&unit.ir, maker, &mut |expr| match unit.ir.expr(expr) {
+        ExprKind::Name(NameRef::Binding(id)) => taken.push(unit.ir.binding_name(*id)),
+        ExprKind::Member { property, .. } => taken.push(unit.ir.text(*property)),
+        ExprKind::Index { .. } => taken.push("args"),
+        _ => {}
+    });
+    let whole = |name: &&str| is_party(name) || matches!(*name, "args" | "kwargs" | "self" | "request" | "req" | "ctx" | "context");
+    (told && !taken.is_empty() && !taken.iter().any(whole)).then_some(place)
 }
 
 fn judge(project: &Project, module: ModuleId, unit: &Unit, fun: Fun, report: &mut Report<'_>) {

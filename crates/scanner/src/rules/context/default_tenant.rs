@@ -196,6 +196,19 @@ fn lookup(project: &Project, unit: &Unit, at: At, call: &crate::ir::Call) -> Opt
     (party && !is_word_of_display(key)).then(|| (key.to_owned(), default))
 }
 
+/// The name of the tenant or user that a call looks up, whatever it gives when there is none: `getattr(meta, "user_id", None)`,
+/// `headers.get("x-tenant-id")`.
+fn looked_up<'u>(project: &Project, unit: &'u Unit, at: At) -> Option<&'u str> {
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
+    let key = match project.last_written(at.to(call.callee))? {
+        "get" | "pop" => call.positional(0)?,
+        "getattr" => call.positional(1)?,
+        _ => return None,
+    };
+    let ExprKind::String(key) = unit.ir.expr(key) else { return None };
+    Some(unit.ir.text(*key)).filter(|key| vocabulary::is_tenant(key) || vocabulary::is_user(key))
+}
+
 /// Whether a lookup is one of settings: of the environment or of a configuration.
 fn is_fixed_lookup(project: &Project, unit: &Unit, at: At, call: &crate::ir::Call) -> bool {
     let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) else { return false };
@@ -322,16 +335,17 @@ fn setting(project: &Project, value: At) -> bool {
 /// How bad a default is for a value: what the value is, and what it is used as.
 fn party(project: &Project, unit: &Unit, at: At, value: ExprId) -> Option<Severity> {
     let origins = project.origins(at.to(value));
-    let name = project.written(at.to(value)).pop().unwrap_or_default();
+    let written = project.written(at.to(value)).pop().unwrap_or_default();
+    let name = looked_up(project, unit, at.to(value)).unwrap_or(&written);
     let target = target_name(unit, at.expr).unwrap_or_default();
     // `account_name or settings.AZURE_ACCOUNT`: where the server itself keeps things.
     if name.replace('_', "").eq_ignore_ascii_case("accountname") {
         return None;
     }
-    let tenant = vocabulary::is_tenant(&name) || vocabulary::is_tenant(&target);
-    let user = vocabulary::is_user(&name) || vocabulary::is_user(&target);
+    let tenant = vocabulary::is_tenant(name) || vocabulary::is_tenant(&target);
+    let user = vocabulary::is_user(name) || vocabulary::is_user(&target);
     let of_request = origins.is_of_request() || origins.has(Origins::UNKNOWN);
-    if !of_request || !(tenant || user) || is_word_of_display(&name) {
+    if !of_request || !(tenant || user) || is_word_of_display(name) {
         return None;
     }
     // An argument of a tool that may be left out is a convenience; a caller whose tenant is not known is a request that lost it.

@@ -77,6 +77,9 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
                 && !narrows(project, query)
                 && !told_before(project, query)
                 && !looked_up_before(project, query) => {}
+        Owned::Yes | Owned::Sibling if is_far_from_callers(project, query) => {
+            found.severity(Severity::Low).confidence(Confidence::Low);
+        }
         Owned::Yes | Owned::Sibling => {
             found.severity(Severity::Medium).confidence(Confidence::Medium);
         }
@@ -84,6 +87,12 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
             found.severity(Severity::Low).confidence(Confidence::Low);
         }
     }
+}
+
+/// Whether a query names the parent that most rows hang below, in a function that is no handler: whoever calls it says whose rows are
+/// meant.
+fn is_far_from_callers(project: &Project, query: &Query) -> bool {
+    !project.around(query.function).iter().any(|fun| project.entry(*fun).is_some()) && project.names_hub(query)
 }
 
 /// Whether every caller of the function that a query stands in compares an owner with the verified one: a route that reads the
@@ -464,6 +473,10 @@ fn is_of_module(project: &Project, at: At) -> bool {
 fn names_filter(project: &Project, query: &Query, word: &str) -> bool {
     query.filters.iter().any(|at| {
         let text = project.snippet(*at);
+        // The model `Secret` is no secret.
+        if singular(text) == query.entity {
+            return false;
+        }
         let words = vocabulary::words(text);
         let is_id = words.len() > 1 && words.last().is_some_and(|last| matches!(last.as_str(), "id" | "ids" | "uuid"));
         text.to_lowercase().contains(word) && (word.ends_with("id") || !is_id)
@@ -534,6 +547,11 @@ fn is_parent(unit: &crate::project::Unit, expr: crate::ir::ExprId) -> bool {
     words.len() > 1 && words.last().is_some_and(|last| last == "id")
 }
 
+/// Whether a name is that of a row's owner, or of what says who may see it.
+fn says_who_sees(name: &str) -> bool {
+    vocabulary::is_owner(name) || matches!(name, "visibility" | "is_public" | "isPublic" | "published" | "is_published" | "isPublished")
+}
+
 fn compares_owner(project: &Project, fun: Fun, unit: &crate::project::Unit, bindings: &[crate::ir::BindingId]) -> bool {
     project.guards(fun).iter().any(|guard| {
         [guard.left, guard.right].iter().any(|side| {
@@ -541,7 +559,9 @@ fn compares_owner(project: &Project, fun: Fun, unit: &crate::project::Unit, bind
             let mut owner = false;
             walk::exprs_below(&unit.ir, side.expr, &mut |expr| match unit.ir.expr(expr) {
                 ExprKind::Name(NameRef::Binding(id)) => row |= bindings.contains(id),
-                ExprKind::Member { property, .. } => owner |= vocabulary::is_owner(unit.ir.text(*property)),
+                ExprKind::Member { property, .. } => owner |= says_who_sees(unit.ir.text(*property)),
+                // `getattr(row, "visibility", "public")`
+                ExprKind::String(text) => owner |= says_who_sees(unit.ir.text(*text)),
                 _ => {}
             });
             // A row whose parent is compared, `row.programId !== programId`, is compared for its owner.

@@ -32,7 +32,8 @@ const TAKES: &[&str] = &[
 
 /// Whether an id was checked, or may have been, where this rule does not look.
 pub(super) fn is_elsewhere(project: &Project, value: At, at: At, name: &str) -> bool {
-    is_looked_up(project, value)
+    is_handed_on(project, value)
+        || is_looked_up(project, value)
         || is_of_state(project, value)
         || reads_claims(project, at)
         || is_of_end_user(name)
@@ -142,18 +143,22 @@ fn gives(project: &Project, value: At, depth: u32) -> Gives {
             let name = callee.name().to_owned();
             let words = vocabulary::words(&name);
             let kept = matches!(name.as_str(), "get" | "hget" | "getdel" | "execute" | "scalar" | "first")
-                && callee.path.iter().any(|part| {
+                && project.written(value.to(call.callee)).iter().any(|part| {
                     vocabulary::words(part)
                         .iter()
-                        .any(|word| matches!(word.as_str(), "redis" | "cache" | "kv" | "session" | "db"))
+                        .any(|word| matches!(word.as_str(), "redis" | "cache" | "kv" | "db"))
                 });
             let asks =
                 words.len() > 1 && words.first().is_some_and(|first| LOOKS_UP.contains(&first.as_str()));
             let takes = words.iter().any(|word| TAKES.contains(&word.as_str()));
-            let request = call
-                .args
-                .iter()
-                .any(|arg| project.origins(value.to(arg.value)).has(Origins::REQUEST | Origins::UNVERIFIED));
+            let request = call.args.iter().any(|arg| {
+                let at = value.to(arg.value);
+                project.origins(at).has(Origins::REQUEST)
+                    || project.written(at).last().is_some_and(|name| {
+                        vocabulary::is_credential(name)
+                            || vocabulary::words(name).iter().any(|word| TAKES.contains(&word.as_str()))
+                    })
+            });
             if kept || (asks && !takes && !request && !call.is_new) {
                 return Gives::Looked;
             }
@@ -211,8 +216,22 @@ fn is_of_state(project: &Project, value: At) -> bool {
 fn reads_claims(project: &Project, at: At) -> bool {
     let name = project.function_name(project.function_of(at)).to_owned();
     let words = vocabulary::words(&name);
-    let of_token =
-        words.iter().any(|word| matches!(word.as_str(), "jwt" | "claims" | "payload" | "oidc" | "saml"));
+    let of_token = words.iter().any(|word| {
+        matches!(
+            word.as_str(),
+            "jwt"
+                | "claims"
+                | "payload"
+                | "oidc"
+                | "saml"
+                | "sso"
+                | "login"
+                | "signin"
+                | "signup"
+                | "webhook"
+                | "event"
+        )
+    });
     // One service that calls another with a shared secret says for whom.
     let service = words.iter().any(|word| word == "authenticate")
         && words.iter().any(|word| matches!(word.as_str(), "service" | "internal"));

@@ -401,6 +401,8 @@ fn decides(project: &Project, at: At) -> bool {
                     return true;
                 }
                 ExprKind::Index { index, .. } if *index == here => return true,
+                // A query: sql`… where tenant_id = ${tenantId}`
+                ExprKind::Tagged { tag, .. } => return project.written(at.to(*tag)).last().is_some_and(|name| name.to_lowercase().contains("sql")),
                 ExprKind::Function(_) => return false,
                 _ => here = parent,
             },
@@ -462,7 +464,7 @@ fn names_owner(unit: &crate::project::Unit, stmt: crate::ir::StmtId) -> bool {
 
 /// Whether what is assigned to is the caller in a context that goes with the request: `context.userId = …`.
 fn is_of_context(unit: &crate::project::Unit, target: &crate::ir::Pattern) -> bool {
-    const CONTEXTS: &[&str] = &["context", "ctx", "session", "auth", "req", "request", "locals", "identity", "principal"];
+    const CONTEXTS: &[&str] = &["context", "ctx", "session", "auth", "req", "request", "locals", "identity", "principal", "state", "g"];
     let crate::ir::Pattern::Place(place) = target else { return false };
     let ExprKind::Member { object, property, .. } = unit.ir.expr(*place) else { return false };
     let of = match unit.ir.expr(*object) {

@@ -3,7 +3,7 @@
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    ir::{ArgKind, Call, ExprId, ExprKind, PropertyKey, StmtKind, UnaryOp},
+    ir::{ArgKind, Call, ExprId, ExprKind, NameRef, PropertyKey, StmtKind, UnaryOp, walk},
     library::Role,
     project::{At, Fun, ModuleId, Parent, Project, Symbol, Unit},
     rules::{Report, Rule},
@@ -42,6 +42,13 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let at = At { module, expr: *call };
             let Some(callee) = project.callee(at) else { continue };
             let ExprKind::Call(expr) = unit.ir.expr(*call) else { continue };
+            if matches!(callee.name(), "parse" | "loads") && !verifies.contains(&unit.index.function(*call)) && taken_apart(unit, expr) {
+                report
+                    .reached(at, "the claims of this token are taken out by hand, and its signature is not verified")
+                    .severity(Severity::Medium)
+                    .confidence(Confidence::Medium);
+                continue;
+            }
             if callee.defs.iter().any(|def| def.role == Role::Decode) {
                 let header = callee.name().to_lowercase().contains("header");
                 if !header && !verifies.contains(&unit.index.function(*call)) {
@@ -99,7 +106,30 @@ fn is_no_identity(project: &Project, unit: &Unit, at: At) -> bool {
             })
         })
     });
-    helper || signs || made || reads_form_only(unit, at)
+    helper || signs || made || reads_form_only(unit, at) || is_called_unverified(unit, at) || is_verified_elsewhere(project, unit, at)
+}
+
+/// Whether what was read is named for what it is: `unverified = decode(token)`.
+fn is_called_unverified(unit: &Unit, at: At) -> bool {
+    let Some(stmt) = unit.index.stmt_of(at.expr) else { return false };
+    let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
+    target.as_binding().is_some_and(|id| {
+        vocabulary::words(unit.ir.binding_name(id)).iter().any(|word| matches!(word.as_str(), "unverified" | "untrusted" | "unsafe"))
+    })
+}
+
+/// Whether the same token is given to a function that verifies, by its name: the claims say to which.
+fn is_verified_elsewhere(project: &Project, unit: &Unit, at: At) -> bool {
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
+    let Some(ExprKind::Name(NameRef::Binding(id))) = call.positional(0).map(|token| unit.ir.expr(token)) else { return false };
+    unit.index.uses(*id).iter().any(|used| {
+        let Parent::Expr(up) = unit.index.parent(*used) else { return false };
+        up != at.expr
+            && matches!(unit.ir.expr(up), ExprKind::Call(call) if call.args.iter().any(|arg| arg.value == *used))
+            && project.callee(at.to(up)).is_some_and(|callee| {
+                vocabulary::words(callee.name()).iter().any(|word| matches!(word.as_str(), "verify" | "verified" | "validate" | "introspect" | "authenticate"))
+            })
+    })
 }
 
 /// Whether a function, or one that calls it, is named for finding out who calls.
@@ -152,6 +182,43 @@ fn read_of(unit: &Unit, used: ExprId) -> Option<&str> {
 
 fn is_type_test(unit: &Unit, call: &Call) -> bool {
     matches!(unit.ir.expr(call.callee), ExprKind::Name(crate::ir::NameRef::Global(name)) if unit.ir.text(*name) == "isinstance")
+}
+
+/// How far back the parts of a token are followed.
+const STEPS: usize = 6;
+
+/// Whether what is parsed is the middle part of a token, split and decoded: `JSON.parse(atob(token.split(".")[1]))`. A function that
+/// looks at nothing but the time, or that checks a signature itself, is none.
+fn taken_apart(unit: &Unit, call: &Call) -> bool {
+    let Some(argument) = call.positional(0) else { return false };
+    let function = unit.index.function(argument);
+    let mut text = String::new();
+    let mut open = vec![argument];
+    let mut seen = Vec::new();
+    while let Some(expr) = open.pop().filter(|_| seen.len() < STEPS) {
+        seen.push(expr);
+        text.push_str(unit.ir.snippet(unit.ir.span(expr)));
+        walk::exprs_below(&unit.ir, expr, &mut |inner| {
+            if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(inner) {
+                let sources = unit.index.sources(*id).iter().filter(|source| source.function == function);
+                open.extend(sources.map(|source| source.value).filter(|value| !seen.contains(value)));
+            }
+        });
+    }
+    let splits = ["split(\".\"", "split('.'", "split(`.`"].iter().any(|part| text.contains(part));
+    let decodes = ["atob(", "base64", "b64decode", "b64url"].iter().any(|part| text.contains(part));
+    // The middle part; what the issuer answered, or a state that is sealed, is no caller's token.
+    let middle = text.contains("[1]") || text.contains("[, ") || text.contains("[_, ");
+    let other = ["id_token", "idToken", "state", "hint", "header_", "refresh"].iter().any(|part| text.contains(part));
+    if !splits || !decodes || !middle || other {
+        return false;
+    }
+    let whole = unit.ir.function(function).map_or("", |own| unit.ir.snippet(own.span));
+    let checks = ["verify", "createHmac", "hmac", "timingSafeEqual", "compare_digest", "introspect", "ignature", "decrypt"].iter().any(|part| whole.contains(part));
+    let times = unit.ir.function(function).and_then(|own| own.name).is_some_and(|name| {
+        vocabulary::words(unit.ir.text(name)).iter().any(|word| matches!(word.as_str(), "exp" | "expiry" | "expired" | "expires" | "expiration" | "scopes" | "header"))
+    });
+    !checks && !times
 }
 
 /// Whether the function that reads a token has fetched it itself, from whoever issues it: `(await client.post(token_url, …)).json()`.

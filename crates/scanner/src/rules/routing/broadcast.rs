@@ -4,7 +4,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::Lifetimes,
-    ir::{ExprId, ExprKind, StmtId, StmtKind, walk},
+    ir::{ArgKind, Call, ExprId, ExprKind, FunctionId, NameRef, StmtId, StmtKind, walk},
     library::Role,
     project::{At, Fun, Project, Unit},
     rules::{Report, Rule},
@@ -35,8 +35,11 @@ const HOLDERS: &[&str] = &["sessions", "transports", "servers", "connections", "
 /// Methods that send.
 const SENDS: &[&str] = &[
     "send", "notification", "notify", "sendNotification", "sendResourceUpdated", "sendLoggingMessage", "send_log_message",
-    "send_resource_updated", "send_notification", "sendEvent", "emit", "publish",
+    "send_resource_updated", "send_notification", "sendEvent", "emit", "publish", "send_text", "send_json", "send_bytes", "send_str", "send_message", "write_message", "write",
 ];
+
+/// Methods that put something where it is sent from.
+const PUTS: &[&str] = &["put", "put_nowait", "enqueue"];
 
 fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
@@ -57,6 +60,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { continue };
+            to_all(project, &lives, at, call, report);
+            listens(project, &lives, at, call, report);
             if unit.ir.text(*property) != "forEach" || !holds(project, at.to(*object)) {
                 continue;
             }
@@ -71,6 +76,79 @@ fn run(project: &Project, report: &mut Report<'_>) {
                     .confidence(Confidence::Medium);
             }
         }
+    }
+}
+
+/// Calls that a library says send to everybody who is connected: `io.emit("created", row)`, unless they name a room.
+fn to_all(project: &Project, lives: &Lifetimes<'_>, at: At, call: &Call, report: &mut Report<'_>) {
+    let Some(unit) = project.unit(at.module) else { return };
+    let Some(callee) = project.callee(at) else { return };
+    let all = callee.defs.iter().any(|def| def.role == Role::Send && def.kind.as_deref() == Some("all"));
+    let room = call.args.iter().any(|arg| match arg.kind {
+        ArgKind::Keyword(name) => matches!(unit.ir.text(name), "room" | "to" | "namespace"),
+        _ => false,
+    });
+    if !all || room || !lives.is_per_request(project.function_of(at)) {
+        return;
+    }
+    let told = call.args.iter().skip(1).any(|arg| !project.is_fixed(at.to(arg.value)));
+    if told {
+        report.reached(at, "this is sent to everybody who is connected, whoever it is about").confidence(Confidence::Medium);
+    }
+}
+
+/// Listeners of what tells all parts of the program what happened, which pass everything on to the client that they were made for.
+fn listens(project: &Project, lives: &Lifetimes<'_>, at: At, call: &Call, report: &mut Report<'_>) {
+    let Some(unit) = project.unit(at.module) else { return };
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return };
+    if !matches!(unit.ir.text(*property), "on" | "addListener" | "subscribe" | "addEventListener") || call.args.len() != 2 {
+        return;
+    }
+    let fun = project.function_of(at);
+    let (Some(event), Some(listener)) = (call.positional(0), call.positional(1)) else { return };
+    if !project.is_fixed(at.to(event)) || !lives.is_per_request(fun) || !is_bus(project, lives, at.to(*object)) {
+        return;
+    }
+    let Some(function) = function_of(unit, listener).and_then(|id| unit.ir.function(id)) else { return };
+    let gives = |expr: ExprId| {
+        let mut given = false;
+        function.params.iter().for_each(|own| {
+            own.pattern.for_each_binding(&mut |id| given |= unit.index.uses(id).iter().any(|used| unit.ir.span(expr).contains(unit.ir.span(*used))));
+        });
+        given
+    };
+    if let Some(send) = sends(project, unit, at.module, &function.body).filter(|send| gives(send.expr)) {
+        report
+            .reached(send, "each client is sent what happens to all, whoever it is about")
+            .confidence(Confidence::Medium)
+            .related(at.module, project.span(at), "whatever is told here is passed on");
+    }
+}
+
+/// Whether an expression is an emitter or channel of the whole process.
+fn is_bus(project: &Project, lives: &Lifetimes<'_>, at: At) -> bool {
+    let name = project.last_written(at).unwrap_or_default();
+    let words = vocabulary::words(name);
+    let says = words
+        .iter()
+        .any(|word| matches!(word.as_str(), "bus" | "emitter" | "events" | "hub" | "broker" | "pubsub" | "eventbus" | "channel" | "notifier" | "broadcaster"));
+    says && lives.cell(at).is_some()
+}
+
+/// The function that an expression is, or that a variable was set to.
+fn function_of(unit: &Unit, expr: ExprId) -> Option<FunctionId> {
+    match unit.ir.expr(expr) {
+        ExprKind::Function(id) => Some(*id),
+        ExprKind::Name(NameRef::Binding(id)) => {
+            let own = unit.ir.functions().find(|(_, function)| function.binding == Some(*id)).map(|(id, _)| id);
+            own.or_else(|| {
+                unit.index.sources(*id).iter().find_map(|source| match unit.ir.expr(source.value) {
+                    ExprKind::Function(id) => Some(*id),
+                    _ => None,
+                })
+            })
+        }
+        _ => None,
     }
 }
 
@@ -124,7 +202,10 @@ fn sends(project: &Project, unit: &Unit, module: crate::project::ModuleId, body:
             {
                 let name = project.written(at.to(call.callee)).pop().unwrap_or_default();
                 let known = project.callee(at).is_some_and(|callee| callee.defs.iter().any(|def| def.role == Role::Send));
-                if found.is_none() && (known || SENDS.contains(&name.as_str())) {
+                // What is put into queues may be the server's own news.
+                let own = PUTS.contains(&name.as_str())
+                    && !call.args.iter().any(|arg| project.origins(at.to(arg.value)).is_of_request());
+                if found.is_none() && !own && (known || SENDS.contains(&name.as_str()) || PUTS.contains(&name.as_str())) {
                     found = Some(at);
                 }
             }

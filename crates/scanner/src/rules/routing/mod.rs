@@ -5,5 +5,5 @@ pub mod vulnerable_sdk;
 mod by_conversation;
 
 crate::rules::rules! {
-    shared_server, session_without_owner, any_session, request_id_key, replayed_events, broadcast, ignored_owner
+    shared_server, session_without_owner, task_without_owner, any_session, request_id_key, replayed_events, broadcast, ignored_owner
 }

@@ -56,7 +56,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             });
             let Some((at, look)) = first else { continue };
             let keyed = !look.by_method && project.origins(look.key).has_owner();
-            if !(runs || look.by_method) || is_compared(project, fun, &look) || keyed {
+            if !(runs || look.by_method) || is_compared(project, fun, &look.names) || keyed {
                 continue;
             }
             let knows_callers = project.has_owners(module);
@@ -193,7 +193,7 @@ fn names_session(project: &Project, unit: &Unit, key: At) -> bool {
 }
 
 /// Whether the function compares something of the session with something that is not fixed, or callers with one another.
-fn is_compared(project: &Project, fun: Fun, look: &Look) -> bool {
+pub(super) fn is_compared(project: &Project, fun: Fun, names: &[BindingId]) -> bool {
     let Some(unit) = project.unit(fun.module) else { return false };
     project.around(fun).into_iter().any(|around| {
         let mut found = false;
@@ -204,7 +204,7 @@ fn is_compared(project: &Project, fun: Fun, look: &Look) -> bool {
                     let (left, right) = (*left, *right);
                     let sides = [(left, right), (right, left)];
                     found |= sides.into_iter().any(|(mine, other)| {
-                        let touches = mentions(unit, mine, &look.names);
+                        let touches = mentions(unit, mine, names);
                         let owner = is_party(project, at.to(mine));
                         let open = !project.is_fixed(at.to(other)) && !matches!(unit.ir.expr(other), ExprKind::Unary { .. });
                         open && ((touches && !is_method_of_request(unit, other)) || (owner && is_party(project, at.to(other))))
@@ -216,7 +216,7 @@ fn is_compared(project: &Project, fun: Fun, look: &Look) -> bool {
                     let checks = words.iter().any(|word| {
                         matches!(word.as_str(), "owner" | "owns" | "authorize" | "belongs" | "principal" | "bound" | "ownership")
                     });
-                    found |= checks && mentions(unit, expr, &look.names);
+                    found |= checks && mentions(unit, expr, names);
                 }
                 _ => {}
             }
@@ -234,7 +234,7 @@ fn is_party(project: &Project, at: At) -> bool {
     vocabulary::is_owner(&name) || vocabulary::is_principal(&name) || project.origins(at).has_owner()
 }
 
-fn mentions(unit: &Unit, expr: ExprId, names: &[BindingId]) -> bool {
+pub(super) fn mentions(unit: &Unit, expr: ExprId, names: &[BindingId]) -> bool {
     let mut found = false;
     walk::exprs_below(&unit.ir, expr, &mut |expr| {
         found |= matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(id)) if names.contains(id));
@@ -243,7 +243,7 @@ fn mentions(unit: &Unit, expr: ExprId, names: &[BindingId]) -> bool {
 }
 
 /// Whether the handler has the verified caller at hand.
-fn sees_caller(project: &Project, fun: Fun) -> bool {
+pub(super) fn sees_caller(project: &Project, fun: Fun) -> bool {
     let Some(unit) = project.unit(fun.module) else { return false };
     let mut found = false;
     walk::function_exprs(&unit.ir, fun.id, &mut |expr| {

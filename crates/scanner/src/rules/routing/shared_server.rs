@@ -95,6 +95,11 @@ fn uses(project: &Project, lives: &Lifetimes<'_>, at: At) -> Vec<(At, &'static [
         // Whatever it is called: what is connected to a server's transport is a server.
         found.extend(receiver.map(|server| (server, &[Role::Server][..], "server")));
     }
+    // Python's transport for one session; its manager, and the older transport, are made for many.
+    let one = |receiver: At| lives.made_before(receiver, &[Role::Transport]).is_some_and(|made| project.snippet(made).contains("StreamableHTTPServerTransport("));
+    if callee.name() == "handle_request" && receiver.is_some_and(one) {
+        found.extend(receiver.map(|transport| (transport, &[Role::Transport][..], "transport")));
+    }
     if matches!(callee.name(), "handleRequest" | "handlePostMessage") {
         found.extend(receiver.map(|transport| (transport, &[Role::Transport][..], "transport")));
     }

@@ -1,3 +1,3 @@
 //! Rules of the layer state.
 
-crate::rules::rules! { request_in_shared_cell, process_environment, patched_for_a_request, shared_client_defaults }
+crate::rules::rules! { request_in_shared_cell, request_in_shared_list, mutable_default, shared_conversation, process_environment, patched_for_a_request, shared_client_defaults }

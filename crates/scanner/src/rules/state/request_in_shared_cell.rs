@@ -7,9 +7,9 @@ use crate::{
         Cell, Lifetimes, Origins, SharedWrite, captured, compares_what_it_keeps, has_own_receiver, holds_connection, is_connection, is_of_nobody, is_on_own_objects, is_on_shared_object, has_shared_receiver,
         stands_where_renewed,
     },
-    ir::{ExprId, ExprKind, FunctionKind, NameRef, Parameter, Span, walk},
+    ir::{BindingKind, ExprId, ExprKind, FunctionKind, NameRef, Parameter, Span, walk},
     library::Role,
-    project::{At, Fun, ModuleId, Project},
+    project::{At, Fun, ModuleId, Project, Symbol},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -218,6 +218,9 @@ fn judge(
     } else {
         (Severity::Medium, Confidence::Medium)
     };
+    if is_of_library(project, &write.cell) {
+        return Some((severity.min(Severity::Medium), Confidence::Medium, ", and the library reads it for all of them"));
+    }
     if later {
         return Some((severity, confidence, ", and read again after the function has waited"));
     }
@@ -233,6 +236,22 @@ fn judge(
     }
     let same_turn = reads.iter().any(|(_, fun, order)| *fun == write.fun && *order > write.order);
     same_turn.then_some((Severity::Low, Confidence::Medium, "; an `await` before it is read would mix callers up"))
+}
+
+/// Names of libraries' objects of which each request has its own.
+const OWN: &[&str] = &["g", "request", "session", "response", "context", "ctx", "local", "state", "current_app", "app", "pytest", "structlog"];
+
+/// Whether a cell is a setting of a library that is imported, `openai.api_key`: its functions read it.
+fn is_of_library(project: &Project, cell: &Cell) -> bool {
+    let Cell::Property(of, name) = cell else { return false };
+    let Cell::Binding(module, id) = &**of else { return false };
+    let Some(unit) = project.unit(*module) else { return false };
+    let imported = unit.ir.binding(*id).is_some_and(|binding| matches!(binding.kind, BindingKind::Import(_)));
+    let outside = unit.index.uses(*id).first().is_some_and(|expr| {
+        matches!(project.symbol(At { module: *module, expr: *expr }), Symbol::External { .. })
+    });
+    let tells = vocabulary::is_credential(name) || vocabulary::is_owner(name);
+    imported && outside && tells && !OWN.contains(&unit.ir.binding_name(*id))
 }
 
 fn is_inside(project: &Project, fun: Fun, around: Fun) -> bool {

@@ -21,13 +21,23 @@ async fn the_time_limit_stops_reads_and_writes() {
     let sources = lab.open();
     let permit = Permit::for_test("acme", 1);
     for statement in [unchecked(FOREVER, false), endless_write()] {
-        for _ in 0..2 {
+        let mut stopped = 0;
+        for _ in 0..40 {
             let begun = Instant::now();
             let error = sources.run(&permit, &statement, &[], short(300)).await.expect_err("stopped");
             let took = begun.elapsed();
+            // On a busy machine the limit ends before there is a connection: nothing was begun.
+            if error == DataError::Busy {
+                continue;
+            }
             assert_eq!(error, DataError::TimedOut);
             assert!(took >= Duration::from_millis(250) && took < Duration::from_secs(3), "{took:?}");
+            stopped += 1;
+            if stopped == 2 {
+                break;
+            }
         }
+        assert_eq!(stopped, 2);
     }
     lab.until_quiet().await;
     assert_eq!(tickets(&sources).await, json!([{"n": 10}]));

@@ -1,0 +1,114 @@
+//! A view over all rows of a model that has owners.
+
+use partywall_model::{Axis, Check, Confidence, Layer, Severity};
+
+use crate::{
+    flow::{Owned, singular},
+    ir::{Class, ExprId, ExprKind, NameRef, walk},
+    project::{At, Cls, ModuleId, Project, Unit},
+    rules::{Report, Rule},
+    vocabulary,
+};
+
+/// The rule.
+pub const RULE: Rule = Rule {
+    check: Check {
+        id: "unscoped-view",
+        layer: Layer::Data,
+        summary: "A view serves all rows of a model that has owners, and nothing narrows them to the caller's.",
+    },
+    severity: Severity::High,
+    axis: Axis::Security,
+    why: "The framework lists, reads, changes and deletes whatever the view's rows are, for each caller, by ids that are counted up.",
+    fix: "Override `get_queryset` and filter by the caller there: `return super().get_queryset().filter(owner=self.request.user)`.",
+    cwe: &["CWE-639", "CWE-862"],
+    soc2: &["CC6.1"],
+    owasp: &["A01:2021"],
+    markdown: include_str!("unscoped_view.md"),
+    run,
+};
+
+/// Methods with which a view narrows its rows, or looks at one of them.
+const NARROWS: &[&str] =
+    &["get_queryset", "get_object", "filter_queryset", "check_object_permissions", "dispatch", "test_func", "has_permission"];
+
+/// What permissions for everybody who has signed in are called.
+const PLAIN: &[&str] = &["IsAuthenticated", "AllowAny", "IsAuthenticatedOrReadOnly", "TokenHasScope", "TokenHasReadWriteScope"];
+
+fn run(project: &Project, report: &mut Report<'_>) {
+    for (module, unit) in project.units() {
+        for (id, class) in unit.ir.classes() {
+            if !is_view(project, module, class) || is_narrowed(project, Cls { module, id }, unit, class) {
+                continue;
+            }
+            let Some((at, model)) = rows(project, module, unit, class) else { continue };
+            if project.owned_entities().get(&singular(&model)) != Some(&Owned::Yes) {
+                continue;
+            }
+            let asks = field(unit, class, "permission_classes").is_some() || mixes_in(project, module, class, "LoginRequiredMixin");
+            report
+                .at(at, format!("this view serves all rows of `{model}`, which have owners, to each caller"))
+                .severity(if asks { Severity::High } else { Severity::Medium })
+                .confidence(Confidence::Medium);
+        }
+    }
+}
+
+/// The last names of a class's bases, as they are written.
+fn bases<'c>(project: &'c Project, module: ModuleId, class: &'c Class) -> impl Iterator<Item = String> + 'c {
+    class.bases.iter().filter_map(move |base| project.written(At { module, expr: *base }).pop().map(String::from))
+}
+
+/// Whether a class is a view that a framework fills from a model.
+fn is_view(project: &Project, module: ModuleId, class: &Class) -> bool {
+    bases(project, module, class).any(|name| {
+        matches!(name.as_str(), "ModelViewSet" | "ReadOnlyModelViewSet" | "GenericViewSet" | "DetailView" | "UpdateView" | "DeleteView" | "ListView")
+            || (name.ends_with("APIView") && name.len() > "APIView".len())
+    })
+}
+
+fn mixes_in(project: &Project, module: ModuleId, class: &Class, wanted: &str) -> bool {
+    bases(project, module, class).any(|name| name == wanted)
+}
+
+/// Whether the view, or a class of the project that it extends, narrows its rows or asks for more than a caller who is known.
+fn is_narrowed(project: &Project, own: Cls, unit: &Unit, class: &Class) -> bool {
+    let methods = NARROWS.iter().any(|name| project.method(own, name).is_some());
+    // Mixins of the project and of others do what their names say.
+    let mixed = bases(project, own.module, class).any(|name| {
+        vocabulary::words(&name)
+            .iter()
+            .any(|word| vocabulary::is_owner(word) || matches!(word.as_str(), "admin" | "staff" | "permission" | "scoped" | "passes"))
+    });
+    let mut more = false;
+    for name in ["permission_classes", "filter_backends"] {
+        let Some(value) = field(unit, class, name) else { continue };
+        walk::exprs_below(&unit.ir, value, &mut |expr| {
+            if let ExprKind::Name(_) = unit.ir.expr(expr) {
+                let said = project.written(At { module: own.module, expr }).pop().unwrap_or_default();
+                let said = said.as_str();
+                let fixed = said.ends_with("SearchFilter") || said.ends_with("OrderingFilter") || said == "DjangoFilterBackend";
+                more |= said.starts_with(char::is_uppercase) && !PLAIN.contains(&said) && !fixed;
+            }
+        });
+    }
+    methods || mixed || more
+}
+
+fn field(unit: &Unit, class: &Class, name: &str) -> Option<ExprId> {
+    class.fields.iter().find(|field| unit.ir.text(field.name) == name)?.value
+}
+
+/// The rows that a view serves, and their model: `queryset = Note.objects.all()`, `model = Note`.
+fn rows(project: &Project, module: ModuleId, unit: &Unit, class: &Class) -> Option<(At, String)> {
+    if let Some(value) = field(unit, class, "queryset") {
+        let path = project.written(At { module, expr: value });
+        let model = path.first().filter(|_| path.iter().any(|part| part == "objects"))?;
+        // A filter that is always there may be anything.
+        let whole = path.iter().all(|part| !matches!(part.as_str(), "filter" | "exclude" | "none"));
+        return whole.then(|| (At { module, expr: value }, model.to_string()));
+    }
+    let value = field(unit, class, "model")?;
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(value) else { return None };
+    Some((At { module, expr: value }, unit.ir.binding_name(*id).to_owned()))
+}

@@ -1,0 +1,151 @@
+//! Data of requests that is gathered in one list for all.
+
+use partywall_model::{Axis, Check, Confidence, Layer, Severity};
+
+use crate::{
+    flow::{Cell, Lifetimes, Origins, is_on_own_objects, is_on_shared_object},
+    ir::{ExprId, ExprKind, FunctionKind, NameRef},
+    project::{At, Project},
+    rules::{Report, Rule},
+    vocabulary,
+};
+
+/// The rule.
+pub const RULE: Rule = Rule {
+    check: Check {
+        id: "request-in-shared-list",
+        layer: Layer::State,
+        summary: "Data of requests is gathered in a list that outlives them, and shown to whoever asks.",
+    },
+    severity: Severity::Medium,
+    axis: Axis::Security,
+    why: "The list holds what all callers have sent, and whoever asks for it, or whose answer is made of it, is shown theirs too.",
+    fix: "Keep a list for each caller, under the verified id of who it is, or one for each session.",
+    cwe: &["CWE-488", "CWE-200"],
+    soc2: &["CC6.1", "CC6.3"],
+    owasp: &["A01:2021"],
+    markdown: include_str!("request_in_shared_list.md"),
+    run,
+};
+
+/// Methods that put something into a collection.
+const GATHERS: &[&str] = &["append", "appendleft", "push", "unshift", "extend", "insert", "add", "put", "put_nowait"];
+
+/// Words of collections that are about the server, or about who is connected, which is another rule's matter.
+const OTHERS: &[&str] = &[
+    "listener", "listeners", "handler", "handlers", "subscriber", "subscribers", "observer", "observers", "client", "clients", "connection",
+    "connections", "socket", "sockets", "session", "sessions", "waiters", "timer", "timers", "metric", "metrics", "latencies",
+    "queue", "buffer", "batch", "backlog", "outbox", "audit", "log", "logs", "pending", "retries", "exports", "seen", "timings", "stats", "durations", "headers", "middleware", "middlewares", "plugins", "routes", "tools", "watchers", "transports", "streams",
+];
+
+fn run(project: &Project, report: &mut Report<'_>) {
+    let lives = Lifetimes::new(project);
+    for (module, unit) in project.units() {
+        for expr in &unit.index.calls {
+            let at = At { module, expr: *expr };
+            let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+            let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { continue };
+            if !GATHERS.contains(&unit.ir.text(*property)) || call.args.is_empty() {
+                continue;
+            }
+            let fun = project.function_of(at);
+            let constructor = unit.ir.function(fun.id).is_some_and(|function| function.kind == FunctionKind::Constructor);
+            if constructor || !lives.is_per_request(fun) {
+                continue;
+            }
+            let Some((cell, name)) = kept_in(project, &lives, at.to(*object)) else { continue };
+            if !makes_queue(project, &cell) && vocabulary::words(&name).iter().any(|word| OTHERS.contains(&word.as_str())) {
+                continue;
+            }
+            let origins = call.args.iter().fold(Origins::NONE, |sum, arg| sum | project.origins(at.to(arg.value)));
+            if !origins.has(Origins::INPUT | Origins::PRINCIPAL | Origins::UNVERIFIED | Origins::REQUEST | Origins::SECRET) {
+                continue;
+            }
+            let shown = lives.reads(project, &cell).into_iter().find(|(read, fun, _)| lives.is_per_request(*fun) && project.is_shown(*read));
+            let Some((shown, ..)) = shown else { continue };
+            // Where it is not seen that the object is shared, it may be one of the request's own.
+            if matches!(cell, Cell::Field(..)) && !is_on_shared_object(project, &lives, fun) {
+                continue;
+            }
+            report
+                .reached(at, format!("`{name}` gathers what all callers send, and is shown to each of them"))
+                .severity(Severity::Medium)
+                .confidence(Confidence::Medium)
+                .related(shown.module, project.span(shown), "its content is given to whoever asks");
+            report.show_way_of_last(fun);
+        }
+    }
+}
+
+/// The collection that outlives a request, by its cell and name; none where it may be one for each caller.
+fn kept_in(project: &Project, lives: &Lifetimes<'_>, at: At) -> Option<(Cell, String)> {
+    let unit = project.unit(at.module)?;
+    let fun = project.function_of(at);
+    let name = match unit.ir.expr(at.expr) {
+        ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id).to_owned(),
+        ExprKind::Member { property, .. } => unit.ir.text(*property).to_owned(),
+        ExprKind::Index { index, .. } => match unit.ir.expr(*index) {
+            ExprKind::String(name) => unit.ir.text(*name).to_owned(),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let cell = lives.cell(at)?;
+    if matches!(cell, Cell::Field(..)) && is_on_own_objects(project, lives, fun) {
+        return None;
+    }
+    is_collection(project, &cell).then_some((cell, name))
+}
+
+/// Whether a cell is made as a queue, from which one takes what another has put there.
+fn makes_queue(project: &Project, cell: &Cell) -> bool {
+    is_made(project, cell, &|at| {
+        project.callee(at).is_some_and(|callee| matches!(callee.name(), "Queue" | "SimpleQueue" | "LifoQueue"))
+    })
+}
+
+/// Whether a cell is made as a list, set or dict.
+fn is_collection(project: &Project, cell: &Cell) -> bool {
+    is_made(project, cell, &|at| {
+        let Some(unit) = project.unit(at.module) else { return false };
+        match unit.ir.expr(at.expr) {
+            ExprKind::Array { .. } | ExprKind::Object(_) => true,
+            ExprKind::Call(call) => {
+                let name = project.written(at.to(call.callee)).pop().unwrap_or_default();
+                matches!(name.as_str(), "list" | "deque" | "dict" | "set" | "Set" | "Array" | "OrderedDict" | "field" | "Queue" | "SimpleQueue" | "LifoQueue")
+            }
+            _ => false,
+        }
+    })
+}
+
+/// Whether one of the values that a cell is set to where it is declared is made so.
+fn is_made(project: &Project, cell: &Cell, makes: &dyn Fn(At) -> bool) -> bool {
+    match cell {
+        Cell::Binding(module, id) => project.unit(*module).is_some_and(|unit| {
+            unit.index.sources(*id).iter().any(|source| makes(At { module: *module, expr: source.value }))
+        }),
+        Cell::Field(class, name) => {
+            let Some(unit) = project.unit(class.module) else { return false };
+            let declared = unit.ir.class(class.id).is_some_and(|decl| {
+                let own = |expr: Option<ExprId>| expr.is_some_and(|expr| makes(At { module: class.module, expr }));
+                decl.fields.iter().any(|field| unit.ir.text(field.name) == name && own(field.value))
+            });
+            declared || project.field_values(*class, name).iter().any(|value| makes(*value))
+        }
+        // What a literal of an object holds.
+        Cell::Property(of, name) => match &**of {
+            Cell::Binding(module, id) => project.unit(*module).is_some_and(|unit| {
+                unit.index.sources(*id).iter().any(|source| match unit.ir.expr(source.value) {
+                    ExprKind::Object(properties) => properties.iter().any(|property| {
+                        matches!(property.key, crate::ir::PropertyKey::Name(own) if unit.ir.text(own) == name)
+                            && makes(At { module: *module, expr: property.value })
+                    }),
+                    _ => false,
+                })
+            }),
+            _ => false,
+        },
+        Cell::Global => false,
+    }
+}

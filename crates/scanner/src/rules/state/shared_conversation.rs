@@ -1,0 +1,80 @@
+//! One memory of a conversation for all callers.
+
+use partywall_model::{Axis, Check, Confidence, Layer, Severity};
+
+use crate::{
+    flow::Lifetimes,
+    ir::{ArgKind, ExprKind, FunctionId},
+    project::{At, Project, Unit},
+    rules::{Report, Rule},
+};
+
+/// The rule.
+pub const RULE: Rule = Rule {
+    check: Check {
+        id: "shared-conversation",
+        layer: Layer::State,
+        summary: "A language model's memory of a conversation is made once and serves all callers.",
+    },
+    severity: Severity::Medium,
+    axis: Axis::Security,
+    why: "The memory puts what earlier callers said and were answered before the model, which tells it to the next one.",
+    fix: "Make the memory for each conversation, or use one that is told a session's id with each call.",
+    cwe: &["CWE-488", "CWE-200"],
+    soc2: &["CC6.1"],
+    owasp: &["A01:2021", "LLM02:2025"],
+    markdown: include_str!("shared_conversation.md"),
+    run,
+};
+
+/// Classes whose objects hold one conversation. Sources: the API references of LangChain (Python and JavaScript) and LlamaIndex.
+const MEMORIES: &[&str] = &[
+    "ConversationBufferMemory", "ConversationBufferWindowMemory", "ConversationSummaryMemory", "ConversationSummaryBufferMemory", "ConversationTokenBufferMemory",
+    "ConversationEntityMemory", "ConversationKGMemory", "ChatMessageHistory", "InMemoryChatMessageHistory", "BufferMemory", "BufferWindowMemory",
+    "ChatMemoryBuffer", "ChatSummaryMemoryBuffer",
+];
+
+fn run(project: &Project, report: &mut Report<'_>) {
+    let lives = Lifetimes::new(project);
+    for (module, unit) in project.units() {
+        for expr in &unit.index.calls {
+            let at = At { module, expr: *expr };
+            let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+            let path = project.written_as_exported(at.to(call.callee));
+            let memory = path.iter().any(|part| MEMORIES.contains(&part.as_str()));
+            // `Crew(agents=[…], memory=True)`
+            let keeps = path.last().is_some_and(|name| matches!(name.as_str(), "Crew" | "Agent" | "ConversationChain"))
+                && call.args.iter().any(|arg| match arg.kind {
+                    ArgKind::Keyword(name) => unit.ir.text(name) == "memory" && matches!(unit.ir.expr(arg.value), ExprKind::Bool(true)),
+                    _ => false,
+                });
+            let whole = path.len() <= 2;
+            if !(memory || keeps) || !whole || unit.index.function(*expr) != FunctionId::MODULE || is_one_conversation(unit, at) {
+                continue;
+            }
+            if !serves(project, &lives, at) {
+                continue;
+            }
+            report.at(at, "this memory of a conversation is one for all callers").confidence(Confidence::Medium);
+        }
+    }
+}
+
+/// Whether something is told whose conversation it is: an id of a session, a key.
+fn is_one_conversation(unit: &Unit, at: At) -> bool {
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return true };
+    call.args.iter().any(|arg| match arg.kind {
+        ArgKind::Keyword(name) => matches!(unit.ir.text(name), "session_id" | "conversation_id" | "thread_id" | "chat_store_key" | "chat_history"),
+        _ => false,
+    })
+}
+
+/// Whether the package of a module answers requests of several callers.
+fn serves(project: &Project, lives: &Lifetimes<'_>, at: At) -> bool {
+    project.entries().iter().any(|entry| {
+        let same = project.unit(entry.handler.module).zip(project.unit(at.module)).is_some_and(|(one, other)| {
+            project.package_folder(&one.ir.path) == project.package_folder(&other.ir.path)
+        });
+        same && lives.is_per_request(entry.handler)
+    })
+}
