@@ -357,7 +357,10 @@ impl Project {
         let Some(unit) = self.unit(entry.handler.module) else { return false };
         let queue = entry.kind == "event" && has_part(&unit.ir.path, QUEUES);
         let route = self.route(entry);
-        queue || has_part(&unit.ir.path, OPERATORS) || route.is_some_and(|route| has_part(route, OPERATORS))
+        queue
+            || has_part(&unit.ir.path, OPERATORS)
+            || route.is_some_and(|route| has_part(route, OPERATORS))
+            || self.is_signed_for(entry)
     }
 
     /// Whether an entry point is for everybody by its name: `/public/posts`.

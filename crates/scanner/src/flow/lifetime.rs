@@ -154,7 +154,11 @@ impl<'p> Lifetimes<'p> {
             }
         }
         let said = decl.decorators.iter().map(|expr| unit.ir.snippet(unit.ir.span(*expr)));
-        if said.clone().any(|text| text.contains("Scope.REQUEST") || text.contains("Scope.TRANSIENT")) {
+        if said.clone().any(|text| {
+            text.contains("Scope.REQUEST")
+                || text.contains("Scope.TRANSIENT")
+                || text.contains("workflow.defn")
+        }) {
             return Some(false);
         }
         if said.clone().any(|text| text.contains("Injectable") || text.contains("Controller")) {

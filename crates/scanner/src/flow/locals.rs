@@ -139,6 +139,10 @@ fn method_is_shared(project: &Project, lives: &Lifetimes<'_>, method: Fun, steps
             entry.handler.module == class.module && project.this_of(entry.handler) == Some(class)
         })
     });
+    // One that a workflow's run or a request has made is its own, whatever reaches it.
+    if project.this_of(method).is_some_and(|class| lives.outlives(class) == Some(false)) {
+        return false;
+    }
     let calls = project.callers(method);
     serves
         || calls.is_empty()

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{chains::outermost, memberships::is_own_tenant, queries::singular};
 use crate::{
-    ir::{ArgKind, BindingId, ExprId, ExprKind, NameRef, PropertyKey, StmtKind, walk},
+    ir::{ArgKind, BindingId, BindingKind, ExprId, ExprKind, NameRef, PropertyKey, StmtKind, walk},
     project::{At, ModuleId, Parent, Project, Unit},
     tables::level_of_column,
     vocabulary,
@@ -93,6 +93,13 @@ impl Project {
                 }
             }
         }
+    }
+
+    /// Whether a name is a variable or parameter of a function.
+    pub(super) fn is_local(&self, unit: &Unit, id: BindingId) -> bool {
+        let kind = unit.ir.binding(id).map(|binding| binding.kind);
+        matches!(kind, Some(BindingKind::Variable | BindingKind::Parameter(_) | BindingKind::Other))
+            && !unit.ir.is_module_level(id)
     }
 
     pub(super) fn assigns_back(&self, unit: &Unit, chain: ExprId, id: BindingId) -> bool {

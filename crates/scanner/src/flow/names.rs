@@ -138,8 +138,11 @@ impl Says {
             )
         });
         let of = words.get(usize::from(asks)..).unwrap_or(&[]).join("_");
-        let party =
-            vocabulary::is_owner(&of) || vocabulary::is_principal(&of) || first == Some("authenticate");
+        // `get_user_auth_secret()` gives the server's own.
+        let servers =
+            words.last().is_some_and(|last| matches!(last.as_str(), "secret" | "settings" | "config"));
+        let party = !servers
+            && (vocabulary::is_owner(&of) || vocabulary::is_principal(&of) || first == Some("authenticate"));
         let demands = matches!(first, Some("authenticate" | "verify" | "require"));
         let bits = [
             (converts(name), Self::CONVERTS),

@@ -84,8 +84,11 @@ impl Project {
         }
         if let Some(entry) = self.entry_of.get(&fun).and_then(|number| self.entries.get(*number)) {
             if let Some((Step::Key(key), rest)) = path.split_first()
-                && matches!(entry.kind.as_str(), "http" | "middleware")
-                && let Some(value) = beside_input(unit, parameter, unit.ir.text(*key))
+                && let Some(value) = match entry.kind.as_str() {
+                    "http" | "middleware" => beside_input(unit, parameter, unit.ir.text(*key)),
+                    "tool" => beside_arguments(unit, parameter, unit.ir.text(*key)),
+                    _ => None,
+                }
             {
                 return take(value, rest);
             }
@@ -128,10 +131,19 @@ impl Project {
                 let at = own.to(expr);
                 let ExprKind::Call(call) = home.ir.expr(expr) else { return };
                 let Some(callee) = self.callee(at) else { return };
-                if !matches!(
+                let injects = matches!(
                     callee.name(),
                     "Depends" | "Security" | "CurrentContext" | "FromDishka" | "Provide"
-                ) {
+                );
+                // `Annotated[Member, MemberOf(path=True)]`, where a function of ours makes the dependency.
+                if !injects
+                    && callee.certain
+                    && callee.targets.iter().any(|target| self.makes_dependency(*target))
+                {
+                    let name = parameter.name.map_or("", |name| unit.ir.text(name));
+                    found = Some(injected_name(callee.name(), name, Origins::UNKNOWN));
+                }
+                if !injects {
                     return;
                 }
                 let target = call.positional(0).map(|expr| self.symbol(at.to(expr)));
@@ -161,6 +173,15 @@ impl Project {
             found.extend(sources.map(|source| At { module: home, expr: source.value }));
         }
         found
+    }
+
+    /// Whether a function gives a dependency of the framework: `def MemberOf(…): return Depends(load)`.
+    fn makes_dependency(&self, fun: Fun) -> bool {
+        let Some(unit) = self.unit(fun.module) else { return false };
+        unit.index.returns(fun.id).iter().take(CALLERS).any(|expr| {
+            let callee = self.callee(At { module: fun.module, expr: *expr });
+            callee.is_some_and(|callee| matches!(callee.name(), "Depends" | "Security"))
+        })
     }
 
     /// What a decorator of our own puts into a parameter, as NestJS takes them: `@CurrentUser() user` of
@@ -226,6 +247,25 @@ impl Project {
         }
         let _ = number;
         by_name(name, type_text)
+    }
+}
+
+/// What a wrapper of tools puts beside the arguments into the one record that it calls a handler with:
+/// `defineTool({ async run({ args, account }) { … } })`.
+fn beside_arguments(
+    unit: &crate::project::Unit,
+    parameter: &crate::ir::Parameter,
+    key: &str,
+) -> Option<Origins> {
+    const ARGUMENTS: &[&str] = &["args", "arguments", "parsedInput"];
+    let mut given = false;
+    parameter.pattern.for_each_binding(&mut |id| given |= ARGUMENTS.contains(&unit.ir.binding_name(id)));
+    match key {
+        _ if !given || ARGUMENTS.contains(&key) => None,
+        "ctx" | "context" | "req" | "request" | "extra" => Some(Origins::REQUEST),
+        "session" | "auth" => Some(Origins::PRINCIPAL),
+        _ if vocabulary::is_owner(key) || vocabulary::is_principal(key) => Some(Origins::PRINCIPAL),
+        _ => Some(Origins::UNKNOWN),
     }
 }
 

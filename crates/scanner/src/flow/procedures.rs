@@ -67,6 +67,9 @@ impl Project {
     #[must_use]
     pub fn is_wrapped(&self, entry: &Entry) -> bool {
         let at = entry.registration;
+        if self.asks_for_permission(entry) {
+            return true;
+        }
         let Some(unit) = self.unit(at.module) else { return false };
         let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
         let file = unit.ir.path.rsplit('/').next().unwrap_or("");

@@ -488,6 +488,14 @@ impl Project {
                         "db" | "tx" | "supabase" | "database" | "drizzle" | "client" | "trx"
                     )
                 });
+                // `db.delete(row)` takes a row that was found before, and finds none.
+                let row = name == "delete"
+                    && call.positional(0).is_some_and(|expr| {
+                        matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(id)) if self.is_local(unit, *id))
+                    });
+                if row {
+                    return None;
+                }
                 if db {
                     let verb = if name == "update" {
                         Verb::Update

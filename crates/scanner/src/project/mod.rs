@@ -194,6 +194,7 @@ pub(crate) struct Memory {
     /// What takes the first entry of a map or list, and the map or list.
     pub(crate) firsts: std::cell::OnceCell<BTreeMap<At, At>>,
     pub(crate) tenant_words: std::cell::OnceCell<std::collections::BTreeSet<String>>,
+    pub(crate) hubs: std::cell::OnceCell<crate::flow::Hubs>,
 }
 
 impl Memory {

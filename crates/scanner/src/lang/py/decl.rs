@@ -106,7 +106,10 @@ impl Lower<'_> {
             .map(|param| {
                 let default = param.default().map(|value| self.expression(value));
                 let annotation = match param.annotation() {
-                    Some(annotation @ Expr::Subscript(_)) => Some(self.expression(annotation)),
+                    // A name may stand for `Annotated[User, Depends(current_user)]`.
+                    Some(annotation @ (Expr::Subscript(_) | Expr::Name(_))) => {
+                        Some(self.expression(annotation))
+                    }
                     _ => None,
                 };
                 (default, annotation)

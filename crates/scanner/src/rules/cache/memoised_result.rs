@@ -4,6 +4,7 @@
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
+    flow::Origins,
     ir::{ExprId, ExprKind, Function, NameRef, walk},
     library::Role,
     project::{At, Fun, ModuleId, Project, Unit},
@@ -158,10 +159,15 @@ fn judge(project: &Project, module: ModuleId, unit: &Unit, fun: Fun, report: &mu
         if keyed || project.reach(fun).is_none() {
             found.severity(Severity::Medium).confidence(Confidence::Medium);
         }
-    } else if asks && chosen && project.reach(fun).is_some() && project.has_owners(module) {
+    } else if asks && chosen && !is_everybodys(&name) && project.reach(fun).is_some() && project.has_owners(module) {
         let found = report.add(module, function.head, format!("`{name}` is memoised by ids that callers choose, without the tenant"));
         found.confidence(Confidence::Medium);
     }
+}
+
+/// Whether a function gives what is there for all tenants, by its name: `platform_manifest`.
+fn is_everybodys(name: &str) -> bool {
+    vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "platform" | "global" | "public" | "builtin" | "shared" | "system"))
 }
 
 fn reads_caller(project: &Project, module: ModuleId, unit: &Unit, fun: Fun) -> bool {
@@ -170,10 +176,33 @@ fn reads_caller(project: &Project, module: ModuleId, unit: &Unit, fun: Fun) -> b
         if let ExprKind::Call(_) = unit.ir.expr(expr) {
             let at = At { module, expr };
             let decorator = unit.ir.function(fun.id).is_some_and(|function| function.decorators.contains(&expr));
-            found |= !decorator && project.origins(at).has_owner() && ambient_call(project, at);
+            let origins = project.origins(at);
+            // `settings.jwt_secret.reveal()`: a key of the server's own is nobody's.
+            let caller = origins.has(Origins::PRINCIPAL | Origins::OWNER) || (origins.has(Origins::SECRET) && !is_of_settings(project, at));
+            found |= !decorator && caller && ambient_call(project, at) && !is_servers_own(project, at);
         }
     });
     found
+}
+
+/// Whether a call is of a part of the settings.
+fn is_of_settings(project: &Project, at: At) -> bool {
+    project.written(at).first().is_some_and(|first| matches!(first.as_str(), "settings" | "config" | "conf" | "env" | "cfg"))
+}
+
+/// Whether a call gives what the server itself has, by its name: its secret, its settings, its key.
+fn is_servers_own(project: &Project, at: At) -> bool {
+    let name = project.callee(at).map_or_else(String::new, |callee| callee.name().to_owned());
+    let words = vocabulary::words(&name);
+    let constructs = name.starts_with(char::is_uppercase);
+    let own = words.last().is_some_and(|last| matches!(last.as_str(), "secret" | "settings" | "config" | "jwk" | "jwks" | "status" | "configuration"));
+    let key = words.last().is_some_and(|last| last == "key") && words.iter().any(|word| matches!(word.as_str(), "public" | "private" | "signing"));
+    // `derive(server_secret())`
+    let made = project.unit(at.module).is_some_and(|unit| match unit.ir.expr(at.expr) {
+        ExprKind::Call(call) => !call.args.is_empty() && call.args.iter().all(|arg| matches!(unit.ir.expr(arg.value), ExprKind::Call(_)) && is_servers_own(project, at.to(arg.value))),
+        _ => false,
+    });
+    constructs || own || key || made || words.iter().any(|word| word == "secret") || is_of_settings(project, at)
 }
 
 /// A call without arguments that gives the caller: `current_user()`, `tenant_var.get()`.

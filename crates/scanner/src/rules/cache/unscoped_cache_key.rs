@@ -85,7 +85,12 @@ fn one_each_function(project: &Project, report: &mut Report<'_>, accesses: &[Acc
             place.at,
             format!("`{}` is shared by all tenants, and its key `{}` does not say whose the value is", place.name, shorten(&key)),
         );
+        // What only the operator's own people are shown.
+        let operators = project.unit(place.at.module).is_some_and(|unit| unit.ir.path.to_lowercase().split(['/', '.', '_', '-']).any(|part| part == "admin"));
         match weight {
+            Weight::Strong if operators => {
+                found.severity(Severity::Medium).confidence(Confidence::Medium);
+            }
             Weight::Strong => {}
             Weight::Likely => {
                 found.severity(Severity::Medium).confidence(Confidence::Medium);

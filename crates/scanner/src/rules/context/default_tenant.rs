@@ -250,8 +250,15 @@ fn tell(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, at: A
     let fun = project.function_of(at);
     let reached = lives.is_per_request(fun);
     let found = report.reached(at, "a request without a tenant goes on with a default");
-    let severity = if reached { severity } else { severity.min(Severity::Medium) };
+    let severity = if reached && !is_for_sign_in(project, at) { severity } else { severity.min(Severity::Medium) };
     found.severity(severity);
+}
+
+/// Whether a file is about signing in, where nobody has a tenant yet.
+fn is_for_sign_in(project: &Project, at: At) -> bool {
+    project.unit(at.module).is_some_and(|unit| {
+        unit.ir.path.to_lowercase().split(['/', '.', '_', '-']).any(|part| matches!(part, "saml" | "sso" | "login" | "signin" | "signup"))
+    })
 }
 
 /// Whether a value is written out: a text that could be an id, or the environment.
@@ -474,7 +481,13 @@ fn parameters(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>,
                 continue;
             }
             let reached = lives.is_per_request(Fun { module, id });
-            let severity = if reached { Severity::High } else { Severity::Low };
+            // `create_default_actor(org = DEFAULT)` makes the default one.
+            let says = function.name.is_some_and(|name| vocabulary::words(unit.ir.text(name)).iter().any(|word| word == "default"));
+            let severity = match (reached, says) {
+                (true, false) => Severity::High,
+                (true, true) => Severity::Medium,
+                _ => Severity::Low,
+            };
             report
                 .reached(at, format!("a call without `{}` goes on with a default tenant", unit.ir.text(name)))
                 .severity(severity)

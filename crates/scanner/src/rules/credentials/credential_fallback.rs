@@ -57,7 +57,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let found =
                 report.reached(at, "a caller without a credential gets the one of the process's environment");
             let fixed = names_in(project, at.to(other));
-            if !mine.has(callers) || !project.has_owners(module) || is_of_services(&fixed) || (project.also_speaks_on_stdio(module) && !project.keeps_rows(module)) {
+            if !mine.has(callers) || !project.has_owners(module) || is_of_services(&fixed) || is_of_models(&fixed) || is_of_models(&names_in(project, at.to(own))) || (project.also_speaks_on_stdio(module) && !project.keeps_rows(module)) {
                 found.severity(Severity::Medium).confidence(Confidence::Medium);
             }
         }
@@ -80,6 +80,14 @@ const SERVICES: &[&str] = &["storage", "bucket", "s3", "smtp", "mail", "redis", 
 /// Whether names are those of what the server itself uses, and no tenant has one of its own.
 fn is_of_services(names: &[String]) -> bool {
     names.iter().any(|name| vocabulary::words(name).iter().any(|word| SERVICES.contains(&word.as_str())))
+}
+
+/// Words of what answers with a model: it costs the operator, and holds no data of anybody.
+const MODELS: &[&str] = &["ai", "llm", "openai", "anthropic", "gemini", "mistral", "groq", "cohere", "openrouter", "bedrock", "ollama", "embedding", "embeddings", "deepseek", "foundry"];
+
+/// Whether names are those of a model's key: a caller without one uses it up, and reaches no data with it.
+fn is_of_models(names: &[String]) -> bool {
+    names.iter().any(|name| vocabulary::words(name).iter().any(|word| MODELS.contains(&word.as_str())))
 }
 
 /// The names and texts in an expression.

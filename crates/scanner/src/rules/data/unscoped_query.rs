@@ -9,7 +9,7 @@ use crate::{
     ir::{ExprKind, NameRef, PropertyKey, StmtKind, walk},
     lang::sql::{Name, Verb},
     project::{At, Fun, Parent, Project},
-    rules::{Report, Rule},
+    rules::{Report, Rule, identity::not_seen::is_looked_up},
     vocabulary,
 };
 
@@ -52,7 +52,8 @@ pub(super) fn open(project: &Project) -> Vec<(&Query, Owned)> {
 }
 
 fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
-    let chosen = query.filters.iter().any(|at| project.origins(*at).is_chosen());
+    let open = |at: &At| project.origins(*at).is_chosen() && !is_looked_up(project, *at) && !is_cursor(project, *at);
+    let chosen = query.filters.iter().any(open);
     let does = match query.verb {
         Verb::Select => "reads",
         Verb::Update => "changes",
@@ -74,8 +75,14 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
                 && !callers_check(project, query)
                 && !built_by_helper(project, query)
                 && !names_owner_of(project, query)
+                && !project.names_hub(query)
+                && !is_given_conditions(project, query)
+                && !narrows(project, query)
                 && !told_before(project, query)
                 && !looked_up_before(project, query) => {}
+        Owned::Yes | Owned::Sibling | Owned::Listed if is_far_from_callers(project, query) => {
+            found.severity(Severity::Low).confidence(Confidence::Low);
+        }
         Owned::Yes | Owned::Sibling | Owned::Listed => {
             found.severity(Severity::Medium).confidence(Confidence::Medium);
         }
@@ -83,6 +90,12 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
             found.severity(Severity::Low).confidence(Confidence::Low);
         }
     }
+}
+
+/// Whether a query names the parent that most rows hang below, in a function that is no handler: whoever calls it says whose rows are
+/// meant.
+fn is_far_from_callers(project: &Project, query: &Query) -> bool {
+    !project.around(query.function).iter().any(|fun| project.entry(*fun).is_some()) && project.names_hub(query)
 }
 
 /// Whether every caller of the function that a query stands in compares an owner with the verified one: a route that reads the
@@ -128,6 +141,10 @@ fn built_by_helper(project: &Project, query: &Query) -> bool {
         callee.is_some_and(|callee| callee.targets.iter().take(4).any(|target| names_owner(project, *target)))
     };
     let mut direct = false;
+    // `select(Note).where(Note.id == id, *self._own())`
+    walk::exprs_below(&unit.ir, query.at.expr, &mut |expr| {
+        direct |= matches!(unit.ir.expr(expr), ExprKind::Call(call) if !call.is_new) && expr != query.at.expr && helps(query.at.to(expr));
+    });
     // `findMany({ where: rulesOf(params) })`
     walk::exprs_below(&unit.ir, query.at.expr, &mut |expr| {
         let is_where = |name: &str| matches!(name, "where" | "filter" | "query");
@@ -142,6 +159,54 @@ fn built_by_helper(project: &Project, query: &Query) -> bool {
             let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
             unit.index.sources(*id).iter().take(4).any(|source| helps(query.at.to(source.value)))
         })
+}
+
+/// Whether a value only says where a list goes on, and what it names is not given.
+fn is_cursor(project: &Project, at: At) -> bool {
+    project.written(at).last().is_some_and(|name| matches!(name.as_str(), "cursor" | "before" | "after" | "starting_after" | "ending_before" | "startingAfter" | "endingBefore"))
+}
+
+/// Whether a query finds a row by its own id and by the id of something else, which nobody needs who does not mean to narrow it:
+/// `where: { id, folderId }`.
+fn narrows(project: &Project, query: &Query) -> bool {
+    let Some(unit) = project.unit(query.at.module) else { return false };
+    let (mut own, mut other) = (false, false);
+    let mut see = |name: &str| {
+        let words = vocabulary::words(name);
+        own |= matches!(words.as_slice(), [word] if matches!(word.as_str(), "id" | "uuid" | "pk"));
+        other |= words.len() > 1 && words.last().is_some_and(|last| matches!(last.as_str(), "id" | "uuid"));
+    };
+    walk::exprs_below(&unit.ir, query.at.expr, &mut |expr| match unit.ir.expr(expr) {
+        ExprKind::Object(properties) => properties.iter().for_each(|property| {
+            if let PropertyKey::Name(name) = property.key {
+                see(unit.ir.text(name));
+            }
+        }),
+        ExprKind::Call(call) => call.args.iter().for_each(|arg| {
+            if let crate::ir::ArgKind::Keyword(name) = arg.kind {
+                see(unit.ir.text(name));
+            }
+        }),
+        ExprKind::Compare { left, .. } => {
+            if let ExprKind::Member { property, .. } = unit.ir.expr(*left) {
+                see(unit.ir.text(*property));
+            }
+        }
+        _ => {}
+    });
+    own && other && query.verb == Verb::Select
+}
+
+/// Whether conditions of a query are a parameter of its function: whoever calls it says whose rows are meant.
+fn is_given_conditions(project: &Project, query: &Query) -> bool {
+    let Some(unit) = project.unit(query.at.module) else { return false };
+    let Some(function) = unit.ir.function(query.function.id) else { return false };
+    let given = function.params.iter().filter_map(|parameter| parameter.name).any(|name| {
+        vocabulary::words(unit.ir.text(name)).last().is_some_and(|word| {
+            matches!(word.as_str(), "condition" | "conditions" | "clauses" | "filters" | "criteria" | "predicates" | "where")
+        })
+    });
+    given && project.entry(query.function).is_none()
 }
 
 /// Whether the function of a query names the owner of the same rows: `terms.append(Note.user_id == user_id)`, which conditions of the
@@ -192,7 +257,8 @@ fn is_told(project: &Project, id: At, paths: &[String], order: u32) -> bool {
         let mut found = false;
         walk::function_exprs(&unit.ir, around.id, &mut |expr| {
             let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
-            if found || (around == own && unit.index.order(expr) >= order) || call.args.len() < 2 {
+            // What is told afterwards may refuse before anything of the row is given away.
+            if found || unit.index.order(expr) == order || call.args.len() < 2 {
                 return;
             }
             let name = project.written(id.to(call.callee)).pop().unwrap_or_default();
@@ -212,7 +278,17 @@ fn is_caller(project: &Project, at: At) -> bool {
     let origins = project.origins(at);
     let name = project.unit(at.module).is_some_and(|unit| matches!(unit.ir.expr(at.expr), ExprKind::Name(_)));
     let whole = origins.has(Origins::REQUEST) && name;
-    !origins.is_chosen() && (origins.has(Origins::PRINCIPAL) || whole || (origins.has(Origins::OWNER) && is_party(project, at)))
+    // `actor` of a function that is given one, however its callers found it.
+    let given = name && is_principal_parameter(project, at);
+    given || (!origins.is_chosen() && (origins.has(Origins::PRINCIPAL) || whole || (origins.has(Origins::OWNER) && is_party(project, at))))
+}
+
+/// Whether a value is a parameter that is named for the caller, of a function that is no handler.
+fn is_principal_parameter(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
+    vocabulary::is_principal(unit.ir.binding_name(*id))
+        && project.parameter_of(at.module, *id).is_some_and(|(fun, _, path)| path.is_empty() && project.entry(fun).is_none())
 }
 
 /// Whether a value was given by a call that is told the caller: `for note in await notes_of(user)`, `note.id`.
@@ -272,7 +348,7 @@ fn looked_up_before(project: &Project, query: &Query) -> bool {
         ids.extend(expr.args.iter().map(|arg| (call.to(arg.value), fun)));
     }
     let places: BTreeSet<Fun> = ids.iter().flat_map(|(_, fun)| project.around(*fun)).collect();
-    let scoped = |other: &&Query| other.scope == Scope::Owner && other.verb == Verb::Select && places.contains(&other.function);
+    let scoped = |other: &&Query| other.verb == Verb::Select && places.contains(&other.function) && project.says_whose(other);
     let scoped: Vec<&Query> = project.queries().iter().filter(scoped).collect();
     ids.iter().any(|(id, fun)| {
         let (paths, order) = (paths(project, *id, 3), project.order(*id));
@@ -346,6 +422,11 @@ const TALK: &[&str] = &[
 fn skipped(project: &Project, query: &Query) -> bool {
     let Some(unit) = project.unit(query.at.module) else { return true };
     let path = unit.ir.path.to_lowercase();
+    let states = vocabulary::words(&query.shown);
+    // A sign-in that was begun is found by its state, which only who began it has.
+    if states.last().is_some_and(|last| last == "state") && states.iter().any(|word| matches!(word.as_str(), "oauth" | "auth" | "login" | "sso" | "saml")) {
+        return true;
+    }
     let aside = path.split(['/', '.', '_', '-']).any(|part| {
         matches!(part, "saml" | "sso" | "login" | "signin" | "og" | "opengraph" | "wellknown" | "migrations" | "migration" | "migrate" | "seed" | "seeds" | "admin" | "alembic" | "scripts" | "backup" | "cron" | "cleanup" | "maintenance" | "bootstrap")
     });
@@ -419,10 +500,10 @@ fn found_before(project: &Project, query: &Query) -> bool {
     let ids: Vec<_> = query.filters.iter().flat_map(|at| project.roots(*at)).collect();
     project.queries().iter().any(|other| {
         other.function == query.function
-            && other.scope == Scope::Owner
             && other.verb == Verb::Select
             && other.entity == query.entity
             && project.order(other.at) < order
+            && project.says_whose(other)
             && other.filters.iter().any(|at| project.roots(*at).iter().any(|root| ids.contains(root)))
     })
 }
@@ -476,6 +557,11 @@ fn is_parent(unit: &crate::project::Unit, expr: crate::ir::ExprId) -> bool {
     words.len() > 1 && words.last().is_some_and(|last| last == "id")
 }
 
+/// Whether a name is that of a row's owner, or of what says who may see it.
+fn says_who_sees(name: &str) -> bool {
+    vocabulary::is_owner(name) || matches!(name, "visibility" | "is_public" | "isPublic" | "published" | "is_published" | "isPublished")
+}
+
 fn compares_owner(project: &Project, fun: Fun, unit: &crate::project::Unit, bindings: &[crate::ir::BindingId]) -> bool {
     project.guards(fun).iter().any(|guard| {
         [guard.left, guard.right].iter().any(|side| {
@@ -483,7 +569,9 @@ fn compares_owner(project: &Project, fun: Fun, unit: &crate::project::Unit, bind
             let mut owner = false;
             walk::exprs_below(&unit.ir, side.expr, &mut |expr| match unit.ir.expr(expr) {
                 ExprKind::Name(NameRef::Binding(id)) => row |= bindings.contains(id),
-                ExprKind::Member { property, .. } => owner |= vocabulary::is_owner(unit.ir.text(*property)),
+                ExprKind::Member { property, .. } => owner |= says_who_sees(unit.ir.text(*property)),
+                // `getattr(row, "visibility", "public")`
+                ExprKind::String(text) => owner |= says_who_sees(unit.ir.text(*text)),
                 _ => {}
             });
             // A row whose parent is compared, `row.programId !== programId`, is compared for its owner.

@@ -69,7 +69,7 @@ fn named(project: &Project, unit: &Unit, at: At) -> Option<String> {
     };
     let words = vocabulary::words(name);
     let about = [
-        "id", "type", "name", "url", "path", "count", "hash", "masked", "redacted", "expiry", "expires",
+        "id", "ids", "uri", "type", "name", "url", "path", "count", "hash", "masked", "redacted", "expiry", "expires",
         "endpoint", "prefix", "has", "is",
     ];
     if !vocabulary::is_credential(name) || words.iter().any(|word| about.contains(&word.as_str())) {

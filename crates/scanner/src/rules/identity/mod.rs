@@ -1,5 +1,6 @@
 //! Rules of the identity layer.
 
+pub(in crate::rules) mod not_seen;
 mod preferred;
 mod thrown_away;
 

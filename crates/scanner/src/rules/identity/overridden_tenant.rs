@@ -85,7 +85,12 @@ fn choice(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, val
     }
     // The tenant of one record or of another is no choice between callers: `task.org_id if task else run.org_id`.
     let record = !values.iter().any(|at| is_own(project, *at) && is_of_party(project, *at));
-    let ranked = asks_for_rank(project, fun) || record;
+    // A parameter of a function that is no handler was chosen by its caller, who may have looked.
+    let handed = project.unit(chosen.module).is_some_and(|unit| match unit.ir.expr(chosen.expr) {
+        ExprKind::Name(crate::ir::NameRef::Binding(id)) => project.parameter_of(chosen.module, *id).is_some_and(|(own, _, path)| path.is_empty() && project.entry(own).is_none()),
+        _ => false,
+    });
+    let ranked = asks_for_rank(project, fun) || record || handed;
     let found =
         report.reached(*chosen, "the tenant that the caller names takes the place of the caller's own");
     if ranked {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
+use super::not_seen;
 use crate::{
     flow::Origins,
     ir::{BindingId, ExprId, ExprKind, PropertyKey},
@@ -192,18 +193,20 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     let verified = project.has_owners(at.module) && caller_known(project, fun);
     let header = origins.has(Origins::UNVERIFIED) && !origins.has(Origins::INPUT);
     let what = if header { "an unverified header or token" } else { "what the caller sends" };
-    let beside = beside_caller(project, at) || goes_beside(project, at);
+    let beside = beside_caller(project, at) || goes_beside(project, at) || goes_beside_later(project, at);
     let found = report.reached(at, format!("`{name}` comes from {what} and decides whose data is reached"));
     let words = vocabulary::words(name);
     // `company_name` is what a thing is about, as `customer` is; `tenant` is whose it is.
-    let about = words.last().is_some_and(|last| matches!(last.as_str(), "name" | "names")) || matches!(name, "customer" | "company" | "currentCompany" | "current_company" | "team");
+    // `args.organization` is a record as often as an id.
+    let record = matches!(name, "organization" | "organisation" | "account") && is_member(project, value);
+    let about = words.last().is_some_and(|last| matches!(last.as_str(), "name" | "names")) || record || matches!(name, "customer" | "company" | "currentCompany" | "current_company" | "team");
     let id = (words.iter().any(|word| matches!(word.as_str(), "id" | "uuid" | "sub")) || vocabulary::is_tenant(name)) && !about;
     if !id {
         found.severity(Severity::Low).confidence(Confidence::Low);
     } else if beside && vocabulary::is_user(name) {
         // Another user, within what the caller's own tenant scopes.
         found.severity(Severity::Low).confidence(Confidence::Low);
-    } else if beside || of_this(project, value) || project.is_superusers(at) || project.is_foreign_word(name) {
+    } else if beside || of_this(project, value) || project.is_superusers(at) || project.is_foreign_word(name) || not_seen::is_elsewhere(project, value, at, name) {
         // The function that is given both may compare them; another service that is asked may know the caller's credential.
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     } else if !project.reaches_store(at) {
@@ -285,7 +288,7 @@ fn beside_caller(project: &Project, at: At) -> bool {
         let Parent::Expr(parent) = unit.index.parent(here) else { return false };
         let known = match unit.ir.expr(parent) {
             // A function for identities that is given the request too finds the caller in it: `resolveUser(req, body.userId)`.
-            ExprKind::Call(call) => call.args.iter().any(|arg| {
+            ExprKind::Call(call) => not_seen::is_told_caller(project, at.to(call.callee), &verified) || call.args.iter().any(|arg| {
                 arg.value != here && (verified(arg.value) || (is_request(project, at.to(arg.value)) && is_for_identity(project, at.to(parent))))
             }),
             ExprKind::Object(properties) => properties.iter().any(|property| {
@@ -339,6 +342,20 @@ fn goes_beside(project: &Project, at: At) -> bool {
     let Some(unit) = project.unit(at.module) else { return false };
     let Some(crate::ir::StmtKind::Assign { target, .. }) = unit.index.stmt_of(at.expr).map(|stmt| unit.ir.stmt(stmt)) else { return false };
     target.as_binding().is_some_and(|id| unit.index.uses(id).iter().any(|used| beside_caller(project, at.to(*used))))
+}
+
+/// Whether another use of the same variable in the function stands beside the verified caller: `team = await team_of(team_id)`, and
+/// then `await role_in(team_id, user)`, which may refuse.
+fn goes_beside_later(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let ExprKind::Name(crate::ir::NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
+    let own = unit.index.function(at.expr);
+    unit.index.uses(*id).iter().take(24).any(|used| *used != at.expr && unit.index.function(*used) == own && beside_caller(project, at.to(*used)))
+}
+
+/// Whether a value is a property of something.
+fn is_member(project: &Project, value: At) -> bool {
+    project.unit(value.module).is_some_and(|unit| matches!(unit.ir.expr(value.expr), ExprKind::Member { .. }))
 }
 
 /// Whether a use is a side of a comparison or an argument of a check.

@@ -3,9 +3,9 @@
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    ir::{ArgKind, Call, ExprId, ExprKind, NameRef, PropertyKey, UnaryOp, walk},
+    ir::{ArgKind, Call, ExprId, ExprKind, NameRef, PropertyKey, StmtKind, UnaryOp, walk},
     library::Role,
-    project::{At, ModuleId, Project, Symbol, Unit},
+    project::{At, Fun, ModuleId, Parent, Project, Symbol, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -62,7 +62,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 let header = callee.name().to_lowercase().contains("header");
                 if !header && !verifies.contains(&unit.index.function(*call)) {
                     let found = report.reached(at, "the claims of this token are read and its signature is not verified");
-                    if expr.positional(0).is_some_and(|token| is_fetched(project, at.to(token))) {
+                    if expr.positional(0).is_some_and(|token| is_fetched(project, at.to(token))) || is_no_identity(project, unit, at) {
                         found.severity(Severity::Medium).confidence(Confidence::Medium);
                     }
                 }
@@ -70,7 +70,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 match switched_off(project, module, expr) {
                     Some("signature") if !verifies.contains(&unit.index.function(*call)) => {
                         let found = report.reached(at, "the signature of this token is not verified");
-                        if expr.positional(0).is_some_and(|token| is_fetched(project, at.to(token))) {
+                        if expr.positional(0).is_some_and(|token| is_fetched(project, at.to(token))) || is_no_identity(project, unit, at) {
                             found.severity(Severity::Medium).confidence(Confidence::Medium);
                         }
                     }
@@ -110,6 +110,110 @@ fn leaves_audience(project: &Project, at: At, call: &Call, name: &str) -> bool {
     let function = unit.index.function(at.expr);
     let whole = unit.ir.function(function).map_or("", |own| unit.ir.snippet(own.span));
     published && !says && !["aud", "azp", "client_id", "resource"].iter().any(|word| whole.contains(word))
+}
+
+/// What is read of a token to know what kind it is, and says nothing of who calls.
+const OF_FORM: &[&str] =
+    &["iss", "aud", "kid", "alg", "typ", "jti", "exp", "iat", "nbf", "header", "scope", "scp", "token_use", "token_type", "nonce", "sid"];
+
+/// Whether the claims that are read are not seen to become the caller: a helper gives them to whoever asks, the token was made or
+/// fetched here, or only its form is looked at.
+fn is_no_identity(project: &Project, unit: &Unit, at: At) -> bool {
+    let fun = project.function_of(at);
+    let name = project.function_name(fun).to_owned();
+    let words = vocabulary::words(&name);
+    let says_so = words.iter().any(|word| matches!(word.as_str(), "peek" | "unverified" | "unsafe" | "inspect" | "expiry" | "expired"));
+    let takes_apart = words.iter().any(|word| matches!(word.as_str(), "decode" | "parse")) && !is_asked_who(project, fun);
+    let helper = says_so || takes_apart;
+    // Signing in, out or through another service: the token came from where it was made.
+    let signs = words.iter().any(|word| matches!(word.as_str(), "login" | "logout" | "signin" | "callback" | "exchange" | "revoke"));
+    let made = project.roots(at).into_iter().any(|root| {
+        unit.index.sources(root).iter().any(|source| {
+            let call = match unit.ir.expr(source.value) {
+                ExprKind::Await(inner) => *inner,
+                _ => source.value,
+            };
+            project.callee(at.to(call)).is_some_and(|callee| {
+                vocabulary::words(callee.name()).first().is_some_and(|word| matches!(word.as_str(), "create" | "sign" | "issue" | "mint" | "make" | "encode" | "generate" | "refresh"))
+            })
+        })
+    });
+    helper || signs || made || reads_form_only(unit, at) || is_called_unverified(unit, at) || is_verified_elsewhere(project, unit, at)
+}
+
+/// Whether what was read is named for what it is: `unverified = decode(token)`.
+fn is_called_unverified(unit: &Unit, at: At) -> bool {
+    let Some(stmt) = unit.index.stmt_of(at.expr) else { return false };
+    let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
+    target.as_binding().is_some_and(|id| {
+        vocabulary::words(unit.ir.binding_name(id)).iter().any(|word| matches!(word.as_str(), "unverified" | "untrusted" | "unsafe"))
+    })
+}
+
+/// Whether the same token is given to a function that verifies, by its name: the claims say to which.
+fn is_verified_elsewhere(project: &Project, unit: &Unit, at: At) -> bool {
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
+    let Some(ExprKind::Name(NameRef::Binding(id))) = call.positional(0).map(|token| unit.ir.expr(token)) else { return false };
+    unit.index.uses(*id).iter().any(|used| {
+        let Parent::Expr(up) = unit.index.parent(*used) else { return false };
+        up != at.expr
+            && matches!(unit.ir.expr(up), ExprKind::Call(call) if call.args.iter().any(|arg| arg.value == *used))
+            && project.callee(at.to(up)).is_some_and(|callee| {
+                vocabulary::words(callee.name()).iter().any(|word| matches!(word.as_str(), "verify" | "verified" | "validate" | "introspect" | "authenticate"))
+            })
+    })
+}
+
+/// Whether a function, or one that calls it, is named for finding out who calls.
+fn is_asked_who(project: &Project, fun: Fun) -> bool {
+    let asks = |fun: Fun| {
+        vocabulary::words(project.function_name(fun)).iter().any(|word| {
+            matches!(word.as_str(), "auth" | "authenticate" | "authenticated" | "authorize" | "user" | "identity" | "principal" | "caller" | "middleware" | "tenant" | "context" | "session")
+        })
+    };
+    asks(fun) || project.callers(fun).iter().take(16).any(|call| {
+        let from = project.function_of(*call);
+        asks(from) || project.entry(from).is_some()
+    })
+}
+
+/// Whether all that is read of the claims in the function is the token's form.
+fn reads_form_only(unit: &Unit, at: At) -> bool {
+    let Some(stmt) = unit.index.stmt_of(at.expr) else { return false };
+    let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
+    let Some(id) = target.as_binding() else { return false };
+    let uses: Vec<&str> = unit.index.uses(id).iter().filter_map(|used| read_of(unit, *used)).collect();
+    !uses.is_empty() && uses.iter().all(|name| OF_FORM.contains(name))
+}
+
+/// The name of what is read of a record: `claims.sub`, `claims["sub"]`, `claims.get("sub")`; its whole is read under no name.
+fn read_of(unit: &Unit, used: ExprId) -> Option<&str> {
+    let Parent::Expr(parent) = unit.index.parent(used) else { return None };
+    match unit.ir.expr(parent) {
+        ExprKind::Member { object, property, .. } if *object == used => {
+            let name = unit.ir.text(*property);
+            let Parent::Expr(up) = unit.index.parent(parent) else { return Some(name) };
+            match unit.ir.expr(up) {
+                ExprKind::Call(call) if call.callee == parent && name == "get" => match call.positional(0).map(|expr| unit.ir.expr(expr)) {
+                    Some(ExprKind::String(text)) => Some(unit.ir.text(*text)),
+                    _ => Some(""),
+                },
+                _ => Some(name),
+            }
+        }
+        ExprKind::Index { object, index, .. } if *object == used => match unit.ir.expr(*index) {
+            ExprKind::String(text) => Some(unit.ir.text(*text)),
+            _ => Some(""),
+        },
+        // `if (!claims)` asks whether there are any; handed on as a whole, it may become anybody.
+        ExprKind::Unary { .. } | ExprKind::Logical { .. } | ExprKind::Compare { .. } => None,
+        ExprKind::Call(call) if call.args.iter().any(|arg| arg.value == used) && !is_type_test(unit, call) => Some(""),
+        _ => None,
+    }
+}
+
+fn is_type_test(unit: &Unit, call: &Call) -> bool {
+    matches!(unit.ir.expr(call.callee), ExprKind::Name(crate::ir::NameRef::Global(name)) if unit.ir.text(*name) == "isinstance")
 }
 
 /// How far back the parts of a token are followed.

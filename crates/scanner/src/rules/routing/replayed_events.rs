@@ -3,8 +3,9 @@
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
+    flow::Lifetimes,
     ir::{ExprId, ExprKind, FunctionId, NameRef, TemplatePart, walk},
-    project::{Project, Unit},
+    project::{Fun, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -28,10 +29,16 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    let lives = Lifetimes::new(project);
     for (module, unit) in project.units() {
         for (id, function) in unit.ir.functions() {
             let named = function.name.map(|name| unit.ir.text(name));
             if !matches!(named, Some("replayEventsAfter" | "replay_events_after" | "replayEvents" | "replay_events")) {
+                continue;
+            }
+            // A store that is made anew for each session has nobody else's events.
+            let class = project.this_of(Fun { module, id });
+            if class.is_some_and(|class| lives.outlives(class) == Some(false)) {
                 continue;
             }
             // A declaration without a body, or one that asks another store.

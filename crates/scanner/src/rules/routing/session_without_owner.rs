@@ -74,9 +74,28 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 .reached(at, "this session is found by the id that the client sends, and not compared with the caller");
             // Whoever calls a function with the id of a session may have compared it.
             let handed = is_given(project, unit, look.key) && project.entry(fun).is_none();
-            let lowest = severity.min(if reached(project, fun) && !handed { Severity::High } else { Severity::Medium });
+            let told = is_told_caller(project, unit, at);
+            let lowest = severity.min(if reached(project, fun) && !handed && !told { Severity::High } else { Severity::Medium });
             found.severity(lowest).confidence(Confidence::Medium);
         }
+    }
+}
+
+/// Whether a session is asked of an object that was made with the caller, which may look for the caller's own only:
+/// `Sessions(db, role).get_session(id)`.
+fn is_told_caller(project: &Project, unit: &Unit, at: At) -> bool {
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
+    let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) else { return false };
+    let told = |made: ExprId| match unit.ir.expr(made) {
+        ExprKind::Call(made) => made.args.iter().any(|arg| {
+            let origins = project.origins(at.to(arg.value));
+            origins.has(Origins::PRINCIPAL) || (origins.has(Origins::OWNER) && !origins.is_chosen())
+        }),
+        _ => false,
+    };
+    match unit.ir.expr(*object) {
+        ExprKind::Name(NameRef::Binding(id)) => unit.index.sources(*id).iter().take(4).any(|source| source.path.is_empty() && told(source.value)),
+        _ => told(*object),
     }
 }
 

@@ -72,7 +72,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         );
         // Where it is not seen which object it is, it may be one of the request's own: of the browser, the run, the job.
         let whose = matches!(write.cell, Cell::Field(..)) && !is_on_shared_object(project, &lives, method_around(project, write.fun));
-        let severity = if nobody || whose { severity.min(Severity::Medium) } else { severity };
+        let severity = if nobody || whose || is_of_settings(project, write.value) { severity.min(Severity::Medium) } else { severity };
         found = found.severity(severity).confidence(confidence);
         let _ = found;
         report.show_way_of_last(write.fun);
@@ -103,6 +103,14 @@ fn left_by_tool(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_
             .severity(Severity::Low)
             .confidence(Confidence::Medium);
     }
+}
+
+/// Whether a value is made of the server's settings: `fields = get_settings().redacted`.
+fn is_of_settings(project: &Project, value: At) -> bool {
+    let Some(unit) = project.unit(value.module) else { return false };
+    project.roots(value).into_iter().any(|root| {
+        vocabulary::words(unit.ir.binding_name(root)).last().is_some_and(|word| matches!(word.as_str(), "settings" | "config" | "configuration" | "envs"))
+    })
 }
 
 /// Reports who hands the data over, when a setter writes it: both have to change.
@@ -217,7 +225,7 @@ fn judge(
     });
     // A client of the server's own store that is made when it is needed first.
     let infrastructure = vocabulary::words(name).iter().any(|word| {
-        matches!(word.as_str(), "storage" | "s3" | "bucket" | "redis" | "db" | "database" | "pool" | "prisma" | "queue" | "logger")
+        matches!(word.as_str(), "storage" | "s3" | "bucket" | "redis" | "db" | "database" | "pool" | "prisma" | "queue" | "logger" | "manager" | "registry" | "hash" | "providers" | "catalog")
     });
     let owner = origins.has(Origins::PRINCIPAL | Origins::SECRET) && !infrastructure;
     let named = vocabulary::is_owner(name) || vocabulary::is_principal(name) || vocabulary::is_credential(name);

@@ -1,0 +1,246 @@
+//! Ids that reach a use from where this rule does not see what was checked: a row that was looked up, a state that was signed, an
+//! object that was made with the caller.
+
+use crate::{
+    flow::Origins,
+    ir::{ExprId, ExprKind, NameRef},
+    project::{At, Project},
+    vocabulary,
+};
+
+/// First words of functions that look something up and give what they found, and not what they were asked with.
+const LOOKS_UP: &[&str] =
+    &["get", "find", "load", "fetch", "lookup", "resolve", "list", "ensure", "select", "read", "default"];
+
+/// Last words of functions that take a value out of the request.
+const TAKES: &[&str] = &[
+    "header",
+    "headers",
+    "param",
+    "params",
+    "parameter",
+    "query",
+    "body",
+    "json",
+    "input",
+    "cookie",
+    "cookies",
+    "args",
+    "argument",
+    "request",
+];
+
+/// Whether an id was checked, or may have been, where this rule does not look.
+pub(super) fn is_elsewhere(project: &Project, value: At, at: At, name: &str) -> bool {
+    is_handed_on(project, value)
+        || is_looked_up(project, value)
+        || is_of_state(project, value)
+        || reads_claims(project, at)
+        || is_of_end_user(name)
+}
+
+/// Whether a call is of a method of an object that was made with the verified caller: `Notes(db, role=role).of(tenant_id)`,
+/// `notes = Notes(db, role)` and then `notes.of(tenant_id)`. It may refuse who is no member.
+pub(super) fn is_told_caller(project: &Project, callee: At, verified: &impl Fn(ExprId) -> bool) -> bool {
+    let Some(unit) = project.unit(callee.module) else { return false };
+    let ExprKind::Member { object, .. } = unit.ir.expr(callee.expr) else { return false };
+    let told = |made: ExprId| matches!(unit.ir.expr(made), ExprKind::Call(call) if call.args.iter().any(|arg| verified(arg.value)));
+    match unit.ir.expr(*object) {
+        ExprKind::Name(NameRef::Binding(id)) => {
+            unit.index.sources(*id).iter().take(4).any(|source| source.path.is_empty() && told(source.value))
+        }
+        ExprKind::Call(_) => told(*object),
+        _ => false,
+    }
+}
+
+/// Whether a value is a property of a record that a function which is no handler is given, and that its callers put together: what
+/// they put in has come in there.
+fn is_handed_on(project: &Project, value: At) -> bool {
+    let (Some(unit), Some(id)) = (project.unit(value.module), root(project, value)) else { return false };
+    let Some((fun, number, path)) = project.parameter_of(value.module, id) else { return false };
+    if matches!(unit.ir.expr(value.expr), ExprKind::Name(_)) && path.is_empty()
+        || project.entry(fun).is_some()
+    {
+        return false;
+    }
+    let calls = project.callers(fun);
+    !calls.is_empty()
+        && calls.iter().take(16).all(|call| {
+            let given = project.argument(*call, fun, number);
+            given.is_none_or(|given| {
+                project
+                    .unit(given.module)
+                    .is_some_and(|unit| matches!(unit.ir.expr(given.expr), ExprKind::Object(_)))
+            })
+        })
+}
+
+/// The variable that a value is, or is a property of.
+fn root(project: &Project, value: At) -> Option<crate::ir::BindingId> {
+    let unit = project.unit(value.module)?;
+    let mut at = value.expr;
+    for _ in 0..6 {
+        match unit.ir.expr(at) {
+            ExprKind::Member { object, .. } | ExprKind::Index { object, .. } => at = *object,
+            ExprKind::Name(NameRef::Binding(id)) => return Some(*id),
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// Whether a value was looked up: `actor = await directory.get_actor(id)`, and then `actor.organization_id`. It is what the row
+/// says, and who may see the row is another question. What reads it from the request is no look-up, whatever its name.
+pub(in crate::rules) fn is_looked_up(project: &Project, value: At) -> bool {
+    let (Some(unit), Some(id)) = (project.unit(value.module), root(project, value)) else { return false };
+    let sources = unit.index.sources(id);
+    let mut looked = false;
+    !sources.is_empty()
+        && sources.iter().take(6).all(|source| match gives(project, value.to(source.value), 3) {
+            Gives::Looked => {
+                looked = true;
+                true
+            }
+            Gives::Nothing => true,
+            Gives::Other => false,
+        })
+        && looked
+}
+
+/// What a variable is set to.
+enum Gives {
+    /// What was looked up.
+    Looked,
+    /// Nothing, or what whoever calls the function has given.
+    Nothing,
+    /// Anything else.
+    Other,
+}
+
+fn gives(project: &Project, value: At, depth: u32) -> Gives {
+    let (Some(unit), Some(depth)) = (project.unit(value.module), depth.checked_sub(1)) else {
+        return Gives::Other;
+    };
+    match unit.ir.expr(value.expr) {
+        ExprKind::Await(inner) => gives(project, value.to(*inner), depth + 1),
+        ExprKind::Null => Gives::Nothing,
+        ExprKind::Array { items, .. } if items.is_empty() => Gives::Nothing,
+        // `[team.id for team in teams]`
+        ExprKind::Comprehension(comprehension) => match comprehension.clauses.first() {
+            Some(clause) => gives(project, value.to(clause.iter), depth),
+            None => Gives::Other,
+        },
+        ExprKind::Name(NameRef::Binding(id)) => {
+            let handler = |fun| project.entry(fun).is_some();
+            if project.parameter_of(value.module, *id).is_some_and(|(fun, ..)| !handler(fun)) {
+                return Gives::Nothing;
+            }
+            if is_looked_up_once(project, value, *id, depth) { Gives::Looked } else { Gives::Other }
+        }
+        ExprKind::Call(call) => {
+            let Some(callee) = project.callee(value) else { return Gives::Other };
+            let name = callee.name().to_owned();
+            let words = vocabulary::words(&name);
+            let kept = matches!(name.as_str(), "get" | "hget" | "getdel" | "execute" | "scalar" | "first")
+                && project.written(value.to(call.callee)).iter().any(|part| {
+                    vocabulary::words(part)
+                        .iter()
+                        .any(|word| matches!(word.as_str(), "redis" | "cache" | "kv" | "db"))
+                });
+            let asks =
+                words.len() > 1 && words.first().is_some_and(|first| LOOKS_UP.contains(&first.as_str()));
+            let takes = words.iter().any(|word| TAKES.contains(&word.as_str()));
+            let request = call.args.iter().any(|arg| {
+                let at = value.to(arg.value);
+                project.origins(at).has(Origins::REQUEST)
+                    || project.written(at).last().is_some_and(|name| {
+                        vocabulary::is_credential(name)
+                            || vocabulary::words(name).iter().any(|word| TAKES.contains(&word.as_str()))
+                    })
+            });
+            if kept || (asks && !takes && !request && !call.is_new) {
+                return Gives::Looked;
+            }
+            // `orjson.loads(data)` of what was kept.
+            match call.positional(0) {
+                Some(inner) if matches!(name.as_str(), "loads" | "parse" | "list" | "set" | "sorted") => {
+                    gives(project, value.to(inner), depth)
+                }
+                _ => Gives::Other,
+            }
+        }
+        _ => Gives::Other,
+    }
+}
+
+fn is_looked_up_once(project: &Project, value: At, id: crate::ir::BindingId, depth: u32) -> bool {
+    let Some(unit) = project.unit(value.module) else { return false };
+    let sources = unit.index.sources(id);
+    !sources.is_empty()
+        && sources
+            .iter()
+            .take(4)
+            .all(|source| !matches!(gives(project, value.to(source.value), depth), Gives::Other))
+}
+
+/// Whether a value is a part of a state that came back from a sign-in, which the server has signed or kept:
+/// `state = open_state(query.state)`, `state["workspace_id"]`.
+fn is_of_state(project: &Project, value: At) -> bool {
+    let Some(unit) = project.unit(value.module) else { return false };
+    let mut found = false;
+    crate::ir::walk::exprs_below(&unit.ir, value.expr, &mut |expr| {
+        if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr) {
+            found |= vocabulary::words(unit.ir.binding_name(*id)).first().is_some_and(|word| word == "state")
+                && unit.index.sources(*id).iter().any(|source| {
+                    matches!(unit.ir.expr(source.value), ExprKind::Call(_) | ExprKind::Await(_))
+                });
+        }
+    });
+    found
+        || root(project, value).is_some_and(|id| {
+            unit.index.sources(id).iter().take(4).any(|source| {
+                let own = root(project, value.to(source.value));
+                own.is_some_and(|own| {
+                    own != id
+                        && vocabulary::words(unit.ir.binding_name(own))
+                            .first()
+                            .is_some_and(|word| word == "state")
+                })
+            })
+        })
+}
+
+/// Whether a use stands in a function that takes the claims of a token or a signed event apart, or is for signing in: who calls it
+/// has verified the token, or has another finding.
+fn reads_claims(project: &Project, at: At) -> bool {
+    let name = project.function_name(project.function_of(at)).to_owned();
+    let words = vocabulary::words(&name);
+    let of_token = words.iter().any(|word| {
+        matches!(
+            word.as_str(),
+            "jwt"
+                | "claims"
+                | "payload"
+                | "oidc"
+                | "saml"
+                | "sso"
+                | "login"
+                | "signin"
+                | "signup"
+                | "webhook"
+                | "event"
+        )
+    });
+    // One service that calls another with a shared secret says for whom.
+    let service = words.iter().any(|word| word == "authenticate")
+        && words.iter().any(|word| matches!(word.as_str(), "service" | "internal"));
+    of_token || service
+}
+
+/// Whether a name is that of a customer's own customer: `end_user_organization_id`.
+fn is_of_end_user(name: &str) -> bool {
+    let words = vocabulary::words(name);
+    matches!(words.as_slice(), [first, second, ..] if first == "end" && matches!(second.as_str(), "user" | "customer"))
+        || words.first().is_some_and(|first| first == "enduser")
+}
