@@ -126,6 +126,11 @@ fn hands_work(unit: &Unit, expr: ExprId) -> bool {
         }
         _ => false,
     };
+    // `target=context.run` takes the context along.
+    let along = |expr: ExprId| matches!(unit.ir.expr(expr), ExprKind::Member { property, .. } if unit.ir.text(*property) == "run");
+    if call.args.iter().any(|arg| along(arg.value)) {
+        return false;
+    }
     call.args.iter().any(|arg| {
         let args = matches!(arg.kind, ArgKind::Keyword(name) if unit.ir.text(name) == "args");
         args && matches!(unit.ir.expr(arg.value), ExprKind::Array { items, .. } if items.iter().any(named))
