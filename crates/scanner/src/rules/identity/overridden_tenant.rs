@@ -63,7 +63,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
 fn choice(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, values: &[At]) {
     if let Some(chosen) = session_instead(project, values) {
         let fun = project.function_of(chosen);
-        if !project.is_checked(chosen) && !super::preferred::is_looked_up(project, chosen) {
+        if !is_named_in_check(project, chosen) && !super::preferred::is_looked_up(project, chosen) {
             let reached = lives.is_per_request(fun);
             let found = report.reached(chosen, "the session that a header names takes the place of the one that the token is for");
             found.severity(if reached { Severity::Medium } else { Severity::Low }).confidence(Confidence::Medium);
@@ -96,6 +96,12 @@ fn choice(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, val
     if ranked {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     }
+}
+
+/// Whether a value is itself compared or given to a check; that the request which it came with was verified is none.
+fn is_named_in_check(project: &Project, value: At) -> bool {
+    let name = project.written(value);
+    project.guards(project.function_of(value)).iter().any(|guard| [guard.left, guard.right].iter().any(|side| project.written(*side) == name))
 }
 
 /// The session that the caller names, among values of which another one is that of the verified token: `claims["session_id"]`.

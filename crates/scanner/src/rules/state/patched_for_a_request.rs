@@ -79,7 +79,12 @@ fn is_locked(unit: &Unit, place: ExprId) -> bool {
         let Some(stmt) = here else { return false };
         if let StmtKind::With { items, .. } = unit.ir.stmt(stmt)
             && items.iter().any(|(expr, _)| {
-                let text = unit.ir.snippet(unit.ir.span(*expr)).to_lowercase();
+                let mut text = unit.ir.snippet(unit.ir.span(*expr)).to_lowercase();
+                // `_one_at_a_time = Lock()`
+                if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(*expr) {
+                    let sources = unit.index.sources(*id).iter();
+                    text.extend(sources.map(|source| unit.ir.snippet(unit.ir.span(source.value)).to_lowercase()));
+                }
                 ["lock", "mutex", "semaphore"].iter().any(|word| text.contains(word))
             })
         {
