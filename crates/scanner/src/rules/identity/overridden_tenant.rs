@@ -63,7 +63,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
 fn choice(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, values: &[At]) {
     if let Some(chosen) = session_instead(project, values) {
         let fun = project.function_of(chosen);
-        if !project.is_checked(chosen) && !super::preferred::is_looked_up(project, chosen) {
+        if !is_held_against(project, fun, chosen) && !super::preferred::is_looked_up(project, chosen) {
             let reached = lives.is_per_request(fun);
             let found = report.reached(chosen, "the session that a header names takes the place of the one that the token is for");
             found.severity(if reached { Severity::Medium } else { Severity::Low }).confidence(Confidence::Medium);
@@ -91,6 +91,16 @@ fn choice(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, val
     if ranked {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     }
+}
+
+/// Whether a function compares what the caller named with something of an owner. That the token of the same request is verified
+/// says nothing of its other headers.
+fn is_held_against(project: &Project, fun: Fun, chosen: At) -> bool {
+    let text = project.snippet(chosen);
+    project.guards(fun).iter().any(|guard| {
+        let named = [guard.left, guard.right].into_iter().any(|side| project.snippet(side) == text);
+        named && (project.origins(guard.left).has_owner() || project.origins(guard.right).has_owner())
+    })
 }
 
 /// The session that the caller names, among values of which another one is that of the verified token: `claims["session_id"]`.
