@@ -63,7 +63,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
 fn choice(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, values: &[At]) {
     if let Some(chosen) = session_instead(project, values) {
         let fun = project.function_of(chosen);
-        if !is_named_in_check(project, chosen) && !super::preferred::is_looked_up(project, chosen) {
+        if !is_held_against(project, fun, chosen) && !super::preferred::is_looked_up(project, chosen) {
             let reached = lives.is_per_request(fun);
             let found = report.reached(chosen, "the session that a header names takes the place of the one that the token is for");
             found.severity(if reached { Severity::Medium } else { Severity::Low }).confidence(Confidence::Medium);
@@ -85,12 +85,7 @@ fn choice(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, val
     }
     // The tenant of one record or of another is no choice between callers: `task.org_id if task else run.org_id`.
     let record = !values.iter().any(|at| is_own(project, *at) && is_of_party(project, *at));
-    // A parameter of a function that is no handler was chosen by its caller, who may have looked.
-    let handed = project.unit(chosen.module).is_some_and(|unit| match unit.ir.expr(chosen.expr) {
-        ExprKind::Name(crate::ir::NameRef::Binding(id)) => project.parameter_of(chosen.module, *id).is_some_and(|(own, _, path)| path.is_empty() && project.entry(own).is_none()),
-        _ => false,
-    });
-    let ranked = asks_for_rank(project, fun) || record || handed;
+    let ranked = asks_for_rank(project, fun) || record;
     let found =
         report.reached(*chosen, "the tenant that the caller names takes the place of the caller's own");
     if ranked {
@@ -98,10 +93,14 @@ fn choice(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, val
     }
 }
 
-/// Whether a value is itself compared or given to a check; that the request which it came with was verified is none.
-fn is_named_in_check(project: &Project, value: At) -> bool {
-    let name = project.written(value);
-    project.guards(project.function_of(value)).iter().any(|guard| [guard.left, guard.right].iter().any(|side| project.written(*side) == name))
+/// Whether a function compares what the caller named with something of an owner. That the token of the same request is verified
+/// says nothing of its other headers.
+fn is_held_against(project: &Project, fun: Fun, chosen: At) -> bool {
+    let text = project.snippet(chosen);
+    project.guards(fun).iter().any(|guard| {
+        let named = [guard.left, guard.right].into_iter().any(|side| project.snippet(side) == text);
+        named && (project.origins(guard.left).has_owner() || project.origins(guard.right).has_owner())
+    })
 }
 
 /// The session that the caller names, among values of which another one is that of the verified token: `claims["session_id"]`.
