@@ -3,6 +3,7 @@
 pub mod vulnerable_sdk;
 
 mod by_conversation;
+mod named_object;
 
 crate::rules::rules! {
     shared_server, session_without_owner, any_session, request_id_key, replayed_events, broadcast, ignored_owner

@@ -38,6 +38,7 @@ const HOLDERS: &[&str] = &[
 
 fn run(project: &Project, report: &mut Report<'_>) {
     super::by_conversation::by_conversation(project, report);
+    super::named_object::named_object(project, report);
     for (module, unit) in project.units() {
         for (id, function) in unit.ir.functions() {
             let fun = Fun { module, id };
