@@ -37,7 +37,8 @@ impl Project {
             Part::Hole(at) => Some(*at),
             Part::Text(_) => None,
         });
-        let filters: Vec<At> = self.passed_with(unit, at).into_iter().chain(holes).collect();
+        let filters: Vec<At> =
+            self.runs_of(unit, at).into_iter().flat_map(|run| run.values).chain(holes).collect();
         // `run(query, name=name, user_id=user)` with a pattern that was read: what is passed says whose, too.
         let passed = scope == Scope::None && filters.iter().any(|value| self.origins(*value).has_owner());
         all.push(Query {

@@ -244,6 +244,7 @@ fn by_shape(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
 /// Functions that a framework finds by their file: server actions, route handlers.
 fn by_file(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
     workers(module, unit, entries);
+    pages(project, module, unit, entries);
     let Some(body) = unit.ir.function(FunctionId::MODULE).map(|function| &function.body) else { return };
     let action = body.iter().take(3).any(|stmt| match unit.ir.stmt(*stmt) {
         StmtKind::Expr(expr) => {
@@ -282,6 +283,38 @@ fn by_file(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<E
             input: if action { None } else { Some(vec![1]) },
             context: if action { Vec::new() } else { vec![0] },
         });
+    }
+}
+
+/// What renders a page on the server for a request, with what wraps it: `getServerSideProps = withUser(async (context) => …)`.
+fn pages(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
+    for export in unit.ir.exports.iter().filter(|export| unit.ir.text(export.name) == "getServerSideProps") {
+        let ExportKind::Binding(binding) = export.kind else { continue };
+        let declared = unit.ir.functions().find(|(_, function)| function.binding == Some(binding));
+        let mut handlers: Vec<(Fun, At)> = Vec::new();
+        let nowhere = At { module, expr: crate::ir::ExprId::MISSING };
+        handlers.extend(declared.map(|(id, _)| (Fun { module, id }, nowhere)));
+        for source in unit.index.sources(binding).iter().take(1) {
+            walk::exprs_below(&unit.ir, source.value, &mut |expr| {
+                let at = At { module, expr };
+                match unit.ir.expr(expr) {
+                    ExprKind::Function(id) if expr == source.value => {
+                        handlers.push((Fun { module, id: *id }, at))
+                    }
+                    ExprKind::Call(_) => {
+                        handlers.extend(project.functions_of(at).into_iter().map(|handler| (handler, at)));
+                    }
+                    _ => {}
+                }
+            });
+        }
+        entries.extend(handlers.into_iter().take(8).map(|(handler, registration)| Entry {
+            handler,
+            kind: "http".to_owned(),
+            registration,
+            input: Some(Vec::new()),
+            context: vec![0],
+        }));
     }
 }
 

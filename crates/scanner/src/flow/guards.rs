@@ -206,7 +206,12 @@ impl Project {
         let does = words.first().is_some_and(|verb| DOES.contains(&verb.as_str()));
         // `TeamMember(…)` makes one.
         let makes = call.is_new || name.starts_with(char::is_uppercase);
-        let checks = !does && !makes && words.iter().any(|word| CHECKS.contains(&word.as_str()));
+        // `findLatestCheck` gives one, and checks nothing.
+        let gives = words
+            .first()
+            .is_some_and(|verb| matches!(verb.as_str(), "find" | "get" | "fetch" | "load" | "search"));
+        let says = |word: &String| CHECKS.contains(&word.as_str()) && !(gives && word == "check");
+        let checks = !does && !makes && words.iter().any(says);
         if !checks && !self.compares_inside(at) {
             return;
         }

@@ -28,11 +28,21 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn see(&mut self, name: &str) {
+        if is_constant(name) {
+            return;
+        }
         self.tied |= is_own_tenant(name, &self.own);
         self.owner |= level_of_column(name).is_some()
             || vocabulary::is_owner(name)
             || (vocabulary::is_principal(name) && singular(name) != self.entity);
     }
+}
+
+/// Whether a name is that of one of several fixed values, `INTERNAL_TEAM`, and not of an id, `USER_ID`.
+fn is_constant(name: &str) -> bool {
+    let shouts = name.contains('_')
+        && name.chars().all(|char| char.is_ascii_uppercase() || char.is_ascii_digit() || char == '_');
+    shouts && !name.ends_with("_ID") && !name.ends_with("_UID") && !name.ends_with("_IDS")
 }
 
 impl Project {

@@ -323,6 +323,13 @@ impl Project {
         {
             return Origins::of(origin);
         }
+        // What a function took out of the request, in an object of its own, is not the request.
+        if base.has(Origins::REQUEST)
+            && base.is_chosen()
+            && let Some(found) = self.made_member(object, name, depth)
+        {
+            return found;
+        }
         if base.has(Origins::REQUEST) {
             return request_member(name);
         }

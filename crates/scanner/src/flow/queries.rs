@@ -186,9 +186,22 @@ impl Project {
             })
             .collect();
         let Some(parsed) = sql::read_query(&text) else { return };
-        let function = self.function_of(at);
+        for run in self.runs_of(unit, at) {
+            self.sql_blocks(at, &parsed, (run.function, &run.values, &holes), words, all);
+        }
+    }
+
+    /// Adds the queries of a text of SQL that a function runs with values, and with holes in the text.
+    fn sql_blocks(
+        &self,
+        at: At,
+        parsed: &sql::Parsed,
+        (function, values, holes): (Fun, &[At], &[At]),
+        words: &BTreeSet<String>,
+        all: &mut Vec<Query>,
+    ) {
         let mentioned = self.owner_in_strings(function);
-        let filters = self.passed_with(unit, at).into_iter().chain(holes).collect::<Vec<_>>();
+        let filters = values.iter().chain(holes).copied().collect::<Vec<_>>();
         for block in &parsed.blocks {
             let Some(table) = block.tables.first().and_then(|table| table.name.as_ref()) else { continue };
             let owner = |column: &str| level_of_column(column).is_some() || vocabulary::is_owner(column);
@@ -302,40 +315,6 @@ impl Project {
             }
         });
         scope
-    }
-
-    /// The values that are passed along with a text to the call that runs it.
-    pub(super) fn passed_with(&self, unit: &Unit, at: At) -> Vec<At> {
-        let mut text = at.expr;
-        // `const sql = "…"; run(sql, values)`, `execute(text("…"), {…})`
-        for _ in 0..3 {
-            match unit.index.parent(text) {
-                Parent::Expr(parent) => match unit.ir.expr(parent) {
-                    ExprKind::Call(call) => {
-                        let others: Vec<At> = call
-                            .args
-                            .iter()
-                            .filter(|arg| arg.value != text)
-                            .map(|arg| at.to(arg.value))
-                            .collect();
-                        if !others.is_empty() {
-                            return others;
-                        }
-                        text = parent;
-                    }
-                    _ => return Vec::new(),
-                },
-                Parent::Stmt(stmt) => {
-                    let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return Vec::new() };
-                    let Some(used) = target.as_binding().and_then(|id| unit.index.uses(id).first()) else {
-                        return Vec::new();
-                    };
-                    text = *used;
-                }
-                _ => return Vec::new(),
-            }
-        }
-        Vec::new()
     }
 
     fn orm_query(&self, at: At, words: &BTreeSet<String>, all: &mut Vec<Query>) {

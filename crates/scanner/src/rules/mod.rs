@@ -1,5 +1,6 @@
 //! The rules: one file each, with its page, by layer; and what they report with.
 
+mod asking;
 pub mod cache;
 pub mod capacity;
 pub mod context;
@@ -210,6 +211,14 @@ impl<'p> Report<'p> {
     /// medium, and less sure.
     pub fn reached(&mut self, at: At, message: impl Into<String>) -> &mut Found {
         let fun = self.project.function_of(at);
+        let project = self.project;
+        let found = self.at(at, message);
+        found.show_way(project, fun);
+        found
+    }
+
+    /// Like [`Self::reached`], for what stands in one place and is run by a function that stands in another.
+    pub fn reached_in(&mut self, at: At, fun: Fun, message: impl Into<String>) -> &mut Found {
         let project = self.project;
         let found = self.at(at, message);
         found.show_way(project, fun);

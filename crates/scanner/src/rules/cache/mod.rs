@@ -1,5 +1,6 @@
 //! Rules of the cache layer.
 
 mod left_out;
+mod parts;
 
 crate::rules::rules! { anonymous_key, unscoped_cache_key, fetched_for_one, first_caller_cached, memoised_result, public_cache_scope }

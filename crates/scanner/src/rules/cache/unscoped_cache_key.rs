@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
+use super::parts::says_only_a_kind;
 use crate::{
     flow::{Access, Lifetimes, Origins, Store},
     ir::{ExprKind, NameRef, walk},
@@ -122,7 +123,7 @@ fn depends(project: &Project, key: At) -> bool {
 
 /// Whether a key says whose the value is: a part of it is the caller, an owner, a credential or a session.
 pub(super) fn is_scoped(project: &Project, key: At) -> bool {
-    if is_only_a_name(project, key, STEPS) || is_of_an_instance(project, key) {
+    if is_only_a_name(project, key, STEPS) || is_of_an_instance(project, key) || says_only_a_kind(project, key) {
         return false;
     }
     let origins = project.origins(key);

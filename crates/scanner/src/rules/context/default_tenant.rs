@@ -337,8 +337,14 @@ fn is_presence(unit: &Unit, test: ExprId) -> bool {
     match unit.ir.expr(test) {
         ExprKind::Name(_) | ExprKind::Member { .. } => true,
         ExprKind::Compare { left, right, .. } => {
-            matches!(unit.ir.expr(*left), ExprKind::Null) || matches!(unit.ir.expr(*right), ExprKind::Null)
+            let types = |side: ExprId| matches!(unit.ir.expr(side), ExprKind::Null | ExprKind::Unary { op: UnaryOp::TypeOf, .. });
+            types(*left) || types(*right)
         }
+        // `Number.isInteger(tenantId) ? tenantId : 1`
+        ExprKind::Call(call) => match unit.ir.expr(call.callee) {
+            ExprKind::Member { property, .. } => matches!(unit.ir.text(*property), "isInteger" | "isFinite" | "isSafeInteger"),
+            _ => false,
+        },
         ExprKind::Unary { operand, .. } => is_presence(unit, *operand),
         _ => false,
     }

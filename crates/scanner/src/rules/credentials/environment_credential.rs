@@ -50,6 +50,7 @@ const CONFIGURATIONS: &[&str] =
 
 fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
+    super::own_sessions::own_sessions(project, &lives, report);
     for (module, unit) in project.units() {
         for (id, _) in unit.ir.functions() {
             let fun = Fun { module, id };
@@ -122,7 +123,7 @@ fn may_hold(name: &str) -> bool {
 }
 
 /// The variable of the environment that an expression reads: `process.env.X`, `os.environ["X"]`, `os.getenv("X")`.
-fn environment_name(project: &Project, unit: &Unit, at: At) -> Option<String> {
+pub(super) fn environment_name(project: &Project, unit: &Unit, at: At) -> Option<String> {
     let of_environment = |expr: ExprId| {
         let path = project.written(at.to(expr));
         let path: Vec<&str> = path.iter().map(|name| name.as_str()).collect();
@@ -236,7 +237,7 @@ fn is_part(unit: &Unit, expr: ExprId) -> bool {
 }
 
 /// Whether the operator needs a credential for itself.
-fn is_operators(name: &str) -> bool {
+pub(super) fn is_operators(name: &str) -> bool {
     let words = vocabulary::words(name);
     let whole = words.join("_");
     let about = ["url", "uri", "path", "file", "ttl", "expiry", "expires", "timeout", "type", "header", "endpoint", "name", "issuer", "audience", "length", "id"];
@@ -247,7 +248,7 @@ fn is_operators(name: &str) -> bool {
 
 /// Whether a value is put into a record or a text, passed on or given back; not tested, compared, or used to verify. What was read
 /// before is looked at only where it is sent.
-fn is_sent(project: &Project, unit: &Unit, at: At, direct: bool) -> bool {
+pub(super) fn is_sent(project: &Project, unit: &Unit, at: At, direct: bool) -> bool {
     let mut here = at.expr;
     for _ in 0..12 {
         match unit.index.parent(here) {

@@ -52,6 +52,7 @@ const NOTES: &[&str] =
     &["log", "logger", "console", "track", "analytics", "capture", "ratelimit", "limit", "limiter", "span", "sentry", "posthog", "telemetry", "debug", "info"];
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    super::neighbours::neighbours(project, report);
     let gates = gates(project);
     for entry in project.entries().iter().filter(|entry| entry.kind == "http" || entry.kind == "tool") {
         let Some(unit) = project.unit(entry.handler.module) else { continue };
@@ -123,7 +124,7 @@ fn gates(project: &Project) -> BTreeMap<String, Gate> {
 }
 
 /// The function that does what a handler is for, where the handler only hands on what it is given: `(req, res) => notes.get(req, res)`.
-fn served(project: &Project, handler: Fun) -> Fun {
+pub(super) fn served(project: &Project, handler: Fun) -> Fun {
     let next = |fun: Fun| {
         let unit = project.unit(fun.module)?;
         let [stmt] = *unit.ir.function(fun.id)?.body else { return None };
@@ -158,7 +159,7 @@ fn of_caller(project: &Project, unit: &Unit, at: At) -> bool {
 }
 
 /// When a handler uses the caller for more than to see that there is one: as a part of an argument, or compared.
-fn uses_of_caller(project: &Project, fun: Fun) -> Vec<u32> {
+pub(super) fn uses_of_caller(project: &Project, fun: Fun) -> Vec<u32> {
     let mut found = Vec::new();
     let Some(unit) = project.unit(fun.module) else { return found };
     for here in own_code(project, fun) {
@@ -309,7 +310,7 @@ fn chosen_id(project: &Project, unit: &Unit, at: At, call: &Call) -> Option<Stri
 }
 
 /// The values in an argument, with the names that they have there.
-fn values(project: &Project, unit: &Unit, at: At, key: Option<String>, depth: u32, visit: &mut impl FnMut(At, &str)) {
+pub(super) fn values(project: &Project, unit: &Unit, at: At, key: Option<String>, depth: u32, visit: &mut impl FnMut(At, &str)) {
     let Some(depth) = depth.checked_sub(1) else { return };
     match unit.ir.expr(at.expr) {
         ExprKind::Object(properties) => {
@@ -330,7 +331,7 @@ fn values(project: &Project, unit: &Unit, at: At, key: Option<String>, depth: u3
 }
 
 /// Whether a value, or what was found by it, is compared with the caller anywhere in its function.
-fn is_compared(project: &Project, value: At) -> bool {
+pub(super) fn is_compared(project: &Project, value: At) -> bool {
     if project.is_checked(value) {
         return true;
     }

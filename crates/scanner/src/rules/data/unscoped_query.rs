@@ -66,7 +66,9 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
         Owned::Listed => "which have a column for one,",
         _ => "of which nothing says that its rows are everybody's",
     };
-    let found = report.reached(query.at, format!("this query {does} `{}`, {known}, without naming one", query.shown));
+    let message = format!("this query {does} `{}`, {known}, without naming one", query.shown);
+    // A statement that is prepared once stands outside of the functions that run it.
+    let found = report.reached_in(query.at, query.function, message);
     match is {
         Owned::Yes | Owned::Sibling
             if chosen
@@ -442,8 +444,7 @@ fn skipped(project: &Project, query: &Query) -> bool {
     if lists && query.filters.iter().any(|at| project.origins(*at).has_owner()) {
         return true;
     }
-    let name = project.function_name(query.function).to_lowercase();
-    if ["cleanup", "purge", "expire", "prune", "migrate", "seed", "login", "authenticate", "verify", "health", "init", "_all_tenants", "sweep", "reap"].iter().any(|word| name.contains(word)) {
+    if is_housekeeping(project.function_name(query.function)) {
         return true;
     }
     // What is public by its name is there for everybody.
@@ -472,6 +473,19 @@ fn skipped(project: &Project, query: &Query) -> bool {
     let own = |at: &&At| !project.is_fixed(**at) && !is_of_module(project, **at);
     let few = query.filters.iter().filter(own).count() <= 2;
     few && secret.into_iter().any(|word| text.contains(word) && names_filter(project, query, word))
+}
+
+/// Whether a function by its name keeps house, or finds out who somebody is before there is a caller.
+fn is_housekeeping(name: &str) -> bool {
+    const OTHERS: &[&str] =
+        &["cleanup", "purge", "expire", "prune", "migrate", "seed", "login", "authenticate", "health", "init", "_all_tenants", "sweep", "reap"];
+    let lower = name.to_lowercase();
+    // `verifyToken`, `verify_email`; a receipt or a chain of records that is verified is somebody's.
+    let words = vocabulary::words(name);
+    let proof = |word: &str| matches!(word, "code" | "otp" | "totp" | "mfa" | "email" | "phone" | "signature" | "login" | "user" | "key" | "session" | "link" | "domain" | "magic" | "passkey" | "webhook" | "invite" | "invitation" | "license" | "hash" | "auth" | "challenge" | "access");
+    let verifies = words.iter().any(|word| matches!(word.as_str(), "verify" | "verified" | "verification"))
+        && (words.len() == 1 || words.iter().any(|word| proof(word) || vocabulary::is_credential(word)));
+    verifies || OTHERS.iter().any(|word| lower.contains(word))
 }
 
 fn is_of_module(project: &Project, at: At) -> bool {

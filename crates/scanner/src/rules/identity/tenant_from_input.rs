@@ -392,6 +392,7 @@ fn decides(project: &Project, at: At) -> bool {
     use crate::project::Parent;
     let Some(unit) = project.unit(at.module) else { return false };
     let mut here = at.expr;
+    let mut instead = false;
     for _ in 0..12 {
         match unit.index.parent(here) {
             Parent::Expr(parent) => match unit.ir.expr(parent) {
@@ -416,6 +417,19 @@ fn decides(project: &Project, at: At) -> bool {
                 // A query: sql`… where tenant_id = ${tenantId}`
                 ExprKind::Tagged { tag, .. } => return project.written(at.to(*tag)).last().is_some_and(|name| name.to_lowercase().contains("sql")),
                 ExprKind::Function(_) => return false,
+                // `{ tenantId: key.tenantId || sent.tenantId }`: what the caller says, where the key has none.
+                ExprKind::Object(properties) if instead => {
+                    return properties.iter().any(|property| {
+                        property.value == here && matches!(property.key, PropertyKey::Name(name) if vocabulary::is_owner(unit.ir.text(name)))
+                    });
+                }
+                ExprKind::Logical { left, right, .. } => {
+                    let first = project.origins(at.to(*left));
+                    // `key.tenantId`, of a key that was looked up by what the caller sent.
+                    let named = matches!(unit.ir.expr(*left), ExprKind::Member { property, .. } if vocabulary::is_owner(unit.ir.text(*property)));
+                    instead |= *right == here && (named || first.has_owner()) && !first.has(Origins::INPUT);
+                    here = parent;
+                }
                 _ => here = parent,
             },
             Parent::Stmt(stmt) => return names_owner(unit, stmt),

@@ -5,6 +5,7 @@ pub mod vulnerable_sdk;
 mod by_conversation;
 mod by_thread;
 mod subscribed;
+mod named_object;
 
 crate::rules::rules! {
     shared_server, session_without_owner, task_without_owner, any_session, request_id_key, replayed_events, broadcast, ignored_owner
