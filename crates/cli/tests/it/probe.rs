@@ -101,7 +101,7 @@ fn what_leaked_is_run_again_with_what_it_was_allowed() {
         let run = Verdicts::new("1", DEAD.to_owned(), Vec::new(), vec![verdict], stats, Vec::new());
         std::fs::write(&path, serde_json::to_string(&run).unwrap()).unwrap();
         let tenants = ["probe", DEAD, "--tenant", "a=b", "--tenant", "c=d", "--replay", "run.json"];
-        fails(folder.path(), &[&tenants, more].concat(), "")
+        fails(folder.path(), &[&tenants[..], more].concat(), "")
     };
     assert!(
         says(Outcome::Isolated, "partywall probe --seed-run 7", &[]).contains("nothing leaked in run.json")
