@@ -116,6 +116,41 @@ pub(crate) fn role(name: &str) -> Role {
     if id { Role::Id } else { Role::Other }
 }
 
+/// How far references lead into others.
+const REFERENCES: usize = 6;
+/// The most values of a schema whose references are followed.
+const VALUES: usize = 4_000;
+
+/// A schema with what it refers to in itself (`$ref`) put in its place, as far as that goes.
+pub(crate) fn resolved(schema: &Value) -> Value {
+    let mut left = VALUES;
+    inline(schema, schema, REFERENCES, &mut left)
+}
+
+fn inline(root: &Value, value: &Value, depth: usize, left: &mut usize) -> Value {
+    let Some(fewer) = left.checked_sub(1) else { return json!({}) };
+    *left = fewer;
+    match value {
+        Value::Object(fields) => {
+            let target =
+                fields.get("$ref").and_then(Value::as_str).and_then(|to| root.pointer(to.strip_prefix('#')?));
+            let mut whole = match target {
+                Some(target) if depth > 0 => inline(root, target, depth - 1, left),
+                _ => json!({}),
+            };
+            if let Some(whole) = whole.as_object_mut() {
+                let own = fields
+                    .iter()
+                    .filter(|(name, _)| !["$ref", "$defs", "definitions"].contains(&name.as_str()));
+                whole.extend(own.map(|(name, value)| (name.clone(), inline(root, value, depth, left))));
+            }
+            whole
+        }
+        Value::Array(items) => items.iter().map(|item| inline(root, item, depth, left)).collect(),
+        other => other.clone(),
+    }
+}
+
 /// The properties of a schema that describes an object, with whether each is required.
 pub(crate) fn properties(schema: &Value) -> Vec<(&str, &Value, bool)> {
     let required: Vec<&str> = schema
@@ -148,7 +183,8 @@ pub(crate) fn sets(schema: &Value, ids: &[Id], tool: &str) -> Vec<Value> {
             properties(schema).into_iter().find(|(name, ..)| role(name) == Role::Search)
         {
             for word in ["e", "*"] {
-                if is_kind(search, "string") {
+                let short = search.get("minLength").and_then(Value::as_u64).is_none_or(|least| least <= 1);
+                if is_kind(search, "string") && short {
                     sets.push(object(schema, &Map::from_iter([(name.to_owned(), json!(word))]), DEPTH));
                 }
             }
@@ -298,6 +334,11 @@ fn value(name: &str, schema: &Value, depth: usize) -> Value {
         return json!(text(name, schema));
     }
     if is_kind(schema, "integer") || is_kind(schema, "number") {
+        // A share of one.
+        if let Some(most) = schema.get("maximum").filter(|most| most.as_f64().is_some_and(|most| most < 1.0))
+        {
+            return most.clone();
+        }
         let least = schema.get("minimum").and_then(Value::as_i64).unwrap_or(1);
         let most = schema.get("maximum").and_then(Value::as_i64).unwrap_or(i64::MAX);
         return json!(if role(name) == Role::Limit { most.min(50) } else { least.max(1).min(most) });
@@ -310,6 +351,9 @@ fn value(name: &str, schema: &Value, depth: usize) -> Value {
         let items = schema.get("items").unwrap_or(&Value::Null);
         let item = if depth == 0 { Value::Null } else { value(name, items, depth - 1) };
         return Value::Array((0..wanted).map(|_| item.clone()).collect());
+    }
+    if is_kind(schema, "null") {
+        return Value::Null;
     }
     if is_kind(schema, "object") || schema.get("properties").is_some() {
         return if depth == 0 { json!({}) } else { object(schema, &Map::new(), depth - 1) };
@@ -412,5 +456,50 @@ mod tests {
         let twin = twin.as_str().unwrap();
         assert!(twin.len() == 15 && twin.chars().nth(3) == Some('-') && twin != "INV-0042-abcdef", "{twin}");
         assert_ne!(unknown(&json!(3), &mut chance), json!(3));
+    }
+
+    #[test]
+    fn references_that_lead_in_a_circle_come_to_an_end() {
+        let circle = json!({"type": "object", "required": ["node"], "properties": {"node": {"$ref": "#/$defs/Node"}},
+            "$defs": {"Node": {"type": "object", "required": ["left", "right"], "properties": {
+                "left": {"$ref": "#/$defs/Node"}, "right": {"$ref": "#/$defs/Node"}}}}});
+        let resolved = resolved(&circle);
+        assert!(resolved.pointer("/properties/node/properties/left/properties/right").is_some());
+        assert!(resolved.to_string().len() < 100_000);
+        assert!(sets(&resolved, &[], "get_it").len() == 1);
+    }
+
+    /// What other people's tools ask for, by the kinds of schemas that stand in lists of tools.
+    #[test]
+    fn what_is_made_is_what_the_schema_asks_for() {
+        let schemas = [
+            schema(),
+            json!({}),
+            json!({"type": "object", "properties": {}, "additionalProperties": false}),
+            json!({"type": "object", "required": ["when", "mail", "key", "page"], "properties": {
+                "when": {"type": "string", "format": "date"}, "mail": {"type": "string", "format": "email"},
+                "key": {"type": "string", "format": "uuid"}, "page": {"type": "string", "format": "uri"}}}),
+            json!({"type": "object", "required": ["text", "count", "share"], "properties": {
+                "text": {"type": "string", "minLength": 12, "maxLength": 20},
+                "count": {"type": "integer", "minimum": 10, "maximum": 12},
+                "share": {"type": "number", "exclusiveMinimum": 0, "maximum": 1}}}),
+            json!({"type": "object", "required": ["entities"], "properties": {"entities": {"type": "array", "minItems": 1,
+                "items": {"type": "object", "required": ["name", "observations"], "properties": {
+                    "name": {"type": "string"}, "observations": {"type": "array", "items": {"type": "string"}}}}}}}),
+            json!({"type": "object", "required": ["filter"], "properties": {"filter": {"$ref": "#/$defs/Filter"}},
+                "$defs": {"Filter": {"type": "object", "required": ["field"], "properties": {
+                    "field": {"type": "string", "enum": ["title", "body"]}}}}}),
+            json!({"type": "object", "required": ["limit", "of"], "properties": {
+                "limit": {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]},
+                "of": {"oneOf": [{"const": "all"}, {"type": "array", "items": {"type": "integer"}}]}}}),
+            json!({"type": "object", "required": ["ok", "kind", "nothing"], "properties": {"ok": {"type": "boolean"},
+                "kind": {"type": ["string", "null"]}, "nothing": {"type": "null"}}}),
+        ];
+        for schema in schemas {
+            let valid = jsonschema::validator_for(&schema).unwrap();
+            for set in sets(&resolved(&schema), &[], "get_it") {
+                assert!(valid.is_valid(&set), "{set} for {schema}");
+            }
+        }
     }
 }

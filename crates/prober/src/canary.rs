@@ -75,6 +75,13 @@ impl Marks {
         text
     }
 
+    /// A fresh number to plant, of twelve digits: it is kept where texts are dropped.
+    pub(crate) fn plant_number(&mut self, owner: &str) -> u64 {
+        let number = fastrand::u64(100_000_000_000..1_000_000_000_000);
+        self.push(owner, &number.to_string(), Origin::Planted);
+        number
+    }
+
     fn push(&mut self, owner: &str, text: &str, origin: Origin) {
         let mut needle = Needle::of(text);
         if origin == Origin::Planted {
@@ -238,5 +245,10 @@ mod tests {
         assert!(marks.foreign("globex", tail.as_bytes(), b"").is_some(), "{tail}");
         assert!(marks.own("acme", format!("re: {text}!").as_bytes()));
         assert!(marks.foreign("globex", b"cnry-acme-ticketsbody-0-", b"").is_none());
+        let number = marks.plant_number("acme");
+        for sum in [format!("{{\"total\":{number}.0}}"), format!("EUR {number}")] {
+            assert!(marks.foreign("globex", sum.as_bytes(), b"").is_some(), "{sum}");
+        }
+        assert!(marks.foreign("globex", format!("1{number}").as_bytes(), b"").is_none());
     }
 }

@@ -105,6 +105,13 @@ impl Facts {
             .collect()
     }
 
+    /// Whether what stands at a path is part of something that a run wrote, this one or an earlier one: the item of a list, or
+    /// the whole where there is none.
+    pub(crate) fn planted_beside(&self, path: &str) -> bool {
+        let record = record(path);
+        self.0.iter().any(|(other, text)| other.starts_with(record) && text.contains(PLANTED))
+    }
+
     /// Whether the other says the same at every path of this one. Where this one says what the run itself wrote, another write
     /// of the run may have come since.
     pub(crate) fn holds_in(&self, other: &Self) -> bool {
@@ -163,6 +170,20 @@ pub(crate) fn telling(text: &str) -> bool {
     letters >= 10 || (letters >= 6 && text.chars().any(|c| !c.is_ascii_lowercase()))
 }
 
+/// The path of the item of a list that a path leads into, with its last slash; or of the whole text or answer.
+fn record(path: &str) -> &str {
+    let from = path.rfind('>').map_or(0, |at| at + 1);
+    let inner = path.get(from..).unwrap_or_default();
+    let mut end = 0;
+    for (at, _) in inner.match_indices('/') {
+        let part = inner.get(..at).and_then(|before| before.rsplit('/').next()).unwrap_or_default();
+        if !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) {
+            end = at + 1;
+        }
+    }
+    path.get(..from + end).unwrap_or(path)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -205,5 +226,16 @@ mod tests {
         for text in ["Printer jam", "c-9042", "738201946512", "alice@acme.example"] {
             assert!(telling(text), "{text}");
         }
+    }
+
+    #[test]
+    fn what_a_run_wrote_is_told_from_what_was_there() {
+        let text = serde_json::json!({"of": "globex", "rows": [{"text": "Plans", "meta": {"tenant_id": "globex"}},
+            {"text": "cnry-own-1", "meta": {"tenant_id": "globex"}}]});
+        let facts = Facts::of(&serde_json::json!({"content": [{"text": text.to_string()}]}));
+        assert!(facts.planted_beside("/content/0/text>/rows/1/meta/tenant_id"));
+        assert!(!facts.planted_beside("/content/0/text>/rows/0/meta/tenant_id"));
+        assert_eq!(record("/content/0/text>/meta/tenant_id"), "/content/0/text>");
+        assert_eq!(record("/structuredContent/rows/12/tenant"), "/structuredContent/rows/12/");
     }
 }

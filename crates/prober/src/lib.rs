@@ -6,6 +6,7 @@
 
 mod arguments;
 mod canary;
+mod cleanup;
 mod disguise;
 mod errand;
 mod error;

@@ -1,6 +1,6 @@
 //! What a run is asked to do.
 
-use std::{collections::BTreeMap, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, str::FromStr, time::Duration};
 
 use partywall_model::Layer;
 use secrecy::SecretString;
@@ -69,6 +69,10 @@ pub struct Plan {
     pub duration: Duration,
     /// The most requests at a time.
     pub concurrency: usize,
+    /// The most requests a second; as many as come when absent.
+    pub rate: Option<NonZeroU32>,
+    /// The header that a token stands in by itself; `Authorization`, after `Bearer`, when absent.
+    pub token_header: Option<String>,
     /// Headers that every request carries.
     pub headers: Vec<(String, SecretString)>,
     /// A private key in PEM with which the target's tokens are signed, for hostile tokens.
@@ -98,6 +102,8 @@ impl Plan {
             protocol: Protocol::Auto,
             duration: Duration::from_secs(60),
             concurrency: 16,
+            rate: None,
+            token_header: None,
             headers: Vec::new(),
             issuer_key: None,
             errands: Errands::default(),

@@ -6,16 +6,21 @@ use partywall_model::{Layer, Outcome, Verdict, VerdictStats, Verdicts};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    Plan, Probe, ProbeError, Protocol, Technique, probes,
+    Plan, Probe, ProbeError, Protocol, Technique,
+    cleanup::{self, Left},
+    probes,
     probes::identity::ended_tenants::restore,
     site::Site,
     survey::{self, shown},
-    tally::Tally,
+    tally::{SoFar, Tally},
     target::Target,
 };
 
 /// The most time for one technique.
 const EACH: Duration = Duration::from_secs(40);
+
+/// From how many refusals as too many a reader is told of them.
+const LIMITED: u64 = 50;
 
 /// Who is told how far a run is.
 pub trait Progress: Send {
@@ -40,7 +45,7 @@ pub async fn run(
     let began = Instant::now();
     let mut notes = Vec::new();
     progress.begins(None, "what each tenant sees alone");
-    let target = Target::new(plan.url.clone(), plan.headers.clone(), plan.concurrency, plan.duration);
+    let target = Target::new(plan);
     let surveyed = tokio::select! {
         site = survey::survey(plan, &target, &mut notes) => site,
         () = stopped(&mut stop) => {
@@ -54,16 +59,7 @@ pub async fn run(
             return Err(error);
         }
     };
-    let mut verdicts = Vec::new();
-    let chosen = chosen(plan);
-    progress.planned(chosen.len());
-    for (probe, technique) in chosen {
-        progress.begins(Some(probe.page.check.layer), technique.name);
-        let tally = attempt(&site, technique, &mut stop).await;
-        let verdict = verdict(&site, probe, technique, tally);
-        progress.verdict(&verdict);
-        verdicts.push(verdict);
-    }
+    let verdicts = attacks(&site, progress, &mut stop).await;
     progress.begins(None, "what is still open is ended");
     if let Err(why) = restore(&site).await {
         notes.push(site.redactor.clean(&why));
@@ -75,12 +71,67 @@ pub async fn run(
                 .to_owned(),
         );
     }
+    let limited = site.target.limited();
+    if limited >= LIMITED {
+        notes.push(format!(
+            "the target refused {limited} requests as too many (429), which says nothing of tenants: --rate sends fewer a second"
+        ));
+    }
     if *stop.borrow() {
         notes.push("the run was stopped before its end".to_owned());
     }
     let stats = VerdictStats { requests: site.target.sent(), seconds: began.elapsed().as_secs_f64() };
     let protocols = site.eras().iter().map(|era| era.revision().to_owned()).collect();
     Ok(Verdicts::new(env!("CARGO_PKG_VERSION"), shown(plan), protocols, verdicts, stats, notes))
+}
+
+/// Every technique of the plan, and after each probe a look at what it left.
+async fn attacks(site: &Site, progress: &mut dyn Progress, stop: &mut watch::Receiver<bool>) -> Vec<Verdict> {
+    let mut verdicts: Vec<Verdict> = Vec::new();
+    let mut shown = None;
+    let chosen = chosen(&site.plan);
+    progress.planned(chosen.len());
+    for family in chosen.chunk_by(|(one, _), (other, _)| one.page.check.id == other.page.check.id) {
+        let mut judged = Vec::new();
+        for (probe, technique) in family {
+            progress.begins(Some(probe.page.check.layer), technique.name);
+            let tally = attempt(site, technique, stop).await;
+            let verdict = verdict(site, probe, technique, tally);
+            progress.verdict(&verdict);
+            judged.push(verdict);
+        }
+        // What ends tenants has put everything back itself, or has not been able to.
+        let lasting = family.iter().any(|(_, technique)| technique.last);
+        let tried = judged.iter().any(|verdict| verdict.verdict != Outcome::NotRun);
+        if tried && !lasting && !*stop.borrow() {
+            let left = tokio::select! {
+                left = cleanup::after(site) => left,
+                () = stopped(stop) => None,
+            };
+            match left {
+                Some(Left::Broken(why)) => {
+                    let why = format!("after it a tenant was not served any more: {why}");
+                    cleanup::doubt(&mut judged, &site.redactor.clean(&why));
+                }
+                Some(Left::Foreign(evidence)) => {
+                    let why = format!("after it, while nobody attacked, {}", evidence.why);
+                    cleanup::doubt(&mut judged, &why);
+                    shown = shown.or(judged.last().map(|last| (last.technique.clone(), evidence)));
+                }
+                None => {}
+            }
+        }
+        verdicts.extend(judged);
+    }
+    // What a tenant was shown of the other's is a leak, also where no technique was looking.
+    if !verdicts.iter().any(|verdict| verdict.verdict == Outcome::Leaked)
+        && let Some((technique, evidence)) = shown
+        && let Some(verdict) = verdicts.iter_mut().find(|verdict| verdict.technique == technique)
+    {
+        verdict.verdict = Outcome::Leaked;
+        verdict.evidence = vec![*evidence];
+    }
+    verdicts
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
@@ -127,13 +178,15 @@ async fn attempt(site: &Site, technique: &Technique, stop: &mut watch::Receiver<
     if left.is_zero() {
         return Tally::not_run("the time of the run was up; --duration gives it more");
     }
+    let so_far = SoFar::default();
+    let running = so_far.watch((technique.run)(site));
     tokio::select! {
-        tried = tokio::time::timeout(EACH.min(left), (technique.run)(site)) => tried.unwrap_or_else(|_| {
+        tried = tokio::time::timeout(EACH.min(left), running) => tried.unwrap_or_else(|_| {
             let mut tally = Tally::default();
             tally.doubt("it did not end in time");
-            tally
+            so_far.broken_off(tally)
         }),
-        () = stopped(stop) => Tally::not_run("the run was stopped"),
+        () = stopped(stop) => so_far.broken_off(Tally::not_run("the run was stopped")),
     }
 }
 
@@ -170,6 +223,9 @@ fn replay(plan: &Plan, technique: &Technique) -> String {
     }
     for (name, _) in &plan.headers {
         command.push_str(&format!(" --header '{name}: …'"));
+    }
+    if let Some(name) = &plan.token_header {
+        command.push_str(&format!(" --token-header {name}"));
     }
     for (given, flag) in [
         (!plan.seeds.is_empty(), " --seed SEEDS.toml"),

@@ -137,6 +137,8 @@ pub(crate) struct Site {
     pub(crate) found: Found,
     /// Tenants that the run suspended and has not resumed.
     pub(crate) away: Mutex<BTreeSet<String>>,
+    /// Whose names the run wrote, and as whom: they stand in that tenant's own data from then on.
+    pub(crate) named: Mutex<BTreeSet<(String, String)>>,
 }
 
 impl Site {
@@ -149,6 +151,17 @@ impl Site {
                 away.remove(tenant);
             }
         }
+    }
+
+    /// Notes that the name of one tenant is written as another.
+    pub(crate) fn writes_name(&self, writer: &str, name: &str) {
+        if let Ok(mut named) = self.named.lock() {
+            named.insert((writer.to_owned(), name.to_owned()));
+        }
+    }
+
+    fn wrote_name(&self, writer: &str, name: &str) -> bool {
+        self.named.lock().is_ok_and(|named| named.contains(&(writer.to_owned(), name.to_owned())))
     }
 
     /// The tenants that are still suspended.
@@ -244,10 +257,12 @@ impl Site {
         let (path, owner) = facts.leaves().find(|(path, text)| {
             role(key(path)) == Role::Tenant
                 && text.len() >= 3
-                && self
-                    .parties
-                    .iter()
-                    .any(|party| party.tenant != tenant && party.tenant.eq_ignore_ascii_case(text))
+                && self.parties.iter().any(|party| {
+                    party.tenant != tenant
+                        && party.tenant.eq_ignore_ascii_case(text)
+                        && !self.wrote_name(tenant, &party.tenant)
+                })
+                && !facts.planted_beside(path)
         })?;
         if String::from_utf8_lossy(sent).to_lowercase().contains(&owner.to_lowercase()) {
             return None;

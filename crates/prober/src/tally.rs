@@ -1,9 +1,37 @@
 //! What the attempts of one technique add up to.
 
+use std::sync::{Arc, Mutex};
+
 use partywall_model::{Evidence, Outcome};
 
 /// The most evidence that one verdict shows; more of the same shows nothing more.
 const MOST_EVIDENCE: usize = 4;
+
+tokio::task_local! {
+    static SO_FAR: SoFar;
+}
+
+/// What leaked in a technique that has not ended: it may be broken off, and its tally with it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SoFar(Arc<Mutex<Tally>>);
+
+impl SoFar {
+    /// The technique, watched.
+    pub(crate) fn watch<F: Future<Output = Tally>>(&self, technique: F) -> impl Future<Output = Tally> {
+        SO_FAR.scope(self.clone(), technique)
+    }
+
+    /// What the technique came to that was broken off: what leaked before is no less a leak.
+    pub(crate) fn broken_off(&self, else_what: Tally) -> Tally {
+        let Ok(mut so_far) = self.0.lock() else { return else_what };
+        let mut so_far = std::mem::take(&mut *so_far);
+        if !so_far.has_leaked() {
+            return else_what;
+        }
+        so_far.note("It was broken off before its end.");
+        so_far
+    }
+}
 
 /// The attempts of one technique.
 #[derive(Debug, Default)]
@@ -26,6 +54,16 @@ impl Tally {
 
     /// One attempt in which the tenants met. `evidence` is in the order in which it was sent.
     pub(crate) fn leak(&mut self, evidence: Vec<Evidence>) {
+        // Outside a run nobody watches.
+        let _unwatched = SO_FAR.try_with(|so_far| {
+            if let Ok(mut so_far) = so_far.0.lock() {
+                so_far.add_leak(evidence.clone());
+            }
+        });
+        self.add_leak(evidence);
+    }
+
+    fn add_leak(&mut self, evidence: Vec<Evidence>) {
         self.leaked += 1;
         if self.leaks.len() < MOST_EVIDENCE {
             self.leaks.extend(evidence);
@@ -141,6 +179,27 @@ mod tests {
         let mut tally = Tally::default();
         build(&mut tally);
         tally.finish().0
+    }
+
+    #[tokio::test]
+    async fn what_leaked_before_a_technique_was_broken_off_is_kept() {
+        let late = || {
+            let mut tally = Tally::default();
+            tally.doubt("it did not end in time");
+            tally
+        };
+        for (leaks, outcome) in [(true, Outcome::Leaked), (false, Outcome::Inconclusive)] {
+            let so_far = SoFar::default();
+            let technique = so_far.watch(async {
+                let mut tally = Tally::default();
+                if leaks {
+                    tally.leak(Vec::new());
+                }
+                std::future::pending().await
+            });
+            assert!(tokio::time::timeout(std::time::Duration::from_millis(5), technique).await.is_err());
+            assert_eq!(so_far.broken_off(late()).finish().0, outcome);
+        }
     }
 
     #[test]

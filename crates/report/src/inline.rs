@@ -37,14 +37,14 @@ pub(crate) fn parts(text: &str) -> Vec<Part<'_>> {
 
 /// A text that a terminal shows as it is: line breaks stay, other control characters do not.
 pub(crate) fn plain(text: &str) -> Cow<'_, str> {
-    if text.chars().any(|c| c != '\n' && hostile(c)) {
-        Cow::Owned(
-            text.chars()
-                .map(|c| if c != '\n' && hostile(c) { char::REPLACEMENT_CHARACTER } else { c })
-                .collect(),
-        )
+    // What ends as lines do in HTTP is a line.
+    let lines =
+        if text.contains("\r\n") { Cow::Owned(text.replace("\r\n", "\n")) } else { Cow::Borrowed(text) };
+    if lines.chars().any(|c| c != '\n' && hostile(c)) {
+        let shown = |c| if c != '\n' && hostile(c) { char::REPLACEMENT_CHARACTER } else { c };
+        Cow::Owned(lines.chars().map(shown).collect())
     } else {
-        Cow::Borrowed(text)
+        lines
     }
 }
 
@@ -134,6 +134,11 @@ mod tests {
         assert_eq!(parts("a `b` c"), [Part::Words("a "), Part::Code("b"), Part::Words(" c")]);
         assert_eq!(parts("it`s"), [Part::Words("it`s")]);
         assert_eq!(parts("`a``b`"), [Part::Code("a"), Part::Code("b")]);
+    }
+
+    #[test]
+    fn lines_may_end_as_in_http_and_nothing_else_moves_the_cursor() {
+        assert_eq!(plain("a\r\nb\rc"), "a\nb\u{fffd}c");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The arguments of `probe` and `probes`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::Args;
 use partywall_model::Layer;
@@ -42,9 +42,15 @@ pub(crate) struct ProbeArguments {
     /// The most requests at a time.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) concurrency: u16,
+    /// The most requests a second; as many as come when it is not given.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) rate: Option<NonZeroU32>,
     /// The seed of all chance: the same number makes the same schedules.
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     pub(crate) seed_run: u64,
+    /// The JSON of an earlier run: what leaked in it is run again, with the same schedules and nothing beside it.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["probe", "seed_run", "quick"])]
+    pub(crate) replay: Option<PathBuf>,
     /// A file with the private key (PEM) that the target's tokens are signed with, for hostile tokens.
     #[arg(long, value_name = "FILE")]
     pub(crate) issuer_key: Option<PathBuf>,
@@ -57,6 +63,9 @@ pub(crate) struct ProbeArguments {
     /// A command that removes the tenant in the variable TENANT, makes it anew and prints a token. It is run at the end.
     #[arg(long, value_name = "COMMAND")]
     pub(crate) recreate: Option<String>,
+    /// The header that a token stands in by itself, such as X-API-Key, instead of Authorization: Bearer.
+    #[arg(long, value_name = "NAME", value_parser = header_name)]
+    pub(crate) token_header: Option<String>,
     /// A header that every request carries; may stand several times. The value may be @FILE or env:VARIABLE.
     #[arg(long, value_name = "NAME: VALUE")]
     pub(crate) header: Vec<String>,
@@ -69,6 +78,14 @@ pub(crate) struct ProbeArguments {
     /// The file for the format that names none, instead of standard output.
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+fn header_name(word: &str) -> Result<String, String> {
+    let letters = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    if word.is_empty() || !word.chars().all(letters) {
+        return Err(format!("{word:?} cannot be the name of a header"));
+    }
+    Ok(word.to_ascii_lowercase())
 }
 
 #[derive(Args)]

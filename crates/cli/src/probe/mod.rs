@@ -1,12 +1,13 @@
 //! `partywall probe` and `probes`: the prober on the command line.
 
 mod arguments;
+mod replay;
 
 use std::{collections::BTreeMap, fs, io::IsTerminal as _, net::IpAddr, path::Path, process::ExitCode};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use partywall_model::{Layer, Outcome, Verdict};
+use partywall_model::{Layer, Outcome, Verdict, Verdicts};
 use partywall_prober::{Credential, Errands, Plan, Progress};
 use partywall_report::{Style, VerdictReport};
 use secrecy::SecretString;
@@ -50,9 +51,18 @@ pub(crate) fn run(general: &Arguments, arguments: &ProbeArguments) -> anyhow::Re
     } else if *halted.borrow() {
         // What was not tried is no pass.
         ExitCode::from(2)
+    } else if !judged(&verdicts, plan.quick) {
+        output::note("nothing could be judged: that is no pass");
+        ExitCode::from(2)
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Whether anything was tried and came to a verdict. The quick profile calls nothing isolated.
+const fn judged(verdicts: &Verdicts, quick: bool) -> bool {
+    let summary = &verdicts.summary;
+    summary.leaked + summary.isolated > 0 || (quick && summary.inconclusive > 0)
 }
 
 /// Stops the run at the first interrupt; ends at the second, which does not wait for the target.
@@ -112,6 +122,8 @@ fn plan(arguments: &ProbeArguments) -> anyhow::Result<Plan> {
     plan.protocol = arguments.protocol;
     plan.duration = arguments.duration;
     plan.concurrency = usize::from(arguments.concurrency);
+    plan.rate = arguments.rate;
+    plan.token_header.clone_from(&arguments.token_header);
     plan.seed_run = arguments.seed_run;
     plan.quick = arguments.quick;
     plan.errands = Errands {
@@ -129,6 +141,9 @@ fn plan(arguments: &ProbeArguments) -> anyhow::Result<Plan> {
             bail!("a --header has no colon; write 'Name: value'");
         };
         plan.headers.push((name.trim().to_owned(), secret("--header", value.trim())?));
+    }
+    if let Some(path) = &arguments.replay {
+        replay::apply(&mut plan, path)?;
     }
     Ok(plan)
 }

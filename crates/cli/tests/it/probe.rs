@@ -81,6 +81,38 @@ fn evidence_is_merged_and_says_by_its_status_what_was_found() {
     assert!(fails(folder.path(), &["report", "other.json"], "").contains("--format json"));
 }
 
+#[test]
+fn what_leaked_is_run_again_with_what_it_was_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.json");
+    let says = |outcome: Outcome, replay: &str, more: &[&str]| {
+        let verdict = Verdict {
+            probe: "foreign-ids".to_owned(),
+            technique: "DA-01".to_owned(),
+            name: "another tenant's ids".to_owned(),
+            layer: Layer::Data,
+            verdict: outcome,
+            severity: Severity::High,
+            reason: "because".to_owned(),
+            evidence: Vec::new(),
+            replay: replay.to_owned(),
+        };
+        let stats = VerdictStats::default();
+        let run = Verdicts::new("1", DEAD.to_owned(), Vec::new(), vec![verdict], stats, Vec::new());
+        std::fs::write(&path, serde_json::to_string(&run).unwrap()).unwrap();
+        let tenants = ["probe", DEAD, "--tenant", "a=b", "--tenant", "c=d", "--replay", "run.json"];
+        fails(folder.path(), &[&tenants[..], more].concat(), "")
+    };
+    assert!(
+        says(Outcome::Isolated, "partywall probe --seed-run 7", &[]).contains("nothing leaked in run.json")
+    );
+    assert!(says(Outcome::Leaked, "partywall probe", &[]).contains("--seed-run"));
+    let wrote = "partywall probe --allow-writes --probe DA-01 --seed-run 7";
+    assert!(says(Outcome::Leaked, wrote, &[]).contains("give it again"));
+    assert!(says(Outcome::Leaked, wrote, &["--allow-writes"]).contains("Connection refused"));
+    assert!(says(Outcome::Leaked, wrote, &["--allow-writes", "--quick"]).contains("cannot be used with"));
+}
+
 /// The script of the step of an action that has this name.
 fn script(action: &str, step: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(action);

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     facts::Facts,
     site::{Reading, Site},
-    target::Exchange,
+    target::{Exchange, Reply},
 };
 
 /// What an answer shows about who was answered.
@@ -78,12 +78,97 @@ pub(crate) fn failed(exchange: &Exchange) -> String {
             Some((code, text)) => format!("{} was refused: {code} {text}", exchange.who),
             None => match exchange.result().and_then(|result| result.get("content")) {
                 Some(content) => format!("{} got an error: {}", exchange.who, short(content)),
-                None => format!("{} got HTTP {}", exchange.who, reply.status),
+                None => unanswered(exchange, reply),
             },
         },
     }
 }
 
+/// What came where no answer did.
+fn unanswered(exchange: &Exchange, reply: &Reply) -> String {
+    let (who, status) = (&exchange.who, reply.status);
+    let answers = |message: &&Value| message.get("method").is_none() && message.get("id").is_some();
+    let other = reply.messages.iter().find(answers).and_then(|message| message.get("id"));
+    let kind = reply.header("content-type").unwrap_or("no content type");
+    match (status, reply.header("location"), other) {
+        (300..400, Some(to), _) => {
+            let to: String = to.chars().take(160).collect();
+            format!("{who} got HTTP {status}, which leads to {to}: redirects are not followed")
+        }
+        (_, _, Some(id)) if *id != exchange.request.id => {
+            format!("{who} asked with the id {} and got an answer with {}", exchange.request.id, short(id))
+        }
+        (200..300, ..) => format!("{who} got HTTP {status} without an answer in it ({kind})"),
+        _ => format!("{who} got HTTP {status}"),
+    }
+}
+
 fn short(value: &Value) -> String {
     value.to_string().chars().take(160).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use http::{HeaderMap, HeaderValue, Method};
+    use serde_json::json;
+
+    use super::*;
+    use crate::target::{Request, Wait};
+
+    #[test]
+    fn a_text_in_the_place_of_ones_own_is_foreign_and_nothing_else_is() {
+        let facts = |value: Value| Facts::of(&value);
+        let own = facts(json!({"who": "acme", "count": 7, "tags": ["red", "shared"]}));
+        let other = facts(json!({"who": "globex", "count": 12, "tags": ["blue", "shared"], "more": "plans"}));
+        let foreign = |shown: Value| telling(&other, &own, &facts(shown)).map(|(path, _)| path.to_owned());
+        assert_eq!(foreign(json!({"who": "globex", "count": 7})).as_deref(), Some("/who"));
+        assert_eq!(foreign(json!({"tags": ["blue", "shared"]})).as_deref(), Some("/tags/0"));
+        for innocent in [
+            json!({"who": "acme", "count": 7, "tags": ["red", "shared"]}),
+            // Counts are equal by chance.
+            json!({"who": "acme", "count": 12}),
+            // What nobody is shown alone may have come by itself, and what stands elsewhere proves nothing.
+            json!({"who": "initech"}),
+            json!({"elsewhere": "globex"}),
+            json!({"more": "plans"}),
+        ] {
+            assert_eq!(foreign(innocent.clone()), None, "{innocent}");
+        }
+    }
+
+    #[test]
+    fn what_came_instead_of_an_answer_is_said() {
+        let said = |status: u16, name: &'static str, value: &'static str, body: &'static str| {
+            let request = Request {
+                verb: Method::POST,
+                url: None,
+                headers: Vec::new(),
+                body: Vec::new(),
+                id: json!(7),
+                wait: Wait::Answer,
+                patience: Duration::from_secs(1),
+                polite: true,
+                left_out: None,
+            };
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static(value));
+            let outcome = Ok(Reply::new(status, headers, Bytes::from_static(body.as_bytes())));
+            failed(&Exchange { who: "acme".into(), request, outcome, took: Duration::ZERO })
+        };
+        let (kind, json) = ("content-type", "application/json");
+        for (said, says) in [
+            (said(200, kind, "text/html", "<html>"), "HTTP 200 without an answer in it (text/html)"),
+            (said(307, "location", "/other", ""), "leads to /other"),
+            (
+                said(200, kind, json, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}"),
+                "asked with the id 7 and got an answer with 1",
+            ),
+            (said(502, kind, "text/html", "<html>"), "got HTTP 502"),
+        ] {
+            assert!(said.contains(says), "{said}");
+        }
+    }
 }

@@ -85,6 +85,7 @@ pub(crate) async fn survey(
         survey: exchanges,
         found: Found::default(),
         away: std::sync::Mutex::default(),
+        named: std::sync::Mutex::default(),
     };
     tell(&site, notes);
     Ok(site)
@@ -133,20 +134,40 @@ async fn party(target: &Arc<Target>, plan: &Plan, credential: &Credential) -> Re
         let reason = redactor(plan).clean(&reason);
         ProbeError::Unreachable { target: shown(plan), reason }
     };
-    let caller = Caller::new(
-        target,
-        &credential.tenant,
-        &credential.tenant,
-        Some(credential.token.clone()),
-        Era::Modern,
-    )
-    .map_err(&unreachable)?;
-    let (modern, legacy) = negotiate::callers(&caller, plan.protocol).await.map_err(&unreachable)?;
+    let (caller, modern, legacy) = reached(target, plan, credential).await.map_err(&unreachable)?;
     let first = modern.as_ref().or(legacy.as_ref()).unwrap_or(&caller);
     let surface = surface::discover(first).await;
     let caller = first.speaking(first.era().clone());
     caller.begin().await;
     Ok(Party { tenant: credential.tenant.clone(), caller, legacy, modern, surface, ids: Vec::new() })
+}
+
+/// A caller and what it speaks: by the version of HTTP that everybody speaks, or by HTTP/2 where only that is answered.
+async fn reached(
+    target: &Arc<Target>,
+    plan: &Plan,
+    credential: &Credential,
+) -> Result<(Caller, Option<Caller>, Option<Caller>), String> {
+    let (name, token) = (&credential.tenant, &credential.token);
+    let caller = || Caller::new(target, name, name, Some(token.clone()), Era::Modern);
+    let first = caller()?;
+    let silent = match negotiate::callers(&first, plan.protocol).await {
+        Ok((modern, legacy)) => return Ok((first, modern, legacy)),
+        Err(silent) => silent,
+    };
+    // With TLS both sides have agreed on a version by now.
+    if !silent.broke || plan.url.scheme() != "http" || target.second() {
+        return Err(silent.why);
+    }
+    target.set_second(true);
+    let second = caller()?;
+    match negotiate::callers(&second, plan.protocol).await {
+        Ok((modern, legacy)) => Ok((second, modern, legacy)),
+        Err(_) => {
+            target.set_second(false);
+            Err(silent.why)
+        }
+    }
 }
 
 async fn colleague(target: &Arc<Target>, plan: &Plan, like: &Caller) -> Result<Option<Caller>, ProbeError> {
@@ -201,6 +222,9 @@ fn tell(site: &Site, notes: &mut Vec<String>) {
             "the target speaks HTTP+SSE, the transport of 2024-11-05: answers come on a stream".to_owned(),
         );
     }
+    if site.target.second() {
+        notes.push("the target speaks HTTP/2 only, without TLS".to_owned());
+    }
     for party in &site.parties {
         let surface = &party.surface;
         let unclear: Vec<&str> = surface
@@ -224,6 +248,12 @@ fn tell(site: &Site, notes: &mut Vec<String>) {
                 party.tenant,
                 unclear.join(", ")
             ));
+        }
+        let unlisted =
+            surface.lists.iter().find(|(method, list)| *method == "tools/list" && list.success().is_none());
+        if let Some((_, list)) = unlisted {
+            let why = site.redactor.clean(&crate::oracle::reading::failed(list));
+            notes.push(format!("the list of tools was not answered: {why}"));
         }
         if marks == 0 {
             notes.push(format!(

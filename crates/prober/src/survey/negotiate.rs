@@ -4,8 +4,16 @@ use serde_json::{Value, json};
 
 use crate::{
     Protocol,
-    target::{Caller, Era, Exchange, Transport, legacy},
+    target::{Caller, Era, Exchange, Failure, Transport, legacy},
 };
+
+/// A target that speaks no generation.
+pub(super) struct Silent {
+    /// What it answered, and what to do.
+    pub(super) why: String,
+    /// Whether every connection broke before there was an answer.
+    pub(super) broke: bool,
+}
 
 /// A caller for each generation that the target speaks; one has a session where there are sessions.
 ///
@@ -15,7 +23,7 @@ use crate::{
 pub(super) async fn callers(
     caller: &Caller,
     protocol: Protocol,
-) -> Result<(Option<Caller>, Option<Caller>), String> {
+) -> Result<(Option<Caller>, Option<Caller>), Silent> {
     let mut answers = Vec::new();
     // An address that ends so has always meant the older transport.
     let named = caller.target().url.path().trim_end_matches('/').ends_with("/sse");
@@ -36,7 +44,8 @@ pub(super) async fn callers(
         legacy = sessions(&caller.over(Transport::Streams), &mut answers).await;
     }
     if modern.is_none() && legacy.is_none() {
-        return Err(explain(caller, &answers));
+        let broke = answers.iter().all(|answer| matches!(answer.outcome, Err(Failure::Broken(_))));
+        return Err(Silent { why: explain(caller, &answers), broke });
     }
     Ok((modern, legacy))
 }

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::target::{Caller, Exchange};
+use crate::{
+    arguments,
+    target::{Caller, Exchange},
+};
 
 /// The most pages of one list.
 const PAGES: usize = 20;
@@ -115,7 +118,7 @@ fn texts(entries: &[Value], key: &str) -> Vec<String> {
 
 fn tool(raw: Value) -> Option<Tool> {
     let name = raw.get("name")?.as_str()?.to_owned();
-    let schema = raw.get("inputSchema").cloned().unwrap_or_default();
+    let schema = raw.get("inputSchema").map(arguments::resolved).unwrap_or_default();
     let hint = |key: &str| raw.get("annotations").and_then(|hints| hints.get(key)).and_then(Value::as_bool);
     let description = raw.get("description").and_then(Value::as_str).unwrap_or_default();
     let guessed = guess(&name, description);

@@ -86,7 +86,7 @@ impl Caller {
             session: Mutex::new(None),
             link: Mutex::new(None),
             next: Arc::new(AtomicU64::new(1)),
-            http: http::client()?,
+            http: http::client(target)?,
             target: Arc::clone(target),
         })
     }
@@ -102,7 +102,7 @@ impl Caller {
             session: Mutex::new(None),
             link: Mutex::new(None),
             next: Arc::clone(&self.next),
-            http: http::client().unwrap_or_else(|_| self.http.clone()),
+            http: http::client(&self.target).unwrap_or_else(|_| self.http.clone()),
             target: Arc::clone(&self.target),
         }
     }

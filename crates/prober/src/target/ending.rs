@@ -1,6 +1,10 @@
 //! What is left open at the target: sessions that were begun, until somebody ends them.
 
-use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+    time::Duration,
+};
 
 use ::http::Method;
 use futures_util::{StreamExt as _, stream};
@@ -70,8 +74,12 @@ impl Begun {
         }
     }
 
-    fn take(&self) -> BTreeMap<String, Request> {
-        self.ends.lock().map(|mut begun| std::mem::take(&mut *begun)).unwrap_or_default()
+    /// Forgets all but some; how each of the others is ended.
+    fn take(&self, keep: &BTreeSet<String>) -> BTreeMap<String, Request> {
+        let Ok(mut begun) = self.ends.lock() else { return BTreeMap::new() };
+        let (kept, left) = std::mem::take(&mut *begun).into_iter().partition(|(id, _)| keep.contains(id));
+        *begun = kept;
+        left
     }
 }
 
@@ -87,17 +95,29 @@ impl Target {
     /// Ends the sessions that nobody ended: of techniques that were stopped in the middle, and those that an attack began.
     /// The time of the run may be up.
     pub(crate) async fn finish(&self) {
-        let Ok(http) = http::client() else { return };
+        let Ok(http) = http::client(self) else { return };
         let until = Instant::now() + PATIENCE;
         let mut beginning = self.sessions.beginning.subscribe();
         let _late = tokio::time::timeout_at(until, beginning.wait_for(|number| *number == 0)).await;
-        let left = self.sessions.take();
-        let ends = stream::iter(left.into_values()).for_each_concurrent(AT_ONCE, |end| {
-            let http = &http;
-            async move {
-                // A target that does not end it has been asked to.
-                let _answer = self.head(http, &end, until).await;
-            }
+        self.end_all(&http, self.sessions.take(&BTreeSet::new()), until).await;
+    }
+
+    /// Ends the sessions that a probe began and left open; how many there were.
+    pub(crate) async fn tidy(&self, keep: &BTreeSet<String>) -> usize {
+        let left = self.sessions.take(keep);
+        let number = left.len();
+        if number > 0
+            && let Ok(http) = http::client(self)
+        {
+            self.end_all(&http, left, Instant::now() + PATIENCE).await;
+        }
+        number
+    }
+
+    async fn end_all(&self, http: &reqwest::Client, left: BTreeMap<String, Request>, until: Instant) {
+        let ends = stream::iter(left.into_values()).for_each_concurrent(AT_ONCE, |end| async move {
+            // A target that does not end it has been asked to.
+            let _answer = self.head(http, &end, until).await;
         });
         let _late = tokio::time::timeout_at(until, ends).await;
     }

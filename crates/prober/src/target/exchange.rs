@@ -293,13 +293,45 @@ fn unpack(packed: impl Read) -> Result<Vec<u8>, Failure> {
     if whole.len() > MOST_BYTES { Err(Failure::TooLarge) } else { Ok(whole) }
 }
 
-/// Whether a message that answers `id` is in a body that is not finished.
-pub(super) fn answered(headers: &HeaderMap, body: &[u8], id: &Value) -> bool {
-    if !is_stream(headers) {
-        return false;
+/// Looks for the answer in a body that is not finished. Each byte is looked at once, however small the pieces are in which
+/// it comes.
+#[derive(Default)]
+pub(super) struct Lookout {
+    /// What of the body has been read.
+    read: usize,
+    /// What of it has been searched for the end of an event.
+    searched: usize,
+}
+
+impl Lookout {
+    /// Whether a message that answers `id` has come since this was asked last.
+    pub(super) fn answered(&mut self, headers: &HeaderMap, body: &[u8], id: &Value) -> bool {
+        if !is_stream(headers) {
+            return false;
+        }
+        if headers.contains_key("content-encoding") {
+            return self.packed(headers, body, id);
+        }
+        // The end of an event may have begun in the piece before.
+        let from = self.searched.saturating_sub(3).max(self.read);
+        self.searched = body.len();
+        let Some(end) = sse::end(body.get(from..).unwrap_or_default()).map(|end| from + end) else {
+            return false;
+        };
+        let done = body.get(self.read..end).unwrap_or_default();
+        self.read = end;
+        messages(headers, done).iter().any(|message| answers(message, id))
     }
-    let Ok(body) = plain(headers, body.to_vec()) else { return false };
-    messages(headers, &body).iter().any(|message| answers(message, id))
+
+    /// The same of what has to be unfolded from its beginning: again only when it has grown by a sixteenth.
+    fn packed(&mut self, headers: &HeaderMap, body: &[u8], id: &Value) -> bool {
+        if body.len() < self.read + self.read / 16 {
+            return false;
+        }
+        self.read = body.len();
+        let Ok(body) = plain(headers, body.to_vec()) else { return false };
+        messages(headers, &body).iter().any(|message| answers(message, id))
+    }
 }
 
 fn answers(message: &Value, id: &Value) -> bool {

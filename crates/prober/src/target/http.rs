@@ -12,8 +12,12 @@ use super::{
     exchange::{self, Exchange, Failure, Reply, Request, Wait},
 };
 
-/// A client of its own, with its own connections; nothing is followed, kept or sent through a proxy.
-pub(super) fn client() -> Result<reqwest::Client, String> {
+/// A client of its own, with its own connections; nothing is followed, kept or sent through a proxy. With TLS it speaks
+/// the version of HTTP that the target chooses.
+pub(super) fn client(target: &Target) -> Result<reqwest::Client, String> {
+    if target.second() {
+        return multiplexed();
+    }
     plain().build().map_err(|error| error.to_string())
 }
 
@@ -38,6 +42,7 @@ impl Target {
         who: &str,
         request: Request,
     ) -> Exchange {
+        let request = self.addressed(request);
         if !ending::begins(&request) {
             return self.send_here(http, who, request).await;
         }
@@ -56,6 +61,20 @@ impl Target {
             outcome: Err(Failure::Broken("it was stopped".to_owned())),
             took: std::time::Duration::ZERO,
         })
+    }
+
+    /// The request with its token where this target looks for it. A scheme that is written wrongly stays as it is.
+    pub(super) fn addressed(&self, mut request: Request) -> Request {
+        let Some(place) = &self.token_header else { return request };
+        for (name, value) in &mut request.headers {
+            if name.eq_ignore_ascii_case("authorization")
+                && let Some(token) = value.strip_prefix("Bearer ")
+            {
+                *value = token.to_owned();
+                name.clone_from(place);
+            }
+        }
+        request
     }
 
     async fn send_here(&self, http: &reqwest::Client, who: &str, request: Request) -> Exchange {
@@ -92,13 +111,20 @@ impl Target {
         let end = Instant::now() + patience;
         let mut response = self.head(http, request, end).await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        if status == 429 {
+            self.limited.fetch_add(1, Ordering::Relaxed);
+        }
         let stop = match request.wait {
             Wait::Answer => end,
             Wait::For(time) => (Instant::now() + time).min(end),
         };
-        let mut body = Vec::new();
+        let (mut body, mut lookout) = (Vec::new(), exchange::Lookout::default());
         loop {
-            match tokio::time::timeout_at(stop, response.chunk()).await {
+            // What is always ready is never waited for, and the time goes by all the same.
+            let next = async {
+                if Instant::now() < stop { response.chunk().await } else { std::future::pending().await }
+            };
+            match tokio::time::timeout_at(stop, next).await {
                 Ok(Ok(Some(chunk))) if body.len() + chunk.len() > MOST_BYTES => {
                     return Err(Failure::TooLarge);
                 }
@@ -108,7 +134,7 @@ impl Target {
                 Err(_) if matches!(request.wait, Wait::For(_)) => break,
                 Err(_) => return Err(Failure::Timeout),
             }
-            if request.wait == Wait::Answer && exchange::answered(&headers, &body, &request.id) {
+            if request.wait == Wait::Answer && lookout.answered(&headers, &body, &request.id) {
                 break;
             }
         }
@@ -123,7 +149,7 @@ impl Target {
         end: Instant,
     ) -> Result<reqwest::Response, Failure> {
         let ready = self.ready(http, request)?;
-        self.sent.fetch_add(1, Ordering::Relaxed);
+        self.turn().await;
         tokio::time::timeout_at(end, ready.send())
             .await
             .map_err(|_| Failure::Timeout)?
@@ -155,6 +181,7 @@ impl Target {
 
     /// Opens a stream that is read in the background until it is dropped, or the run's time is up.
     pub(crate) fn open(self: &Arc<Self>, http: &reqwest::Client, who: &str, request: Request) -> Open {
+        let request = self.addressed(request);
         let (status, seen) = watch::channel(None);
         let bytes = Arc::new(Mutex::new(Vec::new()));
         let (target, http, sink, sent) =
@@ -178,7 +205,7 @@ impl Target {
         sink: &Mutex<Vec<u8>>,
     ) {
         let Ok(ready) = self.ready(http, request) else { return };
-        self.sent.fetch_add(1, Ordering::Relaxed);
+        self.turn().await;
         let Ok(mut response) = ready.send().await else { return };
         status.send_replace(Some(response.status().as_u16()));
         while let Ok(Some(chunk)) = response.chunk().await {

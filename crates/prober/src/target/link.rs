@@ -180,7 +180,7 @@ impl Link {
         if target.late() {
             return Err(Err(Failure::Late));
         }
-        let get = opening(request);
+        let get = target.addressed(opening(request));
         let response = target.head(http, &get, end).await.map_err(Err)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         if status != 200 || !super::exchange::is_stream(&headers) {
@@ -313,13 +313,15 @@ async fn read_on(mut response: reqwest::Response, first: oneshot::Sender<String>
     let mut first = Some(first);
     let mut buffer = Vec::new();
     loop {
+        // The end of an event may have begun in the piece before.
+        let from = buffer.len().saturating_sub(3);
         match response.chunk().await {
             Ok(Some(chunk)) if buffer.len() + chunk.len() > MOST_BYTES => return Failure::TooLarge,
             Ok(Some(chunk)) => buffer.extend_from_slice(&chunk),
             Ok(None) => return Failure::Broken("the stream ended".to_owned()),
             Err(_) => return Failure::Broken("the stream broke".to_owned()),
         }
-        for event in sse::take(&mut buffer) {
+        for event in sse::take(&mut buffer, from) {
             if event.name.as_deref() == Some("endpoint") {
                 // Only the first one counts; who opened it may have gone.
                 let _gone = first.take().map(|first| first.send(event.data));

@@ -11,14 +11,19 @@ mod sse;
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use secrecy::SecretString;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Mutex, Semaphore},
+    time::Instant,
+};
 use url::Url;
+
+use crate::Plan;
 
 pub(crate) use caller::{Caller, Era, TASKS, Transport, legacy};
 pub(crate) use exchange::{Exchange, Failure, Reply, Request, Wait, is_stream};
@@ -44,8 +49,16 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Target {
     pub(crate) url: Url,
     headers: Vec<(String, SecretString)>,
+    /// The header that a token stands in by itself, where the target does not take it as `Authorization: Bearer`.
+    token_header: Option<String>,
     places: Semaphore,
     sent: AtomicU64,
+    /// How many requests were refused as too many.
+    limited: AtomicU64,
+    /// How long there must be between two requests, and when the next may go out.
+    pace: Option<(Duration, Mutex<Instant>)>,
+    /// Whether it speaks HTTP/2 only, without TLS.
+    second: AtomicBool,
     deadline: Instant,
     patience: Duration,
     /// Where requests are posted by the transport of 2024-11-05, once a stream has named it.
@@ -54,28 +67,58 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// An endpoint that at most `concurrency` requests at a time are sent to, until the time is up.
-    pub(crate) fn new(
-        url: Url,
-        headers: Vec<(String, SecretString)>,
-        concurrency: usize,
-        duration: Duration,
-    ) -> Arc<Self> {
+    /// The endpoint of a plan, which is attacked until the plan's time is up.
+    pub(crate) fn new(plan: &Plan) -> Arc<Self> {
+        let pace = plan.rate.map(|rate| (Duration::from_secs(1) / rate.get(), Mutex::new(Instant::now())));
         Arc::new(Self {
-            url,
-            headers,
-            places: Semaphore::new(concurrency.clamp(1, 256)),
+            url: plan.url.clone(),
+            headers: plan.headers.clone(),
+            token_header: plan.token_header.clone(),
+            places: Semaphore::new(plan.concurrency.clamp(1, 256)),
             sent: AtomicU64::new(0),
-            deadline: Instant::now() + duration,
-            patience: PATIENCE.min(duration),
+            limited: AtomicU64::new(0),
+            pace,
+            second: AtomicBool::new(false),
+            deadline: Instant::now() + plan.duration,
+            patience: PATIENCE.min(plan.duration),
             post: OnceLock::new(),
             sessions: ending::Begun::default(),
         })
     }
 
+    /// The header that a token stands in by itself, if it is another than `Authorization`.
+    pub(crate) fn token_header(&self) -> Option<&str> {
+        self.token_header.as_deref()
+    }
+
+    /// Whether the target speaks HTTP/2 only, without TLS: it was reached by that, and not otherwise.
+    pub(crate) fn second(&self) -> bool {
+        self.second.load(Ordering::Relaxed)
+    }
+
+    /// Speaks HTTP/2 without TLS from now on, or not any more.
+    pub(crate) fn set_second(&self, only: bool) {
+        self.second.store(only, Ordering::Relaxed);
+    }
+
+    /// Counts a request that is about to go out, and waits until it may.
+    async fn turn(&self) {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        if let Some((least, next)) = &self.pace {
+            let mut next = next.lock().await;
+            tokio::time::sleep_until(*next).await;
+            *next = Instant::now() + *least;
+        }
+    }
+
     /// How many requests were sent.
     pub(crate) fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
+    }
+
+    /// How many requests were refused as too many.
+    pub(crate) fn limited(&self) -> u64 {
+        self.limited.load(Ordering::Relaxed)
     }
 
     /// What is left of the time.

@@ -38,6 +38,7 @@ impl Raw {
         if target.late() {
             return Err(Failure::Late);
         }
+        target.turn().await;
         let host = target.url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let port = target.url.port_or_known_default().unwrap_or(80);
         let connected = timeout_at(Instant::now() + PATIENCE, TcpStream::connect((host, port))).await;
@@ -52,6 +53,12 @@ impl Raw {
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let written = timeout_at(Instant::now() + PATIENCE, self.stream.write_all(bytes)).await;
         written.map_err(|_| Failure::Timeout)?.map_err(|error| Failure::Broken(error.to_string()))
+    }
+
+    /// Says that nothing more will be written; answers can still be read.
+    pub(crate) async fn half_close(&mut self) -> Result<(), Failure> {
+        let closed = timeout_at(Instant::now() + PATIENCE, self.stream.shutdown()).await;
+        closed.map_err(|_| Failure::Timeout)?.map_err(|error| Failure::Broken(error.to_string()))
     }
 
     /// Reads the next answer.
@@ -188,6 +195,7 @@ enum Length {
 
 /// A request's head without the empty line, and its body: as they stand on the wire.
 pub(crate) fn written(target: &Target, request: &Request) -> (String, Vec<u8>) {
+    let request = &target.addressed(request.clone());
     let url = request.url.as_ref().unwrap_or(&target.url);
     let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();

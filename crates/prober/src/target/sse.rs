@@ -42,14 +42,18 @@ pub(crate) fn events(body: &[u8]) -> Vec<Event> {
     done
 }
 
-/// Takes the finished events out of what has arrived; what is not finished stays.
-pub(super) fn take(buffer: &mut Vec<u8>) -> Vec<Event> {
+/// Where the last finished event ends.
+pub(super) fn end(buffer: &[u8]) -> Option<usize> {
     const ENDS: [&[u8]; 4] = [b"\n\n", b"\n\r\n", b"\r\r", b"\r\n\r\n"];
-    let end = ENDS
-        .iter()
-        .filter_map(|end| buffer.windows(end.len()).rposition(|part| part == *end).map(|at| at + end.len()))
-        .max();
-    let Some(end) = end else { return Vec::new() };
+    let ends = |end: &[u8]| buffer.windows(end.len()).rposition(|part| part == end).map(|at| at + end.len());
+    ENDS.into_iter().filter_map(ends).max()
+}
+
+/// Takes the finished events out of what has arrived; what is not finished stays. Before `from` no event ends.
+pub(super) fn take(buffer: &mut Vec<u8>, from: usize) -> Vec<Event> {
+    let Some(end) = end(buffer.get(from..).unwrap_or_default()).map(|end| from + end) else {
+        return Vec::new();
+    };
     let rest = buffer.split_off(end);
     events(&std::mem::replace(buffer, rest))
 }
@@ -75,12 +79,12 @@ mod tests {
     #[test]
     fn what_is_finished_is_taken_and_the_rest_stays() {
         let mut buffer = b"event: endpoint\ndata: /m\n\ndata: 1\r\n\r\ndata: ha".to_vec();
-        let found = take(&mut buffer);
+        let found = take(&mut buffer, 0);
         assert_eq!(found.iter().map(|event| event.data.as_str()).collect::<Vec<_>>(), ["/m", "1"]);
         assert_eq!(buffer, b"data: ha");
-        assert!(take(&mut buffer).is_empty());
+        assert!(take(&mut buffer, 0).is_empty());
         buffer.extend_from_slice(b"lf\n\n");
-        assert_eq!(take(&mut buffer).first().map(|event| event.data.clone()).as_deref(), Some("half"));
+        assert_eq!(take(&mut buffer, 0).first().map(|event| event.data.clone()).as_deref(), Some("half"));
         assert!(buffer.is_empty());
     }
 }

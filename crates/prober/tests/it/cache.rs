@@ -11,6 +11,7 @@ leaky! {
         ("single-flight", "CA-07"),
         ("cache-by-meaning", "CA-10"),
         ("upstream-cache", "CA-12"),
+        ("keeps-what-was-answered", "CA-09"),
     ];
     answers_that_are_marked_as_everybodys_are_found(plain) = [
         ("public-header", "CA-04"),

@@ -2,13 +2,17 @@
 
 use partywall_model::Outcome;
 
-use crate::support::{leaky, plain, verdict, writes};
+use crate::{
+    stub::Stub,
+    support::{leaky, plain, plan, run, verdict, writes},
+};
 
 leaky! {
     rows_of_others_are_found(plain) = [
         ("get-without-filter", "DA-01"),
         ("get-without-filter", "DA-02"),
         ("list-without-filter", "DA-06"),
+        ("no-id-is-every-id", "DA-13"),
     ];
     resources_links_and_prompts_of_others_are_found(plain) = [
         ("uri-traversal", "DA-03"),
@@ -70,4 +74,16 @@ async fn planted_values_are_found_and_told_of() {
 async fn statements_that_write_need_leave() {
     let reads = verdict("sql-commit", "DB-02", plain).await;
     assert_eq!(reads.verdict, Outcome::NotRun, "{}", reads.reason);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_tenant_wrote_of_another_itself_is_no_leak() {
+    let stub = Stub::start(&["keeps-all-that-it-is-given"]).await;
+    let mut plan = plan(&stub);
+    plan.allow_writes = true;
+    plan.probes = ["DA-07", "DA-08", "CA-01", "CA-05", "RT-14"].map(str::to_owned).to_vec();
+    let verdicts = run(&plan).await.unwrap();
+    assert_eq!(verdicts.summary.leaked, 0, "{:#?}", verdicts.verdicts);
+    let assigned = verdicts.verdicts.iter().find(|verdict| verdict.technique == "DA-07").unwrap();
+    assert_eq!(assigned.verdict, Outcome::Isolated, "{}", assigned.reason);
 }

@@ -29,6 +29,11 @@ async fn what_cannot_be_attacked_is_said() {
     refused("huge", "more than 4 MiB").await;
     refused("endless", "no answer in time").await;
     refused("wrong-version", "check that the address is the MCP endpoint").await;
+    refused("drips", "no answer in time").await;
+    refused("torrent", "no answer in time").await;
+    refused("one-id-for-all", "got an answer with \"0\"").await;
+    refused("redirects", "redirects are not followed").await;
+    refused("lets-one-in", "globex's token was refused").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,6 +72,20 @@ async fn a_target_that_speaks_something_else_in_the_middle_is_never_isolated() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_says_no_to_everybody_in_the_middle_is_never_isolated() {
+    for turn in ["turns-to-401", "turns-to-202", "turns-to-500", "turns-to-redirect"] {
+        never_isolated(turn).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_drips_or_pours_in_the_middle_is_never_isolated() {
+    for turn in ["turns-to-drops", "turns-to-torrent"] {
+        never_isolated(turn).await;
+    }
+}
+
 async fn never_isolated(defect: &'static str) {
     let stub = Stub::start(&[defect]).await;
     let mut plan = plan(&stub);
@@ -101,6 +120,15 @@ async fn a_tool_that_never_answers_is_waited_for_once_and_told_of() {
     );
     let late = verdicts.verdicts.iter().any(|verdict| verdict.reason.contains("time of the run"));
     assert!(!late, "{:?}", verdicts.verdicts);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_tenants_in_one_session_are_found() {
+    let stub = Stub::start(&["one-session-for-all"]).await;
+    let mut plan = plan(&stub);
+    plan.probes = ["SE-01", "SE-10"].map(str::to_owned).to_vec();
+    let verdicts = run(&plan).await.unwrap();
+    assert_eq!(verdicts.summary.leaked, 2, "{:#?}", verdicts.verdicts);
 }
 
 #[tokio::test(flavor = "multi_thread")]

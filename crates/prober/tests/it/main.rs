@@ -17,6 +17,7 @@ mod disclosure;
 mod disguised;
 mod identity;
 mod listening;
+mod reached;
 mod routing;
 mod safe;
 mod sse;

@@ -73,6 +73,7 @@ leaky! {
     ];
     one_connection_and_one_moment_for_both_are_found(plain) = [
         ("connection-identity", "RT-15"),
+        ("http2-only connection-identity", "RT-15"),
         ("module-state", "RT-17"),
     ];
     names_and_headers_that_choose_the_tenant_are_found(plain) = [
@@ -84,6 +85,12 @@ leaky! {
 }
 
 safe! {
+    targets_that_speak_nothing_but_http2_are_attacked_as_others_are(plain) = [
+        ("http2-only", "DA-01"),
+        ("http2-only", "RT-15"),
+        ("http2-only", "SE-01"),
+    ];
+    what_a_session_is_asked_by_itself_is_no_strangers(plain) = [("asks-at-the-beginning", "RT-13")];
     headers_that_are_compared_hold(plain) = [("with-regions", "XP-02")];
     cancellations_of_ones_own_requests_are_no_strangers(plain) = [("slow-calls", "RT-10")];
     tokens_that_are_over_hold(with_a_colleague_who_may_go) = [("", "TK-09")];

@@ -158,6 +158,8 @@ fn layer_section(report: &VerdictReport<'_>, layer: Layer) -> Markup {
                 h2 { (layer.name()) }
                 @for verdict in of.iter().filter(|verdict| verdict.verdict == Outcome::Leaked) { (transcripts(verdict)) }
                 @let held: Vec<_> = of.iter().filter(|verdict| verdict.verdict == Outcome::Isolated).collect();
+                @let judged = |verdict: &&Verdict| matches!(verdict.verdict, Outcome::Leaked | Outcome::Isolated);
+                @if !of.iter().any(judged) { p class="none" { "Nothing of it came to a verdict: see above, why." } }
                 @if !held.is_empty() {
                     details {
                         summary { (held.len()) " attacked and held" }

@@ -9,6 +9,7 @@ use crate::{
     probes::{
         Probe, Technique,
         attempt::{self, Refusal},
+        routing::asking::{self, Flow, NO_QUESTIONS, completed},
     },
     site::Site,
     tally::Tally,
@@ -37,6 +38,9 @@ pub(super) static PROBE: Probe = Probe::new(
             Severity::Medium,
             |site| Box::pin(negative(site)),
         ),
+        Technique::new("CA-09", "a result that the other's answers made", Severity::High, |site| {
+            Box::pin(answered(site))
+        }),
     ],
 );
 
@@ -57,6 +61,46 @@ async fn primed(site: &Site) -> Tally {
         }
     }
     tally.absent("nothing can be read by both tenants with the same arguments");
+    tally
+}
+
+/// What one tenant is shown after its answers, asked for by the other, who has answered nothing.
+async fn answered(site: &Site) -> Tally {
+    let mut tally = Tally::default();
+    for (attacker, victim) in site.directions() {
+        let (Some(own), Some(theirs)) = (&attacker.modern, &victim.modern) else {
+            tally.absent("the target does not speak 2026-07-28, in which a call is made again with answers");
+            continue;
+        };
+        let Some(flow) = Flow::find(site, victim, theirs, false).await else {
+            tally.absent(NO_QUESTIONS);
+            continue;
+        };
+        if Flow::begin(own, &flow.what).await.is_none() {
+            tally.absent("the call that asks one tenant asks the other nothing");
+            continue;
+        }
+        let word = attempt::fresh("answered");
+        let done = flow.go_on(theirs, flow.state.as_deref(), flow.answers(&word)).await;
+        let failed = crate::oracle::reading::failed(&done);
+        tally.control(completed(&done), &format!("the owner's call does not end with its answers: {failed}"));
+        if !completed(&done) {
+            continue;
+        }
+        let exchange = asking::ask(own, &flow.what, json!({})).await;
+        if attempt::shows(&exchange, &word) || completed(&exchange) {
+            let why = format!(
+                "{} is shown a result without being asked anything, after {} has answered the same call's questions",
+                attacker.tenant, victim.tenant
+            );
+            tally.leak(vec![
+                attempt::shown(site, &done, "the owner's call with its answers"),
+                attempt::shown(site, &exchange, why),
+            ]);
+        } else {
+            attempt::denied(&mut tally, site, &attacker.tenant, &exchange);
+        }
+    }
     tally
 }
 

@@ -83,34 +83,51 @@ async fn streams(site: &Site) -> Tally {
                 Some(reading) => Some(attempt::read(&quiet.caller, &reading.what).await),
                 None => None,
             };
-            tally.note(format!("{} opened {} streams and was refused {refused}.", noisy.tenant, held.len()));
-            if !(200..300).contains(&status) {
-                let why = format!(
-                    "{} cannot open a stream while {} holds {}, and could before",
-                    quiet.tenant,
-                    noisy.tenant,
-                    held.len()
-                );
-                tally.leak(vec![attempt::shown(site, &beside.close(), why)]);
-            } else if let Some(call) = call.filter(|call| call.success().is_none()) {
-                let why = format!(
-                    "{} is not served while {} holds {} streams",
-                    quiet.tenant,
-                    noisy.tenant,
-                    held.len()
-                );
-                tally.leak(vec![attempt::shown(site, &call, why)]);
-            } else {
-                tally.held();
-            }
+            let number = held.len();
+            tally.note(format!("{} opened {number} streams and was refused {refused}.", noisy.tenant));
+            let deaf = !(200..300).contains(&status);
+            let call = call.filter(|call| call.success().is_none());
             drop(held);
-            if tally.has_leaked() {
+            if !deaf && call.is_none() {
+                tally.held();
+                continue;
+            }
+            // Who is not served without the streams either has not suffered from them.
+            if !recovers(site, quiet, theirs).await {
+                tally.doubt(format!("{} is not served any more, with the streams or without", quiet.tenant));
                 return tally;
             }
+            let (what, exchange) = match call.filter(|_| !deaf) {
+                Some(call) => ("is refused", call),
+                None => ("is refused a stream", beside.close()),
+            };
+            let why = format!(
+                "{} {what} while {} holds {number} streams, and not without",
+                quiet.tenant, noisy.tenant
+            );
+            tally.leak(vec![attempt::shown(site, &exchange, why)]);
+            return tally;
         }
     }
     tally.absent("the target opens no streams");
     tally
+}
+
+/// Whether a tenant is served again, and can listen, soon after the other's streams are closed.
+async fn recovers(site: &Site, party: &Party, caller: &Caller) -> bool {
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let mut open = stream(caller);
+        let listens = (200..300).contains(&open.status().await);
+        let served = match reading_of(site, party) {
+            Some(reading) => attempt::read(&party.caller, &reading.what).await.success().is_some(),
+            None => true,
+        };
+        if listens && served {
+            return true;
+        }
+    }
+    false
 }
 
 /// Bodies that cost more than they are worth, by turns.

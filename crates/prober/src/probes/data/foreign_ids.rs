@@ -1,5 +1,7 @@
 //! Ids of one tenant in the hands of another.
 
+use std::collections::BTreeSet;
+
 use partywall_model::{Layer, Severity};
 use serde_json::{Value, json};
 
@@ -27,6 +29,9 @@ pub(super) static PROBE: Probe = Probe::new(
         )
         .quick(),
         Technique::new("DA-02", "neighbours of own ids", Severity::High, |site| Box::pin(neighbours(site))),
+        Technique::new("DA-13", "no id, or one that cannot be", Severity::High, |site| {
+            Box::pin(malformed(site))
+        }),
     ],
 );
 
@@ -150,6 +155,55 @@ async fn neighbours(site: &Site) -> Tally {
     }
     tally.absent("no tool takes an id that can be counted on from");
     tally
+}
+
+/// The most places that take an id or a scope and are given none, or an odd one.
+const PLACES: usize = 10;
+
+/// What names an object or a scope, left out or in a form that cannot be: code that takes it for none may serve all.
+async fn malformed(site: &Site) -> Tally {
+    let mut tally = Tally::default();
+    for (attacker, _) in site.directions() {
+        let mut tried = BTreeSet::new();
+        for (reading, _) in site.readings_of(&attacker.tenant) {
+            let What::Tool { name, arguments } = &reading.what else { continue };
+            let scopes = |(place, _): &(&String, &Value)| matches!(role(place), Role::Id | Role::Tenant);
+            for (place, own) in arguments.as_object().into_iter().flatten().filter(scopes) {
+                if tried.len() >= PLACES || !tried.insert((name, place)) {
+                    continue;
+                }
+                if !attempt::control(&mut tally, site, attacker, reading).await {
+                    continue;
+                }
+                for odd in odd(own) {
+                    let mut guess = arguments.clone();
+                    if let Some(guess) = guess.as_object_mut() {
+                        guess.remove(place);
+                        guess.extend(odd.map(|odd| (place.clone(), odd)));
+                    }
+                    let exchange = attacker.caller.call(name, &guess).await;
+                    attempt::denied(&mut tally, site, &attacker.tenant, &exchange);
+                    if tally.has_leaked() || site.target.late() {
+                        return tally;
+                    }
+                }
+            }
+        }
+    }
+    tally.absent("no tool takes an id or a scope");
+    tally
+}
+
+/// An id left out, and in forms that no id has.
+fn odd(own: &Value) -> Vec<Option<Value>> {
+    let text = own.as_str().map_or_else(|| own.to_string(), str::to_owned);
+    let mut all =
+        vec![None, Some(Value::Null), Some(json!(0)), Some(json!(-1)), Some(json!([])), Some(json!({}))];
+    let texts = ["", " ", "*", "%", "null", "undefined", "../", "' or '1'='1"].map(str::to_owned);
+    let changed =
+        [text.to_uppercase(), format!("{text}\0"), format!(" {text} "), format!("{text}{}", "x".repeat(300))];
+    all.extend(texts.into_iter().chain(changed).filter(|odd| *odd != text).map(|odd| Some(json!(odd))));
+    all
 }
 
 /// Ids that come before and after one, if it ends in a number.

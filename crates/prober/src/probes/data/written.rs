@@ -73,6 +73,7 @@ async fn assigned(site: &Site) -> Tally {
                 continue;
             }
             tally.control(true, "");
+            site.writes_name(&attacker.tenant, &victim.tenant);
             for name in attempt::names_of(victim, site) {
                 let mark = attempt::fresh("assigned");
                 let mut more: Vec<(&str, Value)> =

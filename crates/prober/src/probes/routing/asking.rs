@@ -20,6 +20,8 @@ use crate::{
 const MOST: usize = 48;
 /// How long an answer of such a call is waited for.
 const SEARCHED: Duration = Duration::from_secs(3);
+/// How long a new session is left alone before its calls are watched.
+const SETTLED: Duration = Duration::from_millis(500);
 /// How long a call that does not end is watched for a question.
 const WATCHED: Duration = Duration::from_millis(400);
 
@@ -53,20 +55,21 @@ pub(super) fn candidates(site: &Site, party: &Party) -> Vec<What> {
 }
 
 /// A call that waits for answers, without a session.
-pub(super) struct Flow {
-    pub(super) what: What,
-    pub(super) state: Option<String>,
-    pub(super) questions: Map<String, Value>,
-    pub(super) exchange: Exchange,
+pub(in crate::probes) struct Flow {
+    pub(in crate::probes) what: What,
+    pub(in crate::probes) state: Option<String>,
+    pub(in crate::probes) questions: Map<String, Value>,
+    pub(in crate::probes) exchange: Exchange,
 }
 
-pub(super) const NO_QUESTIONS: &str = "no call of the target asks the client anything (2026-07-28)";
-pub(super) const NO_STATE: &str =
+pub(in crate::probes) const NO_QUESTIONS: &str =
+    "no call of the target asks the client anything (2026-07-28)";
+pub(in crate::probes) const NO_STATE: &str =
     "no call of the target asks the client something and gives a state to come back with (2026-07-28)";
 
 impl Flow {
     /// Asks for something as a client that can be asked; nothing if the target has no question.
-    pub(super) async fn begin(caller: &Caller, what: &What) -> Option<Self> {
+    pub(in crate::probes) async fn begin(caller: &Caller, what: &What) -> Option<Self> {
         let exchange = ask(caller, what, json!({})).await;
         let result = exchange.success()?;
         if result.get("resultType").and_then(Value::as_str) != Some("input_required") {
@@ -78,7 +81,12 @@ impl Flow {
     }
 
     /// A call of a tenant's that asks, and gives a state if that is wanted; one that comes to its end before any other.
-    pub(super) async fn find(site: &Site, party: &Party, caller: &Caller, stated: bool) -> Option<Self> {
+    pub(in crate::probes) async fn find(
+        site: &Site,
+        party: &Party,
+        caller: &Caller,
+        stated: bool,
+    ) -> Option<Self> {
         let wanted = if stated { "a question with a state" } else { "a question" };
         if let Some(before) = site.found.before(caller, wanted) {
             return Self::begin(caller, &before?).await;
@@ -104,13 +112,18 @@ impl Flow {
     }
 
     /// Answers to all questions, with a word where any text may stand.
-    pub(super) fn answers(&self, word: &str) -> Value {
+    pub(in crate::probes) fn answers(&self, word: &str) -> Value {
         let answered = self.questions.iter().map(|(key, question)| (key.clone(), answer(question, word)));
         Value::Object(answered.collect())
     }
 
     /// The same call once more, with a state and answers.
-    pub(super) async fn go_on(&self, caller: &Caller, state: Option<&str>, answers: Value) -> Exchange {
+    pub(in crate::probes) async fn go_on(
+        &self,
+        caller: &Caller,
+        state: Option<&str>,
+        answers: Value,
+    ) -> Exchange {
         let mut more = json!({"inputResponses": answers});
         if let (Some(more), Some(state)) = (more.as_object_mut(), state) {
             more.insert("requestState".to_owned(), json!(state));
@@ -119,7 +132,8 @@ impl Flow {
     }
 }
 
-async fn ask(caller: &Caller, what: &What, more: Value) -> Exchange {
+/// Asks for something as a client that can be asked.
+pub(in crate::probes) async fn ask(caller: &Caller, what: &What, more: Value) -> Exchange {
     let (method, mut params) = what.message();
     if let (Some(params), Value::Object(more)) = (params.as_object_mut(), more) {
         params.extend(more);
@@ -134,7 +148,7 @@ pub(super) fn meta() -> Value {
 }
 
 /// Whether a call has come to its end, and did what was asked.
-pub(super) fn completed(exchange: &Exchange) -> bool {
+pub(in crate::probes) fn completed(exchange: &Exchange) -> bool {
     exchange.success().is_some_and(|result| {
         result.get("resultType").and_then(Value::as_str).is_none_or(|kind| kind == "complete")
     })
@@ -185,6 +199,8 @@ impl Waiting {
     /// The first call of a tenant's that makes the target ask.
     pub(super) async fn find(site: &Site, party: &Party, ear: &Ear) -> Option<Self> {
         let wanted = "a question in a session";
+        // What a new session is asked by itself is no call's question.
+        tokio::time::sleep(SETTLED).await;
         let before = site.found.before(&ear.caller, wanted);
         let all =
             before.clone().map_or_else(|| candidates(site, party), |before| before.into_iter().collect());

@@ -6,12 +6,13 @@ use partywall_model::{Layer, Severity};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::one_connection::unwritable;
 use crate::{
     oracle::reading::failed,
     probes::{Probe, Technique, attempt},
     site::{Party, Reading, Site},
     tally::Tally,
-    target::{Caller, Exchange},
+    target::{Caller, Exchange, Failure, Raw, Reply, whole},
 };
 
 pub(super) static PROBE: Probe = Probe::new(
@@ -64,6 +65,9 @@ async fn dropped(site: &Site) -> Tally {
             attempt::weigh(&mut tally, site, &victim.tenant, reading, &exchange, refusal);
         }
     }
+    for (attacker, victim) in site.directions() {
+        half_closed(&mut tally, site, (attacker, victim), &readings).await;
+    }
     if cut == 0 {
         tally.control(false, "every call was answered before it could be dropped");
         if !tally.has_leaked() {
@@ -72,6 +76,45 @@ async fn dropped(site: &Site) -> Tally {
     }
     tally.note(format!("{cut} of {rounds} calls were dropped."));
     tally
+}
+
+/// Requests whose sender says at once that nothing more will come, whole and in the middle, and then a call of the other.
+async fn half_closed(
+    tally: &mut Tally,
+    site: &Site,
+    (attacker, victim): (&Party, &Party),
+    readings: &[&Reading],
+) {
+    if attacker.caller.streams() || unwritable(site).is_some() {
+        return;
+    }
+    for reading in readings {
+        for whole_request in [true, false] {
+            if tally.has_leaked() || site.target.late() {
+                return;
+            }
+            let request = reading.what.request(&attacker.caller).once();
+            let bytes = whole(&site.target, &request);
+            let sent = if whole_request { bytes.len() } else { bytes.len().saturating_sub(10) };
+            let outcome = half_sent(site, bytes.get(..sent).unwrap_or_default()).await;
+            let who = attacker.caller.name.clone();
+            let exchange = Exchange { who, request, outcome, took: Duration::ZERO };
+            // To close then is the target's right, and so is to answer.
+            if exchange.replied() {
+                let refusal = attempt::Refusal::Fine;
+                attempt::weigh(tally, site, &attacker.tenant, reading, &exchange, refusal);
+            }
+            let after = attempt::read(&victim.caller, &reading.what).await;
+            attempt::weigh(tally, site, &victim.tenant, reading, &after, attempt::Refusal::Wrong);
+        }
+    }
+}
+
+async fn half_sent(site: &Site, bytes: &[u8]) -> Result<Reply, Failure> {
+    let mut raw = Raw::open(&site.target).await?;
+    raw.write(bytes).await?;
+    raw.half_close().await?;
+    raw.answer().await
 }
 
 async fn batches(site: &Site) -> Tally {
@@ -136,9 +179,11 @@ fn weigh(tally: &mut Tally, site: &Site, party: &Party, readings: &[&Reading], e
         let number = id.as_u64().or_else(|| id.as_str()?.parse().ok()).unwrap_or(0);
         let reading = usize::try_from(number).ok().and_then(|number| readings.get(number.checked_sub(1)?));
         let Some(reading) = reading else {
-            let why =
-                format!("{} was sent an answer with the id {id}, which it did not ask with", party.tenant);
-            tally.leak(vec![attempt::shown(site, exchange, why)]);
+            // Nobody asked with it: it is no answer to anybody.
+            tally.doubt(format!(
+                "{} was sent an answer with the id {id}, which nobody asked with",
+                party.tenant
+            ));
             continue;
         };
         results += 1;

@@ -1,6 +1,6 @@
 //! Attacks on the routing layer: an answer, event or handle reaches only the caller it was made for.
 
-mod asking;
+pub(super) mod asking;
 mod ear;
 mod echo;
 mod handles;

@@ -37,20 +37,29 @@ const TRIES: usize = 4;
 /// How many requests end at the same moment.
 const WIDTH: usize = 6;
 
-/// Callers of both tenants that can be written by hand, in the newest generation that both speak.
-fn writers(site: &Site) -> Result<[(&Party, &Caller); 2], Box<Tally>> {
+/// Callers of both tenants whose answers come back on the connection, in the newest generation that both speak.
+fn callers(site: &Site) -> Result<[(&Party, &Caller); 2], Box<Tally>> {
     let [one, other] = &site.parties;
-    if site.target.url.scheme() != "http" {
-        return Err(Box::new(Tally::not_run(
-            "only plain HTTP is written byte by byte, and the target speaks TLS",
-        )));
-    }
     if one.caller.streams() || other.caller.streams() {
         return Err(Box::new(Tally::not_run(
             "in HTTP+SSE answers do not come back on the request's connection",
         )));
     }
     Ok([(one, &one.caller), (other, &other.caller)])
+}
+
+/// The same, where they can be written by hand.
+fn writers(site: &Site) -> Result<[(&Party, &Caller); 2], Box<Tally>> {
+    let callers = callers(site)?;
+    unwritable(site).map_or(Ok(callers), |why| Err(Box::new(Tally::not_run(why))))
+}
+
+/// Why requests to the target are not written byte by byte.
+pub(super) fn unwritable(site: &Site) -> Option<&'static str> {
+    if site.target.url.scheme() != "http" {
+        return Some("only plain HTTP is written byte by byte, and the target speaks TLS");
+    }
+    site.target.second().then_some("only HTTP/1.1 is written byte by byte, and the target speaks HTTP/2")
 }
 
 fn exchange(caller: &Caller, request: Request, outcome: Result<crate::target::Reply, Failure>) -> Exchange {
@@ -83,8 +92,8 @@ async fn sent(site: &Site, bytes: &[u8]) -> Result<crate::target::Reply, Failure
 }
 
 async fn shared(site: &Site) -> Tally {
-    let writers = match writers(site) {
-        Ok(writers) => writers,
+    let callers = match callers(site) {
+        Ok(callers) => callers,
         Err(tally) => return *tally,
     };
     let readings = match attempt::telling(site) {
@@ -92,8 +101,9 @@ async fn shared(site: &Site) -> Tally {
         Err(tally) => return *tally,
     };
     let mut tally = Tally::default();
-    let [one, other] = writers;
-    for reading in readings.iter().take(3) {
+    let [one, other] = callers;
+    let by_hand = unwritable(site);
+    for reading in readings.iter().take(if by_hand.is_none() { 3 } else { 0 }) {
         if !alone(&mut tally, site, one.0, one.1, reading).await {
             continue;
         }
@@ -102,7 +112,12 @@ async fn shared(site: &Site) -> Tally {
         }
     }
     if !tally.has_leaked() {
-        multiplexed(&mut tally, site, writers, &readings).await;
+        multiplexed(&mut tally, site, callers, &readings).await;
+    }
+    // What was said of one half is no reason to leave out the other.
+    if let Some(why) = by_hand {
+        tally.absent(why);
+        tally.note(format!("Requests in line were left out: {why}."));
     }
     tally
 }
@@ -136,8 +151,9 @@ async fn multiplexed(
     let first = own.multiplexed();
     let Some(reading) = readings.first() else { return };
     if attempt::read(&first, &reading.what).await.success().is_none() {
-        return tally.note("The target speaks no HTTP/2 without TLS.");
+        return tally.note("The target speaks no HTTP/2 here.");
     }
+    tally.control(true, "");
     let second = first.disguised(theirs);
     second.set_session(theirs.session());
     let end = Instant::now() + site.plan.racing / 4;

@@ -9,7 +9,7 @@ use crate::{
     probes::{Probe, Technique, attempt},
     site::{Party, Reading, Site},
     tally::Tally,
-    target::{Caller, Exchange, Request},
+    target::{Caller, Exchange, LEGACY, Request},
 };
 
 pub(super) static PROBE: Probe = Probe::new(
@@ -96,7 +96,6 @@ async fn mirrors(site: &Site) -> Tally {
             ("another Mcp-Method".to_owned(), make().set("mcp-method", "tools/list")),
             ("no Mcp-Method".to_owned(), make().without("mcp-method")),
             ("two Mcp-Method".to_owned(), make().header("mcp-method", "tools/list")),
-            ("another MCP-Protocol-Version".to_owned(), make().set("mcp-protocol-version", "2025-11-25")),
             ("an unknown MCP-Protocol-Version".to_owned(), make().set("mcp-protocol-version", "2099-01-01")),
         ];
         if printable(name) {
@@ -106,9 +105,34 @@ async fn mirrors(site: &Site) -> Tally {
                 ("two Mcp-Name".to_owned(), make().header("mcp-name", "another")),
             ]);
         }
+        let older = make().set("mcp-protocol-version", LEGACY);
+        if party.legacy.is_none() {
+            wrong.push(("another MCP-Protocol-Version".to_owned(), older));
+        } else if !tally.has_leaked() {
+            by_header(&mut tally, site, party, caller, older).await;
+        }
         must_refuse(&mut tally, site, party, caller, make(), wrong).await;
     }
     tally
+}
+
+/// A header that names a revision which the target speaks too: to serve the request by that revision is no contradiction, to
+/// answer in the form of the body's is one.
+async fn by_header(tally: &mut Tally, site: &Site, party: &Party, caller: &Caller, older: Request) {
+    let exchange = caller.send(older).await;
+    let newer = exchange.success().is_some_and(|result| result.get("resultType").is_some());
+    if let Some(evidence) = site.foreign(&party.tenant, &exchange) {
+        tally.leak(vec![evidence]);
+    } else if newer {
+        let why = format!(
+            "a request whose header names {LEGACY} was served by the revision in its body: who decides by the header is deceived"
+        );
+        tally.leak(vec![attempt::shown(site, &exchange, why)]);
+    } else if exchange.replied() {
+        tally.held();
+    } else {
+        tally.doubt(failed(&exchange));
+    }
 }
 
 fn printable(name: &str) -> bool {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use partywall_model::{Layer, Severity};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{
     asking::{NOTHING_ASKED, Waiting, capabilities, is_question},
@@ -37,6 +38,8 @@ pub(super) static PROBE: Probe = Probe::new(
 
 /// How long the owner's call is watched after somebody else answered.
 const WATCHED: Duration = Duration::from_millis(300);
+/// How long a session that nobody uses is listened to, at the least.
+const ALONE: Duration = Duration::from_secs(1);
 /// How long the owner's call may take after the owner answered.
 const FINISH: Duration = Duration::from_secs(2);
 
@@ -66,13 +69,23 @@ async fn decline(ear: &Ear, waiting: &Waiting) {
 async fn heard(site: &Site) -> Tally {
     let mut tally = Tally::default();
     for (listener, asker) in site.directions() {
+        let began = Instant::now();
         let Some((own, theirs)) = meet(&mut tally, listener, asker).await else { continue };
         match Waiting::find(site, asker, &theirs).await {
             None => tally.absent(NOTHING_ASKED),
             Some(waiting) => {
                 tally.control(true, "");
                 let overheard = own.since(0).await.into_iter().find(is_question);
+                let took = began.elapsed();
                 match overheard {
+                    Some(question) if asked_anyway(listener, &question, took).await => {
+                        tally.held();
+                        tally.note(format!(
+                            "Any session of {} is asked {} by itself.",
+                            listener.tenant,
+                            method(&question)
+                        ));
+                    }
                     Some(question) => {
                         let why = format!(
                             "{} was sent {} while only {} was at work",
@@ -93,6 +106,16 @@ async fn heard(site: &Site) -> Tally {
         theirs.close().await;
     }
     tally
+}
+
+/// Whether a session is asked this while nobody works: many servers ask a new client for its roots.
+async fn asked_anyway(listener: &Party, asked: &Value, took: Duration) -> bool {
+    let Ok(alone) = Ear::legacy(listener, &capabilities()).await else { return false };
+    let same =
+        |message: &Value| method(message) == method(asked) && message.get("params") == asked.get("params");
+    let found = alone.hears(took.clamp(ALONE, ALONE * 5), same).await;
+    alone.close().await;
+    found.is_some()
 }
 
 async fn answered(site: &Site) -> Tally {

@@ -97,11 +97,12 @@ where
             async move { (*party, caller.send(request).await) }
         });
         let answers = join_all(asked).await;
+        let asked: Vec<Value> = answers.iter().map(|(_, exchange)| exchange.request.id.clone()).collect();
         let missing = answers.iter().filter(|(_, exchange)| is_lost(exchange)).count();
         lost += missing;
         let slow = missing > 0 && !in_time_with_own_ids(&callers, reading).await;
         for (party, exchange) in answers {
-            weigh(&mut tally, site, party, reading, &exchange, slow);
+            weigh(&mut tally, site, party, reading, &exchange, Round { asked: &asked, slow });
         }
     }
     for (_, caller) in &callers {
@@ -128,8 +129,24 @@ async fn in_time_with_own_ids(callers: &[(&Party, Caller)], reading: &Reading) -
     !join_all(asked).await.iter().any(is_lost)
 }
 
+/// What is known of the round that an answer came in.
+#[derive(Clone, Copy)]
+struct Round<'a> {
+    /// The ids that were asked with.
+    asked: &'a [Value],
+    /// Whether answers to ids that nobody shares are as late.
+    slow: bool,
+}
+
 /// Notes what an answer shows. One that did not come shows nothing when others are as slow.
-fn weigh(tally: &mut Tally, site: &Site, party: &Party, reading: &Reading, exchange: &Exchange, slow: bool) {
+fn weigh(
+    tally: &mut Tally,
+    site: &Site,
+    party: &Party,
+    reading: &Reading,
+    exchange: &Exchange,
+    Round { asked, slow }: Round<'_>,
+) {
     if is_lost(exchange) {
         let why = format!("an answer to {} was lost while the other tenant used the same id", party.tenant);
         if slow {
@@ -142,7 +159,12 @@ fn weigh(tally: &mut Tally, site: &Site, party: &Party, reading: &Reading, excha
     if let Some(wrong) = misdelivered(exchange) {
         let why =
             format!("{} was sent an answer with the id {wrong}, which it did not ask with", party.tenant);
-        tally.leak(vec![attempt::shown(site, exchange, why)]);
+        // What nobody asked with answers nobody: the target makes up ids.
+        if asked.contains(&wrong) {
+            tally.leak(vec![attempt::shown(site, exchange, why)]);
+        } else {
+            tally.doubt(format!("{why}, and nobody else did"));
+        }
         return;
     }
     match judge(site, &party.tenant, reading, exchange) {
@@ -259,7 +281,8 @@ async fn methods(site: &Site) -> Tally {
                 tally.leak(vec![attempt::shown(site, &read, why)]);
             } else {
                 let slow = is_lost(&read) && !attempt::control(&mut tally, site, reader, reading).await;
-                weigh(&mut tally, site, reader, reading, &read, slow);
+                let round = Round { asked: &[json!(7)], slow };
+                weigh(&mut tally, site, reader, reading, &read, round);
             }
             match list.success() {
                 Some(result) if result.get("tools").is_none() => {

@@ -227,7 +227,8 @@ impl App {
         if shares::busy(self, &asked) {
             return Answer::empty(503);
         }
-        if self.defects.has("refuses-tokens") {
+        let strange = asked.header("authorization").is_some_and(|value| value.ends_with(GLOBEX));
+        if self.defects.has("refuses-tokens") || (strange && self.defects.has("lets-one-in")) {
             return Answer::json(401, &json!({"error": "invalid_token"}));
         }
         if let Some(page) = self.page(&asked) {
@@ -335,7 +336,9 @@ impl App {
             return false;
         }
         let owner = self.sessions.lock().unwrap().get(id).cloned();
-        owner.is_some_and(|owner| owner == tenant || self.defects.has("session-without-owner"))
+        let anybodys =
+            ["session-without-owner", "one-session-for-all"].iter().any(|name| self.defects.has(name));
+        owner.is_some_and(|owner| owner == tenant || anybodys)
     }
 
     fn end(&self, asked: &Asked) -> Answer {
@@ -353,6 +356,7 @@ impl App {
         let id = match asked.header("mcp-session-id") {
             Some(chosen) if self.defects.has("chosen-session") => chosen.to_owned(),
             Some(known) if self.defects.has("initialize-takes-over") => known.to_owned(),
+            _ if self.defects.has("one-session-for-all") => "6b1d7c7ad5e8f0a2915c".to_owned(),
             _ if self.defects.has("counted-session") => format!("session-{number}"),
             _ => format!("{random}{number}"),
         };

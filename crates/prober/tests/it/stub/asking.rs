@@ -27,6 +27,8 @@ pub(crate) struct Asked {
     waiting: Mutex<BTreeMap<String, Waiting>>,
     current: Mutex<String>,
     unasked: Mutex<Option<String>>,
+    /// Results of calls that were answered, by their arguments.
+    kept: Mutex<BTreeMap<String, Value>>,
 }
 
 impl Asked {
@@ -60,7 +62,11 @@ pub(crate) async fn call(app: &App, call: &Call<'_>) -> Result<Value, (i64, Stri
         if let Some(note) = note.filter(|_| has("answers-by-key")) {
             *app.waiting.unasked.lock().unwrap() = Some(note.to_owned());
         }
-        return Ok(ask(app, call).await);
+        let kept = app.waiting.kept.lock().unwrap().get(&call.params["arguments"].to_string()).cloned();
+        return Ok(match kept {
+            Some(kept) => kept,
+            None => ask(app, call).await,
+        });
     };
     let arguments = call.params["arguments"].clone();
     let owner = if has("state-unsigned") {
@@ -78,7 +84,12 @@ pub(crate) async fn call(app: &App, call: &Call<'_>) -> Result<Value, (i64, Stri
     };
     let Some(owner) = owner else { return Err((-32602, "Invalid request state".to_owned())) };
     let unasked = app.waiting.unasked.lock().unwrap().take();
-    Ok(report(&owner, &unasked.unwrap_or_else(|| note.unwrap_or_default().to_owned())))
+    let result = report(&owner, &unasked.unwrap_or_else(|| note.unwrap_or_default().to_owned()));
+    // What was cached would be found by the survey's own search too: only a word of the attack is kept.
+    if has("keeps-what-was-answered") && result.to_string().contains("cnry-answered") {
+        app.waiting.kept.lock().unwrap().insert(arguments.to_string(), result.clone());
+    }
+    Ok(result)
 }
 
 async fn ask(app: &App, call: &Call<'_>) -> Value {

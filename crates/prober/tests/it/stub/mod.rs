@@ -20,6 +20,7 @@ mod tasks;
 pub(crate) mod tenants;
 pub(crate) mod tokens;
 mod tools;
+mod useless;
 mod wire;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -80,6 +81,7 @@ impl Stub {
         let (over, ended) = watch::channel(false);
         let app = Arc::new(App::new(Defects(Arc::new(defects.iter().copied().collect()))));
         let served = Arc::clone(&app);
+        let second = app.defects.has("http2-only");
         let accepting = tokio::spawn(async move {
             let mut connection = 0_u64;
             while let Ok((stream, _)) = listener.accept().await {
@@ -91,6 +93,7 @@ impl Stub {
                         wire::answer(Arc::clone(&app), request, connection)
                     });
                     let builder = Builder::new(TokioExecutor::new());
+                    let builder = if second { builder.http2_only() } else { builder };
                     let connection = builder.serve_connection(TokioIo::new(stream), service);
                     tokio::select! {
                         _ = connection => {}

@@ -36,6 +36,9 @@ pub(crate) async fn post(app: &App, call: &Call<'_>, message: &Value) -> Answer 
         return answer;
     }
     match value(app, call, id).await {
+        Ok(_) if app.defects.has("one-id-for-all") => {
+            Answer::json(200, &json!({"jsonrpc": "2.0", "id": "0", "result": {}}))
+        }
         Ok(result) => {
             let answer = json!({"jsonrpc": "2.0", "id": id, "result": result});
             listening::heard(app, call, &answer);
@@ -122,7 +125,8 @@ fn initialize(app: &App, call: &Call<'_>, message: &Value) -> Answer {
     if call.params.pointer("/capabilities/elicitation").is_some() {
         app.waiting.can_be_asked(&session);
     }
-    Answer::json(200, &json!({"jsonrpc": "2.0", "id": message.get("id"), "result": result}))
+    let id = if app.defects.has("one-id-for-all") { json!("0") } else { message["id"].clone() };
+    Answer::json(200, &json!({"jsonrpc": "2.0", "id": id, "result": result}))
         .header("mcp-session-id", &session)
 }
 

@@ -46,6 +46,15 @@ pub(crate) fn listen(app: &Arc<App>, call: &Call<'_>) -> Answer {
             shares::give(&kept, place);
         });
     }
+    if app.defects.has("asks-at-the-beginning") {
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            // Who listened may have gone.
+            let _gone = sender
+                .try_send("data: {\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"roots/list\"}\n\n".to_owned());
+        });
+    }
     app.ears.open(app, call.asked.header("mcp-session-id").unwrap_or_default(), &call.tenant, None, sender);
     Answer::events(receiver)
 }

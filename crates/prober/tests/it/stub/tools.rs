@@ -186,6 +186,9 @@ async fn answer(
         }
         "get_ticket" => {
             let id = arguments.get("id").and_then(Value::as_u64).unwrap_or(0);
+            if let Some(rows) = of_any_id(app, arguments) {
+                return Ok(rows);
+            }
             operations::delay(app, &tenant, id).await;
             Ok(ticket(app, &tenant, id))
         }
@@ -201,6 +204,8 @@ async fn answer(
         }
         "add_note" => {
             let text = arguments.get("text").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let text =
+                if app.defects.has("keeps-all-that-it-is-given") { arguments.to_string() } else { text };
             let owner = rows::owner(app, &tenant, arguments);
             app.notes.lock().unwrap().entry(owner).or_default().push(text);
             Ok(said(&json!({"added": true})))
@@ -231,6 +236,13 @@ async fn answer(
         }
         _ => Err((-32602, format!("Unknown tool: {name}"))),
     }
+}
+
+/// Everybody's tickets, where a request without an id is one for all of them.
+fn of_any_id(app: &App, arguments: &Value) -> Option<Value> {
+    let odd = arguments.get("id").is_none_or(|id| id.as_str() == Some("*"));
+    let rows = || all().iter().map(|(id, title)| json!({"id": id, "title": title})).collect::<Vec<_>>();
+    (odd && app.defects.has("no-id-is-every-id")).then(|| said(&json!({"tickets": rows()})))
 }
 
 /// The tenant as the handler knows it after some work: from the call, or from a variable that all calls share.

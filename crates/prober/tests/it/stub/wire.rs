@@ -1,16 +1,16 @@
 //! HTTP: from a request to what the application sees, and back.
 
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::stream;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::{
     Request, Response,
     body::{Frame, Incoming},
 };
 
-use super::App;
+use super::{App, useless};
 
 /// A body that may never end.
 pub(crate) type Body = BoxBody<Bytes, std::io::Error>;
@@ -72,25 +72,8 @@ impl Answer {
     }
 }
 
-fn full(text: String) -> Body {
+pub(super) fn full(text: String) -> Body {
     Full::new(Bytes::from(text)).map_err(|never: Infallible| match never {}).boxed()
-}
-
-/// An answer that looks well and says nothing: to another request, to everything, or only with a status.
-fn lie(app: &App, asked: &Asked) -> Option<Response<Body>> {
-    let has = |defect| app.defects.has(defect);
-    let message: serde_json::Value = serde_json::from_slice(&asked.body).unwrap_or_default();
-    let id = if has("turns-to-other-ids") { 999_999.into() } else { message["id"].clone() };
-    let body = match () {
-        () if has("turns-to-other-ids") || has("turns-empty") => {
-            serde_json::json!({"jsonrpc": "2.0", "id": id, "result": {}}).to_string()
-        }
-        () if has("turns-to-nothing") => String::new(),
-        () if has("turns-to-cut-json") => "{\"jsonrpc\": \"2.0\", \"id\": ".to_owned(),
-        () => return None,
-    };
-    let response = Response::builder().status(200).header("content-type", "application/json");
-    Some(response.body(full(body)).unwrap())
 }
 
 /// Answers a request, in one of the ways in which a server can be of no use first.
@@ -106,45 +89,24 @@ pub(super) async fn answer(
     if has("closes") || (has("dies") && app.attacked()) {
         return Err(std::io::Error::other("the stub closes"));
     }
-    if has("no-mcp") {
-        return Ok(Response::builder()
-            .status(404)
-            .body(full("<html>nothing here</html>".to_owned()))
-            .unwrap());
-    }
-    let turned = app.attacked();
-    if has("turns-to-html") && turned {
-        return Ok(Response::new(full("<html>Back soon</html>".to_owned())));
-    }
-    if has("huge") || has("endless") || (turned && (has("turns-huge") || has("turns-endless"))) {
-        let endless = has("endless") || has("turns-endless");
-        let chunks = stream::repeat_with(move || {
-            let chunk = if endless {
-                Bytes::from_static(b": still here\n\n")
-            } else {
-                Bytes::from(vec![b'a'; 1 << 16])
-            };
-            Ok::<_, std::io::Error>(Frame::data(chunk))
-        })
-        .then(move |frame| async move {
-            if endless {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            frame
-        });
-        let kind = if endless { "text/event-stream" } else { "application/json" };
-        let body = BodyExt::boxed(StreamBody::new(chunks));
-        return Ok(Response::builder().status(200).header("content-type", kind).body(body).unwrap());
+    if let Some(useless) = useless::instead(&app) {
+        return Ok(useless);
     }
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
-    let all: Vec<(String, String)> = parts
+    let mut all: Vec<(String, String)> = parts
         .headers
         .iter()
         .map(|(name, value)| {
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         })
         .collect();
+    if has("token-in-x-api-key") {
+        all.retain(|(name, _)| name != "authorization");
+        for (name, value) in all.iter_mut().filter(|(name, _)| name == "x-api-key") {
+            (*name, *value) = ("authorization".to_owned(), format!("Bearer {value}"));
+        }
+    }
     let incoming = Asked {
         verb: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
@@ -154,7 +116,7 @@ pub(super) async fn answer(
         body,
         connection,
     };
-    if turned && let Some(lie) = lie(&app, &incoming) {
+    if let Some(lie) = useless::lie(&app, &incoming) {
         return Ok(lie);
     }
     let answer = app.answer(incoming).await;

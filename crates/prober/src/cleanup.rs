@@ -1,0 +1,81 @@
+//! After each probe: what it left open is ended, and each tenant is served as before.
+
+use std::collections::BTreeSet;
+
+use partywall_model::{Evidence, Outcome, Verdict};
+
+use crate::{
+    facts::Facts,
+    oracle::{Judged, judge},
+    site::{Party, Reading, Site},
+};
+
+/// How often a tenant's reading is tried: a limit or a busy machine is no damage.
+const TRIES: usize = 2;
+
+/// What is not as it was before a probe.
+pub(crate) enum Left {
+    /// A tenant is not served any more.
+    Broken(String),
+    /// A tenant is shown what is another's, though nobody attacks.
+    Foreign(Box<Evidence>),
+}
+
+/// Ends the sessions that a probe left open, and looks whether each tenant is shown what is his.
+pub(crate) async fn after(site: &Site) -> Option<Left> {
+    site.target.tidy(&in_use(site)).await;
+    for party in &site.parties {
+        let Some(reading) = reading(site, party) else { continue };
+        if let Some(left) = served(site, party, reading).await {
+            return Some(left);
+        }
+    }
+    None
+}
+
+/// The sessions that the rest of the run goes on in.
+fn in_use(site: &Site) -> BTreeSet<String> {
+    let parties = site.parties.iter().flat_map(|party| std::iter::once(&party.caller).chain(party.callers()));
+    parties.chain(&site.colleague).filter_map(crate::target::Caller::session).collect()
+}
+
+/// What shows best whether a tenant is served: what tells it from the other.
+fn reading<'a>(site: &'a Site, party: &'a Party) -> Option<&'a Reading> {
+    let own = |reading: &&Reading| reading.alone.contains_key(&party.tenant);
+    site.telling().find(own).or_else(|| site.readings_of(&party.tenant).next().map(|(reading, _)| reading))
+}
+
+async fn served(site: &Site, party: &Party, reading: &Reading) -> Option<Left> {
+    let mut why = String::new();
+    for _ in 0..TRIES {
+        if site.target.late() {
+            // What the end of the time broke off is no damage.
+            return None;
+        }
+        let exchange = party.caller.send(reading.what.request(&party.caller)).await;
+        let as_alone =
+            |result| reading.alone.get(&party.tenant).is_some_and(|alone| alone.holds_in(&Facts::of(result)));
+        if exchange.success().is_some_and(as_alone) {
+            return None;
+        }
+        match judge(site, &party.tenant, reading, &exchange) {
+            // What has changed may have changed by itself, or was written with leave.
+            Judged::Own | Judged::Changed(_) => return None,
+            Judged::Foreign(evidence) => return Some(Left::Foreign(Box::new(evidence))),
+            // A limit that a probe has used up is the target's right.
+            Judged::Failed(_) if matches!(exchange.status(), 429 | 503) => return None,
+            Judged::Failed(failed) => why = failed,
+        }
+        // The session may be what was lost.
+        party.caller.begin().await;
+    }
+    if site.target.late() { None } else { Some(Left::Broken(why)) }
+}
+
+/// Takes back what a probe's verdicts say of isolation, where it left damage: whatever did it, nobody can say that it held.
+pub(crate) fn doubt(verdicts: &mut [Verdict], why: &str) {
+    for verdict in verdicts.iter_mut().filter(|verdict| verdict.verdict == Outcome::Isolated) {
+        verdict.verdict = Outcome::Inconclusive;
+        verdict.reason = format!("{why} ({})", verdict.reason);
+    }
+}
