@@ -30,9 +30,12 @@ pub struct Package {
     pub tenancy: Tenancy,
     /// Why that is said.
     pub reason: String,
-    /// How many different names in its code mean tenants, users or callers.
+    /// How many different names in its code mean tenants, users or callers; no more than [`ENOUGH`] are looked for.
     pub owners: usize,
 }
+
+/// So many names say that a package speaks of tenants, users or callers.
+pub const ENOUGH: usize = 3;
 
 /// Texts that only code that answers HTTP has.
 const HTTP: &[&str] = &[
@@ -115,10 +118,13 @@ pub(crate) fn find_packages(project: &Project, manifests: &[(String, String)]) -
         if slot.1.is_none() && STDIO.iter().any(|text| unit.ir.source.contains(text)) {
             slot.1 = Some(unit.ir.path.clone());
         }
-        if CALLERS.iter().any(|text| unit.ir.source.contains(text)) {
-            slot.2.extend(CALLERS.iter().take(3).map(|text| (*text).to_owned()));
+        if slot.2.len() < ENOUGH && CALLERS.iter().any(|text| unit.ir.source.contains(text)) {
+            slot.2.extend(CALLERS.iter().take(ENOUGH).map(|text| (*text).to_owned()));
         }
         for (_, binding) in unit.ir.bindings() {
+            if slot.2.len() >= ENOUGH {
+                break;
+            }
             let meaning = unit.meaning(binding.name);
             if meaning.is_owner() || meaning.is_principal() {
                 slot.2.insert(unit.ir.text(binding.name).to_lowercase());
@@ -201,7 +207,16 @@ impl Project {
     /// What is known of the package that a module belongs to.
     #[must_use]
     pub fn package(&self, module: ModuleId) -> Option<&Package> {
-        self.packages.get(self.package_folder(&self.unit(module)?.ir.path))
+        self.packages.get(self.folder(module)?)
+    }
+
+    /// The folder of the package that a module belongs to.
+    #[must_use]
+    pub fn folder(&self, module: ModuleId) -> Option<&str> {
+        match self.homes.get(module.index()) {
+            Some(home) => Some(home),
+            None => Some(self.package_folder(&self.unit(module)?.ir.path)),
+        }
     }
 
     /// The folder of the package that a file belongs to.
@@ -224,14 +239,13 @@ impl Project {
     /// environment has.
     #[must_use]
     pub fn also_speaks_on_stdio(&self, module: ModuleId) -> bool {
-        let Some(own) = self.unit(module).map(|unit| self.package_folder(&unit.ir.path)) else {
-            return false;
+        let Some(own) = self.folder(module) else { return false };
+        let speaks = |unit: &Unit| STDIO.iter().any(|text| unit.ir.source.contains(text));
+        let find = || {
+            let speaking = self.units().filter(|(_, unit)| speaks(unit));
+            speaking.filter_map(|(other, _)| self.folder(other)).map(str::to_owned).collect()
         };
-        !self.is_asked_multi()
-            && self.units().any(|(_, unit)| {
-                self.package_folder(&unit.ir.path) == own
-                    && STDIO.iter().any(|text| unit.ir.source.contains(text))
-            })
+        !self.is_asked_multi() && self.memory.on_stdio.get_or_init(find).contains(own)
     }
 
     /// Whether the user says that several tenants meet in the process.
@@ -244,6 +258,6 @@ impl Project {
     #[must_use]
     pub fn has_owners(&self, module: ModuleId) -> bool {
         self.tenancy == Some(Tenancy::Multi)
-            || self.package(module).is_some_and(|package| package.owners >= 3)
+            || self.package(module).is_some_and(|package| package.owners >= ENOUGH)
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     ir::{ArgKind, ExprId, ExprKind, NameRef, walk},
     library::Role,
-    project::{At, Fun, Project},
+    project::{At, Callee, Fun, Project},
     vocabulary,
 };
 
@@ -35,31 +35,13 @@ impl Project {
 
     /// Whether a call of ours gives the party that brings a credential, `get_current_org(x_api_key=key, authorization=token)`: all
     /// that it is given of the caller's choice are credentials, and it does not only read what a token says of itself.
-    pub(super) fn asks_with_credentials(&self, at: At, name: &str) -> bool {
-        let words = vocabulary::words(name);
-        let party = words.iter().any(|word| {
-            matches!(
-                word.as_str(),
-                "org"
-                    | "organization"
-                    | "tenant"
-                    | "user"
-                    | "account"
-                    | "workspace"
-                    | "principal"
-                    | "caller"
-                    | "authenticate"
-            )
-        });
-        let reads = words.iter().any(|word| {
-            matches!(word.as_str(), "decode" | "parse" | "hash" | "extract" | "id" | "unverified")
-        });
-        let (true, false, Some(unit)) = (party, reads, self.unit(at.module)) else { return false };
-        let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
-        let Some(callee) = self.callee(at).filter(|callee| callee.certain && !callee.targets.is_empty())
-        else {
+    pub(super) fn asks_with_credentials(&self, at: At) -> bool {
+        let ours =
+            |callee: &&Callee| callee.says.asks_for_party() && callee.certain && !callee.targets.is_empty();
+        let (Some(unit), Some(callee)) = (self.unit(at.module), self.callee(at).filter(ours)) else {
             return false;
         };
+        let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
         let mut brings = false;
         let mut other = false;
         for arg in &call.args {
@@ -148,4 +130,21 @@ impl Project {
         });
         found || more.into_iter().any(|expr| self.is_bearer(at.to(expr), depth))
     }
+}
+
+/// Whether the words of a function's name ask for a party, and not for what a token or a text says.
+pub(super) fn asks_for_party(words: &[String]) -> bool {
+    let has = |wanted: &[&str]| words.iter().any(|word| wanted.contains(&word.as_str()));
+    let party = [
+        "org",
+        "organization",
+        "tenant",
+        "user",
+        "account",
+        "workspace",
+        "principal",
+        "caller",
+        "authenticate",
+    ];
+    has(&party) && !has(&["decode", "parse", "hash", "extract", "id", "unverified"])
 }

@@ -1,6 +1,9 @@
 //! Queries of graph databases in strings.
 
-use super::queries::{Part, Query, Scope, singular};
+use super::{
+    queries::{Query, Scope, singular},
+    texts::Part,
+};
 use crate::{
     lang::cypher,
     project::{At, Project},

@@ -2,7 +2,6 @@
 
 use rustc_hash::FxHashSet;
 
-use super::names::converts;
 use crate::{
     ir::{ExprId, ExprKind, FunctionId, NameRef, Pattern, PropertyKey, StmtId, StmtKind},
     library::Role,
@@ -140,7 +139,7 @@ impl Way<'_> {
         }
         let mut targets: Vec<Fun> = callee.targets.clone();
         if targets.is_empty() {
-            return if converts(callee.name()) { None } else { Some(false) };
+            return if callee.says.converts() { None } else { Some(false) };
         }
         // A method's name that many classes have says little.
         targets.truncate(if callee.certain { 4 } else { 2 });

@@ -1,5 +1,7 @@
 //! Expressions that take any entry of a map or list, whichever comes first.
 
+use std::collections::BTreeMap;
+
 use crate::{
     ir::{ExprId, ExprKind},
     project::{At, Parent, Project, Unit},
@@ -10,6 +12,21 @@ impl Project {
     /// `[...m.values()][0]`, `m.values().next().value`, `next(iter(m.values()))`, `list(m.values())[0]`.
     #[must_use]
     pub fn first_of(&self, at: At) -> Option<At> {
+        self.firsts().get(&at).copied()
+    }
+
+    /// All such expressions, with the map or list of each.
+    #[must_use]
+    pub fn firsts(&self) -> &BTreeMap<At, At> {
+        self.memory.firsts.get_or_init(|| {
+            let all = self
+                .units()
+                .flat_map(|(module, unit)| unit.ir.exprs().map(move |(expr, _)| At { module, expr }));
+            all.filter_map(|at| Some((at, self.find_first(at)?))).collect()
+        })
+    }
+
+    fn find_first(&self, at: At) -> Option<At> {
         let unit = self.unit(at.module)?;
         // Most expressions are nothing of the kind.
         let likely = match unit.ir.expr(at.expr) {

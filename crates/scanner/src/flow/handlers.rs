@@ -74,6 +74,18 @@ pub(super) fn handlers(project: &Project, entries: &mut Vec<Entry>) {
         by_type(project, module, unit, &mut add);
         by_export(module, unit, &mut add);
         by_asgi(module, unit, &mut add);
+        by_names(module, unit, &mut add);
+    }
+}
+
+/// Middlewares in the shape that Express gave them: `use(req, res, next)`.
+fn by_names(module: ModuleId, unit: &Unit, add: &mut impl FnMut(Fun, usize, &str)) {
+    for (id, function) in unit.ir.functions() {
+        let names: Vec<&str> =
+            function.params.iter().filter_map(|own| own.name).map(|name| unit.ir.text(name)).collect();
+        if matches!(names.as_slice(), ["req" | "request", "res" | "response", "next"]) {
+            add(Fun { module, id }, 0, "middleware");
+        }
     }
 }
 

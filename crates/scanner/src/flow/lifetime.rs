@@ -110,8 +110,13 @@ impl<'p> Lifetimes<'p> {
     /// Whether a function's code runs for a request.
     #[must_use]
     pub fn is_per_request(&self, fun: Fun) -> bool {
-        fun.id != FunctionId::MODULE
-            && self.project.is_around(fun, |around| self.project.reach(around).is_some())
+        if fun.id == FunctionId::MODULE {
+            return false;
+        }
+        let known = self.project.served.get(fun.module.index()).and_then(|module| module.get(fun.id.index()));
+        known
+            .copied()
+            .unwrap_or_else(|| self.project.is_around(fun, |around| self.project.reach(around).is_some()))
     }
 
     /// Whether objects of a class outlive a request; nothing when that is not known.

@@ -30,6 +30,7 @@ mod shared;
 mod shown;
 mod starts;
 mod stores;
+mod texts;
 
 pub use entries::Entry;
 pub(crate) use entries::find_entries;
@@ -42,9 +43,10 @@ pub use locals::{
     compares_what_it_keeps, has_own_receiver, has_shared_receiver, is_of_nobody, is_on_own_objects,
     is_on_shared_object, stands_where_renewed,
 };
+pub(crate) use names::Says;
 pub use origins::Origins;
 pub use queries::{Owned, Query, Scope, lists_owners, singular};
 pub use reach::Reach;
-pub(crate) use reach::find_reach;
+pub(crate) use reach::{find_reach, find_served};
 pub use shared::{SharedWrite, captured, captured_by, holds_connection, is_connection};
 pub use stores::{Access, Store};

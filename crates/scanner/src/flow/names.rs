@@ -105,44 +105,69 @@ pub(super) fn given_credential(unit: &Unit, call: &Call) -> bool {
     })
 }
 
-/// A call whose name says that it gives the caller: `getCurrentUser()`, `require_tenant()`.
-pub(super) fn called(name: &str, value: Origins) -> Origins {
-    let words = vocabulary::words(name);
-    let asks = words.first().is_some_and(|first| {
-        matches!(
-            first.as_str(),
-            "get"
-                | "require"
-                | "current"
-                | "resolve"
-                | "extract"
-                | "load"
-                | "ensure"
-                | "authenticate"
-                | "verify"
-                | "fetch"
-                | "must"
-                | "assert"
-                | "use"
-        )
-    });
-    // `get_user_auth_secret()` gives the server's own.
-    if words.last().is_some_and(|last| matches!(last.as_str(), "secret" | "settings" | "config")) {
-        return value;
+/// What the name of a function says of the value that a call of it gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Says(u8);
+
+impl Says {
+    const CONVERTS: u8 = 1;
+    const PARTY: u8 = 1 << 1;
+    const DEMANDS: u8 = 1 << 2;
+    const ASKS: u8 = 1 << 3;
+
+    /// By the name.
+    pub(crate) fn of(name: &str) -> Self {
+        let words = vocabulary::words(name);
+        let first = words.first().map(String::as_str);
+        let asks = first.is_some_and(|first| {
+            matches!(
+                first,
+                "get"
+                    | "require"
+                    | "current"
+                    | "resolve"
+                    | "extract"
+                    | "load"
+                    | "ensure"
+                    | "authenticate"
+                    | "verify"
+                    | "fetch"
+                    | "must"
+                    | "assert"
+                    | "use"
+            )
+        });
+        let of = words.get(usize::from(asks)..).unwrap_or(&[]).join("_");
+        // `get_user_auth_secret()` gives the server's own.
+        let servers =
+            words.last().is_some_and(|last| matches!(last.as_str(), "secret" | "settings" | "config"));
+        let party = !servers
+            && (vocabulary::is_owner(&of) || vocabulary::is_principal(&of) || first == Some("authenticate"));
+        let demands = matches!(first, Some("authenticate" | "verify" | "require"));
+        let bits = [
+            (converts(name), Self::CONVERTS),
+            (party, Self::PARTY),
+            (demands, Self::DEMANDS),
+            (super::bearers::asks_for_party(&words), Self::ASKS),
+        ];
+        Self(bits.into_iter().filter(|(holds, _)| *holds).fold(0, |sum, (_, bit)| sum | bit))
     }
-    let of = words.get(usize::from(asks)..).unwrap_or(&[]).join("_");
-    if value.is_chosen()
-        && !matches!(words.first().map(String::as_str), Some("authenticate" | "verify" | "require"))
-    {
-        return value;
+
+    /// As [`converts`].
+    pub(super) const fn converts(self) -> bool {
+        self.0 & Self::CONVERTS != 0
     }
-    if vocabulary::is_owner(&of)
-        || vocabulary::is_principal(&of)
-        || words.first().is_some_and(|first| first == "authenticate")
-    {
-        return value | Origins::OWNER;
+
+    /// As [`super::bearers::asks_for_party`].
+    pub(super) const fn asks_for_party(self) -> bool {
+        self.0 & Self::ASKS != 0
     }
-    value
+
+    /// A call whose name says that it gives the caller: `getCurrentUser()`, `require_tenant()`.
+    pub(super) fn called(self, value: Origins) -> Origins {
+        let given = value.is_chosen() && self.0 & Self::DEMANDS == 0;
+        if self.0 & Self::PARTY != 0 && !given { value | Origins::OWNER } else { value }
+    }
 }
 
 pub(super) fn injected_name(word: &str, parameter: &str, value: Origins) -> Origins {

@@ -6,9 +6,7 @@
 
 use std::ops::{BitOr, BitOrAssign};
 
-use super::names::{
-    called, converts, given_credential, is_environment, makes, member_of, named, request_member,
-};
+use super::names::{given_credential, is_environment, makes, member_of, named, request_member};
 use crate::{
     ir::{
         BindingId, BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, LogicalOp, NameRef, PropertyKey,
@@ -398,7 +396,7 @@ impl Project {
         if is_environment(&callee.path) {
             return Origins::ENV;
         }
-        if self.looks_up_bearer(at) || self.asks_with_credentials(at, callee.name()) {
+        if self.looks_up_bearer(at) || self.asks_with_credentials(at) {
             return Origins::PRINCIPAL;
         }
         let name = callee.name();
@@ -411,7 +409,7 @@ impl Project {
                 value |= self.arguments(at, depth) | Origins::UNKNOWN;
             }
             // A helper that looks the caller up says so by its name.
-            return called(name, value);
+            return callee.says.called(value);
         }
         let mut value = self.arguments(at, depth);
         // What a database or another service answers is not what was asked with: only conversions pass the caller's choice on.
@@ -425,7 +423,7 @@ impl Project {
                     matches!(word.as_str(), "redis" | "ioredis" | "cache" | "kv" | "memcache" | "memcached")
                 })
             });
-        if !call.is_new && (!converts(name) || changes_rows || reads_store) {
+        if !call.is_new && (!callee.says.converts() || changes_rows || reads_store) {
             // Nor is it the environment's, when that only says where to ask.
             let elsewhere = if value.is_of_request() { Origins::ENV } else { Origins::NONE };
             let chosen = Origins::INPUT | Origins::UNVERIFIED | Origins::SESSION;
@@ -439,7 +437,7 @@ impl Project {
             }
             value |= base;
         }
-        called(name, value.without(Origins::REQUEST) | Origins::UNKNOWN)
+        callee.says.called(value.without(Origins::REQUEST) | Origins::UNKNOWN)
     }
 
     fn arguments(&self, at: At, depth: u32) -> Origins {

@@ -8,6 +8,7 @@ use super::{
     models::models,
     named::Names,
     repositories::is_repository,
+    texts::{Begins, Part, begins},
 };
 use crate::{
     ir::{BinaryOp, ExprKind, NameRef, StmtKind, TemplatePart, walk},
@@ -143,23 +144,28 @@ impl Project {
         {
             return;
         }
+        // Most texts are told by how they begin, without their pieces being gathered.
+        let likely = match unit.ir.expr(at.expr) {
+            ExprKind::String(text) => begins(unit.ir.text(*text)).is_some(),
+            ExprKind::Template(parts) | ExprKind::Tagged { parts, .. } => match parts.first() {
+                Some(TemplatePart::Text(text)) => begins(unit.ir.text(*text)).is_some(),
+                first => first.is_some(),
+            },
+            _ => true,
+        };
+        if !likely {
+            return;
+        }
         let mut pieces: Vec<Part> = Vec::new();
         self.pieces(at, 4, &mut pieces);
         let first = pieces.iter().find_map(|piece| match piece {
-            Part::Text(text) => Some(text.trim_start()),
+            Part::Text(text) => Some(text.as_str()),
             Part::Hole(_) => None,
         });
-        let Some(first) = first else { return };
-        let word: String = first.chars().take_while(char::is_ascii_alphabetic).collect();
-        if !first.contains([' ', '\n']) {
-            return;
-        }
-        match word.to_ascii_uppercase().as_str() {
-            "SELECT" | "UPDATE" | "DELETE" | "INSERT" | "WITH" => {}
-            "MATCH" | "OPTIONAL" | "MERGE" | "CREATE" | "UNWIND" => {
-                return self.cypher_query(at, &pieces, all);
-            }
-            _ => return,
+        match first.and_then(begins) {
+            Some(Begins::Sql) => {}
+            Some(Begins::Cypher) => return self.cypher_query(at, &pieces, all),
+            None => return,
         }
         let text: Vec<Piece<'_>> = pieces
             .iter()
@@ -330,8 +336,9 @@ impl Project {
     fn orm_query(&self, at: At, words: &BTreeSet<String>, all: &mut Vec<Query>) {
         let Some(unit) = self.unit(at.module) else { return };
         let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return };
-        let Some((entity, verb)) = self.orm_entity(unit, at, call) else {
-            self.repository_call(at, call, all);
+        let path = self.written(at.to(call.callee));
+        let Some((entity, verb)) = self.orm_entity(unit, at, call, &path) else {
+            self.repository_call(at, call, &path, all);
             return;
         };
         let chain = outermost(unit, at.expr);
@@ -397,8 +404,7 @@ impl Project {
     }
 
     /// A call of a repository's own method that names an owner, `notes.of_tenant(tenant_id)`: its rows have one.
-    fn repository_call(&self, at: At, call: &crate::ir::Call, all: &mut Vec<Query>) {
-        let path = self.written(at.to(call.callee));
+    fn repository_call(&self, at: At, call: &crate::ir::Call, path: &[Word], all: &mut Vec<Query>) {
         let Some(receiver) = path.iter().rev().nth(1).filter(|receiver| is_repository(receiver)) else {
             return;
         };
@@ -423,10 +429,15 @@ impl Project {
 
     /// The model or table of a call that starts a query.
     #[expect(clippy::too_many_lines, reason = "one question after the other about one chain of calls")]
-    fn orm_entity(&self, unit: &Unit, at: At, call: &crate::ir::Call) -> Option<(String, Verb)> {
-        let path = self.written(at.to(call.callee));
+    fn orm_entity(
+        &self,
+        unit: &Unit,
+        at: At,
+        call: &crate::ir::Call,
+        path: &[Word],
+    ) -> Option<(String, Verb)> {
         let name = path.last()?.as_str();
-        if let Some(found) = self.document_query(at, call, &path) {
+        if let Some(found) = self.document_query(at, call, path) {
             return Some(found);
         }
         let argument = |number: usize| {
@@ -459,7 +470,7 @@ impl Project {
                     return Some((entity, Verb::Select));
                 }
             }
-            ("update" | "delete" | "upsert", 3..) if self.is_prisma(at, &path) => {
+            ("update" | "delete" | "upsert", 3..) if self.is_prisma(at, path) => {
                 let verb = if name == "delete" { Verb::Delete } else { Verb::Update };
                 return path.iter().rev().nth(1).map(|entity| (entity.to_string(), verb));
             }
@@ -560,6 +571,10 @@ impl Project {
             METHODS.iter().find(|(own, _)| *own == name).filter(|_| !matches!(name, "one" | "one_or_none"));
         let Some((_, verb)) = method else { return self.store_query(at) };
         let receiver = path.iter().rev().nth(1)?;
+        // `client.contacts.basic_api.get_by_id(id)` asks another service.
+        if vocabulary::words(receiver).last().is_some_and(|last| last == "api") {
+            return None;
+        }
         Some((receiver.to_string(), *verb))
     }
 
@@ -603,11 +618,6 @@ impl Project {
         }
         owned
     }
-}
-
-pub(super) enum Part {
-    Text(String),
-    Hole(At),
 }
 
 /// The name of an entity without what tables and models differ in: `email_team_join_requests`, `EmailTeamJoinRequest`.

@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     ir::{ExprKind, NameRef},
-    project::{At, Fun, Project, Symbol},
+    project::{At, Fun, ModuleId, Project, Symbol, Unit},
 };
 
 /// Of how many callers of a function the functions that they pass are looked at.
@@ -126,6 +126,15 @@ fn passed(project: &Project, callee: At) -> Vec<Fun> {
             _ => None,
         })
         .collect()
+}
+
+/// Whether each function, by module, or one around it is reached by callers.
+pub(crate) fn find_served(project: &Project) -> Vec<Box<[bool]>> {
+    let is_served = |fun: Fun| project.is_around(fun, |around| project.reach(around).is_some());
+    let of = |(module, unit): (ModuleId, &Unit)| {
+        unit.ir.functions().map(|(id, _)| is_served(Fun { module, id })).collect()
+    };
+    project.units().map(of).collect()
 }
 
 impl Project {

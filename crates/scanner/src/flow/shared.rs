@@ -275,7 +275,23 @@ fn taken_by(project: &Project, fun: Fun) -> Vec<At> {
 /// Whether a value is the server or transport of a connection, by its type.
 #[must_use]
 pub fn is_connection(project: &Project, at: At) -> bool {
+    if is_response(project, at) {
+        return true;
+    }
     let Symbol::External { package, path } = project.symbol(at) else { return false };
     let defs = project.libraries.calls_of(&package, &path);
     defs.iter().any(|def| matches!(def.role, Role::Server | Role::Transport))
+}
+
+/// Whether a value is the response that a handler was given, beside its request: `(req, res) => …`.
+fn is_response(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
+    let Some((fun, number, path)) = project.parameter_of(at.module, *id) else { return false };
+    let named = matches!(unit.ir.binding_name(*id), "res" | "response" | "reply");
+    let first = project.unit(fun.module).and_then(|unit| {
+        let first = unit.ir.function(fun.id)?.params.first()?.name?;
+        Some(matches!(unit.ir.text(first), "req" | "request" | "_req" | "_request"))
+    });
+    named && number == 1 && path.is_empty() && first == Some(true)
 }

@@ -65,9 +65,13 @@ impl Lifetimes<'_> {
                 .map(|fun| (fun, START)),
         );
         let mut calls: FxHashMap<Fun, Vec<At>> = FxHashMap::default();
+        let ours = self.project.calls_of(|callee| callee.certain && !callee.targets.is_empty());
         for (module, unit) in self.project.units() {
             for expr in &unit.index.calls {
                 let at = At { module, expr: *expr };
+                if !self.project.is_one_of(&ours, at) {
+                    continue;
+                }
                 // What a function calls in a callback is called when the function runs, unless a request runs it.
                 for fun in self.project.around(self.project.function_of(at)) {
                     calls.entry(fun).or_default().push(at);
@@ -86,12 +90,8 @@ impl Lifetimes<'_> {
             }
             let Some(calls_left) = calls_left.checked_sub(1) else { continue };
             for at in calls.get(&fun).into_iter().flatten() {
-                let targets = self
-                    .project
-                    .callee(*at)
-                    .filter(|callee| callee.certain)
-                    .map(|callee| callee.targets.clone());
-                open.extend(targets.into_iter().flatten().map(|target| (target, calls_left)));
+                let targets = self.project.callee(*at).map_or(&[][..], |callee| &callee.targets);
+                open.extend(targets.iter().map(|target| (*target, calls_left)));
             }
         }
         found

@@ -77,7 +77,7 @@ impl Project {
                     self.access(at, *object, *index, Some(write.value), &mut all);
                 }
             }
-            let written: std::collections::HashSet<ExprId> =
+            let written: rustc_hash::FxHashSet<ExprId> =
                 unit.index.writes.iter().map(|write| write.place).collect();
             for (id, expr) in unit.ir.exprs() {
                 let at = At { module, expr: id };
@@ -298,10 +298,7 @@ impl Project {
     #[must_use]
     pub fn keeps_rows(&self, module: ModuleId) -> bool {
         let folders = self.memory.keeps_rows.get_or_init(|| self.folders_with_rows());
-        self.unit(module).is_some_and(|unit| {
-            let own = self.package_folder(&unit.ir.path);
-            folders.iter().any(|folder| is_within(own, folder))
-        })
+        self.folder(module).is_some_and(|own| folders.iter().any(|folder| is_within(own, folder)))
     }
 
     fn folders_with_rows(&self) -> BTreeSet<String> {
@@ -339,15 +336,16 @@ impl Project {
             // A command that its user signs in with has no callers.
             let served =
                 |unit: &Unit| !unit.ir.path.split('/').any(|part| matches!(part, "cli" | "commands"));
-            let known = self.units().filter(|(module, unit)| served(unit) && asks(*module, unit));
-            self.with_importers(
-                known.map(|(_, unit)| self.package_folder(&unit.ir.path).to_owned()).collect(),
-            )
+            let mut folders: BTreeSet<String> = BTreeSet::new();
+            for (module, unit) in self.units() {
+                let folder = self.folder(module).unwrap_or_default();
+                if served(unit) && asks(module, unit) {
+                    folders.insert(folder.to_owned());
+                }
+            }
+            self.with_importers(folders)
         });
-        self.unit(module).is_some_and(|unit| {
-            let own = self.package_folder(&unit.ir.path);
-            folders.iter().any(|folder| is_within(own, folder))
-        })
+        self.folder(module).is_some_and(|own| folders.iter().any(|folder| is_within(own, folder)))
     }
 
     /// These packages' folders and those of all that import from them.

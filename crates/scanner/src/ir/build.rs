@@ -1,13 +1,12 @@
 //! What front ends make a module with.
 
-use std::{cell::RefCell, sync::Arc};
-
-use rustc_hash::{FxHashMap, FxHashSet};
+use std::sync::Arc;
 
 use super::{
     BinaryOp, Binding, BindingId, BindingKind, Block, Class, ClassId, Export, Expr, ExprId, ExprKind,
     Function, FunctionId, FunctionKind, Import, Language, Lines, Module, Name, Scope, ScopeId, ScopeKind,
     Span, Stmt, StmtId, StmtKind,
+    names::{Interned, Names},
 };
 
 /// A module that is being made.
@@ -20,39 +19,14 @@ use super::{
 #[derive(Debug)]
 pub struct ModuleBuilder {
     module: Module,
-    interned: FxHashMap<Arc<str>, Name>,
+    interned: Interned,
 }
 
 /// The longest text that two texts with a `+` between are joined to, in bytes.
 const LONGEST_JOINED: usize = 4096;
 
-/// How many texts are shared between modules; one more, and sharing begins anew.
-const SHARED: usize = 1 << 16;
-/// What is longer stands in one module only.
-const LONGEST_SHARED: usize = 48;
-
-thread_local! {
-    /// Modules of one project have most of their names in common.
-    static TEXTS: RefCell<FxHashSet<Arc<str>>> = RefCell::default();
-}
-
-/// A text, the one that another module has if there is one.
-fn shared(text: &str) -> Arc<str> {
-    if text.len() > LONGEST_SHARED {
-        return text.into();
-    }
-    TEXTS.with_borrow_mut(|texts| {
-        if let Some(known) = texts.get(text) {
-            return Arc::clone(known);
-        }
-        if texts.len() >= SHARED {
-            texts.clear();
-        }
-        let text: Arc<str> = text.into();
-        texts.insert(Arc::clone(&text));
-        text
-    })
-}
+/// How much source has one more name, about: room is made at once.
+const BYTES_FOR_A_NAME: usize = 48;
 
 /// Arenas are counted in `u32`; sources beyond the size limit are never lowered, so that the limit is not met.
 fn next(len: usize) -> u32 {
@@ -73,7 +47,7 @@ impl ModuleBuilder {
             imports: Vec::new(),
             exports: Vec::new(),
             comments: Vec::new(),
-            names: Vec::new(),
+            names: Names::default(),
             exprs: vec![Expr { kind: ExprKind::Missing, span: Span::default() }],
             stmts: Vec::new(),
             bindings: Vec::new(),
@@ -81,19 +55,13 @@ impl ModuleBuilder {
             functions: vec![Function { kind: FunctionKind::Module, parent: None, ..empty_function(span) }],
             classes: Vec::new(),
         };
-        Self { module, interned: FxHashMap::default() }
+        let interned = Interned::with_capacity(module.source.len() / BYTES_FOR_A_NAME);
+        Self { module, interned }
     }
 
     /// Interns a text.
     pub fn name(&mut self, text: &str) -> Name {
-        if let Some(name) = self.interned.get(text) {
-            return *name;
-        }
-        let name = Name(next(self.module.names.len()));
-        let text = shared(text);
-        self.module.names.push(Arc::clone(&text));
-        self.interned.insert(text, name);
-        name
+        self.interned.name(&mut self.module.names, text)
     }
 
     /// Adds an expression. Two texts with a `+` between are one text.

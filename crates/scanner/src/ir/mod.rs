@@ -21,6 +21,7 @@ mod decl;
 pub mod dump;
 mod expr;
 mod lines;
+mod names;
 mod pattern;
 mod stmt;
 pub mod walk;
@@ -148,7 +149,7 @@ pub struct Module {
     pub exports: Vec<Export>,
     /// Comments, in source order, with their marks (`//`, `/*`, `#`).
     pub comments: Vec<Span>,
-    pub(crate) names: Vec<Arc<str>>,
+    pub(crate) names: names::Names,
     pub(crate) exprs: Vec<Expr>,
     pub(crate) stmts: Vec<Stmt>,
     pub(crate) bindings: Vec<Binding>,
@@ -164,7 +165,7 @@ impl Module {
     /// The text of an interned name; empty for an id of another module.
     #[must_use]
     pub fn text(&self, name: Name) -> &str {
-        self.names.get(name.index()).map_or("", |text| text)
+        self.names.get(name).unwrap_or_default()
     }
 
     /// An expression.
@@ -208,7 +209,12 @@ impl Module {
     pub fn has_name_with(&self, texts: &[&str]) -> bool {
         self.names.iter().any(|name| {
             let has = |text: &&str| {
-                name.as_bytes().windows(text.len()).any(|part| part.eq_ignore_ascii_case(text.as_bytes()))
+                let first = text.as_bytes().first().map(u8::to_ascii_lowercase);
+                // Most places are told by their first letter.
+                name.as_bytes().windows(text.len()).any(|part| {
+                    part.first().map(u8::to_ascii_lowercase) == first
+                        && part.eq_ignore_ascii_case(text.as_bytes())
+                })
             };
             texts.iter().any(has)
         })

@@ -1,12 +1,12 @@
 //! Joining modules to a project.
 
-use std::{collections::BTreeMap, hash::BuildHasher};
+use std::{collections::BTreeMap, hash::BuildHasher, sync::Arc};
 
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use super::{At, Callee, Cls, Fun, ModuleId, Paths, Project, Symbol, Unit, resolve, this_class};
+use super::{At, Callee, Cls, Fun, ModuleId, Paths, Project, Symbol, Unit, Word, resolve, this_class};
 use crate::{
-    flow,
+    flow::{self, Says},
     ir::{ExprKind, Module},
     library::Libraries,
     tables::Schema,
@@ -45,6 +45,7 @@ impl Project {
             packages: BTreeMap::new(),
             tenancy: input.tenancy,
             paths,
+            homes: Vec::new(),
             callers: FxHashMap::default(),
             callees: Vec::new(),
             callee_of: Vec::new(),
@@ -52,6 +53,7 @@ impl Project {
             entries: Vec::new(),
             entry_of: FxHashMap::default(),
             reach: FxHashMap::default(),
+            served: Vec::new(),
             exports,
             globals,
             field_writes: FxHashMap::default(),
@@ -65,8 +67,20 @@ impl Project {
         project.entry_of =
             project.entries.iter().enumerate().map(|(number, entry)| (entry.handler, number)).collect();
         project.reach = flow::find_reach(&project);
+        project.served = flow::find_served(&project);
         project.packages = tenancy::find_packages(&project, &input.manifests);
+        project.find_homes();
         project
+    }
+
+    fn find_homes(&mut self) {
+        let mut folders: FxHashMap<&str, Arc<str>> = FxHashMap::default();
+        let mut homes = Vec::with_capacity(self.units.len());
+        for unit in &self.units {
+            let folder = self.package_folder(&unit.ir.path);
+            homes.push(Arc::clone(folders.entry(folder).or_insert_with(|| folder.into())));
+        }
+        self.homes = homes;
     }
 
     fn find_members(&mut self) {
@@ -159,11 +173,13 @@ impl Project {
 struct Callees {
     all: Vec<Callee>,
     by_hash: FxHashMap<u64, Vec<u32>>,
+    /// What the names of callees say.
+    said: FxHashMap<Word, Says>,
 }
 
 impl Callees {
     /// One more than the place of a callee.
-    fn number(&mut self, callee: Callee) -> u32 {
+    fn number(&mut self, mut callee: Callee) -> u32 {
         let Callee { package, path, targets, certain, .. } = &callee;
         let hash = FxBuildHasher.hash_one((package, path, targets, certain));
         let same = self.by_hash.entry(hash).or_default();
@@ -173,6 +189,10 @@ impl Callees {
         if let Some(known) = known {
             return *known;
         }
+        callee.says = *match self.said.get(callee.name()) {
+            Some(said) => said,
+            None => self.said.entry(callee.name().into()).or_insert_with_key(|name| Says::of(name)),
+        };
         self.all.push(callee);
         let number = u32::try_from(self.all.len()).unwrap_or(0);
         same.push(number);

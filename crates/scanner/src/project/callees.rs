@@ -1,6 +1,7 @@
 //! What calls call, and which of their arguments is which parameter.
 
 use super::{At, Callee, Cls, Fun, ModuleId, Path, Project, Step, Symbol, Word};
+use crate::flow::Says;
 use crate::ir::{BindingId, BindingKind, ExprKind, ImportKind, NameRef, ParameterKind, Pattern, PropertyKey};
 use crate::library::{CallDef, Role};
 
@@ -58,7 +59,7 @@ impl Project {
         targets.dedup();
         let known = !targets.is_empty() && certain;
         let defs = self.definitions(at.to(callee), package.as_deref(), &path, known);
-        Some(Callee { package, path, targets, certain, defs })
+        Some(Callee { package, path, targets, certain, defs, says: Says::default() })
     }
 
     /// What libraries say of a callee of a package, or of one that is not `known` to be a function of the project.

@@ -38,12 +38,16 @@ impl Paths {
         for (path, text) in manifests {
             let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
             let name = path.rsplit('/').next().unwrap_or("");
+            // Lock files are large, and say nothing of names.
+            if name != "package.json" && !name.starts_with("tsconfig") {
+                continue;
+            }
             let Ok(json) = serde_json::from_str::<Value>(&without_comments(text)) else { continue };
             if name == "package.json" {
                 if let Some(name) = json.get("name").and_then(Value::as_str) {
                     all.workspace.insert(name.to_owned(), folder.to_owned());
                 }
-            } else if name.starts_with("tsconfig") {
+            } else {
                 all.add_aliases(folder, &json);
             }
         }

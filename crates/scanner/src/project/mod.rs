@@ -3,6 +3,7 @@
 mod answers;
 mod build;
 mod callees;
+mod calls;
 mod imports;
 pub mod index;
 mod path;
@@ -18,6 +19,7 @@ use rustc_hash::FxHashMap;
 
 pub(crate) use answers::Answers;
 pub use build::Input;
+pub use calls::CallSet;
 pub use imports::Paths;
 pub use index::{Index, Parent, Source, Step, Write, this_class};
 pub use path::{Path, Word};
@@ -145,6 +147,8 @@ pub struct Project {
     /// A tenancy that the user has set.
     pub tenancy: Option<Tenancy>,
     paths: Paths,
+    /// The folders of the packages that modules belong to, once they are known.
+    pub(crate) homes: Vec<std::sync::Arc<str>>,
     pub(crate) callers: FxHashMap<Fun, Vec<At>>,
     /// What calls call, by their numbers in `callee_of`.
     pub(crate) callees: Vec<Callee>,
@@ -154,6 +158,8 @@ pub struct Project {
     pub(crate) entries: Vec<crate::flow::Entry>,
     pub(crate) entry_of: FxHashMap<Fun, usize>,
     pub(crate) reach: FxHashMap<Fun, crate::flow::Reach>,
+    /// By module and function, whether it or one around it is reached by callers, once that is known.
+    pub(crate) served: Vec<Box<[bool]>>,
     /// What a module exports under a name, by numbers in its list.
     exports: Vec<FxHashMap<String, Vec<usize>>>,
     pub(crate) globals: Vec<FxHashMap<String, BindingId>>,
@@ -167,6 +173,8 @@ pub struct Project {
 pub(crate) struct Memory {
     /// The modules that specifiers name, by the module that imports.
     imports: RefCell<FxHashMap<ModuleId, FxHashMap<String, Option<ModuleId>>>>,
+    /// Where imported variables are declared.
+    declared: RefCell<FxHashMap<(ModuleId, BindingId), Option<(ModuleId, BindingId)>>>,
     pub(crate) symbols: Answers<Symbol, answers::Sparse<Symbol>>,
     pub(crate) values: Answers<crate::flow::Origins>,
     pub(crate) objects: std::cell::OnceCell<crate::flow::Objects>,
@@ -181,6 +189,10 @@ pub(crate) struct Memory {
     pub(crate) shared_writes: std::cell::OnceCell<Vec<crate::flow::SharedWrite>>,
     /// The values that queries are asked with, and the queries.
     pub(crate) filters: std::cell::OnceCell<rustc_hash::FxHashSet<At>>,
+    /// The folders of packages that speak over standard input.
+    pub(crate) on_stdio: std::cell::OnceCell<std::collections::BTreeSet<String>>,
+    /// What takes the first entry of a map or list, and the map or list.
+    pub(crate) firsts: std::cell::OnceCell<BTreeMap<At, At>>,
     pub(crate) tenant_words: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) hubs: std::cell::OnceCell<crate::flow::Hubs>,
 }

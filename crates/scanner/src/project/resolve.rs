@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::{At, Cls, Fun, ModuleId, Path, Project, Step, Word, this_class};
 use crate::{
+    flow::Says,
     ir::{
         BindingId, BindingKind, Export, ExportKind, ExprId, ExprKind, FunctionKind, ImportKind, Name,
         NameRef, PropertyKey,
@@ -53,6 +54,8 @@ pub struct Callee {
     pub certain: bool,
     /// What libraries say about it.
     pub defs: Vec<Arc<CallDef>>,
+    /// What its name says of the values that it gives.
+    pub(crate) says: Says,
 }
 
 impl Callee {
@@ -285,7 +288,12 @@ impl Project {
     /// Where an imported variable is declared, through as many modules as pass it on.
     #[must_use]
     pub fn declared(&self, module: ModuleId, id: BindingId) -> Option<(ModuleId, BindingId)> {
-        self.declared_in(module, id, DEPTH)
+        if let Some(known) = self.memory.declared.borrow().get(&(module, id)) {
+            return *known;
+        }
+        let found = self.declared_in(module, id, DEPTH);
+        self.memory.declared.borrow_mut().insert((module, id), found);
+        found
     }
 
     fn declared_in(&self, module: ModuleId, id: BindingId, depth: u32) -> Option<(ModuleId, BindingId)> {

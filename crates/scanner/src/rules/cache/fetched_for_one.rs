@@ -72,12 +72,21 @@ fn made_for_one(project: &Project, report: &mut Report<'_>) {
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
-            let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { continue };
-            let method = unit.ir.text(*property);
+            let (method, holder) = match unit.ir.expr(call.callee) {
+                ExprKind::Member { object, property, .. } => {
+                    (unit.ir.text(*property).to_owned(), project.written(at.to(*object)).pop().unwrap_or_default())
+                }
+                // `memo("repos", ttl, () => reposOf(user))`, a function of the project that keeps what it makes.
+                ExprKind::Name(_) if keeps_by_key(project, at) => {
+                    let name = project.written(at.to(call.callee)).pop().unwrap_or_default();
+                    (MAKING.first().copied().unwrap_or_default().to_owned(), name)
+                }
+                _ => continue,
+            };
+            let method = method.as_str();
             if !MAKING.contains(&method) {
                 continue;
             }
-            let holder = project.written(at.to(*object)).pop().unwrap_or_default();
             let Some((key, maker)) = key_and_maker(unit, call) else { continue };
             let reached = project.around(project.function_of(at)).into_iter().any(|fun| project.reach(fun).is_some());
             if (COMMON.contains(&method) && !vocabulary::is_cache(&holder)) || is_scoped(project, at.to(key)) {
@@ -94,6 +103,16 @@ fn made_for_one(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// Whether a function of the project that is called keeps what it makes under what it is given as a key.
+fn keeps_by_key(project: &Project, call: At) -> bool {
+    let Some(callee) = project.callee(call).filter(|callee| callee.certain) else { return false };
+    let [target] = callee.targets.as_slice() else { return false };
+    project.accesses().iter().any(|access| {
+        let given = || project.roots(access.key).iter().any(|root| project.parameter_of(access.at.module, *root).is_some_and(|(fun, ..)| fun == *target));
+        access.value.is_some() && access.function == *target && given()
+    })
 }
 
 /// The key and the function of a call that makes what is not there.

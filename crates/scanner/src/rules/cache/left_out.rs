@@ -40,9 +40,11 @@ fn read_keys(project: &Project, unit: &Unit, at: At) -> Option<Vec<At>> {
     let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
     let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
     let reads = matches!(unit.ir.text(*property), "get" | "aget" | "lookup" | "get_or_set" | "getOrSet");
+    if !reads || call.args.is_empty() {
+        return None;
+    }
     let holder = project.written(at.to(*object)).pop()?;
-    (reads && vocabulary::is_cache(&holder) && !call.args.is_empty())
-        .then(|| call.args.iter().map(|arg| at.to(arg.value)).collect())
+    vocabulary::is_cache(&holder).then(|| call.args.iter().map(|arg| at.to(arg.value)).collect())
 }
 
 /// Whether a key, or what its parts were set to, names a party: by a variable, a member or a text.

@@ -30,12 +30,15 @@ pub const RULE: Rule = Rule {
 
 fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
+    let asked = project.calls_with(Role::ContextSet);
     for (module, unit) in project.units() {
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
+            if !project.is_one_of(&asked, at) {
+                continue;
+            }
             let Some(callee) = project.callee(at) else { continue };
-            let sets = callee.defs.iter().any(|def| def.role == Role::ContextSet);
-            if !sets || !matches!(callee.name(), "enterWith" | "enter") {
+            if !matches!(callee.name(), "enterWith" | "enter") {
                 continue;
             }
             let found = report.reached(at, "the context is set from here on, for whatever runs next as well");

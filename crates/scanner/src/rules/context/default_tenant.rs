@@ -6,7 +6,7 @@ use crate::{
     flow::{Lifetimes, Origins},
     ir::{CompareOp, ExprId, ExprKind, FunctionId, LogicalOp, StmtKind, UnaryOp, walk},
     library::Role,
-    project::{At, Fun, ModuleId, Parent, Project, Unit},
+    project::{At, CallSet, Fun, ModuleId, Parent, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -32,6 +32,7 @@ pub const RULE: Rule = Rule {
 
 fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
+    let stores = project.calls_with(Role::ContextNew);
     for (module, unit) in project.units() {
         for (id, expr) in unit.ir.exprs() {
             let at = At { module, expr: id };
@@ -67,7 +68,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             tell(project, report, &lives, at, severity);
         }
         parameters(project, report, &lives, module, unit);
-        contexts(project, report, module, unit);
+        contexts(project, report, &stores, module, unit);
         branches(project, report, &lives, module, unit);
         beginnings(project, report, &lives, module, unit);
     }
@@ -78,10 +79,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
 fn beginnings(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, module: ModuleId, unit: &Unit) {
     for (id, binding) in unit.ir.bindings() {
         let name = unit.ir.text(binding.name);
-        let party = vocabulary::is_tenant(name) || vocabulary::is_user(name);
         let sources = unit.index.sources(id);
         let [first, rest @ ..] = sources else { continue };
-        if !party || is_word_of_display(name) || rest.is_empty() || rest.len() > 4 || !first.declares || !first.path.is_empty() {
+        if !unit.meaning(binding.name).is_owner() || is_word_of_display(name) || rest.is_empty() || rest.len() > 4 || !first.declares || !first.path.is_empty() {
             continue;
         }
         let at = At { module, expr: first.value };
@@ -445,9 +445,12 @@ fn parameters(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>,
 }
 
 /// Context stores for a tenant that have a default, and readers that catch its being absent.
-fn contexts(project: &Project, report: &mut Report<'_>, module: ModuleId, unit: &Unit) {
+fn contexts(project: &Project, report: &mut Report<'_>, stores: &CallSet, module: ModuleId, unit: &Unit) {
     for expr in &unit.index.calls {
         let at = At { module, expr: *expr };
+        if !project.is_one_of(stores, at) {
+            continue;
+        }
         let Some(callee) = project.callee(at) else { continue };
         let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
         for def in &callee.defs {

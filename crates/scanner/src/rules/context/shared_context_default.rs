@@ -31,16 +31,19 @@ pub const RULE: Rule = Rule {
 const FROZEN: &[&str] = &["frozenset", "tuple", "str", "int", "float", "bool", "bytes", "object", "MappingProxyType", "UUID", "Path", "timedelta", "Decimal"];
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    let asked = project.calls_with(Role::ContextNew);
     for (module, unit) in project.units() {
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
-            let makes = project.callee(at).is_some_and(|callee| callee.defs.iter().any(|def| def.role == Role::ContextNew));
+            if !project.is_one_of(&asked, at) {
+                continue;
+            }
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let default = call.args.iter().find(|arg| match arg.kind {
                 ArgKind::Keyword(name) => matches!(unit.ir.text(name), "default" | "defaultValue"),
                 _ => false,
             });
-            let Some(default) = default.filter(|_| makes).map(|arg| at.to(arg.value)) else { continue };
+            let Some(default) = default.map(|arg| at.to(arg.value)) else { continue };
             if is_changeable(project, unit, default) {
                 report.add(module, unit.ir.span(*expr), "this default is one object for all requests that have set nothing");
             }

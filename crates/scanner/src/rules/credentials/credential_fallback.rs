@@ -46,7 +46,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let mine = project.origins(at.to(own));
             let fixed = project.origins(at.to(other));
             let callers = Origins::SECRET | Origins::PRINCIPAL | Origins::UNVERIFIED | Origins::INPUT;
-            if !mine.has(callers)
+            let theirs = mine.has(callers) || (mine.has(Origins::UNKNOWN) && is_of_caller(project, at.to(own)));
+            if !theirs
                 || mine.has(Origins::ENV)
                 || !fixed.has(Origins::ENV)
                 || fixed.is_of_request()
@@ -56,11 +57,21 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let found =
                 report.reached(at, "a caller without a credential gets the one of the process's environment");
             let fixed = names_in(project, at.to(other));
-            if !project.has_owners(module) || is_of_services(&fixed) || is_of_models(&fixed) || is_of_models(&names_in(project, at.to(own))) || (project.also_speaks_on_stdio(module) && !project.keeps_rows(module)) {
+            if !mine.has(callers) || !project.has_owners(module) || is_of_services(&fixed) || is_of_models(&fixed) || is_of_models(&names_in(project, at.to(own))) || (project.also_speaks_on_stdio(module) && !project.keeps_rows(module)) {
                 found.severity(Severity::Medium).confidence(Confidence::Medium);
             }
         }
     }
+}
+
+/// Whether a value is a credential that belongs to what is named for the caller: `session?.apiKey`, `user.access_token`.
+fn is_of_caller(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(at.expr) else { return false };
+    let of = project.written(at.to(*object)).pop().unwrap_or_default();
+    let words = vocabulary::words(&of);
+    vocabulary::is_credential(unit.ir.text(*property))
+        && words.iter().any(|word| matches!(word.as_str(), "session" | "user" | "tenant" | "caller" | "principal" | "integration" | "workspace" | "org"))
 }
 
 /// Words of what the server itself uses for all of its callers.

@@ -1,5 +1,7 @@
 //! A credential or client that is taken without saying whose.
 
+use std::collections::BTreeSet;
+
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
@@ -38,16 +40,20 @@ const ACTING: &[&str] = &["client", "clients", "connection", "connections", "tok
 
 fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
+    let named = project.calls_of(|callee| asks_for_any(callee.name()));
     for (module, unit) in project.units() {
-        for (expr, kind) in unit.ir.exprs() {
-            let at = At { module, expr };
-            if matches!(kind, ExprKind::Index { .. } | ExprKind::Member { .. } | ExprKind::Call(_))
-                && let Some(name) = first_of_holder(project, at)
+        // One whose index is in front of it comes first: two rules may follow the same values.
+        let is_call = |at: &At| project.is_one_of(&named, *at) && matches!(unit.ir.expr(at.expr), ExprKind::Call(_));
+        let calls = unit.index.calls.iter().map(|expr| At { module, expr: *expr }).filter(is_call);
+        let firsts = project.firsts().range(At { module, expr: ExprId::MISSING }..).map(|(at, _)| *at).take_while(|at| at.module == module);
+        let all: BTreeSet<At> = calls.chain(firsts).collect();
+        for at in all {
+            if let Some(name) = first_of_holder(project, at)
                 && lives.is_per_request(project.function_of(at))
                 && !project.first_of(at).is_some_and(|map| lives.holds(map, &[Role::Transport]))
             {
                 report.reached(at, format!("this is the first entry of `{name}`, whosever it is")).confidence(Confidence::Medium);
-            } else if matches!(kind, ExprKind::Call(_)) && takes_any(project, at) {
+            } else if is_call(&at) && !names_owner(project, at) {
                 let found = report.reached(at, "any credential that fits is taken, whosever it is");
                 if !lives.is_per_request(project.function_of(at)) {
                     found.severity(Severity::Medium);
@@ -84,14 +90,13 @@ fn first_of_holder(project: &Project, at: At) -> Option<String> {
     (kept && words.iter().any(|word| ACTING.contains(&word.as_str()))).then_some(name)
 }
 
-/// Whether a call asks for any valid credential and names nobody: `get_any_valid_token(gateway)`.
-fn takes_any(project: &Project, at: At) -> bool {
-    let Some(callee) = project.callee(at) else { return false };
-    let words = vocabulary::words(callee.name());
+/// Whether a function's name asks for any valid credential: `get_any_valid_token(gateway)`.
+fn asks_for_any(name: &str) -> bool {
+    let words = vocabulary::words(name);
     let any = words.iter().any(|word| matches!(word.as_str(), "any" | "first" | "arbitrary" | "random"));
-    let credential = words.iter().any(|word| CREDENTIALS.contains(&word.as_str())) || callee.name().to_lowercase().contains("api_key");
+    let credential = words.iter().any(|word| CREDENTIALS.contains(&word.as_str())) || name.to_lowercase().contains("api_key");
     let asks = words.first().is_some_and(|first| matches!(first.as_str(), "get" | "find" | "load" | "fetch" | "pick" | "select" | "any" | "first"));
-    any && credential && asks && !names_owner(project, at)
+    any && credential && asks
 }
 
 /// Whether an argument of a call is an owner, by what it is or by its name.

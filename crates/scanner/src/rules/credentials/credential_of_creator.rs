@@ -29,17 +29,18 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    let giving = project.calls_of(|callee| gives_credential(callee.name()));
     for (module, unit) in project.units() {
         if !project.has_owners(module) {
             continue;
         }
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
-            let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
-            let name = project.callee(at).map_or("", |callee| callee.name());
-            if !gives_credential(name) {
+            if !project.is_one_of(&giving, at) {
                 continue;
             }
+            let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+            let name = project.callee(at).map_or("", |callee| callee.name());
             let Some((row, value)) = call.args.iter().find_map(|arg| Some((row_of(project, unit, at.to(arg.value))?, arg.value))) else { continue };
             let fun = project.function_of(at);
             let others = call.args.iter().any(|arg| arg.value != value && project.origins(at.to(arg.value)).has(Origins::PRINCIPAL));

@@ -2,4 +2,4 @@
 
 mod ends_shared;
 
-crate::rules::rules! { credential_fallback, credential_of_anybody, credential_of_creator, environment_credential, one_credential_file, shared_credential, token_passthrough }
+crate::rules::rules! { credential_fallback, credential_of_anybody, credential_of_creator, environment_credential, one_credential_file, shared_credential, credential_by_argument, token_passthrough }

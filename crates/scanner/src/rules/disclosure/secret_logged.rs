@@ -30,11 +30,11 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    let asked = project.calls_with(Role::Log);
     for (module, unit) in project.units() {
         for call in &unit.index.calls {
             let at = At { module, expr: *call };
-            let Some(callee) = project.callee(at) else { continue };
-            if !callee.defs.iter().any(|def| def.role == Role::Log) {
+            if !project.is_one_of(&asked, at) {
                 continue;
             }
             let ExprKind::Call(expr) = unit.ir.expr(*call) else { continue };

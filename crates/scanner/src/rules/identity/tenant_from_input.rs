@@ -8,7 +8,7 @@ use super::not_seen;
 use crate::{
     flow::Origins,
     ir::{BindingId, ExprId, ExprKind, PropertyKey},
-    project::{At, Fun, Project, Step},
+    project::{At, Callee, Fun, Project, Step},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -37,6 +37,7 @@ const NOT_SEEN: &str = "A caller, or the model that speaks for one, names anothe
 
 fn run(project: &Project, report: &mut Report<'_>) {
     let mut seen: BTreeSet<(Fun, String)> = BTreeSet::new();
+    let lookups = project.calls_of(is_lookup);
     for (module, unit) in project.units() {
         for (id, expr) in unit.ir.exprs() {
             let name = match expr {
@@ -47,10 +48,11 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 },
                 // `request.headers.get("x-tenant-id")`, `arguments.get("tenant_id")`
                 // `readHeader(request, "x-tenant-id")`
+                ExprKind::Call(_) if !project.is_one_of(&lookups, At { module, expr: id }) => continue,
                 ExprKind::Call(call) => match call.positional(usize::from(is_of_header(project, At { module, expr: id }, call))).map(|expr| unit.ir.expr(expr)) {
-                    Some(ExprKind::String(text)) if is_lookup(project, At { module, expr: id }) => unit.ir.text(*text),
+                    Some(ExprKind::String(text)) => unit.ir.text(*text),
                     // `request.cookies.get(TENANT_ID_COOKIE)`
-                    Some(ExprKind::Name(crate::ir::NameRef::Binding(own))) if is_lookup(project, At { module, expr: id }) => {
+                    Some(ExprKind::Name(crate::ir::NameRef::Binding(own))) => {
                         match of_place(unit.ir.binding_name(*own)) {
                             Some(name) => name,
                             None => continue,
@@ -130,11 +132,9 @@ fn of_place(name: &str) -> Option<&str> {
     placed.then_some(rest).filter(|name| vocabulary::is_tenant(name))
 }
 
-fn is_lookup(project: &Project, at: At) -> bool {
-    project.callee(at).is_some_and(|callee| {
-        matches!(callee.name(), "get" | "header" | "param" | "query" | "pop" | "getHeader")
-            || vocabulary::words(callee.name()).last().is_some_and(|word| word == "header")
-    })
+fn is_lookup(callee: &Callee) -> bool {
+    matches!(callee.name(), "get" | "header" | "param" | "query" | "pop" | "getHeader")
+        || vocabulary::words(callee.name()).last().is_some_and(|word| word == "header")
 }
 
 /// Whether a call reads a header of a request that it is given first: `readHeader(request, "x-user-id")`.
@@ -341,7 +341,16 @@ fn is_other_sub(unit: &crate::project::Unit, id: BindingId, name: &str) -> bool 
 fn goes_beside(project: &Project, at: At) -> bool {
     let Some(unit) = project.unit(at.module) else { return false };
     let Some(crate::ir::StmtKind::Assign { target, .. }) = unit.index.stmt_of(at.expr).map(|stmt| unit.ir.stmt(stmt)) else { return false };
-    target.as_binding().is_some_and(|id| unit.index.uses(id).iter().any(|used| beside_caller(project, at.to(*used))))
+    target.as_binding().is_some_and(|id| {
+        unit.index.uses(id).iter().take(24).any(|used| beside_caller(project, at.to(*used)) || is_copied_beside(project, at.to(*used)))
+    })
+}
+
+/// `raw = header("team-id")`, `teamId = parseInt(raw)`, and then `limits({ user, teamId })`.
+fn is_copied_beside(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let Some(crate::ir::StmtKind::Assign { target, .. }) = unit.index.stmt_of(at.expr).map(|stmt| unit.ir.stmt(stmt)) else { return false };
+    target.as_binding().is_some_and(|id| unit.index.uses(id).iter().take(24).any(|used| beside_caller(project, at.to(*used))))
 }
 
 /// Whether another use of the same variable in the function stands beside the verified caller: `team = await team_of(team_id)`, and

@@ -29,26 +29,35 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    let (decodes, verified) = (project.calls_with(Role::Decode), project.calls_with(Role::Verify));
     for (module, unit) in project.units() {
         // A function that also verifies reads the header or the issuer first, to know by which key.
         let verifies: std::collections::HashSet<_> = unit
             .index
             .calls
             .iter()
+            .filter(|call| project.is_one_of(&verified, At { module, expr: **call }))
             .filter(|call| verifies(project, unit, module, **call))
             .map(|call| unit.index.function(*call))
             .collect();
         for call in &unit.index.calls {
             let at = At { module, expr: *call };
-            let Some(callee) = project.callee(at) else { continue };
-            let ExprKind::Call(expr) = unit.ir.expr(*call) else { continue };
-            if matches!(callee.name(), "parse" | "loads") && !verifies.contains(&unit.index.function(*call)) && taken_apart(unit, expr) {
+            if let ExprKind::Call(expr) = unit.ir.expr(*call)
+                && matches!(project.last_written(at.to(expr.callee)), Some("parse" | "loads"))
+                && !verifies.contains(&unit.index.function(*call))
+                && taken_apart(unit, expr)
+            {
                 report
                     .reached(at, "the claims of this token are taken out by hand, and its signature is not verified")
                     .severity(Severity::Medium)
                     .confidence(Confidence::Medium);
                 continue;
             }
+            if !project.is_one_of(&decodes, at) && !project.is_one_of(&verified, at) {
+                continue;
+            }
+            let Some(callee) = project.callee(at) else { continue };
+            let ExprKind::Call(expr) = unit.ir.expr(*call) else { continue };
             if callee.defs.iter().any(|def| def.role == Role::Decode) {
                 let header = callee.name().to_lowercase().contains("header");
                 if !header && !verifies.contains(&unit.index.function(*call)) {
@@ -68,6 +77,10 @@ fn run(project: &Project, report: &mut Report<'_>) {
                     Some("audience") => {
                         let found = report.reached(at, "a token that was made for another service is accepted: its audience is not checked");
                         found.severity(Severity::Medium);
+                    }
+                    None if leaves_audience(project, at, expr, callee.name()) => {
+                        let found = report.reached(at, "a token that its issuer made for another service is accepted: no audience is asked for");
+                        found.severity(Severity::Medium).confidence(Confidence::Medium);
                     }
                     Some("issuer") => {
                         let found = report.reached(at, "a token of another issuer is accepted");
@@ -182,6 +195,25 @@ fn read_of(unit: &Unit, used: ExprId) -> Option<&str> {
 
 fn is_type_test(unit: &Unit, call: &Call) -> bool {
     matches!(unit.ir.expr(call.callee), ExprKind::Name(crate::ir::NameRef::Global(name)) if unit.ir.text(*name) == "isinstance")
+}
+
+/// Whether a verification by the keys that an issuer publishes says nothing of the audience: `jwtVerify(token, JWKS)`. Source:
+/// the MCP specification, authorization, "Token Audience Binding and Validation".
+fn leaves_audience(project: &Project, at: At, call: &Call, name: &str) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let (Some(key), true) = (call.positional(1), name == "jwtVerify") else { return false };
+    let published = unit.ir.snippet(unit.ir.span(key)).to_lowercase().contains("jwks");
+    let says = call.positional(2).is_some_and(|options| match unit.ir.expr(options) {
+        ExprKind::Object(properties) => properties.iter().any(|property| match property.key {
+            PropertyKey::Name(name) => unit.ir.text(name) == "audience",
+            _ => true,
+        }),
+        _ => true,
+    });
+    // Compared by hand.
+    let function = unit.index.function(at.expr);
+    let whole = unit.ir.function(function).map_or("", |own| unit.ir.snippet(own.span));
+    published && !says && !["aud", "azp", "client_id", "resource"].iter().any(|word| whole.contains(word))
 }
 
 /// How far back the parts of a token are followed.

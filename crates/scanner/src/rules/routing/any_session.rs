@@ -4,9 +4,8 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::Lifetimes,
-    ir::ExprKind,
     library::Role,
-    project::{At, Project},
+    project::Project,
     rules::{Report, Rule},
     vocabulary,
 };
@@ -31,28 +30,22 @@ pub const RULE: Rule = Rule {
 
 fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
-    for (module, unit) in project.units() {
-        for (expr, kind) in unit.ir.exprs() {
-            let at = At { module, expr };
-            if !matches!(kind, ExprKind::Index { .. } | ExprKind::Member { .. } | ExprKind::Call(_)) {
-                continue;
-            }
-            let Some(map) = project.first_of(at) else { continue };
-            if !lives.is_per_request(project.function_of(at)) {
-                continue;
-            }
-            let name = project.written(map).pop().unwrap_or_default();
-            let holds = vocabulary::words(&name).iter().any(|word| {
-                matches!(word.as_str(), "session" | "sessions" | "transport" | "transports")
-            });
-            if !holds && !lives.holds(map, &[Role::Transport]) {
-                continue;
-            }
-            let found = report.reached(at, format!("this is the first of `{name}`, whosever it is"));
-            found.confidence(Confidence::Medium);
-            if !project.has_owners(module) {
-                found.severity(Severity::Medium);
-            }
+    for (at, map) in project.firsts() {
+        let (at, map) = (*at, *map);
+        if !lives.is_per_request(project.function_of(at)) {
+            continue;
+        }
+        let name = project.written(map).pop().unwrap_or_default();
+        let holds = vocabulary::words(&name)
+            .iter()
+            .any(|word| matches!(word.as_str(), "session" | "sessions" | "transport" | "transports"));
+        if !holds && !lives.holds(map, &[Role::Transport]) {
+            continue;
+        }
+        let found = report.reached(at, format!("this is the first of `{name}`, whosever it is"));
+        found.confidence(Confidence::Medium);
+        if !project.has_owners(at.module) {
+            found.severity(Severity::Medium);
         }
     }
 }

@@ -1,11 +1,13 @@
 //! A session that is found by its id alone.
 
+use std::collections::BTreeSet;
+
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::Origins,
     ir::{ArgKind, BindingId, CompareOp, ExprId, ExprKind, FunctionId, NameRef, Pattern, StmtKind, walk},
-    project::{At, Fun, Project, Unit},
+    project::{At, Fun, ModuleId, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -39,9 +41,10 @@ const HOLDERS: &[&str] = &[
 fn run(project: &Project, report: &mut Report<'_>) {
     super::by_conversation::by_conversation(project, report);
     for (module, unit) in project.units() {
+        let looking = looking(project, module, unit);
         for (id, function) in unit.ir.functions() {
             let fun = Fun { module, id };
-            if id == FunctionId::MODULE {
+            if id == FunctionId::MODULE || !looking.contains(&id) {
                 continue;
             }
             let runs = reached(project, fun) || function.is_async;
@@ -112,16 +115,17 @@ struct Look {
 /// Methods of a class of sessions that find one by its id.
 const FINDS: &[&str] = &["get_by_id", "getById", "find_by_id", "findById", "get_session", "getSession", "find_session", "findSession", "by_id", "byId", "resume", "restore"];
 
-fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
+/// The functions that look into something that is named like a map of sessions.
+fn looking(project: &Project, module: ModuleId, unit: &Unit) -> BTreeSet<FunctionId> {
+    let looks = unit.ir.exprs().filter(|(expr, _)| holder(project, unit, At { module, expr: *expr }).is_some());
+    looks.map(|(expr, _)| unit.index.function(expr)).collect()
+}
+
+/// What is looked into and the key, where that is named like a map of sessions; and whether a method finds it.
+fn holder(project: &Project, unit: &Unit, at: At) -> Option<(ExprId, ExprId, bool)> {
     let mut by_method = false;
     let (map, key) = match unit.ir.expr(at.expr) {
-        ExprKind::Index { object, index, .. } => {
-            let written = unit.index.writes.iter().any(|write| write.place == at.expr);
-            if written {
-                return None;
-            }
-            (*object, *index)
-        }
+        ExprKind::Index { object, index, .. } => (*object, *index),
         ExprKind::Call(call) => {
             let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
             let method = unit.ir.text(*property);
@@ -136,7 +140,14 @@ fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
     };
     let holder = project.last_written(at.to(map))?;
     let words = vocabulary::words(holder);
-    if !words.iter().any(|word| HOLDERS.contains(&word.as_str())) || holder.to_lowercase().contains("header") {
+    let named = words.iter().any(|word| HOLDERS.contains(&word.as_str())) && !holder.to_lowercase().contains("header");
+    named.then_some((map, key, by_method))
+}
+
+fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
+    let (_, key, by_method) = holder(project, unit, at)?;
+    let is_index = matches!(unit.ir.expr(at.expr), ExprKind::Index { .. });
+    if is_index && unit.index.writes.iter().any(|write| write.place == at.expr) {
         return None;
     }
     let name = project.written(at.to(key)).pop().unwrap_or_default();

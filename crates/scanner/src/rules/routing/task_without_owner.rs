@@ -5,7 +5,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use super::session_without_owner::{is_compared, mentions, sees_caller};
 use crate::{
     flow::{Lifetimes, Store},
-    ir::{BindingId, ExprKind, FunctionId, NameRef, Pattern, StmtKind, walk},
+    ir::{BindingId, ExprKind, FunctionId, FunctionKind, NameRef, Pattern, StmtKind, walk},
     project::{At, Fun, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
@@ -44,7 +44,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     let accesses = project.accesses();
     let made: Vec<&Store> = accesses
         .iter()
-        .filter(|access| access.value.is_some() && lives.is_per_request(access.function) && is_holder(&access.name))
+        .filter(|access| access.value.is_some() && is_made_later(project, &lives, access.function) && is_holder(&access.name))
         .map(|access| &access.store)
         .collect();
     for access in accesses.iter().filter(|access| access.value.is_none() && is_holder(&access.name) && made.contains(&&access.store)) {
@@ -66,6 +66,14 @@ fn run(project: &Project, report: &mut Report<'_>) {
         let found = report.reached(access.at, format!("what `{}` holds is found by the id that the client sends, and not compared with the caller", access.name));
         found.severity(severity).confidence(Confidence::Medium);
     }
+}
+
+/// Whether a function runs after the start: for a request, or as a method that is no constructor.
+fn is_made_later(project: &Project, lives: &Lifetimes<'_>, fun: Fun) -> bool {
+    let method = project.unit(fun.module).and_then(|unit| unit.ir.function(fun.id)).is_some_and(|function| {
+        function.class.is_some() && function.kind != FunctionKind::Constructor
+    });
+    method || lives.is_per_request(fun)
 }
 
 fn is_holder(name: &str) -> bool {

@@ -1,6 +1,6 @@
 //! Tables that a call makes: Drizzle, Sequelize, Mongoose, SQLAlchemy's `Table`.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use super::{Model, callee, given, key, last_name, object_name, properties, property, string};
 use crate::{
@@ -13,7 +13,7 @@ const LONGEST: usize = 16;
 
 pub(super) fn find(module: &Module) -> Vec<Model> {
     let mut found = Vec::new();
-    let mut named: HashMap<ExprId, (&str, bool)> = HashMap::new();
+    let mut named: FxHashMap<ExprId, (&str, bool)> = FxHashMap::default();
     for (_, stmt) in module.stmts() {
         if let StmtKind::Assign { target: Pattern::Binding(binding), value, .. } = stmt {
             let table = inner(module, *value);
