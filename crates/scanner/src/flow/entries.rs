@@ -371,6 +371,9 @@ const OPERATORS: &[&str] = &[
     "internal",
 ];
 
+/// Words of what is shown to everybody.
+const PUBLIC: &[&str] = &["public", "avatar", "avatars", "logo", "branding"];
+
 /// Words of files whose handlers a queue calls.
 const QUEUES: &[&str] = &["job", "jobs", "queue", "queues", "worker", "workers", "tasks"];
 
@@ -400,8 +403,8 @@ impl Project {
     #[must_use]
     pub fn is_public(&self, entry: &Entry) -> bool {
         entry.kind == "http"
-            && (self.unit(entry.handler.module).is_some_and(|unit| has_part(&unit.ir.path, &["public"]))
-                || self.route(entry).is_some_and(|route| has_part(route, &["public"])))
+            && (self.unit(entry.handler.module).is_some_and(|unit| has_part(&unit.ir.path, PUBLIC))
+                || self.route(entry).is_some_and(|route| has_part(route, PUBLIC)))
     }
 
     /// The path under which a handler is registered.

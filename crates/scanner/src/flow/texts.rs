@@ -1,6 +1,19 @@
 //! Texts of queries in code.
 
-use crate::project::At;
+use std::collections::BTreeSet;
+
+use super::{
+    chains::in_branch,
+    memberships::is_own_tenant,
+    queries::{Query, Scope, singular},
+};
+use crate::{
+    ir::{BinaryOp, ExprKind, NameRef, StmtKind, TemplatePart, walk},
+    lang::sql::{self, Piece},
+    project::{At, Fun, Parent, Project},
+    tables::level_of_column,
+    vocabulary,
+};
 
 /// A part of a text: what is written out, and what is put into it.
 pub(super) enum Part {
@@ -33,4 +46,185 @@ pub(super) fn begins(text: &str) -> Option<Begins> {
         return None;
     };
     text.contains([' ', '\n']).then_some(begins)
+}
+
+impl Project {
+    /// The queries that a text of SQL is, if it is one.
+    pub(super) fn sql_queries(&self, at: At, words: &BTreeSet<String>, all: &mut Vec<Query>) {
+        let Some(unit) = self.unit(at.module) else { return };
+        // "Update a document of the tenant." describes a function.
+        if let Parent::Stmt(stmt) = unit.index.parent(at.expr)
+            && matches!(unit.ir.stmt(stmt), StmtKind::Expr(_))
+        {
+            return;
+        }
+        // Most texts are told by how they begin, without their pieces being gathered.
+        let likely = match unit.ir.expr(at.expr) {
+            ExprKind::String(text) => begins(unit.ir.text(*text)).is_some(),
+            ExprKind::Template(parts) | ExprKind::Tagged { parts, .. } => match parts.first() {
+                Some(TemplatePart::Text(text)) => begins(unit.ir.text(*text)).is_some(),
+                first => first.is_some(),
+            },
+            _ => true,
+        };
+        if !likely {
+            return;
+        }
+        let mut pieces: Vec<Part> = Vec::new();
+        self.pieces(at, 4, &mut pieces);
+        let first = pieces.iter().find_map(|piece| match piece {
+            Part::Text(text) => Some(text.as_str()),
+            Part::Hole(_) => None,
+        });
+        match first.and_then(begins) {
+            Some(Begins::Sql) => {}
+            Some(Begins::Cypher) => return self.cypher_query(at, &pieces, all),
+            None => return,
+        }
+        let text: Vec<Piece<'_>> = pieces
+            .iter()
+            .map(|piece| match piece {
+                Part::Text(text) => Piece::Text(text),
+                Part::Hole(_) => Piece::Hole,
+            })
+            .collect();
+        let holes: Vec<At> = pieces
+            .iter()
+            .filter_map(|piece| match piece {
+                Part::Hole(at) => Some(*at),
+                Part::Text(_) => None,
+            })
+            .collect();
+        let Some(parsed) = sql::read_query(&text) else { return };
+        for run in self.runs_of(unit, at) {
+            let shows_owner = super::columns::shows_owner(&text);
+            self.sql_blocks(at, &parsed, (run.function, &run.values, &holes, shows_owner), words, all);
+        }
+    }
+
+    /// Adds the queries of a text of SQL that a function runs with values, and with holes in the text.
+    fn sql_blocks(
+        &self,
+        at: At,
+        parsed: &sql::Parsed,
+        (function, values, holes, shows_owner): (Fun, &[At], &[At], bool),
+        words: &BTreeSet<String>,
+        all: &mut Vec<Query>,
+    ) {
+        let mentioned = self.owner_in_strings(function);
+        let filters = values.iter().chain(holes).copied().collect::<Vec<_>>();
+        for block in &parsed.blocks {
+            let Some(table) = block.tables.first().and_then(|table| table.name.as_ref()) else { continue };
+            let owner = |column: &str| level_of_column(column).is_some() || vocabulary::is_owner(column);
+            let required = block.tests.iter().any(|test| owner(&test.column) && test.required)
+                || block.writes.iter().any(|(column, _)| owner(column))
+                || block.tests.iter().any(|test| matches!(test.value, sql::Value::Setting(_)))
+                || parsed
+                    .blocks
+                    .iter()
+                    .any(|inner| inner.decides && inner.tests.iter().any(|test| owner(&test.column)));
+            let optional = block.tests.iter().any(|test| owner(&test.column));
+            let scope = if required || (!block.open.is_empty() && mentioned == Scope::Owner) {
+                Scope::Owner
+            } else if optional || (!block.open.is_empty() && mentioned == Scope::Optional) {
+                Scope::Optional
+            } else {
+                Scope::None
+            };
+            all.push(Query {
+                at,
+                function,
+                entity: singular(&table.name),
+                shown: table.name.clone(),
+                verb: block.verb,
+                scope,
+                filters: filters.clone(),
+                is_sql: true,
+                shows_owner,
+                tied: block.tests.iter().any(|test| test.required && is_own_tenant(&test.column, words)),
+            });
+        }
+    }
+
+    /// The text of a string with its holes; names of constant strings are read.
+    fn pieces(&self, at: At, depth: u32, out: &mut Vec<Part>) {
+        let Some(unit) = self.unit(at.module) else { return };
+        match (unit.ir.expr(at.expr), depth.checked_sub(1)) {
+            (ExprKind::String(text), _) => out.push(Part::Text(unit.ir.text(*text).to_owned())),
+            (ExprKind::Template(parts) | ExprKind::Tagged { parts, .. }, Some(depth)) => {
+                for part in parts {
+                    match part {
+                        TemplatePart::Text(text) => out.push(Part::Text(unit.ir.text(*text).to_owned())),
+                        TemplatePart::Value(value) => self.pieces(at.to(*value), depth, out),
+                    }
+                }
+            }
+            (ExprKind::Binary { op: BinaryOp::Add, left, right }, Some(depth)) => {
+                self.pieces(at.to(*left), depth, out);
+                self.pieces(at.to(*right), depth, out);
+            }
+            (ExprKind::Name(NameRef::Binding(id)), Some(depth)) => {
+                let [source] = unit.index.sources(*id) else {
+                    out.push(Part::Hole(at));
+                    return;
+                };
+                let text = matches!(unit.ir.expr(source.value), ExprKind::String(_) | ExprKind::Template(_));
+                if text && source.path.is_empty() {
+                    self.pieces(at.to(source.value), depth, out);
+                } else {
+                    out.push(Part::Hole(at));
+                }
+            }
+            // `FROM {qualified("notes")}`: a helper that puts the schema before a table's name.
+            (ExprKind::Call(call), _) => match self.table_name(at, call, out) {
+                Some(name) => out.push(Part::Text(name)),
+                None => out.push(Part::Hole(at)),
+            },
+            _ => out.push(Part::Hole(at)),
+        }
+    }
+
+    /// The name that is a call's only argument, where the text before is about to name a table.
+    fn table_name(&self, at: At, call: &crate::ir::Call, before: &[Part]) -> Option<String> {
+        let Some(Part::Text(text)) = before.last() else { return None };
+        let word = text.trim_end().rsplit(char::is_whitespace).next()?.to_ascii_uppercase();
+        if !matches!(word.as_str(), "FROM" | "JOIN" | "UPDATE" | "INTO") || call.args.len() != 1 {
+            return None;
+        }
+        let unit = self.unit(at.module)?;
+        let ExprKind::String(name) = unit.ir.expr(call.positional(0)?) else { return None };
+        let name = unit.ir.text(*name);
+        let plain = !name.is_empty() && name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_');
+        plain.then(|| name.to_owned())
+    }
+
+    /// Whether the strings of a function name an owner's column: conditions that are put together. Optional when each stands
+    /// in a branch.
+    fn owner_in_strings(&self, fun: Fun) -> Scope {
+        let Some(unit) = self.unit(fun.module) else { return Scope::None };
+        let mut scope = Scope::None;
+        walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+            let mut texts = Vec::new();
+            match unit.ir.expr(expr) {
+                ExprKind::String(text) => texts.push(*text),
+                ExprKind::Template(parts) => texts.extend(parts.iter().filter_map(|part| match part {
+                    TemplatePart::Text(text) => Some(*text),
+                    TemplatePart::Value(_) => None,
+                })),
+                _ => return,
+            }
+            let names = texts.iter().any(|text| {
+                let text = unit.ir.text(*text);
+                text.contains('=')
+                    && text
+                        .split(|char: char| !(char.is_alphanumeric() || char == '_'))
+                        .any(|word| level_of_column(word).is_some())
+            });
+            if names {
+                let branch = unit.index.stmt_of(expr).is_some_and(|stmt| in_branch(unit, stmt));
+                scope = if branch && scope != Scope::Owner { Scope::Optional } else { Scope::Owner };
+            }
+        });
+        scope
+    }
 }

@@ -86,8 +86,8 @@ fn one_each_function(project: &Project, report: &mut Report<'_>, accesses: &[Acc
             place.at,
             format!("`{}` is shared by all tenants, and its key `{}` does not say whose the value is", place.name, shorten(&key)),
         );
-        // What only the operator's own people are shown.
-        let operators = project.unit(place.at.module).is_some_and(|unit| unit.ir.path.to_lowercase().split(['/', '.', '_', '-']).any(|part| part == "admin"));
+        // What only the operator's own people are shown, or counts what happens.
+        let operators = project.unit(place.at.module).is_some_and(|unit| unit.ir.path.to_lowercase().split(['/', '.', '_', '-']).any(|part| matches!(part, "admin" | "metrics")));
         match weight {
             Weight::Strong if operators => {
                 found.severity(Severity::Medium).confidence(Confidence::Medium);

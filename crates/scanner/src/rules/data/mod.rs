@@ -2,6 +2,7 @@
 
 mod callers;
 mod kept_records;
+mod narrowed;
 mod neighbours;
 pub mod rls;
 mod wheres;

@@ -9,7 +9,7 @@ use crate::{
     ir::{ExprKind, NameRef, PropertyKey, StmtKind, walk},
     lang::sql::{Name, Verb},
     project::{At, Fun, Parent, Project},
-    rules::{Report, Rule, identity::not_seen::is_looked_up},
+    rules::{Report, Rule, data::narrowed::{is_cursor, is_far_from_callers, may_be_narrowed}, identity::not_seen::is_looked_up},
     vocabulary,
 };
 
@@ -77,9 +77,7 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
                 && !callers_check(project, query)
                 && !built_by_helper(project, query)
                 && !names_owner_of(project, query)
-                && !project.names_hub(query)
-                && !is_given_conditions(project, query)
-                && !narrows(project, query)
+                && !may_be_narrowed(project, query)
                 && !told_before(project, query)
                 && !looked_up_before(project, query) => {}
         Owned::Yes | Owned::Sibling | Owned::Listed if is_far_from_callers(project, query) => {
@@ -92,12 +90,6 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
             found.severity(Severity::Low).confidence(Confidence::Low);
         }
     }
-}
-
-/// Whether a query names the parent that most rows hang below, in a function that is no handler: whoever calls it says whose rows are
-/// meant.
-fn is_far_from_callers(project: &Project, query: &Query) -> bool {
-    !project.around(query.function).iter().any(|fun| project.entry(*fun).is_some()) && project.names_hub(query)
 }
 
 /// Whether every caller of the function that a query stands in compares an owner with the verified one: a route that reads the
@@ -161,54 +153,6 @@ fn built_by_helper(project: &Project, query: &Query) -> bool {
             let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
             unit.index.sources(*id).iter().take(4).any(|source| helps(query.at.to(source.value)))
         })
-}
-
-/// Whether a value only says where a list goes on, and what it names is not given.
-fn is_cursor(project: &Project, at: At) -> bool {
-    project.written(at).last().is_some_and(|name| matches!(name.as_str(), "cursor" | "before" | "after" | "starting_after" | "ending_before" | "startingAfter" | "endingBefore"))
-}
-
-/// Whether a query finds a row by its own id and by the id of something else, which nobody needs who does not mean to narrow it:
-/// `where: { id, folderId }`.
-fn narrows(project: &Project, query: &Query) -> bool {
-    let Some(unit) = project.unit(query.at.module) else { return false };
-    let (mut own, mut other) = (false, false);
-    let mut see = |name: &str| {
-        let words = vocabulary::words(name);
-        own |= matches!(words.as_slice(), [word] if matches!(word.as_str(), "id" | "uuid" | "pk"));
-        other |= words.len() > 1 && words.last().is_some_and(|last| matches!(last.as_str(), "id" | "uuid"));
-    };
-    walk::exprs_below(&unit.ir, query.at.expr, &mut |expr| match unit.ir.expr(expr) {
-        ExprKind::Object(properties) => properties.iter().for_each(|property| {
-            if let PropertyKey::Name(name) = property.key {
-                see(unit.ir.text(name));
-            }
-        }),
-        ExprKind::Call(call) => call.args.iter().for_each(|arg| {
-            if let crate::ir::ArgKind::Keyword(name) = arg.kind {
-                see(unit.ir.text(name));
-            }
-        }),
-        ExprKind::Compare { left, .. } => {
-            if let ExprKind::Member { property, .. } = unit.ir.expr(*left) {
-                see(unit.ir.text(*property));
-            }
-        }
-        _ => {}
-    });
-    own && other && query.verb == Verb::Select
-}
-
-/// Whether conditions of a query are a parameter of its function: whoever calls it says whose rows are meant.
-fn is_given_conditions(project: &Project, query: &Query) -> bool {
-    let Some(unit) = project.unit(query.at.module) else { return false };
-    let Some(function) = unit.ir.function(query.function.id) else { return false };
-    let given = function.params.iter().filter_map(|parameter| parameter.name).any(|name| {
-        vocabulary::words(unit.ir.text(name)).last().is_some_and(|word| {
-            matches!(word.as_str(), "condition" | "conditions" | "clauses" | "filters" | "criteria" | "predicates" | "where")
-        })
-    });
-    given && project.entry(query.function).is_none()
 }
 
 /// Whether the function of a query names the owner of the same rows: `terms.append(Note.user_id == user_id)`, which conditions of the
@@ -425,6 +369,12 @@ fn skipped(project: &Project, query: &Query) -> bool {
     let Some(unit) = project.unit(query.at.module) else { return true };
     let path = unit.ir.path.to_lowercase();
     let states = vocabulary::words(&query.shown);
+    let named = |word: &str| states.iter().any(|own| own == word);
+    // Whoever has a link that was shared, a device's code or a token to renew may use it, and a picture is shown to everybody.
+    let link = (named("share") && named("link")) || (named("device") && (named("session") || named("code"))) || (named("refresh") && named("token"));
+    if link || named("avatar") || named("logo") {
+        return true;
+    }
     // A sign-in that was begun is found by its state, which only who began it has.
     if states.last().is_some_and(|last| last == "state") && states.iter().any(|word| matches!(word.as_str(), "oauth" | "auth" | "login" | "sso" | "saml")) {
         return true;

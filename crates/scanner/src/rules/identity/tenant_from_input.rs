@@ -341,7 +341,16 @@ fn is_other_sub(unit: &crate::project::Unit, id: BindingId, name: &str) -> bool 
 fn goes_beside(project: &Project, at: At) -> bool {
     let Some(unit) = project.unit(at.module) else { return false };
     let Some(crate::ir::StmtKind::Assign { target, .. }) = unit.index.stmt_of(at.expr).map(|stmt| unit.ir.stmt(stmt)) else { return false };
-    target.as_binding().is_some_and(|id| unit.index.uses(id).iter().any(|used| beside_caller(project, at.to(*used))))
+    target.as_binding().is_some_and(|id| {
+        unit.index.uses(id).iter().take(24).any(|used| beside_caller(project, at.to(*used)) || is_copied_beside(project, at.to(*used)))
+    })
+}
+
+/// `raw = header("team-id")`, `teamId = parseInt(raw)`, and then `limits({ user, teamId })`.
+fn is_copied_beside(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let Some(crate::ir::StmtKind::Assign { target, .. }) = unit.index.stmt_of(at.expr).map(|stmt| unit.ir.stmt(stmt)) else { return false };
+    target.as_binding().is_some_and(|id| unit.index.uses(id).iter().take(24).any(|used| beside_caller(project, at.to(*used))))
 }
 
 /// Whether another use of the same variable in the function stands beside the verified caller: `team = await team_of(team_id)`, and
