@@ -10,7 +10,7 @@ use super::{
 use crate::{
     ir::{BinaryOp, ExprKind, NameRef, StmtKind, TemplatePart, walk},
     lang::sql::{self, Piece},
-    project::{At, Fun, Parent, Project},
+    project::{At, Fun, Parent, Project, Unit},
     tables::level_of_column,
     vocabulary,
 };
@@ -58,29 +58,11 @@ impl Project {
         {
             return;
         }
-        // Most texts are told by how they begin, without their pieces being gathered.
-        let likely = match unit.ir.expr(at.expr) {
-            ExprKind::String(text) => begins(unit.ir.text(*text)).is_some(),
-            ExprKind::Template(parts) | ExprKind::Tagged { parts, .. } => match parts.first() {
-                Some(TemplatePart::Text(text)) => begins(unit.ir.text(*text)).is_some(),
-                first => first.is_some(),
-            },
-            _ => true,
-        };
-        if !likely {
-            return;
-        }
-        let mut pieces: Vec<Part> = Vec::new();
-        self.pieces(at, 4, &mut pieces);
-        let first = pieces.iter().find_map(|piece| match piece {
-            Part::Text(text) => Some(text.as_str()),
-            Part::Hole(_) => None,
-        });
-        match first.and_then(begins) {
-            Some(Begins::Sql) => {}
-            Some(Begins::Cypher) => return self.cypher_query(at, &pieces, all),
+        let pieces = match self.query_pieces(unit, at) {
+            Some((Begins::Sql, pieces)) => pieces,
+            Some((Begins::Cypher, pieces)) => return self.cypher_query(at, &pieces, all),
             None => return,
-        }
+        };
         let text: Vec<Piece<'_>> = pieces
             .iter()
             .map(|piece| match piece {
@@ -144,6 +126,29 @@ impl Project {
                 tied: block.tests.iter().any(|test| test.required && is_own_tenant(&test.column, words)),
             });
         }
+    }
+
+    /// The pieces of a text that begins as a query does, and as which.
+    fn query_pieces(&self, unit: &Unit, at: At) -> Option<(Begins, Vec<Part>)> {
+        // Most texts are told by how they begin, without their pieces being gathered.
+        let likely = match unit.ir.expr(at.expr) {
+            ExprKind::String(text) => begins(unit.ir.text(*text)).is_some(),
+            ExprKind::Template(parts) | ExprKind::Tagged { parts, .. } => match parts.first() {
+                Some(TemplatePart::Text(text)) => begins(unit.ir.text(*text)).is_some(),
+                first => first.is_some(),
+            },
+            _ => true,
+        };
+        if !likely {
+            return None;
+        }
+        let mut pieces = Vec::new();
+        self.pieces(at, 4, &mut pieces);
+        let first = pieces.iter().find_map(|piece| match piece {
+            Part::Text(text) => Some(text.as_str()),
+            Part::Hole(_) => None,
+        });
+        first.and_then(begins).map(|begins| (begins, pieces))
     }
 
     /// The text of a string with its holes; names of constant strings are read.

@@ -168,13 +168,16 @@ pub struct Project {
     pub(crate) memory: Memory,
 }
 
+/// A binding of a module.
+type Bound = (ModuleId, BindingId);
+
 /// What was worked out before.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     /// The modules that specifiers name, by the module that imports.
     imports: RefCell<FxHashMap<ModuleId, FxHashMap<String, Option<ModuleId>>>>,
     /// Where imported variables are declared.
-    declared: RefCell<FxHashMap<(ModuleId, BindingId), Option<(ModuleId, BindingId)>>>,
+    declared: RefCell<FxHashMap<Bound, Option<Bound>>>,
     pub(crate) symbols: Answers<Symbol, answers::Sparse<Symbol>>,
     pub(crate) values: Answers<crate::flow::Origins>,
     pub(crate) objects: std::cell::OnceCell<crate::flow::Objects>,
