@@ -53,6 +53,8 @@ pub(super) fn open(project: &Project) -> Vec<(&Query, Owned)> {
 
 fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
     let chosen = query.filters.iter().any(|at| project.origins(*at).is_chosen());
+    // The list of users or tenants itself, and what is found by the id of a session.
+    let lists = (query.is_sql && lists_owners(&query.shown)) || names_filter(project, query, "session_id");
     let does = match query.verb {
         Verb::Select => "reads",
         Verb::Update => "changes",
@@ -69,8 +71,7 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
     match is {
         Owned::Yes | Owned::Sibling
             if chosen
-                && !names_filter(project, query, "session_id")
-                && !(query.is_sql && lists_owners(&query.shown))
+                && !lists
                 && !callers_check(project, query)
                 && !built_by_helper(project, query)
                 && !names_owner_of(project, query)
