@@ -148,16 +148,7 @@ impl Project {
         {
             return;
         }
-        // Most texts are told by how they begin, without their pieces being gathered.
-        let likely = match unit.ir.expr(at.expr) {
-            ExprKind::String(text) => begins(unit.ir.text(*text)).is_some(),
-            ExprKind::Template(parts) | ExprKind::Tagged { parts, .. } => match parts.first() {
-                Some(TemplatePart::Text(text)) => begins(unit.ir.text(*text)).is_some(),
-                first => first.is_some(),
-            },
-            _ => true,
-        };
-        if !likely {
+        if !may_begin(unit, at.expr) {
             return;
         }
         let mut pieces: Vec<Part> = Vec::new();
