@@ -658,3 +658,15 @@ const JOINED: &[&str] = &[
     "role",
     "shared",
 ];
+
+/// Whether a text may begin as a query does. Most texts are told so, without their pieces being gathered.
+fn may_begin(unit: &Unit, expr: crate::ir::ExprId) -> bool {
+    match unit.ir.expr(expr) {
+        ExprKind::String(text) => begins(unit.ir.text(*text)).is_some(),
+        ExprKind::Template(parts) | ExprKind::Tagged { parts, .. } => match parts.first() {
+            Some(TemplatePart::Text(text)) => begins(unit.ir.text(*text)).is_some(),
+            first => first.is_some(),
+        },
+        _ => true,
+    }
+}
