@@ -119,7 +119,7 @@ fn session_instead(project: &Project, values: &[At]) -> Option<At> {
             vocabulary::is_session_id(&name) && (token || project.origins(object).has(Origins::PRINCIPAL))
         })
     };
-    let chosen = |at: &&At| !own(*at) && project.origins(**at).is_chosen();
+    let chosen = |at: &&At| !own(at) && project.origins(**at).is_chosen();
     let verified = values.iter().any(own);
     values.iter().find(chosen).copied().filter(|_| verified)
 }

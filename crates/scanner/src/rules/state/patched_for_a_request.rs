@@ -50,7 +50,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
             });
             let Some(back) = back.filter(|_| !is_locked(unit, write.place)) else { continue };
             let shared = is_shared(project, &lives, place);
-            if !shared && !(threads && is_of_others(project, unit, place)) {
+            let others = shared || (threads && is_of_others(project, unit, place));
+            if !others {
                 continue;
             }
             let span = unit.ir.span(back.place);
