@@ -99,7 +99,7 @@ async fn attack(site: &Site, keys: Keys) -> Tally {
 }
 
 /// Whether an answer is what one of the tenants is shown alone: a target that answers anything believes nothing by it.
-fn known(reading: &Reading, result: &Value) -> bool {
+pub(super) fn known(reading: &Reading, result: &Value) -> bool {
     reading.alone.values().any(|alone| alone.holds_in(&Facts::of(result)))
 }
 

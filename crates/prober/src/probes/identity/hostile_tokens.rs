@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use partywall_model::{Layer, Severity};
 use serde_json::json;
 
-use super::jwt::Jwt;
+use super::{forged_keys::known, jwt::Jwt};
 use crate::{
     oracle::{Judged, judge, reading::failed},
     probes::{Probe, Technique, attempt},
@@ -108,9 +108,11 @@ async fn present(
     let exchange = attempt::read(&liar, &reading.what).await;
     if let Judged::Foreign(evidence) = judge(site, &attacker.tenant, reading, &exchange) {
         tally.leak(vec![evidence]);
-    } else if exchange.success().is_some() {
+    } else if exchange.success().is_some_and(|result| known(reading, result)) {
         let why = format!("a token with the claims of {} and {how} was believed", victim.tenant);
         tally.leak(vec![attempt::shown(site, &exchange, why)]);
+    } else if exchange.success().is_some() {
+        tally.doubt(format!("a token {how} was answered, but with nothing that a tenant is shown"));
     } else if exchange.replied() {
         tally.held();
     } else {
