@@ -50,6 +50,7 @@ impl Project {
                 scope,
                 filters: names.values,
                 is_sql: false,
+                shows_owner: false,
                 tied: names.tied,
             });
         }

@@ -50,6 +50,7 @@ impl Project {
             scope: if passed { Scope::Owner } else { scope },
             filters,
             is_sql: false,
+            shows_owner: false,
             tied: false,
         });
     }

@@ -76,6 +76,7 @@ impl Project {
             | "updateMany"
             | "find_one_and_update"
             | "replace_one" => Verb::Update,
+            "insert_one" | "insertOne" | "insert_many" | "insertMany" => Verb::Insert,
             _ => return None,
         };
         // `list.find(item => …)` and `text.find("a")` search a value.

@@ -93,6 +93,7 @@ pub(crate) fn find_entries(project: &Project) -> Vec<Entry> {
 fn registered(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
     for call in &unit.index.calls {
         let at = At { module, expr: *call };
+        handed_over(project, unit, at, entries);
         let Some(callee) = project.callee(at) else { continue };
         for def in callee.defs.iter().filter(|def| def.role == Role::Entry) {
             let Some(place) = &def.handler else { continue };
@@ -111,6 +112,39 @@ fn registered(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Ve
                 }
             }
         }
+    }
+}
+
+/// What a decorator is called with by hand: `mcp.tool()(self.search)`, `mcp.tool(search)`.
+fn handed_over(project: &Project, unit: &Unit, at: At, entries: &mut Vec<Entry>) {
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return };
+    let Some(first) = call.positional(0) else { return };
+    let decorator = match unit.ir.expr(call.callee) {
+        ExprKind::Call(_) => at.to(call.callee),
+        ExprKind::Member { property, .. }
+            if matches!(unit.ir.text(*property), "tool" | "resource" | "prompt") =>
+        {
+            at
+        }
+        _ => return,
+    };
+    // Below a decorator stands the function that it is for.
+    let function = matches!(unit.ir.expr(first), ExprKind::Name(_) | ExprKind::Member { .. });
+    let Some(callee) = project.callee(decorator).filter(|_| function) else { return };
+    let on = |path: &crate::library::PlacePath| path.arg == PlaceArg::Decorated;
+    let Some(def) = callee.defs.iter().find(|def| {
+        def.role == Role::Entry && def.handler.as_ref().is_some_and(|place| place.0.iter().any(on))
+    }) else {
+        return;
+    };
+    if let Symbol::Function(handler) = project.symbol(at.to(first)) {
+        entries.push(Entry {
+            handler,
+            kind: def.kind.clone().unwrap_or_else(|| "tool".to_owned()),
+            registration: at,
+            input: def.input.clone(),
+            context: def.context.clone(),
+        });
     }
 }
 

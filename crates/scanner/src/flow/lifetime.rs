@@ -164,6 +164,9 @@ impl<'p> Lifetimes<'p> {
         if said.clone().any(|text| text.contains("Injectable") || text.contains("Controller")) {
             return Some(true);
         }
+        if self.is_only_one(class) {
+            return Some(true);
+        }
         let own = self.objects.made.get(&class).into_iter().flatten();
         let subs = self.project.subclasses(class).iter();
         let places: Vec<At> =
@@ -313,7 +316,9 @@ impl<'p> Lifetimes<'p> {
             _ => {}
         }
         let fun = self.project.function_of(at);
-        fun.id == FunctionId::MODULE || (!self.is_per_request(fun) && self.runs_at_start(fun))
+        fun.id == FunctionId::MODULE
+            || self.is_memoised(fun)
+            || (!self.is_per_request(fun) && self.runs_at_start(fun))
     }
 
     fn is_kept_in(&self, at: At, target: &Pattern, depth: u32) -> bool {
@@ -340,15 +345,15 @@ impl<'p> Lifetimes<'p> {
         self.place(at, DEPTH)
     }
 
-    fn place(&self, at: At, depth: u32) -> Option<Cell> {
+    pub(super) fn place(&self, at: At, depth: u32) -> Option<Cell> {
         let depth = depth.checked_sub(1)?;
         let unit = self.project.unit(at.module)?;
+        if self.is_application_state(at) {
+            return Some(Cell::Property(Box::new(Cell::Global), "app.state".to_owned()));
+        }
         match unit.ir.expr(at.expr) {
             ExprKind::Name(NameRef::Binding(id)) => {
                 let binding = unit.ir.binding(*id)?;
-                if matches!(binding.kind, BindingKind::Parameter(_)) {
-                    return None;
-                }
                 // What another module of the project declares is the variable there.
                 if matches!(binding.kind, BindingKind::Import(_))
                     && let Some((module, own)) = self.project.declared(at.module, *id)
@@ -356,7 +361,11 @@ impl<'p> Lifetimes<'p> {
                 {
                     return self.binding_outlives(module, own).then_some(Cell::Binding(module, own));
                 }
-                self.binding_outlives(at.module, *id).then_some(Cell::Binding(at.module, *id))
+                let parameter = matches!(binding.kind, BindingKind::Parameter(_));
+                if !parameter && self.binding_outlives(at.module, *id) {
+                    return Some(Cell::Binding(at.module, *id));
+                }
+                self.given_cell(at.module, *id, depth)
             }
             ExprKind::Name(NameRef::Global(name)) => {
                 matches!(unit.ir.text(*name), "globalThis" | "global").then_some(Cell::Global)

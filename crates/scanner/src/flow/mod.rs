@@ -2,6 +2,7 @@
 
 mod bearers;
 mod chains;
+mod columns;
 mod conditions;
 mod cypher;
 mod destinations;
@@ -9,6 +10,7 @@ mod documents;
 mod entries;
 mod firsts;
 mod gates;
+mod given;
 mod guards;
 mod handlers;
 mod held;

@@ -3,7 +3,7 @@
 use super::Owned;
 use crate::{
     ir::{Class, ExprId, ExprKind, NameRef, PropertyKey},
-    project::Unit,
+    project::{At, Cls, Project, Symbol, Unit},
     tables::level_of_column,
     vocabulary,
 };
@@ -101,5 +101,22 @@ fn makes_column(unit: &Unit, value: ExprId) -> bool {
             || name
                 .strip_suffix("Field")
                 .is_some_and(|kind| kind.chars().next().is_some_and(char::is_uppercase))
+    })
+}
+
+/// Whether a class is one of those that a framework fills from a request's body: a model of a validating library, also through
+/// others of the project.
+pub(super) fn is_body(project: &Project, class: Cls, depth: u32) -> bool {
+    let (Some(depth), Some(unit)) = (depth.checked_sub(1), project.unit(class.module)) else { return false };
+    let Some(decl) = unit.ir.class(class.id) else { return false };
+    decl.bases.iter().any(|base| {
+        let at = At { module: class.module, expr: *base };
+        match project.symbol(at) {
+            Symbol::Class(base) => is_body(project, base, depth),
+            _ => project
+                .written(at)
+                .last()
+                .is_some_and(|name| matches!(name.as_str(), "BaseModel" | "Struct" | "Schema" | "RootModel")),
+        }
     })
 }

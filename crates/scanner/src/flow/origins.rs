@@ -136,6 +136,9 @@ const fn plain(kind: &ExprKind) -> Option<Origins> {
     }
 }
 
+/// How many classes are followed from one to the library's that it extends.
+const BASES: u32 = 6;
+
 impl Project {
     /// The kinds of sources that may be part of a value.
     #[must_use]
@@ -376,7 +379,9 @@ impl Project {
         }
         let value =
             if value == Origins::NONE { base.without(Origins::REQUEST) | Origins::UNKNOWN } else { value };
-        named(name, value)
+        // What a field of a request's body begins with, `thread_id: str | None = Field(None)`, is what the caller leaves out.
+        let sent = base.has(Origins::INPUT) && super::models::is_body(self, class, BASES);
+        named(name, if sent { value | Origins::INPUT } else { value })
     }
 
     fn call_origins(&self, at: At, depth: u32) -> Origins {

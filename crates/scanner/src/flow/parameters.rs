@@ -6,8 +6,8 @@ use super::{
     origins::CALLERS,
 };
 use crate::{
-    ir::{ExprKind, NameRef, walk},
-    project::{At, Fun, Project, Step, Symbol},
+    ir::{ExprKind, NameRef, Parameter, walk},
+    project::{At, Fun, ModuleId, Project, Step, Symbol},
     vocabulary,
 };
 
@@ -122,28 +122,13 @@ impl Project {
         let unit = self.unit(fun.module)?;
         let parameter = unit.ir.function(fun.id)?.params.get(number)?;
         let mut found = None;
-        let mut places: Vec<At> = parameter
-            .default
-            .iter()
-            .chain(&parameter.annotation)
-            .chain(&parameter.decorators)
-            .map(|expr| At { module: fun.module, expr: *expr })
-            .collect();
         if let Some(value) = self.decorated_parameter(fun, number, depth) {
             return Some(value);
         }
-        // `require_admin = Depends(…)` once, and its name as the default or type of many.
-        for at in places.clone() {
-            if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) {
-                let (module, id) = self.declared(at.module, *id).unwrap_or((at.module, *id));
-                let Some(home) = self.unit(module) else { continue };
-                places.extend(home.index.sources(id).iter().map(|source| At { module, expr: source.value }));
-            }
-        }
-        for place in places {
-            let Some(home) = self.unit(place.module) else { continue };
-            walk::exprs_below(&home.ir, place.expr, &mut |expr| {
-                let at = place.to(expr);
+        for own in self.injections(fun.module, parameter) {
+            let Some(home) = self.unit(own.module) else { continue };
+            walk::exprs_below(&home.ir, own.expr, &mut |expr| {
+                let at = own.to(expr);
                 let ExprKind::Call(call) = home.ir.expr(expr) else { return };
                 let Some(callee) = self.callee(at) else { return };
                 let injects = matches!(
@@ -171,6 +156,21 @@ impl Project {
                 found =
                     Some(injected_name(&word, parameter.name.map_or("", |name| unit.ir.text(name)), value));
             });
+        }
+        found
+    }
+
+    /// What may say that a framework fills a parameter: its default, its type, its decorators, and what names among them stand
+    /// for, in this module or the one that they are imported from: `CurrentUser = Annotated[User, Depends(current_user)]`.
+    pub(crate) fn injections(&self, module: ModuleId, parameter: &Parameter) -> Vec<At> {
+        let written = parameter.default.iter().chain(&parameter.annotation).chain(&parameter.decorators);
+        let mut found: Vec<At> = written.map(|expr| At { module, expr: *expr }).collect();
+        for at in found.clone() {
+            let Some(unit) = self.unit(module) else { continue };
+            let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { continue };
+            let (home, id) = self.declared(module, *id).unwrap_or((module, *id));
+            let sources = self.unit(home).map_or(&[][..], |unit| unit.index.sources(id)).iter().take(4);
+            found.extend(sources.map(|source| At { module: home, expr: source.value }));
         }
         found
     }

@@ -37,6 +37,8 @@ pub struct Query {
     pub filters: Vec<At>,
     /// Whether it was read from SQL.
     pub is_sql: bool,
+    /// Whether SQL lists a column for an owner among those that it reads.
+    pub shows_owner: bool,
     /// Whether it names a tenant in the project's own word, see `Project::tenant_words`.
     pub tied: bool,
 }
@@ -59,6 +61,8 @@ pub enum Owned {
     No,
     /// Nothing is known.
     Unknown,
+    /// A query lists an owner among its columns, or puts one in.
+    Listed,
     /// Other queries of it name an owner.
     Sibling,
     /// Its table or model has an owner.
@@ -212,6 +216,7 @@ impl Project {
                 scope,
                 filters: filters.clone(),
                 is_sql: true,
+                shows_owner: super::columns::shows_owner(&text),
                 tied: block.tests.iter().any(|test| test.required && is_own_tenant(&test.column, words)),
             });
         }
@@ -399,6 +404,7 @@ impl Project {
             scope,
             filters: names.values,
             is_sql: false,
+            shows_owner: false,
             tied: names.tied,
         });
     }
@@ -423,6 +429,7 @@ impl Project {
             scope: Scope::Owner,
             filters: names.values,
             is_sql: false,
+            shows_owner: false,
             tied: false,
         });
     }
@@ -608,6 +615,13 @@ impl Project {
             let (with, all) = named.entry(query.entity.as_str()).or_default();
             *with += usize::from(query.scope == Scope::Owner);
             *all += 1;
+        }
+        // `SELECT id, tenant_id FROM runs`, `INSERT INTO runs (tenant_id, …)`: rows of a table that no migration of the project made.
+        for query in queries.iter().filter(|query| query.is_sql) {
+            let told = query.shows_owner || (query.verb == Verb::Insert && query.scope == Scope::Owner);
+            if told {
+                owned.entry(singular(&query.entity)).or_insert(Owned::Listed);
+            }
         }
         for (entity, (with, all)) in named {
             let odd = owned.get(&singular(entity)) == Some(&Owned::No) && with * ODD < all;

@@ -15,8 +15,8 @@ use crate::{
 pub(super) fn left_out(project: &Project, report: &mut Report<'_>) {
     let mut told: BTreeSet<(Fun, BindingId)> = BTreeSet::new();
     for (module, unit) in project.units().filter(|(module, _)| project.has_owners(*module)) {
-        for expr in &unit.index.calls {
-            let at = At { module, expr: *expr };
+        for (expr, _) in unit.ir.exprs() {
+            let at = At { module, expr };
             let Some(keys) = read_keys(project, unit, at) else { continue };
             let fun = project.function_of(at);
             let made: Vec<BindingId> = keys.iter().flat_map(|key| project.roots(*key)).collect();
@@ -37,7 +37,16 @@ pub(super) fn left_out(project: &Project, report: &mut Report<'_>) {
 
 /// The parts of the key of a call that reads a cache.
 fn read_keys(project: &Project, unit: &Unit, at: At) -> Option<Vec<At>> {
-    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
+    let call = match unit.ir.expr(at.expr) {
+        ExprKind::Call(call) => call,
+        // `if key in _cache: return _cache[key]`
+        ExprKind::Index { object, index, .. } => {
+            let written = unit.index.writes.iter().any(|write| write.place == at.expr);
+            let holder = project.written(at.to(*object)).pop()?;
+            return (!written && vocabulary::is_cache(&holder)).then(|| vec![at.to(*index)]);
+        }
+        _ => return None,
+    };
     let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
     let reads = matches!(unit.ir.text(*property), "get" | "aget" | "lookup" | "get_or_set" | "getOrSet");
     if !reads || call.args.is_empty() {

@@ -148,6 +148,10 @@ fn branches(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, m
         let StmtKind::If { test, then, .. } = stmt else { continue };
         let Some(id) = absent(unit, *test) else { continue };
         let name = unit.ir.binding_name(id);
+        if (vocabulary::is_credential(name) || vocabulary::is_principal(name)) && !vocabulary::is_owner(name) {
+            nobody(project, report, module, unit, then);
+            continue;
+        }
         if !(vocabulary::is_tenant(name) || vocabulary::is_user(name)) || is_word_of_display(name) {
             continue;
         }
@@ -165,6 +169,32 @@ fn branches(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, m
                 continue;
             }
             tell(project, report, lives, at, if vocabulary::is_tenant(name) { Severity::High } else { Severity::Medium });
+        }
+    }
+}
+
+/// Functions that say who calls, and name one and the same user for all who come without a token: `if token is None: return "anonymous"`.
+fn nobody(project: &Project, report: &mut Report<'_>, module: ModuleId, unit: &Unit, then: &[crate::ir::StmtId]) {
+    for own in then {
+        let StmtKind::Return(Some(value)) = unit.ir.stmt(*own) else { continue };
+        let at = At { module, expr: *value };
+        let one = match unit.ir.expr(*value) {
+            ExprKind::String(text) => {
+                is_id(unit.ir.text(*text)) || matches!(unit.ir.text(*text), "anonymous" | "anon" | "unknown")
+            }
+            _ => is_fallback(project, unit, at),
+        };
+        let fun = project.function_of(at);
+        let names_one = unit.ir.function(fun.id).and_then(|function| function.name).is_some_and(|name| {
+            let name = unit.ir.text(name);
+            vocabulary::words(name).iter().any(|word| vocabulary::is_owner(word) || matches!(word.as_str(), "principal" | "caller" | "identity"))
+                && !is_word_of_display(name)
+        });
+        if one && names_one {
+            report
+                .reached(at, "all who come without a token are one and the same user")
+                .severity(Severity::Medium)
+                .confidence(Confidence::Medium);
         }
     }
 }
@@ -252,11 +282,20 @@ fn is_fallback(project: &Project, unit: &Unit, at: At) -> bool {
             let name = project.callee(at).map_or("", |callee| callee.name()).to_owned();
             let words = vocabulary::words(&name);
             let says = words.iter().any(|word| matches!(word.as_str(), "default" | "fallback" | "first"));
-            says && words.iter().any(|word| vocabulary::is_owner(word))
+            let env = matches!(name.as_str(), "getenv" | "get") && project.origins(at).has(Origins::ENV);
+            (says && words.iter().any(|word| vocabulary::is_owner(word))) || (env && names_default(unit, at))
         }
         ExprKind::Await(value) => is_fallback(project, unit, at.to(*value)),
         _ => false,
     }
+}
+
+/// Whether a variable of the environment is named for a default party: `getenv("DEFAULT_USER_ID")`.
+fn names_default(unit: &Unit, at: At) -> bool {
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
+    let Some(ExprKind::String(name)) = call.positional(0).map(|expr| unit.ir.expr(expr)) else { return false };
+    let words = vocabulary::words(unit.ir.text(*name));
+    words.iter().any(|word| matches!(word.as_str(), "default" | "fallback")) && words.iter().any(|word| vocabulary::is_owner(word))
 }
 
 /// The text that a name stands for.
@@ -335,8 +374,9 @@ fn setting(project: &Project, value: At) -> bool {
 /// How bad a default is for a value: what the value is, and what it is used as.
 fn party(project: &Project, unit: &Unit, at: At, value: ExprId) -> Option<Severity> {
     let origins = project.origins(at.to(value));
-    let written = project.written(at.to(value)).pop().unwrap_or_default();
-    let name = looked_up(project, unit, at.to(value)).unwrap_or(&written);
+    let first = first_choice(unit, value);
+    let written = project.written(at.to(first)).pop().unwrap_or_default();
+    let name = looked_up(project, unit, at.to(first)).unwrap_or(&written);
     let target = target_name(unit, at.expr).unwrap_or_default();
     // `account_name or settings.AZURE_ACCOUNT`: where the server itself keeps things.
     if name.replace('_', "").eq_ignore_ascii_case("accountname") {
@@ -355,6 +395,18 @@ fn party(project: &Project, unit: &Unit, at: At, value: ExprId) -> Option<Severi
         (true, true) => Severity::High,
         _ => Severity::Medium,
     })
+}
+
+/// What is taken first of several values: `user_id` of `user_id or own_user or "default"`.
+fn first_choice(unit: &Unit, value: ExprId) -> ExprId {
+    let mut here = value;
+    for _ in 0..8 {
+        match unit.ir.expr(here) {
+            ExprKind::Logical { op: LogicalOp::Or | LogicalOp::Nullish, left, .. } => here = *left,
+            _ => break,
+        }
+    }
+    here
 }
 
 /// Whether a value is a parameter of a function that is no handler: whether anybody leaves it out is not seen.

@@ -141,6 +141,8 @@ pub(super) fn variable(project: &Project, at: At) -> Option<String> {
 
 /// Whether a context variable is named for who calls.
 pub(super) fn names_caller(name: &str) -> bool {
+    // `tenant_id_var`
+    let name = ["_var", "_ctx", "_cv"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
     vocabulary::is_owner(name)
         || vocabulary::is_principal(name)
         || vocabulary::is_credential(name)

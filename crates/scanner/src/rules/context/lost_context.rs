@@ -5,7 +5,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use super::frozen_context::{names_caller, variable};
 use crate::{
     flow::Lifetimes,
-    ir::{ExprKind, Language, walk},
+    ir::{ArgKind, ExprId, ExprKind, Language, NameRef, walk},
     library::Role,
     project::{At, Fun, Project, Unit},
     rules::{Report, Rule},
@@ -35,6 +35,8 @@ pub const RULE: Rule = Rule {
 const DEPTH: u32 = 3;
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    jobs(project, report);
+    given_work(project, report);
     let lives = Lifetimes::new(project);
     let asked = project.calls_with(Role::Detach);
     for (module, unit) in project.units() {
@@ -51,7 +53,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 let Some(read) = read_of(project, fun, DEPTH) else { continue };
                 let found = report.reached(at, start.message());
                 found.related(read.module, project.span(read), "the context is asked for here");
-                if start == Start::Outside {
+                if matches!(start, Start::Outside | Start::Library) {
                     found.severity(Severity::Low);
                 } else {
                     found.confidence(Confidence::Medium);
@@ -62,11 +64,86 @@ fn run(project: &Project, report: &mut Report<'_>) {
     }
 }
 
+/// Functions that a worker of another process runs, as of Celery, and that ask for the context of the request that wanted them.
+fn jobs(project: &Project, report: &mut Report<'_>) {
+    for (module, unit) in project.units() {
+        if unit.ir.language != Language::Python {
+            continue;
+        }
+        for (id, function) in unit.ir.functions() {
+            let job = function.decorators.iter().any(|expr| {
+                let name = project.written(At { module, expr: *expr }).pop().unwrap_or_default();
+                matches!(name.as_str(), "shared_task" | "task" | "actor" | "periodic_task")
+            });
+            let fun = Fun { module, id };
+            if let Some(read) = job.then(|| read_of(project, fun, DEPTH)).flatten() {
+                let found = report.at(read, "a worker runs this, without the request's context, and asks for it");
+                found.related(module, function.head, "the worker begins here");
+            }
+        }
+    }
+}
+
+/// Work that a function was given and runs in a thread, `loop.run_in_executor(None, tool, arguments)`, in a project that keeps
+/// something in context variables: what was given may ask for it.
+fn given_work(project: &Project, report: &mut Report<'_>) {
+    let keeps = project.units().any(|(module, unit)| {
+        unit.ir.language == Language::Python
+            && unit.index.calls.iter().any(|expr| {
+                let at = At { module, expr: *expr };
+                project.callee(at).is_some_and(|callee| callee.defs.iter().any(|def| def.role == Role::ContextNew))
+            })
+    });
+    if !keeps {
+        return;
+    }
+    for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
+        for expr in &unit.index.calls {
+            let at = At { module, expr: *expr };
+            let Some(callee) = project.callee(at) else { continue };
+            let places = callee.defs.iter().filter(|def| def.role == Role::Detach).filter_map(|def| def.function.as_ref());
+            let values: Vec<At> = places.flat_map(|place| project.at_place(at, place)).collect();
+            let parameter = values.iter().any(|value| match unit.ir.expr(value.expr) {
+                ExprKind::Name(NameRef::Binding(id)) => project.parameter_of(module, *id).is_some(),
+                _ => false,
+            });
+            if parameter || hands_work(unit, *expr) {
+                report
+                    .reached(at, "this runs in a thread without its caller's context, which what it was given may ask for")
+                    .severity(Severity::Low)
+                    .confidence(Confidence::Low);
+            }
+        }
+    }
+}
+
+/// Whether a thread is started with something that works for somebody among its arguments: `args=(agent, task)`.
+fn hands_work(unit: &Unit, expr: ExprId) -> bool {
+    let ExprKind::Call(call) = unit.ir.expr(expr) else { return false };
+    let named = |item: &ExprId| match unit.ir.expr(*item) {
+        ExprKind::Name(NameRef::Binding(id)) => {
+            matches!(unit.ir.binding_name(*id), "agent" | "task" | "tool" | "tools" | "func" | "fn" | "callback" | "handler" | "job" | "function")
+        }
+        _ => false,
+    };
+    // `target=context.run` takes the context along.
+    let along = |expr: ExprId| matches!(unit.ir.expr(expr), ExprKind::Member { property, .. } if unit.ir.text(*property) == "run");
+    if call.args.iter().any(|arg| along(arg.value)) {
+        return false;
+    }
+    call.args.iter().any(|arg| {
+        let args = matches!(arg.kind, ArgKind::Keyword(name) if unit.ir.text(name) == "args");
+        args && matches!(unit.ir.expr(arg.value), ExprKind::Array { items, .. } if items.iter().any(named))
+    })
+}
+
 /// How a function comes to run without the context of the request that it works for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Start {
     /// In a thread, which begins with an empty context: Python.
     Thread,
+    /// In a thread that code starts of which no caller in the project is seen: of a library.
+    Library,
     /// By one timer for all requests, in the context of whoever started it.
     Shared,
     /// By a timer or worker that no request started.
@@ -76,7 +153,7 @@ enum Start {
 impl Start {
     const fn message(self) -> &'static str {
         match self {
-            Self::Thread => "this runs in a thread that does not have the request's context, and asks for it",
+            Self::Thread | Self::Library => "this runs in a thread that does not have the request's context, and asks for it",
             Self::Shared => "this timer works for all requests, with the context of the one that started it",
             Self::Outside => "this runs outside of any request, and asks for a request's context",
         }
@@ -86,7 +163,7 @@ impl Start {
 fn start(project: &Project, unit: &Unit, lives: &Lifetimes<'_>, at: At) -> Option<Start> {
     let requests = lives.is_per_request(project.function_of(at));
     if unit.ir.language == Language::Python {
-        return requests.then_some(Start::Thread);
+        return Some(if requests { Start::Thread } else { Start::Library });
     }
     if !requests {
         return Some(Start::Outside);

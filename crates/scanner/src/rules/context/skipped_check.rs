@@ -4,7 +4,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{CompareOp, ExprId, ExprKind, LogicalOp, StmtId, StmtKind, walk},
+    ir::{CompareOp, ExprId, ExprKind, LogicalOp, NameRef, StmtId, StmtKind, UnaryOp, walk},
     project::{At, Fun, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
@@ -29,35 +29,26 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    ownerless(project, report);
+    unlimited(project, report);
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units() {
         for (id, stmt) in unit.ir.stmts() {
             let StmtKind::If { test, then, otherwise } = stmt else { continue };
-            if !otherwise.is_empty() {
+            if !ends_open(unit, otherwise) {
                 continue;
             }
             let fun = Fun { module, id: unit.index.stmt_function(id) };
-            let (asked, compared) = match unit.ir.expr(*test) {
-                // `if (caller && record.owner !== caller) refuse`
-                ExprKind::Logical { op: LogicalOp::And, left, right } if refuses(unit, then) => (*left, *right),
-                // `if (caller) { if (record.owner !== caller) refuse }`
-                ExprKind::Name(_) | ExprKind::Member { .. } => match then.as_ref() {
-                    [inner] => match unit.ir.stmt(*inner) {
-                        StmtKind::If { test: compared, then, .. } if refuses(unit, then) => (*test, *compared),
-                        _ => continue,
-                    },
-                    _ => continue,
-                },
-                _ => continue,
-            };
+            let Some((asked, compared)) = asked_and_compared(unit, *test, then) else { continue };
             let asked = presence(unit, asked);
             let Some(asked) = asked else { continue };
-            let ExprKind::Compare { op: CompareOp::NotEq, left, right } = unit.ir.expr(compared) else { continue };
+            let ExprKind::Compare { op: CompareOp::NotEq | CompareOp::NotIn, left, right } = unit.ir.expr(compared) else { continue };
             let at = |expr: ExprId| At { module, expr };
             let text = project.snippet(at(asked)).replace("?.", ".");
+            let below = format!("{text}.");
             let same = |side: ExprId| {
-                let side = project.snippet(at(side)).replace("?.", ".");
-                side == text || side.strip_prefix(text.as_str()).is_some_and(|rest| rest.starts_with('.'))
+                let written = project.snippet(at(side)).replace("?.", ".");
+                written == text || written.starts_with(below.as_str()) || comes_of(project, unit, at(side), &below)
             };
             let other = if same(*left) {
                 *right
@@ -80,6 +71,150 @@ fn run(project: &Project, report: &mut Report<'_>) {
     }
 }
 
+/// What a branch asks for, and what it compares before it refuses.
+fn asked_and_compared(unit: &Unit, test: ExprId, then: &[StmtId]) -> Option<(ExprId, ExprId)> {
+    match unit.ir.expr(test) {
+        // `if (caller && record.owner !== caller) refuse`
+        ExprKind::Logical { op: LogicalOp::And, left, right } => {
+            let compares = matches!(unit.ir.expr(*right), ExprKind::Compare { op: CompareOp::NotEq, .. });
+            if compares && refuses(unit, then) {
+                return Some((*left, *right));
+            }
+            // `if (caller && mode === "oauth") { if (record.owner !== caller.id) throw … }`
+            Some((*left, refusing(unit, then)?))
+        }
+        // `if (caller) { if (record.owner !== caller) refuse }`
+        ExprKind::Name(_) | ExprKind::Member { .. } => match then {
+            [inner] => match unit.ir.stmt(*inner) {
+                StmtKind::If { test: compared, then, .. } if refuses(unit, then) => Some((test, *compared)),
+                _ => None,
+            },
+            _ => Some((test, refusing(unit, then)?)),
+        },
+        _ => None,
+    }
+}
+
+/// The condition under which one of some statements throws.
+fn refusing(unit: &Unit, block: &[StmtId]) -> Option<ExprId> {
+    block.iter().find_map(|stmt| match unit.ir.stmt(*stmt) {
+        StmtKind::If { test, then, .. } => {
+            let throws = then.iter().any(|own| matches!(unit.ir.stmt(*own), StmtKind::Throw(_)));
+            throws.then_some(*test)
+        }
+        _ => None,
+    })
+}
+
+/// Whether a chain of branches has no last one for everything else.
+fn ends_open(unit: &Unit, otherwise: &[StmtId]) -> bool {
+    let mut here = otherwise;
+    for _ in 0..16 {
+        match here {
+            [] => return true,
+            [only] => match unit.ir.stmt(*only) {
+                StmtKind::If { otherwise, .. } => here = otherwise,
+                _ => return false,
+            },
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// Whether a variable was made of parts of something: `allowed = [team.id for team in caller.teams]`.
+fn comes_of(project: &Project, unit: &Unit, at: At, below: &str) -> bool {
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
+    unit.index.sources(*id).iter().take(4).any(|source| project.snippet(at.to(source.value)).replace("?.", ".").contains(below))
+}
+
+/// Rows without an owner that a check gives to everybody: `if (!row.ownerId) return true`, `return !row.ownerId || row.ownerId === me`.
+fn ownerless(project: &Project, report: &mut Report<'_>) {
+    for (module, unit) in project.units() {
+        for (id, stmt) in unit.ir.stmts() {
+            let asked = match stmt {
+                StmtKind::If { test, then, .. } => match then.as_ref() {
+                    [only] => match unit.ir.stmt(*only) {
+                        StmtKind::Return(Some(value)) if matches!(unit.ir.expr(*value), ExprKind::Bool(true)) => *test,
+                        _ => continue,
+                    },
+                    _ => continue,
+                },
+                StmtKind::Return(Some(value)) => match unit.ir.expr(*value) {
+                    ExprKind::Logical { op: LogicalOp::Or, left, .. } => *left,
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            let Some(owner) = absent(unit, asked) else { continue };
+            let ExprKind::Member { object, property, .. } = unit.ir.expr(owner) else { continue };
+            let at = At { module, expr: owner };
+            let of_caller = project
+                .written(at.to(*object))
+                .last()
+                .is_some_and(|name| vocabulary::is_principal(name) || vocabulary::is_user(name));
+            if !vocabulary::is_owner(unit.ir.text(*property)) || of_caller {
+                continue;
+            }
+            let text = project.snippet(at);
+            let fun = Fun { module, id: unit.index.stmt_function(id) };
+            let mut compared = false;
+            walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+                if let ExprKind::Compare { op: CompareOp::Eq | CompareOp::NotEq, left, right } = unit.ir.expr(expr) {
+                    let other = |one: ExprId, other: ExprId| {
+                        project.snippet(at.to(one)) == text && is_party(project, at.to(other))
+                    };
+                    compared |= other(*left, *right) || other(*right, *left);
+                }
+            });
+            if compared {
+                report
+                    .reached(At { module, expr: asked }, format!("what has no `{text}` is everybody's"))
+                    .severity(Severity::Low)
+                    .confidence(Confidence::Medium);
+            }
+        }
+    }
+}
+
+/// What a condition finds missing: of `not row.owner`, `row.owner is None`.
+fn absent(unit: &Unit, test: ExprId) -> Option<ExprId> {
+    match unit.ir.expr(test) {
+        ExprKind::Unary { op: UnaryOp::Not, operand } => Some(*operand),
+        ExprKind::Compare { op: CompareOp::Eq, left, right } if matches!(unit.ir.expr(*right), ExprKind::Null) => Some(*left),
+        _ => None,
+    }
+}
+
+/// Functions that say for whom something is to be asked, and say nobody for a caller without a tenant:
+/// `return tenant if tenant is not None and limited() else None`. What asks for nobody's asks for everybody's.
+fn unlimited(project: &Project, report: &mut Report<'_>) {
+    for (module, unit) in project.units() {
+        for (id, function) in unit.ir.functions() {
+            let named = function.name.is_some_and(|name| {
+                vocabulary::words(unit.ir.text(name)).iter().any(|word| vocabulary::is_tenant(word) || word == "scope")
+            });
+            if !named {
+                continue;
+            }
+            for value in unit.index.returns(id) {
+                let ExprKind::Conditional { test, then, otherwise } = unit.ir.expr(*value) else { continue };
+                let ExprKind::Logical { op: LogicalOp::And, left, right } = unit.ir.expr(*test) else { continue };
+                let at = At { module, expr: *then };
+                let text = project.snippet(at);
+                let asks = |side: ExprId| presence(unit, side).is_some_and(|asked| project.snippet(at.to(asked)) == text);
+                let tenant = project.written(at).last().is_some_and(|name| vocabulary::is_tenant(name));
+                if tenant && matches!(unit.ir.expr(*otherwise), ExprKind::Null) && asks(*left) != asks(*right) {
+                    report
+                        .reached(At { module, expr: *value }, format!("for a caller without `{text}` nobody's is everybody's"))
+                        .severity(Severity::Medium)
+                        .confidence(Confidence::Low);
+                }
+            }
+        }
+    }
+}
+
 fn presence(unit: &Unit, test: ExprId) -> Option<ExprId> {
     match unit.ir.expr(test) {
         ExprKind::Name(_) | ExprKind::Member { .. } => Some(test),
@@ -91,7 +226,10 @@ fn presence(unit: &Unit, test: ExprId) -> Option<ExprId> {
 fn is_caller(project: &Project, at: At) -> bool {
     let name = project.written(at).pop().unwrap_or_default();
     let origins = project.origins(at);
-    origins.has(Origins::PRINCIPAL)
+    // `auth.user`, whatever the object is made of.
+    let of_caller = project.written(at).first().is_some_and(|first| vocabulary::is_principal(first)) && vocabulary::is_owner(&name);
+    of_caller
+        || origins.has(Origins::PRINCIPAL)
         || (origins.has(Origins::OWNER | Origins::UNKNOWN)
             && (vocabulary::is_owner(&name) || vocabulary::is_principal(&name))
             && !origins.has(Origins::INPUT))

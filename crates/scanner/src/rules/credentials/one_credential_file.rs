@@ -34,6 +34,13 @@ fn run(project: &Project, report: &mut Report<'_>) {
         for call in &unit.index.calls {
             let at = At { module, expr: *call };
             let ExprKind::Call(expr) = unit.ir.expr(*call) else { continue };
+            if keeps_in_keyring(project, unit, at, expr) && lives.is_per_request(project.function_of(at)) {
+                report
+                    .reached(at, "one entry of the keyring keeps the credential of whoever came last")
+                    .severity(if project.has_owners(module) { Severity::Medium } else { Severity::Low })
+                    .confidence(Confidence::Medium);
+                continue;
+            }
             let Some((path, content)) = written(project, unit, at, expr) else { continue };
             if !lives.is_per_request(project.function_of(at)) || !holds_credential(unit, content) {
                 continue;
@@ -48,6 +55,13 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// Whether a call keeps a credential under names that are the same for all: `keyring.set_password("mail", "token", token)`.
+fn keeps_in_keyring(project: &Project, unit: &Unit, at: At, call: &Call) -> bool {
+    let sets = project.last_written(at.to(call.callee)) == Some("set_password");
+    let (Some(service), Some(name), true) = (call.positional(0), call.positional(1), sets) else { return false };
+    is_one(project, unit, at.to(service)) && is_one(project, unit, at.to(name))
 }
 
 /// The path and the content of a call that writes a file.

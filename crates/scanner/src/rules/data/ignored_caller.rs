@@ -88,13 +88,14 @@ fn gate_of(project: &Project, entry: &Entry) -> Option<String> {
         let unit = project.unit(entry.handler.module)?;
         let function = unit.ir.function(entry.handler.id)?;
         let injected = function.params.iter().find_map(|parameter| {
-            let injects = parameter.default.or(parameter.annotation).or(parameter.decorators.first().copied())?;
             let caller = parameter.pattern.as_binding().is_some_and(|id| {
                 let name = unit.ir.binding_name(id);
                 vocabulary::is_owner(name) || vocabulary::is_principal(name)
             });
-            let text = unit.ir.snippet(unit.ir.span(injects));
-            (caller && (text.contains("Depends") || text.contains("Security") || text.contains('@'))).then(|| text.to_owned())
+            let injections = project.injections(entry.handler.module, parameter);
+            let texts = injections.iter().map(|at| project.snippet(*at));
+            let says = |text: &&str| text.contains("Depends") || text.contains("Security") || text.contains('@');
+            texts.filter(|_| caller).find(says).map(str::to_owned)
         });
         // Methods of one class of handlers, which a guard stands before.
         let class = || project.this_of(entry.handler).map(|class| format!("{class:?}"));

@@ -1,6 +1,7 @@
 //! Rules of the data layer.
 
 mod callers;
+mod kept_records;
 mod narrowed;
 pub mod rls;
 mod wheres;

@@ -40,6 +40,7 @@ const READS: &[&str] = &[
 ];
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    super::kept_records::kept_records(project, report);
     let mut told = BTreeSet::new();
     let open = unscoped_query::open(project);
     for (query, is) in &open {
@@ -120,16 +121,16 @@ fn knows_owner(project: &Project, fun: Fun) -> bool {
         parameter.pattern.as_binding().is_some_and(|id| {
             let name = unit.ir.binding_name(id);
             let named = vocabulary::is_owner(name) || vocabulary::is_principal(name);
-            named && (is_injected(unit, parameter) || !unit.index.uses(id).is_empty())
+            named && (is_injected(project, fun, parameter) || !unit.index.uses(id).is_empty())
         })
     });
     told || (project.entry(fun).is_some() && asks_who_calls(project, unit, fun))
 }
 
 /// Whether a framework fills a parameter, by a dependency, and not the caller: `user = Depends(current_user)`.
-fn is_injected(unit: &Unit, parameter: &Parameter) -> bool {
-    [parameter.default, parameter.annotation].into_iter().flatten().any(|expr| {
-        let text = unit.ir.snippet(unit.ir.span(expr));
+fn is_injected(project: &Project, fun: Fun, parameter: &Parameter) -> bool {
+    project.injections(fun.module, parameter).into_iter().any(|at| {
+        let text = project.snippet(at);
         text.contains("Depends(") || text.contains("Security(")
     })
 }

@@ -63,22 +63,25 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
     let known = match is {
         Owned::Yes => "whose rows have an owner",
         Owned::Sibling => "for which other queries name an owner",
+        Owned::Listed => "which have a column for one,",
         _ => "of which nothing says that its rows are everybody's",
     };
     let found = report.reached(query.at, format!("this query {does} `{}`, {known}, without naming one", query.shown));
     match is {
         Owned::Yes | Owned::Sibling
             if chosen
+                && !names_filter(project, query, "session_id")
+                && !(query.is_sql && lists_owners(&query.shown))
                 && !callers_check(project, query)
                 && !built_by_helper(project, query)
                 && !names_owner_of(project, query)
                 && !may_be_narrowed(project, query)
                 && !told_before(project, query)
                 && !looked_up_before(project, query) => {}
-        Owned::Yes | Owned::Sibling if is_far_from_callers(project, query) => {
+        Owned::Yes | Owned::Sibling | Owned::Listed if is_far_from_callers(project, query) => {
             found.severity(Severity::Low).confidence(Confidence::Low);
         }
-        Owned::Yes | Owned::Sibling => {
+        Owned::Yes | Owned::Sibling | Owned::Listed => {
             found.severity(Severity::Medium).confidence(Confidence::Medium);
         }
         _ => {
@@ -355,6 +358,11 @@ fn checks_owner(project: &Project, left: At, right: At) -> bool {
 const CALLERS: usize = 32;
 
 /// Queries that are no tenant's business, or are looked up by what only one party has.
+/// Words of tables that keep what was said or done in sessions, and not the sessions themselves.
+const TALK: &[&str] = &[
+    "conversation", "conversations", "chat", "chats", "message", "messages", "history", "memory", "memories", "thread", "threads", "run", "runs", "task", "tasks", "turn", "turns",
+];
+
 fn skipped(project: &Project, query: &Query) -> bool {
     let Some(unit) = project.unit(query.at.module) else { return true };
     let path = unit.ir.path.to_lowercase();
@@ -407,7 +415,9 @@ fn skipped(project: &Project, query: &Query) -> bool {
     let codes = ["auth", "code", "otp", "invit", "verification"].iter().any(|word| query.shown.to_lowercase().contains(word));
     // Whoever signs in names the application that sent them.
     let apps = query.shown.to_lowercase().contains("oauth");
-    let secret = secret.into_iter().chain(codes.then_some("code")).chain(apps.then_some("clientid")).chain(apps.then_some("client_id"));
+    // What was said in a conversation is its people's, and the id of the session is what anybody may send.
+    let talk = vocabulary::words(&query.shown).iter().any(|word| TALK.contains(&word.as_str()));
+    let secret = secret.into_iter().filter(|word| !(talk && *word == "session_id")).chain(codes.then_some("code")).chain(apps.then_some("clientid")).chain(apps.then_some("client_id"));
     // The connection, the table and the functions of the query builder stand among what it names.
     let own = |at: &&At| !project.is_fixed(**at) && !is_of_module(project, **at);
     let few = query.filters.iter().filter(own).count() <= 2;

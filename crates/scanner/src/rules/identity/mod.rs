@@ -1,6 +1,7 @@
 //! Rules of the identity layer.
 
 pub(in crate::rules) mod not_seen;
+mod preferred;
 mod thrown_away;
 
 crate::rules::rules! { action_without_caller, client_as_principal, owner_from_body, overridden_tenant, role_instead_of_tenant, tenant_from_input, unverified_token }

@@ -31,6 +31,7 @@ pub const RULE: Rule = Rule {
 
 fn run(project: &Project, report: &mut Report<'_>) {
     super::thrown_away::thrown_away(project, report);
+    super::preferred::preferred(project, report);
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units() {
         for (expr, kind) in unit.ir.exprs() {
@@ -60,6 +61,15 @@ fn run(project: &Project, report: &mut Report<'_>) {
 
 /// Reports what the caller chose among values of which another one is the caller's own tenant.
 fn choice(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, values: &[At]) {
+    if let Some(chosen) = session_instead(project, values) {
+        let fun = project.function_of(chosen);
+        if !project.is_checked(chosen) && !super::preferred::is_looked_up(project, chosen) {
+            let reached = lives.is_per_request(fun);
+            let found = report.reached(chosen, "the session that a header names takes the place of the one that the token is for");
+            found.severity(if reached { Severity::Medium } else { Severity::Low }).confidence(Confidence::Medium);
+        }
+        return;
+    }
     let own = values.iter().any(|at| is_own(project, *at));
     let own_user = values.iter().any(|at| is_own_user(project, *at));
     let named = values.iter().find(|at| own && is_chosen(project, **at));
@@ -86,6 +96,27 @@ fn choice(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, val
     if ranked {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     }
+}
+
+/// The session that the caller names, among values of which another one is that of the verified token: `claims["session_id"]`.
+fn session_instead(project: &Project, values: &[At]) -> Option<At> {
+    let own = |at: &At| {
+        let Some(unit) = project.unit(at.module) else { return false };
+        let inner = match unit.ir.expr(at.expr) {
+            // `str(claims["session_id"])`
+            ExprKind::Call(call) if matches!(unit.ir.expr(call.callee), ExprKind::Name(_)) => call.positional(0).map(|expr| at.to(expr)),
+            _ => Some(*at),
+        };
+        inner.and_then(|at| part(project, at)).is_some_and(|(object, name)| {
+            let of = project.written(object).pop().unwrap_or_default();
+            let words = vocabulary::words(&of);
+            let token = words.iter().any(|word| matches!(word.as_str(), "token" | "claims" | "payload" | "principal" | "auth" | "jwt"));
+            vocabulary::is_session_id(&name) && (token || project.origins(object).has(Origins::PRINCIPAL))
+        })
+    };
+    let chosen = |at: &&At| !own(*at) && project.origins(**at).is_chosen();
+    let verified = values.iter().any(own);
+    values.iter().find(chosen).copied().filter(|_| verified)
 }
 
 /// Reports an id that the caller names where else its own is taken: `req.query.memberId ?? req.user.id`.
@@ -124,33 +155,54 @@ fn is_chosen_id(project: &Project, at: At) -> bool {
         && project.origins(at).is_chosen()
 }
 
-/// `operator.tenant_id`: a tenant that is read from something that the caller did not send.
+/// `operator.tenant_id`, `claims["tenant_id"]`, `user.get("tenant_id")`: a tenant that is read from something that the caller did
+/// not send.
 fn is_own(project: &Project, at: At) -> bool {
-    let Some(unit) = project.unit(at.module) else { return false };
+    let Some((object, name)) = part(project, at) else { return false };
+    vocabulary::is_tenant(&name)
+        && !project.origins(at).is_chosen()
+        && !project.origins(object).is_chosen()
+        && (project.origins(at).has_owner() || project.origins(object).has(Origins::PRINCIPAL))
+}
+
+/// What a part is read from, and its name: of `of.name`, `of["name"]`, `of.get("name")`.
+fn part(project: &Project, at: At) -> Option<(At, String)> {
+    let unit = project.unit(at.module)?;
     match unit.ir.expr(at.expr) {
-        ExprKind::Member { object, property, .. } => {
-            vocabulary::is_tenant(unit.ir.text(*property))
-                && !project.origins(at).is_chosen()
-                && !project.origins(at.to(*object)).is_chosen()
-                && project.origins(at).has_owner()
+        ExprKind::Member { object, property, .. } => Some((at.to(*object), unit.ir.text(*property).to_owned())),
+        ExprKind::Index { object, index, .. } => match unit.ir.expr(*index) {
+            ExprKind::String(text) => Some((at.to(*object), unit.ir.text(*text).to_owned())),
+            _ => None,
+        },
+        ExprKind::Call(call) => {
+            let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
+            let name = first_text(project, at)?;
+            (unit.ir.text(*property) == "get").then(|| (at.to(*object), name))
         }
-        _ => false,
+        _ => None,
     }
 }
 
 /// Whether a member is one of the verified caller, by what it is or by its name.
 fn is_of_party(project: &Project, at: At) -> bool {
     let Some(unit) = project.unit(at.module) else { return false };
-    let ExprKind::Member { object, .. } = unit.ir.expr(at.expr) else { return false };
-    let named = project.written(at.to(*object)).last().is_some_and(|name| {
+    let Some((object, _)) = part(project, at) else { return false };
+    // `user_row["tenant_id"]` is a record, whoever it is of.
+    let row = project.written(object).last().is_some_and(|name| {
+        vocabulary::words(name).last().is_some_and(|word| matches!(word.as_str(), "row" | "record" | "result" | "doc" | "data"))
+    });
+    if row {
+        return false;
+    }
+    let named = project.written(object).last().is_some_and(|name| {
         vocabulary::is_principal(name)
             || vocabulary::words(name).iter().any(|word| {
                 matches!(word.as_str(), "operator" | "user" | "session" | "claims" | "caller" | "ctx" | "context" | "extra" | "key" | "token")
             })
     });
     // A row that was found for the caller is a record, and no caller: `task.org_id`.
-    let record = matches!(unit.ir.expr(*object), ExprKind::Name(_));
-    named || (!record && (project.origins(at).has(Origins::PRINCIPAL) || project.origins(at.to(*object)).has(Origins::PRINCIPAL)))
+    let record = matches!(unit.ir.expr(object.expr), ExprKind::Name(_));
+    named || (!record && (project.origins(at).has(Origins::PRINCIPAL) || project.origins(object).has(Origins::PRINCIPAL)))
 }
 
 /// A tenant out of what the caller sent.

@@ -375,12 +375,24 @@ fn is_compared(project: &Project, at: At) -> bool {
     for _ in 0..6 {
         let Parent::Expr(parent) = unit.index.parent(here) else { return false };
         match unit.ir.expr(parent) {
+            // `Note.user_id == user_id` is a condition of a query.
+            ExprKind::Compare { left, right, .. } if is_column(project, at.to(if *left == here { *right } else { *left })) => here = parent,
             ExprKind::Compare { .. } | ExprKind::Unary { .. } => return true,
             ExprKind::Conditional { test, .. } if *test == here => return true,
             _ => here = parent,
         }
     }
     false
+}
+
+/// Whether a value is a column of a model, by its being an attribute of a class that is named for an owner.
+fn is_column(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(at.expr) else { return false };
+    let model = project.written(at.to(*object)).last().is_some_and(|name| {
+        name.starts_with(char::is_uppercase) && name.chars().any(char::is_lowercase)
+    });
+    model && unit.meaning(*property).is_owner()
 }
 
 /// Whether a use may decide whose data is reached: it is passed on, put into a record, a query or a key; not logged, tested or

@@ -93,6 +93,25 @@ fn run(project: &Project, report: &mut Report<'_>) {
     }
 }
 
+/// Whether a verification by the keys that an issuer publishes says nothing of the audience: `jwtVerify(token, JWKS)`. Source:
+/// the MCP specification, authorization, "Token Audience Binding and Validation".
+fn leaves_audience(project: &Project, at: At, call: &Call, name: &str) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let (Some(key), true) = (call.positional(1), name == "jwtVerify") else { return false };
+    let published = unit.ir.snippet(unit.ir.span(key)).to_lowercase().contains("jwks");
+    let says = call.positional(2).is_some_and(|options| match unit.ir.expr(options) {
+        ExprKind::Object(properties) => properties.iter().any(|property| match property.key {
+            PropertyKey::Name(name) => unit.ir.text(name) == "audience",
+            _ => true,
+        }),
+        _ => true,
+    });
+    // Compared by hand.
+    let function = unit.index.function(at.expr);
+    let whole = unit.ir.function(function).map_or("", |own| unit.ir.snippet(own.span));
+    published && !says && !["aud", "azp", "client_id", "resource"].iter().any(|word| whole.contains(word))
+}
+
 /// What is read of a token to know what kind it is, and says nothing of who calls.
 const OF_FORM: &[&str] =
     &["iss", "aud", "kid", "alg", "typ", "jti", "exp", "iat", "nbf", "header", "scope", "scp", "token_use", "token_type", "nonce", "sid"];
@@ -195,25 +214,6 @@ fn read_of(unit: &Unit, used: ExprId) -> Option<&str> {
 
 fn is_type_test(unit: &Unit, call: &Call) -> bool {
     matches!(unit.ir.expr(call.callee), ExprKind::Name(crate::ir::NameRef::Global(name)) if unit.ir.text(*name) == "isinstance")
-}
-
-/// Whether a verification by the keys that an issuer publishes says nothing of the audience: `jwtVerify(token, JWKS)`. Source:
-/// the MCP specification, authorization, "Token Audience Binding and Validation".
-fn leaves_audience(project: &Project, at: At, call: &Call, name: &str) -> bool {
-    let Some(unit) = project.unit(at.module) else { return false };
-    let (Some(key), true) = (call.positional(1), name == "jwtVerify") else { return false };
-    let published = unit.ir.snippet(unit.ir.span(key)).to_lowercase().contains("jwks");
-    let says = call.positional(2).is_some_and(|options| match unit.ir.expr(options) {
-        ExprKind::Object(properties) => properties.iter().any(|property| match property.key {
-            PropertyKey::Name(name) => unit.ir.text(name) == "audience",
-            _ => true,
-        }),
-        _ => true,
-    });
-    // Compared by hand.
-    let function = unit.index.function(at.expr);
-    let whole = unit.ir.function(function).map_or("", |own| unit.ir.snippet(own.span));
-    published && !says && !["aud", "azp", "client_id", "resource"].iter().any(|word| whole.contains(word))
 }
 
 /// How far back the parts of a token are followed.

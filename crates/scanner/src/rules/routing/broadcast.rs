@@ -30,18 +30,19 @@ pub const RULE: Rule = Rule {
 };
 
 /// Words of collections that hold the connections of all clients.
-const HOLDERS: &[&str] = &["sessions", "transports", "servers", "connections", "clients", "sockets", "streams", "subscribers"];
+const HOLDERS: &[&str] = &["sessions", "transports", "servers", "connections", "clients", "sockets", "streams", "subscribers", "websockets", "queues", "listeners"];
 
 /// Methods that send.
 const SENDS: &[&str] = &[
     "send", "notification", "notify", "sendNotification", "sendResourceUpdated", "sendLoggingMessage", "send_log_message",
-    "send_resource_updated", "send_notification", "sendEvent", "emit", "publish", "send_text", "send_json", "send_bytes", "send_str", "send_message", "write_message", "write",
+    "send_resource_updated", "send_notification", "sendEvent", "emit", "publish", "send_text", "send_json", "send_bytes", "send_str", "send_message", "write_message", "write", "put_nowait",
 ];
 
 /// Methods that put something where it is sent from.
 const PUTS: &[&str] = &["put", "put_nowait", "enqueue"];
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    super::subscribed::subscribed(project, report);
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units() {
         for (id, stmt) in unit.ir.stmts() {

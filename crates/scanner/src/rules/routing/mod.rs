@@ -3,6 +3,8 @@
 pub mod vulnerable_sdk;
 
 mod by_conversation;
+mod by_thread;
+mod subscribed;
 
 crate::rules::rules! {
     shared_server, session_without_owner, task_without_owner, any_session, request_id_key, replayed_events, broadcast, ignored_owner

@@ -40,6 +40,7 @@ const HOLDERS: &[&str] = &[
 
 fn run(project: &Project, report: &mut Report<'_>) {
     super::by_conversation::by_conversation(project, report);
+    super::by_thread::by_thread(project, report);
     for (module, unit) in project.units() {
         let looking = looking(project, module, unit);
         for (id, function) in unit.ir.functions() {
@@ -140,7 +141,10 @@ fn holder(project: &Project, unit: &Unit, at: At) -> Option<(ExprId, ExprId, boo
     };
     let holder = project.last_written(at.to(map))?;
     let words = vocabulary::words(holder);
-    let named = words.iter().any(|word| HOLDERS.contains(&word.as_str())) && !holder.to_lowercase().contains("header");
+    // What a variable of the module keeps by the id of a session belongs to the session, whatever it is.
+    let by_session = || project.last_written(at.to(key)).is_some_and(vocabulary::is_session_id) && is_map_of_module(unit, map);
+    let held = words.iter().any(|word| HOLDERS.contains(&word.as_str())) || by_session();
+    let named = held && !holder.to_lowercase().contains("header");
     named.then_some((map, key, by_method))
 }
 
@@ -175,6 +179,17 @@ fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
         }
     }
     Some(Look { key: key_at, names, by_method })
+}
+
+/// Whether an expression is a variable of the module that was made as an empty map: `_engines: dict[str, Engine] = {}`.
+fn is_map_of_module(unit: &Unit, map: ExprId) -> bool {
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(map) else { return false };
+    let empty = |value: ExprId| match unit.ir.expr(value) {
+        ExprKind::Object(properties) => properties.is_empty(),
+        ExprKind::Call(call) => call.args.is_empty(),
+        _ => false,
+    };
+    unit.ir.is_module_level(*id) && unit.index.sources(*id).iter().any(|source| empty(source.value))
 }
 
 /// Whether a key is a parameter.

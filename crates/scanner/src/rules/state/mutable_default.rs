@@ -44,7 +44,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
             // What a class keeps may be meant to be one for all.
             let of_class = matches!(unit.ir.expr(container), ExprKind::Member { .. });
-            let sure = project.knows_callers(module) && origins.has_owner();
+            // What is kept under a key of its own mixes nobody up by itself.
+            let keyed = matches!(unit.ir.expr(at.expr), ExprKind::Index { index, .. } if !project.is_fixed(At { module, expr: *index }));
+            let sure = project.knows_callers(module) && origins.has_owner() && !keyed;
             report
                 .reached(at, format!("{what}, and what a request adds stays for the others"))
                 .severity(if sure && !of_class { Severity::High } else { Severity::Medium })

@@ -4,9 +4,10 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Lifetimes, captured, captured_by},
-    ir::{ExprId, ExprKind, FunctionId, NameRef},
+    ir::{BindingKind, ExprId, ExprKind, FunctionId, Language, NameRef, StmtKind},
     project::{At, Fun, Project, Symbol, Unit},
     rules::{Report, Rule},
+    vocabulary,
 };
 
 /// The rule.
@@ -33,7 +34,10 @@ fn run(project: &Project, report: &mut Report<'_>) {
     for (module, unit) in project.units() {
         for (number, write) in unit.index.writes.iter().enumerate() {
             let fun = Fun { module, id: write.function };
-            if write.function == FunctionId::MODULE || !lives.is_per_request(fun) {
+            let reached = lives.is_per_request(fun);
+            // Python's threads run at the same time whether a function waits or not.
+            let threads = unit.ir.language == Language::Python;
+            if write.function == FunctionId::MODULE || !(reached || threads) {
                 continue;
             }
             let place = At { module, expr: write.place };
@@ -42,10 +46,11 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 back.function == write.function
                     && project.snippet(At { module, expr: back.place }) == text
                     && puts_back(project, unit, At { module, expr: back.value }, text, write.order)
-                    && unit.index.waits_between(write.function, write.order, back.order)
+                    && (unit.index.waits_between(write.function, write.order, back.order) || (threads && in_finally(unit, back.place)))
             });
-            let Some(back) = back else { continue };
-            if !is_shared(project, &lives, place) {
+            let Some(back) = back.filter(|_| !is_locked(unit, write.place)) else { continue };
+            let shared = is_shared(project, &lives, place);
+            if !shared && !(threads && is_of_others(project, unit, place)) {
                 continue;
             }
             let span = unit.ir.span(back.place);
@@ -58,10 +63,64 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 _ => captured(project, value) | project.origins(value),
             };
             // The same change for everybody mixes nobody's data up.
-            if !taken.is_of_request() {
+            if !reached {
+                found.severity(Severity::Low).confidence(Confidence::Medium);
+            } else if !taken.is_of_request() || !shared {
                 found.severity(Severity::Medium).confidence(Confidence::Medium);
             }
         }
+    }
+}
+
+/// Whether a place is changed while a lock is held, which lets one go on at a time: `with lock_of(agent):`.
+fn is_locked(unit: &Unit, place: ExprId) -> bool {
+    let mut here = unit.index.stmt_of(place);
+    for _ in 0..16 {
+        let Some(stmt) = here else { return false };
+        if let StmtKind::With { items, .. } = unit.ir.stmt(stmt)
+            && items.iter().any(|(expr, _)| {
+                let text = unit.ir.snippet(unit.ir.span(*expr)).to_lowercase();
+                ["lock", "mutex", "semaphore"].iter().any(|word| text.contains(word))
+            })
+        {
+            return true;
+        }
+        here = unit.index.stmt_parent(stmt);
+    }
+    false
+}
+
+/// Whether a place is changed in a `finally`, so that what stands between may fail, and takes time.
+fn in_finally(unit: &Unit, place: ExprId) -> bool {
+    let mut here = unit.index.stmt_of(place);
+    for _ in 0..16 {
+        let Some(stmt) = here else { return false };
+        let up = unit.index.stmt_parent(stmt);
+        if let Some(StmtKind::Try { finally, .. }) = up.map(|up| unit.ir.stmt(up))
+            && finally.contains(&stmt)
+        {
+            return true;
+        }
+        here = up;
+    }
+    false
+}
+
+/// Whether a place is an attribute of an object that the function was given, or found: it is there for others as well. What the
+/// function makes is its own.
+fn is_of_others(project: &Project, unit: &Unit, place: At) -> bool {
+    let ExprKind::Member { object, .. } = unit.ir.expr(place.expr) else { return false };
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(*object) else { return false };
+    match unit.ir.binding(*id).map(|binding| binding.kind) {
+        Some(BindingKind::Parameter(_)) => !project.origins(place.to(*object)).is_of_request(),
+        Some(BindingKind::Variable) => {
+            let [source] = unit.index.sources(*id) else { return false };
+            let ExprKind::Call(call) = unit.ir.expr(source.value) else { return false };
+            let name = project.written(place.to(call.callee)).pop().unwrap_or_default();
+            let finds = vocabulary::words(&name).first().is_some_and(|verb| matches!(verb.as_str(), "get" | "resolve" | "find" | "lookup"));
+            finds && !matches!(project.symbol(place.to(call.callee)), Symbol::Class(_))
+        }
+        _ => false,
     }
 }
 

@@ -51,7 +51,11 @@ fn run(project: &Project, report: &mut Report<'_>) {
         // The server of this request's connection, which was handed over: `setServer(server)`.
         let handed = !is_function && is_parameter(project, write.value) && is_connection(project, write.value);
         let origins = if handed { origins | Origins::REQUEST } else { origins };
-        if !origins.is_of_request() || lives.makes(write.value, &[Role::Transport, Role::Server]) {
+        if lives.makes(write.value, &[Role::Transport, Role::Server]) {
+            continue;
+        }
+        if !origins.is_of_request() {
+            left_by_tool(project, &lives, report, &write, &name);
             continue;
         }
         // `this.token = await this.signIn()`: the server's own, whatever it is named.
@@ -77,6 +81,28 @@ fn run(project: &Project, report: &mut Report<'_>) {
         }
     }
     connections(project, &lives, report);
+}
+
+/// Reports what a tool worked out of its arguments and left for other tools: the page that was opened, the project that was chosen.
+fn left_by_tool(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>, write: &SharedWrite, name: &str) {
+    let is_tool = |fun: Fun| project.entry(fun).is_some_and(|entry| entry.kind == "tool");
+    let Some(unit) = project.unit(write.value.module) else { return };
+    let value = match unit.ir.expr(write.value.expr) {
+        ExprKind::Await(value) => *value,
+        _ => write.value.expr,
+    };
+    let ExprKind::Call(call) = unit.ir.expr(value) else { return };
+    let asked = call.args.iter().any(|arg| project.origins(write.value.to(arg.value)).has(Origins::INPUT));
+    if !asked || !is_tool(write.fun) || vocabulary::is_cache(name) {
+        return;
+    }
+    let elsewhere = lives.reads(project, &write.cell).iter().any(|(_, fun, _)| *fun != write.fun && lives.is_per_request(*fun));
+    if elsewhere {
+        report
+            .add(write.fun.module, write.span, format!("`{name}` is what one caller asked for, and what the tools of all callers go on with"))
+            .severity(Severity::Low)
+            .confidence(Confidence::Medium);
+    }
 }
 
 /// Whether a value is made of the server's settings: `fields = get_settings().redacted`.

@@ -4,8 +4,8 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{ExprId, ExprKind, FunctionId, NameRef},
-    project::{At, Fun, Project, Unit},
+    ir::{BindingKind, ExprId, ExprKind, FunctionId, ImportKind, Language, NameRef},
+    project::{At, Fun, Project, Symbol, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -36,11 +36,14 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let place = At { module, expr: write.place };
             let path = project.written(place);
             let defaults = path.iter().skip(1).any(|part| matches!(part.as_str(), "defaults" | "headers" | "cookies" | "auth"));
-            if write.function == FunctionId::MODULE || !defaults || !lives.is_per_request(fun) {
+            // `sdk.api_key = user.key`: what a library reads from its own module.
+            let of_module = path.len() == 2 && path.last().is_some_and(|name| vocabulary::is_credential(name)) && is_library(project, unit, place);
+            if write.function == FunctionId::MODULE || !(defaults || of_module) || !lives.is_per_request(fun) {
                 continue;
             }
             let value = At { module, expr: write.value };
-            if is_of_caller(project, value) && is_shared(project, &lives, unit, place) {
+            let taken = is_of_caller(project, value) || (of_module && project.origins(value).is_chosen());
+            if taken && (of_module || is_shared(project, &lives, unit, place)) {
                 tell(report, place);
             }
         }
@@ -71,10 +74,30 @@ fn sets_default(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, at: At) -
     let of_headers = matches!(method, "update" | "set" | "add") && matches!(holder.as_str(), "headers" | "cookies" | "common");
     let setter = words.first().is_some_and(|first| first == "set")
         && words.iter().any(|word| matches!(word.as_str(), "token" | "credentials" | "credential" | "auth" | "key" | "authorization" | "bearer"));
+    // `sdk.configure(api_key=user.key)`
+    let configures = matches!(method, "configure" | "setup_default_session" | "set_api_key" | "set_token" | "set_access_token") && is_library(project, unit, at.to(call.callee));
+    if configures {
+        let of_request = |arg: &crate::ir::Arg| {
+            let named = matches!(arg.kind, crate::ir::ArgKind::Keyword(name) if vocabulary::is_credential(unit.ir.text(name)));
+            is_of_caller(project, at.to(arg.value)) || (named && project.origins(at.to(arg.value)).is_chosen())
+        };
+        return call.args.iter().any(of_request);
+    }
     let header = method == "setHeader" && holder != "res" && holder != "response";
     (of_headers || setter || header)
         && call.args.iter().any(|arg| is_of_caller(project, at.to(arg.value)))
         && is_shared(project, lives, unit, at.to(*object))
+}
+
+/// Whether a place is an attribute of a module of a Python library, which the process has once.
+fn is_library(project: &Project, unit: &Unit, place: At) -> bool {
+    let ExprKind::Member { object, .. } = unit.ir.expr(place.expr) else { return false };
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(*object) else { return false };
+    let imported = match unit.ir.binding(*id).map(|binding| binding.kind) {
+        Some(BindingKind::Import(number)) => unit.ir.imports.get(number as usize).is_some_and(|import| matches!(import.kind, ImportKind::Namespace)),
+        _ => false,
+    };
+    unit.ir.language == Language::Python && imported && matches!(project.symbol(place.to(*object)), Symbol::External { .. })
 }
 
 /// Whether a value is a credential or identity of the request.

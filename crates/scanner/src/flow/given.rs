@@ -1,0 +1,148 @@
+//! What functions give again and again: the one object of a dependency, of a memoised function, of the application.
+
+use super::{Cell, Lifetimes};
+use crate::{
+    ir::{BindingId, BindingKind, ExprId, ExprKind, FunctionKind, NameRef, walk},
+    library::Role,
+    project::{At, Cls, Fun, ModuleId, Symbol},
+};
+
+impl Lifetimes<'_> {
+    /// The cell of what a variable or parameter of a request holds, when that is no object of the request's own: a dependency
+    /// that a function of the project gives all requests, what such a function gives when it is called.
+    pub(super) fn given_cell(&self, module: ModuleId, id: BindingId, depth: u32) -> Option<Cell> {
+        let depth = depth.checked_sub(1)?;
+        let unit = self.project.unit(module)?;
+        match unit.ir.binding(id)?.kind {
+            BindingKind::Parameter(_) => self.given_by(self.dependency(module, id)?, depth),
+            BindingKind::Variable => {
+                let [source] = unit.index.sources(id) else { return None };
+                if !source.path.is_empty() {
+                    return None;
+                }
+                // `state = ctx.request_context.lifespan_context`
+                if self.is_application_state(At { module, expr: source.value }) {
+                    return self.place(At { module, expr: source.value }, depth);
+                }
+                let value = match unit.ir.expr(source.value) {
+                    ExprKind::Await(value) => *value,
+                    _ => source.value,
+                };
+                if !matches!(unit.ir.expr(value), ExprKind::Call(_)) {
+                    return None;
+                }
+                let callee =
+                    self.project.callee(At { module, expr: value }).filter(|callee| callee.certain)?;
+                let [target] = callee.targets.as_slice() else { return None };
+                self.given_by(*target, depth)
+            }
+            _ => None,
+        }
+    }
+
+    /// The function that a parameter is filled by: `store = Depends(get_store)`, `Annotated[Store, Depends(get_store)]`.
+    fn dependency(&self, module: ModuleId, id: BindingId) -> Option<Fun> {
+        let (fun, number, path) = self.project.parameter_of(module, id)?;
+        let unit = self.project.unit(fun.module)?;
+        let parameter = unit.ir.function(fun.id)?.params.get(number).filter(|_| path.is_empty())?;
+        let mut found = None;
+        for own in self.project.injections(fun.module, parameter) {
+            let Some(home) = self.project.unit(own.module) else { continue };
+            walk::exprs_below(&home.ir, own.expr, &mut |expr| {
+                let at = own.to(expr);
+                let ExprKind::Call(call) = home.ir.expr(expr) else { return };
+                let depends = self
+                    .project
+                    .callee(at)
+                    .is_some_and(|callee| matches!(callee.name(), "Depends" | "Security"));
+                if let (true, Some(given)) = (depends && found.is_none(), call.positional(0))
+                    && let Symbol::Function(given) = self.project.symbol(at.to(given))
+                {
+                    found = Some(given);
+                }
+            });
+        }
+        found
+    }
+
+    /// The cell of what a function gives, when it is the same for all requests.
+    fn given_by(&self, fun: Fun, depth: u32) -> Option<Cell> {
+        let unit = self.project.unit(fun.module)?;
+        let function = unit.ir.function(fun.id)?;
+        if matches!(function.kind, FunctionKind::Constructor) || function.is_generator {
+            return None;
+        }
+        if self.is_memoised(fun) {
+            return Some(Cell::Binding(fun.module, function.binding?));
+        }
+        let returns = unit.index.returns(fun.id);
+        let mut given = None;
+        for value in returns.iter().take(4) {
+            if matches!(unit.ir.expr(*value), ExprKind::Null) {
+                continue;
+            }
+            // One that is made for the call is nobody else's.
+            given = Some(self.place(At { module: fun.module, expr: *value }, depth)?);
+        }
+        given
+    }
+
+    /// Whether a function without parameters is memoised, so that all get what the first one got.
+    pub(super) fn is_memoised(&self, fun: Fun) -> bool {
+        let Some(function) = self.project.unit(fun.module).and_then(|unit| unit.ir.function(fun.id)) else {
+            return false;
+        };
+        function.params.is_empty()
+            && function.decorators.iter().any(|expr| {
+                let at = At { module: fun.module, expr: *expr };
+                let name = self.project.written(at).pop().unwrap_or_default();
+                let known = self
+                    .project
+                    .callee(at)
+                    .is_some_and(|callee| callee.defs.iter().any(|def| def.role == Role::Memoize));
+                known || matches!(name.as_str(), "lru_cache" | "cache")
+            })
+    }
+
+    /// Whether there is one object of a class, however often it is made: Python's `__new__` that gives what the class keeps.
+    pub(super) fn is_only_one(&self, class: Cls) -> bool {
+        let Some(unit) = self.project.unit(class.module) else { return false };
+        let Some(decl) = unit.ir.class(class.id) else { return false };
+        let said = |expr: &ExprId| {
+            self.project
+                .written(At { module: class.module, expr: *expr })
+                .last()
+                .is_some_and(|name| name.as_str() == "singleton")
+        };
+        let makes = decl.methods.iter().filter(|id| {
+            unit.ir
+                .function(**id)
+                .and_then(|function| function.name)
+                .is_some_and(|name| unit.ir.text(name) == "__new__")
+        });
+        let keeps = makes.into_iter().any(|id| {
+            unit.index.writes.iter().any(|write| {
+                write.function == *id
+                    && matches!(unit.ir.expr(write.place), ExprKind::Member { property, .. }
+                        if unit.ir.text(*property).trim_start_matches('_').starts_with("instance"))
+            })
+        });
+        unit.ir.language == crate::ir::Language::Python && (keeps || decl.decorators.iter().any(said))
+    }
+
+    /// Whether an expression is the state of the whole application: `app.state`, `request.app.state`, a server's `lifespan_context`.
+    pub(super) fn is_application_state(&self, at: At) -> bool {
+        let Some(unit) = self.project.unit(at.module) else { return false };
+        let ExprKind::Member { object, property, .. } = unit.ir.expr(at.expr) else { return false };
+        // What a server's lifespan gave is there for as long as the server runs.
+        if unit.ir.text(*property) == "lifespan_context" && unit.ir.language == crate::ir::Language::Python {
+            return true;
+        }
+        let of_app = match unit.ir.expr(*object) {
+            ExprKind::Member { property, .. } => unit.ir.text(*property) == "app",
+            ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id) == "app",
+            _ => false,
+        };
+        unit.ir.text(*property) == "state" && of_app && unit.ir.language == crate::ir::Language::Python
+    }
+}

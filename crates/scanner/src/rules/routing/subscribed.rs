@@ -1,0 +1,192 @@
+//! Functions of one request that hear what all requests tell: `bus.subscribe("chunk", on_chunk)` with a queue of the request.
+
+use partywall_model::{Confidence, Severity};
+
+use crate::{
+    flow::Lifetimes,
+    ir::{BindingKind, Call, ExprId, ExprKind, FunctionId, Language, NameRef, StmtKind, walk},
+    project::{At, Fun, Project, Symbol, Unit},
+    rules::Report,
+    vocabulary,
+};
+
+/// Methods that make a function hear events from then on.
+const LISTENS: &[&str] = &[
+    "subscribe",
+    "add_listener",
+    "add_handler",
+    "register_handler",
+    "register_listener",
+    "add_callback",
+    "on",
+    "connect",
+    "add_subscriber",
+];
+
+/// Reports such functions, when they hand what they hear to something of the request and ask nothing about whose it is.
+pub(super) fn subscribed(project: &Project, report: &mut Report<'_>) {
+    let lives = Lifetimes::new(project);
+    for (module, unit) in project.units() {
+        if unit.ir.language != Language::Python {
+            continue;
+        }
+        for expr in &unit.index.calls {
+            let at = At { module, expr: *expr };
+            let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+            let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { continue };
+            let own = project.function_of(at);
+            if !LISTENS.contains(&unit.ir.text(*property))
+                || own.id == FunctionId::MODULE
+                || !is_bus(project, unit, at.to(*object))
+            {
+                continue;
+            }
+            for fun in heard_by(project, unit, at, call) {
+                let Some(home) = project.unit(fun.module) else { continue };
+                if decides(home, fun.id) || !hands_on(home, fun.id) {
+                    continue;
+                }
+                let head = home.ir.function(fun.id).map(|function| function.head).unwrap_or_default();
+                let severity = if lives.is_per_request(own) { Severity::Medium } else { Severity::Low };
+                report
+                    .add(fun.module, head, "this hears what every request tells, and hands it to one of them")
+                    .severity(severity)
+                    .confidence(Confidence::Medium)
+                    .related(module, project.span(at), "it is subscribed here");
+            }
+        }
+    }
+}
+
+/// Whether a value is a bus of the process: a variable of a module that is named so.
+fn is_bus(project: &Project, unit: &Unit, at: At) -> bool {
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
+    let of_module = unit.ir.is_module_level(*id)
+        && matches!(
+            unit.ir.binding(*id).map(|binding| binding.kind),
+            Some(BindingKind::Variable | BindingKind::Import(_))
+        );
+    let said = project.written(at).last().is_some_and(|name| {
+        vocabulary::words(name).iter().any(|word| {
+            matches!(
+                word.as_str(),
+                "bus"
+                    | "events"
+                    | "emitter"
+                    | "dispatcher"
+                    | "broker"
+                    | "hub"
+                    | "pubsub"
+                    | "signals"
+                    | "eventbus"
+            )
+        })
+    });
+    of_module && said
+}
+
+/// The functions inside of others that a call is given, or that what it is given makes.
+fn heard_by(project: &Project, unit: &Unit, at: At, call: &Call) -> Vec<Fun> {
+    let mut found = Vec::new();
+    for arg in &call.args {
+        let mut values = vec![arg.value];
+        if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(arg.value) {
+            values.extend(unit.index.sources(*id).iter().take(2).map(|source| source.value));
+        }
+        if let ExprKind::Member { property, .. } = unit.ir.expr(arg.value) {
+            values.extend(kept_as(unit, unit.ir.text(*property)));
+        }
+        for value in values {
+            match (unit.ir.expr(value), project.symbol(at.to(value))) {
+                (ExprKind::Function(id), _) => found.push(Fun { module: at.module, id: *id }),
+                (ExprKind::Call(_), _) => {
+                    let callee = project.callee(at.to(value)).filter(|callee| callee.certain);
+                    for target in
+                        callee.map(|callee| callee.targets.clone()).unwrap_or_default().into_iter().take(2)
+                    {
+                        found.extend(given(project, target));
+                    }
+                }
+                (_, Symbol::Function(fun)) => found.push(fun),
+                _ => {}
+            }
+        }
+    }
+    found.retain(|fun| {
+        let inner = project
+            .unit(fun.module)
+            .and_then(|unit| unit.ir.function(fun.id))
+            .and_then(|function| function.parent);
+        inner.is_some_and(|parent| parent != FunctionId::MODULE)
+    });
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// The values of a module that are handed on under a name: `State(handler=make_handler(queue))`, then `state.handler`.
+fn kept_as(unit: &Unit, name: &str) -> Vec<ExprId> {
+    let mut found = Vec::new();
+    for expr in &unit.index.calls {
+        let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+        for arg in &call.args {
+            if matches!(arg.kind, crate::ir::ArgKind::Keyword(own) if unit.ir.text(own) == name) {
+                found.push(arg.value);
+                if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(arg.value) {
+                    found.extend(unit.index.sources(*id).iter().take(2).map(|source| source.value));
+                }
+            }
+        }
+    }
+    found.truncate(8);
+    found
+}
+
+/// The functions inside of one that it gives.
+fn given(project: &Project, fun: Fun) -> Vec<Fun> {
+    let Some(unit) = project.unit(fun.module) else { return Vec::new() };
+    let returns = unit.index.returns(fun.id).iter();
+    let symbol = |expr: &ExprId| match project.symbol(At { module: fun.module, expr: *expr }) {
+        Symbol::Function(given) => Some(given),
+        _ => None,
+    };
+    returns.filter_map(symbol).collect()
+}
+
+/// Whether a function compares anything of an event but its kind, or asks a context whose it is.
+fn decides(unit: &Unit, id: FunctionId) -> bool {
+    let mut found = false;
+    walk::function_exprs(&unit.ir, id, &mut |expr| {
+        found |= matches!(unit.ir.expr(expr), ExprKind::Compare { .. })
+    });
+    found
+}
+
+/// Whether a function hands on what it hears: to a queue, a socket, a list.
+fn hands_on(unit: &Unit, id: FunctionId) -> bool {
+    const HANDS: &[&str] = &[
+        "put",
+        "put_nowait",
+        "send",
+        "send_json",
+        "send_text",
+        "append",
+        "write",
+        "call_soon_threadsafe",
+        "emit",
+        "yield",
+        "send_nowait",
+    ];
+    let mut found = false;
+    walk::function_exprs(&unit.ir, id, &mut |expr| {
+        if let ExprKind::Call(call) = unit.ir.expr(expr)
+            && let ExprKind::Member { property, .. } = unit.ir.expr(call.callee)
+        {
+            found |= HANDS.contains(&unit.ir.text(*property));
+        }
+    });
+    let nonempty = unit.ir.function(id).is_some_and(|function| {
+        function.body.iter().any(|stmt| !matches!(unit.ir.stmt(*stmt), StmtKind::Empty))
+    });
+    found && nonempty
+}
