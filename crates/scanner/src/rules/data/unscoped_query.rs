@@ -70,16 +70,7 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
     // A statement that is prepared once stands outside of the functions that run it.
     let found = report.reached_in(query.at, query.function, message);
     match is {
-        Owned::Yes | Owned::Sibling
-            if chosen
-                && !names_filter(project, query, "session_id")
-                && !(query.is_sql && lists_owners(&query.shown))
-                && !callers_check(project, query)
-                && !built_by_helper(project, query)
-                && !names_owner_of(project, query)
-                && !may_be_narrowed(project, query)
-                && !told_before(project, query)
-                && !looked_up_before(project, query) => {}
+        Owned::Yes | Owned::Sibling if chosen && !is_asked_elsewhere(project, query) => {}
         Owned::Yes | Owned::Sibling | Owned::Listed if is_far_from_callers(project, query) => {
             found.severity(Severity::Low).confidence(Confidence::Low);
         }
@@ -90,6 +81,19 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
             found.severity(Severity::Low).confidence(Confidence::Low);
         }
     }
+}
+
+/// Whether something that is not in the query itself may say whose rows are meant: a session's id, the list of owners as such, the
+/// callers, a helper, a parent, a look before.
+fn is_asked_elsewhere(project: &Project, query: &Query) -> bool {
+    names_filter(project, query, "session_id")
+        || (query.is_sql && lists_owners(&query.shown))
+        || callers_check(project, query)
+        || built_by_helper(project, query)
+        || names_owner_of(project, query)
+        || may_be_narrowed(project, query)
+        || told_before(project, query)
+        || looked_up_before(project, query)
 }
 
 /// Whether every caller of the function that a query stands in compares an owner with the verified one: a route that reads the
