@@ -83,6 +83,9 @@ impl Project {
             return take(injected, path);
         }
         if let Some(entry) = self.entry_of.get(&fun).and_then(|number| self.entries.get(*number)) {
+            if self.is_put_by_wrapper(entry, name) {
+                return take(injected_name("", name, Origins::UNKNOWN), path);
+            }
             if let Some((Step::Key(key), rest)) = path.split_first()
                 && let Some(value) = match entry.kind.as_str() {
                     "http" | "middleware" => beside_input(unit, parameter, unit.ir.text(*key)),
@@ -115,6 +118,26 @@ impl Project {
             value |= take(self.callback_origins(fun, number, name, type_text, depth), path);
         }
         value
+    }
+
+    /// Whether a parameter of a handler is none of its route's, `@bp.route("/zones") @with_user def zones(user_id)`: in Flask, where
+    /// handlers are called with what the route names, another decorator puts it there.
+    fn is_put_by_wrapper(&self, entry: &super::Entry, name: &str) -> bool {
+        let at = entry.registration;
+        let Some(unit) = self.unit(at.module) else { return false };
+        let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
+        let flask = self.callee(at).is_some_and(|callee| {
+            callee.package.as_deref().is_some_and(|package| matches!(package, "flask" | "quart"))
+                && matches!(callee.name(), "route" | "get" | "post" | "put" | "patch" | "delete")
+        });
+        let Some(ExprKind::String(route)) = call.positional(0).map(|expr| unit.ir.expr(expr)) else {
+            return false;
+        };
+        let decorated = self
+            .unit(entry.handler.module)
+            .and_then(|unit| unit.ir.function(entry.handler.id))
+            .is_some_and(|function| function.decorators.len() > 1);
+        flask && decorated && !unit.ir.text(*route).contains(&format!("{name}>"))
     }
 
     /// What a framework injects: `user = Depends(current_user)`, `Annotated[User, Depends(current_user)]`.

@@ -49,9 +49,11 @@ fn run(project: &Project, report: &mut Report<'_>) {
             if known || project.is_checked(chosen) {
                 continue;
             }
+            // Who reaches a tool reaches it with any argument; a route may be for whoever the account belongs to.
+            let tool = project.entry(project.function_of(at)).is_some_and(|entry| entry.kind == "tool");
             report
                 .reached(at, "what the caller sends chooses whose credential is used")
-                .severity(if project.knows_callers(module) { Severity::High } else { Severity::Medium })
+                .severity(if tool && project.knows_callers(module) { Severity::High } else { Severity::Medium })
                 .confidence(Confidence::Medium);
         }
     }
