@@ -34,6 +34,9 @@ pub(super) static PROBE: Probe = Probe::new(
     ],
 );
 
+/// What is said of a target that answers anything.
+const NOTHING: &str = "was answered, but with nothing that a tenant is shown";
+
 /// The attacker's token with the victim's claims, in every form that has no signature of the issuer's.
 fn forged(attacker: &Jwt, victim: &Jwt) -> Vec<(String, String)> {
     let mut claims = victim.claims.clone();
@@ -112,7 +115,7 @@ async fn present(
         let why = format!("a token with the claims of {} and {how} was believed", victim.tenant);
         tally.leak(vec![attempt::shown(site, &exchange, why)]);
     } else if exchange.success().is_some() {
-        tally.doubt(format!("a token {how} was answered, but with nothing that a tenant is shown"));
+        tally.doubt(format!("a token {how} {NOTHING}"));
     } else if exchange.replied() {
         tally.held();
     } else {
@@ -140,10 +143,12 @@ async fn in_address(site: &Site) -> Tally {
                 let alone = request().without("authorization").to(address(attacker.caller.token()));
                 let alone = attacker.caller.send(alone).await;
                 let both = attacker.caller.send(request().to(address(victim.caller.token()))).await;
-                if alone.success().is_some() {
+                if alone.success().is_some_and(|result| known(reading, result)) {
                     let why =
                         format!("a token in the address ({name}=) was taken, where logs and caches see it");
                     tally.leak(vec![attempt::shown(site, &alone, why)]);
+                } else if alone.success().is_some() {
+                    tally.doubt(format!("a token in the address ({name}=) {NOTHING}"));
                 } else if !alone.replied() {
                     tally.doubt(failed(&alone));
                 }
@@ -183,8 +188,12 @@ async fn padded(site: &Site) -> Tally {
                 match judge(site, &attacker.tenant, reading, &exchange) {
                     Judged::Foreign(evidence) => tally.leak(vec![evidence]),
                     _ if exchange.success().is_some() && *how != "with the other token after a comma" => {
-                        let why = format!("a token {how} was believed");
-                        tally.leak(vec![attempt::shown(site, &exchange, why)]);
+                        if exchange.success().is_some_and(|result| known(reading, result)) {
+                            let why = format!("a token {how} was believed");
+                            tally.leak(vec![attempt::shown(site, &exchange, why)]);
+                        } else {
+                            tally.doubt(format!("a token {how} {NOTHING}"));
+                        }
                     }
                     _ if exchange.replied() => tally.held(),
                     _ => tally.doubt(failed(&exchange)),
