@@ -17,6 +17,8 @@ const TRIES: usize = 2;
 pub(crate) enum Left {
     /// A tenant is not served any more.
     Broken(String),
+    /// The target answers, with nothing at all where a tenant was shown something.
+    Empty(String),
     /// A tenant is shown what is another's, though nobody attacks.
     Foreign(Box<Evidence>),
 }
@@ -58,6 +60,11 @@ async fn served(site: &Site, party: &Party, reading: &Reading) -> Option<Left> {
         if exchange.success().is_some_and(as_alone) {
             return None;
         }
+        let nothing = |result| Facts::of(result).is_empty();
+        let shown = reading.alone.get(&party.tenant).is_some_and(|alone| !alone.is_empty());
+        if shown && exchange.success().is_some_and(nothing) {
+            return Some(Left::Empty(format!("{} is answered, and with nothing", party.tenant)));
+        }
         match judge(site, &party.tenant, reading, &exchange) {
             // What has changed may have changed by itself, or was written with leave.
             Judged::Own | Judged::Changed(_) => return None,
@@ -70,6 +77,18 @@ async fn served(site: &Site, party: &Party, reading: &Reading) -> Option<Left> {
         party.caller.begin().await;
     }
     if site.target.late() { None } else { Some(Left::Broken(why)) }
+}
+
+/// Takes back what a probe's verdicts say, where the target answers everything with nothing: it served nobody, and refused nobody. What
+/// was shown of another's before stays a leak.
+pub(crate) fn doubt_all(verdicts: &mut [Verdict], why: &str) {
+    doubt(verdicts, why);
+    let unshown =
+        |verdict: &&mut Verdict| verdict.evidence.iter().all(|evidence| evidence.foreign.is_empty());
+    for verdict in verdicts.iter_mut().filter(|verdict| verdict.verdict == Outcome::Leaked).filter(unshown) {
+        verdict.verdict = Outcome::Inconclusive;
+        verdict.reason = format!("{why} ({})", verdict.reason);
+    }
 }
 
 /// Takes back what a probe's verdicts say of isolation, where it left damage: whatever did it, nobody can say that it held.

@@ -113,6 +113,9 @@ async fn attacks(site: &Site, progress: &mut dyn Progress, stop: &mut watch::Rec
                     let why = format!("after it a tenant was not served any more: {why}");
                     cleanup::doubt(&mut judged, &site.redactor.clean(&why));
                 }
+                Some(Left::Empty(why)) => {
+                    cleanup::doubt_all(&mut judged, &site.redactor.clean(&format!("after it {why}")));
+                }
                 Some(Left::Foreign(evidence)) => {
                     let why = format!("after it, while nobody attacked, {}", evidence.why);
                     cleanup::doubt(&mut judged, &why);

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{
     arguments::{Role, role},
-    facts::key,
+    facts::{Facts, key},
     oracle::{Judged, judge, reading::failed},
     site::{Party, Reading, Site, What},
     survey::{Kind, Tool, words},
@@ -103,6 +103,11 @@ pub(super) fn denied(tally: &mut Tally, site: &Site, tenant: &str, exchange: &Ex
         tally.doubt(failed(exchange));
         false
     }
+}
+
+/// Whether an answer is what one of the tenants is shown alone: a target that answers anything believes nothing by it.
+pub(super) fn known(reading: &Reading, result: &Value) -> bool {
+    reading.alone.values().any(|alone| alone.holds_in(&Facts::of(result)))
 }
 
 /// An exchange as evidence, with what it shows.

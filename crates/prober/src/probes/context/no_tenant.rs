@@ -65,17 +65,22 @@ async fn control(tally: &mut Tally, site: &Site) {
 async fn try_all(tally: &mut Tally, site: &Site, caller: &Caller, how: &str) {
     let [party, _] = &site.parties;
     let mut asked = vec![
-        caller.begin().await,
-        Some(caller.ask("tools/list", json!({})).await),
-        Some(caller.ask("resources/list", json!({})).await),
-        Some(caller.ask("ping", json!({})).await),
+        (None, caller.begin().await),
+        (None, Some(caller.ask("tools/list", json!({})).await)),
+        (None, Some(caller.ask("resources/list", json!({})).await)),
+        (None, Some(caller.ask("ping", json!({})).await)),
     ];
     for (reading, _) in site.readings_of(&party.tenant).take(attempt::SAMPLE) {
-        asked.push(Some(attempt::read(caller, &reading.what).await));
+        asked.push((Some(reading), Some(attempt::read(caller, &reading.what).await)));
     }
-    for exchange in asked.into_iter().flatten() {
+    for (reading, exchange) in asked.into_iter().filter_map(|(reading, exchange)| Some((reading, exchange?)))
+    {
+        let known = |reading| exchange.success().is_some_and(|result| attempt::known(reading, result));
         if let Some(evidence) = site.foreign("", &exchange) {
             tally.leak(vec![evidence]);
+        } else if reads(&exchange) && !reading.is_none_or(known) {
+            // A target that answers anything has served nobody.
+            tally.doubt(format!("a request {how} was answered, but with nothing that a tenant is shown"));
         } else if reads(&exchange) {
             let why = format!("a request {how} was served: as whom, if not as nobody?");
             tally.leak(vec![attempt::shown(site, &exchange, why)]);

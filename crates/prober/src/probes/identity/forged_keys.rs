@@ -13,10 +13,9 @@ use url::Url;
 
 use super::jwt::Jwt;
 use crate::{
-    facts::Facts,
     oracle::{Judged, judge, reading::failed},
     probes::{Probe, Technique, attempt},
-    site::{Party, Reading, Site},
+    site::{Party, Site},
     tally::Tally,
 };
 
@@ -80,7 +79,7 @@ async fn attack(site: &Site, keys: Keys) -> Tally {
             let exchange = attempt::read(&liar, &reading.what).await;
             if let Judged::Foreign(evidence) = judge(site, &attacker.tenant, reading, &exchange) {
                 tally.leak(vec![evidence]);
-            } else if exchange.success().is_some_and(|result| known(reading, result)) {
+            } else if exchange.success().is_some_and(|result| attempt::known(reading, result)) {
                 let why = format!("a token with the claims of {} and {how} was believed", victim.tenant);
                 tally.leak(vec![attempt::shown(site, &exchange, why)]);
             } else if exchange.success().is_some() {
@@ -96,11 +95,6 @@ async fn attack(site: &Site, keys: Keys) -> Tally {
         }
     }
     tally
-}
-
-/// Whether an answer is what one of the tenants is shown alone: a target that answers anything believes nothing by it.
-pub(super) fn known(reading: &Reading, result: &Value) -> bool {
-    reading.alone.values().any(|alone| alone.holds_in(&Facts::of(result)))
 }
 
 /// The victim's claims under a header, signed with a key.

@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use partywall_model::{Layer, Severity};
 use serde_json::json;
 
-use super::{forged_keys::known, jwt::Jwt};
+use super::jwt::Jwt;
 use crate::{
     oracle::{Judged, judge, reading::failed},
     probes::{Probe, Technique, attempt},
@@ -111,7 +111,7 @@ async fn present(
     let exchange = attempt::read(&liar, &reading.what).await;
     if let Judged::Foreign(evidence) = judge(site, &attacker.tenant, reading, &exchange) {
         tally.leak(vec![evidence]);
-    } else if exchange.success().is_some_and(|result| known(reading, result)) {
+    } else if exchange.success().is_some_and(|result| attempt::known(reading, result)) {
         let why = format!("a token with the claims of {} and {how} was believed", victim.tenant);
         tally.leak(vec![attempt::shown(site, &exchange, why)]);
     } else if exchange.success().is_some() {
@@ -143,7 +143,7 @@ async fn in_address(site: &Site) -> Tally {
                 let alone = request().without("authorization").to(address(attacker.caller.token()));
                 let alone = attacker.caller.send(alone).await;
                 let both = attacker.caller.send(request().to(address(victim.caller.token()))).await;
-                if alone.success().is_some_and(|result| known(reading, result)) {
+                if alone.success().is_some_and(|result| attempt::known(reading, result)) {
                     let why =
                         format!("a token in the address ({name}=) was taken, where logs and caches see it");
                     tally.leak(vec![attempt::shown(site, &alone, why)]);
@@ -188,7 +188,7 @@ async fn padded(site: &Site) -> Tally {
                 match judge(site, &attacker.tenant, reading, &exchange) {
                     Judged::Foreign(evidence) => tally.leak(vec![evidence]),
                     _ if exchange.success().is_some() && *how != "with the other token after a comma" => {
-                        if exchange.success().is_some_and(|result| known(reading, result)) {
+                        if exchange.success().is_some_and(|result| attempt::known(reading, result)) {
                             let why = format!("a token {how} was believed");
                             tally.leak(vec![attempt::shown(site, &exchange, why)]);
                         } else {

@@ -65,6 +65,8 @@ pub(crate) struct App {
     /// How often `globex` asked who is calling.
     asked: AtomicU64,
     attacked: AtomicBool,
+    /// Whether the test says when the survey is over; else it is told by what is asked.
+    told: AtomicBool,
     /// A folder in which commands leave word about tenants.
     pub(crate) office: Mutex<Option<std::path::PathBuf>>,
 }
@@ -105,11 +107,22 @@ impl App {
             listed: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             attacked: AtomicBool::new(false),
+            told: AtomicBool::new(false),
             office: Mutex::default(),
         }
     }
 
-    /// Whether the survey is over: the second tenant has read everything twice.
+    /// From now on the test says when the survey is over.
+    pub(crate) fn waits_for_word(&self) {
+        self.told.store(true, Ordering::Relaxed);
+    }
+
+    /// The survey is over.
+    pub(crate) fn attack_begins(&self) {
+        self.attacked.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the survey is over: the second tenant has read everything twice, or the test said so.
     pub(crate) fn attacked(&self) -> bool {
         self.attacked.load(Ordering::Relaxed)
     }
@@ -380,7 +393,8 @@ impl App {
     /// dies may die.
     pub(crate) fn seen(&self, call: &Call<'_>) {
         let whoami = call.params.get("name").and_then(Value::as_str) == Some("whoami");
-        if call.tenant == "globex" && whoami && self.asked.fetch_add(1, Ordering::Relaxed) >= 4 {
+        let told = self.told.load(Ordering::Relaxed);
+        if call.tenant == "globex" && whoami && self.asked.fetch_add(1, Ordering::Relaxed) >= 4 && !told {
             self.attacked.store(true, Ordering::Relaxed);
         }
     }

@@ -68,7 +68,7 @@ impl Defects {
 /// A running stub; it ends when dropped.
 pub(crate) struct Stub {
     address: std::net::SocketAddr,
-    app: Arc<App>,
+    pub(crate) app: Arc<App>,
     accepting: JoinHandle<()>,
     over: watch::Sender<bool>,
 }
