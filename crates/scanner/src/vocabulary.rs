@@ -442,6 +442,17 @@ fn means_credential(words: &[String]) -> bool {
     !counted && (pair || has(words, CREDENTIAL))
 }
 
+/// Whether the name of a function says that it asks whose something is: `checkOwner`, `belongs_to`, `requireAccess`.
+#[must_use]
+pub fn asks_whose(name: &str) -> bool {
+    words(name).iter().any(|word| {
+        matches!(
+            word.as_str(),
+            "owner" | "owns" | "owned" | "authorize" | "belongs" | "ownership" | "access" | "permission"
+        )
+    })
+}
+
 /// Whether a name means the id of a session: `sessionId`, `mcp-session-id`, `sid`.
 #[must_use]
 pub fn is_session_id(name: &str) -> bool {

@@ -128,20 +128,8 @@ fn looks_whose(project: &Project, fun: Fun) -> bool {
         }
         ExprKind::Call(_) => {
             let name = project.written(At { module: fun.module, expr }).pop().unwrap_or_default();
-            found |= vocabulary::words(&name).iter().any(|word| {
-                matches!(
-                    word.as_str(),
-                    "owner"
-                        | "owns"
-                        | "owned"
-                        | "authorize"
-                        | "belongs"
-                        | "ownership"
-                        | "access"
-                        | "permission"
-                        | "allowed"
-                )
-            });
+            found |= vocabulary::asks_whose(&name)
+                || vocabulary::words(&name).iter().any(|word| word == "allowed");
         }
         _ => {}
     });

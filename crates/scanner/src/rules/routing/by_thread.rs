@@ -127,20 +127,7 @@ fn is_compared(project: &Project, fun: Fun) -> bool {
             }
             ExprKind::Call(_) => {
                 let name = project.written(At { module: around.module, expr }).pop().unwrap_or_default();
-                let words = vocabulary::words(&name);
-                found |= words.iter().any(|word| {
-                    matches!(
-                        word.as_str(),
-                        "owner"
-                            | "owns"
-                            | "owned"
-                            | "authorize"
-                            | "belongs"
-                            | "ownership"
-                            | "access"
-                            | "permission"
-                    )
-                });
+                found |= vocabulary::asks_whose(&name);
             }
             _ => {}
         });
