@@ -21,6 +21,8 @@ pub(crate) enum Left {
     Empty(String),
     /// A tenant is shown what is another's, though nobody attacks.
     Foreign(Box<Evidence>),
+    /// There was no time to look.
+    Unseen,
 }
 
 /// Ends the sessions that a probe left open, and looks whether each tenant is shown what is his.
@@ -51,8 +53,8 @@ async fn served(site: &Site, party: &Party, reading: &Reading) -> Option<Left> {
     let mut why = String::new();
     for _ in 0..TRIES {
         if site.target.late() {
-            // What the end of the time broke off is no damage.
-            return None;
+            // What the end of the time broke off is no damage, and nothing that was seen to be whole either.
+            return Some(Left::Unseen);
         }
         let exchange = party.caller.send(reading.what.request(&party.caller)).await;
         let as_alone =
@@ -76,7 +78,7 @@ async fn served(site: &Site, party: &Party, reading: &Reading) -> Option<Left> {
         // The session may be what was lost.
         party.caller.begin().await;
     }
-    if site.target.late() { None } else { Some(Left::Broken(why)) }
+    Some(if site.target.late() { Left::Unseen } else { Left::Broken(why) })
 }
 
 /// Takes back what a probe's verdicts say, where the target answers everything with nothing: it served nobody, and refused nobody. What

@@ -19,6 +19,9 @@ use crate::{
 /// The most time for one technique.
 const EACH: Duration = Duration::from_secs(40);
 
+/// Why what ended with the run is not isolated.
+const UNSEEN: &str = "the run ended before it was seen whether tenants are still served after it";
+
 /// From how many refusals as too many a reader is told of them.
 const LIMITED: u64 = 50;
 
@@ -106,9 +109,10 @@ async fn attacks(site: &Site, progress: &mut dyn Progress, stop: &mut watch::Rec
         if tried && !lasting && !*stop.borrow() {
             let left = tokio::select! {
                 left = cleanup::after(site) => left,
-                () = stopped(stop) => None,
+                () = stopped(stop) => Some(Left::Unseen),
             };
             match left {
+                Some(Left::Unseen) => cleanup::doubt(&mut judged, UNSEEN),
                 Some(Left::Broken(why)) => {
                     let why = format!("after it a tenant was not served any more: {why}");
                     cleanup::doubt(&mut judged, &site.redactor.clean(&why));

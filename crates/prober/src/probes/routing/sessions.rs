@@ -123,9 +123,17 @@ async fn crossed(tally: &mut Tally, site: &Site, thief: &Caller, theirs: &Caller
     }
 }
 
+/// Whether `initialize` was refused, or answered with what the specification asks of an answer to it.
+fn understood(exchange: &Exchange) -> bool {
+    let answer = |result: &serde_json::Value| result.get("protocolVersion").is_some();
+    exchange.replied() && exchange.success().is_none_or(answer)
+}
+
+/// Whether the owner is served in his session: a list without tools in it is no answer.
 async fn alive(tally: &mut Tally, owner: &Caller) -> bool {
     let exchange = owner.ask("tools/list", json!({})).await;
-    let works = served(&exchange);
+    let listed = |result: &serde_json::Value| result.get("tools").is_some_and(serde_json::Value::is_array);
+    let works = exchange.success().map_or_else(|| owner.streams() && exchange.status() == 202, listed);
     tally.control(works, &format!("the owner's own session does not work: {}", failed(&exchange)));
     works
 }
@@ -293,13 +301,13 @@ async fn fixed(site: &Site) -> Tally {
         }
         if given.iter().all(|(_, id)| id.is_none()) {
             tally.absent("the target refuses initialize with a session id, or gives out none");
-            if given.iter().all(|(exchange, _)| exchange.replied()) && own.session().is_some() {
+            if given.iter().all(|(exchange, _)| understood(exchange)) && own.session().is_some() {
                 tally.held();
-                tally.control(true, "");
+                alive(&mut tally, theirs).await;
             }
             continue;
         }
-        tally.control(true, "");
+        alive(&mut tally, theirs).await;
         match given.iter().find(|(_, id)| id.as_deref() == Some(chosen.as_str())) {
             Some((exchange, _)) => {
                 let why =
