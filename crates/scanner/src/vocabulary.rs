@@ -428,6 +428,13 @@ fn means_credential(words: &[String]) -> bool {
             "cancellation",
         ],
     );
+    // `CREDENTIAL_VAULT_TYPE`, `token_url`: something about one.
+    let about = words.last().is_some_and(|last| {
+        matches!(
+            last.as_str(),
+            "type" | "types" | "kind" | "mode" | "url" | "uri" | "endpoint" | "expiry" | "ttl" | "length"
+        )
+    });
     let pair = words.iter().zip(words.iter().skip(1)).any(|(a, b)| {
         matches!(
             (a.as_str(), b.as_str()),
@@ -439,7 +446,7 @@ fn means_credential(words: &[String]) -> bool {
                 | ("secret", "key")
         )
     });
-    !counted && (pair || has(words, CREDENTIAL))
+    !counted && !about && (pair || has(words, CREDENTIAL))
 }
 
 /// Whether the name of a function says that it asks whose something is: `checkOwner`, `belongs_to`, `requireAccess`.

@@ -200,7 +200,7 @@ fn by_type(project: &Project, module: ModuleId, unit: &Unit, add: &mut impl FnMu
     }
     // `export const POST: APIRoute = async ({ request }) => …`
     for (id, binding) in unit.ir.bindings() {
-        let typed = binding.type_text.is_some_and(|text| HANDLERS.contains(&bare(unit.ir.text(text))));
+        let typed = binding.type_text.is_some_and(|text| is_handlers_type(unit, unit.ir.text(text)));
         if !typed {
             continue;
         }
@@ -210,6 +210,22 @@ fn by_type(project: &Project, module: ModuleId, unit: &Unit, add: &mut impl FnMu
             }
         }
     }
+}
+
+/// Whether a type is a framework's for handlers, and not one of the project's own that has its name.
+fn is_handlers_type(unit: &Unit, text: &str) -> bool {
+    let name = bare(text);
+    // Those of Cloudflare's Workers are known everywhere.
+    let global = matches!(name, "PagesFunction" | "ExportedHandlerFetchHandler");
+    let qualified = text.split('<').next().is_some_and(|head| head.contains('.'));
+    let imported = || {
+        unit.ir.imports.iter().any(|import| {
+            let local = import.binding.is_some_and(|id| unit.ir.binding_name(id) == name);
+            let specifier = unit.ir.text(import.specifier);
+            local && (!specifier.starts_with('.') || specifier.ends_with("$types"))
+        })
+    };
+    HANDLERS.contains(&name) && (global || qualified || imported())
 }
 
 fn handles(unit: &Unit, function: &Function) -> bool {

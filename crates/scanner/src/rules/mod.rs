@@ -213,6 +213,9 @@ impl<'p> Report<'p> {
         let fun = self.project.function_of(at);
         let project = self.project;
         let found = self.at(at, message);
+        if project.is_superusers(at) {
+            found.lower();
+        }
         found.show_way(project, fun);
         found
     }
@@ -243,12 +246,21 @@ impl<'p> Report<'p> {
     }
 }
 
+/// From how many calls between a caller and a place nobody can say any more what was looked at on the way: each is a guess of who is
+/// called, and any of them may have refused.
+const FAR: usize = 4;
+
 impl Found {
+    /// Makes it at most medium, and less sure.
+    fn lower(&mut self) {
+        self.severity = self.severity.min(Severity::Medium);
+        self.confidence = self.confidence.min(Confidence::Medium);
+    }
+
     fn show_way(&mut self, project: &Project, fun: Fun) {
         let reach = project.around(fun).into_iter().find_map(|fun| Some((fun, project.reach(fun)?)));
         let Some((fun, reach)) = reach else {
-            self.severity = self.severity.min(Severity::Medium);
-            self.confidence = self.confidence.min(Confidence::Medium);
+            self.lower();
             return;
         };
         if !reach.certain {
@@ -258,8 +270,7 @@ impl Found {
             // No tenant calls it: what the operator's people, a timer or a signed event name is not a tenant's choice.
             // And what is public by its name is there for everybody.
             if project.is_operators(entry) || project.is_public(entry) {
-                self.severity = self.severity.min(Severity::Medium);
-                self.confidence = self.confidence.min(Confidence::Medium);
+                self.lower();
             }
             self.wrapped = project.is_wrapped(entry);
             let span = project
@@ -268,7 +279,11 @@ impl Found {
             let message = format!("callers reach it through this {}", kind_name(&entry.kind));
             self.related(entry.handler.module, span.unwrap_or_default(), message);
         }
-        for call in project.way(fun).into_iter().take(6) {
+        let way = project.way(fun);
+        if way.len() > FAR || way.iter().any(|call| project.is_superusers(*call)) {
+            self.lower();
+        }
+        for call in way.into_iter().take(6) {
             let name = project.callee(call).map_or("a function", |callee| callee.name());
             self.related(call.module, project.span(call), format!("which calls {name}"));
         }

@@ -57,11 +57,17 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let found =
                 report.reached(at, "a caller without a credential gets the one of the process's environment");
             let fixed = names_in(project, at.to(other));
-            if !mine.has(callers) || !project.has_owners(module) || is_of_services(&fixed) || is_of_models(&fixed) || is_of_models(&names_in(project, at.to(own))) || (project.also_speaks_on_stdio(module) && !project.keeps_rows(module)) {
+            if !mine.has(callers) || is_given(project, at.to(other)) || !project.has_owners(module) || is_of_services(&fixed) || is_of_models(&fixed) || is_of_models(&names_in(project, at.to(own))) || (project.also_speaks_on_stdio(module) && !project.keeps_rows(module)) {
                 found.severity(Severity::Medium).confidence(Confidence::Medium);
             }
         }
     }
+}
+
+/// Whether a value is a parameter, of which only those who call may say where it comes from: `token.refresh_token or default_refresh_token`.
+fn is_given(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    matches!(unit.ir.expr(at.expr), ExprKind::Name(NameRef::Binding(id)) if project.parameter_of(at.module, *id).is_some())
 }
 
 /// Whether a value is a credential that belongs to what is named for the caller: `session?.apiKey`, `user.access_token`.

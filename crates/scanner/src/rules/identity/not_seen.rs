@@ -214,8 +214,16 @@ fn is_of_state(project: &Project, value: At) -> bool {
 /// Whether a use stands in a function that takes the claims of a token or a signed event apart, or is for signing in: who calls it
 /// has verified the token, or has another finding.
 fn reads_claims(project: &Project, at: At) -> bool {
-    let name = project.function_name(project.function_of(at)).to_owned();
-    let words = vocabulary::words(&name);
+    let fun = project.function_of(at);
+    let entry =
+        project.reach(fun).and_then(|reach| project.entries().get(reach.entry)).map(|entry| entry.handler);
+    std::iter::once(fun)
+        .chain(entry.filter(|entry| *entry != fun))
+        .any(|fun| is_for_claims(project.function_name(fun)))
+}
+
+fn is_for_claims(name: &str) -> bool {
+    let words = vocabulary::words(name);
     let of_token = words.iter().any(|word| {
         matches!(
             word.as_str(),

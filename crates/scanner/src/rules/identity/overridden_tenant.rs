@@ -41,6 +41,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 _ => continue,
             };
             let at = At { module, expr };
+            if stays(project, at, at.to(other)) {
+                continue;
+            }
             choice(project, report, &lives, &[at.to(one), at.to(other)]);
         }
         for (id, binding) in unit.ir.bindings() {
@@ -57,6 +60,14 @@ fn run(project: &Project, report: &mut Report<'_>) {
             choice(project, report, &lives, &sources);
         }
     }
+}
+
+/// Whether a choice is what a place is set to, and the other value what stands there: `row.org_id = org_id or row.org_id` writes a
+/// record, or leaves it.
+fn stays(project: &Project, whole: At, other: At) -> bool {
+    let Some(unit) = project.unit(whole.module) else { return false };
+    let text = project.snippet(other);
+    unit.index.writes.iter().any(|write| write.value == whole.expr && project.snippet(whole.to(write.place)) == text)
 }
 
 /// Reports what the caller chose among values of which another one is the caller's own tenant.

@@ -245,8 +245,12 @@ fn is_bearers(project: &Project, value: At) -> bool {
                 callee.defs.iter().any(|def| def.role == crate::library::Role::Decode)
                     || vocabulary::words(callee.name()).iter().any(|word| matches!(word.as_str(), "decode" | "parse" | "extract"))
             });
+            let shows = |name: &str| vocabulary::is_credential(name) || vocabulary::is_session_id(name);
             !decodes && expr.args.iter().any(|arg| {
-                project.written(value.to(arg.value)).last().is_some_and(|name| vocabulary::is_credential(name) || vocabulary::is_session_id(name))
+                // `find({ secretKey: secret })`
+                let record = matches!(unit.ir.expr(arg.value), ExprKind::Object(_) | ExprKind::Conditional { .. })
+                    && project.roots(value.to(arg.value)).iter().any(|root| shows(unit.ir.binding_name(*root)));
+                record || project.written(value.to(arg.value)).last().is_some_and(|name| shows(name))
             })
         })
 }

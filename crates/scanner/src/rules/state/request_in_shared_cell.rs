@@ -229,7 +229,7 @@ fn judge(
     });
     let owner = origins.has(Origins::PRINCIPAL | Origins::SECRET) && !infrastructure;
     let named = vocabulary::is_owner(name) || vocabulary::is_principal(name) || vocabulary::is_credential(name);
-    let setting = vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "level" | "verbose" | "debug" | "timer" | "version"));
+    let setting = vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "level" | "verbose" | "debug" | "timer" | "version" | "dimension" | "dimensions"));
     if setting {
         return None;
     }
