@@ -299,6 +299,9 @@ fn schema(loaded: &[Loaded]) -> Schema {
                 let module = &lowered.module;
                 let changes = Changes { changes: orm::changes(module), unread: Vec::new() };
                 replay.apply(&file.file.path, &changes);
+                if orm::speaks_to_sqlite(module) {
+                    replay.without_roles(&changes);
+                }
                 models.extend(orm::models(module).into_iter().map(|model| {
                     let at = module.position(model.at);
                     (

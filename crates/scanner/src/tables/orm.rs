@@ -12,7 +12,7 @@ use crate::{
     lang::sql::{Column, Name},
 };
 
-pub use statements::changes;
+pub use statements::{changes, speaks_to_sqlite};
 
 /// A model.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -36,6 +36,17 @@ impl Replay {
         }
     }
 
+    /// Says of the tables that a file makes that no client's role can reach them, since their database has no roles.
+    pub fn without_roles(&mut self, changes: &Changes) {
+        for placed in &changes.changes {
+            if let Change::CreateTable { table, .. } = &placed.change
+                && let Some(known) = self.schema.tables.get_mut(&key(table))
+            {
+                known.closed = true;
+            }
+        }
+    }
+
     /// Adds tables that are known from models. A table that migrations made stays as they made it, with the columns and
     /// references that only the model knows. References that name a model by its name in code are resolved.
     pub fn models(&mut self, models: Vec<(Model, Place, Source)>) {

@@ -285,6 +285,9 @@ fn weight(project: &Project, access: &Access) -> Option<Weight> {
     }
     let value = access.value?;
     let unit = project.unit(value.module)?;
+    if is_put_back(project, access, value) {
+        return None;
+    }
     if matches!(unit.ir.expr(value.expr), ExprKind::Function(_) | ExprKind::Class(_) | ExprKind::Bool(_) | ExprKind::Null) || counts(unit, value.expr) {
         return None;
     }
@@ -313,6 +316,16 @@ fn weight(project: &Project, access: &Access) -> Option<Weight> {
     }
 }
 
+/// Whether a value was taken out of the same store under the same key, to stand last in it.
+fn is_put_back(project: &Project, access: &Access, value: At) -> bool {
+    let Some(unit) = project.unit(value.module) else { return false };
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(value.expr) else { return false };
+    let [source] = unit.index.sources(*id) else { return false };
+    let ExprKind::Call(call) = unit.ir.expr(source.value) else { return false };
+    project.last_written(value.to(call.callee)).is_some_and(|name| matches!(name, "get" | "pop"))
+        && call.positional(0).is_some_and(|key| project.snippet(value.to(key)) == project.snippet(access.key))
+}
+
 /// Whether a value is a number that goes up or down, or one that did: `inFlight + 1`.
 fn counts(unit: &crate::project::Unit, value: crate::ir::ExprId) -> bool {
     let step = |expr: crate::ir::ExprId| match unit.ir.expr(expr) {
@@ -330,17 +343,34 @@ fn counts(unit: &crate::project::Unit, value: crate::ir::ExprId) -> bool {
     }
 }
 
-/// Whether a key is the address of a page, and nothing that the function is told is the caller's: anybody finds the same there.
+/// Whether a key is the address of a page, and nothing that the function is told is the caller's: anybody finds the same there. Of a
+/// function that is given both the key and the value its callers say what they are.
 fn is_of_an_address(project: &Project, access: &Access) -> bool {
+    if keeps_an_address(project, access.key, access.function) {
+        return true;
+    }
     let Some(unit) = project.unit(access.key.module) else { return false };
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(access.key.expr) else { return false };
+    let Some((fun, number, path)) = project.parameter_of(access.key.module, *id) else { return false };
+    let calls = project.callers(fun);
+    path.is_empty()
+        && !calls.is_empty()
+        && calls.iter().take(8).all(|call| {
+            project.argument(*call, fun, number).is_some_and(|key| keeps_an_address(project, key, project.function_of(*call)))
+        })
+}
+
+/// Whether a key is an address in a function in which nothing is the caller's.
+fn keeps_an_address(project: &Project, key: At, fun: Fun) -> bool {
+    let Some(unit) = project.unit(key.module) else { return false };
     let address = |name: &str| vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "url" | "uri" | "href"));
     let mut named = false;
-    for root in project.roots(access.key) {
+    for root in project.roots(key) {
         named |= address(unit.ir.binding_name(root));
     }
     let mut told = false;
-    walk::function_exprs(&unit.ir, access.function.id, &mut |expr| {
-        let at = At { module: access.key.module, expr };
+    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+        let at = At { module: key.module, expr };
         if matches!(unit.ir.expr(expr), ExprKind::Name(_) | ExprKind::Member { .. } | ExprKind::Call(_)) {
             told |= project.origins(at).has(Origins::PRINCIPAL | Origins::SECRET);
         }

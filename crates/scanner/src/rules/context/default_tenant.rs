@@ -250,8 +250,16 @@ fn tell(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, at: A
     let fun = project.function_of(at);
     let reached = lives.is_per_request(fun);
     let found = report.reached(at, "a request without a tenant goes on with a default");
-    let severity = if reached && !is_for_sign_in(project, at) { severity } else { severity.min(Severity::Medium) };
-    found.severity(severity);
+    let unsure = !reached || is_for_sign_in(project, at) || is_for_message(project, at);
+    found.severity(if unsure { severity.min(Severity::Medium) } else { severity });
+}
+
+/// Whether a function makes what somebody reads of an error or an event.
+fn is_for_message(project: &Project, at: At) -> bool {
+    let name = project.function_name(project.function_of(at)).to_owned();
+    vocabulary::words(&name).iter().any(|word| {
+        matches!(word.as_str(), "error" | "errors" | "message" | "describe" | "format" | "log" | "title" | "label")
+    })
 }
 
 /// Whether a file is about signing in, where nobody has a tenant yet.

@@ -9,7 +9,7 @@ use crate::{
     ir::{ExprKind, NameRef, PropertyKey, StmtKind, walk},
     lang::sql::{Name, Verb},
     project::{At, Fun, Parent, Project},
-    rules::{Report, Rule, data::narrowed::{is_cursor, is_far_from_callers, may_be_narrowed}, identity::not_seen::is_looked_up},
+    rules::{Report, Rule, data::narrowed::{is_cursor, is_far_from_callers, may_be_narrowed}, identity::not_seen::{is_looked_up, is_of_state}},
     vocabulary,
 };
 
@@ -52,7 +52,7 @@ pub(super) fn open(project: &Project) -> Vec<(&Query, Owned)> {
 }
 
 fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
-    let open = |at: &At| project.origins(*at).is_chosen() && !is_looked_up(project, *at) && !is_cursor(project, *at);
+    let open = |at: &At| project.origins(*at).is_chosen() && !is_looked_up(project, *at) && !is_of_state(project, *at) && !is_cursor(project, *at);
     let chosen = query.filters.iter().any(open);
     let does = match query.verb {
         Verb::Select => "reads",

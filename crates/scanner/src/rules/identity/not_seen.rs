@@ -35,6 +35,7 @@ pub(super) fn is_elsewhere(project: &Project, value: At, at: At, name: &str) -> 
     is_handed_on(project, value)
         || is_looked_up(project, value)
         || is_of_state(project, value)
+        || is_of_role(project, value)
         || reads_claims(project, at)
         || is_of_end_user(name)
 }
@@ -97,7 +98,7 @@ pub(in crate::rules) fn is_looked_up(project: &Project, value: At) -> bool {
     let sources = unit.index.sources(id);
     let mut looked = false;
     !sources.is_empty()
-        && sources.iter().take(6).all(|source| match gives(project, value.to(source.value), 3) {
+        && sources.iter().take(6).all(|source| match gives(project, value.to(source.value), 8) {
             Gives::Looked => {
                 looked = true;
                 true
@@ -126,6 +127,10 @@ fn gives(project: &Project, value: At, depth: u32) -> Gives {
         ExprKind::Await(inner) => gives(project, value.to(*inner), depth + 1),
         ExprKind::Null => Gives::Nothing,
         ExprKind::Array { items, .. } if items.is_empty() => Gives::Nothing,
+        // `job = await client.job(id)`, `result = job["result"]`, `result["workspace_id"]`
+        ExprKind::Member { object, .. } | ExprKind::Index { object, .. } => {
+            gives(project, value.to(*object), depth)
+        }
         // `[team.id for team in teams]`
         ExprKind::Comprehension(comprehension) => match comprehension.clauses.first() {
             Some(clause) => gives(project, value.to(clause.iter), depth),
@@ -159,7 +164,8 @@ fn gives(project: &Project, value: At, depth: u32) -> Gives {
                             || vocabulary::words(name).iter().any(|word| TAKES.contains(&word.as_str()))
                     })
             });
-            if kept || (asks && !takes && !request && !call.is_new) {
+            let replies = is_of_client(project, value.to(call.callee)) && !takes;
+            if kept || replies || (asks && !takes && !request && !call.is_new) {
                 return Gives::Looked;
             }
             // `orjson.loads(data)` of what was kept.
@@ -174,6 +180,16 @@ fn gives(project: &Project, value: At, depth: u32) -> Gives {
     }
 }
 
+/// Whether what is called is a method of the client of another service, whose reply says what it knows:
+/// `self.storage_client.job_detail`.
+fn is_of_client(project: &Project, callee: At) -> bool {
+    let Some(unit) = project.unit(callee.module) else { return false };
+    let ExprKind::Member { object, .. } = unit.ir.expr(callee.expr) else { return false };
+    project.written(callee.to(*object)).last().is_some_and(|of| {
+        vocabulary::words(of).last().is_some_and(|word| matches!(word.as_str(), "client" | "api" | "sdk"))
+    })
+}
+
 fn is_looked_up_once(project: &Project, value: At, id: crate::ir::BindingId, depth: u32) -> bool {
     let Some(unit) = project.unit(value.module) else { return false };
     let sources = unit.index.sources(id);
@@ -184,9 +200,17 @@ fn is_looked_up_once(project: &Project, value: At, id: crate::ir::BindingId, dep
             .all(|source| !matches!(gives(project, value.to(source.value), depth), Gives::Other))
 }
 
+/// Whether a value is a part of a role in which somebody acts, as `self.role.workspace_id` is: whoever made the role knew who it is.
+fn is_of_role(project: &Project, value: At) -> bool {
+    let Some(unit) = project.unit(value.module) else { return false };
+    let ExprKind::Member { object, .. } = unit.ir.expr(value.expr) else { return false };
+    matches!(unit.ir.expr(*object), ExprKind::Member { .. })
+        && project.written(value.to(*object)).last().is_some_and(|of| matches!(of.as_str(), "role" | "actor"))
+}
+
 /// Whether a value is a part of a state that came back from a sign-in, which the server has signed or kept:
 /// `state = open_state(query.state)`, `state["workspace_id"]`.
-fn is_of_state(project: &Project, value: At) -> bool {
+pub(in crate::rules) fn is_of_state(project: &Project, value: At) -> bool {
     let Some(unit) = project.unit(value.module) else { return false };
     let mut found = false;
     crate::ir::walk::exprs_below(&unit.ir, value.expr, &mut |expr| {
@@ -200,15 +224,29 @@ fn is_of_state(project: &Project, value: At) -> bool {
     found
         || root(project, value).is_some_and(|id| {
             unit.index.sources(id).iter().take(4).any(|source| {
-                let own = root(project, value.to(source.value));
-                own.is_some_and(|own| {
-                    own != id
-                        && vocabulary::words(unit.ir.binding_name(own))
-                            .first()
-                            .is_some_and(|word| word == "state")
-                })
+                is_state_of(project, value.to(source.value), id)
+                    || asked_with(&unit.ir, source.value)
+                        .into_iter()
+                        .any(|arg| is_state_of(project, value.to(arg), id))
             })
         })
+}
+
+/// Whether a value is a variable named for a state, other than `id`, or a part of it.
+fn is_state_of(project: &Project, value: At, id: crate::ir::BindingId) -> bool {
+    let Some(unit) = project.unit(value.module) else { return false };
+    root(project, value).is_some_and(|own| {
+        own != id && vocabulary::words(unit.ir.binding_name(own)).first().is_some_and(|word| word == "state")
+    })
+}
+
+/// What a function is asked with: `state` of `await flows.gateway_of(state)`.
+fn asked_with(ir: &crate::ir::Module, value: ExprId) -> Vec<ExprId> {
+    match ir.expr(value) {
+        ExprKind::Await(inner) => asked_with(ir, *inner),
+        ExprKind::Call(call) => call.args.iter().map(|arg| arg.value).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// Whether a use stands in a function that takes the claims of a token or a signed event apart, or is for signing in: who calls it

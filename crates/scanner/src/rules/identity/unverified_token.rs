@@ -70,7 +70,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 match switched_off(project, module, expr) {
                     Some("signature") if !verifies.contains(&unit.index.function(*call)) => {
                         let found = report.reached(at, "the signature of this token is not verified");
-                        if expr.positional(0).is_some_and(|token| is_fetched(project, at.to(token))) || is_no_identity(project, unit, at) {
+                        let again = verifies.iter().any(|other| of_one_class(unit, unit.index.function(*call), *other));
+                        if again || expr.positional(0).is_some_and(|token| is_fetched(project, at.to(token))) || is_no_identity(project, unit, at) {
                             found.severity(Severity::Medium).confidence(Confidence::Medium);
                         }
                     }
@@ -91,6 +92,12 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// Whether two functions are methods of one class: who has verified a token in one reads its claims in the other.
+fn of_one_class(unit: &Unit, one: crate::ir::FunctionId, other: crate::ir::FunctionId) -> bool {
+    let class = |id| unit.ir.function(id).and_then(|function| function.class);
+    class(one).is_some() && class(one) == class(other)
 }
 
 /// Whether a verification by the keys that an issuer publishes says nothing of the audience: `jwtVerify(token, JWKS)`. Source:

@@ -75,11 +75,27 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 .reached(at, "this session is found by the id that the client sends, and not compared with the caller");
             // Whoever calls a function with the id of a session may have compared it.
             let handed = is_given(project, unit, look.key) && project.entry(fun).is_none();
-            let told = is_told_caller(project, unit, at);
+            let told = is_told_caller(project, unit, at) || is_of_cookie(project, unit, look.key);
             let lowest = severity.min(if reached(project, fun) && !handed && !told { Severity::High } else { Severity::Medium });
             found.severity(lowest).confidence(Confidence::Medium);
         }
     }
+}
+
+/// Whether a session's id is read from a cookie, which is what its owner signs in with and a client of MCP has not:
+/// `request.headers["x-session-id"] || request.cookies.sid`.
+fn is_of_cookie(project: &Project, unit: &Unit, key: At) -> bool {
+    let of_cookie = |value: ExprId| {
+        let mut found = false;
+        walk::exprs_below(&unit.ir, value, &mut |expr| {
+            if let ExprKind::Member { property, .. } = unit.ir.expr(expr) {
+                found |= vocabulary::words(unit.ir.text(*property)).iter().any(|word| matches!(word.as_str(), "cookie" | "cookies"));
+            }
+        });
+        found
+    };
+    of_cookie(key.expr)
+        || project.roots(key).into_iter().flat_map(|root| unit.index.sources(root)).any(|source| of_cookie(source.value))
 }
 
 /// Whether a session is asked of an object that was made with the caller, which may look for the caller's own only:

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::{Held, Lifetimes},
+    flow::{Held, Lifetimes, Origins},
     ir::{ExprKind, FunctionId, PropertyKey, walk},
     library::Role,
     project::{At, Project},
@@ -100,7 +100,9 @@ fn uses(project: &Project, lives: &Lifetimes<'_>, at: At) -> Vec<(At, &'static [
     if callee.name() == "handle_request" && receiver.is_some_and(one) {
         found.extend(receiver.map(|transport| (transport, &[Role::Transport][..], "transport")));
     }
-    if matches!(callee.name(), "handleRequest" | "handlePostMessage") {
+    // A method of ours with that name, which no transport stands behind, takes what it is told with it.
+    let ours = !callee.targets.is_empty() && call.args.iter().any(|arg| project.origins(at.to(arg.value)).has(Origins::PRINCIPAL));
+    if matches!(callee.name(), "handleRequest" | "handlePostMessage") && !ours {
         found.extend(receiver.map(|transport| (transport, &[Role::Transport][..], "transport")));
     }
     found

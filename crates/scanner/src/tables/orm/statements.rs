@@ -52,6 +52,18 @@ pub fn changes(module: &Module) -> Vec<Placed> {
     found
 }
 
+/// Whether a module speaks to SQLite, which has neither roles nor row-level security: it imports one of its drivers.
+#[must_use]
+pub fn speaks_to_sqlite(module: &Module) -> bool {
+    module.imports.iter().any(|import| {
+        let name = module.text(import.specifier);
+        matches!(
+            name,
+            "sqlite3" | "aiosqlite" | "better-sqlite3" | "node:sqlite" | "bun:sqlite" | "sql.js" | "libsql"
+        )
+    })
+}
+
 fn is_about_schemas(text: &str) -> bool {
     [
         "ROW LEVEL SECURITY",

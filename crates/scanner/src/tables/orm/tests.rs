@@ -115,3 +115,20 @@ fn strings_of_a_program_change_the_schema() {
     let changes = changes(&module("m/1.py", alembic));
     assert!(matches!(&changes[0].change, Change::CreateTable { .. }) && changes[0].line == 3, "{changes:?}");
 }
+
+#[test]
+fn what_a_program_makes_in_sqlite_has_no_roles() {
+    let made = "    cursor.execute('CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, user_id TEXT)')";
+    let closed = |import: &str| {
+        let module = module("a.py", &format!("{import}\ndef start(cursor):\n{made}\n"));
+        let found = crate::lang::sql::Changes { changes: changes(&module), unread: Vec::new() };
+        let mut replay = Replay::default();
+        replay.apply("a.py", &found);
+        if speaks_to_sqlite(&module) {
+            replay.without_roles(&found);
+        }
+        replay.finish().tables["events"].closed
+    };
+    assert!(closed("import sqlite3"));
+    assert!(!closed("import psycopg"));
+}
