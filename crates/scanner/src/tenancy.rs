@@ -95,6 +95,12 @@ const CALLERS: &[&str] = &[
     "getServerSession",
     "await auth()",
     "authenticate:",
+    "this.props",
+    "OAuthProvider(",
+    "authInfo?.",
+    "protectedProcedure",
+    "getCurrentUser(",
+    "getAuthSession(",
 ];
 
 /// Finds the packages and what they are.

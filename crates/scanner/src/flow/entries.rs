@@ -245,6 +245,7 @@ fn by_shape(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
 fn by_file(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
     workers(module, unit, entries);
     pages(project, module, unit, entries);
+    configured(module, unit, entries);
     let Some(body) = unit.ir.function(FunctionId::MODULE).map(|function| &function.body) else { return };
     let action = body.iter().take(3).any(|stmt| match unit.ir.stmt(*stmt) {
         StmtKind::Expr(expr) => {
@@ -283,6 +284,38 @@ fn by_file(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<E
             input: if action { None } else { Some(vec![1]) },
             context: if action { Vec::new() } else { vec![0] },
         });
+    }
+}
+
+/// What a host calls for each session with that user's settings, and takes a server of: `export default function ({ config }) { … }`.
+fn configured(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
+    if !unit.ir.source.contains("@modelcontextprotocol/") {
+        return;
+    }
+    for export in unit.ir.exports.iter().filter(|export| unit.ir.text(export.name) == "default") {
+        let id = match export.kind {
+            ExportKind::Binding(binding) => {
+                unit.ir.functions().find(|(_, function)| function.binding == Some(binding)).map(|(id, _)| id)
+            }
+            ExportKind::Value(expr) => match unit.ir.expr(expr) {
+                ExprKind::Function(id) => Some(*id),
+                _ => None,
+            },
+            _ => None,
+        };
+        let Some((id, function)) = id.and_then(|id| Some((id, unit.ir.function(id)?))) else { continue };
+        let [only] = &*function.params else { continue };
+        let mut named = false;
+        only.pattern.for_each_binding(&mut |id| named |= unit.ir.binding_name(id) == "config");
+        if named && only.pattern.as_binding().is_none() {
+            entries.push(Entry {
+                handler: Fun { module, id },
+                kind: "event".to_owned(),
+                registration: At { module, expr: crate::ir::ExprId::MISSING },
+                input: Some(Vec::new()),
+                context: vec![0],
+            });
+        }
     }
 }
 

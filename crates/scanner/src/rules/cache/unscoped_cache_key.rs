@@ -280,7 +280,10 @@ fn weight(project: &Project, access: &Access) -> Option<Weight> {
     if words.iter().any(|word| OTHER.contains(&word.as_str())) {
         return None;
     }
-    if !depends(project, access.key) || is_scoped(project, access.key) {
+    if !depends(project, access.key) {
+        return made_for_caller(project, access).then_some(Weight::Likely);
+    }
+    if is_scoped(project, access.key) {
         return None;
     }
     let value = access.value?;
@@ -311,6 +314,32 @@ fn weight(project: &Project, access: &Access) -> Option<Weight> {
     } else {
         None
     }
+}
+
+/// Whether what is kept under one key for all was fetched with the caller's own credential: `cache.set("profile", await api(token).me())`.
+fn made_for_caller(project: &Project, access: &Access) -> bool {
+    let Some(value) = access.value else { return false };
+    let Some(unit) = project.unit(value.module) else { return false };
+    let reached = project.around(access.function).into_iter().any(|fun| project.reach(fun).is_some());
+    let kept = vocabulary::is_cache(&access.name)
+        || vocabulary::words(&access.name).iter().any(|word| SENSITIVE.contains(&word.as_str()) || matches!(word.as_str(), "redis" | "kv"));
+    if !reached || !kept || !fetched(project, value) {
+        return false;
+    }
+    let mut exprs = vec![value.expr];
+    for root in project.roots(value) {
+        exprs.extend(unit.index.sources(root).iter().map(|source| source.value));
+    }
+    let told = |expr: crate::ir::ExprId| {
+        let mut told = false;
+        walk::exprs_below(&unit.ir, expr, &mut |below| {
+            if let ExprKind::Call(call) = unit.ir.expr(below) {
+                told |= call.args.iter().any(|arg| project.origins(value.to(arg.value)).has(Origins::PRINCIPAL | Origins::SECRET));
+            }
+        });
+        told
+    };
+    exprs.into_iter().any(told)
 }
 
 /// Whether a value is a number that goes up or down, or one that did: `inFlight + 1`.

@@ -4,6 +4,7 @@ mod callers;
 mod kept_records;
 mod narrowed;
 mod neighbours;
+mod unread_owner;
 pub mod rls;
 mod wheres;
 
