@@ -2,7 +2,6 @@
 
 use partywall_model::Confidence;
 
-use super::callers::is_id;
 use crate::{
     ir::{Call, ExprKind, Function, NameRef, Parameter, walk},
     project::{At, Fun, Project, Unit},
@@ -69,7 +68,7 @@ fn is_told_apart(unit: &Unit, fun: Fun, function: &Function) -> bool {
 
 /// The first call in a function that is given an id which is a parameter of it, and the id's name.
 fn reached_by_id(project: &Project, unit: &Unit, fun: Fun, function: &Function) -> Option<(At, String)> {
-    let ids: Vec<_> = function.params.iter().filter_map(|own| own.pattern.as_binding()).filter(|id| is_id(unit.ir.binding_name(*id))).collect();
+    let ids: Vec<_> = function.params.iter().filter_map(|own| own.pattern.as_binding()).filter(|id| is_of_thing(unit.ir.binding_name(*id))).collect();
     if ids.is_empty() {
         return None;
     }
@@ -82,6 +81,15 @@ fn reached_by_id(project: &Project, unit: &Unit, fun: Fun, function: &Function) 
         found = given(unit, call, &ids).map(|name| (At { module: fun.module, expr }, name));
     });
     found
+}
+
+/// Whether a name is that of the id of a thing; a session that is listed for its user is one.
+fn is_of_thing(name: &str) -> bool {
+    let words = vocabulary::words(name);
+    words.len() > 1
+        && words.last().is_some_and(|last| matches!(last.as_str(), "id" | "ids" | "uuid" | "uuids"))
+        && !vocabulary::is_owner(name)
+        && !vocabulary::is_credential(name)
 }
 
 fn reaches(project: &Project, call: At) -> bool {
