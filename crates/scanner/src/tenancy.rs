@@ -99,6 +99,7 @@ const CALLERS: &[&str] = &[
     "OAuthProvider(",
     "authInfo?.",
     "protectedProcedure",
+    "new AsyncLocalStorage",
     "getCurrentUser(",
     "getAuthSession(",
 ];

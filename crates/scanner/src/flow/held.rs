@@ -209,15 +209,13 @@ impl Lifetimes<'_> {
             return false;
         };
         let Some(decl) = unit.ir.class(class.id) else { return false };
-        decl.bases.iter().any(|base| {
-            match self.project.symbol(At { module: class.module, expr: *base }) {
-                Symbol::Class(base) => self.is_server_class(base, steps),
-                Symbol::External { package, path } => {
-                    let defs = self.project.libraries.calls_of(&package, &path);
-                    defs.iter().any(|def| def.role == Role::Server)
-                }
-                _ => false,
+        decl.bases.iter().any(|base| match self.project.symbol(At { module: class.module, expr: *base }) {
+            Symbol::Class(base) => self.is_server_class(base, steps),
+            Symbol::External { package, path } => {
+                let defs = self.project.libraries.calls_of(&package, &path);
+                defs.iter().any(|def| def.role == Role::Server)
             }
+            _ => false,
         })
     }
 
@@ -234,10 +232,13 @@ impl Lifetimes<'_> {
         let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return false };
         let words = vocabulary::words(unit.ir.text(*property));
         let looks = words.first().is_some_and(|first| LOOKS.contains(&first.as_str()))
-            && !words.iter().any(|word| matches!(word.as_str(), "create" | "make" | "new" | "build" | "connect"));
+            && !words
+                .iter()
+                .any(|word| matches!(word.as_str(), "create" | "make" | "new" | "build" | "connect"));
         let kept = vocabulary::words(self.project.last_written(at.to(*object)).unwrap_or_default());
-        let of_session = kept.iter().any(|word| word.starts_with("session") || word.starts_with("connection"))
-            || call.args.iter().any(|arg| self.names_session(at.to(arg.value)));
+        let of_session =
+            kept.iter().any(|word| word.starts_with("session") || word.starts_with("connection"))
+                || call.args.iter().any(|arg| self.names_session(at.to(arg.value)));
         looks && source.path.is_empty() && !call.args.is_empty() && !of_session
     }
 
@@ -246,11 +247,18 @@ impl Lifetimes<'_> {
         let says = |name: &str| {
             let words = vocabulary::words(name);
             vocabulary::is_session_id(name)
-                || words.iter().any(|word| matches!(word.as_str(), "session" | "sid" | "uuid" | "connection" | "transport" | "socket"))
+                || words.iter().any(|word| {
+                    matches!(
+                        word.as_str(),
+                        "session" | "sid" | "uuid" | "connection" | "transport" | "socket"
+                    )
+                })
         };
         let written = self.project.last_written(key).is_some_and(says);
         let roots = self.project.roots(key);
-        let root = |id: &BindingId| self.project.unit(key.module).is_some_and(|unit| says(unit.ir.binding_name(*id)));
+        let root = |id: &BindingId| {
+            self.project.unit(key.module).is_some_and(|unit| says(unit.ir.binding_name(*id)))
+        };
         written || roots.iter().any(root) || self.project.snippet(key).contains("UUID")
     }
 
@@ -259,7 +267,9 @@ impl Lifetimes<'_> {
         let unit = self.project.unit(at.module)?;
         let (map, key) = match unit.ir.expr(at.expr) {
             ExprKind::Call(call) => match unit.ir.expr(call.callee) {
-                ExprKind::Member { object, property, .. } if unit.ir.text(*property) == "get" => (*object, call.positional(0)?),
+                ExprKind::Member { object, property, .. } if unit.ir.text(*property) == "get" => {
+                    (*object, call.positional(0)?)
+                }
                 _ => return None,
             },
             ExprKind::Index { object, index, .. } => (*object, *index),
@@ -267,7 +277,10 @@ impl Lifetimes<'_> {
         };
         let (map, key) = (at.to(map), at.to(key));
         let named = vocabulary::words(self.project.last_written(map).unwrap_or_default());
-        if self.cell(map).is_none() || self.names_session(key) || named.iter().any(|word| word.starts_with("session")) {
+        if self.cell(map).is_none()
+            || self.names_session(key)
+            || named.iter().any(|word| word.starts_with("session"))
+        {
             return None;
         }
         let (store, _) = self.project.store(map)?;

@@ -270,7 +270,9 @@ impl Project {
                 let own = sources.iter().fold(start, |sum, source| {
                     sum | self.source_origins(module, source.value, &source.path, depth)
                 });
-                sources.iter().fold(own, |sum, source| sum | self.filled_origins(module, id, source.value, depth))
+                sources
+                    .iter()
+                    .fold(own, |sum, source| sum | self.filled_origins(module, id, source.value, depth))
             }
         };
         named(name, value)
@@ -289,10 +291,11 @@ impl Project {
             }
             _ => false,
         };
-        let writes = unit.index.writes.iter().filter(|write| write.function == function && fills(write.place));
-        writes.take(16).fold(Origins::NONE, |sum, write| {
-            sum | self.origins_in(At { module, expr: write.value }, depth)
-        })
+        let writes =
+            unit.index.writes.iter().filter(|write| write.function == function && fills(write.place));
+        writes
+            .take(16)
+            .fold(Origins::NONE, |sum, write| sum | self.origins_in(At { module, expr: write.value }, depth))
     }
 
     fn is_variable(&self, module: ModuleId, id: BindingId) -> bool {

@@ -77,7 +77,9 @@ fn one_each_function(project: &Project, report: &mut Report<'_>, accesses: &[Acc
         functions.entry(access.function).or_default().push(access);
     }
     for (_, here) in functions {
-        let suspicious = |access: &&&Access| !is_scoped(project, access.key) && depends(project, access.key);
+        let suspicious = |access: &&&Access| {
+            if depends(project, access.key) { !is_scoped(project, access.key) } else { made_for_caller(project, access) }
+        };
         let place = here.iter().filter(|access| access.value.is_some()).find(suspicious);
         let place = place.or_else(|| here.iter().find(suspicious));
         let Some(place) = place else { continue };

@@ -90,7 +90,11 @@ fn passes_without_owner(project: &Project, asked: At, compared: At) -> bool {
     let of_caller =
         project.written(asked.to(*object)).last().is_some_and(|name| vocabulary::is_principal(name) || vocabulary::is_user(name));
     let text = project.snippet(asked);
-    let other = |one: ExprId, other: ExprId| project.snippet(asked.to(one)) == text && is_party(project, asked.to(other));
+    let known = |at: At| {
+        let name = project.written(at).pop().unwrap_or_default();
+        is_party(project, at) || vocabulary::words(&name).iter().any(|word| matches!(word.as_str(), "email" | "sub" | "subject" | "login" | "username"))
+    };
+    let other = |one: ExprId, other: ExprId| project.snippet(asked.to(one)) == text && known(asked.to(other));
     vocabulary::is_owner(unit.ir.text(*property)) && !of_caller && (other(*left, *right) || other(*right, *left))
 }
 

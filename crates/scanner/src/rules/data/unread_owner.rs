@@ -11,8 +11,9 @@ use crate::{
 
 /// First words of what reaches a thing.
 const REACHES: &[&str] = &[
-    "get", "find", "fetch", "load", "read", "list", "search", "query", "select", "delete", "remove", "update", "set", "end", "close", "cancel",
-    "complete", "archive", "export", "download", "eq", "where", "bind", "run", "all", "first", "execute",
+    "get", "find", "fetch", "load", "read", "list", "search", "query", "select", "delete", "remove",
+    "update", "set", "end", "close", "cancel", "complete", "archive", "export", "download", "eq", "where",
+    "bind", "run", "all", "first", "execute",
 ];
 
 /// Reports such functions: `closeNote(userId, noteId)` whose body says `close(noteId)` and nothing of `userId`.
@@ -30,10 +31,11 @@ pub(super) fn unread_owner(project: &Project, report: &mut Report<'_>) {
             let Some((at, thing)) = reached_by_id(project, unit, fun, function) else { continue };
             let name = owner.pattern.as_binding().map_or("", |id| unit.ir.binding_name(id));
             let message = format!("`{thing}` finds this, and `{name}`, which says for whom, is never read");
-            report
-                .reached(at, message)
-                .confidence(Confidence::Medium)
-                .related(module, owner.span, "it is told here, and not looked at");
+            report.reached(at, message).confidence(Confidence::Medium).related(
+                module,
+                owner.span,
+                "it is told here, and not looked at",
+            );
         }
     }
 }
@@ -68,7 +70,12 @@ fn is_told_apart(unit: &Unit, fun: Fun, function: &Function) -> bool {
 
 /// The first call in a function that is given an id which is a parameter of it, and the id's name.
 fn reached_by_id(project: &Project, unit: &Unit, fun: Fun, function: &Function) -> Option<(At, String)> {
-    let ids: Vec<_> = function.params.iter().filter_map(|own| own.pattern.as_binding()).filter(|id| is_of_thing(unit.ir.binding_name(*id))).collect();
+    let ids: Vec<_> = function
+        .params
+        .iter()
+        .filter_map(|own| own.pattern.as_binding())
+        .filter(|id| is_of_thing(unit.ir.binding_name(*id)))
+        .collect();
     if ids.is_empty() {
         return None;
     }

@@ -244,12 +244,39 @@ pub(super) fn is_compared(project: &Project, fun: Fun, names: &[BindingId]) -> b
                         matches!(word.as_str(), "owner" | "owns" | "authorize" | "belongs" | "principal" | "bound" | "ownership")
                     });
                     found |= checks && mentions(unit, expr, names);
+                    found |= verifies(project, unit, at, &words, names);
                 }
                 _ => {}
             }
         });
         found
     })
+}
+
+/// Words of functions that say whether two things fit.
+const FITS: &[&str] = &["verify", "matches", "match", "same", "equal", "equals", "compare", "check", "validate", "assert", "timing"];
+
+/// Whether a call says whether what was kept with the session fits the credential that came: `verifyBearer(entry.hash, bearer)`.
+fn verifies(project: &Project, unit: &Unit, at: At, words: &[String], names: &[BindingId]) -> bool {
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
+    if call.args.len() < 2 || !words.iter().any(|word| FITS.contains(&word.as_str())) {
+        return false;
+    }
+    let of_session = |value: ExprId| {
+        let mut kept = false;
+        walk::exprs_below(&unit.ir, value, &mut |expr| {
+            if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr) {
+                let taken = || unit.index.sources(*id).iter().take(4).any(|source| mentions(unit, source.value, names));
+                kept |= !names.contains(id) && taken();
+            }
+        });
+        kept
+    };
+    let credential = |value: ExprId| {
+        let name = project.written(at.to(value)).pop().unwrap_or_default();
+        vocabulary::is_credential(&name) || vocabulary::words(&name).iter().any(|word| word == "bearer") || is_party(project, at.to(value))
+    };
+    call.args.iter().any(|arg| of_session(arg.value)) && call.args.iter().any(|arg| !of_session(arg.value) && credential(arg.value))
 }
 
 fn is_method_of_request(unit: &Unit, expr: ExprId) -> bool {
