@@ -50,7 +50,11 @@ fn run(project: &Project, report: &mut Report<'_>) {
         let written: Vec<&Access> = accesses.iter().filter(|access| access.value.is_some()).collect();
         // What is never written in a request, or never read, is a table of constants or a list of handlers.
         let read = accesses.iter().any(|access| access.value.is_none());
-        if written.is_empty() || !read || !project.has_owners(accesses_module(&accesses)) {
+        // A credential that came with the request says that there are several callers, whatever they are called.
+        let several = || {
+            project.has_owners(accesses_module(&accesses)) || written.iter().any(|access| made_for_caller(project, access))
+        };
+        if written.is_empty() || !read || !several() {
             continue;
         }
         if written.iter().any(|access| is_scoped(project, access.key)) {
@@ -324,7 +328,7 @@ fn made_for_caller(project: &Project, access: &Access) -> bool {
     let Some(unit) = project.unit(value.module) else { return false };
     let reached = project.around(access.function).into_iter().any(|fun| project.reach(fun).is_some());
     let kept = vocabulary::is_cache(&access.name)
-        || vocabulary::words(&access.name).iter().any(|word| SENSITIVE.contains(&word.as_str()) || matches!(word.as_str(), "redis" | "kv"));
+        || vocabulary::words(&access.name).iter().any(|word| SENSITIVE.contains(&word.as_str()) || matches!(word.as_str(), "redis" | "kv" | "pool" | "pools"));
     if !reached || !kept || !fetched(project, value) {
         return false;
     }
