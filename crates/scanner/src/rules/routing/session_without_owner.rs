@@ -207,16 +207,18 @@ fn is_session_id(name: &str) -> bool {
 
 /// Whether a key was read under the name of a session's id: `id = req.headers["mcp-session-id"]`.
 fn names_session(project: &Project, unit: &Unit, key: At) -> bool {
-    project.roots(key).iter().flat_map(|root| unit.index.sources(*root)).any(|source| {
+    let says = |value: ExprId| {
         let mut named = false;
-        walk::exprs_below(&unit.ir, source.value, &mut |expr| {
+        walk::exprs_below(&unit.ir, value, &mut |expr| {
             named |= match unit.ir.expr(expr) {
                 ExprKind::String(text) | ExprKind::Member { property: text, .. } => is_session_id(unit.ir.text(*text)),
                 _ => false,
             };
         });
         named
-    })
+    };
+    // `sessions.get(req.headers["mcp-session-id"])`
+    says(key.expr) || project.roots(key).iter().flat_map(|root| unit.index.sources(*root)).any(|source| says(source.value))
 }
 
 /// Whether the function compares something of the session with something that is not fixed, or callers with one another.
