@@ -157,6 +157,13 @@ fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
     }
     let name = project.written(at.to(key)).pop().unwrap_or_default();
     let key_at = at.to(key);
+    // `delete sessions[transport.sessionId]`: what a transport says of itself is no id that a client sends.
+    if let ExprKind::Member { object, property, .. } = unit.ir.expr(key)
+        && is_session_id(unit.ir.text(*property))
+        && project.last_written(at.to(*object)).is_some_and(|of| vocabulary::words(of).iter().any(|word| word == "transport"))
+    {
+        return None;
+    }
     if !(is_session_id(&name) || project.origins(key_at).has(Origins::SESSION) || names_session(project, unit, key_at)) {
         return None;
     }
