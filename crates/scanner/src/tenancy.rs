@@ -95,6 +95,13 @@ const CALLERS: &[&str] = &[
     "getServerSession",
     "await auth()",
     "authenticate:",
+    "this.props",
+    "OAuthProvider(",
+    "authInfo?.",
+    "protectedProcedure",
+    "new AsyncLocalStorage",
+    "getCurrentUser(",
+    "getAuthSession(",
 ];
 
 /// Finds the packages and what they are.

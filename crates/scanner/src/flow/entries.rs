@@ -245,6 +245,8 @@ fn by_shape(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
 fn by_file(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
     workers(module, unit, entries);
     pages(project, module, unit, entries);
+    configured(module, unit, entries);
+    described(module, unit, entries);
     let Some(body) = unit.ir.function(FunctionId::MODULE).map(|function| &function.body) else { return };
     let action = body.iter().take(3).any(|stmt| match unit.ir.stmt(*stmt) {
         StmtKind::Expr(expr) => {
@@ -282,6 +284,60 @@ fn by_file(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<E
             registration,
             input: if action { None } else { Some(vec![1]) },
             context: if action { Vec::new() } else { vec![0] },
+        });
+    }
+}
+
+/// A tool that a file describes beside its function: `export const schema`, `export const metadata`, `export default`.
+fn described(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
+    let exports = |name: &str| unit.ir.exports.iter().any(|export| unit.ir.text(export.name) == name);
+    if !exports("metadata") || !exports("schema") {
+        return;
+    }
+    if let Some(id) = default_function(unit) {
+        entries.push(Entry {
+            handler: Fun { module, id },
+            kind: "tool".to_owned(),
+            registration: At { module, expr: crate::ir::ExprId::MISSING },
+            input: Some(vec![0]),
+            context: vec![1],
+        });
+    }
+}
+
+/// The function that a module exports as its default.
+fn default_function(unit: &Unit) -> Option<FunctionId> {
+    let export = unit.ir.exports.iter().find(|export| unit.ir.text(export.name) == "default")?;
+    match export.kind {
+        ExportKind::Binding(binding) => {
+            unit.ir.functions().find(|(_, function)| function.binding == Some(binding)).map(|(id, _)| id)
+        }
+        ExportKind::Value(expr) => match unit.ir.expr(expr) {
+            ExprKind::Function(id) => Some(*id),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// What a host calls for each session with that user's settings, and takes a server of: `export default function ({ config }) { … }`.
+fn configured(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
+    if !unit.ir.source.contains("@modelcontextprotocol/") {
+        return;
+    }
+    let Some((id, function)) = default_function(unit).and_then(|id| Some((id, unit.ir.function(id)?))) else {
+        return;
+    };
+    let [only] = &*function.params else { return };
+    let mut named = false;
+    only.pattern.for_each_binding(&mut |id| named |= unit.ir.binding_name(id) == "config");
+    if named && only.pattern.as_binding().is_none() {
+        entries.push(Entry {
+            handler: Fun { module, id },
+            kind: "event".to_owned(),
+            registration: At { module, expr: crate::ir::ExprId::MISSING },
+            input: Some(Vec::new()),
+            context: vec![0],
         });
     }
 }

@@ -97,6 +97,10 @@ fn listed(unit: &Unit, at: At, expr: ExprId) -> Option<At> {
                 // `list(m.values())`, `sorted(…)`.
                 return listed(unit, at, call.positional(0)?);
             };
+            // `[...m.values()].sort(byTime)[0]`: the newest of all.
+            if matches!(unit.ir.text(*property), "sort" | "toSorted" | "reverse" | "toReversed") {
+                return listed(unit, at, *object);
+            }
             match (unit.ir.text(*property), call.positional(0)) {
                 ("values" | "entries" | "items", None) => Some(at.to(*object)),
                 ("values" | "entries" | "from", Some(of)) => listed(unit, at, of).or_else(|| Some(at.to(of))),

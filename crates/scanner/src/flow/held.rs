@@ -5,11 +5,18 @@ use super::Lifetimes;
 use crate::{
     ir::{BindingId, BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, NameRef},
     library::Role,
-    project::{At, Cls, Fun},
+    project::{At, Cls, Fun, Symbol},
+    vocabulary,
 };
 
 /// How many steps are taken from a use to the variable that holds it.
 const STEPS: u32 = 4;
+
+/// Names of the server in a record about it.
+const SERVERS: &[&str] = &["server", "mcpServer", "mcp", "mcp_server"];
+
+/// First words of methods that give what is there, and make nothing.
+const LOOKS: &[&str] = &["get", "find", "lookup", "resolve", "load", "for"];
 
 /// Something that outlives the requests that use it.
 #[derive(Debug, Clone, Copy)]
@@ -91,7 +98,16 @@ impl Lifetimes<'_> {
         match unit.ir.expr(at.expr) {
             ExprKind::Await(value) => self.held_in(at.to(*value), steps),
             ExprKind::Name(NameRef::Binding(id)) => self.variable_held(at, *id),
+            // `this.connect(transport)` of a class that is a server itself.
+            ExprKind::This => {
+                let class = self.project.this_of(self.project.function_of(at))?;
+                let shared = self.is_server_class(class, STEPS) && self.outlives(class)?;
+                shared.then_some(Held { made: None, certain: true })
+            }
             ExprKind::Member { object, property, .. } => {
+                if SERVERS.contains(&unit.ir.text(*property)) && self.is_looked_up(at.to(*object)) {
+                    return Some(Held { made: None, certain: false });
+                }
                 if !matches!(unit.ir.expr(*object), ExprKind::This) {
                     let of = self.held_in(at.to(*object), steps)?;
                     return Some(Held { made: None, ..of });
@@ -185,6 +201,92 @@ impl Lifetimes<'_> {
         self.project
             .unit(at.module)
             .is_some_and(|unit| matches!(unit.ir.expr(at.expr), ExprKind::Function(_)))
+    }
+
+    /// Whether objects of a class are servers of MCP: it extends the SDK's, itself or through others of the project.
+    pub(super) fn is_server_class(&self, class: Cls, steps: u32) -> bool {
+        let (Some(steps), Some(unit)) = (steps.checked_sub(1), self.project.unit(class.module)) else {
+            return false;
+        };
+        let Some(decl) = unit.ir.class(class.id) else { return false };
+        decl.bases.iter().any(|base| match self.project.symbol(At { module: class.module, expr: *base }) {
+            Symbol::Class(base) => self.is_server_class(base, steps),
+            Symbol::External { package, path } => {
+                let defs = self.project.libraries.calls_of(&package, &path);
+                defs.iter().any(|def| def.role == Role::Server)
+            }
+            _ => false,
+        })
+    }
+
+    /// Whether an object was looked up in something that requests share, by what is no session: `registry.resolve(tenant)`.
+    fn is_looked_up(&self, at: At) -> bool {
+        let Some(unit) = self.project.unit(at.module) else { return false };
+        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
+        let [source] = unit.index.sources(*id) else { return false };
+        let mut value = source.value;
+        if let ExprKind::Await(inner) = unit.ir.expr(value) {
+            value = *inner;
+        }
+        let ExprKind::Call(call) = unit.ir.expr(value) else { return false };
+        let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return false };
+        let words = vocabulary::words(unit.ir.text(*property));
+        let looks = words.first().is_some_and(|first| LOOKS.contains(&first.as_str()))
+            && !words
+                .iter()
+                .any(|word| matches!(word.as_str(), "create" | "make" | "new" | "build" | "connect"));
+        let kept = vocabulary::words(self.project.last_written(at.to(*object)).unwrap_or_default());
+        let of_session =
+            kept.iter().any(|word| word.starts_with("session") || word.starts_with("connection"))
+                || call.args.iter().any(|arg| self.names_session(at.to(arg.value)));
+        looks && source.path.is_empty() && !call.args.is_empty() && !of_session
+    }
+
+    /// Whether a key is that of one session or connection, by its name or by what it is made of.
+    pub(super) fn names_session(&self, key: At) -> bool {
+        let says = |name: &str| {
+            let words = vocabulary::words(name);
+            vocabulary::is_session_id(name)
+                || words.iter().any(|word| {
+                    matches!(
+                        word.as_str(),
+                        "session" | "sid" | "uuid" | "connection" | "transport" | "socket"
+                    )
+                })
+        };
+        let written = self.project.last_written(key).is_some_and(says);
+        let roots = self.project.roots(key);
+        let root = |id: &BindingId| {
+            self.project.unit(key.module).is_some_and(|unit| says(unit.ir.binding_name(*id)))
+        };
+        written || roots.iter().any(root) || self.project.snippet(key).contains("UUID")
+    }
+
+    /// What a map that requests share gives for a key that is no session's, where it was put there: `servers.get(kind)`.
+    pub(super) fn kept_in_map(&self, at: At, roles: &[Role]) -> Option<At> {
+        let unit = self.project.unit(at.module)?;
+        let (map, key) = match unit.ir.expr(at.expr) {
+            ExprKind::Call(call) => match unit.ir.expr(call.callee) {
+                ExprKind::Member { object, property, .. } if unit.ir.text(*property) == "get" => {
+                    (*object, call.positional(0)?)
+                }
+                _ => return None,
+            },
+            ExprKind::Index { object, index, .. } => (*object, *index),
+            _ => return None,
+        };
+        let (map, key) = (at.to(map), at.to(key));
+        let named = vocabulary::words(self.project.last_written(map).unwrap_or_default());
+        if self.cell(map).is_none()
+            || self.names_session(key)
+            || named.iter().any(|word| word.starts_with("session"))
+        {
+            return None;
+        }
+        let (store, _) = self.project.store(map)?;
+        let accesses = self.project.accesses();
+        let put = accesses.iter().filter(|access| access.store == store && !self.names_session(access.key));
+        put.filter_map(|access| access.value).find(|value| self.makes(*value, roles))
     }
 
     /// Whether a map holds what has a role, by what is put into it.

@@ -449,6 +449,13 @@ impl<'p> Lifetimes<'p> {
                 {
                     return true;
                 }
+                if roles.contains(&Role::Server)
+                    && let ExprKind::Call(call) = unit.ir.expr(at.expr)
+                    && let Symbol::Class(class) = self.project.symbol(at.to(call.callee))
+                    && self.is_server_class(class, 4)
+                {
+                    return true;
+                }
                 if !callee.certain {
                     return false;
                 }
@@ -498,7 +505,11 @@ impl<'p> Lifetimes<'p> {
                     _ => None,
                 })
             }
+            ExprKind::Index { .. } => self.kept_in_map(at, roles),
             ExprKind::Call(_) => {
+                if let Some(kept) = self.kept_in_map(at, roles) {
+                    return Some(kept);
+                }
                 // A function that gives the one it has.
                 let callee = self.project.callee(at)?;
                 let targets = callee.targets.iter().filter(|_| callee.certain);

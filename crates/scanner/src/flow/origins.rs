@@ -267,12 +267,35 @@ impl Project {
             BindingKind::Variable | BindingKind::Other => {
                 let sources = unit.index.sources(id);
                 let start = if sources.is_empty() { Origins::UNKNOWN } else { Origins::NONE };
-                sources.iter().fold(start, |sum, source| {
+                let own = sources.iter().fold(start, |sum, source| {
                     sum | self.source_origins(module, source.value, &source.path, depth)
-                })
+                });
+                sources
+                    .iter()
+                    .fold(own, |sum, source| sum | self.filled_origins(module, id, source.value, depth))
             }
         };
         named(name, value)
+    }
+
+    /// What an object that begins empty is filled with: `const props = {}; props.token = …`.
+    fn filled_origins(&self, module: ModuleId, id: BindingId, value: ExprId, depth: u32) -> Origins {
+        let Some(unit) = self.unit(module) else { return Origins::NONE };
+        if !matches!(unit.ir.expr(value), ExprKind::Object(properties) if properties.is_empty()) {
+            return Origins::NONE;
+        }
+        let function = unit.index.function(value);
+        let fills = |place: ExprId| match unit.ir.expr(place) {
+            ExprKind::Member { object, .. } => {
+                matches!(unit.ir.expr(*object), ExprKind::Name(NameRef::Binding(of)) if *of == id)
+            }
+            _ => false,
+        };
+        let writes =
+            unit.index.writes.iter().filter(|write| write.function == function && fills(write.place));
+        writes
+            .take(16)
+            .fold(Origins::NONE, |sum, write| sum | self.origins_in(At { module, expr: write.value }, depth))
     }
 
     fn is_variable(&self, module: ModuleId, id: BindingId) -> bool {

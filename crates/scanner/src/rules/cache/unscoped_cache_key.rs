@@ -50,7 +50,11 @@ fn run(project: &Project, report: &mut Report<'_>) {
         let written: Vec<&Access> = accesses.iter().filter(|access| access.value.is_some()).collect();
         // What is never written in a request, or never read, is a table of constants or a list of handlers.
         let read = accesses.iter().any(|access| access.value.is_none());
-        if written.is_empty() || !read || !project.has_owners(accesses_module(&accesses)) {
+        // A credential that came with the request says that there are several callers, whatever they are called.
+        let several = || {
+            project.has_owners(accesses_module(&accesses)) || written.iter().any(|access| made_for_caller(project, access))
+        };
+        if written.is_empty() || !read || !several() {
             continue;
         }
         if written.iter().any(|access| is_scoped(project, access.key)) {
@@ -77,7 +81,9 @@ fn one_each_function(project: &Project, report: &mut Report<'_>, accesses: &[Acc
         functions.entry(access.function).or_default().push(access);
     }
     for (_, here) in functions {
-        let suspicious = |access: &&&Access| !is_scoped(project, access.key) && depends(project, access.key);
+        let suspicious = |access: &&&Access| {
+            if depends(project, access.key) { !is_scoped(project, access.key) } else { made_for_caller(project, access) }
+        };
         let place = here.iter().filter(|access| access.value.is_some()).find(suspicious);
         let place = place.or_else(|| here.iter().find(suspicious));
         let Some(place) = place else { continue };
@@ -280,7 +286,10 @@ fn weight(project: &Project, access: &Access) -> Option<Weight> {
     if words.iter().any(|word| OTHER.contains(&word.as_str())) {
         return None;
     }
-    if !depends(project, access.key) || is_scoped(project, access.key) {
+    if !depends(project, access.key) {
+        return made_for_caller(project, access).then_some(Weight::Likely);
+    }
+    if is_scoped(project, access.key) {
         return None;
     }
     let value = access.value?;
@@ -324,6 +333,32 @@ fn is_put_back(project: &Project, access: &Access, value: At) -> bool {
     let ExprKind::Call(call) = unit.ir.expr(source.value) else { return false };
     project.last_written(value.to(call.callee)).is_some_and(|name| matches!(name, "get" | "pop"))
         && call.positional(0).is_some_and(|key| project.snippet(value.to(key)) == project.snippet(access.key))
+}
+
+/// Whether what is kept under one key for all was fetched with the caller's own credential: `cache.set("profile", await api(token).me())`.
+fn made_for_caller(project: &Project, access: &Access) -> bool {
+    let Some(value) = access.value else { return false };
+    let Some(unit) = project.unit(value.module) else { return false };
+    let reached = project.around(access.function).into_iter().any(|fun| project.reach(fun).is_some());
+    let kept = vocabulary::is_cache(&access.name)
+        || vocabulary::words(&access.name).iter().any(|word| SENSITIVE.contains(&word.as_str()) || matches!(word.as_str(), "redis" | "kv" | "pool" | "pools"));
+    if !reached || !kept || !fetched(project, value) {
+        return false;
+    }
+    let mut exprs = vec![value.expr];
+    for root in project.roots(value) {
+        exprs.extend(unit.index.sources(root).iter().map(|source| source.value));
+    }
+    let told = |expr: crate::ir::ExprId| {
+        let mut told = false;
+        walk::exprs_below(&unit.ir, expr, &mut |below| {
+            if let ExprKind::Call(call) = unit.ir.expr(below) {
+                told |= call.args.iter().any(|arg| project.origins(value.to(arg.value)).has(Origins::PRINCIPAL | Origins::SECRET));
+            }
+        });
+        told
+    };
+    exprs.into_iter().any(told)
 }
 
 /// Whether a value is a number that goes up or down, or one that did: `inFlight + 1`.

@@ -44,6 +44,14 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let Some(asked) = asked else { continue };
             let ExprKind::Compare { op: CompareOp::NotEq | CompareOp::NotIn, left, right } = unit.ir.expr(compared) else { continue };
             let at = |expr: ExprId| At { module, expr };
+            if passes_without_owner(project, at(asked), at(compared)) {
+                let text = project.snippet(at(asked)).to_owned();
+                report
+                    .reached(at(asked), format!("what has no `{text}` passes: it is everybody's"))
+                    .severity(Severity::Low)
+                    .confidence(Confidence::Medium);
+                continue;
+            }
             let text = project.snippet(at(asked)).replace("?.", ".");
             let below = format!("{text}.");
             let same = |side: ExprId| {
@@ -69,6 +77,25 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// Whether a row's own owner is asked for before it is compared with the caller: `if (row.owner && row.owner !== caller) refuse`.
+fn passes_without_owner(project: &Project, asked: At, compared: At) -> bool {
+    let Some(unit) = project.unit(asked.module) else { return false };
+    let (ExprKind::Member { object, property, .. }, ExprKind::Compare { left, right, .. }) =
+        (unit.ir.expr(asked.expr), unit.ir.expr(compared.expr))
+    else {
+        return false;
+    };
+    let of_caller =
+        project.written(asked.to(*object)).last().is_some_and(|name| vocabulary::is_principal(name) || vocabulary::is_user(name));
+    let text = project.snippet(asked);
+    let known = |at: At| {
+        let name = project.written(at).pop().unwrap_or_default();
+        is_party(project, at) || vocabulary::words(&name).iter().any(|word| matches!(word.as_str(), "email" | "sub" | "subject" | "login" | "username"))
+    };
+    let other = |one: ExprId, other: ExprId| project.snippet(asked.to(one)) == text && known(asked.to(other));
+    vocabulary::is_owner(unit.ir.text(*property)) && !of_caller && (other(*left, *right) || other(*right, *left))
 }
 
 /// What a branch asks for, and what it compares before it refuses.

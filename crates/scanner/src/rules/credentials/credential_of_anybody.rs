@@ -7,9 +7,9 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use crate::{
     library::Role,
     flow::{Lifetimes, Query, Scope, Store},
-    ir::{BindingKind, ExprId, ExprKind, NameRef, walk},
+    ir::{BindingId, BindingKind, ExprId, ExprKind, NameRef, Pattern, StmtId, StmtKind, walk},
     lang::sql::Verb,
-    project::{At, Project},
+    project::{At, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -61,6 +61,13 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+    for (at, name) in newest(project) {
+        let found = report.reached(at, format!("one of all that `{name}` holds is given, whosever it is"));
+        found.confidence(Confidence::Medium);
+        if !lives.is_per_request(project.function_of(at)) {
+            found.severity(Severity::Medium);
+        }
+    }
     for query in project.queries() {
         if is_unowned(project, query) {
             report
@@ -69,6 +76,69 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 .confidence(Confidence::Medium);
         }
     }
+}
+
+/// Loops over everybody's credentials that pick one, which a function gives that was asked with a token or key it did not find:
+/// `for (const own of tokens.values()) { if (!newest || own.at > newest.at) newest = own }`.
+fn newest(project: &Project) -> Vec<(At, String)> {
+    let mut found = Vec::new();
+    for (module, unit) in project.units() {
+        for (id, stmt) in unit.ir.stmts() {
+            let StmtKind::ForEach { target, iter, body, .. } = stmt else { continue };
+            let function = unit.index.stmt_function(id);
+            let Some(map) = run_through(unit, At { module, expr: *iter }) else { continue };
+            let Some((Store::Variable(..) | Store::Field(..), name)) = project.store(map) else { continue };
+            if !vocabulary::words(&name).iter().any(|word| ACTING.contains(&word.as_str()) || word.starts_with("token")) {
+                continue;
+            }
+            let mut items = Vec::new();
+            target.for_each_binding(&mut |id| items.push(id));
+            let picked = picked(unit, body, &items);
+            let gives = unit.index.returns(function).iter().any(|value| {
+                let mut says = false;
+                walk::exprs_below(&unit.ir, *value, &mut |expr| {
+                    says |= matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(id)) if picked.contains(id));
+                });
+                says
+            });
+            let asked = unit.ir.function(function).is_some_and(|function| {
+                function.params.iter().filter_map(|own| own.pattern.as_binding()).any(|id| {
+                    let name = unit.ir.binding_name(id);
+                    vocabulary::is_credential(name) || vocabulary::is_owner(name) || vocabulary::is_principal(name)
+                })
+            });
+            if gives && asked {
+                found.push((At { module, expr: *iter }, name));
+            }
+        }
+    }
+    found
+}
+
+/// The map that a loop runs through all of.
+fn run_through(unit: &Unit, at: At) -> Option<At> {
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
+    match unit.ir.expr(call.callee) {
+        ExprKind::Member { object, property, .. } => match (unit.ir.text(*property), call.positional(0)) {
+            ("values" | "entries" | "items", None) => Some(at.to(*object)),
+            ("values" | "entries", Some(of)) => Some(at.to(of)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The variables that a loop's body sets to what the loop runs through, asking nothing but when it came.
+fn picked(unit: &Unit, body: &[StmtId], items: &[BindingId]) -> Vec<BindingId> {
+    let mut found = Vec::new();
+    walk::stmts_below(&unit.ir, body, &mut |stmt| {
+        if let StmtKind::Assign { target: Pattern::Binding(id), value, declares: false, .. } = unit.ir.stmt(stmt)
+            && matches!(unit.ir.expr(*value), ExprKind::Name(NameRef::Binding(item)) if items.contains(item))
+        {
+            found.push(*id);
+        }
+    });
+    found
 }
 
 /// The name of the map of clients or credentials that an expression takes the first entry of.

@@ -53,6 +53,7 @@ const NOTES: &[&str] =
 
 fn run(project: &Project, report: &mut Report<'_>) {
     super::neighbours::neighbours(project, report);
+    super::unread_owner::unread_owner(project, report);
     let gates = gates(project);
     for entry in project.entries().iter().filter(|entry| entry.kind == "http" || entry.kind == "tool") {
         let Some(unit) = project.unit(entry.handler.module) else { continue };

@@ -5,6 +5,7 @@ mod kept_records;
 mod narrowed;
 mod neighbours;
 pub mod rls;
+mod unread_owner;
 mod wheres;
 
 crate::rules::rules! { unscoped_query, unscoped_view, optional_owner_filter, owner_left_out, lost_predicate, sibling_without_check, ignored_caller, foreign_parent, membership_not_required, author_left_out, service_role, session_setting }

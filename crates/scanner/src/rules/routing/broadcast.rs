@@ -48,7 +48,18 @@ fn run(project: &Project, report: &mut Report<'_>) {
         for (id, stmt) in unit.ir.stmts() {
             let StmtKind::ForEach { iter, body, .. } = stmt else { continue };
             let fun = Fun { module, id: unit.index.stmt_function(id) };
-            if !lives.is_per_request(fun) || !holds(project, At { module, expr: *iter }) {
+            if !holds(project, At { module, expr: *iter }) {
+                continue;
+            }
+            if is_transports(project, unit, fun) {
+                if let Some(send) = all_sends(unit, module, body) {
+                    report
+                        .add(module, project.span(send), "a transport that all clients share writes every answer to each of them")
+                        .confidence(Confidence::Medium);
+                }
+                continue;
+            }
+            if !lives.is_per_request(fun) {
                 continue;
             }
             if let Some(send) = sends(project, unit, module, body) {
@@ -78,6 +89,33 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// Whether a function is the `send` of a transport of MCP that is the project's own.
+fn is_transports(project: &Project, unit: &Unit, fun: Fun) -> bool {
+    let Some(function) = unit.ir.function(fun.id).filter(|function| function.class.is_some()) else { return false };
+    let named = project.this_of(fun).is_some_and(|class| project.class_name(class).ends_with("Transport"));
+    named && function.params.len() <= 2 && project.function_name(fun) == "send" && unit.ir.source.contains("JSONRPC")
+}
+
+/// What a loop writes to each connection.
+fn all_sends(unit: &Unit, module: crate::project::ModuleId, body: &[StmtId]) -> Option<At> {
+    let mut found = None;
+    walk::stmts_below(&unit.ir, body, &mut |stmt| {
+        walk::parts(&unit.ir, stmt, &mut |part| {
+            let walk::Part::Expr(root) = part else { return };
+            walk::exprs_below(&unit.ir, root, &mut |expr| {
+                if let ExprKind::Call(call) = unit.ir.expr(expr)
+                    && let ExprKind::Member { property, .. } = unit.ir.expr(call.callee)
+                    && SENDS.contains(&unit.ir.text(*property))
+                    && found.is_none()
+                {
+                    found = Some(At { module, expr });
+                }
+            });
+        });
+    });
+    found
 }
 
 /// Calls that a library says send to everybody who is connected: `io.emit("created", row)`, unless they name a room.

@@ -173,6 +173,13 @@ fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
     }
     let name = project.written(at.to(key)).pop().unwrap_or_default();
     let key_at = at.to(key);
+    // `delete sessions[transport.sessionId]`: what a transport says of itself is no id that a client sends.
+    if let ExprKind::Member { object, property, .. } = unit.ir.expr(key)
+        && is_session_id(unit.ir.text(*property))
+        && project.last_written(at.to(*object)).is_some_and(|of| vocabulary::words(of).iter().any(|word| word == "transport"))
+    {
+        return None;
+    }
     if !(is_session_id(&name) || project.origins(key_at).has(Origins::SESSION) || names_session(project, unit, key_at)) {
         return None;
     }
@@ -223,16 +230,18 @@ fn is_session_id(name: &str) -> bool {
 
 /// Whether a key was read under the name of a session's id: `id = req.headers["mcp-session-id"]`.
 fn names_session(project: &Project, unit: &Unit, key: At) -> bool {
-    project.roots(key).iter().flat_map(|root| unit.index.sources(*root)).any(|source| {
+    let says = |value: ExprId| {
         let mut named = false;
-        walk::exprs_below(&unit.ir, source.value, &mut |expr| {
+        walk::exprs_below(&unit.ir, value, &mut |expr| {
             named |= match unit.ir.expr(expr) {
                 ExprKind::String(text) | ExprKind::Member { property: text, .. } => is_session_id(unit.ir.text(*text)),
                 _ => false,
             };
         });
         named
-    })
+    };
+    // `sessions.get(req.headers["mcp-session-id"])`
+    says(key.expr) || project.roots(key).iter().flat_map(|root| unit.index.sources(*root)).any(|source| says(source.value))
 }
 
 /// Whether the function compares something of the session with something that is not fixed, or callers with one another.
@@ -260,12 +269,39 @@ pub(super) fn is_compared(project: &Project, fun: Fun, names: &[BindingId]) -> b
                         matches!(word.as_str(), "owner" | "owns" | "authorize" | "belongs" | "principal" | "bound" | "ownership")
                     });
                     found |= checks && mentions(unit, expr, names);
+                    found |= verifies(project, unit, at, &words, names);
                 }
                 _ => {}
             }
         });
         found
     })
+}
+
+/// Words of functions that say whether two things fit.
+const FITS: &[&str] = &["verify", "matches", "match", "same", "equal", "equals", "compare", "check", "validate", "assert", "timing"];
+
+/// Whether a call says whether what was kept with the session fits the credential that came: `verifyBearer(entry.hash, bearer)`.
+fn verifies(project: &Project, unit: &Unit, at: At, words: &[String], names: &[BindingId]) -> bool {
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
+    if call.args.len() < 2 || !words.iter().any(|word| FITS.contains(&word.as_str())) {
+        return false;
+    }
+    let of_session = |value: ExprId| {
+        let mut kept = false;
+        walk::exprs_below(&unit.ir, value, &mut |expr| {
+            if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr) {
+                let taken = || unit.index.sources(*id).iter().take(4).any(|source| mentions(unit, source.value, names));
+                kept |= !names.contains(id) && taken();
+            }
+        });
+        kept
+    };
+    let credential = |value: ExprId| {
+        let name = project.written(at.to(value)).pop().unwrap_or_default();
+        vocabulary::is_credential(&name) || vocabulary::words(&name).iter().any(|word| word == "bearer") || is_party(project, at.to(value))
+    };
+    call.args.iter().any(|arg| of_session(arg.value)) && call.args.iter().any(|arg| !of_session(arg.value) && credential(arg.value))
 }
 
 fn is_method_of_request(unit: &Unit, expr: ExprId) -> bool {

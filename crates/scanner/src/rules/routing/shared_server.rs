@@ -6,7 +6,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Held, Lifetimes, Origins},
-    ir::{ExprKind, FunctionId, PropertyKey, walk},
+    ir::{ExprKind, FunctionId, NameRef, PropertyKey, walk},
     library::Role,
     project::{At, Project},
     rules::{Report, Rule},
@@ -92,8 +92,13 @@ fn uses(project: &Project, lives: &Lifetimes<'_>, at: At) -> Vec<(At, &'static [
         && callee.targets.is_empty()
         && call.positional(0).is_some_and(|arg| lives.makes(at.to(arg), &[Role::Transport]))
     {
-        // Whatever it is called: what is connected to a server's transport is a server.
-        found.extend(receiver.map(|server| (server, &[Role::Server][..], "server")));
+        // Whatever it is called: what is connected to a server's transport is a server. A function that is handed over to do so is asked for
+        // the server that it connects: `connect: (transport) => this.server.connect(transport)`.
+        let handed = receiver.filter(|receiver| is_options(project, *receiver)).map(|_| connected_by_functions(project));
+        match handed {
+            Some(servers) if !servers.is_empty() => found.extend(servers.into_iter().map(|server| (server, &[Role::Server][..], "server"))),
+            _ => found.extend(receiver.map(|server| (server, &[Role::Server][..], "server"))),
+        }
     }
     // Python's transport for one session; its manager, and the older transport, are made for many.
     let one = |receiver: At| lives.made_before(receiver, &[Role::Transport]).is_some_and(|made| project.snippet(made).contains("StreamableHTTPServerTransport("));
@@ -104,6 +109,38 @@ fn uses(project: &Project, lives: &Lifetimes<'_>, at: At) -> Vec<(At, &'static [
     let ours = !callee.targets.is_empty() && call.args.iter().any(|arg| project.origins(at.to(arg.value)).has(Origins::PRINCIPAL));
     if matches!(callee.name(), "handleRequest" | "handlePostMessage") && !ours {
         found.extend(receiver.map(|transport| (transport, &[Role::Transport][..], "transport")));
+    }
+    found
+}
+
+/// Whether a value is a parameter.
+fn is_options(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    matches!(unit.ir.expr(at.expr), ExprKind::Name(NameRef::Binding(id)) if project.parameter_of(at.module, *id).is_some())
+}
+
+/// What the functions of the project connect that stand in an object under the name `connect`.
+fn connected_by_functions(project: &Project) -> Vec<At> {
+    let mut found = Vec::new();
+    for (module, unit) in project.units() {
+        for (_, expr) in unit.ir.exprs() {
+            let ExprKind::Object(properties) = expr else { continue };
+            for property in properties {
+                let named = matches!(property.key, PropertyKey::Name(name) if unit.ir.text(name) == "connect");
+                let ExprKind::Function(id) = unit.ir.expr(property.value) else { continue };
+                if !named {
+                    continue;
+                }
+                walk::function_exprs(&unit.ir, *id, &mut |inner| {
+                    if let ExprKind::Call(call) = unit.ir.expr(inner)
+                        && let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee)
+                        && unit.ir.text(*property) == "connect"
+                    {
+                        found.push(At { module, expr: *object });
+                    }
+                });
+            }
+        }
     }
     found
 }

@@ -1,0 +1,119 @@
+//! Functions that are told whose thing is meant and never read it, though they reach the thing by another parameter.
+
+use partywall_model::Confidence;
+
+use crate::{
+    ir::{Call, ExprKind, Function, NameRef, Parameter, walk},
+    project::{At, Fun, Project, Unit},
+    rules::Report,
+    vocabulary,
+};
+
+/// First words of what reaches a thing.
+const REACHES: &[&str] = &[
+    "get", "find", "fetch", "load", "read", "list", "search", "query", "select", "delete", "remove",
+    "update", "set", "end", "close", "cancel", "complete", "archive", "export", "download", "eq", "where",
+    "bind", "run", "all", "first", "execute",
+];
+
+/// Reports such functions: `closeNote(userId, noteId)` whose body says `close(noteId)` and nothing of `userId`.
+pub(super) fn unread_owner(project: &Project, report: &mut Report<'_>) {
+    for (module, unit) in project.units() {
+        if !project.has_owners(module) {
+            continue;
+        }
+        for (id, function) in unit.ir.functions() {
+            let fun = Fun { module, id };
+            let Some(owner) = function.params.iter().find(|own| is_unread(unit, own)) else { continue };
+            if function.body.is_empty() || is_told_apart(unit, fun, function) {
+                continue;
+            }
+            let Some((at, thing)) = reached_by_id(project, unit, fun, function) else { continue };
+            let name = owner.pattern.as_binding().map_or("", |id| unit.ir.binding_name(id));
+            let message = format!("`{thing}` finds this, and `{name}`, which says for whom, is never read");
+            report.reached(at, message).confidence(Confidence::Medium).related(
+                module,
+                owner.span,
+                "it is told here, and not looked at",
+            );
+        }
+    }
+}
+
+/// Whether a parameter is an owner's id and nobody reads it. One that is marked as unused on purpose is left to who reads the code.
+fn is_unread(unit: &Unit, parameter: &Parameter) -> bool {
+    let Some(id) = parameter.pattern.as_binding() else { return false };
+    let name = unit.ir.binding_name(id);
+    let party = vocabulary::is_user(name) || vocabulary::is_tenant(name) || vocabulary::is_owner(name);
+    let words = vocabulary::words(name);
+    let whose = words.last().is_some_and(|last| matches!(last.as_str(), "id" | "uuid" | "sub"));
+    party && whose && !name.starts_with('_') && unit.index.uses(id).is_empty()
+}
+
+/// Whether the function says itself who calls, whatever it is told, or is given a thing that has an owner of its own.
+fn is_told_apart(unit: &Unit, fun: Fun, function: &Function) -> bool {
+    let mut asks = function.params.iter().any(|own| {
+        let name = own.pattern.as_binding().map_or("", |id| unit.ir.binding_name(id));
+        let used = own.pattern.as_binding().is_some_and(|id| !unit.index.uses(id).is_empty());
+        used && (vocabulary::is_owner(name) || vocabulary::is_principal(name) || vocabulary::is_tenant(name))
+    });
+    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+        let name = match unit.ir.expr(expr) {
+            ExprKind::Member { property, .. } => unit.ir.text(*property),
+            ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+            _ => return,
+        };
+        asks |= vocabulary::is_owner(name) || vocabulary::is_principal(name);
+    });
+    asks
+}
+
+/// The first call in a function that is given an id which is a parameter of it, and the id's name.
+fn reached_by_id(project: &Project, unit: &Unit, fun: Fun, function: &Function) -> Option<(At, String)> {
+    let ids: Vec<_> = function
+        .params
+        .iter()
+        .filter_map(|own| own.pattern.as_binding())
+        .filter(|id| is_of_thing(unit.ir.binding_name(*id)))
+        .collect();
+    if ids.is_empty() {
+        return None;
+    }
+    let mut found = None;
+    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+        let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
+        if found.is_some() || call.is_new || !reaches(project, At { module: fun.module, expr }) {
+            return;
+        }
+        found = given(unit, call, &ids).map(|name| (At { module: fun.module, expr }, name));
+    });
+    found
+}
+
+/// Whether a name is that of the id of a thing; a session that is listed for its user is one.
+fn is_of_thing(name: &str) -> bool {
+    let words = vocabulary::words(name);
+    words.len() > 1
+        && words.last().is_some_and(|last| matches!(last.as_str(), "id" | "ids" | "uuid" | "uuids"))
+        && !vocabulary::is_owner(name)
+        && !vocabulary::is_credential(name)
+}
+
+fn reaches(project: &Project, call: At) -> bool {
+    let name = project.callee(call).map_or_else(String::new, |callee| callee.name().to_owned());
+    vocabulary::words(&name).first().is_some_and(|first| REACHES.contains(&first.as_str()))
+}
+
+fn given(unit: &Unit, call: &Call, ids: &[crate::ir::BindingId]) -> Option<String> {
+    let mut found = None;
+    for arg in call.args.iter() {
+        walk::exprs_below(&unit.ir, arg.value, &mut |expr| {
+            if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr)
+                && ids.contains(id)
+            {
+                found = Some(unit.ir.binding_name(*id).to_owned());
+            }
+        });
+    }
+    found
+}
