@@ -1,5 +1,7 @@
 //! Rules of the cache layer.
 
+mod beside_context;
+mod key_of_nobody;
 mod left_out;
 mod parts;
 

@@ -31,6 +31,7 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    super::one_bucket::one_bucket(project, report);
     let lives = Lifetimes::new(project);
     let stores = project.calls_with(Role::ContextNew);
     for (module, unit) in project.units() {

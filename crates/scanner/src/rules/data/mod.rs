@@ -2,6 +2,7 @@
 
 mod callers;
 mod kept_records;
+mod kept_things;
 mod narrowed;
 mod neighbours;
 pub mod rls;

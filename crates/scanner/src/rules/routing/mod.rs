@@ -6,6 +6,7 @@ mod by_conversation;
 mod by_thread;
 mod named_object;
 mod subscribed;
+mod session_holders;
 
 crate::rules::rules! {
     shared_server, session_without_owner, task_without_owner, any_session, request_id_key, replayed_events, broadcast, ignored_owner
