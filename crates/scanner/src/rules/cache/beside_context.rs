@@ -4,6 +4,7 @@
 use partywall_model::{Confidence, Severity};
 
 use super::left_out::{decides, mentions, names_party, read_keys, says_owner};
+use crate::vocabulary;
 use crate::{
     ir::{BindingId, ExprId, ExprKind, FunctionId, NameRef, walk},
     project::{At, Fun, Project, Unit},
@@ -29,7 +30,7 @@ pub(super) fn beside_context(project: &Project, report: &mut Report<'_>) {
             walk::function_exprs(&unit.ir, id, &mut |expr| {
                 let at = At { module, expr };
                 if found.is_none()
-                    && let Some(keys) = read_keys(project, unit, at)
+                    && let Some(keys) = read_keys(project, unit, at).or_else(|| key_of_redis(project, unit, at))
                     && leaves_out(project, unit, fun, &keys, &params, context)
                 {
                     found = Some(at);
@@ -44,6 +45,16 @@ pub(super) fn beside_context(project: &Project, report: &mut Report<'_>) {
                 .confidence(Confidence::Medium);
         }
     }
+}
+
+/// The key of a call that asks a store of keys and values: `self._redis.get(key)`.
+fn key_of_redis(project: &Project, unit: &Unit, at: At) -> Option<Vec<At>> {
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
+    let holder = project.written(at.to(*object)).pop()?;
+    let store = vocabulary::words(holder.as_str()).iter().any(|word| matches!(word.as_str(), "redis" | "valkey" | "memcache" | "memcached" | "kv"));
+    let key = call.positional(0).filter(|_| store && unit.ir.text(*property) == "get")?;
+    Some(vec![at.to(key)])
 }
 
 /// Whether a key is made of other parameters only, and neither it nor what makes it names a party.

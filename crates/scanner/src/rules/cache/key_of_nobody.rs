@@ -154,8 +154,23 @@ fn is_one(project: &Project, unit: &Unit, at: At) -> bool {
     match unit.ir.expr(at.expr) {
         ExprKind::String(text) => !unit.ir.text(*text).is_empty(),
         ExprKind::Name(NameRef::Binding(id)) => {
-            unit.ir.is_module_level(*id) && unit.index.sources(*id).len() == 1 && project.is_fixed(at) && !project.origins(at).has(crate::flow::Origins::ENV)
+            let [source] = unit.index.sources(*id) else { return false };
+            unit.ir.is_module_level(*id) && is_written_out(project, unit, at.to(source.value))
         }
         _ => false,
     }
+}
+
+/// Whether a value is made of nothing but what stands in the code: `sha256(b"default").hexdigest()`.
+fn is_written_out(project: &Project, unit: &Unit, at: At) -> bool {
+    let mut fixed = true;
+    walk::exprs_below(&unit.ir, at.expr, &mut |expr| {
+        fixed &= match unit.ir.expr(expr) {
+            ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding(*id).is_some_and(|own| matches!(own.kind, crate::ir::BindingKind::Import(_))),
+            ExprKind::Null => false,
+            _ => true,
+        };
+    });
+    let text = project.snippet(at);
+    fixed && !text.contains("environ") && !text.contains("getenv") && !text.contains("uuid") && !text.contains("token_")
 }

@@ -4,7 +4,7 @@
 use partywall_model::{Confidence, Severity};
 
 use super::{
-    callers_own::{Known, awaited, holds_callers, is_told_nothing, is_told_whose, own_credential, takes_callers},
+    callers_own::{Known, awaited, holds_callers, is_told_nothing, is_told_whose, kept_credential, own_credential, takes_callers},
     environment_credential::is_sent,
 };
 use crate::{
@@ -52,13 +52,13 @@ fn own_after(project: &Project, unit: &Unit, fun: Fun, test: ExprId, known: &mut
         if order <= from || own.as_ref().is_some_and(|(first, ..)| *first <= order) || stands_in(unit, expr, &then) {
             return;
         }
-        let name = own_credential(project, unit, at).filter(|_| is_sent(project, unit, at, true));
+        let name = own_credential(project, unit, at).or_else(|| kept_credential(project, unit, at)).filter(|_| is_sent(project, unit, at, true));
         let name = name.or_else(|| {
             let ExprKind::Call(_) = unit.ir.expr(expr) else { return None };
             let callee = project.callee(at).filter(|callee| callee.certain)?;
             let target = callee.targets.first().copied()?;
             let takes = known.of(project, target);
-            (takes.own && !takes.callers).then(|| callee.name().to_owned())
+            (takes.own && !takes.callers && is_of_client(callee.name())).then(|| callee.name().to_owned())
         });
         if let Some(name) = name {
             own = Some((order, at, name));
@@ -66,6 +66,12 @@ fn own_after(project: &Project, unit: &Unit, fun: Fun, test: ExprId, known: &mut
     });
     let (order, at, name) = own?;
     (!raises_between(unit, fun, from, order)).then_some((at, name))
+}
+
+/// Whether a name is that of a client, or of what is sent with a request.
+fn is_of_client(name: &str) -> bool {
+    vocabulary::is_credential(name)
+        || vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "client" | "api" | "http" | "connection" | "token" | "headers" | "credentials" | "key"))
 }
 
 fn stands_in(unit: &Unit, expr: ExprId, block: &[StmtId]) -> bool {
@@ -123,7 +129,9 @@ fn is_store(project: &Project, unit: &Unit, at: At) -> bool {
         });
         whose
     });
-    vocabulary::is_credential(name.as_str()) && !theirs && !takes_callers(project, unit, at) && !told
+    let credential = vocabulary::is_credential(name.as_str())
+        || vocabulary::words(name.as_str()).iter().any(|word| matches!(word.as_str(), "token" | "credentials" | "creds"));
+    credential && !theirs && !takes_callers(project, unit, at) && !told
 }
 
 /// Whether a value is made of a credential of what the function was called with: `client.bearer_token`.

@@ -111,6 +111,26 @@ pub(super) fn own_credential(project: &Project, unit: &Unit, at: At) -> Option<S
     (vocabulary::is_credential(&name) && !is_operators(&name)).then_some(name)
 }
 
+/// The name of a variable of the module that a credential of the environment was read into: `API_KEY = os.environ["DESK_API_KEY"]`.
+pub(super) fn kept_credential(project: &Project, unit: &Unit, at: At) -> Option<String> {
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return None };
+    let [source] = unit.index.sources(*id) else { return None };
+    let name = environment_name(project, unit, at.to(source.value))?;
+    (unit.ir.is_module_level(*id) && vocabulary::is_credential(&name) && !is_operators(&name)).then_some(name)
+}
+
+/// Whether a value is a credential header of the request: `request.headers.get("Authorization")`.
+fn is_header(project: &Project, unit: &Unit, at: At) -> bool {
+    let key = match unit.ir.expr(at.expr) {
+        ExprKind::Call(call) => call.positional(0),
+        ExprKind::Index { index, .. } => Some(*index),
+        _ => None,
+    };
+    let Some(ExprKind::String(text)) = key.map(|key| unit.ir.expr(key)) else { return false };
+    let name = unit.ir.text(*text);
+    (name.eq_ignore_ascii_case("authorization") || vocabulary::is_credential(name)) && project.origins(at).has(Origins::UNVERIFIED | Origins::SECRET)
+}
+
 /// Whether an expression is a variable that holds what the caller brought: by what it was set to.
 pub(super) fn holds_callers(project: &Project, unit: &Unit, at: At, known: &mut Known) -> bool {
     let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
@@ -120,7 +140,7 @@ pub(super) fn holds_callers(project: &Project, unit: &Unit, at: At, known: &mut 
             value = *inner;
         }
         let value = at.to(value);
-        let mut found = takes_callers(project, unit, value);
+        let mut found = takes_callers(project, unit, value) || is_header(project, unit, value);
         if let Some(callee) = project.callee(value).filter(|callee| callee.certain) {
             let targets: Vec<Fun> = callee.targets.iter().take(2).copied().collect();
             for target in targets {

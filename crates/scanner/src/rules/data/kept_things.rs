@@ -1,7 +1,7 @@
 //! Things that one caller leaves in the process under a made-up id, and anybody gets who says the id: `jobs[job_id]`,
 //! `self._handles.get(handle_id)`, `pending.pop(token)`; and lists of records that say whose they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use partywall_model::{Confidence, Severity};
 
@@ -29,35 +29,50 @@ pub(super) fn kept_things(project: &Project, report: &mut Report<'_>) {
             continue;
         }
         let made = accesses.iter().any(|access| access.value.is_some() && is_made_up(project, access) && !is_wait(project, access));
-        let anonymous = accesses.iter().all(|access| !project.origins(access.key).has_owner());
+        let anonymous = accesses.iter().all(|access| !says_party(project, access.key));
         if !made || !anonymous {
             continue;
         }
+        let mut told = BTreeSet::new();
         for access in accesses.iter().filter(|access| access.value.is_none()) {
-            taken(project, &lives, report, access);
+            if !told.contains(&access.function) && found(project, &lives, report, access.at, access.key, access.function, &access.name) {
+                told.insert(access.function);
+            }
         }
         popped(project, &lives, report, &accesses);
     }
     lists(project, &lives, report);
 }
 
-fn taken(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>, access: &Access) {
-    found(project, lives, report, access.at, access.key, access.function, &access.name);
+/// Whether a key names a party: in itself, or in a variable that it is made of.
+fn says_party(project: &Project, key: At) -> bool {
+    let Some(unit) = project.unit(key.module) else { return true };
+    let party = |name: &str| vocabulary::is_owner(name) || vocabulary::is_principal(name);
+    let mut says = matches!(unit.ir.expr(key.expr), ExprKind::Array { .. } | ExprKind::Template(_)) && project.origins(key).has_owner();
+    walk::exprs_below(&unit.ir, key.expr, &mut |expr| {
+        says |= match unit.ir.expr(expr) {
+            ExprKind::Member { property, .. } => party(unit.ir.text(*property)),
+            ExprKind::Name(NameRef::Binding(id)) => party(unit.ir.binding_name(*id)),
+            _ => false,
+        };
+    });
+    says
 }
 
-fn found(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>, at: At, key: At, fun: Fun, name: &str) {
+fn found(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>, at: At, key: At, fun: Fun, name: &str) -> bool {
     let reached = lives.is_per_request(fun);
     let origins = project.origins(key);
-    if fun.id == FunctionId::MODULE || !reached || !origins.is_chosen() || origins.has_owner() || !project.knows_callers(at.module) {
-        return;
+    if fun.id == FunctionId::MODULE || !reached || !origins.is_chosen() || says_party(project, key) || !project.knows_callers(at.module) {
+        return false;
     }
     if looks_whose(project, fun) || asked_by_callers(project, fun) || writes_under(project, fun, key) {
-        return;
+        return false;
     }
     report
         .reached(at, format!("what a caller left in `{name}` is found by its id alone, whoever says it"))
         .severity(Severity::Medium)
         .confidence(Confidence::Medium);
+    true
 }
 
 /// `pending.pop(token)` is no read of a map as such.
@@ -87,7 +102,8 @@ fn is_of_sessions(name: &str) -> bool {
         matches!(
             word.as_str(),
             "session" | "sessions" | "transport" | "transports" | "lock" | "locks" | "handler" | "handlers" | "listeners" | "subscribers" | "metrics"
-                | "registry" | "waiters" | "futures" | "events" | "queues" | "callbacks" | "spans" | "traces" | "codes" | "states" | "nonces" | "clients" | "connections"
+                | "registry" | "waiters" | "futures" | "events" | "queues" | "callbacks" | "spans" | "traces" | "codes" | "states" | "state" | "nonces" | "nonce" | "clients" | "connections"
+                | "oauth" | "auth" | "token" | "tokens" | "instance" | "instances" | "server" | "servers" | "otp" | "csrf" | "code" | "challenges" | "requests"
         )
     })
 }
