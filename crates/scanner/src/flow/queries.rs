@@ -260,7 +260,12 @@ impl Project {
             name.chars().next().is_some_and(char::is_uppercase) && name.chars().any(char::is_lowercase)
         };
         match (name, path.len()) {
-            ("select" | "update" | "delete" | "get_object_or_404" | "get_list_or_404" | "aget_object_or_404", 1) | ("query", 2..) => {
+            (
+                "select" | "update" | "delete" | "get_object_or_404" | "get_list_or_404"
+                | "aget_object_or_404",
+                1,
+            )
+            | ("query", 2..) => {
                 let verb = if name == "update" {
                     Verb::Update
                 } else if name == "delete" {
@@ -273,7 +278,9 @@ impl Project {
                 }
             }
             // `Note.query.filter_by(id=id)`, as Flask-SQLAlchemy has it.
-            ("get" | "get_or_404" | "filter_by" | "filter" | "first_or_404", 3..) if of_class_query(path).is_some_and(|entity| is_class(&entity)) => {
+            ("get" | "get_or_404" | "filter_by" | "filter" | "first_or_404", 3..)
+                if of_class_query(path).is_some_and(|entity| is_class(&entity)) =>
+            {
                 return of_class_query(path).map(|entity| (entity, Verb::Select));
             }
             ("get", 2..) if call.args.len() >= 2 => {

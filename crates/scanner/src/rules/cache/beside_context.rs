@@ -12,7 +12,18 @@ use crate::{
 };
 
 /// Names of parameters that hold the request or who makes it.
-const CONTEXTS: &[&str] = &["context", "ctx", "request", "req", "request_context", "current_user", "principal", "identity", "auth", "caller"];
+const CONTEXTS: &[&str] = &[
+    "context",
+    "ctx",
+    "request",
+    "req",
+    "request_context",
+    "current_user",
+    "principal",
+    "identity",
+    "auth",
+    "caller",
+];
 
 /// How many variables of a key are followed.
 const STEPS: usize = 16;
@@ -22,15 +33,20 @@ const STEPS: usize = 16;
 pub(super) fn beside_context(project: &Project, report: &mut Report<'_>) {
     for (module, unit) in project.units() {
         for (id, function) in unit.ir.functions() {
-            let params: Vec<BindingId> = function.params.iter().filter_map(|own| own.pattern.as_binding()).collect();
-            let context = params.iter().copied().find(|own| CONTEXTS.contains(&unit.ir.binding_name(*own)) && decides(unit, *own));
+            let params: Vec<BindingId> =
+                function.params.iter().filter_map(|own| own.pattern.as_binding()).collect();
+            let context = params
+                .iter()
+                .copied()
+                .find(|own| CONTEXTS.contains(&unit.ir.binding_name(*own)) && decides(unit, *own));
             let Some(context) = context.filter(|_| id != FunctionId::MODULE) else { continue };
             let fun = Fun { module, id };
             let mut found: Option<At> = None;
             walk::function_exprs(&unit.ir, id, &mut |expr| {
                 let at = At { module, expr };
                 if found.is_none()
-                    && let Some(keys) = read_keys(project, unit, at).or_else(|| key_of_redis(project, unit, at))
+                    && let Some(keys) =
+                        read_keys(project, unit, at).or_else(|| key_of_redis(project, unit, at))
                     && leaves_out(project, unit, fun, &keys, &params, context)
                 {
                     found = Some(at);
@@ -40,7 +56,10 @@ pub(super) fn beside_context(project: &Project, report: &mut Report<'_>) {
             let name = unit.ir.binding_name(context);
             let severity = if project.has_owners(module) { Severity::Medium } else { Severity::Low };
             report
-                .reached(at, format!("what is kept here was worked out with `{name}`, and the key has nothing of it"))
+                .reached(
+                    at,
+                    format!("what is kept here was worked out with `{name}`, and the key has nothing of it"),
+                )
                 .severity(severity)
                 .confidence(Confidence::Medium);
         }
@@ -52,20 +71,30 @@ fn key_of_redis(project: &Project, unit: &Unit, at: At) -> Option<Vec<At>> {
     let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
     let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
     let holder = project.written(at.to(*object)).pop()?;
-    let store = vocabulary::words(holder.as_str()).iter().any(|word| matches!(word.as_str(), "redis" | "valkey" | "memcache" | "memcached" | "kv"));
+    let store = vocabulary::words(holder.as_str())
+        .iter()
+        .any(|word| matches!(word.as_str(), "redis" | "valkey" | "memcache" | "memcached" | "kv"));
     let key = call.positional(0).filter(|_| store && unit.ir.text(*property) == "get")?;
     Some(vec![at.to(key)])
 }
 
 /// Whether a key is made of other parameters only, and neither it nor what makes it names a party.
-fn leaves_out(project: &Project, unit: &Unit, fun: Fun, keys: &[At], params: &[BindingId], context: BindingId) -> bool {
+fn leaves_out(
+    project: &Project,
+    unit: &Unit,
+    fun: Fun,
+    keys: &[At],
+    params: &[BindingId],
+    context: BindingId,
+) -> bool {
     let mut made: Vec<BindingId> = keys.iter().flat_map(|key| project.roots(*key)).collect();
     let mut next = 0;
     let mut said = false;
     while let Some(id) = made.get(next).copied().filter(|_| next < STEPS) {
         next += 1;
         for source in unit.index.sources(id) {
-            said |= mentions(unit, source.value, context) || makes_for_somebody(project, At { module: fun.module, expr: source.value });
+            said |= mentions(unit, source.value, context)
+                || makes_for_somebody(project, At { module: fun.module, expr: source.value });
             for root in project.roots(At { module: fun.module, expr: source.value }) {
                 if !made.contains(&root) {
                     made.push(root);
@@ -74,7 +103,10 @@ fn leaves_out(project: &Project, unit: &Unit, fun: Fun, keys: &[At], params: &[B
         }
     }
     said |= keys.iter().any(|key| mentions(unit, key.expr, context) || makes_for_somebody(project, *key));
-    !said && !made.contains(&context) && made.iter().any(|own| params.contains(own)) && !says_owner(unit, keys, &made)
+    !said
+        && !made.contains(&context)
+        && made.iter().any(|own| params.contains(own))
+        && !says_owner(unit, keys, &made)
 }
 
 /// Whether a function that makes a key asks for a party itself.
@@ -110,7 +142,11 @@ fn is_kept(project: &Project, unit: &Unit, fun: Fun, read: At, context: BindingI
         found
     };
     let worked_out = |value: ExprId| {
-        given(value) || project.roots(At { module: fun.module, expr: value }).iter().any(|root| unit.index.sources(*root).iter().any(|source| given(source.value)))
+        given(value)
+            || project
+                .roots(At { module: fun.module, expr: value })
+                .iter()
+                .any(|root| unit.index.sources(*root).iter().any(|source| given(source.value)))
     };
     let mut kept = false;
     walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
@@ -123,6 +159,9 @@ fn is_kept(project: &Project, unit: &Unit, fun: Fun, read: At, context: BindingI
         }
     });
     kept || unit.index.writes.iter().any(|write| {
-        write.function == fun.id && matches!(unit.ir.expr(write.place), ExprKind::Index { .. }) && write.order > unit.index.order(read.expr) && worked_out(write.value)
+        write.function == fun.id
+            && matches!(unit.ir.expr(write.place), ExprKind::Index { .. })
+            && write.order > unit.index.order(read.expr)
+            && worked_out(write.value)
     })
 }

@@ -27,11 +27,15 @@ pub(super) fn key_of_nobody(project: &Project, report: &mut Report<'_>) {
                 {
                     "the caller is left out of what this key is made of"
                 }
-                ExprKind::Template(parts) if is_key(project, unit, at) => match only_whether(unit, fun, parts) {
-                    true => "this key says whether there is a caller, and not who",
-                    false => continue,
-                },
-                ExprKind::Call(_) if asks_for_one(project, unit, at, fun) => "this cache is asked for one and the same tenant, whoever calls",
+                ExprKind::Template(parts) if is_key(project, unit, at) => {
+                    match only_whether(unit, fun, parts) {
+                        true => "this key says whether there is a caller, and not who",
+                        false => continue,
+                    }
+                }
+                ExprKind::Call(_) if asks_for_one(project, unit, at, fun) => {
+                    "this cache is asked for one and the same tenant, whoever calls"
+                }
                 _ => continue,
             };
             report.reached(at, text).severity(Severity::Medium).confidence(Confidence::Medium);
@@ -40,7 +44,19 @@ pub(super) fn key_of_nobody(project: &Project, report: &mut Report<'_>) {
 }
 
 /// Names of what a framework hands to a function, and that is no part of a key.
-const PLUMBING: &[&str] = &["db", "request", "response", "session", "self", "req", "conn", "connection", "background_tasks", "cls", "ctx"];
+const PLUMBING: &[&str] = &[
+    "db",
+    "request",
+    "response",
+    "session",
+    "self",
+    "req",
+    "conn",
+    "connection",
+    "background_tasks",
+    "cls",
+    "ctx",
+];
 
 /// Whether a list of names of arguments, some of which are a framework's, has the caller in it: `("db", "request", "current_user")`.
 fn drops_caller(unit: &Unit, list: ExprId) -> bool {
@@ -57,7 +73,11 @@ fn drops_caller(unit: &Unit, list: ExprId) -> bool {
             names.push(unit.ir.text(*text));
         }
     });
-    let caller = |name: &&str| vocabulary::is_principal(name) || vocabulary::is_user(name) || matches!(*name, "user" | "current_user" | "tenant");
+    let caller = |name: &&str| {
+        vocabulary::is_principal(name)
+            || vocabulary::is_user(name)
+            || matches!(*name, "user" | "current_user" | "tenant")
+    };
     names.len() > 1 && names.iter().any(caller) && names.iter().any(|name| PLUMBING.contains(name))
 }
 
@@ -88,7 +108,8 @@ fn is_key(project: &Project, unit: &Unit, at: At) -> bool {
         crate::project::Parent::Expr(up) => match unit.ir.expr(up) {
             ExprKind::Call(call) => {
                 let method = project.written(at.to(call.callee)).pop().unwrap_or_default();
-                call.positional(0) == Some(at.expr) && matches!(method.as_str(), "get" | "set" | "setex" | "setnx" | "aget" | "aset")
+                call.positional(0) == Some(at.expr)
+                    && matches!(method.as_str(), "get" | "set" | "setex" | "setnx" | "aget" | "aset")
             }
             ExprKind::Index { index, .. } => *index == at.expr,
             _ => false,
@@ -125,19 +146,27 @@ fn is_only_texts(unit: &Unit, fun: Fun, id: BindingId) -> bool {
             _ => None,
         })
         .collect();
-    let without = texts.iter().any(|text| matches!(text.to_lowercase().as_str(), "anonymous" | "anon" | "guest" | "public" | "none" | "unauthenticated"));
+    let without = texts.iter().any(|text| {
+        matches!(
+            text.to_lowercase().as_str(),
+            "anonymous" | "anon" | "guest" | "public" | "none" | "unauthenticated"
+        )
+    });
     texts.len() > 1 && texts.len() == sources.len() && without
 }
 
 /// Methods of caches.
-const METHODS: &[&str] = &["get", "set", "put", "lookup", "check", "store", "delete", "fetch", "aget", "aset", "invalidate"];
+const METHODS: &[&str] =
+    &["get", "set", "put", "lookup", "check", "store", "delete", "fetch", "aget", "aset", "invalidate"];
 
 /// Whether a method of a cache is told a tenant that is written out: `self.get(request, tenant_id=DEFAULT)` in a class of caches.
 fn asks_for_one(project: &Project, unit: &Unit, at: At, fun: Fun) -> bool {
     let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
     let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return false };
     let holder = match unit.ir.expr(*object) {
-        ExprKind::This => project.this_of(fun).map(|class| project.class_name(class).to_owned()).unwrap_or_default(),
+        ExprKind::This => {
+            project.this_of(fun).map(|class| project.class_name(class).to_owned()).unwrap_or_default()
+        }
         _ => project.written(at.to(*object)).pop().map(String::from).unwrap_or_default(),
     };
     METHODS.contains(&unit.ir.text(*property))
@@ -166,11 +195,17 @@ fn is_written_out(project: &Project, unit: &Unit, at: At) -> bool {
     let mut fixed = true;
     walk::exprs_below(&unit.ir, at.expr, &mut |expr| {
         fixed &= match unit.ir.expr(expr) {
-            ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding(*id).is_some_and(|own| matches!(own.kind, crate::ir::BindingKind::Import(_))),
+            ExprKind::Name(NameRef::Binding(id)) => {
+                unit.ir.binding(*id).is_some_and(|own| matches!(own.kind, crate::ir::BindingKind::Import(_)))
+            }
             ExprKind::Null => false,
             _ => true,
         };
     });
     let text = project.snippet(at);
-    fixed && !text.contains("environ") && !text.contains("getenv") && !text.contains("uuid") && !text.contains("token_")
+    fixed
+        && !text.contains("environ")
+        && !text.contains("getenv")
+        && !text.contains("uuid")
+        && !text.contains("token_")
 }

@@ -41,7 +41,7 @@ pub(super) fn made_for_caller(project: &Project, report: &mut Report<'_>) {
         }
         let Some(unit) = project.unit(write.at.module) else { continue };
         let Some(value) = write.value else { continue };
-        judge(project, report, unit, &Kept { at: write.at, key: write.key, value, fun: write.function, name: &write.name });
+        judge(project, report, unit, &Kept { at: write.at, key: write.key, value, name: &write.name });
     }
     by_methods(project, report);
 }
@@ -51,7 +51,6 @@ struct Kept<'a> {
     at: At,
     key: At,
     value: At,
-    fun: Fun,
     name: &'a str,
 }
 
@@ -66,13 +65,17 @@ fn by_methods(project: &Project, report: &mut Report<'_>) {
             let holder = project.written(at.to(*object)).pop().map(String::from).unwrap_or_default();
             let sets = matches!(unit.ir.text(*property), "set" | "setex" | "aset" | "put");
             let (Some(key), Some(value)) = (call.positional(0), call.positional(1)) else { continue };
-            if !sets || fun.id == FunctionId::MODULE || !(vocabulary::is_cache(&holder) || vocabulary::words(&holder).iter().any(|word| word == "redis")) {
+            if !sets
+                || fun.id == FunctionId::MODULE
+                || !(vocabulary::is_cache(&holder)
+                    || vocabulary::words(&holder).iter().any(|word| word == "redis"))
+            {
                 continue;
             }
             if project.store(at.to(*object)).is_some() || !is_read(project, unit, fun, *object) {
                 continue;
             }
-            judge(project, report, unit, &Kept { at, key: at.to(key), value: at.to(value), fun, name: &holder });
+            judge(project, report, unit, &Kept { at, key: at.to(key), value: at.to(value), name: &holder });
         }
     }
 }
@@ -85,7 +88,8 @@ fn is_read(project: &Project, unit: &Unit, fun: Fun, cache: ExprId) -> bool {
         if let ExprKind::Call(call) = unit.ir.expr(expr)
             && let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee)
         {
-            found |= matches!(unit.ir.text(*property), "get" | "aget") && project.snippet(At { module: fun.module, expr: *object }) == text;
+            found |= matches!(unit.ir.text(*property), "get" | "aget")
+                && project.snippet(At { module: fun.module, expr: *object }) == text;
         }
     });
     found
@@ -93,7 +97,20 @@ fn is_read(project: &Project, unit: &Unit, fun: Fun, cache: ExprId) -> bool {
 
 /// Names of stores that other rules look at.
 fn is_of_sessions(name: &str) -> bool {
-    vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "session" | "sessions" | "transport" | "transports" | "lock" | "locks" | "jwks" | "limiter" | "rate"))
+    vocabulary::words(name).iter().any(|word| {
+        matches!(
+            word.as_str(),
+            "session"
+                | "sessions"
+                | "transport"
+                | "transports"
+                | "lock"
+                | "locks"
+                | "jwks"
+                | "limiter"
+                | "rate"
+        )
+    })
 }
 
 fn judge(project: &Project, report: &mut Report<'_>, unit: &Unit, kept: &Kept<'_>) {
@@ -106,7 +123,13 @@ fn judge(project: &Project, report: &mut Report<'_>, unit: &Unit, kept: &Kept<'_
         return;
     }
     report
-        .reached(kept.at, format!("`{}` keeps for everybody what was made with `{whose}`, and the key has nothing of it", kept.name))
+        .reached(
+            kept.at,
+            format!(
+                "`{}` keeps for everybody what was made with `{whose}`, and the key has nothing of it",
+                kept.name
+            ),
+        )
         .severity(Severity::Medium)
         .confidence(Confidence::Medium);
 }
@@ -142,8 +165,14 @@ fn note(unit: &Unit, expr: ExprId, names: &mut BTreeSet<String>) {
 /// Whether a key names a caller or credential in any of its parts.
 fn says_caller(project: &Project, unit: &Unit, key: At) -> bool {
     parts_of(project, unit, key).iter().any(|name| {
-        vocabulary::is_owner(name) || vocabulary::is_principal(name) || vocabulary::is_credential(name) || vocabulary::is_session_id(name)
-            || matches!(name.as_str(), "headers" | "auth" | "identity" | "fingerprint" | "credentials" | "principal_hash")
+        vocabulary::is_owner(name)
+            || vocabulary::is_principal(name)
+            || vocabulary::is_credential(name)
+            || vocabulary::is_session_id(name)
+            || matches!(
+                name.as_str(),
+                "headers" | "auth" | "identity" | "fingerprint" | "credentials" | "principal_hash"
+            )
     })
 }
 
@@ -163,7 +192,14 @@ fn values_of(project: &Project, unit: &Unit, at: At) -> Vec<ExprId> {
         });
         for root in roots {
             if seen.insert(root) {
-                values.extend(unit.index.sources(root).iter().filter(|source| source.function == fun.id).take(3).map(|source| source.value));
+                values.extend(
+                    unit.index
+                        .sources(root)
+                        .iter()
+                        .filter(|source| source.function == fun.id)
+                        .take(3)
+                        .map(|source| source.value),
+                );
                 values.extend(with_items(unit, fun, root));
             }
         }
@@ -212,9 +248,12 @@ fn made_with(project: &Project, unit: &Unit, kept: &Kept<'_>) -> Option<String> 
             let of_self = matches!(unit.ir.expr(expr), ExprKind::Member { object, .. } if matches!(unit.ir.expr(*object), ExprKind::This));
             let origins = project.origins(at);
             let mine = if of_self {
-                matches!(name, "headers" | "auth" | "_headers" | "_auth") || (vocabulary::is_credential(name) && !origins.has(Origins::ENV | Origins::CONSTANT))
+                matches!(name, "headers" | "auth" | "_headers" | "_auth")
+                    || (vocabulary::is_credential(name) && !origins.has(Origins::ENV | Origins::CONSTANT))
             } else {
-                origins.has(Origins::SECRET) || (origins.has(Origins::PRINCIPAL) && !name.is_empty()) || (origins.has(Origins::UNVERIFIED) && names_credential(unit, expr))
+                origins.has(Origins::SECRET)
+                    || (origins.has(Origins::PRINCIPAL) && !name.is_empty())
+                    || (origins.has(Origins::UNVERIFIED) && names_credential(unit, expr))
             };
             if mine && is_told(unit, expr) {
                 found = Some(name.to_owned());
@@ -229,7 +268,10 @@ fn names_credential(unit: &Unit, expr: ExprId) -> bool {
     let mut named = false;
     walk::exprs_below(&unit.ir, expr, &mut |inner| {
         named |= match unit.ir.expr(inner) {
-            ExprKind::String(text) => vocabulary::is_credential(unit.ir.text(*text)) || unit.ir.text(*text).eq_ignore_ascii_case("authorization"),
+            ExprKind::String(text) => {
+                vocabulary::is_credential(unit.ir.text(*text))
+                    || unit.ir.text(*text).eq_ignore_ascii_case("authorization")
+            }
             ExprKind::Name(NameRef::Binding(id)) => vocabulary::is_credential(unit.ir.binding_name(*id)),
             _ => false,
         };

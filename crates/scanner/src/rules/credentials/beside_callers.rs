@@ -1,10 +1,15 @@
 //! The process's own credential in a server whose callers bring theirs: behind an `if` for those who bring none, in one tool that
 //! forgot to ask, or before the caller's.
 
+use std::collections::BTreeSet;
+
 use partywall_model::{Confidence, Severity};
 
 use super::{
-    callers_own::{Known, awaited, holds_callers, is_told_nothing, is_told_whose, kept_credential, own_credential, takes_callers},
+    callers_own::{
+        Known, awaited, holds_callers, is_told_nothing, is_told_whose, kept_credential, own_credential,
+        takes_callers,
+    },
     environment_credential::is_sent,
 };
 use crate::{
@@ -23,14 +28,19 @@ pub(super) fn falls_to_own(project: &Project, report: &mut Report<'_>) {
             let StmtKind::If { test, .. } = stmt else { continue };
             let at = At { module, expr: *test };
             let mut asks = false;
-            walk::exprs_below(&unit.ir, *test, &mut |expr| asks |= holds_callers(project, unit, at.to(expr), &mut known));
+            walk::exprs_below(&unit.ir, *test, &mut |expr| {
+                asks |= holds_callers(project, unit, at.to(expr), &mut known)
+            });
             let fun = project.function_of(at);
             if !asks || fun.id == FunctionId::MODULE {
                 continue;
             }
             let Some((call, name)) = own_after(project, unit, fun, *test, &mut known) else { continue };
             report
-                .reached(call, format!("a caller who brings no credential gets `{name}`, which is the process's own"))
+                .reached(
+                    call,
+                    format!("a caller who brings no credential gets `{name}`, which is the process's own"),
+                )
                 .severity(Severity::Medium)
                 .confidence(Confidence::Medium);
         }
@@ -39,7 +49,13 @@ pub(super) fn falls_to_own(project: &Project, report: &mut Report<'_>) {
 }
 
 /// The first use of the process's own credential after a test for the caller's, and nothing is raised in between.
-fn own_after(project: &Project, unit: &Unit, fun: Fun, test: ExprId, known: &mut Known) -> Option<(At, String)> {
+fn own_after(
+    project: &Project,
+    unit: &Unit,
+    fun: Fun,
+    test: ExprId,
+    known: &mut Known,
+) -> Option<(At, String)> {
     let from = unit.index.order(test);
     let then = unit.index.stmt_of(test).map(|stmt| match unit.ir.stmt(stmt) {
         StmtKind::If { then, .. } => then.to_vec(),
@@ -49,10 +65,15 @@ fn own_after(project: &Project, unit: &Unit, fun: Fun, test: ExprId, known: &mut
     walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
         let order = unit.index.order(expr);
         let at = At { module: fun.module, expr };
-        if order <= from || own.as_ref().is_some_and(|(first, ..)| *first <= order) || stands_in(unit, expr, &then) {
+        if order <= from
+            || own.as_ref().is_some_and(|(first, ..)| *first <= order)
+            || stands_in(unit, expr, &then)
+        {
             return;
         }
-        let name = own_credential(project, unit, at).or_else(|| kept_credential(project, unit, at)).filter(|_| is_sent(project, unit, at, true));
+        let name = own_credential(project, unit, at)
+            .or_else(|| kept_credential(project, unit, at))
+            .filter(|_| is_sent(project, unit, at, true));
         let name = name.or_else(|| {
             let ExprKind::Call(_) = unit.ir.expr(expr) else { return None };
             let callee = project.callee(at).filter(|callee| callee.certain)?;
@@ -71,7 +92,12 @@ fn own_after(project: &Project, unit: &Unit, fun: Fun, test: ExprId, known: &mut
 /// Whether a name is that of a client, or of what is sent with a request.
 fn is_of_client(name: &str) -> bool {
     vocabulary::is_credential(name)
-        || vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "client" | "api" | "http" | "connection" | "token" | "headers" | "credentials" | "key"))
+        || vocabulary::words(name).iter().any(|word| {
+            matches!(
+                word.as_str(),
+                "client" | "api" | "http" | "connection" | "token" | "headers" | "credentials" | "key"
+            )
+        })
 }
 
 fn stands_in(unit: &Unit, expr: ExprId, block: &[StmtId]) -> bool {
@@ -104,13 +130,21 @@ fn own_first(project: &Project, report: &mut Report<'_>) {
                     _ => None,
                 })
             };
-            let Some(stored) = returned(body).map(|value| At { module, expr: awaited(unit, value) }) else { continue };
+            let Some(stored) = returned(body).map(|value| At { module, expr: awaited(unit, value) }) else {
+                continue;
+            };
             let Some(theirs) = handlers.iter().find_map(|handler| returned(&handler.body)) else { continue };
-            if !is_store(project, unit, stored) || !is_of_parameter(project, unit, At { module, expr: theirs }) || leaves_before(unit, function, id) {
+            if !is_store(project, unit, stored)
+                || !is_of_parameter(project, unit, At { module, expr: theirs })
+                || leaves_before(unit, function, id)
+            {
                 continue;
             }
             report
-                .reached(stored, "what the process has stored goes before the credential that the caller sent")
+                .reached(
+                    stored,
+                    "what the process has stored goes before the credential that the caller sent",
+                )
                 .severity(Severity::Medium)
                 .confidence(Confidence::Medium);
         }
@@ -121,16 +155,23 @@ fn own_first(project: &Project, report: &mut Report<'_>) {
 fn is_store(project: &Project, unit: &Unit, at: At) -> bool {
     let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
     let name = project.written(at).pop().unwrap_or_default();
-    let theirs = project.origins(at).has(Origins::PRINCIPAL | Origins::SECRET) && project.callee(at).is_some_and(|callee| callee.targets.is_empty() && callee.package.is_some());
+    let theirs = project.origins(at).has(Origins::PRINCIPAL | Origins::SECRET)
+        && project.callee(at).is_some_and(|callee| callee.targets.is_empty() && callee.package.is_some());
     let told = call.args.iter().any(|arg| {
         let mut whose = false;
         walk::exprs_below(&unit.ir, arg.value, &mut |expr| {
-            whose |= project.last_written(at.to(expr)).is_some_and(|name| vocabulary::is_owner(name) || vocabulary::is_credential(name) || vocabulary::is_session_id(name));
+            whose |= project.last_written(at.to(expr)).is_some_and(|name| {
+                vocabulary::is_owner(name)
+                    || vocabulary::is_credential(name)
+                    || vocabulary::is_session_id(name)
+            });
         });
         whose
     });
     let credential = vocabulary::is_credential(name.as_str())
-        || vocabulary::words(name.as_str()).iter().any(|word| matches!(word.as_str(), "token" | "credentials" | "creds"));
+        || vocabulary::words(name.as_str())
+            .iter()
+            .any(|word| matches!(word.as_str(), "token" | "credentials" | "creds"));
     credential && !theirs && !takes_callers(project, unit, at) && !told
 }
 
@@ -159,14 +200,17 @@ fn leaves_before(unit: &Unit, function: FunctionId, stmt: StmtId) -> bool {
 pub(super) fn forgot_callers(project: &Project, report: &mut Report<'_>) {
     let mut known = Known::default();
     let lives = Lifetimes::new(project);
-    let takers: Vec<Fun> = takers(project, &mut known);
-    if takers.is_empty() {
-        return;
-    }
+    let all = takers(project);
+    let folders: BTreeSet<&str> = all.iter().filter_map(|fun| project.folder(fun.module)).collect();
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
+        // Packages that stand beside one another have callers of their own.
+        if !project.folder(module).is_some_and(|own| folders.contains(own)) {
+            continue;
+        }
         for (id, function) in unit.ir.functions() {
             let fun = Fun { module, id };
-            if id == FunctionId::MODULE || !lives.is_per_request(fun) || is_told_whose(unit, &function.params) {
+            if id == FunctionId::MODULE || !lives.is_per_request(fun) || is_told_whose(unit, &function.params)
+            {
                 continue;
             }
             let mut first: Option<(u32, At, String)> = None;
@@ -175,7 +219,7 @@ pub(super) fn forgot_callers(project: &Project, report: &mut Report<'_>) {
                 if first.as_ref().is_some_and(|(first, ..)| *first <= order) {
                     return;
                 }
-                if let Some((at, name)) = forgets(project, unit, fun, At { module, expr }, &takers, &mut known) {
+                if let Some((at, name)) = forgets(project, unit, fun, At { module, expr }, &all, &mut known) {
                     first = Some((order, at, name));
                 }
             });
@@ -190,27 +234,35 @@ pub(super) fn forgot_callers(project: &Project, report: &mut Report<'_>) {
 }
 
 /// The functions of a project that take the caller's credential themselves.
-fn takers(project: &Project, known: &mut Known) -> Vec<Fun> {
+fn takers(project: &Project) -> Vec<Fun> {
     let mut found = Vec::new();
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
         for (id, _) in unit.ir.functions() {
             let fun = Fun { module, id };
             let mut takes = false;
             if id != FunctionId::MODULE {
-                walk::function_exprs(&unit.ir, id, &mut |expr| takes |= takes_callers(project, unit, At { module, expr }));
+                walk::function_exprs(&unit.ir, id, &mut |expr| {
+                    takes |= takes_callers(project, unit, At { module, expr })
+                });
             }
             if takes {
                 found.push(fun);
             }
         }
     }
-    let _ = known;
     found
 }
 
 /// What in a function is the process's own although others take the caller's: a credential of the settings, a client that is made
 /// with one, or a library's client that is told nothing beside one that is the caller's.
-fn forgets(project: &Project, unit: &Unit, fun: Fun, at: At, takers: &[Fun], known: &mut Known) -> Option<(At, String)> {
+fn forgets(
+    project: &Project,
+    unit: &Unit,
+    fun: Fun,
+    at: At,
+    takers: &[Fun],
+    known: &mut Known,
+) -> Option<(At, String)> {
     let own = known.of(project, fun);
     if let Some(name) = own_credential(project, unit, at) {
         return (!own.callers && is_sent(project, unit, at, true)).then_some((at, name));
@@ -219,19 +271,26 @@ fn forgets(project: &Project, unit: &Unit, fun: Fun, at: At, takers: &[Fun], kno
     let callee = project.callee(at)?;
     let name = callee.name().to_owned();
     let words = vocabulary::words(&name);
-    let is_client = words.iter().any(|word| matches!(word.as_str(), "client" | "api" | "session" | "connection"));
+    let is_client =
+        words.iter().any(|word| matches!(word.as_str(), "client" | "api" | "session" | "connection"));
     if callee.certain
         && let [target] = callee.targets.as_slice()
     {
         let takes = known.of(project, *target);
         return (is_client && takes.own && !takes.callers && !own.callers).then_some((at, name));
     }
-    let plain = callee.package.as_deref().is_none_or(|package| matches!(package.split('.').next(), Some("httpx" | "requests" | "aiohttp" | "mcp" | "fastmcp" | "redis" | "urllib3")));
+    let plain = callee.package.as_deref().is_none_or(|package| {
+        matches!(
+            package.split('.').next(),
+            Some("httpx" | "requests" | "aiohttp" | "mcp" | "fastmcp" | "redis" | "urllib3")
+        )
+    });
     let gets = words.first().is_some_and(|verb| matches!(verb.as_str(), "get" | "create" | "make" | "build"));
     let beside = || {
         let mut found = false;
         walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
-            if let Some(other) = project.callee(At { module: fun.module, expr }).filter(|other| other.certain) {
+            if let Some(other) = project.callee(At { module: fun.module, expr }).filter(|other| other.certain)
+            {
                 found |= other.targets.iter().any(|target| takers.contains(target))
                     && vocabulary::words(other.name()).iter().any(|word| word == "client");
             }
@@ -239,7 +298,14 @@ fn forgets(project: &Project, unit: &Unit, fun: Fun, at: At, takers: &[Fun], kno
         found
     };
     let told = is_told_in_settings(unit, at.expr);
-    (!plain && gets && is_client && callee.targets.is_empty() && is_told_nothing(unit, call) && !told && beside()).then_some((at, name))
+    (!plain
+        && gets
+        && is_client
+        && callee.targets.is_empty()
+        && is_told_nothing(unit, call)
+        && !told
+        && beside())
+    .then_some((at, name))
 }
 
 /// Whether a call stands in a `with` that changes settings for it: `with temporary_settings(…):`.

@@ -37,7 +37,9 @@ impl Known {
         if let Some(known) = self.0.get(&fun) {
             return *known;
         }
-        let (Some(depth), Some(unit)) = (depth.checked_sub(1), project.unit(fun.module)) else { return Takes::default() };
+        let (Some(depth), Some(unit)) = (depth.checked_sub(1), project.unit(fun.module)) else {
+            return Takes::default();
+        };
         // A function that calls itself is asked once.
         self.0.insert(fun, Takes::default());
         let mut takes = Takes::default();
@@ -73,7 +75,10 @@ pub(super) fn takes_callers(project: &Project, unit: &Unit, at: At) -> bool {
     if callee.defs.iter().any(|def| def.role == Role::ContextGet) {
         return path.last().is_some_and(|variable| means_credential(variable.as_str()));
     }
-    let sdk = callee.package.as_deref().is_some_and(|package| matches!(package.split('.').next(), Some("mcp" | "fastmcp")));
+    let sdk = callee
+        .package
+        .as_deref()
+        .is_some_and(|package| matches!(package.split('.').next(), Some("mcp" | "fastmcp")));
     if sdk && matches!(name.as_str(), "get_http_headers" | "get_access_token" | "get_http_request") {
         return true;
     }
@@ -88,11 +93,17 @@ pub(super) fn takes_callers(project: &Project, unit: &Unit, at: At) -> bool {
 /// Whether a name is that of credentials, or of what holds them.
 fn means_credential(name: &str) -> bool {
     vocabulary::is_credential(name)
-        || vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "creds" | "cred" | "credential" | "credentials" | "token" | "headers" | "auth"))
+        || vocabulary::words(name).iter().any(|word| {
+            matches!(
+                word.as_str(),
+                "creds" | "cred" | "credential" | "credentials" | "token" | "headers" | "auth"
+            )
+        })
 }
 
 /// Names of objects that hold what the operator has configured.
-const CONFIGURATIONS: &[&str] = &["config", "settings", "cfg", "conf", "appconfig", "appsettings", "configuration", "serverconfig"];
+const CONFIGURATIONS: &[&str] =
+    &["config", "settings", "cfg", "conf", "appconfig", "appsettings", "configuration", "serverconfig"];
 
 /// The name of a credential that is read from the environment or the settings, and no service's that the operator needs for itself.
 pub(super) fn own_credential(project: &Project, unit: &Unit, at: At) -> Option<String> {
@@ -102,7 +113,11 @@ pub(super) fn own_credential(project: &Project, unit: &Unit, at: At) -> Option<S
             let ExprKind::Member { object, property, .. } = unit.ir.expr(at.expr) else { return None };
             let holder = project.written(at.to(*object)).pop()?;
             let holder = holder.as_str().replace('_', "").to_lowercase();
-            if !CONFIGURATIONS.contains(&holder.as_str()) || project.origins(at).has(Origins::PRINCIPAL | Origins::SECRET | Origins::INPUT | Origins::UNVERIFIED) {
+            if !CONFIGURATIONS.contains(&holder.as_str())
+                || project
+                    .origins(at)
+                    .has(Origins::PRINCIPAL | Origins::SECRET | Origins::INPUT | Origins::UNVERIFIED)
+            {
                 return None;
             }
             unit.ir.text(*property).to_owned()
@@ -128,7 +143,8 @@ fn is_header(project: &Project, unit: &Unit, at: At) -> bool {
     };
     let Some(ExprKind::String(text)) = key.map(|key| unit.ir.expr(key)) else { return false };
     let name = unit.ir.text(*text);
-    (name.eq_ignore_ascii_case("authorization") || vocabulary::is_credential(name)) && project.origins(at).has(Origins::UNVERIFIED | Origins::SECRET)
+    (name.eq_ignore_ascii_case("authorization") || vocabulary::is_credential(name))
+        && project.origins(at).has(Origins::UNVERIFIED | Origins::SECRET)
 }
 
 /// Whether an expression is a variable that holds what the caller brought: by what it was set to.
@@ -154,7 +170,12 @@ pub(super) fn holds_callers(project: &Project, unit: &Unit, at: At, known: &mut 
 
 /// Whether all that a call is told is written out.
 pub(super) fn is_told_nothing(unit: &Unit, call: &crate::ir::Call) -> bool {
-    call.args.iter().all(|arg| matches!(unit.ir.expr(arg.value), ExprKind::Bool(_) | ExprKind::String(_) | ExprKind::Number(_) | ExprKind::Null))
+    call.args.iter().all(|arg| {
+        matches!(
+            unit.ir.expr(arg.value),
+            ExprKind::Bool(_) | ExprKind::String(_) | ExprKind::Number(_) | ExprKind::Null
+        )
+    })
 }
 
 /// Whether a parameter of a function is named for a credential or a caller.

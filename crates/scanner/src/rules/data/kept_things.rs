@@ -28,14 +28,18 @@ pub(super) fn kept_things(project: &Project, report: &mut Report<'_>) {
         if matches!(&store, Store::Field(class, _) if lives.outlives(*class) == Some(false)) {
             continue;
         }
-        let made = accesses.iter().any(|access| access.value.is_some() && is_made_up(project, access) && !is_wait(project, access));
+        let made = accesses
+            .iter()
+            .any(|access| access.value.is_some() && is_made_up(project, access) && !is_wait(project, access));
         let anonymous = accesses.iter().all(|access| !says_party(project, access.key));
         if !made || !anonymous {
             continue;
         }
         let mut told = BTreeSet::new();
         for access in accesses.iter().filter(|access| access.value.is_none()) {
-            if !told.contains(&access.function) && found(project, &lives, report, access.at, access.key, access.function, &access.name) {
+            if !told.contains(&access.function)
+                && found(project, &lives, report, access.at, access.key, access.function, &access.name)
+            {
                 told.insert(access.function);
             }
         }
@@ -48,7 +52,8 @@ pub(super) fn kept_things(project: &Project, report: &mut Report<'_>) {
 fn says_party(project: &Project, key: At) -> bool {
     let Some(unit) = project.unit(key.module) else { return true };
     let party = |name: &str| vocabulary::is_owner(name) || vocabulary::is_principal(name);
-    let mut says = matches!(unit.ir.expr(key.expr), ExprKind::Array { .. } | ExprKind::Template(_)) && project.origins(key).has_owner();
+    let mut says = matches!(unit.ir.expr(key.expr), ExprKind::Array { .. } | ExprKind::Template(_))
+        && project.origins(key).has_owner();
     walk::exprs_below(&unit.ir, key.expr, &mut |expr| {
         says |= match unit.ir.expr(expr) {
             ExprKind::Member { property, .. } => party(unit.ir.text(*property)),
@@ -59,10 +64,23 @@ fn says_party(project: &Project, key: At) -> bool {
     says
 }
 
-fn found(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>, at: At, key: At, fun: Fun, name: &str) -> bool {
+fn found(
+    project: &Project,
+    lives: &Lifetimes<'_>,
+    report: &mut Report<'_>,
+    at: At,
+    key: At,
+    fun: Fun,
+    name: &str,
+) -> bool {
     let reached = lives.is_per_request(fun);
     let origins = project.origins(key);
-    if fun.id == FunctionId::MODULE || !reached || !origins.is_chosen() || says_party(project, key) || !project.knows_callers(at.module) {
+    if fun.id == FunctionId::MODULE
+        || !reached
+        || !origins.is_chosen()
+        || says_party(project, key)
+        || !project.knows_callers(at.module)
+    {
         return false;
     }
     if looks_whose(project, fun) || asked_by_callers(project, fun) || writes_under(project, fun, key) {
@@ -84,7 +102,8 @@ fn popped(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>, acc
         let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { continue };
         let at = At { module: first.at.module, expr: *expr };
         let Some(key) = call.positional(0).filter(|_| unit.ir.text(*property) == "pop") else { continue };
-        if project.store(at.to(*object)).is_some_and(|(store, _)| store == first.store) && takes(unit, *expr) {
+        if project.store(at.to(*object)).is_some_and(|(store, _)| store == first.store) && takes(unit, *expr)
+        {
             found(project, lives, report, at, at.to(key), project.function_of(at), &first.name);
         }
     }
@@ -92,7 +111,10 @@ fn popped(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>, acc
 
 /// Whether what a call gives is used.
 fn takes(unit: &Unit, expr: ExprId) -> bool {
-    let alone = unit.index.stmt_of(expr).is_some_and(|stmt| matches!(unit.ir.stmt(stmt), crate::ir::StmtKind::Expr(own) if *own == expr));
+    let alone = unit
+        .index
+        .stmt_of(expr)
+        .is_some_and(|stmt| matches!(unit.ir.stmt(stmt), crate::ir::StmtKind::Expr(own) if *own == expr));
     !alone
 }
 
@@ -101,15 +123,68 @@ fn is_of_sessions(name: &str) -> bool {
     vocabulary::words(name).iter().any(|word| {
         matches!(
             word.as_str(),
-            "session" | "sessions" | "transport" | "transports" | "lock" | "locks" | "handler" | "handlers" | "listeners" | "subscribers" | "metrics"
-                | "registry" | "waiters" | "futures" | "events" | "queues" | "callbacks" | "spans" | "traces" | "codes" | "states" | "state" | "nonces" | "nonce" | "clients" | "connections"
-                | "oauth" | "auth" | "token" | "tokens" | "instance" | "instances" | "server" | "servers" | "otp" | "csrf" | "code" | "challenges" | "requests"
+            "session"
+                | "sessions"
+                | "transport"
+                | "transports"
+                | "lock"
+                | "locks"
+                | "handler"
+                | "handlers"
+                | "listeners"
+                | "subscribers"
+                | "metrics"
+                | "registry"
+                | "waiters"
+                | "futures"
+                | "events"
+                | "queues"
+                | "callbacks"
+                | "spans"
+                | "traces"
+                | "codes"
+                | "states"
+                | "state"
+                | "nonces"
+                | "nonce"
+                | "clients"
+                | "connections"
+                | "writers"
+                | "readers"
+                | "index"
+                | "oauth"
+                | "auth"
+                | "token"
+                | "tokens"
+                | "instance"
+                | "instances"
+                | "server"
+                | "servers"
+                | "otp"
+                | "csrf"
+                | "code"
+                | "challenges"
+                | "requests"
         )
     })
 }
 
 /// Calls that make an id up.
-const MAKERS: &[&str] = &["uuid4", "uuid1", "uuid7", "token_hex", "token_urlsafe", "token_bytes", "nanoid", "ulid", "hex", "urandom", "new_id", "generate_id", "make_id"];
+const MAKERS: &[&str] = &[
+    "uuid4",
+    "uuid1",
+    "uuid7",
+    "token_hex",
+    "token_urlsafe",
+    "token_bytes",
+    "nanoid",
+    "ulid",
+    "hex",
+    "urandom",
+    "new_id",
+    "generate_id",
+    "make_id",
+];
 
 /// Whether a key is made up here: by such a call, or it is the id of what was made here.
 fn is_made_up(project: &Project, access: &Access) -> bool {
@@ -123,11 +198,14 @@ fn is_made_up(project: &Project, access: &Access) -> bool {
     for value in values {
         walk::exprs_below(&unit.ir, value, &mut |expr| {
             let name = match unit.ir.expr(expr) {
-                ExprKind::Call(_) => project.written(access.key.to(expr)).pop().map(String::from).unwrap_or_default(),
+                ExprKind::Call(_) => {
+                    project.written(access.key.to(expr)).pop().map(String::from).unwrap_or_default()
+                }
                 ExprKind::Member { property, .. } => unit.ir.text(*property).to_owned(),
                 _ => return,
             };
-            let makes = name.chars().next().is_some_and(char::is_uppercase) && matches!(unit.ir.expr(expr), ExprKind::Call(_));
+            let makes = name.chars().next().is_some_and(char::is_uppercase)
+                && matches!(unit.ir.expr(expr), ExprKind::Call(_));
             made |= MAKERS.contains(&name.as_str()) || (of_thing && makes);
         });
     }
@@ -143,10 +221,20 @@ fn is_wait(project: &Project, access: &Access) -> bool {
     }
     values.into_iter().any(|expr| {
         matches!(unit.ir.expr(expr), ExprKind::Function(_) | ExprKind::Bool(_) | ExprKind::Number(_))
-            || project
-                .written(value.to(expr))
-                .pop()
-                .is_some_and(|name| matches!(name.as_str(), "Future" | "Event" | "Queue" | "Lock" | "create_future" | "create_task" | "Semaphore" | "time" | "monotonic"))
+            || project.written(value.to(expr)).pop().is_some_and(|name| {
+                matches!(
+                    name.as_str(),
+                    "Future"
+                        | "Event"
+                        | "Queue"
+                        | "Lock"
+                        | "create_future"
+                        | "create_task"
+                        | "Semaphore"
+                        | "time"
+                        | "monotonic"
+                )
+            })
     })
 }
 
@@ -154,7 +242,10 @@ fn is_wait(project: &Project, access: &Access) -> bool {
 fn writes_under(project: &Project, fun: Fun, key: At) -> bool {
     let roots = project.roots(key);
     project.accesses().iter().any(|access| {
-        access.function == fun && access.value.is_some() && project.order(access.at) < project.order(key) && project.roots(access.key).iter().any(|root| roots.contains(root))
+        access.function == fun
+            && access.value.is_some()
+            && project.order(access.at) < project.order(key)
+            && project.roots(access.key).iter().any(|root| roots.contains(root))
     })
 }
 
@@ -162,7 +253,10 @@ fn writes_under(project: &Project, fun: Fun, key: At) -> bool {
 fn asked_by_callers(project: &Project, fun: Fun) -> bool {
     project.callers(fun).iter().take(6).any(|call| {
         let own = project.function_of(*call);
-        own != fun && looks_whose(project, own) && own.id != FunctionId::MODULE && !only_about_another(project, *call)
+        own != fun
+            && looks_whose(project, own)
+            && own.id != FunctionId::MODULE
+            && !only_about_another(project, *call)
     })
 }
 
@@ -196,7 +290,9 @@ fn only_about_another(project: &Project, call: At) -> bool {
             _ => None,
         });
         let names: Vec<String> = last.collect();
-        let thing = names.iter().any(|name| mine.contains(name) && !vocabulary::is_owner(name) && !vocabulary::is_principal(name));
+        let thing = names.iter().any(|name| {
+            mine.contains(name) && !vocabulary::is_owner(name) && !vocabulary::is_principal(name)
+        });
         about_party += usize::from(!thing && names.iter().any(|name| vocabulary::is_owner(name)));
     });
     asks > 0 && asks == about_party
@@ -207,8 +303,14 @@ fn lists(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
     let mut owned: BTreeMap<Store, String> = BTreeMap::new();
     for access in project.accesses() {
         let Some(value) = access.value else { continue };
-        let Some(unit) = project.unit(access.at.module).filter(|unit| unit.ir.language == Language::Python) else { continue };
-        if says_whose(project, unit, value) && !vocabulary::is_cache(&access.name) && !is_of_sessions(&access.name) {
+        let Some(unit) = project.unit(access.at.module).filter(|unit| unit.ir.language == Language::Python)
+        else {
+            continue;
+        };
+        if says_whose(project, unit, value)
+            && !vocabulary::is_cache(&access.name)
+            && !is_of_sessions(&access.name)
+        {
             owned.insert(access.store.clone(), access.name.clone());
         }
     }
@@ -223,10 +325,18 @@ fn lists(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
             if !matches!(unit.ir.text(*property), "values" | "items") {
                 continue;
             }
-            let Some(name) = project.store(at.to(*object)).and_then(|(store, _)| owned.get(&store).cloned()) else { continue };
+            let Some(name) = project.store(at.to(*object)).and_then(|(store, _)| owned.get(&store).cloned())
+            else {
+                continue;
+            };
             let fun = project.function_of(at);
             let given = is_given_back(unit, fun, *expr);
-            if fun.id == FunctionId::MODULE || !lives.is_per_request(fun) || !given || looks_whose(project, fun) || !project.knows_callers(module) {
+            if fun.id == FunctionId::MODULE
+                || !lives.is_per_request(fun)
+                || !given
+                || looks_whose(project, fun)
+                || !project.knows_callers(module)
+            {
                 continue;
             }
             report
@@ -251,7 +361,8 @@ fn is_given_back(unit: &Unit, fun: Fun, expr: ExprId) -> bool {
     unit.index.returns(fun.id).iter().any(|value| {
         let mut found = false;
         walk::exprs_below(&unit.ir, *value, &mut |inner| {
-            found |= inner == expr || matches!(unit.ir.expr(inner), ExprKind::Name(NameRef::Binding(id)) if names.contains(id));
+            found |= inner == expr
+                || matches!(unit.ir.expr(inner), ExprKind::Name(NameRef::Binding(id)) if names.contains(id));
         });
         found
     })

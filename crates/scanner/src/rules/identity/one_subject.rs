@@ -41,7 +41,9 @@ fn issues(project: &Project, at: At) -> bool {
     let words: Vec<String> = path.iter().flat_map(|name| vocabulary::words(name.as_str()).to_vec()).collect();
     let last = path.last().map(|name| vocabulary::words(name.as_str()).to_vec()).unwrap_or_default();
     let has = |wanted: &[&str]| words.iter().any(|word| wanted.contains(&word.as_str()));
-    let verb = last.first().is_some_and(|verb| matches!(verb.as_str(), "encode" | "sign" | "issue" | "mint" | "create" | "generate" | "make"));
+    let verb = last.first().is_some_and(|verb| {
+        matches!(verb.as_str(), "encode" | "sign" | "issue" | "mint" | "create" | "generate" | "make")
+    });
     verb && has(&["jwt", "token", "jws", "access", "jose"])
 }
 

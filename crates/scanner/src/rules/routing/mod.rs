@@ -5,8 +5,8 @@ pub mod vulnerable_sdk;
 mod by_conversation;
 mod by_thread;
 mod named_object;
-mod subscribed;
 mod session_holders;
+mod subscribed;
 
 crate::rules::rules! {
     shared_server, session_without_owner, task_without_owner, any_session, request_id_key, replayed_events, broadcast, ignored_owner

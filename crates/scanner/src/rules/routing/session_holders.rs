@@ -32,5 +32,7 @@ pub(super) fn is_object_of_sessions(project: &Project, unit: &Unit, map: At) -> 
         Symbol::Class(class) => project.class_name(class).to_owned(),
         _ => return false,
     };
-    vocabulary::words(&name).iter().any(|word| matches!(word.as_str(), "session" | "sessions" | "conversation" | "conversations"))
+    vocabulary::words(&name)
+        .iter()
+        .any(|word| matches!(word.as_str(), "session" | "sessions" | "conversation" | "conversations"))
 }

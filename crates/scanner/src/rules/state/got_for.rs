@@ -9,10 +9,17 @@ use crate::{
 
 /// Whether a variable that is named for a caller or a credential is set, in a request, to what something outside of the project gave for
 /// what the caller sent.
-pub(super) fn is_got_for_caller(project: &Project, lives: &Lifetimes<'_>, write: &SharedWrite, name: &str) -> bool {
+pub(super) fn is_got_for_caller(
+    project: &Project,
+    lives: &Lifetimes<'_>,
+    write: &SharedWrite,
+    name: &str,
+) -> bool {
     let Some(unit) = project.unit(write.value.module) else { return false };
     let name = name.trim_start_matches(['_', '#']);
-    let whose = vocabulary::is_credential(name) || vocabulary::is_principal(name) || matches!(name, "user" | "tenant" | "caller" | "identity");
+    let whose = vocabulary::is_credential(name)
+        || vocabulary::is_principal(name)
+        || matches!(name, "user" | "tenant" | "caller" | "identity");
     if unit.ir.language != Language::Python || !whose || !lives.is_per_request(write.fun) {
         return false;
     }

@@ -18,18 +18,26 @@ pub(super) fn left_patched(project: &Project, report: &mut Report<'_>) {
             let at = At { module, expr: write.place };
             let fun = Fun { module, id: write.function };
             let ExprKind::Member { object, .. } = unit.ir.expr(write.place) else { continue };
-            if write.function == FunctionId::MODULE || !is_imported(unit, *object) || !is_function(project, unit, at.to(write.value)) {
+            if write.function == FunctionId::MODULE
+                || !is_imported(unit, *object)
+                || !is_function(project, unit, at.to(write.value))
+            {
                 continue;
             }
             let text = project.snippet(at);
             let back = unit.index.writes.iter().any(|other| {
-                other.function == write.function && other.place != write.place && project.snippet(at.to(other.place)) == text
+                other.function == write.function
+                    && other.place != write.place
+                    && project.snippet(at.to(other.place)) == text
             });
             if back || !looks_at_request(project, unit, fun) {
                 continue;
             }
             report
-                .reached(at, format!("`{text}` is replaced for this request, and stays replaced for all that follow"))
+                .reached(
+                    at,
+                    format!("`{text}` is replaced for this request, and stays replaced for all that follow"),
+                )
                 .severity(Severity::Medium)
                 .confidence(Confidence::Medium);
         }
@@ -58,14 +66,32 @@ fn looks_at_request(project: &Project, unit: &Unit, fun: Fun) -> bool {
     walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
         if !found && matches!(unit.ir.expr(expr), ExprKind::Member { .. } | ExprKind::Call(_)) {
             let origins = project.origins(At { module: fun.module, expr });
-            found = origins.has(Origins::REQUEST | Origins::UNVERIFIED | Origins::INPUT | Origins::PRINCIPAL | Origins::SECRET);
+            found = origins.has(
+                Origins::REQUEST
+                    | Origins::UNVERIFIED
+                    | Origins::INPUT
+                    | Origins::PRINCIPAL
+                    | Origins::SECRET,
+            );
         }
     });
     found
 }
 
 /// Words of objects that several messages use at the same time.
-const LASTING: &[&str] = &["session", "server", "client", "connection", "conn", "transport", "agent", "engine", "runtime", "state", "manager"];
+const LASTING: &[&str] = &[
+    "session",
+    "server",
+    "client",
+    "connection",
+    "conn",
+    "transport",
+    "agent",
+    "engine",
+    "runtime",
+    "state",
+    "manager",
+];
 
 /// Reports `session.set_meta(meta)` with `session.clear_meta()` in the `finally`, where a message is awaited between: what belongs to
 /// one message is on an object that another message uses meanwhile.
@@ -83,15 +109,25 @@ pub(super) fn between(project: &Project, report: &mut Report<'_>) {
             let order = unit.index.order(*expr);
             let ended = unit.index.calls.iter().find(|other| {
                 let same = named_call(unit, **other).is_some_and(|(of, verb, own)| {
-                    matches!(verb, "clear" | "reset" | "unset") && own == what && matches!(unit.ir.expr(of), ExprKind::Name(NameRef::Binding(own)) if own == id)
+                    matches!(verb, "clear" | "reset" | "unset")
+                        && own == what
+                        && matches!(unit.ir.expr(of), ExprKind::Name(NameRef::Binding(own)) if own == id)
                 });
-                same && unit.index.function(**other) == fun.id && unit.index.waits_between(fun.id, order, unit.index.order(**other))
+                same && unit.index.function(**other) == fun.id
+                    && unit.index.waits_between(fun.id, order, unit.index.order(**other))
             });
             let Some(ended) = ended else { continue };
-            let text = format!("`{what}` of this message is kept on `{}`, which other messages use meanwhile", unit.ir.binding_name(*id));
+            let text = format!(
+                "`{what}` of this message is kept on `{}`, which other messages use meanwhile",
+                unit.ir.binding_name(*id)
+            );
             let span = unit.ir.span(*ended);
             let severity = if lives.is_per_request(fun) { Severity::Medium } else { Severity::Low };
-            report.reached(at, text.clone()).severity(severity).confidence(Confidence::Medium).related(module, span, "it is taken away here");
+            report.reached(at, text.clone()).severity(severity).confidence(Confidence::Medium).related(
+                module,
+                span,
+                "it is taken away here",
+            );
             setter(project, report, at, &text);
         }
     }
@@ -102,7 +138,9 @@ fn setter(project: &Project, report: &mut Report<'_>, at: At, text: &str) {
     let Some(callee) = project.callee(at) else { return };
     let [target] = callee.targets.as_slice() else { return };
     let Some(unit) = project.unit(target.module) else { return };
-    let write = unit.index.writes.iter().find(|write| write.function == target.id && matches!(unit.ir.expr(write.place), ExprKind::Member { .. }));
+    let write = unit.index.writes.iter().find(|write| {
+        write.function == target.id && matches!(unit.ir.expr(write.place), ExprKind::Member { .. })
+    });
     if let Some(write) = write {
         report
             .add(target.module, unit.ir.span(write.place), text.to_owned())
@@ -125,5 +163,6 @@ fn named_call(unit: &Unit, expr: ExprId) -> Option<(ExprId, &'static str, String
 fn is_lasting(unit: &Unit, id: BindingId) -> bool {
     let given = unit.ir.binding(id).is_some_and(|binding| matches!(binding.kind, BindingKind::Parameter(_)));
     let words = vocabulary::words(unit.ir.binding_name(id));
-    (given || unit.ir.is_module_level(id)) && words.last().is_some_and(|last| LASTING.contains(&last.as_str()))
+    (given || unit.ir.is_module_level(id))
+        && words.last().is_some_and(|last| LASTING.contains(&last.as_str()))
 }
