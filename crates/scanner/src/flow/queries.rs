@@ -260,12 +260,7 @@ impl Project {
             name.chars().next().is_some_and(char::is_uppercase) && name.chars().any(char::is_lowercase)
         };
         match (name, path.len()) {
-            (
-                "select" | "update" | "delete" | "get_object_or_404" | "get_list_or_404"
-                | "aget_object_or_404",
-                1,
-            )
-            | ("query", 2..) => {
+            ("select" | "update" | "delete", 1) | ("query", 2..) => {
                 let verb = if name == "update" {
                     Verb::Update
                 } else if name == "delete" {
@@ -276,12 +271,6 @@ impl Project {
                 if let Some(entity) = argument(0).filter(is_class) {
                     return Some((entity, verb));
                 }
-            }
-            // `Note.query.filter_by(id=id)`, as Flask-SQLAlchemy has it.
-            ("get" | "get_or_404" | "filter_by" | "filter" | "first_or_404", 3..)
-                if of_class_query(path).is_some_and(|entity| is_class(&entity)) =>
-            {
-                return of_class_query(path).map(|entity| (entity, Verb::Select));
             }
             ("get", 2..) if call.args.len() >= 2 => {
                 if let Some(entity) = argument(0).filter(is_class) {
@@ -443,12 +432,6 @@ impl Project {
         }
         owned
     }
-}
-
-/// The model whose own query a path begins: `Note.query.get`.
-fn of_class_query(path: &[Word]) -> Option<String> {
-    let before = path.iter().position(|part| part == "query")?.checked_sub(1)?;
-    path.get(before).map(Word::to_string)
 }
 
 /// The name of an entity without what tables and models differ in: `email_team_join_requests`, `EmailTeamJoinRequest`.

@@ -243,6 +243,11 @@ fn made_with(project: &Project, unit: &Unit, kept: &Kept<'_>) -> Option<String> 
                 ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
                 ExprKind::Member { property, .. } => unit.ir.text(*property),
                 ExprKind::Call(_) => project.last_written(at).unwrap_or_default(),
+                // `headers["x-db-password"]`
+                ExprKind::Index { index, .. } => match unit.ir.expr(*index) {
+                    ExprKind::String(text) => unit.ir.text(*text),
+                    _ => return,
+                },
                 _ => return,
             };
             let of_self = matches!(unit.ir.expr(expr), ExprKind::Member { object, .. } if matches!(unit.ir.expr(*object), ExprKind::This));

@@ -150,6 +150,16 @@ fn is_header(project: &Project, unit: &Unit, at: At) -> bool {
 /// Whether an expression is a variable that holds what the caller brought: by what it was set to.
 pub(super) fn holds_callers(project: &Project, unit: &Unit, at: At, known: &mut Known) -> bool {
     let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
+    // `def client_for(authorization)`: of a header, by its name and where it comes from.
+    if project.parameter_of(at.module, *id).is_some()
+        && matches!(
+            unit.ir.binding_name(*id),
+            "authorization" | "auth_header" | "authorization_header" | "bearer" | "bearer_token"
+        )
+        && project.origins(at).has(Origins::INPUT | Origins::UNVERIFIED | Origins::SECRET)
+    {
+        return true;
+    }
     unit.index.sources(*id).iter().take(4).any(|source| {
         let mut value = source.value;
         while let ExprKind::Await(inner) = unit.ir.expr(value) {
