@@ -9,7 +9,7 @@ use super::unscoped_cache_key::is_scoped;
 use crate::{
     flow::{Access, Lifetimes, Origins, Store},
     ir::{ExprId, ExprKind, FunctionId, Language, NameRef, StmtKind, walk},
-    project::{At, Fun, Project, Unit},
+    project::{At, Fun, Project, Symbol, Unit},
     rules::Report,
     vocabulary,
 };
@@ -68,7 +68,8 @@ fn by_methods(project: &Project, report: &mut Report<'_>) {
             if !sets
                 || fun.id == FunctionId::MODULE
                 || !(vocabulary::is_cache(&holder)
-                    || vocabulary::words(&holder).iter().any(|word| word == "redis"))
+                    || vocabulary::words(&holder).iter().any(|word| word == "redis")
+                    || is_cache_object(project, unit, at.to(*object)))
             {
                 continue;
             }
@@ -78,6 +79,14 @@ fn by_methods(project: &Project, report: &mut Report<'_>) {
             judge(project, report, unit, &Kept { at, key: at.to(key), value: at.to(value), name: &holder });
         }
     }
+}
+
+/// Whether a variable is an object of a class that is named for a cache: `listings = ListingCache()`.
+fn is_cache_object(project: &Project, unit: &Unit, at: At) -> bool {
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
+    let [source] = unit.index.sources(*id) else { return false };
+    let ExprKind::Call(call) = unit.ir.expr(source.value) else { return false };
+    matches!(project.symbol(at.to(call.callee)), Symbol::Class(class) if vocabulary::is_cache(project.class_name(class)))
 }
 
 /// Whether a function asks the same cache before.

@@ -5,8 +5,8 @@ use partywall_model::{Confidence, Severity};
 
 use crate::{
     flow::Origins,
-    ir::{ExprId, ExprKind, FunctionId, LogicalOp, NameRef},
-    project::{At, Parent, Project, Unit},
+    ir::{ExprId, ExprKind, FunctionId, LogicalOp, NameRef, StmtKind},
+    project::{At, ModuleId, Parent, Project, Unit},
     rules::Report,
     vocabulary,
 };
@@ -97,7 +97,7 @@ fn is_part_of_key(project: &Project, unit: &Unit, at: At) -> bool {
         return true;
     }
     let Some(stmt) = unit.index.stmt_of(at.expr) else { return false };
-    let crate::ir::StmtKind::Assign { target, value, .. } = unit.ir.stmt(stmt) else { return false };
+    let StmtKind::Assign { target, value, .. } = unit.ir.stmt(stmt) else { return false };
     let Some(id) = target.as_binding().filter(|_| *value == at.expr) else { return false };
     unit.index.uses(id).iter().any(|used| {
         matches!(unit.ir.expr(*used), ExprKind::Name(NameRef::Binding(_)))
@@ -120,8 +120,8 @@ fn joins(unit: &Unit, expr: ExprId, named: bool, makes_key: &impl Fn(&str) -> bo
             }
             Parent::Stmt(stmt) => {
                 let kept = match unit.ir.stmt(stmt) {
-                    crate::ir::StmtKind::Return(_) => named,
-                    crate::ir::StmtKind::Assign { target, .. } => {
+                    StmtKind::Return(_) => named,
+                    StmtKind::Assign { target, .. } => {
                         target.as_binding().is_some_and(|id| makes_key(unit.ir.binding_name(id)))
                     }
                     _ => false,
@@ -132,4 +132,45 @@ fn joins(unit: &Unit, expr: ExprId, named: bool, makes_key: &impl Fn(&str) -> bo
         }
     }
     false
+}
+
+/// Reports functions that say who calls, give the caller where there is one, and end with one and the same user for all the others:
+/// `if token: return token.claims["sub"]`, then `return "local"`.
+pub(super) fn falls_off(
+    project: &Project,
+    report: &mut Report<'_>,
+    module: ModuleId,
+    unit: &Unit,
+    is_fallback: &impl Fn(At) -> bool,
+) {
+    for (id, function) in unit.ir.functions() {
+        let name = function.name.map_or("", |name| unit.ir.text(name));
+        let names_one = vocabulary::words(name).iter().any(|word| {
+            vocabulary::is_owner(word) || matches!(word.as_str(), "principal" | "caller" | "identity")
+        });
+        let Some(last) = function.body.last().filter(|_| names_one && id != FunctionId::MODULE) else {
+            continue;
+        };
+        let StmtKind::Return(Some(value)) = unit.ir.stmt(*last) else { continue };
+        let at = At { module, expr: *value };
+        let environment = project.snippet(at).contains("environ") || project.snippet(at).contains("getenv");
+        if !(is_fallback(at) || environment) {
+            continue;
+        }
+        let theirs = function.body.iter().any(|stmt| match unit.ir.stmt(*stmt) {
+            StmtKind::If { then, .. } => then.iter().any(|own| match unit.ir.stmt(*own) {
+                StmtKind::Return(Some(value)) => {
+                    project.origins(At { module, expr: *value }).has(Origins::PRINCIPAL | Origins::SECRET)
+                }
+                _ => false,
+            }),
+            _ => false,
+        });
+        if theirs {
+            report
+                .reached(at, "a request without a caller goes on as one and the same user")
+                .severity(Severity::Medium)
+                .confidence(Confidence::Medium);
+        }
+    }
 }

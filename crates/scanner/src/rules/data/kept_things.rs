@@ -46,6 +46,7 @@ pub(super) fn kept_things(project: &Project, report: &mut Report<'_>) {
         popped(project, &lives, report, &accesses);
     }
     lists(project, &lives, report);
+    super::kept_lists::kept_lists(project, &lives, report);
 }
 
 /// Whether a key names a party: in itself, or in a variable that it is made of.
@@ -119,7 +120,7 @@ fn takes(unit: &Unit, expr: ExprId) -> bool {
 }
 
 /// Names of stores that other rules look at, or that hold no caller's data.
-fn is_of_sessions(name: &str) -> bool {
+pub(super) fn is_of_sessions(name: &str) -> bool {
     vocabulary::words(name).iter().any(|word| {
         matches!(
             word.as_str(),

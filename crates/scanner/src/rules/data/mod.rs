@@ -1,6 +1,7 @@
 //! Rules of the data layer.
 
 mod callers;
+mod kept_lists;
 mod kept_records;
 mod kept_things;
 mod narrowed;
