@@ -6,7 +6,7 @@ use partywall_model::{Confidence, Severity};
 use super::left_out::{decides, mentions, names_party, read_keys, says_owner};
 use crate::vocabulary;
 use crate::{
-    ir::{BindingId, ExprId, ExprKind, FunctionId, NameRef, walk},
+    ir::{BindingId, ExprId, ExprKind, FunctionId, Language, NameRef, walk},
     project::{At, Fun, Project, Unit},
     rules::Report,
 };
@@ -31,7 +31,7 @@ const STEPS: usize = 16;
 /// Reports reads of caches whose key is made of some of a function's parameters, and not of the context among them that what is
 /// kept was worked out with.
 pub(super) fn beside_context(project: &Project, report: &mut Report<'_>) {
-    for (module, unit) in project.units() {
+    for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
         for (id, function) in unit.ir.functions() {
             let params: Vec<BindingId> =
                 function.params.iter().filter_map(|own| own.pattern.as_binding()).collect();

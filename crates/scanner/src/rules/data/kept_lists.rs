@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use partywall_model::{Confidence, Severity};
 
-use super::{kept_records::looks_whose, kept_things::is_of_sessions};
+use super::{
+    kept_records::looks_whose,
+    kept_things::{is_of_sessions, knows_callers},
+};
 use crate::{
     flow::{Cell, Lifetimes},
     ir::{ExprId, ExprKind, FunctionId, Language, PropertyKey},
@@ -32,7 +35,7 @@ pub(super) fn kept_lists(project: &Project, lives: &Lifetimes<'_>, report: &mut 
             });
             let given = fun.id != FunctionId::MODULE && unit.index.returns(fun.id).contains(&expr);
             let Some(name) = of.filter(|_| given) else { continue };
-            if lives.is_per_request(fun) && project.knows_callers(module) && !looks_whose(project, fun) {
+            if lives.is_per_request(fun) && knows_callers(project, module) && !looks_whose(project, fun) {
                 report
                     .reached(
                         at,

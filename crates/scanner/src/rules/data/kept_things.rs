@@ -7,9 +7,9 @@ use partywall_model::{Confidence, Severity};
 
 use super::kept_records::{looks_whose, says_whose};
 use crate::{
-    flow::{Access, Lifetimes, Store},
+    flow::{Access, Lifetimes, Origins, Store},
     ir::{ExprId, ExprKind, FunctionId, Language, NameRef, walk},
-    project::{At, Fun, Project, Unit},
+    project::{At, Fun, ModuleId, Project, Unit},
     rules::Report,
     vocabulary,
 };
@@ -80,7 +80,7 @@ fn found(
         || !reached
         || !origins.is_chosen()
         || says_party(project, key)
-        || !project.knows_callers(at.module)
+        || !knows_callers(project, at.module)
     {
         return false;
     }
@@ -336,7 +336,7 @@ fn lists(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
                 || !lives.is_per_request(fun)
                 || !given
                 || looks_whose(project, fun)
-                || !project.knows_callers(module)
+                || !knows_callers(project, module)
             {
                 continue;
             }
@@ -367,4 +367,17 @@ fn is_given_back(unit: &Unit, fun: Fun, expr: ExprId) -> bool {
         });
         found
     })
+}
+
+/// Whether a module knows who calls: it asks for the verified caller, or a framework hands the caller to one of its functions.
+pub(super) fn knows_callers(project: &Project, module: ModuleId) -> bool {
+    let given = |unit: &Unit| {
+        unit.ir.functions().any(|(_, function)| {
+            function.params.iter().filter_map(|own| own.pattern.as_binding()).any(|id| {
+                let first = unit.index.uses(id).first();
+                first.is_some_and(|used| project.origins(At { module, expr: *used }).has(Origins::PRINCIPAL))
+            })
+        })
+    };
+    project.knows_callers(module) || project.unit(module).is_some_and(given)
 }
