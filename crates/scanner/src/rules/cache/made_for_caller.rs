@@ -269,12 +269,32 @@ fn made_with(project: &Project, unit: &Unit, kept: &Kept<'_>) -> Option<String> 
                     || (origins.has(Origins::PRINCIPAL) && !name.is_empty())
                     || (origins.has(Origins::UNVERIFIED) && names_credential(unit, expr))
             };
-            if mine && is_told(unit, expr) {
+            if mine && names_caller(name) && is_told(unit, expr) {
                 found = Some(name.to_owned());
             }
         });
     }
     found.filter(|_| calls)
+}
+
+/// Whether a name is that of a caller, of the caller's credential, or of what holds one.
+fn names_caller(name: &str) -> bool {
+    vocabulary::is_owner(name)
+        || vocabulary::is_principal(name)
+        || vocabulary::is_credential(name)
+        || vocabulary::words(name).iter().any(|word| {
+            matches!(
+                word.as_str(),
+                "user"
+                    | "auth"
+                    | "headers"
+                    | "credentials"
+                    | "creds"
+                    | "token"
+                    | "authorization"
+                    | "password"
+            )
+        })
 }
 
 /// Whether an expression is a credential of the request by what it is read under: `headers["authorization"]`.

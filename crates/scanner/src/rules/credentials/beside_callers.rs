@@ -155,8 +155,10 @@ fn own_first(project: &Project, report: &mut Report<'_>) {
 fn is_store(project: &Project, unit: &Unit, at: At) -> bool {
     let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
     let name = project.written(at).pop().unwrap_or_default();
-    let theirs = project.origins(at).has(Origins::PRINCIPAL | Origins::SECRET)
-        && project.callee(at).is_some_and(|callee| callee.targets.is_empty() && callee.package.is_some());
+    let sdk = |package: &str| {
+        matches!(package.split('.').next(), Some("mcp" | "fastmcp" | "starlette" | "fastapi"))
+    };
+    let theirs = project.callee(at).is_some_and(|callee| callee.package.as_deref().is_some_and(sdk));
     let told = call.args.iter().any(|arg| {
         let mut whose = false;
         walk::exprs_below(&unit.ir, arg.value, &mut |expr| {

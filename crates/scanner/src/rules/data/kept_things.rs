@@ -14,6 +14,9 @@ use crate::{
     vocabulary,
 };
 
+/// How many functions are told of one store; the others do the same.
+const MOST: usize = 3;
+
 /// Reports reads of such things by an id that the caller sends, where nobody asks whose they are.
 pub(super) fn kept_things(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
@@ -37,7 +40,8 @@ pub(super) fn kept_things(project: &Project, report: &mut Report<'_>) {
         }
         let mut told = BTreeSet::new();
         for access in accesses.iter().filter(|access| access.value.is_none()) {
-            if !told.contains(&access.function)
+            if told.len() < MOST
+                && !told.contains(&access.function)
                 && found(project, &lives, report, access.at, access.key, access.function, &access.name)
             {
                 told.insert(access.function);
