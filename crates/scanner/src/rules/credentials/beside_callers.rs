@@ -13,7 +13,7 @@ use super::{
     environment_credential::is_sent,
 };
 use crate::{
-    flow::{Lifetimes, Origins},
+    flow::Lifetimes,
     ir::{ExprId, ExprKind, FunctionId, Language, StmtId, StmtKind, walk},
     project::{At, Fun, Project, Unit},
     rules::Report,
