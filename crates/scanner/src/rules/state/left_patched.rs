@@ -5,7 +5,7 @@ use partywall_model::{Confidence, Severity};
 
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{BindingId, BindingKind, ExprId, ExprKind, FunctionId, Language, NameRef, walk},
+    ir::{BindingId, BindingKind, ExprId, ExprKind, FunctionId, Language, NameRef, StmtKind, walk},
     project::{At, Fun, Project, Symbol, Unit},
     rules::Report,
     vocabulary,
@@ -22,6 +22,9 @@ pub(super) fn left_patched(project: &Project, report: &mut Report<'_>) {
                 || !is_imported(unit, *object)
                 || !is_function(project, unit, at.to(write.value))
             {
+                continue;
+            }
+            if is_installed_once(unit, fun, write.place) {
                 continue;
             }
             let text = project.snippet(at);
@@ -42,6 +45,28 @@ pub(super) fn left_patched(project: &Project, report: &mut Report<'_>) {
                 .confidence(Confidence::Medium);
         }
     }
+}
+
+/// Whether a branch around a place asks for a variable of the module that the function itself sets: `if not _patched:`.
+fn is_installed_once(unit: &Unit, fun: Fun, place: ExprId) -> bool {
+    let mut here = unit.index.stmt_of(place);
+    for _ in 0..8 {
+        let Some(up) = here.and_then(|stmt| unit.index.stmt_parent(stmt)) else { return false };
+        if let StmtKind::If { test, .. } = unit.ir.stmt(up) {
+            let mut asks = false;
+            walk::exprs_below(&unit.ir, *test, &mut |expr| {
+                if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr) {
+                    let set = unit.index.sources(*id).iter().any(|source| source.function == fun.id);
+                    asks |= unit.ir.is_module_level(*id) && set;
+                }
+            });
+            if asks {
+                return true;
+            }
+        }
+        here = Some(up);
+    }
+    false
 }
 
 fn is_imported(unit: &Unit, object: ExprId) -> bool {
