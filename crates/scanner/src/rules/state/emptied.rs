@@ -3,7 +3,7 @@
 use partywall_model::{Confidence, Severity};
 
 use crate::{
-    flow::{Lifetimes, Origins},
+    flow::Origins,
     ir::{BindingId, ExprId, ExprKind, FunctionId, Language, NameRef, walk},
     project::{At, Fun, Project, Unit},
     rules::Report,
@@ -12,7 +12,6 @@ use crate::{
 
 /// Reports `registry.clear()` in a function of a request that puts things for its caller into the same object afterwards.
 pub(super) fn emptied(project: &Project, report: &mut Report<'_>) {
-    let lives = Lifetimes::new(project);
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
@@ -31,7 +30,7 @@ pub(super) fn emptied(project: &Project, report: &mut Report<'_>) {
                 continue;
             }
             let asks = asks_who_calls(project, unit, fun);
-            if (lives.is_per_request(fun) || asks) && fills_again(unit, fun, *expr, root) && asks {
+            if asks && fills_again(unit, fun, *expr, root) {
                 report
                     .reached(at, format!("`{name}` is emptied and filled again for this caller, while other requests use it"))
                     .severity(Severity::Medium)
