@@ -79,6 +79,9 @@ const STDIO: &[&str] = &[
 /// Texts of code that asks who calls, in the words of the SDKs: its callers are several, whatever it names them.
 const CALLERS: &[&str] = &[
     "get_access_token(",
+    "get_http_headers(",
+    "get_http_request(",
+    "request_context.request.headers",
     "extra.authInfo",
     "TokenVerifier",
     "requireBearerAuth",

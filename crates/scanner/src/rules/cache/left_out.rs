@@ -13,6 +13,7 @@ use crate::{
 
 /// Reports reads of caches whose key is made of some of a function's parameters, and not of the owner among them.
 pub(super) fn left_out(project: &Project, report: &mut Report<'_>) {
+    super::beside_context::beside_context(project, report);
     let mut told: BTreeSet<(Fun, BindingId)> = BTreeSet::new();
     for (module, unit) in project.units().filter(|(module, _)| project.has_owners(*module)) {
         for (expr, _) in unit.ir.exprs() {
@@ -36,7 +37,7 @@ pub(super) fn left_out(project: &Project, report: &mut Report<'_>) {
 }
 
 /// The parts of the key of a call that reads a cache.
-fn read_keys(project: &Project, unit: &Unit, at: At) -> Option<Vec<At>> {
+pub(super) fn read_keys(project: &Project, unit: &Unit, at: At) -> Option<Vec<At>> {
     let call = match unit.ir.expr(at.expr) {
         ExprKind::Call(call) => call,
         // `if key in _cache: return _cache[key]`
@@ -57,7 +58,7 @@ fn read_keys(project: &Project, unit: &Unit, at: At) -> Option<Vec<At>> {
 }
 
 /// Whether a key, or what its parts were set to, names a party: by a variable, a member or a text.
-fn says_owner(unit: &Unit, keys: &[At], made: &[BindingId]) -> bool {
+pub(super) fn says_owner(unit: &Unit, keys: &[At], made: &[BindingId]) -> bool {
     let sources = made.iter().flat_map(|id| unit.index.sources(*id)).map(|source| source.value);
     let mut said = made.iter().any(|id| names_party(unit.ir.binding_name(*id)));
     for expr in keys.iter().map(|key| key.expr).chain(sources) {
@@ -75,7 +76,7 @@ fn says_owner(unit: &Unit, keys: &[At], made: &[BindingId]) -> bool {
     said
 }
 
-fn names_party(name: &str) -> bool {
+pub(super) fn names_party(name: &str) -> bool {
     vocabulary::is_owner(name)
         || vocabulary::is_principal(name)
         || vocabulary::is_credential(name)
@@ -102,7 +103,7 @@ fn owner_beside(project: &Project, unit: &Unit, fun: Fun, at: At, made: &[Bindin
 }
 
 /// Whether a parameter is handed on: to a query, a service or a helper.
-fn decides(unit: &Unit, id: BindingId) -> bool {
+pub(super) fn decides(unit: &Unit, id: BindingId) -> bool {
     unit.index.uses(id).iter().any(|used| match unit.index.parent(*used) {
         Parent::Expr(up) => match unit.ir.expr(up) {
             ExprKind::Call(call) => call.callee != *used,
@@ -119,7 +120,7 @@ fn is_null(unit: &Unit, expr: ExprId) -> bool {
     matches!(unit.ir.expr(expr), ExprKind::Null)
 }
 
-fn mentions(unit: &Unit, expr: ExprId, id: BindingId) -> bool {
+pub(super) fn mentions(unit: &Unit, expr: ExprId, id: BindingId) -> bool {
     let mut found = false;
     walk::exprs_below(&unit.ir, expr, &mut |expr| {
         found |= matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(own)) if *own == id);

@@ -179,7 +179,9 @@ fn reads_caller(project: &Project, module: ModuleId, unit: &Unit, fun: Fun) -> b
             let origins = project.origins(at);
             // `settings.jwt_secret.reveal()`: a key of the server's own is nobody's.
             let caller = origins.has(Origins::PRINCIPAL | Origins::OWNER) || (origins.has(Origins::SECRET) && !is_of_settings(project, at));
-            found |= !decorator && caller && ambient_call(project, at) && !is_servers_own(project, at);
+            // The headers of the request, in Python where a library keeps them for whoever asks.
+            let sent = unit.ir.language == crate::ir::Language::Python && origins.has(Origins::UNVERIFIED | Origins::REQUEST);
+            found |= !decorator && (caller || sent) && ambient_call(project, at) && !is_servers_own(project, at);
         }
     });
     found

@@ -1,6 +1,9 @@
 //! Rules of the cache layer.
 
+mod beside_context;
+mod key_of_nobody;
 mod left_out;
+mod made_for_caller;
 mod parts;
 
 crate::rules::rules! { anonymous_key, unscoped_cache_key, fetched_for_one, first_caller_cached, memoised_result, public_cache_scope }

@@ -34,6 +34,7 @@ pub const RULE: Rule = Rule {
 
 fn run(project: &Project, report: &mut Report<'_>) {
     super::left_out::left_out(project, report);
+    super::key_of_nobody::key_of_nobody(project, report);
     let mut by_store: BTreeMap<Store, Vec<Access>> = BTreeMap::new();
     for access in project.accesses() {
         by_store.entry(access.store.clone()).or_default().push(access);

@@ -31,6 +31,7 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    super::one_bucket::one_bucket(project, report);
     let lives = Lifetimes::new(project);
     let stores = project.calls_with(Role::ContextNew);
     for (module, unit) in project.units() {
@@ -71,6 +72,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         contexts(project, report, &stores, module, unit);
         branches(project, report, &lives, module, unit);
         beginnings(project, report, &lives, module, unit);
+        super::one_bucket::falls_off(project, report, module, unit, &|at| is_fallback(project, unit, at));
     }
 }
 

@@ -103,7 +103,7 @@ fn has_sessions(project: &Project) -> bool {
             }
             let name = project.written(At { module, expr: *expr }).pop().unwrap_or_default();
             serves |= match name.as_str() {
-                "streamable_http_app" | "StreamableHTTPSessionManager" | "sse_app" | "SseServerTransport" => {
+                "streamable_http_app" | "http_app" | "StreamableHTTPSessionManager" | "sse_app" | "SseServerTransport" => {
                     true
                 }
                 "run" | "run_async" => call.args.iter().any(|arg| match unit.ir.expr(arg.value) {

@@ -62,8 +62,10 @@ fn run(project: &Project, report: &mut Report<'_>) {
 /// Whether a name says that a function finds a credential: `load_credentials`, `getTokensFor`.
 fn finds_credential(name: &str) -> bool {
     let words = vocabulary::words(name);
-    let finds = words.first().is_some_and(|word| FINDS.contains(&word.as_str()));
-    let what = words.iter().skip(1).any(|word| {
+    // `credentials_for(email)`, `tokens_of(user)`
+    let of = words.last().is_some_and(|last| matches!(last.as_str(), "for" | "of")) && words.len() > 1;
+    let finds = of || words.first().is_some_and(|word| FINDS.contains(&word.as_str()));
+    let what = words.iter().skip(usize::from(!of)).any(|word| {
         matches!(word.as_str(), "credential" | "credentials" | "creds" | "token" | "tokens" | "oauth")
     });
     // A new one, for whoever signs in.

@@ -51,6 +51,7 @@ const CONFIGURATIONS: &[&str] =
 fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     super::own_sessions::own_sessions(project, &lives, report);
+    super::beside_callers::forgot_callers(project, report);
     for (module, unit) in project.units() {
         for (id, _) in unit.ir.functions() {
             let fun = Fun { module, id };

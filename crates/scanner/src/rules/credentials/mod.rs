@@ -1,5 +1,7 @@
 //! Rules of the layer credentials.
 
+mod beside_callers;
+mod callers_own;
 mod ends_shared;
 mod own_sessions;
 

@@ -41,6 +41,13 @@ fn run(project: &Project, report: &mut Report<'_>) {
                     .confidence(Confidence::Medium);
                 continue;
             }
+            if keeps_under_one_key(project, unit, at, expr) && lives.is_per_request(project.function_of(at)) {
+                report
+                    .reached(at, "one entry keeps the credential of whoever came last")
+                    .severity(if project.has_owners(module) { Severity::Medium } else { Severity::Low })
+                    .confidence(Confidence::Medium);
+                continue;
+            }
             let Some((path, content)) = written(project, unit, at, expr) else { continue };
             if !lives.is_per_request(project.function_of(at)) || !holds_credential(unit, content) {
                 continue;
@@ -62,6 +69,19 @@ fn keeps_in_keyring(project: &Project, unit: &Unit, at: At, call: &Call) -> bool
     let sets = project.last_written(at.to(call.callee)) == Some("set_password");
     let (Some(service), Some(name), true) = (call.positional(0), call.positional(1), sets) else { return false };
     is_one(project, unit, at.to(service)) && is_one(project, unit, at.to(name))
+}
+
+/// Whether a call keeps a credential in a store under a key that is written out: `store.put("oauth_tokens", tokens)`.
+fn keeps_under_one_key(project: &Project, unit: &Unit, at: At, call: &Call) -> bool {
+    let ExprKind::Member { property, .. } = unit.ir.expr(call.callee) else { return false };
+    let (Some(key), Some(content)) = (call.positional(0), call.positional(1)) else { return false };
+    let ExprKind::String(text) = unit.ir.expr(key) else { return false };
+    let words = vocabulary::words(unit.ir.text(*text));
+    let named = words.iter().any(|word| matches!(word.as_str(), "token" | "tokens" | "credentials" | "credential" | "creds"));
+    let puts = matches!(unit.ir.text(*property), "put" | "set" | "save" | "store" | "write" | "set_secret" | "put_secret");
+    let holder = project.written(at.to(call.callee));
+    let of_request = holder.iter().any(|name| matches!(name.as_str(), "session" | "cookies" | "headers" | "state" | "request" | "response" | "span" | "g" | "ctx" | "context" | "environ" | "monkeypatch"));
+    named && puts && !of_request && holds_credential(unit, content)
 }
 
 /// The path and the content of a call that writes a file.

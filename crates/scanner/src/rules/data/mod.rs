@@ -1,7 +1,9 @@
 //! Rules of the data layer.
 
 mod callers;
+mod kept_lists;
 mod kept_records;
+mod kept_things;
 mod narrowed;
 mod neighbours;
 pub mod rls;

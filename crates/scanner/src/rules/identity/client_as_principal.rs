@@ -29,6 +29,7 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    super::one_subject::one_subject(project, report);
     for (module, unit) in project.units() {
         for (expr, kind) in unit.ir.exprs() {
             let at = At { module, expr };

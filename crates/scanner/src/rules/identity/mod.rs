@@ -1,6 +1,7 @@
 //! Rules of the identity layer.
 
 pub(in crate::rules) mod not_seen;
+mod one_subject;
 mod preferred;
 mod thrown_away;
 

@@ -40,6 +40,13 @@ fn run(project: &Project, report: &mut Report<'_>) {
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+            if let Some(body) = inserted_whole(project, unit, at, call) {
+                report
+                    .reached(at, format!("all of `{body}` is put in, and its owner is what the caller sent"))
+                    .severity(Severity::Medium)
+                    .confidence(Confidence::Medium);
+                continue;
+            }
             let Some((entity, body)) = copied(project, unit, at, call) else { continue };
             let has_owner = owned.get(&singular(&entity)).is_some_and(|is| *is == Owned::Yes);
             if has_owner && is_sent(project, unit, at.to(body)) && may_hold_owner(project, unit, at.to(body)) {
@@ -49,6 +56,29 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// The variable of a validated body that has a field for the owner and is put in as it is, where the caller is known:
+/// `insert_one(item.model_dump())`.
+fn inserted_whole(project: &Project, unit: &Unit, at: At, call: &Call) -> Option<String> {
+    let puts = matches!(project.last_written(at.to(call.callee))?, "insert_one" | "insert" | "create" | "insert_many" | "save" | "add" | "put_item");
+    let dumped = call.args.iter().find_map(|arg| match unit.ir.expr(arg.value) {
+        ExprKind::Call(dump) if dump.args.is_empty() => match unit.ir.expr(dump.callee) {
+            ExprKind::Member { object, property, .. } if matches!(unit.ir.text(*property), "model_dump" | "dict") => Some(*object),
+            _ => None,
+        },
+        _ => None,
+    });
+    let body = dumped.filter(|_| puts)?;
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(body) else { return None };
+    let (fun, number, _) = project.parameter_of(at.module, *id)?;
+    let function = unit.ir.function(fun.id)?;
+    let text = function.params.get(number)?.type_text?;
+    let (Symbol::Class(class) | Symbol::Instance(class)) = project.type_symbol(at.module, unit.ir.text(text), 4) else { return None };
+    let home = project.unit(class.module)?;
+    let owned = home.ir.class(class.id)?.fields.iter().any(|field| is_owner(home.ir.text(field.name)));
+    let knows = function.params.iter().filter_map(|own| own.name).any(|name| vocabulary::is_principal(unit.ir.text(name)) || unit.ir.text(name) == "user");
+    (owned && knows && project.origins(at.to(body)).has(Origins::INPUT)).then(|| unit.ir.binding_name(*id).to_owned())
 }
 
 /// The model that a call fills with all fields of another value, and that value.

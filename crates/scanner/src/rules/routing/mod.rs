@@ -5,6 +5,7 @@ pub mod vulnerable_sdk;
 mod by_conversation;
 mod by_thread;
 mod named_object;
+mod session_holders;
 mod subscribed;
 
 crate::rules::rules! {

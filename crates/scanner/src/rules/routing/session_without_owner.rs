@@ -159,8 +159,13 @@ fn holder(project: &Project, unit: &Unit, at: At) -> Option<(ExprId, ExprId, boo
     let holder = project.last_written(at.to(map))?;
     let words = vocabulary::words(holder);
     // What a variable of the module keeps by the id of a session belongs to the session, whatever it is.
-    let by_session = || project.last_written(at.to(key)).is_some_and(vocabulary::is_session_id) && is_map_of_module(unit, map);
-    let held = words.iter().any(|word| HOLDERS.contains(&word.as_str())) || by_session();
+    let by_session = || {
+        (project.last_written(at.to(key)).is_some_and(vocabulary::is_session_id) || names_session(project, unit, at.to(key)))
+            && (is_map_of_module(unit, map) || super::session_holders::is_map_of_object(project, unit, at.to(map)))
+    };
+    let held = words.iter().any(|word| HOLDERS.contains(&word.as_str()))
+        || super::session_holders::is_object_of_sessions(project, unit, at.to(map))
+        || by_session();
     let named = held && !holder.to_lowercase().contains("header");
     named.then_some((map, key, by_method))
 }

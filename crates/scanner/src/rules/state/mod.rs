@@ -1,3 +1,7 @@
 //! Rules of the layer state.
 
+mod emptied;
+mod got_for;
+mod left_patched;
+
 crate::rules::rules! { request_in_shared_cell, request_in_shared_list, mutable_default, shared_conversation, process_environment, patched_for_a_request, shared_client_defaults }

@@ -30,6 +30,9 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    super::emptied::emptied(project, report);
+    super::left_patched::left_patched(project, report);
+    super::left_patched::between(project, report);
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units() {
         for (number, write) in unit.index.writes.iter().enumerate() {

@@ -54,6 +54,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         if lives.makes(write.value, &[Role::Transport, Role::Server]) {
             continue;
         }
+        let origins = if !origins.is_of_request() && super::got_for::is_got_for_caller(project, &lives, &write, &name) { Origins::UNVERIFIED } else { origins };
         if !origins.is_of_request() {
             left_by_tool(project, &lives, report, &write, &name);
             continue;

@@ -109,7 +109,11 @@ fn is_of_caller(project: &Project, at: At) -> bool {
 fn is_shared(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, at: At) -> bool {
     let root = root(unit, at.expr);
     match unit.ir.expr(root) {
-        ExprKind::Name(NameRef::Binding(_)) => lives.cell(at.to(root)).is_some(),
+        ExprKind::Name(NameRef::Binding(id)) => {
+            // `client = ctx.request_context.lifespan_context["client"]`
+            let of_lifespan = matches!(unit.index.sources(*id), [source] if project.written(at.to(source.value)).iter().any(|name| name == "lifespan_context"));
+            of_lifespan || lives.cell(at.to(root)).is_some()
+        }
         // `this.client.defaults…` of an object that outlives the request.
         ExprKind::This => {
             let class = project.this_of(project.function_of(at));

@@ -1,0 +1,176 @@
+//! Keys that tell callers apart, and put all of those into one place who lack what they are told apart by:
+//! `client = token.client_id or "unknown"` in a function that makes a key.
+
+use partywall_model::{Confidence, Severity};
+
+use crate::{
+    flow::Origins,
+    ir::{ExprId, ExprKind, FunctionId, LogicalOp, NameRef, StmtKind},
+    project::{At, ModuleId, Parent, Project, Unit},
+    rules::Report,
+    vocabulary,
+};
+
+/// Reports such parts of keys.
+pub(super) fn one_bucket(project: &Project, report: &mut Report<'_>) {
+    for (module, unit) in project.units() {
+        for (expr, kind) in unit.ir.exprs() {
+            let ExprKind::Logical { op: LogicalOp::Or | LogicalOp::Nullish, left, right } = kind else {
+                continue;
+            };
+            let at = At { module, expr };
+            let fun = project.function_of(at);
+            if fun.id == FunctionId::MODULE
+                || !is_word_for_none(unit, *right)
+                || !tells_apart(project, unit, at.to(*left))
+            {
+                continue;
+            }
+            if is_part_of_key(project, unit, at) {
+                report
+                    .reached(at, "callers without this share one key, which is to tell callers apart")
+                    .severity(Severity::Medium)
+                    .confidence(Confidence::Medium);
+            }
+        }
+    }
+}
+
+/// Whether a value is a text that says that there is nobody.
+fn is_word_for_none(unit: &Unit, expr: ExprId) -> bool {
+    let ExprKind::String(text) = unit.ir.expr(expr) else { return false };
+    matches!(
+        unit.ir.text(*text).to_lowercase().as_str(),
+        "unknown" | "anonymous" | "anon" | "default" | "none" | "shared" | "global" | "public" | "guest"
+    )
+}
+
+/// Whether a value is what a verified token or caller is told apart by.
+fn tells_apart(project: &Project, unit: &Unit, at: At) -> bool {
+    let (object, name) = match unit.ir.expr(at.expr) {
+        ExprKind::Member { object, property, .. } => (*object, unit.ir.text(*property)),
+        ExprKind::Call(call) => {
+            match (unit.ir.expr(call.callee), call.positional(0).map(|key| unit.ir.expr(key))) {
+                (ExprKind::Member { object, property, .. }, Some(ExprKind::String(key)))
+                    if unit.ir.text(*property) == "get" =>
+                {
+                    (*object, unit.ir.text(*key))
+                }
+                _ => return false,
+            }
+        }
+        _ => return false,
+    };
+    let tells = matches!(
+        name,
+        "client_id"
+            | "clientId"
+            | "sub"
+            | "subject"
+            | "azp"
+            | "oid"
+            | "user_id"
+            | "userId"
+            | "email"
+            | "tenant_id"
+            | "tid"
+    );
+    let of = project.written(at.to(object)).pop().unwrap_or_default();
+    let words = vocabulary::words(of.as_str());
+    let caller = project.origins(at.to(object)).has(Origins::PRINCIPAL | Origins::SECRET)
+        || vocabulary::is_principal(of.as_str())
+        || words.iter().any(|word| {
+            matches!(word.as_str(), "owner" | "token" | "claims" | "identity" | "caller" | "user" | "auth")
+        });
+    tells && caller
+}
+
+/// Whether a value is put into a text or tuple that is a key: here, or by the variable that it is set to.
+fn is_part_of_key(project: &Project, unit: &Unit, at: At) -> bool {
+    let makes_key = |name: &str| {
+        vocabulary::words(name).iter().any(|word| {
+            matches!(word.as_str(), "key" | "scope" | "bucket" | "namespace" | "partition" | "prefix")
+        })
+    };
+    let named = makes_key(project.function_name(project.function_of(at)));
+    if joins(unit, at.expr, named, &makes_key) {
+        return true;
+    }
+    let Some(stmt) = unit.index.stmt_of(at.expr) else { return false };
+    let StmtKind::Assign { target, value, .. } = unit.ir.stmt(stmt) else { return false };
+    let Some(id) = target.as_binding().filter(|_| *value == at.expr) else { return false };
+    unit.index.uses(id).iter().any(|used| {
+        matches!(unit.ir.expr(*used), ExprKind::Name(NameRef::Binding(_)))
+            && joins(unit, *used, named, &makes_key)
+    })
+}
+
+/// Whether an expression is a part of a text or tuple that a function for keys returns, or that a variable for a key is set to.
+fn joins(unit: &Unit, expr: ExprId, named: bool, makes_key: &impl Fn(&str) -> bool) -> bool {
+    let mut here = expr;
+    let mut joined = false;
+    for _ in 0..10 {
+        match unit.index.parent(here) {
+            Parent::Expr(up) => {
+                joined |= matches!(
+                    unit.ir.expr(up),
+                    ExprKind::Template(_) | ExprKind::Array { .. } | ExprKind::Binary { .. }
+                );
+                here = up;
+            }
+            Parent::Stmt(stmt) => {
+                let kept = match unit.ir.stmt(stmt) {
+                    StmtKind::Return(_) => named,
+                    StmtKind::Assign { target, .. } => {
+                        target.as_binding().is_some_and(|id| makes_key(unit.ir.binding_name(id)))
+                    }
+                    _ => false,
+                };
+                return joined && kept;
+            }
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// Reports functions that say who calls, give the caller where there is one, and end with one and the same user for all the others:
+/// `if token: return token.claims["sub"]`, then `return "local"`.
+pub(super) fn falls_off(
+    project: &Project,
+    report: &mut Report<'_>,
+    module: ModuleId,
+    unit: &Unit,
+    is_fallback: &impl Fn(At) -> bool,
+) {
+    for (id, function) in unit.ir.functions() {
+        let name = function.name.map_or("", |name| unit.ir.text(name));
+        let names_one = vocabulary::words(name).iter().any(|word| {
+            vocabulary::is_owner(word) || matches!(word.as_str(), "principal" | "caller" | "identity")
+        });
+        let Some(last) = function.body.last().filter(|_| names_one && id != FunctionId::MODULE) else {
+            continue;
+        };
+        let StmtKind::Return(Some(value)) = unit.ir.stmt(*last) else { continue };
+        let at = At { module, expr: *value };
+        let environment = project.snippet(at).contains("environ") || project.snippet(at).contains("getenv");
+        if !(is_fallback(at) || environment) {
+            continue;
+        }
+        let theirs = function.body.iter().any(|stmt| match unit.ir.stmt(*stmt) {
+            StmtKind::If { then, .. } => then.iter().any(|own| match unit.ir.stmt(*own) {
+                StmtKind::Return(Some(value)) => {
+                    project.origins(At { module, expr: *value }).has(Origins::PRINCIPAL | Origins::SECRET)
+                }
+                _ => false,
+            }),
+            _ => false,
+        });
+        if theirs {
+            report
+                .reached(at, "a request without a caller goes on as one and the same user")
+                .severity(Severity::Medium)
+                .confidence(Confidence::Medium);
+        }
+    }
+}
