@@ -2,11 +2,15 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use futures_util::{StreamExt as _, stream};
 use partywall_model::{Layer, Outcome, Verdict, Verdicts};
 use partywall_prober::{Credential, Plan, ProbeError, Progress};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
-use crate::stub::{ACME, GLOBEX, Stub, lax::Lax};
+use crate::{
+    disclosure::TIMED,
+    stub::{ACME, GLOBEX, Stub, lax::Lax},
+};
 
 /// Nobody who looks on.
 struct Silent;
@@ -23,6 +27,7 @@ pub(crate) fn plan(stub: &Stub) -> Plan {
     let mut plan = Plan::new(stub.url(), vec![credential("acme", ACME), credential("globex", GLOBEX)]);
     plan.duration = Duration::from_secs(60);
     plan.racing = Duration::from_secs(1);
+    plan.authority.clone_from(&stub.certificate);
     plan.seeds = BTreeMap::from([
         ("acme".to_owned(), vec!["Printer on fire".to_owned()]),
         ("globex".to_owned(), vec!["Reactor leak".to_owned()]),
@@ -30,8 +35,27 @@ pub(crate) fn plan(stub: &Stub) -> Plan {
     plan
 }
 
-/// Runs a plan to its end.
+/// How many runs go on at a time, of all tests together: most of a run is waiting, and a machine may have two processors.
+const PLACES: u32 = 8;
+
+/// The machine that all tests share.
+static MACHINE: Semaphore = Semaphore::const_new(PLACES as usize);
+
+/// A place on the machine for a run that measures nothing.
+pub(crate) async fn one_place() -> SemaphorePermit<'static> {
+    MACHINE.acquire().await.unwrap()
+}
+
+/// A place on the machine for a run. What measures times or loads has it for itself, so that no other test is measured.
+async fn place(plan: &Plan) -> SemaphorePermit<'static> {
+    let timed = |id: &String| TIMED.contains(&id.as_str());
+    let alone = plan.quick || plan.layers.contains(&Layer::Capacity) || plan.probes.iter().any(timed);
+    MACHINE.acquire_many(if alone { PLACES } else { 1 }).await.unwrap()
+}
+
+/// Runs a plan to its end. It gets its time when there is a place for it.
 pub(crate) async fn run(plan: &Plan) -> Result<Verdicts, ProbeError> {
+    let _place = place(plan).await;
     let (_stop, stopped) = watch::channel(false);
     partywall_prober::run(plan, &mut Silent, stopped).await
 }
@@ -96,11 +120,19 @@ pub(crate) fn loads(plan: &mut Plan) {
     plan.layers = vec![Layer::Capacity];
 }
 
+/// The verdicts of several techniques, each on a server of its own, side by side; in the order in which they come.
+async fn verdicts<'c>(
+    cases: &'c [(&'static str, &'static str)],
+    change: impl Fn(&mut Plan) + Copy,
+) -> Vec<(&'c (&'static str, &'static str), Verdict)> {
+    let verdicts = cases.iter().map(|case| async move { (case, verdict(case.0, case.1, change).await) });
+    stream::iter(verdicts).buffer_unordered(PLACES as usize).collect().await
+}
+
 /// Each defect must be found by its technique, with evidence that shows no token. That nothing is found without it is shown
 /// by `safe.rs`, for every technique at once.
-pub(crate) async fn found(cases: &[(&'static str, &str)], change: impl Fn(&mut Plan) + Copy) {
-    for (defects, technique) in cases {
-        let leaky = verdict(defects, technique, change).await;
+pub(crate) async fn found(cases: &[(&'static str, &'static str)], change: impl Fn(&mut Plan) + Copy) {
+    for ((defects, technique), leaky) in verdicts(cases, change).await {
         assert_eq!(leaky.verdict, Outcome::Leaked, "{technique} on {defects}: {}", leaky.reason);
         assert!(!leaky.evidence.is_empty(), "{technique} on {defects} has no evidence");
         let shown = serde_json::to_string(&leaky).unwrap();
@@ -109,9 +141,8 @@ pub(crate) async fn found(cases: &[(&'static str, &str)], change: impl Fn(&mut P
 }
 
 /// Nothing must be found, in attempts that could have.
-pub(crate) async fn held(cases: &[(&'static str, &str)], change: impl Fn(&mut Plan) + Copy) {
-    for (parts, technique) in cases {
-        let safe = verdict(parts, technique, change).await;
+pub(crate) async fn held(cases: &[(&'static str, &'static str)], change: impl Fn(&mut Plan) + Copy) {
+    for ((parts, technique), safe) in verdicts(cases, change).await {
         assert_eq!(safe.verdict, Outcome::Isolated, "{technique} on {parts}: {}", safe.reason);
     }
 }
