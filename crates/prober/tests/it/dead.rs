@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::{
     covered::techniques,
     stub::{App, Stub},
-    support::{one_place, plan, run},
+    support::{plan, run, waiting_place},
 };
 
 async fn refused(defect: &'static str, says: &str, duration: Duration) {
@@ -64,31 +64,26 @@ async fn nobody_at_home_is_said() {
     assert!(error.contains("no connection"), "{error}");
 }
 
+/// Whatever it turns to: death, floods, answers without an end, something else, nothing, a no to everybody, drops.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_that_dies_in_the_middle_is_never_isolated() {
-    never_isolated(&["dies"]).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_target_that_floods_or_never_ends_in_the_middle_is_never_isolated() {
-    never_isolated(&["turns-huge", "turns-endless"]).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_target_that_speaks_something_else_in_the_middle_is_never_isolated() {
-    let turns =
-        ["turns-to-html", "turns-to-other-ids", "turns-empty", "turns-to-nothing", "turns-to-cut-json"];
-    never_isolated(&turns).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_target_that_says_no_to_everybody_in_the_middle_is_never_isolated() {
-    never_isolated(&["turns-to-401", "turns-to-202", "turns-to-500", "turns-to-redirect"]).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_target_that_drips_or_pours_in_the_middle_is_never_isolated() {
-    never_isolated(&["turns-to-drops", "turns-to-torrent"]).await;
+async fn a_target_that_is_of_no_use_from_the_middle_on_is_never_isolated() {
+    let turns = [
+        "dies",
+        "turns-huge",
+        "turns-endless",
+        "turns-to-html",
+        "turns-to-other-ids",
+        "turns-empty",
+        "turns-to-nothing",
+        "turns-to-cut-json",
+        "turns-to-401",
+        "turns-to-202",
+        "turns-to-500",
+        "turns-to-redirect",
+        "turns-to-drops",
+        "turns-to-torrent",
+    ];
+    join_all(turns.map(never_isolated)).await;
 }
 
 /// Turns the server when the survey is over, whatever that read.
@@ -104,11 +99,7 @@ impl Progress for Turn {
     fn verdict(&mut self, _verdict: &Verdict) {}
 }
 
-async fn never_isolated(defects: &[&'static str]) {
-    join_all(defects.iter().map(|defect| one_turn(defect))).await;
-}
-
-async fn one_turn(defect: &'static str) {
+async fn never_isolated(defect: &'static str) {
     let stub = Stub::start(&[defect]).await;
     stub.app.waits_for_word();
     let mut plan = plan(&stub);
@@ -117,7 +108,7 @@ async fn one_turn(defect: &'static str) {
     plan.layers = Layer::ALL.to_vec();
     let (_stop, stopped) = watch::channel(false);
     let mut turn = Turn(Arc::clone(&stub.app));
-    let _place = one_place().await;
+    let _place = waiting_place().await;
     let verdicts = partywall_prober::run(&plan, &mut turn, stopped).await.unwrap();
     assert_eq!(verdicts.verdicts.len(), techniques().len());
     let wrong: Vec<String> = verdicts

@@ -35,22 +35,35 @@ pub(crate) fn plan(stub: &Stub) -> Plan {
     plan
 }
 
-/// How many runs go on at a time, of all tests together: most of a run is waiting, and a machine may have two processors.
-const PLACES: u32 = 8;
+/// What the machine that all tests share has room for: most of a run is waiting, and a machine may have two processors.
+static MACHINE: Semaphore = Semaphore::const_new(24);
 
-/// The machine that all tests share.
-static MACHINE: Semaphore = Semaphore::const_new(PLACES as usize);
+/// How much of the machine a run needs: so little that eight go on at a time.
+const USUAL: u32 = 3;
+/// What loads its target: two go on at a time.
+const LOADS: u32 = 12;
+/// What measures times has nearly all of it, so that no other test is measured.
+const MEASURES: u32 = 20;
+/// What hardly does anything but wait.
+const WAITS: u32 = 1;
 
-/// A place on the machine for a run that measures nothing.
-pub(crate) async fn one_place() -> SemaphorePermit<'static> {
-    MACHINE.acquire().await.unwrap()
+/// How many runs one test begins at a time.
+const AT_ONCE: usize = 8;
+
+/// A place on the machine for a run.
+async fn place(plan: &Plan) -> SemaphorePermit<'static> {
+    let timed = plan.quick || plan.probes.iter().any(|id| TIMED.contains(&id.as_str()));
+    let needs = match () {
+        () if timed => MEASURES,
+        () if plan.layers.contains(&Layer::Capacity) => LOADS,
+        () => USUAL,
+    };
+    MACHINE.acquire_many(needs).await.unwrap()
 }
 
-/// A place on the machine for a run. What measures times or loads has it for itself, so that no other test is measured.
-async fn place(plan: &Plan) -> SemaphorePermit<'static> {
-    let timed = |id: &String| TIMED.contains(&id.as_str());
-    let alone = plan.quick || plan.layers.contains(&Layer::Capacity) || plan.probes.iter().any(timed);
-    MACHINE.acquire_many(if alone { PLACES } else { 1 }).await.unwrap()
+/// A place for a run against a target that lets it wait.
+pub(crate) async fn waiting_place() -> SemaphorePermit<'static> {
+    MACHINE.acquire_many(WAITS).await.unwrap()
 }
 
 /// Runs a plan to its end. It gets its time when there is a place for it.
@@ -126,7 +139,7 @@ async fn verdicts<'c>(
     change: impl Fn(&mut Plan) + Copy,
 ) -> Vec<(&'c (&'static str, &'static str), Verdict)> {
     let verdicts = cases.iter().map(|case| async move { (case, verdict(case.0, case.1, change).await) });
-    stream::iter(verdicts).buffer_unordered(PLACES as usize).collect().await
+    stream::iter(verdicts).buffer_unordered(AT_ONCE).collect().await
 }
 
 /// Each defect must be found by its technique, with evidence that shows no token. That nothing is found without it is shown
