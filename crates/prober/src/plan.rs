@@ -73,6 +73,8 @@ pub struct Plan {
     pub rate: Option<NonZeroU32>,
     /// The header that a token stands in by itself; `Authorization`, after `Bearer`, when absent.
     pub token_header: Option<String>,
+    /// Certificates in PEM of an authority that is believed beside those of the machine, for targets that speak TLS.
+    pub authority: Option<Vec<u8>>,
     /// Headers that every request carries.
     pub headers: Vec<(String, SecretString)>,
     /// A private key in PEM with which the target's tokens are signed, for hostile tokens.
@@ -104,6 +106,7 @@ impl Plan {
             concurrency: 16,
             rate: None,
             token_header: None,
+            authority: None,
             headers: Vec::new(),
             issuer_key: None,
             errands: Errands::default(),

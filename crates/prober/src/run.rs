@@ -237,6 +237,7 @@ fn replay(plan: &Plan, technique: &Technique) -> String {
     for (given, flag) in [
         (!plan.seeds.is_empty(), " --seed SEEDS.toml"),
         (plan.issuer_key.is_some(), " --issuer-key KEY.pem"),
+        (plan.authority.is_some(), " --ca CA.pem"),
         (plan.protocol == Protocol::Modern, " --protocol 2026-07-28"),
         (plan.protocol == Protocol::Legacy, " --protocol 2025-11-25"),
         (plan.allow_writes, " --allow-writes"),

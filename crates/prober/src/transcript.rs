@@ -212,6 +212,7 @@ mod tests {
             patience: std::time::Duration::ZERO,
             polite: true,
             left_out: None,
+            held: None,
         };
         let body = format!("{}{token}{}", "a".repeat(MOST - 20), "b".repeat(MOST));
         let reply = crate::target::Reply::new(200, http::HeaderMap::new(), bytes::Bytes::from(body));

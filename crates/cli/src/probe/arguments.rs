@@ -66,6 +66,9 @@ pub(crate) struct ProbeArguments {
     /// The header that a token stands in by itself, such as X-API-Key, instead of Authorization: Bearer.
     #[arg(long, value_name = "NAME", value_parser = header_name)]
     pub(crate) token_header: Option<String>,
+    /// A file with certificates (PEM) of an authority that is believed beside those of this machine, for a target with TLS.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
     /// A header that every request carries; may stand several times. The value may be @FILE or env:VARIABLE.
     #[arg(long, value_name = "NAME: VALUE")]
     pub(crate) header: Vec<String>,

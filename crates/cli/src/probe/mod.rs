@@ -135,6 +135,7 @@ fn plan(arguments: &ProbeArguments) -> anyhow::Result<Plan> {
     let most = std::time::Duration::from_secs(if arguments.quick { 2 } else { 10 });
     plan.racing = (arguments.duration / 15).clamp(std::time::Duration::from_secs(1), most);
     plan.issuer_key = arguments.issuer_key.as_deref().map(file).transpose()?.map(SecretString::from);
+    plan.authority = arguments.ca.as_deref().map(file).transpose()?.map(String::into_bytes);
     for header in &arguments.header {
         let Some((name, value)) = header.split_once(':') else {
             // It may be a secret, so it is not repeated.

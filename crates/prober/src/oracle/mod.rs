@@ -1,5 +1,7 @@
 //! What tells a leak from an answer that is merely different.
 
+#[cfg(test)]
+pub(crate) mod known;
 pub(crate) mod rank;
 pub(crate) mod reading;
 pub(crate) mod shift;

@@ -152,6 +152,7 @@ mod tests {
                 patience: Duration::from_secs(1),
                 polite: true,
                 left_out: None,
+                held: None,
             };
             let mut headers = HeaderMap::new();
             headers.insert(name, HeaderValue::from_static(value));

@@ -160,6 +160,7 @@ mod tests {
             patience: Duration::from_secs(1),
             polite: true,
             left_out: None,
+            held: None,
         };
         let reply = Reply::new(status, HeaderMap::new(), Bytes::from(body.to_owned()));
         Exchange { who: "globex".into(), request, outcome: Ok(reply), took: Duration::ZERO }

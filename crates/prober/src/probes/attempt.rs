@@ -171,3 +171,59 @@ pub(super) async fn intact(tally: &mut Tally, site: &Site, owner: &Party) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use partywall_model::Outcome;
+
+    use super::*;
+    use crate::oracle::known;
+
+    fn outcome(attempt: impl FnOnce(&mut Tally)) -> Outcome {
+        let mut tally = Tally::default();
+        tally.control(true, "");
+        attempt(&mut tally);
+        tally.finish().0
+    }
+
+    /// What the specification refuses, or nobody has a right to: a foreign value leaks, an answer without one holds, and where
+    /// there is none nothing is concluded.
+    #[tokio::test]
+    async fn what_must_be_refused_is_held_leaked_or_doubted() {
+        let site = known::site();
+        let denied = |exchange: &Exchange| {
+            outcome(|tally| {
+                denied(tally, &site, "acme", exchange);
+            })
+        };
+        for (what, exchange) in known::leaks(&site) {
+            // A text that nobody named is known by its place only, and a refusal has none.
+            let wanted = if what.contains("nobody named") { Outcome::Isolated } else { Outcome::Leaked };
+            assert_eq!(denied(&exchange), wanted, "{what}");
+        }
+        for (what, exchange) in known::innocent(&site) {
+            assert_eq!(denied(&exchange), Outcome::Isolated, "{what}");
+        }
+        for (what, exchange) in known::dead(&site).iter().filter(|(_, exchange)| !exchange.replied()) {
+            assert_eq!(denied(exchange), Outcome::Inconclusive, "{what}");
+        }
+    }
+
+    /// What must be answered: nothing that is no answer passes.
+    #[tokio::test]
+    async fn what_must_be_answered_is_held_leaked_or_doubted() {
+        let site = known::site();
+        let weighed = |exchange: &Exchange| {
+            outcome(|tally| weigh(tally, &site, "acme", &site.readings[0], exchange, Refusal::Wrong))
+        };
+        for (all, wanted) in [
+            (known::leaks(&site), Outcome::Leaked),
+            (known::innocent(&site), Outcome::Isolated),
+            (known::dead(&site), Outcome::Inconclusive),
+        ] {
+            for (what, exchange) in all {
+                assert_eq!(weighed(&exchange), wanted, "{what}");
+            }
+        }
+    }
+}

@@ -128,7 +128,7 @@ impl Caller {
     /// The same caller on one connection of HTTP/2, in the same session.
     pub(crate) fn multiplexed(&self) -> Self {
         Self {
-            http: http::multiplexed().unwrap_or_else(|_| self.http.clone()),
+            http: http::multiplexed(&self.target).unwrap_or_else(|_| self.http.clone()),
             session: Mutex::new(self.session()),
             ..self.afresh()
         }
@@ -233,6 +233,7 @@ impl Caller {
             patience: PATIENCE,
             polite: true,
             left_out: None,
+            held: None,
         }
     }
 

@@ -8,7 +8,7 @@ use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use serde_json::Value;
 use url::Url;
 
-use super::{MOST_BYTES, sse};
+use super::{MOST_BYTES, held::Gate, sse};
 
 /// How deep a message is looked into for texts in pieces.
 const DEPTH: usize = 24;
@@ -38,6 +38,8 @@ pub(crate) struct Request {
     pub(crate) polite: bool,
     /// A header of the plan that this request does not carry.
     pub(crate) left_out: Option<String>,
+    /// What its last byte waits for.
+    pub(crate) held: Option<Gate>,
 }
 
 impl Request {
@@ -98,6 +100,12 @@ impl Request {
     /// The same request, sent once whatever the target says.
     pub(crate) fn once(mut self) -> Self {
         self.polite = false;
+        self
+    }
+
+    /// The same request, whose last byte waits at a gate.
+    pub(crate) fn held(mut self, gate: &Gate) -> Self {
+        self.held = Some(gate.clone());
         self
     }
 

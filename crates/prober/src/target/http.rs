@@ -16,22 +16,23 @@ use super::{
 /// the version of HTTP that the target chooses.
 pub(super) fn client(target: &Target) -> Result<reqwest::Client, String> {
     if target.second() {
-        return multiplexed();
+        return multiplexed(target);
     }
-    plain().build().map_err(|error| error.to_string())
+    plain(target, &["h2", "http/1.1"])?.build().map_err(|error| error.to_string())
 }
 
 /// A client that has one connection of HTTP/2 for everything.
-pub(super) fn multiplexed() -> Result<reqwest::Client, String> {
-    plain().http2_prior_knowledge().build().map_err(|error| error.to_string())
+pub(super) fn multiplexed(target: &Target) -> Result<reqwest::Client, String> {
+    plain(target, &["h2"])?.http2_prior_knowledge().build().map_err(|error| error.to_string())
 }
 
-fn plain() -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
+fn plain(target: &Target, versions: &[&str]) -> Result<reqwest::ClientBuilder, String> {
+    Ok(reqwest::Client::builder()
+        .tls_backend_preconfigured(target.trust.of_one(versions)?)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .pool_max_idle_per_host(32)
-        .connect_timeout(super::PATIENCE)
+        .connect_timeout(super::PATIENCE))
 }
 
 impl Target {
@@ -176,7 +177,14 @@ impl Target {
             value.set_sensitive(true);
             ready = ready.header(name, value);
         }
-        Ok(if request.body.is_empty() { ready } else { ready.body(request.body.clone()) })
+        Ok(match &request.held {
+            // What comes in pieces would go out without its length.
+            Some(gate) => {
+                ready.header("content-length", request.body.len()).body(gate.body(request.body.clone()))
+            }
+            None if request.body.is_empty() => ready,
+            None => ready.body(request.body.clone()),
+        })
     }
 
     /// Opens a stream that is read in the background until it is dropped, or the run's time is up.

@@ -3,10 +3,12 @@
 mod caller;
 mod ending;
 mod exchange;
+mod held;
 mod http;
 mod link;
 mod raw;
 mod sse;
+mod tls;
 
 use std::{
     sync::{
@@ -27,6 +29,7 @@ use crate::Plan;
 
 pub(crate) use caller::{Caller, Era, TASKS, Transport, legacy};
 pub(crate) use exchange::{Exchange, Failure, Reply, Request, Wait, is_stream};
+pub(crate) use held::Gate;
 pub(crate) use http::{Open, pause};
 pub(crate) use raw::{Raw, whole, written};
 pub(crate) use sse::events;
@@ -64,6 +67,7 @@ pub(crate) struct Target {
     /// Where requests are posted by the transport of 2024-11-05, once a stream has named it.
     post: OnceLock<link::Post>,
     sessions: ending::Begun,
+    trust: tls::Trust,
 }
 
 impl Target {
@@ -83,6 +87,7 @@ impl Target {
             patience: PATIENCE.min(plan.duration),
             post: OnceLock::new(),
             sessions: ending::Begun::default(),
+            trust: tls::Trust::new(plan.authority.as_deref()),
         })
     }
 

@@ -1,5 +1,6 @@
 //! Values that are shown in disguise are found, and what is everybody's is taken for nobody's.
 
+use futures_util::future::join_all;
 use partywall_model::Outcome;
 use partywall_prober::Plan;
 
@@ -49,7 +50,7 @@ async fn an_answer_that_cannot_be_read_is_never_isolated() {
 /// What is public and changes, or is written differently for each, is learned of one tenant and shown to the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn public_texts_that_change_are_nobodys() {
-    for part in ["with-news", "with-notices"] {
+    let shown = ["with-news", "with-notices"].map(|part| async move {
         let stub = Stub::start(&[part]).await;
         let mut plan = plan(&stub);
         let techniques = ["DA-01", "DA-06", "CA-01", "CA-02", "ST-01", "ST-04", "RT-01", "CR-03"];
@@ -59,5 +60,6 @@ async fn public_texts_that_change_are_nobodys() {
             verdicts.iter().filter(|verdict| verdict.verdict == Outcome::Leaked).map(|v| &v.reason).collect();
         assert!(leaked.is_empty(), "{part}: {leaked:#?}");
         assert!(verdicts.iter().any(|verdict| verdict.verdict == Outcome::Isolated), "{part}");
-    }
+    });
+    join_all(shown).await;
 }

@@ -7,7 +7,7 @@ use partywall_prober::Plan;
 
 use crate::{
     stub::Stub,
-    support::{found, held, plan, run},
+    support::{found, held, plain, plan, run},
 };
 
 fn by_key(plan: &mut Plan) {
@@ -45,11 +45,62 @@ async fn a_rate_is_kept() {
 async fn a_target_that_speaks_nothing_but_http2_is_told_of() {
     let stub = Stub::start(&["http2-only"]).await;
     let mut plan = plan(&stub);
-    plan.probes = ["RT-15", "RT-17"].map(str::to_owned).to_vec();
+    plan.probes = ["RT-15", "RT-17", "XP-05"].map(str::to_owned).to_vec();
     let verdicts = run(&plan).await.unwrap();
     assert!(verdicts.notes.iter().any(|note| note.contains("HTTP/2 only")), "{:?}", verdicts.notes);
     let of = |id: &str| verdicts.verdicts.iter().find(|verdict| verdict.technique == id).unwrap();
     assert!(of("RT-15").reason.contains("in line were left out"), "{}", of("RT-15").reason);
-    assert_eq!(of("RT-17").verdict, Outcome::NotRun);
-    assert!(of("RT-17").reason.contains("HTTP/2"), "{}", of("RT-17").reason);
+    assert_eq!(of("RT-17").verdict, Outcome::Isolated, "{}", of("RT-17").reason);
+    assert_eq!(of("XP-05").verdict, Outcome::NotRun);
+    assert!(of("XP-05").reason.contains("HTTP/2"), "{}", of("XP-05").reason);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_behind_tls_is_attacked_as_others_are() {
+    found(
+        &[
+            ("tls get-without-filter", "DA-01"),
+            ("tls session-without-owner", "SE-01"),
+            ("tls connection-identity", "RT-15"),
+            ("tls module-state", "ST-01"),
+            ("tls module-state", "RT-17"),
+            ("tls-http1 module-state", "RT-17"),
+        ],
+        plain,
+    )
+    .await;
+    held(&[("tls", "DA-01"), ("tls", "SE-01"), ("tls", "RT-15"), ("tls", "RT-17")], plain).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_tls_the_target_chooses_the_version_of_http() {
+    for (offers, spoken) in [("tls", "HTTP/2.0"), ("tls-http1", "HTTP/1.1")] {
+        let stub = Stub::start(&[offers]).await;
+        let mut plan = plan(&stub);
+        plan.probes = ["DA-01", "RT-17", "XP-05"].map(str::to_owned).to_vec();
+        let verdicts = run(&plan).await.unwrap().verdicts;
+        let kept = stub.app.shelf.lock().unwrap();
+        let seen: Vec<&String> = kept.keys().filter(|name| name.starts_with("HTTP/")).collect();
+        assert_eq!(seen, [spoken]);
+        let of = |id: &str| verdicts.iter().find(|verdict| verdict.technique == id).unwrap();
+        assert_eq!(of("RT-17").verdict, Outcome::Isolated, "{}", of("RT-17").reason);
+        assert_eq!(of("XP-05").verdict, Outcome::NotRun);
+        assert!(of("XP-05").reason.contains("TLS"), "{}", of("XP-05").reason);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_nobody_vouches_for_is_not_believed() {
+    let (stub, other) = (Stub::start(&["tls"]).await, Stub::start(&["tls"]).await);
+    let mut plan = plan(&stub);
+    for (authority, says) in [
+        (None, "certificate"),
+        (other.certificate.clone(), "certificate"),
+        (Some(b"no certificate".to_vec()), "no certificate in it"),
+    ] {
+        plan.authority = authority;
+        let error = run(&plan).await.unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+    assert_eq!(stub.sessions(), 0);
 }

@@ -75,6 +75,7 @@ leaky! {
         ("connection-identity", "RT-15"),
         ("http2-only connection-identity", "RT-15"),
         ("module-state", "RT-17"),
+        ("http2-only module-state", "RT-17"),
     ];
     names_and_headers_that_choose_the_tenant_are_found(plain) = [
         ("prefix-is-tenant", "XP-09"),
@@ -88,6 +89,7 @@ safe! {
     targets_that_speak_nothing_but_http2_are_attacked_as_others_are(plain) = [
         ("http2-only", "DA-01"),
         ("http2-only", "RT-15"),
+        ("http2-only", "RT-17"),
         ("http2-only", "SE-01"),
     ];
     what_a_session_is_asked_by_itself_is_no_strangers(plain) = [("asks-at-the-beginning", "RT-13")];

@@ -2,11 +2,15 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use futures_util::{StreamExt as _, stream};
 use partywall_model::{Layer, Outcome, Verdict, Verdicts};
 use partywall_prober::{Credential, Plan, ProbeError, Progress};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
-use crate::stub::{ACME, GLOBEX, Stub, lax::Lax};
+use crate::{
+    disclosure::TIMED,
+    stub::{ACME, GLOBEX, Stub, lax::Lax},
+};
 
 /// Nobody who looks on.
 struct Silent;
@@ -23,6 +27,7 @@ pub(crate) fn plan(stub: &Stub) -> Plan {
     let mut plan = Plan::new(stub.url(), vec![credential("acme", ACME), credential("globex", GLOBEX)]);
     plan.duration = Duration::from_secs(60);
     plan.racing = Duration::from_secs(1);
+    plan.authority.clone_from(&stub.certificate);
     plan.seeds = BTreeMap::from([
         ("acme".to_owned(), vec!["Printer on fire".to_owned()]),
         ("globex".to_owned(), vec!["Reactor leak".to_owned()]),
@@ -30,8 +35,40 @@ pub(crate) fn plan(stub: &Stub) -> Plan {
     plan
 }
 
-/// Runs a plan to its end.
+/// What the machine that all tests share has room for: most of a run is waiting, and a machine may have two processors.
+static MACHINE: Semaphore = Semaphore::const_new(24);
+
+/// How much of the machine a run needs: so little that eight go on at a time.
+const USUAL: u32 = 3;
+/// What loads its target: two go on at a time.
+const LOADS: u32 = 12;
+/// What measures times has nearly all of it, so that no other test is measured.
+const MEASURES: u32 = 20;
+/// What hardly does anything but wait.
+const WAITS: u32 = 1;
+
+/// How many runs one test begins at a time.
+const AT_ONCE: usize = 8;
+
+/// A place on the machine for a run.
+async fn place(plan: &Plan) -> SemaphorePermit<'static> {
+    let timed = plan.quick || plan.probes.iter().any(|id| TIMED.contains(&id.as_str()));
+    let needs = match () {
+        () if timed => MEASURES,
+        () if plan.layers.contains(&Layer::Capacity) => LOADS,
+        () => USUAL,
+    };
+    MACHINE.acquire_many(needs).await.unwrap()
+}
+
+/// A place for a run against a target that lets it wait.
+pub(crate) async fn waiting_place() -> SemaphorePermit<'static> {
+    MACHINE.acquire_many(WAITS).await.unwrap()
+}
+
+/// Runs a plan to its end. It gets its time when there is a place for it.
 pub(crate) async fn run(plan: &Plan) -> Result<Verdicts, ProbeError> {
+    let _place = place(plan).await;
     let (_stop, stopped) = watch::channel(false);
     partywall_prober::run(plan, &mut Silent, stopped).await
 }
@@ -96,11 +133,19 @@ pub(crate) fn loads(plan: &mut Plan) {
     plan.layers = vec![Layer::Capacity];
 }
 
+/// The verdicts of several techniques, each on a server of its own, side by side; in the order in which they come.
+async fn verdicts<'c>(
+    cases: &'c [(&'static str, &'static str)],
+    change: impl Fn(&mut Plan) + Copy,
+) -> Vec<(&'c (&'static str, &'static str), Verdict)> {
+    let verdicts = cases.iter().map(|case| async move { (case, verdict(case.0, case.1, change).await) });
+    stream::iter(verdicts).buffer_unordered(AT_ONCE).collect().await
+}
+
 /// Each defect must be found by its technique, with evidence that shows no token. That nothing is found without it is shown
 /// by `safe.rs`, for every technique at once.
-pub(crate) async fn found(cases: &[(&'static str, &str)], change: impl Fn(&mut Plan) + Copy) {
-    for (defects, technique) in cases {
-        let leaky = verdict(defects, technique, change).await;
+pub(crate) async fn found(cases: &[(&'static str, &'static str)], change: impl Fn(&mut Plan) + Copy) {
+    for ((defects, technique), leaky) in verdicts(cases, change).await {
         assert_eq!(leaky.verdict, Outcome::Leaked, "{technique} on {defects}: {}", leaky.reason);
         assert!(!leaky.evidence.is_empty(), "{technique} on {defects} has no evidence");
         let shown = serde_json::to_string(&leaky).unwrap();
@@ -109,9 +154,8 @@ pub(crate) async fn found(cases: &[(&'static str, &str)], change: impl Fn(&mut P
 }
 
 /// Nothing must be found, in attempts that could have.
-pub(crate) async fn held(cases: &[(&'static str, &str)], change: impl Fn(&mut Plan) + Copy) {
-    for (parts, technique) in cases {
-        let safe = verdict(parts, technique, change).await;
+pub(crate) async fn held(cases: &[(&'static str, &'static str)], change: impl Fn(&mut Plan) + Copy) {
+    for ((parts, technique), safe) in verdicts(cases, change).await {
         assert_eq!(safe.verdict, Outcome::Isolated, "{technique} on {parts}: {}", safe.reason);
     }
 }

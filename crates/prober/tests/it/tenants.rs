@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use futures_util::future::join_all;
 use partywall_model::{Layer, Outcome, Verdict, Verdicts};
 use partywall_prober::{Errands, Plan, Progress};
 use tokio::sync::watch;
@@ -50,8 +51,10 @@ async fn tenants_that_live_on_are_found() {
         (vec!["old-token-lives"], "LC-03", "before it was removed"),
         (vec!["old-sessions-stay"], "LC-03", "in a session that it had"),
     ];
-    for (defects, technique, says) in cases {
-        let leaky = attacked(&defects, technique, |_| {}).await;
+    let attacks = cases.map(|(defects, technique, says)| async move {
+        (attacked(&defects, technique, |_| {}).await, defects, says)
+    });
+    for (leaky, defects, says) in join_all(attacks).await {
         assert_eq!(leaky.verdict, Outcome::Leaked, "{defects:?}: {}", leaky.reason);
         let told = leaky.evidence.iter().any(|evidence| evidence.why.contains(says));
         assert!(told, "{defects:?}: {:?}", leaky.evidence);
@@ -60,16 +63,16 @@ async fn tenants_that_live_on_are_found() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tenants_that_are_gone_hold() {
-    for technique in SAFE {
-        let safe = attacked(&[], technique, |_| {}).await;
+    let attacks = SAFE.iter().map(|technique| attacked(&[], technique, |_| {}));
+    for (safe, technique) in join_all(attacks).await.into_iter().zip(SAFE) {
         assert_eq!(safe.verdict, Outcome::Isolated, "{technique}: {}", safe.reason);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_command_or_where_it_fails_nothing_is_concluded() {
-    for technique in SAFE {
-        let none = verdict("", technique, |_| {}).await;
+    let attacks = SAFE.iter().map(|technique| verdict("", technique, |_| {}));
+    for (none, technique) in join_all(attacks).await.into_iter().zip(SAFE) {
         assert_eq!(none.verdict, Outcome::NotRun, "{technique}: {}", none.reason);
     }
     let fails = |plan: &mut Plan| {
@@ -77,8 +80,8 @@ async fn without_a_command_or_where_it_fails_nothing_is_concluded() {
         plan.errands.recreate = plan.errands.suspend.clone();
         plan.errands.resume = Some("true".to_owned());
     };
-    for technique in SAFE {
-        let failed = attacked(&[], technique, fails).await;
+    let attacks = SAFE.iter().map(|technique| attacked(&[], technique, fails));
+    for (failed, technique) in join_all(attacks).await.into_iter().zip(SAFE) {
         assert_eq!(failed.verdict, Outcome::Inconclusive, "{technique}: {}", failed.reason);
         assert!(failed.reason.contains("no such tenant"), "{technique}: {}", failed.reason);
     }

@@ -98,6 +98,36 @@ pub(super) async fn calm(
     met
 }
 
+/// What a neighbour's load did to a tenant.
+#[derive(Debug, PartialEq, Eq)]
+enum Effect {
+    /// More of its calls were not served.
+    Refused,
+    /// Its answers came so much later that the machine alone does not explain it, and whose doing that is cannot be told.
+    Slow {
+        /// The 95th percentile in the worse of two calm parts.
+        calm: Duration,
+        /// The same beside the load.
+        slow: Duration,
+    },
+    /// Nothing that could be seen.
+    None,
+}
+
+/// What differs between two calm parts and one beside a load.
+fn effect(alone: &mut Met, again: &mut Met, disturbed: &mut Met) -> Effect {
+    let usual = alone.refused().max(again.refused());
+    if disturbed.refused() > usual + 10 && disturbed.limited + disturbed.failed >= 3 {
+        return Effect::Refused;
+    }
+    // On one machine both share a processor: ten times the worse of two calm parts is beyond what that explains.
+    let (calm, slow) = (alone.at(95).max(again.at(95)), disturbed.at(95));
+    if slow > calm * 10 && slow > Duration::from_millis(250) {
+        return Effect::Slow { calm, slow };
+    }
+    Effect::None
+}
+
 /// A tenant's service alone, alone again, and beside a load of the other's, which ends with the third part.
 pub(super) async fn beside<L: Future<Output = Met>>(
     tally: &mut Tally,
@@ -111,8 +141,7 @@ pub(super) async fn beside<L: Future<Output = Met>>(
     let mut again = calm(tally, site, quiet, reading, time).await;
     tally.control(alone.took.len() >= 5, &format!("{} alone is not served", quiet.tenant));
     let (loud, mut disturbed) = join(load, calm(tally, site, quiet, reading, time)).await;
-    let usual = alone.refused().max(again.refused());
-    let now = disturbed.refused();
+    let (usual, now) = (alone.refused().max(again.refused()), disturbed.refused());
     tally.note(format!(
         "{} met {now} % refusals instead of {usual} %, and a 95th percentile of {:?} instead of {:?} and {:?}, while {} made {} \
          calls, {} of them refused as too many.",
@@ -124,21 +153,20 @@ pub(super) async fn beside<L: Future<Output = Met>>(
         loud.calls(),
         loud.limited
     ));
-    if now > usual + 10 && disturbed.limited + disturbed.failed >= 3 {
-        let why = format!(
-            "{now} % of {}'s calls were not served beside the load of {}, instead of {usual} %",
-            quiet.tenant, noisy.tenant
-        );
-        let example = disturbed.example.as_ref();
-        tally.leak(example.map(|example| attempt::shown(site, example, why)).into_iter().collect());
-        return loud;
-    }
-    // On one machine both share a processor: ten times the worse of two calm parts is beyond what that explains.
-    let (calm, slow) = (alone.at(95).max(again.at(95)), disturbed.at(95));
-    if slow > calm * 10 && slow > Duration::from_millis(250) {
-        tally.doubt(format!("{}'s calls took {slow:?} instead of {calm:?} beside the load", quiet.tenant));
-    } else {
-        tally.held();
+    match effect(&mut alone, &mut again, &mut disturbed) {
+        Effect::Refused => {
+            let why = format!(
+                "{now} % of {}'s calls were not served beside the load of {}, instead of {usual} %",
+                quiet.tenant, noisy.tenant
+            );
+            let example = disturbed.example.as_ref();
+            tally.leak(example.map(|example| attempt::shown(site, example, why)).into_iter().collect());
+        }
+        Effect::Slow { calm, slow } => {
+            tally
+                .doubt(format!("{}'s calls took {slow:?} instead of {calm:?} beside the load", quiet.tenant));
+        }
+        Effect::None => tally.held(),
     }
     loud
 }
@@ -186,4 +214,28 @@ pub(super) async fn lanes(
 /// What a tenant reads in a measurement: what tells the tenants apart, if there is such a thing.
 pub(super) fn reading_of<'a>(site: &'a Site, party: &'a Party) -> Option<&'a Reading> {
     site.telling().next().or_else(|| site.readings_of(&party.tenant).next().map(|(reading, _)| reading))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn met(served: u64, millis: u64, limited: usize, failed: usize) -> Met {
+        let took = (0..served).map(|turn| Duration::from_millis(millis + turn % 3)).collect();
+        Met { took, limited, failed, example: None }
+    }
+
+    #[test]
+    fn a_load_is_felt_where_calls_are_lost_or_take_ten_times_as_long() {
+        let effect = |disturbed: &mut Met| effect(&mut met(40, 5, 0, 0), &mut met(40, 8, 1, 0), disturbed);
+        assert_eq!(effect(&mut met(20, 5, 20, 0)), Effect::Refused);
+        assert_eq!(effect(&mut met(20, 5, 0, 20)), Effect::Refused);
+        assert_eq!(effect(&mut met(0, 0, 0, 12)), Effect::Refused);
+        let (calm, slow) = (Duration::from_millis(10), Duration::from_millis(402));
+        assert_eq!(effect(&mut met(40, 400, 0, 0)), Effect::Slow { calm, slow });
+        // A machine that is busy, a call that is lost anyway, and a target that serves as before.
+        for mut calm in [met(40, 80, 0, 0), met(40, 5, 2, 0), met(40, 5, 0, 0), met(4, 5, 0, 1)] {
+            assert_eq!(effect(&mut calm), Effect::None);
+        }
+    }
 }

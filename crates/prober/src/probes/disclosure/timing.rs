@@ -168,3 +168,39 @@ async fn measure(
         against: [rank::compare(foreign, one), rank::compare(foreign, other)],
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers that take so many microseconds, give or take 200.
+    fn line(from: u64, chance: &mut fastrand::Rng) -> Vec<Duration> {
+        (0..TRIPLES).map(|_| Duration::from_micros(from + chance.u64(0..400))).collect()
+    }
+
+    fn measured(foreign: u64, unknown: [u64; 2], seed: u64) -> Measured {
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let [foreign, one, other] = [foreign, unknown[0], unknown[1]].map(|from| line(from, &mut chance));
+        Measured {
+            noise: rank::compare(&one, &other),
+            against: [rank::compare(&foreign, &one), rank::compare(&foreign, &other)],
+        }
+    }
+
+    #[test]
+    fn only_what_stands_out_from_both_unknown_ids_is_a_difference() {
+        for seed in 0..50 {
+            let slower = measured(2_500, [1_000, 1_000], seed);
+            assert!(slower.differs(), "{}", slower.told("it"));
+            let faster = measured(1_000, [2_500, 2_500], seed);
+            assert!(faster.differs(), "{}", faster.told("it"));
+            let same = measured(1_000, [1_000, 1_000], seed);
+            assert!(!same.differs(), "{}", same.told("it"));
+            // Less than a shared machine does by itself.
+            assert!(!measured(1_150, [1_000, 1_000], seed).differs());
+            // Two unknown ids that differ tell of the machine.
+            assert!(measured(2_500, [1_000, 2_500], seed).noisy());
+            assert!(!measured(2_500, [1_000, 2_500], seed).differs());
+        }
+    }
+}

@@ -33,6 +33,12 @@ pub(super) const DEAF: &str = "the target opens no stream for a session to liste
 pub(super) const NO_LISTEN: &str = "the target does not acknowledge subscriptions/listen";
 
 impl Ear {
+    /// Somebody who listens and hears nothing.
+    #[cfg(test)]
+    pub(super) fn deaf(caller: Caller) -> Self {
+        Self { caller, open: None }
+    }
+
     /// Begins a session as a client that can be asked `capabilities`, and listens on its stream.
     pub(super) async fn legacy(party: &Party, capabilities: &Value) -> Result<Self, &'static str> {
         let Some(base) = &party.legacy else { return Err("the target speaks no revision with sessions") };

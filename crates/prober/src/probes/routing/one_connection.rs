@@ -10,7 +10,7 @@ use crate::{
     probes::{Probe, Technique, attempt},
     site::{Party, Reading, Site},
     tally::Tally,
-    target::{Caller, Exchange, Failure, Raw, Request, pause, whole, written},
+    target::{Caller, Exchange, Failure, Gate, Raw, Request, pause, whole, written},
 };
 
 pub(super) static PROBE: Probe = Probe::new(
@@ -173,47 +173,39 @@ async fn multiplexed(
     }
 }
 
-/// Each request but its last byte, then all last bytes: the handlers begin at the same moment.
+/// Each request but its last byte, then all last bytes: the handlers begin at the same moment. By hand where requests can be
+/// written so; by HTTP/2 and under TLS a client holds its bodies back.
 async fn held_back(site: &Site) -> Tally {
-    let [one, other] = match writers(site) {
-        Ok(writers) => writers,
+    let both = match callers(site) {
+        Ok(callers) => callers,
         Err(tally) => return *tally,
     };
     let readings = match attempt::telling(site) {
         Ok(readings) => readings,
         Err(tally) => return *tally,
     };
+    let by_hand = unwritable(site).is_none();
     let mut tally = Tally::default();
     let mut chance = site.chance("RT-17");
-    for (party, caller) in [one, other] {
+    for (party, caller) in both {
         let Some(reading) = readings.first() else { break };
-        alone(&mut tally, site, party, caller, reading).await;
+        if by_hand {
+            alone(&mut tally, site, party, caller, reading).await;
+        } else {
+            attempt::control(&mut tally, site, party, reading).await;
+        }
     }
     let end = Instant::now() + site.plan.racing / 4;
     let mut rounds = 0;
     while Instant::now() < end && rounds < ROUNDS && !tally.has_leaked() && !site.target.late() {
         let Some(reading) = readings.get(chance.usize(0..readings.len())) else { break };
         rounds += 1;
-        let mut waiting = Vec::new();
-        for (party, caller) in [one, other].into_iter().cycle().take(WIDTH) {
-            let request = reading.what.request(caller);
-            let bytes = whole(&site.target, &request);
-            let Some((last, most)) = bytes.split_last() else { continue };
-            let Ok(mut raw) = Raw::open(&site.target).await else { continue };
-            if raw.write(most).await.is_ok() {
-                waiting.push((party, caller, request, raw, *last));
-            }
-        }
-        let mut begun = Vec::new();
-        for (party, caller, request, mut raw, last) in waiting {
-            if raw.write(&[last]).await.is_ok() {
-                begun.push((party, caller, request, raw));
-            }
-        }
-        let answers = begun.into_iter().map(|(party, caller, request, mut raw)| async move {
-            (party, exchange(caller, request, raw.answer().await))
-        });
-        for (party, exchange) in join_all(answers).await {
+        let answers = if by_hand {
+            written_at_once(site, both, reading).await
+        } else {
+            sent_at_once(both, reading).await
+        };
+        for (party, exchange) in answers {
             if !matches!(exchange.status(), 429 | 503) {
                 attempt::weigh(&mut tally, site, &party.tenant, reading, &exchange, attempt::Refusal::Wrong);
             }
@@ -221,6 +213,44 @@ async fn held_back(site: &Site) -> Tally {
     }
     tally.note(format!("{rounds} rounds of {WIDTH} requests."));
     tally
+}
+
+/// One round of requests that are written by hand, each on a connection of its own.
+async fn written_at_once<'a>(
+    site: &Site,
+    both: [(&'a Party, &Caller); 2],
+    reading: &Reading,
+) -> Vec<(&'a Party, Exchange)> {
+    let mut waiting = Vec::new();
+    for (party, caller) in both.into_iter().cycle().take(WIDTH) {
+        let request = reading.what.request(caller);
+        let bytes = whole(&site.target, &request);
+        let Some((last, most)) = bytes.split_last() else { continue };
+        let Ok(mut raw) = Raw::open(&site.target).await else { continue };
+        if raw.write(most).await.is_ok() {
+            waiting.push((party, caller, request, raw, *last));
+        }
+    }
+    let mut begun = Vec::new();
+    for (party, caller, request, mut raw, last) in waiting {
+        if raw.write(&[last]).await.is_ok() {
+            begun.push((party, caller, request, raw));
+        }
+    }
+    let answers = begun.into_iter().map(|(party, caller, request, mut raw)| async move {
+        (party, exchange(caller, request, raw.answer().await))
+    });
+    join_all(answers).await
+}
+
+/// One round of requests whose bodies are held back, on their tenants' connections.
+async fn sent_at_once<'a>(both: [(&'a Party, &Caller); 2], reading: &Reading) -> Vec<(&'a Party, Exchange)> {
+    let gate = Gate::new(WIDTH);
+    let sent = both.into_iter().cycle().take(WIDTH).map(|(party, caller)| {
+        let request = reading.what.request(caller).once().held(&gate);
+        async move { (party, caller.send(request).await) }
+    });
+    join_all(sent).await
 }
 
 /// Heads that RFC 9112 says a server must refuse, and what is wrong with each.

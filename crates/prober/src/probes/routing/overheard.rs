@@ -384,3 +384,43 @@ async fn displaced(site: &Site) -> Tally {
     }
     tally
 }
+
+#[cfg(test)]
+mod tests {
+    use partywall_model::Outcome;
+
+    use super::*;
+    use crate::oracle::known::{asked, silent, site};
+
+    #[tokio::test]
+    async fn what_another_said_on_ones_stream_is_a_leak_and_ones_own_is_not() {
+        let site = site();
+        let [listener, speaker] = &site.parties;
+        let ear = Ear::deaf(listener.caller.afresh());
+        let request = silent(asked(&site), crate::target::Failure::Late);
+        let said: [Said; 1] = [(json!("said-1"), vec!["token-4711".into(), "word-4711".into()], request)];
+        let outcome = |heard: &[Value]| {
+            let mut tally = Tally::default();
+            tally.control(true, "");
+            overheard(&mut tally, &site, (listener, speaker), (&ear, heard), &said);
+            tally.finish().0
+        };
+        let progress =
+            |token| json!({"method": "notifications/progress", "params": {"progressToken": token}});
+        for leak in [
+            json!({"jsonrpc": "2.0", "id": "said-1", "result": {}}),
+            json!({"jsonrpc": "2.0", "id": 3, "result": {"content": [{"text": "no tool word-4711"}]}}),
+            progress("token-4711"),
+        ] {
+            assert_eq!(outcome(&[progress("other"), leak.clone()]), Outcome::Leaked, "{leak}");
+        }
+        for own in [
+            json!({"jsonrpc": "2.0", "id": "said-2", "result": {}}),
+            json!({"method": "notifications/tools/list_changed"}),
+            progress("token-4712"),
+        ] {
+            assert_eq!(outcome(&[own.clone()]), Outcome::Isolated, "{own}");
+        }
+        assert_eq!(outcome(&[]), Outcome::Isolated);
+    }
+}

@@ -354,3 +354,54 @@ async fn by_telling(site: &Site) -> Tally {
     }
     tally
 }
+
+#[cfg(test)]
+mod tests {
+    use partywall_model::Outcome;
+
+    use super::*;
+    use crate::oracle::known::{alone, answered, asked, dead, innocent, leaks, silent, site};
+
+    fn outcome(site: &Site, exchange: &Exchange, slow: bool) -> Outcome {
+        let mut tally = Tally::default();
+        tally.control(true, "");
+        let others = [json!(7), json!(8)];
+        let round = Round { asked: &others, slow };
+        weigh(&mut tally, site, &site.parties[0], &site.readings[0], exchange, round);
+        tally.finish().0
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_is_a_leak_only_where_others_come_in_time() {
+        let site = site();
+        let lost = silent(asked(&site), Failure::Timeout);
+        assert_eq!(outcome(&site, &lost, false), Outcome::Leaked);
+        assert_eq!(outcome(&site, &lost, true), Outcome::Inconclusive);
+        // What the network or the run's end took is not lost among equal ids.
+        for failure in [Failure::Late, Failure::TooLarge, Failure::Broken("reset".to_owned())] {
+            assert_eq!(outcome(&site, &silent(asked(&site), failure), false), Outcome::Inconclusive);
+        }
+    }
+
+    #[tokio::test]
+    async fn anothers_answer_is_a_leak_and_no_answer_is_no_pass() {
+        let site = site();
+        let to = |id: u64| {
+            let body = json!({"jsonrpc": "2.0", "id": id, "result": alone("acme")}).to_string();
+            answered(asked(&site), 200, ("content-type", "application/json"), &body)
+        };
+        assert_eq!(outcome(&site, &to(8), false), Outcome::Leaked, "somebody else asked with the id 8");
+        assert_eq!(outcome(&site, &to(999), false), Outcome::Inconclusive, "nobody asked with it");
+        for (what, exchange) in leaks(&site) {
+            assert_eq!(outcome(&site, &exchange, false), Outcome::Leaked, "{what}");
+        }
+        for (what, exchange) in innocent(&site) {
+            assert_eq!(outcome(&site, &exchange, false), Outcome::Isolated, "{what}");
+        }
+        for (what, exchange) in dead(&site) {
+            let never = [Outcome::Isolated, Outcome::Leaked];
+            let lost = is_lost(&exchange);
+            assert!(lost || !never.contains(&outcome(&site, &exchange, false)), "{what}");
+        }
+    }
+}

@@ -112,6 +112,11 @@ impl App {
         }
     }
 
+    /// Whether the stub speaks TLS; then it keeps by which versions of HTTP it was asked.
+    pub(crate) fn secure(&self) -> bool {
+        self.defects.starting("tls").is_some()
+    }
+
     /// From now on the test says when the survey is over.
     pub(crate) fn waits_for_word(&self) {
         self.told.store(true, Ordering::Relaxed);

@@ -18,6 +18,7 @@ mod sse;
 mod streams;
 mod tasks;
 pub(crate) mod tenants;
+mod tls;
 pub(crate) mod tokens;
 mod tools;
 mod useless;
@@ -29,7 +30,12 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
 };
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::watch,
+    task::JoinHandle,
+};
 use url::Url;
 
 pub(crate) use app::App;
@@ -71,6 +77,8 @@ pub(crate) struct Stub {
     pub(crate) app: Arc<App>,
     accepting: JoinHandle<()>,
     over: watch::Sender<bool>,
+    /// Its certificate, where it speaks TLS.
+    pub(crate) certificate: Option<Vec<u8>>,
 }
 
 impl Stub {
@@ -81,33 +89,43 @@ impl Stub {
         let (over, ended) = watch::channel(false);
         let app = Arc::new(App::new(Defects(Arc::new(defects.iter().copied().collect()))));
         let served = Arc::clone(&app);
-        let second = app.defects.has("http2-only");
+        let tls = match () {
+            () if app.defects.has("tls") => Some(tls::Tls::new(&["h2", "http/1.1"])),
+            () if app.defects.has("tls-http1") => Some(tls::Tls::new(&["http/1.1"])),
+            () => None,
+        };
+        let certificate = tls.as_ref().map(|tls| tls.certificate.clone());
         let accepting = tokio::spawn(async move {
             let mut connection = 0_u64;
             while let Ok((stream, _)) = listener.accept().await {
                 connection += 1;
-                let app = &served;
-                let (app, mut ended) = (Arc::clone(app), ended.clone());
+                let (app, mut ended) = (Arc::clone(&served), ended.clone());
+                let acceptor = tls.as_ref().map(|tls| tls.acceptor.clone());
                 tokio::spawn(async move {
-                    let service = hyper::service::service_fn(move |request| {
-                        wire::answer(Arc::clone(&app), request, connection)
-                    });
-                    let builder = Builder::new(TokioExecutor::new());
-                    let builder = if second { builder.http2_only() } else { builder };
-                    let connection = builder.serve_connection(TokioIo::new(stream), service);
+                    let served = async {
+                        match acceptor {
+                            None => serve(app, stream, connection).await,
+                            Some(acceptor) => {
+                                // Who does not believe the certificate goes away again.
+                                let Ok(stream) = acceptor.accept(stream).await else { return };
+                                serve(app, stream, connection).await;
+                            }
+                        }
+                    };
                     tokio::select! {
-                        _ = connection => {}
+                        () = served => {}
                         _ = ended.wait_for(|over| *over) => {}
                     }
                 });
             }
         });
-        Self { address, app, accepting, over }
+        Self { address, app, accepting, over, certificate }
     }
 
     /// The endpoint.
     pub(crate) fn url(&self) -> Url {
-        format!("http://{}/mcp", self.address).parse().unwrap()
+        let scheme = if self.certificate.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}/mcp", self.address).parse().unwrap()
     }
 
     /// Takes word about tenants from a folder: a file `suspended-TENANT`, or `anew-TENANT`.
@@ -131,6 +149,17 @@ impl Stub {
         self.accepting.abort();
         let _aborted = (&mut self.accepting).await;
     }
+}
+
+/// Serves one connection.
+async fn serve(app: Arc<App>, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, connection: u64) {
+    let second = app.defects.has("http2-only");
+    let service =
+        hyper::service::service_fn(move |request| wire::answer(Arc::clone(&app), request, connection));
+    let builder = Builder::new(TokioExecutor::new());
+    let builder = if second { builder.http2_only() } else { builder };
+    // Whoever closes a connection ends it.
+    let _closed = builder.serve_connection(TokioIo::new(stream), service).await;
 }
 
 impl Drop for Stub {

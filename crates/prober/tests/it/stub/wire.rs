@@ -93,6 +93,9 @@ pub(super) async fn answer(
         return Ok(useless);
     }
     let (parts, body) = request.into_parts();
+    if app.secure() {
+        app.shelf.lock().unwrap().insert(format!("{:?}", parts.version), true.into());
+    }
     let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
     let mut all: Vec<(String, String)> = parts
         .headers
