@@ -118,7 +118,8 @@ fn strings_of_a_program_change_the_schema() {
 
 #[test]
 fn what_a_program_makes_in_sqlite_has_no_roles() {
-    let made = "    cursor.execute('CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, user_id TEXT)')";
+    let made =
+        "    cursor.execute('CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, user_id TEXT)')";
     let closed = |import: &str| {
         let module = module("a.py", &format!("{import}\ndef start(cursor):\n{made}\n"));
         let found = crate::lang::sql::Changes { changes: changes(&module), unread: Vec::new() };
