@@ -419,7 +419,7 @@ mod tests {
             json!({"method": "notifications/tools/list_changed"}),
             progress("token-4712"),
         ] {
-            assert_eq!(outcome(&[own.clone()]), Outcome::Isolated, "{own}");
+            assert_eq!(outcome(std::slice::from_ref(&own)), Outcome::Isolated, "{own}");
         }
         assert_eq!(outcome(&[]), Outcome::Isolated);
     }
