@@ -41,7 +41,8 @@ fn made(folder: &Path) -> [Vec<u8>; 2] {
     command.args(["-days", "2", "-subj", "/CN=stub", "-addext", "subjectAltName=IP:127.0.0.1"]);
     command.args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", "key.pem", "-out", "cert.pem"]);
     let made = command.current_dir(folder).output();
-    let made = made.expect("openssl is not installed; install Debian's package of that name");
+    assert!(made.is_ok(), "openssl is not installed; install Debian's package of that name");
+    let made = made.unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     ["key.pem", "cert.pem"].map(|file| std::fs::read(folder.join(file)).unwrap())
 }
