@@ -102,8 +102,21 @@ fn python() -> PathBuf {
     python
 }
 
+/// A server of the lab and the line with which it says where it is. One that takes a port it has found free may lose it to somebody
+/// else's before it listens, and is started again.
+fn started(entry: &Entry, form: &str) -> (Server, String) {
+    let (mut server, mut ready) = Server::start(&mut entry.command(form));
+    for _ in 0..2 {
+        if !ready.trim().is_empty() {
+            break;
+        }
+        (server, ready) = Server::start(&mut entry.command(form));
+    }
+    (server, ready)
+}
+
 fn probe(entry: &Entry, form: &str, seeds: &Path) -> (Outcome, String, f64) {
-    let (_server, ready) = Server::start(&mut entry.command(form));
+    let (_server, ready) = started(entry, form);
     let ready: Value = serde_json::from_str(&ready)
         .unwrap_or_else(|error| panic!("{} {form} did not start: {error}", entry.path()));
     let mut arguments =
