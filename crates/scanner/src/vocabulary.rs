@@ -449,6 +449,25 @@ fn means_credential(words: &[String]) -> bool {
     !counted && !about && (pair || has(words, CREDENTIAL))
 }
 
+/// Whether what is kept under a name has rules of its own, or is no caller's: connections, locks, limits, keys of issuers.
+#[must_use]
+pub fn has_own_rules(name: &str) -> bool {
+    words(name).iter().any(|word| {
+        matches!(
+            word.as_str(),
+            "session"
+                | "sessions"
+                | "transport"
+                | "transports"
+                | "lock"
+                | "locks"
+                | "jwks"
+                | "limiter"
+                | "rate"
+        )
+    })
+}
+
 /// Whether the name of a function says that it asks whose something is: `checkOwner`, `belongs_to`, `requireAccess`.
 #[must_use]
 pub fn asks_whose(name: &str) -> bool {

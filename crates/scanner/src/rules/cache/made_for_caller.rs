@@ -36,7 +36,7 @@ pub(super) fn made_for_caller(project: &Project, report: &mut Report<'_>) {
     }
     for (place, write) in writes {
         let own_object = matches!(&place.0, Store::Field(class, _) if lives.outlives(*class) == Some(false));
-        if own_object || !read.contains(&place) || is_of_sessions(&write.name) {
+        if own_object || !read.contains(&place) || vocabulary::has_own_rules(&write.name) {
             continue;
         }
         let Some(unit) = project.unit(write.at.module) else { continue };
@@ -102,24 +102,6 @@ fn is_read(project: &Project, unit: &Unit, fun: Fun, cache: ExprId) -> bool {
         }
     });
     found
-}
-
-/// Names of stores that other rules look at.
-fn is_of_sessions(name: &str) -> bool {
-    vocabulary::words(name).iter().any(|word| {
-        matches!(
-            word.as_str(),
-            "session"
-                | "sessions"
-                | "transport"
-                | "transports"
-                | "lock"
-                | "locks"
-                | "jwks"
-                | "limiter"
-                | "rate"
-        )
-    })
 }
 
 fn judge(project: &Project, report: &mut Report<'_>, unit: &Unit, kept: &Kept<'_>) {

@@ -164,7 +164,7 @@ fn gives(project: &Project, value: At, depth: u32) -> Gives {
                             || vocabulary::words(name).iter().any(|word| TAKES.contains(&word.as_str()))
                     })
             });
-            let replies = is_of_client(project, value.to(call.callee)) && !takes;
+            let replies = asks_a_client(project, value.to(call.callee)) && !takes;
             if kept || replies || (asks && !takes && !request && !call.is_new) {
                 return Gives::Looked;
             }
@@ -182,7 +182,7 @@ fn gives(project: &Project, value: At, depth: u32) -> Gives {
 
 /// Whether what is called is a method of the client of another service, whose reply says what it knows:
 /// `self.storage_client.job_detail`.
-fn is_of_client(project: &Project, callee: At) -> bool {
+fn asks_a_client(project: &Project, callee: At) -> bool {
     let Some(unit) = project.unit(callee.module) else { return false };
     let ExprKind::Member { object, .. } = unit.ir.expr(callee.expr) else { return false };
     project.written(callee.to(*object)).last().is_some_and(|of| {
@@ -204,8 +204,9 @@ fn is_looked_up_once(project: &Project, value: At, id: crate::ir::BindingId, dep
 fn is_of_role(project: &Project, value: At) -> bool {
     let Some(unit) = project.unit(value.module) else { return false };
     let ExprKind::Member { object, .. } = unit.ir.expr(value.expr) else { return false };
-    matches!(unit.ir.expr(*object), ExprKind::Member { .. })
-        && project.written(value.to(*object)).last().is_some_and(|of| matches!(of.as_str(), "role" | "actor"))
+    // Of the object itself: a role in what the caller sends is the caller's word.
+    let own = matches!(unit.ir.expr(*object), ExprKind::Member { object, .. } if matches!(unit.ir.expr(*object), ExprKind::This));
+    own && project.written(value.to(*object)).last().is_some_and(|of| matches!(of.as_str(), "role" | "actor"))
 }
 
 /// Whether a value is a part of a state that came back from a sign-in, which the server has signed or kept:
