@@ -21,8 +21,10 @@ pub(crate) enum Left {
     Empty(String),
     /// A tenant is shown what is another's, though nobody attacks.
     Foreign(Box<Evidence>),
-    /// There was no time to look.
+    /// The target gave no answer until the run's time was up.
     Unseen,
+    /// Whoever started the run stopped it before there was an answer.
+    Stopped,
 }
 
 /// Ends the sessions that a probe left open, and looks whether each tenant is shown what is his.
@@ -81,8 +83,8 @@ async fn served(site: &Site, party: &Party, reading: &Reading) -> Option<Left> {
     Some(if site.target.late() { Left::Unseen } else { Left::Broken(why) })
 }
 
-/// Takes back what a probe's verdicts say, where the target answers everything with nothing: it served nobody, and refused nobody. What
-/// was shown of another's before stays a leak.
+/// Takes back what a probe's verdicts say, where the target answers everything with nothing, or not at all: it served nobody, and
+/// refused nobody. What was shown of another's before stays a leak.
 pub(crate) fn doubt_all(verdicts: &mut [Verdict], why: &str) {
     doubt(verdicts, why);
     let unshown =

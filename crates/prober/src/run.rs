@@ -19,6 +19,9 @@ use crate::{
 /// The most time for one technique.
 const EACH: Duration = Duration::from_secs(40);
 
+/// How long before the run's end no technique goes on, so that what the last one left is still looked at.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// Why what ended with the run is not isolated.
 const UNSEEN: &str = "the run ended before it was seen whether tenants are still served after it";
 
@@ -109,10 +112,11 @@ async fn attacks(site: &Site, progress: &mut dyn Progress, stop: &mut watch::Rec
         if tried && !lasting && !*stop.borrow() {
             let left = tokio::select! {
                 left = cleanup::after(site) => left,
-                () = stopped(stop) => Some(Left::Unseen),
+                () = stopped(stop) => Some(Left::Stopped),
             };
             match left {
-                Some(Left::Unseen) => cleanup::doubt(&mut judged, UNSEEN),
+                Some(Left::Stopped) => cleanup::doubt(&mut judged, UNSEEN),
+                Some(Left::Unseen) => cleanup::doubt_all(&mut judged, UNSEEN),
                 Some(Left::Broken(why)) => {
                     let why = format!("after it a tenant was not served any more: {why}");
                     cleanup::doubt(&mut judged, &site.redactor.clean(&why));
@@ -181,7 +185,7 @@ async fn attempt(site: &Site, technique: &Technique, stop: &mut watch::Receiver<
     if technique.load && !site.plan.layers.contains(&Layer::Capacity) {
         return Tally::not_run("it loads the target; --layer capacity allows that");
     }
-    let left = site.target.left();
+    let left = site.target.left().saturating_sub(LOOK.min(site.plan.duration / 5));
     if left.is_zero() {
         return Tally::not_run("the time of the run was up; --duration gives it more");
     }

@@ -18,7 +18,12 @@ pub(super) const SAMPLE: usize = 6;
 
 /// What both tenants can read and tells who is answered, or the verdict that there is none.
 pub(super) fn telling(site: &Site) -> Result<Vec<&Reading>, Box<Tally>> {
-    let most = if site.plan.quick { SAMPLE / 2 } else { SAMPLE };
+    up_to(site, SAMPLE)
+}
+
+/// The same of more readings: what is attacked once for all of them. The quick profile takes half.
+pub(super) fn up_to(site: &Site, most: usize) -> Result<Vec<&Reading>, Box<Tally>> {
+    let most = if site.plan.quick { most / 2 } else { most };
     let readings: Vec<&Reading> = site.telling().take(most).collect();
     if readings.is_empty() {
         return Err(Box::new(Tally::not_run(

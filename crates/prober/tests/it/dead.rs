@@ -121,6 +121,18 @@ async fn never_isolated(defect: &'static str) {
     assert!(verdicts.summary.inconclusive > 0, "{:?}", verdicts.summary);
 }
 
+/// Who answers a contradiction with nothing has served it to nobody; whether it was refused cannot be told either.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_answered_with_nothing_was_not_served() {
+    let stub = Stub::start(&["contradictions-get-nothing"]).await;
+    let mut plan = plan(&stub);
+    plan.probes = ["XP-01", "XP-03"].map(str::to_owned).to_vec();
+    for verdict in run(&plan).await.unwrap().verdicts {
+        assert_eq!(verdict.verdict, Outcome::Inconclusive, "{}: {}", verdict.technique, verdict.reason);
+        assert!(verdict.reason.contains("was answered with nothing"), "{}", verdict.reason);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tool_that_never_answers_is_waited_for_once_and_told_of() {
     let stub = Stub::start(&["a-tool-hangs"]).await;

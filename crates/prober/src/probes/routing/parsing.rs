@@ -5,6 +5,7 @@ use partywall_model::{Layer, Severity};
 use serde_json::{Value, json};
 
 use crate::{
+    facts::Facts,
     oracle::{Judged, judge, reading::failed},
     probes::{Probe, Technique, attempt},
     site::{Party, Reading, Site},
@@ -53,18 +54,23 @@ pub(super) async fn must_refuse(
     plain: Request,
     wrong: Vec<(String, Request)>,
 ) {
-    let served = caller.send(plain).await;
+    let plain = caller.send(plain).await;
+    // What answers anything with nothing has served nobody.
+    let said = |exchange: &Exchange| exchange.success().map(|result| Facts::of(result).is_empty());
+    let served = said(&plain);
     tally.control(
-        served.success().is_some(),
-        &format!("the request without a contradiction fails: {}", failed(&served)),
+        served == Some(false),
+        &format!("the request without a contradiction is not served: {}", failed(&plain)),
     );
-    if served.success().is_none() {
+    if served != Some(false) {
         return;
     }
     for (how, request) in wrong {
         let exchange = caller.send(request).await;
         if let Some(evidence) = site.foreign(&party.tenant, &exchange) {
             tally.leak(vec![evidence]);
+        } else if said(&exchange) == Some(true) {
+            tally.doubt(format!("a request with {how} was answered with nothing"));
         } else if exchange.success().is_some() {
             let why = format!("a request with {how} was served: who decides by the header is deceived");
             tally.leak(vec![attempt::shown(site, &exchange, why)]);

@@ -110,12 +110,13 @@ async fn calls(rates: &[Arc<SharedRate>], time: Duration, served: Duration, refu
 }
 
 impl Went {
-    /// What was admitted is what the rate allows in that time, within a tenth.
+    /// What was admitted is what the rate allows in that time: a tenth more at most. A machine that does other things too may
+    /// stall whoever calls, so that less is admitted; two processes of three would admit a third less, or half as much again.
     #[track_caller]
     fn is_about(&self, per_second: u32) {
         let wanted = f64::from(per_second) * self.took.as_secs_f64();
         let off = f64::from(self.admitted) / wanted - 1.0;
-        assert!(off.abs() <= 0.1, "{self:?} and not about {wanted:.0}");
+        assert!((-0.3..=0.1).contains(&off), "{self:?} and not about {wanted:.0}");
     }
 }
 

@@ -96,7 +96,8 @@ async fn answers_are_bounded_by_rows_and_bytes_and_a_write_that_is_too_large_is_
     for sql in [
         "SELECT repeat('x', 20000) AS x",
         "SELECT repeat('x', 100000000) AS x",
-        "SELECT n FROM generate_series(1, 100000000) n",
+        // The server makes all of them before it gives the first.
+        "SELECT n FROM generate_series(1, 2000000) n",
     ] {
         let large = sources.compile("desk", sql, &[], false).expect("compiles");
         let error = sources.run(&permit, &large, &[], few).await.expect_err(sql);
