@@ -1,38 +1,93 @@
-//! A gateway with two tenants and a service behind it that lies about who owns what, and the prober.
+//! A gateway with two tenants, and the prober.
 
-use std::{convert::Infallible, sync::Mutex, time::Duration};
+use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::{Request, Response, StatusCode, body::Incoming, header, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use partywall_model::{Layer, TenantId, Verdict, Verdicts};
-use partywall_prober::{Credential, Plan, Progress};
-use schemars::JsonSchema;
+use partywall_prober::{Credential, Errands, Plan, Progress};
 use secrecy::SecretString;
-use serde::Deserialize;
-use serde_json::json;
 use tokio::sync::oneshot;
 
+use super::{
+    ERRAND, FOLDER, service,
+    tools::{AfterHoursDesk, ConfirmedDesk, CurrentDesk, SlowReport},
+};
 use crate::{
-    Cx, Gateway, Reply, Tool, ToolError, ToolMeta,
+    Gateway,
     clock::Clock,
-    config::Config,
-    guards::{credentials::SecretName, identity::DevelopmentIssuer},
+    config::{Config, Environment},
+    guards::{
+        credentials::SecretName,
+        data::{Lab, Town},
+        identity::DevelopmentIssuer,
+    },
 };
 
 const CONFIG: &str = include_str!("../../../../examples/helpdesk/partywall.toml");
 const MIGRATION: &str = include_str!("../../../../examples/helpdesk/migrations/0001_tickets.sql");
-const MORE: &str = r#"
+
+const ACCOUNT: &str = r#"
 [[tool]]
 name = "crm_account"
 description = "The account at the CRM."
 http = { method = "GET", url = "http://127.0.0.1:8790/v1/account" }
 auth = { bearer = "secret:crm_api_key" }
 
+[[tool]]
+name = "crm_login"
+description = "Who the CRM takes the caller for."
+http = { method = "GET", url = "http://127.0.0.1:8790/v1/login" }
+auth = { bearer = "secret:crm_api_key" }
+"#;
+
+/// A tool that lets the caller say whose plan it wants.
+const PLAN: &str = r#"
+[[tool]]
+name = "get_plan"
+description = "The plan of an organization."
+http = { method = "GET", url = "http://127.0.0.1:8790/v1/plans/{organization}" }
+auth = { bearer = "secret:crm_api_key" }
+args.organization = { type = "string", min_length = 1, max_length = 64, description = "For example acme." }
+"#;
+
+/// A tool whose replies all processes share.
+const SHARED: &str = r#"
+[[tool]]
+name = "crm_shared"
+description = "The company's own customer at the CRM, kept for all processes."
+http = { method = "GET", url = "http://127.0.0.1:8790/v1/customers/cus_1001" }
+auth = { bearer = "secret:crm_api_key" }
+cache = { ttl = "60s", shared = true }
+"#;
+
+const ROOM: &str = "
 [capacity]
 requests_per_second = 300
 burst = 300
+";
+
+/// The configuration where tickets are on a PostgreSQL server.
+const ON_A_SERVER: &str = r#"
+[server]
+listen = "127.0.0.1:8787"
+data_dir = "."
+refusal_delay = "0s"
+
+[identity]
+development = true
+
+[[tool]]
+name = "list_tickets"
+description = "All tickets."
+source = "desk"
+sql = "SELECT id, title FROM tickets ORDER BY id"
+
+[[tool]]
+name = "get_ticket"
+description = "One ticket."
+source = "desk"
+rows = "one"
+sql = "SELECT id, title FROM tickets WHERE id = :id"
+args.id = { type = "integer", description = "The ticket's number." }
 "#;
 
 /// A ticket: number, title, customer.
@@ -58,26 +113,63 @@ const TICKETS: [(&str, [Ticket; 3]); 2] = [
     ),
 ];
 
-/// A tool that remembers, does something else, and looks what it remembers.
-struct CurrentDesk;
+/// What the gateway stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum On {
+    /// A file for each tenant.
+    Files,
+    /// The same with few places for calls.
+    FewPlaces,
+    /// The same with a tool whose argument names a tenant.
+    Argument,
+    /// The same with replies in Redis.
+    Redis,
+    /// Shared tables of PostgreSQL with policies.
+    Policies,
+    /// Schemas of PostgreSQL, each with its role.
+    Roles,
+}
 
-#[derive(Deserialize, JsonSchema)]
-struct Nothing {}
+/// Where a stage's files and tables are.
+enum Ground {
+    Folder(tempfile::TempDir),
+    Lab(Lab),
+    Town(Town),
+}
 
-impl Tool for CurrentDesk {
-    type Args = Nothing;
-
-    fn meta(&self) -> ToolMeta {
-        ToolMeta::new("current_desk", "Returns the desk that the call was made for.")
+impl Ground {
+    async fn of(on: On) -> Self {
+        match on {
+            On::Policies => Self::Lab(Lab::rls().await),
+            On::Roles => {
+                let town = Town::new("schema", "").await;
+                for (id, _) in TICKETS {
+                    town.add(id).await;
+                }
+                Self::Town(town)
+            }
+            _ => {
+                let folder = tempfile::tempdir().unwrap();
+                std::fs::create_dir(folder.path().join("migrations")).unwrap();
+                std::fs::write(folder.path().join("migrations/0001_tickets.sql"), MIGRATION).unwrap();
+                Self::Folder(folder)
+            }
+        }
     }
 
-    async fn call<'t>(&'t self, cx: Cx<'t>, _args: Nothing) -> Result<Reply<'t>, ToolError> {
-        let desk = format!("desk of {}", cx.tenant());
-        cx.state::<Mutex<String>>().with(|kept| kept.lock().unwrap().clone_from(&desk));
-        // Some work during which other calls run.
-        tokio::time::sleep(Duration::from_millis(2)).await;
-        let kept = cx.state::<Mutex<String>>().with(|kept| kept.lock().unwrap().clone());
-        cx.json(kept.map(|desk| json!({ "desk": desk })))
+    fn lab(&self) -> Option<&Lab> {
+        match self {
+            Self::Folder(_) => None,
+            Self::Lab(lab) => Some(lab),
+            Self::Town(town) => Some(&town.lab),
+        }
+    }
+
+    fn folder(&self) -> &std::path::Path {
+        match self {
+            Self::Folder(folder) => folder.path(),
+            Self::Lab(Lab { folder, .. }) | Self::Town(Town { lab: Lab { folder, .. }, .. }) => folder.path(),
+        }
     }
 }
 
@@ -85,8 +177,9 @@ impl Tool for CurrentDesk {
 pub(super) struct Stage {
     url: url::Url,
     tokens: Vec<(&'static str, SecretString)>,
+    data: std::path::PathBuf,
     _stop: oneshot::Sender<()>,
-    _folder: tempfile::TempDir,
+    ground: Ground,
 }
 
 /// Nobody who looks on.
@@ -98,33 +191,34 @@ impl Progress for Silent {
 }
 
 impl Stage {
-    pub(super) async fn open() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("migrations")).unwrap();
-        std::fs::write(folder.path().join("migrations/0001_tickets.sql"), MIGRATION).unwrap();
+    /// Opens the gateway, or says why it does not open.
+    pub(super) async fn open(on: On) -> Result<Self, String> {
+        let ground = Ground::of(on).await;
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let crm = service().await;
-        let text = format!("{CONFIG}\n{MORE}")
-            .replacen("[server]\n", "[server]\nrefusal_delay = \"0s\"\n", 1)
+        let crm = service::start().await;
+        let text = text(on, &ground)
             .replace("127.0.0.1:8787", &address.to_string())
             .replace("127.0.0.1:8790", &crm.to_string());
-        let config = Config::parse(&text, "test", folder.path()).unwrap();
-        let gateway = Gateway::builder(config).tool(CurrentDesk).open().unwrap();
-        furnish(&gateway);
-        let resource = gateway.config().resource();
-        let issuer = DevelopmentIssuer::open_or_create(&gateway.config().data_dir(), &resource).unwrap();
-        let tokens = TICKETS
-            .iter()
-            .map(|(id, _)| {
-                let tenant = TenantId::parse(id).unwrap();
-                let hour = Duration::from_secs(3600);
-                (
-                    *id,
-                    issuer.mint(&tenant, &format!("user@{id}.example"), "", hour, &Clock::system()).unwrap(),
-                )
-            })
-            .collect();
+        let config = Config::parse(&text, "test", ground.folder()).map_err(|error| error.to_string())?;
+        let database = ground.lab().map(Lab::url);
+        let environment = Environment::from_fn(move |name| database.clone().filter(|_| name == "DB"));
+        let builder = Gateway::builder(config).environment(environment);
+        let builder = match on {
+            On::Policies | On::Roles => builder,
+            On::FewPlaces => builder.tool(SlowReport),
+            _ => builder.tool(CurrentDesk).tool(AfterHoursDesk).tool(ConfirmedDesk),
+        };
+        let gateway = builder.open().map_err(|error| error.to_string())?;
+        furnish(&gateway, on);
+        let (resource, data) = (gateway.config().resource(), gateway.config().data_dir());
+        let issuer = DevelopmentIssuer::open_or_create(&data, &resource).unwrap();
+        let hour = Duration::from_secs(3600);
+        let token = |id: &str| {
+            let tenant = TenantId::parse(id).unwrap();
+            issuer.mint(&tenant, &format!("user@{id}.example"), "", hour, &Clock::system()).unwrap()
+        };
+        let tokens = TICKETS.iter().map(|(id, _)| (*id, token(id))).collect();
         let server = gateway.serve_on(listener).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         background(async move {
@@ -132,7 +226,7 @@ impl Stage {
             drop(gateway);
         });
         let url = format!("http://{address}/mcp").parse().unwrap();
-        Self { url, tokens, _stop: stop, _folder: folder }
+        Ok(Self { url, tokens, data, _stop: stop, ground })
     }
 
     /// A plan with both tenants and their seeds.
@@ -146,11 +240,30 @@ impl Stage {
         plan.seeds = TICKETS
             .iter()
             .map(|(id, tickets)| {
-                ((*id).to_owned(), tickets.iter().map(|(_, title, _)| (*title).to_owned()).collect())
+                let titles = match self.ground {
+                    Ground::Folder(_) => tickets.iter().map(|(_, title, _)| (*title).to_owned()).collect(),
+                    _ => (1..=10).map(|number| format!("ticket {number} of {id}")).collect(),
+                };
+                ((*id).to_owned(), titles)
             })
             .collect();
         plan.racing = Duration::from_secs(2);
+        plan.errands = Errands {
+            suspend: Some(self.errand("suspend")),
+            resume: Some(self.errand("resume")),
+            recreate: None,
+        };
         plan
+    }
+
+    /// A command of the operator's: this test program, which changes the registry as another process.
+    fn errand(&self, what: &str) -> String {
+        let program = std::env::current_exe().unwrap();
+        format!(
+            "{FOLDER}='{}' {ERRAND}={what} '{}' closed_loop::an_errand --exact --ignored",
+            self.data.display(),
+            program.display()
+        )
     }
 
     /// Attacks the gateway.
@@ -160,10 +273,48 @@ impl Stage {
     }
 }
 
-fn furnish(gateway: &Gateway) {
+fn text(on: On, ground: &Ground) -> String {
+    let server = match on {
+        On::FewPlaces => "[server]\nrefusal_delay = \"0s\"\nconcurrent_requests = 4\n",
+        _ => "[server]\nrefusal_delay = \"0s\"\n",
+    };
+    if let Some(lab) = ground.lab() {
+        let source = "[data.desk]\ndriver = \"postgres\"\nurl = \"env:DB\"";
+        return format!("{ON_A_SERVER}\n{source}\n{}\n{ROOM}", lab.settings);
+    }
+    let more = match on {
+        On::Argument => PLAN.to_owned(),
+        On::Redis => format!("{SHARED}{}", shared()),
+        _ => String::new(),
+    };
+    format!("{CONFIG}\n{ACCOUNT}\n{more}\n{ROOM}").replacen("[server]\n", server, 1)
+}
+
+/// Where Redis is, under a prefix that no other run has.
+fn shared() -> String {
+    #[expect(clippy::disallowed_methods, reason = "where the server is, is the runner's choice")]
+    let redis = std::env::var("PARTYWALL_TEST_REDIS").expect(
+        "PARTYWALL_TEST_REDIS is not set: run `cargo xtask test`, which starts a server, or set it to the URL of one",
+    );
+    let mut bytes = [0_u8; 8];
+    getrandom::fill(&mut bytes).unwrap();
+    let prefix = u64::from_be_bytes(bytes);
+    format!(
+        "[shared]\nredis = \"{redis}\"\nprefix = \"loop-{prefix:016x}\"\nreplicas = 1\ntimeout = \"1s\"\n"
+    )
+}
+
+fn furnish(gateway: &Gateway, on: On) {
     let stores = gateway.administration();
     for (id, tickets) in TICKETS {
-        let record = stores.registry.add(&TenantId::parse(id).unwrap()).unwrap();
+        let tenant = TenantId::parse(id).unwrap();
+        let record = match on {
+            On::Roles => stores.registry.get(&tenant).unwrap().unwrap(),
+            _ => stores.registry.add(&tenant).unwrap(),
+        };
+        if matches!(on, On::Policies | On::Roles) {
+            continue;
+        }
         let seed: String = tickets
             .iter()
             .map(|(number, title, customer)| {
@@ -181,51 +332,7 @@ fn furnish(gateway: &Gateway) {
     }
 }
 
-fn background(task: impl Future<Output = ()> + Send + 'static) {
+pub(super) fn background(task: impl Future<Output = ()> + Send + 'static) {
     #[expect(clippy::disallowed_methods, reason = "the servers of the test belong to no tenant")]
     drop(tokio::spawn(task));
-}
-
-/// The service: it tells callers apart by their keys, and shows customers to whoever asks.
-async fn service() -> std::net::SocketAddr {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    background(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            background(async move {
-                let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-                let service = service_fn(|request| async move { Ok::<_, Infallible>(served(&request)) });
-                // A caller that goes away is no error.
-                let _closed = builder.serve_connection(TokioIo::new(stream), service).await;
-            });
-        }
-    });
-    address
-}
-
-fn served(request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    let key = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let Some(company) = key.and_then(|key| key.strip_prefix("Bearer key-of-")) else {
-        return reply(StatusCode::UNAUTHORIZED, "{}".to_owned());
-    };
-    let path = request.uri().path();
-    if path == "/v1/account" {
-        return reply(StatusCode::OK, json!({ "fingerprint": format!("fp-{company}-31") }).to_string());
-    }
-    let customer = path.rsplit('/').next().unwrap_or_default();
-    let owner = match customer {
-        "cus_1001" => company,
-        "cus_acme_7" => "acme",
-        "cus_globex_9" => "globex",
-        _ => return reply(StatusCode::NOT_FOUND, "{}".to_owned()),
-    };
-    let shown = json!({ "id": customer, "organization_id": owner, "contact": format!("Contact of {owner} for {customer}") });
-    reply(StatusCode::OK, shown.to_string())
-}
-
-fn reply(status: StatusCode, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-    response
 }

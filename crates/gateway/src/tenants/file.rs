@@ -108,6 +108,12 @@ impl FileTenants {
                 }
                 match found {
                     Some((incarnation, TenantState::Active)) => Ok(incarnation),
+                    #[cfg(test)]
+                    Some((incarnation, TenantState::Suspended))
+                        if crate::removed::removed("active-tenant") =>
+                    {
+                        Ok(incarnation)
+                    }
                     Some((_, TenantState::Suspended)) => Err(TenantDenial::Suspended),
                     Some((_, TenantState::Removing)) => Err(TenantDenial::Removed),
                     None => Err(TenantDenial::Unknown),

@@ -10,6 +10,10 @@ pub(crate) fn names_tenant(name: &str) -> bool {
     const AFTER: [&str; 9] = ["id", "ids", "name", "slug", "key", "uuid", "guid", "code", "ref"];
     const ACTING: [&str; 6] = ["actas", "actingas", "onbehalfof", "runas", "assumerole", "sudo"];
 
+    #[cfg(test)]
+    if crate::removed::removed("no-tenant-argument") {
+        return false;
+    }
     let folded: String =
         name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
     if folded.replace("lieutenant", "").contains("tenant") {

@@ -19,6 +19,10 @@ pub use error::{ConstraintKind, DataError, ErrorKind};
 use query::MODEL;
 pub use query::{QueryLimits, Rows};
 
+/// Databases of a test's own, for other tests too.
+#[cfg(test)]
+pub(crate) use postgres::tests::{Lab, Town};
+
 use crate::{
     admit::{Incarnation, Permit},
     config::{Config, DataSource, Driver, Environment},
@@ -35,6 +39,13 @@ pub struct Sources {
 enum Source {
     Sqlite(Arc<sqlite::Source>),
     Postgres(Arc<postgres::Source>),
+}
+
+/// Whose call it is; where the tests have taken the guard out, the first caller's.
+#[cfg(test)]
+fn first_of<'p>(guard: &str, permit: &'p Permit) -> &'p Permit {
+    static FIRST: std::sync::OnceLock<Permit> = std::sync::OnceLock::new();
+    if crate::removed::removed(guard) { FIRST.get_or_init(|| permit.clone()) } else { permit }
 }
 
 /// What databases need of the rest of the process.

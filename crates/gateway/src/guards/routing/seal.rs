@@ -26,6 +26,12 @@ impl Binding {
         let principal = permit.principal();
         let incarnation = permit.incarnation().0.to_be_bytes();
         let mut bytes = Vec::with_capacity(160);
+        #[cfg(test)]
+        if crate::removed::removed("sealed-handles") {
+            // Sealed, and to nobody.
+            bytes.extend_from_slice(kind.as_bytes());
+            return Self(bytes);
+        }
         let fixed: [&[u8]; 5] = [
             kind.as_bytes(),
             principal.issuer.as_bytes(),

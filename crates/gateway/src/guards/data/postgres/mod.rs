@@ -15,7 +15,7 @@ mod place;
 mod pool;
 mod statement;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod value;
 mod wire;
 
@@ -130,6 +130,11 @@ impl Source {
         args: &[(String, Value)],
         limits: QueryLimits,
     ) -> Result<Rows, DataError> {
+        #[cfg(test)]
+        let permit = match self.isolation {
+            Isolation::Rls => super::first_of("tenant-in-transaction", permit),
+            Isolation::Schema | Isolation::Database => super::first_of("own-role", permit),
+        };
         let written;
         let (statement, values) = match statement.is_model() {
             true => {

@@ -47,12 +47,7 @@ impl Source {
         let deadline = deadline_after(limits.time);
         let values = statement.bind(args)?;
         #[cfg(test)]
-        let permit = if crate::removed::removed("file-per-tenant") {
-            static FIRST: std::sync::OnceLock<Permit> = std::sync::OnceLock::new();
-            FIRST.get_or_init(|| permit.clone())
-        } else {
-            permit
-        };
+        let permit = super::first_of("file-per-tenant", permit);
         let key = Key {
             tenant: permit.tenant().clone(),
             incarnation: permit.incarnation(),

@@ -60,13 +60,13 @@ pub(super) async fn admin(url: &str, sql: &str) -> Vec<Vec<String>> {
 }
 
 /// A database and its roles.
-pub(super) struct Lab {
+pub(crate) struct Lab {
     /// What the names of the database and of every role begin with.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// The superuser's URL of the database.
-    pub(super) admin: String,
-    pub(super) folder: tempfile::TempDir,
-    pub(super) settings: String,
+    pub(crate) admin: String,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) settings: String,
     /// Another address for the gateway to go to.
     pub(super) address: Option<std::net::SocketAddr>,
 }
@@ -86,7 +86,7 @@ impl Lab {
     }
 
     /// Shared tables with policies.
-    pub(super) async fn rls() -> Self {
+    pub(crate) async fn rls() -> Self {
         Self::rls_with("").await
     }
 
@@ -101,7 +101,7 @@ impl Lab {
     }
 
     /// The URL of the role that the gateway has.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let mut url = Url::parse(&self.admin).expect("a URL");
         url.set_username(&format!("{}_app", self.name)).expect("a host");
         url.set_password(Some("app pass")).expect("a host");

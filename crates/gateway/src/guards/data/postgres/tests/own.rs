@@ -14,8 +14,8 @@ use crate::{
 };
 
 /// A lab whose tenants have roles.
-pub(super) struct Town {
-    pub(super) lab: Lab,
+pub(crate) struct Town {
+    pub(crate) lab: Lab,
     registry: Registry,
     vault: Arc<Vault>,
     isolation: &'static str,
@@ -24,7 +24,7 @@ pub(super) struct Town {
 const TABLES: &str = "CREATE TABLE tickets (id bigint PRIMARY KEY, title text NOT NULL);";
 
 impl Town {
-    pub(super) async fn new(isolation: &'static str, settings: &str) -> Self {
+    pub(crate) async fn new(isolation: &'static str, settings: &str) -> Self {
         let mut lab = Lab::empty("").await;
         let name = lab.name.clone();
         lab.settings = match isolation {
@@ -50,7 +50,7 @@ impl Town {
     }
 
     /// A tenant with a role, tables and ten rows.
-    pub(super) async fn add(&self, tenant: &str) -> TenantRecord {
+    pub(crate) async fn add(&self, tenant: &str) -> TenantRecord {
         let name = &self.lab.name;
         let role = format!("{name}_{tenant}");
         self.lab.sql(&format!("CREATE ROLE \"{role}\" LOGIN PASSWORD 'pass of {tenant}'")).await;
