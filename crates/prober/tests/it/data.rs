@@ -93,9 +93,9 @@ async fn what_the_run_itself_wrote_is_no_change_that_others_made() {
     let stub = Stub::start(&["tells-how-many"]).await;
     let mut plan = plan(&stub);
     plan.allow_writes = true;
-    plan.probes = ["DA-08", "CA-07", "RT-01"].map(str::to_owned).to_vec();
+    plan.probes = ["DA-07", "CA-07", "RT-01"].map(str::to_owned).to_vec();
     let verdicts = run(&plan).await.unwrap().verdicts;
-    for verdict in verdicts.iter().filter(|verdict| verdict.technique != "DA-08") {
+    for verdict in verdicts.iter().filter(|verdict| verdict.technique != "DA-07") {
         assert_eq!(verdict.verdict, Outcome::Isolated, "{}: {}", verdict.technique, verdict.reason);
     }
     assert_ne!(verdicts[0].verdict, Outcome::NotRun, "what writes ran first: {}", verdicts[0].reason);
