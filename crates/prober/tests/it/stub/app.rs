@@ -64,7 +64,7 @@ pub(crate) struct App {
     /// How many lists were asked for: the survey asks for one as each tenant.
     pub(crate) listed: AtomicU64,
     /// How many calls are waiting, and since when the machine has stood still.
-    pub(crate) waiting: AtomicU64,
+    pub(crate) crowd: AtomicU64,
     pub(crate) still: OnceLock<Instant>,
     /// How often `globex` asked who is calling.
     asked: AtomicU64,
@@ -109,7 +109,7 @@ impl App {
             shelf: Mutex::default(),
             log: Mutex::default(),
             listed: AtomicU64::new(0),
-            waiting: AtomicU64::new(0),
+            crowd: AtomicU64::new(0),
             still: OnceLock::new(),
             asked: AtomicU64::new(0),
             attacked: AtomicBool::new(false),

@@ -250,7 +250,7 @@ async fn answer(
 
 /// Stands still once, when many call at once, for longer than anybody waits.
 async fn stalled(app: &App) {
-    let waiting = app.waiting.fetch_add(1, Ordering::Relaxed);
+    let waiting = app.crowd.fetch_add(1, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_millis(4)).await;
     if waiting > 4 {
         app.still.get_or_init(std::time::Instant::now);
@@ -258,7 +258,7 @@ async fn stalled(app: &App) {
     if let Some(since) = app.still.get() {
         tokio::time::sleep(Duration::from_millis(5_400).saturating_sub(since.elapsed())).await;
     }
-    app.waiting.fetch_sub(1, Ordering::Relaxed);
+    app.crowd.fetch_sub(1, Ordering::Relaxed);
 }
 
 /// The time of day at a tenant's place.
