@@ -90,7 +90,7 @@ async fn what_a_tenant_wrote_of_another_itself_is_no_leak() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_run_itself_wrote_is_no_change_that_others_made() {
-    let stub = Stub::start(&["tells-how-many"]).await;
+    let stub = Stub::start(&["says-how-many"]).await;
     let mut plan = plan(&stub);
     plan.allow_writes = true;
     plan.probes = ["DA-07", "CA-07", "RT-01"].map(str::to_owned).to_vec();
@@ -103,7 +103,7 @@ async fn what_the_run_itself_wrote_is_no_change_that_others_made() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_time_of_day_tells_nobody_apart() {
-    let stub = Stub::start(&["tells-the-time"]).await;
+    let stub = Stub::start(&["says-the-time"]).await;
     let mut plan = plan(&stub);
     plan.probes = ["ID-28", "CA-07", "RT-01"].map(str::to_owned).to_vec();
     for verdict in run(&plan).await.unwrap().verdicts {

@@ -195,23 +195,7 @@ async fn answer(
             operations::delay(app, &tenant, id).await;
             Ok(ticket(app, &tenant, id))
         }
-        "list_notes" => {
-            let notes = app.notes.lock().unwrap();
-            let shared = app.defects.has("list-without-filter");
-            let shown: Vec<&String> = notes
-                .iter()
-                .filter(|(owner, _)| shared || **owner == tenant)
-                .flat_map(|(_, notes)| notes)
-                .collect();
-            let mut answer = json!({"notes": shown});
-            if app.defects.has("tells-how-many") {
-                answer["count"] = json!(shown.len());
-            }
-            if app.defects.has("tells-the-time") {
-                answer["at"] = json!(clock(&tenant));
-            }
-            Ok(said(&answer))
-        }
+        "list_notes" => Ok(notes(app, &tenant)),
         "add_note" => {
             let text = arguments.get("text").and_then(Value::as_str).unwrap_or_default().to_owned();
             let text =
@@ -246,6 +230,22 @@ async fn answer(
         }
         _ => Err((-32602, format!("Unknown tool: {name}"))),
     }
+}
+
+/// A tenant's notes.
+fn notes(app: &App, tenant: &str) -> Value {
+    let notes = app.notes.lock().unwrap();
+    let shared = app.defects.has("list-without-filter");
+    let shown: Vec<&String> =
+        notes.iter().filter(|(owner, _)| shared || **owner == tenant).flat_map(|(_, notes)| notes).collect();
+    let mut answer = json!({"notes": shown});
+    if app.defects.has("says-how-many") {
+        answer["count"] = json!(shown.len());
+    }
+    if app.defects.has("says-the-time") {
+        answer["at"] = json!(clock(tenant));
+    }
+    said(&answer)
 }
 
 /// Stands still once, when many call at once, for longer than anybody waits.
