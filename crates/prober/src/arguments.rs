@@ -391,30 +391,48 @@ pub(crate) fn unknown(id: &Value, chance: &mut fastrand::Rng) -> Value {
             json!(least.saturating_add(chance.i64(0..least.saturating_mul(8))))
         }
         Value::String(text) => {
-            let mut changed: String = text
-                .chars()
-                .map(|letter| match letter {
-                    '0'..='9' => char::from(b'0' + chance.u8(0..10)),
-                    'a'..='f' => char::from(b'a' + chance.u8(0..6)),
-                    'A'..='F' => char::from(b'A' + chance.u8(0..6)),
-                    'g'..='z' => char::from(b'g' + chance.u8(0..20)),
-                    'G'..='Z' => char::from(b'G' + chance.u8(0..20)),
-                    other => other,
-                })
-                .collect();
-            // Short names leave too little room: nobody has such a long one.
-            if text.chars().filter(char::is_ascii_alphanumeric).count() < 8 {
-                if text.bytes().all(|byte| byte.is_ascii_digit()) {
-                    changed = format!("{}", chance.u64(1_000_000..90_000_000));
-                } else {
-                    changed.push_str(&format!("{}", chance.u32(100_000..999_999)));
-                }
-            }
-            json!(changed)
+            let (place, name) = split(text);
+            json!(format!("{place}{}", unknown_name(name, chance)))
         }
         Value::Array(items) => Value::Array(items.iter().map(|item| unknown(item, chance)).collect()),
         other => other.clone(),
     }
+}
+
+/// Where a text is a URI, all before its last part, which says where to look: another scheme or folder is refused by whoever finds the way,
+/// whether or not there is something. Else nothing.
+fn split(text: &str) -> (&str, &str) {
+    let Some(scheme) = text.find("://") else { return ("", text) };
+    let rest = scheme + "://".len();
+    let last = text
+        .get(rest..)
+        .and_then(|rest| rest.trim_end_matches('/').rfind('/'))
+        .map_or(rest, |at| rest + at + 1);
+    text.split_at_checked(last).unwrap_or(("", text))
+}
+
+/// A name of the same shape that nobody has.
+fn unknown_name(text: &str, chance: &mut fastrand::Rng) -> String {
+    let mut changed: String = text
+        .chars()
+        .map(|letter| match letter {
+            '0'..='9' => char::from(b'0' + chance.u8(0..10)),
+            'a'..='f' => char::from(b'a' + chance.u8(0..6)),
+            'A'..='F' => char::from(b'A' + chance.u8(0..6)),
+            'g'..='z' => char::from(b'g' + chance.u8(0..20)),
+            'G'..='Z' => char::from(b'G' + chance.u8(0..20)),
+            other => other,
+        })
+        .collect();
+    // Short names leave too little room: nobody has such a long one.
+    if text.chars().filter(char::is_ascii_alphanumeric).count() < 8 {
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            changed = format!("{}", chance.u64(1_000_000..90_000_000));
+        } else {
+            changed.push_str(&format!("{}", chance.u32(100_000..999_999)));
+        }
+    }
+    changed
 }
 
 #[cfg(test)]
@@ -500,6 +518,21 @@ mod tests {
             for set in sets(&resolved(&schema), &[], "get_it") {
                 assert!(valid.is_valid(&set), "{set} for {schema}");
             }
+        }
+    }
+
+    #[test]
+    fn an_unknown_uri_leads_to_the_same_place() {
+        let mut chance = fastrand::Rng::with_seed(7);
+        for (known, place) in [
+            ("note://globex/1", "note://globex/"),
+            ("file:///docs/handbook.md", "file:///docs/"),
+            ("desk://globex", "desk://"),
+            ("https://a.example/x?id=5", "https://a.example/"),
+        ] {
+            let unknown = unknown(&json!(known), &mut chance);
+            let unknown = unknown.as_str().unwrap();
+            assert!(unknown.starts_with(place) && unknown != known, "{known}: {unknown}");
         }
     }
 }

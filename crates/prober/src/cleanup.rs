@@ -83,6 +83,33 @@ async fn served(site: &Site, party: &Party, reading: &Reading) -> Option<Left> {
     Some(if site.target.late() { Left::Unseen } else { Left::Broken(why) })
 }
 
+/// The most readings that are looked at again after a probe.
+const MOST_READ: usize = 40;
+
+/// Leaves out of every comparison what is not as it was since the run itself may write: how many rows there are, the newest of them. What
+/// is another's stays a leak, and is not taken for one's own.
+pub(crate) async fn forget_changed(site: &mut Site) {
+    let mut changed = Vec::new();
+    for (number, reading) in site.readings.iter().enumerate().take(MOST_READ) {
+        for party in &site.parties {
+            let Some(alone) = reading.alone.get(&party.tenant) else { continue };
+            if site.target.late() {
+                return;
+            }
+            let exchange = party.caller.send(reading.what.request(&party.caller)).await;
+            let other = matches!(judge(site, &party.tenant, reading, &exchange), Judged::Changed(_));
+            if let (true, Some(result)) = (other, exchange.success()) {
+                changed.push((number, party.tenant.clone(), alone.stable(&Facts::of(result))));
+            }
+        }
+    }
+    for (number, tenant, still) in changed {
+        if let Some(reading) = site.readings.get_mut(number) {
+            reading.alone.insert(tenant, still);
+        }
+    }
+}
+
 /// Takes back what a probe's verdicts say, where the target answers everything with nothing, or not at all: it served nobody, and
 /// refused nobody. What was shown of another's before stays a leak.
 pub(crate) fn doubt_all(verdicts: &mut [Verdict], why: &str) {

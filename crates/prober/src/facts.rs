@@ -150,9 +150,10 @@ pub(crate) fn key(path: &str) -> &str {
 /// Whether a text is a point in time, which two tenants may share by chance.
 pub(crate) fn timely(text: &str) -> bool {
     let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
-    let clock = shape.starts_with("0000-00-00") || shape.contains("00:00:00");
-    let epoch =
-        matches!(text.len(), 10 | 13) && text.starts_with("17") && text.bytes().all(|b| b.is_ascii_digit());
+    let clock = shape.starts_with("0000-00-00") || shape.contains("0:00:00");
+    let epoch = matches!(text.len(), 10 | 13)
+        && (text.starts_with("17") || text.starts_with("18"))
+        && text.bytes().all(|b| b.is_ascii_digit());
     clock || epoch
 }
 
@@ -200,7 +201,12 @@ mod tests {
         assert!(stable.holds_in(&second));
         assert_eq!(first.difference(&second).unwrap().0, "/content/0/text>/at");
         assert_eq!(key("/content/0/text>/id"), "id");
-        assert!(timely("2026-11-26T10:00:00Z") && timely("1764200000") && !timely("1234567890123456"));
+        assert!(
+            timely("2026-11-26T10:00:00Z")
+                && timely("1764200000")
+                && timely("at 6:18:01 AM")
+                && !timely("1234567890123456")
+        );
     }
 
     #[test]

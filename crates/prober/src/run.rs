@@ -58,14 +58,14 @@ pub async fn run(
             Err(ProbeError::Plan("stopped before anything was attacked".to_owned()))
         }
     };
-    let site = match surveyed {
+    let mut site = match surveyed {
         Ok(site) => site,
         Err(error) => {
             target.finish().await;
             return Err(error);
         }
     };
-    let verdicts = attacks(&site, progress, &mut stop).await;
+    let verdicts = attacks(&mut site, progress, &mut stop).await;
     progress.begins(None, "what is still open is ended");
     if let Err(why) = restore(&site).await {
         notes.push(site.redactor.clean(&why));
@@ -92,7 +92,11 @@ pub async fn run(
 }
 
 /// Every technique of the plan, and after each probe a look at what it left.
-async fn attacks(site: &Site, progress: &mut dyn Progress, stop: &mut watch::Receiver<bool>) -> Vec<Verdict> {
+async fn attacks(
+    site: &mut Site,
+    progress: &mut dyn Progress,
+    stop: &mut watch::Receiver<bool>,
+) -> Vec<Verdict> {
     let mut verdicts: Vec<Verdict> = Vec::new();
     let mut shown = None;
     let chosen = chosen(&site.plan);
@@ -130,6 +134,12 @@ async fn attacks(site: &Site, progress: &mut dyn Progress, stop: &mut watch::Rec
                     shown = shown.or(judged.last().map(|last| (last.technique.clone(), evidence)));
                 }
                 None => {}
+            }
+            if site.plan.allow_writes {
+                tokio::select! {
+                    () = cleanup::forget_changed(site) => {}
+                    () = stopped(stop) => {}
+                }
             }
         }
         verdicts.extend(judged);

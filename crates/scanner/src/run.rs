@@ -22,7 +22,11 @@ use crate::{
     },
     library::{Libraries, LibraryError},
     project::{Input, Project},
-    rules::{self, data::rls, routing::vulnerable_sdk},
+    rules::{
+        self,
+        data::rls,
+        routing::{shared_process, vulnerable_sdk},
+    },
     suppress::{self, Suppression},
     tables::{self, Place, Replay, Schema, Source, orm},
     tenancy,
@@ -269,7 +273,7 @@ fn load(file: SourceFile) -> Result<Loaded, Skipped> {
                 Read::Other
             }
         },
-        Kind::Settings => Read::Other,
+        Kind::Settings | Kind::Launch => Read::Other,
     };
     Ok(Loaded { file, text, suppressions, read, notices })
 }
@@ -363,6 +367,8 @@ fn finish(
         .collect();
     let check = || vulnerable_sdk::check(&dependencies);
     findings.extend(judge("vulnerable-sdk", &options.target, &mut skipped, check));
+    let check = || shared_process::check(&launches(&loaded));
+    findings.extend(judge("shared-process", &options.target, &mut skipped, check));
     let mut notes = Vec::new();
     let project = project(options, libraries, &mut loaded, schema);
     for rule in rules::all() {
@@ -393,6 +399,14 @@ fn finish(
             .assessing(&[Axis::Maintenance])
             .with_notes(notes);
     Scan { document, texts, not_understood }
+}
+
+/// The files that say how programs are started.
+fn launches(loaded: &[Loaded]) -> Vec<(&str, &str)> {
+    let starts = |file: &&Loaded| {
+        file.file.kind == Kind::Launch || file.file.path.rsplit('/').next() == Some("package.json")
+    };
+    loaded.iter().filter(starts).map(|file| (file.file.path.as_str(), &*file.text)).collect()
 }
 
 /// Joins the code that was read.

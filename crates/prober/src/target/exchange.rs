@@ -397,6 +397,11 @@ impl Exchange {
         Some((error.get("code")?.as_i64()?, error.get("message").and_then(Value::as_str).unwrap_or_default()))
     }
 
+    /// Whether the target itself answered the request, with a result, an error or a limit: who is dead says none of them.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.answer().is_some() || matches!(self.status(), 429 | 503)
+    }
+
     /// Whether there was an answer at all.
     pub(crate) const fn replied(&self) -> bool {
         self.outcome.is_ok()

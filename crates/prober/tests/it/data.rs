@@ -87,3 +87,26 @@ async fn what_a_tenant_wrote_of_another_itself_is_no_leak() {
     let assigned = verdicts.verdicts.iter().find(|verdict| verdict.technique == "DA-07").unwrap();
     assert_eq!(assigned.verdict, Outcome::Isolated, "{}", assigned.reason);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_run_itself_wrote_is_no_change_that_others_made() {
+    let stub = Stub::start(&["says-how-many"]).await;
+    let mut plan = plan(&stub);
+    plan.allow_writes = true;
+    plan.probes = ["DA-07", "CA-07", "RT-01"].map(str::to_owned).to_vec();
+    let verdicts = run(&plan).await.unwrap().verdicts;
+    for verdict in verdicts.iter().filter(|verdict| verdict.technique != "DA-07") {
+        assert_eq!(verdict.verdict, Outcome::Isolated, "{}: {}", verdict.technique, verdict.reason);
+    }
+    assert_ne!(verdicts[0].verdict, Outcome::NotRun, "what writes ran first: {}", verdicts[0].reason);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_of_day_tells_nobody_apart() {
+    let stub = Stub::start(&["says-the-time"]).await;
+    let mut plan = plan(&stub);
+    plan.probes = ["ID-28", "CA-07", "RT-01"].map(str::to_owned).to_vec();
+    for verdict in run(&plan).await.unwrap().verdicts {
+        assert_eq!(verdict.verdict, Outcome::Isolated, "{}: {}", verdict.technique, verdict.reason);
+    }
+}

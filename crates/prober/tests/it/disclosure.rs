@@ -35,3 +35,10 @@ async fn ids_that_take_no_longer_are_not_found() {
     assert_ne!(even.verdict, Outcome::Leaked, "{}", even.reason);
     assert!(even.reason.contains("triples"), "{}", even.reason);
 }
+
+/// An unknown URI of another scheme is refused by whoever finds the way: that tells of nobody's resources.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_scheme_is_no_unknown_resource() {
+    let even = verdict("names-schemes", "DA-11", plain).await;
+    assert_eq!(even.verdict, Outcome::Isolated, "{}", even.reason);
+}

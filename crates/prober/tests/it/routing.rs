@@ -116,3 +116,11 @@ async fn without_a_second_user_a_colleague_is_not_tried() {
     let kept = verdict("", "TK-09", with_a_colleague).await;
     assert!(kept.verdict == Outcome::NotRun && kept.reason.contains("--allow-writes"), "{}", kept.reason);
 }
+
+/// Who loses the answers of one round, to whatever ids, loses none because of ids.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_stands_still_once_mixes_no_ids_up() {
+    let once = verdict("stalls-once", "RT-03", plain).await;
+    assert_eq!(once.verdict, Outcome::Inconclusive, "{}", once.reason);
+    assert!(once.reason.contains("in no other"), "{}", once.reason);
+}

@@ -19,6 +19,8 @@ pub enum Kind {
     Manifest,
     /// How a project is built: where imports lead.
     Settings,
+    /// How a program is started: an image, services, a shell script.
+    Launch,
 }
 
 /// The reason for tests.
@@ -69,9 +71,16 @@ impl Kind {
         if name == "pnpm-workspace.yaml" {
             return Some(Self::Settings);
         }
+        if matches!(name, "Dockerfile" | "Containerfile" | "Procfile") || name.starts_with("Dockerfile.") {
+            return Some(Self::Launch);
+        }
         let (stem, extension) = name.rsplit_once('.')?;
         match extension {
             _ if stem.is_empty() => None,
+            "Dockerfile" | "dockerfile" | "sh" => Some(Self::Launch),
+            "yml" | "yaml" if stem.starts_with("docker-compose") || stem.starts_with("compose") => {
+                Some(Self::Launch)
+            }
             "js" | "mjs" | "cjs" | "jsx" => Some(Self::JavaScript),
             "ts" | "mts" | "cts" | "tsx" => Some(Self::TypeScript),
             "py" => Some(Self::Python),

@@ -34,6 +34,9 @@ fn what_was_written_for_the_project_is_read_and_the_rest_has_a_reason() {
         "schema.prisma",
         "m/1.sql",
         "tsconfig.json",
+        "Dockerfile",
+        "deploy/compose.prod.yaml",
+        "values.yaml",
         "src/a.test.ts",
         "tests/d.py",
         "test_e.py",
@@ -55,6 +58,8 @@ fn what_was_written_for_the_project_is_read_and_the_rest_has_a_reason() {
     assert_eq!(
         read(&listing),
         [
+            "Dockerfile",
+            "deploy/compose.prod.yaml",
             "examples/server/c.js",
             "m/1.sql",
             "package.json",

@@ -6,7 +6,7 @@ use futures_util::future::{join, join_all};
 use partywall_model::{Layer, Severity};
 use tokio::time::Instant;
 
-use super::measure::Met;
+use super::measure::{Met, dead, recovers};
 use crate::{
     probes::{Probe, Technique, attempt},
     site::{Party, Reading, Site},
@@ -47,12 +47,12 @@ async fn flood(site: &Site) -> Tally {
         };
         let mut alone = calm(site, quiet, reading).await;
         let mut again = calm(site, quiet, reading).await;
-        tally.control(alone.took.len() > 10, "the quiet tenant alone is not served");
         let own = site.readings_of(&noisy.tenant).next().map_or(reading, |(reading, _)| reading);
         let callers = ready(site, noisy).await;
         let (loud, mut beside) = join(storm(site, &callers, own), calm(site, quiet, reading)).await;
         join_all(callers.iter().map(Caller::end)).await;
-        weigh(&mut tally, site, (noisy, quiet), [&mut alone, &mut again, &mut beside], &loud);
+        let alive = beside.example.is_none() || recovers(site, quiet, reading).await;
+        weigh(&mut tally, site, (noisy, quiet), [&mut alone, &mut again, &mut beside], &loud, alive);
         if tally.has_leaked() {
             break;
         }
@@ -60,8 +60,15 @@ async fn flood(site: &Site) -> Tally {
     tally
 }
 
-fn weigh(tally: &mut Tally, site: &Site, (noisy, quiet): (&Party, &Party), met: [&mut Met; 3], loud: &Met) {
-    let [alone, again, beside] = met;
+fn weigh(
+    tally: &mut Tally,
+    site: &Site,
+    (noisy, quiet): (&Party, &Party),
+    [alone, again, beside]: [&mut Met; 3],
+    loud: &Met,
+    alive: bool,
+) {
+    tally.control(alone.took.len() > 10, "the quiet tenant alone is not served");
     let usual = alone.refused().max(again.refused());
     tally.note(format!(
         "{} made {} calls, {} of them refused as too many; {} met {} % refusals instead of {usual} %, and a 95th percentile \
@@ -75,6 +82,9 @@ fn weigh(tally: &mut Tally, site: &Site, (noisy, quiet): (&Party, &Party), met: 
         alone.at(95),
         again.at(95)
     ));
+    if !alive {
+        return tally.doubt(dead(quiet));
+    }
     if beside.refused() > usual + 10 {
         let why = format!(
             "{} % of {}'s calls were refused while {} flooded the target, instead of {usual} %",
@@ -147,4 +157,42 @@ async fn storm(site: &Site, callers: &[Caller], reading: &Reading) -> Met {
     }))
     .await;
     lanes.into_iter().fold(Met::default(), Met::add)
+}
+
+#[cfg(test)]
+mod tests {
+    use partywall_model::Outcome;
+
+    use super::{super::measure::tests::all, *};
+    use crate::{oracle::known, target::Exchange};
+
+    /// What is no answer is no limit that protects anybody, and no harm of a flood either where it goes on after it.
+    #[tokio::test]
+    async fn a_dead_target_is_not_flooded() {
+        let mut site = known::site();
+        site.plan.racing = Duration::from_millis(200);
+        let [noisy, quiet] = &site.parties;
+        let good = known::innocent(&site).remove(0).1;
+        let outcome = |met: [&Exchange; 3], loud: &Exchange, alive: bool| {
+            let [mut alone, mut again, mut beside] = met.map(|exchange| all(40, exchange));
+            let mut tally = Tally::default();
+            let met = [&mut alone, &mut again, &mut beside];
+            weigh(&mut tally, &site, (noisy, quiet), met, &all(400, loud), alive);
+            tally.finish().0
+        };
+        for (what, exchange) in known::dead(&site) {
+            assert_eq!(
+                outcome([&exchange; 3], &exchange, exchange.is_alive()),
+                Outcome::Inconclusive,
+                "{what}"
+            );
+            // A flood that meets a limit and leaves the other alone is held; one that meets nothing shows nothing.
+            let wanted = if exchange.is_alive() { Outcome::Isolated } else { Outcome::Inconclusive };
+            assert_eq!(outcome([&good; 3], &exchange, true), wanted, "{what}, to the flood");
+            let wanted = if exchange.is_alive() { Outcome::Leaked } else { Outcome::Inconclusive };
+            let died = outcome([&good, &good, &exchange], &exchange, exchange.is_alive());
+            assert_eq!(died, wanted, "{what}, from the flood on");
+        }
+        assert_eq!(flood(&site).await.finish().0, Outcome::Inconclusive);
+    }
 }

@@ -139,8 +139,41 @@ pub(super) async fn beside<L: Future<Output = Met>>(
     let time = part(site);
     let mut alone = calm(tally, site, quiet, reading, time).await;
     let mut again = calm(tally, site, quiet, reading, time).await;
-    tally.control(alone.took.len() >= 5, &format!("{} alone is not served", quiet.tenant));
     let (loud, mut disturbed) = join(load, calm(tally, site, quiet, reading, time)).await;
+    let alive = disturbed.example.is_none() || recovers(site, quiet, reading).await;
+    weigh(tally, site, (noisy, quiet), [&mut alone, &mut again, &mut disturbed], &loud, alive);
+    loud
+}
+
+/// Whether the target answers a tenant at all, soon after a load has ended: who is dead then was not disturbed by the load only.
+pub(super) async fn recovers(site: &Site, party: &Party, reading: &Reading) -> bool {
+    for _ in 0..10 {
+        if party.caller.send(reading.what.request(&party.caller).once()).await.is_alive() {
+            return true;
+        }
+        if site.target.late() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    false
+}
+
+/// The reason where the target is dead after a load.
+pub(super) fn dead(quiet: &Party) -> String {
+    format!("{} is not served any more, with the load or without", quiet.tenant)
+}
+
+/// What a tenant met alone, alone again and beside a load of the other's. `alive` is whether the target answers it at all after that.
+fn weigh(
+    tally: &mut Tally,
+    site: &Site,
+    (noisy, quiet): (&Party, &Party),
+    [alone, again, disturbed]: [&mut Met; 3],
+    loud: &Met,
+    alive: bool,
+) {
+    tally.control(alone.took.len() >= 5, &format!("{} alone is not served", quiet.tenant));
     let (usual, now) = (alone.refused().max(again.refused()), disturbed.refused());
     tally.note(format!(
         "{} met {now} % refusals instead of {usual} %, and a 95th percentile of {:?} instead of {:?} and {:?}, while {} made {} \
@@ -153,7 +186,8 @@ pub(super) async fn beside<L: Future<Output = Met>>(
         loud.calls(),
         loud.limited
     ));
-    match effect(&mut alone, &mut again, &mut disturbed) {
+    match effect(alone, again, disturbed) {
+        _ if !alive => tally.doubt(dead(quiet)),
         Effect::Refused => {
             let why = format!(
                 "{now} % of {}'s calls were not served beside the load of {}, instead of {usual} %",
@@ -168,7 +202,6 @@ pub(super) async fn beside<L: Future<Output = Met>>(
         }
         Effect::None => tally.held(),
     }
-    loud
 }
 
 /// The longest that lanes go on for the sake of the least number of their calls.
@@ -217,8 +250,53 @@ pub(super) fn reading_of<'a>(site: &'a Site, party: &'a Party) -> Option<&'a Rea
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use partywall_model::Outcome;
+
     use super::*;
+    use crate::oracle::known;
+
+    /// So many calls that all met the same.
+    pub(in crate::probes::capacity) fn all(calls: usize, exchange: &Exchange) -> Met {
+        let mut met = Met::default();
+        (0..calls).for_each(|_| met.note(exchange.clone()));
+        met
+    }
+
+    /// Whatever it says instead of an answer, before the load, beside it, or from then on, is no isolation, and no effect of the load.
+    #[tokio::test]
+    async fn a_dead_target_is_neither_disturbed_nor_at_peace() {
+        let mut site = known::site();
+        site.plan.racing = Duration::from_millis(200);
+        let [noisy, quiet] = &site.parties;
+        let good = known::innocent(&site).remove(0).1;
+        let outcome = |met: [&Exchange; 3], alive: bool| {
+            let [mut alone, mut again, mut disturbed] = met.map(|exchange| all(40, exchange));
+            let mut tally = Tally::default();
+            let met = [&mut alone, &mut again, &mut disturbed];
+            weigh(&mut tally, &site, (noisy, quiet), met, &all(400, &good), alive);
+            tally.finish().0
+        };
+        for (what, exchange) in known::dead(&site) {
+            assert_eq!(outcome([&exchange; 3], exchange.is_alive()), Outcome::Inconclusive, "{what}");
+            assert_eq!(
+                outcome([&exchange, &exchange, &good], true),
+                Outcome::Inconclusive,
+                "{what}, and then alive"
+            );
+            // A limit goes on after a load; nothing else that is no answer does.
+            let limited = exchange.is_alive();
+            let wanted = if limited { Outcome::Leaked } else { Outcome::Inconclusive };
+            assert_eq!(outcome([&good, &good, &exchange], limited), wanted, "{what}, from the load on");
+            assert_eq!(outcome([&good, &good, &exchange], true), Outcome::Leaked, "{what}, and well again");
+        }
+        assert_eq!(outcome([&good; 3], true), Outcome::Isolated);
+        // The load and what is measured beside it, whole, against a target that is not there.
+        let mut tally = Tally::default();
+        let load = std::future::ready(Met::default());
+        beside(&mut tally, &site, (noisy, quiet), &site.readings[0], load).await;
+        assert_eq!(tally.finish().0, Outcome::Inconclusive);
+    }
 
     fn met(served: u64, millis: u64, limited: usize, failed: usize) -> Met {
         let took = (0..served).map(|turn| Duration::from_millis(millis + turn % 3)).collect();

@@ -12,6 +12,7 @@ use crate::{
     probes::{Probe, Technique, attempt},
     site::{Party, Reading, Site},
     tally::Tally,
+    target::Exchange,
 };
 
 pub(super) static PROBE: Probe = Probe::new(
@@ -141,7 +142,7 @@ async fn measure(
     (place, id): (&str, &Value),
     chance: &mut fastrand::Rng,
 ) -> Result<Measured, String> {
-    let mut took: [Vec<Duration>; 3] = Default::default();
+    let mut timed = Timed::default();
     for _ in 0..TRIPLES {
         if site.target.left() < Duration::from_secs(2) {
             break;
@@ -152,26 +153,63 @@ async fn measure(
         let mut order = [(0, id), (1, first), (2, second)];
         chance.shuffle(&mut order);
         for (which, id) in order {
-            let exchange = ask(attacker, reading, place, id).await;
-            if let (Some(line), true) = (took.get_mut(which), exchange.replied()) {
-                line.push(exchange.took);
-            }
+            timed.note(which, &ask(attacker, reading, place, id).await);
         }
     }
-    let [foreign, one, other] = &took;
-    let least = took.iter().map(Vec::len).min().unwrap_or(0);
-    if least < ENOUGH {
-        return Err(format!("only {least} answers could be timed"));
+    timed.measured()
+}
+
+/// The times of the answers to the foreign id and to two unknown ones.
+#[derive(Default)]
+struct Timed([Vec<Duration>; 3]);
+
+impl Timed {
+    /// Only what the target answers itself has a time that tells of ids: a page of whatever stands before it has none.
+    fn note(&mut self, which: usize, exchange: &Exchange) {
+        if let (Some(line), true) = (self.0.get_mut(which), exchange.answer().is_some()) {
+            line.push(exchange.took);
+        }
     }
-    Ok(Measured {
-        noise: rank::compare(one, other),
-        against: [rank::compare(foreign, one), rank::compare(foreign, other)],
-    })
+
+    fn measured(&self) -> Result<Measured, String> {
+        let [foreign, one, other] = &self.0;
+        let least = self.0.iter().map(Vec::len).min().unwrap_or(0);
+        if least < ENOUGH {
+            return Err(format!("only {least} answers could be timed"));
+        }
+        Ok(Measured {
+            noise: rank::compare(one, other),
+            against: [rank::compare(foreign, one), rank::compare(foreign, other)],
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oracle::known;
+
+    /// However quick and however late it says nothing, there is nothing to compare.
+    #[tokio::test]
+    async fn what_a_dead_target_says_has_no_time() {
+        let site = known::site();
+        for (what, exchange) in known::dead(&site) {
+            let mut timed = Timed::default();
+            for turn in 0..TRIPLES {
+                for which in 0..3 {
+                    let mut exchange = exchange.clone();
+                    exchange.took = Duration::from_millis(if which == 0 { 9 } else { 1 } + turn as u64 % 2);
+                    timed.note(which, &exchange);
+                }
+            }
+            assert!(timed.measured().is_err(), "{what}");
+        }
+        for (what, exchange) in known::innocent(&site) {
+            let mut timed = Timed::default();
+            (0..TRIPLES).for_each(|_| (0..3).for_each(|which| timed.note(which, &exchange)));
+            assert!(timed.measured().is_ok_and(|measured| !measured.differs()), "{what}");
+        }
+    }
 
     /// Answers that take so many microseconds, give or take 200.
     fn line(from: u64, chance: &mut fastrand::Rng) -> Vec<Duration> {

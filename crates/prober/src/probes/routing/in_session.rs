@@ -52,6 +52,7 @@ pub(super) async fn equal(site: &Site) -> Tally {
     let Some(echo) = Echo::find(site).await else { return tally };
     for (attacker, victim) in site.directions() {
         let Some((meeting, within)) = inside(&mut tally, attacker, victim).await else { continue };
+        let mut lost = 0;
         for round in 0..ROUNDS {
             let id = 70_000 + round;
             let (mine, theirs) = both(&meeting.theirs, &within, &echo, (id, id)).await;
@@ -67,8 +68,17 @@ pub(super) async fn equal(site: &Site) -> Tally {
                 tally.doubt("the owner of a session gets no answer in it, whatever the ids are");
                 break;
             }
+            // What was only late once may have been late by itself.
+            lost += 1;
+            if lost < 2 && !echo::says(&exchange, &theirs.0) && !echo::says(&theirs.1, &word) {
+                continue;
+            }
+            lost = 0;
             tally.leak(crossed(site, (attacker, victim), (&word, &exchange), (&theirs.0, &theirs.1)));
             break;
+        }
+        if lost > 0 {
+            tally.doubt("the owner of a session got no answer to one of several equal ids");
         }
         meeting.end().await;
         if tally.has_leaked() || site.target.late() {

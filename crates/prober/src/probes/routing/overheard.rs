@@ -80,14 +80,9 @@ async fn broadcast(site: &Site) -> Tally {
         for ear in ears(&mut tally, listener).await {
             if let Some(caller) = speaker(speaker_of, &ear.caller).await {
                 let said = say(site, speaker_of, &caller, echo.as_ref()).await;
-                tally.control(!said.is_empty(), "the other tenant got no answer while somebody listened");
                 let own = ear.caller.ask("tools/list", json!({})).await;
-                tally.control(
-                    own.success().is_some(),
-                    &format!("the listener is not served itself: {}", failed(&own)),
-                );
                 let heard = ear.since(0).await;
-                overheard(&mut tally, site, (listener, speaker_of), (&ear, &heard), &said);
+                overheard(&mut tally, site, (listener, speaker_of), (&ear, &heard, &own), &said);
                 caller.end().await;
             }
             ear.close().await;
@@ -126,7 +121,7 @@ fn overheard(
     tally: &mut Tally,
     site: &Site,
     (listener, speaker): (&Party, &Party),
-    (ear, heard): (&Ear, &[Value]),
+    (ear, heard, own): (&Ear, &[Value], &Exchange),
     said: &[Said],
 ) {
     for (id, words, exchange) in said {
@@ -148,7 +143,13 @@ fn overheard(
             return;
         }
     }
-    attempt::denied(tally, site, &listener.tenant, &ear.told());
+    // Silence says nothing where nobody spoke, or nobody could have heard.
+    let served = own.answer().is_some();
+    tally.control(!said.is_empty(), "the other tenant got no answer while somebody listened");
+    tally.control(served, &format!("the listener is not served itself: {}", failed(own)));
+    if !said.is_empty() && served {
+        attempt::denied(tally, site, &listener.tenant, &ear.told());
+    }
 }
 
 async fn level(caller: &Caller, level: &str) -> Exchange {
@@ -390,7 +391,35 @@ mod tests {
     use partywall_model::Outcome;
 
     use super::*;
-    use crate::oracle::known::{asked, silent, site};
+    use crate::oracle::known::{alone, answered, asked, dead, silent, site};
+
+    /// The listener's own answer.
+    fn served(site: &Site) -> Exchange {
+        let body = json!({"jsonrpc": "2.0", "id": 7, "result": alone("acme")}).to_string();
+        answered(asked(site), 200, ("content-type", "application/json"), &body)
+    }
+
+    #[tokio::test]
+    async fn nobody_who_speaks_and_nobody_who_could_hear_show_nothing() {
+        let site = site();
+        let [listener, speaker] = &site.parties;
+        let ear = Ear::deaf(listener.caller.afresh());
+        let outcome = |said: &[Said], own: &Exchange| {
+            let mut tally = Tally::default();
+            overheard(&mut tally, &site, (listener, speaker), (&ear, &[], own), said);
+            tally.finish().0
+        };
+        let said: [Said; 1] = [(json!("said-1"), vec!["word-4711".into()], served(&site))];
+        assert_eq!(outcome(&said, &served(&site)), Outcome::Isolated);
+        assert_eq!(outcome(&[], &served(&site)), Outcome::Inconclusive, "nobody spoke");
+        for (what, own) in dead(&site) {
+            assert_eq!(outcome(&said, &own), Outcome::Inconclusive, "{what}");
+            assert_eq!(outcome(&[], &own), Outcome::Inconclusive, "{what}, and nobody spoke");
+        }
+        // The technique whole, against a target that is not there.
+        let (outcome, reason, _) = broadcast(&site).await.finish();
+        assert!(matches!(outcome, Outcome::Inconclusive | Outcome::NotRun), "{reason}");
+    }
 
     #[tokio::test]
     async fn what_another_said_on_ones_stream_is_a_leak_and_ones_own_is_not() {
@@ -399,10 +428,10 @@ mod tests {
         let ear = Ear::deaf(listener.caller.afresh());
         let request = silent(asked(&site), crate::target::Failure::Late);
         let said: [Said; 1] = [(json!("said-1"), vec!["token-4711".into(), "word-4711".into()], request)];
+        let own = served(&site);
         let outcome = |heard: &[Value]| {
             let mut tally = Tally::default();
-            tally.control(true, "");
-            overheard(&mut tally, &site, (listener, speaker), (&ear, heard), &said);
+            overheard(&mut tally, &site, (listener, speaker), (&ear, heard, &own), &said);
             tally.finish().0
         };
         let progress =

@@ -3,9 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -62,6 +63,9 @@ pub(crate) struct App {
     pub(crate) log: Mutex<Vec<(String, String)>>,
     /// How many lists were asked for: the survey asks for one as each tenant.
     pub(crate) listed: AtomicU64,
+    /// How many calls are waiting, and since when the machine has stood still.
+    pub(crate) crowd: AtomicU64,
+    pub(crate) still: OnceLock<Instant>,
     /// How often `globex` asked who is calling.
     asked: AtomicU64,
     attacked: AtomicBool,
@@ -105,6 +109,8 @@ impl App {
             shelf: Mutex::default(),
             log: Mutex::default(),
             listed: AtomicU64::new(0),
+            crowd: AtomicU64::new(0),
+            still: OnceLock::new(),
             asked: AtomicU64::new(0),
             attacked: AtomicBool::new(false),
             told: AtomicBool::new(false),

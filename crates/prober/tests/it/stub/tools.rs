@@ -120,6 +120,9 @@ pub(crate) async fn call(app: &App, call: &Call<'_>) -> Result<Value, (i64, Stri
     if name == "get_forecast" {
         std::future::pending::<()>().await;
     }
+    if app.defects.has("stalls-once") {
+        stalled(app).await;
+    }
     let tenant = remembered(app, call).await;
     if naming::hidden(app, call, name) && !app.defects.has("scope-on-lists-only") {
         return Err((-32602, format!("Unknown tool: {name}")));
@@ -192,16 +195,7 @@ async fn answer(
             operations::delay(app, &tenant, id).await;
             Ok(ticket(app, &tenant, id))
         }
-        "list_notes" => {
-            let notes = app.notes.lock().unwrap();
-            let shared = app.defects.has("list-without-filter");
-            let shown: Vec<&String> = notes
-                .iter()
-                .filter(|(owner, _)| shared || **owner == tenant)
-                .flat_map(|(_, notes)| notes)
-                .collect();
-            Ok(said(&json!({"notes": shown})))
-        }
+        "list_notes" => Ok(notes(app, &tenant)),
         "add_note" => {
             let text = arguments.get("text").and_then(Value::as_str).unwrap_or_default().to_owned();
             let text =
@@ -236,6 +230,42 @@ async fn answer(
         }
         _ => Err((-32602, format!("Unknown tool: {name}"))),
     }
+}
+
+/// A tenant's notes.
+fn notes(app: &App, tenant: &str) -> Value {
+    let notes = app.notes.lock().unwrap();
+    let shared = app.defects.has("list-without-filter");
+    let shown: Vec<&String> =
+        notes.iter().filter(|(owner, _)| shared || **owner == tenant).flat_map(|(_, notes)| notes).collect();
+    let mut answer = json!({"notes": shown});
+    if app.defects.has("says-how-many") {
+        answer["count"] = json!(shown.len());
+    }
+    if app.defects.has("says-the-time") {
+        answer["at"] = json!(clock(tenant));
+    }
+    said(&answer)
+}
+
+/// Stands still once, when many call at once, for longer than anybody waits.
+async fn stalled(app: &App) {
+    let waiting = app.crowd.fetch_add(1, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_millis(4)).await;
+    if waiting > 4 {
+        app.still.get_or_init(std::time::Instant::now);
+    }
+    if let Some(since) = app.still.get() {
+        tokio::time::sleep(Duration::from_millis(5_400).saturating_sub(since.elapsed())).await;
+    }
+    app.crowd.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// The time of day at a tenant's place.
+fn clock(tenant: &str) -> String {
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let hour = (now / 3600 + u64::from(tenant == "acme")) % 12 + 1;
+    format!("Read at {hour}:{:02}:{:02}", now / 60 % 60, now % 60)
 }
 
 /// Everybody's tickets, where a request without an id is one for all of them.

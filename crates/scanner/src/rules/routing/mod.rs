@@ -9,5 +9,6 @@ mod session_holders;
 mod subscribed;
 
 crate::rules::rules! {
-    shared_server, session_without_owner, task_without_owner, any_session, request_id_key, replayed_events, broadcast, ignored_owner
+    shared_server, session_without_owner, task_without_owner, any_session, request_id_key, replayed_events, broadcast, ignored_owner,
+    shared_process
 }
