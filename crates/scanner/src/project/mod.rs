@@ -189,6 +189,8 @@ pub(crate) struct Memory {
     pub(crate) queries: std::cell::OnceCell<Vec<crate::flow::Query>>,
     pub(crate) owned: std::cell::OnceCell<BTreeMap<String, crate::flow::Owned>>,
     pub(crate) accesses: std::cell::OnceCell<Vec<crate::flow::Access>>,
+    /// Of those, by their numbers, what a function puts there.
+    pub(crate) puts: std::cell::OnceCell<FxHashMap<Fun, Vec<usize>>>,
     pub(crate) shared_writes: std::cell::OnceCell<Vec<crate::flow::SharedWrite>>,
     /// The values that queries are asked with, and the queries.
     pub(crate) filters: std::cell::OnceCell<rustc_hash::FxHashSet<At>>,

@@ -36,7 +36,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::made_for_caller::made_for_caller(project, report);
     let mut stores: BTreeMap<Store, Vec<Access>> = BTreeMap::new();
     for access in project.accesses() {
-        stores.entry(access.store.clone()).or_default().push(access);
+        stores.entry(access.store.clone()).or_default().push(access.clone());
     }
     for accesses in stores.into_values() {
         let read = |fun: Fun| accesses.iter().any(|access| access.value.is_none() && access.function == fun);
@@ -110,9 +110,8 @@ fn made_for_one(project: &Project, report: &mut Report<'_>) {
 fn keeps_by_key(project: &Project, call: At) -> bool {
     let Some(callee) = project.callee(call).filter(|callee| callee.certain) else { return false };
     let [target] = callee.targets.as_slice() else { return false };
-    project.accesses().iter().any(|access| {
-        let given = || project.roots(access.key).iter().any(|root| project.parameter_of(access.at.module, *root).is_some_and(|(fun, ..)| fun == *target));
-        access.value.is_some() && access.function == *target && given()
+    project.puts_of(*target).any(|access| {
+        project.roots(access.key).iter().any(|root| project.parameter_of(access.at.module, *root).is_some_and(|(fun, ..)| fun == *target))
     })
 }
 

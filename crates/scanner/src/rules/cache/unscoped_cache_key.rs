@@ -37,7 +37,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::key_of_nobody::key_of_nobody(project, report);
     let mut by_store: BTreeMap<Store, Vec<Access>> = BTreeMap::new();
     for access in project.accesses() {
-        by_store.entry(access.store.clone()).or_default().push(access);
+        by_store.entry(access.store.clone()).or_default().push(access.clone());
     }
     let lives = Lifetimes::new(project);
     for (store, accesses) in by_store {

@@ -24,7 +24,7 @@ pub(super) fn kept_things(project: &Project, report: &mut Report<'_>) {
     for access in project.accesses() {
         let python = project.unit(access.at.module).is_some_and(|unit| unit.ir.language == Language::Python);
         if python && !vocabulary::is_cache(&access.name) && !is_of_sessions(&access.name) {
-            stores.entry(access.store.clone()).or_default().push(access);
+            stores.entry(access.store.clone()).or_default().push(access.clone());
         }
     }
     for (store, accesses) in stores {
@@ -241,10 +241,8 @@ fn is_wait(project: &Project, access: &Access) -> bool {
 /// Whether a function puts something under the same key before: what it reads is its own.
 fn writes_under(project: &Project, fun: Fun, key: At) -> bool {
     let roots = project.roots(key);
-    project.accesses().iter().any(|access| {
-        access.function == fun
-            && access.value.is_some()
-            && project.order(access.at) < project.order(key)
+    project.puts_of(fun).any(|access| {
+        project.order(access.at) < project.order(key)
             && project.roots(access.key).iter().any(|root| roots.contains(root))
     })
 }
