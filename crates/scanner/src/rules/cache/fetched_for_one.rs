@@ -74,7 +74,7 @@ fn made_for_one(project: &Project, report: &mut Report<'_>) {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let (method, holder) = match unit.ir.expr(call.callee) {
-                ExprKind::Member { object, property, .. } => {
+                ExprKind::Member { object, property, .. } if MAKING.contains(&unit.ir.text(*property)) => {
                     (unit.ir.text(*property).to_owned(), project.written(at.to(*object)).pop().unwrap_or_default())
                 }
                 // `memo("repos", ttl, () => reposOf(user))`, a function of the project that keeps what it makes.

@@ -42,9 +42,9 @@ pub(super) fn read_keys(project: &Project, unit: &Unit, at: At) -> Option<Vec<At
         ExprKind::Call(call) => call,
         // `if key in _cache: return _cache[key]`
         ExprKind::Index { object, index, .. } => {
-            let written = unit.index.writes.iter().any(|write| write.place == at.expr);
             let holder = project.written(at.to(*object)).pop()?;
-            return (!written && vocabulary::is_cache(&holder)).then(|| vec![at.to(*index)]);
+            let written = || unit.index.writes.iter().any(|write| write.place == at.expr);
+            return (vocabulary::is_cache(&holder) && !written()).then(|| vec![at.to(*index)]);
         }
         _ => return None,
     };

@@ -40,6 +40,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+            if unit.index.function(*expr) != FunctionId::MODULE {
+                continue;
+            }
             let path = project.written_as_exported(at.to(call.callee));
             let memory = path.iter().any(|part| MEMORIES.contains(&part.as_str()));
             // `Crew(agents=[…], memory=True)`
@@ -49,7 +52,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
                     _ => false,
                 });
             let whole = path.len() <= 2;
-            if !(memory || keeps) || !whole || unit.index.function(*expr) != FunctionId::MODULE || is_one_conversation(unit, at) {
+            if !(memory || keeps) || !whole || is_one_conversation(unit, at) {
                 continue;
             }
             if !serves(project, &lives, at) {
