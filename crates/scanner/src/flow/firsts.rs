@@ -34,6 +34,9 @@ impl Project {
             ExprKind::Member { property, .. } => unit.ir.text(*property) == "value",
             ExprKind::Call(call) => match unit.ir.expr(call.callee) {
                 ExprKind::Name(_) => self.last_written(at.to(call.callee)) == Some("next"),
+                ExprKind::Member { property, .. } => {
+                    matches!(unit.ir.text(*property), "at" | "pop" | "shift")
+                }
                 _ => false,
             },
             _ => false,
@@ -64,6 +67,11 @@ impl Project {
                     return None;
                 };
                 if unit.ir.text(*property) == "next" { listed(unit, at, *object) } else { None }
+            }
+            // `[...m.values()].at(-1)`: the one that came last.
+            ExprKind::Call(call) if matches!(unit.ir.expr(call.callee), ExprKind::Member { .. }) => {
+                let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) else { return None };
+                listed(unit, at, *object)
             }
             ExprKind::Call(call) if matches!(unit.ir.expr(call.callee), ExprKind::Name(_)) => {
                 let path = self.written(at.to(call.callee));

@@ -22,8 +22,7 @@ pub(super) fn kept_things(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     let mut stores: BTreeMap<Store, Vec<Access>> = BTreeMap::new();
     for access in project.accesses() {
-        let python = project.unit(access.at.module).is_some_and(|unit| unit.ir.language == Language::Python);
-        if python && !vocabulary::is_cache(&access.name) && !is_of_sessions(&access.name) {
+        if !vocabulary::is_cache(&access.name) && !is_of_sessions(&access.name) {
             stores.entry(access.store.clone()).or_default().push(access.clone());
         }
     }
@@ -184,6 +183,14 @@ const MAKERS: &[&str] = &[
     "new_id",
     "generate_id",
     "make_id",
+    "randomUUID",
+    "uuidv4",
+    "v4",
+    "randomBytes",
+    "createId",
+    "generateId",
+    "makeId",
+    "newId",
 ];
 
 /// Whether a key is made up here: by such a call, or it is the id of what was made here.
@@ -231,6 +238,11 @@ fn is_wait(project: &Project, access: &Access) -> bool {
                         | "create_future"
                         | "create_task"
                         | "Semaphore"
+                        | "Promise"
+                        | "AbortController"
+                        | "setTimeout"
+                        | "setInterval"
+                        | "now"
                         | "time"
                         | "monotonic"
                 )

@@ -2,7 +2,7 @@
 
 use crate::{
     flow::{Lifetimes, Origins, SharedWrite},
-    ir::{ExprId, ExprKind, Language},
+    ir::{ExprId, ExprKind},
     project::Project,
     vocabulary,
 };
@@ -20,7 +20,7 @@ pub(super) fn is_got_for_caller(
     let whose = vocabulary::is_credential(name)
         || vocabulary::is_principal(name)
         || matches!(name, "user" | "tenant" | "caller" | "identity");
-    if unit.ir.language != Language::Python || !whose || !lives.is_per_request(write.fun) {
+    if !whose || !lives.is_per_request(write.fun) {
         return false;
     }
     let mut value: ExprId = write.value.expr;
