@@ -54,7 +54,11 @@ impl Project {
         }
         match unit.ir.expr(at.expr) {
             ExprKind::Index { object, index, .. } => {
-                if is_end(unit, *index) { listed(unit, at, *object) } else { None }
+                if is_end(unit, *index) {
+                    listed(unit, at, *object)
+                } else {
+                    None
+                }
             }
             ExprKind::Member { object, property, .. } if unit.ir.text(*property) == "value" => {
                 let ExprKind::Call(call) = unit.ir.expr(*object) else { return None };
@@ -87,7 +91,9 @@ impl Project {
 pub fn is_end(unit: &Unit, index: ExprId) -> bool {
     let number = |expr: ExprId, wanted: &str| matches!(unit.ir.expr(expr), ExprKind::Number(text) if unit.ir.text(*text) == wanted);
     match unit.ir.expr(index) {
-        ExprKind::Unary { op: UnaryOp::Arithmetic, operand } => number(*operand, "1") && unit.ir.snippet(unit.ir.span(index)) == "-1",
+        ExprKind::Unary { op: UnaryOp::Arithmetic, operand } => {
+            number(*operand, "1") && unit.ir.snippet(unit.ir.span(index)) == "-1"
+        }
         _ => number(index, "0"),
     }
 }

@@ -64,18 +64,26 @@ fn in_generators(project: &Project, report: &mut Report<'_>) {
                 let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
                 let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return };
                 match unit.ir.text(*property) {
-                    "set" if call.args.len() == 1 && is_variable(project, at, at.to(*object)) => set = set.or(Some(at)),
+                    "set" if call.args.len() == 1 && is_variable(project, at, at.to(*object)) => {
+                        set = set.or(Some(at))
+                    }
                     "reset" | "run" => ends = true,
                     _ => {}
                 }
             });
             let Some(at) = set.filter(|_| !ends) else { continue };
             // What FastAPI or pytest runs as a dependency has the request's own context.
-            let fixture = function.decorators.iter().any(|expr| unit.ir.snippet(unit.ir.span(*expr)).contains("fixture"));
+            let fixture = function
+                .decorators
+                .iter()
+                .any(|expr| unit.ir.snippet(unit.ir.span(*expr)).contains("fixture"));
             if fixture || function.parent.is_none() {
                 continue;
             }
-            let found = report.reached(at, "this generator sets the context of whoever runs through it, and never puts it back");
+            let found = report.reached(
+                at,
+                "this generator sets the context of whoever runs through it, and never puts it back",
+            );
             found.severity(Severity::Low).confidence(Confidence::Medium);
         }
     }
@@ -83,11 +91,13 @@ fn in_generators(project: &Project, report: &mut Report<'_>) {
 
 /// Whether `set` is called on a context variable: by what is known of it, or by its name.
 fn is_variable(project: &Project, call: At, object: At) -> bool {
-    let known = project.callee(call).is_some_and(|callee| callee.defs.iter().any(|def| def.role == Role::ContextSet));
+    let known =
+        project.callee(call).is_some_and(|callee| callee.defs.iter().any(|def| def.role == Role::ContextSet));
     known
         || project.last_written(object).is_some_and(|name| {
             let words = vocabulary::words(name);
             words.iter().any(|word| matches!(word.as_str(), "contextvar" | "ctxvar"))
-                || (words.iter().any(|word| matches!(word.as_str(), "context" | "ctx")) && words.iter().any(|word| word == "var"))
+                || (words.iter().any(|word| matches!(word.as_str(), "context" | "ctx"))
+                    && words.iter().any(|word| word == "var"))
         })
 }

@@ -23,14 +23,30 @@ pub(super) fn kept_worker(project: &Project, report: &mut Report<'_>) {
             let fun = Fun { module, id: write.function };
             let ExprKind::Call(call) = unit.ir.expr(write.value) else { continue };
             let starts = project.last_written(at).is_some_and(|name| STARTS.contains(&name));
-            if !starts || fun.id == FunctionId::MODULE || !lives.is_per_request(fun) || lives.cell(at.to(write.place)).is_none() {
+            if !starts
+                || fun.id == FunctionId::MODULE
+                || !lives.is_per_request(fun)
+                || lives.cell(at.to(write.place)).is_none()
+            {
                 continue;
             }
-            let Some(work) = call.positional(0).and_then(|work| project.callee(at.to(work))).filter(|work| work.certain) else { continue };
-            let read = work.targets.iter().take(2).filter(|target| loops(project, **target)).find_map(|target| read_of(project, *target, DEPTH));
+            let Some(work) =
+                call.positional(0).and_then(|work| project.callee(at.to(work))).filter(|work| work.certain)
+            else {
+                continue;
+            };
+            let read = work
+                .targets
+                .iter()
+                .take(2)
+                .filter(|target| loops(project, **target))
+                .find_map(|target| read_of(project, *target, DEPTH));
             if let Some(read) = read {
                 report
-                    .reached(at, "this task works for all requests, with the context of the one that started it")
+                    .reached(
+                        at,
+                        "this task works for all requests, with the context of the one that started it",
+                    )
                     .confidence(Confidence::Medium)
                     .related(read.module, project.span(read), "the context is asked for here");
             }

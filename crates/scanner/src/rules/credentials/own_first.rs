@@ -26,11 +26,17 @@ pub(super) fn own_first(project: &Project, report: &mut Report<'_>) {
             for (number, stmt) in function.body.iter().enumerate() {
                 let StmtKind::If { test, then, .. } = unit.ir.stmt(*stmt) else { continue };
                 let rest = function.body.get(number + 1..).unwrap_or_default();
-                if mentions(unit, *test, &brought) || !gives_own(project, unit, fun, then, &brought) || !uses(unit, rest, &brought) {
+                if mentions(unit, *test, &brought)
+                    || !gives_own(project, unit, fun, then, &brought)
+                    || !uses(unit, rest, &brought)
+                {
                     continue;
                 }
                 report
-                    .reached(At { module, expr: *test }, "the process's own credential is taken here, whoever brought one of their own")
+                    .reached(
+                        At { module, expr: *test },
+                        "the process's own credential is taken here, whoever brought one of their own",
+                    )
                     .severity(Severity::Medium)
                     .confidence(Confidence::Medium);
                 break;
@@ -47,9 +53,14 @@ fn brought(project: &Project, unit: &Unit, fun: Fun) -> BTreeSet<BindingId> {
         let StmtKind::Assign { target, value, .. } = unit.ir.stmt(stmt) else { return };
         let at = At { module: fun.module, expr: *value };
         let Some(id) = target.as_binding() else { return };
-        let of_context = project.callee(at).is_some_and(|callee| callee.defs.iter().any(|def| def.role == Role::ContextGet));
+        let of_context = project
+            .callee(at)
+            .is_some_and(|callee| callee.defs.iter().any(|def| def.role == Role::ContextGet));
         let of_request = project.origins(at).has(Origins::SECRET | Origins::UNVERIFIED);
-        if vocabulary::is_credential(unit.ir.binding_name(id)) && (of_context || of_request) && !project.origins(at).has(Origins::ENV) {
+        if vocabulary::is_credential(unit.ir.binding_name(id))
+            && (of_context || of_request)
+            && !project.origins(at).has(Origins::ENV)
+        {
             found.insert(id);
         }
     });
@@ -57,14 +68,23 @@ fn brought(project: &Project, unit: &Unit, fun: Fun) -> BTreeSet<BindingId> {
 }
 
 /// Whether a block ends with what is made with a credential of the environment, and of nothing that the caller brought.
-fn gives_own(project: &Project, unit: &Unit, fun: Fun, block: &[StmtId], brought: &BTreeSet<BindingId>) -> bool {
-    let Some(StmtKind::Return(Some(value))) = block.last().map(|stmt| unit.ir.stmt(*stmt)) else { return false };
+fn gives_own(
+    project: &Project,
+    unit: &Unit,
+    fun: Fun,
+    block: &[StmtId],
+    brought: &BTreeSet<BindingId>,
+) -> bool {
+    let Some(StmtKind::Return(Some(value))) = block.last().map(|stmt| unit.ir.stmt(*stmt)) else {
+        return false;
+    };
     let mut own = false;
     walk::exprs_below(&unit.ir, *value, &mut |expr| {
         let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
         for arg in &call.args {
             let at = At { module: fun.module, expr: arg.value };
-            let named = matches!(arg.kind, ArgKind::Keyword(name) if vocabulary::is_credential(unit.ir.text(name)));
+            let named =
+                matches!(arg.kind, ArgKind::Keyword(name) if vocabulary::is_credential(unit.ir.text(name)));
             let said = project.last_written(at).is_some_and(vocabulary::is_credential);
             own |= (named || said) && project.origins(at).has(Origins::ENV);
         }

@@ -12,8 +12,16 @@ use crate::{
 
 /// Methods of clients of S3 and its like.
 const OBJECTS: &[&str] = &[
-    "get_object", "put_object", "delete_object", "head_object", "download_file", "download_fileobj", "upload_file", "upload_fileobj",
-    "generate_presigned_url", "copy_object",
+    "get_object",
+    "put_object",
+    "delete_object",
+    "head_object",
+    "download_file",
+    "download_fileobj",
+    "upload_file",
+    "upload_fileobj",
+    "generate_presigned_url",
+    "copy_object",
 ];
 
 /// Methods of paths that read, write or remove a file.
@@ -23,20 +31,33 @@ const FILES: &[&str] = &["read_bytes", "read_text", "write_bytes", "write_text",
 pub(super) fn object_keys(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
-        let places: Vec<(At, At, bool)> =
-            unit.index.calls.iter().filter_map(|expr| place(project, unit, At { module, expr: *expr })).collect();
+        let places: Vec<(At, At, bool)> = unit
+            .index
+            .calls
+            .iter()
+            .filter_map(|expr| place(project, unit, At { module, expr: *expr }))
+            .collect();
         for (at, key, in_store) in &places {
             let fun = project.function_of(*at);
-            let told = places.iter().any(|(_, other, same)| same == in_store && has_owner(project, unit, *other));
-            if !lives.is_per_request(fun) || !project.has_owners(module) || !is_chosen(project, unit, *key) || has_owner(project, unit, *key) || project.is_checked(*key) {
+            let told =
+                places.iter().any(|(_, other, same)| same == in_store && has_owner(project, unit, *other));
+            if !lives.is_per_request(fun)
+                || !project.has_owners(module)
+                || !is_chosen(project, unit, *key)
+                || has_owner(project, unit, *key)
+                || project.is_checked(*key)
+            {
                 continue;
             }
             if !told && !knows_caller(project, unit, *at) {
                 continue;
             }
             let what = if *in_store { "this object" } else { "this file" };
-            let found = report.reached(*at, format!("{what} is found by a name of the request, among those of all owners"));
-            found.severity(if told { Severity::Medium } else { Severity::Low }).confidence(Confidence::Medium);
+            let found = report
+                .reached(*at, format!("{what} is found by a name of the request, among those of all owners"));
+            found
+                .severity(if told { Severity::Medium } else { Severity::Low })
+                .confidence(Confidence::Medium);
         }
     }
 }
@@ -56,7 +77,9 @@ fn place(project: &Project, unit: &Unit, at: At) -> Option<(At, At, bool)> {
 /// The key that a call of a store is given.
 fn key_of(unit: &Unit, call: &Call) -> Option<ExprId> {
     let named = |args: &[crate::ir::Arg]| {
-        args.iter().find(|arg| matches!(arg.kind, ArgKind::Keyword(name) if unit.ir.text(name) == "Key")).map(|arg| arg.value)
+        args.iter()
+            .find(|arg| matches!(arg.kind, ArgKind::Keyword(name) if unit.ir.text(name) == "Key"))
+            .map(|arg| arg.value)
     };
     named(&call.args).or_else(|| {
         // `generate_presigned_url("get_object", Params={"Key": key})`
@@ -88,7 +111,8 @@ fn path_of(project: &Project, unit: &Unit, at: At) -> Option<At> {
     while let ExprKind::Binary { op: BinaryOp::Other, left, .. } = unit.ir.expr(here) {
         here = *left;
     }
-    let folder = matches!(unit.ir.expr(here), ExprKind::Name(NameRef::Binding(id)) if unit.ir.is_module_level(*id));
+    let folder =
+        matches!(unit.ir.expr(here), ExprKind::Name(NameRef::Binding(id)) if unit.ir.is_module_level(*id));
     (folder && project.is_fixed(at.to(here))).then(|| at.to(value))
 }
 
@@ -96,7 +120,8 @@ fn path_of(project: &Project, unit: &Unit, at: At) -> Option<At> {
 fn is_chosen(project: &Project, unit: &Unit, key: At) -> bool {
     let mut found = false;
     walk::exprs_below(&unit.ir, key.expr, &mut |expr| {
-        found |= matches!(unit.ir.expr(expr), ExprKind::Name(_) | ExprKind::Member { .. }) && project.origins(key.to(expr)).has(Origins::INPUT);
+        found |= matches!(unit.ir.expr(expr), ExprKind::Name(_) | ExprKind::Member { .. })
+            && project.origins(key.to(expr)).has(Origins::INPUT);
     });
     found
 }
@@ -108,7 +133,9 @@ fn has_owner(project: &Project, unit: &Unit, key: At) -> bool {
         let at = key.to(expr);
         if matches!(unit.ir.expr(expr), ExprKind::Name(_) | ExprKind::Member { .. } | ExprKind::Call(_)) {
             found |= project.origins(at).has(Origins::PRINCIPAL | Origins::OWNER)
-                || project.last_written(at).is_some_and(|name| vocabulary::is_owner(name) || vocabulary::is_principal(name));
+                || project
+                    .last_written(at)
+                    .is_some_and(|name| vocabulary::is_owner(name) || vocabulary::is_principal(name));
         }
     });
     found

@@ -26,8 +26,14 @@ pub(super) fn parent_in_body(project: &Project, report: &mut Report<'_>) {
     };
     for entry in project.entries().iter().filter(|entry| entry.kind == "http" || entry.kind == "tool") {
         let fun = entry.handler;
-        let Some(unit) = project.unit(fun.module).filter(|unit| unit.ir.language == Language::Python) else { continue };
-        if fun.id == FunctionId::MODULE || !project.has_owners(fun.module) || project.is_operators(entry) || project.is_checked_before(entry) {
+        let Some(unit) = project.unit(fun.module).filter(|unit| unit.ir.language == Language::Python) else {
+            continue;
+        };
+        if fun.id == FunctionId::MODULE
+            || !project.has_owners(fun.module)
+            || project.is_operators(entry)
+            || project.is_checked_before(entry)
+        {
             continue;
         }
         let Some((at, body)) = kept_whole(project, unit, fun) else { continue };
@@ -59,7 +65,8 @@ fn kept_whole(project: &Project, unit: &Unit, fun: Fun) -> Option<(At, usize)> {
         let (mut caller, mut body) = (false, None);
         for arg in call.args.iter().filter(|arg| !matches!(arg.kind, ArgKind::Spread)) {
             walk::exprs_below(&unit.ir, arg.value, &mut |inner| {
-                caller |= matches!(unit.ir.expr(inner), ExprKind::Name(_) | ExprKind::Member { .. }) && is_caller(project, at.to(inner));
+                caller |= matches!(unit.ir.expr(inner), ExprKind::Name(_) | ExprKind::Member { .. })
+                    && is_caller(project, at.to(inner));
                 body = body.or_else(|| dumped(project, unit, fun, at.to(inner)));
             });
         }
@@ -83,10 +90,15 @@ fn dumped(project: &Project, unit: &Unit, fun: Fun, at: At) -> Option<usize> {
 fn parents_of(project: &Project, unit: &Unit, fun: Fun, number: usize) -> Vec<String> {
     let parameter = unit.ir.function(fun.id).and_then(|function| function.params.get(number));
     let Some(text) = parameter.and_then(|parameter| parameter.type_text) else { return Vec::new() };
-    let Symbol::Class(class) = project.type_symbol(fun.module, unit.ir.text(text), 4) else { return Vec::new() };
+    let Symbol::Class(class) = project.type_symbol(fun.module, unit.ir.text(text), 4) else {
+        return Vec::new();
+    };
     let Some(home) = project.unit(class.module) else { return Vec::new() };
     let fields = home.ir.class(class.id).map(|decl| decl.fields.iter()).into_iter().flatten();
-    fields.map(|field| home.ir.text(field.name).to_owned()).filter(|name| is_id(name) && vocabulary::words(name).len() > 1).collect()
+    fields
+        .map(|field| home.ir.text(field.name).to_owned())
+        .filter(|name| is_id(name) && vocabulary::words(name).len() > 1)
+        .collect()
 }
 
 /// What the id in a field is of.
@@ -99,11 +111,13 @@ fn entity_of(field: &str) -> String {
 fn asks(project: &Project, fun: Fun, entity: &str) -> bool {
     own_code(project, fun).into_iter().any(|own| {
         let Some(unit) = project.unit(own.module) else { return true };
-        let mut found = project.queries().iter().any(|query| query.function == own && query.entity.ends_with(entity));
+        let mut found =
+            project.queries().iter().any(|query| query.function == own && query.entity.ends_with(entity));
         walk::function_exprs(&unit.ir, own.id, &mut |expr: ExprId| {
             if matches!(unit.ir.expr(expr), ExprKind::Call(_)) {
                 let name = project.last_written(At { module: own.module, expr }).unwrap_or_default();
-                found |= Project::is_check(name) || (vocabulary::words(name).len() > 1 && singular(name).contains(entity));
+                found |= Project::is_check(name)
+                    || (vocabulary::words(name).len() > 1 && singular(name).contains(entity));
             }
         });
         found

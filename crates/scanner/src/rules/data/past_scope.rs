@@ -11,7 +11,18 @@ use crate::{
 };
 
 /// Methods that give a query to go on with.
-const BEGINS: &[&str] = &["select", "_select", "query", "_query", "base_query", "_base_query", "scoped", "_scoped", "_scoped_query", "get_queryset"];
+const BEGINS: &[&str] = &[
+    "select",
+    "_select",
+    "query",
+    "_query",
+    "base_query",
+    "_base_query",
+    "scoped",
+    "_scoped",
+    "_scoped_query",
+    "get_queryset",
+];
 
 /// Reports such queries, when another method of the same class begins with the narrowed one.
 pub(super) fn past_scope(project: &Project, report: &mut Report<'_>) {
@@ -19,24 +30,41 @@ pub(super) fn past_scope(project: &Project, report: &mut Report<'_>) {
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
-            let bare = matches!(unit.ir.expr(call.callee), ExprKind::Name(_)) && project.last_written(at) == Some("select");
+            let bare = matches!(unit.ir.expr(call.callee), ExprKind::Name(_))
+                && project.last_written(at) == Some("select");
             let model = call.positional(0).filter(|_| bare && call.args.len() == 1);
             let is_model = model.is_some_and(|model| {
                 matches!(unit.ir.expr(model), ExprKind::Name(_))
-                    && project.last_written(at.to(model)).is_some_and(|name| name.starts_with(char::is_uppercase))
+                    && project
+                        .last_written(at.to(model))
+                        .is_some_and(|name| name.starts_with(char::is_uppercase))
             });
             let fun = project.function_of(at);
             let Some(class) = project.this_of(fun).filter(|_| is_model) else { continue };
             let Some((method, field)) = narrowed(project, class) else { continue };
-            if method == fun || is_narrowed(project, unit, at, class, &field) || !goes_on(project, class, method) {
+            if method == fun
+                || is_narrowed(project, unit, at, class, &field)
+                || !goes_on(project, class, method)
+            {
                 continue;
             }
             let name = project.function_name(method).to_owned();
             report
-                .reached(at, format!("this begins at the model itself, past `{name}`, which keeps to one `{field}`"))
+                .reached(
+                    at,
+                    format!("this begins at the model itself, past `{name}`, which keeps to one `{field}`"),
+                )
                 .severity(Severity::Medium)
                 .confidence(Confidence::Medium)
-                .related(method.module, project.unit(method.module).and_then(|unit| unit.ir.function(method.id)).map(|function| function.head).unwrap_or_default(), "queries begin here");
+                .related(
+                    method.module,
+                    project
+                        .unit(method.module)
+                        .and_then(|unit| unit.ir.function(method.id))
+                        .map(|function| function.head)
+                        .unwrap_or_default(),
+                    "queries begin here",
+                );
         }
     }
 }
@@ -76,7 +104,10 @@ fn compared_field(project: &Project, class: Cls, fun: Fun, depth: u32) -> Option
         _ => {}
     });
     found.or_else(|| {
-        called.iter().take(4).find_map(|name| compared_field(project, class, project.method(class, name)?, depth))
+        called
+            .iter()
+            .take(4)
+            .find_map(|name| compared_field(project, class, project.method(class, name)?, depth))
     })
 }
 
@@ -86,7 +117,20 @@ fn is_whose(name: &str) -> bool {
     vocabulary::is_owner(name)
         || (words.len() > 1
             && words.last().is_some_and(|last| last == "id")
-            && words.first().is_some_and(|first| matches!(first.as_str(), "project" | "workspace" | "space" | "namespace" | "group" | "bank" | "vault" | "store" | "site")))
+            && words.first().is_some_and(|first| {
+                matches!(
+                    first.as_str(),
+                    "project"
+                        | "workspace"
+                        | "space"
+                        | "namespace"
+                        | "group"
+                        | "bank"
+                        | "vault"
+                        | "store"
+                        | "site"
+                )
+            }))
 }
 
 /// Whether the statement of a query, or one that goes on with its variable, reads the field or hands it to a method that compares it.
@@ -109,7 +153,8 @@ fn is_narrowed(project: &Project, unit: &Unit, at: At, class: Cls, field: &str) 
                     && matches!(unit.ir.expr(*object), ExprKind::This)
                 {
                     let name = unit.ir.text(*property);
-                    let compares = || project.method(class, name).and_then(|own| compared_field(project, class, own, 1));
+                    let compares =
+                        || project.method(class, name).and_then(|own| compared_field(project, class, own, 1));
                     found |= name == field || compares().is_some_and(|own| own == field);
                 }
             });

@@ -58,7 +58,10 @@ fn of_lists(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
         for (expr, kind) in unit.ir.exprs() {
             let ExprKind::Index { object, index, .. } = kind else { continue };
             let at = At { module, expr };
-            if !is_end(unit, *index) || !lists_all(project, unit, at.to(*object)) || !in_a_server(project, lives, at) {
+            if !is_end(unit, *index)
+                || !lists_all(project, unit, at.to(*object))
+                || !in_a_server(project, lives, at)
+            {
                 continue;
             }
             let found = report.reached(at, "this is one of the sessions of all callers, whosever it is");
@@ -70,7 +73,8 @@ fn of_lists(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
 /// Whether code runs for requests, or stands in middleware of a library, which nobody is seen to call.
 fn in_a_server(project: &Project, lives: &Lifetimes<'_>, at: At) -> bool {
     let fun = project.function_of(at);
-    let middleware = || project.this_of(fun).is_some_and(|class| project.class_name(class).ends_with("Middleware"));
+    let middleware =
+        || project.this_of(fun).is_some_and(|class| project.class_name(class).ends_with("Middleware"));
     lives.is_per_request(fun) || middleware()
 }
 
@@ -91,5 +95,7 @@ fn lists_all(project: &Project, unit: &Unit, at: At) -> bool {
     let name = project.written(at.to(call.callee)).pop().unwrap_or_default();
     let words = vocabulary::words(&name);
     let lists = words.iter().any(|word| matches!(word.as_str(), "list" | "all" | "active" | "open" | "live"));
-    call.args.is_empty() && lists && words.iter().any(|word| matches!(word.as_str(), "sessions" | "transports" | "connections"))
+    call.args.is_empty()
+        && lists
+        && words.iter().any(|word| matches!(word.as_str(), "sessions" | "transports" | "connections"))
 }

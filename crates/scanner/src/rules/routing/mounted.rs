@@ -44,7 +44,9 @@ fn has_dependencies(project: &Project, module: ModuleId, unit: &Unit) -> bool {
         let at = At { module, expr: *expr };
         match project.last_written(at) {
             Some("Depends" | "Security") => depends = true,
-            Some("add_middleware" | "middleware" | "RequireAuthMiddleware" | "AuthenticationMiddleware") => before = true,
+            Some("add_middleware" | "middleware" | "RequireAuthMiddleware" | "AuthenticationMiddleware") => {
+                before = true
+            }
             _ => {}
         }
     }

@@ -45,7 +45,8 @@ fn is_connected(unit: &Unit, at: At) -> bool {
                     pattern.for_each_binding(&mut |own| enters |= own == *id);
                 }
                 walk::exprs_below(&unit.ir, *value, &mut |expr| {
-                    enters |= matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(own)) if own == id);
+                    enters |=
+                        matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(own)) if own == id);
                 });
                 if enters {
                     return true;

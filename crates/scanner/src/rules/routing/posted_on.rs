@@ -13,8 +13,10 @@ use crate::{
 };
 
 /// First words of functions that hand a message on.
-const POSTS: &[&str] =
-    &["publish", "post", "send", "enqueue", "dispatch", "deliver", "forward", "push", "put", "submit", "route", "handle"];
+const POSTS: &[&str] = &[
+    "publish", "post", "send", "enqueue", "dispatch", "deliver", "forward", "push", "put", "submit", "route",
+    "handle",
+];
 
 /// How many variables a session's id is followed through.
 const STEPS: usize = 8;
@@ -23,7 +25,9 @@ const STEPS: usize = 8;
 pub(super) fn posted_on(project: &Project, report: &mut Report<'_>) {
     for entry in project.entries().iter().filter(|entry| entry.kind == "http") {
         let fun = entry.handler;
-        let Some(unit) = project.unit(fun.module).filter(|unit| unit.ir.language == Language::Python) else { continue };
+        let Some(unit) = project.unit(fun.module).filter(|unit| unit.ir.language == Language::Python) else {
+            continue;
+        };
         if fun.id == FunctionId::MODULE || !project.has_owners(fun.module) {
             continue;
         }
@@ -38,7 +42,10 @@ pub(super) fn posted_on(project: &Project, report: &mut Report<'_>) {
             }
         });
         let Some((at, names)) = found else { continue };
-        if !is_compared(project, fun, &names) && !is_looked_up(project, unit, fun, at, &names) && sees_caller(project, fun) {
+        if !is_compared(project, fun, &names)
+            && !is_looked_up(project, unit, fun, at, &names)
+            && sees_caller(project, fun)
+        {
             report
                 .reached(at, "this goes to the session that the client names, and nothing says that it is the caller's")
                 .severity(Severity::Medium)
@@ -63,12 +70,17 @@ fn posts(project: &Project, unit: &Unit, at: At, call: &Call) -> Option<Vec<Bind
             return None;
         }
         let roots = session_roots(project, unit, value);
-        let said = matches!(arg.kind, ArgKind::Keyword(name) if vocabulary::is_session_id(unit.ir.text(name)));
+        let said =
+            matches!(arg.kind, ArgKind::Keyword(name) if vocabulary::is_session_id(unit.ir.text(name)));
         let named = said || roots.iter().any(|id| vocabulary::is_session_id(unit.ir.binding_name(*id)));
         if named && origins.has(Origins::INPUT) && !origins.has_owner() && !roots.is_empty() {
             names = names.or(Some(roots));
         } else {
-            message |= origins.has(Origins::INPUT) && matches!(unit.ir.expr(arg.value), ExprKind::Name(_) | ExprKind::Await(_) | ExprKind::Call(_));
+            message |= origins.has(Origins::INPUT)
+                && matches!(
+                    unit.ir.expr(arg.value),
+                    ExprKind::Name(_) | ExprKind::Await(_) | ExprKind::Call(_)
+                );
         }
     }
     names.filter(|_| message)
@@ -101,7 +113,8 @@ fn is_looked_up(project: &Project, unit: &Unit, fun: Fun, posted: At, names: &[B
             return;
         }
         let session = call.args.iter().any(|arg| matches!(unit.ir.expr(arg.value), ExprKind::Name(NameRef::Binding(id)) if names.contains(id)));
-        found |= session && call.args.iter().any(|arg| project.origins(at.to(arg.value)).has(Origins::PRINCIPAL));
+        found |=
+            session && call.args.iter().any(|arg| project.origins(at.to(arg.value)).has(Origins::PRINCIPAL));
     });
     found
 }

@@ -38,24 +38,39 @@ fn asked_with(project: &Project, unit: &Unit, at: At, steps: u32) -> bool {
     let Some(steps) = steps.checked_sub(1) else { return false };
     match unit.ir.expr(at.expr) {
         ExprKind::Await(inner) => asked_with(project, unit, at.to(*inner), steps),
-        ExprKind::Index { object, .. } | ExprKind::Member { object, .. } => asked_with(project, unit, at.to(*object), steps),
+        ExprKind::Index { object, .. } | ExprKind::Member { object, .. } => {
+            asked_with(project, unit, at.to(*object), steps)
+        }
         ExprKind::Name(NameRef::Binding(id)) => match unit.index.sources(*id) {
-            [source] if !unit.ir.is_module_level(*id) => asked_with(project, unit, at.to(source.value), steps),
+            [source] if !unit.ir.is_module_level(*id) => {
+                asked_with(project, unit, at.to(source.value), steps)
+            }
             _ => false,
         },
         ExprKind::Call(call) => {
-            let sent = Origins::INPUT | Origins::UNVERIFIED | Origins::REQUEST | Origins::PRINCIPAL | Origins::SECRET;
+            let sent = Origins::INPUT
+                | Origins::UNVERIFIED
+                | Origins::REQUEST
+                | Origins::PRINCIPAL
+                | Origins::SECRET;
             let told = |arg: ExprId| {
                 let mut told = project.origins(at.to(arg)).has(sent);
-                walk::exprs_below(&unit.ir, arg, &mut |inner| told |= project.origins(at.to(inner)).has(sent));
+                walk::exprs_below(&unit.ir, arg, &mut |inner| {
+                    told |= project.origins(at.to(inner)).has(sent)
+                });
                 told
             };
             // `response.json()`, `found.get("token")`: a part of what was given before.
             let part = match unit.ir.expr(call.callee) {
-                ExprKind::Member { object, property, .. } if matches!(unit.ir.text(*property), "json" | "get") => Some(*object),
+                ExprKind::Member { object, property, .. }
+                    if matches!(unit.ir.text(*property), "json" | "get") =>
+                {
+                    Some(*object)
+                }
                 _ => None,
             };
-            call.args.iter().any(|arg| told(arg.value)) || part.is_some_and(|object| asked_with(project, unit, at.to(object), steps))
+            call.args.iter().any(|arg| told(arg.value))
+                || part.is_some_and(|object| asked_with(project, unit, at.to(object), steps))
         }
         _ => false,
     }
