@@ -36,10 +36,9 @@ pub(super) fn beside_context(project: &Project, report: &mut Report<'_>) {
         for (id, function) in unit.ir.functions() {
             let mut params: Vec<BindingId> = Vec::new();
             function.params.iter().for_each(|own| own.pattern.for_each_binding(&mut |id| params.push(id)));
-            let context = params
-                .iter()
-                .copied()
-                .find(|own| CONTEXTS.contains(&unit.ir.binding_name(*own)) && (decides(unit, *own) || tells(unit, *own)));
+            let context = params.iter().copied().find(|own| {
+                CONTEXTS.contains(&unit.ir.binding_name(*own)) && (decides(unit, *own) || tells(unit, *own))
+            });
             let Some(context) = context.filter(|_| id != FunctionId::MODULE) else { continue };
             let fun = Fun { module, id };
             let mut found: Option<At> = None;
@@ -76,7 +75,9 @@ fn tells(unit: &Unit, id: BindingId) -> bool {
             for _ in 0..6 {
                 let crate::project::Parent::Expr(up) = unit.index.parent(here) else { return false };
                 match unit.ir.expr(up) {
-                    ExprKind::Member { object, property, .. } if *object == here => said |= names_party(unit.ir.text(*property)),
+                    ExprKind::Member { object, property, .. } if *object == here => {
+                        said |= names_party(unit.ir.text(*property))
+                    }
                     ExprKind::Call(call) => return said && call.args.iter().any(|arg| arg.value == here),
                     ExprKind::Template(_) | ExprKind::Object(_) | ExprKind::Await(_) => {}
                     _ => return false,
@@ -158,7 +159,8 @@ fn is_kept(project: &Project, unit: &Unit, fun: Fun, read: At, context: BindingI
         walk::exprs_below(&unit.ir, expr, &mut |inner| {
             if let ExprKind::Call(call) = unit.ir.expr(inner) {
                 let whole = |expr: ExprId| matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(id)) if *id == context);
-                let part = |expr: ExprId| unit.ir.language != Language::Python && mentions(unit, expr, context);
+                let part =
+                    |expr: ExprId| unit.ir.language != Language::Python && mentions(unit, expr, context);
                 found |= call.args.iter().any(|arg| whole(arg.value) || part(arg.value));
             }
         });

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use partywall_model::{Confidence, Severity};
 
 use super::{
-    beside_context::key_of_redis, left_out::read_keys, memoised_result::reads_caller, unscoped_cache_key::is_scoped,
+    beside_context::key_of_redis, left_out::read_keys, memoised_result::reads_caller,
+    unscoped_cache_key::is_scoped,
 };
 use crate::{
     ir::{Call, ExprId, ExprKind, FunctionId, NameRef, walk},
@@ -27,10 +28,15 @@ pub(super) fn worked_out_around(project: &Project, report: &mut Report<'_>) {
     for (module, unit) in project.units() {
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
-            let Some(keys) = read_keys(project, unit, at).or_else(|| key_of_redis(project, unit, at)) else { continue };
+            let Some(keys) = read_keys(project, unit, at).or_else(|| key_of_redis(project, unit, at)) else {
+                continue;
+            };
             let [key] = keys.as_slice() else { continue };
             let fun = project.function_of(at);
-            if fun.id == FunctionId::MODULE || is_judged(project, holder(unit, at)) || is_scoped(project, *key) {
+            if fun.id == FunctionId::MODULE
+                || is_judged(project, holder(unit, at))
+                || is_scoped(project, *key)
+            {
                 continue;
             }
             let Some(value) = kept_under(project, unit, fun, at, *key) else { continue };
@@ -51,7 +57,10 @@ pub(super) fn worked_out_around(project: &Project, report: &mut Report<'_>) {
 /// Whether the rule about stores judges one as a whole: nothing in it stands under a key that says whose it is.
 fn is_judged(project: &Project, holder: At) -> bool {
     let Some((store, _)) = project.store(holder) else { return false };
-    !project.accesses().iter().any(|access| access.store == store && access.value.is_some() && is_scoped(project, access.key))
+    !project
+        .accesses()
+        .iter()
+        .any(|access| access.store == store && access.value.is_some() && is_scoped(project, access.key))
 }
 
 /// What a method is called on.
@@ -76,7 +85,11 @@ fn kept_under(project: &Project, unit: &Unit, fun: Fun, read: At, key: At) -> Op
         let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return };
         let keeps = matches!(unit.ir.text(*property), "set" | "setex" | "setEx" | "put" | "store" | "aset");
         let same = |value: ExprId, text: &str| project.snippet(at.to(value)) == text;
-        if keeps && found.is_none() && same(*object, cache) && call.positional(0).is_some_and(|own| same(own, text)) {
+        if keeps
+            && found.is_none()
+            && same(*object, cache)
+            && call.positional(0).is_some_and(|own| same(own, text))
+        {
             found = values_in(call).map(|value| at.to(value));
         }
     });
@@ -122,7 +135,9 @@ fn asks_who_calls(project: &Project, unit: &Unit, fun: Fun, value: At) -> Option
 }
 
 /// Words of functions that note what happens.
-const NOTES: &[&str] = &["log", "logger", "debug", "info", "warn", "error", "trace", "span", "metric", "metrics", "audit", "track"];
+const NOTES: &[&str] = &[
+    "log", "logger", "debug", "info", "warn", "error", "trace", "span", "metric", "metrics", "audit", "track",
+];
 
 fn asks(project: &Project, fun: Fun, depth: u32, seen: &mut BTreeSet<Fun>) -> bool {
     let (Some(depth), Some(unit)) = (depth.checked_sub(1), project.unit(fun.module)) else { return false };
@@ -141,7 +156,10 @@ fn asks(project: &Project, fun: Fun, depth: u32, seen: &mut BTreeSet<Fun>) -> bo
         walk::function_exprs(&unit.ir, id, &mut |expr| {
             let at = At { module: fun.module, expr };
             let Some(callee) = project.callee(at) else { return };
-            let notes = callee.path.iter().any(|part| vocabulary::words(part).iter().any(|word| NOTES.contains(&word.as_str())));
+            let notes = callee
+                .path
+                .iter()
+                .any(|part| vocabulary::words(part).iter().any(|word| NOTES.contains(&word.as_str())));
             if !notes {
                 targets.extend(callee.targets.iter().take(3).copied());
             }

@@ -42,6 +42,7 @@ const READS: &[&str] = &[
 fn run(project: &Project, report: &mut Report<'_>) {
     super::kept_records::kept_records(project, report);
     super::kept_things::kept_things(project, report);
+    super::object_keys::object_keys(project, report);
     let mut told = BTreeSet::new();
     let open = unscoped_query::open(project);
     for (query, is) in &open {

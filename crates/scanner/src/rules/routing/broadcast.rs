@@ -4,7 +4,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::Lifetimes,
-    ir::{ArgKind, BindingId, Call, ExprId, ExprKind, FunctionId, NameRef, Pattern, StmtId, StmtKind, walk},
+    ir::{ArgKind, BindingId, Call, ExprId, ExprKind, FunctionId, Language, NameRef, Pattern, StmtId, StmtKind, walk},
     library::Role,
     project::{At, Fun, Parent, Project, Unit},
     rules::{Report, Rule},
@@ -59,7 +59,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 }
                 continue;
             }
-            if !lives.is_per_request(fun) {
+            if !lives.is_per_request(fun) && !is_joined_by_requests(project, unit, &lives, fun, At { module, expr: *iter }) {
                 if let Some(send) = sends(project, unit, module, body).filter(|send| is_passed_on(project, unit, fun, *send)) {
                     report
                         .at(send, "what the other side answers to one client is passed on to all of them")
@@ -167,6 +167,31 @@ fn runs_through(project: &Project, unit: &Unit, at: At, id: BindingId) -> Option
         return matches!(unit.ir.text(*property), "forEach" | "map" | "filter").then_some(*object);
     }
     None
+}
+
+/// Whether a method runs through a field that requests put their connections into: whoever calls it, what it sends goes to all of them.
+/// `manager.broadcast(event)` of a listener beside `await manager.connect(socket)` of a handler.
+fn is_joined_by_requests(project: &Project, unit: &Unit, lives: &Lifetimes<'_>, fun: Fun, iter: At) -> bool {
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(iter.expr) else { return false };
+    let called = || project.callers(fun).iter().any(|call| project.function_of(*call) != fun);
+    if unit.ir.language != Language::Python || !matches!(unit.ir.expr(*object), ExprKind::This) || !project.has_owners(iter.module) || !called() {
+        return false;
+    }
+    let Some(decl) = project.this_of(fun).and_then(|class| unit.ir.class(class.id)) else { return false };
+    let field = unit.ir.text(*property);
+    decl.methods.iter().filter(|id| **id != fun.id && lives.is_per_request(Fun { module: fun.module, id: **id })).any(|id| {
+        let mut found = false;
+        walk::function_exprs(&unit.ir, *id, &mut |expr| {
+            if let ExprKind::Call(call) = unit.ir.expr(expr)
+                && let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee)
+                && matches!(unit.ir.text(*property), "append" | "add")
+                && let ExprKind::Member { property: own, .. } = unit.ir.expr(*object)
+            {
+                found |= unit.ir.text(*own) == field;
+            }
+        });
+        found
+    })
 }
 
 /// Whether a function is the `send` of a transport of MCP that is the project's own.

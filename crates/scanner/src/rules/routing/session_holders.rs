@@ -7,7 +7,20 @@ use crate::{
 };
 
 /// Words of maps that hold nothing of a session but when it ends, or how often it asked.
-const TIMES: &[&str] = &["timeout", "timeouts", "timer", "timers", "interval", "intervals", "lock", "locks", "counts", "limits", "seen", "promises"];
+const TIMES: &[&str] = &[
+    "timeout",
+    "timeouts",
+    "timer",
+    "timers",
+    "interval",
+    "intervals",
+    "lock",
+    "locks",
+    "counts",
+    "limits",
+    "seen",
+    "promises",
+];
 
 /// Whether an expression is a map of a function around, which the handlers that stand in it have in common.
 pub(super) fn is_map_around(project: &Project, unit: &Unit, map: At, words: &[String]) -> bool {
@@ -22,10 +35,16 @@ pub(super) fn compares_parties(project: &Project, call: At) -> bool {
         let Some(unit) = project.unit(target.module) else { return false };
         let mut found = false;
         walk::function_exprs(&unit.ir, target.id, &mut |expr| {
-            if let ExprKind::Compare { op: CompareOp::Eq | CompareOp::NotEq, left, right } = unit.ir.expr(expr) {
+            if let ExprKind::Compare { op: CompareOp::Eq | CompareOp::NotEq, left, right } =
+                unit.ir.expr(expr)
+            {
                 let party = |side| {
-                    let name = project.last_written(At { module: target.module, expr: side }).unwrap_or_default();
-                    vocabulary::is_owner(name) || vocabulary::is_principal(name) || vocabulary::is_credential(name) || matches!(name, "owner" | "sub" | "subject")
+                    let name =
+                        project.last_written(At { module: target.module, expr: side }).unwrap_or_default();
+                    vocabulary::is_owner(name)
+                        || vocabulary::is_principal(name)
+                        || vocabulary::is_credential(name)
+                        || matches!(name, "owner" | "sub" | "subject")
                 };
                 found |= party(*left) || party(*right);
             }

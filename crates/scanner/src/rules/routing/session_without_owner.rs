@@ -42,6 +42,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::by_conversation::by_conversation(project, report);
     super::by_thread::by_thread(project, report);
     super::named_object::named_object(project, report);
+    super::mounted::mounted(project, report);
+    super::posted_on::posted_on(project, report);
     for (module, unit) in project.units() {
         let looking = looking(project, module, unit);
         for (id, function) in unit.ir.functions() {

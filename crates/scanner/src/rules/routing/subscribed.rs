@@ -50,7 +50,10 @@ pub(super) fn subscribed(project: &Project, report: &mut Report<'_>) {
                 let Some(hands) = hands_on(home, fun.id) else { continue };
                 let severity = if lives.is_per_request(own) { Severity::Medium } else { Severity::Low };
                 report
-                    .at(At { module: fun.module, expr: hands }, "this hears what every request tells, and hands it to one of them")
+                    .at(
+                        At { module: fun.module, expr: hands },
+                        "this hears what every request tells, and hands it to one of them",
+                    )
                     .severity(severity)
                     .confidence(Confidence::Medium)
                     .related(module, project.span(at), "it is subscribed here");
@@ -62,7 +65,9 @@ pub(super) fn subscribed(project: &Project, report: &mut Report<'_>) {
 /// Whether a call names what is heard by nothing of the request: `bus.on("update", …)`, and not `bus.on(`update:${user}`, …)`.
 fn hears_all(project: &Project, unit: &Unit, at: At, call: &Call) -> bool {
     call.args.iter().all(|arg| match unit.ir.expr(arg.value) {
-        ExprKind::Template(_) | ExprKind::Binary { .. } | ExprKind::String(_) => project.is_fixed(at.to(arg.value)),
+        ExprKind::Template(_) | ExprKind::Binary { .. } | ExprKind::String(_) => {
+            project.is_fixed(at.to(arg.value))
+        }
         _ => true,
     })
 }
