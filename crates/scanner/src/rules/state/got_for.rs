@@ -2,7 +2,7 @@
 
 use crate::{
     flow::{Lifetimes, Origins, SharedWrite},
-    ir::{ExprId, ExprKind, Language, NameRef, walk},
+    ir::{ExprId, ExprKind, NameRef, walk},
     project::{At, Project, Unit},
     vocabulary,
 };
