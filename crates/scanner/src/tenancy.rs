@@ -211,11 +211,16 @@ fn names_http(unit: &Unit, call: crate::ir::ExprId) -> bool {
     })
 }
 
+/// The folders around a file, the nearest first.
+fn folders_around(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(path.rsplit_once('/'), |(folder, _)| folder.rsplit_once('/'))
+        .map(|(folder, _)| folder)
+}
+
+/// The nearest of these folders, which are sorted, that a file is in.
 fn folder_of<'f>(folders: &'f [String], path: &str) -> &'f str {
-    let inside = |folder: &&String| {
-        folder.is_empty() || path.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
-    };
-    folders.iter().filter(inside).max_by_key(|folder| folder.len()).map_or("", String::as_str)
+    let find = |folder: &str| folders.binary_search_by(|own| own.as_str().cmp(folder)).ok();
+    folders_around(path).find_map(find).and_then(|number| folders.get(number)).map_or("", String::as_str)
 }
 
 impl Project {
@@ -237,10 +242,8 @@ impl Project {
     /// The folder of the package that a file belongs to.
     #[must_use]
     pub fn package_folder(&self, path: &str) -> &str {
-        let inside = |folder: &&String| {
-            folder.is_empty() || path.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
-        };
-        self.packages.keys().filter(inside).max_by_key(|folder| folder.len()).map_or("", String::as_str)
+        let find = |folder: &str| self.packages.get_key_value(folder);
+        folders_around(path).find_map(find).map_or("", |(folder, _)| folder.as_str())
     }
 
     /// Whether several tenants meet in a module's process: as the user says, else as its package looks.
