@@ -56,7 +56,7 @@ struct Kept<'a> {
 
 /// `cache.set("stats", data)` of a cache that is imported, with `cache.get("stats")` in the same function.
 fn by_methods(project: &Project, report: &mut Report<'_>) {
-    for (module, unit) in project.units() {
+    for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };

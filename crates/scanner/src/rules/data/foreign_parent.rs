@@ -102,7 +102,6 @@ fn run(project: &Project, report: &mut Report<'_>) {
         }
     }
     services(project, &rows, report);
-    super::parent_in_body::parent_in_body(project, report);
 }
 
 fn said(name: &str) -> String {

@@ -7,7 +7,6 @@ mod kept_things;
 mod narrowed;
 mod neighbours;
 mod object_keys;
-mod parent_in_body;
 mod past_scope;
 pub mod rls;
 mod unread_owner;

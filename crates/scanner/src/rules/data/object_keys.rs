@@ -1,10 +1,10 @@
-//! Objects and files of all owners by a name that the request says: `s3.get_object(Bucket=…, Key=key)`, `(FOLDER / name).read_bytes()`.
+//! Objects of all owners by a name that the request says: `s3.get_object(Bucket=…, Key=key)`.
 
 use partywall_model::{Confidence, Severity};
 
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{ArgKind, BinaryOp, Call, ExprId, ExprKind, Language, NameRef, walk},
+    ir::{ArgKind, Call, ExprId, ExprKind, Language, walk},
     project::{At, Project, Unit},
     rules::Report,
     vocabulary,
@@ -24,23 +24,15 @@ const OBJECTS: &[&str] = &[
     "copy_object",
 ];
 
-/// Methods of paths that read, write or remove a file.
-const FILES: &[&str] = &["read_bytes", "read_text", "write_bytes", "write_text", "open", "unlink"];
-
 /// Reports such uses.
 pub(super) fn object_keys(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
-        let places: Vec<(At, At, bool)> = unit
-            .index
-            .calls
-            .iter()
-            .filter_map(|expr| place(project, unit, At { module, expr: *expr }))
-            .collect();
-        for (at, key, in_store) in &places {
+        let places: Vec<(At, At)> =
+            unit.index.calls.iter().filter_map(|expr| place(unit, At { module, expr: *expr })).collect();
+        for (at, key) in &places {
             let fun = project.function_of(*at);
-            let told =
-                places.iter().any(|(_, other, same)| same == in_store && has_owner(project, unit, *other));
+            let told = places.iter().any(|(_, other)| has_owner(project, unit, *other));
             if !lives.is_per_request(fun)
                 || !project.has_owners(module)
                 || !is_chosen(project, unit, *key)
@@ -52,9 +44,8 @@ pub(super) fn object_keys(project: &Project, report: &mut Report<'_>) {
             if !told && !knows_caller(project, unit, *at) {
                 continue;
             }
-            let what = if *in_store { "this object" } else { "this file" };
             let found = report
-                .reached(*at, format!("{what} is found by a name of the request, among those of all owners"));
+                .reached(*at, "this object is found by a name of the request, among those of all owners");
             found
                 .severity(if told { Severity::Medium } else { Severity::Low })
                 .confidence(Confidence::Medium);
@@ -62,16 +53,14 @@ pub(super) fn object_keys(project: &Project, report: &mut Report<'_>) {
     }
 }
 
-/// The name that a call finds an object or file by, and whether it is one of a store.
-fn place(project: &Project, unit: &Unit, at: At) -> Option<(At, At, bool)> {
+/// A call, and the name that it finds an object by.
+fn place(unit: &Unit, at: At) -> Option<(At, At)> {
     let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
-    let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
-    let method = unit.ir.text(*property);
-    if OBJECTS.contains(&method) {
-        return Some((at, at.to(key_of(unit, call)?), true));
+    let ExprKind::Member { property, .. } = unit.ir.expr(call.callee) else { return None };
+    if !OBJECTS.contains(&unit.ir.text(*property)) {
+        return None;
     }
-    let path = FILES.contains(&method).then(|| path_of(project, unit, at.to(*object))).flatten()?;
-    Some((at, path, false))
+    Some((at, at.to(key_of(unit, call)?)))
 }
 
 /// The key that a call of a store is given.
@@ -91,29 +80,6 @@ fn key_of(unit: &Unit, call: &Call) -> Option<ExprId> {
             _ => None,
         })
     })
-}
-
-/// A path that is put together below a folder of the module: `FOLDER / name`.
-fn path_of(project: &Project, unit: &Unit, at: At) -> Option<At> {
-    let value = match unit.ir.expr(at.expr) {
-        ExprKind::Name(NameRef::Binding(id)) => match unit.index.sources(*id) {
-            [source] => source.value,
-            _ => return None,
-        },
-        _ => at.expr,
-    };
-    // Of the operators that are not told apart it is the slash that joins paths.
-    let ExprKind::Binary { op: BinaryOp::Other, left, .. } = unit.ir.expr(value) else { return None };
-    if !project.snippet(at.to(value)).contains(" / ") {
-        return None;
-    }
-    let mut here = *left;
-    while let ExprKind::Binary { op: BinaryOp::Other, left, .. } = unit.ir.expr(here) {
-        here = *left;
-    }
-    let folder =
-        matches!(unit.ir.expr(here), ExprKind::Name(NameRef::Binding(id)) if unit.ir.is_module_level(*id));
-    (folder && project.is_fixed(at.to(here))).then(|| at.to(value))
 }
 
 /// Whether a part of a name is what the request says.
