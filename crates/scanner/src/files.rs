@@ -271,7 +271,10 @@ impl SourceFile {
             return Err(skip(self.path.clone(), reason));
         }
         // A byte order mark is no part of the text.
-        Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned))
+        match text.strip_prefix('\u{feff}') {
+            Some(rest) => Ok(rest.to_owned()),
+            None => Ok(text),
+        }
     }
 }
 

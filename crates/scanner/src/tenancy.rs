@@ -76,6 +76,12 @@ const STDIO: &[&str] = &[
     "\"stdio\"",
 ];
 
+/// Whether a text has one of those.
+fn speaks_on_stdio(text: &str) -> bool {
+    // All but one have this in them, and most files have neither.
+    (text.contains("tdio") || text.contains("mcp.run()")) && STDIO.iter().any(|own| text.contains(own))
+}
+
 /// Texts of code that asks who calls, in the words of the SDKs: its callers are several, whatever it names them.
 const CALLERS: &[&str] = &[
     "get_access_token(",
@@ -125,7 +131,7 @@ pub(crate) fn find_packages(project: &Project, manifests: &[(String, String)]) -
         if slot.0.is_none() && !is_for_development(&unit.ir.path) {
             slot.0 = http(project, module, unit);
         }
-        if slot.1.is_none() && STDIO.iter().any(|text| unit.ir.source.contains(text)) {
+        if slot.1.is_none() && speaks_on_stdio(&unit.ir.source) {
             slot.1 = Some(unit.ir.path.clone());
         }
         if slot.2.len() < ENOUGH && CALLERS.iter().any(|text| unit.ir.source.contains(text)) {
@@ -167,8 +173,7 @@ fn is_for_development(path: &str) -> bool {
 
 /// Whether a file starts a server on standard input and nothing else: what it makes is for one user.
 pub(crate) fn is_stdio_only(unit: &Unit) -> bool {
-    let has = |texts: &[&str]| texts.iter().any(|text| unit.ir.source.contains(text));
-    has(STDIO) && !has(HTTP)
+    speaks_on_stdio(&unit.ir.source) && !HTTP.iter().any(|text| unit.ir.source.contains(text))
 }
 
 fn http(project: &Project, module: ModuleId, unit: &Unit) -> Option<String> {
@@ -206,11 +211,16 @@ fn names_http(unit: &Unit, call: crate::ir::ExprId) -> bool {
     })
 }
 
+/// The folders around a file, the nearest first.
+fn folders_around(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(path.rsplit_once('/'), |(folder, _)| folder.rsplit_once('/'))
+        .map(|(folder, _)| folder)
+}
+
+/// The nearest of these folders, which are sorted, that a file is in.
 fn folder_of<'f>(folders: &'f [String], path: &str) -> &'f str {
-    let inside = |folder: &&String| {
-        folder.is_empty() || path.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
-    };
-    folders.iter().filter(inside).max_by_key(|folder| folder.len()).map_or("", String::as_str)
+    let find = |folder: &str| folders.binary_search_by(|own| own.as_str().cmp(folder)).ok();
+    folders_around(path).find_map(find).and_then(|number| folders.get(number)).map_or("", String::as_str)
 }
 
 impl Project {
@@ -232,10 +242,8 @@ impl Project {
     /// The folder of the package that a file belongs to.
     #[must_use]
     pub fn package_folder(&self, path: &str) -> &str {
-        let inside = |folder: &&String| {
-            folder.is_empty() || path.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/'))
-        };
-        self.packages.keys().filter(inside).max_by_key(|folder| folder.len()).map_or("", String::as_str)
+        let find = |folder: &str| self.packages.get_key_value(folder);
+        folders_around(path).find_map(find).map_or("", |(folder, _)| folder.as_str())
     }
 
     /// Whether several tenants meet in a module's process: as the user says, else as its package looks.
@@ -250,9 +258,8 @@ impl Project {
     #[must_use]
     pub fn also_speaks_on_stdio(&self, module: ModuleId) -> bool {
         let Some(own) = self.folder(module) else { return false };
-        let speaks = |unit: &Unit| STDIO.iter().any(|text| unit.ir.source.contains(text));
         let find = || {
-            let speaking = self.units().filter(|(_, unit)| speaks(unit));
+            let speaking = self.units().filter(|(_, unit)| speaks_on_stdio(&unit.ir.source));
             speaking.filter_map(|(other, _)| self.folder(other)).map(str::to_owned).collect()
         };
         !self.is_asked_multi() && self.memory.on_stdio.get_or_init(find).contains(own)

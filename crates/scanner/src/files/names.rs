@@ -227,15 +227,10 @@ pub(super) fn made_by_a_program(text: &str) -> Option<&'static str> {
     if marked {
         return Some("is generated");
     }
-    let mut lines = 0_usize;
-    let mut longest = 0;
-    for line in text.lines() {
-        lines += 1;
-        longest = longest.max(line.len());
-    }
-    if longest > super::LONGEST_LINE {
+    // Most files are too short for either.
+    if text.len() > super::LONGEST_LINE && text.lines().any(|line| line.len() > super::LONGEST_LINE) {
         return Some("has a line that is longer than 100,000 bytes");
     }
     // Minified without saying so: lines that nobody writes, and few of them.
-    (text.len() > 20_000 && text.len() / lines.max(1) > 400).then_some("is minified")
+    (text.len() > 20_000 && text.len() / text.lines().count().max(1) > 400).then_some("is minified")
 }

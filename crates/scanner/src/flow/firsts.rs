@@ -1,9 +1,9 @@
-//! Expressions that take any entry of a map or list, whichever comes first.
+//! Expressions that take any entry of a map or list, whichever comes first or last.
 
 use std::collections::BTreeMap;
 
 use crate::{
-    ir::{ExprId, ExprKind},
+    ir::{ExprId, ExprKind, Language, NameRef, UnaryOp},
     project::{At, Parent, Project, Unit},
 };
 
@@ -30,10 +30,13 @@ impl Project {
         let unit = self.unit(at.module)?;
         // Most expressions are nothing of the kind.
         let likely = match unit.ir.expr(at.expr) {
-            ExprKind::Index { index, .. } => matches!(unit.ir.expr(*index), ExprKind::Number(_)),
+            ExprKind::Index { index, .. } => is_end(unit, *index),
             ExprKind::Member { property, .. } => unit.ir.text(*property) == "value",
             ExprKind::Call(call) => match unit.ir.expr(call.callee) {
                 ExprKind::Name(_) => self.last_written(at.to(call.callee)) == Some("next"),
+                ExprKind::Member { property, .. } => {
+                    matches!(unit.ir.text(*property), "at" | "pop" | "shift")
+                }
                 _ => false,
             },
             _ => false,
@@ -54,9 +57,11 @@ impl Project {
         }
         match unit.ir.expr(at.expr) {
             ExprKind::Index { object, index, .. } => {
-                let first =
-                    matches!(unit.ir.expr(*index), ExprKind::Number(text) if unit.ir.text(*text) == "0");
-                if first { listed(unit, at, *object) } else { None }
+                if is_end(unit, *index) {
+                    listed(unit, at, *object)
+                } else {
+                    None
+                }
             }
             ExprKind::Member { object, property, .. } if unit.ir.text(*property) == "value" => {
                 let ExprKind::Call(call) = unit.ir.expr(*object) else { return None };
@@ -64,6 +69,11 @@ impl Project {
                     return None;
                 };
                 if unit.ir.text(*property) == "next" { listed(unit, at, *object) } else { None }
+            }
+            // `[...m.values()].at(-1)`: the one that came last.
+            ExprKind::Call(call) if matches!(unit.ir.expr(call.callee), ExprKind::Member { .. }) => {
+                let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) else { return None };
+                listed(unit, at, *object)
             }
             ExprKind::Call(call) if matches!(unit.ir.expr(call.callee), ExprKind::Name(_)) => {
                 let path = self.written(at.to(call.callee));
@@ -84,6 +94,18 @@ impl Project {
     }
 }
 
+/// Whether an index is that of the first or the last entry: `[0]`, `[-1]`.
+#[must_use]
+pub fn is_end(unit: &Unit, index: ExprId) -> bool {
+    let number = |expr: ExprId, wanted: &str| matches!(unit.ir.expr(expr), ExprKind::Number(text) if unit.ir.text(*text) == wanted);
+    match unit.ir.expr(index) {
+        ExprKind::Unary { op: UnaryOp::Arithmetic, operand } => {
+            number(*operand, "1") && unit.ir.snippet(unit.ir.span(index)) == "-1"
+        }
+        _ => number(index, "0"),
+    }
+}
+
 /// The map whose values an expression lists.
 fn listed(unit: &Unit, at: At, expr: ExprId) -> Option<At> {
     match unit.ir.expr(expr) {
@@ -94,8 +116,11 @@ fn listed(unit: &Unit, at: At, expr: ExprId) -> Option<At> {
         }
         ExprKind::Call(call) => {
             let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else {
-                // `list(m.values())`, `sorted(…)`.
-                return listed(unit, at, call.positional(0)?);
+                // `list(m.values())`, `sorted(…)`; `list(m)` has the keys.
+                let inner = call.positional(0)?;
+                let keys = matches!(unit.ir.expr(call.callee), ExprKind::Name(NameRef::Global(name)) if unit.ir.text(*name) == "list")
+                    && matches!(unit.ir.expr(inner), ExprKind::Name(_) | ExprKind::Member { .. });
+                return listed(unit, at, inner).or_else(|| keys.then(|| at.to(inner)));
             };
             // `[...m.values()].sort(byTime)[0]`: the newest of all.
             if matches!(unit.ir.text(*property), "sort" | "toSorted" | "reverse" | "toReversed") {
@@ -103,6 +128,8 @@ fn listed(unit: &Unit, at: At, expr: ExprId) -> Option<At> {
             }
             match (unit.ir.text(*property), call.positional(0)) {
                 ("values" | "entries" | "items", None) => Some(at.to(*object)),
+                // Of Python; JavaScript's `keys` has its own way, and is asked to make room.
+                ("keys", None) if unit.ir.language == Language::Python => Some(at.to(*object)),
                 ("values" | "entries" | "from", Some(of)) => listed(unit, at, of).or_else(|| Some(at.to(of))),
                 _ => None,
             }

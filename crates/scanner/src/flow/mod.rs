@@ -38,6 +38,7 @@ mod texts;
 
 pub use entries::Entry;
 pub(crate) use entries::find_entries;
+pub use firsts::is_end;
 pub use guards::Guard;
 pub use held::Held;
 pub(crate) use hubs::Hubs;

@@ -117,6 +117,7 @@ const DEPTH: u32 = 28;
 pub(super) const CALLERS: usize = 12;
 
 /// What an expression is that needs no looking.
+#[inline]
 const fn plain(kind: &ExprKind) -> Option<Origins> {
     match kind {
         ExprKind::Missing
@@ -142,6 +143,7 @@ const BASES: u32 = 6;
 impl Project {
     /// The kinds of sources that may be part of a value.
     #[must_use]
+    #[inline]
     pub fn origins(&self, at: At) -> Origins {
         self.origins_in(at, DEPTH)
     }

@@ -64,8 +64,21 @@ const WRITES: &[&str] = &["set", "setdefault", "put", "setItem", "setex", "store
 impl Project {
     /// All accesses of maps and caches that outlive a request.
     #[must_use]
-    pub fn accesses(&self) -> Vec<Access> {
-        self.memory.accesses.get_or_init(|| self.find_accesses()).clone()
+    pub fn accesses(&self) -> &[Access] {
+        self.memory.accesses.get_or_init(|| self.find_accesses())
+    }
+
+    /// The accesses by which a function puts something into such a map or cache.
+    pub fn puts_of(&self, fun: Fun) -> impl Iterator<Item = &Access> {
+        let accesses = self.accesses();
+        let by_function = self.memory.puts.get_or_init(|| {
+            let mut puts: rustc_hash::FxHashMap<Fun, Vec<usize>> = rustc_hash::FxHashMap::default();
+            for (number, access) in accesses.iter().enumerate().filter(|(_, access)| access.value.is_some()) {
+                puts.entry(access.function).or_default().push(number);
+            }
+            puts
+        });
+        by_function.get(&fun).into_iter().flatten().filter_map(|number| accesses.get(*number))
     }
 
     fn find_accesses(&self) -> Vec<Access> {

@@ -28,6 +28,9 @@ const LONGEST_JOINED: usize = 4096;
 /// How much source has one more name, about: room is made at once.
 const BYTES_FOR_A_NAME: usize = 48;
 
+/// The same for an expression, where expressions are not dense.
+const BYTES_FOR_AN_EXPRESSION: usize = 32;
+
 /// Arenas are counted in `u32`; sources beyond the size limit are never lowered, so that the limit is not met.
 fn next(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
@@ -39,6 +42,8 @@ impl ModuleBuilder {
     pub fn new(path: String, language: Language, source: Arc<str>) -> Self {
         let lines = Lines::new(&source);
         let span = Span::new(0, next(source.len()));
+        let mut exprs = Vec::with_capacity(source.len() / BYTES_FOR_AN_EXPRESSION + 1);
+        exprs.push(Expr { kind: ExprKind::Missing, span: Span::default() });
         let module = Module {
             path,
             language,
@@ -48,7 +53,7 @@ impl ModuleBuilder {
             exports: Vec::new(),
             comments: Vec::new(),
             names: Names::default(),
-            exprs: vec![Expr { kind: ExprKind::Missing, span: Span::default() }],
+            exprs,
             stmts: Vec::new(),
             bindings: Vec::new(),
             scopes: vec![Scope { kind: ScopeKind::Module, parent: None }],

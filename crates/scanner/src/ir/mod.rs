@@ -50,6 +50,7 @@ macro_rules! ids {
         impl $name {
             /// The id as an index into its arena.
             #[must_use]
+            #[inline]
             pub const fn index(self) -> usize {
                 self.0 as usize
             }
@@ -164,42 +165,49 @@ static EMPTY: StmtKind = StmtKind::Empty;
 impl Module {
     /// The text of an interned name; empty for an id of another module.
     #[must_use]
+    #[inline]
     pub fn text(&self, name: Name) -> &str {
         self.names.get(name).unwrap_or_default()
     }
 
     /// An expression.
     #[must_use]
+    #[inline]
     pub fn expr(&self, id: ExprId) -> &ExprKind {
         self.exprs.get(id.index()).map_or(&MISSING, |expr| &expr.kind)
     }
 
     /// Where an expression stands.
     #[must_use]
+    #[inline]
     pub fn span(&self, id: ExprId) -> Span {
         self.exprs.get(id.index()).map_or_else(Span::default, |expr| expr.span)
     }
 
     /// A statement.
     #[must_use]
+    #[inline]
     pub fn stmt(&self, id: StmtId) -> &StmtKind {
         self.stmts.get(id.index()).map_or(&EMPTY, |stmt| &stmt.kind)
     }
 
     /// Where a statement stands.
     #[must_use]
+    #[inline]
     pub fn stmt_span(&self, id: StmtId) -> Span {
         self.stmts.get(id.index()).map_or_else(Span::default, |stmt| stmt.span)
     }
 
     /// A binding.
     #[must_use]
+    #[inline]
     pub fn binding(&self, id: BindingId) -> Option<&Binding> {
         self.bindings.get(id.index())
     }
 
     /// The name of a binding; empty for an id of another module.
     #[must_use]
+    #[inline]
     pub fn binding_name(&self, id: BindingId) -> &str {
         self.binding(id).map_or("", |binding| self.text(binding.name))
     }
@@ -222,18 +230,21 @@ impl Module {
 
     /// A scope.
     #[must_use]
+    #[inline]
     pub fn scope(&self, id: ScopeId) -> Option<&Scope> {
         self.scopes.get(id.index())
     }
 
     /// A function.
     #[must_use]
+    #[inline]
     pub fn function(&self, id: FunctionId) -> Option<&Function> {
         self.functions.get(id.index())
     }
 
     /// A class.
     #[must_use]
+    #[inline]
     pub fn class(&self, id: ClassId) -> Option<&Class> {
         self.classes.get(id.index())
     }
@@ -265,6 +276,7 @@ impl Module {
 
     /// The source text of a span; empty when it does not lie in the source.
     #[must_use]
+    #[inline]
     pub fn snippet(&self, span: Span) -> &str {
         self.source.get(span.start as usize..span.end as usize).unwrap_or("")
     }

@@ -8,27 +8,32 @@ use rustc_hash::FxBuildHasher;
 use super::Name;
 
 /// Texts by their numbers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Names {
     texts: String,
-    /// Where each text ends; it begins where the one before ends.
-    ends: Vec<u32>,
+    /// Where each text begins, which is where the one before ends, and where the last one ends.
+    bounds: Vec<u32>,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self { texts: String::new(), bounds: vec![0] }
+    }
 }
 
 impl Names {
     /// How many there are.
+    #[inline]
     pub(crate) const fn len(&self) -> usize {
-        self.ends.len()
+        self.bounds.len().saturating_sub(1)
     }
 
     /// A text.
+    #[inline]
     pub(crate) fn get(&self, name: Name) -> Option<&str> {
         let number = name.index();
-        let start = match number.checked_sub(1) {
-            Some(before) => *self.ends.get(before)?,
-            None => 0,
-        };
-        self.texts.get(start as usize..*self.ends.get(number)? as usize)
+        let [start, end] = self.bounds.get(number..number.checked_add(2)?)? else { return None };
+        self.texts.get(*start as usize..*end as usize)
     }
 
     /// All texts.
@@ -39,7 +44,7 @@ impl Names {
     /// Leaves no room for further ones.
     pub(super) fn shrink_to_fit(&mut self) {
         self.texts.shrink_to_fit();
-        self.ends.shrink_to_fit();
+        self.bounds.shrink_to_fit();
     }
 }
 
@@ -60,9 +65,9 @@ impl Interned {
             return *name;
         }
         let number = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
-        let name = Name(number(names.ends.len()));
+        let name = Name(number(names.len()));
         names.texts.push_str(text);
-        names.ends.push(number(names.texts.len()));
+        names.bounds.push(number(names.texts.len()));
         let rehash = |name: &Name| FxBuildHasher.hash_one(names.get(*name).unwrap_or_default());
         self.0.insert_unique(hash, name, rehash);
         name

@@ -199,14 +199,20 @@ pub fn parts<'m>(module: &'m Module, id: StmtId, visit: &mut impl FnMut(Part<'m>
 
 /// Calls `visit` for an expression and everything below it, a parent before its children.
 pub fn exprs_below(module: &Module, id: ExprId, visit: &mut impl FnMut(ExprId)) {
-    let mut open = vec![id];
-    while let Some(id) = open.pop() {
+    below(module, id, &mut Vec::new(), visit);
+}
+
+/// The same with room for what is still to be visited, which is empty before and after.
+fn below(module: &Module, id: ExprId, open: &mut Vec<ExprId>, visit: &mut impl FnMut(ExprId)) {
+    let mut here = Some(id);
+    while let Some(id) = here {
         visit(id);
         let from = open.len();
         children(module, id, &mut |child| open.push(child));
         if let Some(new) = open.get_mut(from..) {
             new.reverse();
         }
+        here = open.pop();
     }
 }
 
@@ -230,19 +236,17 @@ pub fn stmts_below(module: &Module, block: &[StmtId], visit: &mut impl FnMut(Stm
 /// Calls `visit` for every expression of a function's own code, without that of functions inside of it.
 pub fn function_exprs(module: &Module, id: FunctionId, visit: &mut impl FnMut(ExprId)) {
     let Some(function) = module.function(id) else { return };
-    let mut roots = Vec::new();
+    let mut open = Vec::new();
+    let mut root = |expr: ExprId| below(module, expr, &mut open, visit);
     for parameter in &function.params {
-        parameter.default.iter().for_each(|default| roots.push(*default));
-        pattern_exprs(&parameter.pattern, &mut |expr| roots.push(expr));
+        parameter.default.iter().for_each(|default| root(*default));
+        pattern_exprs(&parameter.pattern, &mut root);
     }
     stmts_below(module, &function.body, &mut |stmt| {
         parts(module, stmt, &mut |part| match part {
-            Part::Expr(expr) => roots.push(expr),
-            Part::Pattern(pattern) => pattern_exprs(pattern, &mut |expr| roots.push(expr)),
+            Part::Expr(expr) => root(expr),
+            Part::Pattern(pattern) => pattern_exprs(pattern, &mut root),
             Part::Stmt(_) => {}
         });
     });
-    for root in roots {
-        exprs_below(module, root, visit);
-    }
 }

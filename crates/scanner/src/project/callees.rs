@@ -201,7 +201,8 @@ impl Project {
         let ExprKind::Call(expr) = unit.ir.expr(call.expr) else { return None };
         let function = self.unit(target.module)?.ir.function(target.id)?;
         let wanted = function.params.get(parameter)?;
-        if let Some(name) = wanted.name {
+        let by_name = expr.args.iter().any(|arg| matches!(arg.kind, ArgKind::Keyword(_)));
+        if let Some(name) = wanted.name.filter(|_| by_name) {
             let name = self.unit(target.module)?.ir.text(name);
             let keyword = expr
                 .args

@@ -25,6 +25,7 @@ impl Project {
 
     /// Whether an expression is one of these calls.
     #[must_use]
+    #[inline]
     pub fn is_one_of(&self, calls: &CallSet, at: At) -> bool {
         let number = self.callee_of.get(at.module.index()).and_then(|module| module.get(at.expr.index()));
         number.is_some_and(|number| calls.held.get(*number as usize) == Some(&true))

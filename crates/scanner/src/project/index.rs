@@ -124,6 +124,7 @@ impl<T> Grouped<T> {
         self.starts.shrink_to_fit();
     }
 
+    #[inline]
     fn get(&self, number: u32) -> &[T] {
         let number = number as usize;
         let Some(start) = self.starts.get(number) else { return &[] };
@@ -177,36 +178,42 @@ impl Index {
 
     /// What an expression stands in.
     #[must_use]
+    #[inline]
     pub fn parent(&self, id: ExprId) -> Parent {
         self.parents.get(id.index()).copied().unwrap_or_default()
     }
 
     /// The function whose code an expression is.
     #[must_use]
+    #[inline]
     pub fn function(&self, id: ExprId) -> FunctionId {
         self.functions.get(id.index()).copied().unwrap_or(FunctionId::MODULE)
     }
 
     /// When an expression has its value, counted within its function.
     #[must_use]
+    #[inline]
     pub fn order(&self, id: ExprId) -> u32 {
         self.orders.get(id.index()).copied().unwrap_or(0)
     }
 
     /// The statement around a statement, within its function.
     #[must_use]
+    #[inline]
     pub fn stmt_parent(&self, id: StmtId) -> Option<StmtId> {
         self.stmt_parents.get(id.index()).copied().flatten()
     }
 
     /// The function whose code a statement is.
     #[must_use]
+    #[inline]
     pub fn stmt_function(&self, id: StmtId) -> FunctionId {
         self.stmt_functions.get(id.index()).copied().unwrap_or(FunctionId::MODULE)
     }
 
     /// When a statement begins, counted within its function.
     #[must_use]
+    #[inline]
     pub fn stmt_order(&self, id: StmtId) -> u32 {
         self.stmt_orders.get(id.index()).copied().unwrap_or(0)
     }
@@ -227,18 +234,21 @@ impl Index {
 
     /// The expression that makes a function value; none for declarations and methods.
     #[must_use]
+    #[inline]
     pub fn site(&self, id: FunctionId) -> Option<ExprId> {
         self.sites.get(id.index()).copied().flatten()
     }
 
     /// The values that a binding gets, in source order.
     #[must_use]
+    #[inline]
     pub fn sources(&self, id: BindingId) -> &[Source] {
         self.sources.get(id.0)
     }
 
     /// All uses of a binding, its being written to not counted.
     #[must_use]
+    #[inline]
     pub fn uses(&self, id: BindingId) -> &[ExprId] {
         self.uses.get(id.0)
     }
@@ -257,6 +267,7 @@ impl Index {
 
     /// The values that a function returns or yields.
     #[must_use]
+    #[inline]
     pub fn returns(&self, id: FunctionId) -> &[ExprId] {
         self.returns.get(id.0)
     }

@@ -39,6 +39,7 @@ pub struct ModuleId(pub u32);
 impl ModuleId {
     /// The id as an index.
     #[must_use]
+    #[inline]
     pub const fn index(self) -> usize {
         self.0 as usize
     }
@@ -74,6 +75,7 @@ pub struct At {
 impl At {
     /// Another expression of the same module.
     #[must_use]
+    #[inline]
     pub const fn to(self, expr: ExprId) -> Self {
         Self { module: self.module, expr }
     }
@@ -104,6 +106,7 @@ impl Unit {
 
     /// What a name means, as [`crate::vocabulary::meaning_of`] says it of its text.
     #[must_use]
+    #[inline]
     pub fn meaning(&self, name: Name) -> Meaning {
         let Some(cell) = self.meanings.get(name.index()) else { return Meaning::default() };
         let known = cell.get();
@@ -117,6 +120,7 @@ impl Unit {
 
     /// What the name of a binding means.
     #[must_use]
+    #[inline]
     pub fn binding_meaning(&self, id: BindingId) -> Meaning {
         self.ir.binding(id).map_or_else(Meaning::default, |binding| self.meaning(binding.name))
     }
@@ -189,6 +193,8 @@ pub(crate) struct Memory {
     pub(crate) queries: std::cell::OnceCell<Vec<crate::flow::Query>>,
     pub(crate) owned: std::cell::OnceCell<BTreeMap<String, crate::flow::Owned>>,
     pub(crate) accesses: std::cell::OnceCell<Vec<crate::flow::Access>>,
+    /// Of those, by their numbers, what a function puts there.
+    pub(crate) puts: std::cell::OnceCell<FxHashMap<Fun, Vec<usize>>>,
     pub(crate) shared_writes: std::cell::OnceCell<Vec<crate::flow::SharedWrite>>,
     /// The values that queries are asked with, and the queries.
     pub(crate) filters: std::cell::OnceCell<rustc_hash::FxHashSet<At>>,
@@ -211,6 +217,7 @@ impl Memory {
 impl Project {
     /// A module.
     #[must_use]
+    #[inline]
     pub fn unit(&self, id: ModuleId) -> Option<&Unit> {
         self.units.get(id.index())
     }
@@ -222,18 +229,21 @@ impl Project {
 
     /// The text of an expression's source.
     #[must_use]
+    #[inline]
     pub fn snippet(&self, at: At) -> &str {
         self.unit(at.module).map_or("", |unit| unit.ir.snippet(unit.ir.span(at.expr)))
     }
 
     /// Where an expression stands.
     #[must_use]
+    #[inline]
     pub fn span(&self, at: At) -> Span {
         self.unit(at.module).map_or_else(Span::default, |unit| unit.ir.span(at.expr))
     }
 
     /// The function whose code an expression is.
     #[must_use]
+    #[inline]
     pub fn function_of(&self, at: At) -> Fun {
         let id = self.unit(at.module).map_or(FunctionId::MODULE, |unit| unit.index.function(at.expr));
         Fun { module: at.module, id }
@@ -251,6 +261,7 @@ impl Project {
 
     /// What a call calls, and what is known of it.
     #[must_use]
+    #[inline]
     pub fn callee(&self, call: At) -> Option<&Callee> {
         let number = self.callee_of.get(call.module.index())?.get(call.expr.index())?;
         self.callees.get(number.checked_sub(1)? as usize)
@@ -278,6 +289,7 @@ impl Project {
 
     /// The calls of a function.
     #[must_use]
+    #[inline]
     pub fn callers(&self, fun: Fun) -> &[At] {
         self.callers.get(&fun).map_or(&[], Vec::as_slice)
     }

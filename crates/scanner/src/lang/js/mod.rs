@@ -8,7 +8,7 @@ mod stmt;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
 use oxc_allocator::Allocator;
 use oxc_ast::ast;
@@ -40,32 +40,53 @@ pub fn lower(path: &str, source: Arc<str>) -> Lowered {
     if let Some(line) = super::too_deep(&source, BRACKETS) {
         return empty(format!("brackets are nested deeper than {BRACKETS}; the file was left out"), line);
     }
-    let allocator = Allocator::default();
-    let parsed = Parser::new(&allocator, &source, kind(path)).parse();
-    if parsed.panicked {
-        let message = parsed.diagnostics.iter().next().map_or_else(String::new, ToString::to_string);
-        return empty(format!("syntax error: {message}; the file was left out"), 1);
+    with_trees(|trees| {
+        let parsed = Parser::new(trees, &source, kind(path)).parse();
+        if parsed.panicked {
+            let message = parsed.diagnostics.iter().next().map_or_else(String::new, ToString::to_string);
+            return empty(format!("syntax error: {message}; the file was left out"), 1);
+        }
+        let semantic = SemanticBuilder::new().build(&parsed.program).semantic;
+        let builder = ModuleBuilder::new(path.to_owned(), Language::JavaScript, Arc::clone(&source));
+        let mut lower = Lower {
+            builder,
+            scoping: semantic.scoping(),
+            source: &source,
+            scopes: Vec::new(),
+            symbols: Vec::new(),
+            functions: vec![FunctionId::MODULE],
+            classes: Vec::new(),
+            depth: 0,
+            cut: false,
+        };
+        lower.declare();
+        for comment in &parsed.program.comments {
+            lower.builder.comment(span(comment.span));
+        }
+        let mut notices = Vec::new();
+        let module = lower.program(&parsed.program, &mut notices);
+        Lowered { module, notices }
+    })
+}
+
+thread_local! {
+    /// Where the parser puts the trees of a thread's files, one after the other: memory that is made anew for each costs more
+    /// than reading a short file.
+    static TREES: RefCell<Allocator> = RefCell::default();
+}
+
+/// The most bytes that are kept for the next file.
+const KEPT: usize = 8 * 1024 * 1024;
+
+/// Gives a parser the memory for one tree.
+fn with_trees<T>(read: impl FnOnce(&Allocator) -> T) -> T {
+    let mut trees = TREES.take();
+    let read = read(&trees);
+    trees.reset();
+    if trees.capacity() <= KEPT {
+        TREES.set(trees);
     }
-    let semantic = SemanticBuilder::new().build(&parsed.program).semantic;
-    let builder = ModuleBuilder::new(path.to_owned(), Language::JavaScript, Arc::clone(&source));
-    let mut lower = Lower {
-        builder,
-        scoping: semantic.scoping(),
-        source: &source,
-        scopes: Vec::new(),
-        symbols: Vec::new(),
-        functions: vec![FunctionId::MODULE],
-        classes: Vec::new(),
-        depth: 0,
-        cut: false,
-    };
-    lower.declare();
-    for comment in &parsed.program.comments {
-        lower.builder.comment(span(comment.span));
-    }
-    let mut notices = Vec::new();
-    let module = lower.program(&parsed.program, &mut notices);
-    Lowered { module, notices }
+    read
 }
 
 fn kind(path: &str) -> SourceType {
@@ -79,10 +100,11 @@ pub(super) fn parse(path: &str, source: &str) -> Option<usize> {
     if super::too_deep(source, BRACKETS).is_some() {
         return None;
     }
-    let allocator = Allocator::default();
-    let parsed = Parser::new(&allocator, source, kind(path)).parse();
-    let semantic = SemanticBuilder::new().build(&parsed.program).semantic;
-    Some(semantic.scoping().symbols_len())
+    with_trees(|trees| {
+        let parsed = Parser::new(trees, source, kind(path)).parse();
+        let semantic = SemanticBuilder::new().build(&parsed.program).semantic;
+        Some(semantic.scoping().symbols_len())
+    })
 }
 
 /// A span of ours for one of oxc's.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Dependency, Registry, line_of};
+use super::{Dependency, Quoted, Registry};
 
 /// The deepest nesting of an old lock file that is followed.
 const DEEPEST: usize = 16;
@@ -14,17 +14,16 @@ fn dependency(name: &str, version: Option<&str>, line: u32) -> Dependency {
 /// `package.json`
 pub(super) fn manifest(text: &str) -> Result<Vec<Dependency>, String> {
     let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let mut found = Vec::new();
-    for group in ["dependencies", "optionalDependencies", "peerDependencies"] {
-        let Some(entries) = value.get(group).and_then(Value::as_object) else { continue };
-        for (name, range) in entries {
-            let range = range.as_str().unwrap_or_default();
-            let exact =
-                range.starts_with(|c: char| c.is_ascii_digit()) && !range.contains(['x', '*', ' ', '|']);
-            found.push(dependency(name, exact.then_some(range), line_of(text, &format!("\"{name}\""))));
-        }
-    }
-    Ok(found)
+    let groups = ["dependencies", "optionalDependencies", "peerDependencies"];
+    let value = &value;
+    let entries = || groups.into_iter().filter_map(move |group| value.get(group)?.as_object()).flatten();
+    let quoted = Quoted::find(text, entries().map(|(name, _)| name.as_str()));
+    let found = entries().map(|(name, range)| {
+        let range = range.as_str().unwrap_or_default();
+        let exact = range.starts_with(|c: char| c.is_ascii_digit()) && !range.contains(['x', '*', ' ', '|']);
+        dependency(name, exact.then_some(range), quoted.line(name))
+    });
+    Ok(found.collect())
 }
 
 /// `package-lock.json` of every version.
@@ -32,32 +31,41 @@ pub(super) fn npm(text: &str) -> Result<Vec<Dependency>, String> {
     let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let mut found = Vec::new();
     let packages = value.get("packages").and_then(Value::as_object);
+    let quoted = Quoted::find(text, packages.into_iter().flatten().map(|(path, _)| path.as_str()));
     for (path, package) in packages.into_iter().flatten() {
         let Some((_, name)) = path.rsplit_once("node_modules/") else { continue };
         if package.get("dev").and_then(Value::as_bool) != Some(true) {
             let version = package.get("version").and_then(Value::as_str);
-            found.push(dependency(name, version, line_of(text, &format!("\"{path}\""))));
+            found.push(dependency(name, version, quoted.line(path)));
         }
     }
     if packages.is_none()
         && let Some(dependencies) = value.get("dependencies").and_then(Value::as_object)
     {
-        nested(dependencies, text, 0, &mut found);
+        let mut used = Vec::new();
+        nested(dependencies, 0, &mut used);
+        let quoted = Quoted::find(text, used.iter().map(|(name, _)| *name));
+        found.extend(used.iter().map(|(name, version)| dependency(name, *version, quoted.line(name))));
     }
     Ok(found)
 }
 
-fn nested(dependencies: &Map<String, Value>, text: &str, depth: usize, found: &mut Vec<Dependency>) {
+/// Names and versions of what is used, at any depth.
+fn nested<'v>(
+    dependencies: &'v Map<String, Value>,
+    depth: usize,
+    found: &mut Vec<(&'v str, Option<&'v str>)>,
+) {
     for (name, package) in dependencies {
         if package.get("dev").and_then(Value::as_bool) == Some(true) {
             continue;
         }
         let version = package.get("version").and_then(Value::as_str);
-        found.push(dependency(name, version, line_of(text, &format!("\"{name}\""))));
+        found.push((name, version));
         if let Some(inner) =
             package.get("dependencies").and_then(Value::as_object).filter(|_| depth < DEEPEST)
         {
-            nested(inner, text, depth + 1, found);
+            nested(inner, depth + 1, found);
         }
     }
 }

@@ -7,6 +7,8 @@ mod javascript;
 mod python;
 mod version;
 
+use std::collections::HashMap;
+
 pub use version::is_before;
 
 /// Where packages come from.
@@ -56,6 +58,37 @@ pub fn read(path: &str, text: &str) -> Result<Vec<Dependency>, String> {
 fn line_of(text: &str, needle: &str) -> u32 {
     let before = text.find(needle).and_then(|at| text.get(..at)).unwrap_or_default();
     u32::try_from(before.matches('\n').count()).unwrap_or(u32::MAX - 1) + 1
+}
+
+/// The lines on which texts stand in quotes for the first time. A lock file has thousands of names: it is walked once for all.
+struct Quoted<'n>(HashMap<&'n str, u32>);
+
+impl<'n> Quoted<'n> {
+    fn find(text: &str, names: impl Iterator<Item = &'n str>) -> Self {
+        let mut lines: HashMap<&str, u32> = names.map(|name| (name, 0)).collect();
+        let (mut line, mut open) = (1_u32, None);
+        for (at, byte) in text.bytes().enumerate() {
+            match byte {
+                b'\n' => line = line.saturating_add(1),
+                b'"' => {
+                    // Whatever stands between one quote and the next may be a name, also what is between two texts.
+                    if let Some((from, on)) = open.replace((at + 1, line))
+                        && let Some(first) = text.get(from..at).and_then(|quoted| lines.get_mut(quoted))
+                        && *first == 0
+                    {
+                        *first = on;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Self(lines)
+    }
+
+    /// The line of a text; the first one when it is not there.
+    fn line(&self, name: &str) -> u32 {
+        self.0.get(name).copied().unwrap_or(1).max(1)
+    }
 }
 
 #[cfg(test)]

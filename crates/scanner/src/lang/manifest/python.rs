@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Dependency, Registry, line_of};
+use super::{Dependency, Quoted, Registry, line_of};
 
 fn dependency(name: &str, version: Option<&str>, line: u32) -> Dependency {
     Dependency { registry: Registry::PyPi, name: normal(name), version: version.map(str::to_owned), line }
@@ -99,13 +99,14 @@ pub(super) fn locked(text: &str) -> Vec<Dependency> {
 pub(super) fn pipfile(text: &str) -> Result<Vec<Dependency>, String> {
     let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let packages = value.get("default").and_then(Value::as_object);
+    let quoted = Quoted::find(text, packages.into_iter().flatten().map(|(name, _)| name.as_str()));
     Ok(packages
         .into_iter()
         .flatten()
         .map(|(name, package)| {
             let version =
                 package.get("version").and_then(Value::as_str).map(|version| version.trim_start_matches('='));
-            dependency(name, version, line_of(text, &format!("\"{name}\"")))
+            dependency(name, version, quoted.line(name))
         })
         .collect())
 }

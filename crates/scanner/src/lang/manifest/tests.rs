@@ -106,3 +106,23 @@ fn what_cannot_be_read_says_so() {
         assert!(read(path, "\u{0}{{{'\"@@@:\n  @:\n\n@:\n  version\n").is_ok(), "{path}");
     }
 }
+
+/// Every name has the line of its first place, and thousands of them take one walk.
+#[test]
+fn names_are_found_in_one_walk() {
+    let names: Vec<String> = (0..20_000).map(|number| format!("node_modules/package-{number}")).collect();
+    let lines: Vec<String> =
+        names.iter().map(|name| format!("\"{name}\": {{\"version\": \"1.0.{}\"}}", name.len())).collect();
+    let text = format!("{{\"packages\": {{\n{}\n}}}}", lines.join(",\n"));
+    let found = read("package-lock.json", &text).unwrap();
+    assert_eq!(found.len(), names.len());
+    for (name, line) in [("package-0", 2), ("package-19999", 20_001)] {
+        assert!(found.iter().any(|found| found.name == name && found.line == line), "{name}");
+    }
+    let text =
+        "{\"name\": \"a\",\n\"dependencies\": {\"b\": \"1.0.0\",\n\"a\": \"2.0.0\", \"c\\\"\": \"3\"}}";
+    let found = read("package.json", text).unwrap();
+    let mut lines: Vec<(&str, u32)> = found.iter().map(|found| (found.name.as_str(), found.line)).collect();
+    lines.sort_unstable();
+    assert_eq!(lines, [("a", 1), ("b", 2), ("c\"", 1)]);
+}

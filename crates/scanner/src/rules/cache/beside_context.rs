@@ -23,6 +23,7 @@ const CONTEXTS: &[&str] = &[
     "identity",
     "auth",
     "caller",
+    "extra",
 ];
 
 /// How many variables of a key are followed.
@@ -31,14 +32,13 @@ const STEPS: usize = 16;
 /// Reports reads of caches whose key is made of some of a function's parameters, and not of the context among them that what is
 /// kept was worked out with.
 pub(super) fn beside_context(project: &Project, report: &mut Report<'_>) {
-    for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
+    for (module, unit) in project.units() {
         for (id, function) in unit.ir.functions() {
-            let params: Vec<BindingId> =
-                function.params.iter().filter_map(|own| own.pattern.as_binding()).collect();
-            let context = params
-                .iter()
-                .copied()
-                .find(|own| CONTEXTS.contains(&unit.ir.binding_name(*own)) && decides(unit, *own));
+            let mut params: Vec<BindingId> = Vec::new();
+            function.params.iter().for_each(|own| own.pattern.for_each_binding(&mut |id| params.push(id)));
+            let context = params.iter().copied().find(|own| {
+                CONTEXTS.contains(&unit.ir.binding_name(*own)) && (decides(unit, *own) || tells(unit, *own))
+            });
             let Some(context) = context.filter(|_| id != FunctionId::MODULE) else { continue };
             let fun = Fun { module, id };
             let mut found: Option<At> = None;
@@ -66,8 +66,30 @@ pub(super) fn beside_context(project: &Project, report: &mut Report<'_>) {
     }
 }
 
+/// Whether what a parameter has of the caller is handed on: `ask(id, extra.authInfo.token)`.
+fn tells(unit: &Unit, id: BindingId) -> bool {
+    unit.ir.language != Language::Python
+        && unit.index.uses(id).iter().any(|used| {
+            let mut here = *used;
+            let mut said = false;
+            for _ in 0..6 {
+                let crate::project::Parent::Expr(up) = unit.index.parent(here) else { return false };
+                match unit.ir.expr(up) {
+                    ExprKind::Member { object, property, .. } if *object == here => {
+                        said |= names_party(unit.ir.text(*property))
+                    }
+                    ExprKind::Call(call) => return said && call.args.iter().any(|arg| arg.value == here),
+                    ExprKind::Template(_) | ExprKind::Object(_) | ExprKind::Await(_) => {}
+                    _ => return false,
+                }
+                here = up;
+            }
+            false
+        })
+}
+
 /// The key of a call that asks a store of keys and values: `self._redis.get(key)`.
-fn key_of_redis(project: &Project, unit: &Unit, at: At) -> Option<Vec<At>> {
+pub(super) fn key_of_redis(project: &Project, unit: &Unit, at: At) -> Option<Vec<At>> {
     let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
     let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
     let holder = project.written(at.to(*object)).pop()?;
@@ -136,7 +158,10 @@ fn is_kept(project: &Project, unit: &Unit, fun: Fun, read: At, context: BindingI
         let mut found = false;
         walk::exprs_below(&unit.ir, expr, &mut |inner| {
             if let ExprKind::Call(call) = unit.ir.expr(inner) {
-                found |= call.args.iter().any(|arg| matches!(unit.ir.expr(arg.value), ExprKind::Name(NameRef::Binding(id)) if *id == context));
+                let whole = |expr: ExprId| matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(id)) if *id == context);
+                let part =
+                    |expr: ExprId| unit.ir.language != Language::Python && mentions(unit, expr, context);
+                found |= call.args.iter().any(|arg| whole(arg.value) || part(arg.value));
             }
         });
         found

@@ -6,7 +6,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use super::unscoped_cache_key::is_scoped;
 use crate::{
-    flow::{Access, Store},
+    flow::{Access, Origins, Store},
     ir::{BindingId, ExprId, ExprKind, FunctionId, NameRef, PropertyKey, walk},
     project::{At, Fun, Project, Unit},
     rules::{Report, Rule},
@@ -36,7 +36,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::made_for_caller::made_for_caller(project, report);
     let mut stores: BTreeMap<Store, Vec<Access>> = BTreeMap::new();
     for access in project.accesses() {
-        stores.entry(access.store.clone()).or_default().push(access);
+        stores.entry(access.store.clone()).or_default().push(access.clone());
     }
     for accesses in stores.into_values() {
         let read = |fun: Fun| accesses.iter().any(|access| access.value.is_none() && access.function == fun);
@@ -74,7 +74,7 @@ fn made_for_one(project: &Project, report: &mut Report<'_>) {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let (method, holder) = match unit.ir.expr(call.callee) {
-                ExprKind::Member { object, property, .. } => {
+                ExprKind::Member { object, property, .. } if MAKING.contains(&unit.ir.text(*property)) => {
                     (unit.ir.text(*property).to_owned(), project.written(at.to(*object)).pop().unwrap_or_default())
                 }
                 // `memo("repos", ttl, () => reposOf(user))`, a function of the project that keeps what it makes.
@@ -90,7 +90,8 @@ fn made_for_one(project: &Project, report: &mut Report<'_>) {
             }
             let Some((key, maker)) = key_and_maker(unit, call) else { continue };
             let reached = project.around(project.function_of(at)).into_iter().any(|fun| project.reach(fun).is_some());
-            if (COMMON.contains(&method) && !vocabulary::is_cache(&holder)) || is_scoped(project, at.to(key)) {
+            let asked_for = names_who_is_asked_for(project, unit, at.to(key));
+            if (COMMON.contains(&method) && !vocabulary::is_cache(&holder)) || (is_scoped(project, at.to(key)) && !asked_for) {
                 continue;
             }
             let Some(used) = callers_in(project, at, maker) else { continue };
@@ -99,20 +100,56 @@ fn made_for_one(project: &Project, report: &mut Report<'_>) {
                 format!("`{holder}` keeps for everybody what was made with `{used}`, and the key does not say whose it is"),
             );
             let found = found.confidence(Confidence::Medium);
-            if !reached {
+            if !reached || asked_for {
                 found.severity(Severity::Medium);
             }
         }
     }
 }
 
+/// Whether all parties that a key names are such that the client chose: whom a report is about, and not who asks for it.
+pub(super) fn names_who_is_asked_for(project: &Project, unit: &Unit, key: At) -> bool {
+    let (mut chosen, mut other) = (false, false);
+    let mut see = |expr: ExprId| {
+        let name = match unit.ir.expr(expr) {
+            ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+            ExprKind::Member { property, .. } => unit.ir.text(*property),
+            ExprKind::Call(_) => project.last_written(key.to(expr)).unwrap_or_default(),
+            _ => return,
+        };
+        let origins = project.origins(key.to(expr));
+        let party = vocabulary::is_owner(name) || vocabulary::is_principal(name) || vocabulary::is_credential(name) || vocabulary::is_session_id(name);
+        let clients = origins.has(Origins::INPUT) && !origins.has(Origins::PRINCIPAL | Origins::SECRET | Origins::SESSION);
+        chosen |= party && clients;
+        other |= (party || origins.has_owner() || origins.has(Origins::SESSION)) && !clients;
+    };
+    // What the variables in the key were made of is looked at too: `` `report:${callerKey}:${user}` `` with `callerKey = hash(token)`.
+    let mut open = vec![key.expr];
+    let mut seen: Vec<BindingId> = Vec::new();
+    while let Some(expr) = open.pop() {
+        walk::exprs_below(&unit.ir, expr, &mut see);
+        let mut names = Vec::new();
+        walk::exprs_below(&unit.ir, expr, &mut |below| {
+            if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(below) {
+                names.push(*id);
+            }
+        });
+        for id in names {
+            if seen.len() < 12 && !seen.contains(&id) && !unit.ir.is_module_level(id) {
+                seen.push(id);
+                open.extend(unit.index.sources(id).iter().filter(|source| source.path.is_empty()).take(4).map(|source| source.value));
+            }
+        }
+    }
+    chosen && !other
+}
+
 /// Whether a function of the project that is called keeps what it makes under what it is given as a key.
 fn keeps_by_key(project: &Project, call: At) -> bool {
     let Some(callee) = project.callee(call).filter(|callee| callee.certain) else { return false };
     let [target] = callee.targets.as_slice() else { return false };
-    project.accesses().iter().any(|access| {
-        let given = || project.roots(access.key).iter().any(|root| project.parameter_of(access.at.module, *root).is_some_and(|(fun, ..)| fun == *target));
-        access.value.is_some() && access.function == *target && given()
+    project.puts_of(*target).any(|access| {
+        project.roots(access.key).iter().any(|root| project.parameter_of(access.at.module, *root).is_some_and(|(fun, ..)| fun == *target))
     })
 }
 

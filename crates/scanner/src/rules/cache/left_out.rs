@@ -14,6 +14,7 @@ use crate::{
 /// Reports reads of caches whose key is made of some of a function's parameters, and not of the owner among them.
 pub(super) fn left_out(project: &Project, report: &mut Report<'_>) {
     super::beside_context::beside_context(project, report);
+    super::worked_out_around::worked_out_around(project, report);
     let mut told: BTreeSet<(Fun, BindingId)> = BTreeSet::new();
     for (module, unit) in project.units().filter(|(module, _)| project.has_owners(*module)) {
         for (expr, _) in unit.ir.exprs() {
@@ -42,9 +43,9 @@ pub(super) fn read_keys(project: &Project, unit: &Unit, at: At) -> Option<Vec<At
         ExprKind::Call(call) => call,
         // `if key in _cache: return _cache[key]`
         ExprKind::Index { object, index, .. } => {
-            let written = unit.index.writes.iter().any(|write| write.place == at.expr);
             let holder = project.written(at.to(*object)).pop()?;
-            return (!written && vocabulary::is_cache(&holder)).then(|| vec![at.to(*index)]);
+            let written = || unit.index.writes.iter().any(|write| write.place == at.expr);
+            return (vocabulary::is_cache(&holder) && !written()).then(|| vec![at.to(*index)]);
         }
         _ => return None,
     };

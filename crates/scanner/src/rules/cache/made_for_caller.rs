@@ -21,7 +21,7 @@ const STEPS: usize = 24;
 pub(super) fn made_for_caller(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     let mut read: BTreeSet<(Store, Fun)> = BTreeSet::new();
-    let mut writes: BTreeMap<(Store, Fun), Access> = BTreeMap::new();
+    let mut writes: BTreeMap<(Store, Fun), &Access> = BTreeMap::new();
     for access in project.accesses() {
         let python = project.unit(access.at.module).is_some_and(|unit| unit.ir.language == Language::Python);
         let place = (access.store.clone(), access.function);

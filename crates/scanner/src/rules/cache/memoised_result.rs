@@ -170,7 +170,8 @@ fn is_everybodys(name: &str) -> bool {
     vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "platform" | "global" | "public" | "builtin" | "shared" | "system"))
 }
 
-fn reads_caller(project: &Project, module: ModuleId, unit: &Unit, fun: Fun) -> bool {
+/// Whether a function asks for the caller without being told: `current_user()`, `tenant_var.get()`.
+pub(super) fn reads_caller(project: &Project, module: ModuleId, unit: &Unit, fun: Fun) -> bool {
     let mut found = false;
     walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
         if let ExprKind::Call(_) = unit.ir.expr(expr) {

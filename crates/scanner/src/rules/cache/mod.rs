@@ -5,5 +5,6 @@ mod key_of_nobody;
 mod left_out;
 mod made_for_caller;
 mod parts;
+mod worked_out_around;
 
 crate::rules::rules! { anonymous_key, unscoped_cache_key, fetched_for_one, first_caller_cached, memoised_result, public_cache_scope }

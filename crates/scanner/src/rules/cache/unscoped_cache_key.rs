@@ -37,7 +37,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::key_of_nobody::key_of_nobody(project, report);
     let mut by_store: BTreeMap<Store, Vec<Access>> = BTreeMap::new();
     for access in project.accesses() {
-        by_store.entry(access.store.clone()).or_default().push(access);
+        by_store.entry(access.store.clone()).or_default().push(access.clone());
     }
     let lives = Lifetimes::new(project);
     for (store, accesses) in by_store {
@@ -130,13 +130,40 @@ fn depends(project: &Project, key: At) -> bool {
 
 /// Whether a key says whose the value is: a part of it is the caller, an owner, a credential or a session.
 pub(super) fn is_scoped(project: &Project, key: At) -> bool {
-    if is_only_a_name(project, key, STEPS) || is_of_an_instance(project, key) || says_only_a_kind(project, key) {
+    // `this.USER_URL` is the same for all, whatever it is called.
+    if project.is_fixed(key) || is_only_a_name(project, key, STEPS) || is_of_an_instance(project, key) || says_only_a_kind(project, key) {
         return false;
     }
     let origins = project.origins(key);
     if origins.has_owner() || origins.has(Origins::SESSION) {
         return true;
     }
+    says_whose(project, key) || is_scoped_by_callers(project, key)
+}
+
+/// Whether a key is a parameter, and who calls the function puts into it whose the value is: `kept({ key: `${user.id}:${name}`, load })`.
+fn is_scoped_by_callers(project: &Project, key: At) -> bool {
+    let Some(unit) = project.unit(key.module) else { return false };
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(key.expr) else { return false };
+    let Some((fun, number, path)) = project.parameter_of(key.module, *id) else { return false };
+    project.callers(fun).iter().take(6).any(|call| {
+        let Some(argument) = project.argument(*call, fun, number) else { return false };
+        let Some(own) = project.unit(argument.module) else { return false };
+        if path.is_empty() {
+            return project.origins(argument).has_owner() || says_whose(project, argument);
+        }
+        let ExprKind::Object(properties) = own.ir.expr(argument.expr) else { return false };
+        properties.iter().any(|property| {
+            let named = matches!(property.key, crate::ir::PropertyKey::Name(name) if own.ir.text(name) == unit.ir.binding_name(*id));
+            let value = argument.to(property.value);
+            named
+                && !super::fetched_for_one::names_who_is_asked_for(project, own, value)
+                && (project.origins(value).has_owner() || says_whose(project, value))
+        })
+    })
+}
+
+fn says_whose(project: &Project, key: At) -> bool {
     let Some(unit) = project.unit(key.module) else { return false };
     let mut says = false;
     let mut see = |text: &str| {

@@ -90,12 +90,10 @@ fn counts_under_one_key(project: &Project, unit: &Unit, at: At) -> bool {
 
 /// Whether a parameter of a function is the key under which it keeps something that outlives the request.
 fn is_key_of_store(project: &Project, fun: Fun, number: usize) -> bool {
-    project.accesses().iter().any(|access| {
-        access.function == fun
-            && access.value.is_some()
-            && project.roots(access.key).iter().any(|root| {
-                project.parameter_of(fun.module, *root).is_some_and(|(own, at, _)| own == fun && at == number)
-            })
+    project.puts_of(fun).any(|access| {
+        project.roots(access.key).iter().any(|root| {
+            project.parameter_of(fun.module, *root).is_some_and(|(own, at, _)| own == fun && at == number)
+        })
     })
 }
 

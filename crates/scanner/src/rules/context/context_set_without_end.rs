@@ -4,9 +4,11 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::Lifetimes,
+    ir::{ExprKind, Language, walk},
     library::Role,
     project::{At, Project},
     rules::{Report, Rule},
+    vocabulary,
 };
 
 /// The rule.
@@ -29,6 +31,7 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    in_generators(project, report);
     let lives = Lifetimes::new(project);
     let asked = project.calls_with(Role::ContextSet);
     for (module, unit) in project.units() {
@@ -47,4 +50,54 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// Generators of Python that set a context variable and never put it back: a generator has no context of its own, so that whoever runs
+/// through it goes on with what it has set.
+fn in_generators(project: &Project, report: &mut Report<'_>) {
+    for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
+        for (id, function) in unit.ir.functions().filter(|(_, function)| function.is_generator) {
+            let mut set: Option<At> = None;
+            let mut ends = false;
+            walk::function_exprs(&unit.ir, id, &mut |expr| {
+                let at = At { module, expr };
+                let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
+                let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return };
+                match unit.ir.text(*property) {
+                    "set" if call.args.len() == 1 && is_variable(project, at, at.to(*object)) => {
+                        set = set.or(Some(at))
+                    }
+                    "reset" | "run" => ends = true,
+                    _ => {}
+                }
+            });
+            let Some(at) = set.filter(|_| !ends) else { continue };
+            // What FastAPI or pytest runs as a dependency has the request's own context.
+            let fixture = function
+                .decorators
+                .iter()
+                .any(|expr| unit.ir.snippet(unit.ir.span(*expr)).contains("fixture"));
+            if fixture || function.parent.is_none() {
+                continue;
+            }
+            let found = report.reached(
+                at,
+                "this generator sets the context of whoever runs through it, and never puts it back",
+            );
+            found.severity(Severity::Low).confidence(Confidence::Medium);
+        }
+    }
+}
+
+/// Whether `set` is called on a context variable: by what is known of it, or by its name.
+fn is_variable(project: &Project, call: At, object: At) -> bool {
+    let known =
+        project.callee(call).is_some_and(|callee| callee.defs.iter().any(|def| def.role == Role::ContextSet));
+    known
+        || project.last_written(object).is_some_and(|name| {
+            let words = vocabulary::words(name);
+            words.iter().any(|word| matches!(word.as_str(), "contextvar" | "ctxvar"))
+                || (words.iter().any(|word| matches!(word.as_str(), "context" | "ctx"))
+                    && words.iter().any(|word| word == "var"))
+        })
 }

@@ -32,11 +32,12 @@ pub const RULE: Rule = Rule {
 };
 
 /// How many calls below the function the context is looked for.
-const DEPTH: u32 = 3;
+pub(super) const DEPTH: u32 = 3;
 
 fn run(project: &Project, report: &mut Report<'_>) {
     jobs(project, report);
     given_work(project, report);
+    super::kept_worker::kept_worker(project, report);
     let lives = Lifetimes::new(project);
     let asked = project.calls_with(Role::Detach);
     for (module, unit) in project.units() {
@@ -181,7 +182,7 @@ fn start(project: &Project, unit: &Unit, lives: &Lifetimes<'_>, at: At) -> Optio
 }
 
 /// Where a function, or one that it calls, asks for the context of a request.
-fn read_of(project: &Project, fun: Fun, depth: u32) -> Option<At> {
+pub(super) fn read_of(project: &Project, fun: Fun, depth: u32) -> Option<At> {
     let depth = depth.checked_sub(1)?;
     let unit = project.unit(fun.module)?;
     let mut calls = Vec::new();

@@ -1,5 +1,6 @@
 //! Rules of the layer context.
 
+mod kept_worker;
 mod one_bucket;
 
 crate::rules::rules! { default_tenant, skipped_check, unbound_server, context_set_without_end, frozen_context, lost_context, shared_context_default, thread_local_caller }

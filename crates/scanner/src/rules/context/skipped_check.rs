@@ -174,6 +174,13 @@ fn ownerless(project: &Project, report: &mut Report<'_>) {
                 _ => continue,
             };
             let Some(owner) = absent(unit, asked) else { continue };
+            if is_list_of_owners(project, unit, At { module, expr: owner }) && asks_user(unit, unit.index.stmt_function(id)) {
+                report
+                    .reached(At { module, expr: asked }, "what has no owners is everybody's")
+                    .severity(Severity::Low)
+                    .confidence(Confidence::Medium);
+                continue;
+            }
             let ExprKind::Member { object, property, .. } = unit.ir.expr(owner) else { continue };
             let at = At { module, expr: owner };
             let of_caller = project
@@ -202,6 +209,26 @@ fn ownerless(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// Whether a value is what a function gives that is asked for the owners of something: `required = self.owners_of(resource)`.
+fn is_list_of_owners(project: &Project, unit: &Unit, at: At) -> bool {
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
+    let [source] = unit.index.sources(*id) else { return false };
+    matches!(unit.ir.expr(source.value), ExprKind::Call(_))
+        && project.last_written(at.to(source.value)).is_some_and(|name| {
+            vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "owners" | "owner" | "tenants"))
+        })
+}
+
+/// Whether a function is told who asks.
+fn asks_user(unit: &Unit, id: crate::ir::FunctionId) -> bool {
+    unit.ir.function(id).is_some_and(|function| {
+        function.params.iter().filter_map(|own| own.name).any(|name| {
+            let name = unit.ir.text(name);
+            vocabulary::is_principal(name) || vocabulary::is_user(name)
+        })
+    })
 }
 
 /// What a condition finds missing: of `not row.owner`, `row.owner is None`.

@@ -3,6 +3,7 @@
 mod beside_callers;
 mod callers_own;
 mod ends_shared;
+mod own_first;
 mod own_sessions;
 
 crate::rules::rules! { credential_fallback, credential_of_anybody, credential_of_creator, environment_credential, one_credential_file, shared_credential, credential_by_argument, token_passthrough }

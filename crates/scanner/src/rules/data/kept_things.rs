@@ -22,9 +22,8 @@ pub(super) fn kept_things(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     let mut stores: BTreeMap<Store, Vec<Access>> = BTreeMap::new();
     for access in project.accesses() {
-        let python = project.unit(access.at.module).is_some_and(|unit| unit.ir.language == Language::Python);
-        if python && !vocabulary::is_cache(&access.name) && !is_of_sessions(&access.name) {
-            stores.entry(access.store.clone()).or_default().push(access);
+        if !vocabulary::is_cache(&access.name) && !is_of_sessions(&access.name) {
+            stores.entry(access.store.clone()).or_default().push(access.clone());
         }
     }
     for (store, accesses) in stores {
@@ -184,6 +183,14 @@ const MAKERS: &[&str] = &[
     "new_id",
     "generate_id",
     "make_id",
+    "randomUUID",
+    "uuidv4",
+    "v4",
+    "randomBytes",
+    "createId",
+    "generateId",
+    "makeId",
+    "newId",
 ];
 
 /// Whether a key is made up here: by such a call, or it is the id of what was made here.
@@ -231,6 +238,11 @@ fn is_wait(project: &Project, access: &Access) -> bool {
                         | "create_future"
                         | "create_task"
                         | "Semaphore"
+                        | "Promise"
+                        | "AbortController"
+                        | "setTimeout"
+                        | "setInterval"
+                        | "now"
                         | "time"
                         | "monotonic"
                 )
@@ -241,10 +253,8 @@ fn is_wait(project: &Project, access: &Access) -> bool {
 /// Whether a function puts something under the same key before: what it reads is its own.
 fn writes_under(project: &Project, fun: Fun, key: At) -> bool {
     let roots = project.roots(key);
-    project.accesses().iter().any(|access| {
-        access.function == fun
-            && access.value.is_some()
-            && project.order(access.at) < project.order(key)
+    project.puts_of(fun).any(|access| {
+        project.order(access.at) < project.order(key)
             && project.roots(access.key).iter().any(|root| roots.contains(root))
     })
 }

@@ -6,6 +6,8 @@ mod kept_records;
 mod kept_things;
 mod narrowed;
 mod neighbours;
+mod object_keys;
+mod past_scope;
 pub mod rls;
 mod unread_owner;
 mod wheres;

@@ -7,8 +7,8 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use super::unscoped_query;
 use crate::{
     flow::{Origins, Owned, Query},
-    ir::{ArgKind, BindingId, Call, ExprId, ExprKind, FunctionId, FunctionKind, NameRef, Parameter, StmtKind, walk},
-    project::{At, Fun, Project, Unit},
+    ir::{ArgKind, BindingId, BindingKind, Call, ExprId, ExprKind, FunctionId, FunctionKind, Language, NameRef, Parameter, StmtKind, walk},
+    project::{At, Fun, Parent, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -42,6 +42,7 @@ const READS: &[&str] = &[
 fn run(project: &Project, report: &mut Report<'_>) {
     super::kept_records::kept_records(project, report);
     super::kept_things::kept_things(project, report);
+    super::object_keys::object_keys(project, report);
     let mut told = BTreeSet::new();
     let open = unscoped_query::open(project);
     for (query, is) in &open {
@@ -125,7 +126,27 @@ fn knows_owner(project: &Project, fun: Fun) -> bool {
             named && (is_injected(project, fun, parameter) || !unit.index.uses(id).is_empty())
         })
     });
-    told || (project.entry(fun).is_some() && asks_who_calls(project, unit, fun))
+    told
+        || (project.entry(fun).is_some() && asks_who_calls(project, unit, fun))
+        || function.params.iter().any(|own| own.pattern.as_binding().is_some_and(|id| has_party(unit, id)))
+}
+
+/// Whether a parameter is a context that says whose data is meant, by what functions of its file read of parameters with the same type:
+/// `ctx: Context` where another one reads `ctx.tenantId`.
+fn has_party(unit: &Unit, id: BindingId) -> bool {
+    let typed = |id: BindingId| unit.ir.binding(id).and_then(|binding| binding.type_text).map(|text| unit.ir.text(text));
+    let Some(of) = typed(id).filter(|text| vocabulary::words(text).iter().any(|word| matches!(word.as_str(), "context" | "ctx" | "scope"))) else {
+        return false;
+    };
+    let reads = |id: BindingId| {
+        unit.index.uses(id).iter().any(|used| match unit.index.parent(*used) {
+            Parent::Expr(up) => {
+                matches!(unit.ir.expr(up), ExprKind::Member { object, property, .. } if *object == *used && vocabulary::is_owner(unit.ir.text(*property)))
+            }
+            _ => false,
+        })
+    };
+    unit.ir.bindings().any(|(own, binding)| matches!(binding.kind, BindingKind::Parameter(_)) && typed(own) == Some(of) && reads(own))
 }
 
 /// Whether a framework fills a parameter, by a dependency, and not the caller: `user = Depends(current_user)`.
@@ -165,7 +186,8 @@ fn says_owner(project: &Project, call: At, written: &Call) -> bool {
             };
             named |= vocabulary::is_owner(name) || vocabulary::is_principal(name) || vocabulary::is_credential(name);
         });
-        named
+        // The whole context is handed on.
+        named || matches!(unit.ir.expr(value), ExprKind::Name(NameRef::Binding(id)) if has_party(unit, *id))
     })
 }
 
@@ -185,8 +207,9 @@ fn is_compared(project: &Project, unit: &Unit, call: At) -> bool {
         found
     };
     project.guards(project.function_of(call)).iter().any(|guard| {
-        let owner = |side: At| {
-            let mut found = project.origins(side).has_owner();
+        // The row's owner, or the row and a party: `row.status === "open"` says nothing of whose it is.
+        let says = |side: At| {
+            let mut found = false;
             walk::exprs_below(&unit.ir, side.expr, &mut |expr| {
                 if let ExprKind::Member { property, .. } = unit.ir.expr(expr) {
                     found |= vocabulary::is_owner(unit.ir.text(*property));
@@ -194,6 +217,9 @@ fn is_compared(project: &Project, unit: &Unit, call: At) -> bool {
             });
             found
         };
-        (touches(guard.left.expr) || touches(guard.right.expr)) && (owner(guard.left) || owner(guard.right))
+        let python = unit.ir.language == Language::Python;
+        let own = |row: At| python && project.origins(row).has_owner();
+        let pair = |row: At, other: At| touches(row.expr) && (says(row) || says(other) || own(row) || project.origins(other).has_owner());
+        pair(guard.left, guard.right) || pair(guard.right, guard.left)
     })
 }

@@ -35,6 +35,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     for (query, is) in open(project) {
         judge(project, query, is, report);
     }
+    super::past_scope::past_scope(project, report);
 }
 
 /// The queries that name nobody, though the rows may belong to somebody and nothing is compared.

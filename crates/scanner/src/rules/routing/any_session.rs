@@ -3,9 +3,10 @@
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::Lifetimes,
+    flow::{Lifetimes, is_end},
+    ir::{ExprKind, NameRef},
     library::Role,
-    project::Project,
+    project::{At, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -48,4 +49,53 @@ fn run(project: &Project, report: &mut Report<'_>) {
             found.severity(Severity::Medium);
         }
     }
+    of_lists(project, &lives, report);
+}
+
+/// The first or the last of what a function lists that is told nothing: `list_sessions()[-1]`.
+fn of_lists(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
+    for (module, unit) in project.units() {
+        for (expr, kind) in unit.ir.exprs() {
+            let ExprKind::Index { object, index, .. } = kind else { continue };
+            let at = At { module, expr };
+            if !is_end(unit, *index)
+                || !lists_all(project, unit, at.to(*object))
+                || !in_a_server(project, lives, at)
+            {
+                continue;
+            }
+            let found = report.reached(at, "this is one of the sessions of all callers, whosever it is");
+            found.severity(Severity::Medium).confidence(Confidence::Medium);
+        }
+    }
+}
+
+/// Whether code runs for requests, or stands in middleware of a library, which nobody is seen to call.
+fn in_a_server(project: &Project, lives: &Lifetimes<'_>, at: At) -> bool {
+    let fun = project.function_of(at);
+    let middleware =
+        || project.this_of(fun).is_some_and(|class| project.class_name(class).ends_with("Middleware"));
+    lives.is_per_request(fun) || middleware()
+}
+
+/// Whether a value is what a function without arguments lists, and by its name it lists sessions.
+fn lists_all(project: &Project, unit: &Unit, at: At) -> bool {
+    let value = match unit.ir.expr(at.expr) {
+        ExprKind::Name(NameRef::Binding(id)) => match unit.index.sources(*id) {
+            [source] if source.path.is_empty() => source.value,
+            _ => return false,
+        },
+        _ => at.expr,
+    };
+    let value = match unit.ir.expr(value) {
+        ExprKind::Await(inner) => *inner,
+        _ => value,
+    };
+    let ExprKind::Call(call) = unit.ir.expr(value) else { return false };
+    let name = project.written(at.to(call.callee)).pop().unwrap_or_default();
+    let words = vocabulary::words(&name);
+    let lists = words.iter().any(|word| matches!(word.as_str(), "list" | "all" | "active" | "open" | "live"));
+    call.args.is_empty()
+        && lists
+        && words.iter().any(|word| matches!(word.as_str(), "sessions" | "transports" | "connections"))
 }

@@ -4,9 +4,9 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::Lifetimes,
-    ir::{ArgKind, Call, ExprId, ExprKind, FunctionId, NameRef, StmtId, StmtKind, walk},
+    ir::{ArgKind, BindingId, Call, ExprId, ExprKind, FunctionId, Language, NameRef, Pattern, StmtId, StmtKind, walk},
     library::Role,
-    project::{At, Fun, Project, Unit},
+    project::{At, Fun, Parent, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -59,7 +59,12 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 }
                 continue;
             }
-            if !lives.is_per_request(fun) {
+            if !lives.is_per_request(fun) && !is_joined_by_requests(project, unit, &lives, fun, At { module, expr: *iter }) {
+                if let Some(send) = sends(project, unit, module, body).filter(|send| is_passed_on(project, unit, fun, *send)) {
+                    report
+                        .at(send, "what the other side answers to one client is passed on to all of them")
+                        .confidence(Confidence::Medium);
+                }
                 continue;
             }
             if let Some(send) = sends(project, unit, module, body) {
@@ -73,7 +78,6 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { continue };
             to_all(project, &lives, at, call, report);
-            listens(project, &lives, at, call, report);
             if unit.ir.text(*property) != "forEach" || !holds(project, at.to(*object)) {
                 continue;
             }
@@ -89,6 +93,105 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// Events of what the other side says: a child's output, an upstream's messages.
+const SAID: &[&str] = &["data", "message", "line", "onmessage", "onMessage"];
+
+/// Whether a function hears what another process or server says, and what is sent is made of it:
+/// `child.stdout.on("data", (chunk) => { for (const client of clients) client.send(JSON.parse(chunk)) })`.
+fn is_passed_on(project: &Project, unit: &Unit, fun: Fun, send: At) -> bool {
+    let ExprKind::Call(call) = unit.ir.expr(send.expr) else { return false };
+    project.around(fun).into_iter().any(|around| {
+        let Some(function) = unit.ir.function(around.id).filter(|_| around.module == send.module) else { return false };
+        if !hears(unit, around.id) {
+            return false;
+        }
+        let mut heard = Vec::new();
+        function.params.iter().for_each(|own| own.pattern.for_each_binding(&mut |id| heard.push(id)));
+        call.args.iter().any(|arg| comes_of(project, unit, send.to(arg.value), &heard))
+    })
+}
+
+/// Whether a function is a listener of what another side says.
+fn hears(unit: &Unit, id: FunctionId) -> bool {
+    let Some(site) = unit.index.site(id) else { return false };
+    match unit.index.parent(site) {
+        Parent::Expr(up) => match unit.ir.expr(up) {
+            ExprKind::Call(call) => {
+                let named = call.args.iter().any(|arg| matches!(unit.ir.expr(arg.value), ExprKind::String(text) if SAID.contains(&unit.ir.text(*text))));
+                let on = matches!(unit.ir.expr(call.callee), ExprKind::Member { property, .. } if matches!(unit.ir.text(*property), "on" | "addListener"));
+                named && on
+            }
+            _ => false,
+        },
+        Parent::Stmt(stmt) => matches!(unit.ir.stmt(stmt), StmtKind::Assign { target: Pattern::Place(place), .. }
+            if matches!(unit.ir.expr(*place), ExprKind::Member { property, .. } if SAID.contains(&unit.ir.text(*property)))),
+        _ => false,
+    }
+}
+
+/// Whether a value is made of some variables, through others of the code.
+fn comes_of(project: &Project, unit: &Unit, at: At, known: &[BindingId]) -> bool {
+    let mut open = vec![at.expr];
+    let mut seen: Vec<BindingId> = Vec::new();
+    while let Some(expr) = open.pop() {
+        let mut names = Vec::new();
+        walk::exprs_below(&unit.ir, expr, &mut |below| {
+            if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(below) {
+                names.push(*id);
+            }
+        });
+        for id in names {
+            if known.contains(&id) {
+                return true;
+            }
+            if seen.len() < 24 && !seen.contains(&id) {
+                seen.push(id);
+                open.extend(unit.index.sources(id).iter().take(4).map(|source| source.value));
+                // The variable of a loop, and the parameter of a function that runs through a list.
+                open.extend(runs_through(project, unit, at, id));
+            }
+        }
+    }
+    false
+}
+
+/// What a loop runs through, or a function that a list is handed: `lines.forEach((line) => …)`.
+fn runs_through(project: &Project, unit: &Unit, at: At, id: BindingId) -> Option<ExprId> {
+    if let Some((fun, 0, _)) = project.parameter_of(at.module, id)
+        && let Parent::Expr(up) = unit.index.parent(unit.index.site(fun.id)?)
+        && let ExprKind::Call(call) = unit.ir.expr(up)
+        && let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee)
+    {
+        return matches!(unit.ir.text(*property), "forEach" | "map" | "filter").then_some(*object);
+    }
+    None
+}
+
+/// Whether a method runs through a field that requests put their connections into: whoever calls it, what it sends goes to all of them.
+/// `manager.broadcast(event)` of a listener beside `await manager.connect(socket)` of a handler.
+fn is_joined_by_requests(project: &Project, unit: &Unit, lives: &Lifetimes<'_>, fun: Fun, iter: At) -> bool {
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(iter.expr) else { return false };
+    let called = || project.callers(fun).iter().any(|call| project.function_of(*call) != fun);
+    if unit.ir.language != Language::Python || !matches!(unit.ir.expr(*object), ExprKind::This) || !project.has_owners(iter.module) || !called() {
+        return false;
+    }
+    let Some(decl) = project.this_of(fun).and_then(|class| unit.ir.class(class.id)) else { return false };
+    let field = unit.ir.text(*property);
+    decl.methods.iter().filter(|id| **id != fun.id && lives.is_per_request(Fun { module: fun.module, id: **id })).any(|id| {
+        let mut found = false;
+        walk::function_exprs(&unit.ir, *id, &mut |expr| {
+            if let ExprKind::Call(call) = unit.ir.expr(expr)
+                && let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee)
+                && matches!(unit.ir.text(*property), "append" | "add")
+                && let ExprKind::Member { property: own, .. } = unit.ir.expr(*object)
+            {
+                found |= unit.ir.text(*own) == field;
+            }
+        });
+        found
+    })
 }
 
 /// Whether a function is the `send` of a transport of MCP that is the project's own.
@@ -133,61 +236,6 @@ fn to_all(project: &Project, lives: &Lifetimes<'_>, at: At, call: &Call, report:
     let told = call.args.iter().skip(1).any(|arg| !project.is_fixed(at.to(arg.value)));
     if told {
         report.reached(at, "this is sent to everybody who is connected, whoever it is about").confidence(Confidence::Medium);
-    }
-}
-
-/// Listeners of what tells all parts of the program what happened, which pass everything on to the client that they were made for.
-fn listens(project: &Project, lives: &Lifetimes<'_>, at: At, call: &Call, report: &mut Report<'_>) {
-    let Some(unit) = project.unit(at.module) else { return };
-    let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return };
-    if !matches!(unit.ir.text(*property), "on" | "addListener" | "subscribe" | "addEventListener") || call.args.len() != 2 {
-        return;
-    }
-    let fun = project.function_of(at);
-    let (Some(event), Some(listener)) = (call.positional(0), call.positional(1)) else { return };
-    if !project.is_fixed(at.to(event)) || !lives.is_per_request(fun) || !is_bus(project, lives, at.to(*object)) {
-        return;
-    }
-    let Some(function) = function_of(unit, listener).and_then(|id| unit.ir.function(id)) else { return };
-    let gives = |expr: ExprId| {
-        let mut given = false;
-        function.params.iter().for_each(|own| {
-            own.pattern.for_each_binding(&mut |id| given |= unit.index.uses(id).iter().any(|used| unit.ir.span(expr).contains(unit.ir.span(*used))));
-        });
-        given
-    };
-    if let Some(send) = sends(project, unit, at.module, &function.body).filter(|send| gives(send.expr)) {
-        report
-            .reached(send, "each client is sent what happens to all, whoever it is about")
-            .confidence(Confidence::Medium)
-            .related(at.module, project.span(at), "whatever is told here is passed on");
-    }
-}
-
-/// Whether an expression is an emitter or channel of the whole process.
-fn is_bus(project: &Project, lives: &Lifetimes<'_>, at: At) -> bool {
-    let name = project.last_written(at).unwrap_or_default();
-    let words = vocabulary::words(name);
-    let says = words
-        .iter()
-        .any(|word| matches!(word.as_str(), "bus" | "emitter" | "events" | "hub" | "broker" | "pubsub" | "eventbus" | "channel" | "notifier" | "broadcaster"));
-    says && lives.cell(at).is_some()
-}
-
-/// The function that an expression is, or that a variable was set to.
-fn function_of(unit: &Unit, expr: ExprId) -> Option<FunctionId> {
-    match unit.ir.expr(expr) {
-        ExprKind::Function(id) => Some(*id),
-        ExprKind::Name(NameRef::Binding(id)) => {
-            let own = unit.ir.functions().find(|(_, function)| function.binding == Some(*id)).map(|(id, _)| id);
-            own.or_else(|| {
-                unit.index.sources(*id).iter().find_map(|source| match unit.ir.expr(source.value) {
-                    ExprKind::Function(id) => Some(*id),
-                    _ => None,
-                })
-            })
-        }
-        _ => None,
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) fn by_conversation(project: &Project, report: &mut Report<'_>) {
                 continue;
             }
             let Some(class) = project.this_of(fun) else { continue };
-            if lives.outlives(class) == Some(false) || !knows_caller(project, fun) {
+            if lives.outlives(class) == Some(false) {
                 continue;
             }
             let mut first = None;
@@ -49,7 +49,7 @@ pub(super) fn by_conversation(project: &Project, report: &mut Report<'_>) {
                     first = Some(at);
                 }
             });
-            let Some(at) = first else { continue };
+            let Some(at) = first.filter(|_| knows_caller(project, fun)) else { continue };
             report
                 .reached(
                     at,

@@ -1,9 +1,11 @@
 //! Conversations that a graph of agents keeps by the id of a thread, when the client sends the id and nobody looks whose thread it is.
 
+use std::collections::BTreeSet;
+
 use partywall_model::{Confidence, Severity};
 
 use crate::{
-    ir::{CompareOp, ExprId, ExprKind, FunctionId, NameRef, PropertyKey, TemplatePart, walk},
+    ir::{Call, CompareOp, ExprId, ExprKind, FunctionId, NameRef, PropertyKey, TemplatePart, walk},
     project::{At, Fun, Project, Unit},
     rules::Report,
     vocabulary,
@@ -30,7 +32,10 @@ const METHODS: &[&str] = &[
 /// Reports the first such call of each function.
 pub(super) fn by_thread(project: &Project, report: &mut Report<'_>) {
     for (module, unit) in project.units() {
-        for (id, _) in unit.ir.functions() {
+        // Few functions have such a call at all.
+        let calls = unit.index.calls.iter().filter(|expr| method(unit, **expr).is_some());
+        let calling: BTreeSet<FunctionId> = calls.map(|expr| unit.index.function(*expr)).collect();
+        for id in calling {
             let fun = Fun { module, id };
             if id == FunctionId::MODULE {
                 continue;
@@ -55,13 +60,16 @@ pub(super) fn by_thread(project: &Project, report: &mut Report<'_>) {
     }
 }
 
+/// A call of one of those methods.
+fn method(unit: &Unit, expr: ExprId) -> Option<&Call> {
+    let ExprKind::Call(call) = unit.ir.expr(expr) else { return None };
+    let ExprKind::Member { property, .. } = unit.ir.expr(call.callee) else { return None };
+    METHODS.contains(&unit.ir.text(*property)).then_some(&**call)
+}
+
 /// Whether a call hands a graph a configuration whose `thread_id` the client chose.
 fn goes_on_with_thread(project: &Project, unit: &Unit, at: At) -> bool {
-    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
-    let ExprKind::Member { property, .. } = unit.ir.expr(call.callee) else { return false };
-    if !METHODS.contains(&unit.ir.text(*property)) {
-        return false;
-    }
+    let Some(call) = method(unit, at.expr) else { return false };
     call.args.iter().any(|arg| chooses_thread(project, unit, at.to(arg.value), STEPS))
 }
 

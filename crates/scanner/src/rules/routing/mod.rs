@@ -4,7 +4,10 @@ pub mod vulnerable_sdk;
 
 mod by_conversation;
 mod by_thread;
+mod mounted;
 mod named_object;
+mod one_upstream;
+mod posted_on;
 mod session_holders;
 mod subscribed;
 

@@ -1,10 +1,57 @@
 //! What holds sessions although it is not named for them.
 
 use crate::{
-    ir::{ExprKind, NameRef},
+    ir::{CompareOp, ExprKind, NameRef, walk},
     project::{At, Project, Symbol, Unit},
     vocabulary,
 };
+
+/// Words of maps that hold nothing of a session but when it ends, or how often it asked.
+const TIMES: &[&str] = &[
+    "timeout",
+    "timeouts",
+    "timer",
+    "timers",
+    "interval",
+    "intervals",
+    "lock",
+    "locks",
+    "counts",
+    "limits",
+    "seen",
+    "promises",
+];
+
+/// Whether an expression is a map of a function around, which the handlers that stand in it have in common.
+pub(super) fn is_map_around(project: &Project, unit: &Unit, map: At, words: &[String]) -> bool {
+    let times = words.iter().any(|word| TIMES.contains(&word.as_str()));
+    !times && matches!(unit.ir.expr(map.expr), ExprKind::Name(_)) && project.store(map).is_some()
+}
+
+/// Whether a function of the project that is called compares a party: `mayUse(req, session)`.
+pub(super) fn compares_parties(project: &Project, call: At) -> bool {
+    let Some(callee) = project.callee(call).filter(|callee| callee.certain) else { return false };
+    callee.targets.iter().take(2).any(|target| {
+        let Some(unit) = project.unit(target.module) else { return false };
+        let mut found = false;
+        walk::function_exprs(&unit.ir, target.id, &mut |expr| {
+            if let ExprKind::Compare { op: CompareOp::Eq | CompareOp::NotEq, left, right } =
+                unit.ir.expr(expr)
+            {
+                let party = |side| {
+                    let name =
+                        project.last_written(At { module: target.module, expr: side }).unwrap_or_default();
+                    vocabulary::is_owner(name)
+                        || vocabulary::is_principal(name)
+                        || vocabulary::is_credential(name)
+                        || matches!(name, "owner" | "sub" | "subject")
+                };
+                found |= party(*left) || party(*right);
+            }
+        });
+        found
+    })
+}
 
 /// Whether an expression is a field of `self` that is an empty map at first: `self._open = {}`.
 pub(super) fn is_map_of_object(project: &Project, unit: &Unit, map: At) -> bool {

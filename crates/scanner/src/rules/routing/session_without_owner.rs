@@ -42,6 +42,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::by_conversation::by_conversation(project, report);
     super::by_thread::by_thread(project, report);
     super::named_object::named_object(project, report);
+    super::mounted::mounted(project, report);
+    super::posted_on::posted_on(project, report);
     for (module, unit) in project.units() {
         let looking = looking(project, module, unit);
         for (id, function) in unit.ir.functions() {
@@ -161,7 +163,9 @@ fn holder(project: &Project, unit: &Unit, at: At) -> Option<(ExprId, ExprId, boo
     // What a variable of the module keeps by the id of a session belongs to the session, whatever it is.
     let by_session = || {
         (project.last_written(at.to(key)).is_some_and(vocabulary::is_session_id) || names_session(project, unit, at.to(key)))
-            && (is_map_of_module(unit, map) || super::session_holders::is_map_of_object(project, unit, at.to(map)))
+            && (is_map_of_module(unit, map)
+                || super::session_holders::is_map_of_object(project, unit, at.to(map))
+                || super::session_holders::is_map_around(project, unit, at.to(map), &words))
     };
     let held = words.iter().any(|word| HOLDERS.contains(&word.as_str()))
         || super::session_holders::is_object_of_sessions(project, unit, at.to(map))
@@ -274,6 +278,7 @@ pub(super) fn is_compared(project: &Project, fun: Fun, names: &[BindingId]) -> b
                         matches!(word.as_str(), "owner" | "owns" | "authorize" | "belongs" | "principal" | "bound" | "ownership")
                     });
                     found |= checks && mentions(unit, expr, names);
+                    found |= mentions(unit, expr, names) && super::session_holders::compares_parties(project, at);
                     found |= verifies(project, unit, at, &words, names);
                 }
                 _ => {}

@@ -1,4 +1,5 @@
-//! Functions of one request that hear what all requests tell: `bus.subscribe("chunk", on_chunk)` with a queue of the request.
+//! Functions of one request that hear what all requests tell: `bus.subscribe("chunk", on_chunk)` with a queue of the request,
+//! `bus.on("update", (event) => res.write(event))`.
 
 use partywall_model::{Confidence, Severity};
 
@@ -21,15 +22,14 @@ const LISTENS: &[&str] = &[
     "on",
     "connect",
     "add_subscriber",
+    "addListener",
+    "addEventListener",
 ];
 
 /// Reports such functions, when they hand what they hear to something of the request and ask nothing about whose it is.
 pub(super) fn subscribed(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units() {
-        if unit.ir.language != Language::Python {
-            continue;
-        }
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
@@ -37,19 +37,23 @@ pub(super) fn subscribed(project: &Project, report: &mut Report<'_>) {
             let own = project.function_of(at);
             if !LISTENS.contains(&unit.ir.text(*property))
                 || own.id == FunctionId::MODULE
-                || !is_bus(project, unit, at.to(*object))
+                || !hears_all(project, unit, at, call)
+                || !is_bus(project, &lives, at.to(*object))
             {
                 continue;
             }
             for fun in heard_by(project, unit, at, call) {
                 let Some(home) = project.unit(fun.module) else { continue };
-                if decides(home, fun.id) || !hands_on(home, fun.id) {
+                if decides(home, fun.id) {
                     continue;
                 }
-                let head = home.ir.function(fun.id).map(|function| function.head).unwrap_or_default();
+                let Some(hands) = hands_on(home, fun.id) else { continue };
                 let severity = if lives.is_per_request(own) { Severity::Medium } else { Severity::Low };
                 report
-                    .add(fun.module, head, "this hears what every request tells, and hands it to one of them")
+                    .at(
+                        At { module: fun.module, expr: hands },
+                        "this hears what every request tells, and hands it to one of them",
+                    )
                     .severity(severity)
                     .confidence(Confidence::Medium)
                     .related(module, project.span(at), "it is subscribed here");
@@ -58,15 +62,19 @@ pub(super) fn subscribed(project: &Project, report: &mut Report<'_>) {
     }
 }
 
-/// Whether a value is a bus of the process: a variable of a module that is named so.
-fn is_bus(project: &Project, unit: &Unit, at: At) -> bool {
-    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
-    let of_module = unit.ir.is_module_level(*id)
-        && matches!(
-            unit.ir.binding(*id).map(|binding| binding.kind),
-            Some(BindingKind::Variable | BindingKind::Import(_))
-        );
-    let said = project.written(at).last().is_some_and(|name| {
+/// Whether a call names what is heard by nothing of the request: `bus.on("update", …)`, and not `bus.on(`update:${user}`, …)`.
+fn hears_all(project: &Project, unit: &Unit, at: At, call: &Call) -> bool {
+    call.args.iter().all(|arg| match unit.ir.expr(arg.value) {
+        ExprKind::Template(_) | ExprKind::Binary { .. } | ExprKind::String(_) => {
+            project.is_fixed(at.to(arg.value))
+        }
+        _ => true,
+    })
+}
+
+/// Whether a value is a bus of the process: a variable of a module, or what outlives requests, that is named so.
+fn is_bus(project: &Project, lives: &Lifetimes<'_>, at: At) -> bool {
+    let said = project.last_written(at).is_some_and(|name| {
         vocabulary::words(name).iter().any(|word| {
             matches!(
                 word.as_str(),
@@ -79,10 +87,24 @@ fn is_bus(project: &Project, unit: &Unit, at: At) -> bool {
                     | "pubsub"
                     | "signals"
                     | "eventbus"
+                    | "channel"
+                    | "notifier"
+                    | "broadcaster"
             )
         })
     });
-    of_module && said
+    said && (is_of_module(project, at) || lives.cell(at).is_some())
+}
+
+/// Whether a value is a variable or import of a module.
+fn is_of_module(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
+    unit.ir.is_module_level(*id)
+        && matches!(
+            unit.ir.binding(*id).map(|binding| binding.kind),
+            Some(BindingKind::Variable | BindingKind::Import(_))
+        )
 }
 
 /// The functions inside of others that a call is given, or that what it is given makes.
@@ -153,17 +175,39 @@ fn given(project: &Project, fun: Fun) -> Vec<Fun> {
     returns.filter_map(symbol).collect()
 }
 
-/// Whether a function compares anything of an event but its kind, or asks a context whose it is.
+/// Whether a function compares anything of an event but its kind, or asks another function about it: `if (!mine(event)) return`.
 fn decides(unit: &Unit, id: FunctionId) -> bool {
     let mut found = false;
     walk::function_exprs(&unit.ir, id, &mut |expr| {
         found |= matches!(unit.ir.expr(expr), ExprKind::Compare { .. })
     });
+    let Some(function) = unit.ir.function(id) else { return true };
+    walk::stmts_below(&unit.ir, &function.body, &mut |stmt| {
+        if let StmtKind::If { test, .. } = unit.ir.stmt(stmt) {
+            walk::exprs_below(&unit.ir, *test, &mut |expr| {
+                if let ExprKind::Call(call) = unit.ir.expr(expr) {
+                    found |= call.args.iter().any(|arg| is_given(unit, id, arg.value));
+                }
+            });
+        }
+    });
     found
 }
 
-/// Whether a function hands on what it hears: to a queue, a socket, a list.
-fn hands_on(unit: &Unit, id: FunctionId) -> bool {
+/// Whether an expression has a parameter of a function in it.
+fn is_given(unit: &Unit, id: FunctionId, expr: ExprId) -> bool {
+    let Some(function) = unit.ir.function(id) else { return false };
+    let mut own = Vec::new();
+    function.params.iter().for_each(|parameter| parameter.pattern.for_each_binding(&mut |id| own.push(id)));
+    let mut found = false;
+    walk::exprs_below(&unit.ir, expr, &mut |expr| {
+        found |= matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(id)) if own.contains(id));
+    });
+    found
+}
+
+/// Where a function hands on what it hears: to a queue, a socket, a list. In JavaScript nothing but what it heard counts.
+fn hands_on(unit: &Unit, id: FunctionId) -> Option<ExprId> {
     const HANDS: &[&str] = &[
         "put",
         "put_nowait",
@@ -176,17 +220,24 @@ fn hands_on(unit: &Unit, id: FunctionId) -> bool {
         "emit",
         "yield",
         "send_nowait",
+        "enqueue",
+        "push",
+        "writeSSE",
+        "sendEvent",
+        "notification",
+        "sendNotification",
     ];
-    let mut found = false;
+    let python = unit.ir.language == Language::Python;
+    let mut found = None;
     walk::function_exprs(&unit.ir, id, &mut |expr| {
         if let ExprKind::Call(call) = unit.ir.expr(expr)
             && let ExprKind::Member { property, .. } = unit.ir.expr(call.callee)
+            && HANDS.contains(&unit.ir.text(*property))
+            && (python || call.args.iter().any(|arg| is_given(unit, id, arg.value)))
+            && found.is_none()
         {
-            found |= HANDS.contains(&unit.ir.text(*property));
+            found = Some(expr);
         }
     });
-    let nonempty = unit.ir.function(id).is_some_and(|function| {
-        function.body.iter().any(|stmt| !matches!(unit.ir.stmt(*stmt), StmtKind::Empty))
-    });
-    found && nonempty
+    found
 }

@@ -2,8 +2,8 @@
 
 use crate::{
     flow::{Lifetimes, Origins, SharedWrite},
-    ir::{ExprId, ExprKind, Language},
-    project::Project,
+    ir::{ExprId, ExprKind, NameRef, walk},
+    project::{At, Project, Unit},
     vocabulary,
 };
 
@@ -20,14 +20,58 @@ pub(super) fn is_got_for_caller(
     let whose = vocabulary::is_credential(name)
         || vocabulary::is_principal(name)
         || matches!(name, "user" | "tenant" | "caller" | "identity");
-    if unit.ir.language != Language::Python || !whose || !lives.is_per_request(write.fun) {
+    if !whose || !lives.is_per_request(write.fun) {
         return false;
     }
     let mut value: ExprId = write.value.expr;
     while let ExprKind::Await(inner) = unit.ir.expr(value) {
         value = *inner;
     }
-    let ExprKind::Call(call) = unit.ir.expr(value) else { return false };
-    let sent = Origins::INPUT | Origins::UNVERIFIED | Origins::REQUEST | Origins::PRINCIPAL | Origins::SECRET;
-    call.args.iter().any(|arg| project.origins(write.value.to(arg.value)).has(sent))
+    asked_with(project, unit, write.value.to(value), STEPS)
+}
+
+/// How many parts and variables an answer is followed through.
+const STEPS: u32 = 6;
+
+/// Whether a value is what a call gave that was told what the caller sent, or a part of it: `(await post(url, code)).json()["access_token"]`.
+fn asked_with(project: &Project, unit: &Unit, at: At, steps: u32) -> bool {
+    let Some(steps) = steps.checked_sub(1) else { return false };
+    match unit.ir.expr(at.expr) {
+        ExprKind::Await(inner) => asked_with(project, unit, at.to(*inner), steps),
+        ExprKind::Index { object, .. } | ExprKind::Member { object, .. } => {
+            asked_with(project, unit, at.to(*object), steps)
+        }
+        ExprKind::Name(NameRef::Binding(id)) => match unit.index.sources(*id) {
+            [source] if !unit.ir.is_module_level(*id) => {
+                asked_with(project, unit, at.to(source.value), steps)
+            }
+            _ => false,
+        },
+        ExprKind::Call(call) => {
+            let sent = Origins::INPUT
+                | Origins::UNVERIFIED
+                | Origins::REQUEST
+                | Origins::PRINCIPAL
+                | Origins::SECRET;
+            let told = |arg: ExprId| {
+                let mut told = project.origins(at.to(arg)).has(sent);
+                walk::exprs_below(&unit.ir, arg, &mut |inner| {
+                    told |= project.origins(at.to(inner)).has(sent)
+                });
+                told
+            };
+            // `response.json()`, `found.get("token")`: a part of what was given before.
+            let part = match unit.ir.expr(call.callee) {
+                ExprKind::Member { object, property, .. }
+                    if matches!(unit.ir.text(*property), "json" | "get") =>
+                {
+                    Some(*object)
+                }
+                _ => None,
+            };
+            call.args.iter().any(|arg| told(arg.value))
+                || part.is_some_and(|object| asked_with(project, unit, at.to(object), steps))
+        }
+        _ => false,
+    }
 }

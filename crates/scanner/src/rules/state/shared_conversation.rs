@@ -3,8 +3,8 @@
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::Lifetimes,
-    ir::{ArgKind, ExprKind, FunctionId},
+    flow::{Cell, Lifetimes},
+    ir::{ArgKind, ExprId, ExprKind, FunctionId},
     project::{At, Project, Unit},
     rules::{Report, Rule},
 };
@@ -40,6 +40,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+            if unit.index.function(*expr) != FunctionId::MODULE {
+                continue;
+            }
             let path = project.written_as_exported(at.to(call.callee));
             let memory = path.iter().any(|part| MEMORIES.contains(&part.as_str()));
             // `Crew(agents=[…], memory=True)`
@@ -49,7 +52,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
                     _ => false,
                 });
             let whole = path.len() <= 2;
-            if !(memory || keeps) || !whole || unit.index.function(*expr) != FunctionId::MODULE || is_one_conversation(unit, at) {
+            if !(memory || keeps) || !whole || is_one_conversation(unit, at) {
                 continue;
             }
             if !serves(project, &lives, at) {
@@ -58,6 +61,41 @@ fn run(project: &Project, report: &mut Report<'_>) {
             report.at(at, "this memory of a conversation is one for all callers").confidence(Confidence::Medium);
         }
     }
+    places(project, &lives, report);
+}
+
+/// Methods and classes that make a place in which one client works, step by step: a page, a terminal. Sources: the API references of
+/// Playwright, Puppeteer, Stagehand and node-pty.
+const PLACES: &[&str] = &["newPage", "newContext", "createBrowserContext", "createIncognitoBrowserContext", "launchPersistentContext", "Stagehand", "new_page", "new_context", "launch_persistent_context"];
+
+/// Variables that outlive requests and hold the place in which one client works, where the requests of all find it.
+fn places(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
+    for write in lives.shared_writes(project) {
+        let Some(unit) = project.unit(write.value.module) else { continue };
+        if !matches!(write.cell, Cell::Binding(..)) || !makes_place(project, unit, write.value) || !serves(project, lives, write.value) {
+            continue;
+        }
+        if lives.reads(project, &write.cell).is_empty() {
+            continue;
+        }
+        report
+            .add(write.fun.module, write.span, "this is where one client works, and the requests of all clients find it here")
+            .confidence(Confidence::Medium);
+        report.show_way_of_last(write.fun);
+    }
+}
+
+/// Whether a value is made by one of [`PLACES`], or is a variable that was.
+fn makes_place(project: &Project, unit: &Unit, at: At) -> bool {
+    let made = |expr: ExprId| {
+        let mut value = expr;
+        while let ExprKind::Await(inner) = unit.ir.expr(value) {
+            value = *inner;
+        }
+        let ExprKind::Call(call) = unit.ir.expr(value) else { return false };
+        project.last_written(at.to(call.callee)).is_some_and(|name| PLACES.contains(&name))
+    };
+    made(at.expr) || project.roots(at).into_iter().any(|root| unit.index.sources(root).iter().take(3).any(|source| source.path.is_empty() && made(source.value)))
 }
 
 /// Whether something is told whose conversation it is: an id of a session, a key.
