@@ -128,7 +128,23 @@ fn knows_owner(project: &Project, fun: Fun) -> bool {
     });
     told
         || (project.entry(fun).is_some() && asks_who_calls(project, unit, fun))
+        || stands_in_told(project, unit, fun)
         || function.params.iter().any(|own| own.pattern.as_binding().is_some_and(|id| has_party(unit, id)))
+}
+
+/// Whether a tool stands in a function that was told whose tools it makes: `registerTools(server, userId)`.
+fn stands_in_told(project: &Project, unit: &Unit, fun: Fun) -> bool {
+    let tool = project.entry(fun).is_some_and(|entry| entry.kind == "tool");
+    tool && project.around(fun).into_iter().skip(1).any(|around| {
+        unit.ir.function(around.id).filter(|_| around.id != FunctionId::MODULE).is_some_and(|function| {
+            function.params.iter().any(|parameter| {
+                parameter.pattern.as_binding().is_some_and(|id| {
+                    let name = unit.ir.binding_name(id);
+                    (vocabulary::is_owner(name) || has_party(unit, id)) && !unit.index.uses(id).is_empty()
+                })
+            })
+        })
+    })
 }
 
 /// Whether a parameter is a context that says whose data is meant, by what functions of its file read of parameters with the same type:
