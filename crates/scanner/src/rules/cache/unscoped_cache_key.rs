@@ -96,7 +96,7 @@ fn one_each_function(project: &Project, report: &mut Report<'_>, accesses: &[Acc
         // What only the operator's own people are shown, or counts what happens.
         let operators = project.unit(place.at.module).is_some_and(|unit| unit.ir.path.to_lowercase().split(['/', '.', '_', '-']).any(|part| matches!(part, "admin" | "metrics")));
         match weight {
-            Weight::Strong if operators => {
+            Weight::Strong if operators || says_how_it_goes(&place.name) => {
                 found.severity(Severity::Medium).confidence(Confidence::Medium);
             }
             Weight::Strong => {}
@@ -108,6 +108,13 @@ fn one_each_function(project: &Project, report: &mut Report<'_>, accesses: &[Acc
             }
         }
     }
+}
+
+/// Whether a store is named for how well something goes, which is no caller's: `healthOf`, `performanceCache`.
+fn says_how_it_goes(name: &str) -> bool {
+    vocabulary::words(name).iter().any(|word| {
+        matches!(word.as_str(), "health" | "healthy" | "performance" | "latency" | "latencies" | "metrics" | "circuit" | "breaker" | "breakers")
+    })
 }
 
 fn shorten(text: &str) -> String {

@@ -71,6 +71,9 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
     // A statement that is prepared once stands outside of the functions that run it.
     let found = report.reached_in(query.at, query.function, message);
     match is {
+        Owned::Yes | Owned::Sibling | Owned::Listed if is_for_everybody(project, query) => {
+            found.severity(Severity::Low).confidence(Confidence::Low);
+        }
         Owned::Yes | Owned::Sibling if chosen && !is_asked_elsewhere(project, query) => {}
         Owned::Yes | Owned::Sibling | Owned::Listed if is_far_from_callers(project, query) => {
             found.severity(Severity::Low).confidence(Confidence::Low);
@@ -428,6 +431,31 @@ fn skipped(project: &Project, query: &Query) -> bool {
     let own = |at: &&At| !project.is_fixed(**at) && !is_of_module(project, **at);
     let few = query.filters.iter().filter(own).count() <= 2;
     few && secret.into_iter().any(|word| text.contains(word) && names_filter(project, query, word))
+}
+
+/// Whether a query reads only what was made public: `.eq("status", "approved")`, `where is_public = true`, `{ published: true }`.
+fn is_for_everybody(project: &Project, query: &Query) -> bool {
+    const STATES: &[&str] = &["approved", "published", "public"];
+    const FLAGS: &[&str] = &["ispublic", "published", "ispublished"];
+    let text: String = project.snippet(whole(project, query.at)).to_lowercase().replace(['_', ' ', '\n', '\t', '"', '\''], "");
+    let column = |state: &str| {
+        ["status", "state", "visibility"].iter().any(|column| [",", "=", "==", ":", ":{eq:"].iter().any(|by| text.contains(&format!("{column}{by}{state}"))))
+    };
+    let flag = |flag: &&str| ["=true", ",true", ":true", "==true", "=1"].iter().any(|so| text.contains(&format!("{flag}{so}")));
+    query.verb == Verb::Select && (STATES.iter().any(|state| column(state)) || FLAGS.iter().any(flag))
+}
+
+/// The whole chain of calls that a query begins: `db.from("notes").select("*").eq("id", id)`.
+fn whole(project: &Project, at: At) -> At {
+    let Some(unit) = project.unit(at.module) else { return at };
+    let mut here = at.expr;
+    for _ in 0..24 {
+        match unit.index.parent(here) {
+            Parent::Expr(up) if matches!(unit.ir.expr(up), ExprKind::Member { object, .. } if *object == here) || matches!(unit.ir.expr(up), ExprKind::Call(call) if call.callee == here) => here = up,
+            _ => break,
+        }
+    }
+    at.to(here)
 }
 
 /// Whether a function by its name keeps house, or finds out who somebody is before there is a caller.

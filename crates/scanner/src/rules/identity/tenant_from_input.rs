@@ -417,6 +417,10 @@ fn decides(project: &Project, at: At) -> bool {
                     if matches!(last, "debug" | "info" | "warn" | "warning" | "print" | "report_progress") || Project::is_check(&last_name(project, at.to(parent))) || project.compares_inside(at.to(parent)) || is_verified_inside(project, at.to(parent), at.to(here)) {
                         return false;
                     }
+                    // Whoever names another's bucket is slowed down by it, and reaches nothing.
+                    if vocabulary::words(&path).iter().any(|word| matches!(word.as_str(), "limiter" | "ratelimit" | "throttle" | "throttler")) {
+                        return false;
+                    }
                     if path.contains("log") || path.starts_with("console") || name.contains("error") || name.contains("exception") {
                         return false;
                     }

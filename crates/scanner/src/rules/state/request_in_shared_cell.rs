@@ -7,7 +7,7 @@ use crate::{
         Cell, Lifetimes, Origins, SharedWrite, captured, compares_what_it_keeps, has_own_receiver, holds_connection, is_connection, is_of_nobody, is_on_own_objects, is_on_shared_object, has_shared_receiver,
         stands_where_renewed,
     },
-    ir::{BindingKind, ExprId, ExprKind, FunctionKind, NameRef, Parameter, Span, walk},
+    ir::{BinaryOp, BindingKind, ExprId, ExprKind, FunctionKind, NameRef, Parameter, Span, walk},
     library::Role,
     project::{At, Fun, ModuleId, Project, Symbol},
     rules::{Report, Rule},
@@ -298,7 +298,12 @@ fn is_no_data(project: &Project, write: &SharedWrite) -> bool {
         ExprKind::Compare { .. } => true,
         _ => false,
     };
-    setter || timer || flag
+    // `next = (next + 1) % targets.length`: whose turn it is.
+    let turn = match unit.ir.expr(write.value.expr) {
+        ExprKind::Binary { op: BinaryOp::Rem, left, .. } => matches!(unit.ir.expr(*left), ExprKind::Binary { .. }),
+        _ => false,
+    };
+    setter || timer || flag || turn
 }
 
 /// Whether a value is made of nothing but fields of the object that keeps it, `this.client = new Client(this.options)`: of its own
