@@ -98,8 +98,11 @@ pub(crate) async fn forget_changed(site: &mut Site) {
             }
             let exchange = party.caller.send(reading.what.request(&party.caller)).await;
             let other = matches!(judge(site, &party.tenant, reading, &exchange), Judged::Changed(_));
-            if let (true, Some(result)) = (other, exchange.success()) {
-                changed.push((number, party.tenant.clone(), alone.stable(&Facts::of(result))));
+            let Some(result) = exchange.success().filter(|_| other) else { continue };
+            let still = alone.stable(&Facts::of(result));
+            // Where nothing is as it was nobody can say what is the tenant's: a target may have turned to saying nothing.
+            if !still.is_empty() || alone.is_empty() {
+                changed.push((number, party.tenant.clone(), still));
             }
         }
     }

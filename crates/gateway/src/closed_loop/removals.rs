@@ -25,7 +25,7 @@ const fn removal(
     Removal { guard, layer, instead, found_by, on }
 }
 
-pub(super) const REMOVALS: [Removal; 20] = [
+pub(super) const REMOVALS: [Removal; 21] = [
     removal(Layer::Identity, "verified-token", "signatures are not compared", &["ID-02"], On::Files),
     removal(Layer::Identity, "active-tenant", "a suspended tenant is served on", &["LC-01"], On::Files),
     removal(
@@ -94,6 +94,7 @@ pub(super) const REMOVALS: [Removal; 20] = [
         &["DA-11"],
         On::Files,
     ),
+    removal(Layer::Disclosure, "own-log", "all tenants' lines are in one log", &["DA-06"], On::Log),
 ];
 
 /// Techniques that every gateway without one guard is attacked with besides: one of them must still hold.
@@ -133,10 +134,9 @@ pub(super) fn table(found: &[BTreeMap<String, Outcome>]) -> String {
         ));
     }
     text.push_str(
-        "\nNot in the table, and why: `branded-context` refuses a program before it runs (`tests/compile_fail`); `own-log` keeps\n\
-         what no tool shows; `seats` and `paced-refusals` are about connections and strangers in numbers that a prober with\n\
-         manners does not send, and `shared-rate` about several processes, of which a prober sees one. They have tests of their\n\
-         own that fail without them.\n",
+        "\nNot in the table, and why: `branded-context` refuses a program before it runs (`tests/compile_fail`); `seats` and\n\
+         `paced-refusals` are about connections and strangers in numbers that a prober with manners does not send, and\n\
+         `shared-rate` about several processes, of which a prober sees one. They have tests of their own that fail without them.\n",
     );
     text
 }

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::{
     ERRAND, FOLDER, service,
-    tools::{AfterHoursDesk, ConfirmedDesk, CurrentDesk, SlowReport},
+    tools::{AfterHoursDesk, ConfirmedDesk, CurrentDesk, DeskActivity, SlowReport},
 };
 use crate::{
     Gateway,
@@ -120,6 +120,8 @@ pub(super) enum On {
     Files,
     /// The same with few places for calls.
     FewPlaces,
+    /// The same with a tool that shows a tenant its log.
+    Log,
     /// The same with a tool whose argument names a tenant.
     Argument,
     /// The same with replies in Redis.
@@ -201,17 +203,19 @@ impl Stage {
             .replace("127.0.0.1:8787", &address.to_string())
             .replace("127.0.0.1:8790", &crm.to_string());
         let config = Config::parse(&text, "test", ground.folder()).map_err(|error| error.to_string())?;
+        let data = config.data_dir();
         let database = ground.lab().map(Lab::url);
         let environment = Environment::from_fn(move |name| database.clone().filter(|_| name == "DB"));
         let builder = Gateway::builder(config).environment(environment);
         let builder = match on {
             On::Policies | On::Roles => builder,
             On::FewPlaces => builder.tool(SlowReport),
+            On::Log => builder.tool(DeskActivity { data: data.clone() }),
             _ => builder.tool(CurrentDesk).tool(AfterHoursDesk).tool(ConfirmedDesk),
         };
         let gateway = builder.open().map_err(|error| error.to_string())?;
         furnish(&gateway, on);
-        let (resource, data) = (gateway.config().resource(), gateway.config().data_dir());
+        let resource = gateway.config().resource();
         let issuer = DevelopmentIssuer::open_or_create(&data, &resource).unwrap();
         let hour = Duration::from_secs(3600);
         let token = |id: &str| {

@@ -1,13 +1,13 @@
 //! Native tools of the stage: each leans on one guard.
 
-use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Mutex, time::Duration};
 
 use rmcp::model::{InputRequest, ToolAnnotations};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::{Cx, Reply, Tool, ToolError, ToolMeta, context};
+use crate::{Cx, Reply, Tool, ToolError, ToolMeta, context, guards::disclosure::audit};
 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Nothing {}
@@ -82,6 +82,27 @@ impl Tool for ConfirmedDesk {
             serde_json::from_value(question).map_err(|error| ToolError::internal(error.to_string()))?;
         let questions = BTreeMap::from([("sure".to_owned(), question)]);
         cx.ask(questions, Some(&format!("desk of {}", cx.tenant())))
+    }
+}
+
+/// Shows a tenant what stands last in its log.
+pub(super) struct DeskActivity {
+    pub(super) data: PathBuf,
+}
+
+impl Tool for DeskActivity {
+    type Args = Nothing;
+
+    fn meta(&self) -> ToolMeta {
+        reads("desk_activity", "Returns the last lines of the desk's log.")
+    }
+
+    async fn call<'t>(&'t self, cx: Cx<'t>, _args: Nothing) -> Result<Reply<'t>, ToolError> {
+        let lines = audit::tail(&self.data, cx.tenant().as_str(), 20)
+            .map_err(|error| ToolError::internal(error.to_string()))?;
+        let lines: Vec<serde_json::Value> =
+            lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        cx.json(cx.own(json!({ "lines": lines })))
     }
 }
 

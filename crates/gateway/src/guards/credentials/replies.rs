@@ -33,20 +33,21 @@ pub(crate) struct ReplyName<'n> {
 
 impl ReplyName<'_> {
     fn label(&self) -> Label {
-        #[cfg(test)]
-        if crate::removed::removed("sealed-replies") {
-            static FIRST: std::sync::OnceLock<TenantId> = std::sync::OnceLock::new();
-            let tenant = FIRST.get_or_init(|| self.tenant.clone());
-            return Label::reply(
-                tenant,
-                Incarnation(0),
-                [self.tool.as_bytes(), &[], &[], self.arguments.as_bytes()],
-            );
-        }
         let of: [&[u8]; 4] =
             [self.tool.as_bytes(), self.declaration, self.caller.as_bytes(), self.arguments.as_bytes()];
-        Label::reply(self.tenant, self.life, of)
+        let (tenant, life) = whose(self.tenant, self.life);
+        Label::reply(tenant, life, of)
     }
+}
+
+/// Whose replies they are; where the tests have taken the guard out, the first tenant's.
+fn whose(tenant: &TenantId, life: Incarnation) -> (&TenantId, Incarnation) {
+    #[cfg(test)]
+    if crate::removed::removed("sealed-replies") {
+        static FIRST: std::sync::OnceLock<TenantId> = std::sync::OnceLock::new();
+        return (FIRST.get_or_init(|| tenant.clone()), Incarnation(0));
+    }
+    (tenant, life)
 }
 
 /// The keys that replies are named with and sealed under.
@@ -72,6 +73,7 @@ impl ReplyKeys {
 
     /// What names one life of a tenant outside.
     pub(crate) fn group(&self, tenant: &TenantId, life: Incarnation) -> String {
+        let (tenant, life) = whose(tenant, life);
         self.hash(&Label::replies(tenant, life))
     }
 
