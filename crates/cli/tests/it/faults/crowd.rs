@@ -26,7 +26,8 @@ fn a_crowd_at_the_door_keeps_nobody_out() {
     house.growth("10,000 connections that never authenticate", 256, || {
         neighbour.is_undisturbed_during(&house, |another_round| {
             let since = Instant::now();
-            while crowd.len() < CROWD && since.elapsed() < Duration::from_secs(30) {
+            // A connection that finds the queue before the door full comes a second later: a busy machine takes its time.
+            while crowd.len() < CROWD && since.elapsed() < Duration::from_secs(120) {
                 match TcpStream::connect_timeout(&house.address(), Duration::from_secs(1)) {
                     Ok(stream) => {
                         // A third says nothing, a third half a head, a third a whole request without a token.
