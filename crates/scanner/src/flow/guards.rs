@@ -3,7 +3,8 @@
 use super::Origins;
 use crate::{
     ir::{
-        BindingId, CompareOp, ExprId, ExprKind, LogicalOp, NameRef, Pattern, StmtId, StmtKind, UnaryOp, walk,
+        BindingId, CompareOp, ExprId, ExprKind, FunctionId, LogicalOp, NameRef, Pattern, StmtId, StmtKind,
+        UnaryOp, walk,
     },
     project::{At, Fun, Project, Step},
     vocabulary,
@@ -168,6 +169,15 @@ impl Project {
             }
             ExprKind::Unary { op: UnaryOp::Not, operand } => self.compared(test.to(*operand), guards),
             ExprKind::Await(value) => self.compared(test.to(*value), guards),
+            // `const mine = row.owner === user.id`, and then `if (!mine)`
+            ExprKind::Name(NameRef::Binding(id)) => {
+                if let [source] = unit.index.sources(*id)
+                    && source.path.is_empty()
+                    && matches!(unit.ir.expr(source.value), ExprKind::Compare { .. })
+                {
+                    self.compared(test.to(source.value), guards);
+                }
+            }
             ExprKind::Call(call) => {
                 self.checking_call(test, guards);
                 // `allowed.includes(id)`, `a.equals(b)`.
@@ -187,10 +197,30 @@ impl Project {
                 {
                     let order = unit.index.order(test.expr);
                     guards.push(Guard { left: test.to(*object), right: test.to(arg), order });
+                    // `tokens.some((token) => token.id === id)`
+                    if let ExprKind::Function(each) = unit.ir.expr(arg) {
+                        for side in Self::sides_in(unit, *each) {
+                            guards.push(Guard { left: test.to(*object), right: test.to(side), order });
+                        }
+                    }
                 }
             }
             _ => {}
         }
+    }
+
+    /// The sides of the comparisons that a function gives.
+    fn sides_in(unit: &crate::project::Unit, function: FunctionId) -> Vec<ExprId> {
+        let mut sides = Vec::new();
+        for value in unit.index.returns(function) {
+            walk::exprs_below(&unit.ir, *value, &mut |expr| {
+                if let ExprKind::Compare { op: CompareOp::Eq, left, right } = unit.ir.expr(expr) {
+                    sides.extend([*left, *right]);
+                }
+            });
+        }
+        sides.truncate(8);
+        sides
     }
 
     /// A call whose name says that it checks something: each of its arguments is compared with whatever it compares with.
@@ -278,8 +308,24 @@ impl Project {
                         self.unit(other.module).map(|unit| unit.ir.expr(other.expr)),
                         Some(ExprKind::Call(_))
                     );
-                order_fits && (by_call || self.origins(other).has_owner())
+                order_fits && (by_call || self.origins(other).has_owner() || self.is_listed_for_caller(other))
             })
+        })
+    }
+
+    /// Whether a value is a list that was asked for with the caller: `tokens = await tokensOf(user.id)`.
+    fn is_listed_for_caller(&self, at: At) -> bool {
+        let Some(unit) = self.unit(at.module) else { return false };
+        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
+        let [source] = unit.index.sources(*id) else { return false };
+        let call = match unit.ir.expr(source.value) {
+            ExprKind::Await(call) => *call,
+            _ => source.value,
+        };
+        let ExprKind::Call(call) = unit.ir.expr(call) else { return false };
+        call.args.iter().any(|arg| {
+            let origins = self.origins(at.to(arg.value));
+            origins.has(Origins::PRINCIPAL) && !origins.is_chosen()
         })
     }
 

@@ -34,6 +34,7 @@ mod shared;
 mod shown;
 mod starts;
 mod stores;
+mod tallies;
 mod texts;
 
 pub use entries::Entry;

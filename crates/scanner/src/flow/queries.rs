@@ -244,7 +244,8 @@ impl Project {
         path: &[Word],
     ) -> Option<(String, Verb)> {
         let name = path.last()?.as_str();
-        if let Some(found) = self.document_query(at, call, path) {
+        let said = self.said_in_argument(at, call, name);
+        if let Some(found) = said.or_else(|| self.document_query(at, call, path)) {
             return Some(found);
         }
         let argument = |number: usize| {
@@ -383,6 +384,23 @@ impl Project {
             return None;
         }
         Some((receiver.to_string(), *verb))
+    }
+
+    /// The table of a query whose only argument says it: `cms.find({ collection: "labels", where })`.
+    fn said_in_argument(&self, at: At, call: &crate::ir::Call, name: &str) -> Option<(String, Verb)> {
+        let verb = match name {
+            "find" | "findOne" | "findByID" | "findById" | "count" => Verb::Select,
+            "update" | "updateByID" => Verb::Update,
+            "delete" | "deleteByID" => Verb::Delete,
+            _ => return None,
+        };
+        let argument = at.to(call.positional(0)?);
+        let table = self
+            .literal_property(argument, "collection")
+            .or_else(|| self.literal_property(argument, "table"))?;
+        let unit = self.unit(table.module)?;
+        let ExprKind::String(text) = unit.ir.expr(table.expr) else { return None };
+        Some((unit.ir.text(*text).to_owned(), verb))
     }
 
     /// Whether a path of names begins with a client of Prisma, under its own name or another one.

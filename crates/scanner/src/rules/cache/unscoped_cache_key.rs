@@ -332,7 +332,7 @@ fn weight(project: &Project, access: &Access) -> Option<Weight> {
     if is_put_back(project, access, value) {
         return None;
     }
-    if matches!(unit.ir.expr(value.expr), ExprKind::Function(_) | ExprKind::Class(_) | ExprKind::Bool(_) | ExprKind::Null) || counts(unit, value.expr) {
+    if matches!(unit.ir.expr(value.expr), ExprKind::Function(_) | ExprKind::Class(_) | ExprKind::Bool(_) | ExprKind::Null) || counts(unit, value.expr) || project.is_tally(value) {
         return None;
     }
     let name = project.function_name(access.function).to_lowercase();
@@ -453,13 +453,26 @@ fn keeps_an_address(project: &Project, key: At, fun: Fun) -> bool {
 fn is_of_key_alone(project: &Project, key: At, value: At) -> bool {
     let Some(unit) = project.unit(value.module) else { return false };
     let own = project.roots(key);
-    let mut alone = matches!(unit.ir.expr(value.expr), ExprKind::Call(_));
-    walk::exprs_below(&unit.ir, value.expr, &mut |expr| match unit.ir.expr(expr) {
+    // `client = make(region)`, and then `clients[region] = client`
+    let made = match unit.ir.expr(value.expr) {
+        ExprKind::Name(NameRef::Binding(id)) => match unit.index.sources(*id) {
+            [source] if source.path.is_empty() => source.value,
+            _ => value.expr,
+        },
+        _ => value.expr,
+    };
+    let mut alone = matches!(unit.ir.expr(made), ExprKind::Call(_));
+    // What a variable was made of the key for: `controller = new AbortController()` is each request's own.
+    let mut of_key = made == value.expr;
+    walk::exprs_below(&unit.ir, made, &mut |expr| match unit.ir.expr(expr) {
         ExprKind::Await(_) | ExprKind::Function(_) | ExprKind::This => alone = false,
-        ExprKind::Name(NameRef::Binding(id)) => alone &= own.contains(id) || unit.ir.is_module_level(*id),
+        ExprKind::Name(NameRef::Binding(id)) => {
+            of_key |= own.contains(id);
+            alone &= own.contains(id) || unit.ir.is_module_level(*id);
+        }
         _ => {}
     });
-    alone
+    alone && of_key
 }
 
 /// Whether a value comes from a database, another service or an awaited call.

@@ -2,6 +2,7 @@
 
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
+use super::unused_default;
 use crate::{
     flow::{Lifetimes, Origins},
     ir::{CompareOp, ExprId, ExprKind, FunctionId, LogicalOp, StmtKind, UnaryOp, walk},
@@ -58,11 +59,11 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 }
                 _ => continue,
             };
-            if !is_fallback(project, unit, at.to(fallback)) || is_said(project, unit, at) {
+            if !is_fallback(project, unit, at.to(fallback)) || is_said(project, unit, at) || unused_default::is_written_down(project, unit, at) {
                 continue;
             }
             let fun = project.function_of(at);
-            if fun.id == FunctionId::MODULE || setting(project, at.to(value)) {
+            if fun.id == FunctionId::MODULE || setting(project, at.to(value)) || unused_default::is_never_reached(project, at, value) {
                 continue;
             }
             let Some(severity) = party(project, unit, at, value) else { continue };
@@ -494,6 +495,10 @@ fn parameters(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>,
             let (Some(name), Some(default)) = (parameter.name, parameter.default) else { continue };
             let at = At { module, expr: default };
             if !vocabulary::is_tenant(unit.ir.text(name)) || !is_fallback(project, unit, at) {
+                continue;
+            }
+            // The realm of a challenge, `Bearer realm="…"`, is no tenant; the one of a path is.
+            if unit.ir.text(name) == "realm" && !unit.ir.snippet(function.span).contains("realms") {
                 continue;
             }
             let reached = lives.is_per_request(Fun { module, id });

@@ -2,5 +2,6 @@
 
 mod kept_worker;
 mod one_bucket;
+mod unused_default;
 
 crate::rules::rules! { default_tenant, skipped_check, unbound_server, context_set_without_end, frozen_context, lost_context, shared_context_default, thread_local_caller }

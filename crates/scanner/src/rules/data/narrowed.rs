@@ -3,7 +3,7 @@
 
 use crate::{
     flow::Query,
-    ir::{ArgKind, BindingId, ExprKind, PropertyKey, StmtKind, walk},
+    ir::{ArgKind, BindingId, ExprKind, NameRef, PropertyKey, StmtKind, walk},
     lang::sql::Verb,
     project::{At, Parent, Project, Symbol},
     vocabulary,
@@ -13,9 +13,83 @@ use crate::{
 pub(super) fn may_be_narrowed(project: &Project, query: &Query) -> bool {
     project.names_hub(query)
         || is_given_conditions(project, query)
+        || is_given_whole(project, query)
+        || is_made_for_caller(project, query)
         || narrows(project, query)
         || parent_is_asked_after(project, query)
         || has_scoped_manager(project, query)
+}
+
+/// Whether what is asked was made for a caller, by the name of what made it: `rows = self._user_scoped_repository()`,
+/// `rows.for_tenant(tenant).find_by_id(id)`.
+fn is_made_for_caller(project: &Project, query: &Query) -> bool {
+    let Some(unit) = project.unit(query.at.module) else { return false };
+    let says = |call: At| {
+        let Some(ExprKind::Call(call_of)) = project.unit(call.module).map(|unit| unit.ir.expr(call.expr))
+        else {
+            return false;
+        };
+        let words =
+            vocabulary::words(project.last_written(call.to(call_of.callee)).unwrap_or_default()).to_vec();
+        let has = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
+        has(&["scoped"])
+            || (has(&["for", "with", "by"]) && has(&["user", "tenant", "org", "caller", "account"]))
+    };
+    let mut at = query.at.expr;
+    for _ in 0..8 {
+        match unit.ir.expr(at) {
+            ExprKind::Member { object, .. } => at = *object,
+            ExprKind::Await(inner) => at = *inner,
+            ExprKind::Call(call) => {
+                if at != query.at.expr && says(query.at.to(at)) {
+                    return true;
+                }
+                at = call.callee;
+            }
+            ExprKind::Name(NameRef::Binding(id)) => {
+                return unit.index.sources(*id).iter().any(|source| {
+                    let value = match unit.ir.expr(source.value) {
+                        ExprKind::Await(inner) => *inner,
+                        _ => source.value,
+                    };
+                    says(query.at.to(value))
+                });
+            }
+            _ => return false,
+        }
+    }
+    false
+}
+
+/// Whether a query is handed what to do as a whole, and every caller who writes it down names more than an id: `findFirst(args)`.
+fn is_given_whole(project: &Project, query: &Query) -> bool {
+    let Some(unit) = project.unit(query.at.module) else { return false };
+    let ExprKind::Call(call) = unit.ir.expr(query.at.expr) else { return false };
+    let Some(ExprKind::Name(NameRef::Binding(id))) =
+        call.positional(0).map(|argument| unit.ir.expr(argument))
+    else {
+        return false;
+    };
+    let Some((fun, number, path)) = project.parameter_of(query.at.module, *id) else { return false };
+    if !path.is_empty() || project.entry(fun).is_some() || call.args.len() != 1 {
+        return false;
+    }
+    project.callers(fun).iter().take(16).all(|caller| {
+        let Some(given) = project.argument(*caller, fun, number) else { return false };
+        let Some(filter) =
+            project.literal_property(given, "where").or_else(|| project.literal_property(given, "filter"))
+        else {
+            return true;
+        };
+        let Some(home) = project.unit(filter.module) else { return false };
+        match home.ir.expr(filter.expr) {
+            ExprKind::Object(properties) => properties.iter().any(|property| match property.key {
+                PropertyKey::Name(name) => vocabulary::is_owner(home.ir.text(name)),
+                _ => true,
+            }),
+            _ => true,
+        }
+    })
 }
 
 /// Whether a later query of the function asks for what the row belongs to, with an owner: `call = find({ callId })`, and then

@@ -74,7 +74,12 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
         Owned::Yes | Owned::Sibling | Owned::Listed if is_for_everybody(project, query) => {
             found.severity(Severity::Low).confidence(Confidence::Low);
         }
-        Owned::Yes | Owned::Sibling if chosen && !is_asked_elsewhere(project, query) => {}
+        // Where nothing ever asks who calls, an owner is no caller: the owner of a repository, the author of a note.
+        // Most who ask for these rows name nobody: what is shown to all, and somebody's own of it.
+        Owned::Sibling if is_mostly_open(project, query) => {
+            found.severity(Severity::Medium).confidence(Confidence::Medium);
+        }
+        Owned::Yes | Owned::Sibling if chosen && project.knows_callers(query.at.module) && !is_asked_elsewhere(project, query) => {}
         Owned::Yes | Owned::Sibling | Owned::Listed if is_far_from_callers(project, query) => {
             found.severity(Severity::Low).confidence(Confidence::Low);
         }
@@ -85,6 +90,15 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
             found.severity(Severity::Low).confidence(Confidence::Low);
         }
     }
+}
+
+/// Whether more than three in four queries of the same rows name no owner.
+fn is_mostly_open(project: &Project, query: &Query) -> bool {
+    let (mut open, mut scoped) = (0_usize, 0_usize);
+    for other in project.queries().iter().filter(|other| other.entity == query.entity && other.verb != Verb::Insert) {
+        if other.scope == Scope::None { open += 1 } else { scoped += 1 }
+    }
+    open > scoped.saturating_mul(3)
 }
 
 /// Whether something that is not in the query itself may say whose rows are meant: a session's id, the list of owners as such, the
@@ -108,6 +122,13 @@ fn callers_check(project: &Project, query: &Query) -> bool {
     if callers.iter().take(CALLERS).any(|call| compares_after(project, *call)) {
         return true;
     }
+    let checks_before = |call: &At| {
+        let Some(ExprKind::Call(expr)) = project.unit(call.module).map(|unit| unit.ir.expr(call.expr)) else { return false };
+        expr.args.iter().any(|arg| !project.is_fixed(call.to(arg.value)) && project.is_checked(call.to(arg.value)))
+    };
+    if !callers.is_empty() && callers.iter().take(CALLERS).all(checks_before) {
+        return true;
+    }
     !callers.is_empty()
         && callers.iter().take(CALLERS).all(|call| {
             let order = project.order(*call);
@@ -125,13 +146,28 @@ fn callers_check(project: &Project, query: &Query) -> bool {
 }
 
 /// Whether a function compares the owner of the row that a call gives.
-fn compares_after(project: &Project, call: At) -> bool {
+pub(in crate::rules) fn compares_after(project: &Project, call: At) -> bool {
     let Some(unit) = project.unit(call.module) else { return false };
     let Some(stmt) = unit.index.stmt_of(call.expr) else { return false };
     let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
     let mut bindings = Vec::new();
     target.for_each_binding(&mut |id| bindings.push(id));
-    compares_owner(project, project.function_of(call), unit, &bindings)
+    let fun = project.function_of(call);
+    // `[page, pageUserId] = await load(id)`
+    let owners: Vec<_> = bindings.iter().copied().filter(|id| bindings.len() > 1 && ends_in_owner(unit.ir.binding_name(*id))).collect();
+    let taken_out = project.guards(fun).iter().any(|guard| {
+        [guard.left, guard.right].into_iter().any(|side| {
+            matches!(unit.ir.expr(side.expr), ExprKind::Name(NameRef::Binding(id)) if owners.contains(id))
+                && project.origins(other_side(guard, side)).has_owner()
+        })
+    });
+    taken_out || compares_owner(project, fun, unit, &bindings)
+}
+
+/// Whether a name ends in one of an owner: `pageUserId`.
+fn ends_in_owner(name: &str) -> bool {
+    let words = vocabulary::words(name);
+    (0..words.len()).any(|from| words.get(from..).is_some_and(|rest| vocabulary::is_owner(&rest.join("_"))))
 }
 
 /// Whether a filter comes from a function of ours that names an owner: `where = this.buildWhere(params)`. Whether it does so

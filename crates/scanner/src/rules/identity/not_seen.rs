@@ -291,3 +291,56 @@ fn is_of_end_user(name: &str) -> bool {
     matches!(words.as_slice(), [first, second, ..] if first == "end" && matches!(second.as_str(), "user" | "customer"))
         || words.first().is_some_and(|first| first == "enduser")
 }
+
+/// Whether a value is in the state of the request, and some function of the project put there what it had looked up: what a
+/// middleware found by the caller's credential, `request.state.project_id = await project_of(token)`.
+pub(super) fn is_set_for_request(project: &Project, value: At) -> bool {
+    let Some(unit) = project.unit(value.module) else { return false };
+    let member = match unit.ir.expr(value.expr) {
+        ExprKind::Name(NameRef::Binding(id)) => match unit.index.sources(*id) {
+            [source] if source.path.is_empty() => source.value,
+            _ => return false,
+        },
+        _ => value.expr,
+    };
+    let Some(name) = state_name(unit, member) else { return false };
+    let mut found = false;
+    for (module, home) in project.units() {
+        for write in home.index.writes.iter().filter(|write| state_name(home, write.place) == Some(name)) {
+            let looked = is_answer(home, write.value);
+            // What some request sets as it was sent is the client's to choose.
+            if !looked && project.origins(At { module, expr: write.value }).is_chosen() {
+                return false;
+            }
+            found |= looked;
+        }
+    }
+    found
+}
+
+/// The name of what a member of a request's state is: `project_id` of `request.state.project_id`.
+fn state_name(unit: &crate::project::Unit, expr: ExprId) -> Option<&str> {
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(expr) else { return None };
+    let ExprKind::Member { object: request, property: state, .. } = unit.ir.expr(*object) else {
+        return None;
+    };
+    let of_request = matches!(unit.ir.expr(*request), ExprKind::Name(NameRef::Binding(id)) if matches!(unit.ir.binding_name(*id), "request" | "req"));
+    (of_request && matches!(unit.ir.text(*state), "state" | "locals")).then(|| unit.ir.text(*property))
+}
+
+/// Whether a value is what an awaited call gave, or a part of that: `found`, `found.project`, `found.data()`.
+fn is_answer(unit: &crate::project::Unit, expr: ExprId) -> bool {
+    let awaited = |expr: ExprId| matches!(unit.ir.expr(expr), ExprKind::Await(inner) if matches!(unit.ir.expr(*inner), ExprKind::Call(_)));
+    let mut at = expr;
+    for _ in 0..6 {
+        match unit.ir.expr(at) {
+            ExprKind::Member { object, .. } | ExprKind::Index { object, .. } => at = *object,
+            ExprKind::Call(call) => at = call.callee,
+            ExprKind::Name(NameRef::Binding(id)) => {
+                return unit.index.sources(*id).iter().any(|source| awaited(source.value));
+            }
+            _ => return awaited(at),
+        }
+    }
+    false
+}

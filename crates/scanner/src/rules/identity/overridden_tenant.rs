@@ -143,7 +143,8 @@ fn instead_of_user(project: &Project, report: &mut Report<'_>, lives: &Lifetimes
     }
     let ranked = asks_for_rank(project, fun);
     let found = report.reached(chosen, "the user that the caller names takes the place of the caller itself");
-    if ranked {
+    // `target = body.userId ?? user.id`, and then `madeBy(target, user.id)`, which may compare both.
+    if ranked || super::tenant_from_input::goes_beside(project, chosen) {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     flow::Origins,
     ir::{BindingId, ExprId, ExprKind, PropertyKey},
     project::{At, Callee, Fun, Project, Step},
-    rules::{Report, Rule},
+    rules::{Report, Rule, data::unscoped_query::compares_after},
     vocabulary,
 };
 
@@ -180,7 +180,7 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     let fun = project.function_of(at);
     let origins = project.origins(value);
     // A fall-back to the caller or a choice between both is still the caller's choice, unless it is compared.
-    if project.is_checked(at) || is_compared(project, at) || of_principal(project, value) || is_bearers(project, value) || !decides(project, at) {
+    if project.is_checked(at) || is_compared(project, at) || finds_what_is_compared(project, at) || of_principal(project, value) || is_bearers(project, value) || !decides(project, at) {
         return;
     }
     if !seen.insert((fun, name.to_owned())) {
@@ -203,7 +203,7 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     let id = (words.iter().any(|word| matches!(word.as_str(), "id" | "uuid" | "sub")) || vocabulary::is_tenant(name)) && !about;
     if !id {
         found.severity(Severity::Low).confidence(Confidence::Low);
-    } else if beside && vocabulary::is_user(name) {
+    } else if (beside || another_is_checked(project, at)) && vocabulary::is_user(name) {
         // Another user, within what the caller's own tenant scopes.
         found.severity(Severity::Low).confidence(Confidence::Low);
     } else if beside || of_this(project, value) || project.is_superusers(at) || project.is_foreign_word(name) || not_seen::is_elsewhere(project, value, at, name) {
@@ -216,6 +216,36 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     } else if !verified {
         found.confidence(Confidence::Medium);
     }
+}
+
+/// Whether a variable is what a row is looked up by, here or in another use of the function, and the row is compared with the
+/// caller: `place = await placeOf(id)`, and then `if (place.userId !== user.sub) return refuse()`.
+fn finds_what_is_compared(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let ExprKind::Name(crate::ir::NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
+    let own = unit.index.function(at.expr);
+    unit.index.uses(*id).iter().take(24).filter(|used| unit.index.function(**used) == own).any(|used| {
+        let mut here = *used;
+        for _ in 0..6 {
+            let crate::project::Parent::Expr(up) = unit.index.parent(here) else { return false };
+            if matches!(unit.ir.expr(up), ExprKind::Call(call) if call.callee != here) {
+                return compares_after(project, at.to(up));
+            }
+            here = up;
+        }
+        false
+    })
+}
+
+/// Whether another argument of the call that a use stands in was checked before: `authorize(user, group)`, and then
+/// `add(person, group)`.
+fn another_is_checked(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let crate::project::Parent::Expr(up) = unit.index.parent(at.expr) else { return false };
+    let ExprKind::Call(call) = unit.ir.expr(up) else { return false };
+    call.args.iter().any(|arg| {
+        arg.value != at.expr && matches!(unit.ir.expr(arg.value), ExprKind::Name(_)) && project.is_checked(at.to(arg.value))
+    })
 }
 
 /// Whether a value is a parameter of a function that is no handler, or that and something for when it is not there.
@@ -282,7 +312,7 @@ fn beside_caller(project: &Project, at: At) -> bool {
         let origins = project.origins(at.to(expr));
         // `projectId: context.projectId`, where users are members of projects.
         let own = origins.has(Origins::REQUEST) && !origins.is_chosen() && project.written(at.to(expr)).last().is_some_and(|name| project.is_own_tenant(name));
-        if own {
+        if own || not_seen::is_set_for_request(project, at.to(expr)) {
             return true;
         }
         origins.has(Origins::PRINCIPAL) || (origins.has(Origins::OWNER) && !origins.is_chosen())
@@ -342,7 +372,7 @@ fn is_other_sub(unit: &crate::project::Unit, id: BindingId, name: &str) -> bool 
 }
 
 /// Whether a use only gives its value to a variable, and that one is used beside the verified caller.
-fn goes_beside(project: &Project, at: At) -> bool {
+pub(super) fn goes_beside(project: &Project, at: At) -> bool {
     let Some(unit) = project.unit(at.module) else { return false };
     let Some(crate::ir::StmtKind::Assign { target, .. }) = unit.index.stmt_of(at.expr).map(|stmt| unit.ir.stmt(stmt)) else { return false };
     target.as_binding().is_some_and(|id| {
@@ -418,7 +448,7 @@ fn decides(project: &Project, at: At) -> bool {
                         return false;
                     }
                     // Whoever names another's bucket is slowed down by it, and reaches nothing.
-                    if vocabulary::words(&path).iter().any(|word| matches!(word.as_str(), "limiter" | "ratelimit" | "throttle" | "throttler")) {
+                    if is_limiter(project, at.to(parent)) || only_limits(project, unit, at.to(parent)) {
                         return false;
                     }
                     if path.contains("log") || path.starts_with("console") || name.contains("error") || name.contains("exception") {
@@ -454,6 +484,27 @@ fn decides(project: &Project, at: At) -> bool {
         }
     }
     false
+}
+
+/// Whether a call takes from a limiter, by its name: `limiter.take(id)`, `checkRateLimit(id)`.
+fn is_limiter(project: &Project, call: At) -> bool {
+    project.callee(call).is_some_and(|callee| {
+        let words = vocabulary::words(&callee.path.join("_"));
+        let has = |word: &str| words.iter().any(|own| own == word);
+        ["limiter", "ratelimit", "ratelimiter", "throttle", "throttler"].into_iter().any(has) || (has("rate") && (has("limit") || has("limits")))
+    })
+}
+
+/// Whether a variable takes what a call gives, and a limiter alone is told it: `bucket = bucketOf(req, userId)`, `checkRateLimit(bucket)`.
+fn only_limits(project: &Project, unit: &crate::project::Unit, call: At) -> bool {
+    let Some(crate::ir::StmtKind::Assign { target, value, .. }) = unit.index.stmt_of(call.expr).map(|stmt| unit.ir.stmt(stmt)) else { return false };
+    let Some(id) = target.as_binding().filter(|_| *value == call.expr) else { return false };
+    let uses = unit.index.uses(id);
+    !uses.is_empty()
+        && uses.iter().all(|used| match unit.index.parent(*used) {
+            crate::project::Parent::Expr(up) => is_limiter(project, call.to(up)),
+            _ => false,
+        })
 }
 
 /// Whether the functions of ours that a call calls hand the value to what verifies it: `tenantOfCookie(cookie)`, which begins with

@@ -145,7 +145,27 @@ fn is_no_identity(project: &Project, unit: &Unit, at: At) -> bool {
             })
         })
     });
-    helper || signs || made || reads_form_only(unit, at) || is_called_unverified(unit, at) || is_verified_elsewhere(project, unit, at)
+    helper || signs || made || reads_form_only(unit, at) || is_only_logged(project, unit, at) || is_called_unverified(unit, at) || is_verified_elsewhere(project, unit, at)
+}
+
+/// Whether what was read goes into the log and nowhere else.
+fn is_only_logged(project: &Project, unit: &Unit, at: At) -> bool {
+    let Some(stmt) = unit.index.stmt_of(at.expr) else { return false };
+    let StmtKind::Assign { target, value, .. } = unit.ir.stmt(stmt) else { return false };
+    let Some(id) = target.as_binding().filter(|_| *value == at.expr) else { return false };
+    let uses = unit.index.uses(id);
+    !uses.is_empty()
+        && uses.iter().all(|used| {
+            let mut here = *used;
+            for _ in 0..8 {
+                let Parent::Expr(up) = unit.index.parent(here) else { return false };
+                if project.callee(at.to(up)).is_some_and(|callee| callee.defs.iter().any(|def| def.role == Role::Log)) {
+                    return true;
+                }
+                here = up;
+            }
+            false
+        })
 }
 
 /// Whether what was read is named for what it is: `unverified = decode(token)`.

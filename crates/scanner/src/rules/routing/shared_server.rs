@@ -8,7 +8,7 @@ use crate::{
     flow::{Held, Lifetimes, Origins},
     ir::{ExprKind, FunctionId, NameRef, PropertyKey, walk},
     library::Role,
-    project::{At, Project},
+    project::{At, Callee, Project},
     rules::{Report, Rule},
 };
 
@@ -108,10 +108,26 @@ fn uses(project: &Project, lives: &Lifetimes<'_>, at: At) -> Vec<(At, &'static [
     }
     // A method of ours with that name, which no transport stands behind, takes what it is told with it.
     let ours = !callee.targets.is_empty() && call.args.iter().any(|arg| project.origins(at.to(arg.value)).has(Origins::PRINCIPAL));
-    if matches!(callee.name(), "handleRequest" | "handlePostMessage") && !ours {
+    if matches!(callee.name(), "handleRequest" | "handlePostMessage") && !ours && !is_router(project, callee) {
         found.extend(receiver.map(|transport| (transport, &[Role::Transport][..], "transport")));
     }
     found
+}
+
+/// Whether what is called is the project's own and hands nothing to a transport: a router that is named as one.
+fn is_router(project: &Project, callee: &Callee) -> bool {
+    callee.certain
+        && !callee.targets.is_empty()
+        && callee.targets.iter().all(|target| {
+            let Some(unit) = project.unit(target.module) else { return false };
+            let mut hands_on = false;
+            walk::function_exprs(&unit.ir, target.id, &mut |expr| {
+                let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
+                let name = project.last_written(At { module: target.module, expr: call.callee });
+                hands_on |= name.is_some_and(|name| matches!(name, "handleRequest" | "handlePostMessage" | "handle_request" | "connect" | "onmessage"));
+            });
+            !hands_on
+        })
 }
 
 /// Whether a value is a parameter.

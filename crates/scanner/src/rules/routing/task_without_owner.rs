@@ -45,6 +45,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     let made: Vec<&Store> = accesses
         .iter()
         .filter(|access| access.value.is_some() && is_made_later(project, &lives, access.function) && is_holder(&access.name))
+        .filter(|access| access.value.is_some_and(|value| !project.is_tally(value)))
         .map(|access| &access.store)
         .collect();
     for access in accesses.iter().filter(|access| access.value.is_none() && is_holder(&access.name) && made.contains(&&access.store)) {
