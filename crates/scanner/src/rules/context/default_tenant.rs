@@ -368,6 +368,10 @@ fn is_said(project: &Project, unit: &Unit, at: At) -> bool {
         match unit.index.parent(here) {
             Parent::Expr(up) => {
                 if let Some(callee) = project.callee(at.to(up)) {
+                    // What a query is told is not told to the client, whatever is done with its answer.
+                    if callee.defs.iter().any(|def| matches!(def.role, Role::Query | Role::Fetch | Role::CacheGet | Role::CacheSet)) {
+                        return false;
+                    }
                     let logs = callee.defs.iter().any(|def| def.role == Role::Log);
                     let name = callee.name().to_lowercase();
                     if logs || name.contains("error") || name.contains("log") || matches!(name.as_str(), "json" | "text" | "debug" | "warn" | "info") {
