@@ -8,6 +8,7 @@ mod narrowed;
 mod neighbours;
 mod object_keys;
 mod past_scope;
+mod points;
 pub mod rls;
 mod unread_owner;
 mod wheres;

@@ -9,6 +9,7 @@ use crate::{
     ir::{ExprKind, NameRef, PropertyKey, StmtKind, walk},
     lang::sql::{Name, Verb},
     project::{At, Fun, Parent, Project},
+    tables::level_of_column,
     rules::{Report, Rule, data::narrowed::{is_cursor, is_far_from_callers, may_be_narrowed}, identity::not_seen::{is_looked_up, is_of_state}},
     vocabulary,
 };
@@ -36,6 +37,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         judge(project, query, is, report);
     }
     super::past_scope::past_scope(project, report);
+    super::points::points(project, report);
 }
 
 /// The queries that name nobody, though the rows may belong to somebody and nothing is compared.
@@ -43,13 +45,26 @@ pub(super) fn open(project: &Project) -> Vec<(&Query, Owned)> {
     let queries = project.queries();
     let owned = project.owned_entities();
     let rows = queries.iter().any(|query| query.scope != Scope::None);
-    let asked = |query: &&Query| query.scope == Scope::None && !query.tied && query.verb != Verb::Insert && project.has_owners(query.at.module);
+    let asked = |query: &&Query| query.scope == Scope::None && !query.tied && query.verb != Verb::Insert;
+    let by_id = entities_by_owners_id(project, queries);
     let known = queries.iter().filter(asked).map(|query| (query, owned.get(&query.entity).copied().unwrap_or(Owned::Unknown)));
     known
         .filter(|(query, is)| {
-            *is != Owned::No && !skipped(project, query) && (*is != Owned::Unknown || rows) && !is_checked(project, query)
+            // Rows that say whose they are speak of several, whatever else the code speaks of.
+            let several = project.has_owners(query.at.module) || (matches!(is, Owned::Yes | Owned::Sibling) && by_id.contains(query.entity.as_str()));
+            several && *is != Owned::No && !skipped(project, query) && (*is != Owned::Unknown || rows) && !is_checked(project, query)
         })
         .collect()
+}
+
+/// Entities that a query asks for by the id of an owner; a column `subject` may be anything's.
+fn entities_by_owners_id<'q>(project: &Project, queries: &'q [Query]) -> BTreeSet<&'q str> {
+    let says = |query: &&Query| {
+        let text = project.snippet(query.at);
+        let mut words = text.split(|char: char| !(char.is_alphanumeric() || char == '_'));
+        words.any(|word| word.to_ascii_lowercase().ends_with("id") && level_of_column(word).is_some())
+    };
+    queries.iter().filter(|query| query.scope == Scope::Owner).filter(says).map(|query| query.entity.as_str()).collect()
 }
 
 fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
@@ -74,7 +89,7 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
         Owned::Yes | Owned::Sibling | Owned::Listed if is_for_everybody(project, query) => {
             found.severity(Severity::Low).confidence(Confidence::Low);
         }
-        Owned::Yes | Owned::Sibling if chosen && !is_asked_elsewhere(project, query) => {}
+        Owned::Yes | Owned::Sibling if chosen && project.has_owners(query.at.module) && !is_asked_elsewhere(project, query) => {}
         Owned::Yes | Owned::Sibling | Owned::Listed if is_far_from_callers(project, query) => {
             found.severity(Severity::Low).confidence(Confidence::Low);
         }
@@ -507,7 +522,7 @@ fn found_before(project: &Project, query: &Query) -> bool {
 
 /// Whether the owner is compared before the query or on the row it gives, or the function is told an owner and checks it.
 fn is_checked(project: &Project, query: &Query) -> bool {
-    if query.filters.iter().any(|at| !project.is_fixed(*at) && project.is_checked(*at)) || found_before(project, query) {
+    if query.filters.iter().any(|at| !project.is_fixed(*at) && project.is_checked(*at)) || found_before(project, query) || super::wheres::is_compared_apart(project, query) {
         return true;
     }
     let Some(unit) = project.unit(query.at.module) else { return false };
