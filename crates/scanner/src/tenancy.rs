@@ -276,5 +276,6 @@ impl Project {
     pub fn has_owners(&self, module: ModuleId) -> bool {
         self.tenancy == Some(Tenancy::Multi)
             || self.package(module).is_some_and(|package| package.owners >= ENOUGH)
+            || !self.header_words().is_empty()
     }
 }

@@ -96,3 +96,33 @@ fn a_tenant_from_the_arguments() {
 fn no_context() {
     check(Layer::Context);
 }
+
+/// A server whose rows say whose they are, and whose code names hardly anybody.
+const FEW_WORDS: &str = r#"import { Hono } from "hono";
+const app = new Hono();
+app.get("/pins", async (c) => c.json(await c.env.DB.prepare("SELECT x FROM pins WHERE owner_id = ?").bind(c.get("who")).all()));
+app.delete("/pins/:id", async (c) => {
+  await c.env.DB.prepare("DELETE FROM pins WHERE id = ?").bind(c.req.param("id")).run();
+  return c.json({ gone: true });
+});
+export default app;
+"#;
+
+#[test]
+fn rows_that_say_whose_they_are_speak_of_several_people() {
+    let found = |source: &str| -> Vec<(String, u32, Severity)> {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("package.json"), r#"{"name":"pins","dependencies":{"hono":"*"}}"#)
+            .unwrap();
+        fs::write(folder.path().join("server.ts"), source).unwrap();
+        let mut options = Options::default();
+        options.selection.targets = vec![folder.path().to_owned()];
+        let findings = scan(&options, &()).unwrap().document.findings.into_iter();
+        findings.map(|finding| (finding.rule, finding.line, finding.severity)).collect()
+    };
+    assert_eq!(found(FEW_WORDS), [("unscoped-query".to_owned(), 5, Severity::Medium)]);
+    let mended = FEW_WORDS
+        .replace("WHERE id = ?", "WHERE id = ? AND owner_id = ?")
+        .replace("c.req.param(\"id\"))", "c.req.param(\"id\"), c.get(\"who\"))");
+    assert_eq!(found(&mended), []);
+}

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::{project::Project, vocabulary};
+use crate::{
+    ir::ExprKind,
+    project::{At, Parent, Project, Unit},
+    vocabulary,
+};
 
 /// Words of tables that say who belongs to what.
 const JOINS: &[&str] = &["user", "users", "member", "members", "membership", "memberships"];
@@ -24,6 +28,9 @@ const NO_TENANT: &[&str] = &[
     "conversation",
     "event",
 ];
+
+/// Words for what an application keeps apart: where a client names one in a header of each request, it is the application's tenant.
+const APART: &[&str] = &["project", "space", "namespace", "vault", "site", "realm"];
 
 impl Project {
     /// Words of what users are members of, by tables that join both: `project` of `ProjectUsers(userId, projectId)`. What has a
@@ -47,8 +54,41 @@ impl Project {
         is_own_tenant(name, self.tenant_words())
     }
 
+    /// Words of what clients name in a header of each request: `project` of `request.header("X-Project")`.
+    pub(crate) fn header_words(&self) -> &BTreeSet<String> {
+        self.memory.header_words.get_or_init(|| {
+            let mut found = BTreeSet::new();
+            for (module, unit) in self.units() {
+                for (expr, kind) in unit.ir.exprs() {
+                    if let ExprKind::String(text) = kind
+                        && let Some(word) = word_of_header(unit.ir.text(*text))
+                        && self.reads_header(unit, At { module, expr })
+                    {
+                        found.insert(word.to_owned());
+                    }
+                }
+            }
+            found
+        })
+    }
+
+    /// Whether a text is what a header is read by: `header("X-Project")`, `headers["x-project"]`.
+    fn reads_header(&self, unit: &Unit, at: At) -> bool {
+        let Parent::Expr(up) = unit.index.parent(at.expr) else { return false };
+        match unit.ir.expr(up) {
+            ExprKind::Index { index, .. } => *index == at.expr,
+            ExprKind::Call(call) => {
+                call.callee != at.expr
+                    && self.last_written(at.to(call.callee)).is_some_and(|name| {
+                        name == "get" || vocabulary::words(name).iter().any(|word| word == "header")
+                    })
+            }
+            _ => false,
+        }
+    }
+
     fn find_tenant_words(&self) -> BTreeSet<String> {
-        let mut found = BTreeSet::new();
+        let mut found = self.header_words().clone();
         for table in self.tables.tables.values() {
             let name = vocabulary::words(&table.name.name);
             let joins = name.len() > 1 && name.iter().any(|word| JOINS.contains(&word.as_str()));
@@ -70,8 +110,20 @@ impl Project {
     }
 }
 
-/// Whether a name is the id of a tenant in the project's own word: `projectId`, `project_id`.
+/// The word of a header that names what the application keeps apart: `project` of `X-Project-Id`.
+fn word_of_header(text: &str) -> Option<&'static str> {
+    let rest = text.get(..2).filter(|start| start.eq_ignore_ascii_case("x-")).and_then(|_| text.get(2..))?;
+    let (word, more) = rest.split_once('-').unwrap_or((rest, "id"));
+    let key = ["id", "name", "key", "slug"].iter().any(|own| own.eq_ignore_ascii_case(more));
+    APART.iter().copied().find(|own| key && own.eq_ignore_ascii_case(word))
+}
+
+/// Whether a name is the id of a tenant in the project's own word: `projectId`, `project_id`, and `project` where that is such a word.
 pub(super) fn is_own_tenant(name: &str, words: &BTreeSet<String>) -> bool {
     !words.is_empty()
-        && matches!(vocabulary::words(name).as_slice(), [word, id] if id == "id" && words.contains(word))
+        && match vocabulary::words(name).as_slice() {
+            [word, id] => id == "id" && words.contains(word),
+            [word] => APART.contains(&word.as_str()) && words.contains(word),
+            _ => false,
+        }
 }

@@ -1,6 +1,7 @@
 //! Where values come from and flow to.
 
 mod bearers;
+mod builders;
 mod chains;
 mod columns;
 mod conditions;

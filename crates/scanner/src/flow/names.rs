@@ -114,6 +114,7 @@ impl Says {
     const PARTY: u8 = 1 << 1;
     const DEMANDS: u8 = 1 << 2;
     const ASKS: u8 = 1 << 3;
+    const BODY: u8 = 1 << 4;
 
     /// By the name.
     pub(crate) fn of(name: &str) -> Self {
@@ -149,6 +150,7 @@ impl Says {
             (party, Self::PARTY),
             (demands, Self::DEMANDS),
             (super::bearers::asks_for_party(&words), Self::ASKS),
+            (reads_body(&words), Self::BODY),
         ];
         Self(bits.into_iter().filter(|(holds, _)| *holds).fold(0, |sum, (_, bit)| sum | bit))
     }
@@ -163,11 +165,29 @@ impl Says {
         self.0 & Self::ASKS != 0
     }
 
+    /// Whether a function of this name, when it is given a request, gives what the client sent in it: `readJson(req)`.
+    pub(super) const fn reads_body(self) -> bool {
+        self.0 & Self::BODY != 0
+    }
+
     /// A call whose name says that it gives the caller: `getCurrentUser()`, `require_tenant()`.
     pub(super) fn called(self, value: Origins) -> Origins {
         let given = value.is_chosen() && self.0 & Self::DEMANDS == 0;
         if self.0 & Self::PARTY != 0 && !given { value | Origins::OWNER } else { value }
     }
+}
+
+/// Whether words say that the body of a request is read: `readJson`, `parseJsonBody`, `getRequestBody`. What a function that is named
+/// for a token gives is the token's.
+fn reads_body(words: &[String]) -> bool {
+    let verb = words.first().is_some_and(|first| {
+        matches!(
+            first.as_str(),
+            "read" | "parse" | "get" | "load" | "collect" | "receive" | "body" | "json" | "consume"
+        )
+    });
+    verb && words.iter().any(|word| matches!(word.as_str(), "body" | "json" | "formdata"))
+        && !words.iter().any(|word| vocabulary::is_credential(word) || vocabulary::is_principal(word))
 }
 
 pub(super) fn injected_name(word: &str, parameter: &str, value: Origins) -> Origins {

@@ -349,9 +349,12 @@ impl Project {
             return Origins::of(origin);
         }
         // What a function took out of the request, in an object of its own, is not the request.
-        if base.has(Origins::REQUEST)
-            && base.is_chosen()
-            && let Some(found) = self.made_member(object, name, depth)
+        // Nor is the tenant of a key that was looked up what the key was.
+        let lenient = !base.has(Origins::REQUEST);
+        if base.is_chosen()
+            && (!lenient || vocabulary::is_owner(name))
+            && let Some(found) = self.made_member(object, name, lenient, depth)
+            && found != Origins::NONE
         {
             return found;
         }
@@ -433,6 +436,11 @@ impl Project {
         if is_environment(&callee.path) {
             return Origins::ENV;
         }
+        // `await readJson(req)`, however it gathers the pieces.
+        let request = |arg: &crate::ir::Arg| self.origins_in(at.to(arg.value), depth).has(Origins::REQUEST);
+        if callee.says.reads_body() && call.args.iter().take(2).any(request) {
+            return Origins::INPUT | Origins::UNKNOWN;
+        }
         if self.looks_up_bearer(at) || self.asks_with_credentials(at) {
             return Origins::PRINCIPAL;
         }
@@ -460,7 +468,9 @@ impl Project {
                     matches!(word.as_str(), "redis" | "ioredis" | "cache" | "kv" | "memcache" | "memcached")
                 })
             });
-        if !call.is_new && (!callee.says.converts() || changes_rows || reads_store) {
+        // `db.prepare("…").get(id)` gives a row.
+        let row = matches!(unit.ir.expr(call.callee), ExprKind::Member { object, .. } if super::prepared::is_statement(unit, *object));
+        if !call.is_new && (!callee.says.converts() || changes_rows || reads_store || row) {
             // Nor is it the environment's, when that only says where to ask.
             let elsewhere = if value.is_of_request() { Origins::ENV } else { Origins::NONE };
             let chosen = Origins::INPUT | Origins::UNVERIFIED | Origins::SESSION;

@@ -1,7 +1,7 @@
 //! What a text of SQL is run with: values beside it, and those that a prepared statement is given later, wherever that is.
 
 use crate::{
-    ir::{ExprId, ExprKind, FunctionId, Pattern, PropertyKey, StmtKind},
+    ir::{ExprId, ExprKind, FunctionId, NameRef, Pattern, PropertyKey, StmtKind},
     project::{At, Fun, Parent, Project, Unit, Word},
 };
 
@@ -22,6 +22,27 @@ const STEPS: usize = 10;
 
 /// How many runs of a statement are looked at.
 const MOST: usize = 12;
+
+/// Whether an expression is a statement that was prepared: `db.prepare("…")`, `db.prepare("…").bind(id)`, or a variable that was set
+/// to one.
+pub(super) fn is_statement(unit: &Unit, expr: ExprId) -> bool {
+    let mut here = expr;
+    for _ in 0..4 {
+        here = match unit.ir.expr(here) {
+            ExprKind::Call(call) => match unit.ir.expr(call.callee) {
+                ExprKind::Member { property, .. } if unit.ir.text(*property) == "prepare" => return true,
+                ExprKind::Member { object, .. } => *object,
+                _ => return false,
+            },
+            ExprKind::Name(NameRef::Binding(id)) => match unit.index.sources(*id) {
+                [source] if source.path.is_empty() => source.value,
+                _ => return false,
+            },
+            _ => return false,
+        };
+    }
+    false
+}
 
 impl Project {
     /// The runs of a text of SQL; one without values where none is seen.

@@ -187,6 +187,7 @@ impl Project {
             }
         }
         names.values.retain(|value| value.expr != root);
+        names.owner = names.owner || super::builders::is_scoped_around(self, unit, at.to(chain));
         let scope = match (names.owner, self.asks_only_when_given(at.to(chain))) {
             (false, _) => Scope::None,
             (true, true) => Scope::Optional,
@@ -203,7 +204,7 @@ impl Project {
             verb,
             scope,
             filters: names.values,
-            is_sql: false,
+            is_sql: super::builders::built(unit, at.expr, call, &path).is_some(),
             shows_owner: false,
             tied: names.tied,
         });
@@ -325,6 +326,9 @@ impl Project {
             }
             _ => {}
         }
+        if let Some(found) = super::builders::built(unit, at.expr, call, path) {
+            return Some(found);
+        }
         if let Some(entity) = self.got_repository(unit, at, call) {
             let verb = METHODS.iter().find(|(own, _)| *own == name).map(|(_, verb)| *verb);
             let more = match name {
@@ -431,7 +435,9 @@ impl Project {
         let mut named: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
         for query in queries.iter().filter(|query| query.verb != Verb::Insert || !query.is_sql) {
             let (with, all) = named.entry(query.entity.as_str()).or_default();
-            *with += usize::from(query.scope == Scope::Owner);
+            // What the clients name in a header is what rows are kept apart by.
+            let apart = query.tied && !self.header_words().is_empty();
+            *with += usize::from(query.scope == Scope::Owner || apart);
             *all += 1;
         }
         // `SELECT id, tenant_id FROM runs`, `INSERT INTO runs (tenant_id, …)`: rows of a table that no migration of the project made.

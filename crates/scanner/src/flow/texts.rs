@@ -123,7 +123,12 @@ impl Project {
                 filters: filters.clone(),
                 is_sql: true,
                 shows_owner,
-                tied: block.tests.iter().any(|test| test.required && is_own_tenant(&test.column, words)),
+                tied: block.tests.iter().any(|test| {
+                    // `project = ? OR project = ?`: the caller's and everybody's.
+                    (test.required
+                        || self.header_words().iter().any(|word| test.column.starts_with(word.as_str())))
+                        && is_own_tenant(&test.column, words)
+                }),
             });
         }
     }

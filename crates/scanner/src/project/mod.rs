@@ -202,6 +202,7 @@ pub(crate) struct Memory {
     pub(crate) on_stdio: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     /// What takes the first entry of a map or list, and the map or list.
     pub(crate) firsts: std::cell::OnceCell<BTreeMap<At, At>>,
+    pub(crate) header_words: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) tenant_words: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) hubs: std::cell::OnceCell<crate::flow::Hubs>,
 }

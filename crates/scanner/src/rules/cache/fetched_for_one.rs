@@ -46,7 +46,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
             let Some(client) = client_of(project, write) else { continue };
             let Some(unit) = project.unit(write.at.module) else { continue };
-            if project.is_fixed(write.key) || is_made_of(project, unit, write.key, client) || is_asked(unit, &accesses, write, client) {
+            // `cache.get("regions")` of a client may be the same for all; what a credential that is handed over opens is its bearer's.
+            if (project.is_fixed(write.key) && !opens_own(project, unit, write, client)) || is_made_of(project, unit, write.key, client) || is_asked(unit, &accesses, write, client) {
                 continue;
             }
             let name = unit.ir.binding_name(client);
@@ -198,10 +199,27 @@ const OWN: &[&str] = &[
     "httpx", "aiohttp", "axios", "fetch", "llm", "openai", "embedding", "model", "docker", "k8s",
 ];
 
+/// Whether a parameter is a credential, or what holds one, that is not the process's own. Where the key is that of who the bearer is,
+/// `USER_URL`, it is enough that it may be another one.
+fn opens_own(project: &Project, unit: &Unit, write: &Access, client: BindingId) -> bool {
+    let name = unit.ir.binding_name(client);
+    let words = vocabulary::words(name);
+    let bearers = vocabulary::words(project.snippet(write.key)).iter().any(|word| {
+        matches!(word.as_str(), "user" | "me" | "self" | "whoami" | "profile" | "account" | "viewer" | "userinfo" | "identity")
+    });
+    let own = unit.index.uses(client).iter().any(|used| {
+        let at = write.at.to(*used);
+        project.origins(at).has(Origins::ENV) && (!bearers || project.is_fixed(at))
+    });
+    !own && !words.iter().any(|word| matches!(word.as_str(), "client" | "api" | "sdk"))
+        && (vocabulary::is_credential(name) || vocabulary::is_user(name))
+}
+
 /// The parameter of a function that a stored value was fetched with: a client or a credential that the caller hands over.
 fn client_of(project: &Project, write: &Access) -> Option<BindingId> {
     let value = write.value?;
     let unit = project.unit(value.module)?;
+    let given = |id: BindingId| project.parameter_of(value.module, id).is_some_and(|(fun, ..)| fun == write.function);
     let mut found = None;
     let mut see = |root: ExprId| {
         walk::exprs_below(&unit.ir, root, &mut |expr| {
@@ -212,19 +230,71 @@ fn client_of(project: &Project, write: &Access) -> Option<BindingId> {
                 _ => None,
             };
             for arg in call.args.iter().map(|arg| arg.value).chain(receiver) {
-                let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(arg) else { continue };
-                let given = project.parameter_of(value.module, *id).is_some_and(|(fun, ..)| fun == write.function);
-                if given && is_callers(unit.ir.binding_name(*id)) {
+                if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(arg)
+                    && given(*id)
+                    && is_callers(unit.ir.binding_name(*id))
+                {
                     found = found.or(Some(*id));
                 }
             }
+            found = found.or_else(|| call.args.iter().find_map(|arg| credential_in(unit, arg.value)).filter(|id| given(*id)));
         });
     };
     see(value.expr);
     for root in project.roots(value) {
         unit.index.sources(root).iter().take(4).for_each(|source| see(source.value));
+        // `client = new Client()`, and then `await client.connect(url, token)`
+        for used in unit.index.uses(root).iter().take(12).filter(|used| unit.index.function(**used) == write.function.id) {
+            if let Some(call) = awaited_on(unit, *used) {
+                see(call);
+            }
+        }
     }
     found
+}
+
+/// The awaited call of a method of a variable.
+fn awaited_on(unit: &Unit, used: ExprId) -> Option<ExprId> {
+    let mut here = used;
+    for step in 0..3 {
+        let crate::project::Parent::Expr(up) = unit.index.parent(here) else { return None };
+        let fits = match (step, unit.ir.expr(up)) {
+            (0, ExprKind::Member { object, .. }) => *object == here,
+            (1, ExprKind::Call(call)) => call.callee == here,
+            (2, ExprKind::Await(_)) => true,
+            _ => false,
+        };
+        if !fits {
+            return None;
+        }
+        here = up;
+    }
+    Some(here)
+}
+
+/// The variable that is, or holds, a credential inside of an argument: `{ headers: { authorization: `Bearer ${token}` } }`.
+fn credential_in(unit: &Unit, arg: ExprId) -> Option<BindingId> {
+    let mut found = None;
+    walk::exprs_below(&unit.ir, arg, &mut |expr| match unit.ir.expr(expr) {
+        ExprKind::Name(NameRef::Binding(id)) if expr != arg && is_secret(unit.ir.binding_name(*id)) => found = found.or(Some(*id)),
+        ExprKind::Member { object, property, .. } if is_secret(unit.ir.text(*property)) => {
+            let mut of = *object;
+            while let ExprKind::Member { object, .. } = unit.ir.expr(of) {
+                of = *object;
+            }
+            if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(of) {
+                found = found.or(Some(*id));
+            }
+        }
+        _ => {}
+    });
+    found
+}
+
+/// Whether a name is that of a credential, and not of what is asked for with one.
+fn is_secret(name: &str) -> bool {
+    let words = vocabulary::words(name);
+    vocabulary::is_credential(name) && !words.iter().any(|word| OWN.contains(&word.as_str()) || matches!(word.as_str(), "page" | "next" | "cursor"))
 }
 
 /// Whether a parameter's name says that it is a client or a credential of the caller.

@@ -114,9 +114,19 @@ fn is_key(project: &Project, unit: &Unit, at: At) -> bool {
             ExprKind::Index { index, .. } => *index == at.expr,
             _ => false,
         },
-        crate::project::Parent::Stmt(_) => false,
+        // What a function that is named for a key gives.
+        crate::project::Parent::Stmt(stmt) => {
+            matches!(unit.ir.stmt(stmt), crate::ir::StmtKind::Return(_))
+                && makes_key(project.function_name(project.function_of(at)))
+        }
         _ => false,
     }
+}
+
+/// Whether a function is named for the key that it makes: `keyOf`, `generateCacheKey`.
+fn makes_key(name: &str) -> bool {
+    let words = vocabulary::words(name);
+    words.last().is_some_and(|last| last == "key") || words.first().is_some_and(|first| first == "key")
 }
 
 /// Whether a part of a key is named for a caller, and is only ever set to written texts in this function:
@@ -126,14 +136,66 @@ fn only_whether(unit: &Unit, fun: Fun, parts: &[TemplatePart]) -> bool {
     let mut somebody = false;
     for part in parts {
         let TemplatePart::Value(value) = part else { continue };
-        if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(*value) {
-            let fixed = is_only_texts(unit, fun, *id);
-            nobody |= fixed;
-            let name = unit.ir.binding_name(*id);
-            somebody |= !fixed && (vocabulary::is_owner(name) || vocabulary::is_principal(name));
-        }
+        let fixed = match unit.ir.expr(*value) {
+            ExprKind::Name(NameRef::Binding(id)) => {
+                is_only_texts(unit, fun, *id)
+                    || matches!(unit.index.sources(*id), [source] if is_flag(unit, source.value))
+            }
+            _ => is_flag(unit, *value),
+        };
+        nobody |= fixed;
+        somebody |= !fixed && names_somebody(unit, *value);
     }
     nobody && !somebody
+}
+
+/// Whether an expression is one text or another, by whether there is a caller, a credential or what gives one:
+/// `deps?.authProvider ? "auth" : "none"`.
+fn is_flag(unit: &Unit, expr: ExprId) -> bool {
+    let ExprKind::Conditional { test, then, otherwise } = unit.ir.expr(expr) else { return false };
+    let texts = [*then, *otherwise].into_iter().all(|side| matches!(unit.ir.expr(side), ExprKind::String(_)));
+    // What is compared with something is a mode: `user.plan === "pro" ? "pro" : "free"`.
+    let name = match unit.ir.expr(*test) {
+        ExprKind::Member { property, .. } => unit.ir.text(*property),
+        ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+        _ => return false,
+    };
+    texts && gives_caller(name)
+}
+
+/// Whether a name is that of a caller, of a credential, or of what gives one: `authProvider`, `tokenStore`.
+fn gives_caller(name: &str) -> bool {
+    let words = vocabulary::words(name);
+    let asks = words
+        .first()
+        .is_some_and(|first| matches!(first.as_str(), "is" | "has" | "use" | "with" | "needs" | "requires"));
+    let gives = words.last().is_some_and(|last| {
+        matches!(
+            last.as_str(),
+            "provider" | "storage" | "store" | "manager" | "client" | "context" | "header" | "headers"
+        )
+    });
+    let stem =
+        if gives && words.len() > 1 { words.split_last().map(|(_, stem)| stem.join("_")) } else { None };
+    let stem = stem.as_deref().unwrap_or(name);
+    !asks && (vocabulary::is_principal(stem) || vocabulary::is_credential(stem) || vocabulary::is_owner(stem))
+}
+
+/// Whether an expression names somebody.
+fn names_somebody(unit: &Unit, expr: ExprId) -> bool {
+    let mut found = false;
+    walk::exprs_below(&unit.ir, expr, &mut |expr| {
+        let name = match unit.ir.expr(expr) {
+            ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+            ExprKind::Member { property, .. } => unit.ir.text(*property),
+            _ => return,
+        };
+        found |= vocabulary::is_owner(name)
+            || vocabulary::is_principal(name)
+            || vocabulary::is_session_id(name)
+            || vocabulary::is_credential(name);
+    });
+    found
 }
 
 fn is_only_texts(unit: &Unit, fun: Fun, id: BindingId) -> bool {

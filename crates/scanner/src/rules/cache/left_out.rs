@@ -14,7 +14,6 @@ use crate::{
 /// Reports reads of caches whose key is made of some of a function's parameters, and not of the owner among them.
 pub(super) fn left_out(project: &Project, report: &mut Report<'_>) {
     super::beside_context::beside_context(project, report);
-    super::worked_out_around::worked_out_around(project, report);
     let mut told: BTreeSet<(Fun, BindingId)> = BTreeSet::new();
     for (module, unit) in project.units().filter(|(module, _)| project.has_owners(*module)) {
         for (expr, _) in unit.ir.exprs() {

@@ -8,7 +8,7 @@ use partywall_model::{Confidence, Severity};
 use super::unscoped_cache_key::is_scoped;
 use crate::{
     flow::{Access, Lifetimes, Origins, Store},
-    ir::{ExprId, ExprKind, FunctionId, Language, NameRef, StmtKind, walk},
+    ir::{ExprId, ExprKind, FunctionId, NameRef, StmtKind, walk},
     project::{At, Fun, Project, Symbol, Unit},
     rules::Report,
     vocabulary,
@@ -23,9 +23,8 @@ pub(super) fn made_for_caller(project: &Project, report: &mut Report<'_>) {
     let mut read: BTreeSet<(Store, Fun)> = BTreeSet::new();
     let mut writes: BTreeMap<(Store, Fun), &Access> = BTreeMap::new();
     for access in project.accesses() {
-        let python = project.unit(access.at.module).is_some_and(|unit| unit.ir.language == Language::Python);
         let place = (access.store.clone(), access.function);
-        if !python || access.function.id == FunctionId::MODULE {
+        if access.function.id == FunctionId::MODULE {
             continue;
         }
         if access.value.is_some() {
@@ -56,7 +55,7 @@ struct Kept<'a> {
 
 /// `cache.set("stats", data)` of a cache that is imported, with `cache.get("stats")` in the same function.
 fn by_methods(project: &Project, report: &mut Report<'_>) {
-    for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
+    for (module, unit) in project.units() {
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };

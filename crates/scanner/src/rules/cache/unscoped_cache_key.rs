@@ -35,6 +35,16 @@ pub const RULE: Rule = Rule {
 fn run(project: &Project, report: &mut Report<'_>) {
     super::left_out::left_out(project, report);
     super::key_of_nobody::key_of_nobody(project, report);
+    let shared = shared(project);
+    super::worked_out_around::worked_out_around(project, report, &shared.iter().filter_map(|(accesses, _)| Some(accesses.first()?.store.clone())).collect());
+    for (accesses, weight) in shared {
+        one_each_function(project, report, &accesses, weight);
+    }
+}
+
+/// The stores whose keys say of no value whose it is, by their accesses, and how much speaks for the values being one tenant's.
+fn shared(project: &Project) -> Vec<(Vec<Access>, Weight)> {
+    let mut found = Vec::new();
     let mut by_store: BTreeMap<Store, Vec<Access>> = BTreeMap::new();
     for access in project.accesses() {
         by_store.entry(access.store.clone()).or_default().push(access.clone());
@@ -61,9 +71,11 @@ fn run(project: &Project, report: &mut Report<'_>) {
         if written.iter().any(|access| is_scoped(project, access.key)) {
             continue;
         }
-        let Some(weight) = written.iter().filter_map(|access| weight(project, access)).max() else { continue };
-        one_each_function(project, report, &accesses, weight);
+        if let Some(weight) = written.iter().filter_map(|access| weight(project, access)).max() {
+            found.push((accesses, weight));
+        }
     }
+    found
 }
 
 /// Whether a store is named for what is the same for everybody who may see it: the public keys of an issuer, names of hosts.
@@ -175,7 +187,7 @@ fn says_whose(project: &Project, key: At) -> bool {
     let mut says = false;
     let mut see = |text: &str| {
         // `group_id`, `namespace`: the project's own word for whose it is.
-        says |= vocabulary::words(text).iter().any(|word| matches!(word.as_str(), "group" | "namespace" | "groupid"));
+        says |= vocabulary::words(text).iter().any(|word| matches!(word.as_str(), "group" | "namespace" | "groupid" | "space" | "spaceid"));
         says |= vocabulary::is_owner(text) || vocabulary::is_credential(text) || vocabulary::is_session_id(text) || vocabulary::is_principal(text);
     };
     walk::exprs_below(&unit.ir, key.expr, &mut |expr| match unit.ir.expr(expr) {
@@ -192,6 +204,10 @@ fn says_whose(project: &Project, key: At) -> bool {
         _ => {}
     });
     for root in project.roots(key) {
+        // `GROUP_RESULTS` of the settings is nobody's id.
+        if unit.ir.is_module_level(root) && is_setting(project, key, root) {
+            continue;
+        }
         see(unit.ir.binding_name(root));
         for source in unit.index.sources(root) {
             walk::exprs_below(&unit.ir, source.value, &mut |expr| {
@@ -214,6 +230,13 @@ fn says_whose(project: &Project, key: At) -> bool {
         }
     }
     says
+}
+
+/// Whether a variable of the module has the name of a setting, where it is declared.
+fn is_setting(project: &Project, key: At, id: crate::ir::BindingId) -> bool {
+    let Some(unit) = project.unit(key.module) else { return false };
+    let declared = unit.index.uses(id).first().and_then(|used| project.written_as_exported(key.to(*used)).pop());
+    declared.is_some_and(|name| !name.contains(char::is_lowercase))
 }
 
 /// Words of parameters that reach another service for one tenant.

@@ -10,6 +10,7 @@ use super::{
     unscoped_cache_key::is_scoped,
 };
 use crate::{
+    flow::Store,
     ir::{Call, ExprId, ExprKind, FunctionId, NameRef, walk},
     project::{At, Fun, Project, Unit},
     rules::Report,
@@ -23,8 +24,8 @@ const FUNCTIONS: usize = 120;
 /// How many variables of a value are followed.
 const STEPS: usize = 16;
 
-/// Reports reads of caches of such values.
-pub(super) fn worked_out_around(project: &Project, report: &mut Report<'_>) {
+/// Reports reads of caches of such values, but of those that the rule about stores judges as a whole.
+pub(super) fn worked_out_around(project: &Project, report: &mut Report<'_>, judged: &BTreeSet<Store>) {
     for (module, unit) in project.units() {
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
@@ -34,7 +35,7 @@ pub(super) fn worked_out_around(project: &Project, report: &mut Report<'_>) {
             let [key] = keys.as_slice() else { continue };
             let fun = project.function_of(at);
             if fun.id == FunctionId::MODULE
-                || is_judged(project, holder(unit, at))
+                || project.store(holder(unit, at)).is_some_and(|(store, _)| judged.contains(&store))
                 || is_scoped(project, *key)
             {
                 continue;
@@ -52,15 +53,6 @@ pub(super) fn worked_out_around(project: &Project, report: &mut Report<'_>) {
                 .confidence(Confidence::Medium);
         }
     }
-}
-
-/// Whether the rule about stores judges one as a whole: nothing in it stands under a key that says whose it is.
-fn is_judged(project: &Project, holder: At) -> bool {
-    let Some((store, _)) = project.store(holder) else { return false };
-    !project
-        .accesses()
-        .iter()
-        .any(|access| access.store == store && access.value.is_some() && is_scoped(project, access.key))
 }
 
 /// What a method is called on.

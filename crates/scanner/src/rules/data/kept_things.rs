@@ -68,7 +68,7 @@ fn says_party(project: &Project, key: At) -> bool {
     says
 }
 
-fn found(
+pub(super) fn found(
     project: &Project,
     lives: &Lifetimes<'_>,
     report: &mut Report<'_>,

@@ -1,6 +1,7 @@
 //! Rules of the data layer.
 
 mod callers;
+mod kept_in_redis;
 mod kept_lists;
 mod kept_records;
 mod kept_things;
@@ -8,7 +9,9 @@ mod narrowed;
 mod neighbours;
 mod object_keys;
 mod past_scope;
+mod points;
 pub mod rls;
+mod shorter_call;
 mod unread_owner;
 mod wheres;
 

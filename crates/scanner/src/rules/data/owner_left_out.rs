@@ -35,7 +35,7 @@ pub const RULE: Rule = Rule {
 const CALLS: usize = 48;
 
 /// Verbs of functions that reach data.
-const READS: &[&str] = &[
+pub(super) const READS: &[&str] = &[
     "get", "list", "find", "search", "load", "read", "fetch", "query", "delete", "remove", "update", "count", "retrieve", "lookup",
 ];
 
@@ -43,16 +43,18 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::kept_records::kept_records(project, report);
     super::kept_things::kept_things(project, report);
     super::object_keys::object_keys(project, report);
+    super::kept_in_redis::kept_in_redis(project, report);
+    super::shorter_call::shorter_calls(project, report);
     let mut told = BTreeSet::new();
     let open = unscoped_query::open(project);
     for (query, is) in &open {
         if !matches!(is, Owned::Yes | Owned::Sibling) {
             continue;
         }
-        for call in project.callers(query.function).iter().take(CALLS) {
-            if asks_by_id(project, query, *call) && told.insert(*call) {
+        for call in askers(project, query.function) {
+            if asks_by_id(project, query, call) && told.insert(call) {
                 let text = format!("whose `{}` is meant is known here, and not said", query.shown);
-                report.reached(*call, text).confidence(Confidence::Medium).related(
+                report.reached(call, text).confidence(Confidence::Medium).related(
                     query.at.module,
                     project.span(query.at),
                     "the rows are found by their id alone",
@@ -85,7 +87,14 @@ fn left_out(project: &Project, report: &mut Report<'_>, fun: Fun, number: usize,
         let Some(unit) = project.unit(call.module) else { continue };
         let ExprKind::Call(written) = unit.ir.expr(call.expr) else { continue };
         let spread = written.args.iter().any(|arg| !matches!(arg.kind, ArgKind::Positional | ArgKind::Keyword(_)));
-        if spread || project.argument(*call, fun, number).is_some() || !knows_owner(project, project.function_of(*call)) {
+        if spread || project.argument(*call, fun, number).is_some() {
+            continue;
+        }
+        let holder = project.function_of(*call);
+        if !knows_owner(project, holder) {
+            if !is_compared(project, unit, *call) && hands_on(project, *call, written, holder) {
+                through(project, report, holder, name, told);
+            }
             continue;
         }
         if !says_owner(project, *call, written) && !is_compared(project, unit, *call) && told.insert(*call) {
@@ -94,6 +103,104 @@ fn left_out(project: &Project, report: &mut Report<'_>, fun: Fun, number: usize,
                 .confidence(Confidence::Low);
         }
     }
+}
+
+/// Reports the calls, by functions that know the owner, of one that is told nothing of it and leaves it out for what it is given:
+/// `copy(root, id)` that says `get(root, id)`.
+fn through(project: &Project, report: &mut Report<'_>, between: Fun, name: &str, told: &mut BTreeSet<At>) {
+    for call in project.callers(between).iter().take(CALLS) {
+        let Some(unit) = project.unit(call.module) else { continue };
+        let ExprKind::Call(written) = unit.ir.expr(call.expr) else { continue };
+        let fun = project.function_of(*call);
+        let certain = project.callee(*call).is_some_and(|callee| callee.certain && callee.targets.len() == 1);
+        let says = written.args.iter().any(|arg| names_owner(unit, arg.value));
+        let looked = || compares_owner(project, unit, *call) || told_before(project, unit, *call, written);
+        if !certain || fun == between || !knows_owner(project, fun) || says || looked() {
+            continue;
+        }
+        if !is_compared(project, unit, *call) && told.insert(*call) {
+            let text = format!("`{name}` is left out in what is called here, though it is known whose data is meant");
+            report.reached(*call, text).confidence(Confidence::Low);
+        }
+    }
+}
+
+/// Whether a call is given an id that is a parameter of the function that it stands in, which is no handler. Who is looked up by an id
+/// of a party is that party.
+fn hands_on(project: &Project, call: At, written: &Call, holder: Fun) -> bool {
+    let Some(unit) = project.unit(call.module) else { return false };
+    let given = |root: &BindingId| {
+        let name = unit.ir.binding_name(*root);
+        let words = vocabulary::words(name);
+        let party = vocabulary::is_owner(name) || vocabulary::is_session_id(name) || words.first().is_some_and(|first| first == "client");
+        words.last().is_some_and(|last| matches!(last.as_str(), "id" | "ids" | "uuid" | "slug"))
+            && !party
+            && project.parameter_of(call.module, *root).is_some_and(|(fun, ..)| fun == holder)
+    };
+    holder.id != FunctionId::MODULE
+        && project.entry(holder).is_none()
+        && written.args.iter().any(|arg| project.roots(call.to(arg.value)).iter().any(given))
+}
+
+/// Whether something was called before with what a call is given and with the owner beside it, and may have refused.
+pub(super) fn told_before(project: &Project, unit: &Unit, call: At, written: &Call) -> bool {
+    let ids: Vec<BindingId> = written.args.iter().flat_map(|arg| project.roots(call.to(arg.value))).collect();
+    let order = project.order(call);
+    let mut found = false;
+    walk::function_exprs(&unit.ir, project.function_of(call).id, &mut |expr| {
+        let ExprKind::Call(other) = unit.ir.expr(expr) else { return };
+        let at = call.to(expr);
+        found = found
+            || (project.order(at) < order
+                && other.args.iter().any(|arg| project.roots(call.to(arg.value)).iter().any(|root| ids.contains(root)))
+                && says_owner(project, at, other));
+    });
+    found
+}
+
+/// Whether an expression names an owner or a credential, or hands a context on as a whole. Who did something, `actor`, is noted with it.
+fn names_owner(unit: &Unit, value: ExprId) -> bool {
+    let mut named = matches!(unit.ir.expr(value), ExprKind::Name(NameRef::Binding(id)) if has_party(unit, *id));
+    walk::exprs_below(&unit.ir, value, &mut |expr| {
+        let name = match unit.ir.expr(expr) {
+            ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+            ExprKind::Member { property, .. } => unit.ir.text(*property),
+            _ => return,
+        };
+        named |= vocabulary::is_owner(name) || vocabulary::is_credential(name);
+    });
+    named
+}
+
+/// Whether a function compares an owner with something before a call.
+pub(super) fn compares_owner(project: &Project, unit: &Unit, call: At) -> bool {
+    let order = project.order(call);
+    project
+        .guards(project.function_of(call))
+        .iter()
+        .any(|guard| guard.order < order && (names_owner(unit, guard.left.expr) || names_owner(unit, guard.right.expr)))
+}
+
+/// The calls of a function that finds rows by their id, and those of functions that are told nothing more and hand the id on.
+fn askers(project: &Project, fun: Fun) -> Vec<At> {
+    let mut found: Vec<At> = project.callers(fun).iter().take(CALLS).copied().collect();
+    for call in found.clone() {
+        let holder = project.function_of(call);
+        let Some(unit) = project.unit(call.module) else { continue };
+        let ExprKind::Call(written) = unit.ir.expr(call.expr) else { continue };
+        if holder == fun || knows_owner(project, holder) || is_compared(project, unit, call) || !hands_on(project, call, written, holder) {
+            continue;
+        }
+        for outer in project.callers(holder).iter().take(CALLS) {
+            let Some(unit) = project.unit(outer.module) else { continue };
+            let ExprKind::Call(written) = unit.ir.expr(outer.expr) else { continue };
+            let looked = || compares_owner(project, unit, *outer) || told_before(project, unit, *outer, written);
+            if found.len() < CALLS * 2 && !found.contains(outer) && !looked() {
+                found.push(*outer);
+            }
+        }
+    }
+    found
 }
 
 /// Whether a call of a function that finds rows by their id stands where their owner is known, and neither says nor compares it.
@@ -113,7 +220,7 @@ fn asks_by_id(project: &Project, query: &Query, call: At) -> bool {
 }
 
 /// Whether a function has a parameter that says whose data is meant, or is a handler that asks who calls.
-fn knows_owner(project: &Project, fun: Fun) -> bool {
+pub(super) fn knows_owner(project: &Project, fun: Fun) -> bool {
     let Some(unit) = project.unit(fun.module) else { return false };
     let Some(function) = unit.ir.function(fun.id) else { return false };
     if fun.id == FunctionId::MODULE || function.kind == FunctionKind::Constructor {
@@ -186,7 +293,7 @@ fn asks_who_calls(project: &Project, unit: &Unit, fun: Fun) -> bool {
 }
 
 /// Whether an argument of a call names an owner or the caller, or is one.
-fn says_owner(project: &Project, call: At, written: &Call) -> bool {
+pub(super) fn says_owner(project: &Project, call: At, written: &Call) -> bool {
     let Some(unit) = project.unit(call.module) else { return true };
     let receiver = match unit.ir.expr(written.callee) {
         ExprKind::Member { object, .. } => Some(*object),
@@ -208,7 +315,7 @@ fn says_owner(project: &Project, call: At, written: &Call) -> bool {
 }
 
 /// Whether what a call gives is compared, or handed to a check, in the function that it stands in.
-fn is_compared(project: &Project, unit: &Unit, call: At) -> bool {
+pub(super) fn is_compared(project: &Project, unit: &Unit, call: At) -> bool {
     let mut bindings: Vec<BindingId> = Vec::new();
     if let Some(stmt) = unit.index.stmt_of(call.expr)
         && let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt)

@@ -9,6 +9,7 @@ use crate::{
     ir::{ExprKind, NameRef, PropertyKey, StmtKind, walk},
     lang::sql::{Name, Verb},
     project::{At, Fun, Parent, Project},
+    tables::level_of_column,
     rules::{Report, Rule, data::narrowed::{is_cursor, is_far_from_callers, may_be_narrowed}, identity::not_seen::{is_looked_up, is_of_state}},
     vocabulary,
 };
@@ -36,6 +37,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         judge(project, query, is, report);
     }
     super::past_scope::past_scope(project, report);
+    super::points::points(project, report);
 }
 
 /// The queries that name nobody, though the rows may belong to somebody and nothing is compared.
@@ -43,13 +45,26 @@ pub(super) fn open(project: &Project) -> Vec<(&Query, Owned)> {
     let queries = project.queries();
     let owned = project.owned_entities();
     let rows = queries.iter().any(|query| query.scope != Scope::None);
-    let asked = |query: &&Query| query.scope == Scope::None && !query.tied && query.verb != Verb::Insert && project.has_owners(query.at.module);
+    let asked = |query: &&Query| query.scope == Scope::None && !query.tied && query.verb != Verb::Insert;
+    let by_id = entities_by_owners_id(project, queries);
     let known = queries.iter().filter(asked).map(|query| (query, owned.get(&query.entity).copied().unwrap_or(Owned::Unknown)));
     known
         .filter(|(query, is)| {
-            *is != Owned::No && !skipped(project, query) && (*is != Owned::Unknown || rows) && !is_checked(project, query)
+            // Rows that say whose they are speak of several, whatever else the code speaks of.
+            let several = project.has_owners(query.at.module) || (matches!(is, Owned::Yes | Owned::Sibling) && by_id.contains(query.entity.as_str()));
+            several && *is != Owned::No && !skipped(project, query) && (*is != Owned::Unknown || rows) && !is_checked(project, query)
         })
         .collect()
+}
+
+/// Entities that a query asks for by the id of an owner; a column `subject` may be anything's.
+fn entities_by_owners_id<'q>(project: &Project, queries: &'q [Query]) -> BTreeSet<&'q str> {
+    let says = |query: &&Query| {
+        let text = project.snippet(query.at);
+        let mut words = text.split(|char: char| !(char.is_alphanumeric() || char == '_'));
+        words.any(|word| word.to_ascii_lowercase().ends_with("id") && level_of_column(word).is_some())
+    };
+    queries.iter().filter(|query| query.scope == Scope::Owner).filter(says).map(|query| query.entity.as_str()).collect()
 }
 
 fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
@@ -74,12 +89,12 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
         Owned::Yes | Owned::Sibling | Owned::Listed if is_for_everybody(project, query) => {
             found.severity(Severity::Low).confidence(Confidence::Low);
         }
-        // Where nothing ever asks who calls, an owner is no caller: the owner of a repository, the author of a note.
         // Most who ask for these rows name nobody: what is shown to all, and somebody's own of it.
         Owned::Sibling if is_mostly_open(project, query) => {
             found.severity(Severity::Medium).confidence(Confidence::Medium);
         }
-        Owned::Yes | Owned::Sibling if chosen && project.knows_callers(query.at.module) && !is_asked_elsewhere(project, query) => {}
+        // Where nothing ever asks who calls, an owner is no caller: the owner of a repository, the author of a note.
+        Owned::Yes | Owned::Sibling if chosen && has_callers(project, query) && !is_asked_elsewhere(project, query) => {}
         Owned::Yes | Owned::Sibling | Owned::Listed if is_far_from_callers(project, query) => {
             found.severity(Severity::Low).confidence(Confidence::Low);
         }
@@ -90,6 +105,11 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
             found.severity(Severity::Low).confidence(Confidence::Low);
         }
     }
+}
+
+/// Whether several may ask for a query's rows, and something in its package asks who they are.
+fn has_callers(project: &Project, query: &Query) -> bool {
+    project.has_owners(query.at.module) && project.knows_callers(query.at.module)
 }
 
 /// Whether more than three in four queries of the same rows name no owner.
@@ -543,7 +563,7 @@ fn found_before(project: &Project, query: &Query) -> bool {
 
 /// Whether the owner is compared before the query or on the row it gives, or the function is told an owner and checks it.
 fn is_checked(project: &Project, query: &Query) -> bool {
-    if query.filters.iter().any(|at| !project.is_fixed(*at) && project.is_checked(*at)) || found_before(project, query) {
+    if query.filters.iter().any(|at| !project.is_fixed(*at) && project.is_checked(*at)) || found_before(project, query) || super::wheres::is_compared_apart(project, query) {
         return true;
     }
     let Some(unit) = project.unit(query.at.module) else { return false };

@@ -1,9 +1,31 @@
 //! What a query of an ORM tests for, as far as it is written out.
 
 use crate::{
-    ir::{ExprKind, PropertyKey, walk},
+    flow::Query,
+    ir::{ExprId, ExprKind, PropertyKey, walk},
     project::{At, Project},
 };
+
+/// Whether the function of a query compares what its rows are kept apart by, in the application's own word, of a row that it found by
+/// the same id: `row.project === project`.
+pub(super) fn is_compared_apart(project: &Project, query: &Query) -> bool {
+    if project.header_words().is_empty() {
+        return false;
+    }
+    let Some(unit) = project.unit(query.function.module) else { return false };
+    let ids: Vec<_> = query.filters.iter().flat_map(|at| project.roots(*at)).collect();
+    let mut found = false;
+    walk::function_exprs(&unit.ir, query.function.id, &mut |expr| {
+        let ExprKind::Compare { left, right, .. } = unit.ir.expr(expr) else { return };
+        let side = |own: ExprId| {
+            let at = query.at.to(own);
+            project.last_written(at).is_some_and(|name| project.is_own_tenant(name))
+                && project.roots(at).iter().any(|root| ids.contains(root))
+        };
+        found |= side(*left) || side(*right);
+    });
+    found
+}
 
 /// The tests of a query that all have to hold, by the column's name: of `{ where: { id, teamId } }` and of
 /// `.where(and(eq(notes.id, id), eq(notes.teamId, team)))`.

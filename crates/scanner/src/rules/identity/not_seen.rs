@@ -3,7 +3,7 @@
 
 use crate::{
     flow::Origins,
-    ir::{ExprId, ExprKind, NameRef},
+    ir::{ExprId, ExprKind, NameRef, walk},
     project::{At, Project},
     vocabulary,
 };
@@ -343,4 +343,27 @@ fn is_answer(unit: &crate::project::Unit, expr: ExprId) -> bool {
         }
     }
     false
+}
+
+/// Whether the function around a use looked at the signature of what came before: `if (!verifySignature(body, header)) throw …`. Who can
+/// sign says whose it is.
+pub(super) fn is_signed_before(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let order = project.order(at);
+    let signs = |name: &str| {
+        let words = vocabulary::words(name);
+        words.iter().any(|word| {
+            matches!(word.as_str(), "verify" | "verifies" | "check" | "validate" | "valid" | "assert")
+        }) && words.iter().any(|word| matches!(word.as_str(), "signature" | "signed" | "hmac" | "webhook"))
+    };
+    let fun = project.function_of(at);
+    let mut found = false;
+    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+        let own = at.to(expr);
+        found = found
+            || (matches!(unit.ir.expr(expr), ExprKind::Call(_))
+                && project.order(own) < order
+                && project.last_written(own).is_some_and(signs));
+    });
+    found
 }

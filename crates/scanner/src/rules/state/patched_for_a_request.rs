@@ -33,6 +33,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::emptied::emptied(project, report);
     super::left_patched::left_patched(project, report);
     super::left_patched::between(project, report);
+    super::wrapped::wrapped(project, report);
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units() {
         for (number, write) in unit.index.writes.iter().enumerate() {

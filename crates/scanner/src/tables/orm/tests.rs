@@ -117,6 +117,26 @@ fn strings_of_a_program_change_the_schema() {
 }
 
 #[test]
+fn columns_that_a_later_statement_adds_say_whose_a_row_is() {
+    let added = |column: &str| {
+        let made = "db.exec(`CREATE TABLE IF NOT EXISTS reminders (id INTEGER PRIMARY KEY, body TEXT)`);";
+        // The statement may stand in a file of its own.
+        let module = module("m/1.ts", &format!("db.exec(`ALTER TABLE reminders ADD COLUMN {column}`);"));
+        let mut replay = Replay::default();
+        for module in [super::tests::module("m/0.ts", made), module] {
+            let changes = crate::lang::sql::Changes { changes: changes(&module), unread: Vec::new() };
+            replay.apply(&module.path, &changes);
+        }
+        replay.finish().tables["reminders"].owner.clone().map(|owner| owner.column)
+    };
+    assert_eq!(added("org_id TEXT NOT NULL DEFAULT 'none'").as_deref(), Some("org_id"));
+    assert_eq!(added("tenant_id TEXT").as_deref(), Some("tenant_id"));
+    // A label that may be empty, of a file in one of a repository's packages.
+    assert_eq!(added("workspace TEXT"), None);
+    assert_eq!(added("due TEXT NOT NULL DEFAULT ''"), None);
+}
+
+#[test]
 fn what_a_program_makes_in_sqlite_has_no_roles() {
     let made =
         "    cursor.execute('CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, user_id TEXT)')";
