@@ -2,5 +2,6 @@
 
 mod kept_worker;
 mod one_bucket;
+mod only_one;
 
 crate::rules::rules! { default_tenant, skipped_check, unbound_server, context_set_without_end, frozen_context, lost_context, shared_context_default, thread_local_caller }
