@@ -124,6 +124,12 @@ impl Project {
                 is_sql: true,
                 shows_owner,
                 tied: block.tests.iter().any(|test| test.required && is_own_tenant(&test.column, words)),
+                tests: block
+                    .tests
+                    .iter()
+                    .filter(|test| test.required)
+                    .map(|test| test.column.clone())
+                    .collect(),
             });
         }
     }

@@ -36,6 +36,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         judge(project, query, is, report);
     }
     super::past_scope::past_scope(project, report);
+    super::odd_query::odd_query(project, report);
 }
 
 /// The queries that name nobody, though the rows may belong to somebody and nothing is compared.
@@ -373,7 +374,7 @@ const TALK: &[&str] = &[
     "conversation", "conversations", "chat", "chats", "message", "messages", "history", "memory", "memories", "thread", "threads", "run", "runs", "task", "tasks", "turn", "turns",
 ];
 
-fn skipped(project: &Project, query: &Query) -> bool {
+pub(super) fn skipped(project: &Project, query: &Query) -> bool {
     let Some(unit) = project.unit(query.at.module) else { return true };
     let path = unit.ir.path.to_lowercase();
     let states = vocabulary::words(&query.shown);
