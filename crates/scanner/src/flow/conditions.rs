@@ -52,6 +52,7 @@ impl Project {
                 is_sql: false,
                 shows_owner: false,
                 tied: names.tied,
+                tests: Vec::new(),
             });
         }
         !calls.is_empty()

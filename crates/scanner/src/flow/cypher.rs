@@ -53,6 +53,7 @@ impl Project {
             is_sql: false,
             shows_owner: false,
             tied: false,
+            tests: Vec::new(),
         });
     }
 }

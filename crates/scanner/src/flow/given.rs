@@ -7,6 +7,9 @@ use crate::{
     project::{At, Cls, Fun, ModuleId, Symbol},
 };
 
+/// Of how many callers it is looked what they hand over.
+const PASSED: usize = 6;
+
 impl Lifetimes<'_> {
     /// The cell of what a variable or parameter of a request holds, when that is no object of the request's own: a dependency
     /// that a function of the project gives all requests, what such a function gives when it is called.
@@ -14,7 +17,10 @@ impl Lifetimes<'_> {
         let depth = depth.checked_sub(1)?;
         let unit = self.project.unit(module)?;
         match unit.ir.binding(id)?.kind {
-            BindingKind::Parameter(_) => self.given_by(self.dependency(module, id)?, depth),
+            BindingKind::Parameter(_) => match self.dependency(module, id) {
+                Some(fun) => self.given_by(fun, depth),
+                None => self.passed_cell(module, id, depth),
+            },
             BindingKind::Variable => {
                 let [source] = unit.index.sources(id) else { return None };
                 if !source.path.is_empty() {
@@ -38,6 +44,48 @@ impl Lifetimes<'_> {
             }
             _ => None,
         }
+    }
+
+    /// The cell of what all callers of a function hand to it: `remember(tools, body)` with the one `tools` of the module.
+    fn passed_cell(&self, module: ModuleId, id: BindingId, depth: u32) -> Option<Cell> {
+        let (fun, number, path) = self.project.parameter_of(module, id)?;
+        if !path.is_empty() || self.project.entry(fun).is_some() {
+            return None;
+        }
+        let callers = self.project.callers(fun);
+        if callers.len() > PASSED {
+            return None;
+        }
+        let mut cell = None;
+        for call in callers {
+            let given = self.project.argument(*call, fun, number)?;
+            let unit = self.project.unit(given.module)?;
+            let named = matches!(unit.ir.expr(given.expr), ExprKind::Name(_) | ExprKind::Member { .. });
+            let of = self.place(given, depth).filter(|_| named)?;
+            if cell.as_ref().is_some_and(|other| *other != of) {
+                return None;
+            }
+            cell = Some(of);
+        }
+        cell
+    }
+
+    /// Whether a variable is what an object was made with, and a handler that its constructor writes goes on with it for all
+    /// requests: `def __init__(self, tools): async def run(request): …tools…`.
+    pub(super) fn is_of_all_requests(&self, at: At, id: BindingId) -> bool {
+        let Some((owner, _, path)) = self.project.parameter_of(at.module, id) else { return false };
+        let Some(unit) = self.project.unit(at.module) else { return false };
+        let Some(function) = unit.ir.function(owner.id) else { return false };
+        let Some(class) = function.class.filter(|_| function.kind == FunctionKind::Constructor) else {
+            return false;
+        };
+        let here = self.project.function_of(at);
+        path.is_empty()
+            && unit.ir.language == crate::ir::Language::Python
+            && here != owner
+            && self.is_per_request(here)
+            && !self.is_per_request(owner)
+            && !self.is_made_for_requests(Cls { module: at.module, id: class })
     }
 
     /// The function that a parameter is filled by: `store = Depends(get_store)`, `Annotated[Store, Depends(get_store)]`.
@@ -85,6 +133,13 @@ impl Lifetimes<'_> {
             given = Some(self.place(At { module: fun.module, expr: *value }, depth)?);
         }
         given
+    }
+
+    /// Whether an object of a class is seen to be made while a request is answered.
+    #[must_use]
+    pub fn is_made_for_requests(&self, class: Cls) -> bool {
+        let places = self.objects.made.get(&class).into_iter().flatten();
+        places.into_iter().any(|at| self.is_per_request(self.project.function_of(*at)))
     }
 
     /// Whether a function without parameters is memoised, so that all get what the first one got.

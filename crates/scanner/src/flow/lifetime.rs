@@ -41,7 +41,7 @@ pub struct Lifetimes<'p> {
 #[derive(Debug)]
 pub(crate) struct Objects {
     /// Where objects of a class are made.
-    made: FxHashMap<Cls, Vec<At>>,
+    pub(super) made: FxHashMap<Cls, Vec<At>>,
     /// Where properties are read, by their names; written places are left out.
     pub(super) read: FxHashMap<String, Vec<At>>,
     /// Whether objects of a class outlive a request, as far as it was asked.
@@ -63,9 +63,9 @@ impl Objects {
             for (expr, kind) in unit.ir.exprs() {
                 let name = match kind {
                     ExprKind::Member { property, .. } => Some(*property),
-                    // `state["tenant"]` is `state.tenant`.
+                    // `state["tenant"]` is `state.tenant`, and `latest[0]` is a place of its own too.
                     ExprKind::Index { index, .. } => match unit.ir.expr(*index) {
-                        ExprKind::String(name) => Some(*name),
+                        ExprKind::String(name) | ExprKind::Number(name) => Some(*name),
                         _ => None,
                     },
                     _ => None,
@@ -362,7 +362,9 @@ impl<'p> Lifetimes<'p> {
                     return self.binding_outlives(module, own).then_some(Cell::Binding(module, own));
                 }
                 let parameter = matches!(binding.kind, BindingKind::Parameter(_));
-                if !parameter && self.binding_outlives(at.module, *id) {
+                if (!parameter && self.binding_outlives(at.module, *id))
+                    || (parameter && self.is_of_all_requests(at, *id))
+                {
                     return Some(Cell::Binding(at.module, *id));
                 }
                 self.given_cell(at.module, *id, depth)
@@ -375,7 +377,7 @@ impl<'p> Lifetimes<'p> {
                 self.property(at.to(*object), name, depth)
             }
             ExprKind::Index { object, index, .. } => match unit.ir.expr(*index) {
-                ExprKind::String(name) => {
+                ExprKind::String(name) | ExprKind::Number(name) => {
                     let name = unit.ir.text(*name).to_owned();
                     self.property(at.to(*object), name, depth)
                 }

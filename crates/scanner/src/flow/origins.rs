@@ -445,6 +445,9 @@ impl Project {
             return Origins::PRINCIPAL;
         }
         let name = callee.name();
+        if let Some(value) = self.got_attribute(at, call, &callee.path, depth) {
+            return value;
+        }
         if callee.certain && !callee.targets.is_empty() {
             let mut value = Origins::NONE;
             for target in &callee.targets {
@@ -485,6 +488,20 @@ impl Project {
             value |= base;
         }
         callee.says.called(value.without(Origins::REQUEST) | Origins::UNKNOWN)
+    }
+
+    /// What `getattr(request.state, "principal", None)` may be: `request.state.principal`.
+    fn got_attribute(&self, at: At, call: &crate::ir::Call, path: &[Word], depth: u32) -> Option<Origins> {
+        let unit = self.unit(at.module)?;
+        let [name] = path else { return None };
+        if name.as_str() != "getattr" || unit.ir.language != crate::ir::Language::Python {
+            return None;
+        }
+        let (object, name) = (call.positional(0)?, call.positional(1)?);
+        let ExprKind::String(name) = unit.ir.expr(name) else { return None };
+        let value = self.member_origins(at.to(object), unit.ir.text(*name), depth);
+        let other = call.positional(2).map_or(Origins::NONE, |other| self.origins_in(at.to(other), depth));
+        Some(value | other.without(Origins::CONSTANT | Origins::UNKNOWN))
     }
 
     fn arguments(&self, at: At, depth: u32) -> Origins {

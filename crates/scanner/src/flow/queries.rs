@@ -39,6 +39,8 @@ pub struct Query {
     pub shows_owner: bool,
     /// Whether it names a tenant in the project's own word, see `Project::tenant_words`.
     pub tied: bool,
+    /// The columns that SQL tests in every case.
+    pub tests: Vec<String>,
 }
 
 /// How a query names the owner of rows.
@@ -207,6 +209,7 @@ impl Project {
             is_sql: super::builders::built(unit, at.expr, call, &path).is_some(),
             shows_owner: false,
             tied: names.tied,
+            tests: Vec::new(),
         });
     }
 
@@ -232,6 +235,7 @@ impl Project {
             is_sql: false,
             shows_owner: false,
             tied: false,
+            tests: Vec::new(),
         });
     }
 
@@ -341,7 +345,10 @@ impl Project {
             };
             return verb.or(more).map(|verb| (entity, verb));
         }
-        let repo = path.iter().rev().nth(1).filter(|receiver| is_repository(receiver));
+        // `repo.get("owner")` takes a part out of what is said of a repository of code.
+        let part = name == "get"
+            && call.positional(0).is_some_and(|key| matches!(unit.ir.expr(key), ExprKind::String(_)));
+        let repo = path.iter().rev().nth(1).filter(|receiver| is_repository(receiver) && !part);
         if let Some(receiver) = repo
             && matches!(
                 name,

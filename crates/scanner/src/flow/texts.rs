@@ -129,6 +129,12 @@ impl Project {
                         || self.header_words().iter().any(|word| test.column.starts_with(word.as_str())))
                         && is_own_tenant(&test.column, words)
                 }),
+                tests: block
+                    .tests
+                    .iter()
+                    .filter(|test| test.required)
+                    .map(|test| test.column.clone())
+                    .collect(),
             });
         }
     }

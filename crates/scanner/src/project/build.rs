@@ -125,16 +125,23 @@ impl Project {
             }
         }
         let mut all: FxHashMap<Cls, Vec<Cls>> = FxHashMap::default();
+        let mut bases_of: FxHashMap<Cls, Vec<Cls>> = FxHashMap::default();
+        for (base, sub) in &direct {
+            bases_of.entry(*sub).or_default().push(*base);
+        }
         for (base, sub) in &direct {
             let mut bases = vec![*base];
+            let mut next = 0;
             // A class that extends itself through others ends at the bound.
-            for _ in 0..8 {
-                let Some(last) = bases.last().copied() else { break };
-                all.entry(last).or_default().push(*sub);
-                match direct.iter().find(|(_, class)| *class == last) {
-                    Some((next, _)) if !bases.contains(next) => bases.push(*next),
-                    _ => break,
+            while let Some(last) = bases.get(next).copied().filter(|_| next < 8) {
+                next += 1;
+                let subs = all.entry(last).or_default();
+                if !subs.contains(sub) {
+                    subs.push(*sub);
                 }
+                let more = bases_of.get(&last).into_iter().flatten().copied();
+                let more: Vec<Cls> = more.filter(|base| !bases.contains(base)).collect();
+                bases.extend(more);
             }
         }
         self.subclasses = all;

@@ -8,8 +8,8 @@ use super::{At, Cls, Fun, ModuleId, Path, Project, Step, Word, this_class};
 use crate::{
     flow::Says,
     ir::{
-        BindingId, BindingKind, Export, ExportKind, ExprId, ExprKind, FunctionKind, ImportKind, Name,
-        NameRef, PropertyKey,
+        BindingId, BindingKind, Export, ExportKind, ExprId, ExprKind, FunctionKind, ImportKind, Language,
+        Name, NameRef, PropertyKey,
     },
     library::CallDef,
 };
@@ -139,9 +139,10 @@ impl Project {
             ExprKind::Member { object, property, .. } => {
                 self.member(below(*object), unit.ir.text(*property), depth)
             }
-            ExprKind::Index { object, index, .. } => match unit.ir.expr(*index) {
-                ExprKind::String(name) => self.member(below(*object), unit.ir.text(*name), depth),
-                _ => self.member(below(*object), "[]", depth),
+            ExprKind::Index { object, index, .. } => match (below(*object), unit.ir.expr(*index)) {
+                (class, _) if unit.ir.language == Language::Python && is_class(&class) => class,
+                (of, ExprKind::String(name)) => self.member(of, unit.ir.text(*name), depth),
+                (of, _) => self.member(of, "[]", depth),
             },
             ExprKind::Call(call) => {
                 let callee = unit.ir.expr(call.callee);
@@ -374,12 +375,16 @@ impl Project {
         name.unwrap_or("this class")
     }
 
-    /// The method of a class or of one that it extends.
+    /// The method of a class or of one that it extends: of the class itself, else of the first one of those that has it.
     #[must_use]
     pub fn method(&self, class: Cls, name: &str) -> Option<Fun> {
-        let mut at = Some(class);
-        for _ in 0..16 {
-            let class = at?;
+        let mut open = vec![class];
+        let mut seen: Vec<Cls> = Vec::new();
+        while let Some(class) = open.pop().filter(|_| seen.len() < 16) {
+            if seen.contains(&class) {
+                continue;
+            }
+            seen.push(class);
             let unit = self.unit(class.module)?;
             let decl = unit.ir.class(class.id)?;
             let found = decl.methods.iter().find(|id| {
@@ -389,12 +394,13 @@ impl Project {
             if let Some(id) = found {
                 return Some(Fun { module: class.module, id: *id });
             }
-            at = decl.bases.iter().find_map(|base| {
+            let bases = decl.bases.iter().rev().filter_map(|base| {
                 match self.symbol(At { module: class.module, expr: *base }) {
-                    Symbol::Class(base) if base != class => Some(base),
+                    Symbol::Class(base) => Some(base),
                     _ => None,
                 }
             });
+            open.extend(bases);
         }
         None
     }
@@ -443,14 +449,22 @@ impl Project {
                 return Some(symbol);
             }
         }
-        decl.bases.iter().find_map(|base| {
-            match self.symbol_in(At { module: class.module, expr: *base }, depth) {
-                Symbol::Class(base) if base != class => self.class_member(base, name, depth),
+        // What a class of the project has is known; what one of a library has is not.
+        let bases = || {
+            let of = |base: &ExprId| self.symbol_in(At { module: class.module, expr: *base }, depth);
+            decl.bases.iter().map(of)
+        };
+        let own = bases().find_map(|base| match base {
+            Symbol::Class(base) if base != class => self.class_member(base, name, depth),
+            _ => None,
+        });
+        own.or_else(|| {
+            bases().find_map(|base| match base {
                 Symbol::External { package, path } => {
                     Some(Symbol::External { package, path: path.then(name) })
                 }
                 _ => None,
-            }
+            })
         })
     }
 
@@ -499,6 +513,17 @@ impl Project {
     #[must_use]
     pub fn subclasses(&self, class: Cls) -> &[Cls] {
         self.subclasses.get(&class).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Whether something is a class, which Python makes a type of by what stands in brackets: `Repository[Note]` is `Repository`.
+fn is_class(symbol: &Symbol) -> bool {
+    match symbol {
+        Symbol::Class(_) => true,
+        Symbol::External { path, .. } => path
+            .last()
+            .is_some_and(|name| name.starts_with(char::is_uppercase) && name.contains(char::is_lowercase)),
+        _ => false,
     }
 }
 

@@ -36,6 +36,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+    super::first_caller_field::first_caller_field(project, report);
 }
 
 fn variable(project: &Project, module: ModuleId, unit: &Unit, id: BindingId, report: &mut Report<'_>) {

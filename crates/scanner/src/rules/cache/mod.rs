@@ -1,6 +1,8 @@
 //! Rules of the cache layer.
 
 mod beside_context;
+mod first_caller_field;
+mod key_in_branches;
 mod key_of_nobody;
 mod left_out;
 mod made_for_caller;

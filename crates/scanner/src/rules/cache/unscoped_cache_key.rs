@@ -35,6 +35,7 @@ pub const RULE: Rule = Rule {
 fn run(project: &Project, report: &mut Report<'_>) {
     super::left_out::left_out(project, report);
     super::key_of_nobody::key_of_nobody(project, report);
+    super::key_in_branches::key_in_branches(project, report);
     let shared = shared(project);
     super::worked_out_around::worked_out_around(project, report, &shared.iter().filter_map(|(accesses, _)| Some(accesses.first()?.store.clone())).collect());
     for (accesses, weight) in shared {
@@ -372,7 +373,7 @@ fn weight(project: &Project, access: &Access) -> Option<Weight> {
     let sensitive = words.iter().any(|word| SENSITIVE.contains(&word.as_str())) || origins.has_owner();
     let cache = vocabulary::is_cache(&access.name);
     let reached = project.around(access.function).into_iter().any(|fun| project.reach(fun).is_some());
-    if fetched && chosen && reached && !project.is_fixed(value) && !is_of_key_alone(project, access.key, value) && !is_of_an_address(project, access) {
+    if fetched && chosen && reached && !is_of_configured(project, access) && !project.is_fixed(value) && !is_of_key_alone(project, access.key, value) && !is_of_an_address(project, access) {
         Some(Weight::Strong)
     } else if (sensitive || cache) && (fetched || !project.is_fixed(value)) {
         Some(Weight::Likely)
@@ -381,6 +382,13 @@ fn weight(project: &Project, access: &Access) -> Option<Weight> {
     } else {
         None
     }
+}
+
+/// Whether a store is of something that makes what the operator has configured, by its name there: `manager.engines[name]`.
+fn is_of_configured(project: &Project, access: &Access) -> bool {
+    let Some(class) = project.this_of(access.function) else { return false };
+    let makes = vocabulary::words(project.class_name(class)).iter().any(|word| matches!(word.as_str(), "manager" | "registry" | "factory"));
+    makes && project.last_written(access.key).is_some_and(|name| name == "name") && !project.origins(access.key).has(Origins::UNVERIFIED)
 }
 
 /// Whether a value was taken out of the same store under the same key, to stand last in it.

@@ -71,6 +71,17 @@ fn in_generators(project: &Project, report: &mut Report<'_>) {
                     _ => {}
                 }
             });
+            // `def back(var): var.reset(tokens[var])` inside of it does it as well.
+            for inner in unit.index.inner(id) {
+                walk::function_exprs(&unit.ir, *inner, &mut |expr| {
+                    if let ExprKind::Call(call) = unit.ir.expr(expr)
+                        && let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee)
+                    {
+                        let at = At { module, expr };
+                        ends |= unit.ir.text(*property) == "reset" && is_variable(project, at, at.to(*object));
+                    }
+                });
+            }
             let Some(at) = set.filter(|_| !ends) else { continue };
             // What FastAPI or pytest runs as a dependency has the request's own context.
             let fixture = function

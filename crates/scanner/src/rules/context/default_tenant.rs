@@ -73,6 +73,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         contexts(project, report, &stores, module, unit);
         branches(project, report, &lives, module, unit);
         beginnings(project, report, &lives, module, unit);
+        super::only_one::only_one(project, report, module, unit);
         super::one_bucket::falls_off(project, report, module, unit, &|at| is_fallback(project, unit, at));
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     library::Role,
     project::{At, Fun, Project, Unit},
     rules::{Report, Rule},
+    vocabulary,
 };
 
 /// The rule.
@@ -193,12 +194,15 @@ pub(super) fn read_of(project: &Project, fun: Fun, depth: u32) -> Option<At> {
     });
     // What the function runs in a context of its own has one.
     let role = |at: &At, role: Role| project.callee(*at).is_some_and(|callee| callee.defs.iter().any(|def| def.role == role));
-    if calls.iter().any(|at| role(at, Role::ContextRun) || role(at, Role::ContextSet)) {
+    let sets = |at: &At| role(at, Role::ContextRun) || role(at, Role::ContextSet) || sets_it(project, *at);
+    if calls.iter().any(sets) {
         return None;
     }
     calls.iter().copied().find_map(|at| {
         if role(&at, Role::ContextGet) {
-            let tells = unit.ir.language != Language::Python || variable(project, at).is_some_and(|name| names_caller(&name));
+            // `def current_user(): return request_data.get()["user"]` says itself whom it asks for.
+            let says = vocabulary::is_principal(project.function_name(fun));
+            let tells = unit.ir.language != Language::Python || says || variable(project, at).is_some_and(|name| names_caller(&name));
             return tells.then_some(at);
         }
         if unit.ir.language == Language::Python && project.callee(at).is_some_and(|callee| is_of_an_sdk(callee.package.as_deref(), callee.name())) {
@@ -207,6 +211,20 @@ pub(super) fn read_of(project: &Project, fun: Fun, depth: u32) -> Option<At> {
         let callee = project.callee(at).filter(|callee| callee.certain)?;
         callee.targets.iter().take(2).find_map(|target| read_of(project, *target, depth))
     })
+}
+
+/// Whether a call is of a function that does nothing but set a context: `def act_for(key): current_key.set(key)`.
+fn sets_it(project: &Project, at: At) -> bool {
+    let Some(callee) = project.callee(at).filter(|callee| callee.certain) else { return false };
+    let [target] = callee.targets.as_slice() else { return false };
+    let Some(unit) = project.unit(target.module) else { return false };
+    let short = unit.ir.function(target.id).is_some_and(|function| function.body.len() <= 3);
+    let mut sets = false;
+    walk::function_exprs(&unit.ir, target.id, &mut |expr| {
+        let inner = At { module: target.module, expr };
+        sets |= project.callee(inner).is_some_and(|callee| callee.defs.iter().any(|def| def.role == Role::ContextSet));
+    });
+    short && sets
 }
 
 /// The Python SDKs' readers of what belongs to the message that is being answered: they keep it in context variables too.

@@ -2,6 +2,7 @@
 
 mod kept_worker;
 mod one_bucket;
+mod only_one;
 mod unused_default;
 
 crate::rules::rules! { default_tenant, skipped_check, unbound_server, context_set_without_end, frozen_context, lost_context, shared_context_default, thread_local_caller }

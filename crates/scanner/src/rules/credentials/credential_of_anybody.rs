@@ -61,6 +61,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+    super::last_issued::last_issued(project, report);
     for (at, name) in newest(project) {
         let found = report.reached(at, format!("one of all that `{name}` holds is given, whosever it is"));
         found.confidence(Confidence::Medium);

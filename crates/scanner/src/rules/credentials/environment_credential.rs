@@ -52,6 +52,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     super::own_sessions::own_sessions(project, &lives, report);
     super::beside_callers::forgot_callers(project, report);
+    super::kept_beside::kept_beside(project, report);
     for (module, unit) in project.units() {
         for (id, _) in unit.ir.functions() {
             let fun = Fun { module, id };

@@ -3,6 +3,8 @@
 mod beside_callers;
 mod callers_own;
 mod ends_shared;
+mod kept_beside;
+mod last_issued;
 mod own_first;
 mod own_sessions;
 

@@ -102,6 +102,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         }
     }
     services(project, &rows, report);
+    super::whole_body::whole_body(project, report, &|entity| rows.has_owner(entity));
 }
 
 fn said(name: &str) -> String {

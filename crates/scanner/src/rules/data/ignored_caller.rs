@@ -54,6 +54,8 @@ const NOTES: &[&str] =
 fn run(project: &Project, report: &mut Report<'_>) {
     super::neighbours::neighbours(project, report);
     super::unread_owner::unread_owner(project, report);
+    super::streamed::streamed(project, report);
+    super::file_paths::file_paths(project, report);
     let gates = gates(project);
     for entry in project.entries().iter().filter(|entry| entry.kind == "http" || entry.kind == "tool") {
         let Some(unit) = project.unit(entry.handler.module) else { continue };

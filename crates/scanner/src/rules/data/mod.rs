@@ -1,6 +1,7 @@
 //! Rules of the data layer.
 
 mod callers;
+mod file_paths;
 mod kept_in_redis;
 mod kept_lists;
 mod kept_records;
@@ -8,11 +9,16 @@ mod kept_things;
 mod narrowed;
 mod neighbours;
 mod object_keys;
+mod odd_query;
 mod past_scope;
 mod points;
 pub mod rls;
 mod shorter_call;
+mod sibling_with_context;
+mod sibling_without_secret;
+mod streamed;
 mod unread_owner;
 mod wheres;
+mod whole_body;
 
 crate::rules::rules! { unscoped_query, unscoped_view, optional_owner_filter, owner_left_out, lost_predicate, sibling_without_check, ignored_caller, foreign_parent, membership_not_required, author_left_out, service_role, session_setting }

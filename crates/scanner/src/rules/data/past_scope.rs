@@ -112,7 +112,7 @@ fn compared_field(project: &Project, class: Cls, fun: Fun, depth: u32) -> Option
 }
 
 /// Whether a field says whose something is: a tenant, a user, or what the application keeps apart.
-fn is_whose(name: &str) -> bool {
+pub(super) fn is_whose(name: &str) -> bool {
     let words = vocabulary::words(name);
     vocabulary::is_owner(name)
         || (words.len() > 1
@@ -155,8 +155,10 @@ fn is_narrowed(project: &Project, unit: &Unit, at: At, class: Cls, field: &str) 
                     let name = unit.ir.text(*property);
                     let compares =
                         || project.method(class, name).and_then(|own| compared_field(project, class, own, 1));
-                    found |= name == field || compares().is_some_and(|own| own == field);
+                    found |= compares().is_some_and(|own| own == field);
                 }
+                // `Note.project_id == note.project_id` keeps to one too.
+                found |= matches!(unit.ir.expr(expr), ExprKind::Member { property, .. } if unit.ir.text(*property) == field);
             });
         });
         found

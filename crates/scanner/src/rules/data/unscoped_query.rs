@@ -38,6 +38,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     }
     super::past_scope::past_scope(project, report);
     super::points::points(project, report);
+    super::odd_query::odd_query(project, report);
 }
 
 /// The queries that name nobody, though the rows may belong to somebody and nothing is compared.
@@ -429,7 +430,7 @@ const TALK: &[&str] = &[
     "conversation", "conversations", "chat", "chats", "message", "messages", "history", "memory", "memories", "thread", "threads", "run", "runs", "task", "tasks", "turn", "turns",
 ];
 
-fn skipped(project: &Project, query: &Query) -> bool {
+pub(super) fn skipped(project: &Project, query: &Query) -> bool {
     let Some(unit) = project.unit(query.at.module) else { return true };
     let path = unit.ir.path.to_lowercase();
     let states = vocabulary::words(&query.shown);

@@ -180,7 +180,7 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     let fun = project.function_of(at);
     let origins = project.origins(value);
     // A fall-back to the caller or a choice between both is still the caller's choice, unless it is compared.
-    if project.is_checked(at) || is_compared(project, at) || finds_what_is_compared(project, at) || of_principal(project, value) || is_bearers(project, value) || not_seen::is_signed_before(project, at) || !decides(project, at) {
+    if project.is_checked(at) || is_compared(project, at) || finds_what_is_compared(project, at) || is_held_against(project, at) || of_principal(project, value) || is_bearers(project, value) || not_seen::is_signed_before(project, at) || !decides(project, at) {
         return;
     }
     if !seen.insert((fun, name.to_owned())) {
@@ -245,6 +245,37 @@ fn another_is_checked(project: &Project, at: At) -> bool {
     let ExprKind::Call(call) = unit.ir.expr(up) else { return false };
     call.args.iter().any(|arg| {
         arg.value != at.expr && matches!(unit.ir.expr(arg.value), ExprKind::Name(_)) && project.is_checked(at.to(arg.value))
+    })
+}
+
+/// Whether a part of what was looked up goes into a variable that is compared with the caller: `owner = room.get("owner")`,
+/// `if owner != subject`.
+fn is_held_against(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let Some(stmt) = unit.index.stmt_of(at.expr) else { return false };
+    let crate::ir::StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
+    let Some(id) = target.as_binding() else { return false };
+    let root = match unit.ir.expr(at.expr) {
+        ExprKind::Member { object, .. } | ExprKind::Index { object, .. } => *object,
+        ExprKind::Call(call) => match unit.ir.expr(call.callee) {
+            ExprKind::Member { object, .. } => *object,
+            _ => return false,
+        },
+        _ => return false,
+    };
+    let looked_up = matches!(unit.ir.expr(root), ExprKind::Name(crate::ir::NameRef::Binding(of))
+        if unit.index.sources(*of).iter().any(|source| matches!(unit.ir.expr(source.value), ExprKind::Await(_))));
+    if !looked_up {
+        return false;
+    }
+    let is_it = |side: At| matches!(unit.ir.expr(side.expr), ExprKind::Name(crate::ir::NameRef::Binding(own)) if *own == id);
+    let caller = |side: At| {
+        let origins = project.origins(side);
+        let call = matches!(unit.ir.expr(side.expr), ExprKind::Call(_));
+        !call && origins.has(Origins::PRINCIPAL) && !origins.has(Origins::INPUT)
+    };
+    project.guards(project.function_of(at)).iter().any(|guard| {
+        (is_it(guard.left) && caller(guard.right)) || (is_it(guard.right) && caller(guard.left))
     })
 }
 

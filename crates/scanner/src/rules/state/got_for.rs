@@ -75,3 +75,25 @@ fn asked_with(project: &Project, unit: &Unit, at: At, steps: u32) -> bool {
         _ => false,
     }
 }
+
+/// Whether a value is made of nothing but parts of the object that keeps it, of the module's and of what is written out, itself or by
+/// variables of its function: `settings = self.settings.writer`, `model = await self.models.get(settings.model)`.
+pub(super) fn is_of_own_parts(project: &Project, value: At, steps: u32) -> bool {
+    let (Some(steps), Some(unit)) = (steps.checked_sub(1), project.unit(value.module)) else { return false };
+    let mut own = false;
+    let mut other = false;
+    let mut roots = Vec::new();
+    walk::exprs_below(&unit.ir, value.expr, &mut |expr| match unit.ir.expr(expr) {
+        ExprKind::This => own = true,
+        ExprKind::Name(NameRef::Binding(id)) if !unit.ir.is_module_level(*id) => roots.push(*id),
+        ExprKind::Function(_) => other = true,
+        _ => {}
+    });
+    let of_own = |id: &crate::ir::BindingId| {
+        let sources = unit.index.sources(*id);
+        project.parameter_of(value.module, *id).is_none()
+            && !sources.is_empty()
+            && sources.iter().take(4).all(|source| is_of_own_parts(project, value.to(source.value), steps))
+    };
+    !other && (own || !roots.is_empty()) && roots.iter().all(of_own)
+}

@@ -73,7 +73,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         );
         // Where it is not seen which object it is, it may be one of the request's own: of the browser, the run, the job.
         let whose = matches!(write.cell, Cell::Field(..)) && !is_on_shared_object(project, &lives, method_around(project, write.fun));
-        let severity = if nobody || whose || (!known && is_of_settings(project, write.value)) { severity.min(Severity::Medium) } else { severity };
+        let severity = if nobody || whose || (!known && is_of_settings(project, write.value)) || (!origins.has(Origins::PRINCIPAL | Origins::REQUEST | Origins::UNVERIFIED) && super::got_for::is_of_own_parts(project, write.value, OWN_STEPS)) { severity.min(Severity::Medium) } else { severity };
         found = found.severity(severity).confidence(confidence);
         let _ = found;
         report.show_way_of_last(write.fun);
@@ -254,6 +254,9 @@ fn judge(
     if elsewhere {
         return Some((severity, confidence, ", and read in another function"));
     }
+    if is_handed_on(project, lives, write) {
+        return Some((severity, confidence, ", and the object goes on to what reads it"));
+    }
     // `if (!client) client = make(token)`: the test reads what an earlier request has left.
     let kept = write.keeps || reads.iter().any(|(_, fun, order)| *fun == write.fun && *order < write.order);
     let is_read = |expr: ExprId| reads.iter().any(|(at, ..)| at.module == write.value.module && at.expr == expr);
@@ -264,6 +267,36 @@ fn judge(
     let same_turn = reads.iter().any(|(_, fun, order)| *fun == write.fun && *order > write.order);
     same_turn.then_some((Severity::Low, Confidence::Medium, "; an `await` before it is read would mix callers up"))
 }
+
+/// Whether the object that a property is set of is handed to a call afterwards, with all that is in it: `deps.state = body["state"]`,
+/// `await agent.run(deps)`.
+fn is_handed_on(project: &Project, lives: &Lifetimes<'_>, write: &SharedWrite) -> bool {
+    let object = match &write.cell {
+        Cell::Property(of, _) => Some(&**of),
+        Cell::Field(..) => None,
+        _ => return false,
+    };
+    let Some(unit) = project.unit(write.fun.module) else { return false };
+    let whole = |expr: ExprId| {
+        let at = At { module: write.fun.module, expr };
+        matches!(unit.ir.expr(expr), ExprKind::Name(_) | ExprKind::Member { .. })
+            && match (object, &write.cell) {
+                (Some(object), _) => lives.cell(at).as_ref() == Some(object),
+                (None, Cell::Field(class, _)) => !matches!(unit.ir.expr(expr), ExprKind::This) && lives.cell(at).is_some() && matches!(project.symbol(at), Symbol::Instance(of) if of == *class),
+                _ => false,
+            }
+    };
+    let mut found = false;
+    walk::function_exprs(&unit.ir, write.fun.id, &mut |expr| {
+        if let ExprKind::Call(call) = unit.ir.expr(expr) {
+            found |= !found && unit.index.order(expr) > write.order && call.args.iter().any(|arg| whole(arg.value));
+        }
+    });
+    found
+}
+
+/// How many variables a value is followed through that may be made of an object's own parts.
+const OWN_STEPS: u32 = 4;
 
 /// Names of libraries' objects of which each request has its own.
 const OWN: &[&str] = &["g", "request", "session", "response", "context", "ctx", "local", "state", "current_app", "app", "pytest", "structlog"];
@@ -340,6 +373,8 @@ fn name_of(project: &Project, cell: &Cell) -> String {
         Cell::Binding(module, id) => {
             project.unit(*module).map_or_else(String::new, |unit| unit.ir.binding_name(*id).to_owned())
         }
+        // `latest[0]` is named for what it is a place of.
+        Cell::Property(of, name) if name.starts_with(|char: char| char.is_ascii_digit()) => name_of(project, of),
         Cell::Field(_, name) | Cell::Property(_, name) => name.clone(),
         Cell::Global => "globalThis".to_owned(),
     }
