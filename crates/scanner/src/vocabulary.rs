@@ -2,6 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc, sync::LazyLock};
 
+use compact_str::CompactString as Word;
 use rustc_hash::FxHashMap;
 
 /// What a name means.
@@ -92,7 +93,7 @@ const LONGEST: usize = 64;
 
 thread_local! {
     /// A project has some ten thousand names and asks millions of times.
-    static KNOWN: RefCell<FxHashMap<Box<str>, Said>> = RefCell::default();
+    static KNOWN: RefCell<FxHashMap<Word, Said>> = RefCell::default();
 }
 
 /// Looks what a name says, and takes of that what is asked for.

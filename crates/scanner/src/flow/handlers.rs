@@ -252,6 +252,11 @@ fn bare(text: &str) -> &str {
     head.rsplit('.').next().unwrap_or("").trim()
 }
 
+/// Names of exports that some framework finds.
+const BY_NAME: &[&str] = &[
+    "default", "GET", "POST", "PUT", "PATCH", "DELETE", "ALL", "fallback", "handler", "action", "loader",
+];
+
 /// Functions that a framework finds by their file and name: `pages/api`, `+server.ts`, a Lambda's `handler`, a route's `action`.
 fn by_export(module: ModuleId, unit: &Unit, add: &mut impl FnMut(Fun, usize, &str)) {
     let (folder, file) = unit.ir.path.rsplit_once('/').unwrap_or(("", &unit.ir.path));
@@ -259,6 +264,9 @@ fn by_export(module: ModuleId, unit: &Unit, add: &mut impl FnMut(Fun, usize, &st
     let below = |name: &str| folder.split('/').any(|part| part == name);
     for export in &unit.ir.exports {
         let name = unit.ir.text(export.name);
+        if !BY_NAME.contains(&name) {
+            continue;
+        }
         let function = match export.kind {
             ExportKind::Binding(binding) => {
                 let declared = unit.ir.functions().find(|(_, function)| function.binding == Some(binding));

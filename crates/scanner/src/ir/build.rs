@@ -40,7 +40,6 @@ impl ModuleBuilder {
     /// Starts a module.
     #[must_use]
     pub fn new(path: String, language: Language, source: Arc<str>) -> Self {
-        let lines = Lines::new(&source);
         let span = Span::new(0, next(source.len()));
         let mut exprs = Vec::with_capacity(source.len() / BYTES_FOR_AN_EXPRESSION + 1);
         exprs.push(Expr { kind: ExprKind::Missing, span: Span::default() });
@@ -48,7 +47,7 @@ impl ModuleBuilder {
             path,
             language,
             source,
-            lines,
+            lines: Lines::default(),
             imports: Vec::new(),
             exports: Vec::new(),
             comments: Vec::new(),

@@ -180,6 +180,10 @@ type Bound = (ModuleId, BindingId);
 pub(crate) struct Memory {
     /// The modules that specifiers name, by the module that imports.
     imports: RefCell<FxHashMap<ModuleId, FxHashMap<String, Option<ModuleId>>>>,
+    /// The same by the specifiers' names, without those that name the importing module itself.
+    named_modules: RefCell<FxHashMap<(ModuleId, Name), Option<ModuleId>>>,
+    /// The modules of which a module passes everything on.
+    passed: Box<[std::cell::OnceCell<resolve::Passed>]>,
     /// Where imported variables are declared.
     declared: RefCell<FxHashMap<Bound, Option<Bound>>>,
     pub(crate) symbols: Answers<Symbol, answers::Sparse<Symbol>>,
@@ -210,7 +214,12 @@ impl Memory {
     /// None yet, of these modules.
     fn of(units: &[Unit]) -> Self {
         let sizes: Vec<usize> = units.iter().map(Unit::places).collect();
-        Self { symbols: Answers::sized(sizes.clone()), values: Answers::sized(sizes), ..Self::default() }
+        Self {
+            passed: units.iter().map(|_| std::cell::OnceCell::new()).collect(),
+            symbols: Answers::sized(sizes.clone()),
+            values: Answers::sized(sizes),
+            ..Self::default()
+        }
     }
 }
 
