@@ -58,7 +58,8 @@ impl Objects {
         let mut made: FxHashMap<Cls, Vec<At>> = FxHashMap::default();
         let mut read: FxHashMap<String, Vec<At>> = FxHashMap::default();
         for (module, unit) in project.units() {
-            let written: FxHashSet<ExprId> = unit.index.writes.iter().map(|write| write.place).collect();
+            let mut written: Vec<ExprId> = unit.index.writes.iter().map(|write| write.place).collect();
+            written.sort_unstable();
             let mut by_name: Vec<(Name, At)> = Vec::new();
             for (expr, kind) in unit.ir.exprs() {
                 let name = match kind {
@@ -71,7 +72,7 @@ impl Objects {
                     _ => None,
                 };
                 if let Some(name) = name
-                    && !written.contains(&expr)
+                    && written.binary_search(&expr).is_err()
                 {
                     by_name.push((name, At { module, expr }));
                 }

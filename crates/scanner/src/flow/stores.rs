@@ -90,12 +90,12 @@ impl Project {
                     self.access(at, *object, *index, Some(write.value), &mut all);
                 }
             }
-            let written: rustc_hash::FxHashSet<ExprId> =
-                unit.index.writes.iter().map(|write| write.place).collect();
+            let mut written: Vec<ExprId> = unit.index.writes.iter().map(|write| write.place).collect();
+            written.sort_unstable();
             for (id, expr) in unit.ir.exprs() {
                 let at = At { module, expr: id };
                 match expr {
-                    ExprKind::Index { object, index, .. } if !written.contains(&id) => {
+                    ExprKind::Index { object, index, .. } if written.binary_search(&id).is_err() => {
                         self.access(at, *object, *index, None, &mut all);
                     }
                     ExprKind::Compare { op: CompareOp::In | CompareOp::NotIn, left, right } => {

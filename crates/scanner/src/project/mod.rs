@@ -19,7 +19,7 @@ use rustc_hash::FxHashMap;
 
 pub(crate) use answers::Answers;
 pub use build::Input;
-pub use calls::CallSet;
+pub use calls::{CallSet, NameSet};
 pub use imports::Paths;
 pub use index::{Index, Parent, Source, Step, Write, this_class};
 pub use path::{Path, Word};
@@ -90,6 +90,8 @@ pub struct Unit {
     pub index: Index,
     /// What its names mean, a bit each, with [`KNOWN`] for those that were asked for.
     meanings: Box<[Cell<u8>]>,
+    /// Whether it speaks over standard input, once that was asked for.
+    pub(crate) on_stdio: std::cell::OnceCell<bool>,
 }
 
 /// The bit of a name whose meaning is known.
@@ -101,7 +103,7 @@ impl Unit {
     pub fn new(ir: Module) -> Self {
         let index = Index::new(&ir);
         let meanings = vec![Cell::new(0); ir.names.len()].into();
-        Self { ir, index, meanings }
+        Self { ir, index, meanings, on_stdio: std::cell::OnceCell::new() }
     }
 
     /// What a name means, as [`crate::vocabulary::meaning_of`] says it of its text.
@@ -208,6 +210,8 @@ pub(crate) struct Memory {
     pub(crate) firsts: std::cell::OnceCell<BTreeMap<At, At>>,
     pub(crate) tenant_words: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) hubs: std::cell::OnceCell<crate::flow::Hubs>,
+    /// The names with which calls are written.
+    called: std::cell::OnceCell<calls::CalledNames>,
 }
 
 impl Memory {

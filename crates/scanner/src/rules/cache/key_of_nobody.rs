@@ -17,6 +17,9 @@ pub(super) fn key_of_nobody(project: &Project, report: &mut Report<'_>) {
     for (module, unit) in project.units() {
         for (expr, kind) in unit.ir.exprs() {
             let at = At { module, expr };
+            if !matches!(kind, ExprKind::Compare { .. } | ExprKind::Template(_) | ExprKind::Call(_)) {
+                continue;
+            }
             let fun = project.function_of(at);
             if fun.id == FunctionId::MODULE {
                 continue;
@@ -163,14 +166,16 @@ const METHODS: &[&str] =
 fn asks_for_one(project: &Project, unit: &Unit, at: At, fun: Fun) -> bool {
     let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
     let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return false };
+    if !METHODS.contains(&unit.ir.text(*property)) {
+        return false;
+    }
     let holder = match unit.ir.expr(*object) {
         ExprKind::This => {
             project.this_of(fun).map(|class| project.class_name(class).to_owned()).unwrap_or_default()
         }
         _ => project.written(at.to(*object)).pop().map(String::from).unwrap_or_default(),
     };
-    METHODS.contains(&unit.ir.text(*property))
-        && vocabulary::is_cache(&holder)
+    vocabulary::is_cache(&holder)
         && call.args.iter().any(|arg| {
             let ArgKind::Keyword(name) = arg.kind else { return false };
             let owner = vocabulary::is_owner(unit.ir.text(name));

@@ -43,9 +43,9 @@ pub(super) fn read_keys(project: &Project, unit: &Unit, at: At) -> Option<Vec<At
         ExprKind::Call(call) => call,
         // `if key in _cache: return _cache[key]`
         ExprKind::Index { object, index, .. } => {
-            let holder = project.written(at.to(*object)).pop()?;
+            let holder = project.last_written(at.to(*object))?;
             let written = || unit.index.writes.iter().any(|write| write.place == at.expr);
-            return (vocabulary::is_cache(&holder) && !written()).then(|| vec![at.to(*index)]);
+            return (vocabulary::is_cache(holder) && !written()).then(|| vec![at.to(*index)]);
         }
         _ => return None,
     };
@@ -54,8 +54,8 @@ pub(super) fn read_keys(project: &Project, unit: &Unit, at: At) -> Option<Vec<At
     if !reads || call.args.is_empty() {
         return None;
     }
-    let holder = project.written(at.to(*object)).pop()?;
-    vocabulary::is_cache(&holder).then(|| call.args.iter().map(|arg| at.to(arg.value)).collect())
+    let holder = project.last_written(at.to(*object))?;
+    vocabulary::is_cache(holder).then(|| call.args.iter().map(|arg| at.to(arg.value)).collect())
 }
 
 /// Whether a key, or what its parts were set to, names a party: by a variable, a member or a text.

@@ -34,6 +34,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::one_bucket::one_bucket(project, report);
     let lives = Lifetimes::new(project);
     let stores = project.calls_with(Role::ContextNew);
+    let lookups = project.calls_named(|name| matches!(name, "get" | "pop" | "getattr"));
     for (module, unit) in project.units() {
         for (id, expr) in unit.ir.exprs() {
             let at = At { module, expr: id };
@@ -47,6 +48,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
                     when
                 }
                 // `headers.get("x-tenant-id", "public")`, `getattr(request.state, "tenant_id", "public")`
+                ExprKind::Call(_) if !lookups.has(at) => continue,
                 ExprKind::Call(call) => {
                     let Some((name, default)) = lookup(project, unit, at, call) else { continue };
                     if is_fallback(project, unit, at.to(default)) && !is_said(project, unit, at) && !is_fixed_lookup(project, unit, at, call) {

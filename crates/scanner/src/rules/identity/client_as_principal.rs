@@ -34,7 +34,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         for (expr, kind) in unit.ir.exprs() {
             let at = At { module, expr };
             let collapsed = match kind {
-                ExprKind::Call(call) => is_token(project, unit, at, call) && lacks_subject(project, unit, at, call),
+                ExprKind::Call(call) => lacks_subject(project, unit, at, call) && is_token(project, unit, at, call),
                 ExprKind::Object(properties) => is_auth_info(project, unit, at, properties),
                 _ => false,
             };
