@@ -166,6 +166,22 @@ fn may_mean(name: &str) -> bool {
     false
 }
 
+/// Whether a text has one of others in it, in small or capital letters of ASCII; those are in small letters.
+#[must_use]
+pub fn mentions(text: &str, others: &[&str]) -> bool {
+    // Most places are told by their first letter.
+    let begins = others.iter().filter_map(|other| other.as_bytes().first());
+    let firsts = begins.fold(0_u128, |all, first| all | (1 << (first & 127)));
+    let bytes = text.as_bytes();
+    bytes.iter().enumerate().any(|(at, byte)| {
+        let likely = firsts & (1 << (byte.to_ascii_lowercase() & 127)) != 0;
+        let here = |other: &&str| {
+            bytes.get(at..at + other.len()).is_some_and(|part| part.eq_ignore_ascii_case(other.as_bytes()))
+        };
+        likely && others.iter().any(here)
+    })
+}
+
 /// The words of an identifier, in lower case: `orgId`, `org_id`, `ORG-ID` are `org`, `id`.
 #[must_use]
 pub fn words(name: &str) -> Rc<Vec<String>> {

@@ -383,12 +383,11 @@ impl Project {
     fn package_imports(&self) -> BTreeSet<(String, String)> {
         let mut edges = BTreeSet::new();
         for (module, unit) in self.units() {
-            let from = self.package_folder(&unit.ir.path);
+            let from = self.folder(module).unwrap_or_default();
             for import in &unit.ir.imports {
                 let specifier = unit.ir.text(import.specifier);
                 let target = self.imported_module(module, specifier);
-                let Some(target) = target.and_then(|module| self.unit(module)) else { continue };
-                let to = self.package_folder(&target.ir.path);
+                let Some(to) = target.and_then(|module| self.folder(module)) else { continue };
                 if from != to {
                     edges.insert((from.to_owned(), to.to_owned()));
                 }

@@ -41,6 +41,8 @@ pub use lines::{Lines, Position};
 pub use pattern::{Pattern, PatternProperty};
 pub use stmt::{Block, Case, Handler, Stmt, StmtKind};
 
+use crate::vocabulary;
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
         $(#[$doc])*
@@ -215,17 +217,7 @@ impl Module {
     /// Whether one of the names of a module has one of these texts in it, in small or capital letters.
     #[must_use]
     pub fn has_name_with(&self, texts: &[&str]) -> bool {
-        self.names.iter().any(|name| {
-            let has = |text: &&str| {
-                let first = text.as_bytes().first().map(u8::to_ascii_lowercase);
-                // Most places are told by their first letter.
-                name.as_bytes().windows(text.len()).any(|part| {
-                    part.first().map(u8::to_ascii_lowercase) == first
-                        && part.eq_ignore_ascii_case(text.as_bytes())
-                })
-            };
-            texts.iter().any(has)
-        })
+        self.names.iter().any(|name| vocabulary::mentions(name, texts))
     }
 
     /// A scope.
