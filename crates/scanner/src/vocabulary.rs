@@ -169,16 +169,15 @@ fn may_mean(name: &str) -> bool {
 /// Whether a text has one of others in it, in small or capital letters of ASCII; those are in small letters.
 #[must_use]
 pub fn mentions(text: &str, others: &[&str]) -> bool {
-    // Most places are told by their first letter.
-    let begins = others.iter().filter_map(|other| other.as_bytes().first());
-    let firsts = begins.fold(0_u128, |all, first| all | (1 << (first & 127)));
     let bytes = text.as_bytes();
-    bytes.iter().enumerate().any(|(at, byte)| {
-        let likely = firsts & (1 << (byte.to_ascii_lowercase() & 127)) != 0;
-        let here = |other: &&str| {
-            bytes.get(at..at + other.len()).is_some_and(|part| part.eq_ignore_ascii_case(other.as_bytes()))
-        };
-        likely && others.iter().any(here)
+    others.iter().any(|other| {
+        let other = other.as_bytes();
+        let Some(first) = other.first() else { return true };
+        // Most places are told by their first letter.
+        bytes.windows(other.len()).any(|part| {
+            part.first().is_some_and(|own| own.to_ascii_lowercase() == *first)
+                && part.eq_ignore_ascii_case(other)
+        })
     })
 }
 

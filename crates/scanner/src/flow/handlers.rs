@@ -253,9 +253,8 @@ fn bare(text: &str) -> &str {
 }
 
 /// Names of exports that some framework finds.
-const BY_NAME: &[&str] = &[
-    "default", "GET", "POST", "PUT", "PATCH", "DELETE", "ALL", "fallback", "handler", "action", "loader",
-];
+const BY_NAME: &[&str] =
+    &["default", "GET", "POST", "PUT", "PATCH", "DELETE", "ALL", "fallback", "handler", "action", "loader"];
 
 /// Functions that a framework finds by their file and name: `pages/api`, `+server.ts`, a Lambda's `handler`, a route's `action`.
 fn by_export(module: ModuleId, unit: &Unit, add: &mut impl FnMut(Fun, usize, &str)) {

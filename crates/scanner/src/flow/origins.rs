@@ -336,8 +336,8 @@ impl Project {
         let Some(depth) = self.follow(depth) else { return Origins::UNKNOWN };
         let Some(unit) = self.unit(object.module) else { return Origins::UNKNOWN };
         // Most members are no library's and not the environment's, and their paths are not made.
-        let likely = self.libraries.has_member(name)
-            || begins_environment(self.first_written(object).unwrap_or(name));
+        let likely =
+            self.libraries.has_member(name) || begins_environment(self.first_written(object).unwrap_or(name));
         let path = if likely { self.written_then(object, name) } else { Vec::new() };
         if is_environment(&path) {
             return Origins::ENV;

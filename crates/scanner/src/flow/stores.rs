@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     flow::Origins,
-    ir::{ArgKind, BindingId, BindingKind, CompareOp, ExprId, ExprKind, FunctionKind, NameRef},
+    ir::{ArgKind, BindingId, BindingKind, CompareOp, ExprId, ExprKind, FunctionKind, Kinds, NameRef},
     library::Role,
     project::{At, Cls, Fun, ModuleId, Project, Unit},
     vocabulary,
@@ -92,7 +92,7 @@ impl Project {
             }
             let mut written: Vec<ExprId> = unit.index.writes.iter().map(|write| write.place).collect();
             written.sort_unstable();
-            for (id, expr) in unit.ir.exprs() {
+            for (id, expr) in unit.ir.exprs_of(Kinds::INDEX | Kinds::COMPARE | Kinds::CALL) {
                 let at = At { module, expr: id };
                 match expr {
                     ExprKind::Index { object, index, .. } if written.binary_search(&id).is_err() => {
@@ -335,7 +335,7 @@ impl Project {
     pub fn knows_callers(&self, module: ModuleId) -> bool {
         let folders = self.memory.knows_callers.get_or_init(|| {
             let asks = |module: ModuleId, unit: &Unit| {
-                unit.ir.exprs().any(|(expr, kind)| {
+                unit.ir.exprs_of(Kinds::CALL | Kinds::MEMBER).any(|(expr, kind)| {
                     let likely = match kind {
                         ExprKind::Call(_) => true,
                         ExprKind::Member { property, .. } => {

@@ -4,8 +4,8 @@ use std::{cell::RefCell, sync::Arc};
 
 use super::{
     BinaryOp, Binding, BindingId, BindingKind, Block, Class, ClassId, Export, Expr, ExprId, ExprKind,
-    Function, FunctionId, FunctionKind, Import, Language, Lines, Module, Name, Scope, ScopeId, ScopeKind,
-    Span, Stmt, StmtId, StmtKind,
+    Function, FunctionId, FunctionKind, Import, Kinds, Language, Lines, Module, Name, Scope, ScopeId,
+    ScopeKind, Span, Stmt, StmtId, StmtKind,
     names::{Interned, Names},
 };
 
@@ -71,6 +71,7 @@ impl ModuleBuilder {
             comments: Vec::new(),
             names,
             exprs,
+            kinds: Box::default(),
             stmts,
             bindings,
             scopes: vec![Scope { kind: ScopeKind::Module, parent: None }],
@@ -216,6 +217,7 @@ impl ModuleBuilder {
         // Projects have many modules, and each would hold up to twice what it needs.
         let Self { mut module, mut interned } = self;
         let mut room = Room::default();
+        module.kinds = module.exprs.iter().map(|expr| Kinds::of(&expr.kind)).collect();
         (module.exprs, room.exprs) = fitting(module.exprs);
         (module.stmts, room.stmts) = fitting(module.stmts);
         (module.bindings, room.bindings) = fitting(module.bindings);

@@ -20,6 +20,7 @@ mod build;
 mod decl;
 pub mod dump;
 mod expr;
+mod kinds;
 mod lines;
 mod names;
 mod pattern;
@@ -37,11 +38,10 @@ pub use expr::{
     Arg, ArgKind, ArrayKind, BinaryOp, Call, Clause, CompareOp, Comprehension, ComprehensionKind, Expr,
     ExprKind, LogicalOp, NameRef, Property, PropertyKey, TemplatePart, UnaryOp,
 };
+pub use kinds::Kinds;
 pub use lines::{Lines, Position};
 pub use pattern::{Pattern, PatternProperty};
 pub use stmt::{Block, Case, Handler, Stmt, StmtKind};
-
-use crate::vocabulary;
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
@@ -154,6 +154,8 @@ pub struct Module {
     pub comments: Vec<Span>,
     pub(crate) names: names::Names,
     pub(crate) exprs: Vec<Expr>,
+    /// What each expression is.
+    pub(crate) kinds: Box<[Kinds]>,
     pub(crate) stmts: Vec<Stmt>,
     pub(crate) bindings: Vec<Binding>,
     pub(crate) scopes: Vec<Scope>,
@@ -217,7 +219,7 @@ impl Module {
     /// Whether one of the names of a module has one of these texts in it, in small or capital letters.
     #[must_use]
     pub fn has_name_with(&self, texts: &[&str]) -> bool {
-        self.names.iter().any(|name| vocabulary::mentions(name, texts))
+        self.names.mention(texts)
     }
 
     /// A scope.
@@ -259,6 +261,15 @@ impl Module {
     /// All expressions with their ids, in the order in which they were lowered.
     pub fn exprs(&self) -> impl Iterator<Item = (ExprId, &ExprKind)> {
         (0..).map(ExprId).zip(self.exprs.iter().map(|expr| &expr.kind))
+    }
+
+    /// The expressions of some kinds with their ids, in the order in which they were lowered.
+    pub fn exprs_of(&self, kinds: Kinds) -> impl Iterator<Item = (ExprId, &ExprKind)> {
+        let numbers = self.kinds.iter().zip(0..).filter(move |(own, _)| own.has(kinds));
+        numbers.filter_map(|(_, number)| {
+            let id = ExprId(number);
+            self.exprs.get(id.index()).map(|expr| (id, &expr.kind))
+        })
     }
 
     /// All statements with their ids, in the order in which they were lowered.

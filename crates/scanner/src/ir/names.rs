@@ -6,6 +6,7 @@ use hashbrown::HashTable;
 use rustc_hash::FxBuildHasher;
 
 use super::Name;
+use crate::vocabulary;
 
 /// Texts by their numbers.
 #[derive(Debug)]
@@ -36,6 +37,13 @@ impl Names {
         self.texts.get(*start as usize..*end as usize)
     }
 
+    /// Whether one of the texts has one of others in it, in small or capital letters of ASCII.
+    pub(super) fn mention(&self, others: &[&str]) -> bool {
+        // What stands in none of the texts is not in all of them, one behind the other, either.
+        vocabulary::mentions(&self.texts, others)
+            && self.iter().any(|text| vocabulary::mentions(text, others))
+    }
+
     /// All texts.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
         (0..).map(Name).take(self.len()).filter_map(|name| self.get(name))
@@ -43,7 +51,8 @@ impl Names {
 
     /// The same without room for further ones, and the room for other ones.
     pub(super) fn fitting(mut self) -> (Self, Self) {
-        let fitting = Self { texts: self.texts.as_str().to_owned(), bounds: self.bounds.as_slice().to_owned() };
+        let fitting =
+            Self { texts: self.texts.as_str().to_owned(), bounds: self.bounds.as_slice().to_owned() };
         self.texts.clear();
         self.bounds.truncate(1);
         (fitting, self)

@@ -9,8 +9,8 @@ use crate::library::{CallDef, Role};
 const REGISTERS: &[&str] = &["tool", "registerTool", "addTool"];
 
 impl Project {
-    /// Works out what a call calls.
-    pub(crate) fn find_callee(&self, at: At) -> Option<Callee> {
+    /// Works out what a call calls, and the class of which it makes an object.
+    pub(super) fn find_callee(&self, at: At) -> Option<(Callee, Option<Cls>)> {
         let unit = self.unit(at.module)?;
         let callee = match unit.ir.expr(at.expr) {
             ExprKind::Call(call) => call.callee,
@@ -18,9 +18,10 @@ impl Project {
             _ => at.expr,
         };
         let symbol = self.symbol(at.to(callee));
-        let made = match &symbol {
-            Symbol::Unknown(path) => Some(path.clone()),
-            _ => None,
+        let (made, class) = match &symbol {
+            Symbol::Unknown(path) => (Some(path.clone()), None),
+            Symbol::Class(class) => (None, Some(*class)),
+            _ => (None, None),
         };
         let mut targets = Vec::new();
         let mut certain = true;
@@ -63,7 +64,7 @@ impl Project {
         targets.dedup();
         let known = !targets.is_empty() && certain;
         let defs = self.definitions(at.to(callee), package.as_deref(), &path, known, made.as_ref());
-        Some(Callee { package, path, targets, certain, defs, says: Says::default() })
+        Some((Callee { package, path, targets, certain, defs, says: Says::default() }, class))
     }
 
     /// What libraries say of a callee of a package, or of one that is not `known` to be a function of the project, by the path
@@ -133,7 +134,7 @@ impl Project {
     /// The path of names of an expression as it is written.
     #[must_use]
     pub fn written(&self, at: At) -> Vec<Word> {
-        let mut path = Vec::new();
+        let mut path = Vec::with_capacity(3);
         self.each_written(at, |name| path.push(Word::new(name)));
         path.reverse();
         path

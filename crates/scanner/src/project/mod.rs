@@ -156,6 +156,8 @@ pub struct Project {
     /// The folders of the packages that modules belong to, once they are known.
     pub(crate) homes: Vec<std::sync::Arc<str>>,
     pub(crate) callers: FxHashMap<Fun, Vec<At>>,
+    /// The calls that make objects of a class.
+    pub(crate) made: FxHashMap<Cls, Vec<At>>,
     /// What calls call, by their numbers in `callee_of`.
     pub(crate) callees: Vec<Callee>,
     /// By module and expression; 0 for what is no call, else one more than the number.

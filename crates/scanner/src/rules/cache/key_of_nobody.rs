@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use partywall_model::{Confidence, Severity};
 
 use crate::{
-    ir::{ArgKind, BindingId, CompareOp, ExprId, ExprKind, FunctionId, NameRef, TemplatePart, walk},
+    ir::{ArgKind, BindingId, CompareOp, ExprId, ExprKind, FunctionId, Kinds, NameRef, TemplatePart, walk},
     project::{At, Fun, Project, Unit},
     rules::Report,
     vocabulary,
@@ -15,9 +15,9 @@ use crate::{
 pub(super) fn key_of_nobody(project: &Project, report: &mut Report<'_>) {
     let kept: BTreeSet<Fun> = project.accesses().iter().map(|access| access.function).collect();
     for (module, unit) in project.units() {
-        for (expr, kind) in unit.ir.exprs() {
+        for (expr, kind) in unit.ir.exprs_of(Kinds::COMPARE | Kinds::TEXT | Kinds::CALL) {
             let at = At { module, expr };
-            if !matches!(kind, ExprKind::Compare { .. } | ExprKind::Template(_) | ExprKind::Call(_)) {
+            if matches!(kind, ExprKind::String(_)) {
                 continue;
             }
             let fun = project.function_of(at);

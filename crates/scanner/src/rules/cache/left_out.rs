@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use partywall_model::{Confidence, Severity};
 
 use crate::{
-    ir::{ArgKind, BindingId, CompareOp, ExprId, ExprKind, FunctionId, NameRef, StmtKind, walk},
+    ir::{ArgKind, BindingId, CompareOp, ExprId, ExprKind, FunctionId, Kinds, NameRef, StmtKind, walk},
     project::{At, Fun, Parent, Project, Unit},
     rules::Report,
     vocabulary,
@@ -17,7 +17,7 @@ pub(super) fn left_out(project: &Project, report: &mut Report<'_>) {
     super::worked_out_around::worked_out_around(project, report);
     let mut told: BTreeSet<(Fun, BindingId)> = BTreeSet::new();
     for (module, unit) in project.units().filter(|(module, _)| project.has_owners(*module)) {
-        for (expr, _) in unit.ir.exprs() {
+        for (expr, _) in unit.ir.exprs_of(Kinds::INDEX | Kinds::CALL) {
             let at = At { module, expr };
             let Some(keys) = read_keys(project, unit, at) else { continue };
             let fun = project.function_of(at);

@@ -4,7 +4,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{CompareOp, ExprId, ExprKind, FunctionId, LogicalOp, StmtKind, UnaryOp, walk},
+    ir::{CompareOp, ExprId, ExprKind, FunctionId, Kinds, LogicalOp, StmtKind, UnaryOp, walk},
     library::Role,
     project::{At, CallSet, Fun, ModuleId, Parent, Project, Unit},
     rules::{Report, Rule},
@@ -36,7 +36,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     let stores = project.calls_with(Role::ContextNew);
     let lookups = project.calls_named(|name| matches!(name, "get" | "pop" | "getattr"));
     for (module, unit) in project.units() {
-        for (id, expr) in unit.ir.exprs() {
+        for (id, expr) in unit.ir.exprs_of(Kinds::CHOICE | Kinds::CALL) {
             let at = At { module, expr: id };
             let (value, fallback) = match expr {
                 ExprKind::Logical { op: LogicalOp::Or | LogicalOp::Nullish, left, right } => (*left, *right),

@@ -5,7 +5,7 @@ use partywall_model::{Confidence, Severity};
 
 use crate::{
     flow::Origins,
-    ir::{ExprId, ExprKind, FunctionId, LogicalOp, NameRef, StmtKind},
+    ir::{ExprId, ExprKind, FunctionId, Kinds, LogicalOp, NameRef, StmtKind},
     project::{At, ModuleId, Parent, Project, Unit},
     rules::Report,
     vocabulary,
@@ -14,7 +14,7 @@ use crate::{
 /// Reports such parts of keys.
 pub(super) fn one_bucket(project: &Project, report: &mut Report<'_>) {
     for (module, unit) in project.units() {
-        for (expr, kind) in unit.ir.exprs() {
+        for (expr, kind) in unit.ir.exprs_of(Kinds::CHOICE) {
             let ExprKind::Logical { op: LogicalOp::Or | LogicalOp::Nullish, left, right } = kind else {
                 continue;
             };

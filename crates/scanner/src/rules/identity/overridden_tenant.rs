@@ -4,7 +4,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{BindingKind, ExprKind, LogicalOp, walk},
+    ir::{BindingKind, ExprKind, Kinds, LogicalOp, walk},
     project::{At, Fun, Project},
     rules::{Report, Rule},
     vocabulary,
@@ -34,7 +34,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::preferred::preferred(project, report);
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units() {
-        for (expr, kind) in unit.ir.exprs() {
+        for (expr, kind) in unit.ir.exprs_of(Kinds::CHOICE) {
             let (one, other) = match kind {
                 ExprKind::Logical { op: LogicalOp::Or | LogicalOp::Nullish, left, right } => (*left, *right),
                 ExprKind::Conditional { then, otherwise, .. } => (*then, *otherwise),

@@ -6,7 +6,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::Origins,
-    ir::{ArgKind, BindingId, CompareOp, ExprId, ExprKind, FunctionId, NameRef, Pattern, StmtKind, walk},
+    ir::{ArgKind, BindingId, CompareOp, ExprId, ExprKind, FunctionId, Kinds, NameRef, Pattern, StmtKind, walk},
     project::{At, Fun, ModuleId, NameSet, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
@@ -143,7 +143,7 @@ fn looking(project: &Project, likely: &NameSet<'_>, module: ModuleId, unit: &Uni
         let may = matches!(kind, ExprKind::Index { .. }) || likely.has(at);
         may && holder(project, unit, at).is_some()
     };
-    unit.ir.exprs().filter(|(expr, kind)| looks(*expr, kind)).map(|(expr, _)| unit.index.function(expr)).collect()
+    unit.ir.exprs_of(Kinds::INDEX | Kinds::CALL).filter(|(expr, kind)| looks(*expr, kind)).map(|(expr, _)| unit.index.function(expr)).collect()
 }
 
 /// What is looked into and the key, where that is named like a map of sessions; and whether a method finds it.

@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::{Model, callee, given, key, last_name, object_name, properties, property, string};
 use crate::{
-    ir::{Call, ExprId, ExprKind, Module, NameRef, Pattern, StmtKind},
+    ir::{Call, ExprId, ExprKind, Kinds, Module, NameRef, Pattern, StmtKind},
     lang::sql::{Column, Name},
 };
 
@@ -23,7 +23,7 @@ pub(super) fn find(module: &Module) -> Vec<Model> {
             named.insert(table, (module.binding_name(*binding), table != *value));
         }
     }
-    for (id, expr) in module.exprs() {
+    for (id, expr) in module.exprs_of(Kinds::CALL) {
         let ExprKind::Call(call) = expr else { continue };
         let name = named.get(&id);
         if let Some(model) = model(module, call, name.map(|(name, _)| *name)) {
@@ -67,8 +67,7 @@ fn model(module: &Module, call: &Call, code: Option<&str>) -> Option<Model> {
                 .positional(2)
                 .and_then(|options| property(module, options, "tableName"))
                 .and_then(|id| string(module, id));
-            (!columns.is_empty())
-                .then(|| new(code.or(Some(name)), table.unwrap_or(name), columns))
+            (!columns.is_empty()).then(|| new(code.or(Some(name)), table.unwrap_or(name), columns))
         }
         "init" => {
             let ExprKind::Member { object, .. } = module.expr(call.callee) else { return None };
