@@ -81,6 +81,9 @@ pub(super) fn handlers(project: &Project, entries: &mut Vec<Entry>) {
 /// Middlewares in the shape that Express gave them: `use(req, res, next)`.
 fn by_names(module: ModuleId, unit: &Unit, add: &mut impl FnMut(Fun, usize, &str)) {
     for (id, function) in unit.ir.functions() {
+        if function.params.len() < 3 {
+            continue;
+        }
         let names: Vec<&str> =
             function.params.iter().filter_map(|own| own.name).map(|name| unit.ir.text(name)).collect();
         if matches!(names.as_slice(), ["req" | "request", "res" | "response", "next"]) {
@@ -215,6 +218,9 @@ fn by_type(project: &Project, module: ModuleId, unit: &Unit, add: &mut impl FnMu
 /// Whether a type is a framework's for handlers, and not one of the project's own that has its name.
 fn is_handlers_type(unit: &Unit, text: &str) -> bool {
     let name = bare(text);
+    if !HANDLERS.contains(&name) {
+        return false;
+    }
     // Those of Cloudflare's Workers are known everywhere.
     let global = matches!(name, "PagesFunction" | "ExportedHandlerFetchHandler");
     let qualified = text.split('<').next().is_some_and(|head| head.contains('.'));
@@ -225,7 +231,7 @@ fn is_handlers_type(unit: &Unit, text: &str) -> bool {
             local && (!specifier.starts_with('.') || specifier.ends_with("$types"))
         })
     };
-    HANDLERS.contains(&name) && (global || qualified || imported())
+    global || qualified || imported()
 }
 
 fn handles(unit: &Unit, function: &Function) -> bool {

@@ -83,6 +83,7 @@ impl Project {
 
     fn find_accesses(&self) -> Vec<Access> {
         let mut all = Vec::new();
+        let likely = self.calls_named(|name| READS.contains(&name) || WRITES.contains(&name));
         for (module, unit) in self.units() {
             for write in &unit.index.writes {
                 if let ExprKind::Index { object, index, .. } = unit.ir.expr(write.place) {
@@ -101,7 +102,7 @@ impl Project {
                     ExprKind::Compare { op: CompareOp::In | CompareOp::NotIn, left, right } => {
                         self.access(at, *right, *left, None, &mut all);
                     }
-                    ExprKind::Call(call) => self.access_call(at, call, &mut all),
+                    ExprKind::Call(call) if likely.has(at) => self.access_call(at, call, &mut all),
                     _ => {}
                 }
             }

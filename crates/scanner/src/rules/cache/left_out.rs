@@ -16,9 +16,13 @@ pub(super) fn left_out(project: &Project, report: &mut Report<'_>) {
     super::beside_context::beside_context(project, report);
     super::worked_out_around::worked_out_around(project, report);
     let mut told: BTreeSet<(Fun, BindingId)> = BTreeSet::new();
+    let reads = project.calls_named(|name| READS.contains(&name));
     for (module, unit) in project.units().filter(|(module, _)| project.has_owners(*module)) {
-        for (expr, _) in unit.ir.exprs_of(Kinds::INDEX | Kinds::CALL) {
+        for (expr, kind) in unit.ir.exprs_of(Kinds::INDEX | Kinds::CALL) {
             let at = At { module, expr };
+            if matches!(kind, ExprKind::Call(_)) && !reads.has(at) {
+                continue;
+            }
             let Some(keys) = read_keys(project, unit, at) else { continue };
             let fun = project.function_of(at);
             let made: Vec<BindingId> = keys.iter().flat_map(|key| project.roots(*key)).collect();
@@ -37,6 +41,9 @@ pub(super) fn left_out(project: &Project, report: &mut Report<'_>) {
     }
 }
 
+/// Methods that read a cache by a key.
+pub(super) const READS: &[&str] = &["get", "aget", "lookup", "get_or_set", "getOrSet"];
+
 /// The parts of the key of a call that reads a cache.
 pub(super) fn read_keys(project: &Project, unit: &Unit, at: At) -> Option<Vec<At>> {
     let call = match unit.ir.expr(at.expr) {
@@ -50,8 +57,7 @@ pub(super) fn read_keys(project: &Project, unit: &Unit, at: At) -> Option<Vec<At
         _ => return None,
     };
     let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
-    let reads = matches!(unit.ir.text(*property), "get" | "aget" | "lookup" | "get_or_set" | "getOrSet");
-    if !reads || call.args.is_empty() {
+    if !READS.contains(&unit.ir.text(*property)) || call.args.is_empty() {
         return None;
     }
     let holder = project.last_written(at.to(*object))?;
