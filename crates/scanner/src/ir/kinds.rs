@@ -58,3 +58,29 @@ impl BitOr for Kinds {
         Self(self.0 | other.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::ExprId;
+
+    #[test]
+    fn what_is_found_by_its_kind_is_all_that_there_is_of_it() {
+        let text = "const a = b ? { c: d[0] } : f(`x${y}`) || z.w === 'q' + r;";
+        let module = crate::lang::lower("a.ts", text.into()).unwrap().module;
+        let kinds = [
+            Kinds::OBJECT,
+            Kinds::CHOICE,
+            Kinds::INDEX,
+            Kinds::CALL,
+            Kinds::MEMBER,
+            Kinds::TEXT,
+            Kinds::COMPARE,
+        ];
+        for kinds in kinds.into_iter().chain([Kinds::OBJECT | Kinds::CALL]) {
+            let found: Vec<ExprId> = module.exprs_of(kinds).map(|(id, _)| id).collect();
+            let all = module.exprs().filter(|(_, kind)| Kinds::of(kind).has(kinds));
+            assert!(!found.is_empty() && found == all.map(|(id, _)| id).collect::<Vec<_>>(), "{kinds:?}");
+        }
+    }
+}
