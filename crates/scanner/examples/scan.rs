@@ -9,6 +9,10 @@ use std::{
 
 use partywall_scanner::{Options, scan};
 
+/// As the command has it.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut out: Option<String> = None;
     let mut options = Options::default();

@@ -16,6 +16,10 @@ use partywall_scanner::{
     lang, scan,
 };
 
+/// As the command has it.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// As the scanner's own threads have it.
 const STACK_BYTES: usize = 64 * 1024 * 1024;
 

@@ -107,10 +107,17 @@ impl Baseline {
 /// same line stands more than once. Findings have to come in a fixed order.
 pub fn stamp<'a>(findings: &mut [Finding], text: &dyn Fn(&str) -> Option<&'a str>) {
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+    // Findings are sorted by their files, and a file is cut into lines once.
+    let (mut of, mut lines) = (String::new(), Vec::new());
     for finding in findings {
+        if of != finding.path {
+            lines = text(&finding.path).unwrap_or_default().lines().collect();
+            of.clone_from(&finding.path);
+        }
         let line = usize::try_from(finding.line).unwrap_or(1).saturating_sub(1);
-        let line: String = text(&finding.path)
-            .and_then(|text| text.lines().nth(line))
+        let line: String = lines
+            .get(line)
+            .copied()
             .unwrap_or_default()
             .chars()
             .filter(|c| !c.is_whitespace())

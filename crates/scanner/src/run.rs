@@ -484,7 +484,10 @@ fn tell(
 
 /// How many lines a text has.
 fn lines(text: &str) -> usize {
-    let breaks = text.bytes().filter(|byte| *byte == b'\n').count();
+    // In bits that fit a byte, which is counted several times as fast.
+    let counts =
+        text.as_bytes().chunks(255).map(|bit| bit.iter().map(|byte| u8::from(*byte == b'\n')).sum::<u8>());
+    let breaks: usize = counts.map(usize::from).sum();
     breaks + usize::from(!text.is_empty() && !text.ends_with('\n'))
 }
 

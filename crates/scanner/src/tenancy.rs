@@ -76,10 +76,14 @@ const STDIO: &[&str] = &[
     "\"stdio\"",
 ];
 
-/// Whether a text has one of those.
-fn speaks_on_stdio(text: &str) -> bool {
+/// Whether a file's text has one of those.
+fn speaks_on_stdio(unit: &Unit) -> bool {
+    let text = &*unit.ir.source;
     // All but one have this in them, and most files have neither.
-    (text.contains("tdio") || text.contains("mcp.run()")) && STDIO.iter().any(|own| text.contains(own))
+    let find = || {
+        (text.contains("tdio") || text.contains("mcp.run()")) && STDIO.iter().any(|own| text.contains(own))
+    };
+    *unit.on_stdio.get_or_init(find)
 }
 
 /// Texts of code that asks who calls, in the words of the SDKs: its callers are several, whatever it names them.
@@ -131,7 +135,7 @@ pub(crate) fn find_packages(project: &Project, manifests: &[(String, String)]) -
         if slot.0.is_none() && !is_for_development(&unit.ir.path) {
             slot.0 = http(project, module, unit);
         }
-        if slot.1.is_none() && speaks_on_stdio(&unit.ir.source) {
+        if slot.1.is_none() && speaks_on_stdio(unit) {
             slot.1 = Some(unit.ir.path.clone());
         }
         if slot.2.len() < ENOUGH && CALLERS.iter().any(|text| unit.ir.source.contains(text)) {
@@ -173,7 +177,7 @@ fn is_for_development(path: &str) -> bool {
 
 /// Whether a file starts a server on standard input and nothing else: what it makes is for one user.
 pub(crate) fn is_stdio_only(unit: &Unit) -> bool {
-    speaks_on_stdio(&unit.ir.source) && !HTTP.iter().any(|text| unit.ir.source.contains(text))
+    speaks_on_stdio(unit) && !HTTP.iter().any(|text| unit.ir.source.contains(text))
 }
 
 fn http(project: &Project, module: ModuleId, unit: &Unit) -> Option<String> {
@@ -259,7 +263,7 @@ impl Project {
     pub fn also_speaks_on_stdio(&self, module: ModuleId) -> bool {
         let Some(own) = self.folder(module) else { return false };
         let find = || {
-            let speaking = self.units().filter(|(_, unit)| speaks_on_stdio(&unit.ir.source));
+            let speaking = self.units().filter(|(_, unit)| speaks_on_stdio(unit));
             speaking.filter_map(|(other, _)| self.folder(other)).map(str::to_owned).collect()
         };
         !self.is_asked_multi() && self.memory.on_stdio.get_or_init(find).contains(own)

@@ -2,6 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc, sync::LazyLock};
 
+use compact_str::CompactString as Word;
 use rustc_hash::FxHashMap;
 
 /// What a name means.
@@ -92,7 +93,7 @@ const LONGEST: usize = 64;
 
 thread_local! {
     /// A project has some ten thousand names and asks millions of times.
-    static KNOWN: RefCell<FxHashMap<Box<str>, Said>> = RefCell::default();
+    static KNOWN: RefCell<FxHashMap<Word, Said>> = RefCell::default();
 }
 
 /// Looks what a name says, and takes of that what is asked for.
@@ -163,6 +164,21 @@ fn may_mean(name: &str) -> bool {
         }
     }
     false
+}
+
+/// Whether a text has one of others in it, in small or capital letters of ASCII; those are in small letters.
+#[must_use]
+pub fn mentions(text: &str, others: &[&str]) -> bool {
+    let bytes = text.as_bytes();
+    others.iter().any(|other| {
+        let other = other.as_bytes();
+        let Some(first) = other.first() else { return true };
+        // Most places are told by their first letter.
+        bytes.windows(other.len()).any(|part| {
+            part.first().is_some_and(|own| own.to_ascii_lowercase() == *first)
+                && part.eq_ignore_ascii_case(other)
+        })
+    })
 }
 
 /// The words of an identifier, in lower case: `orgId`, `org_id`, `ORG-ID` are `org`, `id`.

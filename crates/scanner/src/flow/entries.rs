@@ -2,7 +2,7 @@
 
 use super::Origins;
 use crate::{
-    ir::{ExportKind, ExprKind, FunctionId, PropertyKey, StmtKind, walk},
+    ir::{ExportKind, ExprKind, FunctionId, Kinds, Property, PropertyKey, StmtKind, walk},
     library::{PlaceArg, Role},
     project::{At, Cls, Fun, ModuleId, Path, Project, Symbol, Unit, Word},
     vocabulary,
@@ -213,10 +213,18 @@ fn outer_bases(project: &Project, class: Cls, depth: u32, bases: &mut Vec<(At, O
     }
 }
 
+/// Whether a function is written out among the properties of an object.
+fn holds_function(unit: &Unit, properties: &[Property]) -> bool {
+    properties.iter().any(|property| matches!(unit.ir.expr(property.value), ExprKind::Function(_)))
+}
+
 /// Objects that describe a tool and hold its function, wherever they are registered.
 fn by_shape(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
-    for (id, expr) in unit.ir.exprs() {
+    for (id, expr) in unit.ir.exprs_of(Kinds::OBJECT) {
         let ExprKind::Object(properties) = expr else { continue };
+        if !holds_function(unit, properties) {
+            continue;
+        }
         let value = |wanted: &[&str]| {
             properties.iter().find_map(|property| match property.key {
                 PropertyKey::Name(name) if wanted.contains(&unit.ir.text(name)) => Some(property.value),
@@ -377,8 +385,11 @@ fn pages(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<Ent
 /// Objects with `fetch(request, env, ctx)`, as workers, Bun, Deno and what wraps them take them; with `queue` and `scheduled`
 /// beside it.
 fn workers(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
-    for (at, expr) in unit.ir.exprs() {
+    for (at, expr) in unit.ir.exprs_of(Kinds::OBJECT) {
         let ExprKind::Object(properties) = expr else { continue };
+        if !holds_function(unit, properties) {
+            continue;
+        }
         let functions =
             properties.iter().filter_map(|property| match (&property.key, unit.ir.expr(property.value)) {
                 (PropertyKey::Name(name), ExprKind::Function(id)) => Some((unit.ir.text(*name), *id)),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    ir::{ExprId, ExprKind, Language, NameRef, UnaryOp},
+    ir::{ExprId, ExprKind, Kinds, Language, NameRef, UnaryOp},
     project::{At, Parent, Project, Unit},
 };
 
@@ -19,9 +19,11 @@ impl Project {
     #[must_use]
     pub fn firsts(&self) -> &BTreeMap<At, At> {
         self.memory.firsts.get_or_init(|| {
-            let all = self
-                .units()
-                .flat_map(|(module, unit)| unit.ir.exprs().map(move |(expr, _)| At { module, expr }));
+            let all = self.units().flat_map(|(module, unit)| {
+                unit.ir
+                    .exprs_of(Kinds::MEMBER | Kinds::INDEX | Kinds::CALL)
+                    .map(move |(expr, _)| At { module, expr })
+            });
             all.filter_map(|at| Some((at, self.find_first(at)?))).collect()
         })
     }

@@ -81,6 +81,9 @@ pub(super) fn handlers(project: &Project, entries: &mut Vec<Entry>) {
 /// Middlewares in the shape that Express gave them: `use(req, res, next)`.
 fn by_names(module: ModuleId, unit: &Unit, add: &mut impl FnMut(Fun, usize, &str)) {
     for (id, function) in unit.ir.functions() {
+        if function.params.len() < 3 {
+            continue;
+        }
         let names: Vec<&str> =
             function.params.iter().filter_map(|own| own.name).map(|name| unit.ir.text(name)).collect();
         if matches!(names.as_slice(), ["req" | "request", "res" | "response", "next"]) {
@@ -215,6 +218,9 @@ fn by_type(project: &Project, module: ModuleId, unit: &Unit, add: &mut impl FnMu
 /// Whether a type is a framework's for handlers, and not one of the project's own that has its name.
 fn is_handlers_type(unit: &Unit, text: &str) -> bool {
     let name = bare(text);
+    if !HANDLERS.contains(&name) {
+        return false;
+    }
     // Those of Cloudflare's Workers are known everywhere.
     let global = matches!(name, "PagesFunction" | "ExportedHandlerFetchHandler");
     let qualified = text.split('<').next().is_some_and(|head| head.contains('.'));
@@ -225,7 +231,7 @@ fn is_handlers_type(unit: &Unit, text: &str) -> bool {
             local && (!specifier.starts_with('.') || specifier.ends_with("$types"))
         })
     };
-    HANDLERS.contains(&name) && (global || qualified || imported())
+    global || qualified || imported()
 }
 
 fn handles(unit: &Unit, function: &Function) -> bool {
@@ -252,6 +258,10 @@ fn bare(text: &str) -> &str {
     head.rsplit('.').next().unwrap_or("").trim()
 }
 
+/// Names of exports that some framework finds.
+const BY_NAME: &[&str] =
+    &["default", "GET", "POST", "PUT", "PATCH", "DELETE", "ALL", "fallback", "handler", "action", "loader"];
+
 /// Functions that a framework finds by their file and name: `pages/api`, `+server.ts`, a Lambda's `handler`, a route's `action`.
 fn by_export(module: ModuleId, unit: &Unit, add: &mut impl FnMut(Fun, usize, &str)) {
     let (folder, file) = unit.ir.path.rsplit_once('/').unwrap_or(("", &unit.ir.path));
@@ -259,6 +269,9 @@ fn by_export(module: ModuleId, unit: &Unit, add: &mut impl FnMut(Fun, usize, &st
     let below = |name: &str| folder.split('/').any(|part| part == name);
     for export in &unit.ir.exports {
         let name = unit.ir.text(export.name);
+        if !BY_NAME.contains(&name) {
+            continue;
+        }
         let function = match export.kind {
             ExportKind::Binding(binding) => {
                 let declared = unit.ir.functions().find(|(_, function)| function.binding == Some(binding));

@@ -6,7 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
     ir::{
-        BindingId, BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, Name, NameRef, Pattern,
+        BindingId, BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, Kinds, Name, NameRef, Pattern,
         PropertyKey, StmtKind,
     },
     library::Role,
@@ -40,8 +40,6 @@ pub struct Lifetimes<'p> {
 /// What is known of the objects of a project; it is looked for once.
 #[derive(Debug)]
 pub(crate) struct Objects {
-    /// Where objects of a class are made.
-    pub(super) made: FxHashMap<Cls, Vec<At>>,
     /// Where properties are read, by their names; written places are left out.
     pub(super) read: FxHashMap<String, Vec<At>>,
     /// Whether objects of a class outlive a request, as far as it was asked.
@@ -55,12 +53,12 @@ pub(crate) struct Objects {
 impl Objects {
     /// Looks where objects are made.
     fn find(project: &Project) -> Self {
-        let mut made: FxHashMap<Cls, Vec<At>> = FxHashMap::default();
         let mut read: FxHashMap<String, Vec<At>> = FxHashMap::default();
         for (module, unit) in project.units() {
-            let written: FxHashSet<ExprId> = unit.index.writes.iter().map(|write| write.place).collect();
+            let mut written: Vec<ExprId> = unit.index.writes.iter().map(|write| write.place).collect();
+            written.sort_unstable();
             let mut by_name: Vec<(Name, At)> = Vec::new();
-            for (expr, kind) in unit.ir.exprs() {
+            for (expr, kind) in unit.ir.exprs_of(Kinds::MEMBER | Kinds::INDEX) {
                 let name = match kind {
                     ExprKind::Member { property, .. } => Some(*property),
                     // `state["tenant"]` is `state.tenant`, and `latest[0]` is a place of its own too.
@@ -71,7 +69,7 @@ impl Objects {
                     _ => None,
                 };
                 if let Some(name) = name
-                    && !written.contains(&expr)
+                    && written.binary_search(&expr).is_err()
                 {
                     by_name.push((name, At { module, expr }));
                 }
@@ -88,15 +86,8 @@ impl Objects {
                     places.extend(same.iter().map(|(_, at)| *at));
                 }
             }
-            for expr in &unit.index.calls {
-                let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
-                let at = At { module, expr: *expr };
-                if let Symbol::Class(class) = project.symbol(at.to(call.callee)) {
-                    made.entry(class).or_default().push(at);
-                }
-            }
         }
-        Self { made, read, known: RefCell::default(), starts: OnceCell::new(), routers: OnceCell::new() }
+        Self { read, known: RefCell::default(), starts: OnceCell::new(), routers: OnceCell::new() }
     }
 }
 
@@ -167,10 +158,10 @@ impl<'p> Lifetimes<'p> {
         if self.is_only_one(class) {
             return Some(true);
         }
-        let own = self.objects.made.get(&class).into_iter().flatten();
+        let own = self.project.made.get(&class).into_iter().flatten();
         let subs = self.project.subclasses(class).iter();
         let places: Vec<At> =
-            own.chain(subs.filter_map(|sub| self.objects.made.get(sub)).flatten()).copied().collect();
+            own.chain(subs.filter_map(|sub| self.project.made.get(sub)).flatten()).copied().collect();
         // One file speaks over standard input, for one user; another one serves, and makes one for each request.
         let alone = |at: &&At| self.project.unit(at.module).is_some_and(crate::tenancy::is_stdio_only);
         let serving: Vec<At> = places.iter().filter(|at| !alone(at)).copied().collect();

@@ -4,67 +4,80 @@ use super::Origins;
 use crate::{
     ir::{ArgKind, Call, ExprKind, NameRef, PropertyKey},
     project::{Unit, Word},
-    vocabulary,
+    vocabulary::{self, Meaning},
 };
 
 /// A value of unknown source that is named like an owner is one.
 pub(super) fn named(name: &str, value: Origins) -> Origins {
+    named_by(|| vocabulary::meaning_of(name), value)
+}
+
+/// The same by what the name means.
+pub(super) fn named_by(meaning: impl FnOnce() -> Meaning, value: Origins) -> Origins {
     let open = value.without(Origins::UNKNOWN | Origins::CONSTANT | Origins::REQUEST) == Origins::NONE
         && value.has(Origins::UNKNOWN);
-    if open && (vocabulary::is_owner(name) || vocabulary::is_principal(name)) {
-        value | Origins::OWNER
-    } else {
-        value
-    }
+    let is_party = || {
+        let meaning = meaning();
+        meaning.is_owner() || meaning.is_principal()
+    };
+    if open && is_party() { value | Origins::OWNER } else { value }
 }
+
+/// What names of functions have in them that give back what they are given in another form.
+const CONVERSIONS: &[&str] = &[
+    "str",
+    "int",
+    "float",
+    "parse",
+    "trim",
+    "strip",
+    "lower",
+    "upper",
+    "decode",
+    "encode",
+    "get",
+    "pop",
+    "loads",
+    "dict",
+    "list",
+    "uuid",
+    "validate",
+    "normal",
+    "clean",
+    "sanit",
+    "unquote",
+    "replace",
+    "slice",
+    "split",
+    "join",
+    "tolowercase",
+    "param",
+    "header",
+    "cast",
+    "coerce",
+    "assign",
+    "format",
+    "stringify",
+    "hash",
+    "digest",
+    "update",
+    "key",
+    "safe",
+];
 
 /// Whether a function gives back what it is given in another form.
 pub(super) fn converts(name: &str) -> bool {
-    let first = name.chars().next().is_some_and(char::is_uppercase);
+    if name.chars().next().is_some_and(char::is_uppercase) {
+        return true;
+    }
     let lower = name.to_lowercase();
-    first
-        || [
-            "str",
-            "int",
-            "float",
-            "parse",
-            "trim",
-            "strip",
-            "lower",
-            "upper",
-            "decode",
-            "encode",
-            "get",
-            "pop",
-            "loads",
-            "dict",
-            "list",
-            "uuid",
-            "validate",
-            "normal",
-            "clean",
-            "sanit",
-            "unquote",
-            "replace",
-            "slice",
-            "split",
-            "join",
-            "tolowercase",
-            "param",
-            "header",
-            "cast",
-            "coerce",
-            "assign",
-            "format",
-            "stringify",
-            "hash",
-            "digest",
-            "update",
-            "key",
-            "safe",
-        ]
-        .iter()
-        .any(|word| lower.contains(word))
+    let bytes = lower.as_bytes();
+    // Most places are told by their first letter.
+    bytes.iter().enumerate().any(|(at, first)| {
+        let begins = |word: &&&str| word.as_bytes().first() == Some(first);
+        let mut likely = CONVERSIONS.iter().filter(begins);
+        likely.any(|word| bytes.get(at..).is_some_and(|rest| rest.starts_with(word.as_bytes())))
+    })
 }
 
 /// Whether a function makes something that goes on with what it is given: `build("drive", "v3", credentials=…)`, `connect(token)`.
@@ -293,11 +306,15 @@ pub(super) fn member_of(base: Origins, name: &str) -> Origins {
 const ENVIRONMENTS: &[&str] =
     &["process", "Deno", "Bun", "os", "environ", "getenv", "import", "sys", "settings", "config"];
 
+/// Whether a path that begins with a word may read the environment of the process.
+pub(super) fn begins_environment(first: &str) -> bool {
+    matches!(first.len(), 2..=8) && ENVIRONMENTS.contains(&first)
+}
+
 /// Whether a path reads the environment of the process.
 pub(super) fn is_environment(path: &[Word]) -> bool {
-    // Most paths begin and end with other words.
-    let first = path.first().map_or("", Word::as_str);
-    if !ENVIRONMENTS.contains(&first) {
+    // Most paths begin with other words.
+    if !path.first().is_some_and(|first| begins_environment(first)) {
         return false;
     }
     let path: Vec<&str> = path.iter().map(Word::as_str).collect();

@@ -6,14 +6,16 @@
 
 use std::ops::{BitOr, BitOrAssign};
 
-use super::names::{given_credential, is_environment, makes, member_of, named, request_member};
+use super::names::{
+    begins_environment, given_credential, is_environment, makes, member_of, named, named_by, request_member,
+};
 use crate::{
     ir::{
         BindingId, BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, LogicalOp, NameRef, PropertyKey,
         TemplatePart, UnaryOp,
     },
     library::{Origin, Role},
-    project::{At, Cls, Fun, ModuleId, Project, Step, Symbol, Word, this_class},
+    project::{At, Cls, Fun, ModuleId, Project, Step, Symbol, this_class},
     vocabulary,
 };
 
@@ -246,7 +248,6 @@ impl Project {
     fn binding_origins(&self, module: ModuleId, id: BindingId, depth: u32) -> Origins {
         let Some(unit) = self.unit(module) else { return Origins::UNKNOWN };
         let Some(binding) = unit.ir.binding(id) else { return Origins::UNKNOWN };
-        let name = unit.ir.text(binding.name);
         let value = match binding.kind {
             BindingKind::Import(_) => match (self.follow(depth), self.declared(module, id)) {
                 (Some(depth), Some((from, id))) if self.is_variable(from, id) => {
@@ -277,7 +278,7 @@ impl Project {
                     .fold(own, |sum, source| sum | self.filled_origins(module, id, source.value, depth))
             }
         };
-        named(name, value)
+        named_by(|| unit.meaning(binding.name), value)
     }
 
     /// What an object that begins empty is filled with: `const props = {}; props.token = …`.
@@ -334,8 +335,10 @@ impl Project {
     pub(super) fn member_origins(&self, object: At, name: &str, depth: u32) -> Origins {
         let Some(depth) = self.follow(depth) else { return Origins::UNKNOWN };
         let Some(unit) = self.unit(object.module) else { return Origins::UNKNOWN };
-        let mut path = self.written(object);
-        path.push(Word::new(name));
+        // Most members are no library's and not the environment's, and their paths are not made.
+        let likely =
+            self.libraries.has_member(name) || begins_environment(self.first_written(object).unwrap_or(name));
+        let path = if likely { self.written_then(object, name) } else { Vec::new() };
         if is_environment(&path) {
             return Origins::ENV;
         }

@@ -9,7 +9,7 @@ use super::{
     repositories::is_repository,
 };
 use crate::{
-    ir::{BinaryOp, ExprKind, NameRef, StmtKind, walk},
+    ir::{BinaryOp, ExprKind, Kinds, NameRef, StmtKind, walk},
     lang::sql::Verb,
     project::{At, Fun, Parent, Project, Unit, Word},
     tables::level_of_table,
@@ -121,7 +121,7 @@ impl Project {
         let mut all = Vec::new();
         let words = self.tenant_words();
         for (module, unit) in self.units() {
-            for (id, expr) in unit.ir.exprs() {
+            for (id, expr) in unit.ir.exprs_of(Kinds::TEXT | Kinds::CALL) {
                 let at = At { module, expr: id };
                 match expr {
                     ExprKind::String(_)

@@ -88,6 +88,11 @@ impl Project {
 
 /// Whether a name is that of something that keeps rows.
 pub(super) fn is_repository(name: &str) -> bool {
+    // Most names have none of the words in them.
+    let begins = |part: &[u8]| part.eq_ignore_ascii_case(b"rep") || part.eq_ignore_ascii_case(b"dao");
+    if !name.as_bytes().windows(3).any(begins) {
+        return false;
+    }
     let words = vocabulary::words(name);
     words.iter().any(|word| matches!(word.as_str(), "repo" | "repository" | "dao" | "repositories"))
 }

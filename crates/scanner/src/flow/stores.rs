@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     flow::Origins,
-    ir::{ArgKind, BindingId, BindingKind, CompareOp, ExprId, ExprKind, FunctionKind, NameRef},
+    ir::{ArgKind, BindingId, BindingKind, CompareOp, ExprId, ExprKind, FunctionKind, Kinds, NameRef},
     library::Role,
     project::{At, Cls, Fun, ModuleId, Project, Unit},
     vocabulary,
@@ -83,6 +83,7 @@ impl Project {
 
     fn find_accesses(&self) -> Vec<Access> {
         let mut all = Vec::new();
+        let likely = self.calls_named(|name| READS.contains(&name) || WRITES.contains(&name));
         for (module, unit) in self.units() {
             for write in &unit.index.writes {
                 if let ExprKind::Index { object, index, .. } = unit.ir.expr(write.place) {
@@ -90,18 +91,18 @@ impl Project {
                     self.access(at, *object, *index, Some(write.value), &mut all);
                 }
             }
-            let written: rustc_hash::FxHashSet<ExprId> =
-                unit.index.writes.iter().map(|write| write.place).collect();
-            for (id, expr) in unit.ir.exprs() {
+            let mut written: Vec<ExprId> = unit.index.writes.iter().map(|write| write.place).collect();
+            written.sort_unstable();
+            for (id, expr) in unit.ir.exprs_of(Kinds::INDEX | Kinds::COMPARE | Kinds::CALL) {
                 let at = At { module, expr: id };
                 match expr {
-                    ExprKind::Index { object, index, .. } if !written.contains(&id) => {
+                    ExprKind::Index { object, index, .. } if written.binary_search(&id).is_err() => {
                         self.access(at, *object, *index, None, &mut all);
                     }
                     ExprKind::Compare { op: CompareOp::In | CompareOp::NotIn, left, right } => {
                         self.access(at, *right, *left, None, &mut all);
                     }
-                    ExprKind::Call(call) => self.access_call(at, call, &mut all),
+                    ExprKind::Call(call) if likely.has(at) => self.access_call(at, call, &mut all),
                     _ => {}
                 }
             }
@@ -335,7 +336,7 @@ impl Project {
     pub fn knows_callers(&self, module: ModuleId) -> bool {
         let folders = self.memory.knows_callers.get_or_init(|| {
             let asks = |module: ModuleId, unit: &Unit| {
-                unit.ir.exprs().any(|(expr, kind)| {
+                unit.ir.exprs_of(Kinds::CALL | Kinds::MEMBER).any(|(expr, kind)| {
                     let likely = match kind {
                         ExprKind::Call(_) => true,
                         ExprKind::Member { property, .. } => {
@@ -383,12 +384,11 @@ impl Project {
     fn package_imports(&self) -> BTreeSet<(String, String)> {
         let mut edges = BTreeSet::new();
         for (module, unit) in self.units() {
-            let from = self.package_folder(&unit.ir.path);
+            let from = self.folder(module).unwrap_or_default();
             for import in &unit.ir.imports {
                 let specifier = unit.ir.text(import.specifier);
                 let target = self.imported_module(module, specifier);
-                let Some(target) = target.and_then(|module| self.unit(module)) else { continue };
-                let to = self.package_folder(&target.ir.path);
+                let Some(to) = target.and_then(|module| self.folder(module)) else { continue };
                 if from != to {
                     edges.insert((from.to_owned(), to.to_owned()));
                 }

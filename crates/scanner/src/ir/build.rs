@@ -1,11 +1,11 @@
 //! What front ends make a module with.
 
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
 use super::{
     BinaryOp, Binding, BindingId, BindingKind, Block, Class, ClassId, Export, Expr, ExprId, ExprKind,
-    Function, FunctionId, FunctionKind, Import, Language, Lines, Module, Name, Scope, ScopeId, ScopeKind,
-    Span, Stmt, StmtId, StmtKind,
+    Function, FunctionId, FunctionKind, Import, Kinds, Language, Lines, Module, Name, Scope, ScopeId,
+    ScopeKind, Span, Stmt, StmtId, StmtKind,
     names::{Interned, Names},
 };
 
@@ -25,11 +25,29 @@ pub struct ModuleBuilder {
 /// The longest text that two texts with a `+` between are joined to, in bytes.
 const LONGEST_JOINED: usize = 4096;
 
-/// How much source has one more name, about: room is made at once.
-const BYTES_FOR_A_NAME: usize = 48;
+/// Room in which a module grows. A thread uses it for one file after the other, and what is kept of a file is as large as it has to
+/// be: otherwise each list would be copied several times while it grows, into memory that is new each time.
+#[derive(Debug, Default)]
+struct Room {
+    exprs: Vec<Expr>,
+    stmts: Vec<Stmt>,
+    bindings: Vec<Binding>,
+    names: Names,
+    interned: Interned,
+}
 
-/// The same for an expression, where expressions are not dense.
-const BYTES_FOR_AN_EXPRESSION: usize = 32;
+thread_local! {
+    static ROOM: RefCell<Room> = RefCell::default();
+}
+
+/// For how many expressions room is kept at most.
+const KEPT: usize = 1 << 19;
+
+/// A list without room for more, and its room for the next one.
+fn fitting<T>(mut list: Vec<T>) -> (Vec<T>, Vec<T>) {
+    let fitting = list.drain(..).collect();
+    (fitting, list)
+}
 
 /// Arenas are counted in `u32`; sources beyond the size limit are never lowered, so that the limit is not met.
 fn next(len: usize) -> u32 {
@@ -40,27 +58,26 @@ impl ModuleBuilder {
     /// Starts a module.
     #[must_use]
     pub fn new(path: String, language: Language, source: Arc<str>) -> Self {
-        let lines = Lines::new(&source);
         let span = Span::new(0, next(source.len()));
-        let mut exprs = Vec::with_capacity(source.len() / BYTES_FOR_AN_EXPRESSION + 1);
+        let Room { mut exprs, stmts, bindings, names, interned } = ROOM.take();
         exprs.push(Expr { kind: ExprKind::Missing, span: Span::default() });
         let module = Module {
             path,
             language,
             source,
-            lines,
+            lines: Lines::default(),
             imports: Vec::new(),
             exports: Vec::new(),
             comments: Vec::new(),
-            names: Names::default(),
+            names,
             exprs,
-            stmts: Vec::new(),
-            bindings: Vec::new(),
+            kinds: Box::default(),
+            stmts,
+            bindings,
             scopes: vec![Scope { kind: ScopeKind::Module, parent: None }],
             functions: vec![Function { kind: FunctionKind::Module, parent: None, ..empty_function(span) }],
             classes: Vec::new(),
         };
-        let interned = Interned::with_capacity(module.source.len() / BYTES_FOR_A_NAME);
         Self { module, interned }
     }
 
@@ -198,15 +215,22 @@ impl ModuleBuilder {
             function.body = body;
         }
         // Projects have many modules, and each would hold up to twice what it needs.
-        let module = &mut self.module;
-        module.exprs.shrink_to_fit();
-        module.stmts.shrink_to_fit();
-        module.names.shrink_to_fit();
-        module.bindings.shrink_to_fit();
+        let Self { mut module, mut interned } = self;
+        let mut room = Room::default();
+        module.kinds = module.exprs.iter().map(|expr| Kinds::of(&expr.kind)).collect();
+        (module.exprs, room.exprs) = fitting(module.exprs);
+        (module.stmts, room.stmts) = fitting(module.stmts);
+        (module.bindings, room.bindings) = fitting(module.bindings);
+        (module.names, room.names) = module.names.fitting();
         module.scopes.shrink_to_fit();
         module.functions.shrink_to_fit();
         module.comments.shrink_to_fit();
-        self.module
+        interned.clear();
+        room.interned = interned;
+        if room.exprs.capacity() <= KEPT {
+            ROOM.set(room);
+        }
+        module
     }
 }
 

@@ -20,6 +20,7 @@ mod build;
 mod decl;
 pub mod dump;
 mod expr;
+mod kinds;
 mod lines;
 mod names;
 mod pattern;
@@ -37,6 +38,7 @@ pub use expr::{
     Arg, ArgKind, ArrayKind, BinaryOp, Call, Clause, CompareOp, Comprehension, ComprehensionKind, Expr,
     ExprKind, LogicalOp, NameRef, Property, PropertyKey, TemplatePart, UnaryOp,
 };
+pub use kinds::Kinds;
 pub use lines::{Lines, Position};
 pub use pattern::{Pattern, PatternProperty};
 pub use stmt::{Block, Case, Handler, Stmt, StmtKind};
@@ -152,6 +154,8 @@ pub struct Module {
     pub comments: Vec<Span>,
     pub(crate) names: names::Names,
     pub(crate) exprs: Vec<Expr>,
+    /// What each expression is.
+    pub(crate) kinds: Box<[Kinds]>,
     pub(crate) stmts: Vec<Stmt>,
     pub(crate) bindings: Vec<Binding>,
     pub(crate) scopes: Vec<Scope>,
@@ -215,17 +219,7 @@ impl Module {
     /// Whether one of the names of a module has one of these texts in it, in small or capital letters.
     #[must_use]
     pub fn has_name_with(&self, texts: &[&str]) -> bool {
-        self.names.iter().any(|name| {
-            let has = |text: &&str| {
-                let first = text.as_bytes().first().map(u8::to_ascii_lowercase);
-                // Most places are told by their first letter.
-                name.as_bytes().windows(text.len()).any(|part| {
-                    part.first().map(u8::to_ascii_lowercase) == first
-                        && part.eq_ignore_ascii_case(text.as_bytes())
-                })
-            };
-            texts.iter().any(has)
-        })
+        self.names.mention(texts)
     }
 
     /// A scope.
@@ -267,6 +261,15 @@ impl Module {
     /// All expressions with their ids, in the order in which they were lowered.
     pub fn exprs(&self) -> impl Iterator<Item = (ExprId, &ExprKind)> {
         (0..).map(ExprId).zip(self.exprs.iter().map(|expr| &expr.kind))
+    }
+
+    /// The expressions of some kinds with their ids, in the order in which they were lowered.
+    pub fn exprs_of(&self, kinds: Kinds) -> impl Iterator<Item = (ExprId, &ExprKind)> {
+        let numbers = self.kinds.iter().zip(0..).filter(move |(own, _)| own.has(kinds));
+        numbers.filter_map(|(_, number)| {
+            let id = ExprId(number);
+            self.exprs.get(id.index()).map(|expr| (id, &expr.kind))
+        })
     }
 
     /// All statements with their ids, in the order in which they were lowered.

@@ -6,6 +6,7 @@ use hashbrown::HashTable;
 use rustc_hash::FxBuildHasher;
 
 use super::Name;
+use crate::vocabulary;
 
 /// Texts by their numbers.
 #[derive(Debug)]
@@ -36,26 +37,36 @@ impl Names {
         self.texts.get(*start as usize..*end as usize)
     }
 
+    /// Whether one of the texts has one of others in it, in small or capital letters of ASCII.
+    pub(super) fn mention(&self, others: &[&str]) -> bool {
+        // What stands in none of the texts is not in all of them, one behind the other, either.
+        vocabulary::mentions(&self.texts, others)
+            && self.iter().any(|text| vocabulary::mentions(text, others))
+    }
+
     /// All texts.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
         (0..).map(Name).take(self.len()).filter_map(|name| self.get(name))
     }
 
-    /// Leaves no room for further ones.
-    pub(super) fn shrink_to_fit(&mut self) {
-        self.texts.shrink_to_fit();
-        self.bounds.shrink_to_fit();
+    /// The same without room for further ones, and the room for other ones.
+    pub(super) fn fitting(mut self) -> (Self, Self) {
+        let fitting =
+            Self { texts: self.texts.as_str().to_owned(), bounds: self.bounds.as_slice().to_owned() };
+        self.texts.clear();
+        self.bounds.truncate(1);
+        (fitting, self)
     }
 }
 
 /// Finds the numbers of texts while a module is made.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Interned(HashTable<Name>);
 
 impl Interned {
-    /// With room for so many.
-    pub(super) fn with_capacity(count: usize) -> Self {
-        Self(HashTable::with_capacity(count))
+    /// Forgets all, and keeps the room.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
     }
 
     /// The number of a text, a new one if it has none yet.

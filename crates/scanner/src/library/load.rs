@@ -184,6 +184,12 @@ impl Libraries {
         if exact.is_empty() { loose } else { exact }
     }
 
+    /// Whether some library defines a member of this name.
+    #[must_use]
+    pub fn has_member(&self, name: &str) -> bool {
+        self.members.contains_key(name)
+    }
+
     /// What a member is by the dotted path that leads to it: the longest definition wins.
     #[must_use]
     pub fn member(&self, language: Language, segments: &[impl AsRef<str>]) -> Option<Origin> {

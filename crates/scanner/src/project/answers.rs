@@ -14,14 +14,20 @@ use super::At;
 /// is answered. All others are kept for ever, so that no question is worked out twice and none depends on the order of asking.
 #[derive(Debug)]
 pub(crate) struct Answers<T, S = Dense<T>> {
-    shelf: RefCell<S>,
-    /// What is being worked out, the outermost first.
-    asking: RefCell<Vec<At>>,
-    /// What rests on something in `asking`, in the order of the answers.
-    unsure: RefCell<Vec<At>>,
+    known: RefCell<Known<S>>,
     /// The outermost open question that the one being worked out rests on so far.
     rests_on: Cell<u16>,
     kind: PhantomData<T>,
+}
+
+/// What is known so far.
+#[derive(Debug)]
+struct Known<S> {
+    shelf: S,
+    /// What is being worked out, the outermost first.
+    asking: Vec<At>,
+    /// What rests on something in `asking`, in the order of the answers.
+    unsure: Vec<At>,
 }
 
 /// What is known of one expression.
@@ -159,12 +165,24 @@ impl<T, S: Shelf<T>> Answers<T, S> {
     /// None yet, for modules with so many expressions and bindings.
     pub(crate) fn sized(sizes: Vec<usize>) -> Self {
         Self {
-            shelf: RefCell::new(S::sized(sizes)),
-            asking: RefCell::default(),
-            unsure: RefCell::default(),
+            known: RefCell::new(Known { shelf: S::sized(sizes), asking: Vec::new(), unsure: Vec::new() }),
             rests_on: Cell::new(NOTHING),
             kind: PhantomData,
         }
+    }
+}
+
+impl<S> Known<S> {
+    /// Notes that something is being worked out: its number among what is, and how much was unsure before.
+    fn open<T>(&mut self, at: At, first: T) -> (u16, usize)
+    where
+        S: Shelf<T>,
+    {
+        // Far fewer are open at once than the number holds: each goes a step deeper.
+        let number = u16::try_from(self.asking.len()).unwrap_or(NOTHING - 1);
+        self.asking.push(at);
+        self.shelf.put(at, Slot::Open(first, number));
+        (number, self.unsure.len())
     }
 }
 
@@ -182,7 +200,7 @@ impl<T: Clone, S: Shelf<T>> Answers<T, S> {
         find: impl FnOnce() -> T,
         is_worth: impl FnOnce(&T) -> bool,
     ) -> T {
-        match self.shelf.borrow().get(at) {
+        match self.known.borrow().shelf.get(at) {
             Some(Slot::Known(answer)) => return answer.clone(),
             Some(Slot::Open(answer, on)) => {
                 self.rests_on.set(self.rests_on.get().min(*on));
@@ -190,19 +208,16 @@ impl<T: Clone, S: Shelf<T>> Answers<T, S> {
             }
             None => {}
         }
-        // Far fewer are open at once than the number holds: each goes a step deeper.
-        let number = u16::try_from(self.asking.borrow().len()).unwrap_or(NOTHING - 1);
-        self.asking.borrow_mut().push(at);
-        self.shelf.borrow_mut().put(at, Slot::Open(first, number));
+        let (number, mark) = self.known.borrow_mut().open(at, first);
         let outer = self.rests_on.replace(NOTHING);
-        let mark = self.unsure.borrow().len();
         let answer = find();
-        self.asking.borrow_mut().pop();
         let on = self.rests_on.get();
-        let mut shelf = self.shelf.borrow_mut();
+        let mut known = self.known.borrow_mut();
+        let Known { shelf, asking, unsure } = &mut *known;
+        asking.pop();
         if on >= number {
             // What rested on this one's first answer is worked out anew when it is asked for.
-            for stale in self.unsure.borrow_mut().drain(mark..) {
+            for stale in unsure.drain(mark..) {
                 shelf.remove(stale);
             }
             if is_worth(&answer) {
@@ -213,7 +228,7 @@ impl<T: Clone, S: Shelf<T>> Answers<T, S> {
             self.rests_on.set(outer);
         } else {
             shelf.put(at, Slot::Open(answer.clone(), on));
-            self.unsure.borrow_mut().push(at);
+            unsure.push(at);
             self.rests_on.set(outer.min(on));
         }
         answer
@@ -226,8 +241,9 @@ impl<T: Clone, S: Shelf<T>> Answers<T, S> {
 
     /// Gives up what was being worked out: a rule that panicked leaves it half done.
     pub(crate) fn forget_open(&self) {
-        let mut shelf = self.shelf.borrow_mut();
-        for open in self.asking.borrow_mut().drain(..).chain(self.unsure.borrow_mut().drain(..)) {
+        let mut known = self.known.borrow_mut();
+        let Known { shelf, asking, unsure } = &mut *known;
+        for open in asking.drain(..).chain(unsure.drain(..)) {
             shelf.remove(open);
         }
         self.rests_on.set(NOTHING);

@@ -47,6 +47,7 @@ impl Project {
             paths,
             homes: Vec::new(),
             callers: FxHashMap::default(),
+            made: FxHashMap::default(),
             callees: Vec::new(),
             callee_of: Vec::new(),
             methods: FxHashMap::default(),
@@ -151,15 +152,19 @@ impl Project {
         let mut callees = Callees::default();
         let mut callee_of = Vec::with_capacity(self.units.len());
         let mut callers: FxHashMap<Fun, Vec<At>> = FxHashMap::default();
+        let mut made: FxHashMap<Cls, Vec<At>> = FxHashMap::default();
         for (module, unit) in (0..).map(ModuleId).zip(&self.units) {
             let decorators =
                 unit.ir.functions().flat_map(|(_, function)| function.decorators.iter().copied());
             let bare = decorators.filter(|expr| !matches!(unit.ir.expr(*expr), ExprKind::Call(_)));
             let bare: Vec<_> = bare.collect();
-            let mut numbers: Vec<u32> = vec![0; unit.ir.exprs().count()];
+            let mut numbers: Vec<u32> = vec![0; unit.ir.exprs.len()];
             for expr in unit.index.calls.iter().chain(&bare) {
                 let at = At { module, expr: *expr };
-                let Some(callee) = self.find_callee(at) else { continue };
+                let Some((callee, class)) = self.find_callee(at) else { continue };
+                if let (Some(class), ExprKind::Call(_)) = (class, unit.ir.expr(*expr)) {
+                    made.entry(class).or_default().push(at);
+                }
                 for target in &callee.targets {
                     callers.entry(*target).or_default().push(at);
                 }
@@ -172,6 +177,7 @@ impl Project {
         self.callees = callees.all;
         self.callee_of = callee_of;
         self.callers = callers;
+        self.made = made;
     }
 }
 

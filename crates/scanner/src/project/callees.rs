@@ -9,8 +9,8 @@ use crate::library::{CallDef, Role};
 const REGISTERS: &[&str] = &["tool", "registerTool", "addTool"];
 
 impl Project {
-    /// Works out what a call calls.
-    pub(crate) fn find_callee(&self, at: At) -> Option<Callee> {
+    /// Works out what a call calls, and the class of which it makes an object.
+    pub(super) fn find_callee(&self, at: At) -> Option<(Callee, Option<Cls>)> {
         let unit = self.unit(at.module)?;
         let callee = match unit.ir.expr(at.expr) {
             ExprKind::Call(call) => call.callee,
@@ -18,6 +18,11 @@ impl Project {
             _ => at.expr,
         };
         let symbol = self.symbol(at.to(callee));
+        let (made, class) = match &symbol {
+            Symbol::Unknown(path) => (Some(path.clone()), None),
+            Symbol::Class(class) => (None, Some(*class)),
+            _ => (None, None),
+        };
         let mut targets = Vec::new();
         let mut certain = true;
         let (package, path) = match symbol {
@@ -58,17 +63,19 @@ impl Project {
         };
         targets.dedup();
         let known = !targets.is_empty() && certain;
-        let defs = self.definitions(at.to(callee), package.as_deref(), &path, known);
-        Some(Callee { package, path, targets, certain, defs, says: Says::default() })
+        let defs = self.definitions(at.to(callee), package.as_deref(), &path, known, made.as_ref());
+        Some((Callee { package, path, targets, certain, defs, says: Says::default() }, class))
     }
 
-    /// What libraries say of a callee of a package, or of one that is not `known` to be a function of the project.
+    /// What libraries say of a callee of a package, or of one that is not `known` to be a function of the project, by the path
+    /// with which it is called and that of what it was `made` as.
     fn definitions(
         &self,
         callee: At,
         package: Option<&str>,
         path: &[Word],
         known: bool,
+        made: Option<&Path>,
     ) -> Vec<std::sync::Arc<CallDef>> {
         let Some(unit) = self.unit(callee.module) else { return Vec::new() };
         match package {
@@ -86,10 +93,8 @@ impl Project {
             None if !known => {
                 let found = self.libraries.calls(unit.ir.language, None, path);
                 // `app.connect(…)` of `app = new McpServer(…)`: what it was made as says more than what it is called.
-                match self.symbol(callee) {
-                    Symbol::Unknown(made) if found.is_empty() => {
-                        self.libraries.calls(unit.ir.language, None, &made)
-                    }
+                match made {
+                    Some(made) if found.is_empty() => self.libraries.calls(unit.ir.language, None, made),
                     _ => found,
                 }
             }
@@ -129,40 +134,53 @@ impl Project {
     /// The path of names of an expression as it is written.
     #[must_use]
     pub fn written(&self, at: At) -> Vec<Word> {
-        let Some(unit) = self.unit(at.module) else { return Vec::new() };
-        let mut path = Vec::new();
+        let mut path = Vec::with_capacity(3);
+        self.each_written(at, |name| path.push(Word::new(name)));
+        path.reverse();
+        path
+    }
+
+    /// The same of a member of that name.
+    #[must_use]
+    pub(crate) fn written_then(&self, object: At, name: &str) -> Vec<Word> {
+        let mut path = vec![Word::new(name)];
+        self.each_written(object, |name| path.push(Word::new(name)));
+        path.reverse();
+        path
+    }
+
+    /// The first name of the path of names of an expression as it is written.
+    #[must_use]
+    pub(crate) fn first_written(&self, at: At) -> Option<&str> {
+        let mut first = None;
+        self.each_written(at, |name| first = Some(name));
+        first
+    }
+
+    /// The path of names of an expression as it is written, the last one first.
+    fn each_written<'p>(&'p self, at: At, mut name: impl FnMut(&'p str)) {
+        let Some(unit) = self.unit(at.module) else { return };
         let mut here = at.expr;
         for _ in 0..64 {
             match unit.ir.expr(here) {
                 ExprKind::Member { object, property, .. } => {
-                    path.push(Word::new(unit.ir.text(*property)));
+                    name(unit.ir.text(*property));
                     here = *object;
                 }
                 ExprKind::Index { object, index, .. } => {
-                    if let ExprKind::String(name) = unit.ir.expr(*index) {
-                        path.push(Word::new(unit.ir.text(*name)));
+                    if let ExprKind::String(text) = unit.ir.expr(*index) {
+                        name(unit.ir.text(*text));
                     }
                     here = *object;
                 }
                 ExprKind::Call(call) => here = call.callee,
                 ExprKind::Await(value) => here = *value,
-                ExprKind::Name(NameRef::Binding(id)) => {
-                    path.push(Word::new(unit.ir.binding_name(*id)));
-                    break;
-                }
-                ExprKind::Name(NameRef::Global(name)) => {
-                    path.push(Word::new(unit.ir.text(*name)));
-                    break;
-                }
-                ExprKind::This => {
-                    path.push(Word::const_new("this"));
-                    break;
-                }
-                _ => break,
+                ExprKind::Name(NameRef::Binding(id)) => return name(unit.ir.binding_name(*id)),
+                ExprKind::Name(NameRef::Global(text)) => return name(unit.ir.text(*text)),
+                ExprKind::This => return name("this"),
+                _ => return,
             }
         }
-        path.reverse();
-        path
     }
 
     /// The same with the name under which the first one is exported, where it is imported under another.

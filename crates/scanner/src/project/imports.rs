@@ -1,7 +1,8 @@
 //! From the text of an import to the module that it names.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use rustc_hash::FxHashMap as HashMap;
 use serde_json::Value;
 
 use super::{ModuleId, Unit};

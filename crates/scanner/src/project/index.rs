@@ -137,8 +137,8 @@ impl Index {
     /// Reads a module once.
     #[must_use]
     pub fn new(module: &Module) -> Self {
-        let count = module.exprs().count();
-        let stmts = module.stmts().count();
+        let count = module.exprs.len();
+        let stmts = module.stmts.len();
         let mut index = Self {
             parents: vec![Parent::None; count],
             functions: vec![FunctionId::MODULE; count],
@@ -146,7 +146,7 @@ impl Index {
             stmt_parents: vec![None; stmts],
             stmt_functions: vec![FunctionId::MODULE; stmts],
             stmt_orders: vec![0; stmts],
-            sites: vec![None; module.functions().count()],
+            sites: vec![None; module.functions.len()],
             ..Self::default()
         };
         for (id, _) in module.functions() {

@@ -19,7 +19,7 @@ use rustc_hash::FxHashMap;
 
 pub(crate) use answers::Answers;
 pub use build::Input;
-pub use calls::CallSet;
+pub use calls::{CallSet, NameSet};
 pub use imports::Paths;
 pub use index::{Index, Parent, Source, Step, Write, this_class};
 pub use path::{Path, Word};
@@ -90,6 +90,8 @@ pub struct Unit {
     pub index: Index,
     /// What its names mean, a bit each, with [`KNOWN`] for those that were asked for.
     meanings: Box<[Cell<u8>]>,
+    /// Whether it speaks over standard input, once that was asked for.
+    pub(crate) on_stdio: std::cell::OnceCell<bool>,
 }
 
 /// The bit of a name whose meaning is known.
@@ -101,7 +103,7 @@ impl Unit {
     pub fn new(ir: Module) -> Self {
         let index = Index::new(&ir);
         let meanings = vec![Cell::new(0); ir.names.len()].into();
-        Self { ir, index, meanings }
+        Self { ir, index, meanings, on_stdio: std::cell::OnceCell::new() }
     }
 
     /// What a name means, as [`crate::vocabulary::meaning_of`] says it of its text.
@@ -154,6 +156,8 @@ pub struct Project {
     /// The folders of the packages that modules belong to, once they are known.
     pub(crate) homes: Vec<std::sync::Arc<str>>,
     pub(crate) callers: FxHashMap<Fun, Vec<At>>,
+    /// The calls that make objects of a class.
+    pub(crate) made: FxHashMap<Cls, Vec<At>>,
     /// What calls call, by their numbers in `callee_of`.
     pub(crate) callees: Vec<Callee>,
     /// By module and expression; 0 for what is no call, else one more than the number.
@@ -180,6 +184,10 @@ type Bound = (ModuleId, BindingId);
 pub(crate) struct Memory {
     /// The modules that specifiers name, by the module that imports.
     imports: RefCell<FxHashMap<ModuleId, FxHashMap<String, Option<ModuleId>>>>,
+    /// The same by the specifiers' names, without those that name the importing module itself.
+    named_modules: RefCell<FxHashMap<(ModuleId, Name), Option<ModuleId>>>,
+    /// The modules of which a module passes everything on.
+    passed: Box<[std::cell::OnceCell<resolve::Passed>]>,
     /// Where imported variables are declared.
     declared: RefCell<FxHashMap<Bound, Option<Bound>>>,
     pub(crate) symbols: Answers<Symbol, answers::Sparse<Symbol>>,
@@ -205,13 +213,20 @@ pub(crate) struct Memory {
     pub(crate) header_words: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) tenant_words: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) hubs: std::cell::OnceCell<crate::flow::Hubs>,
+    /// The names with which calls are written.
+    called: std::cell::OnceCell<calls::CalledNames>,
 }
 
 impl Memory {
     /// None yet, of these modules.
     fn of(units: &[Unit]) -> Self {
         let sizes: Vec<usize> = units.iter().map(Unit::places).collect();
-        Self { symbols: Answers::sized(sizes.clone()), values: Answers::sized(sizes), ..Self::default() }
+        Self {
+            passed: units.iter().map(|_| std::cell::OnceCell::new()).collect(),
+            symbols: Answers::sized(sizes.clone()),
+            values: Answers::sized(sizes),
+            ..Self::default()
+        }
     }
 }
 

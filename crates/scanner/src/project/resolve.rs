@@ -41,6 +41,15 @@ pub enum Symbol {
     Unknown(Path),
 }
 
+/// Modules of which another one passes everything on.
+#[derive(Debug)]
+pub(super) struct Passed {
+    /// `export * from "./other"`.
+    exported: Box<[ModuleId]>,
+    /// `from .other import *`.
+    imported: Box<[ModuleId]>,
+}
+
 /// What a call calls.
 #[derive(Debug, Clone)]
 pub struct Callee {
@@ -61,10 +70,9 @@ pub struct Callee {
 impl Callee {
     /// Whether another one is the same, with the same definitions and not equal ones only.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        let defs = |callee: &Self| callee.defs.iter().map(Arc::as_ptr).collect::<Vec<_>>();
         (&self.package, &self.path, &self.targets, self.certain)
             == (&other.package, &other.path, &other.targets, other.certain)
-            && defs(self) == defs(other)
+            && self.defs.iter().map(Arc::as_ptr).eq(other.defs.iter().map(Arc::as_ptr))
     }
 
     /// The last name of the path: the function or method.
@@ -183,7 +191,10 @@ impl Project {
             BindingKind::Import(number) => {
                 let Some(import) = unit.ir.imports.get(number as usize) else { return unknown() };
                 let specifier = unit.ir.text(import.specifier);
-                let from = self.module_symbol(module, specifier);
+                let from = match self.named_module(module, import.specifier) {
+                    Some(from) => Symbol::Module(from),
+                    None => Symbol::External { package: Word::new(specifier), path: Path::EMPTY },
+                };
                 match (import.kind, from) {
                     (ImportKind::Named(wanted), Symbol::Module(from)) => {
                         let wanted = unit.ir.text(wanted);
@@ -250,10 +261,10 @@ impl Project {
                 ExportKind::Binding(binding) => self.bound_symbol(module, binding, depth),
                 ExportKind::Value(expr) => self.symbol_in(At { module, expr }, depth),
                 ExportKind::From { specifier, name } => {
+                    if let (Some(from), Some(name)) = (self.named_module(module, specifier), name) {
+                        return self.export(from, unit.ir.text(name), depth);
+                    }
                     match (self.module_symbol(module, unit.ir.text(specifier)), name) {
-                        (Symbol::Module(from), Some(name)) => {
-                            return self.export(from, unit.ir.text(name), depth);
-                        }
                         (Symbol::External { package, .. }, Some(name)) => {
                             Symbol::External { package, path: Path::of(unit.ir.text(name)) }
                         }
@@ -263,19 +274,34 @@ impl Project {
                 ExportKind::All { .. } => continue,
             });
         }
-        let all = unit.ir.exports.iter().filter_map(|export| match export.kind {
-            ExportKind::All { specifier } => Some(specifier),
-            _ => None,
-        });
-        let stars = unit.ir.imports.iter().filter(|import| import.kind == ImportKind::Star);
-        for specifier in all.chain(stars.map(|import| import.specifier)) {
-            if let Symbol::Module(from) = self.module_symbol(module, unit.ir.text(specifier))
-                && let Some(found) = self.export(from, name, depth)
-            {
-                return Some(found);
-            }
+        let passed = self.passed(module)?;
+        passed.exported.iter().chain(&passed.imported).find_map(|from| self.export(*from, name, depth))
+    }
+
+    /// The modules of which a module passes everything on.
+    fn passed(&self, module: ModuleId) -> Option<&Passed> {
+        let unit = self.unit(module)?;
+        let cell = self.memory.passed.get(module.index())?;
+        Some(cell.get_or_init(|| {
+            let exported = unit.ir.exports.iter().filter_map(|export| match export.kind {
+                ExportKind::All { specifier } => self.named_module(module, specifier),
+                _ => None,
+            });
+            let stars = unit.ir.imports.iter().filter(|import| import.kind == ImportKind::Star);
+            let imported = stars.filter_map(|import| self.named_module(module, import.specifier));
+            Passed { exported: exported.collect(), imported: imported.collect() }
+        }))
+    }
+
+    /// The other module that a specifier names in a module.
+    fn named_module(&self, from: ModuleId, specifier: Name) -> Option<ModuleId> {
+        if let Some(known) = self.memory.named_modules.borrow().get(&(from, specifier)) {
+            return *known;
         }
-        None
+        let text = self.unit(from)?.ir.text(specifier);
+        let found = self.imported_module(from, text).filter(|module| *module != from);
+        self.memory.named_modules.borrow_mut().insert((from, specifier), found);
+        found
     }
 
     /// The exports of a module that have a name.
@@ -307,31 +333,21 @@ impl Project {
             ImportKind::Default => "default",
             _ => return None,
         };
-        match self.module_symbol(module, unit.ir.text(import.specifier)) {
-            Symbol::Module(from) => self.exported(from, wanted, depth),
-            _ => None,
-        }
+        self.exported(self.named_module(module, import.specifier)?, wanted, depth)
     }
 
     fn exported(&self, module: ModuleId, name: &str, depth: u32) -> Option<(ModuleId, BindingId)> {
         let depth = self.step(depth)?;
         let unit = self.unit(module)?;
-        let from = |specifier: Name| match self.module_symbol(module, unit.ir.text(specifier)) {
-            Symbol::Module(from) => Some(from),
-            _ => None,
-        };
         let own = self.exports_as(module, name).find_map(|export| match export.kind {
             ExportKind::Binding(binding) => self.declared_in(module, binding, depth),
             ExportKind::From { specifier, name: Some(name) } => {
-                self.exported(from(specifier)?, unit.ir.text(name), depth)
+                self.exported(self.named_module(module, specifier)?, unit.ir.text(name), depth)
             }
             _ => None,
         });
         own.or_else(|| {
-            unit.ir.exports.iter().find_map(|export| match export.kind {
-                ExportKind::All { specifier } => self.exported(from(specifier)?, name, depth),
-                _ => None,
-            })
+            self.passed(module)?.exported.iter().find_map(|from| self.exported(*from, name, depth))
         })
     }
 

@@ -54,23 +54,18 @@ pub fn read(path: &str, text: &str) -> Result<Vec<Dependency>, String> {
     }
 }
 
-/// The line on which a text stands for the first time.
-fn line_of(text: &str, needle: &str) -> u32 {
-    let before = text.find(needle).and_then(|at| text.get(..at)).unwrap_or_default();
-    u32::try_from(before.matches('\n').count()).unwrap_or(u32::MAX - 1) + 1
-}
-
 /// The lines on which texts stand in quotes for the first time. A lock file has thousands of names: it is walked once for all.
 struct Quoted<'n>(HashMap<&'n str, u32>);
 
 impl<'n> Quoted<'n> {
     fn find(text: &str, names: impl Iterator<Item = &'n str>) -> Self {
         let mut lines: HashMap<&str, u32> = names.map(|name| (name, 0)).collect();
-        let (mut line, mut open) = (1_u32, None);
+        let (mut line, mut double, mut single) = (1_u32, None, None);
         for (at, byte) in text.bytes().enumerate() {
             match byte {
                 b'\n' => line = line.saturating_add(1),
-                b'"' => {
+                b'"' | b'\'' => {
+                    let open = if byte == b'"' { &mut double } else { &mut single };
                     // Whatever stands between one quote and the next may be a name, also what is between two texts.
                     if let Some((from, on)) = open.replace((at + 1, line))
                         && let Some(first) = text.get(from..at).and_then(|quoted| lines.get_mut(quoted))

@@ -1,8 +1,10 @@
 //! Manifests and lock files of pip, uv, poetry, pdm and pipenv.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
-use super::{Dependency, Quoted, Registry, line_of};
+use super::{Dependency, Quoted, Registry};
 
 fn dependency(name: &str, version: Option<&str>, line: u32) -> Dependency {
     Dependency { registry: Registry::PyPi, name: normal(name), version: version.map(str::to_owned), line }
@@ -60,20 +62,35 @@ pub(super) fn project(text: &str) -> Result<Vec<Dependency>, String> {
     let mut found = Vec::new();
     let listed =
         value.get("project").and_then(|project| project.get("dependencies")).and_then(toml::Value::as_array);
-    for entry in listed.into_iter().flatten().filter_map(toml::Value::as_str) {
-        found.extend(requirement(entry, line_of(text, entry)));
-    }
+    let listed: Vec<&str> = listed.into_iter().flatten().filter_map(toml::Value::as_str).collect();
+    let quoted = Quoted::find(text, listed.iter().copied());
+    found.extend(listed.iter().filter_map(|entry| requirement(entry, quoted.line(entry))));
     let poetry =
         value.get("tool").and_then(|tool| tool.get("poetry")).and_then(|poetry| poetry.get("dependencies"));
+    let keys = keys(text);
     for (name, range) in poetry.and_then(toml::Value::as_table).into_iter().flatten() {
         let range =
             range.as_str().or_else(|| range.get("version").and_then(toml::Value::as_str)).unwrap_or_default();
         let exact = range.strip_prefix("==").unwrap_or(range);
         let version =
             (exact.starts_with(|c: char| c.is_ascii_digit()) && !exact.contains(['*', ','])).then_some(exact);
-        found.push(dependency(name, version, line_of(text, name)));
+        found.push(dependency(name, version, keys.get(name.as_str()).copied().unwrap_or(1)));
     }
     Ok(found)
+}
+
+/// The first line on which a key stands, alone or as the end of a table's name: `mcp = "1.2.0"`, `[tool.poetry.dependencies.mcp]`.
+fn keys(text: &str) -> HashMap<&str, u32> {
+    let mut lines = HashMap::new();
+    for (number, line) in (1_u32..).zip(text.lines()) {
+        let key = match line.trim().strip_prefix('[') {
+            Some(table) => table.trim_end_matches(']').rsplit('.').next(),
+            None => line.split('=').next(),
+        };
+        let key = key.unwrap_or_default().trim().trim_matches(['"', '\'']);
+        lines.entry(key).or_insert(number);
+    }
+    lines
 }
 
 /// Lock files of uv, poetry and pdm: tables `[[package]]` with a name and a version.

@@ -126,3 +126,17 @@ fn names_are_found_in_one_walk() {
     lines.sort_unstable();
     assert_eq!(lines, [("a", 1), ("b", 2), ("c\"", 1)]);
 }
+
+/// What is said of a dependency elsewhere is not its line, and thousands of dependencies take one walk.
+#[test]
+fn lines_of_pyproject_are_those_of_its_dependencies() {
+    let text = "# mcp, and 'others'\n[project]\ndescription = \"mcp\"\ndependencies = [\n  'mcp>=1',\n  \"x==1.0\",\n]\n\
+                [tool.poetry.dependencies]\n\"quoted\" = \"1.0.0\"\n[tool.poetry.dependencies.table]\nversion = \"2.0.0\"\n";
+    let found = read("pyproject.toml", text).unwrap();
+    let lines: Vec<(&str, u32)> = found.iter().map(|found| (found.name.as_str(), found.line)).collect();
+    assert_eq!(lines, [("mcp", 5), ("x", 6), ("quoted", 9), ("table", 10)]);
+    let listed: Vec<String> = (0..20_000).map(|number| format!("  \"package-{number}==1.0\",")).collect();
+    let text = format!("[project]\ndependencies = [\n{}\n]\n", listed.join("\n"));
+    let found = read("pyproject.toml", &text).unwrap();
+    assert!(found.last().is_some_and(|last| last.name == "package-19999" && last.line == 20_002));
+}

@@ -67,7 +67,7 @@ pub fn lower(path: &str, source: Arc<str>) -> Lowered {
     lower.mark_reassigned();
     let mut notices = Vec::new();
     if let Some(error) = parsed.errors().first() {
-        let line = lower.builder.module().lines.line(error.location.start().to_u32());
+        let line = lower.builder.module().position(error.location.start().to_u32()).line;
         let message = format!("syntax error: {}; the rest was read as well as it goes", error.error);
         notices.push(Notice { path: path.to_owned(), line, message });
     }

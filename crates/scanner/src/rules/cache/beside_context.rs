@@ -92,11 +92,13 @@ fn tells(unit: &Unit, id: BindingId) -> bool {
 pub(super) fn key_of_redis(project: &Project, unit: &Unit, at: At) -> Option<Vec<At>> {
     let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
     let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
-    let holder = project.written(at.to(*object)).pop()?;
-    let store = vocabulary::words(holder.as_str())
+    if unit.ir.text(*property) != "get" {
+        return None;
+    }
+    let store = vocabulary::words(project.last_written(at.to(*object))?)
         .iter()
         .any(|word| matches!(word.as_str(), "redis" | "valkey" | "memcache" | "memcached" | "kv"));
-    let key = call.positional(0).filter(|_| store && unit.ir.text(*property) == "get")?;
+    let key = call.positional(0).filter(|_| store)?;
     Some(vec![at.to(key)])
 }
 

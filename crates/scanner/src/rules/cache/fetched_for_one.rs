@@ -70,12 +70,13 @@ const COMMON: &[&str] = &["acquire", "wrap", "remember", "memoize", "obtain", "g
 /// Calls that make a value with what is the caller's and keep it under a key that does not say whose it is:
 /// `pool.acquire({ key: server.id, create: () => connect(server, userId) })`.
 fn made_for_one(project: &Project, report: &mut Report<'_>) {
+    let making = project.calls_named(|name| MAKING.contains(&name));
     for (module, unit) in project.units() {
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let (method, holder) = match unit.ir.expr(call.callee) {
-                ExprKind::Member { object, property, .. } if MAKING.contains(&unit.ir.text(*property)) => {
+                ExprKind::Member { object, property, .. } if making.has(at) => {
                     (unit.ir.text(*property).to_owned(), project.written(at.to(*object)).pop().unwrap_or_default())
                 }
                 // `memo("repos", ttl, () => reposOf(user))`, a function of the project that keeps what it makes.

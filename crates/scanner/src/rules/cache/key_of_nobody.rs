@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use partywall_model::{Confidence, Severity};
 
 use crate::{
-    ir::{ArgKind, BindingId, CompareOp, ExprId, ExprKind, FunctionId, NameRef, TemplatePart, walk},
+    ir::{ArgKind, BindingId, CompareOp, ExprId, ExprKind, FunctionId, Kinds, NameRef, TemplatePart, walk},
     project::{At, Fun, Project, Unit},
     rules::Report,
     vocabulary,
@@ -15,8 +15,11 @@ use crate::{
 pub(super) fn key_of_nobody(project: &Project, report: &mut Report<'_>) {
     let kept: BTreeSet<Fun> = project.accesses().iter().map(|access| access.function).collect();
     for (module, unit) in project.units() {
-        for (expr, kind) in unit.ir.exprs() {
+        for (expr, kind) in unit.ir.exprs_of(Kinds::COMPARE | Kinds::TEXT | Kinds::CALL) {
             let at = At { module, expr };
+            if matches!(kind, ExprKind::String(_)) {
+                continue;
+            }
             let fun = project.function_of(at);
             if fun.id == FunctionId::MODULE {
                 continue;
@@ -225,14 +228,16 @@ const METHODS: &[&str] =
 fn asks_for_one(project: &Project, unit: &Unit, at: At, fun: Fun) -> bool {
     let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
     let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return false };
+    if !METHODS.contains(&unit.ir.text(*property)) {
+        return false;
+    }
     let holder = match unit.ir.expr(*object) {
         ExprKind::This => {
             project.this_of(fun).map(|class| project.class_name(class).to_owned()).unwrap_or_default()
         }
         _ => project.written(at.to(*object)).pop().map(String::from).unwrap_or_default(),
     };
-    METHODS.contains(&unit.ir.text(*property))
-        && vocabulary::is_cache(&holder)
+    vocabulary::is_cache(&holder)
         && call.args.iter().any(|arg| {
             let ArgKind::Keyword(name) = arg.kind else { return false };
             let owner = vocabulary::is_owner(unit.ir.text(name));

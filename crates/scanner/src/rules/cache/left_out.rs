@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use partywall_model::{Confidence, Severity};
 
 use crate::{
-    ir::{ArgKind, BindingId, CompareOp, ExprId, ExprKind, FunctionId, NameRef, StmtKind, walk},
+    ir::{ArgKind, BindingId, CompareOp, ExprId, ExprKind, FunctionId, Kinds, NameRef, StmtKind, walk},
     project::{At, Fun, Parent, Project, Unit},
     rules::Report,
     vocabulary,
@@ -15,9 +15,13 @@ use crate::{
 pub(super) fn left_out(project: &Project, report: &mut Report<'_>) {
     super::beside_context::beside_context(project, report);
     let mut told: BTreeSet<(Fun, BindingId)> = BTreeSet::new();
+    let reads = project.calls_named(|name| READS.contains(&name));
     for (module, unit) in project.units().filter(|(module, _)| project.has_owners(*module)) {
-        for (expr, _) in unit.ir.exprs() {
+        for (expr, kind) in unit.ir.exprs_of(Kinds::INDEX | Kinds::CALL) {
             let at = At { module, expr };
+            if matches!(kind, ExprKind::Call(_)) && !reads.has(at) {
+                continue;
+            }
             let Some(keys) = read_keys(project, unit, at) else { continue };
             let fun = project.function_of(at);
             let made: Vec<BindingId> = keys.iter().flat_map(|key| project.roots(*key)).collect();
@@ -36,25 +40,27 @@ pub(super) fn left_out(project: &Project, report: &mut Report<'_>) {
     }
 }
 
+/// Methods that read a cache by a key.
+pub(super) const READS: &[&str] = &["get", "aget", "lookup", "get_or_set", "getOrSet"];
+
 /// The parts of the key of a call that reads a cache.
 pub(super) fn read_keys(project: &Project, unit: &Unit, at: At) -> Option<Vec<At>> {
     let call = match unit.ir.expr(at.expr) {
         ExprKind::Call(call) => call,
         // `if key in _cache: return _cache[key]`
         ExprKind::Index { object, index, .. } => {
-            let holder = project.written(at.to(*object)).pop()?;
+            let holder = project.last_written(at.to(*object))?;
             let written = || unit.index.writes.iter().any(|write| write.place == at.expr);
-            return (vocabulary::is_cache(&holder) && !written()).then(|| vec![at.to(*index)]);
+            return (vocabulary::is_cache(holder) && !written()).then(|| vec![at.to(*index)]);
         }
         _ => return None,
     };
     let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
-    let reads = matches!(unit.ir.text(*property), "get" | "aget" | "lookup" | "get_or_set" | "getOrSet");
-    if !reads || call.args.is_empty() {
+    if !READS.contains(&unit.ir.text(*property)) || call.args.is_empty() {
         return None;
     }
-    let holder = project.written(at.to(*object)).pop()?;
-    vocabulary::is_cache(&holder).then(|| call.args.iter().map(|arg| at.to(arg.value)).collect())
+    let holder = project.last_written(at.to(*object))?;
+    vocabulary::is_cache(holder).then(|| call.args.iter().map(|arg| at.to(arg.value)).collect())
 }
 
 /// Whether a key, or what its parts were set to, names a party: by a variable, a member or a text.

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use partywall_model::{Confidence, Severity};
 
 use super::{
-    beside_context::key_of_redis, left_out::read_keys, memoised_result::reads_caller,
+    beside_context::key_of_redis,
+    left_out::{READS, read_keys},
+    memoised_result::reads_caller,
     unscoped_cache_key::is_scoped,
 };
 use crate::{
@@ -26,9 +28,13 @@ const STEPS: usize = 16;
 
 /// Reports reads of caches of such values, but of those that the rule about stores judges as a whole.
 pub(super) fn worked_out_around(project: &Project, report: &mut Report<'_>, judged: &BTreeSet<Store>) {
+    let reads = project.calls_named(|name| READS.contains(&name));
     for (module, unit) in project.units() {
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
+            if !reads.has(at) {
+                continue;
+            }
             let Some(keys) = read_keys(project, unit, at).or_else(|| key_of_redis(project, unit, at)) else {
                 continue;
             };

@@ -5,7 +5,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use super::unused_default;
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{CompareOp, ExprId, ExprKind, FunctionId, LogicalOp, StmtKind, UnaryOp, walk},
+    ir::{CompareOp, ExprId, ExprKind, FunctionId, Kinds, LogicalOp, StmtKind, UnaryOp, walk},
     library::Role,
     project::{At, CallSet, Fun, ModuleId, Parent, Project, Unit},
     rules::{Report, Rule},
@@ -35,8 +35,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::one_bucket::one_bucket(project, report);
     let lives = Lifetimes::new(project);
     let stores = project.calls_with(Role::ContextNew);
+    let lookups = project.calls_named(|name| matches!(name, "get" | "pop" | "getattr"));
     for (module, unit) in project.units() {
-        for (id, expr) in unit.ir.exprs() {
+        for (id, expr) in unit.ir.exprs_of(Kinds::CHOICE | Kinds::CALL) {
             let at = At { module, expr: id };
             let (value, fallback) = match expr {
                 ExprKind::Logical { op: LogicalOp::Or | LogicalOp::Nullish, left, right } => (*left, *right),
@@ -48,6 +49,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
                     when
                 }
                 // `headers.get("x-tenant-id", "public")`, `getattr(request.state, "tenant_id", "public")`
+                ExprKind::Call(_) if !lookups.has(at) => continue,
                 ExprKind::Call(call) => {
                     let Some((name, default)) = lookup(project, unit, at, call) else { continue };
                     if is_fallback(project, unit, at.to(default)) && !is_said(project, unit, at) && !is_fixed_lookup(project, unit, at, call) {

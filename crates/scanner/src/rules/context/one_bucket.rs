@@ -5,7 +5,7 @@ use partywall_model::{Confidence, Severity};
 
 use crate::{
     flow::Origins,
-    ir::{ExprId, ExprKind, FunctionId, LogicalOp, NameRef, StmtKind},
+    ir::{ExprId, ExprKind, FunctionId, Kinds, LogicalOp, NameRef, StmtKind},
     project::{At, ModuleId, Parent, Project, Unit},
     rules::Report,
     vocabulary,
@@ -14,7 +14,7 @@ use crate::{
 /// Reports such parts of keys.
 pub(super) fn one_bucket(project: &Project, report: &mut Report<'_>) {
     for (module, unit) in project.units() {
-        for (expr, kind) in unit.ir.exprs() {
+        for (expr, kind) in unit.ir.exprs_of(Kinds::CHOICE) {
             let ExprKind::Logical { op: LogicalOp::Or | LogicalOp::Nullish, left, right } = kind else {
                 continue;
             };
@@ -144,14 +144,15 @@ pub(super) fn falls_off(
     is_fallback: &impl Fn(At) -> bool,
 ) {
     for (id, function) in unit.ir.functions() {
+        let Some(last) = function.body.last().filter(|_| id != FunctionId::MODULE) else { continue };
+        let StmtKind::Return(Some(value)) = unit.ir.stmt(*last) else { continue };
         let name = function.name.map_or("", |name| unit.ir.text(name));
         let names_one = vocabulary::words(name).iter().any(|word| {
             vocabulary::is_owner(word) || matches!(word.as_str(), "principal" | "caller" | "identity")
         });
-        let Some(last) = function.body.last().filter(|_| names_one && id != FunctionId::MODULE) else {
+        if !names_one {
             continue;
-        };
-        let StmtKind::Return(Some(value)) = unit.ir.stmt(*last) else { continue };
+        }
         let at = At { module, expr: *value };
         let environment = project.snippet(at).contains("environ") || project.snippet(at).contains("getenv");
         if !(is_fallback(at) || environment) {

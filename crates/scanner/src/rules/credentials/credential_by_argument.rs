@@ -33,12 +33,15 @@ const FINDS: &[&str] = &["get", "load", "find", "fetch", "read", "lookup", "retr
 
 fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
+    let finds = project.calls_named(finds_credential);
     for (module, unit) in project.units() {
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
+            if !finds.has(at) {
+                continue;
+            }
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
-            let Some(name) = project.last_written(at.to(call.callee)) else { continue };
-            if !finds_credential(name) || !lives.is_per_request(project.function_of(at)) {
+            if !lives.is_per_request(project.function_of(at)) {
                 continue;
             }
             let Some(chosen) = account(project, unit, at, call) else { continue };

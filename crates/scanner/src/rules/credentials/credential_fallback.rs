@@ -4,7 +4,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{ExprId, ExprKind, FunctionId, LogicalOp, NameRef, StmtId, StmtKind, walk},
+    ir::{ExprId, ExprKind, FunctionId, Kinds, LogicalOp, NameRef, StmtId, StmtKind, walk},
     project::{At, Project, Symbol, Unit},
     rules::{Report, Rule},
     vocabulary,
@@ -35,7 +35,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     super::ends_shared::ends_shared(project, report);
     for (module, unit) in project.units() {
-        for (expr, kind) in unit.ir.exprs() {
+        for (expr, kind) in unit.ir.exprs_of(Kinds::CHOICE) {
             let (own, other) = match kind {
                 ExprKind::Logical { op: LogicalOp::Or | LogicalOp::Nullish, left, right } => (*left, *right),
                 ExprKind::Conditional { then, otherwise, .. } => (*then, *otherwise),

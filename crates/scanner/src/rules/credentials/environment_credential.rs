@@ -95,15 +95,16 @@ fn credential(project: &Project, unit: &Unit, at: At) -> Option<(String, bool)> 
         return vocabulary::is_credential(&name).then_some((name, true));
     }
     let name = match unit.ir.expr(at.expr) {
-        ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id).to_owned(),
-        ExprKind::Member { property, .. } => unit.ir.text(*property).to_owned(),
+        ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+        ExprKind::Member { property, .. } => unit.ir.text(*property),
         _ => return None,
     };
-    if is_part(unit, at.expr) || !may_hold(&name) {
+    if !may_hold(name) || is_part(unit, at.expr) {
         return None;
     }
+    let is_named = vocabulary::is_credential(name);
     if configured(project, unit, at) {
-        return vocabulary::is_credential(&name).then_some((name, true));
+        return is_named.then(|| (name.to_owned(), true));
     }
     let origins = project.origins(at);
     if !origins.has(Origins::ENV) || origins.without(Origins::ENV | Origins::CONSTANT | Origins::UNKNOWN) != Origins::NONE {
@@ -112,21 +113,21 @@ fn credential(project: &Project, unit: &Unit, at: At) -> Option<(String, bool)> 
     let read = kept_name(project, unit, at);
     match read {
         Some(read) if vocabulary::is_credential(&read) => Some((read, false)),
-        _ => (vocabulary::is_credential(&name) && !origins.has(Origins::UNKNOWN)).then_some((name, false)),
+        _ => (is_named && !origins.has(Origins::UNKNOWN)).then(|| (name.to_owned(), false)),
     }
 }
 
 /// Whether a name is one that credentials, or what is sent with them, have.
 fn may_hold(name: &str) -> bool {
-    let lower = name.to_lowercase();
-    ["key", "token", "secret", "pass", "auth", "header", "credential", "creds", "pat", "bearer", "cookie"]
-        .iter()
-        .any(|word| lower.contains(word))
+    vocabulary::mentions(name, &["key", "token", "secret", "pass", "auth", "header", "credential", "creds", "pat", "bearer", "cookie"])
 }
 
 /// The variable of the environment that an expression reads: `process.env.X`, `os.environ["X"]`, `os.getenv("X")`.
 pub(super) fn environment_name(project: &Project, unit: &Unit, at: At) -> Option<String> {
     let of_environment = |expr: ExprId| {
+        if !matches!(project.last_written(at.to(expr)), Some("env" | "environ")) {
+            return false;
+        }
         let path = project.written(at.to(expr));
         let path: Vec<&str> = path.iter().map(|name| name.as_str()).collect();
         matches!(

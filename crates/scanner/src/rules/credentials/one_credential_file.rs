@@ -30,9 +30,13 @@ pub const RULE: Rule = Rule {
 
 fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
+    let likely = project.calls_named(|name| name == "set_password" || PUTS.contains(&name) || WRITES.contains(&name));
     for (module, unit) in project.units() {
         for call in &unit.index.calls {
             let at = At { module, expr: *call };
+            if !likely.has(at) {
+                continue;
+            }
             let ExprKind::Call(expr) = unit.ir.expr(*call) else { continue };
             if keeps_in_keyring(project, unit, at, expr) && lives.is_per_request(project.function_of(at)) {
                 report
@@ -78,11 +82,17 @@ fn keeps_under_one_key(project: &Project, unit: &Unit, at: At, call: &Call) -> b
     let ExprKind::String(text) = unit.ir.expr(key) else { return false };
     let words = vocabulary::words(unit.ir.text(*text));
     let named = words.iter().any(|word| matches!(word.as_str(), "token" | "tokens" | "credentials" | "credential" | "creds"));
-    let puts = matches!(unit.ir.text(*property), "put" | "set" | "save" | "store" | "write" | "set_secret" | "put_secret");
+    let puts = PUTS.contains(&unit.ir.text(*property));
     let holder = project.written(at.to(call.callee));
     let of_request = holder.iter().any(|name| matches!(name.as_str(), "session" | "cookies" | "headers" | "state" | "request" | "response" | "span" | "g" | "ctx" | "context" | "environ" | "monkeypatch"));
     named && puts && !of_request && holds_credential(unit, content)
 }
+
+/// Names of calls that put something under a key.
+const PUTS: &[&str] = &["put", "set", "save", "store", "write", "set_secret", "put_secret"];
+
+/// Names of calls that write a file.
+const WRITES: &[&str] = &["writeFile", "writeFileSync", "outputJson", "writeJson", "writeJSON", "write_text", "write_bytes", "dump"];
 
 /// The path and the content of a call that writes a file.
 fn written(project: &Project, unit: &Unit, at: At, call: &Call) -> Option<(Option<ExprId>, ExprId)> {

@@ -5,7 +5,7 @@ use partywall_model::{Confidence, Severity};
 use super::environment_credential::{environment_name, is_operators, is_sent};
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{ExprId, ExprKind, NameRef, walk},
+    ir::{ExprId, ExprKind, Kinds, NameRef, walk},
     library::Role,
     project::{At, ModuleId, Project, Unit},
     rules::Report,
@@ -107,7 +107,7 @@ fn sent_by(project: &Project, module: ModuleId) -> Option<String> {
         return None;
     }
     units().find_map(|(module, unit)| {
-        unit.ir.exprs().find_map(|(expr, _)| {
+        unit.ir.exprs_of(Kinds::MEMBER | Kinds::INDEX | Kinds::CALL).find_map(|(expr, _)| {
             let at = At { module, expr };
             let name = environment_name(project, unit, at)?;
             let words = vocabulary::words(&name);

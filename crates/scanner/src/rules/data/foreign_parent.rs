@@ -7,7 +7,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use super::callers::{is_caller, is_id, own_code};
 use crate::{
     flow::{Origins, Owned, Query, Scope, singular},
-    ir::{ExprId, ExprKind, FunctionId, Property, PropertyKey, walk},
+    ir::{ExprId, ExprKind, FunctionId, Kinds, Property, PropertyKey, walk},
     lang::sql::Verb,
     project::{At, Fun, Parent, Project, Unit},
     rules::{Report, Rule},
@@ -112,7 +112,7 @@ fn said(name: &str) -> String {
 /// Rows that a function adds which handlers call.
 fn services(project: &Project, rows: &Rows<'_>, report: &mut Report<'_>) {
     for (module, unit) in project.units().filter(|(module, _)| project.has_owners(*module)) {
-        for (id, expr) in unit.ir.exprs() {
+        for (id, expr) in unit.ir.exprs_of(Kinds::OBJECT) {
             let ExprKind::Object(properties) = expr else { continue };
             let at = At { module, expr: id };
             let around = project.around(project.function_of(at));

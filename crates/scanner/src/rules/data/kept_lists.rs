@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     flow::{Cell, Lifetimes},
-    ir::{ExprId, ExprKind, FunctionId, Language, PropertyKey},
+    ir::{ExprId, ExprKind, FunctionId, Kinds, Language, PropertyKey},
     project::{At, Project, Unit},
     rules::Report,
     vocabulary,
@@ -23,7 +23,7 @@ pub(super) fn kept_lists(project: &Project, lives: &Lifetimes<'_>, report: &mut 
         return;
     }
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
-        for (expr, kind) in unit.ir.exprs() {
+        for (expr, kind) in unit.ir.exprs_of(Kinds::COMPREHENSION) {
             let ExprKind::Comprehension(comprehension) = kind else { continue };
             let at = At { module, expr };
             let fun = project.function_of(at);

@@ -4,7 +4,10 @@ use partywall_model::{Confidence, Severity};
 
 use crate::{
     flow::Lifetimes,
-    ir::{ArgKind, BindingId, ExprId, ExprKind, FunctionId, Language, NameRef, PropertyKey, StmtKind, walk},
+    ir::{
+        ArgKind, BindingId, ExprId, ExprKind, FunctionId, Kinds, Language, NameRef, PropertyKey, StmtKind,
+        walk,
+    },
     project::{At, Cls, Fun, Project, Symbol, Unit},
     rules::Report,
     vocabulary,
@@ -26,7 +29,7 @@ pub(super) fn kept_records(project: &Project, report: &mut Report<'_>) {
         if maps.is_empty() {
             continue;
         }
-        for (expr, kind) in unit.ir.exprs() {
+        for (expr, kind) in unit.ir.exprs_of(Kinds::INDEX | Kinds::CALL) {
             let at = At { module, expr };
             let (map, key) = match kind {
                 ExprKind::Index { object, index, .. }

@@ -3,7 +3,7 @@
 use partywall_model::{Axis, Check, Layer, Severity};
 
 use crate::{
-    ir::{ExprId, ExprKind, Module, walk},
+    ir::{ExprId, ExprKind, Kinds, Module, walk},
     project::{At, Project},
     rules::{Report, Rule},
 };
@@ -31,7 +31,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         return;
     }
     for (module, unit) in project.units() {
-        for (expr, kind) in unit.ir.exprs() {
+        for (expr, kind) in unit.ir.exprs_of(Kinds::CALL) {
             let ExprKind::Call(call) = kind else { continue };
             let at = At { module, expr };
             let Some(callee) = project.callee(at) else { continue };

@@ -4,7 +4,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use super::rls::names_caller;
 use crate::{
-    ir::{ExprKind, Module, TemplatePart},
+    ir::{ExprKind, Kinds, Module, TemplatePart},
     lang::sql::{Piece, read_query},
     project::{At, Project},
     rules::{Report, Rule},
@@ -33,7 +33,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         if !mentions(&unit.ir.source) {
             continue;
         }
-        for (expr, kind) in unit.ir.exprs() {
+        for (expr, kind) in unit.ir.exprs_of(Kinds::TEXT) {
             let Some(setting) = setting(&unit.ir, kind) else { continue };
             let at = At { module, expr };
             let found = report.reached(at, format!("`{setting}` is set for the session and not for the transaction"));

@@ -3,7 +3,7 @@
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    ir::{ArgKind, Call, ExprId, ExprKind, LogicalOp, NameRef, Property, PropertyKey, walk},
+    ir::{ArgKind, Call, ExprId, ExprKind, Kinds, LogicalOp, NameRef, Property, PropertyKey, walk},
     project::{At, Project, Symbol, Unit},
     rules::{Report, Rule},
     vocabulary,
@@ -31,10 +31,10 @@ pub const RULE: Rule = Rule {
 fn run(project: &Project, report: &mut Report<'_>) {
     super::one_subject::one_subject(project, report);
     for (module, unit) in project.units() {
-        for (expr, kind) in unit.ir.exprs() {
+        for (expr, kind) in unit.ir.exprs_of(Kinds::CALL | Kinds::OBJECT) {
             let at = At { module, expr };
             let collapsed = match kind {
-                ExprKind::Call(call) => is_token(project, unit, at, call) && lacks_subject(project, unit, at, call),
+                ExprKind::Call(call) => lacks_subject(project, unit, at, call) && is_token(project, unit, at, call),
                 ExprKind::Object(properties) => is_auth_info(project, unit, at, properties),
                 _ => false,
             };

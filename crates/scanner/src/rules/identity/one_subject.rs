@@ -13,9 +13,13 @@ use crate::{
 /// Reports calls that issue a token in a request, with a subject that is written out.
 pub(super) fn one_subject(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
+    let begins = project.calls_named(begins_issue);
     for (module, unit) in project.units() {
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
+            if !begins.has(at) {
+                continue;
+            }
             let fun = project.function_of(at);
             if fun.id == FunctionId::MODULE || !lives.is_per_request(fun) || !issues(project, at) {
                 continue;
@@ -39,12 +43,15 @@ pub(super) fn one_subject(project: &Project, report: &mut Report<'_>) {
 fn issues(project: &Project, at: At) -> bool {
     let path = project.written(at);
     let words: Vec<String> = path.iter().flat_map(|name| vocabulary::words(name.as_str()).to_vec()).collect();
-    let last = path.last().map(|name| vocabulary::words(name.as_str()).to_vec()).unwrap_or_default();
     let has = |wanted: &[&str]| words.iter().any(|word| wanted.contains(&word.as_str()));
-    let verb = last.first().is_some_and(|verb| {
+    path.last().is_some_and(|name| begins_issue(name)) && has(&["jwt", "token", "jws", "access", "jose"])
+}
+
+/// Whether the name of what is called begins as one that issues something.
+fn begins_issue(name: &str) -> bool {
+    vocabulary::words(name).first().is_some_and(|verb| {
         matches!(verb.as_str(), "encode" | "sign" | "issue" | "mint" | "create" | "generate" | "make")
-    });
-    verb && has(&["jwt", "token", "jws", "access", "jose"])
+    })
 }
 
 fn is_subject(name: &str) -> bool {

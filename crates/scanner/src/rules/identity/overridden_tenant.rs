@@ -4,7 +4,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{BindingKind, ExprKind, LogicalOp, walk},
+    ir::{BindingKind, ExprKind, Kinds, LogicalOp, walk},
     project::{At, Fun, Project},
     rules::{Report, Rule},
     vocabulary,
@@ -34,7 +34,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::preferred::preferred(project, report);
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units() {
-        for (expr, kind) in unit.ir.exprs() {
+        for (expr, kind) in unit.ir.exprs_of(Kinds::CHOICE) {
             let (one, other) = match kind {
                 ExprKind::Logical { op: LogicalOp::Or | LogicalOp::Nullish, left, right } => (*left, *right),
                 ExprKind::Conditional { then, otherwise, .. } => (*then, *otherwise),
@@ -124,10 +124,11 @@ fn session_instead(project: &Project, values: &[At]) -> Option<At> {
             _ => Some(*at),
         };
         inner.and_then(|at| part(project, at)).is_some_and(|(object, name)| {
-            let of = project.written(object).pop().unwrap_or_default();
-            let words = vocabulary::words(&of);
-            let token = words.iter().any(|word| matches!(word.as_str(), "token" | "claims" | "payload" | "principal" | "auth" | "jwt"));
-            vocabulary::is_session_id(&name) && (token || project.origins(object).has(Origins::PRINCIPAL))
+            let of_token = || {
+                let words = vocabulary::words(project.last_written(object).unwrap_or_default());
+                words.iter().any(|word| matches!(word.as_str(), "token" | "claims" | "payload" | "principal" | "auth" | "jwt"))
+            };
+            vocabulary::is_session_id(name) && (of_token() || project.origins(object).has(Origins::PRINCIPAL))
         })
     };
     let chosen = |at: &&At| !own(at) && project.origins(**at).is_chosen();
@@ -153,9 +154,9 @@ fn instead_of_user(project: &Project, report: &mut Report<'_>, lives: &Lifetimes
 fn is_own_user(project: &Project, at: At) -> bool {
     let Some(unit) = project.unit(at.module) else { return false };
     let ExprKind::Member { object, property, .. } = unit.ir.expr(at.expr) else { return false };
-    let of = project.written(at.to(*object)).pop().unwrap_or_default();
+    let of = project.last_written(at.to(*object)).unwrap_or_default();
     matches!(unit.ir.text(*property), "id" | "sub" | "uid" | "userId" | "user_id" | "_id")
-        && (vocabulary::is_user(&of) || vocabulary::is_principal(&of) || of == "session")
+        && (vocabulary::is_user(of) || vocabulary::is_principal(of) || of == "session")
         && !project.origins(at).is_chosen()
         && project.origins(at).has(Origins::PRINCIPAL)
 }
@@ -164,10 +165,11 @@ fn is_own_user(project: &Project, at: At) -> bool {
 fn is_chosen_id(project: &Project, at: At) -> bool {
     let Some(unit) = project.unit(at.module) else { return false };
     let member = matches!(unit.ir.expr(at.expr), ExprKind::Member { .. } | ExprKind::Index { .. });
-    let name = project.written(at).pop().unwrap_or_default();
-    let words = vocabulary::words(&name);
-    member
-        && words.len() > 1
+    if !member {
+        return false;
+    }
+    let words = vocabulary::words(project.last_written(at).unwrap_or_default());
+    words.len() > 1
         && words.last().is_some_and(|last| matches!(last.as_str(), "id" | "uuid" | "sub"))
         && project.origins(at).is_chosen()
 }
@@ -176,19 +178,19 @@ fn is_chosen_id(project: &Project, at: At) -> bool {
 /// not send.
 fn is_own(project: &Project, at: At) -> bool {
     let Some((object, name)) = part(project, at) else { return false };
-    vocabulary::is_tenant(&name)
+    vocabulary::is_tenant(name)
         && !project.origins(at).is_chosen()
         && !project.origins(object).is_chosen()
         && (project.origins(at).has_owner() || project.origins(object).has(Origins::PRINCIPAL))
 }
 
 /// What a part is read from, and its name: of `of.name`, `of["name"]`, `of.get("name")`.
-fn part(project: &Project, at: At) -> Option<(At, String)> {
+fn part(project: &Project, at: At) -> Option<(At, &str)> {
     let unit = project.unit(at.module)?;
     match unit.ir.expr(at.expr) {
-        ExprKind::Member { object, property, .. } => Some((at.to(*object), unit.ir.text(*property).to_owned())),
+        ExprKind::Member { object, property, .. } => Some((at.to(*object), unit.ir.text(*property))),
         ExprKind::Index { object, index, .. } => match unit.ir.expr(*index) {
-            ExprKind::String(text) => Some((at.to(*object), unit.ir.text(*text).to_owned())),
+            ExprKind::String(text) => Some((at.to(*object), unit.ir.text(*text))),
             _ => None,
         },
         ExprKind::Call(call) => {
@@ -224,18 +226,18 @@ fn is_of_party(project: &Project, at: At) -> bool {
 
 /// A tenant out of what the caller sent.
 fn is_chosen(project: &Project, at: At) -> bool {
-    let name = project.written(at).pop().unwrap_or_default();
+    let name = project.last_written(at).unwrap_or_default();
     let literal = first_text(project, at);
-    (vocabulary::is_tenant(&name) || literal.is_some_and(|name| vocabulary::is_tenant(&name)))
+    (vocabulary::is_tenant(name) || literal.is_some_and(vocabulary::is_tenant))
         && project.origins(at).is_chosen()
 }
 
 /// The `"tenant_id"` of `arguments.get("tenant_id")`.
-fn first_text(project: &Project, at: At) -> Option<String> {
+fn first_text(project: &Project, at: At) -> Option<&str> {
     let unit = project.unit(at.module)?;
     let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
     match unit.ir.expr(call.positional(0)?) {
-        ExprKind::String(text) => Some(unit.ir.text(*text).to_owned()),
+        ExprKind::String(text) => Some(unit.ir.text(*text)),
         _ => None,
     }
 }

@@ -33,12 +33,16 @@ pub const RULE: Rule = Rule {
 
 fn run(project: &Project, report: &mut Report<'_>) {
     let owned = project.owned_entities();
+    let likely = project.calls_named(|name| PUTS.contains(&name) || name == "assign" || name.starts_with(char::is_uppercase));
     for (module, unit) in project.units() {
         if !project.has_owners(module) {
             continue;
         }
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
+            if !likely.has(at) {
+                continue;
+            }
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             if let Some(body) = inserted_whole(project, unit, at, call) {
                 report
@@ -58,10 +62,13 @@ fn run(project: &Project, report: &mut Report<'_>) {
     }
 }
 
+/// Names of calls that put a row in.
+const PUTS: &[&str] = &["insert_one", "insert", "create", "insert_many", "save", "add", "put_item"];
+
 /// The variable of a validated body that has a field for the owner and is put in as it is, where the caller is known:
 /// `insert_one(item.model_dump())`.
 fn inserted_whole(project: &Project, unit: &Unit, at: At, call: &Call) -> Option<String> {
-    let puts = matches!(project.last_written(at.to(call.callee))?, "insert_one" | "insert" | "create" | "insert_many" | "save" | "add" | "put_item");
+    let puts = PUTS.contains(&project.last_written(at.to(call.callee))?);
     let dumped = call.args.iter().find_map(|arg| match unit.ir.expr(arg.value) {
         ExprKind::Call(dump) if dump.args.is_empty() => match unit.ir.expr(dump.callee) {
             ExprKind::Member { object, property, .. } if matches!(unit.ir.text(*property), "model_dump" | "dict") => Some(*object),

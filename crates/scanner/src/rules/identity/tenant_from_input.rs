@@ -7,7 +7,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use super::not_seen;
 use crate::{
     flow::Origins,
-    ir::{BindingId, ExprId, ExprKind, PropertyKey},
+    ir::{BindingId, ExprId, ExprKind, Kinds, PropertyKey},
     project::{At, Callee, Fun, Project, Step},
     rules::{Report, Rule, data::unscoped_query::compares_after},
     vocabulary,
@@ -39,7 +39,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     let mut seen: BTreeSet<(Fun, String)> = BTreeSet::new();
     let lookups = project.calls_of(is_lookup);
     for (module, unit) in project.units() {
-        for (id, expr) in unit.ir.exprs() {
+        for (id, expr) in unit.ir.exprs_of(Kinds::MEMBER | Kinds::INDEX | Kinds::CALL) {
             let name = match expr {
                 ExprKind::Member { property, .. } if unit.meaning(*property).is_owner() => unit.ir.text(*property),
                 ExprKind::Index { index, .. } => match unit.ir.expr(*index) {

@@ -30,6 +30,7 @@ pub const RULE: Rule = Rule {
 
 fn run(project: &Project, report: &mut Report<'_>) {
     let (decodes, verified) = (project.calls_with(Role::Decode), project.calls_with(Role::Verify));
+    let reads = project.calls_named(|name| matches!(name, "parse" | "loads"));
     for (module, unit) in project.units() {
         // A function that also verifies reads the header or the issuer first, to know by which key.
         let verifies: std::collections::HashSet<_> = unit
@@ -42,8 +43,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
             .collect();
         for call in &unit.index.calls {
             let at = At { module, expr: *call };
-            if let ExprKind::Call(expr) = unit.ir.expr(*call)
-                && matches!(project.last_written(at.to(expr.callee)), Some("parse" | "loads"))
+            if reads.has(at)
+                && let ExprKind::Call(expr) = unit.ir.expr(*call)
                 && !verifies.contains(&unit.index.function(*call))
                 && taken_apart(unit, expr)
             {

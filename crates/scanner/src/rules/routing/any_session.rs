@@ -4,7 +4,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Lifetimes, is_end},
-    ir::{ExprKind, NameRef},
+    ir::{ExprKind, Kinds, NameRef},
     library::Role,
     project::{At, Project, Unit},
     rules::{Report, Rule},
@@ -55,7 +55,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
 /// The first or the last of what a function lists that is told nothing: `list_sessions()[-1]`.
 fn of_lists(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
     for (module, unit) in project.units() {
-        for (expr, kind) in unit.ir.exprs() {
+        for (expr, kind) in unit.ir.exprs_of(Kinds::INDEX) {
             let ExprKind::Index { object, index, .. } = kind else { continue };
             let at = At { module, expr };
             if !is_end(unit, *index)

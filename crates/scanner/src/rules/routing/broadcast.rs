@@ -6,7 +6,7 @@ use crate::{
     flow::Lifetimes,
     ir::{ArgKind, BindingId, Call, ExprId, ExprKind, FunctionId, Language, NameRef, Pattern, StmtId, StmtKind, walk},
     library::Role,
-    project::{At, Fun, Parent, Project, Unit},
+    project::{At, Callee, Fun, Parent, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -44,6 +44,8 @@ const PUTS: &[&str] = &["put", "put_nowait", "enqueue"];
 fn run(project: &Project, report: &mut Report<'_>) {
     super::subscribed::subscribed(project, report);
     let lives = Lifetimes::new(project);
+    let all = project.calls_of(sends_to_all);
+    let each = project.calls_named(|name| name == "forEach");
     for (module, unit) in project.units() {
         for (id, stmt) in unit.ir.stmts() {
             let StmtKind::ForEach { iter, body, .. } = stmt else { continue };
@@ -75,6 +77,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
         }
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
+            if !project.is_one_of(&all, at) && !each.has(at) {
+                continue;
+            }
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { continue };
             to_all(project, &lives, at, call, report);
@@ -222,10 +227,13 @@ fn all_sends(unit: &Unit, module: crate::project::ModuleId, body: &[StmtId]) -> 
 }
 
 /// Calls that a library says send to everybody who is connected: `io.emit("created", row)`, unless they name a room.
+fn sends_to_all(callee: &Callee) -> bool {
+    callee.defs.iter().any(|def| def.role == Role::Send && def.kind.as_deref() == Some("all"))
+}
+
 fn to_all(project: &Project, lives: &Lifetimes<'_>, at: At, call: &Call, report: &mut Report<'_>) {
     let Some(unit) = project.unit(at.module) else { return };
-    let Some(callee) = project.callee(at) else { return };
-    let all = callee.defs.iter().any(|def| def.role == Role::Send && def.kind.as_deref() == Some("all"));
+    let all = project.callee(at).is_some_and(sends_to_all);
     let room = call.args.iter().any(|arg| match arg.kind {
         ArgKind::Keyword(name) => matches!(unit.ir.text(name), "room" | "to" | "namespace"),
         _ => false,

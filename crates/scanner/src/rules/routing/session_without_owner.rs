@@ -6,8 +6,8 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::Origins,
-    ir::{ArgKind, BindingId, CompareOp, ExprId, ExprKind, FunctionId, NameRef, Pattern, StmtKind, walk},
-    project::{At, Fun, ModuleId, Project, Unit},
+    ir::{ArgKind, BindingId, CompareOp, ExprId, ExprKind, FunctionId, Kinds, NameRef, Pattern, StmtKind, walk},
+    project::{At, Fun, ModuleId, NameSet, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -44,8 +44,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::named_object::named_object(project, report);
     super::mounted::mounted(project, report);
     super::posted_on::posted_on(project, report);
+    let likely = project.calls_named(|name| name == "get" || FINDS.contains(&name));
     for (module, unit) in project.units() {
-        let looking = looking(project, module, unit);
+        let looking = looking(project, &likely, module, unit);
         for (id, function) in unit.ir.functions() {
             let fun = Fun { module, id };
             if id == FunctionId::MODULE || !looking.contains(&id) {
@@ -136,9 +137,13 @@ struct Look {
 const FINDS: &[&str] = &["get_by_id", "getById", "find_by_id", "findById", "get_session", "getSession", "find_session", "findSession", "by_id", "byId", "resume", "restore"];
 
 /// The functions that look into something that is named like a map of sessions.
-fn looking(project: &Project, module: ModuleId, unit: &Unit) -> BTreeSet<FunctionId> {
-    let looks = unit.ir.exprs().filter(|(expr, _)| holder(project, unit, At { module, expr: *expr }).is_some());
-    looks.map(|(expr, _)| unit.index.function(expr)).collect()
+fn looking(project: &Project, likely: &NameSet<'_>, module: ModuleId, unit: &Unit) -> BTreeSet<FunctionId> {
+    let looks = |expr: ExprId, kind: &ExprKind| {
+        let at = At { module, expr };
+        let may = matches!(kind, ExprKind::Index { .. }) || likely.has(at);
+        may && holder(project, unit, at).is_some()
+    };
+    unit.ir.exprs_of(Kinds::INDEX | Kinds::CALL).filter(|(expr, kind)| looks(*expr, kind)).map(|(expr, _)| unit.index.function(expr)).collect()
 }
 
 /// What is looked into and the key, where that is named like a map of sessions; and whether a method finds it.

@@ -6,7 +6,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Held, Lifetimes, Origins},
-    ir::{ExprKind, FunctionId, NameRef, PropertyKey, walk},
+    ir::{ExprKind, FunctionId, Kinds, NameRef, PropertyKey, walk},
     library::Role,
     project::{At, Callee, Project},
     rules::{Report, Rule},
@@ -140,7 +140,7 @@ fn is_options(project: &Project, at: At) -> bool {
 fn connected_by_functions(project: &Project) -> Vec<At> {
     let mut found = Vec::new();
     for (module, unit) in project.units() {
-        for (_, expr) in unit.ir.exprs() {
+        for (_, expr) in unit.ir.exprs_of(Kinds::OBJECT) {
             let ExprKind::Object(properties) = expr else { continue };
             for property in properties {
                 let named = matches!(property.key, PropertyKey::Name(name) if unit.ir.text(name) == "connect");

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::{
-    ir::{ExprId, ExprKind, Module, TemplatePart, walk},
+    ir::{ExprId, ExprKind, Kinds, Module, TemplatePart, walk},
     lang::sql::{self, Change, Placed},
 };
 
@@ -30,7 +30,7 @@ pub fn changes(module: &Module) -> Vec<Placed> {
     }
     let mut names: Option<Vec<String>> = None;
     let mut found = Vec::new();
-    for (id, expr) in module.exprs().filter(|(id, _)| !back.contains(id)) {
+    for (id, expr) in module.exprs_of(Kinds::TEXT).filter(|(id, _)| !back.contains(id)) {
         let Some(text) = text(module, expr).filter(|text| is_about_schemas(text)) else { continue };
         let start = module.position(module.span(id).start);
         for mut placed in sql::changes(&text).changes {

@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::{Model, callee, given, key, last_name, object_name, properties, property, string};
 use crate::{
-    ir::{Call, ExprId, ExprKind, Module, NameRef, Pattern, StmtKind},
+    ir::{Call, ExprId, ExprKind, Kinds, Module, NameRef, Pattern, StmtKind},
     lang::sql::{Column, Name},
 };
 
@@ -17,13 +17,16 @@ pub(super) fn find(module: &Module) -> Vec<Model> {
     for (_, stmt) in module.stmts() {
         if let StmtKind::Assign { target: Pattern::Binding(binding), value, .. } = stmt {
             let table = inner(module, *value);
+            if !matches!(module.expr(table), ExprKind::Call(_)) {
+                continue;
+            }
             named.insert(table, (module.binding_name(*binding), table != *value));
         }
     }
-    for (id, expr) in module.exprs() {
+    for (id, expr) in module.exprs_of(Kinds::CALL) {
         let ExprKind::Call(call) = expr else { continue };
         let name = named.get(&id);
-        if let Some(model) = model(module, call, name.map(|(name, _)| (*name).to_owned())) {
+        if let Some(model) = model(module, call, name.map(|(name, _)| *name)) {
             let secured = name.is_some_and(|(_, secured)| *secured) || callee(module, call) == "withRLS";
             found.push(Model { at: module.span(id).start, secured, ..model });
         }
@@ -42,9 +45,9 @@ fn inner(module: &Module, id: ExprId) -> ExprId {
     id
 }
 
-fn model(module: &Module, call: &Call, code: Option<String>) -> Option<Model> {
-    let new = |code: Option<String>, table: &str, columns: Vec<Column>| Model {
-        code: code.unwrap_or_else(|| table.to_owned()),
+fn model(module: &Module, call: &Call, code: Option<&str>) -> Option<Model> {
+    let new = |code: Option<&str>, table: &str, columns: Vec<Column>| Model {
+        code: code.unwrap_or(table).to_owned(),
         table: Name::bare(table),
         columns,
         at: 0,
@@ -58,14 +61,13 @@ fn model(module: &Module, call: &Call, code: Option<String>) -> Option<Model> {
             (!columns.is_empty()).then(|| new(code, name, columns))
         }
         "define" => {
-            let name = string(module, call.positional(0)?)?.to_owned();
+            let name = string(module, call.positional(0)?)?;
             let columns = keys(module, call.positional(1)?);
             let table = call
                 .positional(2)
                 .and_then(|options| property(module, options, "tableName"))
                 .and_then(|id| string(module, id));
-            (!columns.is_empty())
-                .then(|| new(code.or_else(|| Some(name.clone())), table.unwrap_or(&name), columns))
+            (!columns.is_empty()).then(|| new(code.or(Some(name)), table.unwrap_or(name), columns))
         }
         "init" => {
             let ExprKind::Member { object, .. } = module.expr(call.callee) else { return None };
@@ -76,12 +78,12 @@ fn model(module: &Module, call: &Call, code: Option<String>) -> Option<Model> {
                 .and_then(|id| string(module, id))
                 .unwrap_or(&class)
                 .to_owned();
-            Some(new(Some(class), &table, keys(module, call.positional(0)?)))
+            Some(new(Some(&class), &table, keys(module, call.positional(0)?)))
         }
         "model" => {
             let name = string(module, call.positional(0)?)?;
             let schema = schema(module, call.positional(1)?)?;
-            Some(new(code.or_else(|| Some(name.to_owned())), name, keys(module, schema)))
+            Some(new(code.or(Some(name)), name, keys(module, schema)))
         }
         "Table" => {
             let name = string(module, call.positional(0)?)?;
