@@ -138,7 +138,7 @@ impl Lifetimes<'_> {
     /// Whether an object of a class is seen to be made while a request is answered.
     #[must_use]
     pub fn is_made_for_requests(&self, class: Cls) -> bool {
-        let places = self.objects.made.get(&class).into_iter().flatten();
+        let places = self.project.made.get(&class).into_iter().flatten();
         places.into_iter().any(|at| self.is_per_request(self.project.function_of(*at)))
     }
 

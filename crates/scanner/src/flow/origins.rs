@@ -15,7 +15,7 @@ use crate::{
         TemplatePart, UnaryOp,
     },
     library::{Origin, Role},
-    project::{At, Cls, Fun, ModuleId, Project, Step, Symbol, this_class},
+    project::{At, Cls, Fun, ModuleId, Project, Step, Symbol, Word, this_class},
     vocabulary,
 };
 
