@@ -49,6 +49,7 @@ const APART: &[&str] = &[
 /// Reports both.
 pub(super) fn points(project: &Project, report: &mut Report<'_>) {
     let mut narrowed: BTreeMap<String, (Vec<At>, Vec<At>)> = BTreeMap::new();
+    let mut searching: BTreeMap<Fun, usize> = BTreeMap::new();
     for (module, unit) in project.units() {
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
@@ -57,6 +58,9 @@ pub(super) fn points(project: &Project, report: &mut Report<'_>) {
             let method = unit.ir.text(*property);
             if !SEARCHES.contains(&method) && !FINDS.contains(&method) {
                 continue;
+            }
+            if SEARCHES.contains(&method) {
+                *searching.entry(Fun { module, id: unit.index.function(*expr) }).or_default() += 1;
             }
             let keys = keys(unit, call);
             let has = |list: &[&str]| keys.iter().any(|key| list.contains(key));
@@ -86,9 +90,9 @@ pub(super) fn points(project: &Project, report: &mut Report<'_>) {
                 .related(search.module, project.span(*search), "a search here says whose is meant");
         }
     }
-    for (module, unit) in project.units() {
-        for (id, _) in unit.ir.functions().filter(|(id, _)| *id != FunctionId::MODULE) {
-            without(project, report, unit, Fun { module, id });
+    for (fun, _) in searching.into_iter().filter(|(fun, times)| *times > 1 && fun.id != FunctionId::MODULE) {
+        if let Some(unit) = project.unit(fun.module) {
+            without(project, report, unit, fun);
         }
     }
 }
