@@ -40,8 +40,8 @@ thread_local! {
     static ROOM: RefCell<Room> = RefCell::default();
 }
 
-/// For how many expressions room is kept at most.
-const KEPT: usize = 1 << 19;
+/// For how many expressions room is kept at most: what forgets the names of a file takes as long as its room is large.
+const KEPT: usize = 1 << 17;
 
 /// A list without room for more, and its room for the next one.
 fn fitting<T>(mut list: Vec<T>) -> (Vec<T>, Vec<T>) {
