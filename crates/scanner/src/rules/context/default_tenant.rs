@@ -52,7 +52,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 ExprKind::Call(_) if !lookups.has(at) => continue,
                 ExprKind::Call(call) => {
                     let Some((name, default)) = lookup(project, unit, at, call) else { continue };
-                    if is_fallback(project, unit, at.to(default)) && !is_said(project, unit, at) && !is_fixed_lookup(project, unit, at, call) {
+                    if is_fallback(project, unit, at.to(default)) && !unused_default::is_said(project, unit, at) && !is_fixed_lookup(project, unit, at, call) {
                         let stated = is_ambient(project, unit, at) || project.origins(at).has(Origins::UNVERIFIED | Origins::PRINCIPAL);
                         let severity = if vocabulary::is_tenant(&name) && stated { Severity::High } else { Severity::Medium };
                         tell(project, report, &lives, at, severity);
@@ -61,7 +61,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 }
                 _ => continue,
             };
-            if !is_fallback(project, unit, at.to(fallback)) || is_said(project, unit, at) || unused_default::is_written_down(project, unit, at) {
+            if !is_fallback(project, unit, at.to(fallback)) || unused_default::is_said(project, unit, at) || unused_default::is_written_down(project, unit, at) {
                 continue;
             }
             let fun = project.function_of(at);
@@ -362,32 +362,6 @@ fn is_presence(unit: &Unit, test: ExprId) -> bool {
         ExprKind::Unary { operand, .. } => is_presence(unit, *operand),
         _ => false,
     }
-}
-
-/// Whether the value is only told: logged, put into a message, or thrown.
-fn is_said(project: &Project, unit: &Unit, at: At) -> bool {
-    let mut here = at.expr;
-    for _ in 0..12 {
-        match unit.index.parent(here) {
-            Parent::Expr(up) => {
-                if let Some(callee) = project.callee(at.to(up)) {
-                    // What a query is told is not told to the client, whatever is done with its answer.
-                    if callee.defs.iter().any(|def| matches!(def.role, Role::Query | Role::Fetch | Role::CacheGet | Role::CacheSet)) {
-                        return false;
-                    }
-                    let logs = callee.defs.iter().any(|def| def.role == Role::Log);
-                    let name = callee.name().to_lowercase();
-                    if logs || name.contains("error") || name.contains("log") || matches!(name.as_str(), "json" | "text" | "debug" | "warn" | "info") {
-                        return true;
-                    }
-                }
-                here = up;
-            }
-            Parent::Stmt(stmt) => return matches!(unit.ir.stmt(stmt), StmtKind::Throw(_)),
-            _ => return false,
-        }
-    }
-    false
 }
 
 /// Whether a value is a setting and not of a request.

@@ -2,6 +2,7 @@
 
 use crate::{
     ir::{ExprId, ExprKind, LogicalOp, StmtKind, UnaryOp, walk},
+    library::Role,
     project::{At, Parent, Project, Unit},
     vocabulary,
 };
@@ -66,4 +67,36 @@ fn asks_for(project: &Project, at: At, test: ExprId, path: &[String]) -> bool {
 
 fn path_of(project: &Project, at: At) -> Vec<String> {
     project.written(at).iter().map(|word| word.to_string()).collect()
+}
+
+/// Whether the value is only told: logged, put into a message, or thrown.
+pub(super) fn is_said(project: &Project, unit: &Unit, at: At) -> bool {
+    let mut here = at.expr;
+    for _ in 0..12 {
+        match unit.index.parent(here) {
+            Parent::Expr(up) => {
+                if let Some(callee) = project.callee(at.to(up)) {
+                    // What a query is told is not told to the client, whatever is done with its answer.
+                    if callee.defs.iter().any(|def| {
+                        matches!(def.role, Role::Query | Role::Fetch | Role::CacheGet | Role::CacheSet)
+                    }) {
+                        return false;
+                    }
+                    let logs = callee.defs.iter().any(|def| def.role == Role::Log);
+                    let name = callee.name().to_lowercase();
+                    if logs
+                        || name.contains("error")
+                        || name.contains("log")
+                        || matches!(name.as_str(), "json" | "text" | "debug" | "warn" | "info")
+                    {
+                        return true;
+                    }
+                }
+                here = up;
+            }
+            Parent::Stmt(stmt) => return matches!(unit.ir.stmt(stmt), StmtKind::Throw(_)),
+            _ => return false,
+        }
+    }
+    false
 }

@@ -1,6 +1,7 @@
 //! Rules of the data layer.
 
 mod callers;
+pub(in crate::rules) mod compared;
 mod file_paths;
 mod kept_in_redis;
 mod kept_lists;

@@ -10,7 +10,7 @@ use crate::{
     lang::sql::{Name, Verb},
     project::{At, Fun, Parent, Project},
     tables::level_of_column,
-    rules::{Report, Rule, data::narrowed::{is_cursor, is_far_from_callers, may_be_narrowed}, identity::not_seen::{is_looked_up, is_of_state}},
+    rules::{Report, Rule, data::compared::{compares_after, compares_owner, mentions}, data::narrowed::{is_cursor, is_far_from_callers, may_be_narrowed}, identity::not_seen::{is_looked_up, is_of_state}},
     vocabulary,
 };
 
@@ -164,31 +164,6 @@ fn callers_check(project: &Project, query: &Query) -> bool {
                 })
             })
         })
-}
-
-/// Whether a function compares the owner of the row that a call gives.
-pub(in crate::rules) fn compares_after(project: &Project, call: At) -> bool {
-    let Some(unit) = project.unit(call.module) else { return false };
-    let Some(stmt) = unit.index.stmt_of(call.expr) else { return false };
-    let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
-    let mut bindings = Vec::new();
-    target.for_each_binding(&mut |id| bindings.push(id));
-    let fun = project.function_of(call);
-    // `[page, pageUserId] = await load(id)`
-    let owners: Vec<_> = bindings.iter().copied().filter(|id| bindings.len() > 1 && ends_in_owner(unit.ir.binding_name(*id))).collect();
-    let taken_out = project.guards(fun).iter().any(|guard| {
-        [guard.left, guard.right].into_iter().any(|side| {
-            matches!(unit.ir.expr(side.expr), ExprKind::Name(NameRef::Binding(id)) if owners.contains(id))
-                && project.origins(other_side(guard, side)).has_owner()
-        })
-    });
-    taken_out || compares_owner(project, fun, unit, &bindings)
-}
-
-/// Whether a name ends in one of an owner: `pageUserId`.
-fn ends_in_owner(name: &str) -> bool {
-    let words = vocabulary::words(name);
-    (0..words.len()).any(|from| words.get(from..).is_some_and(|rest| vocabulary::is_owner(&rest.join("_"))))
 }
 
 /// Whether a filter comes from a function of ours that names an owner: `where = this.buildWhere(params)`. Whether it does so
@@ -590,49 +565,4 @@ fn is_checked(project: &Project, query: &Query) -> bool {
         }
     }
     false
-}
-
-fn mentions(unit: &crate::project::Unit, expr: crate::ir::ExprId, bindings: &[crate::ir::BindingId]) -> bool {
-    let mut found = false;
-    walk::exprs_below(&unit.ir, expr, &mut |expr| {
-        found |= matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(id)) if bindings.contains(id));
-    });
-    found
-}
-
-fn other_side(guard: &crate::flow::Guard, side: At) -> At {
-    if side == guard.left { guard.right } else { guard.left }
-}
-
-/// Whether an expression ends in the id of what a row belongs to: `row.programId`, and not `row.id`.
-fn is_parent(unit: &crate::project::Unit, expr: crate::ir::ExprId) -> bool {
-    let ExprKind::Member { property, .. } = unit.ir.expr(expr) else { return false };
-    let words = vocabulary::words(unit.ir.text(*property));
-    words.len() > 1 && words.last().is_some_and(|last| last == "id")
-}
-
-/// Whether a name is that of a row's owner, or of what says who may see it.
-fn says_who_sees(name: &str) -> bool {
-    vocabulary::is_owner(name) || matches!(name, "visibility" | "is_public" | "isPublic" | "published" | "is_published" | "isPublished")
-}
-
-fn compares_owner(project: &Project, fun: Fun, unit: &crate::project::Unit, bindings: &[crate::ir::BindingId]) -> bool {
-    project.guards(fun).iter().any(|guard| {
-        [guard.left, guard.right].iter().any(|side| {
-            let mut row = false;
-            let mut owner = false;
-            walk::exprs_below(&unit.ir, side.expr, &mut |expr| match unit.ir.expr(expr) {
-                ExprKind::Name(NameRef::Binding(id)) => row |= bindings.contains(id),
-                ExprKind::Member { property, .. } => owner |= says_who_sees(unit.ir.text(*property)),
-                // `getattr(row, "visibility", "public")`
-                ExprKind::String(text) => owner |= says_who_sees(unit.ir.text(*text)),
-                _ => {}
-            });
-            // A row whose parent is compared, `row.programId !== programId`, is compared for its owner.
-            owner |= row && is_parent(unit, side.expr) && !project.is_fixed(other_side(guard, *side));
-            let call = guard.right != *side && matches!(unit.ir.expr(guard.right.expr), ExprKind::Call(_));
-            let other = At { module: fun.module, expr: if *side == guard.left { guard.right.expr } else { guard.left.expr } };
-            row && (owner || (call && project.snippet(other).to_lowercase().contains("user")))
-        })
-    })
 }

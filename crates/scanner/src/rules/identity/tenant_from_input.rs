@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
-use super::not_seen;
+use super::{limited, not_seen};
 use crate::{
     flow::Origins,
     ir::{BindingId, ExprId, ExprKind, Kinds, PropertyKey},
     project::{At, Callee, Fun, Project, Step},
-    rules::{Report, Rule, data::unscoped_query::compares_after},
+    rules::{Report, Rule, data::compared::compares_after},
     vocabulary,
 };
 
@@ -479,7 +479,7 @@ fn decides(project: &Project, at: At) -> bool {
                         return false;
                     }
                     // Whoever names another's bucket is slowed down by it, and reaches nothing.
-                    if is_limiter(project, at.to(parent)) || only_limits(project, unit, at.to(parent)) {
+                    if limited::is_limiter(project, at.to(parent)) || limited::only_limits(project, unit, at.to(parent)) {
                         return false;
                     }
                     if path.contains("log") || path.starts_with("console") || name.contains("error") || name.contains("exception") {
@@ -515,27 +515,6 @@ fn decides(project: &Project, at: At) -> bool {
         }
     }
     false
-}
-
-/// Whether a call takes from a limiter, by its name: `limiter.take(id)`, `checkRateLimit(id)`.
-fn is_limiter(project: &Project, call: At) -> bool {
-    project.callee(call).is_some_and(|callee| {
-        let words = vocabulary::words(&callee.path.join("_"));
-        let has = |word: &str| words.iter().any(|own| own == word);
-        ["limiter", "ratelimit", "ratelimiter", "throttle", "throttler"].into_iter().any(has) || (has("rate") && (has("limit") || has("limits")))
-    })
-}
-
-/// Whether a variable takes what a call gives, and a limiter alone is told it: `bucket = bucketOf(req, userId)`, `checkRateLimit(bucket)`.
-fn only_limits(project: &Project, unit: &crate::project::Unit, call: At) -> bool {
-    let Some(crate::ir::StmtKind::Assign { target, value, .. }) = unit.index.stmt_of(call.expr).map(|stmt| unit.ir.stmt(stmt)) else { return false };
-    let Some(id) = target.as_binding().filter(|_| *value == call.expr) else { return false };
-    let uses = unit.index.uses(id);
-    !uses.is_empty()
-        && uses.iter().all(|used| match unit.index.parent(*used) {
-            crate::project::Parent::Expr(up) => is_limiter(project, call.to(up)),
-            _ => false,
-        })
 }
 
 /// Whether the functions of ours that a call calls hand the value to what verifies it: `tenantOfCookie(cookie)`, which begins with
