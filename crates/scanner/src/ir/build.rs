@@ -45,7 +45,8 @@ const KEPT: usize = 1 << 17;
 
 /// A list without room for more, and its room for the next one.
 fn fitting<T>(mut list: Vec<T>) -> (Vec<T>, Vec<T>) {
-    let fitting = list.drain(..).collect();
+    let mut fitting = Vec::with_capacity(list.len());
+    fitting.append(&mut list);
     (fitting, list)
 }
 
