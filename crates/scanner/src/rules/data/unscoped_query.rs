@@ -94,7 +94,6 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
         Owned::Sibling if is_mostly_open(project, query) => {
             found.severity(Severity::Medium).confidence(Confidence::Medium);
         }
-        // Where nothing ever asks who calls, an owner is no caller: the owner of a repository, the author of a note.
         Owned::Yes | Owned::Sibling if chosen && has_callers(project, query) && !is_asked_elsewhere(project, query) => {}
         Owned::Yes | Owned::Sibling | Owned::Listed if is_far_from_callers(project, query) => {
             found.severity(Severity::Low).confidence(Confidence::Low);
@@ -108,9 +107,25 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
     }
 }
 
-/// Whether several may ask for a query's rows, and something in its package asks who they are.
+/// Whether several may ask for a query's rows. Where nothing ever asks who calls, the owner of a repository, a folder or the author of a
+/// note is no caller.
 fn has_callers(project: &Project, query: &Query) -> bool {
-    project.has_owners(query.at.module) && project.knows_callers(query.at.module)
+    project.has_owners(query.at.module) && (project.knows_callers(query.at.module) || !is_of_a_thing(project, query))
+}
+
+/// Whether the owner of a query's rows is a word that is as often said of things: `owner`, `workspace`, `author`, `created_by`.
+fn is_of_a_thing(project: &Project, query: &Query) -> bool {
+    const THINGS: &[&str] = &["owner", "workspace", "author", "by", "repo", "repository", "project", "namespace", "group"];
+    let table = project.tables.table(&Name::bare(&query.shown));
+    let columns = table.into_iter().flat_map(|table| &table.columns).filter(|column| vocabulary::is_owner(&column.name));
+    let mut any = false;
+    for column in columns {
+        any = true;
+        if !vocabulary::words(&column.name).iter().any(|word| THINGS.contains(&word.as_str())) {
+            return false;
+        }
+    }
+    any
 }
 
 /// Whether more than three in four queries of the same rows name no owner.
