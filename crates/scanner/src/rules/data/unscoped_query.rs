@@ -132,7 +132,7 @@ fn is_of_a_thing(project: &Project, query: &Query) -> bool {
 fn is_mostly_open(project: &Project, query: &Query) -> bool {
     let (mut open, mut scoped) = (0_usize, 0_usize);
     for other in project.queries().iter().filter(|other| other.entity == query.entity && other.verb != Verb::Insert) {
-        if other.scope == Scope::None { open += 1 } else { scoped += 1 }
+        if other.scope == Scope::None && !other.tied { open += 1 } else { scoped += 1 }
     }
     open > scoped.saturating_mul(3)
 }
