@@ -36,7 +36,7 @@ pub const RULE: Rule = Rule {
 const ADDS: &[&str] = &["values", "create", "createMany", "insert", "insertMany", "save", "add", "upsert", "createManyAndReturn"];
 
 /// What is known of the rows of a project.
-struct Rows<'p> {
+pub(super) struct Rows<'p> {
     /// The queries of each function.
     of: BTreeMap<Fun, Vec<&'p Query>>,
     /// Entities that are looked up with their owner elsewhere: that they have one is known.
@@ -59,12 +59,22 @@ impl<'p> Rows<'p> {
     }
 
     /// Whether things of an entity have an owner; `projectId` may be that of `app_projects`.
-    fn has_owner(&self, entity: &str) -> bool {
+    pub(super) fn has_owner(&self, entity: &str) -> bool {
         entity.len() > 2 && self.owned.iter().any(|own| own.ends_with(entity))
     }
 
+    /// The queries of a function.
+    pub(super) fn of(&self, fun: Fun) -> impl Iterator<Item = &'p Query> {
+        self.of.get(&fun).into_iter().flatten().copied()
+    }
+
+    /// The query that a call is, or begins.
+    pub(super) fn at(&self, call: At) -> Option<&'p Query> {
+        self.of.values().flatten().copied().find(|query| query.at == call)
+    }
+
     /// Whether one of some functions asks for things of an entity.
-    fn asks(&self, code: &[Fun], entity: &str) -> bool {
+    pub(super) fn asks(&self, code: &[Fun], entity: &str) -> bool {
         let looks = |query: &&&Query| query.entity.ends_with(entity) || entity.ends_with(query.entity.as_str());
         code.iter().filter_map(|fun| self.of.get(fun)).flatten().any(|query| looks(&query))
     }
@@ -102,6 +112,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         }
     }
     services(project, &rows, report);
+    super::below_parent::below_parent(project, &rows, report);
     super::whole_body::whole_body(project, report, &|entity| rows.has_owner(entity));
 }
 
@@ -269,7 +280,7 @@ fn is_added(project: &Project, unit: &Unit, at: At, handler: Fun) -> bool {
 
 /// Whether the id, and what else came from where it did, is handed with the caller to a function that looks: by its name, or one of
 /// ours.
-fn is_asked_for(project: &Project, unit: &Unit, code: &[Fun], value: At) -> bool {
+pub(super) fn is_asked_for(project: &Project, unit: &Unit, code: &[Fun], value: At) -> bool {
     let written = project.written(value).join(".");
     let mentions = |expr: ExprId| {
         let (mut id, mut caller, mut adds) = (false, false, false);

@@ -1,5 +1,6 @@
 //! Rules of the data layer.
 
+mod below_parent;
 mod callers;
 pub(in crate::rules) mod compared;
 mod file_paths;
