@@ -43,6 +43,7 @@ const PUTS: &[&str] = &["put", "put_nowait", "enqueue"];
 
 fn run(project: &Project, report: &mut Report<'_>) {
     super::subscribed::subscribed(project, report);
+    super::forwarded::forwarded(project, report);
     let lives = Lifetimes::new(project);
     let all = project.calls_of(sends_to_all);
     let each = project.calls_named(|name| name == "forEach");
