@@ -39,7 +39,7 @@ const ADDS: &[&str] = &["values", "create", "createMany", "insert", "insertMany"
 pub(super) struct Rows<'p> {
     /// The queries of each function.
     of: BTreeMap<Fun, Vec<&'p Query>>,
-    /// Entities that are looked up with their owner elsewhere: that they have one is known.
+    /// Entities whose table or model has an owner, and those that are looked up with one elsewhere.
     owned: BTreeSet<&'p str>,
 }
 
@@ -51,10 +51,9 @@ impl<'p> Rows<'p> {
             of.entry(query.function).or_default().push(query);
         }
         let scoped = queries.iter().filter(|query| query.scope == Scope::Owner && query.verb == Verb::Select);
-        let owned = scoped
-            .map(|query| query.entity.as_str())
-            .filter(|entity| matches!(owned.get(*entity), Some(Owned::Yes | Owned::Sibling)))
-            .collect();
+        let asked = scoped.map(|query| query.entity.as_str()).filter(|entity| owned.get(*entity) == Some(&Owned::Sibling));
+        let known = owned.iter().filter(|(_, is)| **is == Owned::Yes).map(|(entity, _)| entity.as_str());
+        let owned = known.chain(asked).collect();
         Self { of, owned }
     }
 
