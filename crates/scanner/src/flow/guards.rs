@@ -67,6 +67,43 @@ const DOES: &[&str] = &[
     "format",
 ];
 
+/// Words of what a caller shows or is.
+const CALLER: &[&str] = &[
+    "auth",
+    "authenticated",
+    "authentication",
+    "user",
+    "userid",
+    "session",
+    "login",
+    "signin",
+    "signed",
+    "in",
+    "token",
+    "bearer",
+    "jwt",
+    "id",
+    "current",
+    "identity",
+    "principal",
+    "caller",
+    "viewer",
+    "api",
+    "key",
+    "apikey",
+    "or",
+    "throw",
+];
+
+/// Whether a function that requires something requires a caller and nothing else, by the words of its name: `requireUserId`,
+/// `ensureAuthenticated`.
+fn finds_caller(words: &[String]) -> bool {
+    let [verb, rest @ ..] = words else { return false };
+    matches!(verb.as_str(), "require" | "ensure" | "assert" | "check" | "verify" | "validate" | "enforce")
+        && !rest.is_empty()
+        && rest.iter().all(|word| CALLER.contains(&word.as_str()))
+}
+
 impl Project {
     /// The comparisons of a function that lead to a refusal, in order.
     #[must_use]
@@ -246,7 +283,12 @@ impl Project {
             return;
         }
         let order = unit.index.order(at.expr);
-        guards.extend(call.args.iter().map(|arg| Guard { left: at.to(arg.value), right: at, order }));
+        // `userId = requireUserId(req)` says who calls, and looks at nothing else that the request names.
+        let says_who = finds_caller(&words) && !self.compares_inside(at);
+        let whole =
+            |arg: At| says_who && self.written(arg).len() == 1 && self.origins(arg).has(Origins::REQUEST);
+        let compared = call.args.iter().map(|arg| at.to(arg.value)).filter(|arg| !whole(*arg));
+        guards.extend(compared.map(|left| Guard { left, right: at, order }));
     }
 
     /// Whether a function of ours that is called compares an owner with one that callers do not choose, whatever its name is:
@@ -277,9 +319,11 @@ impl Project {
     /// Whether a name says that a function checks an access and refuses. What only looks at the form of a value is none.
     #[must_use]
     pub fn is_check(name: &str) -> bool {
-        vocabulary::words(name)
-            .iter()
-            .any(|word| CHECKS.contains(&word.as_str()) && word != "validate" && word != "check")
+        let words = vocabulary::words(name);
+        !finds_caller(&words)
+            && words
+                .iter()
+                .any(|word| CHECKS.contains(&word.as_str()) && word != "validate" && word != "check")
     }
 
     /// Whether a value was compared with something that belongs to the caller before a moment, in its function or, for a
