@@ -93,6 +93,19 @@ const CALLER: &[&str] = &[
     "apikey",
     "or",
     "throw",
+    // What looks at the form or the number of requests, and at nobody's things.
+    "rate",
+    "limit",
+    "csrf",
+    "xsrf",
+    "origin",
+    "captcha",
+    "method",
+    "version",
+    "quota",
+    "request",
+    "input",
+    "schema",
 ];
 
 /// Whether a function that requires something requires a caller and nothing else, by the words of its name: `requireUserId`,
@@ -339,7 +352,9 @@ impl Project {
             let before = if around == fun { self.order(at) } else { u32::MAX };
             self.guards(around).iter().any(|guard| {
                 let order_fits = guard.order <= before;
-                let mine = |side: At| self.roots(side).iter().any(|root| roots.contains(root));
+                let mine = |side: At| {
+                    self.roots(side).iter().any(|root| roots.contains(root)) && !self.is_other_part(side, at)
+                };
                 let other = if mine(guard.left) {
                     guard.right
                 } else if mine(guard.right) {
@@ -355,6 +370,55 @@ impl Project {
                 order_fits && (by_call || self.origins(other).has_owner() || self.is_listed_for_caller(other))
             })
         })
+    }
+
+    /// Whether two values are different parts of one request, as they are written: `req.headers.authorization` and `req.params.id`.
+    fn is_other_part(&self, one: At, other: At) -> bool {
+        let (Some((one_of, one)), Some((other_of, other))) =
+            (self.request_part(one), self.request_part(other))
+        else {
+            return false;
+        };
+        one_of == other_of && one != other
+    }
+
+    /// The request that a value is a part of, and which part: `params` of `req.params.id`.
+    fn request_part(&self, at: At) -> Option<(BindingId, String)> {
+        let unit = self.unit(at.module)?;
+        let mut here = at.expr;
+        // `id`, which was set to `req.params.id`
+        if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(here)
+            && let [source] = unit.index.sources(*id)
+        {
+            if let ([Step::Key(part)], ExprKind::Name(NameRef::Binding(of))) =
+                (&*source.path, unit.ir.expr(source.value))
+            {
+                return self.is_request(at.to(source.value)).then(|| (*of, unit.ir.text(*part).to_owned()));
+            }
+            here = source.value;
+        }
+        let mut part = None;
+        for _ in 0..6 {
+            match unit.ir.expr(here) {
+                ExprKind::Member { object, property, .. } => {
+                    part = Some(unit.ir.text(*property).to_owned());
+                    here = *object;
+                }
+                ExprKind::Index { object, .. } => here = *object,
+                ExprKind::Name(NameRef::Binding(of)) if self.is_request(at.to(here)) => {
+                    return Some((*of, part?));
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    fn is_request(&self, at: At) -> bool {
+        self.written(at)
+            .last()
+            .is_some_and(|name| matches!(name.as_str(), "req" | "request" | "ctx" | "context" | "c"))
+            && self.origins(at).has(Origins::REQUEST)
     }
 
     /// Whether a value is a list that was asked for with the caller: `tokens = await tokensOf(user.id)`.

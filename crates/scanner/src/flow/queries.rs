@@ -287,6 +287,15 @@ impl Project {
                 let verb = if name == "delete" { Verb::Delete } else { Verb::Update };
                 return path.iter().rev().nth(1).map(|entity| (entity.to_string(), verb));
             }
+            ("table" | "from_", 2..) => {
+                if let Some(found) = self.of_table(unit, at, call, path) {
+                    return Some(found);
+                }
+            }
+            // `Note.select().where(…)`
+            ("select", 2) if is_class(&path.first()?.to_string()) => {
+                return path.first().map(|entity| (entity.to_string(), Verb::Select));
+            }
             ("from" | "delete" | "update", 2..) => {
                 let db = path.iter().any(|part| {
                     matches!(
@@ -395,6 +404,28 @@ impl Project {
             return None;
         }
         Some((receiver.to_string(), *verb))
+    }
+
+    /// The table of a client of PostgREST and what is done with it: `supabase.table("notes").delete().eq("id", id)`.
+    fn of_table(&self, unit: &Unit, at: At, call: &crate::ir::Call, path: &[Word]) -> Option<(String, Verb)> {
+        let ExprKind::String(table) = unit.ir.expr(call.positional(0)?) else { return None };
+        let client = path.iter().rev().nth(1)?;
+        let words = vocabulary::words(client);
+        if !words.iter().any(|word| {
+            matches!(word.as_str(), "supabase" | "sb" | "client" | "db" | "database" | "postgrest")
+        }) {
+            return None;
+        }
+        let Parent::Expr(up) = unit.index.parent(at.expr) else { return None };
+        let ExprKind::Member { property, .. } = unit.ir.expr(up) else { return None };
+        let verb = match unit.ir.text(*property) {
+            "select" => Verb::Select,
+            "update" | "upsert" => Verb::Update,
+            "delete" => Verb::Delete,
+            "insert" => Verb::Insert,
+            _ => return None,
+        };
+        Some((unit.ir.text(*table).to_owned(), verb))
     }
 
     /// The table of a query whose only argument says it: `cms.find({ collection: "labels", where })`.
