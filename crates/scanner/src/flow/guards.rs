@@ -374,12 +374,26 @@ impl Project {
 
     /// Whether two values are different parts of one request, as they are written: `req.headers.authorization` and `req.params.id`.
     fn is_other_part(&self, one: At, other: At) -> bool {
-        let (Some((one_of, one)), Some((other_of, other))) =
-            (self.request_part(one), self.request_part(other))
-        else {
-            return false;
-        };
-        one_of == other_of && one != other
+        let Some((of, part)) = self.request_part(one) else { return false };
+        let Some(unit) = self.unit(other.module) else { return false };
+        // `[req.params.id, …]` is made of several.
+        let (mut parts, mut whole) = (Vec::new(), false);
+        let mut inside: Option<ExprId> = None;
+        walk::exprs_below(&unit.ir, other.expr, &mut |expr| {
+            if inside.is_some_and(|outer| unit.ir.span(outer).contains(unit.ir.span(expr))) {
+                return;
+            }
+            match self.request_part(other.to(expr)) {
+                Some(found) => {
+                    parts.push(found);
+                    inside = Some(expr);
+                }
+                None => {
+                    whole |= matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(id)) if *id == of)
+                }
+            }
+        });
+        !whole && !parts.is_empty() && parts.iter().all(|(own, own_part)| *own == of && *own_part != part)
     }
 
     /// The request that a value is a part of, and which part: `params` of `req.params.id`.
