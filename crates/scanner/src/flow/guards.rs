@@ -169,7 +169,7 @@ impl Project {
     }
 
     /// Whether a block ends the function, the turn of a loop, or the request.
-    fn leaves(&self, fun: Fun, block: &[StmtId]) -> bool {
+    pub(super) fn leaves(&self, fun: Fun, block: &[StmtId]) -> bool {
         let Some(unit) = self.unit(fun.module) else { return false };
         let mut found = false;
         walk::stmts_below(&unit.ir, block, &mut |stmt| {
@@ -357,7 +357,7 @@ impl Project {
                 };
                 let other = if mine(guard.left) {
                     guard.right
-                } else if mine(guard.right) {
+                } else if !self.is_permission(guard) && mine(guard.right) {
                     guard.left
                 } else {
                     return false;

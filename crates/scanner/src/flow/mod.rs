@@ -29,6 +29,7 @@ mod parameters;
 mod prepared;
 mod procedures;
 mod queries;
+mod ranks;
 mod reach;
 mod repositories;
 mod shared;

@@ -148,6 +148,7 @@ fn is_asked_elsewhere(project: &Project, query: &Query) -> bool {
         || may_be_narrowed(project, query)
         || told_before(project, query)
         || looked_up_before(project, query)
+        || project.refuses_by_rank(query.function)
 }
 
 /// Whether every caller of the function that a query stands in compares an owner with the verified one: a route that reads the

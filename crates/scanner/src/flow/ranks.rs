@@ -1,0 +1,59 @@
+//! What a caller may do, as far as a function asks for that and not for whose a thing is.
+
+use super::{Guard, Origins};
+use crate::{
+    ir::{ExprKind, StmtKind, walk},
+    project::{Fun, Project},
+    vocabulary,
+};
+
+/// Words of ranks: of who works for the operator, or rules a tenant.
+const RANKS: &[&str] =
+    &["admin", "admins", "superuser", "superadmin", "staff", "operator", "role", "roles", "rank"];
+
+impl Project {
+    /// Whether a guard is a call that asks what a caller may do, and is told of nothing else: `canUse(req.user, "notes")`.
+    #[must_use]
+    pub fn is_permission(&self, guard: &Guard) -> bool {
+        let Some(unit) = self.unit(guard.right.module) else { return false };
+        let ExprKind::Call(call) = unit.ir.expr(guard.right.expr) else { return false };
+        guard.left.module == guard.right.module
+            && call.args.iter().any(|arg| arg.value == guard.left.expr)
+            && call.args.iter().all(|arg| {
+                let at = guard.right.to(arg.value);
+                self.is_fixed(at) || self.origins(at).has(Origins::PRINCIPAL | Origins::SECRET)
+            })
+    }
+
+    /// Whether a function, or one around it, asks what the caller may do or is, and refuses: who may do more may reach more.
+    #[must_use]
+    pub fn refuses_by_rank(&self, fun: Fun) -> bool {
+        self.around(fun).into_iter().any(|around| {
+            self.guards(around).iter().any(|guard| self.is_permission(guard)) || self.asks_for_rank(around)
+        })
+    }
+
+    /// `if (!isAdmin(user)) return …`, `if (user.role !== "admin") throw …`
+    fn asks_for_rank(&self, fun: Fun) -> bool {
+        let Some(unit) = self.unit(fun.module) else { return false };
+        let Some(function) = unit.ir.function(fun.id) else { return false };
+        let says = |name: &str| vocabulary::words(name).iter().any(|word| RANKS.contains(&word.as_str()));
+        let mut found = false;
+        walk::stmts_below(&unit.ir, &function.body, &mut |stmt| {
+            let StmtKind::If { test, then, .. } = unit.ir.stmt(stmt) else { return };
+            if !self.leaves(fun, then) {
+                return;
+            }
+            walk::exprs_below(&unit.ir, *test, &mut |expr| {
+                found |= match unit.ir.expr(expr) {
+                    ExprKind::Member { property, .. } => says(unit.ir.text(*property)),
+                    ExprKind::Call(call) => self
+                        .last_written(crate::project::At { module: fun.module, expr: call.callee })
+                        .is_some_and(says),
+                    _ => false,
+                };
+            });
+        });
+        found
+    }
+}
