@@ -90,7 +90,19 @@ fn returns_it(unit: &Unit, function: FunctionId, id: BindingId) -> bool {
         }
     });
     let returned = unit.index.returns(function).iter().any(|expr| mentions(unit, *expr, id));
-    tested && returned
+    tested && (returned || answers_with(unit, function, id))
+}
+
+/// Whether a handler answers with a variable: `res.json(cached)`.
+fn answers_with(unit: &Unit, function: FunctionId, id: BindingId) -> bool {
+    let mut found = false;
+    walk::function_exprs(&unit.ir, function, &mut |expr| {
+        let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
+        let ExprKind::Member { property, .. } = unit.ir.expr(call.callee) else { return };
+        found |= matches!(unit.ir.text(*property), "json" | "send" | "end" | "jsonp")
+            && call.args.iter().any(|arg| mentions(unit, arg.value, id));
+    });
+    found
 }
 
 fn mentions(unit: &Unit, expr: crate::ir::ExprId, id: BindingId) -> bool {

@@ -30,7 +30,7 @@ pub const RULE: Rule = Rule {
 };
 
 /// Words of collections that hold the connections of all clients.
-const HOLDERS: &[&str] = &["sessions", "transports", "servers", "connections", "clients", "sockets", "streams", "subscribers", "websockets", "queues", "listeners", "watchers", "active"];
+const HOLDERS: &[&str] = &["sessions", "transports", "servers", "connections", "clients", "sockets", "streams", "subscribers", "websockets", "queues", "listeners", "watchers", "active", "conns", "peers"];
 
 /// Methods that send.
 const SENDS: &[&str] = &[
