@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    ir::ExprKind,
+    ir::{ExprKind, Kinds},
     library::Role,
     project::{At, ModuleId, Project, Unit},
     vocabulary,
@@ -138,7 +138,11 @@ pub(crate) fn find_packages(project: &Project, manifests: &[(String, String)]) -
         if slot.1.is_none() && speaks_on_stdio(unit) {
             slot.1 = Some(unit.ir.path.clone());
         }
-        if slot.2.len() < ENOUGH && CALLERS.iter().any(|text| unit.ir.source.contains(text)) {
+        if slot.2.len() < ENOUGH
+            && CALLERS.iter().any(|text| {
+                unit.ir.source.contains(text) && !(*text == "this.props" && unit.ir.path.ends_with('x'))
+            })
+        {
             slot.2.extend(CALLERS.iter().take(ENOUGH).map(|text| (*text).to_owned()));
         }
         for (_, binding) in unit.ir.bindings() {
@@ -148,6 +152,17 @@ pub(crate) fn find_packages(project: &Project, manifests: &[(String, String)]) -
             let meaning = unit.meaning(binding.name);
             if meaning.is_owner() || meaning.is_principal() {
                 slot.2.insert(unit.ir.text(binding.name).to_lowercase());
+            }
+        }
+        // `req.user.accountId` may never be put into a variable.
+        for (_, expr) in unit.ir.exprs_of(Kinds::MEMBER) {
+            if slot.2.len() >= ENOUGH {
+                break;
+            }
+            let ExprKind::Member { property, .. } = expr else { continue };
+            let meaning = unit.meaning(*property);
+            if meaning.is_owner() || meaning.is_principal() {
+                slot.2.insert(unit.ir.text(*property).to_lowercase());
             }
         }
     }
@@ -281,5 +296,6 @@ impl Project {
         self.tenancy == Some(Tenancy::Multi)
             || self.package(module).is_some_and(|package| package.owners >= ENOUGH)
             || !self.header_words().is_empty()
+            || self.handlers_know_callers(module)
     }
 }

@@ -354,7 +354,7 @@ fn means_user(words: &[String]) -> bool {
     (has(words, USER) && all_in(words, &[USER, KEYS, FILLERS, PRINCIPAL]))
         || matches!(
             words.iter().map(String::as_str).collect::<Vec<_>>().as_slice(),
-            ["created", "by"] | ["owned", "by"]
+            ["created", "by"] | ["owned", "by"] | ["user" | "owner", "email"]
         )
 }
 
@@ -416,6 +416,17 @@ const NO_CALLER: &[&str] = &[
     "pending",
     "timeout",
     "version",
+    "class",
+    "count",
+    "file",
+    "files",
+    "line",
+    "module",
+    "function",
+    "symbol",
+    "graph",
+    "site",
+    "stack",
 ];
 
 /// Whether a name means a credential: `apiKey`, `accessToken`, `GITHUB_TOKEN`.

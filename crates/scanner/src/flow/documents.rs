@@ -117,6 +117,7 @@ impl Project {
         let entity = named.or_else(|| self.written(place).pop().map(String::from))?;
         let verb = match def.kind.as_deref() {
             Some("write") => Verb::Insert,
+            Some("update") => Verb::Update,
             Some("delete") => Verb::Delete,
             _ => Verb::Select,
         };

@@ -251,7 +251,7 @@ fn by_shape(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
 
 /// Functions that a framework finds by their file: server actions, route handlers.
 fn by_file(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
-    workers(module, unit, entries);
+    super::fetches::workers(project, module, unit, entries);
     pages(project, module, unit, entries);
     configured(module, unit, entries);
     described(module, unit, entries);
@@ -384,44 +384,6 @@ fn pages(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<Ent
 
 /// Objects with `fetch(request, env, ctx)`, as workers, Bun, Deno and what wraps them take them; with `queue` and `scheduled`
 /// beside it.
-fn workers(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
-    for (at, expr) in unit.ir.exprs_of(Kinds::OBJECT) {
-        let ExprKind::Object(properties) = expr else { continue };
-        if !holds_function(unit, properties) {
-            continue;
-        }
-        let functions =
-            properties.iter().filter_map(|property| match (&property.key, unit.ir.expr(property.value)) {
-                (PropertyKey::Name(name), ExprKind::Function(id)) => Some((unit.ir.text(*name), *id)),
-                _ => None,
-            });
-        let functions: Vec<(&str, FunctionId)> = functions.collect();
-        let takes_request = |id: FunctionId| {
-            let first = unit.ir.function(id).and_then(|function| function.params.first());
-            first
-                .and_then(|first| first.name)
-                .is_some_and(|name| matches!(unit.ir.text(name), "request" | "req" | "_request"))
-        };
-        if !functions.iter().any(|(name, id)| *name == "fetch" && takes_request(*id)) {
-            continue;
-        }
-        for (name, id) in functions {
-            let (kind, context) = match name {
-                "fetch" => ("http", vec![0]),
-                "queue" | "scheduled" | "email" => ("event", Vec::new()),
-                _ => continue,
-            };
-            entries.push(Entry {
-                handler: Fun { module, id },
-                kind: kind.to_owned(),
-                registration: At { module, expr: at },
-                input: Some(Vec::new()),
-                context,
-            });
-        }
-    }
-}
-
 /// Words of routes and files that the operator's own people, timers and services that sign what they send call, and no tenant.
 const OPERATORS: &[&str] = &[
     "webhook",

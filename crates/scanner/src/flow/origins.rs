@@ -343,7 +343,7 @@ impl Project {
             return Origins::ENV;
         }
         let base = self.origins_in(object, depth);
-        if let Some(origin) = self.libraries.member(unit.ir.language, &path)
+        if let Some(origin) = self.libraries.member(unit.ir.language, &unit.ir.path, &path)
             && (base.has(Origins::REQUEST)
                 || base.without(Origins::UNKNOWN | Origins::OWNER) == Origins::NONE
                 || path.len() > 2)

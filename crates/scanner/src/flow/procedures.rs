@@ -3,7 +3,7 @@
 
 use super::Entry;
 use crate::{
-    ir::{ExprId, ExprKind, Property, PropertyKey},
+    ir::{ExprId, ExprKind, NameRef, Property, PropertyKey},
     project::{At, ModuleId, Project, Unit, Word},
     vocabulary,
 };
@@ -40,13 +40,50 @@ fn ends_builder(path: &[Word]) -> bool {
     ENDS.contains(&last.as_str()) && (named || (typed && !matches!(last.as_str(), "query" | "subscription")))
 }
 
+/// How many variables lead from a builder back to the one that it was made of.
+const STEPS: u32 = 3;
+
+impl Project {
+    /// Whether a call ends a builder of procedures, which may stand in a variable: `signedIn.query(…)` of `t.procedure.use(…)`.
+    fn ends_procedure(&self, at: At, path: &[Word]) -> bool {
+        ends_builder(path)
+            || (path.last().is_some_and(|last| ENDS.contains(&last.as_str()))
+                && self.begins_with_builder(at, STEPS))
+    }
+
+    /// Whether a chain of calls begins with a variable that holds a builder.
+    fn begins_with_builder(&self, at: At, steps: u32) -> bool {
+        let Some(steps) = steps.checked_sub(1) else { return false };
+        let Some(unit) = self.unit(at.module) else { return false };
+        let mut here = at.expr;
+        for _ in 0..32 {
+            here = match unit.ir.expr(here) {
+                ExprKind::Member { object, .. } => *object,
+                ExprKind::Call(call) => call.callee,
+                ExprKind::Name(NameRef::Binding(id)) => {
+                    let (home, id) = self.declared(at.module, *id).unwrap_or((at.module, *id));
+                    let Some(own) = self.unit(home) else { return false };
+                    let [source] = own.index.sources(id) else { return false };
+                    let made = At { module: home, expr: source.value };
+                    let says = |part: &Word| vocabulary::words(part).iter().any(|word| word == "procedure");
+                    return matches!(own.ir.expr(source.value), ExprKind::Call(_))
+                        && (self.written_as_exported(made).iter().any(says)
+                            || self.begins_with_builder(made, steps));
+                }
+                _ => return false,
+            };
+        }
+        false
+    }
+}
+
 /// The handlers of procedures and actions that a module builds.
 pub(super) fn procedures(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
     for expr in &unit.index.calls {
         let at = At { module, expr: *expr };
         let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
         let ends = || project.last_written(at).is_some_and(|last| ENDS.contains(&last));
-        if call.args.len() > 2 || !ends() || !ends_builder(&project.written_as_exported(at)) {
+        if call.args.len() > 2 || !ends() || !project.ends_procedure(at, &project.written_as_exported(at)) {
             continue;
         }
         let Some(first) = call.positional(0) else { continue };
@@ -74,7 +111,7 @@ impl Project {
         let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
         let file = unit.ir.path.rsplit('/').next().unwrap_or("");
         let named = call.positional(0).is_some_and(|expr| matches!(unit.ir.expr(expr), ExprKind::String(_)));
-        ends_builder(&self.written_as_exported(at))
+        self.ends_procedure(at, &self.written_as_exported(at))
             || (file.starts_with("route.") && entry.kind == "http" && !named)
     }
 
@@ -111,7 +148,7 @@ impl Project {
         }
         let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
         let path = self.written_as_exported(at);
-        if ends_builder(&path) {
+        if self.ends_procedure(at, &path) {
             let part = |name: &&Word| !ENDS.iter().chain(INPUTS).chain(MORE).any(|own| *own == name.as_str());
             let root: Vec<&str> = path.iter().take_while(part).map(|name| name.as_str()).collect();
             return Some(root.join("."));

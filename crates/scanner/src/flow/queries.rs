@@ -137,6 +137,7 @@ impl Project {
                 }
             }
         }
+        self.named_by_persons(&mut all);
         all
     }
 
@@ -290,6 +291,28 @@ impl Project {
             ("table" | "from_", 2..) => {
                 if let Some(found) = self.of_table(unit, at, call, path) {
                     return Some(found);
+                }
+            }
+            // `em.findOne(Note, { id })`, `manager.delete(Note, id)`
+            (
+                "findOne" | "findOneOrFail" | "findOneBy" | "find" | "findBy" | "findAndCount"
+                | "nativeUpdate" | "nativeDelete" | "update" | "delete" | "softDelete",
+                2..,
+            ) if path.iter().rev().nth(1).is_some_and(|part| keeps_entities(part)) => {
+                if let Some(entity) = argument(0).filter(is_class) {
+                    let verb = match name {
+                        "nativeDelete" | "delete" | "softDelete" => Verb::Delete,
+                        "nativeUpdate" | "update" => Verb::Update,
+                        _ => Verb::Select,
+                    };
+                    return Some((entity, verb));
+                }
+            }
+            // `Note.update({ body }, { where: { id } })`
+            ("update", 2) if is_class(&path.first()?.to_string()) => {
+                let options = call.positional(1)?;
+                if self.literal_property(at.to(options), "where").is_some() {
+                    return path.first().map(|entity| (entity.to_string(), Verb::Update));
                 }
             }
             // `Note.select().where(…)`
@@ -494,6 +517,16 @@ impl Project {
         }
         owned
     }
+}
+
+/// Whether a name is that of what asks for rows of all entities: `em`, `entityManager`, `dataSource.manager`, `orm.em.fork()`.
+fn keeps_entities(name: &str) -> bool {
+    let words = vocabulary::words(name);
+    matches!(words.as_slice(), [word] if word == "em" || word == "fork")
+        || words.last().is_some_and(|last| last == "manager" || last == "em")
+            && words.iter().all(|word| {
+                matches!(word.as_str(), "entity" | "manager" | "em" | "transactional" | "trx" | "tx")
+            })
 }
 
 /// The name of an entity without what tables and models differ in: `email_team_join_requests`, `EmailTeamJoinRequest`.

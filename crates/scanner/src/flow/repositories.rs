@@ -87,7 +87,8 @@ impl Project {
 }
 
 /// Whether a name is that of something that keeps rows.
-pub(super) fn is_repository(name: &str) -> bool {
+#[must_use]
+pub fn is_repository(name: &str) -> bool {
     // Most names have none of the words in them.
     let begins = |part: &[u8]| part.eq_ignore_ascii_case(b"rep") || part.eq_ignore_ascii_case(b"dao");
     if !name.as_bytes().windows(3).any(begins) {

@@ -3,7 +3,7 @@
 use super::{Cell, Lifetimes, Origins};
 use crate::{
     ir::{
-        ArgKind, BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, LogicalOp, Name, NameRef,
+        ArgKind, BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, Language, LogicalOp, Name, NameRef,
         PropertyKey, Span, StmtKind, walk,
     },
     library::Role,
@@ -117,7 +117,8 @@ impl<'p> Lifetimes<'p> {
                     let Some(target) = call.positional(0) else { continue };
                     (target, 1)
                 }
-                "update" => (*object, 0),
+                // In JavaScript it asks a client to change a row.
+                "update" if unit.ir.language == Language::Python => (*object, 0),
                 _ => continue,
             };
             let fun = Fun { module, id: unit.index.function(*expr) };

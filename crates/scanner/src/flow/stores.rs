@@ -363,7 +363,7 @@ impl Project {
     }
 
     /// These packages' folders and those of all that import from them.
-    fn with_importers(&self, mut folders: BTreeSet<String>) -> BTreeSet<String> {
+    pub(super) fn with_importers(&self, mut folders: BTreeSet<String>) -> BTreeSet<String> {
         let imports = self.package_imports();
         // As often as one package can stand behind another.
         for _ in 0..self.packages.len() {
@@ -399,7 +399,7 @@ impl Project {
 }
 
 /// Whether a folder is another one or lies in it; all lie in the root.
-fn is_within(folder: &str, outer: &str) -> bool {
+pub(super) fn is_within(folder: &str, outer: &str) -> bool {
     outer.is_empty()
         || folder.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -192,7 +192,7 @@ impl Libraries {
 
     /// What a member is by the dotted path that leads to it: the longest definition wins.
     #[must_use]
-    pub fn member(&self, language: Language, segments: &[impl AsRef<str>]) -> Option<Origin> {
+    pub fn member(&self, language: Language, file: &str, segments: &[impl AsRef<str>]) -> Option<Origin> {
         let defs = segments.last().and_then(|last| self.members.get(last.as_ref()))?;
         let mut best: Option<(usize, Origin)> = None;
         for (library, number, path) in defs {
@@ -201,7 +201,10 @@ impl Libraries {
             {
                 continue;
             }
-            let Some(MemberDef { is, .. }) = def.member.get(*number) else { continue };
+            let Some(MemberDef { is, except, .. }) = def.member.get(*number) else { continue };
+            if except.iter().any(|end| file.ends_with(end.as_str())) {
+                continue;
+            }
             if best.is_none_or(|(length, _)| length < path.before.len() + 1) {
                 best = Some((path.before.len() + 1, *is));
             }

@@ -209,6 +209,9 @@ pub struct MemberDef {
     pub names: Vec<String>,
     /// What it is.
     pub is: Origin,
+    /// Ends of the names of files in which it is something else: `this.props` in a page's component.
+    #[serde(default)]
+    pub except: Vec<String>,
 }
 
 /// What a class is by what it extends.

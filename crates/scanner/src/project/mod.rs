@@ -196,6 +196,7 @@ pub(crate) struct Memory {
     /// What is kept for the application, by its name.
     pub(crate) kept: std::cell::OnceCell<FxHashMap<String, At>>,
     pub(crate) keeps_rows: std::cell::OnceCell<std::collections::BTreeSet<String>>,
+    pub(crate) handlers_know: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) knows_callers: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) guards: RefCell<FxHashMap<Fun, std::rc::Rc<Vec<crate::flow::Guard>>>>,
     pub(crate) queries: std::cell::OnceCell<Vec<crate::flow::Query>>,

@@ -50,6 +50,7 @@ pub fn level_of_column(column: &str) -> Option<Level> {
             (stem != name || whole).then_some(Level::User)
         }
         "u" if name == "uid" => Some(Level::User),
+        "useremail" | "owneremail" | "createdbyemail" => Some(Level::User),
         _ => None,
     }
 }

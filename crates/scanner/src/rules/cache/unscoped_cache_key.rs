@@ -56,7 +56,7 @@ fn shared(project: &Project) -> Vec<(Vec<Access>, Weight)> {
         if matches!(&store, Store::Field(class, _) if lives.outlives(*class) == Some(false)) {
             continue;
         }
-        if accesses.first().is_some_and(|access| is_of_nobody(&access.name)) {
+        if accesses.first().is_some_and(|access| is_of_nobody(&access.name)) || is_weak(project, &store) {
             continue;
         }
         let written: Vec<&Access> = accesses.iter().filter(|access| access.value.is_some()).collect();
@@ -77,6 +77,17 @@ fn shared(project: &Project) -> Vec<(Vec<Access>, Weight)> {
         }
     }
     found
+}
+
+/// Whether a store's keys are objects, and nothing finds a value but who has the object: `new WeakMap()`.
+fn is_weak(project: &Project, store: &Store) -> bool {
+    let Store::Variable(module, id) = store else { return false };
+    let Some(unit) = project.unit(*module) else { return false };
+    unit.index.sources(*id).iter().any(|source| {
+        let ExprKind::Call(call) = unit.ir.expr(source.value) else { return false };
+        let at = At { module: *module, expr: call.callee };
+        project.last_written(at).is_some_and(|name| matches!(name, "WeakMap" | "WeakKeyDictionary"))
+    })
 }
 
 /// Whether a store is named for what is the same for everybody who may see it: the public keys of an issuer, names of hosts.
@@ -109,7 +120,7 @@ fn one_each_function(project: &Project, report: &mut Report<'_>, accesses: &[Acc
         // What only the operator's own people are shown, or counts what happens.
         let operators = project.unit(place.at.module).is_some_and(|unit| unit.ir.path.to_lowercase().split(['/', '.', '_', '-']).any(|part| matches!(part, "admin" | "metrics")));
         match weight {
-            Weight::Strong if operators || says_how_it_goes(&place.name) => {
+            Weight::Strong if operators || says_how_it_goes(&place.name) || !project.knows_callers(place.at.module) => {
                 found.severity(Severity::Medium).confidence(Confidence::Medium);
             }
             Weight::Strong => {}

@@ -1,5 +1,6 @@
 //! Rules of the data layer.
 
+mod asked_by;
 mod below_parent;
 mod callers;
 pub(in crate::rules) mod compared;

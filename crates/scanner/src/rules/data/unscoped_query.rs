@@ -10,7 +10,7 @@ use crate::{
     lang::sql::{Name, Verb},
     project::{At, Fun, Parent, Project},
     tables::level_of_column,
-    rules::{Report, Rule, data::compared::{compares_after, compares_owner, mentions}, data::narrowed::{is_cursor, is_far_from_callers, may_be_narrowed}, identity::not_seen::{is_looked_up, is_of_state}},
+    rules::{Report, Rule, data::compared::{compares_after, compares_owner, mentions}, data::asked_by::{has_callers, is_of_own_repository}, data::narrowed::{is_cursor, is_far_from_callers, may_be_narrowed}, identity::not_seen::{is_looked_up, is_of_state}},
     vocabulary,
 };
 
@@ -90,6 +90,9 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
         Owned::Yes | Owned::Sibling | Owned::Listed if is_for_everybody(project, query) => {
             found.severity(Severity::Low).confidence(Confidence::Low);
         }
+        _ if is_of_own_repository(project, query) => {
+            found.severity(Severity::Medium).confidence(Confidence::Medium);
+        }
         // Most who ask for these rows name nobody: what is shown to all, and somebody's own of it.
         Owned::Sibling if is_mostly_open(project, query) => {
             found.severity(Severity::Medium).confidence(Confidence::Medium);
@@ -105,27 +108,6 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
             found.severity(Severity::Low).confidence(Confidence::Low);
         }
     }
-}
-
-/// Whether several may ask for a query's rows. Where nothing ever asks who calls, the owner of a repository, a folder or the author of a
-/// note is no caller.
-fn has_callers(project: &Project, query: &Query) -> bool {
-    project.has_owners(query.at.module) && (project.knows_callers(query.at.module) || !is_of_a_thing(project, query))
-}
-
-/// Whether the owner of a query's rows is a word that is as often said of things: `owner`, `workspace`, `author`, `created_by`.
-fn is_of_a_thing(project: &Project, query: &Query) -> bool {
-    const THINGS: &[&str] = &["owner", "workspace", "author", "by", "repo", "repository", "project", "namespace", "group"];
-    let table = project.tables.table(&Name::bare(&query.shown));
-    let columns = table.into_iter().flat_map(|table| &table.columns).filter(|column| vocabulary::is_owner(&column.name));
-    let mut any = false;
-    for column in columns {
-        any = true;
-        if !vocabulary::words(&column.name).iter().any(|word| THINGS.contains(&word.as_str())) {
-            return false;
-        }
-    }
-    any
 }
 
 /// Whether more than three in four queries of the same rows name no owner.
@@ -441,7 +423,7 @@ pub(super) fn skipped(project: &Project, query: &Query) -> bool {
     if aside || query.function.id == crate::ir::FunctionId::MODULE {
         return true;
     }
-    let table = project.tables.table(&Name::bare(&query.shown));
+    let table = project.tables.table(&Name::bare(&query.shown)).or_else(|| project.tables.model(&query.shown));
     if table.is_some_and(|table| table.enabled && !table.policies.is_empty()) {
         return true;
     }
