@@ -106,14 +106,37 @@ const CALLER: &[&str] = &[
     "request",
     "input",
     "schema",
+    "json",
+    "body",
+    "query",
+    "params",
+    "args",
+    "content",
+    "type",
+    "headers",
+    // What the caller may do at all, and not with which thing.
+    "scope",
+    "scopes",
 ];
 
 /// Whether a function that requires something requires a caller and nothing else, by the words of its name: `requireUserId`,
 /// `ensureAuthenticated`.
 fn finds_caller(words: &[String]) -> bool {
     let [verb, rest @ ..] = words else { return false };
-    matches!(verb.as_str(), "require" | "ensure" | "assert" | "check" | "verify" | "validate" | "enforce")
-        && !rest.is_empty()
+    // `verify(req)` and `validate(req)` look at the token or the form.
+    let alone = matches!(verb.as_str(), "verify" | "validate");
+    matches!(
+        verb.as_str(),
+        "require"
+            | "ensure"
+            | "assert"
+            | "check"
+            | "verify"
+            | "validate"
+            | "enforce"
+            | "authorize"
+            | "authorise"
+    ) && (alone || !rest.is_empty())
         && rest.iter().all(|word| CALLER.contains(&word.as_str()))
 }
 
@@ -219,6 +242,8 @@ impl Project {
             }
             ExprKind::Unary { op: UnaryOp::Not, operand } => self.compared(test.to(*operand), guards),
             ExprKind::Await(value) => self.compared(test.to(*value), guards),
+            // `return row && row.owner === owner ? row : null`
+            ExprKind::Conditional { test: inner, .. } => self.compared(test.to(*inner), guards),
             // `const mine = row.owner === user.id`, and then `if (!mine)`
             ExprKind::Name(NameRef::Binding(id)) => {
                 if let [source] = unit.index.sources(*id)
@@ -396,34 +421,43 @@ impl Project {
         !whole && !parts.is_empty() && parts.iter().all(|(own, own_part)| *own == of && *own_part != part)
     }
 
-    /// The request that a value is a part of, and which part: `params` of `req.params.id`.
+    /// The request that a value is a part of, and which part: `params` of `req.params.id`, `headers` of
+    /// `request.headers.get("authorization")?.slice(7)`, `req.json` of `await c.req.json()`; through variables too.
     fn request_part(&self, at: At) -> Option<(BindingId, String)> {
+        const STEPS: usize = 16;
         let unit = self.unit(at.module)?;
         let mut here = at.expr;
-        // `id`, which was set to `req.params.id`
-        if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(here)
-            && let [source] = unit.index.sources(*id)
-        {
-            if let ([Step::Key(part)], ExprKind::Name(NameRef::Binding(of))) =
-                (&*source.path, unit.ir.expr(source.value))
-            {
-                return self.is_request(at.to(source.value)).then(|| (*of, unit.ir.text(*part).to_owned()));
-            }
-            here = source.value;
-        }
-        let mut part = None;
-        for _ in 0..6 {
-            match unit.ir.expr(here) {
+        let (mut part, mut inner): (Option<String>, Option<String>) = (None, None);
+        for _ in 0..STEPS {
+            here = match unit.ir.expr(here) {
                 ExprKind::Member { object, property, .. } => {
-                    part = Some(unit.ir.text(*property).to_owned());
-                    here = *object;
+                    inner = part.replace(unit.ir.text(*property).to_owned());
+                    *object
                 }
-                ExprKind::Index { object, .. } => here = *object,
+                ExprKind::Call(call) => match unit.ir.expr(call.callee) {
+                    ExprKind::Member { .. } => call.callee,
+                    _ => {
+                        inner = part.replace(self.written(at.to(call.callee)).pop()?.to_string());
+                        call.positional(0)?
+                    }
+                },
+                ExprKind::Index { object, .. } => *object,
+                ExprKind::Await(value) | ExprKind::Logical { left: value, .. } => *value,
                 ExprKind::Name(NameRef::Binding(of)) if self.is_request(at.to(here)) => {
-                    return Some((*of, part?));
+                    let part = part?;
+                    // Hono's and Koa's context has the request in it.
+                    let whole = matches!(part.as_str(), "req" | "request");
+                    return Some((*of, if whole { format!("{part}.{}", inner?) } else { part }));
+                }
+                ExprKind::Name(NameRef::Binding(id)) => {
+                    let [source] = unit.index.sources(*id) else { return None };
+                    if let Some(Step::Key(name)) = source.path.first() {
+                        inner = part.replace(unit.ir.text(*name).to_owned());
+                    }
+                    source.value
                 }
                 _ => return None,
-            }
+            };
         }
         None
     }

@@ -7,6 +7,7 @@ mod columns;
 mod conditions;
 mod cypher;
 mod destinations;
+mod dispatch;
 mod documents;
 mod entries;
 mod fetches;
@@ -41,6 +42,7 @@ mod starts;
 mod stores;
 mod tallies;
 mod texts;
+mod wrapped;
 
 pub use entries::Entry;
 pub(crate) use entries::find_entries;

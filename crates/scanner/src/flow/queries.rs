@@ -284,7 +284,9 @@ impl Project {
                     return Some((entity, Verb::Select));
                 }
             }
-            ("update" | "delete" | "upsert", 3..) if self.is_prisma(at, path) => {
+            ("update" | "delete" | "upsert", 3..)
+                if self.is_prisma(at, path) || self.is_shaped_as_prisma(at, call, name) =>
+            {
                 let verb = if name == "delete" { Verb::Delete } else { Verb::Update };
                 return path.iter().rev().nth(1).map(|entity| (entity.to_string(), verb));
             }
@@ -474,6 +476,18 @@ impl Project {
         path.iter().chain(imported).any(|part| part == "prisma")
     }
 
+    /// Whether a call has the form that Prisma's have, whatever the client is called: `db.note.delete({ where })`.
+    fn is_shaped_as_prisma(&self, at: At, call: &crate::ir::Call, name: &str) -> bool {
+        let Some(only) = call.positional(0).filter(|_| call.args.len() == 1) else { return false };
+        let has = |key: &str| self.literal_property(at.to(only), key).is_some();
+        has("where")
+            && match name {
+                "delete" => true,
+                "update" => has("data"),
+                _ => has("create"),
+            }
+    }
+
     /// Which entities have owners, by tables, models and other queries.
     #[must_use]
     pub fn owned_entities(&self) -> &BTreeMap<String, Owned> {
@@ -487,7 +501,12 @@ impl Project {
             *slot = (*slot).max(is);
         };
         for table in self.tables.tables.values() {
-            note(&table.name.name, if table.owner.is_some() { Owned::Yes } else { Owned::No });
+            let is = match &table.owner {
+                Some(owner) if owner.guessed => Owned::Listed,
+                Some(_) => Owned::Yes,
+                None => Owned::No,
+            };
+            note(&table.name.name, is);
         }
         for unit in &self.units {
             models(unit, &mut note);

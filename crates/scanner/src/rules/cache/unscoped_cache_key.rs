@@ -10,7 +10,7 @@ use crate::{
     ir::{ExprKind, NameRef, walk},
     library::Role,
     project::{At, Fun, Project},
-    rules::{Report, Rule},
+    rules::{Report, Rule, data::compared::compares_after},
     vocabulary,
 };
 
@@ -70,6 +70,11 @@ fn shared(project: &Project) -> Vec<(Vec<Access>, Weight)> {
             continue;
         }
         if written.iter().any(|access| is_scoped(project, access.key)) {
+            continue;
+        }
+        // Whoever takes a value out looks at whose it is: `const note = notes.get(id); if (note.owner !== owner) return null`.
+        let compared = |access: &&Access| access.value.is_none() && compares_after(project, access.at);
+        if accesses.iter().any(|access| compared(&access)) {
             continue;
         }
         if let Some(weight) = written.iter().filter_map(|access| weight(project, access)).max() {
@@ -353,7 +358,7 @@ const SENSITIVE: &[&str] = &[
 
 fn weight(project: &Project, access: &Access) -> Option<Weight> {
     let words = vocabulary::words(access.name.trim_start_matches(['_', '#']));
-    if words.iter().any(|word| OTHER.contains(&word.as_str())) {
+    if words.iter().any(|word| OTHER.contains(&word.as_str())) && !(vocabulary::is_cache(&access.name) && made_for_caller(project, access)) {
         return None;
     }
     if !depends(project, access.key) {
@@ -412,6 +417,9 @@ fn is_put_back(project: &Project, access: &Access, value: At) -> bool {
         && call.positional(0).is_some_and(|key| project.snippet(value.to(key)) == project.snippet(access.key))
 }
 
+/// How many values a kept one is followed back through.
+const MADE_OF: usize = 16;
+
 /// Whether what is kept under one key for all was fetched with the caller's own credential: `cache.set("profile", await api(token).me())`.
 fn made_for_caller(project: &Project, access: &Access) -> bool {
     let Some(value) = access.value else { return false };
@@ -422,9 +430,23 @@ fn made_for_caller(project: &Project, access: &Access) -> bool {
     if !reached || !kept || !fetched(project, value) {
         return false;
     }
+    // What the value was made of, back to the call that asked for it.
     let mut exprs = vec![value.expr];
-    for root in project.roots(value) {
-        exprs.extend(unit.index.sources(root).iter().map(|source| source.value));
+    let mut seen = std::collections::BTreeSet::new();
+    let mut next = 0;
+    while let Some(expr) = exprs.get(next).copied() {
+        next += 1;
+        if next > MADE_OF {
+            break;
+        }
+        walk::exprs_below(&unit.ir, expr, &mut |below| {
+            if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(below)
+                && !unit.ir.is_module_level(*id)
+                && seen.insert(*id)
+            {
+                exprs.extend(unit.index.sources(*id).iter().take(4).map(|source| source.value));
+            }
+        });
     }
     let told = |expr: crate::ir::ExprId| {
         let mut told = false;

@@ -2,6 +2,7 @@
 
 mod asked_by;
 mod below_parent;
+mod by_id_alone;
 mod callers;
 pub(in crate::rules) mod compared;
 mod file_paths;
