@@ -117,13 +117,21 @@ impl Lifetimes<'_> {
     fn given_by(&self, fun: Fun, depth: u32) -> Option<Cell> {
         let unit = self.project.unit(fun.module)?;
         let function = unit.ir.function(fun.id)?;
-        if matches!(function.kind, FunctionKind::Constructor) || function.is_generator {
+        if matches!(function.kind, FunctionKind::Constructor) {
             return None;
         }
         if self.is_memoised(fun) {
             return Some(Cell::Binding(fun.module, function.binding?));
         }
-        let returns = unit.index.returns(fun.id);
+        // A dependency that cleans up afterwards yields what it gives.
+        let mut returns = unit.index.returns(fun.id).to_vec();
+        if function.is_generator {
+            walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+                if let ExprKind::Yield { value: Some(value), .. } = unit.ir.expr(expr) {
+                    returns.push(*value);
+                }
+            });
+        }
         let mut given = None;
         for value in returns.iter().take(4) {
             if matches!(unit.ir.expr(*value), ExprKind::Null) {

@@ -1,6 +1,6 @@
 //! Comparisons that stand between a value and its use.
 
-use super::Origins;
+use super::{Origins, chains::excludes};
 use crate::{
     ir::{
         BindingId, CompareOp, ExprId, ExprKind, FunctionId, LogicalOp, NameRef, Pattern, StmtId, StmtKind,
@@ -367,7 +367,13 @@ impl Project {
                         self.unit(other.module).map(|unit| unit.ir.expr(other.expr)),
                         Some(ExprKind::Call(_))
                     );
-                order_fits && (by_call || self.origins(other).has_owner() || self.is_listed_for_caller(other))
+                let excluded = || {
+                    let unit = self.unit(at.module).filter(|_| around == fun);
+                    unit.is_some_and(|unit| excludes(unit, guard.left.expr, at.expr))
+                };
+                order_fits
+                    && !excluded()
+                    && (by_call || self.origins(other).has_owner() || self.is_listed_for_caller(other))
             })
         })
     }

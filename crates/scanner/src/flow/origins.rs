@@ -7,7 +7,8 @@
 use std::ops::{BitOr, BitOrAssign};
 
 use super::names::{
-    begins_environment, given_credential, is_environment, makes, member_of, named, named_by, request_member,
+    begins_environment, given_credential, injected_name, is_environment, makes, member_of, named, named_by,
+    request_member,
 };
 use crate::{
     ir::{
@@ -451,6 +452,17 @@ impl Project {
         if let Some(value) = self.got_attribute(at, call, &callee.path, depth) {
             return value;
         }
+        // `user = Depends(current_user)` as a field of a class of routes.
+        if matches!(name, "Depends" | "Security")
+            && let Some(given) = call.positional(0)
+        {
+            let value = match self.symbol(at.to(given)) {
+                Symbol::Function(target) => self.returned(target, depth),
+                _ => Origins::NONE,
+            };
+            let word = self.written(at.to(given)).pop().unwrap_or_default();
+            return injected_name(&word, "", value | Origins::UNKNOWN);
+        }
         if callee.certain && !callee.targets.is_empty() {
             let mut value = Origins::NONE;
             for target in &callee.targets {
@@ -486,7 +498,12 @@ impl Project {
         if let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) {
             let base = self.origins_in(at.to(*object), depth);
             if base.has(Origins::REQUEST) {
-                return request_member(name);
+                // `ctx.get_state("user")`
+                let kept = call.positional(0).filter(|_| name == "get_state").map(|key| unit.ir.expr(key));
+                return match kept {
+                    Some(ExprKind::String(key)) => request_member(unit.ir.text(*key)),
+                    _ => request_member(name),
+                };
             }
             value |= base;
         }

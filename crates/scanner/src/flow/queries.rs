@@ -330,7 +330,7 @@ impl Project {
                 "get" | "filter" | "all" | "exclude" | "aget" | "first" | "afirst" | "values" | "in_bulk"
                 | "get_or_none",
                 _,
-            ) => {
+            ) if path.iter().any(|part| part == "objects") => {
                 let before = path.iter().position(|part| part == "objects")?;
                 return before
                     .checked_sub(1)

@@ -340,7 +340,8 @@ impl Project {
                     let likely = match kind {
                         ExprKind::Call(_) => true,
                         ExprKind::Member { property, .. } => {
-                            vocabulary::is_principal(unit.ir.text(*property))
+                            let meaning = unit.meaning(*property);
+                            meaning.is_principal() || meaning.is_owner()
                         }
                         _ => false,
                     };

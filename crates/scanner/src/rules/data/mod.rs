@@ -4,6 +4,7 @@ mod below_parent;
 mod callers;
 pub(in crate::rules) mod compared;
 mod file_paths;
+mod kept_by_key;
 mod kept_in_redis;
 mod kept_lists;
 mod kept_records;
