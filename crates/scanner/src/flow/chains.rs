@@ -118,6 +118,10 @@ fn says_what(unit: &Unit, expr: ExprId) -> bool {
     let (name, alone) = match unit.ir.expr(expr) {
         ExprKind::Name(NameRef::Binding(id)) => (unit.ir.binding_name(*id), true),
         ExprKind::Member { property, .. } => (unit.ir.text(*property), false),
+        ExprKind::Index { index, .. } => match unit.ir.expr(*index) {
+            ExprKind::String(name) => (unit.ir.text(*name), false),
+            _ => return false,
+        },
         _ => return false,
     };
     let words = crate::vocabulary::words(name);

@@ -37,10 +37,7 @@ impl Lifetimes<'_> {
                 if !matches!(unit.ir.expr(value), ExprKind::Call(_)) {
                     return None;
                 }
-                let callee =
-                    self.project.callee(At { module, expr: value }).filter(|callee| callee.certain)?;
-                let [target] = callee.targets.as_slice() else { return None };
-                self.given_by(*target, depth)
+                self.given_by_call(At { module, expr: value }, depth)
             }
             _ => None,
         }
@@ -111,6 +108,15 @@ impl Lifetimes<'_> {
             });
         }
         found
+    }
+
+    /// The cell of what a call of a function of the project gives, when it is the same for all requests.
+    pub(super) fn given_by_call(&self, at: At, depth: u32) -> Option<Cell> {
+        let callee = self.project.callee(at).filter(|callee| callee.certain)?;
+        match callee.targets.as_slice() {
+            [target] => self.given_by(*target, depth),
+            _ => None,
+        }
     }
 
     /// The cell of what a function gives, when it is the same for all requests.

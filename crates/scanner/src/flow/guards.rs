@@ -117,6 +117,32 @@ fn finds_caller(words: &[String]) -> bool {
         && rest.iter().all(|word| CALLER.contains(&word.as_str()))
 }
 
+/// Whether a function that checks something looks at its form only, by the words of its name: `validate_uuid`, `check_length`.
+fn looks_at_form(words: &[String]) -> bool {
+    let [verb, rest @ ..] = words else { return false };
+    matches!(verb.as_str(), "require" | "ensure" | "assert" | "check" | "verify" | "validate")
+        && rest
+            .iter()
+            .any(|word| matches!(word.as_str(), "uuid" | "format" | "length" | "size" | "slug" | "syntax"))
+        && rest.iter().all(|word| {
+            matches!(
+                word.as_str(),
+                "uuid"
+                    | "format"
+                    | "length"
+                    | "size"
+                    | "slug"
+                    | "syntax"
+                    | "id"
+                    | "is"
+                    | "valid"
+                    | "of"
+                    | "string"
+                    | "name"
+            )
+        })
+}
+
 impl Project {
     /// The comparisons of a function that lead to a refusal, in order.
     #[must_use]
@@ -291,7 +317,7 @@ impl Project {
             .first()
             .is_some_and(|verb| matches!(verb.as_str(), "find" | "get" | "fetch" | "load" | "search"));
         let says = |word: &String| CHECKS.contains(&word.as_str()) && !(gives && word == "check");
-        let checks = !does && !makes && words.iter().any(says);
+        let checks = !does && !makes && !looks_at_form(&words) && words.iter().any(says);
         if !checks && !self.compares_inside(at) {
             return;
         }

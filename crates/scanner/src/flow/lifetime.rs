@@ -92,14 +92,20 @@ impl Objects {
     }
 }
 
-/// What a call takes out of a dict by a name that is written out, `state.get("tenant")`: the dict and the name.
+/// What a call takes out of an object by a name that is written out, `state.get("tenant")`, `getattr(state, "tenant")`: the object and
+/// the name.
 fn got_by_name(unit: &Unit, expr: ExprId) -> Option<(ExprId, Name)> {
     let ExprKind::Call(call) = unit.ir.expr(expr) else { return None };
-    let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
-    let named = matches!(unit.ir.text(*property), "get" | "pop")
-        && matches!(unit.ir.expr(*object), ExprKind::Name(_) | ExprKind::Member { .. });
-    match unit.ir.expr(call.positional(0).filter(|_| named)?) {
-        ExprKind::String(name) => Some((*object, *name)),
+    let (object, number) = match unit.ir.expr(call.callee) {
+        ExprKind::Member { object, property, .. } if matches!(unit.ir.text(*property), "get" | "pop") => {
+            (*object, 0)
+        }
+        ExprKind::Name(NameRef::Global(name)) if unit.ir.text(*name) == "getattr" => (call.positional(0)?, 1),
+        _ => return None,
+    };
+    let named = matches!(unit.ir.expr(object), ExprKind::Name(_) | ExprKind::Member { .. });
+    match unit.ir.expr(call.positional(number).filter(|_| named)?) {
+        ExprKind::String(name) => Some((object, *name)),
         _ => None,
     }
 }
@@ -388,10 +394,11 @@ impl<'p> Lifetimes<'p> {
                 _ => None,
             },
             // `state.get("tenant")` reads `state["tenant"]`.
-            ExprKind::Call(_) => {
-                let (object, name) = got_by_name(unit, at.expr)?;
-                self.property(at.to(object), unit.ir.text(name).to_owned(), depth)
-            }
+            ExprKind::Call(_) => match got_by_name(unit, at.expr) {
+                Some((object, name)) => self.property(at.to(object), unit.ir.text(name).to_owned(), depth),
+                // `get_hub().text`, where there is one hub.
+                None => self.given_by_call(at, depth),
+            },
             _ => None,
         }
     }

@@ -165,6 +165,14 @@ fn asks_for_presence(unit: &Unit, test: ExprId) -> bool {
             let name = unit.ir.text(*property);
             vocabulary::is_owner(name) || (matches!(name, "id" | "sub" | "uid") && is_party(unit, *object))
         }
+        // `claims["sub"]`
+        ExprKind::Index { object, index, .. } => match unit.ir.expr(*index) {
+            ExprKind::String(name) => {
+                let name = unit.ir.text(*name);
+                vocabulary::is_owner(name) || (matches!(name, "id" | "uid") && is_party(unit, *object))
+            }
+            _ => false,
+        },
         _ => false,
     };
     match unit.ir.expr(test) {

@@ -237,7 +237,7 @@ impl Project {
                 text.contains('=')
                     && text
                         .split(|char: char| !(char.is_alphanumeric() || char == '_'))
-                        .any(|word| level_of_column(word).is_some())
+                        .any(|word| level_of_column(word).is_some() || vocabulary::is_owner(word))
             });
             if names {
                 let branch = unit.index.stmt_of(expr).is_some_and(|stmt| in_branch(unit, stmt));

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::kept_things::found;
+use partywall_model::{Confidence, Severity};
+
+use super::kept_things::{found, knows_callers};
 use crate::{
     flow::{KeyPart as Part, Lifetimes, Origins, is_join, is_key_store, parts_of_key, singular},
     ir::{BindingId, ExprKind, NameRef, walk},
@@ -90,7 +92,11 @@ pub(super) fn kept_by_key(project: &Project, report: &mut Report<'_>) {
     }
     let lives = Lifetimes::new(project);
     for ((_, folder, things), places) in all {
-        if !places.iter().any(|place| is_callers(project, place)) {
+        let named = places.iter().any(|place| names_owner(project, place));
+        let fills = |place: &Place| writes(project, place.at) && is_chosen(project, place);
+        // Files by the names that callers send, which nobody keeps apart.
+        let common = folder.is_some() && !named && places.iter().any(fills);
+        if !common && !places.iter().any(|place| is_callers(project, place)) {
             continue;
         }
         let name =
@@ -100,7 +106,18 @@ pub(super) fn kept_by_key(project: &Project, report: &mut Report<'_>) {
             };
         let open = places.iter().filter(|place| !names_owner(project, place) && is_chosen(project, place));
         for place in open.take(MOST) {
-            found(project, &lives, report, place.at, place.key, project.function_of(place.at), &name);
+            let fun = project.function_of(place.at);
+            if !common {
+                found(project, &lives, report, place.at, place.key, fun, &name);
+            } else if !writes(project, place.at)
+                && lives.is_per_request(fun)
+                && knows_callers(project, place.at.module)
+            {
+                report
+                    .reached(place.at, format!("files below `{name}` are found by the name that the request says, whoever left them there"))
+                    .severity(Severity::Low)
+                    .confidence(Confidence::Low);
+            }
         }
     }
 }
@@ -147,6 +164,33 @@ fn below_folder(project: &Project, unit: &Unit, at: At, all: &mut BTreeMap<Thing
     }
     let parts = parts.into_iter().skip(1).collect();
     all.entry(("folder", folder, name)).or_default().push(Place { at, key: at, parts });
+}
+
+/// Whether what is at a path is written: `(ROOT / name).write_text(body)`, `open(path, "w")`.
+fn writes(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let mut here = at.expr;
+    for _ in 0..3 {
+        let Parent::Expr(up) = unit.index.parent(here) else { return false };
+        match unit.ir.expr(up) {
+            ExprKind::Member { property, .. }
+                if matches!(unit.ir.text(*property), "write_text" | "write_bytes") =>
+            {
+                return true;
+            }
+            ExprKind::Call(call) => {
+                let mode = call.args.iter().any(|arg| match unit.ir.expr(arg.value) {
+                    ExprKind::String(mode) => {
+                        matches!(unit.ir.text(*mode), "w" | "wb" | "a" | "ab" | "x" | "xb")
+                    }
+                    _ => false,
+                });
+                return mode && project.last_written(at.to(up)) == Some("open");
+            }
+            _ => here = up,
+        }
+    }
+    false
 }
 
 /// The name of what is kept under a key, by its fixed texts: `note` of `notes:{user}`, `user:{user}:notes` and `note:{id}`.

@@ -7,7 +7,7 @@ mod file_paths;
 mod kept_by_key;
 mod kept_in_redis;
 mod kept_lists;
-mod kept_records;
+pub(in crate::rules) mod kept_records;
 mod kept_things;
 mod narrowed;
 mod neighbours;

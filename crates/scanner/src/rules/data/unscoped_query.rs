@@ -551,6 +551,7 @@ fn found_before(project: &Project, query: &Query) -> bool {
             && other.verb == Verb::Select
             && other.entity == query.entity
             && project.order(other.at) < order
+            && !excludes(unit, other.at.expr, query.at.expr)
             && project.says_whose(other)
             && other.filters.iter().any(|at| project.roots(*at).iter().any(|root| ids.contains(root)))
     })
