@@ -333,3 +333,107 @@ fn the_plainest_leaks_are_found_in_every_framework_and_their_mended_twins_are_si
     }
     assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+/// What a module has, what its first handler does and what its second one does, and the same mended: forms that are one framework's as
+/// another's. `user` is the caller, `body` what the client sends.
+const FORMS: &[(&str, Leak)] = &[
+    (
+        "set by name",
+        [
+            "class S: pass\ns = S()\n",
+            "setattr(s, \"text\", body[\"text\"])",
+            "return getattr(s, \"text\", None)",
+            "",
+            "request.state.text = body[\"text\"]",
+            "return None",
+        ],
+    ),
+    (
+        "a dict that takes what is sent",
+        [
+            "LAST = {}\n",
+            "LAST.update(body)",
+            "return LAST",
+            "LAST = {}\n",
+            "LAST[user.id] = body",
+            "return LAST.get(user.id)",
+        ],
+    ),
+    (
+        "a list that grows",
+        [
+            "NOTES = []\n",
+            "global NOTES\n    NOTES += [body]",
+            "return NOTES",
+            "NOTES = {}\n",
+            "NOTES[user.id] = NOTES.get(user.id, []) + [body]",
+            "return NOTES.get(user.id)",
+        ],
+    ),
+    (
+        "the one object of a getter",
+        [
+            "from functools import lru_cache\nclass Hub:\n    text = None\n@lru_cache\ndef get_hub():\n    return Hub()\n",
+            "get_hub().text = body[\"text\"]",
+            "return get_hub().text",
+            "",
+            "request.state.text = body[\"text\"]",
+            "return None",
+        ],
+    ),
+    (
+        "a client that is signed in",
+        [
+            "from upstream import Upstream\nclient = Upstream()\n",
+            "await client.login(body[\"login\"], body[\"password\"])",
+            "return await client.list_items()",
+            "from upstream import Upstream\n",
+            "client = Upstream()\n    await client.login(body[\"login\"], body[\"password\"])",
+            "return None",
+        ],
+    ),
+    (
+        "the environment's token in the caller's variable",
+        [
+            "import os\nasync def ask(token, text):\n    token = token or os.environ[\"API_TOKEN\"]\n    return await call(token, text)\n",
+            "return await ask(request.headers.get(\"authorization\"), body[\"text\"])",
+            "return None",
+            "async def ask(token, text):\n    return await call(token, text)\n",
+            "return await ask(request.headers.get(\"authorization\"), body[\"text\"])",
+            "return None",
+        ],
+    ),
+    (
+        "a check of the form",
+        [
+            "from .models import Note\n",
+            "return session.query(Note).filter(Note.user_id == user.id).all()",
+            "note_id = request.path_params[\"id\"]\n    validate_uuid(note_id)\n    return session.query(Note).filter(Note.id == note_id).one()",
+            "from .models import Note\n",
+            "return session.query(Note).filter(Note.user_id == user.id).all()",
+            "note_id = request.path_params[\"id\"]\n    validate_uuid(note_id)\n    return session.query(Note).filter(Note.id == note_id, Note.user_id == user.id).one()",
+        ],
+    ),
+];
+
+#[test]
+fn forms_of_leaks_are_found_and_mended_ones_are_silent() {
+    let mut wrong = Vec::new();
+    for (name, [module, first, second, own_module, own_first, own_second]) in FORMS {
+        let server = |module: &str, first: &str, second: &str| {
+            format!(
+                "from fastapi import Depends, FastAPI, Request\nfrom .auth import get_current_user\n{module}app = FastAPI()\n\
+                 @app.post(\"/one\")\nasync def one(body: dict, request: Request, user=Depends(get_current_user)):\n    {first}\n\
+                 @app.get(\"/two/{{id}}\")\nasync def two(request: Request, user=Depends(get_current_user)):\n    {second}\n"
+            )
+        };
+        if found(&server(module, first, second), true).is_empty() {
+            wrong.push(format!("nothing is found: {name}"));
+        }
+        let loud = found(&server(own_module, own_first, own_second), false);
+        if !loud.is_empty() {
+            wrong.push(format!("mended: {name}: {loud:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -449,19 +449,9 @@ impl Project {
             return Origins::PRINCIPAL;
         }
         let name = callee.name();
-        if let Some(value) = self.got_attribute(at, call, &callee.path, depth) {
+        let own = self.got_attribute(at, call, &callee.path, depth);
+        if let Some(value) = own.or_else(|| self.depended_on(at, call, name, depth)) {
             return value;
-        }
-        // `user = Depends(current_user)` as a field of a class of routes.
-        if matches!(name, "Depends" | "Security")
-            && let Some(given) = call.positional(0)
-        {
-            let value = match self.symbol(at.to(given)) {
-                Symbol::Function(target) => self.returned(target, depth),
-                _ => Origins::NONE,
-            };
-            let word = self.written(at.to(given)).pop().unwrap_or_default();
-            return injected_name(&word, "", value | Origins::UNKNOWN);
         }
         if callee.certain && !callee.targets.is_empty() {
             let mut value = Origins::NONE;
@@ -508,6 +498,17 @@ impl Project {
             value |= base;
         }
         callee.says.called(value.without(Origins::REQUEST) | Origins::UNKNOWN)
+    }
+
+    /// What a framework will put there: `user = Depends(current_user)` as a field of a class of routes.
+    fn depended_on(&self, at: At, call: &crate::ir::Call, name: &str, depth: u32) -> Option<Origins> {
+        let given = call.positional(0).filter(|_| matches!(name, "Depends" | "Security"))?;
+        let value = match self.symbol(at.to(given)) {
+            Symbol::Function(target) => self.returned(target, depth),
+            _ => Origins::NONE,
+        };
+        let word = self.written(at.to(given)).pop().unwrap_or_default();
+        Some(injected_name(&word, "", value | Origins::UNKNOWN))
     }
 
     /// What `getattr(request.state, "principal", None)` may be: `request.state.principal`.
