@@ -351,7 +351,11 @@ pub fn is_user(name: &str) -> bool {
 }
 
 fn means_user(words: &[String]) -> bool {
-    (has(words, USER) && all_in(words, &[USER, KEYS, FILLERS, PRINCIPAL]))
+    (has(words, USER) && all_in(words, &[USER, KEYS, FILLERS, PRINCIPAL, &["email"]]))
+        || matches!(
+            words.iter().map(String::as_str).collect::<Vec<_>>().as_slice(),
+            ["caller" | "principal" | "viewer", "id" | "uid" | "sub" | "key"]
+        )
         || matches!(
             words.iter().map(String::as_str).collect::<Vec<_>>().as_slice(),
             ["created", "by"] | ["owned", "by"] | ["user" | "owner", "email"]

@@ -1,6 +1,6 @@
 //! Comparisons that stand between a value and its use.
 
-use super::Origins;
+use super::{Origins, chains::excludes};
 use crate::{
     ir::{
         BindingId, CompareOp, ExprId, ExprKind, FunctionId, LogicalOp, NameRef, Pattern, StmtId, StmtKind,
@@ -138,6 +138,32 @@ fn finds_caller(words: &[String]) -> bool {
             | "authorise"
     ) && (alone || !rest.is_empty())
         && rest.iter().all(|word| CALLER.contains(&word.as_str()))
+}
+
+/// Whether a function that checks something looks at its form only, by the words of its name: `validate_uuid`, `check_length`.
+fn looks_at_form(words: &[String]) -> bool {
+    let [verb, rest @ ..] = words else { return false };
+    matches!(verb.as_str(), "require" | "ensure" | "assert" | "check" | "verify" | "validate")
+        && rest
+            .iter()
+            .any(|word| matches!(word.as_str(), "uuid" | "format" | "length" | "size" | "slug" | "syntax"))
+        && rest.iter().all(|word| {
+            matches!(
+                word.as_str(),
+                "uuid"
+                    | "format"
+                    | "length"
+                    | "size"
+                    | "slug"
+                    | "syntax"
+                    | "id"
+                    | "is"
+                    | "valid"
+                    | "of"
+                    | "string"
+                    | "name"
+            )
+        })
 }
 
 impl Project {
@@ -316,7 +342,7 @@ impl Project {
             .first()
             .is_some_and(|verb| matches!(verb.as_str(), "find" | "get" | "fetch" | "load" | "search"));
         let says = |word: &String| CHECKS.contains(&word.as_str()) && !(gives && word == "check");
-        let checks = !does && !makes && words.iter().any(says);
+        let checks = !does && !makes && !looks_at_form(&words) && words.iter().any(says);
         if !checks && !self.compares_inside(at) {
             return;
         }
@@ -392,7 +418,13 @@ impl Project {
                         self.unit(other.module).map(|unit| unit.ir.expr(other.expr)),
                         Some(ExprKind::Call(_))
                     );
-                order_fits && (by_call || self.origins(other).has_owner() || self.is_listed_for_caller(other))
+                let excluded = || {
+                    let unit = self.unit(at.module).filter(|_| around == fun);
+                    unit.is_some_and(|unit| excludes(unit, guard.left.expr, at.expr))
+                };
+                order_fits
+                    && !excluded()
+                    && (by_call || self.origins(other).has_owner() || self.is_listed_for_caller(other))
             })
         })
     }

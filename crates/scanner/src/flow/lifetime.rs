@@ -10,7 +10,7 @@ use crate::{
         PropertyKey, StmtKind,
     },
     library::Role,
-    project::{At, Cls, Fun, ModuleId, Parent, Project, Symbol},
+    project::{At, Cls, Fun, ModuleId, Parent, Project, Symbol, Unit},
 };
 
 /// How many steps are taken from a use to where its value is made.
@@ -58,8 +58,9 @@ impl Objects {
             let mut written: Vec<ExprId> = unit.index.writes.iter().map(|write| write.place).collect();
             written.sort_unstable();
             let mut by_name: Vec<(Name, At)> = Vec::new();
-            for (expr, kind) in unit.ir.exprs_of(Kinds::MEMBER | Kinds::INDEX) {
+            for (expr, kind) in unit.ir.exprs_of(Kinds::MEMBER | Kinds::INDEX | Kinds::CALL) {
                 let name = match kind {
+                    ExprKind::Call(_) => got_by_name(unit, expr).map(|(_, name)| name),
                     ExprKind::Member { property, .. } => Some(*property),
                     // `state["tenant"]` is `state.tenant`, and `latest[0]` is a place of its own too.
                     ExprKind::Index { index, .. } => match unit.ir.expr(*index) {
@@ -88,6 +89,24 @@ impl Objects {
             }
         }
         Self { read, known: RefCell::default(), starts: OnceCell::new(), routers: OnceCell::new() }
+    }
+}
+
+/// What a call takes out of an object by a name that is written out, `state.get("tenant")`, `getattr(state, "tenant")`: the object and
+/// the name.
+fn got_by_name(unit: &Unit, expr: ExprId) -> Option<(ExprId, Name)> {
+    let ExprKind::Call(call) = unit.ir.expr(expr) else { return None };
+    let (object, number) = match unit.ir.expr(call.callee) {
+        ExprKind::Member { object, property, .. } if matches!(unit.ir.text(*property), "get" | "pop") => {
+            (*object, 0)
+        }
+        ExprKind::Name(NameRef::Global(name)) if unit.ir.text(*name) == "getattr" => (call.positional(0)?, 1),
+        _ => return None,
+    };
+    let named = matches!(unit.ir.expr(object), ExprKind::Name(_) | ExprKind::Member { .. });
+    match unit.ir.expr(call.positional(number).filter(|_| named)?) {
+        ExprKind::String(name) => Some((object, *name)),
+        _ => None,
     }
 }
 
@@ -373,6 +392,12 @@ impl<'p> Lifetimes<'p> {
                     self.property(at.to(*object), name, depth)
                 }
                 _ => None,
+            },
+            // `state.get("tenant")` reads `state["tenant"]`.
+            ExprKind::Call(_) => match got_by_name(unit, at.expr) {
+                Some((object, name)) => self.property(at.to(object), unit.ir.text(name).to_owned(), depth),
+                // `get_hub().text`, where there is one hub.
+                None => self.given_by_call(at, depth),
             },
             _ => None,
         }

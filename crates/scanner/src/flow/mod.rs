@@ -18,6 +18,7 @@ mod guards;
 mod handlers;
 mod held;
 mod hubs;
+mod keys;
 mod known;
 mod lifetime;
 mod locals;
@@ -44,12 +45,14 @@ mod tallies;
 mod texts;
 mod wrapped;
 
+pub(crate) use chains::excludes;
 pub use entries::Entry;
 pub(crate) use entries::find_entries;
 pub use firsts::is_end;
 pub use guards::Guard;
 pub use held::Held;
 pub(crate) use hubs::Hubs;
+pub(crate) use keys::{KEY_STORES, KeyPart, is_join, is_key_store, parts_of_key};
 pub(crate) use lifetime::Objects;
 pub use lifetime::{Cell, Lifetimes};
 pub use locals::{

@@ -7,7 +7,8 @@
 use std::ops::{BitOr, BitOrAssign};
 
 use super::names::{
-    begins_environment, given_credential, is_environment, makes, member_of, named, named_by, request_member,
+    begins_environment, given_credential, injected_name, is_environment, makes, member_of, named, named_by,
+    request_member,
 };
 use crate::{
     ir::{
@@ -468,7 +469,8 @@ impl Project {
         {
             return Origins::PRINCIPAL;
         }
-        if let Some(value) = self.got_attribute(at, call, &callee.path, depth) {
+        let own = self.got_attribute(at, call, &callee.path, depth);
+        if let Some(value) = own.or_else(|| self.depended_on(at, call, name, depth)) {
             return value;
         }
         if callee.certain && !callee.targets.is_empty() {
@@ -506,11 +508,27 @@ impl Project {
         if let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) {
             let base = self.origins_in(at.to(*object), depth);
             if base.has(Origins::REQUEST) {
-                return request_member(name);
+                // `ctx.get_state("user")`
+                let kept = call.positional(0).filter(|_| name == "get_state").map(|key| unit.ir.expr(key));
+                return match kept {
+                    Some(ExprKind::String(key)) => request_member(unit.ir.text(*key)),
+                    _ => request_member(name),
+                };
             }
             value |= base;
         }
         callee.says.called(value.without(Origins::REQUEST) | Origins::UNKNOWN)
+    }
+
+    /// What a framework will put there: `user = Depends(current_user)` as a field of a class of routes.
+    fn depended_on(&self, at: At, call: &crate::ir::Call, name: &str, depth: u32) -> Option<Origins> {
+        let given = call.positional(0).filter(|_| matches!(name, "Depends" | "Security"))?;
+        let value = match self.symbol(at.to(given)) {
+            Symbol::Function(target) => self.returned(target, depth),
+            _ => Origins::NONE,
+        };
+        let word = self.written(at.to(given)).pop().unwrap_or_default();
+        Some(injected_name(&word, "", value | Origins::UNKNOWN))
     }
 
     /// What `getattr(request.state, "principal", None)` may be: `request.state.principal`.

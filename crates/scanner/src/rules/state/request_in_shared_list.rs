@@ -40,6 +40,7 @@ const OTHERS: &[&str] = &[
 
 fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
+    added(project, &lives, report);
     let gathers = project.calls_named(|name| GATHERS.contains(&name));
     for (module, unit) in project.units() {
         for expr in &unit.index.calls {
@@ -77,6 +78,27 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 .confidence(Confidence::Medium)
                 .related(shown.module, project.span(shown), "its content is given to whoever asks");
             report.show_way_of_last(fun);
+        }
+    }
+}
+
+/// `HISTORY += [entry]`, which an `append` is too.
+fn added(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
+    const SENT: Origins = Origins::INPUT.or(Origins::PRINCIPAL).or(Origins::UNVERIFIED).or(Origins::SECRET);
+    for write in lives.shared_writes(project).into_iter().filter(|write| write.updates) {
+        let Cell::Binding(module, id) = write.cell else { continue };
+        let Some(unit) = project.unit(module) else { continue };
+        let is_list = project.unit(write.value.module).is_some_and(|unit| matches!(unit.ir.expr(write.value.expr), ExprKind::Array { .. }));
+        let name = unit.ir.binding_name(id);
+        if !is_list || !is_collection(project, &write.cell) || vocabulary::words(name).iter().any(|word| OTHERS.contains(&word.as_str())) {
+            continue;
+        }
+        let shown = lives.reads(project, &write.cell).into_iter().any(|(read, fun, _)| lives.is_per_request(fun) && project.is_shown(read));
+        if shown && project.origins(write.value).has(SENT) {
+            report
+                .add(write.fun.module, write.span, format!("`{name}` gathers what all callers send, and is shown to each of them"))
+                .severity(Severity::Medium)
+                .confidence(Confidence::Medium);
         }
     }
 }
