@@ -188,6 +188,8 @@ pub(crate) struct Memory {
     named_modules: RefCell<FxHashMap<(ModuleId, Name), Option<ModuleId>>>,
     /// The modules of which a module passes everything on.
     passed: Box<[std::cell::OnceCell<resolve::Passed>]>,
+    /// The names that are imported from modules.
+    importing: std::cell::OnceCell<FxHashMap<ModuleId, Vec<Bound>>>,
     /// Where imported variables are declared.
     declared: RefCell<FxHashMap<Bound, Option<Bound>>>,
     pub(crate) symbols: Answers<Symbol, answers::Sparse<Symbol>>,
@@ -215,6 +217,7 @@ pub(crate) struct Memory {
     pub(crate) hubs: std::cell::OnceCell<crate::flow::Hubs>,
     /// The names with which calls are written.
     called: std::cell::OnceCell<calls::CalledNames>,
+    called_callees: std::cell::OnceCell<calls::Calls>,
 }
 
 impl Memory {
@@ -294,6 +297,25 @@ impl Project {
         let mut imports = self.memory.imports.borrow_mut();
         imports.entry(importer).or_default().insert(specifier.to_owned(), found);
         found
+    }
+
+    /// The names that other modules import from a module, in their order.
+    pub(crate) fn importing(&self, module: ModuleId) -> &[Bound] {
+        let all = self.memory.importing.get_or_init(|| {
+            let mut all: FxHashMap<ModuleId, Vec<Bound>> = FxHashMap::default();
+            for (own, unit) in self.units() {
+                for import in &unit.ir.imports {
+                    if let Some(binding) = import.binding
+                        && let Some(from) = self.imported_module(own, unit.ir.text(import.specifier))
+                        && from != own
+                    {
+                        all.entry(from).or_default().push((own, binding));
+                    }
+                }
+            }
+            all
+        });
+        all.get(&module).map_or(&[], Vec::as_slice)
     }
 
     /// The values that are assigned to a field of a class, `this.name = …`.
