@@ -17,7 +17,7 @@ use std::{
 
 use rustc_hash::FxHashMap;
 
-pub(crate) use answers::Answers;
+pub(crate) use answers::{Answers, Made};
 pub use build::Input;
 pub use calls::{CallSet, NameSet};
 pub use imports::Paths;
@@ -194,6 +194,12 @@ pub(crate) struct Memory {
     declared: RefCell<FxHashMap<Bound, Option<Bound>>>,
     pub(crate) symbols: Answers<Symbol, answers::Sparse<Symbol>>,
     pub(crate) values: Answers<crate::flow::Origins>,
+    /// The least depth at which a value was asked for.
+    pub(crate) lowest: Cell<u32>,
+    /// What variables and parameters may be, by their numbers.
+    pub(crate) bound: Made<crate::flow::Origins>,
+    /// What functions give, by their numbers.
+    pub(crate) given: Made<crate::flow::Origins>,
     pub(crate) objects: std::cell::OnceCell<crate::flow::Objects>,
     /// What is kept for the application, by its name.
     pub(crate) kept: std::cell::OnceCell<FxHashMap<String, At>>,
@@ -228,6 +234,8 @@ impl Memory {
             passed: units.iter().map(|_| std::cell::OnceCell::new()).collect(),
             symbols: Answers::sized(sizes.clone()),
             values: Answers::sized(sizes),
+            bound: Made::sized(units.iter().map(|unit| unit.ir.bindings.len()).collect()),
+            given: Made::sized(units.iter().map(|unit| unit.ir.functions.len()).collect()),
             ..Self::default()
         }
     }
