@@ -221,6 +221,9 @@ pub(crate) struct Memory {
     pub(crate) header_words: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) tenant_words: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) hubs: std::cell::OnceCell<crate::flow::Hubs>,
+    /// Whether objects are the request's own, and whether they are shared, as far as that was asked.
+    pub(crate) own_objects: crate::flow::Asked,
+    pub(crate) shared_objects: crate::flow::Asked,
     /// The names with which calls are written.
     called: std::cell::OnceCell<calls::CalledNames>,
     called_callees: std::cell::OnceCell<calls::Calls>,
