@@ -55,6 +55,7 @@ pub(crate) use hubs::Hubs;
 pub(crate) use keys::{KEY_STORES, KeyPart, is_join, is_key_store, parts_of_key};
 pub(crate) use lifetime::Objects;
 pub use lifetime::{Cell, Lifetimes};
+pub(crate) use locals::Asked;
 pub use locals::{
     compares_what_it_keeps, has_own_receiver, has_shared_receiver, is_of_nobody, is_on_own_objects,
     is_on_shared_object, stands_where_renewed,

@@ -16,7 +16,7 @@ use crate::{
         TemplatePart, UnaryOp,
     },
     library::{Origin, Role},
-    project::{At, Cls, Fun, ModuleId, Project, Step, Symbol, Word, this_class},
+    project::{At, Cls, Fun, Made, ModuleId, Project, Step, Symbol, Word, this_class},
     vocabulary,
 };
 
@@ -162,10 +162,29 @@ impl Project {
     /// One value further; none when there were too many.
     pub(super) fn follow(&self, depth: u32) -> Option<u32> {
         let next = depth.checked_sub(1);
-        if next.is_none() {
-            self.memory.values.cut();
+        match next {
+            Some(next) => self.memory.lowest.set(self.memory.lowest.get().min(next)),
+            None => self.memory.values.cut(),
         }
         next
+    }
+
+    /// What is made of other answers, unless it was made of the same ones before.
+    fn made(&self, made: &Made<Origins>, at: At, depth: u32, find: impl FnOnce() -> Origins) -> Origins {
+        let lowest = &self.memory.lowest;
+        if let Some((known, takes)) = made.get(at, depth) {
+            lowest.set(lowest.get().min(depth - takes));
+            return known;
+        }
+        let outer = lowest.replace(depth);
+        let cuts = self.memory.symbols.cuts();
+        let (found, rests_on_nothing) = self.memory.values.watch(find);
+        let here = lowest.get();
+        lowest.set(outer.min(here));
+        if rests_on_nothing && self.memory.symbols.cuts() == cuts {
+            made.put(at, found, depth - here);
+        }
+        found
     }
 
     /// Gives up what was being worked out: a rule that panicked leaves it half done, and nothing would be remembered any more.
@@ -247,6 +266,11 @@ impl Project {
     }
 
     fn binding_origins(&self, module: ModuleId, id: BindingId, depth: u32) -> Origins {
+        let at = At { module, expr: ExprId(id.0) };
+        self.made(&self.memory.bound, at, depth, || self.find_binding_origins(module, id, depth))
+    }
+
+    fn find_binding_origins(&self, module: ModuleId, id: BindingId, depth: u32) -> Origins {
         let Some(unit) = self.unit(module) else { return Origins::UNKNOWN };
         let Some(binding) = unit.ir.binding(id) else { return Origins::UNKNOWN };
         let value = match binding.kind {
@@ -556,9 +580,10 @@ impl Project {
 
     pub(super) fn returned(&self, fun: Fun, depth: u32) -> Origins {
         let Some(unit) = self.unit(fun.module) else { return Origins::UNKNOWN };
-        let returns = unit.index.returns(fun.id).iter().take(CALLERS);
-        returns.fold(Origins::NONE, |sum, expr| {
-            sum | self.origins_in(At { module: fun.module, expr: *expr }, depth)
+        let at = At { module: fun.module, expr: ExprId(fun.id.0) };
+        self.made(&self.memory.given, at, depth, || {
+            let returns = unit.index.returns(fun.id).iter().take(CALLERS);
+            returns.fold(Origins::NONE, |sum, expr| sum | self.origins_in(at.to(*expr), depth))
         })
     }
 

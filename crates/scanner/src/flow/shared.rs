@@ -7,7 +7,7 @@ use crate::{
         PropertyKey, Span, StmtKind, walk,
     },
     library::Role,
-    project::{At, Fun, ModuleId, Parent, Project, Symbol, Unit},
+    project::{At, Fun, ModuleId, NameSet, Parent, Project, Symbol, Unit},
 };
 
 /// A write, in code that runs for a request, to something that outlives the request.
@@ -48,12 +48,13 @@ fn is_memo(unit: &Unit, value: ExprId) -> bool {
 impl<'p> Lifetimes<'p> {
     /// All writes of requests to what outlives them.
     #[must_use]
-    pub fn shared_writes(&self, project: &'p Project) -> Vec<SharedWrite> {
-        project.memory.shared_writes.get_or_init(|| self.find_shared_writes(project)).clone()
+    pub fn shared_writes(&self, project: &'p Project) -> &'p [SharedWrite] {
+        project.memory.shared_writes.get_or_init(|| self.find_shared_writes(project))
     }
 
     fn find_shared_writes(&self, project: &'p Project) -> Vec<SharedWrite> {
         let mut found = Vec::new();
+        let likely = project.calls_named(|name| matches!(name, "assign" | "update"));
         for (module, unit) in project.units() {
             for (id, binding) in unit.ir.bindings() {
                 if !matches!(binding.kind, BindingKind::Variable | BindingKind::Other)
@@ -100,14 +101,20 @@ impl<'p> Lifetimes<'p> {
                     keeps: is_memo(unit, write.value),
                 });
             }
-            self.assigned_at_once(module, unit, &mut found);
+            self.assigned_at_once(&likely, module, unit, &mut found);
         }
         found
     }
 
     /// Writes of several properties at once: `Object.assign(settings, { token })`, `settings.update(token=token)`.
-    fn assigned_at_once(&self, module: ModuleId, unit: &Unit, found: &mut Vec<SharedWrite>) {
-        for expr in &unit.index.calls {
+    fn assigned_at_once(
+        &self,
+        likely: &NameSet<'_>,
+        module: ModuleId,
+        unit: &Unit,
+        found: &mut Vec<SharedWrite>,
+    ) {
+        for expr in likely.among(module) {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let fun = Fun { module, id: unit.index.function(*expr) };
@@ -214,15 +221,10 @@ impl<'p> Lifetimes<'p> {
                 unit.index.uses(*id).iter().for_each(|expr| add(*module, *expr));
                 let name = unit.ir.binding_name(*id);
                 // Names of other modules that import it.
-                for (other, unit) in project.units().filter(|(other, _)| other != module) {
-                    let imports = unit.ir.imports.iter().filter(|import| {
-                        import.binding.is_some_and(|own| unit.ir.binding_name(own) == name)
-                            && project.imported_module(other, unit.ir.text(import.specifier)) == Some(*module)
-                    });
-                    for import in imports {
-                        if let Some(own) = import.binding {
-                            unit.index.uses(own).iter().for_each(|expr| add(other, *expr));
-                        }
+                for (other, own) in project.importing(*module) {
+                    let Some(unit) = project.unit(*other) else { continue };
+                    if unit.ir.binding_name(*own) == name {
+                        unit.index.uses(*own).iter().for_each(|expr| add(*other, *expr));
                     }
                 }
             }

@@ -42,11 +42,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     let asked = project.calls_with(Role::Detach);
     for (module, unit) in project.units() {
-        for expr in &unit.index.calls {
+        for expr in asked.among(module) {
             let at = At { module, expr: *expr };
-            if !project.is_one_of(&asked, at) {
-                continue;
-            }
             let Some(callee) = project.callee(at) else { continue };
             let places = callee.defs.iter().filter(|def| def.role == Role::Detach).filter_map(|def| def.function.as_ref());
             let values: Vec<At> = places.flat_map(|place| project.at_place(at, place)).collect();

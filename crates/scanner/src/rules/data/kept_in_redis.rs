@@ -27,8 +27,9 @@ struct Kept {
 /// Reports reads of such records by an id that the caller sends, where nobody asks whose they are.
 pub(super) fn kept_in_redis(project: &Project, report: &mut Report<'_>) {
     let mut all: BTreeMap<String, Kept> = BTreeMap::new();
+    let likely = project.calls_named(|name| PUTS.contains(&name) || GETS.contains(&name));
     for (module, unit) in project.units() {
-        for expr in &unit.index.calls {
+        for expr in likely.among(module) {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let Some((method, key)) = of_store(project, unit, at, call) else { continue };

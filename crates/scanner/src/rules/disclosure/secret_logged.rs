@@ -32,11 +32,8 @@ pub const RULE: Rule = Rule {
 fn run(project: &Project, report: &mut Report<'_>) {
     let asked = project.calls_with(Role::Log);
     for (module, unit) in project.units() {
-        for call in &unit.index.calls {
+        for call in asked.among(module) {
             let at = At { module, expr: *call };
-            if !project.is_one_of(&asked, at) {
-                continue;
-            }
             let ExprKind::Call(expr) = unit.ir.expr(*call) else { continue };
             let secret = expr.args.iter().find_map(|arg| secret(project, unit, at.to(arg.value)));
             if let Some(name) = secret {

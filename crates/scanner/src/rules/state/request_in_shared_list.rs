@@ -43,11 +43,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
     added(project, &lives, report);
     let gathers = project.calls_named(|name| GATHERS.contains(&name));
     for (module, unit) in project.units() {
-        for expr in &unit.index.calls {
+        for expr in gathers.among(module) {
             let at = At { module, expr: *expr };
-            if !gathers.has(at) {
-                continue;
-            }
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { continue };
             if !GATHERS.contains(&unit.ir.text(*property)) || call.args.is_empty() {
