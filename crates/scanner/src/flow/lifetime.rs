@@ -10,7 +10,7 @@ use crate::{
         PropertyKey, StmtKind,
     },
     library::Role,
-    project::{At, Cls, Fun, ModuleId, Parent, Project, Symbol},
+    project::{At, Cls, Fun, ModuleId, Parent, Project, Symbol, Unit},
 };
 
 /// How many steps are taken from a use to where its value is made.
@@ -44,6 +44,8 @@ pub(crate) struct Objects {
     pub(super) read: FxHashMap<String, Vec<At>>,
     /// Whether objects of a class outlive a request, as far as it was asked.
     known: RefCell<FxHashMap<Cls, Option<bool>>>,
+    /// Whether expressions make something with one of some roles, by the steps that were left.
+    makes: RefCell<FxHashMap<(At, u64, u32), bool>>,
     /// The functions that run when the process starts.
     pub(super) starts: OnceCell<FxHashSet<Fun>>,
     /// The classes whose methods register routes.
@@ -87,7 +89,13 @@ impl Objects {
                 }
             }
         }
-        Self { read, known: RefCell::default(), starts: OnceCell::new(), routers: OnceCell::new() }
+        Self {
+            read,
+            known: RefCell::default(),
+            makes: RefCell::default(),
+            starts: OnceCell::new(),
+            routers: OnceCell::new(),
+        }
     }
 }
 
@@ -410,6 +418,20 @@ impl<'p> Lifetimes<'p> {
     fn makes_in(&self, at: At, roles: &[Role], depth: u32) -> bool {
         let Some(depth) = depth.checked_sub(1) else { return false };
         let Some(unit) = self.project.unit(at.module) else { return false };
+        if !matches!(unit.ir.expr(at.expr), ExprKind::Name(_) | ExprKind::Call(_)) {
+            return self.find_makes(unit, at, roles, depth);
+        }
+        // Functions that give what others give come to the same calls on many ways.
+        let key = (at, roles.iter().fold(0, |bits, role| bits | (1 << (*role as u64))), depth);
+        if let Some(known) = self.objects.makes.borrow().get(&key) {
+            return *known;
+        }
+        let makes = self.find_makes(unit, at, roles, depth);
+        self.objects.makes.borrow_mut().insert(key, makes);
+        makes
+    }
+
+    fn find_makes(&self, unit: &Unit, at: At, roles: &[Role], depth: u32) -> bool {
         match unit.ir.expr(at.expr) {
             ExprKind::Await(value) | ExprKind::Assign { value, .. } => {
                 self.makes_in(at.to(*value), roles, depth)

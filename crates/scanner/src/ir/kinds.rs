@@ -82,7 +82,7 @@ impl Rows {
     /// The numbers of the expressions that are of some kinds, in order.
     pub(super) fn numbers(&self, kinds: Kinds) -> impl Iterator<Item = u32> {
         let pieces = (0_u32..).zip(&self.0).map(move |(piece, rows)| {
-            let wanted = rows.iter().zip(0..).filter(|(_, row)| kinds.0 >> row & 1 == 1);
+            let wanted = rows.iter().zip(0..).filter(|(_, row)| (kinds.0 >> row) & 1 == 1);
             (piece * 64, wanted.fold(0, |bits, (own, _)| bits | own))
         });
         pieces.flat_map(|(first, bits)| Ones(bits).map(move |bit| first + bit))
