@@ -97,6 +97,7 @@ impl Objects {
             starts: OnceCell::new(),
             routers: OnceCell::new(),
         }
+<<<<<<< HEAD
     }
 }
 
@@ -115,6 +116,8 @@ fn got_by_name(unit: &Unit, expr: ExprId) -> Option<(ExprId, Name)> {
     match unit.ir.expr(call.positional(number).filter(|_| named)?) {
         ExprKind::String(name) => Some((object, *name)),
         _ => None,
+=======
+>>>>>>> w-sp
     }
 }
 
