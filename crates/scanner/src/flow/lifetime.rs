@@ -97,7 +97,6 @@ impl Objects {
             starts: OnceCell::new(),
             routers: OnceCell::new(),
         }
-<<<<<<< HEAD
     }
 }
 
@@ -116,8 +115,6 @@ fn got_by_name(unit: &Unit, expr: ExprId) -> Option<(ExprId, Name)> {
     match unit.ir.expr(call.positional(number).filter(|_| named)?) {
         ExprKind::String(name) => Some((object, *name)),
         _ => None,
-=======
->>>>>>> w-sp
     }
 }
 
