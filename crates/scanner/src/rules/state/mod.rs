@@ -3,6 +3,7 @@
 mod emptied;
 mod got_for;
 mod left_patched;
+mod put_on_clients;
 mod wrapped;
 
 crate::rules::rules! { request_in_shared_cell, request_in_shared_list, mutable_default, shared_conversation, process_environment, patched_for_a_request, shared_client_defaults }
