@@ -45,7 +45,7 @@ const QUERY: &[&str] = &[
 ];
 
 /// Calls that give a collection by its name.
-const COLLECTIONS: &[&str] = &["collection", "get_collection", "getCollection", "Collection"];
+const COLLECTIONS: &[&str] = &["collection", "get_collection", "getCollection", "Collection", "index", "initIndex", "openTable"];
 
 impl Project {
     /// The model or collection of a call that is such a query, and what it does.
@@ -112,6 +112,18 @@ impl Project {
             .defs
             .iter()
             .find(|def| def.role == Role::Query && def.sql.is_none() && def.table.is_some())?;
+        // What a function lets through is not read.
+        let passes = def.filter.as_ref().is_some_and(|place| {
+            self.at_place(at, place).into_iter().any(|own| {
+                matches!(
+                    self.unit(own.module).map(|unit| unit.ir.expr(own.expr)),
+                    Some(ExprKind::Function(_))
+                )
+            })
+        });
+        if passes {
+            return None;
+        }
         let place = self.at_place(at, def.table.as_ref()?).into_iter().next()?;
         let named = text(self, place).or_else(|| self.collection(place));
         let entity = named.or_else(|| self.written(place).pop().map(String::from))?;

@@ -95,7 +95,7 @@ fn keeps_records(project: &Project, unit: &Unit, at: At, id: BindingId) -> bool 
 }
 
 /// Whether a record that is put in names its owner: `{"owner": user.id}`, `Task(user_id=user.id)`, an object of a class with such a field.
-pub(super) fn says_whose(project: &Project, unit: &Unit, at: At) -> bool {
+pub(in crate::rules) fn says_whose(project: &Project, unit: &Unit, at: At) -> bool {
     let mut values = vec![at.expr];
     if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) {
         values.extend(unit.index.sources(*id).iter().take(2).map(|source| source.value));
@@ -120,7 +120,7 @@ fn has_owner(project: &Project, class: Cls) -> bool {
 }
 
 /// Whether a function compares an owner, or asks a function that is named for that.
-pub(super) fn looks_whose(project: &Project, fun: Fun) -> bool {
+pub(in crate::rules) fn looks_whose(project: &Project, fun: Fun) -> bool {
     let Some(unit) = project.unit(fun.module) else { return true };
     let mut found = false;
     walk::function_exprs(&unit.ir, fun.id, &mut |expr| match unit.ir.expr(expr) {

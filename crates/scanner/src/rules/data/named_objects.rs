@@ -21,10 +21,10 @@ use crate::{
 };
 
 /// How many values and calls a name is followed through.
-const DEPTH: u32 = 8;
+pub(in crate::rules) const DEPTH: u32 = 16;
 
 /// How many callers of a function are asked.
-const CALLERS: usize = 6;
+const CALLERS: usize = 4;
 
 /// Functions that make a name of a name.
 const SHAPES: &[&str] = &[
@@ -93,7 +93,7 @@ fn is_sent(project: &Project, at: At) -> bool {
 }
 
 /// Whether a part of a name says whose it is, or may.
-fn has_owner(project: &Project, key: At, depth: u32) -> bool {
+pub(in crate::rules) fn has_owner(project: &Project, key: At, depth: u32) -> bool {
     let (Some(depth), Some(unit)) = (depth.checked_sub(1), project.unit(key.module)) else { return false };
     let mut found = project.origins(key).has(Origins::PRINCIPAL | Origins::SECRET | Origins::OWNER | Origins::SESSION | Origins::UNVERIFIED);
     walk::exprs_below(&unit.ir, key.expr, &mut |expr| {
@@ -125,7 +125,7 @@ fn names_owner(name: &str) -> bool {
 }
 
 /// Whether a name is one that the request chose, and was not looked up, compared or asked about before.
-fn is_chosen(project: &Project, at: At, depth: u32) -> bool {
+pub(in crate::rules) fn is_chosen(project: &Project, at: At, depth: u32) -> bool {
     let (Some(depth), Some(unit)) = (depth.checked_sub(1), project.unit(at.module)) else { return false };
     let below = |expr: ExprId| is_chosen(project, at.to(expr), depth);
     match unit.ir.expr(at.expr) {
@@ -161,6 +161,8 @@ fn is_given(project: &Project, at: At, id: crate::ir::BindingId, depth: u32) -> 
     if !project.origins(at).has(Origins::INPUT | Origins::REQUEST) {
         return false;
     }
+    // Some steps for each call, so that there are not too many ways.
+    let Some(depth) = depth.checked_sub(2) else { return false };
     let callers = project.callers(fun);
     if callers.is_empty() {
         return true;

@@ -219,6 +219,8 @@ fn begins(project: &Project, unit: &Unit, at: At, steps: u32) -> String {
             [source] if source.path.is_empty() => begins(project, unit, at.to(source.value), steps),
             _ => String::new(),
         },
+        // A path that the request says whole is in no folder of the server's.
+        ExprKind::Name(_) | ExprKind::Member { .. } if project.origins(at).is_chosen() => String::new(),
         ExprKind::Name(_) | ExprKind::Member { .. } => project.last_written(at).unwrap_or_default().to_owned(),
         _ => String::new(),
     }

@@ -6,7 +6,7 @@ use partywall_model::{Confidence, Severity};
 use super::shared_client_defaults::{is_of_caller, is_shared, root, tell};
 use crate::{
     flow::{Lifetimes, Origins, captured},
-    ir::{Call, ExprId, ExprKind, NameRef, PropertyKey},
+    ir::{BindingKind, Call, ExprId, ExprKind, Language, NameRef, PropertyKey},
     project::{At, Parent, Project, Symbol, Unit, Write},
     rules::Report,
     vocabulary,
@@ -81,9 +81,20 @@ fn holds(unit: &Unit, place: ExprId, used: ExprId) -> bool {
     matches!(unit.ir.expr(place), ExprKind::Member { object, .. } | ExprKind::Index { object, .. } if *object == used)
 }
 
-/// Whether a value is something of a library: what it exports, or an object that it made.
+/// Whether a value is something of a library: what it exports, or an object that it made. In Python what a package exports may be one
+/// for each request, as `g` and `request` are, and so is what is local to a thread.
 fn is_of_library(project: &Project, at: At) -> bool {
-    matches!(project.symbol(at), Symbol::External { .. })
+    let Symbol::External { package, path } = project.symbol(at) else { return false };
+    let Some(unit) = project.unit(at.module) else { return false };
+    let imported = match unit.ir.expr(at.expr) {
+        ExprKind::Name(NameRef::Binding(id)) => {
+            matches!(unit.ir.binding(*id).map(|binding| binding.kind), Some(BindingKind::Import(_)))
+        }
+        _ => false,
+    };
+    let local = path.iter().any(|part| matches!(part.as_str(), "local" | "Local" | "LocalProxy" | "LocalStack"));
+    let of_request = matches!(package.as_str(), "flask" | "quart" | "starlette_context" | "threading" | "contextvars");
+    !(unit.ir.language == Language::Python && (imported || local || of_request))
 }
 
 /// Reports a call that puts something of the request on such a client.
