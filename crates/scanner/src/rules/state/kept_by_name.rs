@@ -23,7 +23,8 @@ use crate::{
 /// Words of names that whoever has them is meant to have: a room's, a game's, what is found by a code.
 const JOINED: &[&str] = &[
     "room", "rooms", "channel", "channels", "topic", "topics", "game", "games", "lobby", "document", "event", "events", "id", "url", "uri", "path",
-    "locale", "lang", "model", "tool", "symbol", "city", "country",
+    "locale", "lang", "model", "models", "tool", "tools", "symbol", "city", "country", "domain", "domains", "host", "hosts", "server", "servers", "plugin",
+    "plugins", "provider", "providers", "agent", "agents", "flag", "flags", "setting", "settings", "config", "configs",
 ];
 
 /// Reports such maps, where they are filled.
@@ -34,7 +35,8 @@ pub(super) fn kept_by_name(project: &Project, lives: &Lifetimes<'_>, report: &mu
     }
     for (store, accesses) in &by_store {
         let Some(first) = accesses.first() else { continue };
-        let aside = is_other(&first.name) || vocabulary::is_cache(&first.name) || vocabulary::has_own_rules(&first.name);
+        let joined = vocabulary::words(&first.name).iter().any(|word| JOINED.contains(&word.as_str()));
+        let aside = joined || is_other(&first.name) || vocabulary::is_cache(&first.name) || vocabulary::has_own_rules(&first.name);
         if aside || !is_of_server(project, first) || accesses.iter().any(|own| has_owner(project, own.key, 3)) {
             continue;
         }

@@ -34,7 +34,7 @@ const GATHERS: &[&str] = &["append", "appendleft", "push", "unshift", "extend", 
 /// Words of collections that are about the server, or about who is connected, which is another rule's matter.
 const OTHERS: &[&str] = &[
     "listener", "listeners", "handler", "handlers", "subscriber", "subscribers", "observer", "observers", "client", "clients", "connection",
-    "connections", "socket", "sockets", "session", "sessions", "waiters", "timer", "timers", "metric", "metrics", "latencies",
+    "connections", "socket", "sockets", "session", "sessions", "waiters", "timer", "timers", "metric", "metrics", "latencies", "latency",
     "queue", "buffer", "batch", "backlog", "outbox", "audit", "log", "logs", "pending", "retries", "exports", "seen", "timings", "stats", "durations", "headers", "middleware", "middlewares", "plugins", "routes", "tools", "watchers", "transports", "streams",
 ];
 

@@ -8,8 +8,8 @@ use partywall_model::{Confidence, Severity};
 use super::request_in_shared_list::is_other;
 use crate::{
     flow::{Access, Lifetimes, Origins, Store, is_on_shared_object},
-    ir::{ExprId, ExprKind, Language, NameRef},
-    project::{At, Parent, Project, Unit},
+    ir::{BindingId, ExprId, ExprKind, FunctionKind, Language, NameRef, StmtKind, walk},
+    project::{At, Fun, Parent, Project, Unit},
     rules::{Report, data::named_objects::has_owner},
     vocabulary,
 };
@@ -34,6 +34,7 @@ fn maps(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
             access.value.is_some_and(|value| {
                 let javascript = project.unit(value.module).is_some_and(|unit| unit.ir.language == Language::JavaScript);
                 javascript
+                    && !is_constructor(project, access.function)
                     && lives.is_per_request(access.function)
                     && project.handlers_know_callers(value.module)
                     && project.origins(value).has(Origins::INPUT | Origins::PRINCIPAL)
@@ -42,9 +43,10 @@ fn maps(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
         };
         let Some(fill) = accesses.iter().find(fills) else { continue };
         let Some(cell) = cell_of(lives, project, fill) else { continue };
-        let shown = lives.reads(project, &cell).into_iter().find_map(|(read, fun, _)| {
-            let whole = whole(project, read)?;
-            (lives.is_per_request(fun) && project.is_shown(whole)).then_some(whole)
+        let shown = lives.reads(project, &cell).into_iter().filter(|(_, fun, _)| lives.is_per_request(*fun)).find_map(|(read, ..)| {
+            let all = whole(project, read);
+            let given = all.is_some_and(|all| project.is_shown(all)) || is_gathered(project, all.unwrap_or(read));
+            given.then_some(all.unwrap_or(read))
         });
         let Some(shown) = shown else { continue };
         if matches!(store, Store::Field(..)) && !is_on_shared_object(project, lives, fill.function) {
@@ -56,6 +58,12 @@ fn maps(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
             .confidence(Confidence::Medium)
             .related(shown.module, project.span(shown), "its content is given to whoever asks");
     }
+}
+
+/// Whether a function makes an object: what it fills is that one's own.
+pub(super) fn is_constructor(project: &Project, fun: Fun) -> bool {
+    let function = project.unit(fun.module).and_then(|unit| unit.ir.function(fun.id));
+    function.is_some_and(|function| function.kind == FunctionKind::Constructor)
 }
 
 /// A key, or the value of the property that it is of something that was written out before: `made.id` of `made = { id: newId(), … }`.
@@ -100,6 +108,34 @@ fn whole(project: &Project, read: At) -> Option<At> {
         ExprKind::Spread(_) => Some(read.to(up)),
         _ => None,
     }
+}
+
+/// Whether a loop goes over all, asks nothing of any of them, and puts each into a list that is shown.
+fn is_gathered(project: &Project, all: At) -> bool {
+    let Some(unit) = project.unit(all.module) else { return false };
+    let Parent::Stmt(stmt) = unit.index.parent(all.expr) else { return false };
+    let StmtKind::ForEach { iter, body, .. } = unit.ir.stmt(stmt) else { return false };
+    let (mut asks, mut lists) = (*iter != all.expr, Vec::new());
+    walk::stmts_below(&unit.ir, body, &mut |own| {
+        asks |= matches!(unit.ir.stmt(own), StmtKind::If { .. });
+        walk::parts(&unit.ir, own, &mut |part| {
+            let walk::Part::Expr(expr) = part else { return };
+            walk::exprs_below(&unit.ir, expr, &mut |inner| match unit.ir.expr(inner) {
+                ExprKind::Compare { .. } => asks = true,
+                ExprKind::Call(call) => {
+                    if let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee)
+                        && unit.ir.text(*property) == "push"
+                        && let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(*object)
+                    {
+                        lists.push(*id);
+                    }
+                }
+                _ => {}
+            });
+        });
+    });
+    let shown = |id: &BindingId| unit.index.uses(*id).iter().any(|used| project.is_shown(all.to(*used)));
+    !asks && lists.iter().any(shown)
 }
 
 /// Whether a read of a list takes one thing out of it: `waiting.shift()`.
