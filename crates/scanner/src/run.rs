@@ -483,7 +483,7 @@ fn tell(
 }
 
 /// How many lines a text has.
-fn lines(text: &str) -> usize {
+pub(crate) fn lines(text: &str) -> usize {
     // In bits that fit a byte, which is counted several times as fast.
     let counts =
         text.as_bytes().chunks(255).map(|bit| bit.iter().map(|byte| u8::from(*byte == b'\n')).sum::<u8>());

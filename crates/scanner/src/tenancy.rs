@@ -290,9 +290,15 @@ impl Project {
         self.tenancy == Some(Tenancy::Multi)
     }
 
-    /// Whether a module's package speaks of tenants, users or callers at all.
+    /// Whether a module's package speaks of tenants, users or callers at all, or asks who calls.
     #[must_use]
     pub fn has_owners(&self, module: ModuleId) -> bool {
+        self.names_owners(module) || self.knows_callers(module)
+    }
+
+    /// Whether a module's package speaks of tenants, users or callers by several names.
+    #[must_use]
+    pub fn names_owners(&self, module: ModuleId) -> bool {
         self.tenancy == Some(Tenancy::Multi)
             || self.package(module).is_some_and(|package| package.owners >= ENOUGH)
             || !self.header_words().is_empty()

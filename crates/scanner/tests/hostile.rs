@@ -70,6 +70,24 @@ fn ten_thousand_nested_brackets_are_told_in_every_language() {
 }
 
 #[test]
+fn functions_that_call_each_other_from_many_places_are_followed_once() {
+    // Each calls the one before at twelve places: very many ways lead to one object.
+    let way = |number: usize| {
+        let calls = format!(" way{}(box, value);\n", number - 1).repeat(12);
+        format!("function way{number}(box, value) {{{calls} }}\n")
+    };
+    let ways: String = (1..=10).map(way).collect();
+    let text = format!(
+        "import express from 'express';\nconst app = express();\n\
+         class Box {{ value; put(value) {{ this.value = value; }} get() {{ return this.value; }} }}\n\
+         export const kept = new Box();\nfunction way0(box, value) {{ box.put(value); }}\n{ways}\
+         app.post('/x', (req, res) => {{ const own = new Box(); way10(own, req.user.id); res.json(own.get()); }});\n"
+    );
+    let scan = beside_leak("a.ts", text.as_bytes());
+    assert_eq!(told(&scan, "a.ts"), "");
+}
+
+#[test]
 fn ten_thousand_brackets_in_a_policy_leave_the_policy_readable() {
     // The reader of migrations keeps a policy's expression as text and does not go down into it.
     let nested = format!("{}1 = 1{}", "(\n".repeat(10_000), "\n)".repeat(10_000));

@@ -232,5 +232,5 @@ pub(super) fn made_by_a_program(text: &str) -> Option<&'static str> {
         return Some("has a line that is longer than 100,000 bytes");
     }
     // Minified without saying so: lines that nobody writes, and few of them.
-    (text.len() > 20_000 && text.len() / text.lines().count().max(1) > 400).then_some("is minified")
+    (text.len() > 20_000 && text.len() / crate::run::lines(text).max(1) > 400).then_some("is minified")
 }

@@ -45,7 +45,19 @@ const QUERY: &[&str] = &[
 ];
 
 /// Calls that give a collection by its name.
-const COLLECTIONS: &[&str] = &["collection", "get_collection", "getCollection", "Collection", "index", "initIndex", "openTable"];
+const COLLECTIONS: &[&str] = &[
+    "collection",
+    "get_collection",
+    "getCollection",
+    "Collection",
+    "get_or_create_collection",
+    "create_collection",
+    "getOrCreateCollection",
+    "Table",
+    "index",
+    "initIndex",
+    "openTable",
+];
 
 impl Project {
     /// The model or collection of a call that is such a query, and what it does.

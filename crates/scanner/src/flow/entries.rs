@@ -84,6 +84,7 @@ pub(crate) fn find_entries(project: &Project) -> Vec<Entry> {
         by_file(project, module, unit, &mut entries);
     }
     super::handlers::handlers(project, &mut entries);
+    super::dispatch::tables(project, &mut entries);
     // The most telling registration of a function counts: by library data, which comes first within a module.
     let mut seen = std::collections::HashSet::new();
     entries.retain(|entry| seen.insert(entry.handler));

@@ -37,10 +37,7 @@ impl Lifetimes<'_> {
                 if !matches!(unit.ir.expr(value), ExprKind::Call(_)) {
                     return None;
                 }
-                let callee =
-                    self.project.callee(At { module, expr: value }).filter(|callee| callee.certain)?;
-                let [target] = callee.targets.as_slice() else { return None };
-                self.given_by(*target, depth)
+                self.given_by_call(At { module, expr: value }, depth)
             }
             _ => None,
         }
@@ -113,17 +110,34 @@ impl Lifetimes<'_> {
         found
     }
 
+    /// The cell of what a call of a function of the project gives, when it is the same for all requests.
+    pub(super) fn given_by_call(&self, at: At, depth: u32) -> Option<Cell> {
+        let callee = self.project.callee(at).filter(|callee| callee.certain)?;
+        match callee.targets.as_slice() {
+            [target] => self.given_by(*target, depth),
+            _ => None,
+        }
+    }
+
     /// The cell of what a function gives, when it is the same for all requests.
     fn given_by(&self, fun: Fun, depth: u32) -> Option<Cell> {
         let unit = self.project.unit(fun.module)?;
         let function = unit.ir.function(fun.id)?;
-        if matches!(function.kind, FunctionKind::Constructor) || function.is_generator {
+        if matches!(function.kind, FunctionKind::Constructor) {
             return None;
         }
         if self.is_memoised(fun) {
             return Some(Cell::Binding(fun.module, function.binding?));
         }
-        let returns = unit.index.returns(fun.id);
+        // A dependency that cleans up afterwards yields what it gives.
+        let mut returns = unit.index.returns(fun.id).to_vec();
+        if function.is_generator {
+            walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+                if let ExprKind::Yield { value: Some(value), .. } = unit.ir.expr(expr) {
+                    returns.push(*value);
+                }
+            });
+        }
         let mut given = None;
         for value in returns.iter().take(4) {
             if matches!(unit.ir.expr(*value), ExprKind::Null) {

@@ -1,6 +1,6 @@
 //! Comparisons that stand between a value and its use.
 
-use super::Origins;
+use super::{Origins, chains::excludes};
 use crate::{
     ir::{
         BindingId, CompareOp, ExprId, ExprKind, FunctionId, LogicalOp, NameRef, Pattern, StmtId, StmtKind,
@@ -106,15 +106,64 @@ const CALLER: &[&str] = &[
     "request",
     "input",
     "schema",
+    "json",
+    "body",
+    "query",
+    "params",
+    "args",
+    "content",
+    "type",
+    "headers",
+    // What the caller may do at all, and not with which thing.
+    "scope",
+    "scopes",
 ];
 
 /// Whether a function that requires something requires a caller and nothing else, by the words of its name: `requireUserId`,
 /// `ensureAuthenticated`.
 fn finds_caller(words: &[String]) -> bool {
     let [verb, rest @ ..] = words else { return false };
-    matches!(verb.as_str(), "require" | "ensure" | "assert" | "check" | "verify" | "validate" | "enforce")
-        && !rest.is_empty()
+    // `verify(req)` and `validate(req)` look at the token or the form.
+    let alone = matches!(verb.as_str(), "verify" | "validate");
+    matches!(
+        verb.as_str(),
+        "require"
+            | "ensure"
+            | "assert"
+            | "check"
+            | "verify"
+            | "validate"
+            | "enforce"
+            | "authorize"
+            | "authorise"
+    ) && (alone || !rest.is_empty())
         && rest.iter().all(|word| CALLER.contains(&word.as_str()))
+}
+
+/// Whether a function that checks something looks at its form only, by the words of its name: `validate_uuid`, `check_length`.
+fn looks_at_form(words: &[String]) -> bool {
+    let [verb, rest @ ..] = words else { return false };
+    matches!(verb.as_str(), "require" | "ensure" | "assert" | "check" | "verify" | "validate")
+        && rest
+            .iter()
+            .any(|word| matches!(word.as_str(), "uuid" | "format" | "length" | "size" | "slug" | "syntax"))
+        && rest.iter().all(|word| {
+            matches!(
+                word.as_str(),
+                "uuid"
+                    | "format"
+                    | "length"
+                    | "size"
+                    | "slug"
+                    | "syntax"
+                    | "id"
+                    | "is"
+                    | "valid"
+                    | "of"
+                    | "string"
+                    | "name"
+            )
+        })
 }
 
 impl Project {
@@ -219,6 +268,8 @@ impl Project {
             }
             ExprKind::Unary { op: UnaryOp::Not, operand } => self.compared(test.to(*operand), guards),
             ExprKind::Await(value) => self.compared(test.to(*value), guards),
+            // `return row && row.owner === owner ? row : null`
+            ExprKind::Conditional { test: inner, .. } => self.compared(test.to(*inner), guards),
             // `const mine = row.owner === user.id`, and then `if (!mine)`
             ExprKind::Name(NameRef::Binding(id)) => {
                 if let [source] = unit.index.sources(*id)
@@ -291,7 +342,7 @@ impl Project {
             .first()
             .is_some_and(|verb| matches!(verb.as_str(), "find" | "get" | "fetch" | "load" | "search"));
         let says = |word: &String| CHECKS.contains(&word.as_str()) && !(gives && word == "check");
-        let checks = !does && !makes && words.iter().any(says);
+        let checks = !does && !makes && !looks_at_form(&words) && words.iter().any(says);
         if !checks && !self.compares_inside(at) {
             return;
         }
@@ -367,7 +418,13 @@ impl Project {
                         self.unit(other.module).map(|unit| unit.ir.expr(other.expr)),
                         Some(ExprKind::Call(_))
                     );
-                order_fits && (by_call || self.origins(other).has_owner() || self.is_listed_for_caller(other))
+                let excluded = || {
+                    let unit = self.unit(at.module).filter(|_| around == fun);
+                    unit.is_some_and(|unit| excludes(unit, guard.left.expr, at.expr))
+                };
+                order_fits
+                    && !excluded()
+                    && (by_call || self.origins(other).has_owner() || self.is_listed_for_caller(other))
             })
         })
     }
@@ -396,34 +453,43 @@ impl Project {
         !whole && !parts.is_empty() && parts.iter().all(|(own, own_part)| *own == of && *own_part != part)
     }
 
-    /// The request that a value is a part of, and which part: `params` of `req.params.id`.
+    /// The request that a value is a part of, and which part: `params` of `req.params.id`, `headers` of
+    /// `request.headers.get("authorization")?.slice(7)`, `req.json` of `await c.req.json()`; through variables too.
     fn request_part(&self, at: At) -> Option<(BindingId, String)> {
+        const STEPS: usize = 16;
         let unit = self.unit(at.module)?;
         let mut here = at.expr;
-        // `id`, which was set to `req.params.id`
-        if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(here)
-            && let [source] = unit.index.sources(*id)
-        {
-            if let ([Step::Key(part)], ExprKind::Name(NameRef::Binding(of))) =
-                (&*source.path, unit.ir.expr(source.value))
-            {
-                return self.is_request(at.to(source.value)).then(|| (*of, unit.ir.text(*part).to_owned()));
-            }
-            here = source.value;
-        }
-        let mut part = None;
-        for _ in 0..6 {
-            match unit.ir.expr(here) {
+        let (mut part, mut inner): (Option<String>, Option<String>) = (None, None);
+        for _ in 0..STEPS {
+            here = match unit.ir.expr(here) {
                 ExprKind::Member { object, property, .. } => {
-                    part = Some(unit.ir.text(*property).to_owned());
-                    here = *object;
+                    inner = part.replace(unit.ir.text(*property).to_owned());
+                    *object
                 }
-                ExprKind::Index { object, .. } => here = *object,
+                ExprKind::Call(call) => match unit.ir.expr(call.callee) {
+                    ExprKind::Member { .. } => call.callee,
+                    _ => {
+                        inner = part.replace(self.written(at.to(call.callee)).pop()?.to_string());
+                        call.positional(0)?
+                    }
+                },
+                ExprKind::Index { object, .. } => *object,
+                ExprKind::Await(value) | ExprKind::Logical { left: value, .. } => *value,
                 ExprKind::Name(NameRef::Binding(of)) if self.is_request(at.to(here)) => {
-                    return Some((*of, part?));
+                    let part = part?;
+                    // Hono's and Koa's context has the request in it.
+                    let whole = matches!(part.as_str(), "req" | "request");
+                    return Some((*of, if whole { format!("{part}.{}", inner?) } else { part }));
+                }
+                ExprKind::Name(NameRef::Binding(id)) => {
+                    let [source] = unit.index.sources(*id) else { return None };
+                    if let Some(Step::Key(name)) = source.path.first() {
+                        inner = part.replace(unit.ir.text(*name).to_owned());
+                    }
+                    source.value
                 }
                 _ => return None,
-            }
+            };
         }
         None
     }

@@ -10,7 +10,7 @@ use crate::{
         PropertyKey, StmtKind,
     },
     library::Role,
-    project::{At, Cls, Fun, ModuleId, Parent, Project, Symbol},
+    project::{At, Cls, Fun, ModuleId, Parent, Project, Symbol, Unit},
 };
 
 /// How many steps are taken from a use to where its value is made.
@@ -44,6 +44,8 @@ pub(crate) struct Objects {
     pub(super) read: FxHashMap<String, Vec<At>>,
     /// Whether objects of a class outlive a request, as far as it was asked.
     known: RefCell<FxHashMap<Cls, Option<bool>>>,
+    /// Whether expressions make something with one of some roles, by the steps that were left.
+    makes: RefCell<FxHashMap<(At, u64, u32), bool>>,
     /// The functions that run when the process starts.
     pub(super) starts: OnceCell<FxHashSet<Fun>>,
     /// The classes whose methods register routes.
@@ -58,8 +60,9 @@ impl Objects {
             let mut written: Vec<ExprId> = unit.index.writes.iter().map(|write| write.place).collect();
             written.sort_unstable();
             let mut by_name: Vec<(Name, At)> = Vec::new();
-            for (expr, kind) in unit.ir.exprs_of(Kinds::MEMBER | Kinds::INDEX) {
+            for (expr, kind) in unit.ir.exprs_of(Kinds::MEMBER | Kinds::INDEX | Kinds::CALL) {
                 let name = match kind {
+                    ExprKind::Call(_) => got_by_name(unit, expr).map(|(_, name)| name),
                     ExprKind::Member { property, .. } => Some(*property),
                     // `state["tenant"]` is `state.tenant`, and `latest[0]` is a place of its own too.
                     ExprKind::Index { index, .. } => match unit.ir.expr(*index) {
@@ -87,7 +90,31 @@ impl Objects {
                 }
             }
         }
-        Self { read, known: RefCell::default(), starts: OnceCell::new(), routers: OnceCell::new() }
+        Self {
+            read,
+            known: RefCell::default(),
+            makes: RefCell::default(),
+            starts: OnceCell::new(),
+            routers: OnceCell::new(),
+        }
+    }
+}
+
+/// What a call takes out of an object by a name that is written out, `state.get("tenant")`, `getattr(state, "tenant")`: the object and
+/// the name.
+fn got_by_name(unit: &Unit, expr: ExprId) -> Option<(ExprId, Name)> {
+    let ExprKind::Call(call) = unit.ir.expr(expr) else { return None };
+    let (object, number) = match unit.ir.expr(call.callee) {
+        ExprKind::Member { object, property, .. } if matches!(unit.ir.text(*property), "get" | "pop") => {
+            (*object, 0)
+        }
+        ExprKind::Name(NameRef::Global(name)) if unit.ir.text(*name) == "getattr" => (call.positional(0)?, 1),
+        _ => return None,
+    };
+    let named = matches!(unit.ir.expr(object), ExprKind::Name(_) | ExprKind::Member { .. });
+    match unit.ir.expr(call.positional(number).filter(|_| named)?) {
+        ExprKind::String(name) => Some((object, *name)),
+        _ => None,
     }
 }
 
@@ -374,6 +401,12 @@ impl<'p> Lifetimes<'p> {
                 }
                 _ => None,
             },
+            // `state.get("tenant")` reads `state["tenant"]`.
+            ExprKind::Call(_) => match got_by_name(unit, at.expr) {
+                Some((object, name)) => self.property(at.to(object), unit.ir.text(name).to_owned(), depth),
+                // `get_hub().text`, where there is one hub.
+                None => self.given_by_call(at, depth),
+            },
             _ => None,
         }
     }
@@ -410,6 +443,20 @@ impl<'p> Lifetimes<'p> {
     fn makes_in(&self, at: At, roles: &[Role], depth: u32) -> bool {
         let Some(depth) = depth.checked_sub(1) else { return false };
         let Some(unit) = self.project.unit(at.module) else { return false };
+        if !matches!(unit.ir.expr(at.expr), ExprKind::Name(_) | ExprKind::Call(_)) {
+            return self.find_makes(unit, at, roles, depth);
+        }
+        // Functions that give what others give come to the same calls on many ways.
+        let key = (at, roles.iter().fold(0, |bits, role| bits | (1 << (*role as u64))), depth);
+        if let Some(known) = self.objects.makes.borrow().get(&key) {
+            return *known;
+        }
+        let makes = self.find_makes(unit, at, roles, depth);
+        self.objects.makes.borrow_mut().insert(key, makes);
+        makes
+    }
+
+    fn find_makes(&self, unit: &Unit, at: At, roles: &[Role], depth: u32) -> bool {
         match unit.ir.expr(at.expr) {
             ExprKind::Await(value) | ExprKind::Assign { value, .. } => {
                 self.makes_in(at.to(*value), roles, depth)

@@ -1,5 +1,9 @@
 //! Objects that a request makes for itself, and variables that are set anew for each caller.
 
+use std::cell::RefCell;
+
+use rustc_hash::FxHashMap;
+
 use super::Lifetimes;
 use crate::{
     ir::{
@@ -47,9 +51,29 @@ fn receiver_is_own(project: &Project, lives: &Lifetimes<'_>, call: At, steps: u3
     is_own(project, lives, call.to(*object), steps)
 }
 
+/// What was asked of objects, with how many steps were left. Functions that are called at many places, by others that are, lead to the
+/// same objects on very many ways.
+#[derive(Debug, Default)]
+pub(crate) struct Asked(RefCell<FxHashMap<(At, u32), bool>>);
+
+impl Asked {
+    fn once(&self, at: At, steps: u32, find: impl FnOnce() -> bool) -> bool {
+        if let Some(known) = self.0.borrow().get(&(at, steps)) {
+            return *known;
+        }
+        let found = find();
+        self.0.borrow_mut().insert((at, steps), found);
+        found
+    }
+}
+
 /// Whether an object was made in the request: here, by a function that makes one, or by whoever handed it over.
 fn is_own(project: &Project, lives: &Lifetimes<'_>, at: At, steps: u32) -> bool {
     let Some(steps) = steps.checked_sub(1) else { return false };
+    project.memory.own_objects.once(at, steps, || find_own(project, lives, at, steps))
+}
+
+fn find_own(project: &Project, lives: &Lifetimes<'_>, at: At, steps: u32) -> bool {
     let Some(unit) = project.unit(at.module) else { return false };
     match unit.ir.expr(at.expr) {
         ExprKind::Await(value) => is_own(project, lives, at.to(*value), steps),
@@ -160,7 +184,12 @@ fn receiver_is_shared(project: &Project, lives: &Lifetimes<'_>, call: At, steps:
 }
 
 fn is_shared(project: &Project, lives: &Lifetimes<'_>, at: At, steps: u32) -> bool {
-    let (Some(steps), Some(unit)) = (steps.checked_sub(1), project.unit(at.module)) else { return false };
+    let Some(steps) = steps.checked_sub(1) else { return false };
+    project.memory.shared_objects.once(at, steps, || find_shared(project, lives, at, steps))
+}
+
+fn find_shared(project: &Project, lives: &Lifetimes<'_>, at: At, steps: u32) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
     match unit.ir.expr(at.expr) {
         ExprKind::Await(value) => is_shared(project, lives, at.to(*value), steps),
         ExprKind::Logical { left, right, .. } => {

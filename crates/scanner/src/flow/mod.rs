@@ -7,6 +7,7 @@ mod columns;
 mod conditions;
 mod cypher;
 mod destinations;
+mod dispatch;
 mod documents;
 mod entries;
 mod fetches;
@@ -17,6 +18,7 @@ mod guards;
 mod handlers;
 mod held;
 mod hubs;
+mod keys;
 mod known;
 mod lifetime;
 mod locals;
@@ -41,15 +43,19 @@ mod starts;
 mod stores;
 mod tallies;
 mod texts;
+mod wrapped;
 
+pub(crate) use chains::excludes;
 pub use entries::Entry;
 pub(crate) use entries::find_entries;
 pub use firsts::is_end;
 pub use guards::Guard;
 pub use held::Held;
 pub(crate) use hubs::Hubs;
+pub(crate) use keys::{KEY_STORES, KeyPart, is_join, is_key_store, parts_of_key};
 pub(crate) use lifetime::Objects;
 pub use lifetime::{Cell, Lifetimes};
+pub(crate) use locals::Asked;
 pub use locals::{
     compares_what_it_keeps, has_own_receiver, has_shared_receiver, is_of_nobody, is_on_own_objects,
     is_on_shared_object, stands_where_renewed,

@@ -274,7 +274,8 @@ pub(super) fn request_member(name: &str) -> Origins {
         | "client" | "clientinfo" | "client_info" | "client_id" | "clientid" => Origins::UNVERIFIED,
         "body" | "query" | "params" | "param" | "args" | "arguments" | "input" | "json" | "form" | "url"
         | "path" | "searchparams" | "query_params" | "path_params" | "formdata" | "text" | "files"
-        | "queries" | "match_info" | "parsedinput" | "rawinput" | "clientinput" => Origins::INPUT,
+        | "queries" | "match_info" | "receive_json" | "receive_text" | "receive_bytes" | "parsedinput"
+        | "rawinput" | "clientinput" => Origins::INPUT,
         "sessionid" | "session_id" => Origins::SESSION,
         "env" | "bindings" => Origins::ENV,
         "requestid" | "request_id" | "signal" | "method" | "log" | "logger" | "app" | "server" | "db" => {

@@ -161,7 +161,18 @@ fn continues(unit: &Unit, block: &[crate::ir::StmtId], query: BindingId) -> bool
 fn asks_for_presence(unit: &Unit, test: ExprId) -> bool {
     let named = |expr: ExprId| match unit.ir.expr(expr) {
         ExprKind::Name(NameRef::Binding(id)) => vocabulary::is_owner(unit.ir.binding_name(*id)),
-        ExprKind::Member { property, .. } => vocabulary::is_owner(unit.ir.text(*property)),
+        ExprKind::Member { object, property, .. } => {
+            let name = unit.ir.text(*property);
+            vocabulary::is_owner(name) || (matches!(name, "id" | "sub" | "uid") && is_party(unit, *object))
+        }
+        // `claims["sub"]`
+        ExprKind::Index { object, index, .. } => match unit.ir.expr(*index) {
+            ExprKind::String(name) => {
+                let name = unit.ir.text(*name);
+                vocabulary::is_owner(name) || (matches!(name, "id" | "uid") && is_party(unit, *object))
+            }
+            _ => false,
+        },
         _ => false,
     };
     match unit.ir.expr(test) {
@@ -170,4 +181,20 @@ fn asks_for_presence(unit: &Unit, test: ExprId) -> bool {
         }
         _ => named(test),
     }
+}
+
+/// Whether an expression is named for a caller: `user`, `request.state.principal`.
+fn is_party(unit: &Unit, expr: ExprId) -> bool {
+    let meaning = match unit.ir.expr(expr) {
+        ExprKind::Name(NameRef::Binding(id)) => {
+            unit.ir.binding(*id).map(|binding| unit.meaning(binding.name))
+        }
+        ExprKind::Member { property, .. } => Some(unit.meaning(*property)),
+        ExprKind::Index { index, .. } => match unit.ir.expr(*index) {
+            ExprKind::String(name) => Some(unit.meaning(*name)),
+            _ => None,
+        },
+        _ => None,
+    };
+    meaning.is_some_and(|meaning| meaning.is_owner() || meaning.is_principal())
 }

@@ -7,7 +7,8 @@
 use std::ops::{BitOr, BitOrAssign};
 
 use super::names::{
-    begins_environment, given_credential, is_environment, makes, member_of, named, named_by, request_member,
+    begins_environment, given_credential, injected_name, is_environment, makes, member_of, named, named_by,
+    request_member,
 };
 use crate::{
     ir::{
@@ -15,7 +16,7 @@ use crate::{
         TemplatePart, UnaryOp,
     },
     library::{Origin, Role},
-    project::{At, Cls, Fun, ModuleId, Project, Step, Symbol, Word, this_class},
+    project::{At, Cls, Fun, Made, ModuleId, Project, Step, Symbol, Word, this_class},
     vocabulary,
 };
 
@@ -161,10 +162,29 @@ impl Project {
     /// One value further; none when there were too many.
     pub(super) fn follow(&self, depth: u32) -> Option<u32> {
         let next = depth.checked_sub(1);
-        if next.is_none() {
-            self.memory.values.cut();
+        match next {
+            Some(next) => self.memory.lowest.set(self.memory.lowest.get().min(next)),
+            None => self.memory.values.cut(),
         }
         next
+    }
+
+    /// What is made of other answers, unless it was made of the same ones before.
+    fn made(&self, made: &Made<Origins>, at: At, depth: u32, find: impl FnOnce() -> Origins) -> Origins {
+        let lowest = &self.memory.lowest;
+        if let Some((known, takes)) = made.get(at, depth) {
+            lowest.set(lowest.get().min(depth - takes));
+            return known;
+        }
+        let outer = lowest.replace(depth);
+        let cuts = self.memory.symbols.cuts();
+        let (found, rests_on_nothing) = self.memory.values.watch(find);
+        let here = lowest.get();
+        lowest.set(outer.min(here));
+        if rests_on_nothing && self.memory.symbols.cuts() == cuts {
+            made.put(at, found, depth - here);
+        }
+        found
     }
 
     /// Gives up what was being worked out: a rule that panicked leaves it half done, and nothing would be remembered any more.
@@ -246,6 +266,11 @@ impl Project {
     }
 
     fn binding_origins(&self, module: ModuleId, id: BindingId, depth: u32) -> Origins {
+        let at = At { module, expr: ExprId(id.0) };
+        self.made(&self.memory.bound, at, depth, || self.find_binding_origins(module, id, depth))
+    }
+
+    fn find_binding_origins(&self, module: ModuleId, id: BindingId, depth: u32) -> Origins {
         let Some(unit) = self.unit(module) else { return Origins::UNKNOWN };
         let Some(binding) = unit.ir.binding(id) else { return Origins::UNKNOWN };
         let value = match binding.kind {
@@ -448,7 +473,28 @@ impl Project {
             return Origins::PRINCIPAL;
         }
         let name = callee.name();
-        if let Some(value) = self.got_attribute(at, call, &callee.path, depth) {
+        // `c.get("user")`: what a middleware has put into the request's context.
+        if name == "get"
+            && let ExprKind::Member { object, .. } = unit.ir.expr(call.callee)
+            && let Some(ExprKind::String(key)) = call.positional(0).map(|key| unit.ir.expr(key))
+            && matches!(
+                unit.ir.text(*key),
+                "user"
+                    | "auth"
+                    | "principal"
+                    | "identity"
+                    | "jwtPayload"
+                    | "claims"
+                    | "currentUser"
+                    | "session"
+            )
+            && self.origins_in(at.to(*object), depth).has(Origins::REQUEST)
+            && self.written(at.to(*object)).len() == 1
+        {
+            return Origins::PRINCIPAL;
+        }
+        let own = self.got_attribute(at, call, &callee.path, depth);
+        if let Some(value) = own.or_else(|| self.depended_on(at, call, name, depth)) {
             return value;
         }
         if callee.certain && !callee.targets.is_empty() {
@@ -486,11 +532,27 @@ impl Project {
         if let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) {
             let base = self.origins_in(at.to(*object), depth);
             if base.has(Origins::REQUEST) {
-                return request_member(name);
+                // `ctx.get_state("user")`
+                let kept = call.positional(0).filter(|_| name == "get_state").map(|key| unit.ir.expr(key));
+                return match kept {
+                    Some(ExprKind::String(key)) => request_member(unit.ir.text(*key)),
+                    _ => request_member(name),
+                };
             }
             value |= base;
         }
         callee.says.called(value.without(Origins::REQUEST) | Origins::UNKNOWN)
+    }
+
+    /// What a framework will put there: `user = Depends(current_user)` as a field of a class of routes.
+    fn depended_on(&self, at: At, call: &crate::ir::Call, name: &str, depth: u32) -> Option<Origins> {
+        let given = call.positional(0).filter(|_| matches!(name, "Depends" | "Security"))?;
+        let value = match self.symbol(at.to(given)) {
+            Symbol::Function(target) => self.returned(target, depth),
+            _ => Origins::NONE,
+        };
+        let word = self.written(at.to(given)).pop().unwrap_or_default();
+        Some(injected_name(&word, "", value | Origins::UNKNOWN))
     }
 
     /// What `getattr(request.state, "principal", None)` may be: `request.state.principal`.
@@ -518,9 +580,10 @@ impl Project {
 
     pub(super) fn returned(&self, fun: Fun, depth: u32) -> Origins {
         let Some(unit) = self.unit(fun.module) else { return Origins::UNKNOWN };
-        let returns = unit.index.returns(fun.id).iter().take(CALLERS);
-        returns.fold(Origins::NONE, |sum, expr| {
-            sum | self.origins_in(At { module: fun.module, expr: *expr }, depth)
+        let at = At { module: fun.module, expr: ExprId(fun.id.0) };
+        self.made(&self.memory.given, at, depth, || {
+            let returns = unit.index.returns(fun.id).iter().take(CALLERS);
+            returns.fold(Origins::NONE, |sum, expr| sum | self.origins_in(at.to(*expr), depth))
         })
     }
 

@@ -83,6 +83,9 @@ impl Project {
             return take(injected, path);
         }
         if let Some(entry) = self.entry_of.get(&fun).and_then(|number| self.entries.get(*number)) {
+            if let Some((origins, taken)) = self.wrapped_origins(fun, number, path, depth) {
+                return take(origins, path.get(taken..).unwrap_or_default());
+            }
             if self.is_put_by_wrapper(entry, name) {
                 return take(injected_name("", name, Origins::UNKNOWN), path);
             }

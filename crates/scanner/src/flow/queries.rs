@@ -219,7 +219,7 @@ impl Project {
         let Some(receiver) = path.iter().rev().nth(1).filter(|receiver| is_repository(receiver)) else {
             return;
         };
-        let Some(entity) = self.repository_entity(at, call) else { return };
+        let entity = self.repository_entity(at, call).unwrap_or_else(|| self.nameless(at, receiver));
         let mut names = Names::default();
         call.args.iter().for_each(|arg| self.names_in(at.to(arg.value), 2, &mut names));
         if !names.owner {
@@ -240,6 +240,16 @@ impl Project {
         });
     }
 
+    /// What stands for the rows of a repository that nothing names: those of the class or file that it is used in.
+    fn nameless(&self, at: At, receiver: &str) -> String {
+        let class = self.this_of(self.function_of(at)).map(|class| self.class_name(class).to_owned());
+        let file = || {
+            let path = self.unit(at.module).map_or("", |unit| unit.ir.path.as_str());
+            path.rsplit_once('.').map_or(path, |(stem, _)| stem).to_owned()
+        };
+        format!("{}.{receiver}", class.unwrap_or_else(file))
+    }
+
     /// The model or table of a call that starts a query.
     #[expect(clippy::too_many_lines, reason = "one question after the other about one chain of calls")]
     fn orm_entity(
@@ -258,6 +268,12 @@ impl Project {
             let expr = call.positional(number)?;
             // `select(Model.id, …)` is of Model.
             let path = self.written_as_exported(at.to(expr));
+            // `select(cls)` in a method of the model's class.
+            let own = matches!(path.first().map(Word::as_str), Some("cls" | "this")) && path.len() < 3;
+            if own && name != "get" && unit.ir.language == crate::ir::Language::Python {
+                let class = self.this_of(self.function_of(at))?;
+                return Some(self.class_name(class).to_owned());
+            }
             path.iter()
                 .find(|part| part.chars().next().is_some_and(char::is_uppercase))
                 .or(path.first())
@@ -284,7 +300,9 @@ impl Project {
                     return Some((entity, Verb::Select));
                 }
             }
-            ("update" | "delete" | "upsert", 3..) if self.is_prisma(at, path) => {
+            ("update" | "delete" | "upsert", 3..)
+                if self.is_prisma(at, path) || self.is_shaped_as_prisma(at, call, name) =>
+            {
                 let verb = if name == "delete" { Verb::Delete } else { Verb::Update };
                 return path.iter().rev().nth(1).map(|entity| (entity.to_string(), verb));
             }
@@ -353,7 +371,7 @@ impl Project {
                 "get" | "filter" | "all" | "exclude" | "aget" | "first" | "afirst" | "values" | "in_bulk"
                 | "get_or_none",
                 _,
-            ) => {
+            ) if path.iter().any(|part| part == "objects") => {
                 let before = path.iter().position(|part| part == "objects")?;
                 return before
                     .checked_sub(1)
@@ -378,8 +396,15 @@ impl Project {
             return verb.or(more).map(|verb| (entity, verb));
         }
         // `repo.get("owner")` takes a part out of what is said of a repository of code.
+        // So does `self.repositories.get(kind)` one of several.
+        let one = path
+            .iter()
+            .rev()
+            .nth(1)
+            .is_some_and(|receiver| receiver.to_lowercase().ends_with("repositories"));
         let part = name == "get"
-            && call.positional(0).is_some_and(|key| matches!(unit.ir.expr(key), ExprKind::String(_)));
+            && (one
+                || call.positional(0).is_some_and(|key| matches!(unit.ir.expr(key), ExprKind::String(_))));
         let repo = path.iter().rev().nth(1).filter(|receiver| is_repository(receiver) && !part);
         if let Some(receiver) = repo
             && matches!(
@@ -413,10 +438,7 @@ impl Project {
             if let Some(entity) = self.repository_entity(at, call) {
                 return Some((entity, verb));
             }
-            let class = self
-                .this_of(self.function_of(at))
-                .map_or_else(String::new, |class| self.class_name(class).to_owned());
-            return Some((format!("{class}{receiver}"), verb));
+            return Some((self.nameless(at, receiver), verb));
         }
         let method =
             METHODS.iter().find(|(own, _)| *own == name).filter(|_| !matches!(name, "one" | "one_or_none"));
@@ -474,6 +496,18 @@ impl Project {
         path.iter().chain(imported).any(|part| part == "prisma")
     }
 
+    /// Whether a call has the form that Prisma's have, whatever the client is called: `db.note.delete({ where })`.
+    fn is_shaped_as_prisma(&self, at: At, call: &crate::ir::Call, name: &str) -> bool {
+        let Some(only) = call.positional(0).filter(|_| call.args.len() == 1) else { return false };
+        let has = |key: &str| self.literal_property(at.to(only), key).is_some();
+        has("where")
+            && match name {
+                "delete" => true,
+                "update" => has("data"),
+                _ => has("create"),
+            }
+    }
+
     /// Which entities have owners, by tables, models and other queries.
     #[must_use]
     pub fn owned_entities(&self) -> &BTreeMap<String, Owned> {
@@ -487,7 +521,12 @@ impl Project {
             *slot = (*slot).max(is);
         };
         for table in self.tables.tables.values() {
-            note(&table.name.name, if table.owner.is_some() { Owned::Yes } else { Owned::No });
+            let is = match &table.owner {
+                Some(owner) if owner.guessed => Owned::Listed,
+                Some(_) => Owned::Yes,
+                None => Owned::No,
+            };
+            note(&table.name.name, is);
         }
         for unit in &self.units {
             models(unit, &mut note);

@@ -7,7 +7,7 @@ use crate::{
         PropertyKey, Span, StmtKind, walk,
     },
     library::Role,
-    project::{At, Fun, ModuleId, Parent, Project, Symbol, Unit},
+    project::{At, Fun, ModuleId, NameSet, Parent, Project, Symbol, Unit},
 };
 
 /// A write, in code that runs for a request, to something that outlives the request.
@@ -48,12 +48,13 @@ fn is_memo(unit: &Unit, value: ExprId) -> bool {
 impl<'p> Lifetimes<'p> {
     /// All writes of requests to what outlives them.
     #[must_use]
-    pub fn shared_writes(&self, project: &'p Project) -> Vec<SharedWrite> {
-        project.memory.shared_writes.get_or_init(|| self.find_shared_writes(project)).clone()
+    pub fn shared_writes(&self, project: &'p Project) -> &'p [SharedWrite] {
+        project.memory.shared_writes.get_or_init(|| self.find_shared_writes(project))
     }
 
     fn find_shared_writes(&self, project: &'p Project) -> Vec<SharedWrite> {
         let mut found = Vec::new();
+        let likely = project.calls_named(|name| matches!(name, "assign" | "update"));
         for (module, unit) in project.units() {
             for (id, binding) in unit.ir.bindings() {
                 if !matches!(binding.kind, BindingKind::Variable | BindingKind::Other)
@@ -100,16 +101,24 @@ impl<'p> Lifetimes<'p> {
                     keeps: is_memo(unit, write.value),
                 });
             }
-            self.assigned_at_once(module, unit, &mut found);
+            self.assigned_at_once(&likely, module, unit, &mut found);
         }
         found
     }
 
     /// Writes of several properties at once: `Object.assign(settings, { token })`, `settings.update(token=token)`.
-    fn assigned_at_once(&self, module: ModuleId, unit: &Unit, found: &mut Vec<SharedWrite>) {
-        for expr in &unit.index.calls {
+    fn assigned_at_once(
+        &self,
+        likely: &NameSet<'_>,
+        module: ModuleId,
+        unit: &Unit,
+        found: &mut Vec<SharedWrite>,
+    ) {
+        for expr in likely.among(module) {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+            let fun = Fun { module, id: unit.index.function(*expr) };
+            self.set_by_name(at, call, fun, found);
             let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { continue };
             let (target, given) = match unit.ir.text(*property) {
                 "assign" if matches!(unit.ir.expr(*object), ExprKind::Name(NameRef::Global(name)) if unit.ir.text(*name) == "Object") =>
@@ -121,39 +130,79 @@ impl<'p> Lifetimes<'p> {
                 "update" if unit.ir.language == Language::Python => (*object, 0),
                 _ => continue,
             };
-            let fun = Fun { module, id: unit.index.function(*expr) };
             if !self.is_per_request(fun) {
                 continue;
             }
             let Some(cell) = self.cell(at.to(target)) else { continue };
-            let mut add = |name: Name, value: ExprId| {
-                let span = unit.ir.span(*expr);
-                let cell = Cell::Property(Box::new(cell.clone()), unit.ir.text(name).to_owned());
-                let order = unit.index.order(*expr);
+            let is_dict = given == 0 && call.args.len() == 1 && self.begins_as_dict(&cell);
+            let mut put = |cell: Cell, value: ExprId| {
                 found.push(SharedWrite {
                     cell,
                     value: at.to(value),
-                    span,
+                    span: unit.ir.span(*expr),
                     fun,
-                    order,
+                    order: unit.index.order(*expr),
                     updates: false,
                     keeps: false,
                 });
             };
+            let of = |name: Name| Cell::Property(Box::new(cell.clone()), unit.ir.text(name).to_owned());
             for arg in call.args.iter().skip(given) {
                 match (arg.kind, unit.ir.expr(arg.value)) {
-                    (ArgKind::Keyword(name), _) => add(name, arg.value),
+                    (ArgKind::Keyword(name), _) => put(of(name), arg.value),
                     (ArgKind::Positional, ExprKind::Object(properties)) => {
                         for property in properties {
                             if let PropertyKey::Name(name) = property.key {
-                                add(name, property.value);
+                                put(of(name), property.value);
                             }
                         }
                     }
+                    // `LAST.update(body)`: what is in it goes over.
+                    (ArgKind::Positional, ExprKind::Name(_)) if is_dict => put(cell.clone(), arg.value),
                     _ => {}
                 }
             }
         }
+    }
+
+    /// Whether a variable of a module begins as an empty dict.
+    fn begins_as_dict(&self, cell: &Cell) -> bool {
+        let Cell::Binding(module, id) = cell else { return false };
+        let Some(unit) = self.project.unit(*module) else { return false };
+        let Some(first) = unit.index.sources(*id).first() else { return false };
+        unit.ir.language == crate::ir::Language::Python
+            && matches!(unit.ir.expr(first.value), ExprKind::Object(properties) if properties.is_empty())
+    }
+
+    /// `setattr(state, "tenant", tenant)`.
+    fn set_by_name(&self, at: At, call: &crate::ir::Call, fun: Fun, found: &mut Vec<SharedWrite>) {
+        let Some(unit) = self.project.unit(at.module) else { return };
+        let sets = matches!(unit.ir.expr(call.callee), ExprKind::Name(NameRef::Global(name)) if unit.ir.text(*name) == "setattr");
+        let (Some(object), Some(name), Some(value)) =
+            (call.positional(0), call.positional(1), call.positional(2))
+        else {
+            return;
+        };
+        let ExprKind::String(name) = unit.ir.expr(name) else { return };
+        if !sets || !self.is_per_request(fun) {
+            return;
+        }
+        let Some(of) = self.cell(at.to(object)) else { return };
+        // What its methods call `self.tenant` is the same field.
+        let name = unit.ir.text(*name).to_owned();
+        let cell = match self.project.symbol(at.to(object)) {
+            Symbol::Instance(class) => Cell::Field(class, name),
+            _ => Cell::Property(Box::new(of), name),
+        };
+        found.push(SharedWrite {
+            cell,
+            value: at.to(value),
+            span: unit.ir.span(at.expr),
+            fun,
+            order: unit.index.order(at.expr),
+            updates: false,
+            keeps: false,
+        });
     }
 
     /// The reads of a cell in its module: where, and when within the function.
@@ -172,22 +221,25 @@ impl<'p> Lifetimes<'p> {
                 unit.index.uses(*id).iter().for_each(|expr| add(*module, *expr));
                 let name = unit.ir.binding_name(*id);
                 // Names of other modules that import it.
-                for (other, unit) in project.units().filter(|(other, _)| other != module) {
-                    let imports = unit.ir.imports.iter().filter(|import| {
-                        import.binding.is_some_and(|own| unit.ir.binding_name(own) == name)
-                            && project.imported_module(other, unit.ir.text(import.specifier)) == Some(*module)
-                    });
-                    for import in imports {
-                        if let Some(own) = import.binding {
-                            unit.index.uses(own).iter().for_each(|expr| add(other, *expr));
-                        }
+                for (other, own) in project.importing(*module) {
+                    let Some(unit) = project.unit(*other) else { continue };
+                    if unit.ir.binding_name(*own) == name {
+                        unit.index.uses(*own).iter().for_each(|expr| add(*other, *expr));
                     }
                 }
             }
             Cell::Field(class, name) => {
                 for at in self.objects.read.get(name).into_iter().flatten() {
                     let Some(unit) = project.unit(at.module) else { continue };
-                    let ExprKind::Member { object, .. } = unit.ir.expr(at.expr) else { continue };
+                    let object = match unit.ir.expr(at.expr) {
+                        ExprKind::Member { object, .. } => object,
+                        // `getattr(state, "tenant")`
+                        ExprKind::Call(call) => match call.args.first() {
+                            Some(first) if call.args.len() > 1 => &first.value,
+                            _ => continue,
+                        },
+                        _ => continue,
+                    };
                     let own = match unit.ir.expr(*object) {
                         ExprKind::This => project.this_of(project.function_of(*at)) == Some(*class),
                         _ => matches!(project.symbol(at.to(*object)),

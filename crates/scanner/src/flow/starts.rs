@@ -67,11 +67,8 @@ impl Lifetimes<'_> {
         let mut calls: FxHashMap<Fun, Vec<At>> = FxHashMap::default();
         let ours = self.project.calls_of(|callee| callee.certain && !callee.targets.is_empty());
         for (module, unit) in self.project.units() {
-            for expr in &unit.index.calls {
+            for expr in ours.among(module) {
                 let at = At { module, expr: *expr };
-                if !self.project.is_one_of(&ours, at) {
-                    continue;
-                }
                 // What a function calls in a callback is called when the function runs, unless a request runs it.
                 for fun in self.project.around(self.project.function_of(at)) {
                     calls.entry(fun).or_default().push(at);

@@ -346,12 +346,26 @@ impl Project {
     pub fn knows_callers(&self, module: ModuleId) -> bool {
         let folders = self.memory.knows_callers.get_or_init(|| {
             let asks = |module: ModuleId, unit: &Unit| {
-                unit.ir.exprs_of(Kinds::CALL | Kinds::MEMBER).any(|(expr, kind)| {
+                unit.ir.exprs_of(Kinds::CALL | Kinds::MEMBER | Kinds::INDEX).any(|(expr, kind)| {
                     let likely = match kind {
                         ExprKind::Call(_) => true,
-                        ExprKind::Member { property, .. } => {
-                            vocabulary::is_principal(unit.ir.text(*property))
+                        ExprKind::Member { object, property, .. } => {
+                            let meaning = unit.meaning(*property);
+                            let of = match unit.ir.expr(*object) {
+                                ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding(*id),
+                                _ => None,
+                            };
+                            // `current_user.id`
+                            let caller = || of.is_some_and(|of| unit.meaning(of.name).is_principal());
+                            meaning.is_principal()
+                                || meaning.is_owner()
+                                || (unit.ir.text(*property) == "id" && caller())
                         }
+                        // `request["user"]`
+                        ExprKind::Index { index, .. } => match unit.ir.expr(*index) {
+                            ExprKind::String(name) => unit.meaning(*name).is_owner(),
+                            _ => false,
+                        },
                         _ => false,
                     };
                     likely && self.origins(At { module, expr }).has(Origins::PRINCIPAL)

@@ -94,6 +94,8 @@ impl Project {
         all: &mut Vec<Query>,
     ) {
         let mentioned = self.owner_in_strings(function);
+        // `query += " AND owner_id = ?"`
+        let grows = self.unit(at.module).is_some_and(|unit| grows(unit, at.expr));
         let filters = values.iter().chain(holes).copied().collect::<Vec<_>>();
         for block in &parsed.blocks {
             let Some(table) = block.tables.first().and_then(|table| table.name.as_ref()) else { continue };
@@ -106,9 +108,10 @@ impl Project {
                     .iter()
                     .any(|inner| inner.decides && inner.tests.iter().any(|test| owner(&test.column)));
             let optional = block.tests.iter().any(|test| owner(&test.column));
-            let scope = if required || (!block.open.is_empty() && mentioned == Scope::Owner) {
+            let open = grows || !block.open.is_empty();
+            let scope = if required || (open && mentioned == Scope::Owner) {
                 Scope::Owner
-            } else if optional || (!block.open.is_empty() && mentioned == Scope::Optional) {
+            } else if optional || (open && mentioned == Scope::Optional) {
                 Scope::Optional
             } else {
                 Scope::None
@@ -234,7 +237,7 @@ impl Project {
                 text.contains('=')
                     && text
                         .split(|char: char| !(char.is_alphanumeric() || char == '_'))
-                        .any(|word| level_of_column(word).is_some())
+                        .any(|word| level_of_column(word).is_some() || vocabulary::is_owner(word))
             });
             if names {
                 let branch = unit.index.stmt_of(expr).is_some_and(|stmt| in_branch(unit, stmt));
@@ -243,4 +246,11 @@ impl Project {
         });
         scope
     }
+}
+
+/// Whether a text is put into a variable to which more text is added later: `query = "SELECT …"`, `query += " AND …"`.
+fn grows(unit: &Unit, text: crate::ir::ExprId) -> bool {
+    let Parent::Stmt(stmt) = unit.index.parent(text) else { return false };
+    let StmtKind::Assign { target, op: None, .. } = unit.ir.stmt(stmt) else { return false };
+    target.as_binding().is_some_and(|id| unit.index.sources(id).iter().any(|source| source.updates))
 }

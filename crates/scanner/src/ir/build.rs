@@ -4,8 +4,9 @@ use std::{cell::RefCell, sync::Arc};
 
 use super::{
     BinaryOp, Binding, BindingId, BindingKind, Block, Class, ClassId, Export, Expr, ExprId, ExprKind,
-    Function, FunctionId, FunctionKind, Import, Kinds, Language, Lines, Module, Name, Scope, ScopeId,
-    ScopeKind, Span, Stmt, StmtId, StmtKind,
+    Function, FunctionId, FunctionKind, Import, Language, Lines, Module, Name, Scope, ScopeId, ScopeKind,
+    Span, Stmt, StmtId, StmtKind,
+    kinds::Rows,
     names::{Interned, Names},
 };
 
@@ -72,7 +73,7 @@ impl ModuleBuilder {
             comments: Vec::new(),
             names,
             exprs,
-            kinds: Box::default(),
+            kinds: Rows::default(),
             stmts,
             bindings,
             scopes: vec![Scope { kind: ScopeKind::Module, parent: None }],
@@ -218,7 +219,7 @@ impl ModuleBuilder {
         // Projects have many modules, and each would hold up to twice what it needs.
         let Self { mut module, mut interned } = self;
         let mut room = Room::default();
-        module.kinds = module.exprs.iter().map(|expr| Kinds::of(&expr.kind)).collect();
+        module.kinds = Rows::of(module.exprs.iter().map(|expr| &expr.kind));
         (module.exprs, room.exprs) = fitting(module.exprs);
         (module.stmts, room.stmts) = fitting(module.stmts);
         (module.bindings, room.bindings) = fitting(module.bindings);

@@ -45,8 +45,8 @@ impl Kinds {
     }
 
     /// Whether any of `other` is among these.
-    #[inline]
-    pub(super) const fn has(self, other: Self) -> bool {
+    #[cfg(test)]
+    const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 }
@@ -56,6 +56,52 @@ impl BitOr for Kinds {
 
     fn bitor(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+}
+
+/// How many kinds there are.
+const KINDS: usize = 8;
+
+/// What the expressions of a module are: a row of bits for each kind, cut into pieces that stand together.
+#[derive(Debug, Default)]
+pub(super) struct Rows(Box<[[u64; KINDS]]>);
+
+impl Rows {
+    /// Those of expressions.
+    pub(super) fn of<'e>(kinds: impl ExactSizeIterator<Item = &'e ExprKind>) -> Self {
+        let mut rows = vec![[0; KINDS]; kinds.len().div_ceil(64)].into_boxed_slice();
+        for (number, kind) in kinds.enumerate() {
+            let row = Kinds::of(kind).0.trailing_zeros() as usize;
+            if let Some(bits) = rows.get_mut(number / 64).and_then(|piece| piece.get_mut(row)) {
+                *bits |= 1 << (number % 64);
+            }
+        }
+        Self(rows)
+    }
+
+    /// The numbers of the expressions that are of some kinds, in order.
+    pub(super) fn numbers(&self, kinds: Kinds) -> impl Iterator<Item = u32> {
+        let pieces = (0_u32..).zip(&self.0).map(move |(piece, rows)| {
+            let wanted = rows.iter().zip(0..).filter(|(_, row)| (kinds.0 >> row) & 1 == 1);
+            (piece * 64, wanted.fold(0, |bits, (own, _)| bits | own))
+        });
+        pieces.flat_map(|(first, bits)| Ones(bits).map(move |bit| first + bit))
+    }
+}
+
+/// The places of the bits that are set.
+struct Ones(u64);
+
+impl Iterator for Ones {
+    type Item = u32;
+
+    #[inline]
+    fn next(&mut self) -> Option<u32> {
+        (self.0 != 0).then(|| {
+            let place = self.0.trailing_zeros();
+            self.0 &= self.0 - 1;
+            place
+        })
     }
 }
 

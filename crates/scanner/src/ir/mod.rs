@@ -155,7 +155,7 @@ pub struct Module {
     pub(crate) names: names::Names,
     pub(crate) exprs: Vec<Expr>,
     /// What each expression is.
-    pub(crate) kinds: Box<[Kinds]>,
+    kinds: kinds::Rows,
     pub(crate) stmts: Vec<Stmt>,
     pub(crate) bindings: Vec<Binding>,
     pub(crate) scopes: Vec<Scope>,
@@ -265,8 +265,7 @@ impl Module {
 
     /// The expressions of some kinds with their ids, in the order in which they were lowered.
     pub fn exprs_of(&self, kinds: Kinds) -> impl Iterator<Item = (ExprId, &ExprKind)> {
-        let numbers = self.kinds.iter().zip(0..).filter(move |(own, _)| own.has(kinds));
-        numbers.filter_map(|(_, number)| {
+        self.kinds.numbers(kinds).filter_map(|number| {
             let id = ExprId(number);
             self.exprs.get(id.index()).map(|expr| (id, &expr.kind))
         })

@@ -17,7 +17,40 @@ pub(crate) struct Answers<T, S = Dense<T>> {
     known: RefCell<Known<S>>,
     /// The outermost open question that the one being worked out rests on so far.
     rests_on: Cell<u16>,
+    /// How many answers were cut short.
+    cuts: Cell<u32>,
     kind: PhantomData<T>,
+}
+
+/// What is asked at many places and is no question of its own: it is made of other answers, each of which is asked for at a depth.
+///
+/// What was made of answers that rest on nothing open is made of the same ones again, as long as there is as much depth as there
+/// was, or as much as it took.
+#[derive(Debug)]
+pub(crate) struct Made<T>(RefCell<Places<Option<(T, u32)>>>);
+
+impl<T> Default for Made<T> {
+    fn default() -> Self {
+        Self(RefCell::new(Places { modules: Vec::new(), sizes: Vec::new() }))
+    }
+}
+
+impl<T: Copy> Made<T> {
+    /// What was made before with so much depth, and what that took.
+    pub(crate) fn get(&self, at: At, depth: u32) -> Option<(T, u32)> {
+        self.0.borrow().get(at).copied().flatten().filter(|(_, takes)| *takes <= depth)
+    }
+
+    pub(crate) fn put(&self, at: At, made: T, takes: u32) {
+        if let Some(place) = self.0.borrow_mut().make(at) {
+            *place = Some((made, takes));
+        }
+    }
+
+    /// None yet, for modules with so many of them.
+    pub(crate) fn sized(sizes: Vec<usize>) -> Self {
+        Self(RefCell::new(Places { modules: Vec::new(), sizes }))
+    }
 }
 
 /// What is known so far.
@@ -167,6 +200,7 @@ impl<T, S: Shelf<T>> Answers<T, S> {
         Self {
             known: RefCell::new(Known { shelf: S::sized(sizes), asking: Vec::new(), unsure: Vec::new() }),
             rests_on: Cell::new(NOTHING),
+            cuts: Cell::new(0),
             kind: PhantomData,
         }
     }
@@ -237,6 +271,21 @@ impl<T: Clone, S: Shelf<T>> Answers<T, S> {
     /// An answer is cut short, because too many questions are open: it is as good as it gets for the outermost one only.
     pub(crate) fn cut(&self) {
         self.rests_on.set(0);
+        self.cuts.set(self.cuts.get().wrapping_add(1));
+    }
+
+    /// How many answers were cut short so far.
+    pub(crate) fn cuts(&self) -> u32 {
+        self.cuts.get()
+    }
+
+    /// Does a part of what a question asks, and says whether that rests on no open question.
+    pub(crate) fn watch<R>(&self, part: impl FnOnce() -> R) -> (R, bool) {
+        let outer = self.rests_on.replace(NOTHING);
+        let done = part();
+        let on = self.rests_on.get();
+        self.rests_on.set(outer.min(on));
+        (done, on == NOTHING)
     }
 
     /// Gives up what was being worked out: a rule that panicked leaves it half done.

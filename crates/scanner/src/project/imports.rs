@@ -91,13 +91,12 @@ impl Paths {
                 return found;
             }
         }
-        for (name, root) in self.workspace.iter().rev() {
-            let Some(rest) = specifier.strip_prefix(name.as_str()) else { continue };
-            let rest = match rest.strip_prefix('/') {
-                Some(rest) => rest,
-                None if rest.is_empty() => "",
-                None => continue,
-            };
+        // The package with the longest name that the specifier is, or that a `/` comes after.
+        let ends = specifier.rmatch_indices('/').map(|(end, _)| end);
+        for end in std::iter::once(specifier.len()).chain(ends) {
+            let Some((name, rest)) = specifier.split_at_checked(end) else { continue };
+            let Some(root) = self.workspace.get(name) else { continue };
+            let rest = rest.strip_prefix('/').unwrap_or(rest);
             let tries =
                 [join(root, rest), join(root, &format!("src/{rest}")), join(root, &format!("lib/{rest}"))];
             let found = tries.iter().find_map(|path| self.at(path));

@@ -17,7 +17,7 @@ use std::{
 
 use rustc_hash::FxHashMap;
 
-pub(crate) use answers::Answers;
+pub(crate) use answers::{Answers, Made};
 pub use build::Input;
 pub use calls::{CallSet, NameSet};
 pub use imports::Paths;
@@ -188,10 +188,18 @@ pub(crate) struct Memory {
     named_modules: RefCell<FxHashMap<(ModuleId, Name), Option<ModuleId>>>,
     /// The modules of which a module passes everything on.
     passed: Box<[std::cell::OnceCell<resolve::Passed>]>,
+    /// The names that are imported from modules.
+    importing: std::cell::OnceCell<FxHashMap<ModuleId, Vec<Bound>>>,
     /// Where imported variables are declared.
     declared: RefCell<FxHashMap<Bound, Option<Bound>>>,
     pub(crate) symbols: Answers<Symbol, answers::Sparse<Symbol>>,
     pub(crate) values: Answers<crate::flow::Origins>,
+    /// The least depth at which a value was asked for.
+    pub(crate) lowest: Cell<u32>,
+    /// What variables and parameters may be, by their numbers.
+    pub(crate) bound: Made<crate::flow::Origins>,
+    /// What functions give, by their numbers.
+    pub(crate) given: Made<crate::flow::Origins>,
     pub(crate) objects: std::cell::OnceCell<crate::flow::Objects>,
     /// What is kept for the application, by its name.
     pub(crate) kept: std::cell::OnceCell<FxHashMap<String, At>>,
@@ -214,8 +222,12 @@ pub(crate) struct Memory {
     pub(crate) header_words: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) tenant_words: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) hubs: std::cell::OnceCell<crate::flow::Hubs>,
+    /// Whether objects are the request's own, and whether they are shared, as far as that was asked.
+    pub(crate) own_objects: crate::flow::Asked,
+    pub(crate) shared_objects: crate::flow::Asked,
     /// The names with which calls are written.
     called: std::cell::OnceCell<calls::CalledNames>,
+    called_callees: std::cell::OnceCell<calls::Calls>,
 }
 
 impl Memory {
@@ -226,6 +238,8 @@ impl Memory {
             passed: units.iter().map(|_| std::cell::OnceCell::new()).collect(),
             symbols: Answers::sized(sizes.clone()),
             values: Answers::sized(sizes),
+            bound: Made::sized(units.iter().map(|unit| unit.ir.bindings.len()).collect()),
+            given: Made::sized(units.iter().map(|unit| unit.ir.functions.len()).collect()),
             ..Self::default()
         }
     }
@@ -295,6 +309,25 @@ impl Project {
         let mut imports = self.memory.imports.borrow_mut();
         imports.entry(importer).or_default().insert(specifier.to_owned(), found);
         found
+    }
+
+    /// The names that other modules import from a module, in their order.
+    pub(crate) fn importing(&self, module: ModuleId) -> &[Bound] {
+        let all = self.memory.importing.get_or_init(|| {
+            let mut all: FxHashMap<ModuleId, Vec<Bound>> = FxHashMap::default();
+            for (own, unit) in self.units() {
+                for import in &unit.ir.imports {
+                    if let Some(binding) = import.binding
+                        && let Some(from) = self.imported_module(own, unit.ir.text(import.specifier))
+                        && from != own
+                    {
+                        all.entry(from).or_default().push((own, binding));
+                    }
+                }
+            }
+            all
+        });
+        all.get(&module).map_or(&[], Vec::as_slice)
     }
 
     /// The values that are assigned to a field of a class, `this.name = …`.

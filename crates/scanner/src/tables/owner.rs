@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Table, key};
+use super::{Source, Table, key};
 
 /// How large a party is that rows belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +24,8 @@ pub struct Owner {
     pub through: Option<String>,
     /// Whether the table lists the owners themselves: its key is their id.
     pub itself: bool,
+    /// Whether only the name of the column says which table it refers to: `agent_id` beside a table `agents`.
+    pub guessed: bool,
 }
 
 /// The longest way through other tables.
@@ -76,7 +78,13 @@ pub(super) fn find(tables: &mut BTreeMap<String, Table>) {
         let more: Vec<(String, Owner)> = tables
             .iter()
             .filter(|(key, _)| !owners.contains_key(*key))
-            .filter_map(|(key, table)| Some((key.clone(), through(table, &owners)?)))
+            .filter_map(|(key, table)| {
+                Some((
+                    key.clone(),
+                    through(table, &owners)
+                        .or_else(|| guessed(table, &owners).filter(|_| table.source != Source::Sql))?,
+                ))
+            })
             .collect();
         if more.is_empty() {
             break;
@@ -100,7 +108,13 @@ fn own(table: &Table) -> Option<Owner> {
     };
     for level in [Level::Tenant, Level::User] {
         if let Some(column) = by_column(level) {
-            return Some(Owner { column: column.name.clone(), level, through: None, itself: false });
+            return Some(Owner {
+                column: column.name.clone(),
+                level,
+                through: None,
+                itself: false,
+                guessed: false,
+            });
         }
         if level_of_table(&table.name.name) == Some(level) {
             let column = table
@@ -108,7 +122,13 @@ fn own(table: &Table) -> Option<Owner> {
                 .iter()
                 .find(|column| column.name == "id")
                 .map_or("id", |column| column.name.as_str());
-            return Some(Owner { column: column.to_owned(), level, through: None, itself: true });
+            return Some(Owner {
+                column: column.to_owned(),
+                level,
+                through: None,
+                itself: true,
+                guessed: false,
+            });
         }
     }
     None
@@ -126,6 +146,27 @@ fn through(table: &Table, owners: &BTreeMap<String, Owner>) -> Option<Owner> {
             level: owner.level,
             through: Some(to),
             itself: false,
+            guessed: owner.guessed,
+        })
+    })
+}
+
+/// The owner of the row that a column names without a reference: `agent_id` beside a table `agents`.
+fn guessed(table: &Table, owners: &BTreeMap<String, Owner>) -> Option<Owner> {
+    table.columns.iter().filter(|column| column.references.is_none()).find_map(|column| {
+        let thing = column.name.to_ascii_lowercase();
+        let thing = thing.strip_suffix("_id")?;
+        let mut found = owners.iter().filter(|(name, owner)| {
+            let bare = name.rsplit('.').next().unwrap_or(name);
+            !owner.itself && (bare == thing || bare.strip_suffix('s') == Some(thing))
+        });
+        let (name, owner) = found.next()?;
+        found.next().is_none().then(|| Owner {
+            column: column.name.clone(),
+            level: owner.level,
+            through: Some(name.clone()),
+            itself: false,
+            guessed: true,
         })
     })
 }

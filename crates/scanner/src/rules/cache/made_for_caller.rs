@@ -55,8 +55,9 @@ struct Kept<'a> {
 
 /// `cache.set("stats", data)` of a cache that is imported, with `cache.get("stats")` in the same function.
 fn by_methods(project: &Project, report: &mut Report<'_>) {
+    let sets = project.calls_named(|name| matches!(name, "set" | "setex" | "aset" | "put"));
     for (module, unit) in project.units() {
-        for expr in &unit.index.calls {
+        for expr in sets.among(module) {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { continue };

@@ -6,8 +6,8 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use crate::{
     flow::Origins,
     ir::{ExprId, ExprKind, Function, NameRef, walk},
-    library::Role,
-    project::{At, Fun, ModuleId, Project, Unit},
+    library::{CallDef, PlaceArg, PlacePath, Role},
+    project::{At, CallSet, Fun, ModuleId, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -39,8 +39,9 @@ const MEMOISERS: &[&str] = &[
 fn run(project: &Project, report: &mut Report<'_>) {
     super::part_of_key::part_of_key(project, report);
     super::by_url::by_url(project, report);
+    let wrapping = project.calls_of(|callee| callee.defs.iter().any(wraps));
     for (module, unit) in project.units() {
-        wrapped(project, module, unit, report);
+        wrapped(project, &wrapping, module, unit, report);
         for (id, function) in unit.ir.functions() {
             for decorator in &function.decorators {
                 let at = At { module, expr: *decorator };
@@ -58,18 +59,19 @@ fn run(project: &Project, report: &mut Report<'_>) {
     }
 }
 
+/// Whether what a library says of a call is that it remembers a function that it is given, and does not stand above one.
+fn wraps(def: &std::sync::Arc<CallDef>) -> bool {
+    let decorator = |place: &PlacePath| place.arg == PlaceArg::Decorated;
+    def.role == Role::Memoize && !def.function.as_ref().is_some_and(|place| place.0.iter().any(decorator))
+}
+
 /// Functions that a call wraps and remembers, `unstable_cache(async () => …, ["invoices"])`: what they take of the caller with them is
 /// no part of the key unless it is told.
-fn wrapped(project: &Project, module: ModuleId, unit: &Unit, report: &mut Report<'_>) {
-    for expr in &unit.index.calls {
+fn wrapped(project: &Project, wrapping: &CallSet, module: ModuleId, unit: &Unit, report: &mut Report<'_>) {
+    for expr in wrapping.among(module) {
         let at = At { module, expr: *expr };
-        let Some(callee) = project.callee(at) else { continue };
         let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
-        let decorator = |place: &crate::library::PlacePath| place.arg == crate::library::PlaceArg::Decorated;
-        let known = callee.defs.iter().any(|def| {
-            def.role == Role::Memoize && !def.function.as_ref().is_some_and(|place| place.0.iter().any(decorator))
-        });
-        let Some(function) = call.positional(0).filter(|_| known) else { continue };
+        let Some(function) = call.positional(0) else { continue };
         let ExprKind::Function(id) = unit.ir.expr(function) else { continue };
         let fun = Fun { module, id: *id };
         // What is remembered by a wrapper that each request makes anew is that request's own, unless the key is everybody's.

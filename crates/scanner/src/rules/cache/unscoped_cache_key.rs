@@ -10,7 +10,7 @@ use crate::{
     ir::{ExprKind, NameRef, walk},
     library::Role,
     project::{At, Fun, Project},
-    rules::{Report, Rule},
+    rules::{Report, Rule, data::compared::compares_after, data::kept_records},
     vocabulary,
 };
 
@@ -69,7 +69,12 @@ fn shared(project: &Project) -> Vec<(Vec<Access>, Weight)> {
         if written.is_empty() || !read || !several() {
             continue;
         }
-        if written.iter().any(|access| is_scoped(project, access.key)) {
+        if written.iter().any(|access| is_scoped(project, access.key)) || all_look_whose(project, &accesses) {
+            continue;
+        }
+        // Whoever takes a value out looks at whose it is: `const note = notes.get(id); if (note.owner !== owner) return null`.
+        let compared = |access: &&Access| access.value.is_none() && compares_after(project, access.at);
+        if accesses.iter().any(|access| compared(&access)) {
             continue;
         }
         if let Some(weight) = written.iter().filter_map(|access| weight(project, access)).max() {
@@ -88,6 +93,16 @@ fn is_weak(project: &Project, store: &Store) -> bool {
         let at = At { module: *module, expr: call.callee };
         project.last_written(at).is_some_and(|name| matches!(name, "WeakMap" | "WeakKeyDictionary"))
     })
+}
+
+/// Whether what is kept says whose it is, and whoever takes something out compares that.
+fn all_look_whose(project: &Project, accesses: &[Access]) -> bool {
+    let says = |access: &Access| {
+        let unit = project.unit(access.at.module);
+        access.value.zip(unit).is_some_and(|(value, unit)| kept_records::says_whose(project, unit, value))
+    };
+    accesses.iter().any(says)
+        && accesses.iter().filter(|access| access.value.is_none()).all(|access| kept_records::looks_whose(project, access.function))
 }
 
 /// Whether a store is named for what is the same for everybody who may see it: the public keys of an issuer, names of hosts.
@@ -119,8 +134,15 @@ fn one_each_function(project: &Project, report: &mut Report<'_>, accesses: &[Acc
         );
         // What only the operator's own people are shown, or counts what happens.
         let operators = project.unit(place.at.module).is_some_and(|unit| unit.ir.path.to_lowercase().split(['/', '.', '_', '-']).any(|part| matches!(part, "admin" | "metrics")));
+        let names = project.names_owners(place.at.module);
+        let reached = || project.around(place.function).into_iter().any(|fun| project.reach(fun).is_some());
         match weight {
-            Weight::Strong if operators || says_how_it_goes(&place.name) || !project.knows_callers(place.at.module) => {
+            // A tool of those who build it, where only other packages ask who calls.
+            _ if !names && !reached() => {
+                found.severity(Severity::Low).confidence(Confidence::Low);
+            }
+            // Code that names nobody, and only asks who calls, may have one caller for all that is seen.
+            Weight::Strong if operators || says_how_it_goes(&place.name) || !names || !project.knows_callers(place.at.module) => {
                 found.severity(Severity::Medium).confidence(Confidence::Medium);
             }
             Weight::Strong => {}
@@ -353,7 +375,7 @@ const SENSITIVE: &[&str] = &[
 
 fn weight(project: &Project, access: &Access) -> Option<Weight> {
     let words = vocabulary::words(access.name.trim_start_matches(['_', '#']));
-    if words.iter().any(|word| OTHER.contains(&word.as_str())) {
+    if words.iter().any(|word| OTHER.contains(&word.as_str())) && !(vocabulary::is_cache(&access.name) && made_for_caller(project, access)) {
         return None;
     }
     if !depends(project, access.key) {
@@ -412,6 +434,9 @@ fn is_put_back(project: &Project, access: &Access, value: At) -> bool {
         && call.positional(0).is_some_and(|key| project.snippet(value.to(key)) == project.snippet(access.key))
 }
 
+/// How many values a kept one is followed back through.
+const MADE_OF: usize = 16;
+
 /// Whether what is kept under one key for all was fetched with the caller's own credential: `cache.set("profile", await api(token).me())`.
 fn made_for_caller(project: &Project, access: &Access) -> bool {
     let Some(value) = access.value else { return false };
@@ -422,15 +447,34 @@ fn made_for_caller(project: &Project, access: &Access) -> bool {
     if !reached || !kept || !fetched(project, value) {
         return false;
     }
+    // What the value was made of, back to the call that asked for it.
     let mut exprs = vec![value.expr];
-    for root in project.roots(value) {
-        exprs.extend(unit.index.sources(root).iter().map(|source| source.value));
+    let mut seen = std::collections::BTreeSet::new();
+    let mut next = 0;
+    while let Some(expr) = exprs.get(next).copied() {
+        next += 1;
+        if next > MADE_OF {
+            break;
+        }
+        walk::exprs_below(&unit.ir, expr, &mut |below| {
+            if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(below)
+                && !unit.ir.is_module_level(*id)
+                && seen.insert(*id)
+            {
+                exprs.extend(unit.index.sources(*id).iter().take(4).map(|source| source.value));
+            }
+        });
     }
     let told = |expr: crate::ir::ExprId| {
         let mut told = false;
         walk::exprs_below(&unit.ir, expr, &mut |below| {
             if let ExprKind::Call(call) = unit.ir.expr(below) {
-                told |= call.args.iter().any(|arg| project.origins(value.to(arg.value)).has(Origins::PRINCIPAL | Origins::SECRET));
+                told |= call.args.iter().any(|arg| {
+                    let origins = project.origins(value.to(arg.value));
+                    // `Client(token=request.headers["authorization"])`
+                    let named = matches!(arg.kind, crate::ir::ArgKind::Keyword(name) if vocabulary::is_credential(unit.ir.text(name)));
+                    origins.has(Origins::PRINCIPAL | Origins::SECRET) || (named && origins.has(Origins::UNVERIFIED))
+                });
             }
         });
         told

@@ -30,11 +30,8 @@ const STEPS: usize = 16;
 pub(super) fn worked_out_around(project: &Project, report: &mut Report<'_>, judged: &BTreeSet<Store>) {
     let reads = project.calls_named(|name| READS.contains(&name));
     for (module, unit) in project.units() {
-        for expr in &unit.index.calls {
+        for expr in reads.among(module) {
             let at = At { module, expr: *expr };
-            if !reads.has(at) {
-                continue;
-            }
             let Some(keys) = read_keys(project, unit, at).or_else(|| key_of_redis(project, unit, at)) else {
                 continue;
             };

@@ -31,12 +31,9 @@ pub const RULE: Rule = Rule {
 fn run(project: &Project, report: &mut Report<'_>) {
     let asked = project.calls_with(Role::Limit);
     made(project, report);
-    for (module, unit) in project.units() {
-        for call in &unit.index.calls {
+    for (module, _) in project.units() {
+        for call in asked.among(module) {
             let at = At { module, expr: *call };
-            if !project.is_one_of(&asked, at) {
-                continue;
-            }
             let Some(callee) = project.callee(at) else { continue };
             for def in callee.defs.iter().filter(|def| def.role == Role::Limit) {
                 let Some(place) = &def.key else { continue };

@@ -34,12 +34,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
     in_generators(project, report);
     let lives = Lifetimes::new(project);
     let asked = project.calls_with(Role::ContextSet);
-    for (module, unit) in project.units() {
-        for expr in &unit.index.calls {
+    for (module, _) in project.units() {
+        for expr in asked.among(module) {
             let at = At { module, expr: *expr };
-            if !project.is_one_of(&asked, at) {
-                continue;
-            }
             let Some(callee) = project.callee(at) else { continue };
             if !matches!(callee.name(), "enterWith" | "enter") {
                 continue;

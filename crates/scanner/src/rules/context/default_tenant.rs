@@ -500,11 +500,8 @@ fn parameters(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>,
 
 /// Context stores for a tenant that have a default, and readers that catch its being absent.
 fn contexts(project: &Project, report: &mut Report<'_>, stores: &CallSet, module: ModuleId, unit: &Unit) {
-    for expr in &unit.index.calls {
+    for expr in stores.among(module) {
         let at = At { module, expr: *expr };
-        if !project.is_one_of(stores, at) {
-            continue;
-        }
         let Some(callee) = project.callee(at) else { continue };
         let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
         for def in &callee.defs {

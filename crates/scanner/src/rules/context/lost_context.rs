@@ -42,11 +42,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     let asked = project.calls_with(Role::Detach);
     for (module, unit) in project.units() {
-        for expr in &unit.index.calls {
+        for expr in asked.among(module) {
             let at = At { module, expr: *expr };
-            if !project.is_one_of(&asked, at) {
-                continue;
-            }
             let Some(callee) = project.callee(at) else { continue };
             let places = callee.defs.iter().filter(|def| def.role == Role::Detach).filter_map(|def| def.function.as_ref());
             let values: Vec<At> = places.flat_map(|place| project.at_place(at, place)).collect();
@@ -202,7 +199,7 @@ pub(super) fn read_of(project: &Project, fun: Fun, depth: u32) -> Option<At> {
         if role(&at, Role::ContextGet) {
             // `def current_user(): return request_data.get()["user"]` says itself whom it asks for.
             let says = vocabulary::is_principal(project.function_name(fun));
-            let tells = unit.ir.language != Language::Python || says || variable(project, at).is_some_and(|name| names_caller(&name));
+            let tells = unit.ir.language != Language::Python || says || variable(project, at).is_some_and(|name| names_caller(&name) || is_set_to_caller(project, &name));
             return tells.then_some(at);
         }
         if unit.ir.language == Language::Python && project.callee(at).is_some_and(|callee| is_of_an_sdk(callee.package.as_deref(), callee.name())) {
@@ -210,6 +207,19 @@ pub(super) fn read_of(project: &Project, fun: Fun, depth: u32) -> Option<At> {
         }
         let callee = project.callee(at).filter(|callee| callee.certain)?;
         callee.targets.iter().take(2).find_map(|target| read_of(project, *target, depth))
+    })
+}
+
+/// Whether a context variable is set to the caller somewhere, whatever it is named.
+fn is_set_to_caller(project: &Project, name: &str) -> bool {
+    project.units().any(|(module, unit)| {
+        unit.index.calls.iter().any(|expr| {
+            let at = At { module, expr: *expr };
+            let sets = project.callee(at).is_some_and(|callee| callee.defs.iter().any(|def| def.role == Role::ContextSet));
+            let ExprKind::Call(call) = unit.ir.expr(*expr) else { return false };
+            sets && variable(project, at).is_some_and(|own| own == name)
+                && call.positional(0).is_some_and(|value| project.origins(at.to(value)).has_owner())
+        })
     })
 }
 

@@ -13,6 +13,7 @@ use crate::{
 
 /// Reports such parts of keys.
 pub(super) fn one_bucket(project: &Project, report: &mut Report<'_>) {
+    returned(project, report);
     for (module, unit) in project.units() {
         for (expr, kind) in unit.ir.exprs_of(Kinds::CHOICE) {
             let ExprKind::Logical { op: LogicalOp::Or | LogicalOp::Nullish, left, right } = kind else {
@@ -35,6 +36,58 @@ pub(super) fn one_bucket(project: &Project, report: &mut Report<'_>) {
         }
     }
 }
+
+/// Reports functions that give a key by which callers or sessions are told apart, and one word for all others:
+/// `if ctx.client_id: return ctx.client_id`, and then `return "global"`.
+fn returned(project: &Project, report: &mut Report<'_>) {
+    for (module, unit) in project.units() {
+        for (id, function) in unit.ir.functions() {
+            let named = function.name.is_some_and(|name| makes_key(unit.ir.text(name)));
+            if !named || id == FunctionId::MODULE || !project.has_owners(module) {
+                continue;
+            }
+            let returns = unit.index.returns(id);
+            let Some(one) = returns.iter().find(|value| is_word_for_none(unit, **value)) else { continue };
+            let apart = |value: &ExprId| {
+                project.roots(At { module, expr: *value }).iter().any(|root| {
+                    let name = unit.ir.binding_name(*root);
+                    TELLS.contains(&name) || vocabulary::is_session_id(name)
+                })
+            };
+            if returns.iter().any(apart) {
+                report
+                    .reached(
+                        At { module, expr: *one },
+                        "callers without what the others are told apart by share one key",
+                    )
+                    .severity(Severity::Medium)
+                    .confidence(Confidence::Medium);
+            }
+        }
+    }
+}
+
+/// Whether a name is that of a key, or of a function that makes one.
+fn makes_key(name: &str) -> bool {
+    vocabulary::words(name).iter().any(|word| {
+        matches!(word.as_str(), "key" | "scope" | "bucket" | "namespace" | "partition" | "prefix")
+    })
+}
+
+/// Names of what callers are told apart by.
+const TELLS: &[&str] = &[
+    "client_id",
+    "clientId",
+    "sub",
+    "subject",
+    "azp",
+    "oid",
+    "user_id",
+    "userId",
+    "email",
+    "tenant_id",
+    "tid",
+];
 
 /// Whether a value is a text that says that there is nobody.
 fn is_word_for_none(unit: &Unit, expr: ExprId) -> bool {
@@ -61,20 +114,7 @@ fn tells_apart(project: &Project, unit: &Unit, at: At) -> bool {
         }
         _ => return false,
     };
-    let tells = matches!(
-        name,
-        "client_id"
-            | "clientId"
-            | "sub"
-            | "subject"
-            | "azp"
-            | "oid"
-            | "user_id"
-            | "userId"
-            | "email"
-            | "tenant_id"
-            | "tid"
-    );
+    let tells = TELLS.contains(&name);
     let of = project.written(at.to(object)).pop().unwrap_or_default();
     let words = vocabulary::words(of.as_str());
     let caller = project.origins(at.to(object)).has(Origins::PRINCIPAL | Origins::SECRET)
@@ -87,26 +127,20 @@ fn tells_apart(project: &Project, unit: &Unit, at: At) -> bool {
 
 /// Whether a value is put into a text or tuple that is a key: here, or by the variable that it is set to.
 fn is_part_of_key(project: &Project, unit: &Unit, at: At) -> bool {
-    let makes_key = |name: &str| {
-        vocabulary::words(name).iter().any(|word| {
-            matches!(word.as_str(), "key" | "scope" | "bucket" | "namespace" | "partition" | "prefix")
-        })
-    };
     let named = makes_key(project.function_name(project.function_of(at)));
-    if joins(unit, at.expr, named, &makes_key) {
+    if joins(unit, at.expr, named) {
         return true;
     }
     let Some(stmt) = unit.index.stmt_of(at.expr) else { return false };
     let StmtKind::Assign { target, value, .. } = unit.ir.stmt(stmt) else { return false };
     let Some(id) = target.as_binding().filter(|_| *value == at.expr) else { return false };
     unit.index.uses(id).iter().any(|used| {
-        matches!(unit.ir.expr(*used), ExprKind::Name(NameRef::Binding(_)))
-            && joins(unit, *used, named, &makes_key)
+        matches!(unit.ir.expr(*used), ExprKind::Name(NameRef::Binding(_))) && joins(unit, *used, named)
     })
 }
 
 /// Whether an expression is a part of a text or tuple that a function for keys returns, or that a variable for a key is set to.
-fn joins(unit: &Unit, expr: ExprId, named: bool, makes_key: &impl Fn(&str) -> bool) -> bool {
+fn joins(unit: &Unit, expr: ExprId, named: bool) -> bool {
     let mut here = expr;
     let mut joined = false;
     for _ in 0..10 {

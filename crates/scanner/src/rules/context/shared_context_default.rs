@@ -33,11 +33,8 @@ const FROZEN: &[&str] = &["frozenset", "tuple", "str", "int", "float", "bool", "
 fn run(project: &Project, report: &mut Report<'_>) {
     let asked = project.calls_with(Role::ContextNew);
     for (module, unit) in project.units() {
-        for expr in &unit.index.calls {
+        for expr in asked.among(module) {
             let at = At { module, expr: *expr };
-            if !project.is_one_of(&asked, at) {
-                continue;
-            }
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let default = call.args.iter().find(|arg| match arg.kind {
                 ArgKind::Keyword(name) => matches!(unit.ir.text(name), "default" | "defaultValue"),

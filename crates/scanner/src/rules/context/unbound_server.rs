@@ -44,12 +44,12 @@ fn run(project: &Project, report: &mut Report<'_>) {
     }
     let lives = Lifetimes::new(project);
     let mut seen = BTreeSet::new();
+    let connecting = project.calls_with(Role::Connect);
     for (module, unit) in project.units() {
-        for call in &unit.index.calls {
+        for call in connecting.among(module) {
             let at = At { module, expr: *call };
             let fun = project.function_of(at);
-            let connects = project.callee(at).is_some_and(|callee| callee.defs.iter().any(|def| def.role == Role::Connect));
-            if !connects || !lives.is_per_request(fun) {
+            if !lives.is_per_request(fun) {
                 continue;
             }
             let Some((made, maker)) = made_by(project, unit, at) else { continue };

@@ -35,11 +35,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     let finds = project.calls_named(finds_credential);
     for (module, unit) in project.units() {
-        for expr in &unit.index.calls {
+        for expr in finds.among(module) {
             let at = At { module, expr: *expr };
-            if !finds.has(at) {
-                continue;
-            }
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             if !lives.is_per_request(project.function_of(at)) {
                 continue;

@@ -47,11 +47,14 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
             let mine = project.origins(at.to(own));
             let fixed = project.origins(at.to(other));
+            let fixed_is_known = fixed.has(Origins::ENV);
             let callers = Origins::SECRET | Origins::PRINCIPAL | Origins::UNVERIFIED | Origins::INPUT;
             let theirs = mine.has(callers) || (mine.has(Origins::UNKNOWN) && is_of_caller(project, at.to(own)));
+            // `token = token or os.environ["TOKEN"]`: the environment's is in the variable because of this.
+            let again = is_set_by(unit, own, expr);
             if !theirs
-                || mine.has(Origins::ENV)
-                || !fixed.has(Origins::ENV)
+                || (mine.has(Origins::ENV) && !again)
+                || !(fixed.has(Origins::ENV) || is_of_settings(project, at.to(other)))
                 || fixed.is_of_request()
             {
                 continue;
@@ -59,11 +62,23 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let found =
                 report.reached(at, "a caller without a credential gets the one of the process's environment");
             let fixed = names_in(project, at.to(other));
-            if !mine.has(callers) || is_given(project, at.to(other)) || !project.has_owners(module) || is_of_services(&fixed) || is_of_models(&fixed) || is_of_models(&names_in(project, at.to(own))) || (project.also_speaks_on_stdio(module) && !project.keeps_rows(module)) {
+            if again || !fixed_is_known || !mine.has(callers) || is_given(project, at.to(other)) || !project.has_owners(module) || is_of_services(&fixed) || is_of_models(&fixed) || is_of_models(&names_in(project, at.to(own))) || (project.also_speaks_on_stdio(module) && !project.keeps_rows(module)) {
                 found.severity(Severity::Medium).confidence(Confidence::Medium);
             }
         }
     }
+}
+
+/// Whether a value is one of the server's settings, by their name: `settings.api_token`, `self.config.token`.
+fn is_of_settings(project: &Project, at: At) -> bool {
+    let path = project.written(at);
+    path.iter().rev().skip(1).any(|part| matches!(part.trim_start_matches('_'), "settings" | "config" | "cfg" | "conf"))
+}
+
+/// Whether a variable is set by an expression.
+fn is_set_by(unit: &Unit, variable: ExprId, expr: ExprId) -> bool {
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(variable) else { return false };
+    unit.index.sources(*id).iter().any(|source| source.value == expr)
 }
 
 /// Whether a value is a parameter, of which only those who call may say where it comes from: `token.refresh_token or default_refresh_token`.

@@ -44,7 +44,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     for (module, unit) in project.units() {
         // One whose index is in front of it comes first: two rules may follow the same values.
         let is_call = |at: &At| project.is_one_of(&named, *at) && matches!(unit.ir.expr(at.expr), ExprKind::Call(_));
-        let calls = unit.index.calls.iter().map(|expr| At { module, expr: *expr }).filter(is_call);
+        let calls = named.among(module).map(|expr| At { module, expr: *expr }).filter(is_call);
         let firsts = project.firsts().range(At { module, expr: ExprId::MISSING }..).map(|(at, _)| *at).take_while(|at| at.module == module);
         let all: BTreeSet<At> = calls.chain(firsts).collect();
         for at in all {

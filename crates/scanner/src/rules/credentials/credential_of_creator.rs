@@ -34,11 +34,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
         if !project.has_owners(module) {
             continue;
         }
-        for expr in &unit.index.calls {
+        for expr in giving.among(module) {
             let at = At { module, expr: *expr };
-            if !project.is_one_of(&giving, at) {
-                continue;
-            }
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let name = project.callee(at).map_or("", |callee| callee.name());
             let Some((row, value)) = call.args.iter().find_map(|arg| Some((row_of(project, unit, at.to(arg.value))?, arg.value))) else { continue };

@@ -32,11 +32,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     let likely = project.calls_named(|name| name == "set_password" || PUTS.contains(&name) || WRITES.contains(&name));
     for (module, unit) in project.units() {
-        for call in &unit.index.calls {
+        for call in likely.among(module) {
             let at = At { module, expr: *call };
-            if !likely.has(at) {
-                continue;
-            }
             let ExprKind::Call(expr) = unit.ir.expr(*call) else { continue };
             if keeps_in_keyring(project, unit, at, expr) && lives.is_per_request(project.function_of(at)) {
                 report

@@ -35,14 +35,13 @@ fn run(project: &Project, report: &mut Report<'_>) {
     if verified.is_empty() {
         return;
     }
+    let fetching = project.calls_of(|callee| {
+        let fetches = callee.defs.iter().any(|def| def.role == Role::Fetch);
+        fetches || matches!(&callee.path[..], [name] if name == "fetch" && callee.package.is_none())
+    });
     for (module, unit) in project.units() {
-        for expr in &unit.index.calls {
+        for expr in fetching.among(module) {
             let at = At { module, expr: *expr };
-            let Some(callee) = project.callee(at) else { continue };
-            let fetches = callee.defs.iter().any(|def| def.role == Role::Fetch);
-            if !fetches && !matches!(&callee.path[..], [name] if name == "fetch" && callee.package.is_none()) {
-                continue;
-            }
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let sent = bearers(unit, call).into_iter().map(|value| at.to(value));
             if let Some(token) = sent.into_iter().find(|token| is_verified(project, *token, &verified)) {
@@ -57,12 +56,12 @@ fn run(project: &Project, report: &mut Report<'_>) {
 /// The calls that verify tokens that were issued for this very server: with an audience.
 fn verifications(project: &Project) -> Vec<At> {
     let mut found = Vec::new();
+    let verifying = project.calls_with(Role::Verify);
     for (module, unit) in project.units() {
-        for expr in &unit.index.calls {
+        for expr in verifying.among(module) {
             let at = At { module, expr: *expr };
-            let verifies = project.callee(at).is_some_and(|callee| callee.defs.iter().any(|def| def.role == Role::Verify));
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
-            if verifies && names_audience(project, unit, module, call) {
+            if names_audience(project, unit, module, call) {
                 found.push(at);
             }
         }

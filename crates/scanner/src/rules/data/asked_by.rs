@@ -14,8 +14,7 @@ const TARGETS: usize = 4;
 /// note is no caller.
 pub(super) fn has_callers(project: &Project, query: &Query) -> bool {
     project.has_owners(query.at.module)
-        && (!is_of_a_thing(project, query)
-            || project.handlers_know_callers(query.at.module))
+        && (!is_of_a_thing(project, query) || project.handlers_know_callers(query.at.module))
 }
 
 /// Whether the owner of a query's rows is a word that is as often said of things: `owner`, `workspace`, `author`, `created_by`.

@@ -71,6 +71,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         let home = if served.module == entry.handler.module { unit } else { project.unit(served.module).unwrap_or(unit) };
         judge(project, report, home, served);
     }
+    super::by_id_alone::by_id_alone(project, report);
 }
 
 /// Handlers behind one gate, and which of them use the caller.

@@ -5,15 +5,13 @@ use std::collections::BTreeMap;
 
 use super::kept_things::found;
 use crate::{
-    flow::Lifetimes,
+    flow::{KEY_STORES, Lifetimes},
     ir::{Call, ExprId, ExprKind, NameRef, PropertyKey, TemplatePart, walk},
     project::{At, Project, Unit},
     rules::Report,
     vocabulary,
 };
 
-/// Words of such stores.
-const STORES: &[&str] = &["redis", "valkey", "kv", "memcached", "memcache", "ioredis"];
 const PUTS: &[&str] = &["set", "setex", "setEx", "put", "hset", "hSet"];
 const GETS: &[&str] = &["get", "hgetall", "hGetAll", "getdel", "getDel", "del", "delete"];
 
@@ -29,8 +27,9 @@ struct Kept {
 /// Reports reads of such records by an id that the caller sends, where nobody asks whose they are.
 pub(super) fn kept_in_redis(project: &Project, report: &mut Report<'_>) {
     let mut all: BTreeMap<String, Kept> = BTreeMap::new();
+    let likely = project.calls_named(|name| PUTS.contains(&name) || GETS.contains(&name));
     for (module, unit) in project.units() {
-        for expr in &unit.index.calls {
+        for expr in likely.among(module) {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let Some((method, key)) = of_store(project, unit, at, call) else { continue };
@@ -58,7 +57,7 @@ fn of_store<'u>(project: &Project, unit: &'u Unit, at: At, call: &Call) -> Optio
     let method = unit.ir.text(*property);
     let key = call.positional(0).filter(|_| PUTS.contains(&method) || GETS.contains(&method))?;
     let holder = project.last_written(at.to(*object))?;
-    let store = vocabulary::words(holder).iter().any(|word| STORES.contains(&word.as_str()));
+    let store = vocabulary::words(holder).iter().any(|word| KEY_STORES.contains(&word.as_str()));
     store.then_some((method, key))
 }
 

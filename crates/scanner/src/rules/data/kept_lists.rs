@@ -51,8 +51,9 @@ pub(super) fn kept_lists(project: &Project, lives: &Lifetimes<'_>, report: &mut 
 /// The lists that outlive a request and get records with an owner, by their names.
 fn lists_of_records(project: &Project, lives: &Lifetimes<'_>) -> BTreeMap<String, Vec<Cell>> {
     let mut owned: BTreeMap<String, Vec<Cell>> = BTreeMap::new();
+    let appends = project.calls_named(|name| name == "append");
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
-        for expr in &unit.index.calls {
+        for expr in appends.among(module) {
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { continue };
             let whose = call.positional(0).is_some_and(|record| says_whose(unit, record));

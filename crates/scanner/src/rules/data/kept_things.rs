@@ -327,8 +327,9 @@ fn lists(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
     if owned.is_empty() {
         return;
     }
+    let all = project.calls_named(|name| matches!(name, "values" | "items"));
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
-        for expr in &unit.index.calls {
+        for expr in all.among(module) {
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { continue };
             let at = At { module, expr: *expr };

@@ -28,8 +28,9 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    let likely = project.calls_named(|name| matches!(name, "where" | "filter" | "having" | "filter_by" | "andWhere"));
     for (module, unit) in project.units() {
-        for call in &unit.index.calls {
+        for call in likely.among(module) {
             let ExprKind::Call(expr) = unit.ir.expr(*call) else { continue };
             let ExprKind::Member { property, .. } = unit.ir.expr(expr.callee) else { continue };
             if !matches!(unit.ir.text(*property), "where" | "filter" | "having" | "filter_by" | "andWhere") {

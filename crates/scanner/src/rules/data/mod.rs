@@ -2,9 +2,11 @@
 
 mod asked_by;
 mod below_parent;
+mod by_id_alone;
 mod callers;
 pub(in crate::rules) mod compared;
 mod file_paths;
+mod kept_by_key;
 mod kept_in_redis;
 mod kept_lists;
 pub(in crate::rules) mod kept_records;

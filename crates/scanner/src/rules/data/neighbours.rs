@@ -96,7 +96,7 @@ fn look(project: &Project, entry: &Entry, file: &mut Neighbours) {
 }
 
 /// Whether a decorator says that anybody may call.
-fn is_open(unit: &Unit, handler: Fun) -> bool {
+pub(super) fn is_open(unit: &Unit, handler: Fun) -> bool {
     unit.ir.function(handler.id).is_some_and(|function| {
         function.decorators.iter().any(|decorator| {
             let text = unit.ir.snippet(unit.ir.span(*decorator)).to_lowercase();
@@ -108,7 +108,7 @@ fn is_open(unit: &Unit, handler: Fun) -> bool {
 }
 
 /// The id out of the request that a call is given.
-fn id_of(project: &Project, unit: &Unit, at: At, call: &Call) -> Option<String> {
+pub(super) fn id_of(project: &Project, unit: &Unit, at: At, call: &Call) -> Option<String> {
     let mut found = None;
     for arg in &call.args {
         let named = match arg.kind {
@@ -148,7 +148,7 @@ fn with_caller(project: &Project, unit: &Unit, at: At, call: &Call) -> bool {
 }
 
 /// Whether what a call calls does something with the thing, and cannot find out by itself who calls.
-fn reaches(project: &Project, unit: &Unit, at: At, call: &Call) -> bool {
+pub(super) fn reaches(project: &Project, unit: &Unit, at: At, call: &Call) -> bool {
     let Some(name) = project.written(at).pop() else { return false };
     let words = vocabulary::words(&name);
     let says = words.first().is_none_or(|verb| SAYS.contains(&verb.as_str()));

@@ -27,9 +27,10 @@ const OBJECTS: &[&str] = &[
 /// Reports such uses.
 pub(super) fn object_keys(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
+    let likely = project.calls_named(|name| OBJECTS.contains(&name));
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
         let places: Vec<(At, At)> =
-            unit.index.calls.iter().filter_map(|expr| place(unit, At { module, expr: *expr })).collect();
+            likely.among(module).filter_map(|expr| place(unit, At { module, expr: *expr })).collect();
         for (at, key) in &places {
             let fun = project.function_of(*at);
             let told = places.iter().any(|(_, other)| has_owner(project, unit, *other));

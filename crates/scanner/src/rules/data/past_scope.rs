@@ -26,8 +26,9 @@ const BEGINS: &[&str] = &[
 
 /// Reports such queries, when another method of the same class begins with the narrowed one.
 pub(super) fn past_scope(project: &Project, report: &mut Report<'_>) {
+    let selects = project.calls_named(|name| name == "select");
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
-        for expr in &unit.index.calls {
+        for expr in selects.among(module) {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let bare = matches!(unit.ir.expr(call.callee), ExprKind::Name(_))

@@ -50,8 +50,9 @@ const APART: &[&str] = &[
 pub(super) fn points(project: &Project, report: &mut Report<'_>) {
     let mut narrowed: BTreeMap<String, (Vec<At>, Vec<At>)> = BTreeMap::new();
     let mut searching: BTreeMap<Fun, usize> = BTreeMap::new();
+    let likely = project.calls_named(|name| SEARCHES.contains(&name) || FINDS.contains(&name));
     for (module, unit) in project.units() {
-        for expr in &unit.index.calls {
+        for expr in likely.among(module) {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { continue };

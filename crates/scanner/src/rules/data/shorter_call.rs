@@ -15,17 +15,19 @@ use crate::{
 
 /// Reports such calls, where it is known whose data is meant.
 pub(super) fn shorter_calls(project: &Project, report: &mut Report<'_>) {
+    let reading = project.calls_named(|name| {
+        vocabulary::words(name).first().is_some_and(|verb| READS.contains(&verb.as_str()))
+    });
     for (module, unit) in project.units() {
         let mut calls: BTreeMap<&str, Vec<(At, &Call)>> = BTreeMap::new();
-        for expr in &unit.index.calls {
+        for expr in reading.among(module) {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(call.callee) else { continue };
             let name = unit.ir.binding_name(*id);
-            let reads = vocabulary::words(name).first().is_some_and(|verb| READS.contains(&verb.as_str()));
             let plain =
                 call.args.len() > 1 && call.args.iter().all(|arg| matches!(arg.kind, ArgKind::Positional));
-            if reads && plain && project.callee(at).is_none_or(|callee| callee.targets.is_empty()) {
+            if plain && project.callee(at).is_none_or(|callee| callee.targets.is_empty()) {
                 calls.entry(name).or_default().push((at, call));
             }
         }

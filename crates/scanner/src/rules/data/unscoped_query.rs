@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::{Origins, Owned, Query, Scope, lists_owners, singular},
+    flow::{Origins, Owned, Query, Scope, excludes, lists_owners, singular},
     ir::{ExprKind, NameRef, PropertyKey, StmtKind, walk},
     lang::sql::{Name, Verb},
     project::{At, Fun, Parent, Project},
@@ -202,6 +202,7 @@ fn names_owner_of(project: &Project, query: &Query) -> bool {
         let ExprKind::Member { object, property, .. } = unit.ir.expr(expr) else { return };
         found |= vocabulary::is_owner(unit.ir.text(*property))
             && matches!(unit.ir.expr(*object), ExprKind::Name(_))
+            && !excludes(unit, expr, query.at.expr)
             && project.written(query.at.to(*object)).last().is_some_and(|name| {
                 name.starts_with(char::is_uppercase) && singular(name) == query.entity
             });
@@ -524,12 +525,15 @@ fn names_filter(project: &Project, query: &Query, word: &str) -> bool {
 /// `delete({ id })`.
 fn found_before(project: &Project, query: &Query) -> bool {
     let order = project.order(query.at);
-    let ids: Vec<_> = query.filters.iter().flat_map(|at| project.roots(*at)).collect();
+    // The model or connection that both are asked of is none.
+    let Some(unit) = project.unit(query.at.module) else { return false };
+    let ids: Vec<_> = query.filters.iter().flat_map(|at| project.roots(*at)).filter(|id| !unit.ir.is_module_level(*id)).collect();
     project.queries().iter().any(|other| {
         other.function == query.function
             && other.verb == Verb::Select
             && other.entity == query.entity
             && project.order(other.at) < order
+            && !excludes(unit, other.at.expr, query.at.expr)
             && project.says_whose(other)
             && other.filters.iter().any(|at| project.roots(*at).iter().any(|root| ids.contains(root)))
     })

@@ -34,11 +34,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
     // A logger that is told what to leave out leaves it out of what it is given whole.
     let redacts = project.units().any(|(_, unit)| unit.ir.has_name_with(&["redact"]));
     for (module, unit) in project.units() {
-        for call in &unit.index.calls {
+        for call in asked.among(module) {
             let at = At { module, expr: *call };
-            if !project.is_one_of(&asked, at) {
-                continue;
-            }
             let ExprKind::Call(expr) = unit.ir.expr(*call) else { continue };
             let whole = |arg: At| (!redacts).then(|| in_whole(project, unit, arg, 3)).flatten();
             let secret = expr.args.iter().map(|arg| at.to(arg.value)).find_map(|arg| secret(project, unit, arg).or_else(|| whole(arg)));

@@ -15,11 +15,8 @@ pub(super) fn one_subject(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     let begins = project.calls_named(begins_issue);
     for (module, unit) in project.units() {
-        for expr in &unit.index.calls {
+        for expr in begins.among(module) {
             let at = At { module, expr: *expr };
-            if !begins.has(at) {
-                continue;
-            }
             let fun = project.function_of(at);
             if fun.id == FunctionId::MODULE || !lives.is_per_request(fun) || !issues(project, at) {
                 continue;

@@ -38,11 +38,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
         if !project.has_owners(module) {
             continue;
         }
-        for expr in &unit.index.calls {
+        for expr in likely.among(module) {
             let at = At { module, expr: *expr };
-            if !likely.has(at) {
-                continue;
-            }
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             if let Some(body) = inserted_whole(project, unit, at, call) {
                 report

@@ -6,7 +6,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use super::{limited, not_seen};
 use crate::{
-    flow::Origins,
+    flow::{Origins, is_join, is_key_store},
     ir::{BindingId, ExprId, ExprKind, Kinds, PropertyKey},
     project::{At, Callee, Fun, Project, Step},
     rules::{Report, Rule, data::compared::compares_after},
@@ -485,6 +485,10 @@ fn decides(project: &Project, at: At) -> bool {
                     if path.contains("log") || path.starts_with("console") || name.contains("error") || name.contains("exception") {
                         return false;
                     }
+                    // `redis.get(f"{tenant_id}:notes")` finds what is kept there.
+                    if name == "get" && is_got_from_store(project, unit, at.to(parent)) {
+                        return true;
+                    }
                     if plain.contains(&name.as_str()) || name.contains("normali") || name.contains("clean") {
                         here = parent;
                         continue;
@@ -492,6 +496,8 @@ fn decides(project: &Project, at: At) -> bool {
                     return true;
                 }
                 ExprKind::Index { index, .. } if *index == here => return true,
+                // `(ROOT / tenant_id / name).read_text()`
+                ExprKind::Member { object, property, .. } if *object == here && is_join(unit, *object) && OF_PATH.contains(&unit.ir.text(*property)) => return true,
                 // A query: sql`… where tenant_id = ${tenantId}`
                 ExprKind::Tagged { tag, .. } => return project.written(at.to(*tag)).last().is_some_and(|name| name.to_lowercase().contains("sql")),
                 ExprKind::Function(_) => return false,
@@ -515,6 +521,18 @@ fn decides(project: &Project, at: At) -> bool {
         }
     }
     false
+}
+
+/// Methods of a path that reach the file there.
+const OF_PATH: &[&str] = &["read_bytes", "write_bytes", "read_text", "write_text", "unlink", "open", "iterdir", "glob", "rglob"];
+
+/// Whether a call gets something out of a store of keys and values.
+fn is_got_from_store(project: &Project, unit: &crate::project::Unit, call: At) -> bool {
+    let ExprKind::Call(written) = unit.ir.expr(call.expr) else { return false };
+    match unit.ir.expr(written.callee) {
+        ExprKind::Member { object, .. } => is_key_store(project, call, call.to(*object)),
+        _ => false,
+    }
 }
 
 /// Whether the functions of ours that a call calls hand the value to what verifies it: `tenantOfCookie(cookie)`, which begins with

@@ -31,9 +31,10 @@ const METHODS: &[&str] = &[
 
 /// Reports the first such call of each function.
 pub(super) fn by_thread(project: &Project, report: &mut Report<'_>) {
+    let likely = project.calls_named(|name| METHODS.contains(&name));
     for (module, unit) in project.units() {
         // Few functions have such a call at all.
-        let calls = unit.index.calls.iter().filter(|expr| method(unit, **expr).is_some());
+        let calls = likely.among(module).filter(|expr| method(unit, **expr).is_some());
         let calling: BTreeSet<FunctionId> = calls.map(|expr| unit.index.function(*expr)).collect();
         for id in calling {
             let fun = Fun { module, id };

@@ -10,11 +10,15 @@ use crate::{
     vocabulary,
 };
 
+/// Calls that find an object by a name.
+const NAMING: &[&str] = &["idFromName", "getByName", "getAgentByName", "getServerByName"];
+
 /// Reports objects that a request's own words name, where nothing of the name is the caller and nothing compared it before.
 pub(super) fn named_object(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
+    let likely = project.calls_named(|name| NAMING.contains(&name));
     for (module, unit) in project.units().filter(|(module, _)| project.has_owners(*module)) {
-        for expr in &unit.index.calls {
+        for expr in likely.among(module) {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let Some(name) = name_of(unit, call) else { continue };

@@ -14,8 +14,9 @@ const MAKES: &[&str] = &["as_proxy", "create_proxy", "FastMCPProxy"];
 
 /// Reports such proxies.
 pub(super) fn one_upstream(project: &Project, report: &mut Report<'_>) {
+    let makes = project.calls_named(|name| MAKES.contains(&name));
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
-        for expr in &unit.index.calls {
+        for expr in makes.among(module) {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             if !project.last_written(at).is_some_and(|name| MAKES.contains(&name)) {

@@ -29,8 +29,9 @@ const LISTENS: &[&str] = &[
 /// Reports such functions, when they hand what they hear to something of the request and ask nothing about whose it is.
 pub(super) fn subscribed(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
+    let listens = project.calls_named(|name| LISTENS.contains(&name));
     for (module, unit) in project.units() {
-        for expr in &unit.index.calls {
+        for expr in listens.among(module) {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { continue };

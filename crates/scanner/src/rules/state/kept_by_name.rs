@@ -95,12 +95,12 @@ fn gives(project: &Project, access: &Access) -> bool {
 fn removed(project: &Project, lives: &Lifetimes<'_>, by_store: &BTreeMap<Store, Vec<&Access>>, report: &mut Report<'_>) {
     let likely = project.calls_named(|name| name == "delete");
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::JavaScript) {
-        for expr in &unit.index.calls {
+        for expr in likely.among(module) {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let (ExprKind::Member { object, .. }, Some(key)) = (unit.ir.expr(call.callee), call.positional(0)) else { continue };
             let fun = project.function_of(at);
-            if !likely.has(at) || !lives.is_per_request(fun) || !project.handlers_know_callers(module) {
+            if !lives.is_per_request(fun) || !project.handlers_know_callers(module) {
                 continue;
             }
             let Some((store, name)) = project.store(at.to(*object)) else { continue };

@@ -57,10 +57,10 @@ fn run(project: &Project, report: &mut Report<'_>) {
 fn folders(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
     let likely = project.calls_named(|name| name == "chdir");
     for (module, unit) in project.units() {
-        for expr in &unit.index.calls {
+        for expr in likely.among(module) {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
-            if !likely.has(at) || !lives.is_per_request(project.function_of(at)) {
+            if !lives.is_per_request(project.function_of(at)) {
                 continue;
             }
             let path = project.written(at.to(call.callee));

@@ -60,7 +60,7 @@ pub(super) fn assigned(
     }
     let client = vocabulary::is_credential(name) && is_of_library(project, place.to(object));
     if (client || are_sent_later(unit, object, write)) && is_shared(project, lives, unit, place.to(object)) {
-        tell(report, place);
+        tell(report, place, true);
     }
 }
 
@@ -136,7 +136,7 @@ pub(super) fn called(
             && call.args.iter().any(|arg| names_credential(project, unit, at.to(arg.value), 2))
     };
     if (hung_up() || configured()) && is_shared(project, lives, unit, at.to(object)) {
-        tell(report, at);
+        tell(report, at, true);
     }
 }
 

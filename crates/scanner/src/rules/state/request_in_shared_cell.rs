@@ -36,7 +36,7 @@ pub const RULE: Rule = Rule {
 fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     for write in lives.shared_writes(project) {
-        if write.updates || is_no_data(project, &write) || is_environment(&write.cell) || is_of_itself(project, &write) {
+        if write.updates || is_no_data(project, write) || is_environment(&write.cell) || is_of_itself(project, write) {
             continue;
         }
         // Other objects of the class may live longer than this one.
@@ -54,9 +54,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
         if lives.makes(write.value, &[Role::Transport, Role::Server]) {
             continue;
         }
-        let origins = if !origins.is_of_request() && super::got_for::is_got_for_caller(project, &lives, &write, &name) { Origins::UNVERIFIED } else { origins };
+        let origins = if !origins.is_of_request() && super::got_for::is_got_for_caller(project, &lives, write, &name) { Origins::UNVERIFIED } else { origins };
         if !origins.is_of_request() {
-            left_by_tool(project, &lives, report, &write, &name);
+            left_by_tool(project, &lives, report, write, &name);
             continue;
         }
         // `this.token = await this.signIn()`: the server's own, whatever it is named.
@@ -65,7 +65,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         if nobody && !known {
             continue;
         }
-        let Some((severity, confidence, how)) = judge(project, &lives, &write, origins, &name) else { continue };
+        let Some((severity, confidence, how)) = judge(project, &lives, write, origins, &name) else { continue };
         let mut found = report.add(
             write.fun.module,
             write.span,
@@ -78,7 +78,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         let _ = found;
         report.show_way_of_last(write.fun);
         if severity == Severity::High {
-            tell_callers(project, &lives, report, &write, &name);
+            tell_callers(project, &lives, report, write, &name);
         }
     }
     connections(project, &lives, report);

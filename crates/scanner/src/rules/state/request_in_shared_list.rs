@@ -42,13 +42,11 @@ fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     super::kept_by_name::kept_by_name(project, &lives, report);
     super::shown_whole::shown_whole(project, &lives, report);
+    added(project, &lives, report);
     let gathers = project.calls_named(|name| GATHERS.contains(&name));
     for (module, unit) in project.units() {
-        for expr in &unit.index.calls {
+        for expr in gathers.among(module) {
             let at = At { module, expr: *expr };
-            if !gathers.has(at) {
-                continue;
-            }
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { continue };
             if !GATHERS.contains(&unit.ir.text(*property)) || call.args.is_empty() {
@@ -90,6 +88,27 @@ fn run(project: &Project, report: &mut Report<'_>) {
 /// Whether a collection is about the server or its connections, by its name.
 pub(super) fn is_other(name: &str) -> bool {
     vocabulary::words(name).iter().any(|word| OTHERS.contains(&word.as_str()))
+}
+
+/// `HISTORY += [entry]`, which an `append` is too.
+fn added(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
+    const SENT: Origins = Origins::INPUT.or(Origins::PRINCIPAL).or(Origins::UNVERIFIED).or(Origins::SECRET);
+    for write in lives.shared_writes(project).into_iter().filter(|write| write.updates) {
+        let Cell::Binding(module, id) = write.cell else { continue };
+        let Some(unit) = project.unit(module) else { continue };
+        let is_list = project.unit(write.value.module).is_some_and(|unit| matches!(unit.ir.expr(write.value.expr), ExprKind::Array { .. }));
+        let name = unit.ir.binding_name(id);
+        if !is_list || !is_collection(project, &write.cell) || is_other(name) {
+            continue;
+        }
+        let shown = lives.reads(project, &write.cell).into_iter().any(|(read, fun, _)| lives.is_per_request(fun) && project.is_shown(read));
+        if shown && project.origins(write.value).has(SENT) {
+            report
+                .add(write.fun.module, write.span, format!("`{name}` gathers what all callers send, and is shown to each of them"))
+                .severity(Severity::Medium)
+                .confidence(Confidence::Medium);
+        }
+    }
 }
 
 /// The collection that outlives a request, by its cell and name; none where it may be one for each caller.

@@ -5,7 +5,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use super::put_on_clients;
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{BindingKind, ExprId, ExprKind, FunctionId, ImportKind, Language, NameRef},
+    ir::{BindingKind, ExprId, ExprKind, FunctionId, ImportKind, Language, NameRef, StmtKind},
     project::{At, Fun, Project, Symbol, Unit},
     rules::{Report, Rule},
     vocabulary,
@@ -48,8 +48,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
             let value = At { module, expr: write.value };
             let taken = is_of_caller(project, value) || (of_module && project.origins(value).is_chosen());
-            if taken && (of_module || is_shared(project, &lives, unit, place)) {
-                tell(report, place);
+            let sent = !taken && sends_credential(project, unit, value);
+            if (taken || sent) && (of_module || is_shared(project, &lives, unit, place)) {
+                tell(report, place, taken);
             }
         }
         for call in &unit.index.calls {
@@ -59,7 +60,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
             let ExprKind::Call(own) = unit.ir.expr(*call) else { continue };
             if sets_default(project, &lives, unit, at) {
-                tell(report, at);
+                tell(report, at, true);
+            } else if signs_in(project, &lives, unit, at) {
+                tell(report, at, false);
             } else {
                 put_on_clients::called(project, &lives, unit, at, own, report);
             }
@@ -67,8 +70,39 @@ fn run(project: &Project, report: &mut Report<'_>) {
     }
 }
 
-pub(super) fn tell(report: &mut Report<'_>, at: At) {
-    report.reached(at, "from here on all requests go out with what this one brought").confidence(Confidence::Medium);
+pub(super) fn tell(report: &mut Report<'_>, at: At, sure: bool) {
+    let found = report.reached(at, "from here on all requests go out with what this one brought").confidence(Confidence::Medium);
+    if !sure {
+        found.severity(Severity::Medium);
+    }
+}
+
+/// Words of what looks up who somebody is, and goes on as nobody.
+const LOOKS_UP: &[&str] = &["auth", "authenticator", "user", "users", "account", "accounts", "identity", "service", "manager", "repo", "repository", "store", "db", "model", "provider"];
+
+/// Whether a call, of which nothing is taken, signs a client in that others use, with what the client sends:
+/// `client.login(body["name"], body["password"])`, `session.cookies.set("sid", body["sid"])`.
+fn signs_in(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, at: At) -> bool {
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return false };
+    let method = unit.ir.text(*property);
+    let holder = project.last_written(at.to(*object)).unwrap_or_default();
+    let signs = matches!(method, "login" | "log_in" | "authenticate" | "sign_in" | "signIn" | "set_auth");
+    let sets = matches!(method, "set" | "update" | "add") && matches!(holder, "cookies" | "headers");
+    let alone = unit.index.stmt_of(at.expr).is_some_and(|stmt| match unit.ir.stmt(stmt) {
+        StmtKind::Expr(expr) => match unit.ir.expr(*expr) {
+            ExprKind::Await(value) => *value == at.expr,
+            _ => *expr == at.expr,
+        },
+        _ => false,
+    });
+    let looks_up = vocabulary::words(holder).iter().any(|word| LOOKS_UP.contains(&word.as_str()));
+    (signs || sets)
+        && alone
+        && !looks_up
+        && !project.callee(at).is_some_and(|callee| callee.certain && !callee.targets.is_empty())
+        && call.args.iter().any(|arg| sends_credential(project, unit, at.to(arg.value)))
+        && is_shared(project, lives, unit, at.to(*object))
 }
 
 /// Whether a call leaves something of the caller in a client that others use: `session.headers.update(…)`,
@@ -114,6 +148,25 @@ fn is_library(project: &Project, unit: &Unit, place: At) -> bool {
 /// Whether a value is a credential or identity of the request.
 pub(super) fn is_of_caller(project: &Project, at: At) -> bool {
     project.origins(at).has(Origins::SECRET | Origins::PRINCIPAL | Origins::UNVERIFIED)
+}
+
+/// Whether a value has a credential or a session's id in it, by its name, that the client sends.
+fn sends_credential(project: &Project, unit: &Unit, at: At) -> bool {
+    let mut found = false;
+    crate::ir::walk::exprs_below(&unit.ir, at.expr, &mut |expr| {
+        let name = match unit.ir.expr(expr) {
+            ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+            ExprKind::Member { property, .. } => unit.ir.text(*property),
+            ExprKind::Index { index, .. } => match unit.ir.expr(*index) {
+                ExprKind::String(name) => unit.ir.text(*name),
+                _ => return,
+            },
+            _ => return,
+        };
+        found = found
+            || ((vocabulary::is_credential(name) || vocabulary::is_session_id(name)) && project.origins(at.to(expr)).is_chosen());
+    });
+    found
 }
 
 /// Whether the thing at the root of a path outlives the request, and is not the request or its answer itself.

@@ -157,9 +157,9 @@ fn events(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
     let (mut sent, mut awaited): (Vec<Event>, Vec<Event>) = (Vec::new(), Vec::new());
     let likely = project.calls_named(|name| matches!(name, "emit" | "once" | "on" | "addListener"));
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::JavaScript) {
-        for expr in &unit.index.calls {
+        for expr in likely.among(module) {
             let at = At { module, expr: *expr };
-            if !likely.has(at) || !lives.is_per_request(project.function_of(at)) || !project.handlers_know_callers(module) {
+            if !lives.is_per_request(project.function_of(at)) || !project.handlers_know_callers(module) {
                 continue;
             }
             let Some((object, method, name, given)) = event(unit, *expr) else { continue };
