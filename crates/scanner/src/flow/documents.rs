@@ -54,6 +54,9 @@ const COLLECTIONS: &[&str] = &[
     "create_collection",
     "getOrCreateCollection",
     "Table",
+    "index",
+    "initIndex",
+    "openTable",
 ];
 
 impl Project {
@@ -121,6 +124,18 @@ impl Project {
             .defs
             .iter()
             .find(|def| def.role == Role::Query && def.sql.is_none() && def.table.is_some())?;
+        // What a function lets through is not read.
+        let passes = def.filter.as_ref().is_some_and(|place| {
+            self.at_place(at, place).into_iter().any(|own| {
+                matches!(
+                    self.unit(own.module).map(|unit| unit.ir.expr(own.expr)),
+                    Some(ExprKind::Function(_))
+                )
+            })
+        });
+        if passes {
+            return None;
+        }
         let place = self.at_place(at, def.table.as_ref()?).into_iter().next()?;
         let named = text(self, place).or_else(|| self.collection(place));
         let entity = named.or_else(|| self.written(place).pop().map(String::from))?;

@@ -41,8 +41,6 @@ const HANDLES: &[&str] = &[
     "discard",
     "delete",
     "splice",
-    "sort",
-    "reverse",
     "index",
     "indexOf",
     "includes",

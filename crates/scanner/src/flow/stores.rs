@@ -6,7 +6,7 @@ use crate::{
     flow::Origins,
     ir::{ArgKind, BindingId, BindingKind, CompareOp, ExprId, ExprKind, FunctionKind, Kinds, NameRef},
     library::Role,
-    project::{At, Cls, Fun, ModuleId, Project, Unit},
+    project::{At, Cls, Fun, ModuleId, Parent, Project, Unit},
     vocabulary,
 };
 
@@ -89,6 +89,16 @@ impl Project {
                 if let ExprKind::Index { object, index, .. } = unit.ir.expr(write.place) {
                     let at = At { module, expr: write.place };
                     self.access(at, *object, *index, Some(write.value), &mut all);
+                    // `return (found[id] ??= await load(id))` reads it too.
+                    let read = match unit.index.parent(write.place) {
+                        Parent::Expr(up) => {
+                            matches!(unit.ir.expr(up), ExprKind::Assign { logical: Some(_), .. })
+                        }
+                        _ => false,
+                    };
+                    if read {
+                        self.access(at, *object, *index, None, &mut all);
+                    }
                 }
             }
             let mut written: Vec<ExprId> = unit.index.writes.iter().map(|write| write.place).collect();

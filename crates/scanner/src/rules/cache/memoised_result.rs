@@ -37,6 +37,8 @@ const MEMOISERS: &[&str] = &[
 ];
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    super::part_of_key::part_of_key(project, report);
+    super::by_url::by_url(project, report);
     let wrapping = project.calls_of(|callee| callee.defs.iter().any(wraps));
     for (module, unit) in project.units() {
         wrapped(project, &wrapping, module, unit, report);
@@ -86,7 +88,7 @@ fn wrapped(project: &Project, wrapping: &CallSet, module: ModuleId, unit: &Unit,
     }
 }
 
-fn is_party(name: &str) -> bool {
+pub(super) fn is_party(name: &str) -> bool {
     vocabulary::is_owner(name) || vocabulary::is_principal(name) || vocabulary::is_credential(name) || vocabulary::is_session_id(name)
 }
 

@@ -1,11 +1,13 @@
 //! Rules of the cache layer.
 
 mod beside_context;
+mod by_url;
 mod first_caller_field;
 mod key_in_branches;
 mod key_of_nobody;
 mod left_out;
 mod made_for_caller;
+mod part_of_key;
 mod parts;
 mod worked_out_around;
 

@@ -101,9 +101,20 @@ fn is_key_of_store(project: &Project, fun: Fun, number: usize) -> bool {
 fn is_full(project: &Project, unit: &Unit, lives: &Lifetimes<'_>, module: ModuleId, expr: ExprId) -> bool {
     let ExprKind::Compare { op: CompareOp::Order, left, right } = unit.ir.expr(expr) else { return false };
     [*left, *right].into_iter().any(|side| {
-        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(side) else { return false };
-        let variable = unit.ir.binding(*id).is_some_and(|binding| matches!(binding.kind, BindingKind::Variable | BindingKind::Other));
-        let sources = unit.index.sources(*id);
+        let id = match unit.ir.expr(side) {
+            ExprKind::Name(NameRef::Binding(id)) => *id,
+            // `if (++used > most)`
+            ExprKind::Assign { target, .. } => match target.as_binding() {
+                Some(id) => id,
+                None => return false,
+            },
+            _ => return false,
+        };
+        if unit.index.sources(id).iter().any(|source| counts_in_store(project, unit, At { module, expr: source.value })) {
+            return true;
+        }
+        let variable = unit.ir.binding(id).is_some_and(|binding| matches!(binding.kind, BindingKind::Variable | BindingKind::Other));
+        let sources = unit.index.sources(id);
         let number = sources.iter().any(|source| {
             source.function == FunctionId::MODULE && matches!(unit.ir.expr(source.value), ExprKind::Number(_))
         });
@@ -111,7 +122,19 @@ fn is_full(project: &Project, unit: &Unit, lives: &Lifetimes<'_>, module: Module
             let counts = source.updates || matches!(unit.ir.expr(source.value), ExprKind::Binary { .. });
             counts && lives.is_per_request(Fun { module, id: source.function })
         });
-        let _ = project;
-        variable && unit.ir.is_module_level(*id) && number && counted
+        variable && unit.ir.is_module_level(id) && number && counted
     })
+}
+
+/// Whether a value is what a store has counted under a fixed key: `await redis.incr("uses")`.
+fn counts_in_store(project: &Project, unit: &Unit, at: At) -> bool {
+    let value = match unit.ir.expr(at.expr) {
+        ExprKind::Await(value) => *value,
+        _ => at.expr,
+    };
+    let ExprKind::Call(call) = unit.ir.expr(value) else { return false };
+    let ExprKind::Member { property, .. } = unit.ir.expr(call.callee) else { return false };
+    matches!(unit.ir.text(*property), "incr" | "incrby" | "incrBy")
+        && call.positional(0).is_some_and(|key| matches!(unit.ir.expr(key), ExprKind::String(_)))
+        && !project.origins(at.to(call.callee)).is_of_request()
 }

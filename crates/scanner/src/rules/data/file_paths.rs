@@ -165,7 +165,7 @@ fn is_below_all(project: &Project, unit: &Unit, path: At) -> bool {
 }
 
 /// Whether a name says whose a folder is, or that it is everybody's.
-fn says_whose(name: &str) -> bool {
+pub(super) fn says_whose(name: &str) -> bool {
     vocabulary::is_owner(name)
         || vocabulary::is_principal(name)
         || vocabulary::is_session_id(name)

@@ -43,6 +43,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::kept_records::kept_records(project, report);
     super::kept_things::kept_things(project, report);
     super::object_keys::object_keys(project, report);
+    super::named_objects::named_objects(project, report);
     super::kept_in_redis::kept_in_redis(project, report);
     super::kept_by_key::kept_by_key(project, report);
     super::shorter_call::shorter_calls(project, report);

@@ -4,7 +4,7 @@ use partywall_model::{Axis, Check, Layer, Severity};
 
 use crate::{
     flow::Origins,
-    ir::{ExprId, ExprKind, NameRef, TemplatePart},
+    ir::{ExprId, ExprKind, NameRef, PropertyKey, TemplatePart},
     library::Role,
     project::{At, Project, Unit},
     rules::{Report, Rule},
@@ -31,11 +31,14 @@ pub const RULE: Rule = Rule {
 
 fn run(project: &Project, report: &mut Report<'_>) {
     let asked = project.calls_with(Role::Log);
+    // A logger that is told what to leave out leaves it out of what it is given whole.
+    let redacts = project.units().any(|(_, unit)| unit.ir.has_name_with(&["redact"]));
     for (module, unit) in project.units() {
         for call in asked.among(module) {
             let at = At { module, expr: *call };
             let ExprKind::Call(expr) = unit.ir.expr(*call) else { continue };
-            let secret = expr.args.iter().find_map(|arg| secret(project, unit, at.to(arg.value)));
+            let whole = |arg: At| (!redacts).then(|| in_whole(project, unit, arg, 3)).flatten();
+            let secret = expr.args.iter().map(|arg| at.to(arg.value)).find_map(|arg| secret(project, unit, arg).or_else(|| whole(arg)));
             if let Some(name) = secret {
                 report.reached(at, format!("`{name}` is written to the log"));
             }
@@ -55,6 +58,34 @@ fn secret(project: &Project, unit: &Unit, at: At) -> Option<String> {
             side(*left).or_else(|| side(*right))
         }
         _ => named(project, unit, at),
+    }
+}
+
+/// The name of the credential that something has in it which is logged whole: `{ url, token }`, `req.headers`, `extra.authInfo`.
+fn in_whole(project: &Project, unit: &Unit, at: At, steps: u32) -> Option<String> {
+    let steps = steps.checked_sub(1)?;
+    match unit.ir.expr(at.expr) {
+        ExprKind::Object(properties) => properties.iter().find_map(|own| {
+            let value = at.to(own.value);
+            let text = || named(project, unit, value).or_else(|| secret(project, unit, value));
+            match own.key {
+                PropertyKey::Name(_) | PropertyKey::Spread => text().or_else(|| in_whole(project, unit, value, steps)),
+                PropertyKey::Computed(_) => None,
+            }
+        }),
+        ExprKind::Member { object, property, .. } => {
+            let name = unit.ir.text(*property);
+            let of_request = || project.origins(at.to(*object)).has(Origins::REQUEST);
+            let auth = name == "authInfo" && project.origins(at).has(Origins::PRINCIPAL | Origins::SECRET | Origins::REQUEST);
+            (auth || (name == "headers" && of_request())).then(|| name.to_owned())
+        }
+        ExprKind::Name(NameRef::Binding(id)) => match unit.index.sources(*id) {
+            [source] if source.path.is_empty() && matches!(unit.ir.expr(source.value), ExprKind::Object(_)) => {
+                in_whole(project, unit, at.to(source.value), steps)
+            }
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -2,7 +2,10 @@
 
 mod emptied;
 mod got_for;
+mod kept_by_name;
 mod left_patched;
+mod put_on_clients;
+mod shown_whole;
 mod wrapped;
 
 crate::rules::rules! { request_in_shared_cell, request_in_shared_list, mutable_default, shared_conversation, process_environment, patched_for_a_request, shared_client_defaults }

@@ -4,6 +4,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Lifetimes, Origins},
+    ir::ExprKind,
     project::{At, Fun, Project},
     rules::{Report, Rule},
 };
@@ -46,6 +47,30 @@ fn run(project: &Project, report: &mut Report<'_>) {
             // `profile_dir()` is named for a user, and no more is known of it.
             if project.origins(value).without(Origins::OWNER | Origins::UNKNOWN | Origins::CONSTANT | Origins::ENV) == Origins::NONE {
                 found.severity(Severity::Medium).confidence(Confidence::Medium);
+            }
+        }
+    }
+    folders(project, &lives, report);
+}
+
+/// Reports a request that changes the folder that the process works in: `process.chdir(folderOf(user))`.
+fn folders(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
+    let likely = project.calls_named(|name| name == "chdir");
+    for (module, unit) in project.units() {
+        for expr in likely.among(module) {
+            let at = At { module, expr: *expr };
+            let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+            if !lives.is_per_request(project.function_of(at)) {
+                continue;
+            }
+            let path = project.written(at.to(call.callee));
+            let of_process = matches!(path.as_slice(), [of, _] if matches!(of.as_str(), "process" | "os" | "Deno"));
+            let chosen = call.positional(0).is_some_and(|folder| project.origins(at.to(folder)).is_of_request());
+            if of_process && chosen {
+                report
+                    .reached(at, "the folder that the process works in is set for this request")
+                    .severity(Severity::Medium)
+                    .confidence(Confidence::Medium);
             }
         }
     }

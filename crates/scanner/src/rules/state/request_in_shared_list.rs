@@ -34,12 +34,14 @@ const GATHERS: &[&str] = &["append", "appendleft", "push", "unshift", "extend", 
 /// Words of collections that are about the server, or about who is connected, which is another rule's matter.
 const OTHERS: &[&str] = &[
     "listener", "listeners", "handler", "handlers", "subscriber", "subscribers", "observer", "observers", "client", "clients", "connection",
-    "connections", "socket", "sockets", "session", "sessions", "waiters", "timer", "timers", "metric", "metrics", "latencies",
+    "connections", "socket", "sockets", "session", "sessions", "waiters", "timer", "timers", "metric", "metrics", "latencies", "latency",
     "queue", "buffer", "batch", "backlog", "outbox", "audit", "log", "logs", "pending", "retries", "exports", "seen", "timings", "stats", "durations", "headers", "middleware", "middlewares", "plugins", "routes", "tools", "watchers", "transports", "streams",
 ];
 
 fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
+    super::kept_by_name::kept_by_name(project, &lives, report);
+    super::shown_whole::shown_whole(project, &lives, report);
     added(project, &lives, report);
     let gathers = project.calls_named(|name| GATHERS.contains(&name));
     for (module, unit) in project.units() {
@@ -56,14 +58,18 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 continue;
             }
             let Some((cell, name)) = kept_in(project, &lives, at.to(*object)) else { continue };
-            if !makes_queue(project, &cell) && vocabulary::words(&name).iter().any(|word| OTHERS.contains(&word.as_str())) {
-                continue;
-            }
+            let queue = makes_queue(project, &cell);
+            let other = !queue && is_other(&name);
             let origins = call.args.iter().fold(Origins::NONE, |sum, arg| sum | project.origins(at.to(arg.value)));
             if !origins.has(Origins::INPUT | Origins::PRINCIPAL | Origins::UNVERIFIED | Origins::REQUEST | Origins::SECRET) {
                 continue;
             }
-            let shown = lives.reads(project, &cell).into_iter().find(|(read, fun, _)| lives.is_per_request(*fun) && project.is_shown(*read));
+            // From a list for work that waits, a request may take what another one has brought.
+            let takes = |read: At| !other || (origins.has(Origins::PRINCIPAL) && super::shown_whole::takes_out(project, read));
+            let shown = lives
+                .reads(project, &cell)
+                .into_iter()
+                .find(|(read, fun, _)| lives.is_per_request(*fun) && takes(*read) && project.is_shown(*read));
             let Some((shown, ..)) = shown else { continue };
             // Where it is not seen that the object is shared, it may be one of the request's own.
             if matches!(cell, Cell::Field(..)) && !is_on_shared_object(project, &lives, fun) {
@@ -79,6 +85,11 @@ fn run(project: &Project, report: &mut Report<'_>) {
     }
 }
 
+/// Whether a collection is about the server or its connections, by its name.
+pub(super) fn is_other(name: &str) -> bool {
+    vocabulary::words(name).iter().any(|word| OTHERS.contains(&word.as_str()))
+}
+
 /// `HISTORY += [entry]`, which an `append` is too.
 fn added(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
     const SENT: Origins = Origins::INPUT.or(Origins::PRINCIPAL).or(Origins::UNVERIFIED).or(Origins::SECRET);
@@ -87,7 +98,7 @@ fn added(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
         let Some(unit) = project.unit(module) else { continue };
         let is_list = project.unit(write.value.module).is_some_and(|unit| matches!(unit.ir.expr(write.value.expr), ExprKind::Array { .. }));
         let name = unit.ir.binding_name(id);
-        if !is_list || !is_collection(project, &write.cell) || vocabulary::words(name).iter().any(|word| OTHERS.contains(&word.as_str())) {
+        if !is_list || !is_collection(project, &write.cell) || is_other(name) {
             continue;
         }
         let shown = lives.reads(project, &write.cell).into_iter().any(|(read, fun, _)| lives.is_per_request(fun) && project.is_shown(read));
@@ -135,7 +146,10 @@ fn is_collection(project: &Project, cell: &Cell) -> bool {
             ExprKind::Array { .. } | ExprKind::Object(_) => true,
             ExprKind::Call(call) => {
                 let name = project.written(at.to(call.callee)).pop().unwrap_or_default();
-                matches!(name.as_str(), "list" | "deque" | "dict" | "set" | "Set" | "Array" | "OrderedDict" | "field" | "Queue" | "SimpleQueue" | "LifoQueue")
+                // BullMQ's hands what it is given to workers.
+                let queue = matches!(name.as_str(), "Queue" | "SimpleQueue" | "LifoQueue");
+                let bull = project.callee(at).and_then(|callee| callee.package.as_deref()).is_some_and(|package| package.starts_with("bull"));
+                (queue && !bull) || matches!(name.as_str(), "list" | "deque" | "dict" | "set" | "Set" | "Array" | "OrderedDict" | "field")
             }
             _ => false,
         }

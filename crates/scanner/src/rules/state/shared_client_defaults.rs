@@ -2,6 +2,7 @@
 
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
+use super::put_on_clients;
 use crate::{
     flow::{Lifetimes, Origins},
     ir::{BindingKind, ExprId, ExprKind, FunctionId, ImportKind, Language, NameRef, StmtKind},
@@ -38,7 +39,11 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let defaults = path.iter().skip(1).any(|part| matches!(part.as_str(), "defaults" | "headers" | "cookies" | "auth"));
             // `sdk.api_key = user.key`: what a library reads from its own module.
             let of_module = path.len() == 2 && path.last().is_some_and(|name| vocabulary::is_credential(name)) && is_library(project, unit, place);
-            if write.function == FunctionId::MODULE || !(defaults || of_module) || !lives.is_per_request(fun) {
+            if write.function == FunctionId::MODULE || !lives.is_per_request(fun) {
+                continue;
+            }
+            if !(defaults || of_module) {
+                put_on_clients::assigned(project, &lives, unit, place, write, report);
                 continue;
             }
             let value = At { module, expr: write.value };
@@ -50,16 +55,22 @@ fn run(project: &Project, report: &mut Report<'_>) {
         }
         for call in &unit.index.calls {
             let at = At { module, expr: *call };
-            if lives.is_per_request(project.function_of(at)) && sets_default(project, &lives, unit, at) {
+            if !lives.is_per_request(project.function_of(at)) {
+                continue;
+            }
+            let ExprKind::Call(own) = unit.ir.expr(*call) else { continue };
+            if sets_default(project, &lives, unit, at) {
                 tell(report, at, true);
-            } else if lives.is_per_request(project.function_of(at)) && signs_in(project, &lives, unit, at) {
+            } else if signs_in(project, &lives, unit, at) {
                 tell(report, at, false);
+            } else {
+                put_on_clients::called(project, &lives, unit, at, own, report);
             }
         }
     }
 }
 
-fn tell(report: &mut Report<'_>, at: At, sure: bool) {
+pub(super) fn tell(report: &mut Report<'_>, at: At, sure: bool) {
     let found = report.reached(at, "from here on all requests go out with what this one brought").confidence(Confidence::Medium);
     if !sure {
         found.severity(Severity::Medium);
@@ -135,7 +146,7 @@ fn is_library(project: &Project, unit: &Unit, place: At) -> bool {
 }
 
 /// Whether a value is a credential or identity of the request.
-fn is_of_caller(project: &Project, at: At) -> bool {
+pub(super) fn is_of_caller(project: &Project, at: At) -> bool {
     project.origins(at).has(Origins::SECRET | Origins::PRINCIPAL | Origins::UNVERIFIED)
 }
 
@@ -159,7 +170,7 @@ fn sends_credential(project: &Project, unit: &Unit, at: At) -> bool {
 }
 
 /// Whether the thing at the root of a path outlives the request, and is not the request or its answer itself.
-fn is_shared(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, at: At) -> bool {
+pub(super) fn is_shared(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, at: At) -> bool {
     let root = root(unit, at.expr);
     match unit.ir.expr(root) {
         ExprKind::Name(NameRef::Binding(id)) => {
@@ -176,7 +187,7 @@ fn is_shared(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, at: At) -> b
     }
 }
 
-fn root(unit: &Unit, expr: ExprId) -> ExprId {
+pub(super) fn root(unit: &Unit, expr: ExprId) -> ExprId {
     let mut here = expr;
     for _ in 0..32 {
         match unit.ir.expr(here) {

@@ -3,9 +3,9 @@
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::{Cell, Lifetimes},
-    ir::{ArgKind, ExprId, ExprKind, FunctionId},
-    project::{At, Project, Unit},
+    flow::{Cell, Lifetimes, is_on_shared_object},
+    ir::{ArgKind, Call, ExprId, ExprKind, FunctionId},
+    project::{At, Parent, Project, Unit},
     rules::{Report, Rule},
 };
 
@@ -62,6 +62,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         }
     }
     places(project, &lives, report);
+    from_the_start(project, &lives, report);
 }
 
 /// Methods and classes that make a place in which one client works, step by step: a page, a terminal. Sources: the API references of
@@ -72,7 +73,13 @@ const PLACES: &[&str] = &["newPage", "newContext", "createBrowserContext", "crea
 fn places(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
     for write in lives.shared_writes(project) {
         let Some(unit) = project.unit(write.value.module) else { continue };
-        if !matches!(write.cell, Cell::Binding(..)) || !makes_place(project, unit, write.value) || !serves(project, lives, write.value) {
+        // A field counts where it is seen that the object is one for all.
+        let shared = match write.cell {
+            Cell::Binding(..) => true,
+            Cell::Field(..) => is_on_shared_object(project, lives, write.fun),
+            _ => false,
+        };
+        if !shared || !makes_place(project, unit, write.value) || !serves(project, lives, write.value) {
             continue;
         }
         if lives.reads(project, &write.cell).is_empty() {
@@ -82,6 +89,73 @@ fn places(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
             .add(write.fun.module, write.span, "this is where one client works, and the requests of all clients find it here")
             .confidence(Confidence::Medium);
         report.show_way_of_last(write.fun);
+    }
+}
+
+/// Variables of a module that are such a place from the start, and that requests work in.
+fn from_the_start(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
+    for (module, unit) in project.units() {
+        for (id, _) in unit.ir.bindings().filter(|(id, _)| unit.ir.is_module_level(*id)) {
+            let [source] = unit.index.sources(id) else { continue };
+            let at = At { module, expr: source.value };
+            if source.function != FunctionId::MODULE || !source.path.is_empty() || !(opens_place(project, unit, at) || is_shell(project, unit, at)) {
+                continue;
+            }
+            let works = lives.reads(project, &Cell::Binding(module, id)).into_iter().find(|(read, fun, _)| lives.is_per_request(*fun) && works_in(project, *read));
+            if let Some((read, ..)) = works.filter(|_| serves(project, lives, at)) {
+                report
+                    .at(at, "this is where one client works, and the requests of all clients find it here")
+                    .confidence(Confidence::Medium)
+                    .related(read.module, project.span(read), "a request works here");
+            }
+        }
+    }
+}
+
+/// The call behind what is waited for.
+fn call_of(unit: &Unit, at: At) -> Option<(At, &Call)> {
+    let mut value = at.expr;
+    while let ExprKind::Await(inner) = unit.ir.expr(value) {
+        value = *inner;
+    }
+    match unit.ir.expr(value) {
+        ExprKind::Call(call) => Some((at.to(value), call)),
+        _ => None,
+    }
+}
+
+/// Whether a value is a context of a browser or of scripts.
+fn opens_place(project: &Project, unit: &Unit, at: At) -> bool {
+    let Some((at, call)) = call_of(unit, at) else { return false };
+    let path = project.written(at.to(call.callee));
+    let [.., of, name] = path.as_slice() else { return false };
+    (name.as_str() == "createContext" && of.as_str() == "vm") || (PLACES.contains(&name.as_str()) && name.as_str() != "Stagehand")
+}
+
+/// Whether a value is a shell that waits for what it is told: `spawn("bash")`.
+fn is_shell(project: &Project, unit: &Unit, at: At) -> bool {
+    let Some((at, call)) = call_of(unit, at) else { return false };
+    let Some(callee) = project.callee(at).filter(|callee| callee.name() == "spawn") else { return false };
+    let package = callee.package.as_deref().unwrap_or_default();
+    let shell = call.positional(0).is_some_and(|arg| match unit.ir.expr(arg) {
+        ExprKind::String(text) => {
+            let name = unit.ir.text(*text);
+            matches!(name.rsplit('/').next(), Some("bash" | "sh" | "zsh" | "python" | "python3" | "node" | "psql" | "powershell"))
+        }
+        _ => false,
+    });
+    let alone = call.positional(1).is_none_or(|args| matches!(unit.ir.expr(args), ExprKind::Array { items, .. } if items.is_empty()));
+    package.ends_with("node-pty") || (package.ends_with("child_process") && shell && alone)
+}
+
+/// Whether a use is one that works there: a method is called on it, or it is handed to a function.
+fn works_in(project: &Project, read: At) -> bool {
+    let Some(unit) = project.unit(read.module) else { return false };
+    let Parent::Expr(up) = unit.index.parent(read.expr) else { return false };
+    match unit.ir.expr(up) {
+        ExprKind::Member { property, .. } => !matches!(unit.ir.text(*property), "close" | "kill" | "on" | "pid"),
+        ExprKind::Call(call) => call.callee != read.expr,
+        _ => false,
     }
 }
 
