@@ -221,7 +221,10 @@ fn says_whose(project: &Project, key: At) -> bool {
     let mut says = false;
     let mut see = |text: &str| {
         // `group_id`, `namespace`: the project's own word for whose it is.
-        says |= vocabulary::words(text).iter().any(|word| matches!(word.as_str(), "group" | "namespace" | "groupid" | "space" | "spaceid"));
+        let words = vocabulary::words(text);
+        says |= words.iter().any(|word| matches!(word.as_str(), "group" | "namespace" | "groupid" | "spaceid"));
+        // The name of a space is no id of one.
+        says |= words.first().is_some_and(|word| word == "space") && words.iter().skip(1).all(|word| word == "id");
         says |= vocabulary::is_owner(text) || vocabulary::is_credential(text) || vocabulary::is_session_id(text) || vocabulary::is_principal(text);
     };
     walk::exprs_below(&unit.ir, key.expr, &mut |expr| match unit.ir.expr(expr) {
