@@ -1,7 +1,8 @@
 //! Callers that are looked up by the credential that they bring.
 
+use super::Origins;
 use crate::{
-    ir::{ArgKind, ExprId, ExprKind, NameRef, walk},
+    ir::{ArgKind, Call, ExprId, ExprKind, NameRef, walk},
     library::Role,
     project::{At, Callee, Fun, Project},
     vocabulary,
@@ -11,6 +12,20 @@ use crate::{
 const DEPTH: u32 = 4;
 
 impl Project {
+    /// Whether a call takes out of the request's context who a middleware has found to call: `c.get("user")`.
+    pub(super) fn gets_caller(&self, at: At, call: &Call, name: &str, depth: u32) -> bool {
+        const CALLERS: &[&str] =
+            &["user", "auth", "principal", "identity", "jwtPayload", "claims", "currentUser", "session"];
+        let Some(unit) = self.unit(at.module).filter(|_| name == "get") else { return false };
+        let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) else { return false };
+        let Some(ExprKind::String(key)) = call.positional(0).map(|key| unit.ir.expr(key)) else {
+            return false;
+        };
+        CALLERS.contains(&unit.ir.text(*key))
+            && self.written(at.to(*object)).len() == 1
+            && self.origins_in(at.to(*object), depth).has(Origins::REQUEST)
+    }
+
     /// Whether a call looks up, in a map of the server's own, to whom a credential belongs: `TOKENS.get(bearer)`. Who brings none
     /// of the map's keys gets nothing, so that what is found is the verified caller.
     pub(super) fn looks_up_bearer(&self, at: At) -> bool {

@@ -192,6 +192,15 @@ fn described(project: &Project, unit: &Unit, at: At, properties: &[Property], en
     }
 }
 
+/// Whether an object that describes a tool names its function, and does not write it out.
+pub(super) fn names_function(unit: &Unit, expr: ExprId) -> bool {
+    let ExprKind::Object(properties) = unit.ir.expr(expr) else { return false };
+    let function = properties.iter().find(
+        |property| matches!(property.key, PropertyKey::Name(name) if FUNCTIONS.contains(&unit.ir.text(name))),
+    );
+    function.is_some_and(|property| !matches!(unit.ir.expr(property.value), ExprKind::Function(_)))
+}
+
 /// Classes that describe a tool in their fields and have a method that runs it.
 fn classes(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
     for (id, class) in unit.ir.classes() {

@@ -23,6 +23,7 @@ mod known;
 mod lifetime;
 mod locals;
 mod made;
+mod makes;
 mod memberships;
 mod models;
 mod named;

@@ -473,24 +473,7 @@ impl Project {
             return Origins::PRINCIPAL;
         }
         let name = callee.name();
-        // `c.get("user")`: what a middleware has put into the request's context.
-        if name == "get"
-            && let ExprKind::Member { object, .. } = unit.ir.expr(call.callee)
-            && let Some(ExprKind::String(key)) = call.positional(0).map(|key| unit.ir.expr(key))
-            && matches!(
-                unit.ir.text(*key),
-                "user"
-                    | "auth"
-                    | "principal"
-                    | "identity"
-                    | "jwtPayload"
-                    | "claims"
-                    | "currentUser"
-                    | "session"
-            )
-            && self.origins_in(at.to(*object), depth).has(Origins::REQUEST)
-            && self.written(at.to(*object)).len() == 1
-        {
+        if self.gets_caller(at, call, name, depth) {
             return Origins::PRINCIPAL;
         }
         let own = self.got_attribute(at, call, &callee.path, depth);

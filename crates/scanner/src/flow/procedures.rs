@@ -109,7 +109,9 @@ impl Project {
         }
         let Some(unit) = self.unit(at.module) else { return false };
         // What the one handler of all tools looks at before it picks one is not read either.
-        if entry.kind == "tool" && super::dispatch::is_table(unit, at.expr) {
+        if entry.kind == "tool"
+            && (super::dispatch::is_table(unit, at.expr) || super::dispatch::names_function(unit, at.expr))
+        {
             return true;
         }
         let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };

@@ -10,7 +10,15 @@ use crate::{
 };
 
 /// Packages whose middleware keeps answers by their address.
-const BY_URL: &[&str] = &["apicache", "apicache-plus", "hono/cache", "route-cache", "express-redis-cache", "koa-cash", "express-cache-controller"];
+const BY_URL: &[&str] = &[
+    "apicache",
+    "apicache-plus",
+    "hono/cache",
+    "route-cache",
+    "express-redis-cache",
+    "koa-cash",
+    "express-cache-controller",
+];
 
 /// What such a middleware is told to tell callers apart.
 const APART: &[&str] = &["vary", "Vary", "appendKey", "keyGenerator", "hash", "Authorization", "private"];
@@ -38,15 +46,25 @@ fn kept_by_url(project: &Project, entry: &Entry) -> Option<At> {
             let own = at.to(expr);
             let package = project.callee(own).and_then(|callee| callee.package.as_deref());
             let text = project.snippet(own);
-            package.is_some_and(|package| BY_URL.contains(&package)) && !APART.iter().any(|word| text.contains(word))
+            package.is_some_and(|package| BY_URL.contains(&package))
+                && !APART.iter().any(|word| text.contains(word))
         };
-        if let Some(arg) = call.args.iter().find(|arg| matches!(unit.ir.expr(arg.value), ExprKind::Call(_)) && keeps(arg.value)) {
+        if let Some(arg) = call
+            .args
+            .iter()
+            .find(|arg| matches!(unit.ir.expr(arg.value), ExprKind::Call(_)) && keeps(arg.value))
+        {
             return Some(at.to(arg.value));
         }
     }
     let unit = project.unit(entry.handler.module)?;
     let function = unit.ir.function(entry.handler.id)?;
-    let of_class = function.class.and_then(|class| unit.ir.class(class)).map(|class| class.decorators.iter()).into_iter().flatten();
+    let of_class = function
+        .class
+        .and_then(|class| unit.ir.class(class))
+        .map(|class| class.decorators.iter())
+        .into_iter()
+        .flatten();
     let get = function.decorators.iter().any(|own| unit.ir.snippet(unit.ir.span(*own)).contains("Get("));
     let own = |expr: &&crate::ir::ExprId| {
         let ExprKind::Call(call) = unit.ir.expr(**expr) else { return false };
@@ -54,7 +72,8 @@ fn kept_by_url(project: &Project, entry: &Entry) -> Option<At> {
         project.last_written(At { module, expr: call.callee }) == Some("UseInterceptors")
             && call.args.iter().any(|arg| {
                 let at = At { module, expr: arg.value };
-                project.last_written(at) == Some("CacheInterceptor") && !matches!(project.symbol(at), Symbol::Class(_))
+                project.last_written(at) == Some("CacheInterceptor")
+                    && !matches!(project.symbol(at), Symbol::Class(_))
             })
     };
     let found = function.decorators.iter().chain(of_class).find(own)?;
@@ -67,8 +86,13 @@ fn answers_for_caller(project: &Project, entry: &Entry) -> bool {
     let Some(unit) = project.unit(fun.module).filter(|_| fun.id != FunctionId::MODULE) else { return false };
     let mut found = false;
     walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
-        let value = matches!(unit.ir.expr(expr), ExprKind::Name(_) | ExprKind::Member { .. } | ExprKind::Call(_));
-        found = found || (value && project.origins(At { module: fun.module, expr }).has(Origins::PRINCIPAL | Origins::SECRET));
+        let value =
+            matches!(unit.ir.expr(expr), ExprKind::Name(_) | ExprKind::Member { .. } | ExprKind::Call(_));
+        found = found
+            || (value
+                && project
+                    .origins(At { module: fun.module, expr })
+                    .has(Origins::PRINCIPAL | Origins::SECRET));
     });
     found
 }

@@ -6,7 +6,9 @@ use partywall_model::{Confidence, Severity};
 use super::memoised_result::is_party;
 use crate::{
     flow::{Lifetimes, Origins, captured},
-    ir::{Call, ExprId, ExprKind, Function, FunctionId, Language, NameRef, ParameterKind, Pattern, PropertyKey},
+    ir::{
+        Call, ExprId, ExprKind, Function, FunctionId, Language, NameRef, ParameterKind, Pattern, PropertyKey,
+    },
     project::{At, Fun, Parent, Project, Symbol, Unit},
     rules::Report,
 };
@@ -15,14 +17,42 @@ use crate::{
 const BY_FIRST: &[&str] = &["p-memoize", "mem", "memoize"];
 
 /// Packages with a `memoize` that is found by the first argument, unless a function makes the key.
-const WITH_RESOLVER: &[&str] =
-    &["lodash", "lodash-es", "lodash.memoize", "lodash/memoize", "lodash/memoize.js", "underscore", "es-toolkit/compat"];
+const WITH_RESOLVER: &[&str] = &[
+    "lodash",
+    "lodash-es",
+    "lodash.memoize",
+    "lodash/memoize",
+    "lodash/memoize.js",
+    "underscore",
+    "es-toolkit/compat",
+];
 
 /// Packages with a `once`.
-const ONCE: &[&str] = &["lodash", "lodash-es", "lodash.once", "lodash/once", "lodash/once.js", "underscore", "once", "ramda", "es-toolkit", "onetime"];
+const ONCE: &[&str] = &[
+    "lodash",
+    "lodash-es",
+    "lodash.once",
+    "lodash/once",
+    "lodash/once.js",
+    "underscore",
+    "once",
+    "ramda",
+    "es-toolkit",
+    "onetime",
+];
 
 /// Methods of caches that are given a key and what makes the value.
-const WRAPS: &[&str] = &["wrap", "getOrSet", "getOrCompute", "getOrLoad", "getOrFetch", "getOrCreate", "remember", "computeIfAbsent", "fetchOrStore"];
+const WRAPS: &[&str] = &[
+    "wrap",
+    "getOrSet",
+    "getOrCompute",
+    "getOrLoad",
+    "getOrFetch",
+    "getOrCreate",
+    "remember",
+    "computeIfAbsent",
+    "fetchOrStore",
+];
 
 /// Reports such memos.
 pub(super) fn part_of_key(project: &Project, report: &mut Report<'_>) {
@@ -50,7 +80,10 @@ fn key_of(project: &Project, unit: &Unit, at: At, call: &Call) -> Option<Vec<usi
     let callee = project.callee(at)?;
     let package = callee.package.as_deref()?;
     let name = callee.name();
-    if matches!(name, "once" | "default" | "onetime") && ONCE.contains(&package) && (name != "default" || package.contains("once") || package == "onetime") {
+    if matches!(name, "once" | "default" | "onetime")
+        && ONCE.contains(&package)
+        && (name != "default" || package.contains("once") || package == "onetime")
+    {
         return Some(Vec::new());
     }
     let given = call.positional(1);
@@ -73,14 +106,18 @@ fn key_of(project: &Project, unit: &Unit, at: At, call: &Call) -> Option<Vec<usi
         _ => None,
     };
     if BY_FIRST.contains(&package) && matches!(name, "default" | "memoize" | "pMemoize") {
-        return option("cacheKey").map_or_else(|| given.is_none_or(|given| matches!(unit.ir.expr(given), ExprKind::Object(_))).then(|| vec![0]), of_list);
+        return option("cacheKey").map_or_else(
+            || given.is_none_or(|given| matches!(unit.ir.expr(given), ExprKind::Object(_))).then(|| vec![0]),
+            of_list,
+        );
     }
     if package == "memoizee" {
         let length = match option("length") {
             Some(ExprKind::Number(number)) => unit.ir.text(*number).parse::<usize>().ok(),
             _ => None,
         };
-        return option("normalizer").map_or_else(|| length.map(|length| (0..length.min(16)).collect()), of_list);
+        return option("normalizer")
+            .map_or_else(|| length.map(|length| (0..length.min(16)).collect()), of_list);
     }
     None
 }
@@ -110,7 +147,9 @@ fn used_of_list(unit: &Unit, id: FunctionId) -> Option<Vec<usize>> {
             let mut all = Vec::new();
             for (number, item) in items.iter().enumerate() {
                 let mut uses = false;
-                item.iter().for_each(|own| own.for_each_binding(&mut |own| uses |= !unit.index.uses(own).is_empty()));
+                item.iter().for_each(|own| {
+                    own.for_each_binding(&mut |own| uses |= !unit.index.uses(own).is_empty())
+                });
                 if uses {
                     all.push(number);
                 }
@@ -133,7 +172,15 @@ fn part(unit: &Unit, used: ExprId) -> Option<usize> {
 }
 
 /// Reports a memo of a function that is told whose result it is in an argument which is no part of the key.
-fn memoised(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, at: At, call: &Call, key: &[usize], report: &mut Report<'_>) {
+fn memoised(
+    project: &Project,
+    lives: &Lifetimes<'_>,
+    unit: &Unit,
+    at: At,
+    call: &Call,
+    key: &[usize],
+    report: &mut Report<'_>,
+) {
     if lives.is_per_request(project.function_of(at)) {
         return;
     }
@@ -154,8 +201,12 @@ fn memoised(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, at: At, call:
         return;
     }
     let Some(left) = (0..count).find(|number| !key.contains(number) && says(*number)) else { return };
-    let name = function.params.get(left).and_then(|own| own.name).map_or("the caller", |name| own.ir.text(name));
-    let found = report.at(at, format!("`{name}` says whose result this is, and is no part of the key that it is remembered by"));
+    let name =
+        function.params.get(left).and_then(|own| own.name).map_or("the caller", |name| own.ir.text(name));
+    let found = report.at(
+        at,
+        format!("`{name}` says whose result this is, and is no part of the key that it is remembered by"),
+    );
     found.confidence(Confidence::Medium);
     // What is not seen to be used for requests may be a page's.
     if !calls.iter().any(|call| lives.is_per_request(project.function_of(*call))) {
@@ -206,7 +257,9 @@ fn key_of_wrapped(project: &Project, unit: &Unit, at: At, call: &Call) -> Option
     // `cache.fetch(id, { context: { user } })` of a cache that has been told how to fetch.
     if method == "fetch" {
         let ExprKind::Object(properties) = unit.ir.expr(made) else { return None };
-        let context = properties.iter().find(|own| matches!(own.key, PropertyKey::Name(name) if unit.ir.text(name) == "context"))?;
+        let context = properties
+            .iter()
+            .find(|own| matches!(own.key, PropertyKey::Name(name) if unit.ir.text(name) == "context"))?;
         let cache = project.callee(at)?.package.as_deref() == Some("lru-cache");
         return (cache && project.origins(at.to(context.value)).has_owner()).then_some(key);
     }
@@ -215,8 +268,10 @@ fn key_of_wrapped(project: &Project, unit: &Unit, at: At, call: &Call) -> Option
         crate::vocabulary::is_cache(name) || project.callee(at).is_some_and(|callee| callee.package.is_some())
     };
     let function = matches!(unit.ir.expr(made), ExprKind::Function(_));
-    let of_caller = || captured(project, at.to(made)).has(Origins::PRINCIPAL | Origins::SECRET | Origins::OWNER);
-    (WRAPS.contains(&method) && function && cache() && of_caller() && !is_of_request(project, at.to(*object))).then_some(key)
+    let of_caller =
+        || captured(project, at.to(made)).has(Origins::PRINCIPAL | Origins::SECRET | Origins::OWNER);
+    (WRAPS.contains(&method) && function && cache() && of_caller() && !is_of_request(project, at.to(*object)))
+        .then_some(key)
 }
 
 /// Whether a cache is one of the request.

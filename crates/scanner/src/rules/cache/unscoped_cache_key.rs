@@ -444,7 +444,7 @@ fn made_for_caller(project: &Project, access: &Access) -> bool {
     let reached = project.around(access.function).into_iter().any(|fun| project.reach(fun).is_some());
     let kept = vocabulary::is_cache(&access.name)
         || vocabulary::words(&access.name).iter().any(|word| SENSITIVE.contains(&word.as_str()) || matches!(word.as_str(), "redis" | "kv" | "pool" | "pools"));
-    if !reached || !kept || !fetched(project, value) {
+    if !reached || !kept {
         return false;
     }
     // What the value was made of, back to the call that asked for it.
@@ -465,21 +465,17 @@ fn made_for_caller(project: &Project, access: &Access) -> bool {
             }
         });
     }
-    let told = |expr: crate::ir::ExprId| {
-        let mut told = false;
-        walk::exprs_below(&unit.ir, expr, &mut |below| {
-            if let ExprKind::Call(call) = unit.ir.expr(below) {
-                told |= call.args.iter().any(|arg| {
-                    let origins = project.origins(value.to(arg.value));
-                    // `Client(token=request.headers["authorization"])`
-                    let named = matches!(arg.kind, crate::ir::ArgKind::Keyword(name) if vocabulary::is_credential(unit.ir.text(name)));
-                    origins.has(Origins::PRINCIPAL | Origins::SECRET) || (named && origins.has(Origins::UNVERIFIED))
-                });
+    let (mut told, mut waited) = (false, fetched(project, value));
+    for expr in exprs {
+        walk::exprs_below(&unit.ir, expr, &mut |below| match unit.ir.expr(below) {
+            ExprKind::Call(call) => {
+                told |= call.args.iter().any(|arg| project.origins(value.to(arg.value)).has(Origins::PRINCIPAL | Origins::SECRET));
             }
+            ExprKind::Await(_) => waited = true,
+            _ => {}
         });
-        told
-    };
-    exprs.into_iter().any(told)
+    }
+    told && waited
 }
 
 /// Whether a value is a number that goes up or down, or one that did: `inFlight + 1`.

@@ -28,12 +28,36 @@ const CALLERS: usize = 4;
 
 /// Functions that make a name of a name.
 const SHAPES: &[&str] = &[
-    "join", "resolve", "normalize", "basename", "String", "encodeURIComponent", "decodeURIComponent", "decodeURI", "replace", "replaceAll", "slice",
-    "trim", "toLowerCase", "toString", "concat", "substring", "split", "pop", "at", "parse", "filenamify", "sanitize", "extname", "URL",
+    "join",
+    "resolve",
+    "normalize",
+    "basename",
+    "String",
+    "encodeURIComponent",
+    "decodeURIComponent",
+    "decodeURI",
+    "replace",
+    "replaceAll",
+    "slice",
+    "trim",
+    "toLowerCase",
+    "toString",
+    "concat",
+    "substring",
+    "split",
+    "pop",
+    "at",
+    "parse",
+    "filenamify",
+    "sanitize",
+    "extname",
+    "URL",
 ];
 
 /// Words of what is found by a secret, or belongs to whoever has the name.
-const SECRETS: &[&str] = &["code", "state", "nonce", "otp", "hash", "slug", "digest", "checksum", "ip", "locale", "lang", "version"];
+const SECRETS: &[&str] = &[
+    "code", "state", "nonce", "otp", "hash", "slug", "digest", "checksum", "ip", "locale", "lang", "version",
+];
 
 /// Reports such uses.
 pub(super) fn named_objects(project: &Project, report: &mut Report<'_>) {
@@ -62,18 +86,29 @@ fn judge(project: &Project, all: &[Place], place: &Place, report: &mut Report<'_
     }
     let others = || all.iter().filter(|other| other.at != place.at && is_among(other, place));
     let open = |other: &&Place| other.key.is_some_and(|key| !has_owner(project, key, 3));
-    let brings = |other: &&Place| other.verb == Verb::Write && other.data.is_none_or(|data| is_sent(project, data));
+    let brings =
+        |other: &&Place| other.verb == Verb::Write && other.data.is_none_or(|data| is_sent(project, data));
     // Others name their owner: whoever knows the whole name of one is given it.
-    let told = others().any(|other| other.verb == Verb::Write && other.key.is_some_and(|key| has_owner(project, key, 3)));
+    let told = others()
+        .any(|other| other.verb == Verb::Write && other.key.is_some_and(|key| has_owner(project, key, 3)));
     let partner = match place.verb {
-        Verb::Write => brings(&place).then(|| others().find(|other| other.verb == Verb::Read && open(other))).flatten(),
+        Verb::Write => {
+            brings(&place).then(|| others().find(|other| other.verb == Verb::Read && open(other))).flatten()
+        }
         _ => others().find(|other| brings(other) && (open(other) || told)),
     };
     let Some(partner) = partner else { return };
     let what = if place.is_file { "file" } else { "object" };
-    let found = report.reached(place.at, format!("this {what} is found by a name of the request, among those of all callers"));
+    let found = report.reached(
+        place.at,
+        format!("this {what} is found by a name of the request, among those of all callers"),
+    );
     found.severity(Severity::Medium).confidence(Confidence::Medium);
-    let note = if partner.verb == Verb::Write { "requests write there what they were sent" } else { "whoever says its name is given it here" };
+    let note = if partner.verb == Verb::Write {
+        "requests write there what they were sent"
+    } else {
+        "whoever says its name is given it here"
+    };
     found.related(partner.at.module, project.span(partner.at), note);
 }
 
@@ -84,7 +119,7 @@ fn is_among(one: &Place, other: &Place) -> bool {
 
 /// Whether a folder or bucket is everybody's by its name.
 fn is_everybodys(place: &Place) -> bool {
-    place.among.split(['/', '"', '\'', '.']).any(|part| says_whose(part))
+    place.among.split(['/', '"', '\'', '.']).any(says_whose)
 }
 
 /// Whether a value is what a request brought.
@@ -95,21 +130,29 @@ fn is_sent(project: &Project, at: At) -> bool {
 /// Whether a part of a name says whose it is, or may.
 pub(in crate::rules) fn has_owner(project: &Project, key: At, depth: u32) -> bool {
     let (Some(depth), Some(unit)) = (depth.checked_sub(1), project.unit(key.module)) else { return false };
-    let mut found = project.origins(key).has(Origins::PRINCIPAL | Origins::SECRET | Origins::OWNER | Origins::SESSION | Origins::UNVERIFIED);
+    let mut found = project
+        .origins(key)
+        .has(Origins::PRINCIPAL | Origins::SECRET | Origins::OWNER | Origins::SESSION | Origins::UNVERIFIED);
     walk::exprs_below(&unit.ir, key.expr, &mut |expr| {
         let at = key.to(expr);
         match unit.ir.expr(expr) {
             ExprKind::Name(NameRef::Binding(id)) => {
                 found |= names_owner(unit.ir.binding_name(*id));
                 if !found && !unit.ir.is_module_level(*id) {
-                    found |= unit.index.sources(*id).iter().take(3).any(|source| has_owner(project, at.to(source.value), depth));
+                    found |= unit
+                        .index
+                        .sources(*id)
+                        .iter()
+                        .take(3)
+                        .any(|source| has_owner(project, at.to(source.value), depth));
                 }
             }
             ExprKind::Member { property, .. } => found |= names_owner(unit.ir.text(*property)),
             // `pathOf(request, name)` may say it.
             ExprKind::Call(call) => {
                 let whole = |arg: &crate::ir::Arg| {
-                    matches!(unit.ir.expr(arg.value), ExprKind::Name(_)) && project.origins(at.to(arg.value)).has(Origins::REQUEST)
+                    matches!(unit.ir.expr(arg.value), ExprKind::Name(_))
+                        && project.origins(at.to(arg.value)).has(Origins::REQUEST)
                 };
                 found |= call.args.iter().any(whole);
             }
@@ -121,7 +164,9 @@ pub(in crate::rules) fn has_owner(project: &Project, key: At, depth: u32) -> boo
 
 fn names_owner(name: &str) -> bool {
     let words = vocabulary::words(name);
-    says_whose(name) || vocabulary::is_credential(name) || words.iter().any(|word| SECRETS.contains(&word.as_str()))
+    says_whose(name)
+        || vocabulary::is_credential(name)
+        || words.iter().any(|word| SECRETS.contains(&word.as_str()))
 }
 
 /// Whether a name is one that the request chose, and was not looked up, compared or asked about before.
@@ -133,11 +178,13 @@ pub(in crate::rules) fn is_chosen(project: &Project, at: At, depth: u32) -> bool
             if is_asked_about(project, unit, at) {
                 return false;
             }
-            let parameter = matches!(unit.ir.binding(*id).map(|binding| binding.kind), Some(BindingKind::Parameter(_)));
+            let parameter =
+                matches!(unit.ir.binding(*id).map(|binding| binding.kind), Some(BindingKind::Parameter(_)));
             if parameter {
                 return is_given(project, at, *id, depth);
             }
-            !unit.ir.is_module_level(*id) && unit.index.sources(*id).iter().take(4).any(|source| below(source.value))
+            !unit.ir.is_module_level(*id)
+                && unit.index.sources(*id).iter().take(4).any(|source| below(source.value))
         }
         ExprKind::Member { object, .. } | ExprKind::Index { object, .. } => {
             let sent = project.origins(at).has(Origins::INPUT) && !is_asked_about(project, unit, at);
@@ -147,7 +194,9 @@ pub(in crate::rules) fn is_chosen(project: &Project, at: At, depth: u32) -> bool
         ExprKind::Template(parts) => {
             parts.iter().any(|part| matches!(part, TemplatePart::Value(value) if below(*value)))
         }
-        ExprKind::Binary { left, right, .. } | ExprKind::Logical { left, right, .. } => below(*left) || below(*right),
+        ExprKind::Binary { left, right, .. } | ExprKind::Logical { left, right, .. } => {
+            below(*left) || below(*right)
+        }
         ExprKind::Conditional { then, otherwise, .. } => below(*then) || below(*otherwise),
         ExprKind::Array { items, .. } => items.iter().any(|item| below(*item)),
         ExprKind::Call(call) => is_made_of_chosen(project, unit, at, call, depth),
@@ -167,7 +216,11 @@ fn is_given(project: &Project, at: At, id: crate::ir::BindingId, depth: u32) -> 
     if callers.is_empty() {
         return true;
     }
-    callers.iter().take(CALLERS).filter_map(|call| project.argument(*call, fun, number)).any(|arg| is_chosen(project, arg, depth))
+    callers
+        .iter()
+        .take(CALLERS)
+        .filter_map(|call| project.argument(*call, fun, number))
+        .any(|arg| is_chosen(project, arg, depth))
 }
 
 /// Whether what a call gives is a name that the request chose, in another shape, or a part of the request.
@@ -197,12 +250,17 @@ fn is_asked_about(project: &Project, unit: &Unit, value: At) -> bool {
     }
     // The request as a whole is in whatever is asked with it.
     let whole = |id: &crate::ir::BindingId| {
-        unit.index.uses(*id).first().is_some_and(|used| project.origins(value.to(*used)).has(Origins::REQUEST))
+        unit.index
+            .uses(*id)
+            .first()
+            .is_some_and(|used| project.origins(value.to(*used)).has(Origins::REQUEST))
     };
     let roots: Vec<_> = project.roots(value).into_iter().filter(|id| !whole(id)).collect();
     let (own, text) = (project.span(value), project.snippet(value));
     let mut found = false;
-    for fun in project.around(project.function_of(value)).into_iter().take_while(|fun| fun.id != FunctionId::MODULE) {
+    for fun in
+        project.around(project.function_of(value)).into_iter().take_while(|fun| fun.id != FunctionId::MODULE)
+    {
         walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
             let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
             if found || unit.ir.span(expr).contains(own) {
@@ -211,7 +269,10 @@ fn is_asked_about(project: &Project, unit: &Unit, value: At) -> bool {
             let (mut caller, mut named) = (false, false);
             for arg in &call.args {
                 walk::exprs_below(&unit.ir, arg.value, &mut |inner| {
-                    let is_value = matches!(unit.ir.expr(inner), ExprKind::Name(_) | ExprKind::Member { .. } | ExprKind::Call(_));
+                    let is_value = matches!(
+                        unit.ir.expr(inner),
+                        ExprKind::Name(_) | ExprKind::Member { .. } | ExprKind::Call(_)
+                    );
                     caller |= is_value && is_caller(project, value.to(inner));
                     named |= matches!(unit.ir.expr(inner), ExprKind::Name(NameRef::Binding(id)) if roots.contains(id))
                         || (is_value && project.snippet(value.to(inner)) == text);

@@ -60,20 +60,29 @@ pub(super) fn places(project: &Project, module: ModuleId, unit: &Unit) -> Vec<Pl
 }
 
 /// What is done with a file of the machine.
-fn file(project: &Project, unit: &Unit, at: At, call: &Call) -> Option<(Verb, Option<ExprId>, Option<ExprId>)> {
+fn file(
+    project: &Project,
+    unit: &Unit,
+    at: At,
+    call: &Call,
+) -> Option<(Verb, Option<ExprId>, Option<ExprId>)> {
     let name = project.last_written(at.to(call.callee))?;
     let first = project.first_written(at.to(call.callee));
     let package = project.callee(at).and_then(|callee| callee.package.as_deref());
     let path = call.positional(0)?;
-    if !package.is_some_and(|package| FILES.contains(&package)) && !matches!(first, Some("Bun" | "Deno" | "fs" | "fsp")) {
+    if !package.is_some_and(|package| FILES.contains(&package))
+        && !matches!(first, Some("Bun" | "Deno" | "fs" | "fsp"))
+    {
         // `res.sendFile(join(dir, name))`
-        let sends = matches!(name, "sendFile" | "download") && matches!(first, Some("res" | "response" | "reply"));
+        let sends =
+            matches!(name, "sendFile" | "download") && matches!(first, Some("res" | "response" | "reply"));
         return sends.then_some((Verb::Read, Some(path), None));
     }
     let verb = match name {
-        "readFile" | "readFileSync" | "createReadStream" | "readJson" | "readJSON" | "readJsonSync" | "readTextFile" | "file" => Verb::Read,
-        "writeFile" | "writeFileSync" | "appendFile" | "appendFileSync" | "createWriteStream" | "outputFile" | "outputJson" | "writeJson"
-        | "writeJSON" | "writeTextFile" | "write" => Verb::Write,
+        "readFile" | "readFileSync" | "createReadStream" | "readJson" | "readJSON" | "readJsonSync"
+        | "readTextFile" | "file" => Verb::Read,
+        "writeFile" | "writeFileSync" | "appendFile" | "appendFileSync" | "createWriteStream"
+        | "outputFile" | "outputJson" | "writeJson" | "writeJSON" | "writeTextFile" | "write" => Verb::Write,
         "unlink" | "unlinkSync" | "rm" | "rmSync" | "remove" => Verb::Remove,
         "readdir" | "readdirSync" | "readDir" => Verb::List,
         _ => return None,
@@ -118,11 +127,19 @@ fn of_library(project: &Project, unit: &Unit, at: At, call: &Call, name: &str) -
         ("@vercel/blob", "put") => Some((Verb::Write, first(), call.positional(1), "blob".to_owned())),
         ("@vercel/blob", "head" | "get") => Some((Verb::Read, first(), None, "blob".to_owned())),
         ("@vercel/blob", "del") => Some((Verb::Remove, first(), None, "blob".to_owned())),
-        ("minio", "getObject" | "presignedGetObject" | "statObject") => Some((Verb::Read, call.positional(1), None, text(unit, first()?))),
-        ("minio", "putObject") => Some((Verb::Write, call.positional(1), call.positional(2), text(unit, first()?))),
+        ("minio", "getObject" | "presignedGetObject" | "statObject") => {
+            Some((Verb::Read, call.positional(1), None, text(unit, first()?)))
+        }
+        ("minio", "putObject") => {
+            Some((Verb::Write, call.positional(1), call.positional(2), text(unit, first()?)))
+        }
         ("minio", "removeObject") => Some((Verb::Remove, call.positional(1), None, text(unit, first()?))),
         // `bucket.file(name).download()`, `container.getBlockBlobClient(name).upload(…)`
-        (_, "file") if package.starts_with("@google-cloud/storage") || package.starts_with("firebase-admin") => handle(unit, at, call),
+        (_, "file")
+            if package.starts_with("@google-cloud/storage") || package.starts_with("firebase-admin") =>
+        {
+            handle(unit, at, call)
+        }
         (_, "getBlockBlobClient" | "getBlobClient") => handle(unit, at, call),
         _ => {
             // `db.storage.from("files").download(name)`
@@ -166,7 +183,8 @@ fn handle(unit: &Unit, at: At, call: &Call) -> Option<Seen> {
     };
     let (callee, name) = used?;
     let verb = match name {
-        "download" | "downloadToBuffer" | "downloadToFile" | "createReadStream" | "getSignedUrl" | "generateSasUrl" => Verb::Read,
+        "download" | "downloadToBuffer" | "downloadToFile" | "createReadStream" | "getSignedUrl"
+        | "generateSasUrl" => Verb::Read,
         "save" | "createWriteStream" | "upload" | "uploadData" | "uploadStream" => Verb::Write,
         "delete" | "deleteIfExists" => Verb::Remove,
         _ => return None,
@@ -191,11 +209,26 @@ fn bound(project: &Project, at: At, call: &Call, name: &str) -> Option<Seen> {
     };
     let path = project.written(at.to(call.callee));
     let [.., env, store, _] = path.as_slice() else { return None };
-    let binding = env.as_str() == "env" && store.as_str().chars().all(|own| own.is_uppercase() || own == '_' || own.is_ascii_digit());
+    let binding = env.as_str() == "env"
+        && store.as_str().chars().all(|own| own.is_uppercase() || own == '_' || own.is_ascii_digit());
     let words = crate::vocabulary::words(store.as_str());
     // What is found by a code or token there is found by a secret; caches have a rule of their own.
     let aside = words.iter().any(|word| {
-        matches!(word.as_str(), "cache" | "session" | "sessions" | "token" | "tokens" | "oauth" | "rate" | "limit" | "limits" | "auth" | "config" | "assets")
+        matches!(
+            word.as_str(),
+            "cache"
+                | "session"
+                | "sessions"
+                | "token"
+                | "tokens"
+                | "oauth"
+                | "rate"
+                | "limit"
+                | "limits"
+                | "auth"
+                | "config"
+                | "assets"
+        )
     });
     (binding && !aside).then(|| (verb, call.positional(0), call.positional(1), store.as_str().to_owned()))
 }
@@ -212,16 +245,22 @@ fn begins(project: &Project, unit: &Unit, at: At, steps: u32) -> String {
         },
         ExprKind::Binary { left, .. } => begins(project, unit, at.to(*left), steps),
         ExprKind::Call(call) => match (project.last_written(at.to(call.callee)), call.positional(0)) {
-            (Some("join" | "resolve" | "normalize" | "URL"), Some(first)) => begins(project, unit, at.to(first), steps),
+            (Some("join" | "resolve" | "normalize" | "URL"), Some(first)) => {
+                begins(project, unit, at.to(first), steps)
+            }
             _ => String::new(),
         },
-        ExprKind::Name(NameRef::Binding(id)) if !unit.ir.is_module_level(*id) => match unit.index.sources(*id) {
-            [source] if source.path.is_empty() => begins(project, unit, at.to(source.value), steps),
-            _ => String::new(),
-        },
+        ExprKind::Name(NameRef::Binding(id)) if !unit.ir.is_module_level(*id) => {
+            match unit.index.sources(*id) {
+                [source] if source.path.is_empty() => begins(project, unit, at.to(source.value), steps),
+                _ => String::new(),
+            }
+        }
         // A path that the request says whole is in no folder of the server's.
         ExprKind::Name(_) | ExprKind::Member { .. } if project.origins(at).is_chosen() => String::new(),
-        ExprKind::Name(_) | ExprKind::Member { .. } => project.last_written(at).unwrap_or_default().to_owned(),
+        ExprKind::Name(_) | ExprKind::Member { .. } => {
+            project.last_written(at).unwrap_or_default().to_owned()
+        }
         _ => String::new(),
     }
 }

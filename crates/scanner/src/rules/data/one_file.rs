@@ -16,8 +16,27 @@ use crate::{
 
 /// Words of files that are the server's own.
 const OWN: &[&str] = &[
-    "config", "configuration", "settings", "token", "tokens", "credentials", "cache", "log", "logs", "audit", "lock", "pid", "state", "env", "schema",
-    "index", "package", "manifest", "public", "static", "assets",
+    "config",
+    "configuration",
+    "settings",
+    "token",
+    "tokens",
+    "credentials",
+    "cache",
+    "log",
+    "logs",
+    "audit",
+    "lock",
+    "pid",
+    "state",
+    "env",
+    "schema",
+    "index",
+    "package",
+    "manifest",
+    "public",
+    "static",
+    "assets",
 ];
 
 /// How many calls are followed back.
@@ -38,10 +57,15 @@ pub(super) fn one_file(project: &Project, all: &[Place], report: &mut Report<'_>
         {
             continue;
         }
-        let other = all.iter().find(|other| other.is_file && other.verb == Verb::Read && reads_back(project, place, other));
+        let other = all
+            .iter()
+            .find(|other| other.is_file && other.verb == Verb::Read && reads_back(project, place, other));
         let Some(other) = other else { continue };
         let here = project.function_of(other.at) == fun;
-        let found = report.reached(place.at, "all requests write what they were sent to this one file, and read what is there");
+        let found = report.reached(
+            place.at,
+            "all requests write what they were sent to this one file, and read what is there",
+        );
         found.severity(Severity::Medium).confidence(if here { Confidence::Medium } else { Confidence::Low });
         found.related(other.at.module, project.span(other.at), "whoever comes is given it here");
     }
@@ -68,7 +92,9 @@ fn name_of(project: &Project, key: At) -> String {
     let Some(unit) = project.unit(key.module) else { return String::new() };
     match unit.ir.expr(key.expr) {
         ExprKind::String(name) => unit.ir.text(*name).to_owned(),
-        ExprKind::Name(_) | ExprKind::Member { .. } => project.last_written(key).unwrap_or_default().to_owned(),
+        ExprKind::Name(_) | ExprKind::Member { .. } => {
+            project.last_written(key).unwrap_or_default().to_owned()
+        }
         _ => project.snippet(key).to_owned(),
     }
 }
@@ -79,9 +105,8 @@ fn is_temporary(project: &Project, key: At) -> bool {
 
 fn is_own(project: &Project, key: At) -> bool {
     let name = name_of(project, key);
-    name.split(['/', '.', '-', ' ', '"', '\'', '(', ')', ',']).any(|part| {
-        vocabulary::words(part).iter().any(|word| OWN.contains(&word.as_str()))
-    })
+    name.split(['/', '.', '-', ' ', '"', '\'', '(', ')', ','])
+        .any(|part| vocabulary::words(part).iter().any(|word| OWN.contains(&word.as_str())))
 }
 
 /// Whether a function, or one that calls it, has to do with who calls: it may keep apart what is in the file.
@@ -92,8 +117,14 @@ fn uses_caller(project: &Project, fun: Fun, depth: u32) -> bool {
     }
     let mut found = false;
     walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
-        let value = matches!(unit.ir.expr(expr), ExprKind::Name(_) | ExprKind::Member { .. } | ExprKind::Call(_));
+        let value =
+            matches!(unit.ir.expr(expr), ExprKind::Name(_) | ExprKind::Member { .. } | ExprKind::Call(_));
         found = found || (value && is_caller(project, At { module: fun.module, expr }));
     });
-    found || project.callers(fun).iter().take(8).any(|call| uses_caller(project, project.function_of(*call), depth))
+    found
+        || project
+            .callers(fun)
+            .iter()
+            .take(8)
+            .any(|call| uses_caller(project, project.function_of(*call), depth))
 }

@@ -22,9 +22,49 @@ use crate::{
 
 /// Words of names that whoever has them is meant to have: a room's, a game's, what is found by a code.
 const JOINED: &[&str] = &[
-    "room", "rooms", "channel", "channels", "topic", "topics", "game", "games", "lobby", "document", "event", "events", "id", "url", "uri", "path",
-    "locale", "lang", "model", "models", "tool", "tools", "symbol", "city", "country", "domain", "domains", "host", "hosts", "server", "servers", "plugin",
-    "plugins", "provider", "providers", "agent", "agents", "flag", "flags", "setting", "settings", "config", "configs",
+    "room",
+    "rooms",
+    "channel",
+    "channels",
+    "topic",
+    "topics",
+    "game",
+    "games",
+    "lobby",
+    "document",
+    "event",
+    "events",
+    "id",
+    "url",
+    "uri",
+    "path",
+    "locale",
+    "lang",
+    "model",
+    "models",
+    "tool",
+    "tools",
+    "symbol",
+    "city",
+    "country",
+    "domain",
+    "domains",
+    "host",
+    "hosts",
+    "server",
+    "servers",
+    "plugin",
+    "plugins",
+    "provider",
+    "providers",
+    "agent",
+    "agents",
+    "flag",
+    "flags",
+    "setting",
+    "settings",
+    "config",
+    "configs",
 ];
 
 /// Reports such maps, where they are filled.
@@ -36,17 +76,25 @@ pub(super) fn kept_by_name(project: &Project, lives: &Lifetimes<'_>, report: &mu
     for (store, accesses) in &by_store {
         let Some(first) = accesses.first() else { continue };
         let joined = vocabulary::words(&first.name).iter().any(|word| JOINED.contains(&word.as_str()));
-        let aside = joined || is_other(&first.name) || vocabulary::is_cache(&first.name) || vocabulary::has_own_rules(&first.name);
-        if aside || !is_of_server(project, first) || accesses.iter().any(|own| has_owner(project, own.key, 3)) {
+        let aside = joined
+            || is_other(&first.name)
+            || vocabulary::is_cache(&first.name)
+            || vocabulary::has_own_rules(&first.name);
+        if aside || !is_of_server(project, first) || accesses.iter().any(|own| has_owner(project, own.key, 3))
+        {
             continue;
         }
         let named = |access: &&&Access| {
-            lives.is_per_request(access.function) && is_name(project, access) && is_chosen(project, access.key, DEPTH) && !looks_whose(project, access.function)
+            lives.is_per_request(access.function)
+                && is_name(project, access)
+                && is_chosen(project, access.key, DEPTH)
+                && !looks_whose(project, access.function)
         };
         // What says whose it is, or a thing of one name for all, has a rule of its own.
         let brings = |access: &&&Access| access.value.is_some_and(|value| is_only_sent(project, value));
         let fill = accesses.iter().filter(brings).find(named);
-        let read = accesses.iter().filter(|access| access.value.is_none() && gives(project, access)).find(named);
+        let read =
+            accesses.iter().filter(|access| access.value.is_none() && gives(project, access)).find(named);
         let (Some(fill), Some(read)) = (fill, read) else { continue };
         if matches!(store, Store::Field(..)) && !is_on_shared_object(project, lives, fill.function) {
             continue;
@@ -62,7 +110,8 @@ pub(super) fn kept_by_name(project: &Project, lives: &Lifetimes<'_>, report: &mu
 
 /// Whether an access is of code in JavaScript whose handlers know who calls.
 fn is_of_server(project: &Project, access: &Access) -> bool {
-    let javascript = project.unit(access.at.module).is_some_and(|unit| unit.ir.language == Language::JavaScript);
+    let javascript =
+        project.unit(access.at.module).is_some_and(|unit| unit.ir.language == Language::JavaScript);
     javascript && project.handlers_know_callers(access.at.module)
 }
 
@@ -77,8 +126,11 @@ fn is_name(project: &Project, access: &Access) -> bool {
 fn is_only_sent(project: &Project, value: At) -> bool {
     let origins = project.origins(value);
     let Some(unit) = project.unit(value.module) else { return false };
-    let plain = matches!(unit.ir.expr(value.expr), ExprKind::Name(_) | ExprKind::Member { .. } | ExprKind::Object(_));
-    plain && origins.has(Origins::INPUT) && !origins.has(Origins::PRINCIPAL | Origins::OWNER | Origins::SECRET)
+    let plain =
+        matches!(unit.ir.expr(value.expr), ExprKind::Name(_) | ExprKind::Member { .. } | ExprKind::Object(_));
+    plain
+        && origins.has(Origins::INPUT)
+        && !origins.has(Origins::PRINCIPAL | Origins::OWNER | Origins::SECRET)
 }
 
 /// Whether what an access finds is part of an answer.
@@ -92,13 +144,22 @@ fn gives(project: &Project, access: &Access) -> bool {
 }
 
 /// Reports `notes.delete(id)` by an id of the request, where what is kept says whose it is and the function looks at nothing of it.
-fn removed(project: &Project, lives: &Lifetimes<'_>, by_store: &BTreeMap<Store, Vec<&Access>>, report: &mut Report<'_>) {
+fn removed(
+    project: &Project,
+    lives: &Lifetimes<'_>,
+    by_store: &BTreeMap<Store, Vec<&Access>>,
+    report: &mut Report<'_>,
+) {
     let likely = project.calls_named(|name| name == "delete");
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::JavaScript) {
         for expr in likely.among(module) {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
-            let (ExprKind::Member { object, .. }, Some(key)) = (unit.ir.expr(call.callee), call.positional(0)) else { continue };
+            let (ExprKind::Member { object, .. }, Some(key)) =
+                (unit.ir.expr(call.callee), call.positional(0))
+            else {
+                continue;
+            };
             let fun = project.function_of(at);
             if !lives.is_per_request(fun) || !project.handlers_know_callers(module) {
                 continue;

@@ -92,8 +92,10 @@ fn is_of_library(project: &Project, at: At) -> bool {
         }
         _ => false,
     };
-    let local = path.iter().any(|part| matches!(part.as_str(), "local" | "Local" | "LocalProxy" | "LocalStack"));
-    let of_request = matches!(package.as_str(), "flask" | "quart" | "starlette_context" | "threading" | "contextvars");
+    let local =
+        path.iter().any(|part| matches!(part.as_str(), "local" | "Local" | "LocalProxy" | "LocalStack"));
+    let of_request =
+        matches!(package.as_str(), "flask" | "quart" | "starlette_context" | "threading" | "contextvars");
     !(unit.ir.language == Language::Python && (imported || local || of_request))
 }
 

@@ -93,7 +93,7 @@ pub(super) fn is_other(name: &str) -> bool {
 /// `HISTORY += [entry]`, which an `append` is too.
 fn added(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
     const SENT: Origins = Origins::INPUT.or(Origins::PRINCIPAL).or(Origins::UNVERIFIED).or(Origins::SECRET);
-    for write in lives.shared_writes(project).into_iter().filter(|write| write.updates) {
+    for write in lives.shared_writes(project).iter().filter(|write| write.updates) {
         let Cell::Binding(module, id) = write.cell else { continue };
         let Some(unit) = project.unit(module) else { continue };
         let is_list = project.unit(write.value.module).is_some_and(|unit| matches!(unit.ir.expr(write.value.expr), ExprKind::Array { .. }));

@@ -27,12 +27,16 @@ fn maps(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
     }
     for (store, accesses) in by_store {
         let Some(first) = accesses.first() else { continue };
-        if is_other(&first.name) || vocabulary::is_cache(&first.name) || vocabulary::has_own_rules(&first.name) {
+        if is_other(&first.name)
+            || vocabulary::is_cache(&first.name)
+            || vocabulary::has_own_rules(&first.name)
+        {
             continue;
         }
         let fills = |access: &&&Access| {
             access.value.is_some_and(|value| {
-                let javascript = project.unit(value.module).is_some_and(|unit| unit.ir.language == Language::JavaScript);
+                let javascript =
+                    project.unit(value.module).is_some_and(|unit| unit.ir.language == Language::JavaScript);
                 javascript
                     && !is_constructor(project, access.function)
                     && lives.is_per_request(access.function)
@@ -43,17 +47,25 @@ fn maps(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
         };
         let Some(fill) = accesses.iter().find(fills) else { continue };
         let Some(cell) = cell_of(lives, project, fill) else { continue };
-        let shown = lives.reads(project, &cell).into_iter().filter(|(_, fun, _)| lives.is_per_request(*fun)).find_map(|(read, ..)| {
-            let all = whole(project, read);
-            let given = all.is_some_and(|all| project.is_shown(all)) || is_gathered(project, all.unwrap_or(read));
-            given.then_some(all.unwrap_or(read))
-        });
+        let shown = lives
+            .reads(project, &cell)
+            .into_iter()
+            .filter(|(_, fun, _)| lives.is_per_request(*fun))
+            .find_map(|(read, ..)| {
+                let all = whole(project, read);
+                let given =
+                    all.is_some_and(|all| project.is_shown(all)) || is_gathered(project, all.unwrap_or(read));
+                given.then_some(all.unwrap_or(read))
+            });
         let Some(shown) = shown else { continue };
         if matches!(store, Store::Field(..)) && !is_on_shared_object(project, lives, fill.function) {
             continue;
         }
         report
-            .reached(fill.at, format!("`{}` keeps what all callers send, and is shown whole to each of them", fill.name))
+            .reached(
+                fill.at,
+                format!("`{}` keeps what all callers send, and is shown whole to each of them", fill.name),
+            )
             .severity(Severity::Medium)
             .confidence(Confidence::Medium)
             .related(shown.module, project.span(shown), "its content is given to whoever asks");
@@ -97,12 +109,14 @@ fn whole(project: &Project, read: At) -> Option<At> {
         ExprKind::Member { object, property, .. } if *object == read.expr => {
             let all = matches!(unit.ir.text(*property), "values" | "entries" | "items");
             let Parent::Expr(call) = unit.index.parent(up) else { return None };
-            (all && matches!(unit.ir.expr(call), ExprKind::Call(own) if own.callee == up)).then_some(read.to(call))
+            (all && matches!(unit.ir.expr(call), ExprKind::Call(own) if own.callee == up))
+                .then_some(read.to(call))
         }
         ExprKind::Call(call) if call.callee != read.expr => {
             let path = project.written(read.to(call.callee));
             let [of, name] = path.as_slice() else { return None };
-            let all = matches!((of.as_str(), name.as_str()), ("Object", "values" | "entries") | ("Array", "from"));
+            let all =
+                matches!((of.as_str(), name.as_str()), ("Object", "values" | "entries") | ("Array", "from"));
             all.then_some(read.to(up))
         }
         ExprKind::Spread(_) => Some(read.to(up)),
@@ -179,7 +193,11 @@ fn events(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
                 .reached(event.at, "whoever waits for this event is given what this caller sent")
                 .severity(Severity::Medium)
                 .confidence(Confidence::Medium)
-                .related(heard.at.module, project.span(heard.at), "it is waited for here, whoever it is about");
+                .related(
+                    heard.at.module,
+                    project.span(heard.at),
+                    "it is waited for here, whoever it is about",
+                );
         }
     }
 }
@@ -198,5 +216,8 @@ fn event(unit: &Unit, expr: ExprId) -> Option<(ExprId, &str, String, ExprId)> {
 fn gives_on(unit: &Unit, given: ExprId) -> bool {
     let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(given) else { return false };
     matches!(unit.ir.binding_name(*id), "resolve" | "res" | "done" | "accept" | "fulfil" | "fulfill")
-        && unit.ir.binding(*id).is_some_and(|binding| matches!(binding.kind, crate::ir::BindingKind::Parameter(_)))
+        && unit
+            .ir
+            .binding(*id)
+            .is_some_and(|binding| matches!(binding.kind, crate::ir::BindingKind::Parameter(_)))
 }
