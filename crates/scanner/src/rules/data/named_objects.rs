@@ -64,7 +64,7 @@ pub(super) fn named_objects(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     let mut by_folder: BTreeMap<&str, Vec<Place>> = BTreeMap::new();
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::JavaScript) {
-        if !project.has_owners(module) {
+        if !(project.handlers_know_callers(module) || project.is_asked_multi()) {
             continue;
         }
         let own = places(project, module, unit);

@@ -59,6 +59,12 @@ pub(super) fn places(project: &Project, module: ModuleId, unit: &Unit) -> Vec<Pl
     found
 }
 
+/// The name of what is called: as its package has it, whatever it is imported as.
+fn name_of<'p>(project: &'p Project, at: At, call: &Call) -> Option<&'p str> {
+    let imported = project.callee(at).filter(|callee| callee.package.is_some()).map(|callee| callee.name());
+    imported.filter(|name| *name != "default").or_else(|| project.last_written(at.to(call.callee)))
+}
+
 /// What is done with a file of the machine.
 fn file(
     project: &Project,
@@ -66,7 +72,7 @@ fn file(
     at: At,
     call: &Call,
 ) -> Option<(Verb, Option<ExprId>, Option<ExprId>)> {
-    let name = project.last_written(at.to(call.callee))?;
+    let name = name_of(project, at, call)?;
     let first = project.first_written(at.to(call.callee));
     let package = project.callee(at).and_then(|callee| callee.package.as_deref());
     let path = call.positional(0)?;
@@ -93,7 +99,7 @@ fn file(
 
 /// What is done with an object of a store.
 fn object(project: &Project, unit: &Unit, at: At, call: &Call) -> Option<Seen> {
-    let name = project.last_written(at.to(call.callee))?;
+    let name = name_of(project, at, call)?;
     let verb = match name {
         "GetObjectCommand" | "HeadObjectCommand" | "getObject" | "headObject" => Verb::Read,
         "PutObjectCommand" | "putObject" | "upload" => Verb::Write,

@@ -63,6 +63,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     }
     places(project, &lives, report);
     from_the_start(project, &lives, report);
+    super::one_conversation::one_conversation(project, &lives, report);
 }
 
 /// Methods and classes that make a place in which one client works, step by step: a page, a terminal. Sources: the API references of
