@@ -12,7 +12,18 @@ use crate::{
 
 /// Methods of agents and graphs that go on with a conversation. Sources: the API references of LangGraph and Mastra.
 const GOES_ON: &[&str] = &[
-    "invoke", "ainvoke", "stream", "astream", "astream_events", "streamEvents", "generate", "generateLegacy", "streamLegacy", "call", "run", "arun",
+    "invoke",
+    "ainvoke",
+    "stream",
+    "astream",
+    "astream_events",
+    "streamEvents",
+    "generate",
+    "generateLegacy",
+    "streamLegacy",
+    "call",
+    "run",
+    "arun",
 ];
 
 /// Methods of stores of memories. Source: docs.mem0.ai.
@@ -29,7 +40,8 @@ const DEPTH: u32 = 4;
 
 /// Reports such conversations.
 pub(super) fn one_conversation(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
-    let likely = project.calls_named(|name| GOES_ON.contains(&name) || REMEMBERS.contains(&name) || name == "create");
+    let likely =
+        project.calls_named(|name| GOES_ON.contains(&name) || REMEMBERS.contains(&name) || name == "create");
     for (module, unit) in project.units().filter(|(module, _)| project.has_owners(*module)) {
         for expr in likely.among(module) {
             let at = At { module, expr: *expr };
@@ -47,7 +59,11 @@ pub(super) fn one_conversation(project: &Project, lives: &Lifetimes<'_>, report:
             };
             if let Some(place) = fixed {
                 report
-                    .reached_in(place, project.function_of(at), "all callers go on with one conversation here")
+                    .reached_in(
+                        place,
+                        project.function_of(at),
+                        "all callers go on with one conversation here",
+                    )
                     .confidence(Confidence::Medium);
             }
         }
@@ -56,10 +72,22 @@ pub(super) fn one_conversation(project: &Project, lives: &Lifetimes<'_>, report:
 
 /// The fixed name of a thread or user that a call is given.
 fn fixed(project: &Project, unit: &Unit, at: At, call: &Call, method: &str) -> Option<At> {
-    let memory = REMEMBERS.contains(&method) && project.callee(at).and_then(|callee| callee.package.as_deref()).is_some_and(|own| own.starts_with("mem0"));
-    let names: &[&str] = if memory { &["userId", "user_id"] } else if GOES_ON.contains(&method) { APART } else { return None };
+    let memory = REMEMBERS.contains(&method)
+        && project
+            .callee(at)
+            .and_then(|callee| callee.package.as_deref())
+            .is_some_and(|own| own.starts_with("mem0"));
+    let names: &[&str] = if memory {
+        &["userId", "user_id"]
+    } else if GOES_ON.contains(&method) {
+        APART
+    } else {
+        return None;
+    };
     call.args.iter().find_map(|arg| match arg.kind {
-        ArgKind::Keyword(name) if names.contains(&unit.ir.text(name)) => is_text(unit, arg.value).then(|| at.to(arg.value)),
+        ArgKind::Keyword(name) if names.contains(&unit.ir.text(name)) => {
+            is_text(unit, arg.value).then(|| at.to(arg.value))
+        }
         _ => named(unit, at.to(arg.value), names, DEPTH),
     })
 }

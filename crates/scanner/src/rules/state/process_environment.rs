@@ -65,7 +65,11 @@ fn folders(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
             }
             let path = project.written(at.to(call.callee));
             let of_process = matches!(path.as_slice(), [of, _] if matches!(of.as_str(), "process" | "os" | "Deno"));
-            let chosen = call.positional(0).is_some_and(|folder| project.origins(at.to(folder)).is_of_request());
+            // Whatever it is made of: there is one such folder, and another request may run before it is set back.
+            let chosen = call.positional(0).is_some_and(|folder| {
+                let origins = project.origins(at.to(folder));
+                origins.is_of_request() || (!project.is_fixed(at.to(folder)) && !origins.has(Origins::ENV))
+            });
             if of_process && chosen {
                 report
                     .reached(at, "the folder that the process works in is set for this request")
