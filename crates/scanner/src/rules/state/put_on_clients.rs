@@ -184,7 +184,10 @@ fn logs_in(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, at: At, call: 
 /// Whether a variable was made as a client that keeps cookies.
 fn keeps_cookies(project: &Project, unit: &Unit, client: At) -> bool {
     let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(client.expr) else { return false };
-    let [source] = unit.index.sources(*id) else { return false };
+    let (module, id) = project.declared(client.module, *id).unwrap_or((client.module, *id));
+    let Some(unit) = project.unit(module) else { return false };
+    let client = At { module, ..client };
+    let [source] = unit.index.sources(id) else { return false };
     let ExprKind::Call(made) = unit.ir.expr(source.value) else { return false };
     let name = project.callee(client.to(source.value)).map_or("", |callee| callee.name());
     let name = if name == "default" { project.last_written(client.to(made.callee)).unwrap_or_default() } else { name };
