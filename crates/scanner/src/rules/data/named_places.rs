@@ -1,7 +1,7 @@
 //! Files and objects of a store, each found by a name: which calls read, write, remove or list them, and by what.
 
 use crate::{
-    ir::{Call, ExprId, ExprKind, NameRef, PropertyKey, TemplatePart},
+    ir::{Call, ExprId, ExprKind, NameRef, PropertyKey, TemplatePart, walk},
     project::{At, ModuleId, Parent, Project, Unit},
 };
 
@@ -250,7 +250,7 @@ fn begins(project: &Project, unit: &Unit, at: At, steps: u32) -> String {
             None => String::new(),
         },
         ExprKind::Binary { left, .. } => begins(project, unit, at.to(*left), steps),
-        ExprKind::Call(call) => match (project.last_written(at.to(call.callee)), call.positional(0)) {
+        ExprKind::Call(call) => match (name_of(project, at, call), call.positional(0)) {
             (Some("join" | "resolve" | "normalize" | "URL"), Some(first)) => {
                 begins(project, unit, at.to(first), steps)
             }
@@ -263,10 +263,34 @@ fn begins(project: &Project, unit: &Unit, at: At, steps: u32) -> String {
             }
         }
         // A path that the request says whole is in no folder of the server's.
-        ExprKind::Name(_) | ExprKind::Member { .. } if project.origins(at).is_chosen() => String::new(),
+        ExprKind::Name(_) | ExprKind::Member { .. } if project.origins(at).is_chosen() || is_of_home(project, at, 3) => String::new(),
         ExprKind::Name(_) | ExprKind::Member { .. } => {
             project.last_written(at).unwrap_or_default().to_owned()
         }
         _ => String::new(),
     }
+}
+
+/// Whether a folder is in the home of whoever runs the program, who is its only user: `join(homedir(), ".desk")`.
+fn is_of_home(project: &Project, at: At, steps: u32) -> bool {
+    let (Some(steps), Some(unit)) = (steps.checked_sub(1), project.unit(at.module)) else { return false };
+    let text = project.snippet(at);
+    if text.contains("homedir(") || text.contains("env.HOME") || text.contains("getPath(") {
+        return true;
+    }
+    let mut found = false;
+    walk::exprs_below(&unit.ir, at.expr, &mut |expr| {
+        if matches!(unit.ir.expr(expr), ExprKind::Call(_)) && !found {
+            let targets = project.callee(at.to(expr)).filter(|callee| callee.certain).map_or(&[][..], |callee| &callee.targets);
+            found = targets.iter().take(1).any(|target| {
+                let returns = project.unit(target.module).map(|unit| unit.index.returns(target.id)).unwrap_or_default();
+                returns.iter().take(4).any(|expr| is_of_home(project, At { module: target.module, expr: *expr }, steps))
+            });
+        }
+        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr) else { return };
+        let (module, id) = project.declared(at.module, *id).unwrap_or((at.module, *id));
+        let sources = project.unit(module).map(|unit| unit.index.sources(id)).unwrap_or_default();
+        found = found || matches!(sources, [source] if is_of_home(project, At { module, expr: source.value }, steps));
+    });
+    found
 }

@@ -6,7 +6,7 @@ use partywall_model::{Confidence, Severity};
 use super::shared_client_defaults::{is_of_caller, is_shared, root, tell};
 use crate::{
     flow::{Lifetimes, Origins, captured},
-    ir::{BindingKind, Call, ExprId, ExprKind, Language, NameRef, PropertyKey},
+    ir::{BindingKind, Call, ExprId, ExprKind, Language, NameRef, PropertyKey, walk},
     project::{At, Parent, Project, Symbol, Unit, Write},
     rules::Report,
     vocabulary,
@@ -126,6 +126,13 @@ pub(super) fn called(
         }
         return;
     }
+    if logs_in(project, lives, unit, at, call, object) {
+        report
+            .reached(at, "this client keeps the cookies of whoever signed in last, for all requests")
+            .severity(Severity::Medium)
+            .confidence(Confidence::Medium);
+        return;
+    }
     let Some(object) = object else { return };
     let hung_up = || {
         method == "use"
@@ -139,6 +146,55 @@ pub(super) fn called(
     };
     if (hung_up() || configured()) && is_shared(project, lives, unit, at.to(object)) {
         tell(report, at, true);
+    }
+}
+
+/// What makes a client that keeps the cookies it is given. Sources: the documentation of fetch-cookie, axios-cookiejar-support, got, requests
+/// and httpx.
+const KEEPS_COOKIES: &[&str] = &["fetchCookie", "makeFetchCookie", "wrapper", "extend", "Session", "session", "AsyncClient", "Client"];
+
+/// Whether a call signs in with what the client sends, on a client of the module that keeps cookies: `http(loginUrl, { body: { name,
+/// password } })`, `session.post(login_url, data={"password": password})`.
+fn logs_in(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, at: At, call: &Call, object: Option<ExprId>) -> bool {
+    let client = match (object, unit.ir.expr(call.callee)) {
+        (Some(object), ExprKind::Member { property, .. }) if matches!(unit.ir.text(*property), "post" | "request" | "put") => object,
+        (None, ExprKind::Name(_)) => call.callee,
+        _ => return false,
+    };
+    let says = call.positional(0).is_some_and(|url| {
+        let text = project.snippet(at.to(url)).to_lowercase();
+        ["login", "signin", "sign-in", "sign_in", "/auth", "session", "logon"].iter().any(|word| text.contains(word))
+    });
+    let password = |arg: &crate::ir::Arg| {
+        let mut found = false;
+        walk::exprs_below(&unit.ir, arg.value, &mut |expr| {
+            let name = match unit.ir.expr(expr) {
+                ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+                ExprKind::Member { property, .. } => unit.ir.text(*property),
+                _ => return,
+            };
+            let named = vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "password" | "passwd" | "passphrase" | "pin"));
+            found = found || (named && project.origins(at.to(expr)).is_of_request());
+        });
+        found
+    };
+    says && call.args.iter().any(password) && keeps_cookies(project, unit, at.to(client)) && is_shared(project, lives, unit, at.to(client))
+}
+
+/// Whether a variable was made as a client that keeps cookies.
+fn keeps_cookies(project: &Project, unit: &Unit, client: At) -> bool {
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(client.expr) else { return false };
+    let (module, id) = project.declared(client.module, *id).unwrap_or((client.module, *id));
+    let Some(unit) = project.unit(module) else { return false };
+    let client = At { module, ..client };
+    let [source] = unit.index.sources(id) else { return false };
+    let ExprKind::Call(made) = unit.ir.expr(source.value) else { return false };
+    let name = project.callee(client.to(source.value)).map_or("", |callee| callee.name());
+    let name = if name == "default" { project.last_written(client.to(made.callee)).unwrap_or_default() } else { name };
+    let jar = || project.snippet(client.to(source.value)).to_lowercase().contains("jar");
+    match name {
+        "wrapper" | "extend" => jar(),
+        _ => KEEPS_COOKIES.contains(&name) || (jar() && matches!(project.symbol(client.to(made.callee)), Symbol::External { .. })),
     }
 }
 
