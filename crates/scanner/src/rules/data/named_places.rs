@@ -263,7 +263,11 @@ fn begins(project: &Project, unit: &Unit, at: At, steps: u32) -> String {
             }
         }
         // A path that the request says whole is in no folder of the server's.
-        ExprKind::Name(_) | ExprKind::Member { .. } if project.origins(at).is_chosen() || is_of_home(project, at, 3) => String::new(),
+        ExprKind::Name(_) | ExprKind::Member { .. }
+            if project.origins(at).is_chosen() || is_of_home(project, at, 3) =>
+        {
+            String::new()
+        }
         ExprKind::Name(_) | ExprKind::Member { .. } => {
             project.last_written(at).unwrap_or_default().to_owned()
         }
@@ -275,22 +279,30 @@ fn begins(project: &Project, unit: &Unit, at: At, steps: u32) -> String {
 fn is_of_home(project: &Project, at: At, steps: u32) -> bool {
     let (Some(steps), Some(unit)) = (steps.checked_sub(1), project.unit(at.module)) else { return false };
     let text = project.snippet(at);
-    if text.contains("homedir(") || text.contains("env.HOME") || text.contains("getPath(") {
-        return true;
-    }
-    let mut found = false;
+    let mut found = text.contains("env.HOME");
     walk::exprs_below(&unit.ir, at.expr, &mut |expr| {
+        if let ExprKind::Call(call) = unit.ir.expr(expr) {
+            found |= matches!(name_of(project, at.to(expr), call), Some("homedir" | "getPath"));
+        }
         if matches!(unit.ir.expr(expr), ExprKind::Call(_)) && !found {
-            let targets = project.callee(at.to(expr)).filter(|callee| callee.certain).map_or(&[][..], |callee| &callee.targets);
+            let targets = project
+                .callee(at.to(expr))
+                .filter(|callee| callee.certain)
+                .map_or(&[][..], |callee| &callee.targets);
             found = targets.iter().take(1).any(|target| {
-                let returns = project.unit(target.module).map(|unit| unit.index.returns(target.id)).unwrap_or_default();
-                returns.iter().take(4).any(|expr| is_of_home(project, At { module: target.module, expr: *expr }, steps))
+                let returns =
+                    project.unit(target.module).map(|unit| unit.index.returns(target.id)).unwrap_or_default();
+                returns
+                    .iter()
+                    .take(4)
+                    .any(|expr| is_of_home(project, At { module: target.module, expr: *expr }, steps))
             });
         }
         let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr) else { return };
         let (module, id) = project.declared(at.module, *id).unwrap_or((at.module, *id));
         let sources = project.unit(module).map(|unit| unit.index.sources(id)).unwrap_or_default();
-        found = found || matches!(sources, [source] if is_of_home(project, At { module, expr: source.value }, steps));
+        found = found
+            || matches!(sources, [source] if is_of_home(project, At { module, expr: source.value }, steps));
     });
     found
 }

@@ -142,6 +142,8 @@ pub(super) fn called(
     let configured = || {
         CONFIGURES.contains(&method)
             && is_of_library(project, at.to(object))
+            // `prisma.account.update({ where, data })` changes a row.
+            && call.args.iter().all(|arg| project.literal_property(at.to(arg.value), "where").is_none())
             && call.args.iter().any(|arg| names_credential(project, unit, at.to(arg.value), 2))
     };
     if (hung_up() || configured()) && is_shared(project, lives, unit, at.to(object)) {
@@ -151,19 +153,33 @@ pub(super) fn called(
 
 /// What makes a client that keeps the cookies it is given. Sources: the documentation of fetch-cookie, axios-cookiejar-support, got, requests
 /// and httpx.
-const KEEPS_COOKIES: &[&str] = &["fetchCookie", "makeFetchCookie", "wrapper", "extend", "Session", "session", "AsyncClient", "Client"];
+const KEEPS_COOKIES: &[&str] =
+    &["fetchCookie", "makeFetchCookie", "wrapper", "extend", "Session", "session", "AsyncClient", "Client"];
 
 /// Whether a call signs in with what the client sends, on a client of the module that keeps cookies: `http(loginUrl, { body: { name,
 /// password } })`, `session.post(login_url, data={"password": password})`.
-fn logs_in(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, at: At, call: &Call, object: Option<ExprId>) -> bool {
+fn logs_in(
+    project: &Project,
+    lives: &Lifetimes<'_>,
+    unit: &Unit,
+    at: At,
+    call: &Call,
+    object: Option<ExprId>,
+) -> bool {
     let client = match (object, unit.ir.expr(call.callee)) {
-        (Some(object), ExprKind::Member { property, .. }) if matches!(unit.ir.text(*property), "post" | "request" | "put") => object,
+        (Some(object), ExprKind::Member { property, .. })
+            if matches!(unit.ir.text(*property), "post" | "request" | "put") =>
+        {
+            object
+        }
         (None, ExprKind::Name(_)) => call.callee,
         _ => return false,
     };
     let says = call.positional(0).is_some_and(|url| {
         let text = project.snippet(at.to(url)).to_lowercase();
-        ["login", "signin", "sign-in", "sign_in", "/auth", "session", "logon"].iter().any(|word| text.contains(word))
+        ["login", "signin", "sign-in", "sign_in", "/auth", "session", "logon"]
+            .iter()
+            .any(|word| text.contains(word))
     });
     let password = |arg: &crate::ir::Arg| {
         let mut found = false;
@@ -173,12 +189,16 @@ fn logs_in(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, at: At, call: 
                 ExprKind::Member { property, .. } => unit.ir.text(*property),
                 _ => return,
             };
-            let named = vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "password" | "passwd" | "passphrase" | "pin"));
+            let named = vocabulary::words(name)
+                .iter()
+                .any(|word| matches!(word.as_str(), "password" | "passwd" | "passphrase" | "pin"));
             found = found || (named && project.origins(at.to(expr)).is_of_request());
         });
         found
     };
-    says && call.args.iter().any(password) && keeps_cookies(project, unit, at.to(client)) && is_shared(project, lives, unit, at.to(client))
+    says && call.args.iter().any(password)
+        && keeps_cookies(project, unit, at.to(client))
+        && is_shared(project, lives, unit, at.to(client))
 }
 
 /// Whether a variable was made as a client that keeps cookies.
@@ -190,11 +210,18 @@ fn keeps_cookies(project: &Project, unit: &Unit, client: At) -> bool {
     let [source] = unit.index.sources(id) else { return false };
     let ExprKind::Call(made) = unit.ir.expr(source.value) else { return false };
     let name = project.callee(client.to(source.value)).map_or("", |callee| callee.name());
-    let name = if name == "default" { project.last_written(client.to(made.callee)).unwrap_or_default() } else { name };
+    let name = if name == "default" {
+        project.last_written(client.to(made.callee)).unwrap_or_default()
+    } else {
+        name
+    };
     let jar = || project.snippet(client.to(source.value)).to_lowercase().contains("jar");
     match name {
         "wrapper" | "extend" => jar(),
-        _ => KEEPS_COOKIES.contains(&name) || (jar() && matches!(project.symbol(client.to(made.callee)), Symbol::External { .. })),
+        _ => {
+            KEEPS_COOKIES.contains(&name)
+                || (jar() && matches!(project.symbol(client.to(made.callee)), Symbol::External { .. }))
+        }
     }
 }
 

@@ -153,3 +153,17 @@ fn what_a_program_makes_in_sqlite_has_no_roles() {
     assert!(closed("import sqlite3"));
     assert!(!closed("import psycopg"));
 }
+
+#[test]
+fn a_column_names_its_table_without_a_reference() {
+    let text = "class Agent(Base):\n    __tablename__ = 'agents'\n    id = Column(Integer)\n    organisation_id = Column(Integer)\nclass Resource(Base):\n    __tablename__ = 'resources'\n    agent_id = Column(Integer)\nclass Color(Base):\n    __tablename__ = 'colors'\n    palette_id = Column(Integer)\n";
+    let found = schema("a.py", text);
+    let owner = found.tables["resources"].owner.as_ref().unwrap();
+    assert!(
+        owner.guessed && owner.through.as_deref().is_some_and(|name| name.ends_with("agents")),
+        "{owner:?}"
+    );
+    assert!(
+        !found.tables["agents"].owner.as_ref().unwrap().guessed && found.tables["colors"].owner.is_none()
+    );
+}
