@@ -275,11 +275,11 @@ fn begins(project: &Project, unit: &Unit, at: At, steps: u32) -> String {
 fn is_of_home(project: &Project, at: At, steps: u32) -> bool {
     let (Some(steps), Some(unit)) = (steps.checked_sub(1), project.unit(at.module)) else { return false };
     let text = project.snippet(at);
-    if text.contains("homedir(") || text.contains("env.HOME") || text.contains("getPath(") {
-        return true;
-    }
-    let mut found = false;
+    let mut found = text.contains("env.HOME");
     walk::exprs_below(&unit.ir, at.expr, &mut |expr| {
+        if let ExprKind::Call(call) = unit.ir.expr(expr) {
+            found |= matches!(name_of(project, at.to(expr), call), Some("homedir" | "getPath"));
+        }
         if matches!(unit.ir.expr(expr), ExprKind::Call(_)) && !found {
             let targets = project.callee(at.to(expr)).filter(|callee| callee.certain).map_or(&[][..], |callee| &callee.targets);
             found = targets.iter().take(1).any(|target| {
