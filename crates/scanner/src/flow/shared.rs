@@ -54,7 +54,7 @@ impl<'p> Lifetimes<'p> {
 
     fn find_shared_writes(&self, project: &'p Project) -> Vec<SharedWrite> {
         let mut found = Vec::new();
-        let likely = project.calls_named(|name| matches!(name, "assign" | "update"));
+        let likely = project.calls_named(|name| matches!(name, "assign" | "update" | "setattr"));
         for (module, unit) in project.units() {
             for (id, binding) in unit.ir.bindings() {
                 if !matches!(binding.kind, BindingKind::Variable | BindingKind::Other)
