@@ -72,11 +72,6 @@ fn shared(project: &Project) -> Vec<(Vec<Access>, Weight)> {
         if written.iter().any(|access| is_scoped(project, access.key)) || all_look_whose(project, &accesses) {
             continue;
         }
-        // Whoever takes a value out looks at whose it is: `const note = notes.get(id); if (note.owner !== owner) return null`.
-        let compared = |access: &&Access| access.value.is_none() && compares_after(project, access.at);
-        if accesses.iter().any(|access| compared(&access)) {
-            continue;
-        }
         if let Some(weight) = written.iter().filter_map(|access| weight(project, access)).max() {
             found.push((accesses, weight));
         }
@@ -95,14 +90,18 @@ fn is_weak(project: &Project, store: &Store) -> bool {
     })
 }
 
-/// Whether what is kept says whose it is, and whoever takes something out compares that.
+/// Whether whoever takes something out looks at whose it is: `const note = notes.get(id); if (note.owner !== owner) return null`. One
+/// who forgets it is enough for the store to be everybody's.
 fn all_look_whose(project: &Project, accesses: &[Access]) -> bool {
     let says = |access: &Access| {
         let unit = project.unit(access.at.module);
         access.value.zip(unit).is_some_and(|(value, unit)| kept_records::says_whose(project, unit, value))
     };
-    accesses.iter().any(says)
-        && accesses.iter().filter(|access| access.value.is_none()).all(|access| kept_records::looks_whose(project, access.function))
+    let said = accesses.iter().any(says);
+    let looks = |access: &Access| {
+        compares_after(project, access.at) || (said && kept_records::looks_whose(project, access.function))
+    };
+    accesses.iter().filter(|access| access.value.is_none()).all(looks)
 }
 
 /// Whether a store is named for what is the same for everybody who may see it: the public keys of an issuer, names of hosts.
@@ -121,6 +120,10 @@ fn one_each_function(project: &Project, report: &mut Report<'_>, accesses: &[Acc
         functions.entry(access.function).or_default().push(access);
     }
     for (_, here) in functions {
+        // Who looks at whose it is has done right, whatever others do.
+        if here.iter().all(|access| access.value.is_none() && compares_after(project, access.at)) {
+            continue;
+        }
         let suspicious = |access: &&&Access| {
             if depends(project, access.key) { !is_scoped(project, access.key) } else { made_for_caller(project, access) }
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use partywall_model::{Confidence, Severity};
 
 use super::{
-    callers::{is_caller, own_code},
+    callers::{is_caller, own_code, serves_callers},
     ignored_caller::{served, uses_of_caller},
     neighbours::{id_of, is_open, reaches},
 };
@@ -23,8 +23,7 @@ const COMMON: &[&str] = &[
     "type", "tool", "skill", "prompt", "region", "language", "country", "locale", "currency", "icon", "page",
     "doc", "docs", "article", "issue", "pr", "repo", "commit", "client", "trace", "span", "request", "event",
     "feature", "flag", "catalog", "package", "app", "library", "city", "station", "stop", "place", "video",
-    "movie", "show", "post", "paper", "package", "chain", "token", "symbol", "market", "game", "book",
-    "recipe",
+    "movie", "show", "post", "paper", "chain", "token", "symbol", "market", "game", "book", "recipe",
 ];
 
 /// Verbs of calls that reach a thing.
@@ -73,15 +72,8 @@ const VERBS: &[&str] = &[
 pub(super) fn by_id_alone(project: &Project, report: &mut Report<'_>) {
     let mut asking: BTreeMap<String, usize> = BTreeMap::new();
     let mut silent: Vec<(&Entry, Fun)> = Vec::new();
-    for entry in project.entries().iter().filter(|entry| entry.kind == "http" || entry.kind == "tool") {
+    for entry in project.entries().iter().filter(|entry| serves_callers(project, entry)) {
         let module = entry.handler.module;
-        if project.is_operators(entry)
-            || project.is_public(entry)
-            || project.is_checked_before(entry)
-            || !project.has_owners(module)
-        {
-            continue;
-        }
         let fun = served(project, entry.handler);
         if asks(project, fun) {
             *asking.entry(project.folder(module).unwrap_or_default().to_owned()).or_default() += 1;

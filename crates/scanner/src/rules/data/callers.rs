@@ -1,11 +1,20 @@
 //! Who calls a handler, for the rules about handlers that leave the caller out.
 
 use crate::{
-    flow::Origins,
+    flow::{Entry, Origins},
     ir::{ExprKind, walk},
     project::{At, Fun, Project},
     vocabulary,
 };
+
+/// Whether a handler serves callers of whom each may have things of its own: no operator's, public or checked one.
+pub(super) fn serves_callers(project: &Project, entry: &Entry) -> bool {
+    matches!(entry.kind.as_str(), "http" | "tool")
+        && !project.is_operators(entry)
+        && !project.is_public(entry)
+        && !project.is_checked_before(entry)
+        && project.has_owners(entry.handler.module)
+}
 
 /// A handler and the functions that are written inside of it.
 pub(super) fn own_code(project: &Project, fun: Fun) -> Vec<Fun> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use partywall_model::Confidence;
 
 use super::{
-    callers::{is_caller, is_id, own_code},
+    callers::{is_caller, is_id, own_code, serves_callers},
     ignored_caller::{is_compared, served, uses_of_caller, values},
 };
 use crate::{
@@ -46,15 +46,8 @@ const SAYS: &[&str] = &[
 /// Reports calls that are given an id of the request alone, where other handlers of the same file give it with the caller.
 pub(super) fn neighbours(project: &Project, report: &mut Report<'_>) {
     let mut files: BTreeMap<ModuleId, Neighbours> = BTreeMap::new();
-    for entry in project.entries().iter().filter(|entry| entry.kind == "http" || entry.kind == "tool") {
+    for entry in project.entries().iter().filter(|entry| serves_callers(project, entry)) {
         let module = entry.handler.module;
-        if project.is_operators(entry)
-            || project.is_public(entry)
-            || project.is_checked_before(entry)
-            || !project.has_owners(module)
-        {
-            continue;
-        }
         look(project, entry, files.entry(module).or_default());
     }
     for found in files.into_values() {
