@@ -7,6 +7,7 @@ mod left_patched;
 mod one_conversation;
 mod put_on_clients;
 mod shown_whole;
+mod told_first;
 mod wrapped;
 
 crate::rules::rules! { request_in_shared_cell, request_in_shared_list, mutable_default, shared_conversation, process_environment, patched_for_a_request, shared_client_defaults }

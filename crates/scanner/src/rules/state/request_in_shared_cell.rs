@@ -81,6 +81,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             tell_callers(project, &lives, report, write, &name);
         }
     }
+    super::told_first::told_first(project, &lives, report);
     connections(project, &lives, report);
 }
 
