@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    flow::Origins,
+    flow::{Lifetimes, Origins},
     ir::{ArgKind, BindingId, BindingKind, CompareOp, ExprId, ExprKind, FunctionKind, Kinds, NameRef},
     library::Role,
     project::{At, Cls, Fun, ModuleId, Parent, Project, Unit},
@@ -232,13 +232,13 @@ impl Project {
     pub fn is_per_tenant(&self, class: Cls) -> bool {
         let Some(unit) = self.unit(class.module) else { return false };
         let Some(decl) = unit.ir.class(class.id) else { return false };
+        // Who registers the routes is there before any request: its context is the server's.
+        let serves = Lifetimes::new(self).registers_routes(class);
         let owner = |name: &str| {
             vocabulary::is_owner(name)
                 || vocabulary::is_principal(name)
-                || matches!(
-                    name,
-                    "request" | "req" | "ctx" | "context" | "token" | "access_token" | "accessToken"
-                )
+                || matches!(name, "request" | "req" | "token" | "access_token" | "accessToken")
+                || (!serves && matches!(name, "ctx" | "context"))
         };
         // A singleton whose field is overwritten by requests belongs to none of them.
         let single = decl.decorators.iter().any(|expr| {

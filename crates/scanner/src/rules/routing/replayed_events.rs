@@ -5,7 +5,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use crate::{
     flow::Lifetimes,
     ir::{ExprId, ExprKind, FunctionId, NameRef, TemplatePart, walk},
-    project::{Fun, Project, Unit},
+    project::{Cls, Fun, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -38,22 +38,43 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
             // A store that is made anew for each session has nobody else's events.
             let class = project.this_of(Fun { module, id });
-            if class.is_some_and(|class| lives.outlives(class) == Some(false)) {
-                continue;
-            }
             // A declaration without a body, or one that asks another store.
-            if function.body.len() < 2 || tells_streams_apart(unit, id) {
+            if function.body.len() < 2 || names_any(unit, id, OWNERS) {
                 continue;
             }
-            report
-                .add(module, function.head, "events are replayed here whoever's stream they were on")
-                .confidence(Confidence::Medium);
+            let passing = class.is_some_and(|class| lives.outlives(class) == Some(false));
+            if !passing && !names_any(unit, id, STREAMS) {
+                report
+                    .add(module, function.head, "events are replayed here whoever's stream they were on")
+                    .confidence(Confidence::Medium);
+            } else if class.is_some_and(|class| !is_made_for_a_session(project, &lives, class)) && names_any(unit, id, STREAMS) {
+                report
+                    .add(
+                        module,
+                        function.head,
+                        "streams are told apart by the id that the SDK gives them alone, which is `_GET_stream` in every session",
+                    )
+                    .severity(Severity::Low)
+                    .confidence(Confidence::Medium);
+            }
         }
     }
 }
 
-/// Whether a function, or one inside of it, compares or looks up anything that is named for a stream, a session or an owner.
-fn tells_streams_apart(unit: &Unit, fun: FunctionId) -> bool {
+/// Words of what tells one stream from another.
+const STREAMS: &[&str] = &["stream", "streams", "streamid", "channel"];
+
+/// Words of what tells one session or party from another.
+const OWNERS: &[&str] = &["session", "sessions", "sessionid", "owner", "tenant", "prefix", "user", "principal", "namespace"];
+
+/// Whether objects of a class are made by what answers a request.
+fn is_made_for_a_session(project: &Project, lives: &Lifetimes<'_>, class: Cls) -> bool {
+    let places = project.made.get(&class).into_iter().flatten();
+    places.into_iter().any(|at| lives.is_per_request(project.function_of(*at)))
+}
+
+/// Whether a function, or one inside of it, compares or looks up anything whose name has one of some words.
+fn names_any(unit: &Unit, fun: FunctionId, words: &[&str]) -> bool {
     let mut found = false;
     let mut open = vec![fun];
     let mut done: Vec<FunctionId> = Vec::new();
@@ -63,26 +84,24 @@ fn tells_streams_apart(unit: &Unit, fun: FunctionId) -> bool {
         }
         done.push(id);
         open.extend(unit.index.inner(id));
-        walk::function_exprs(&unit.ir, id, &mut |expr| found |= names_stream(unit, expr));
+        walk::function_exprs(&unit.ir, id, &mut |expr| found |= names(unit, expr, words));
     }
     found
 }
 
-fn names_stream(unit: &Unit, expr: ExprId) -> bool {
+fn names(unit: &Unit, expr: ExprId, words: &[&str]) -> bool {
     let text = match unit.ir.expr(expr) {
         ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
         ExprKind::Member { property, .. } => unit.ir.text(*property),
         ExprKind::String(text) => unit.ir.text(*text),
         ExprKind::Template(parts) => {
-            return parts.iter().any(|part| matches!(part, TemplatePart::Text(text) if speaks_of(unit.ir.text(*text))));
+            return parts.iter().any(|part| matches!(part, TemplatePart::Text(text) if speaks_of(unit.ir.text(*text), words)));
         }
         _ => return false,
     };
-    speaks_of(text)
+    speaks_of(text, words)
 }
 
-fn speaks_of(text: &str) -> bool {
-    vocabulary::words(text).iter().any(|word| {
-        matches!(word.as_str(), "stream" | "streams" | "streamid" | "session" | "sessions" | "sessionid" | "owner" | "tenant" | "prefix" | "channel")
-    })
+fn speaks_of(text: &str, words: &[&str]) -> bool {
+    vocabulary::words(text).iter().any(|word| words.contains(&word.as_str()))
 }
