@@ -22,7 +22,10 @@ impl Lifetimes<'_> {
                 None => self.passed_cell(module, id, depth),
             },
             BindingKind::Variable => {
-                let [source] = unit.index.sources(id) else { return None };
+                // `context = None`, until there is one.
+                let nothing = |value: ExprId| matches!(unit.ir.expr(value), ExprKind::Null);
+                let mut sources = unit.index.sources(id).iter().filter(|source| !nothing(source.value));
+                let (Some(source), None) = (sources.next(), sources.next()) else { return None };
                 if !source.path.is_empty() {
                     return None;
                 }
@@ -209,9 +212,15 @@ impl Lifetimes<'_> {
         }
         let of_app = match unit.ir.expr(*object) {
             ExprKind::Member { property, .. } => unit.ir.text(*property) == "app",
-            ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id) == "app",
+            ExprKind::Name(NameRef::Binding(id)) => {
+                matches!(unit.ir.binding_name(*id), "app" | "current_app" | "application")
+            }
             _ => false,
         };
-        unit.ir.text(*property) == "state" && of_app && unit.ir.language == crate::ir::Language::Python
+        let kept = match unit.ir.language {
+            crate::ir::Language::Python => matches!(unit.ir.text(*property), "state" | "context" | "extensions"),
+            crate::ir::Language::JavaScript => unit.ir.text(*property) == "locals",
+        };
+        kept && of_app
     }
 }

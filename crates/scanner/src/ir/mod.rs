@@ -222,6 +222,12 @@ impl Module {
         self.names.mention(texts)
     }
 
+    /// Whether one of its names is one of some texts.
+    #[must_use]
+    pub fn has_name(&self, texts: &[&str]) -> bool {
+        self.names.iter().any(|text| texts.contains(&text))
+    }
+
     /// A scope.
     #[must_use]
     #[inline]

@@ -4,6 +4,7 @@ mod beside_context;
 mod by_url;
 mod first_caller_field;
 mod key_in_branches;
+mod key_makers;
 mod key_of_nobody;
 mod left_out;
 mod made_for_caller;

@@ -36,6 +36,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::left_out::left_out(project, report);
     super::key_of_nobody::key_of_nobody(project, report);
     super::key_in_branches::key_in_branches(project, report);
+    super::key_makers::key_makers(project, report);
     let shared = shared(project);
     super::worked_out_around::worked_out_around(project, report, &shared.iter().filter_map(|(accesses, _)| Some(accesses.first()?.store.clone())).collect());
     for (accesses, weight) in shared {

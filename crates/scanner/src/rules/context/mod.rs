@@ -1,5 +1,6 @@
 //! Rules of the layer context.
 
+mod constant_party;
 mod kept_worker;
 mod one_bucket;
 mod only_one;

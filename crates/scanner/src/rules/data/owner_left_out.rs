@@ -75,7 +75,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 let Some(binding) = parameter.pattern.as_binding() else { continue };
                 let own = unit.ir.binding_name(binding);
                 let nothing = parameter.default.is_some_and(|value| matches!(unit.ir.expr(value), ExprKind::Null));
-                if (parameter.optional || nothing) && vocabulary::is_owner(own) && !unit.index.uses(binding).is_empty() {
+                let nullable = parameter.type_text.is_some_and(|text| may_be_nothing(unit.ir.text(text)));
+                if (parameter.optional || nothing || nullable) && vocabulary::is_owner(own) && !unit.index.uses(binding).is_empty() {
                     left_out(project, report, fun, number, own, &mut told);
                 }
             }
@@ -89,7 +90,9 @@ fn left_out(project: &Project, report: &mut Report<'_>, fun: Fun, number: usize,
         let Some(unit) = project.unit(call.module) else { continue };
         let ExprKind::Call(written) = unit.ir.expr(call.expr) else { continue };
         let spread = written.args.iter().any(|arg| !matches!(arg.kind, ArgKind::Positional | ArgKind::Keyword(_)));
-        if spread || project.argument(*call, fun, number).is_some() {
+        // `get_chat(id, user_id=None)` leaves the owner out as well.
+        let said = project.argument(*call, fun, number).filter(|said| !is_nothing(project, *said));
+        if spread || said.is_some() {
             continue;
         }
         let holder = project.function_of(*call);
@@ -105,6 +108,16 @@ fn left_out(project: &Project, report: &mut Report<'_>, fun: Fun, number: usize,
                 .confidence(Confidence::Low);
         }
     }
+}
+
+/// Whether a type says that there may be no value: `UUID | None`, `Optional[str]`, `string | null`.
+fn may_be_nothing(text: &str) -> bool {
+    text.starts_with("Optional[") || text.split('|').any(|part| matches!(part.trim(), "None" | "null" | "undefined"))
+}
+
+fn is_nothing(project: &Project, at: At) -> bool {
+    let unit = project.unit(at.module);
+    unit.is_some_and(|unit| matches!(unit.ir.expr(at.expr), ExprKind::Null))
 }
 
 /// Reports the calls, by functions that know the owner, of one that is told nothing of it and leaves it out for what it is given:

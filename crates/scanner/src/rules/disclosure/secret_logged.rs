@@ -4,9 +4,9 @@ use partywall_model::{Axis, Check, Layer, Severity};
 
 use crate::{
     flow::Origins,
-    ir::{ExprId, ExprKind, NameRef, PropertyKey, TemplatePart},
+    ir::{BindingId, ExprId, ExprKind, NameRef, PropertyKey, TemplatePart},
     library::Role,
-    project::{At, Project, Unit},
+    project::{At, Parent, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -32,7 +32,7 @@ pub const RULE: Rule = Rule {
 fn run(project: &Project, report: &mut Report<'_>) {
     let asked = project.calls_with(Role::Log);
     // A logger that is told what to leave out leaves it out of what it is given whole.
-    let redacts = project.units().any(|(_, unit)| unit.ir.has_name_with(&["redact"]));
+    let redacts = project.units().any(|(_, unit)| unit.ir.has_name(&["redact", "redactions", "redactor", "redactPaths"]));
     for (module, unit) in project.units() {
         for call in asked.among(module) {
             let at = At { module, expr: *call };
@@ -83,10 +83,46 @@ fn in_whole(project: &Project, unit: &Unit, at: At, steps: u32) -> Option<String
             [source] if source.path.is_empty() && matches!(unit.ir.expr(source.value), ExprKind::Object(_)) => {
                 in_whole(project, unit, at.to(source.value), steps)
             }
+            // `context` of which the function takes `context.token` afterwards.
+            [source] if source.path.is_empty() && matches!(unit.ir.expr(source.value), ExprKind::Call(_) | ExprKind::Await(_)) => {
+                taken_of(unit, *id).filter(|_| is_of_callers(project, at.to(source.value)))
+            }
             _ => None,
         },
         _ => None,
     }
+}
+
+/// The credential that the code takes out of a variable: `context.token`.
+fn taken_of(unit: &Unit, id: BindingId) -> Option<String> {
+    unit.index.uses(id).iter().find_map(|used| {
+        let Parent::Expr(up) = unit.index.parent(*used) else { return None };
+        match unit.ir.expr(up) {
+            ExprKind::Member { object, property, .. } if object == used => {
+                let name = unit.ir.text(*property);
+                (vocabulary::is_credential(name) && !is_about(name)).then(|| name.to_owned())
+            }
+            _ => None,
+        }
+    })
+}
+
+/// Whether a call gives what belongs to one caller: a store of the context, a session.
+fn is_of_callers(project: &Project, at: At) -> bool {
+    let named = project.unit(at.module).is_some_and(|unit| {
+        let text = unit.ir.snippet(unit.ir.span(at.expr)).to_lowercase();
+        ["getstore(", "session", "authcontext", "auth_context", "authinfo", "current_user", "currentuser"].iter().any(|word| text.contains(word))
+    });
+    named || project.origins(at).has(Origins::PRINCIPAL | Origins::SECRET)
+}
+
+/// Whether a name tells something about a credential and is none.
+fn is_about(name: &str) -> bool {
+    let about = [
+        "id", "ids", "uri", "type", "name", "url", "path", "count", "hash", "masked", "redacted", "expiry", "expires",
+        "endpoint", "prefix", "has", "is",
+    ];
+    vocabulary::words(name).iter().any(|word| about.contains(&word.as_str()))
 }
 
 fn named(project: &Project, unit: &Unit, at: At) -> Option<String> {
@@ -95,12 +131,7 @@ fn named(project: &Project, unit: &Unit, at: At) -> Option<String> {
         ExprKind::Member { property, .. } => unit.ir.text(*property),
         _ => return None,
     };
-    let words = vocabulary::words(name);
-    let about = [
-        "id", "ids", "uri", "type", "name", "url", "path", "count", "hash", "masked", "redacted", "expiry", "expires",
-        "endpoint", "prefix", "has", "is",
-    ];
-    if !vocabulary::is_credential(name) || words.iter().any(|word| about.contains(&word.as_str())) {
+    if !vocabulary::is_credential(name) || is_about(name) {
         return None;
     }
     let secret =

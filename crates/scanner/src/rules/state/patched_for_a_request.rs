@@ -41,7 +41,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let reached = lives.is_per_request(fun);
             // Python's threads run at the same time whether a function waits or not.
             let threads = unit.ir.language == Language::Python;
-            if write.function == FunctionId::MODULE || !(reached || threads) {
+            // `store.set = async function …`, put back in a `finally`: nobody does that to an object of his own.
+            let method = matches!(unit.ir.expr(write.value), ExprKind::Function(_));
+            if write.function == FunctionId::MODULE || !(reached || threads || method) {
                 continue;
             }
             let place = At { module, expr: write.place };
@@ -54,7 +56,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             });
             let Some(back) = back.filter(|_| !is_locked(unit, write.place)) else { continue };
             let shared = is_shared(project, &lives, place);
-            let others = shared || (threads && is_of_others(project, unit, place));
+            let others = shared || ((threads || method) && is_of_others(project, unit, place));
             if !others {
                 continue;
             }
@@ -120,6 +122,10 @@ fn in_finally(unit: &Unit, place: ExprId) -> bool {
 /// function makes is its own.
 fn is_of_others(project: &Project, unit: &Unit, place: At) -> bool {
     let ExprKind::Member { object, .. } = unit.ir.expr(place.expr) else { return false };
+    // `self._loop` is there before the call, and after it.
+    if let ExprKind::Member { object: of, .. } = unit.ir.expr(*object) {
+        return matches!(unit.ir.expr(*of), ExprKind::This);
+    }
     let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(*object) else { return false };
     match unit.ir.binding(*id).map(|binding| binding.kind) {
         Some(BindingKind::Parameter(_)) => !project.origins(place.to(*object)).is_of_request(),

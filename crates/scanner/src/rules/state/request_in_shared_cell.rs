@@ -82,6 +82,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         }
     }
     super::told_first::told_first(project, &lives, report);
+    super::told_first::taken_over(project, report);
     connections(project, &lives, report);
 }
 

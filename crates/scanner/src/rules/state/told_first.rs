@@ -73,6 +73,41 @@ pub(super) fn told_first(project: &Project, lives: &Lifetimes<'_>, report: &mut 
     }
 }
 
+/// Reports what one session's record says, left on the one object that works for all of them: `agent.metadata = session.metadata`.
+pub(super) fn taken_over(project: &Project, report: &mut Report<'_>) {
+    for (module, unit) in project.units() {
+        for write in unit.index.writes.iter().filter(|write| !write.updates) {
+            let fun = Fun { module, id: write.function };
+            let (Some((object, field)), Some((from, taken))) =
+                (member_of_parameter(project, unit, fun, write.place), member_of_parameter(project, unit, fun, write.value))
+            else {
+                continue;
+            };
+            let words = vocabulary::words(object);
+            let serves = words.last().is_some_and(|word| SERVING.contains(&word.as_str()));
+            let party = vocabulary::words(from);
+            let of_one = party.last().is_some_and(|word| matches!(word.as_str(), "session" | "request" | "user" | "caller" | "conversation"));
+            if field != taken || !serves || !of_one || words.iter().any(|word| OWN.contains(&word.as_str())) {
+                continue;
+            }
+            report
+                .at(
+                    At { module, expr: write.place },
+                    format!("`{field}` of one {} is left on `{object}`, which may work for others at the same time", party.join(" ")),
+                )
+                .severity(Severity::Low)
+                .confidence(Confidence::Low);
+        }
+    }
+}
+
+/// The name of a parameter and of its field that an expression is.
+fn member_of_parameter<'u>(project: &Project, unit: &'u Unit, fun: Fun, expr: ExprId) -> Option<(&'u str, &'u str)> {
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(expr) else { return None };
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(*object) else { return None };
+    is_parameter(project, unit, fun, *object).then(|| (unit.ir.binding_name(*id), unit.ir.text(*property)))
+}
+
 /// The field of `this` that a method writes to, when what it writes is made of one of its own parameters.
 fn own_field(project: &Project, unit: &Unit, fun: Fun, write: &Write) -> Option<(Cls, String)> {
     let ExprKind::Member { object, property, .. } = unit.ir.expr(write.place) else { return None };

@@ -1,0 +1,157 @@
+//! Functions that make the keys of a cache and put nothing of the caller into them: `cache_key(name)` beside code that knows its
+//! callers; and keys that have only the beginning of a credential.
+
+use partywall_model::{Confidence, Severity};
+
+use crate::{
+    ir::{ExprKind, Function, FunctionKind, NameRef, walk},
+    project::{At, Fun, Project, Unit},
+    rules::Report,
+    vocabulary,
+};
+
+/// What keys are made for.
+const KEPT: &[&str] = &["cache", "cached", "redis", "memo", "lookup", "dedup", "pool"];
+
+/// Names that say nothing of what is kept but are those of keys, in a class or file that is named for a cache.
+const PLAIN: &[&str] = &["key", "make", "get", "build", "create", "generate", "compute", "for", "of", "to", "id"];
+
+/// Words of what all callers have in common, or of parameters that may have the caller in them.
+const ANYBODY: &[&str] = &[
+    "args", "kwargs", "params", "parameters", "options", "opts", "filters", "filter", "request", "req", "body", "payload", "scope",
+    "scopes", "namespace", "partition", "context", "ctx", "prefix", "owner", "func", "fn", "function", "method", "values", "parts",
+    "lock", "rate", "limit", "limiter", "jwks", "model", "models", "embedding", "embeddings", "tokenizer", "schema", "translation",
+    "locale", "version", "docs", "geo", "geocode", "weather", "price", "prices", "symbol", "package", "commit", "repo", "github",
+    "npm", "pypi", "page", "html", "image", "icon", "asset", "font", "static", "ip", "nonce", "jti", "state", "pkce", "csrf", "hash",
+    "digest", "sitemap", "robots", "dns", "domain", "ast", "parse", "compile", "sql", "public", "key", "keys", "cursor", "identity",
+    "query", "text", "prompt", "inputs", "self", "data", "obj", "object", "item", "message", "messages", "segments",
+];
+
+/// Reports such functions where they give the key.
+pub(super) fn key_makers(project: &Project, report: &mut Report<'_>) {
+    for (module, unit) in project.units() {
+        for (id, function) in unit.ir.functions() {
+            let fun = Fun { module, id };
+            if !makes_keys(project, unit, fun, function) {
+                continue;
+            }
+            for value in unit.index.returns(id).iter().take(4) {
+                if let Some(cut) = cut_credential(project, unit, At { module, expr: *value }) {
+                    report
+                        .reached(cut, "this key has the beginning of a credential only, and those of two callers may begin alike")
+                        .severity(Severity::Medium)
+                        .confidence(Confidence::Medium);
+                }
+            }
+            if !project.handlers_know_callers(module) || tells_apart(project, unit, fun, function) {
+                continue;
+            }
+            let Some(value) = unit.index.returns(id).last().map(|expr| At { module, expr: *expr }) else { continue };
+            if project.is_fixed(value) || super::unscoped_cache_key::is_scoped(project, value) {
+                continue;
+            }
+            report
+                .reached(value, "this makes the key of a cache, and puts nothing of the caller into it")
+                .severity(Severity::Low)
+                .confidence(Confidence::Low);
+        }
+    }
+}
+
+/// Whether a function makes keys of a cache, as it says.
+fn makes_keys(project: &Project, unit: &Unit, fun: Fun, function: &Function) -> bool {
+    let Some(name) = function.name.map(|name| unit.ir.text(name)) else { return false };
+    if function.kind == FunctionKind::Constructor || !name.to_ascii_lowercase().contains("key") {
+        return false;
+    }
+    let words = vocabulary::words(name);
+    let last = words.last().is_some_and(|word| word == "key") || (words.first().is_some_and(|word| word == "key") && words.len() > 1);
+    if !last {
+        return false;
+    }
+    let kept = words.iter().any(|word| KEPT.contains(&word.as_str()));
+    let plain = words.iter().all(|word| PLAIN.contains(&word.as_str()));
+    let file = unit.ir.path.rsplit('/').next().unwrap_or_default();
+    let of_cache = || {
+        let class = project.this_of(fun).map(|class| project.class_name(class)).unwrap_or_default();
+        vocabulary::is_cache(class) || vocabulary::words(file).iter().any(|word| word == "cache")
+    };
+    kept || (plain && !vocabulary::is_credential(name) && of_cache())
+}
+
+/// Whether anything that a function is given, or that it is named for, says whose the value is, or is everybody's.
+fn tells_apart(project: &Project, unit: &Unit, fun: Fun, function: &Function) -> bool {
+    let tells = |name: &str| {
+        vocabulary::is_owner(name)
+            || vocabulary::is_principal(name)
+            || vocabulary::is_credential(name)
+            || vocabulary::is_session_id(name)
+            || vocabulary::words(name).iter().any(|word| {
+                word != "key" && ANYBODY.contains(&word.as_str()) || matches!(word.as_str(), "user" | "tenant" | "org" | "account")
+            })
+    };
+    let own = function.name.map(|name| unit.ir.text(name)).unwrap_or_default();
+    let file = unit.ir.path.rsplit('/').next().unwrap_or_default();
+    let class = project.this_of(fun).map(|class| project.class_name(class)).unwrap_or_default();
+    let common = |name: &str| {
+        vocabulary::words(name).iter().any(|word| {
+            !matches!(word.as_str(), "key" | "keys" | "self" | "hash" | "identity") && ANYBODY.contains(&word.as_str())
+        })
+    };
+    let given = function.params.iter().filter_map(|parameter| parameter.name).any(|name| tells(unit.ir.text(name)));
+    let mut said = given || common(own) || common(class) || common(file);
+    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+        let text = match unit.ir.expr(expr) {
+            ExprKind::Member { property, .. } => unit.ir.text(*property),
+            ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+            ExprKind::String(text) => unit.ir.text(*text),
+            _ => return,
+        };
+        said |= vocabulary::is_owner(text)
+            || vocabulary::is_principal(text)
+            || vocabulary::is_credential(text)
+            || vocabulary::is_session_id(text)
+            || matches!(text, "headers" | "scope" | "namespace" | "prefix");
+    });
+    let has_params = function.params.iter().any(|parameter| parameter.name.is_some_and(|name| !matches!(unit.ir.text(name), "self" | "cls")));
+    let fields = || unit.index.returns(fun.id).iter().any(|value| unit.ir.snippet(unit.ir.span(*value)).contains("self."));
+    said || !(has_params || fields())
+}
+
+/// A part of a key that is cut out of a credential: `token[:10]`, `token.slice(0, 8)`; by a variable too.
+fn cut_credential(project: &Project, unit: &Unit, value: At) -> Option<At> {
+    let mut found = None;
+    let mut values = vec![value.expr];
+    walk::exprs_below(&unit.ir, value.expr, &mut |expr| {
+        if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr) {
+            values.extend(unit.index.sources(*id).iter().map(|source| source.value));
+        }
+    });
+    for own in values.into_iter().take(16) {
+        walk::exprs_below(&unit.ir, own, &mut |expr| {
+            if found.is_none() && is_cut(project, unit, value.to(expr)) {
+                found = Some(value.to(expr));
+            }
+        });
+    }
+    found
+}
+
+fn is_cut(project: &Project, unit: &Unit, at: At) -> bool {
+    let of = match unit.ir.expr(at.expr) {
+        ExprKind::Call(call) => match unit.ir.expr(call.callee) {
+            ExprKind::Member { object, property, .. }
+                if matches!(unit.ir.text(*property), "slice" | "substring" | "substr") =>
+            {
+                *object
+            }
+            _ => return false,
+        },
+        // `token[:10]`
+        ExprKind::Index { object, index, .. } if matches!(unit.ir.expr(*index), ExprKind::Sequence(parts) if parts.len() == 1) => *object,
+        _ => return false,
+    };
+    let name = project.last_written(at.to(of)).unwrap_or_default();
+    let hashed = vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "hash" | "digest" | "hashed" | "fingerprint"));
+    vocabulary::is_credential(name) && !hashed
+}

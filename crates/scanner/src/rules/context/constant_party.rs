@@ -1,0 +1,62 @@
+//! One user or tenant that is written out in a function, where what answers requests knows who asks:
+//! `const userId = "00000000-0000-0000-0000-000000000000"`.
+
+use partywall_model::{Confidence, Severity};
+
+use crate::{
+    flow::Lifetimes,
+    ir::{ExprKind, FunctionId},
+    project::{At, Fun, ModuleId, Parent, Project, Unit},
+    rules::Report,
+};
+
+/// Reports such variables.
+pub(super) fn constant_party(
+    project: &Project,
+    lives: &Lifetimes<'_>,
+    report: &mut Report<'_>,
+    module: ModuleId,
+    unit: &Unit,
+) {
+    if !project.handlers_know_callers(module) {
+        return;
+    }
+    for (id, binding) in unit.ir.bindings() {
+        let [source] = unit.index.sources(id) else { continue };
+        let fun = Fun { module, id: unit.ir.binding_function(id) };
+        let ExprKind::String(text) = unit.ir.expr(source.value) else { continue };
+        let text = unit.ir.text(*text);
+        if !unit.meaning(binding.name).is_owner()
+            || !source.path.is_empty()
+            || fun.id == FunctionId::MODULE
+            || !is_id(unit.ir.text(binding.name))
+            || !stands_for_a_party(text)
+            || !lives.is_per_request(fun)
+        {
+            continue;
+        }
+        // What is asked with it is this one's, whoever calls.
+        let asked = unit.index.uses(id).iter().any(|used| match unit.index.parent(*used) {
+            Parent::Expr(up) => matches!(unit.ir.expr(up), ExprKind::Call(call) if call.callee != *used) || matches!(unit.ir.expr(up), ExprKind::Object(_)),
+            _ => false,
+        });
+        if asked {
+            report
+                .reached(At { module, expr: source.value }, format!("whoever calls, this is done as `{text}`"))
+                .severity(Severity::Medium)
+                .confidence(Confidence::Medium);
+        }
+    }
+}
+
+/// Whether a name is of an id and not of a label or a column: `userId`, `user`, and not `userColumn`.
+fn is_id(name: &str) -> bool {
+    crate::vocabulary::words(name).last().is_some_and(|last| {
+        matches!(last.as_str(), "id" | "uid" | "user" | "tenant" | "owner" | "org" | "account" | "workspace")
+    })
+}
+
+/// Whether a text may be somebody's id: no empty one, and no sentence.
+fn stands_for_a_party(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 64 && !text.contains(char::is_whitespace) && !text.contains(['/', '.', '$', '{'])
+}
