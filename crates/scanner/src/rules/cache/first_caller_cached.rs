@@ -54,7 +54,8 @@ fn variable(project: &Project, module: ModuleId, unit: &Unit, id: BindingId, rep
         if stands_where_renewed(unit, source.value, &is_kept, &project.roots(value)) {
             continue;
         }
-        if !returns_it(unit, source.function, id) || !(callers || waits(unit, source.function)) {
+        let by_credential = || takes_credential(unit, source.function);
+        if !returns_it(unit, source.function, id) || !(callers || waits(unit, source.function) || by_credential()) {
             continue;
         }
         let told = telling_parameter(project, fun).or_else(|| callers.then(|| "the caller's credential".to_owned()));
@@ -111,6 +112,15 @@ fn mentions(unit: &Unit, expr: crate::ir::ExprId, id: BindingId) -> bool {
         found |= matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(own)) if *own == id);
     });
     found
+}
+
+/// Whether a function is told a credential, and uses it: what it gives is of whoever's that is.
+fn takes_credential(unit: &Unit, function: FunctionId) -> bool {
+    unit.ir.function(function).is_some_and(|function| {
+        function.params.iter().filter_map(|parameter| parameter.pattern.as_binding()).any(|id| {
+            vocabulary::is_credential(unit.ir.binding_name(id)) && !unit.index.uses(id).is_empty()
+        })
+    })
 }
 
 fn waits(unit: &Unit, function: FunctionId) -> bool {

@@ -104,7 +104,8 @@ fn tells_apart(project: &Project, unit: &Unit, fun: Fun, function: &Function) ->
         let text = match unit.ir.expr(expr) {
             ExprKind::Member { property, .. } => unit.ir.text(*property),
             ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
-            ExprKind::String(text) => unit.ir.text(*text),
+            // What a function says of itself is no part of the key.
+            ExprKind::String(text) if !unit.ir.text(*text).contains(char::is_whitespace) => unit.ir.text(*text),
             _ => return,
         };
         said |= vocabulary::is_owner(text)

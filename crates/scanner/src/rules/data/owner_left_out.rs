@@ -47,6 +47,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::kept_in_redis::kept_in_redis(project, report);
     super::kept_by_key::kept_by_key(project, report);
     super::shorter_call::shorter_calls(project, report);
+    super::by_id_elsewhere::by_id_elsewhere(project, report);
     let mut told = BTreeSet::new();
     let open = unscoped_query::open(project);
     for (query, is) in &open {

@@ -36,6 +36,7 @@ const NOT_SEEN: &str = "A caller, or the model that speaks for one, names anothe
                         the id decides: if it goes to another service with the caller's own credential, that service decides.";
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    super::header_as_caller::header_as_caller(project, report);
     let mut seen: BTreeSet<(Fun, String)> = BTreeSet::new();
     let lookups = project.calls_of(is_lookup);
     for (module, unit) in project.units() {

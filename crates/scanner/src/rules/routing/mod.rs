@@ -7,6 +7,7 @@ mod by_thread;
 mod forwarded;
 mod mounted;
 mod named_object;
+mod one_process;
 mod one_upstream;
 mod posted_on;
 mod session_holders;

@@ -55,6 +55,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     }
     overwritten(project, &lives, report);
     super::one_upstream::one_upstream(project, report);
+    super::one_process::one_process(project, report);
 }
 
 /// A handler of requests that is made once, of one server: `createMcpHandler(server)` in a module.

@@ -1,0 +1,139 @@
+//! Functions that say who calls, and take a header's word for it: `def get_user_id(request): return request.headers.get("x-user-id")`.
+
+use partywall_model::{Confidence, Severity};
+
+use crate::{
+    ir::{BindingId, ExprId, ExprKind, FunctionId, NameRef, walk},
+    project::{At, Fun, Project, Unit},
+    rules::Report,
+    vocabulary,
+};
+
+/// Verbs of functions that find out something.
+const FINDS: &[&str] = &[
+    "get", "resolve", "current", "extract", "read", "identify", "authenticate", "determine", "derive", "find", "require", "fetch",
+    "effective", "request", "parse", "lookup", "infer",
+];
+
+/// What stands in code that looks at whether the header may be believed.
+const LOOKS: &[&str] = &[
+    "verify", "hmac", "signature", "compare_digest", "timingsafe", "trusted", "trust_", "trustproxy", "internal", "secret", "is_proxy",
+    "jwt", "decode", "service_token", "gateway", "webhook", "admin", "impersonat",
+];
+
+/// Reports such functions where they read the header.
+pub(super) fn header_as_caller(project: &Project, report: &mut Report<'_>) {
+    for (module, unit) in project.units() {
+        if !unit.ir.has_name_with(&["headers", "header"]) {
+            continue;
+        }
+        for (id, function) in unit.ir.functions() {
+            let named = function.name.is_some_and(|name| says_who_calls(unit.ir.text(name)));
+            if !named || looks(unit, id) {
+                continue;
+            }
+            let fun = Fun { module, id };
+            let Some((at, header)) = given_header(project, unit, fun) else { continue };
+            report
+                .reached(at, format!("`{header}` is whatever the client says, and is who calls from here on"))
+                .severity(Severity::Medium)
+                .confidence(Confidence::Medium);
+        }
+    }
+}
+
+/// Whether a function's name says that it gives the caller: `get_user_id`, `resolveTenant`, `current_owner`.
+fn says_who_calls(name: &str) -> bool {
+    let words = vocabulary::words(name);
+    let verb = words.iter().any(|word| FINDS.contains(&word.as_str()));
+    let list = words.last().is_some_and(|last| last.ends_with('s') && last != "address");
+    let rest: Vec<&str> = words.iter().map(String::as_str).filter(|word| !FINDS.contains(word)).collect();
+    let rest = rest.join("_");
+    let party = vocabulary::is_owner(&rest) || vocabulary::is_principal(&rest) || matches!(rest.as_str(), "caller" | "identity" | "caller_id");
+    verb && !list && party
+}
+
+fn looks(unit: &Unit, id: FunctionId) -> bool {
+    let mut looks = false;
+    walk::function_exprs(&unit.ir, id, &mut |expr| {
+        let text = match unit.ir.expr(expr) {
+            ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+            ExprKind::Name(NameRef::Global(name)) | ExprKind::Member { property: name, .. } => unit.ir.text(*name),
+            _ => return,
+        };
+        looks |= vocabulary::mentions(text, LOOKS);
+    });
+    looks
+}
+
+/// The header that a function gives: by a return of what it reads, or of a variable with it.
+fn given_header(project: &Project, unit: &Unit, fun: Fun) -> Option<(At, String)> {
+    for value in unit.index.returns(fun.id).iter().take(8) {
+        let mut open: Vec<ExprId> = vec![*value];
+        let mut seen: Vec<BindingId> = Vec::new();
+        while let Some(expr) = open.pop() {
+            let mut found = None;
+            walk::exprs_below(&unit.ir, expr, &mut |own| {
+                if found.is_none() {
+                    found = header_of(project, unit, At { module: fun.module, expr: own }).map(|name| (own, name));
+                }
+                if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(own)
+                    && !seen.contains(id)
+                    && seen.len() < 16
+                    && unit.ir.binding_function(*id) == fun.id
+                {
+                    seen.push(*id);
+                    open.extend(unit.index.sources(*id).iter().map(|source| source.value));
+                }
+            });
+            if let Some((own, name)) = found {
+                return Some((At { module: fun.module, expr: own }, name));
+            }
+        }
+    }
+    None
+}
+
+/// The name of the header that an expression reads, when it names a party.
+fn header_of(project: &Project, unit: &Unit, at: At) -> Option<String> {
+    let (from, name) = match unit.ir.expr(at.expr) {
+        ExprKind::Call(call) => {
+            let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
+            match unit.ir.text(*property) {
+                "get" => (*object, call.positional(0)?),
+                "header" | "getHeader" | "get_header" => return party(text_of(project, unit, at.to(call.positional(0)?))?),
+                _ => return None,
+            }
+        }
+        ExprKind::Index { object, index, .. } => (*object, *index),
+        _ => return None,
+    };
+    let headers = unit.ir.snippet(unit.ir.span(from)).to_lowercase();
+    if !headers.ends_with("headers") && !headers.ends_with("headers()") {
+        return None;
+    }
+    party(text_of(project, unit, at.to(name))?)
+}
+
+fn party(name: String) -> Option<String> {
+    let words = vocabulary::words(&name);
+    let own = words.first().is_some_and(|word| word == "x") || words.iter().any(|word| word == "id");
+    (own && vocabulary::is_owner(&name)).then_some(name)
+}
+
+/// A text that is written out, or that a constant holds.
+fn text_of(project: &Project, unit: &Unit, at: At) -> Option<String> {
+    match unit.ir.expr(at.expr) {
+        ExprKind::String(text) => Some(unit.ir.text(*text).to_owned()),
+        ExprKind::Name(NameRef::Binding(id)) => {
+            let (module, own) = project.declared(at.module, *id).unwrap_or((at.module, *id));
+            let home = project.unit(module)?;
+            let [source] = home.index.sources(own) else { return None };
+            match home.ir.expr(source.value) {
+                ExprKind::String(text) => Some(home.ir.text(*text).to_owned()),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
