@@ -30,7 +30,7 @@ impl Lifetimes<'_> {
                     return None;
                 }
                 // `state = ctx.request_context.lifespan_context`
-                if self.is_application_state(At { module, expr: source.value }) {
+                if self.is_below_application_state(At { module, expr: source.value }) {
                     return self.place(At { module, expr: source.value }, depth);
                 }
                 let value = match unit.ir.expr(source.value) {
@@ -44,6 +44,20 @@ impl Lifetimes<'_> {
             }
             _ => None,
         }
+    }
+
+    /// Whether a place is the application's state or a field below it: `websocket.app.state.hub`.
+    fn is_below_application_state(&self, at: At) -> bool {
+        let Some(unit) = self.project.unit(at.module) else { return false };
+        let mut here = at.expr;
+        for _ in 0..6 {
+            if self.is_application_state(at.to(here)) {
+                return true;
+            }
+            let ExprKind::Member { object, .. } = unit.ir.expr(here) else { return false };
+            here = *object;
+        }
+        false
     }
 
     /// The cell of what all callers of a function hand to it: `remember(tools, body)` with the one `tools` of the module.

@@ -5,7 +5,7 @@ use partywall_model::{Confidence, Severity};
 
 use crate::{
     flow::Lifetimes,
-    ir::{ExprKind, FunctionId},
+    ir::{ExprKind, FunctionId, LogicalOp, NameRef},
     project::{At, Fun, ModuleId, Parent, Project, Unit},
     rules::Report,
 };
@@ -47,6 +47,48 @@ pub(super) fn constant_party(
                 .confidence(Confidence::Medium);
         }
     }
+}
+
+/// Reports a party that may be left out and then is the one of all who are not known: `owner = user_id or "anonymous"`, where it is
+/// asked for things under that name.
+pub(super) fn nobody(project: &Project, report: &mut Report<'_>, module: ModuleId, unit: &Unit) {
+    for (id, binding) in unit.ir.bindings() {
+        let [source] = unit.index.sources(id) else { continue };
+        let ExprKind::Logical { op: LogicalOp::Or | LogicalOp::Nullish, left, right } = unit.ir.expr(source.value) else { continue };
+        let (ExprKind::Name(NameRef::Binding(given)), ExprKind::String(text)) = (unit.ir.expr(*left), unit.ir.expr(*right)) else {
+            continue;
+        };
+        let text = unit.ir.text(*text);
+        let fun = Fun { module, id: unit.ir.binding_function(id) };
+        let told = project.parameter_of(module, *given).is_some_and(|(of, ..)| of == fun);
+        let party = unit.meaning(binding.name).is_owner() || unit.binding_meaning(*given).is_owner();
+        if !told || !party || !matches!(text, "anonymous" | "anon" | "guest" | "unknown" | "nobody") {
+            continue;
+        }
+        let asked = unit.index.uses(id).iter().any(|used| match unit.index.parent(*used) {
+            Parent::Expr(up) => match unit.ir.expr(up) {
+                ExprKind::Call(call) => call.args.iter().any(|arg| arg.value == *used) && reaches(project, At { module, expr: up }),
+                _ => false,
+            },
+            _ => false,
+        });
+        if asked {
+            report
+                .reached(At { module, expr: source.value }, format!("all who are not known share what is kept for `{text}`"))
+                .severity(Severity::Low)
+                .confidence(Confidence::Medium);
+        }
+    }
+}
+
+/// Whether a call finds or keeps something, as its name says.
+fn reaches(project: &Project, call: At) -> bool {
+    let Some(unit) = project.unit(call.module) else { return false };
+    let ExprKind::Call(own) = unit.ir.expr(call.expr) else { return false };
+    let name = project.last_written(call.to(own.callee)).unwrap_or_default();
+    crate::vocabulary::words(name).first().is_some_and(|verb| {
+        matches!(verb.as_str(), "get" | "find" | "load" | "list" | "search" | "save" | "store" | "create" | "delete" | "update" | "add" | "query")
+    })
 }
 
 /// Whether a name is of an id and not of a label or a column: `userId`, `user`, and not `userColumn`.

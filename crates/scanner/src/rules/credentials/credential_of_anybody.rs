@@ -62,6 +62,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         }
     }
     super::last_issued::last_issued(project, report);
+    super::by_other::by_other(project, report);
     for (at, name) in newest(project) {
         let found = report.reached(at, format!("one of all that `{name}` holds is given, whosever it is"));
         found.confidence(Confidence::Medium);

@@ -1,6 +1,7 @@
 //! Rules of the layer credentials.
 
 mod beside_callers;
+mod by_other;
 mod callers_own;
 mod ends_shared;
 mod kept_beside;

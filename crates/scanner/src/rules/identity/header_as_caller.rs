@@ -106,13 +106,21 @@ fn header_of(project: &Project, unit: &Unit, at: At) -> Option<String> {
             }
         }
         ExprKind::Index { object, index, .. } => (*object, *index),
+        // `req.headers["x-user-id"]`
+        ExprKind::Member { object, property, .. } => {
+            return party(unit.ir.text(*property).to_owned()).filter(|_| are_headers(unit, *object));
+        }
         _ => return None,
     };
-    let headers = unit.ir.snippet(unit.ir.span(from)).to_lowercase();
-    if !headers.ends_with("headers") && !headers.ends_with("headers()") {
+    if !are_headers(unit, from) {
         return None;
     }
     party(text_of(project, unit, at.to(name))?)
+}
+
+fn are_headers(unit: &Unit, expr: ExprId) -> bool {
+    let text = unit.ir.snippet(unit.ir.span(expr)).to_lowercase();
+    text.ends_with("headers") || text.ends_with("headers()")
 }
 
 fn party(name: String) -> Option<String> {

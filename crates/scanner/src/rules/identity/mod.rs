@@ -5,6 +5,7 @@ mod limited;
 pub(in crate::rules) mod not_seen;
 mod one_subject;
 mod preferred;
+mod stamped;
 mod thrown_away;
 
 crate::rules::rules! { action_without_caller, client_as_principal, owner_from_body, overridden_tenant, role_instead_of_tenant, tenant_from_input, unverified_token }

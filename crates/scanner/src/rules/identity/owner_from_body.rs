@@ -32,6 +32,7 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    super::stamped::stamped(project, report);
     let owned = project.owned_entities();
     let likely = project.calls_named(|name| PUTS.contains(&name) || name == "assign" || name.starts_with(char::is_uppercase));
     for (module, unit) in project.units() {

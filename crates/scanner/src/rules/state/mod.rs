@@ -4,6 +4,7 @@ mod emptied;
 mod got_for;
 mod kept_by_name;
 mod left_patched;
+mod of_class;
 mod one_conversation;
 mod put_on_clients;
 mod shown_whole;

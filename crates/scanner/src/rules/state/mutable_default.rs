@@ -32,6 +32,7 @@ pub const RULE: Rule = Rule {
 const CHANGES: &[&str] = &["append", "add", "extend", "insert", "update", "setdefault", "appendleft"];
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    super::of_class::of_class(project, report);
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
         for (at, container, value) in changes(module, unit) {
