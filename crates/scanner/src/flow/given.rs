@@ -232,7 +232,9 @@ impl Lifetimes<'_> {
             _ => false,
         };
         let kept = match unit.ir.language {
-            crate::ir::Language::Python => matches!(unit.ir.text(*property), "state" | "context" | "extensions"),
+            crate::ir::Language::Python => {
+                matches!(unit.ir.text(*property), "state" | "context" | "extensions")
+            }
             crate::ir::Language::JavaScript => unit.ir.text(*property) == "locals",
         };
         kept && of_app

@@ -4,7 +4,7 @@
 use partywall_model::{Confidence, Severity};
 
 use crate::{
-    ir::{ExprKind, Function, FunctionKind, NameRef, walk},
+    ir::{ExprKind, Function, FunctionKind, NameRef, PropertyKey, walk},
     project::{At, Fun, Project, Unit},
     rules::Report,
     vocabulary,
@@ -14,21 +14,170 @@ use crate::{
 const KEPT: &[&str] = &["cache", "cached", "redis", "memo", "lookup", "dedup", "pool"];
 
 /// Names that say nothing of what is kept but are those of keys, in a class or file that is named for a cache.
-const PLAIN: &[&str] = &["key", "make", "get", "build", "create", "generate", "compute", "for", "of", "to", "id"];
+const PLAIN: &[&str] =
+    &["key", "make", "get", "build", "create", "generate", "compute", "for", "of", "to", "id"];
 
 /// Words of what all callers have in common, or of parameters that may have the caller in them.
 const ANYBODY: &[&str] = &[
-    "args", "kwargs", "params", "parameters", "options", "opts", "filters", "filter", "request", "req", "body", "payload", "scope",
-    "scopes", "namespace", "partition", "context", "ctx", "prefix", "owner", "func", "fn", "function", "method", "values", "parts",
-    "lock", "rate", "limit", "limiter", "jwks", "model", "models", "embedding", "embeddings", "tokenizer", "schema", "translation",
-    "locale", "version", "docs", "geo", "geocode", "weather", "price", "prices", "symbol", "package", "commit", "repo", "github",
-    "npm", "pypi", "page", "html", "image", "icon", "asset", "font", "static", "ip", "nonce", "jti", "state", "pkce", "csrf", "hash",
-    "digest", "sitemap", "robots", "dns", "domain", "ast", "parse", "compile", "sql", "public", "key", "keys", "cursor", "identity",
-    "query", "text", "prompt", "inputs", "self", "data", "obj", "object", "item", "message", "messages", "segments",
+    "args",
+    "kwargs",
+    "params",
+    "parameters",
+    "options",
+    "opts",
+    "filters",
+    "filter",
+    "request",
+    "req",
+    "body",
+    "payload",
+    "scope",
+    "scopes",
+    "namespace",
+    "partition",
+    "context",
+    "ctx",
+    "prefix",
+    "owner",
+    "func",
+    "fn",
+    "function",
+    "method",
+    "values",
+    "parts",
+    "lock",
+    "rate",
+    "limit",
+    "limiter",
+    "jwks",
+    "model",
+    "models",
+    "embedding",
+    "embeddings",
+    "tokenizer",
+    "schema",
+    "translation",
+    "locale",
+    "version",
+    "docs",
+    "geo",
+    "geocode",
+    "weather",
+    "price",
+    "prices",
+    "symbol",
+    "package",
+    "commit",
+    "repo",
+    "github",
+    "npm",
+    "pypi",
+    "page",
+    "html",
+    "image",
+    "icon",
+    "asset",
+    "font",
+    "static",
+    "ip",
+    "nonce",
+    "jti",
+    "state",
+    "pkce",
+    "csrf",
+    "hash",
+    "digest",
+    "sitemap",
+    "robots",
+    "dns",
+    "domain",
+    "ast",
+    "parse",
+    "compile",
+    "sql",
+    "public",
+    "key",
+    "keys",
+    "cursor",
+    "identity",
+    "query",
+    "text",
+    "prompt",
+    "inputs",
+    "self",
+    "data",
+    "obj",
+    "object",
+    "item",
+    "message",
+    "messages",
+    "segments",
 ];
+
+/// Words of variables that say for whom a function works.
+const WHOM: &[&str] = &["project", "organization", "organisation", "org", "tenant", "workspace", "account"];
+
+/// Reports calls that make a key of what was asked alone, in a function that knows for whom it works: `cacheKeyOf({ model, messages })`
+/// beside `project`.
+fn made_without(project: &Project, report: &mut Report<'_>) {
+    let likely = project.calls_named(|name| {
+        let words = vocabulary::words(name);
+        let has = |word: &str| words.iter().any(|own| own == word);
+        has("cache") && has("key") && words.len() < 5
+    });
+    for (module, unit) in project.units() {
+        for expr in likely.among(module) {
+            let at = At { module, expr: *expr };
+            let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+            let fun = project.function_of(at);
+            let Some(ExprKind::Object(properties)) = call.positional(0).map(|first| unit.ir.expr(first))
+            else {
+                continue;
+            };
+            let says = |text: &str| {
+                vocabulary::is_owner(text)
+                    || vocabulary::is_principal(text)
+                    || vocabulary::is_credential(text)
+                    || vocabulary::is_session_id(text)
+                    || vocabulary::words(text)
+                        .iter()
+                        .any(|word| WHOM.contains(&word.as_str()) || word == "user")
+            };
+            let mut said = false;
+            for arg in &call.args {
+                walk::exprs_below(&unit.ir, arg.value, &mut |own| match unit.ir.expr(own) {
+                    ExprKind::Name(NameRef::Binding(id)) => said |= says(unit.ir.binding_name(*id)),
+                    ExprKind::Member { property, .. } => said |= says(unit.ir.text(*property)),
+                    _ => {}
+                });
+            }
+            let open = properties.iter().any(|own| !matches!(own.key, PropertyKey::Name(_)));
+            let Some(whom) = known_whom(unit, fun) else { continue };
+            if properties.len() > 1 && !said && !open {
+                report
+                    .reached(
+                        at,
+                        format!("this key is made of what was asked alone, though `{whom}` is known here"),
+                    )
+                    .severity(Severity::Medium)
+                    .confidence(Confidence::Medium);
+            }
+        }
+    }
+}
+
+/// A variable of a function that says for whom it works, and that it uses.
+fn known_whom(unit: &Unit, fun: Fun) -> Option<&str> {
+    let found = unit.ir.bindings().find(|(id, binding)| {
+        let name = unit.ir.text(binding.name);
+        WHOM.contains(&name) && unit.ir.binding_function(*id) == fun.id && unit.index.uses(*id).len() > 1
+    });
+    found.map(|(_, binding)| unit.ir.text(binding.name))
+}
 
 /// Reports such functions where they give the key.
 pub(super) fn key_makers(project: &Project, report: &mut Report<'_>) {
+    made_without(project, report);
     for (module, unit) in project.units() {
         for (id, function) in unit.ir.functions() {
             let fun = Fun { module, id };
@@ -46,7 +195,9 @@ pub(super) fn key_makers(project: &Project, report: &mut Report<'_>) {
             if !project.handlers_know_callers(module) || tells_apart(project, unit, fun, function) {
                 continue;
             }
-            let Some(value) = unit.index.returns(id).last().map(|expr| At { module, expr: *expr }) else { continue };
+            let Some(value) = unit.index.returns(id).last().map(|expr| At { module, expr: *expr }) else {
+                continue;
+            };
             if project.is_fixed(value) || super::unscoped_cache_key::is_scoped(project, value) {
                 continue;
             }
@@ -65,7 +216,8 @@ fn makes_keys(project: &Project, unit: &Unit, fun: Fun, function: &Function) -> 
         return false;
     }
     let words = vocabulary::words(name);
-    let last = words.last().is_some_and(|word| word == "key") || (words.first().is_some_and(|word| word == "key") && words.len() > 1);
+    let last = words.last().is_some_and(|word| word == "key")
+        || (words.first().is_some_and(|word| word == "key") && words.len() > 1);
     if !last {
         return false;
     }
@@ -87,7 +239,8 @@ fn tells_apart(project: &Project, unit: &Unit, fun: Fun, function: &Function) ->
             || vocabulary::is_credential(name)
             || vocabulary::is_session_id(name)
             || vocabulary::words(name).iter().any(|word| {
-                word != "key" && ANYBODY.contains(&word.as_str()) || matches!(word.as_str(), "user" | "tenant" | "org" | "account")
+                word != "key" && ANYBODY.contains(&word.as_str())
+                    || matches!(word.as_str(), "user" | "tenant" | "org" | "account")
             })
     };
     let own = function.name.map(|name| unit.ir.text(name)).unwrap_or_default();
@@ -95,17 +248,21 @@ fn tells_apart(project: &Project, unit: &Unit, fun: Fun, function: &Function) ->
     let class = project.this_of(fun).map(|class| project.class_name(class)).unwrap_or_default();
     let common = |name: &str| {
         vocabulary::words(name).iter().any(|word| {
-            !matches!(word.as_str(), "key" | "keys" | "self" | "hash" | "identity") && ANYBODY.contains(&word.as_str())
+            !matches!(word.as_str(), "key" | "keys" | "self" | "hash" | "identity")
+                && ANYBODY.contains(&word.as_str())
         })
     };
-    let given = function.params.iter().filter_map(|parameter| parameter.name).any(|name| tells(unit.ir.text(name)));
+    let given =
+        function.params.iter().filter_map(|parameter| parameter.name).any(|name| tells(unit.ir.text(name)));
     let mut said = given || common(own) || common(class) || common(file);
     walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
         let text = match unit.ir.expr(expr) {
             ExprKind::Member { property, .. } => unit.ir.text(*property),
             ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
             // What a function says of itself is no part of the key.
-            ExprKind::String(text) if !unit.ir.text(*text).contains(char::is_whitespace) => unit.ir.text(*text),
+            ExprKind::String(text) if !unit.ir.text(*text).contains(char::is_whitespace) => {
+                unit.ir.text(*text)
+            }
             _ => return,
         };
         said |= vocabulary::is_owner(text)
@@ -114,8 +271,13 @@ fn tells_apart(project: &Project, unit: &Unit, fun: Fun, function: &Function) ->
             || vocabulary::is_session_id(text)
             || matches!(text, "headers" | "scope" | "namespace" | "prefix");
     });
-    let has_params = function.params.iter().any(|parameter| parameter.name.is_some_and(|name| !matches!(unit.ir.text(name), "self" | "cls")));
-    let fields = || unit.index.returns(fun.id).iter().any(|value| unit.ir.snippet(unit.ir.span(*value)).contains("self."));
+    let has_params = function
+        .params
+        .iter()
+        .any(|parameter| parameter.name.is_some_and(|name| !matches!(unit.ir.text(name), "self" | "cls")));
+    let fields = || {
+        unit.index.returns(fun.id).iter().any(|value| unit.ir.snippet(unit.ir.span(*value)).contains("self."))
+    };
     said || !(has_params || fields())
 }
 
@@ -149,10 +311,14 @@ fn is_cut(project: &Project, unit: &Unit, at: At) -> bool {
             _ => return false,
         },
         // `token[:10]`
-        ExprKind::Index { object, index, .. } if matches!(unit.ir.expr(*index), ExprKind::Sequence(parts) if parts.len() == 1) => *object,
+        ExprKind::Index { object, index, .. } if matches!(unit.ir.expr(*index), ExprKind::Sequence(parts) if parts.len() == 1) => {
+            *object
+        }
         _ => return false,
     };
     let name = project.last_written(at.to(of)).unwrap_or_default();
-    let hashed = vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "hash" | "digest" | "hashed" | "fingerprint"));
+    let hashed = vocabulary::words(name)
+        .iter()
+        .any(|word| matches!(word.as_str(), "hash" | "digest" | "hashed" | "fingerprint"));
     vocabulary::is_credential(name) && !hashed
 }

@@ -37,12 +37,18 @@ pub(super) fn constant_party(
         }
         // What is asked with it is this one's, whoever calls.
         let asked = unit.index.uses(id).iter().any(|used| match unit.index.parent(*used) {
-            Parent::Expr(up) => matches!(unit.ir.expr(up), ExprKind::Call(call) if call.callee != *used) || matches!(unit.ir.expr(up), ExprKind::Object(_)),
+            Parent::Expr(up) => {
+                matches!(unit.ir.expr(up), ExprKind::Call(call) if call.callee != *used)
+                    || matches!(unit.ir.expr(up), ExprKind::Object(_))
+            }
             _ => false,
         });
         if asked {
             report
-                .reached(At { module, expr: source.value }, format!("whoever calls, this is done as `{text}`"))
+                .reached(
+                    At { module, expr: source.value },
+                    format!("whoever calls, this is done as `{text}`"),
+                )
                 .severity(Severity::Medium)
                 .confidence(Confidence::Medium);
         }
@@ -54,8 +60,14 @@ pub(super) fn constant_party(
 pub(super) fn nobody(project: &Project, report: &mut Report<'_>, module: ModuleId, unit: &Unit) {
     for (id, binding) in unit.ir.bindings() {
         let [source] = unit.index.sources(id) else { continue };
-        let ExprKind::Logical { op: LogicalOp::Or | LogicalOp::Nullish, left, right } = unit.ir.expr(source.value) else { continue };
-        let (ExprKind::Name(NameRef::Binding(given)), ExprKind::String(text)) = (unit.ir.expr(*left), unit.ir.expr(*right)) else {
+        let ExprKind::Logical { op: LogicalOp::Or | LogicalOp::Nullish, left, right } =
+            unit.ir.expr(source.value)
+        else {
+            continue;
+        };
+        let (ExprKind::Name(NameRef::Binding(given)), ExprKind::String(text)) =
+            (unit.ir.expr(*left), unit.ir.expr(*right))
+        else {
             continue;
         };
         let text = unit.ir.text(*text);
@@ -67,14 +79,20 @@ pub(super) fn nobody(project: &Project, report: &mut Report<'_>, module: ModuleI
         }
         let asked = unit.index.uses(id).iter().any(|used| match unit.index.parent(*used) {
             Parent::Expr(up) => match unit.ir.expr(up) {
-                ExprKind::Call(call) => call.args.iter().any(|arg| arg.value == *used) && reaches(project, At { module, expr: up }),
+                ExprKind::Call(call) => {
+                    call.args.iter().any(|arg| arg.value == *used)
+                        && reaches(project, At { module, expr: up })
+                }
                 _ => false,
             },
             _ => false,
         });
         if asked {
             report
-                .reached(At { module, expr: source.value }, format!("all who are not known share what is kept for `{text}`"))
+                .reached(
+                    At { module, expr: source.value },
+                    format!("all who are not known share what is kept for `{text}`"),
+                )
                 .severity(Severity::Low)
                 .confidence(Confidence::Medium);
         }
@@ -87,7 +105,21 @@ fn reaches(project: &Project, call: At) -> bool {
     let ExprKind::Call(own) = unit.ir.expr(call.expr) else { return false };
     let name = project.last_written(call.to(own.callee)).unwrap_or_default();
     crate::vocabulary::words(name).first().is_some_and(|verb| {
-        matches!(verb.as_str(), "get" | "find" | "load" | "list" | "search" | "save" | "store" | "create" | "delete" | "update" | "add" | "query")
+        matches!(
+            verb.as_str(),
+            "get"
+                | "find"
+                | "load"
+                | "list"
+                | "search"
+                | "save"
+                | "store"
+                | "create"
+                | "delete"
+                | "update"
+                | "add"
+                | "query"
+        )
     })
 }
 
@@ -100,5 +132,8 @@ fn is_id(name: &str) -> bool {
 
 /// Whether a text may be somebody's id: no empty one, and no sentence.
 fn stands_for_a_party(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 64 && !text.contains(char::is_whitespace) && !text.contains(['/', '.', '$', '{'])
+    !text.is_empty()
+        && text.len() <= 64
+        && !text.contains(char::is_whitespace)
+        && !text.contains(['/', '.', '$', '{'])
 }

@@ -477,7 +477,8 @@ fn parameters(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>,
         for parameter in &function.params {
             let (Some(name), Some(default)) = (parameter.name, parameter.default) else { continue };
             let at = At { module, expr: default };
-            if !vocabulary::is_tenant(unit.ir.text(name)) || !is_fallback(project, unit, at) {
+            let user = unused_default::is_default_user(unit, unit.ir.text(name), default);
+            if !(vocabulary::is_tenant(unit.ir.text(name)) || user) || !is_fallback(project, unit, at) {
                 continue;
             }
             // The realm of a challenge, `Bearer realm="…"`, is no tenant; the one of a path is.
@@ -488,12 +489,13 @@ fn parameters(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>,
             // `create_default_actor(org = DEFAULT)` makes the default one.
             let says = function.name.is_some_and(|name| vocabulary::words(unit.ir.text(name)).iter().any(|word| word == "default"));
             let severity = match (reached, says) {
+                (true, false) if user => Severity::Medium,
                 (true, false) => Severity::High,
                 (true, true) => Severity::Medium,
                 _ => Severity::Low,
             };
             report
-                .reached(at, format!("a call without `{}` goes on with a default tenant", unit.ir.text(name)))
+                .reached(at, format!("a call without `{}` goes on with a default {}", unit.ir.text(name), if user { "user" } else { "tenant" }))
                 .severity(severity)
                 .confidence(Confidence::Medium);
         }

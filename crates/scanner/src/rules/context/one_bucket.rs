@@ -5,7 +5,7 @@ use partywall_model::{Confidence, Severity};
 
 use crate::{
     flow::Origins,
-    ir::{ExprId, ExprKind, FunctionId, Kinds, LogicalOp, NameRef, StmtKind},
+    ir::{ExprId, ExprKind, FunctionId, Kinds, LogicalOp, NameRef, StmtId, StmtKind},
     project::{At, ModuleId, Parent, Project, Unit},
     rules::Report,
     vocabulary,
@@ -179,7 +179,14 @@ pub(super) fn falls_off(
 ) {
     for (id, function) in unit.ir.functions() {
         let Some(last) = function.body.last().filter(|_| id != FunctionId::MODULE) else { continue };
-        let StmtKind::Return(Some(value)) = unit.ir.stmt(*last) else { continue };
+        let caught = caught_constant(project, module, unit, *last, is_fallback);
+        let value = match unit.ir.stmt(*last) {
+            StmtKind::Return(Some(value)) => *value,
+            _ => match caught {
+                Some(value) => value,
+                None => continue,
+            },
+        };
         let name = function.name.map_or("", |name| unit.ir.text(name));
         let names_one = vocabulary::words(name).iter().any(|word| {
             vocabulary::is_owner(word) || matches!(word.as_str(), "principal" | "caller" | "identity")
@@ -187,7 +194,7 @@ pub(super) fn falls_off(
         if !names_one {
             continue;
         }
-        let at = At { module, expr: *value };
+        let at = At { module, expr: value };
         let environment = project.snippet(at).contains("environ") || project.snippet(at).contains("getenv");
         if !(is_fallback(at) || environment) {
             continue;
@@ -201,11 +208,33 @@ pub(super) fn falls_off(
             }),
             _ => false,
         });
-        if theirs {
+        if theirs || caught.is_some() {
             report
                 .reached(at, "a request without a caller goes on as one and the same user")
                 .severity(Severity::Medium)
                 .confidence(Confidence::Medium);
         }
     }
+}
+
+/// What a function gives where looking for the caller fails: `try: return request.state.user_id`, `except AttributeError: return "main"`.
+fn caught_constant(
+    project: &Project,
+    module: ModuleId,
+    unit: &Unit,
+    last: StmtId,
+    is_fallback: &impl Fn(At) -> bool,
+) -> Option<ExprId> {
+    let StmtKind::Try { body, handlers, .. } = unit.ir.stmt(last) else { return None };
+    let given = |stmt: &StmtId| match unit.ir.stmt(*stmt) {
+        StmtKind::Return(Some(value)) => Some(*value),
+        _ => None,
+    };
+    let theirs = Origins::PRINCIPAL | Origins::SECRET | Origins::UNVERIFIED | Origins::REQUEST;
+    body.iter().filter_map(given).find(|value| project.origins(At { module, expr: *value }).has(theirs))?;
+    handlers
+        .iter()
+        .flat_map(|own| own.body.iter())
+        .filter_map(given)
+        .find(|value| is_fallback(At { module, expr: *value }))
 }

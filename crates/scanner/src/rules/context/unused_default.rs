@@ -100,3 +100,13 @@ pub(super) fn is_said(project: &Project, unit: &Unit, at: At) -> bool {
     }
     false
 }
+
+/// Whether a parameter is the id of a user who is the default one where nobody is said: `user_id: str = "default"`.
+pub(super) fn is_default_user(unit: &Unit, name: &str, default: ExprId) -> bool {
+    let ExprKind::String(text) = unit.ir.expr(default) else { return false };
+    let one = vocabulary::words(unit.ir.text(*text))
+        .iter()
+        .any(|word| matches!(word.as_str(), "default" | "global" | "shared" | "main"));
+    one && vocabulary::is_user(name)
+        && vocabulary::words(name).last().is_some_and(|last| matches!(last.as_str(), "id" | "uid" | "user"))
+}

@@ -15,14 +15,28 @@ use crate::{
 const FINDS: &[&str] = &["get", "find", "fetch", "load", "read", "lookup", "retrieve"];
 
 /// Words of what a credential may be kept for by others than the one who is meant.
-const THINGS: &[&str] = &["thread", "conversation", "chat", "run", "job", "task", "channel", "room", "project", "repo", "repository"];
+const THINGS: &[&str] = &[
+    "thread",
+    "conversation",
+    "chat",
+    "run",
+    "job",
+    "task",
+    "channel",
+    "room",
+    "project",
+    "repo",
+    "repository",
+];
 
 /// Reports such calls.
 pub(super) fn by_other(project: &Project, report: &mut Report<'_>) {
     let likely = project.calls_named(|name| {
         let words = vocabulary::words(name);
         words.first().is_some_and(|verb| FINDS.contains(&verb.as_str()))
-            && words.iter().any(|word| matches!(word.as_str(), "token" | "tokens" | "credential" | "credentials"))
+            && words
+                .iter()
+                .any(|word| matches!(word.as_str(), "token" | "tokens" | "credential" | "credentials"))
     });
     for (module, unit) in project.units() {
         for expr in likely.among(module) {
@@ -43,10 +57,12 @@ pub(super) fn by_other(project: &Project, report: &mut Report<'_>) {
 /// A parameter of a function that says who is meant.
 fn told(unit: &Unit, fun: Fun) -> Option<&str> {
     let function = unit.ir.function(fun.id)?;
-    function.params.iter().filter_map(|parameter| parameter.name).map(|name| unit.ir.text(name)).find(|name| {
-        let login = vocabulary::words(name).last().is_some_and(|word| word == "login" || word == "email");
-        login || vocabulary::is_user(name) || vocabulary::is_principal(name)
-    })
+    function.params.iter().filter_map(|parameter| parameter.name).map(|name| unit.ir.text(name)).find(
+        |name| {
+            let login = vocabulary::words(name).last().is_some_and(|word| word == "login" || word == "email");
+            login || vocabulary::is_user(name) || vocabulary::is_principal(name)
+        },
+    )
 }
 
 /// Whether a call is told an id of a thing and nobody.

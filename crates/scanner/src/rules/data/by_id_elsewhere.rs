@@ -12,12 +12,33 @@ use crate::{
 };
 
 /// Verbs of such calls.
-const VERBS: &[&str] = &["get", "find", "fetch", "load", "read", "delete", "remove", "update", "revoke", "cancel"];
+const VERBS: &[&str] =
+    &["get", "find", "fetch", "load", "read", "delete", "remove", "update", "revoke", "cancel"];
 
 /// Things of which everybody has the same, or that are somebody.
 const COMMON: &[&str] = &[
-    "user", "users", "tenant", "org", "organization", "account", "model", "plan", "product", "template", "role", "permission", "element",
-    "group", "channel", "team", "workspace", "tool", "function", "node", "server", "plugin",
+    "user",
+    "users",
+    "tenant",
+    "org",
+    "organization",
+    "account",
+    "model",
+    "plan",
+    "product",
+    "template",
+    "role",
+    "permission",
+    "element",
+    "group",
+    "channel",
+    "team",
+    "workspace",
+    "tool",
+    "function",
+    "node",
+    "server",
+    "plugin",
 ];
 
 /// Reports such calls.
@@ -36,7 +57,9 @@ pub(super) fn by_id_elsewhere(project: &Project, report: &mut Report<'_>) {
             let verb = words.first().is_some_and(|verb| VERBS.contains(&verb.as_str()));
             let common = words.iter().any(|word| COMMON.contains(&word.as_str()));
             let model = match unit.ir.expr(*object) {
-                ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id).starts_with(char::is_uppercase),
+                ExprKind::Name(NameRef::Binding(id)) => {
+                    unit.ir.binding_name(*id).starts_with(char::is_uppercase)
+                }
                 _ => false,
             };
             let plain = call.args.first().is_some_and(|first| matches!(first.kind, ArgKind::Positional));

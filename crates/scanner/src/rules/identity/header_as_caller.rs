@@ -11,14 +11,45 @@ use crate::{
 
 /// Verbs of functions that find out something.
 const FINDS: &[&str] = &[
-    "get", "resolve", "current", "extract", "read", "identify", "authenticate", "determine", "derive", "find", "require", "fetch",
-    "effective", "request", "parse", "lookup", "infer",
+    "get",
+    "resolve",
+    "current",
+    "extract",
+    "read",
+    "identify",
+    "authenticate",
+    "determine",
+    "derive",
+    "find",
+    "require",
+    "fetch",
+    "effective",
+    "request",
+    "parse",
+    "lookup",
+    "infer",
 ];
 
 /// What stands in code that looks at whether the header may be believed.
 const LOOKS: &[&str] = &[
-    "verify", "hmac", "signature", "compare_digest", "timingsafe", "trusted", "trust_", "trustproxy", "internal", "secret", "is_proxy",
-    "jwt", "decode", "service_token", "gateway", "webhook", "admin", "impersonat",
+    "verify",
+    "hmac",
+    "signature",
+    "compare_digest",
+    "timingsafe",
+    "trusted",
+    "trust_",
+    "trustproxy",
+    "internal",
+    "secret",
+    "is_proxy",
+    "jwt",
+    "decode",
+    "service_token",
+    "gateway",
+    "webhook",
+    "admin",
+    "impersonat",
 ];
 
 /// Reports such functions where they read the header.
@@ -49,7 +80,9 @@ fn says_who_calls(name: &str) -> bool {
     let list = words.last().is_some_and(|last| last.ends_with('s') && last != "address");
     let rest: Vec<&str> = words.iter().map(String::as_str).filter(|word| !FINDS.contains(word)).collect();
     let rest = rest.join("_");
-    let party = vocabulary::is_owner(&rest) || vocabulary::is_principal(&rest) || matches!(rest.as_str(), "caller" | "identity" | "caller_id");
+    let party = vocabulary::is_owner(&rest)
+        || vocabulary::is_principal(&rest)
+        || matches!(rest.as_str(), "caller" | "identity" | "caller_id");
     verb && !list && party
 }
 
@@ -58,7 +91,9 @@ fn looks(unit: &Unit, id: FunctionId) -> bool {
     walk::function_exprs(&unit.ir, id, &mut |expr| {
         let text = match unit.ir.expr(expr) {
             ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
-            ExprKind::Name(NameRef::Global(name)) | ExprKind::Member { property: name, .. } => unit.ir.text(*name),
+            ExprKind::Name(NameRef::Global(name)) | ExprKind::Member { property: name, .. } => {
+                unit.ir.text(*name)
+            }
             _ => return,
         };
         looks |= vocabulary::mentions(text, LOOKS);
@@ -75,7 +110,8 @@ fn given_header(project: &Project, unit: &Unit, fun: Fun) -> Option<(At, String)
             let mut found = None;
             walk::exprs_below(&unit.ir, expr, &mut |own| {
                 if found.is_none() {
-                    found = header_of(project, unit, At { module: fun.module, expr: own }).map(|name| (own, name));
+                    found = header_of(project, unit, At { module: fun.module, expr: own })
+                        .map(|name| (own, name));
                 }
                 if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(own)
                     && !seen.contains(id)
@@ -101,7 +137,9 @@ fn header_of(project: &Project, unit: &Unit, at: At) -> Option<String> {
             let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
             match unit.ir.text(*property) {
                 "get" => (*object, call.positional(0)?),
-                "header" | "getHeader" | "get_header" => return party(text_of(project, unit, at.to(call.positional(0)?))?),
+                "header" | "getHeader" | "get_header" => {
+                    return party(text_of(project, unit, at.to(call.positional(0)?))?);
+                }
                 _ => return None,
             }
         }

@@ -21,9 +21,15 @@ pub(super) fn stamped(project: &Project, report: &mut Report<'_>) {
             if !otherwise.is_empty() || !project.origins(sent).has(Origins::INPUT) || !is_body(unit, object) {
                 continue;
             }
-            if !is_for_some(unit, id) && stamps(project, unit, module, then, object, owner) && !compares_later(project, sent, owner) {
+            if !is_for_some(unit, id)
+                && stamps(project, unit, module, then, object, owner)
+                && !compares_later(project, sent, owner)
+            {
                 report
-                    .reached(At { module, expr: *test }, format!("`{owner}` is the caller only where the client left it out"))
+                    .reached(
+                        At { module, expr: *test },
+                        format!("`{owner}` is the caller only where the client left it out"),
+                    )
                     .severity(Severity::Medium)
                     .confidence(Confidence::Medium);
             }
@@ -41,9 +47,13 @@ fn missing_owner(unit: &Unit, test: ExprId) -> Option<(ExprId, &str)> {
         _ => None,
     };
     match unit.ir.expr(test) {
-        ExprKind::Logical { left, right, .. } => missing_owner(unit, *left).or_else(|| missing_owner(unit, *right)),
+        ExprKind::Logical { left, right, .. } => {
+            missing_owner(unit, *left).or_else(|| missing_owner(unit, *right))
+        }
         ExprKind::Unary { op: UnaryOp::Not, operand } => member(*operand),
-        ExprKind::Compare { op: CompareOp::Eq, left, right } if matches!(unit.ir.expr(*right), ExprKind::Null) => {
+        ExprKind::Compare { op: CompareOp::Eq, left, right }
+            if matches!(unit.ir.expr(*right), ExprKind::Null) =>
+        {
             member(*left)
         }
         _ => None,
@@ -56,15 +66,25 @@ fn is_body(unit: &Unit, object: ExprId) -> bool {
 }
 
 /// Whether statements write the owner of the object, or make a copy that has another one.
-fn stamps(project: &Project, unit: &Unit, module: crate::project::ModuleId, then: &[StmtId], object: ExprId, owner: &str) -> bool {
-    let same = |expr: ExprId| project.snippet(At { module, expr }) == project.snippet(At { module, expr: object });
+fn stamps(
+    project: &Project,
+    unit: &Unit,
+    module: crate::project::ModuleId,
+    then: &[StmtId],
+    object: ExprId,
+    owner: &str,
+) -> bool {
+    let same =
+        |expr: ExprId| project.snippet(At { module, expr }) == project.snippet(At { module, expr: object });
     let mut found = false;
     walk::stmts_below(&unit.ir, then, &mut |stmt| {
         let StmtKind::Assign { target, value, .. } = unit.ir.stmt(stmt) else { return };
         match target {
             crate::ir::Pattern::Place(place) => {
                 if let ExprKind::Member { object: of, property, .. } = unit.ir.expr(*place) {
-                    found |= same(*of) && unit.ir.text(*property) == owner && is_caller(project, At { module, expr: *value });
+                    found |= same(*of)
+                        && unit.ir.text(*property) == owner
+                        && is_caller(project, At { module, expr: *value });
                 }
             }
             // `task = task.model_copy(update={"owner_id": caller})`
@@ -86,7 +106,10 @@ fn stamps(project: &Project, unit: &Unit, module: crate::project::ModuleId, then
 
 /// Whether a value is who calls, or has who calls in it.
 fn is_caller(project: &Project, value: At) -> bool {
-    let named = vocabulary::mentions(project.snippet(value), &["caller", "current", "principal", "auth", "claims", "user.", "session.", "ctx."]);
+    let named = vocabulary::mentions(
+        project.snippet(value),
+        &["caller", "current", "principal", "auth", "claims", "user.", "session.", "ctx."],
+    );
     named || project.origins(value).has(Origins::PRINCIPAL)
 }
 
@@ -96,7 +119,10 @@ fn is_for_some(unit: &Unit, id: StmtId) -> bool {
     for _ in 0..8 {
         let Some(stmt) = here else { return false };
         if let StmtKind::If { test, .. } = unit.ir.stmt(stmt)
-            && vocabulary::mentions(unit.ir.snippet(unit.ir.span(*test)), &["admin", "super", "role", "internal", "service"])
+            && vocabulary::mentions(
+                unit.ir.snippet(unit.ir.span(*test)),
+                &["admin", "super", "role", "internal", "service"],
+            )
         {
             return true;
         }
@@ -109,7 +135,9 @@ fn is_for_some(unit: &Unit, id: StmtId) -> bool {
 fn compares_later(project: &Project, sent: At, owner: &str) -> bool {
     project.guards(project.function_of(sent)).iter().any(|guard| {
         let says = |side: At| project.last_written(side) == Some(owner);
-        let null = |side: At| project.unit(side.module).is_some_and(|unit| matches!(unit.ir.expr(side.expr), ExprKind::Null));
+        let null = |side: At| {
+            project.unit(side.module).is_some_and(|unit| matches!(unit.ir.expr(side.expr), ExprKind::Null))
+        };
         (says(guard.left) && !null(guard.right)) || (says(guard.right) && !null(guard.left))
     })
 }

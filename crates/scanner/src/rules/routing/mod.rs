@@ -4,6 +4,7 @@ pub mod vulnerable_sdk;
 
 mod by_conversation;
 mod by_thread;
+mod each_connection;
 mod forwarded;
 mod mounted;
 mod named_object;

@@ -13,7 +13,8 @@ use crate::{
 };
 
 /// Calls that start a process that goes on.
-const STARTS: &[&str] = &["create_subprocess_exec", "create_subprocess_shell", "Popen", "spawn", "execa", "StdioClientTransport"];
+const STARTS: &[&str] =
+    &["create_subprocess_exec", "create_subprocess_shell", "Popen", "spawn", "execa", "StdioClientTransport"];
 
 /// Reports such objects where they are made and where a handler uses them.
 pub(super) fn one_process(project: &Project, report: &mut Report<'_>) {
@@ -40,7 +41,10 @@ pub(super) fn one_process(project: &Project, report: &mut Report<'_>) {
             let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
             let at = At { module, expr };
             let Some(object) = shared_receiver(project, unit, at, call, &bridges) else { return };
-            let sends = call.args.iter().any(|arg| project.origins(at.to(arg.value)).has(Origins::INPUT | Origins::REQUEST));
+            let sends = call
+                .args
+                .iter()
+                .any(|arg| project.origins(at.to(arg.value)).has(Origins::INPUT | Origins::REQUEST));
             if !sends || !told.insert(at) {
                 return;
             }
@@ -49,9 +53,12 @@ pub(super) fn one_process(project: &Project, report: &mut Report<'_>) {
                 return;
             }
             tell(report, at);
-            let made = unit.index.sources(*id).iter().map(|source| at.to(source.value)).find(|value| {
-                !matches!(unit.ir.expr(value.expr), ExprKind::Null)
-            });
+            let made = unit
+                .index
+                .sources(*id)
+                .iter()
+                .map(|source| at.to(source.value))
+                .find(|value| !matches!(unit.ir.expr(value.expr), ExprKind::Null));
             if let Some(made) = made.filter(|made| told.insert(*made)) {
                 tell(report, made);
             }
@@ -67,13 +74,22 @@ fn tell(report: &mut Report<'_>, at: At) {
 }
 
 /// The variable whose method a call is, when the method is of a bridge.
-fn shared_receiver(project: &Project, unit: &Unit, at: At, call: &Call, bridges: &BTreeSet<Cls>) -> Option<At> {
+fn shared_receiver(
+    project: &Project,
+    unit: &Unit,
+    at: At,
+    call: &Call,
+    bridges: &BTreeSet<Cls>,
+) -> Option<At> {
     let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) else { return None };
     if !matches!(unit.ir.expr(*object), ExprKind::Name(NameRef::Binding(_))) {
         return None;
     }
     let callee = project.callee(at)?;
-    let of_bridge = callee.targets.iter().any(|target| project.this_of(*target).is_some_and(|class| bridges.contains(&class)));
+    let of_bridge = callee
+        .targets
+        .iter()
+        .any(|target| project.this_of(*target).is_some_and(|class| bridges.contains(&class)));
     of_bridge.then(|| at.to(*object))
 }
 

@@ -56,6 +56,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     overwritten(project, &lives, report);
     super::one_upstream::one_upstream(project, report);
     super::one_process::one_process(project, report);
+    super::each_connection::each_connection(project, &lives, report);
 }
 
 /// A handler of requests that is made once, of one server: `createMcpHandler(server)` in a module.

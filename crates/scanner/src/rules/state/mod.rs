@@ -8,6 +8,7 @@ mod of_class;
 mod one_conversation;
 mod put_on_clients;
 mod shown_whole;
+mod store_of_app;
 mod told_first;
 mod wrapped;
 

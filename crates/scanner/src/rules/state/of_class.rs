@@ -10,13 +10,34 @@ use crate::{
 };
 
 /// What hands something from one who waits to another.
-const KINDS: &[&str] =
-    &["Event", "Condition", "Queue", "LifoQueue", "PriorityQueue", "SimpleQueue", "Future", "deque", "defaultdict"];
+const KINDS: &[&str] = &[
+    "Event",
+    "Condition",
+    "Queue",
+    "LifoQueue",
+    "PriorityQueue",
+    "SimpleQueue",
+    "Future",
+    "deque",
+    "defaultdict",
+];
 
 /// Methods by which it is handed on.
 const USES: &[&str] = &[
-    "set", "clear", "wait", "put", "put_nowait", "get", "get_nowait", "notify", "notify_all", "set_result", "append", "appendleft",
-    "pop", "popleft",
+    "set",
+    "clear",
+    "wait",
+    "put",
+    "put_nowait",
+    "get",
+    "get_nowait",
+    "notify",
+    "notify_all",
+    "set_result",
+    "append",
+    "appendleft",
+    "pop",
+    "popleft",
 ];
 
 /// Reports such fields.
@@ -57,7 +78,9 @@ fn is_used_by_objects(unit: &Unit, decl: &crate::ir::Class, name: &str) -> bool 
         walk::function_exprs(&unit.ir, *id, &mut |expr| {
             let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
             let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return };
-            let ExprKind::Member { object: this, property: field, .. } = unit.ir.expr(*object) else { return };
+            let ExprKind::Member { object: this, property: field, .. } = unit.ir.expr(*object) else {
+                return;
+            };
             used |= USES.contains(&unit.ir.text(*property))
                 && unit.ir.text(*field) == name
                 && matches!(unit.ir.expr(*this), ExprKind::This);

@@ -7,7 +7,7 @@ use crate::{
         Cell, Lifetimes, Origins, SharedWrite, captured, compares_what_it_keeps, has_own_receiver, holds_connection, is_connection, is_of_nobody, is_on_own_objects, is_on_shared_object, has_shared_receiver,
         stands_where_renewed,
     },
-    ir::{BinaryOp, BindingKind, ExprId, ExprKind, FunctionKind, NameRef, Parameter, Span, walk},
+    ir::{BinaryOp, BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, NameRef, Parameter, Span, walk},
     library::Role,
     project::{At, Fun, ModuleId, Project, Symbol},
     rules::{Report, Rule},
@@ -80,9 +80,11 @@ fn run(project: &Project, report: &mut Report<'_>) {
         if severity == Severity::High {
             tell_callers(project, &lives, report, write, &name);
         }
+        tell_readers(project, &lives, report, write, &name);
     }
     super::told_first::told_first(project, &lives, report);
     super::told_first::taken_over(project, report);
+    super::store_of_app::store_of_app(project, report);
     connections(project, &lives, report);
 }
 
@@ -143,6 +145,31 @@ fn tell_callers(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_
         report
             .reached(*call, format!("data of this request is left in `{name}`, which other requests read"))
             .related(write.fun.module, write.span, "it is kept here");
+    }
+}
+
+/// Reports the first function that gives what a request has left in a variable of the module to whoever asks: it has to change too.
+fn tell_readers(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>, write: &SharedWrite, name: &str) {
+    let Cell::Binding(module, id) = &write.cell else { return };
+    let writers: Vec<Fun> = lives.shared_writes(project).iter().filter(|other| other.cell == write.cell).map(|other| other.fun).collect();
+    // Each variable once, by its first write.
+    if lives.shared_writes(project).iter().find(|other| other.cell == write.cell).is_some_and(|first| first.span != write.span) {
+        return;
+    }
+    let Some(unit) = project.unit(*module) else { return };
+    let reads = lives.reads(project, &write.cell);
+    let read = reads.iter().find(|(at, fun, _)| {
+        at.module == *module
+            && fun.id != FunctionId::MODULE
+            && !writers.contains(fun)
+            && unit.index.uses(*id).contains(&at.expr)
+    });
+    if let Some((read, ..)) = read {
+        report
+            .reached(*read, format!("`{name}` is read here, where another request may have set it"))
+            .severity(Severity::Low)
+            .confidence(Confidence::Medium)
+            .related(write.fun.module, write.span, "it is set here");
     }
 }
 

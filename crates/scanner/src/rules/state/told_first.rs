@@ -15,8 +15,24 @@ use crate::{
 
 /// Last words of classes whose objects serve one call after the other.
 const SERVING: &[&str] = &[
-    "tool", "handler", "agent", "adapter", "plugin", "skill", "provider", "service", "executor", "runner",
-    "manager", "middleware", "toolkit", "dispatcher", "router", "gateway", "engine", "orchestrator",
+    "tool",
+    "handler",
+    "agent",
+    "adapter",
+    "plugin",
+    "skill",
+    "provider",
+    "service",
+    "executor",
+    "runner",
+    "manager",
+    "middleware",
+    "toolkit",
+    "dispatcher",
+    "router",
+    "gateway",
+    "engine",
+    "orchestrator",
 ];
 
 /// Words of classes whose objects are one caller's.
@@ -27,14 +43,23 @@ const TELLS: &[&str] = &["set", "update", "use", "switch", "bind", "enter", "ass
 
 /// What a method leaves that says for whom a call is.
 const WHOM: &[&str] = &[
-    "context", "chat", "channel", "conversation", "thread", "sender", "recipient", "caller", "session", "request",
+    "context",
+    "chat",
+    "channel",
+    "conversation",
+    "thread",
+    "sender",
+    "recipient",
+    "caller",
+    "session",
+    "request",
     "identity",
 ];
 
 /// Last words of what a server is put together of.
 const PARTS: &[&str] = &[
-    "manager", "service", "store", "client", "callback", "key", "factory", "provider", "handler", "registry", "maker", "pool", "logger",
-    "fn", "func", "type", "class", "resolver",
+    "manager", "service", "store", "client", "callback", "key", "factory", "provider", "handler", "registry",
+    "maker", "pool", "logger", "fn", "func", "type", "class", "resolver",
 ];
 
 /// Reports such fields, where they are written.
@@ -78,15 +103,18 @@ pub(super) fn taken_over(project: &Project, report: &mut Report<'_>) {
     for (module, unit) in project.units() {
         for write in unit.index.writes.iter().filter(|write| !write.updates) {
             let fun = Fun { module, id: write.function };
-            let (Some((object, field)), Some((from, taken))) =
-                (member_of_parameter(project, unit, fun, write.place), member_of_parameter(project, unit, fun, write.value))
-            else {
+            let (Some((object, field)), Some((from, taken))) = (
+                member_of_parameter(project, unit, fun, write.place),
+                member_of_parameter(project, unit, fun, write.value),
+            ) else {
                 continue;
             };
             let words = vocabulary::words(object);
             let serves = words.last().is_some_and(|word| SERVING.contains(&word.as_str()));
             let party = vocabulary::words(from);
-            let of_one = party.last().is_some_and(|word| matches!(word.as_str(), "session" | "request" | "user" | "caller" | "conversation"));
+            let of_one = party.last().is_some_and(|word| {
+                matches!(word.as_str(), "session" | "request" | "user" | "caller" | "conversation")
+            });
             if field != taken || !serves || !of_one || words.iter().any(|word| OWN.contains(&word.as_str())) {
                 continue;
             }
@@ -102,7 +130,12 @@ pub(super) fn taken_over(project: &Project, report: &mut Report<'_>) {
 }
 
 /// The name of a parameter and of its field that an expression is.
-fn member_of_parameter<'u>(project: &Project, unit: &'u Unit, fun: Fun, expr: ExprId) -> Option<(&'u str, &'u str)> {
+fn member_of_parameter<'u>(
+    project: &Project,
+    unit: &'u Unit,
+    fun: Fun,
+    expr: ExprId,
+) -> Option<(&'u str, &'u str)> {
     let ExprKind::Member { object, property, .. } = unit.ir.expr(expr) else { return None };
     let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(*object) else { return None };
     is_parameter(project, unit, fun, *object).then(|| (unit.ir.binding_name(*id), unit.ir.text(*property)))
@@ -148,13 +181,12 @@ fn is_constructor(project: &Project, fun: Fun) -> bool {
 fn is_serving(project: &Project, class: Cls, decl: &Class) -> bool {
     let name = vocabulary::words(project.class_name(class));
     let own = name.iter().any(|word| OWN.contains(&word.as_str()));
-    let serves = |name: &str| {
-        vocabulary::words(name).last().is_some_and(|word| SERVING.contains(&word.as_str()))
-    };
+    let serves =
+        |name: &str| vocabulary::words(name).last().is_some_and(|word| SERVING.contains(&word.as_str()));
     let extends = || {
-        decl.bases.iter().any(|base| {
-            project.last_written(At { module: class.module, expr: *base }).is_some_and(serves)
-        })
+        decl.bases
+            .iter()
+            .any(|base| project.last_written(At { module: class.module, expr: *base }).is_some_and(serves))
     };
     !own && (serves(project.class_name(class)) || extends())
 }
