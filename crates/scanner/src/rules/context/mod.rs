@@ -1,6 +1,7 @@
 //! Rules of the layer context.
 
 mod kept_worker;
+mod of_all;
 mod one_bucket;
 mod only_one;
 mod unused_default;
