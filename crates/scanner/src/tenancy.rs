@@ -1,6 +1,6 @@
 //! Whether one process serves several tenants, package by package, and the reason for saying so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     ir::{ExprKind, Kinds},
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What a part of the tree shows: where it serves HTTP, where it speaks over standard input, its words for parties.
-type Seen = (Option<String>, Option<String>, std::collections::BTreeSet<String>);
+type Seen = (Option<String>, Option<String>, BTreeSet<String>);
 
 /// Whether several tenants meet in one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,6 +183,21 @@ pub(crate) fn find_packages(project: &Project, manifests: &[(String, String)]) -
     found.into_iter().map(|(folder, what)| (folder, finish(what))).collect()
 }
 
+/// The folders of programs that run on somebody's desk: of a manifest that asks for Electron, or of the workspace that it is a part of.
+pub(crate) fn find_desktops(manifests: &[(String, String)]) -> BTreeSet<String> {
+    let folder = |path: &str| path.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_owned());
+    let packages = manifests.iter().filter(|(path, _)| path.rsplit('/').next() == Some("package.json"));
+    let folders: BTreeSet<String> = packages.clone().map(|(path, _)| folder(path)).collect();
+    let desktop = packages.filter(|(_, text)| text.contains("\"electron\":")).map(|(path, _)| folder(path));
+    desktop
+        .map(|own| {
+            // The folder of the workspace is not the whole tree's: a server may stand beside it there.
+            let around = folders_around(&own).filter(|folder| folders.contains(*folder)).last();
+            around.map_or_else(|| own.clone(), str::to_owned)
+        })
+        .collect()
+}
+
 /// Whether a file is a script for development, `scripts/dev-http-server.ts`: the server that is shipped may do without.
 fn is_for_development(path: &str) -> bool {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
@@ -282,6 +297,14 @@ impl Project {
             speaking.filter_map(|(other, _)| self.folder(other)).map(str::to_owned).collect()
         };
         !self.is_asked_multi() && self.memory.on_stdio.get_or_init(find).contains(own)
+    }
+
+    /// Whether a module is a part of a program that runs on somebody's desk.
+    #[must_use]
+    pub fn is_of_desktop(&self, module: ModuleId) -> bool {
+        let Some(unit) = self.unit(module).filter(|_| !self.desktops.is_empty()) else { return false };
+        self.desktops.contains("")
+            || folders_around(&unit.ir.path).any(|folder| self.desktops.contains(folder))
     }
 
     /// Whether the user says that several tenants meet in the process.

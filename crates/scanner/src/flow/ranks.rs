@@ -2,7 +2,7 @@
 
 use super::{Guard, Origins};
 use crate::{
-    ir::{ExprKind, StmtKind, walk},
+    ir::{ExprKind, NameRef, StmtKind, walk},
     project::{Fun, Project},
     vocabulary,
 };
@@ -10,6 +10,9 @@ use crate::{
 /// Words of ranks: of who works for the operator, or rules a tenant.
 const RANKS: &[&str] =
     &["admin", "admins", "superuser", "superadmin", "staff", "operator", "role", "roles", "rank"];
+
+/// Words of who may reach what is not their own.
+const RULERS: &[&str] = &["admin", "admins", "superuser", "superadmin", "staff", "roles"];
 
 impl Project {
     /// Whether a guard is a call that asks what a caller may do, and is told of nothing else: `canUse(req.user, "notes")`.
@@ -30,6 +33,31 @@ impl Project {
     pub fn refuses_by_rank(&self, fun: Fun) -> bool {
         self.around(fun).into_iter().any(|around| {
             self.guards(around).iter().any(|guard| self.is_permission(guard)) || self.asks_for_rank(around)
+        })
+    }
+
+    /// Whether a function, or one around it, asks whether the caller is one of the operator's or the tenant's own people, whatever it does
+    /// then: `if (user.roles.includes("admin")) rows = await all(); else …`
+    #[must_use]
+    pub fn tells_ranks_apart(&self, fun: Fun) -> bool {
+        self.around(fun).into_iter().any(|around| {
+            let Some(unit) = self.unit(around.module) else { return false };
+            let Some(function) = unit.ir.function(around.id) else { return false };
+            let says =
+                |name: &str| vocabulary::words(name).iter().any(|word| RULERS.contains(&word.as_str()));
+            let mut found = false;
+            walk::stmts_below(&unit.ir, &function.body, &mut |stmt| {
+                let StmtKind::If { test, .. } = unit.ir.stmt(stmt) else { return };
+                walk::exprs_below(&unit.ir, *test, &mut |expr| {
+                    found |= match unit.ir.expr(expr) {
+                        ExprKind::Member { property, .. } => says(unit.ir.text(*property)),
+                        ExprKind::Name(NameRef::Binding(id)) => says(unit.ir.binding_name(*id)),
+                        ExprKind::String(text) => RULERS.contains(&unit.ir.text(*text)),
+                        _ => false,
+                    };
+                });
+            });
+            found
         })
     }
 

@@ -43,6 +43,7 @@ impl Project {
             libraries: input.libraries,
             tables: input.tables,
             packages: BTreeMap::new(),
+            desktops: std::collections::BTreeSet::new(),
             tenancy: input.tenancy,
             paths,
             homes: Vec::new(),
@@ -70,6 +71,7 @@ impl Project {
         project.reach = flow::find_reach(&project);
         project.served = flow::find_served(&project);
         project.packages = tenancy::find_packages(&project, &input.manifests);
+        project.desktops = tenancy::find_desktops(&input.manifests);
         project.find_homes();
         project
     }

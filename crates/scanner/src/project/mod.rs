@@ -150,6 +150,8 @@ pub struct Project {
     pub tables: crate::tables::Schema,
     /// Whether several tenants use it, by package folder.
     pub packages: BTreeMap<String, Package>,
+    /// The folders of programs that run on somebody's desk.
+    pub desktops: std::collections::BTreeSet<String>,
     /// A tenancy that the user has set.
     pub tenancy: Option<Tenancy>,
     paths: Paths,
@@ -205,6 +207,10 @@ pub(crate) struct Memory {
     pub(crate) kept: std::cell::OnceCell<FxHashMap<String, At>>,
     pub(crate) keeps_rows: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) handlers_know: std::cell::OnceCell<std::collections::BTreeSet<String>>,
+    /// The names of what is given to routers of the operator's own services.
+    pub(crate) given_to_operators: std::cell::OnceCell<std::collections::BTreeSet<String>>,
+    /// The texts that stand for a tenant in so many places that they are a place of all who have none.
+    pub(crate) places_of_all: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) knows_callers: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) guards: RefCell<FxHashMap<Fun, std::rc::Rc<Vec<crate::flow::Guard>>>>,
     pub(crate) queries: std::cell::OnceCell<Vec<crate::flow::Query>>,

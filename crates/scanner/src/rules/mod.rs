@@ -12,6 +12,7 @@ pub mod identity;
 mod pages;
 pub mod routing;
 pub mod state;
+mod sure;
 
 use std::sync::LazyLock;
 
@@ -136,6 +137,8 @@ pub struct Found {
     latent: bool,
     /// Whether it is only known to be reached behind a wrapper, which may have looked whose a thing is.
     wrapped: bool,
+    /// Whether something on the way from the callers was not looked at: functions in between, or a guess of who is called.
+    far: bool,
 }
 
 impl Found {
@@ -196,6 +199,7 @@ impl<'p> Report<'p> {
             related: Vec::new(),
             latent: false,
             wrapped: false,
+            far: false,
         });
         let last = self.found.len() - 1;
         #[expect(clippy::indexing_slicing, reason = "it was pushed one line above")]
@@ -266,10 +270,14 @@ impl Found {
         if !reach.certain {
             self.confidence = self.confidence.min(Confidence::Medium);
         }
+        self.far = sure::is_far(project, fun);
         if let Some(entry) = project.entries().get(reach.entry) {
             // No tenant calls it: what the operator's people, a timer or a signed event name is not a tenant's choice.
             // And what is public by its name is there for everybody.
-            if project.is_operators(entry) || project.is_public(entry) {
+            if project.is_operators(entry)
+                || project.is_registered_for_operators(entry)
+                || project.is_public(entry)
+            {
                 self.lower();
             }
             self.wrapped = project.is_wrapped(entry);
@@ -278,6 +286,9 @@ impl Found {
                 .and_then(|unit| Some(unit.ir.function(entry.handler.id)?.head));
             let message = format!("callers reach it through this {}", kind_name(&entry.kind));
             self.related(entry.handler.module, span.unwrap_or_default(), message);
+        }
+        if project.around(fun).into_iter().any(|around| project.is_given_to_operators(around)) {
+            self.lower();
         }
         let way = project.way(fun);
         if way.len() > FAR || way.iter().any(|call| project.is_superusers(*call)) {
@@ -315,11 +326,11 @@ fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
         severity = severity.min(Severity::Medium);
     }
     let mut why = found.why.unwrap_or_else(|| rule.why.to_owned());
-    // Who shares a connection or a session is told apart by the protocol; whose data is another's, only by a caller who is known.
-    let of_protocol = rule.check.layer == Layer::Routing;
-    if severity == Severity::High && !found.latent && !of_protocol && is_one_users(project, found.module) {
-        severity = Severity::Medium;
-        why.push_str(ONE_USERS);
+    if severity == Severity::High && !found.latent {
+        if let Some(doubt) = sure::doubt(project, &rule.check, found.module, found.far) {
+            severity = Severity::Medium;
+            why.push_str(doubt);
+        }
     }
     let related = found.related.into_iter().filter_map(|(module, span, message)| {
         let unit = project.unit(module)?;
@@ -345,16 +356,6 @@ fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
         fingerprint: fingerprint(&[rule.check.id, &unit.ir.path, &text]),
         maps: Maps { cwe: list(rule.cwe), soc2: list(rule.soc2), owasp: list(rule.owasp) },
     })
-}
-
-/// What is said of a finding that would be high if the server had callers whom it tells apart.
-const ONE_USERS: &str = " Nothing in this package asks who calls, and it keeps no rows of several owners: if it is one user's own program, nobody \
-                          else is there; if it is not, anybody who reaches it is everybody.";
-
-/// Whether nothing in a module's package tells one caller from another: neither code that asks for the verified one, nor rows with
-/// an owner.
-fn is_one_users(project: &Project, module: ModuleId) -> bool {
-    !project.is_asked_multi() && !project.knows_callers(module) && !project.keeps_rows(module)
 }
 
 /// Whether a file is no part of the server: an example, a script, a benchmark, what runs in a browser.

@@ -87,3 +87,59 @@ fn a_rule_or_front_end_that_panics_is_told_and_costs_only_its_own_findings() {
     assert_eq!(survive(|| 1), Some(1));
     assert_eq!(survive(|| -> u32 { panic!("a defect of a front end") }), None);
 }
+
+/// What the rule says of each path, with its severity.
+fn severities(scan: &Scan, rule: &str) -> Vec<(String, Severity)> {
+    let own = scan.document.findings.iter().filter(|finding| finding.rule == rule);
+    own.map(|finding| (finding.path.clone(), finding.severity)).collect()
+}
+
+#[test]
+fn a_program_for_a_desktop_beside_a_server_has_nothing_high() {
+    let text = r#"
+import express from "express";
+const app = express();
+app.get("/notes", requireUser, async (req, res) => res.json(await pool.query("select * from notes where user_id = $1", [req.user.id])));
+app.get("/notes/:id", requireUser, async (req, res) => {
+  console.log(req.user.id);
+  res.json(await pool.query("select * from notes where id = $1", [req.params.id]));
+});
+"#;
+    let files = [
+        ("package.json", "{}"),
+        ("apps/web/package.json", "{}"),
+        ("apps/web/src/main.ts", text),
+        ("apps/x/package.json", "{}"),
+        ("apps/x/apps/main/package.json", r#"{"devDependencies":{"electron":"39"}}"#),
+        ("apps/x/packages/core/package.json", "{}"),
+        ("apps/x/packages/core/src/main.ts", text),
+    ];
+    let scan = run(&files, |_| {}).unwrap();
+    assert_eq!(
+        severities(&scan, "unscoped-query"),
+        [
+            ("apps/web/src/main.ts".to_owned(), Severity::High),
+            ("apps/x/packages/core/src/main.ts".to_owned(), Severity::Medium)
+        ]
+    );
+}
+
+#[test]
+fn where_nobody_asks_who_calls_a_tenant_that_is_named_is_medium() {
+    let tools = r#"
+import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
+import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
+const server = new McpServer({ name: "notes", version: "1" });
+server.registerTool("of", { inputSchema: { tenantId: z.string() } }, async ({ tenantId }) => pool.query("select * from notes where tenant_id = $1", [tenantId]));
+"#;
+    let knows = r#"
+server.registerTool("mine", {}, async (args, { authInfo }) => pool.query("select * from notes where tenant_id = $1", [authInfo.extra.tenantId]));
+"#;
+    let severity = |text: &str, change: fn(&mut Options)| {
+        let scan = run(&[("package.json", "{}"), ("src/main.ts", text)], change).unwrap();
+        severities(&scan, "tenant-from-input").first().map(|(_, severity)| *severity)
+    };
+    assert_eq!(severity(tools, |_| {}), Some(Severity::Medium));
+    assert_eq!(severity(&format!("{tools}{knows}"), |_| {}), Some(Severity::High));
+    assert_eq!(severity(tools, |options| options.tenancy = Tenancy::Multi), Some(Severity::High));
+}

@@ -149,8 +149,8 @@ fn one_each_function(project: &Project, report: &mut Report<'_>, accesses: &[Acc
             Weight::Strong if operators || says_how_it_goes(&place.name) || !names || !project.knows_callers(place.at.module) => {
                 found.severity(Severity::Medium).confidence(Confidence::Medium);
             }
-            Weight::Strong => {}
-            Weight::Likely => {
+            Weight::Strong if is_told_who(project, accesses) => {}
+            Weight::Strong | Weight::Likely => {
                 found.severity(Severity::Medium).confidence(Confidence::Medium);
             }
             Weight::Weak => {
@@ -454,6 +454,20 @@ fn made_for_caller(project: &Project, access: &Access) -> bool {
     if !reached || !kept {
         return false;
     }
+    let (told, waited) = asked_with(project, unit, value);
+    told && waited
+}
+
+/// Whether a value that is kept was asked for with the caller: with who calls, a credential, or the context of the request. Nothing else
+/// says that somebody else would have got another one.
+fn is_told_who(project: &Project, accesses: &[Access]) -> bool {
+    accesses.iter().filter_map(|access| access.value).any(|value| {
+        project.unit(value.module).is_some_and(|unit| asked_with(project, unit, value).0)
+    })
+}
+
+/// Whether a call that a value was made by was given the caller or a credential, and whether it was waited for.
+fn asked_with(project: &Project, unit: &crate::project::Unit, value: At) -> (bool, bool) {
     // What the value was made of, back to the call that asked for it.
     let mut exprs = vec![value.expr];
     let mut seen = std::collections::BTreeSet::new();
@@ -482,7 +496,7 @@ fn made_for_caller(project: &Project, access: &Access) -> bool {
             _ => {}
         });
     }
-    told && waited
+    (told, waited)
 }
 
 /// Whether a value is a number that goes up or down, or one that did: `inFlight + 1`.

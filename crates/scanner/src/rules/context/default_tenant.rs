@@ -2,7 +2,7 @@
 
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
-use super::unused_default;
+use super::{of_all::is_place_of_all, unused_default};
 use crate::{
     flow::{Lifetimes, Origins},
     ir::{CompareOp, ExprId, ExprKind, FunctionId, Kinds, LogicalOp, StmtKind, UnaryOp, walk},
@@ -258,8 +258,18 @@ fn tell(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, at: A
     let fun = project.function_of(at);
     let reached = lives.is_per_request(fun);
     let found = report.reached(at, "a request without a tenant goes on with a default");
-    let unsure = !reached || is_for_sign_in(project, at) || is_for_message(project, at);
+    let unsure = !reached || is_for_sign_in(project, at) || is_for_message(project, at) || is_place_of_all(project, at) || is_configured(project, at);
     found.severity(if unsure { severity.min(Severity::Medium) } else { severity });
+}
+
+/// Whether a default is the one that the operator has set for the server in its environment, and not written out.
+fn is_configured(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let mut found = false;
+    walk::exprs_below(&unit.ir, at.expr, &mut |expr| {
+        found |= matches!(unit.ir.expr(expr), ExprKind::Member { .. } | ExprKind::Call(_) | ExprKind::Index { .. }) && setting(project, at.to(expr));
+    });
+    found
 }
 
 /// Whether a function makes what somebody reads of an error or an event.
@@ -486,14 +496,8 @@ fn parameters(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>,
                 continue;
             }
             let reached = lives.is_per_request(Fun { module, id });
-            // `create_default_actor(org = DEFAULT)` makes the default one.
-            let says = function.name.is_some_and(|name| vocabulary::words(unit.ir.text(name)).iter().any(|word| word == "default"));
-            let severity = match (reached, says) {
-                (true, false) if user => Severity::Medium,
-                (true, false) => Severity::High,
-                (true, true) => Severity::Medium,
-                _ => Severity::Low,
-            };
+            // Whether anybody who has a tenant leaves it out is not seen.
+            let severity = if reached { Severity::Medium } else { Severity::Low };
             report
                 .reached(at, format!("a call without `{}` goes on with a default {}", unit.ir.text(name), if user { "user" } else { "tenant" }))
                 .severity(severity)

@@ -2,6 +2,7 @@
 
 mod constant_party;
 mod kept_worker;
+mod of_all;
 mod one_bucket;
 mod only_one;
 mod unused_default;

@@ -18,6 +18,42 @@ pub(super) fn may_be_narrowed(project: &Project, query: &Query) -> bool {
         || narrows(project, query)
         || parent_is_asked_after(project, query)
         || has_scoped_manager(project, query)
+        || only_counts(project, query)
+}
+
+/// Whether all that is changed is a number that goes up: `.update({Page.views: Page.views + 1})`.
+fn only_counts(project: &Project, query: &Query) -> bool {
+    let Some(unit) = project.unit(query.at.module) else { return false };
+    let steps = |value| match unit.ir.expr(value) {
+        ExprKind::Binary { left, right, .. } => {
+            [left, right].into_iter().any(|side| matches!(unit.ir.expr(*side), ExprKind::Number(_)))
+        }
+        _ => false,
+    };
+    let counts = |expr| match unit.ir.expr(expr) {
+        ExprKind::Call(call) => {
+            let sets = matches!(unit.ir.expr(call.callee), ExprKind::Member { property, .. }
+                if matches!(unit.ir.text(*property), "update" | "set" | "values"));
+            sets && call.positional(0).is_some_and(|first| match unit.ir.expr(first) {
+                ExprKind::Object(properties) => {
+                    !properties.is_empty() && properties.iter().all(|property| steps(property.value))
+                }
+                _ => false,
+            })
+        }
+        _ => false,
+    };
+    let mut here = query.at.expr;
+    for _ in 0..16 {
+        let Parent::Expr(up) = unit.index.parent(here) else { break };
+        if counts(up) {
+            return true;
+        }
+        here = up;
+    }
+    let mut found = false;
+    walk::exprs_below(&unit.ir, query.at.expr, &mut |expr| found |= counts(expr));
+    found
 }
 
 /// Whether what is asked was made for a caller, by the name of what made it: `rows = self._user_scoped_repository()`,

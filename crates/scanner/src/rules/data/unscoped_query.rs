@@ -10,7 +10,7 @@ use crate::{
     lang::sql::{Name, Verb},
     project::{At, Fun, Parent, Project},
     tables::level_of_column,
-    rules::{Report, Rule, data::compared::{compares_after, compares_owner, mentions}, data::asked_by::{has_callers, is_of_own_repository}, data::narrowed::{is_cursor, is_far_from_callers, may_be_narrowed}, identity::not_seen::{is_looked_up, is_of_state}},
+    rules::{Report, Rule, data::compared::{compares_after, compares_owner, mentions}, data::asked_by::{has_callers, is_left_to_handler, is_of_own_repository}, data::narrowed::{is_cursor, is_far_from_callers, may_be_narrowed}, identity::not_seen::{is_looked_up, is_of_state}},
     vocabulary,
 };
 
@@ -123,6 +123,7 @@ fn is_mostly_open(project: &Project, query: &Query) -> bool {
 /// callers, a helper, a parent, a look before.
 fn is_asked_elsewhere(project: &Project, query: &Query) -> bool {
     names_filter(project, query, "session_id")
+        || names_filter(project, query, "sessionid")
         || (query.is_sql && lists_owners(&query.shown))
         || callers_check(project, query)
         || built_by_helper(project, query)
@@ -131,6 +132,8 @@ fn is_asked_elsewhere(project: &Project, query: &Query) -> bool {
         || told_before(project, query)
         || looked_up_before(project, query)
         || project.refuses_by_rank(query.function)
+        || project.tells_ranks_apart(query.function)
+        || is_left_to_handler(project, query)
 }
 
 /// Whether every caller of the function that a query stands in compares an owner with the verified one: a route that reads the
@@ -470,7 +473,7 @@ fn is_for_everybody(project: &Project, query: &Query) -> bool {
     const FLAGS: &[&str] = &["ispublic", "published", "ispublished"];
     let text: String = project.snippet(whole(project, query.at)).to_lowercase().replace(['_', ' ', '\n', '\t', '"', '\''], "");
     let column = |state: &str| {
-        ["status", "state", "visibility"].iter().any(|column| [",", "=", "==", ":", ":{eq:"].iter().any(|by| text.contains(&format!("{column}{by}{state}"))))
+        ["status", "state", "visibility"].iter().any(|column| [",", "=", "==", ":", ":{eq:", ":{equals:"].iter().any(|by| text.contains(&format!("{column}{by}{state}"))))
     };
     let flag = |flag: &&str| ["=true", ",true", ":true", "==true", "=1"].iter().any(|so| text.contains(&format!("{flag}{so}")));
     query.verb == Verb::Select && (STATES.iter().any(|state| column(state)) || FLAGS.iter().any(flag))

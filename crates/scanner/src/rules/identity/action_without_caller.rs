@@ -56,10 +56,17 @@ fn run(project: &Project, report: &mut Report<'_>) {
         let name = project.function_name(fun).to_owned();
         let found = report.add(fun.module, span, format!("`{name}` changes `{}` and never asks who calls", query.shown));
         found.related(query.at.module, project.span(query.at), "the rows are changed here");
-        if !project.has_owners(fun.module) {
+        if !project.has_owners(fun.module) || is_for_sign_in(&name) {
             found.severity(Severity::Medium).confidence(Confidence::Medium);
         }
     }
+}
+
+/// Whether an action is a step of signing in, by its name: nobody has signed in yet, and a challenge says who it is.
+fn is_for_sign_in(name: &str) -> bool {
+    vocabulary::words(name).iter().any(|word| {
+        matches!(word.as_str(), "mfa" | "otp" | "totp" | "2fa" | "login" | "signin" | "signup" | "recovery" | "password" | "passkey" | "challenge")
+    })
 }
 
 /// The functions that a function calls, itself first.

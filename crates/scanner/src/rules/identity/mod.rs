@@ -1,5 +1,6 @@
 //! Rules of the identity layer.
 
+mod doubts;
 mod header_as_caller;
 mod limited;
 pub(in crate::rules) mod not_seen;

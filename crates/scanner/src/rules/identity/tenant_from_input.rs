@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
-use super::{limited, not_seen};
+use super::{doubts, limited, not_seen};
 use crate::{
     flow::{Origins, is_join, is_key_store},
     ir::{BindingId, ExprId, ExprKind, Kinds, PropertyKey},
@@ -210,12 +210,18 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     } else if beside || of_this(project, value) || project.is_superusers(at) || project.is_foreign_word(name) || not_seen::is_elsewhere(project, value, at, name) {
         // The function that is given both may compare them; another service that is asked may know the caller's credential.
         found.severity(Severity::Medium).confidence(Confidence::Medium);
+    } else if doubts::may_name_others(project, fun, at) {
+        found.severity(Severity::Medium).confidence(Confidence::Medium);
     } else if !project.reaches_store(at) {
         found.severity(Severity::Medium).confidence(Confidence::Medium).why(NOT_SEEN);
     } else if vocabulary::is_user(name) && !verified {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     } else if !verified {
+        // Where nobody asks who calls there is no caller's own to take instead.
         found.confidence(Confidence::Medium);
+        if !header && !project.is_asked_multi() && !doubts::asks_who_calls(project, fun) && !project.handlers_know_callers(at.module) {
+            found.severity(Severity::Medium);
+        }
     }
 }
 
@@ -517,7 +523,7 @@ fn decides(project: &Project, at: At) -> bool {
                 }
                 _ => here = parent,
             },
-            Parent::Stmt(stmt) => return names_owner(unit, stmt),
+            Parent::Stmt(stmt) => return names_owner(unit, stmt) && !limited::is_kept_for_limiter(project, unit, at, stmt),
             _ => return false,
         }
     }

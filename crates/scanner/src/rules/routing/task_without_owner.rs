@@ -6,7 +6,7 @@ use super::session_without_owner::{is_compared, mentions, sees_caller};
 use crate::{
     flow::{Lifetimes, Store},
     ir::{BindingId, ExprKind, FunctionId, FunctionKind, NameRef, Pattern, StmtKind, walk},
-    project::{At, Fun, Project, Unit},
+    project::{At, Fun, Parent, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -60,6 +60,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
             continue;
         }
         let severity = match (project.knows_callers(access.at.module), sees_caller(project, fun)) {
+            // What is put there, or counted, is not given to anybody.
+            (true, _) if only_adds(unit, access.at) => Severity::Medium,
             (true, true) => Severity::High,
             (true, false) => Severity::Medium,
             (false, _) => Severity::Low,
@@ -75,6 +77,16 @@ fn is_made_later(project: &Project, lives: &Lifetimes<'_>, fun: Fun) -> bool {
         function.class.is_some() && function.kind != FunctionKind::Constructor
     });
     method || lives.is_per_request(fun)
+}
+
+/// Whether what is found is only added to, or counted: `tasks[id].append(task)`, `len(tasks[id])`.
+fn only_adds(unit: &Unit, at: At) -> bool {
+    let Parent::Expr(up) = unit.index.parent(at.expr) else { return false };
+    match unit.ir.expr(up) {
+        ExprKind::Member { property, .. } => matches!(unit.ir.text(*property), "append" | "add" | "push" | "length" | "size"),
+        ExprKind::Call(call) => matches!(unit.ir.expr(call.callee), ExprKind::Name(_)) && unit.ir.snippet(unit.ir.span(call.callee)) == "len",
+        _ => false,
+    }
 }
 
 fn is_holder(name: &str) -> bool {

@@ -142,9 +142,12 @@ fn tell_callers(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_
         {
             continue;
         }
-        report
-            .reached(*call, format!("data of this request is left in `{name}`, which other requests read"))
-            .related(write.fun.module, write.span, "it is kept here");
+        let found = report.reached(*call, format!("data of this request is left in `{name}`, which other requests read"));
+        found.related(write.fun.module, write.span, "it is kept here");
+        // A method that is only called so may be another one's.
+        if project.callee(*call).is_none_or(|callee| !callee.certain) {
+            found.severity(Severity::Medium).confidence(Confidence::Medium);
+        }
     }
 }
 

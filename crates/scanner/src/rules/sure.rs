@@ -1,0 +1,61 @@
+//! What keeps a finding from being as bad as its rule says: that nobody may be there whose data it is, or that not all of the way from
+//! the callers was looked at.
+
+use partywall_model::{Check, Layer};
+
+use crate::project::{Fun, ModuleId, Project};
+
+/// How many functions may stand between a handler and a place: with more, any of them may have asked whose a thing is.
+const NEAR: usize = 1;
+
+/// Rules that say what nobody asks on the way from the caller: they are as sure as that way is short.
+const ON_THE_WAY: &[&str] = &[
+    "default-tenant",
+    "first-caller-cached",
+    "overridden-tenant",
+    "request-in-shared-variable",
+    "shared-client-defaults",
+    "tenant-from-input",
+    "unscoped-cache-key",
+    "unscoped-query",
+];
+
+/// What is said of a finding that would be high if the server had callers whom it tells apart.
+const ONE_USERS: &str = " Nothing in this package asks who calls, or it is a program for a desktop: if it is one user's own program, or all who have its key are the operator, \
+                          nobody else is there; if it is not, anybody who reaches it is everybody.";
+
+/// What is said of a finding that would be high if the way from the callers were short.
+const FAR: &str = " Several functions lie between the caller and this place, or one that is only a guess: one of them may ask whose it is.";
+
+/// Why a finding is at most medium, if it is.
+pub(super) fn doubt(project: &Project, check: &Check, module: ModuleId, far: bool) -> Option<&'static str> {
+    // Who shares a connection or a session is told apart by the protocol; whose data is another's, only by a caller who is known.
+    let of_protocol = check.layer == Layer::Routing;
+    if !of_protocol && is_one_users(project, module) {
+        return Some(ONE_USERS);
+    }
+    (far && ON_THE_WAY.contains(&check.id)).then_some(FAR)
+}
+
+/// Whether nothing in a module's package asks for the verified caller, or it is a part of a program that runs on somebody's desk.
+fn is_one_users(project: &Project, module: ModuleId) -> bool {
+    !project.is_asked_multi() && (!project.knows_callers(module) || project.is_of_desktop(module))
+}
+
+/// Whether more than a few functions lie between a handler and a function, or it is a guess that it is called at all.
+pub(super) fn is_far(project: &Project, fun: Fun) -> bool {
+    let Some(reach) = project.reach(fun) else { return true };
+    if !reach.certain {
+        return true;
+    }
+    let (mut at, mut steps) = (fun, 0_usize);
+    while let Some((from, _)) = project.reach(at).and_then(|reach| reach.from) {
+        // A function inside of another is no step: what stands around it is looked at.
+        steps += usize::from(!project.around(at).contains(&from));
+        if steps > NEAR {
+            return true;
+        }
+        at = from;
+    }
+    false
+}
