@@ -4,10 +4,12 @@ mod answers;
 mod build;
 mod callees;
 mod calls;
+mod compact;
 mod imports;
 pub mod index;
 mod path;
 mod resolve;
+mod shelves;
 mod types;
 
 use std::{
@@ -17,13 +19,14 @@ use std::{
 
 use rustc_hash::FxHashMap;
 
-pub(crate) use answers::{Answers, Made};
+pub(crate) use answers::Answers;
 pub use build::Input;
 pub use calls::{CallSet, NameSet};
 pub use imports::Paths;
 pub use index::{Index, Parent, Source, Step, Write, this_class};
 pub use path::{Path, Word};
 pub use resolve::{Callee, Symbol};
+pub(crate) use shelves::{Made, Small};
 
 use crate::{
     ir::{BindingId, ClassId, ExprId, FunctionId, Module, Name, Span},
@@ -160,8 +163,8 @@ pub struct Project {
     pub(crate) made: FxHashMap<Cls, Vec<At>>,
     /// What calls call, by their numbers in `callee_of`.
     pub(crate) callees: Vec<Callee>,
-    /// By module and expression; 0 for what is no call, else one more than the number.
-    pub(crate) callee_of: Vec<Vec<u32>>,
+    /// By module and expression; one more than the number, and nothing for what is no call.
+    pub(crate) callee_of: Vec<compact::Few>,
     pub(crate) methods: FxHashMap<String, Vec<Fun>>,
     pub(crate) entries: Vec<crate::flow::Entry>,
     pub(crate) entry_of: FxHashMap<Fun, usize>,
@@ -192,7 +195,7 @@ pub(crate) struct Memory {
     importing: std::cell::OnceCell<FxHashMap<ModuleId, Vec<Bound>>>,
     /// Where imported variables are declared.
     declared: RefCell<FxHashMap<Bound, Option<Bound>>>,
-    pub(crate) symbols: Answers<Symbol, answers::Sparse<Symbol>>,
+    pub(crate) symbols: Answers<Symbol, shelves::Sparse<Symbol>>,
     pub(crate) values: Answers<crate::flow::Origins>,
     /// The least depth at which a value was asked for.
     pub(crate) lowest: Cell<u32>,

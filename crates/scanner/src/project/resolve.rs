@@ -18,7 +18,7 @@ use crate::{
 const DEPTH: u32 = 24;
 
 /// What an expression stands for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Symbol {
     /// A module of the project.
     Module(ModuleId),
