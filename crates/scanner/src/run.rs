@@ -388,6 +388,8 @@ fn finish(
         lower(&mut findings);
         notes.push("tenancy: single, as asked; every finding is low".to_owned());
     }
+    // What is told from here on needs the files only, and copies some.
+    drop(project);
     let findings = tell(options, &loaded, findings, &mut notes);
     let stats = stats(&loaded, began);
     let texts = texts(&loaded, &findings);

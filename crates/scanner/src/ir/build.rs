@@ -4,8 +4,8 @@ use std::{cell::RefCell, sync::Arc};
 
 use super::{
     BinaryOp, Binding, BindingId, BindingKind, Block, Class, ClassId, Export, Expr, ExprId, ExprKind,
-    Function, FunctionId, FunctionKind, Import, Language, Lines, Module, Name, Scope, ScopeId, ScopeKind,
-    Span, Stmt, StmtId, StmtKind,
+    Function, FunctionId, FunctionKind, Import, Language, Lines, List, Module, Name, Scope, ScopeId,
+    ScopeKind, Span, Stmt, StmtId, StmtKind,
     kinds::Rows,
     names::{Interned, Names},
 };
@@ -169,10 +169,10 @@ impl ModuleBuilder {
         self.module.classes.push(Class {
             name: None,
             binding: None,
-            bases: Box::default(),
-            fields: Box::default(),
-            methods: Box::default(),
-            decorators: Box::default(),
+            bases: List::default(),
+            fields: List::default(),
+            methods: List::default(),
+            decorators: List::default(),
             parent: FunctionId::MODULE,
             scope: ScopeId::MODULE,
             span,
@@ -240,11 +240,11 @@ fn empty_function(span: Span) -> Function {
     Function {
         name: None,
         kind: FunctionKind::Plain,
-        params: Box::default(),
-        body: Box::default(),
+        params: List::default(),
+        body: List::default(),
         is_async: false,
         is_generator: false,
-        decorators: Box::default(),
+        decorators: List::default(),
         class: None,
         parent: Some(FunctionId::MODULE),
         scope: ScopeId::MODULE,

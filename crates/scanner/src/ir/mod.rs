@@ -22,6 +22,7 @@ pub mod dump;
 mod expr;
 mod kinds;
 mod lines;
+mod list;
 mod names;
 mod pattern;
 mod stmt;
@@ -40,8 +41,10 @@ pub use expr::{
 };
 pub use kinds::Kinds;
 pub use lines::{Lines, Position};
+pub use list::List;
+pub(crate) use names::Texts;
 pub use pattern::{Pattern, PatternProperty};
-pub use stmt::{Block, Case, Handler, Stmt, StmtKind};
+pub use stmt::{After, Block, Case, Handler, Steps, Stmt, StmtKind};
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident)*) => {$(

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     flow::{self, Says},
-    ir::{ExprKind, Module},
+    ir::{ExprKind, Module, Texts},
     library::Libraries,
     tables::Schema,
     tenancy::{self, Tenancy},
@@ -35,6 +35,8 @@ impl Project {
     #[must_use]
     pub fn new(input: Input) -> Self {
         use rayon::prelude::*;
+        let mut input = input;
+        let texts = Texts::share(&mut input.modules);
         let units: Vec<Unit> = input.modules.into_par_iter().map(Unit::new).collect();
         let memory = super::Memory::of(&units);
         let paths = Paths::new(&units, &input.manifests);
@@ -57,6 +59,7 @@ impl Project {
             entry_of: FxHashMap::default(),
             reach: FxHashMap::default(),
             served: Vec::new(),
+            texts,
             exports,
             globals,
             field_writes: FxHashMap::default(),

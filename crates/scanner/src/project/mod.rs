@@ -171,9 +171,12 @@ pub struct Project {
     pub(crate) reach: FxHashMap<Fun, crate::flow::Reach>,
     /// By module and function, whether it or one around it is reached by callers, once that is known.
     pub(crate) served: Vec<Box<[bool]>>,
-    /// What a module exports under a name, by numbers in its list.
-    exports: Vec<FxHashMap<String, Vec<usize>>>,
-    pub(crate) globals: Vec<FxHashMap<String, BindingId>>,
+    /// The texts of all modules.
+    texts: crate::ir::Texts,
+    /// What modules export, as [`resolve::exports`] gives it.
+    exports: Vec<Box<[(u32, u32)]>>,
+    /// What modules bind, as [`resolve::globals`] gives it.
+    globals: Vec<Box<[(u32, BindingId)]>>,
     pub(crate) field_writes: FxHashMap<Cls, FxHashMap<String, Vec<At>>>,
     pub(crate) subclasses: FxHashMap<Cls, Vec<Cls>>,
     pub(crate) memory: Memory,
@@ -331,6 +334,14 @@ impl Project {
             all
         });
         all.get(&module).map_or(&[], Vec::as_slice)
+    }
+
+    /// What a module binds to a name in its own scope, the last time.
+    pub(crate) fn global(&self, module: ModuleId, name: &str) -> Option<BindingId> {
+        let place = self.texts.place(name)?;
+        let all = self.globals.get(module.index())?;
+        let (own, id) = all.get(all.partition_point(|(own, _)| *own <= place).checked_sub(1)?)?;
+        (*own == place).then_some(*id)
     }
 
     /// The values that are assigned to a field of a class, `this.name = …`.
