@@ -1,15 +1,6 @@
 //! Expressions.
 
-use super::{BindingId, ClassId, ExprId, FunctionId, List, Name, Pattern, Span};
-
-/// An expression and where it stands.
-#[derive(Debug)]
-pub struct Expr {
-    /// What it is.
-    pub kind: ExprKind,
-    /// Where it stands.
-    pub span: Span,
-}
+use super::{BindingId, ClassId, ExprId, FunctionId, List, Name, Pattern};
 
 /// What an expression is. Children stand in evaluation order.
 #[derive(Debug)]
@@ -146,7 +137,7 @@ pub enum ExprKind {
 }
 
 /// There are very many expressions.
-const _: () = assert!(size_of::<Expr>() <= 24);
+const _: () = assert!(size_of::<ExprKind>() <= 16);
 
 /// A part of a template.
 #[derive(Debug)]

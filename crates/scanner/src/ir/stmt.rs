@@ -1,18 +1,9 @@
 //! Statements.
 
-use super::{BinaryOp, ClassId, ExprId, FunctionId, List, LogicalOp, Pattern, Span, StmtId};
+use super::{BinaryOp, ClassId, ExprId, FunctionId, List, LogicalOp, Pattern, StmtId};
 
 /// Statements in order.
 pub type Block = List<StmtId>;
-
-/// A statement and where it stands.
-#[derive(Debug)]
-pub struct Stmt {
-    /// What it is.
-    pub kind: StmtKind,
-    /// Where it stands.
-    pub span: Span,
-}
 
 /// What a statement is.
 #[derive(Debug)]
@@ -129,7 +120,7 @@ pub enum StmtKind {
 }
 
 /// There are many statements.
-const _: () = assert!(size_of::<Stmt>() <= 40);
+const _: () = assert!(size_of::<StmtKind>() <= 32);
 
 /// The head of a counting loop.
 #[derive(Debug)]

@@ -177,6 +177,7 @@ impl Project {
             }
             callee_of.push(Few::of(unit.ir.exprs.len(), numbers));
         }
+        callees.all.shrink_to_fit();
         self.callees = callees.all;
         self.callee_of = callee_of;
         self.callers = callers;

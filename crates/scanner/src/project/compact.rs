@@ -1,53 +1,6 @@
 //! Lists of numbers that take as few bytes as their numbers need: a project has millions of them, and nearly all are small.
 
-/// Numbers by their places.
-#[derive(Debug)]
-pub(super) enum Numbers {
-    /// None is above 255.
-    Bytes(Box<[u8]>),
-    /// None is above 65,535.
-    Short(Box<[u16]>),
-    /// Any.
-    Long(Box<[u32]>),
-}
-
-impl Default for Numbers {
-    fn default() -> Self {
-        Self::Bytes(Box::default())
-    }
-}
-
-impl Numbers {
-    /// These numbers.
-    pub(super) fn of(all: &[u32]) -> Self {
-        fn narrow<T: TryFrom<u32>>(all: &[u32]) -> Option<Box<[T]>> {
-            all.iter().map(|number| T::try_from(*number).ok()).collect()
-        }
-        let most = all.iter().copied().max().unwrap_or(0);
-        let short = || narrow(all).filter(|_| most <= u32::from(u16::MAX)).map(Self::Short);
-        let bytes = if most <= u32::from(u8::MAX) { narrow(all).map(Self::Bytes) } else { None };
-        bytes.or_else(short).unwrap_or_else(|| Self::Long(all.into()))
-    }
-
-    /// The number at a place.
-    #[inline]
-    pub(super) fn get(&self, place: usize) -> Option<u32> {
-        match self {
-            Self::Bytes(all) => all.get(place).map(|number| u32::from(*number)),
-            Self::Short(all) => all.get(place).map(|number| u32::from(*number)),
-            Self::Long(all) => all.get(place).copied(),
-        }
-    }
-
-    /// How many there are.
-    pub(super) const fn len(&self) -> usize {
-        match self {
-            Self::Bytes(all) => all.len(),
-            Self::Short(all) => all.len(),
-            Self::Long(all) => all.len(),
-        }
-    }
-}
+use crate::ir::Numbers;
 
 /// Numbers that few of many places have: a bit says whether a place has one, and they stand one behind the other.
 #[derive(Debug, Default)]
@@ -134,18 +87,6 @@ impl<T> Grouped<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_kept_whatever_their_size() {
-        for most in [0, 255, 256, 65_535, 65_536, u32::MAX] {
-            let all = [3, most, 0];
-            let numbers = Numbers::of(&all);
-            assert_eq!((0..3).filter_map(|place| numbers.get(place)).collect::<Vec<_>>(), all);
-            assert_eq!((numbers.len(), numbers.get(3)), (3, None));
-        }
-        assert!(matches!(Numbers::of(&[255]), Numbers::Bytes(_)));
-        assert!(matches!(Numbers::of(&[256]), Numbers::Short(_)));
-    }
 
     #[test]
     fn a_place_has_its_own_number_or_none() {

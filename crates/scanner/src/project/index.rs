@@ -1,9 +1,9 @@
 //! What one module's code looks like from below: parents, functions, evaluation order, sources of bindings, writes.
 
-use super::compact::{Grouped, Numbers};
+use super::compact::Grouped;
 use crate::ir::{
-    BinaryOp, BindingId, ClassId, ExprId, ExprKind, FunctionId, FunctionKind, Module, Name, NameRef, Pattern,
-    PropertyKey, StmtId, StmtKind, walk,
+    BinaryOp, BindingId, ClassId, ExprId, ExprKind, FunctionId, FunctionKind, Module, Name, NameRef, Numbers,
+    Pattern, PropertyKey, StmtId, StmtKind, walk,
 };
 
 /// What an expression stands directly in.

@@ -93,8 +93,6 @@ pub struct Unit {
     pub index: Index,
     /// What its names mean, a bit each, with [`KNOWN`] for those that were asked for.
     meanings: Box<[Cell<u8>]>,
-    /// Whether it speaks over standard input, once that was asked for.
-    pub(crate) on_stdio: std::cell::OnceCell<bool>,
 }
 
 /// The bit of a name whose meaning is known.
@@ -106,7 +104,7 @@ impl Unit {
     pub fn new(ir: Module) -> Self {
         let index = Index::new(&ir);
         let meanings = vec![Cell::new(0); ir.names.len()].into();
-        Self { ir, index, meanings, on_stdio: std::cell::OnceCell::new() }
+        Self { ir, index, meanings }
     }
 
     /// What a name means, as [`crate::vocabulary::meaning_of`] says it of its text.
