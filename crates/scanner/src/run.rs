@@ -396,11 +396,12 @@ fn finish(
     let check = || shared_process::check(&launches(&loaded));
     findings.extend(judge("shared-process", &options.target, &mut skipped, check));
     let mut notes = Vec::new();
-    let project = project(options, libraries, &mut loaded, schema);
+    let mut project = project(options, libraries, &mut loaded, schema);
     for rule in rules::all() {
         let found = judge(rule.check.id, &options.target, &mut skipped, || rules::run(rule, &project));
         findings.extend(found);
         project.forget_open();
+        project.forget_texts();
     }
     not_understood += skipped
         .iter()
@@ -438,15 +439,15 @@ fn finish(
 
 /// The files that say how programs are started.
 fn launches(loaded: &[Loaded]) -> Vec<(&str, &str)> {
-    let starts = |file: &&Loaded| {
-        file.file.kind == Kind::Launch || file.file.path.rsplit('/').next() == Some("package.json")
-    };
     fn text(file: &Loaded) -> Option<(&str, &str)> {
         match &file.text {
             Text::Kept(text) => Some((file.file.path.as_str(), &**text)),
             Text::Seen(_) => None,
         }
     }
+    let starts = |file: &&Loaded| {
+        file.file.kind == Kind::Launch || file.file.path.rsplit('/').next() == Some("package.json")
+    };
     loaded.iter().filter(starts).filter_map(text).collect()
 }
 

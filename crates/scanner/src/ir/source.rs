@@ -37,6 +37,18 @@ impl Source {
         self.again = Some(again);
     }
 
+    /// How many bytes are held that could be read again.
+    pub(crate) fn held(&self) -> usize {
+        self.again.as_ref().and_then(|_| self.text.get()).map_or(0, |text| text.len())
+    }
+
+    /// Gives up a text that was read again.
+    pub(crate) fn forget(&mut self) {
+        if self.again.is_some() {
+            self.text = OnceLock::new();
+        }
+    }
+
     /// Whether the whole has a text in it.
     #[must_use]
     pub fn mentions(&self, text: &str) -> bool {

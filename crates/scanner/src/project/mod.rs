@@ -95,6 +95,9 @@ pub struct Unit {
     meanings: Box<[Cell<u8>]>,
 }
 
+/// How many bytes of texts that can be read again are held from one rule to the next.
+const MOST_TEXT: usize = 8 * 1024 * 1024;
+
 /// The bit of a name whose meaning is known.
 const KNOWN: u8 = 1 << 7;
 
@@ -255,6 +258,13 @@ impl Project {
     #[inline]
     pub fn unit(&self, id: ModuleId) -> Option<&Unit> {
         self.units.get(id.index())
+    }
+
+    /// Gives up the texts that were read again, when they are many by now.
+    pub(crate) fn forget_texts(&mut self) {
+        if self.units.iter().map(|unit| unit.ir.source.held()).sum::<usize>() > MOST_TEXT {
+            self.units.iter_mut().for_each(|unit| unit.ir.source.forget());
+        }
     }
 
     /// All modules with their ids.

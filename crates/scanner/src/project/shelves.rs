@@ -175,11 +175,13 @@ impl<T: Small> Shelf<T> for Dense<T> {
         if cell & KNOWN != 0 {
             return Some(Slot::Known(T::of_number(cell & MOST)));
         }
-        match cell & OPEN != 0 {
-            true if cell & MOST == MOST => self.beyond.get(&at).map(|(answer, on)| Slot::Open(*answer, *on)),
-            true => self.opened.get(u32::from(cell & MOST)),
-            false => None,
+        if cell & OPEN == 0 {
+            return None;
         }
+        if cell & MOST == MOST {
+            return self.beyond.get(&at).map(|(answer, on)| Slot::Open(*answer, *on));
+        }
+        self.opened.get(u32::from(cell & MOST))
     }
 
     fn put(&mut self, at: At, slot: Slot<T>) {
