@@ -7,12 +7,21 @@
 mod names;
 
 use std::{
-    fs, io,
+    fs,
+    hash::BuildHasher,
+    io,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use ignore::WalkBuilder;
 use partywall_model::Skipped;
+use rustc_hash::FxBuildHasher;
+
+use crate::ir::Again;
 
 pub use names::Kind;
 
@@ -275,6 +284,36 @@ impl SourceFile {
             Some(rest) => Ok(rest.to_owned()),
             None => Ok(text),
         }
+    }
+}
+
+/// A file that was read once, for reading it again.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    file: Arc<SourceFile>,
+    hash: u64,
+    changed: AtomicBool,
+}
+
+impl Seen {
+    /// A file and its text.
+    pub(crate) fn new(file: Arc<SourceFile>, text: &str) -> Self {
+        Self { file, hash: FxBuildHasher.hash_one(text), changed: AtomicBool::new(false) }
+    }
+
+    /// Whether there was another text, or none, when it was read again.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.changed.load(Ordering::Relaxed)
+    }
+}
+
+impl Again for Seen {
+    fn read(&self) -> Option<Arc<str>> {
+        let text = self.file.read().ok().filter(|text| FxBuildHasher.hash_one(text.as_str()) == self.hash);
+        if text.is_none() {
+            self.changed.store(true, Ordering::Relaxed);
+        }
+        text.map(Arc::from)
     }
 }
 

@@ -9,6 +9,7 @@ pub mod flow;
 pub mod ir;
 pub mod lang;
 pub mod library;
+mod marks;
 pub mod project;
 pub mod rules;
 pub mod run;

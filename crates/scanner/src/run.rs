@@ -13,7 +13,8 @@ use rayon::prelude::*;
 
 use crate::{
     baseline,
-    files::{self, FilesError, Kind, Selection, SourceFile},
+    files::{self, FilesError, Kind, Seen, Selection, SourceFile},
+    ir::Again,
     lang::{
         self, Lowered,
         manifest::{self, Dependency},
@@ -150,10 +151,27 @@ enum Read {
     Other,
 }
 
+/// The text of a file: one of code is read again when it is needed.
+enum Text {
+    Kept(Arc<str>),
+    Seen(Arc<Seen>),
+}
+
+impl Text {
+    fn get(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Kept(text) => Some(Arc::clone(text)),
+            Self::Seen(seen) => seen.read(),
+        }
+    }
+}
+
 /// A file that was read.
 struct Loaded {
-    file: SourceFile,
-    text: Arc<str>,
+    file: Arc<SourceFile>,
+    text: Text,
+    lines: usize,
+    bytes: usize,
     suppressions: Vec<Suppression>,
     read: Read,
     notices: Vec<Skipped>,
@@ -237,17 +255,23 @@ fn judge(
 }
 
 fn load(file: SourceFile) -> Result<Loaded, Skipped> {
+    let file = Arc::new(file);
     let text: Arc<str> = Arc::from(file.read()?);
     let suppressions = suppress::find(&text);
     let mut notices = Vec::new();
+    let mut seen = None;
     let read = match file.kind {
         Kind::JavaScript | Kind::TypeScript | Kind::Python => {
             match lang::lower(&file.path, Arc::clone(&text)) {
-                Some(lowered) => {
+                Some(mut lowered) => {
+                    seen = Some(Arc::new(Seen::new(Arc::clone(&file), &text)));
                     notices.extend(lowered.notices.iter().map(|notice| Skipped {
                         path: notice.path.clone(),
                         reason: format!("was not understood at line {}: {}", notice.line, notice.message),
                     }));
+                    if let Some(seen) = &seen {
+                        lowered.module.source.give_up(Arc::<Seen>::clone(seen));
+                    }
                     Read::Code(Box::new(lowered))
                 }
                 None => Read::Other,
@@ -275,7 +299,9 @@ fn load(file: SourceFile) -> Result<Loaded, Skipped> {
         },
         Kind::Settings | Kind::Launch => Read::Other,
     };
-    Ok(Loaded { file, text, suppressions, read, notices })
+    let (lines, bytes) = (lines(&text), text.len());
+    let text = seen.map_or(Text::Kept(text), Text::Seen);
+    Ok(Loaded { file, text, lines, bytes, suppressions, read, notices })
 }
 
 /// The schema of all migrations and models, in the order of migrations.
@@ -370,11 +396,12 @@ fn finish(
     let check = || shared_process::check(&launches(&loaded));
     findings.extend(judge("shared-process", &options.target, &mut skipped, check));
     let mut notes = Vec::new();
-    let project = project(options, libraries, &mut loaded, schema);
+    let mut project = project(options, libraries, &mut loaded, schema);
     for rule in rules::all() {
         let found = judge(rule.check.id, &options.target, &mut skipped, || rules::run(rule, &project));
         findings.extend(found);
         project.forget_open();
+        project.forget_texts();
     }
     not_understood += skipped
         .iter()
@@ -388,9 +415,18 @@ fn finish(
         lower(&mut findings);
         notes.push("tenancy: single, as asked; every finding is low".to_owned());
     }
-    let findings = tell(options, &loaded, findings, &mut notes);
+    // What is told from here on needs the files only, and copies some.
+    drop(project);
+    let (findings, texts) = tell(options, &loaded, findings, &mut notes);
+    for file in &loaded {
+        if let Text::Seen(seen) = &file.text
+            && seen.has_changed()
+        {
+            let reason = "was changed while it was looked at: what is said of it may be wrong; scan it again";
+            skipped.push(Skipped { path: file.file.path.clone(), reason: reason.to_owned() });
+        }
+    }
     let stats = stats(&loaded, began);
-    let texts = texts(&loaded, &findings);
     skipped.sort_by(|a, b| (&a.path, &a.reason).cmp(&(&b.path, &b.reason)));
     let layers: Vec<Layer> =
         if options.layers.is_empty() { Layer::ALL.to_vec() } else { options.layers.clone() };
@@ -403,10 +439,16 @@ fn finish(
 
 /// The files that say how programs are started.
 fn launches(loaded: &[Loaded]) -> Vec<(&str, &str)> {
+    fn text(file: &Loaded) -> Option<(&str, &str)> {
+        match &file.text {
+            Text::Kept(text) => Some((file.file.path.as_str(), &**text)),
+            Text::Seen(_) => None,
+        }
+    }
     let starts = |file: &&Loaded| {
         file.file.kind == Kind::Launch || file.file.path.rsplit('/').next() == Some("package.json")
     };
-    loaded.iter().filter(starts).map(|file| (file.file.path.as_str(), &*file.text)).collect()
+    loaded.iter().filter(starts).filter_map(text).collect()
 }
 
 /// Joins the code that was read.
@@ -426,8 +468,8 @@ fn project(options: &Options, libraries: Libraries, loaded: &mut [Loaded], table
             Read::Code(lowered) => input.modules.push(lowered.module),
             other => file.read = other,
         }
-        if matches!(file.file.kind, Kind::Manifest | Kind::Settings) {
-            input.manifests.push((file.file.path.clone(), file.text.to_string()));
+        if let (Kind::Manifest | Kind::Settings, Text::Kept(text)) = (file.file.kind, &file.text) {
+            input.manifests.push((file.file.path.clone(), text.to_string()));
         }
     }
     Project::new(input)
@@ -440,13 +482,13 @@ fn lower(findings: &mut [Finding]) {
     }
 }
 
-/// Stamps findings, and leaves out those that were not asked for and those that the source allows.
+/// Stamps findings, and leaves out those that were not asked for and those that the source allows; with the texts that they name.
 fn tell(
     options: &Options,
     loaded: &[Loaded],
     mut findings: Vec<Finding>,
     notes: &mut Vec<String>,
-) -> Vec<Finding> {
+) -> (Vec<Finding>, BTreeMap<String, String>) {
     findings
         .sort_by(|a, b| (&a.path, a.line, &a.rule, &a.message).cmp(&(&b.path, b.line, &b.rule, &b.message)));
     let pages = pages();
@@ -476,10 +518,9 @@ fn tell(
     if allowed > 0 {
         notes.push(format!("{allowed} findings are allowed by comments with a reason"));
     }
-    let texts: BTreeMap<&str, &str> =
-        loaded.iter().map(|file| (file.file.path.as_str(), file.text.as_ref())).collect();
-    baseline::stamp(&mut left, &|path| texts.get(path).copied());
-    left
+    let texts = texts(loaded, &left);
+    baseline::stamp(&mut left, &|path| texts.get(path).map(String::as_str));
+    (left, texts)
 }
 
 /// How many lines a text has.
@@ -495,8 +536,8 @@ fn stats(loaded: &[Loaded], began: Instant) -> Stats {
     let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
     Stats {
         files: count(loaded.len()),
-        lines: loaded.iter().map(|file| count(lines(&file.text))).sum(),
-        bytes: loaded.iter().map(|file| count(file.text.len())).sum(),
+        lines: loaded.iter().map(|file| count(file.lines)).sum(),
+        bytes: loaded.iter().map(|file| count(file.bytes)).sum(),
         relations: 0,
         seconds: began.elapsed().as_secs_f64(),
     }
@@ -514,7 +555,7 @@ fn texts(loaded: &[Loaded], findings: &[Finding]) -> BTreeMap<String, String> {
     loaded
         .iter()
         .filter(|file| named.contains(file.file.path.as_str()))
-        .map(|file| (file.file.path.clone(), file.text.to_string()))
+        .filter_map(|file| Some((file.file.path.clone(), file.text.get()?.to_string())))
         .collect()
 }
 

@@ -76,14 +76,12 @@ const STDIO: &[&str] = &[
     "\"stdio\"",
 ];
 
+/// The texts that files are asked for here.
+pub(crate) const ASKED: [&[&str]; 3] = [HTTP, STDIO, CALLERS];
+
 /// Whether a file's text has one of those.
 fn speaks_on_stdio(unit: &Unit) -> bool {
-    let text = &*unit.ir.source;
-    // All but one have this in them, and most files have neither.
-    let find = || {
-        (text.contains("tdio") || text.contains("mcp.run()")) && STDIO.iter().any(|own| text.contains(own))
-    };
-    *unit.on_stdio.get_or_init(find)
+    STDIO.iter().any(|own| unit.ir.source.mentions(own))
 }
 
 /// Texts of code that asks who calls, in the words of the SDKs: its callers are several, whatever it names them.
@@ -140,7 +138,7 @@ pub(crate) fn find_packages(project: &Project, manifests: &[(String, String)]) -
         }
         if slot.2.len() < ENOUGH
             && CALLERS.iter().any(|text| {
-                unit.ir.source.contains(text) && !(*text == "this.props" && unit.ir.path.ends_with('x'))
+                unit.ir.source.mentions(text) && !(*text == "this.props" && unit.ir.path.ends_with('x'))
             })
         {
             slot.2.extend(CALLERS.iter().take(ENOUGH).map(|text| (*text).to_owned()));
@@ -207,11 +205,11 @@ fn is_for_development(path: &str) -> bool {
 
 /// Whether a file starts a server on standard input and nothing else: what it makes is for one user.
 pub(crate) fn is_stdio_only(unit: &Unit) -> bool {
-    speaks_on_stdio(unit) && !HTTP.iter().any(|text| unit.ir.source.contains(text))
+    speaks_on_stdio(unit) && !HTTP.iter().any(|text| unit.ir.source.mentions(text))
 }
 
 fn http(project: &Project, module: ModuleId, unit: &Unit) -> Option<String> {
-    if let Some(text) = HTTP.iter().find(|text| unit.ir.source.contains(*text)) {
+    if let Some(text) = HTTP.iter().find(|text| unit.ir.source.mentions(*text)) {
         return Some(format!("{} answers HTTP ({text})", unit.ir.path));
     }
     for call in &unit.index.calls {

@@ -103,8 +103,8 @@ fn ends(unit: &Unit, block: &[StmtId], depth: u32) -> bool {
     match unit.ir.stmt(*last) {
         StmtKind::Return(_) | StmtKind::Throw(_) => true,
         StmtKind::Block(body) | StmtKind::With { body, .. } => ends(unit, body, depth),
-        StmtKind::Try { body, handlers, finally, .. } => {
-            ends(unit, finally, depth)
+        StmtKind::Try { body, handlers, after } => {
+            ends(unit, &after.finally, depth)
                 || (ends(unit, body, depth)
                     && handlers.iter().all(|handler| ends(unit, &handler.body, depth)))
         }

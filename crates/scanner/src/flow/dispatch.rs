@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Texts of servers that answer calls of tools by one handler, or register what a list holds.
-const ONE_HANDLER: &[&str] =
+pub(crate) const ONE_HANDLER: &[&str] =
     &["CallToolRequestSchema", ".call_tool(", "\"tools/call\"", "'tools/call'", "McpServer("];
 
 /// Words of tables of handlers.
@@ -34,7 +34,7 @@ const DESCRIPTIONS: &[&str] = &["definition", "config", "tool", "spec", "schema"
 
 /// The tools in tables of the packages that answer calls of tools by one handler.
 pub(super) fn tables(project: &Project, entries: &mut Vec<Entry>) {
-    let one = |unit: &Unit| ONE_HANDLER.iter().any(|text| unit.ir.source.contains(text));
+    let one = |unit: &Unit| ONE_HANDLER.iter().any(|text| unit.ir.source.mentions(text));
     let folders: BTreeSet<&str> = project
         .units()
         .filter(|(_, unit)| one(unit))

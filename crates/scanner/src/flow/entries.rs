@@ -331,7 +331,7 @@ fn default_function(unit: &Unit) -> Option<FunctionId> {
 
 /// What a host calls for each session with that user's settings, and takes a server of: `export default function ({ config }) { … }`.
 fn configured(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
-    if !unit.ir.source.contains("@modelcontextprotocol/") {
+    if !unit.ir.source.mentions(crate::marks::SDK) {
         return;
     }
     let Some((id, function)) = default_function(unit).and_then(|id| Some((id, unit.ir.function(id)?))) else {

@@ -47,6 +47,7 @@ mod texts;
 mod wrapped;
 
 pub(crate) use chains::excludes;
+pub(crate) use dispatch::ONE_HANDLER;
 pub use entries::Entry;
 pub(crate) use entries::find_entries;
 pub use firsts::is_end;

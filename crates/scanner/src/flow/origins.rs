@@ -99,6 +99,16 @@ impl Origins {
     }
 }
 
+impl crate::project::Small for Origins {
+    fn number(self) -> u16 {
+        self.0
+    }
+
+    fn of_number(number: u16) -> Self {
+        Self(number)
+    }
+}
+
 impl BitOr for Origins {
     type Output = Self;
 

@@ -3,11 +3,12 @@
 use std::{cell::RefCell, sync::Arc};
 
 use super::{
-    BinaryOp, Binding, BindingId, BindingKind, Block, Class, ClassId, Export, Expr, ExprId, ExprKind,
-    Function, FunctionId, FunctionKind, Import, Language, Lines, Module, Name, Scope, ScopeId, ScopeKind,
-    Span, Stmt, StmtId, StmtKind,
+    BinaryOp, Binding, BindingId, BindingKind, Block, Class, ClassId, Export, ExprId, ExprKind, Function,
+    FunctionId, FunctionKind, Import, Language, Lines, List, Module, Name, Scope, ScopeId, ScopeKind, Source,
+    Span, StmtId, StmtKind,
     kinds::Rows,
     names::{Interned, Names},
+    numbers::Spans,
 };
 
 /// A module that is being made.
@@ -20,6 +21,8 @@ use super::{
 #[derive(Debug)]
 pub struct ModuleBuilder {
     module: Module,
+    expr_spans: Vec<Span>,
+    stmt_spans: Vec<Span>,
     interned: Interned,
 }
 
@@ -30,8 +33,10 @@ const LONGEST_JOINED: usize = 4096;
 /// be: otherwise each list would be copied several times while it grows, into memory that is new each time.
 #[derive(Debug, Default)]
 struct Room {
-    exprs: Vec<Expr>,
-    stmts: Vec<Stmt>,
+    exprs: Vec<ExprKind>,
+    expr_spans: Vec<Span>,
+    stmts: Vec<StmtKind>,
+    stmt_spans: Vec<Span>,
     bindings: Vec<Binding>,
     names: Names,
     interned: Interned,
@@ -61,26 +66,29 @@ impl ModuleBuilder {
     #[must_use]
     pub fn new(path: String, language: Language, source: Arc<str>) -> Self {
         let span = Span::new(0, next(source.len()));
-        let Room { mut exprs, stmts, bindings, names, interned } = ROOM.take();
-        exprs.push(Expr { kind: ExprKind::Missing, span: Span::default() });
+        let Room { mut exprs, mut expr_spans, stmts, stmt_spans, bindings, names, interned } = ROOM.take();
+        exprs.push(ExprKind::Missing);
+        expr_spans.push(Span::default());
         let module = Module {
             path,
             language,
-            source,
+            source: Source::kept(source),
             lines: Lines::default(),
             imports: Vec::new(),
             exports: Vec::new(),
             comments: Vec::new(),
             names,
             exprs,
+            expr_spans: Spans::default(),
             kinds: Rows::default(),
             stmts,
+            stmt_spans: Spans::default(),
             bindings,
             scopes: vec![Scope { kind: ScopeKind::Module, parent: None }],
             functions: vec![Function { kind: FunctionKind::Module, parent: None, ..empty_function(span) }],
             classes: Vec::new(),
         };
-        Self { module, interned }
+        Self { module, expr_spans, stmt_spans, interned }
     }
 
     /// Interns a text.
@@ -95,13 +103,14 @@ impl ModuleBuilder {
             kind => kind,
         };
         let id = ExprId(next(self.module.exprs.len()));
-        self.module.exprs.push(Expr { kind, span });
+        self.module.exprs.push(kind);
+        self.expr_spans.push(span);
         id
     }
 
     fn joined(&mut self, left: ExprId, right: ExprId) -> Option<ExprKind> {
-        let text = |id: ExprId| match self.module.exprs.get(id.index())?.kind {
-            ExprKind::String(name) => Some(self.module.text(name)),
+        let text = |id: ExprId| match self.module.exprs.get(id.index())? {
+            ExprKind::String(name) => Some(self.module.text(*name)),
             _ => None,
         };
         let (left, right) = (text(left)?, text(right)?);
@@ -114,7 +123,8 @@ impl ModuleBuilder {
     /// Adds a statement.
     pub fn stmt(&mut self, kind: StmtKind, span: Span) -> StmtId {
         let id = StmtId(next(self.module.stmts.len()));
-        self.module.stmts.push(Stmt { kind, span });
+        self.module.stmts.push(kind);
+        self.stmt_spans.push(span);
         id
     }
 
@@ -169,10 +179,10 @@ impl ModuleBuilder {
         self.module.classes.push(Class {
             name: None,
             binding: None,
-            bases: Box::default(),
-            fields: Box::default(),
-            methods: Box::default(),
-            decorators: Box::default(),
+            bases: List::default(),
+            fields: List::default(),
+            methods: List::default(),
+            decorators: List::default(),
             parent: FunctionId::MODULE,
             scope: ScopeId::MODULE,
             span,
@@ -217,13 +227,21 @@ impl ModuleBuilder {
             function.body = body;
         }
         // Projects have many modules, and each would hold up to twice what it needs.
-        let Self { mut module, mut interned } = self;
+        let Self { mut module, mut expr_spans, mut stmt_spans, mut interned } = self;
         let mut room = Room::default();
-        module.kinds = Rows::of(module.exprs.iter().map(|expr| &expr.kind));
+        module.kinds = Rows::of(module.exprs.iter());
         (module.exprs, room.exprs) = fitting(module.exprs);
         (module.stmts, room.stmts) = fitting(module.stmts);
         (module.bindings, room.bindings) = fitting(module.bindings);
         (module.names, room.names) = module.names.fitting();
+        module.expr_spans = Spans::of(&expr_spans);
+        module.stmt_spans = Spans::of(&stmt_spans);
+        expr_spans.clear();
+        stmt_spans.clear();
+        (room.expr_spans, room.stmt_spans) = (expr_spans, stmt_spans);
+        module.classes.shrink_to_fit();
+        module.imports.shrink_to_fit();
+        module.exports.shrink_to_fit();
         module.scopes.shrink_to_fit();
         module.functions.shrink_to_fit();
         module.comments.shrink_to_fit();
@@ -240,11 +258,11 @@ fn empty_function(span: Span) -> Function {
     Function {
         name: None,
         kind: FunctionKind::Plain,
-        params: Box::default(),
-        body: Box::default(),
+        params: List::default(),
+        body: List::default(),
         is_async: false,
         is_generator: false,
-        decorators: Box::default(),
+        decorators: List::default(),
         class: None,
         parent: Some(FunctionId::MODULE),
         scope: ScopeId::MODULE,

@@ -1,6 +1,6 @@
 //! Bindings, scopes, functions, classes, imports and exports.
 
-use super::{BindingId, Block, ClassId, ExprId, FunctionId, Name, Pattern, ScopeId, Span};
+use super::{BindingId, Block, ClassId, ExprId, FunctionId, List, Name, Pattern, ScopeId, Span};
 
 /// A name that a module binds.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +68,7 @@ pub struct Function {
     /// What it is.
     pub kind: FunctionKind,
     /// Its parameters, without `self` and `cls`.
-    pub params: Box<[Parameter]>,
+    pub params: List<Parameter>,
     /// Its body; an arrow with an expression has one `return`.
     pub body: Block,
     /// Whether it is `async`.
@@ -76,7 +76,7 @@ pub struct Function {
     /// Whether it yields.
     pub is_generator: bool,
     /// Its decorators, as expressions, the outermost first.
-    pub decorators: Box<[ExprId]>,
+    pub decorators: List<ExprId>,
     /// The class that it is a member of.
     pub class: Option<ClassId>,
     /// The function around it; none for the module only.
@@ -136,7 +136,7 @@ pub struct Parameter {
     /// Its type as an expression: Python only, for `Annotated[User, Depends(current_user)]`.
     pub annotation: Option<ExprId>,
     /// Its decorators.
-    pub decorators: Box<[ExprId]>,
+    pub decorators: List<ExprId>,
     /// Whether a constructor stores it as a field of the same name: `private db: Db`.
     pub is_field: bool,
     /// Where it stands.
@@ -164,13 +164,13 @@ pub struct Class {
     /// The binding that a declaration makes.
     pub binding: Option<BindingId>,
     /// What it extends, and Python's keyword arguments behind them.
-    pub bases: Box<[ExprId]>,
+    pub bases: List<ExprId>,
     /// Its fields, also those that a constructor's parameters declare (without a value).
-    pub fields: Box<[Field]>,
+    pub fields: List<Field>,
     /// Its methods, constructor, getters and setters.
-    pub methods: Box<[FunctionId]>,
+    pub methods: List<FunctionId>,
     /// Its decorators.
-    pub decorators: Box<[ExprId]>,
+    pub decorators: List<ExprId>,
     /// The function that it stands in.
     pub parent: FunctionId,
     /// Its scope.
@@ -192,7 +192,7 @@ pub struct Field {
     /// Its type, as written.
     pub type_text: Option<Name>,
     /// Its decorators.
-    pub decorators: Box<[ExprId]>,
+    pub decorators: List<ExprId>,
     /// The binding in the class's scope: Python.
     pub binding: Option<BindingId>,
     /// Where it stands.

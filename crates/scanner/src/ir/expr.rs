@@ -1,15 +1,6 @@
 //! Expressions.
 
-use super::{BindingId, ClassId, ExprId, FunctionId, Name, Pattern, Span};
-
-/// An expression and where it stands.
-#[derive(Debug)]
-pub struct Expr {
-    /// What it is.
-    pub kind: ExprKind,
-    /// Where it stands.
-    pub span: Span,
-}
+use super::{BindingId, ClassId, ExprId, FunctionId, List, Name, Pattern};
 
 /// What an expression is. Children stand in evaluation order.
 #[derive(Debug)]
@@ -25,13 +16,13 @@ pub enum ExprKind {
     /// `null`, `undefined`, `None`.
     Null,
     /// A template or f-string, or a `%` or `.format` formatting of a literal.
-    Template(Box<[TemplatePart]>),
+    Template(List<TemplatePart>),
     /// A tagged template: the tag is called with the parts.
     Tagged {
         /// What is called.
         tag: ExprId,
         /// The template.
-        parts: Box<[TemplatePart]>,
+        parts: List<TemplatePart>,
     },
     /// A use of a name.
     Name(NameRef),
@@ -69,11 +60,11 @@ pub enum ExprKind {
         delegate: bool,
     },
     /// An object literal or dict.
-    Object(Box<[Property]>),
+    Object(List<Property>),
     /// A list, tuple or set.
     Array {
         /// Its items; a spread one is [`ExprKind::Spread`], a hole is [`ExprId::MISSING`].
-        items: Box<[ExprId]>,
+        items: List<ExprId>,
         /// What it is.
         kind: ArrayKind,
     },
@@ -140,10 +131,13 @@ pub enum ExprKind {
     /// A comprehension or generator expression.
     Comprehension(Box<Comprehension>),
     /// Several expressions of which the last is the value: a comma, JSX, parts of something not understood.
-    Sequence(Box<[ExprId]>),
+    Sequence(List<ExprId>),
     /// `import(specifier)`, and a `require` that binds no name.
     Import(ExprId),
 }
+
+/// There are very many expressions.
+const _: () = assert!(size_of::<ExprKind>() <= 16);
 
 /// A part of a template.
 #[derive(Debug)]
@@ -169,7 +163,7 @@ pub struct Call {
     /// What is called.
     pub callee: ExprId,
     /// With what.
-    pub args: Box<[Arg]>,
+    pub args: List<Arg>,
     /// Whether it is `new`. A Python class is called without.
     pub is_new: bool,
     /// Whether it is `?.(`.
@@ -302,7 +296,7 @@ pub struct Comprehension {
     /// What it makes.
     pub kind: ComprehensionKind,
     /// Its loops, the outermost first.
-    pub clauses: Box<[Clause]>,
+    pub clauses: List<Clause>,
     /// For a dict, the key.
     pub key: Option<ExprId>,
     /// The element, or a dict's value.
@@ -330,7 +324,7 @@ pub struct Clause {
     /// What is bound.
     pub target: Pattern,
     /// Its `if`s.
-    pub conditions: Box<[ExprId]>,
+    pub conditions: List<ExprId>,
     /// Whether it is `async for`.
     pub is_async: bool,
 }

@@ -22,12 +22,13 @@ pub mod dump;
 mod expr;
 mod kinds;
 mod lines;
+mod list;
 mod names;
+mod numbers;
 mod pattern;
+mod source;
 mod stmt;
 pub mod walk;
-
-use std::sync::Arc;
 
 pub use build::ModuleBuilder;
 pub use decl::{
@@ -35,13 +36,17 @@ pub use decl::{
     Parameter, ParameterKind, Scope, ScopeKind,
 };
 pub use expr::{
-    Arg, ArgKind, ArrayKind, BinaryOp, Call, Clause, CompareOp, Comprehension, ComprehensionKind, Expr,
-    ExprKind, LogicalOp, NameRef, Property, PropertyKey, TemplatePart, UnaryOp,
+    Arg, ArgKind, ArrayKind, BinaryOp, Call, Clause, CompareOp, Comprehension, ComprehensionKind, ExprKind,
+    LogicalOp, NameRef, Property, PropertyKey, TemplatePart, UnaryOp,
 };
 pub use kinds::Kinds;
 pub use lines::{Lines, Position};
+pub use list::List;
+pub(crate) use names::Texts;
+pub(crate) use numbers::Numbers;
 pub use pattern::{Pattern, PatternProperty};
-pub use stmt::{Block, Case, Handler, Stmt, StmtKind};
+pub use source::{Again, Source};
+pub use stmt::{After, Block, Case, Handler, Steps, StmtKind};
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
@@ -143,7 +148,7 @@ pub struct Module {
     /// The language.
     pub language: Language,
     /// The text.
-    pub source: Arc<str>,
+    pub source: Source,
     /// Where lines begin.
     pub lines: Lines,
     /// What it imports, in source order, also inside of functions.
@@ -153,10 +158,12 @@ pub struct Module {
     /// Comments, in source order, with their marks (`//`, `/*`, `#`).
     pub comments: Vec<Span>,
     pub(crate) names: names::Names,
-    pub(crate) exprs: Vec<Expr>,
+    pub(crate) exprs: Vec<ExprKind>,
+    expr_spans: numbers::Spans,
     /// What each expression is.
     kinds: kinds::Rows,
-    pub(crate) stmts: Vec<Stmt>,
+    pub(crate) stmts: Vec<StmtKind>,
+    stmt_spans: numbers::Spans,
     pub(crate) bindings: Vec<Binding>,
     pub(crate) scopes: Vec<Scope>,
     pub(crate) functions: Vec<Function>,
@@ -178,28 +185,28 @@ impl Module {
     #[must_use]
     #[inline]
     pub fn expr(&self, id: ExprId) -> &ExprKind {
-        self.exprs.get(id.index()).map_or(&MISSING, |expr| &expr.kind)
+        self.exprs.get(id.index()).unwrap_or(&MISSING)
     }
 
     /// Where an expression stands.
     #[must_use]
     #[inline]
     pub fn span(&self, id: ExprId) -> Span {
-        self.exprs.get(id.index()).map_or_else(Span::default, |expr| expr.span)
+        self.expr_spans.get(id.index()).unwrap_or_default()
     }
 
     /// A statement.
     #[must_use]
     #[inline]
     pub fn stmt(&self, id: StmtId) -> &StmtKind {
-        self.stmts.get(id.index()).map_or(&EMPTY, |stmt| &stmt.kind)
+        self.stmts.get(id.index()).unwrap_or(&EMPTY)
     }
 
     /// Where a statement stands.
     #[must_use]
     #[inline]
     pub fn stmt_span(&self, id: StmtId) -> Span {
-        self.stmts.get(id.index()).map_or_else(Span::default, |stmt| stmt.span)
+        self.stmt_spans.get(id.index()).unwrap_or_default()
     }
 
     /// A binding.
@@ -266,20 +273,20 @@ impl Module {
 
     /// All expressions with their ids, in the order in which they were lowered.
     pub fn exprs(&self) -> impl Iterator<Item = (ExprId, &ExprKind)> {
-        (0..).map(ExprId).zip(self.exprs.iter().map(|expr| &expr.kind))
+        (0..).map(ExprId).zip(&self.exprs)
     }
 
     /// The expressions of some kinds with their ids, in the order in which they were lowered.
     pub fn exprs_of(&self, kinds: Kinds) -> impl Iterator<Item = (ExprId, &ExprKind)> {
         self.kinds.numbers(kinds).filter_map(|number| {
             let id = ExprId(number);
-            self.exprs.get(id.index()).map(|expr| (id, &expr.kind))
+            self.exprs.get(id.index()).map(|expr| (id, expr))
         })
     }
 
     /// All statements with their ids, in the order in which they were lowered.
     pub fn stmts(&self) -> impl Iterator<Item = (StmtId, &StmtKind)> {
-        (0..).map(StmtId).zip(self.stmts.iter().map(|stmt| &stmt.kind))
+        (0..).map(StmtId).zip(&self.stmts)
     }
 
     /// The source text of a span; empty when it does not lie in the source.

@@ -1,29 +1,56 @@
-//! The texts of a module: a module has many short ones.
+//! The texts of modules. A module has many short ones, and most of them stand in other modules too.
 
-use std::hash::BuildHasher;
+use std::{hash::BuildHasher, sync::Arc};
 
 use compact_str::CompactString;
 use hashbrown::HashTable;
 use rustc_hash::FxBuildHasher;
 
-use super::Name;
+use super::{Module, Name};
 use crate::vocabulary;
 
-/// Texts by their numbers. What is short stands in the list itself, so that one look at it is enough.
-#[derive(Debug, Default)]
-pub(crate) struct Names(Vec<CompactString>);
+/// Texts by their numbers.
+#[derive(Debug)]
+pub(crate) enum Names {
+    /// Of a module that stands alone. What is short stands in the list itself.
+    Own(Vec<CompactString>),
+    /// Of one of many: the places of its texts among those of all.
+    Shared(Box<[u32]>, Arc<[CompactString]>),
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self::Own(Vec::new())
+    }
+}
 
 impl Names {
     /// How many there are.
     #[inline]
-    pub(crate) const fn len(&self) -> usize {
-        self.0.len()
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Own(texts) => texts.len(),
+            Self::Shared(places, _) => places.len(),
+        }
     }
 
     /// A text.
     #[inline]
     pub(crate) fn get(&self, name: Name) -> Option<&str> {
-        self.0.get(name.index()).map(CompactString::as_str)
+        match self {
+            Self::Own(texts) => texts.get(name.index()),
+            Self::Shared(places, texts) => texts.get(*places.get(name.index())? as usize),
+        }
+        .map(CompactString::as_str)
+    }
+
+    /// The place of a text among those of all modules, once they share them.
+    #[inline]
+    pub(crate) fn place(&self, name: Name) -> Option<u32> {
+        match self {
+            Self::Own(_) => None,
+            Self::Shared(places, _) => places.get(name.index()).copied(),
+        }
     }
 
     /// Whether one of the texts has one of others in it, in small or capital letters of ASCII.
@@ -33,14 +60,24 @@ impl Names {
 
     /// All texts.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(CompactString::as_str)
+        (0..).map(Name).map_while(|name| self.get(name))
     }
 
     /// The same without room for further ones, and the room for other ones.
-    pub(super) fn fitting(mut self) -> (Self, Self) {
-        let mut fitting = Vec::with_capacity(self.0.len());
-        fitting.append(&mut self.0);
-        (Self(fitting), self)
+    pub(super) fn fitting(self) -> (Self, Self) {
+        let Self::Own(mut texts) = self else { return (self, Self::default()) };
+        let mut fitting = Vec::with_capacity(texts.len());
+        fitting.append(&mut texts);
+        (Self::Own(fitting), Self::Own(texts))
+    }
+
+    /// Adds a text and gives its number.
+    fn add(&mut self, text: &str) -> Name {
+        let number = u32::try_from(self.len()).unwrap_or(u32::MAX);
+        if let Self::Own(texts) = self {
+            texts.push(CompactString::new(text));
+        }
+        Name(number)
     }
 }
 
@@ -60,10 +97,73 @@ impl Interned {
         if let Some(name) = self.0.find(hash, |name| names.get(*name) == Some(text)) {
             return *name;
         }
-        let name = Name(u32::try_from(names.len()).unwrap_or(u32::MAX));
-        names.0.push(CompactString::new(text));
+        let name = names.add(text);
         let rehash = |name: &Name| FxBuildHasher.hash_one(names.get(*name).unwrap_or_default());
         self.0.insert_unique(hash, name, rehash);
         name
+    }
+}
+
+/// The texts of all modules of a project, each of them once.
+#[derive(Debug, Default)]
+pub(crate) struct Texts {
+    all: Arc<[CompactString]>,
+    places: HashTable<u32>,
+}
+
+impl Texts {
+    /// Takes the texts of modules, which find them here from then on.
+    pub(crate) fn share(modules: &mut [Module]) -> Self {
+        let mut all: Vec<CompactString> = Vec::new();
+        let mut places: HashTable<u32> = HashTable::new();
+        let mut of = Vec::with_capacity(modules.len());
+        for module in modules.iter_mut() {
+            let Names::Own(texts) = std::mem::take(&mut module.names) else { continue };
+            let own = texts.into_iter().map(|text| {
+                let hash = FxBuildHasher.hash_one(text.as_str());
+                if let Some(place) = places.find(hash, |place| all.get(*place as usize) == Some(&text)) {
+                    return *place;
+                }
+                let place = u32::try_from(all.len()).unwrap_or(u32::MAX);
+                all.push(text);
+                places.insert_unique(hash, place, |place| {
+                    FxBuildHasher.hash_one(all.get(*place as usize).map_or("", CompactString::as_str))
+                });
+                place
+            });
+            of.push(own.collect::<Box<[u32]>>());
+        }
+        let all: Arc<[CompactString]> = all.into();
+        for (module, own) in modules.iter_mut().zip(of) {
+            module.names = Names::Shared(own, Arc::clone(&all));
+        }
+        Self { all, places }
+    }
+
+    /// The place of a text, if a module has it.
+    pub(crate) fn place(&self, text: &str) -> Option<u32> {
+        let is = |place: &u32| self.all.get(*place as usize).is_some_and(|own| own == text);
+        self.places.find(FxBuildHasher.hash_one(text), is).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_that_share_their_texts_find_their_own() {
+        let lower = |text: &str| crate::lang::lower("a.ts", text.into()).unwrap().module;
+        let texts = ["const a = 'x' + b;", "", "let b = a.c;"];
+        let alone: Vec<Module> = texts.iter().map(|text| lower(text)).collect();
+        let mut together: Vec<Module> = texts.iter().map(|text| lower(text)).collect();
+        let all = Texts::share(&mut together);
+        for (alone, together) in alone.iter().zip(&together) {
+            assert!(alone.names.iter().eq(together.names.iter()));
+            for (number, text) in (0..).zip(together.names.iter()) {
+                assert!(all.place(text).is_some() && together.names.place(Name(number)) == all.place(text));
+            }
+        }
+        assert_eq!(all.place("nowhere"), None);
     }
 }

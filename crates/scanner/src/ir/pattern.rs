@@ -1,6 +1,6 @@
 //! What can be assigned to.
 
-use super::{BindingId, ExprId, PropertyKey};
+use super::{BindingId, ExprId, List, PropertyKey};
 
 /// The target of an assignment, a parameter, a loop variable.
 #[derive(Debug)]
@@ -12,14 +12,14 @@ pub enum Pattern {
     /// `{ a, b: c, ...rest }`.
     Object {
         /// The properties that are taken out.
-        properties: Box<[PatternProperty]>,
+        properties: List<PatternProperty>,
         /// What takes the others.
         rest: Option<Box<Pattern>>,
     },
     /// `[a, , b, ...rest]`, and Python's tuples and starred names.
     Array {
         /// The items; a hole is nothing.
-        items: Box<[Option<Pattern>]>,
+        items: List<Option<Pattern>>,
         /// What takes the others; in Python it may stand in the middle.
         rest: Option<Box<Pattern>>,
     },

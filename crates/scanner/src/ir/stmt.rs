@@ -1,18 +1,9 @@
 //! Statements.
 
-use super::{BinaryOp, ClassId, ExprId, FunctionId, LogicalOp, Pattern, Span, StmtId};
+use super::{BinaryOp, ClassId, ExprId, FunctionId, List, LogicalOp, Pattern, StmtId};
 
 /// Statements in order.
-pub type Block = Box<[StmtId]>;
-
-/// A statement and where it stands.
-#[derive(Debug)]
-pub struct Stmt {
-    /// What it is.
-    pub kind: StmtKind,
-    /// Where it stands.
-    pub span: Span,
-}
+pub type Block = List<StmtId>;
 
 /// What a statement is.
 #[derive(Debug)]
@@ -56,17 +47,15 @@ pub enum StmtKind {
     For {
         /// Before the first turn.
         init: Block,
-        /// Whether to go on.
-        test: Option<ExprId>,
-        /// After each turn.
-        update: Option<ExprId>,
+        /// What stands behind it.
+        steps: Box<Steps>,
         /// What is repeated.
         body: Block,
     },
     /// A loop over a collection.
     ForEach {
         /// What is bound.
-        target: Pattern,
+        target: Box<Pattern>,
         /// What is run through.
         iter: ExprId,
         /// What is repeated.
@@ -87,16 +76,14 @@ pub enum StmtKind {
         /// What is tried.
         body: Block,
         /// What happens on an error.
-        handlers: Box<[Handler]>,
-        /// Python's `else`.
-        otherwise: Block,
-        /// What happens in any case.
-        finally: Block,
+        handlers: List<Handler>,
+        /// What comes behind.
+        after: Box<After>,
     },
     /// `with`; a `using` declaration is one whose body is the rest of its block.
     With {
         /// What is entered, and what it is bound to.
-        items: Box<[(ExprId, Option<Pattern>)]>,
+        items: List<(ExprId, Option<Pattern>)>,
         /// What runs inside.
         body: Block,
         /// Whether entering and leaving wait.
@@ -107,7 +94,7 @@ pub enum StmtKind {
         /// What decides.
         subject: ExprId,
         /// The cases in order.
-        cases: Box<[Case]>,
+        cases: List<Case>,
         /// Whether a case runs into the next one when it does not leave.
         falls_through: bool,
     },
@@ -122,7 +109,7 @@ pub enum StmtKind {
     /// Statements in a scope of their own.
     Block(Block),
     /// `del`. JavaScript's `delete` is an operator.
-    Delete(Box<[ExprId]>),
+    Delete(List<ExprId>),
     /// `assert`.
     Assert {
         /// What must hold.
@@ -130,6 +117,27 @@ pub enum StmtKind {
         /// What is said if it does not.
         message: Option<ExprId>,
     },
+}
+
+/// There are many statements.
+const _: () = assert!(size_of::<StmtKind>() <= 32);
+
+/// The head of a counting loop.
+#[derive(Debug)]
+pub struct Steps {
+    /// Whether to go on.
+    pub test: Option<ExprId>,
+    /// After each turn.
+    pub update: Option<ExprId>,
+}
+
+/// What comes behind what is tried and what happens on an error.
+#[derive(Debug, Default)]
+pub struct After {
+    /// Python's `else`.
+    pub otherwise: Block,
+    /// What happens in any case.
+    pub finally: Block,
 }
 
 /// A `catch` or `except`.
@@ -147,9 +155,9 @@ pub struct Handler {
 #[derive(Debug)]
 pub struct Case {
     /// The values that it is for; none for `default` and `case _`. Values of a Python pattern are listed as expressions.
-    pub tests: Box<[ExprId]>,
+    pub tests: List<ExprId>,
     /// The names that a pattern binds to parts of the subject.
-    pub binds: Box<[Pattern]>,
+    pub binds: List<Pattern>,
     /// The condition behind a pattern.
     pub guard: Option<ExprId>,
     /// What happens.

@@ -147,11 +147,11 @@ pub fn parts<'m>(module: &'m Module, id: StmtId, visit: &mut impl FnMut(Part<'m>
                 block(body, visit);
             }
         }
-        StmtKind::For { init, test, update, body } => {
+        StmtKind::For { init, steps, body } => {
             block(init, visit);
-            test.iter().for_each(|test| visit(Part::Expr(*test)));
+            steps.test.iter().for_each(|test| visit(Part::Expr(*test)));
             block(body, visit);
-            update.iter().for_each(|update| visit(Part::Expr(*update)));
+            steps.update.iter().for_each(|update| visit(Part::Expr(*update)));
         }
         StmtKind::ForEach { target, iter, body, otherwise, .. } => {
             visit(Part::Expr(*iter));
@@ -162,15 +162,15 @@ pub fn parts<'m>(module: &'m Module, id: StmtId, visit: &mut impl FnMut(Part<'m>
         StmtKind::Return(value) | StmtKind::Throw(value) => {
             value.iter().for_each(|value| visit(Part::Expr(*value)))
         }
-        StmtKind::Try { body, handlers, otherwise, finally } => {
+        StmtKind::Try { body, handlers, after } => {
             block(body, visit);
             for handler in handlers {
                 handler.types.iter().for_each(|types| visit(Part::Expr(*types)));
                 handler.binding.iter().for_each(|binding| visit(Part::Pattern(binding)));
                 block(&handler.body, visit);
             }
-            block(otherwise, visit);
-            block(finally, visit);
+            block(&after.otherwise, visit);
+            block(&after.finally, visit);
         }
         StmtKind::With { items, body, .. } => {
             for (value, target) in items {

@@ -5,7 +5,10 @@ use std::{
     marker::PhantomData,
 };
 
-use super::At;
+use super::{
+    At,
+    shelves::{Dense, Shelf, Slot},
+};
 
 /// What is known of expressions, worked out on demand.
 ///
@@ -22,37 +25,6 @@ pub(crate) struct Answers<T, S = Dense<T>> {
     kind: PhantomData<T>,
 }
 
-/// What is asked at many places and is no question of its own: it is made of other answers, each of which is asked for at a depth.
-///
-/// What was made of answers that rest on nothing open is made of the same ones again, as long as there is as much depth as there
-/// was, or as much as it took.
-#[derive(Debug)]
-pub(crate) struct Made<T>(RefCell<Places<Option<(T, u32)>>>);
-
-impl<T> Default for Made<T> {
-    fn default() -> Self {
-        Self(RefCell::new(Places { modules: Vec::new(), sizes: Vec::new() }))
-    }
-}
-
-impl<T: Copy> Made<T> {
-    /// What was made before with so much depth, and what that took.
-    pub(crate) fn get(&self, at: At, depth: u32) -> Option<(T, u32)> {
-        self.0.borrow().get(at).copied().flatten().filter(|(_, takes)| *takes <= depth)
-    }
-
-    pub(crate) fn put(&self, at: At, made: T, takes: u32) {
-        if let Some(place) = self.0.borrow_mut().make(at) {
-            *place = Some((made, takes));
-        }
-    }
-
-    /// None yet, for modules with so many of them.
-    pub(crate) fn sized(sizes: Vec<usize>) -> Self {
-        Self(RefCell::new(Places { modules: Vec::new(), sizes }))
-    }
-}
-
 /// What is known so far.
 #[derive(Debug)]
 struct Known<S> {
@@ -61,128 +33,6 @@ struct Known<S> {
     asking: Vec<At>,
     /// What rests on something in `asking`, in the order of the answers.
     unsure: Vec<At>,
-}
-
-/// What is known of one expression.
-#[derive(Debug)]
-pub(crate) enum Slot<T> {
-    /// For ever.
-    Known(T),
-    /// So far, with the number of the outermost open question that it rests on.
-    Open(T, u16),
-}
-
-/// Where answers are kept.
-pub(crate) trait Shelf<T> {
-    /// An empty one for modules of these sizes.
-    fn sized(sizes: Vec<usize>) -> Self;
-    fn get(&self, at: At) -> Option<&Slot<T>>;
-    fn put(&mut self, at: At, slot: Slot<T>);
-    fn remove(&mut self, at: At);
-}
-
-/// Things by module and number there. Those of a module are made at once, when the first one is needed.
-#[derive(Debug)]
-struct Places<T> {
-    modules: Vec<Vec<T>>,
-    /// How many the modules need, as far as that is known.
-    sizes: Vec<usize>,
-}
-
-impl<T: Default> Places<T> {
-    fn get(&self, at: At) -> Option<&T> {
-        self.modules.get(at.module.index())?.get(at.expr.index())
-    }
-
-    fn get_mut(&mut self, at: At) -> Option<&mut T> {
-        self.modules.get_mut(at.module.index())?.get_mut(at.expr.index())
-    }
-
-    fn make(&mut self, at: At) -> Option<&mut T> {
-        let number = at.module.index();
-        if self.modules.len() <= number {
-            self.modules.resize_with(number + 1, Vec::new);
-        }
-        let module = self.modules.get_mut(number)?;
-        if module.len() <= at.expr.index() {
-            let size = self.sizes.get(number).copied().unwrap_or(0).max(at.expr.index() + 1);
-            module.reserve_exact(size - module.len());
-            module.resize_with(size, T::default);
-        }
-        module.get_mut(at.expr.index())
-    }
-}
-
-/// A place for each expression of a module, for small answers that many expressions have.
-#[derive(Debug)]
-pub(crate) struct Dense<T>(Places<Option<Slot<T>>>);
-
-impl<T> Shelf<T> for Dense<T> {
-    fn sized(sizes: Vec<usize>) -> Self {
-        Self(Places { modules: Vec::new(), sizes })
-    }
-
-    fn get(&self, at: At) -> Option<&Slot<T>> {
-        self.0.get(at)?.as_ref()
-    }
-
-    fn put(&mut self, at: At, slot: Slot<T>) {
-        if let Some(place) = self.0.make(at) {
-            *place = Some(slot);
-        }
-    }
-
-    fn remove(&mut self, at: At) {
-        if let Some(place) = self.0.get_mut(at) {
-            *place = None;
-        }
-    }
-}
-
-/// For large answers that few expressions have: a number for each expression, and the answers by their numbers.
-#[derive(Debug)]
-pub(crate) struct Sparse<T> {
-    /// One more than the number; 0 where there is no answer.
-    numbers: Places<u32>,
-    slots: Vec<Option<Slot<T>>>,
-    /// The numbers of answers that were taken out.
-    free: Vec<u32>,
-}
-
-impl<T> Shelf<T> for Sparse<T> {
-    fn sized(sizes: Vec<usize>) -> Self {
-        Self { numbers: Places { modules: Vec::new(), sizes }, slots: Vec::new(), free: Vec::new() }
-    }
-
-    fn get(&self, at: At) -> Option<&Slot<T>> {
-        let number = self.numbers.get(at)?.checked_sub(1)?;
-        self.slots.get(number as usize)?.as_ref()
-    }
-
-    fn put(&mut self, at: At, slot: Slot<T>) {
-        let Some(place) = self.numbers.make(at) else { return };
-        let number = match place.checked_sub(1) {
-            Some(number) => number,
-            None => self.free.pop().unwrap_or_else(|| {
-                self.slots.push(None);
-                u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX - 1)
-            }),
-        };
-        *place = number + 1;
-        if let Some(known) = self.slots.get_mut(number as usize) {
-            *known = Some(slot);
-        }
-    }
-
-    fn remove(&mut self, at: At) {
-        let Some(place) = self.numbers.get_mut(at) else { return };
-        let Some(number) = place.checked_sub(1) else { return };
-        *place = 0;
-        if let Some(slot) = self.slots.get_mut(number as usize) {
-            *slot = None;
-            self.free.push(number);
-        }
-    }
 }
 
 /// It rests on no open question.
@@ -235,10 +85,10 @@ impl<T: Clone, S: Shelf<T>> Answers<T, S> {
         is_worth: impl FnOnce(&T) -> bool,
     ) -> T {
         match self.known.borrow().shelf.get(at) {
-            Some(Slot::Known(answer)) => return answer.clone(),
+            Some(Slot::Known(answer)) => return answer,
             Some(Slot::Open(answer, on)) => {
-                self.rests_on.set(self.rests_on.get().min(*on));
-                return answer.clone();
+                self.rests_on.set(self.rests_on.get().min(on));
+                return answer;
             }
             None => {}
         }
@@ -304,12 +154,22 @@ mod tests {
     use super::*;
     use crate::{ir::ExprId, project::ModuleId};
 
+    impl super::super::shelves::Small for u16 {
+        fn number(self) -> u16 {
+            self
+        }
+
+        fn of_number(number: u16) -> Self {
+            number
+        }
+    }
+
     fn at(number: u32) -> At {
         At { module: ModuleId(0), expr: ExprId(number) }
     }
 
     /// The sum of the numbers that are reached from one; 1 → 2 → 3 → 2 is a circle with a way in.
-    fn reach(answers: &Answers<u32>, from: u32, worked: &Cell<u32>) -> u32 {
+    fn reach(answers: &Answers<u16>, from: u32, worked: &Cell<u32>) -> u16 {
         answers.ask(at(from), 0, || {
             worked.set(worked.get() + 1);
             let next: &[u32] = match from {
@@ -325,7 +185,7 @@ mod tests {
     #[test]
     fn a_circle_is_answered_the_same_from_wherever_one_asks() {
         for first in [1, 2, 3] {
-            let (answers, worked) = (Answers::<u32>::default(), Cell::new(0));
+            let (answers, worked) = (Answers::<u16>::default(), Cell::new(0));
             reach(&answers, first, &worked);
             assert_eq!(reach(&answers, 1, &worked), 0b11110);
             assert_eq!(reach(&answers, 2, &worked), 0b11100);
@@ -335,7 +195,7 @@ mod tests {
 
     #[test]
     fn what_rests_on_no_open_question_is_worked_out_once() {
-        let (answers, worked) = (Answers::<u32>::default(), Cell::new(0));
+        let (answers, worked) = (Answers::<u16>::default(), Cell::new(0));
         reach(&answers, 1, &worked);
         let before = worked.get();
         assert_eq!(reach(&answers, 4, &worked), 0b10000);
@@ -345,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_cut_answer_is_kept_for_the_outermost_question_only() {
-        let (answers, worked) = (Answers::<u32>::default(), Cell::new(0));
+        let (answers, worked) = (Answers::<u16>::default(), Cell::new(0));
         let inner = || {
             answers.ask(at(8), 0, || {
                 worked.set(worked.get() + 1);
@@ -370,7 +230,7 @@ mod tests {
 
     #[test]
     fn what_was_given_up_is_asked_anew() {
-        let answers: Answers<u32> = Answers::default();
+        let answers: Answers<u16> = Answers::default();
         let broken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             answers.ask(at(1), 0, || panic!("half done"));
         }));

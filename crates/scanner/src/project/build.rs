@@ -4,10 +4,12 @@ use std::{collections::BTreeMap, hash::BuildHasher, sync::Arc};
 
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use super::{At, Callee, Cls, Fun, ModuleId, Paths, Project, Symbol, Unit, Word, resolve, this_class};
+use super::{
+    At, Callee, Cls, Fun, ModuleId, Paths, Project, Symbol, Unit, Word, compact::Few, resolve, this_class,
+};
 use crate::{
     flow::{self, Says},
-    ir::{ExprKind, Module},
+    ir::{ExprKind, Module, Texts},
     library::Libraries,
     tables::Schema,
     tenancy::{self, Tenancy},
@@ -33,6 +35,8 @@ impl Project {
     #[must_use]
     pub fn new(input: Input) -> Self {
         use rayon::prelude::*;
+        let mut input = input;
+        let texts = Texts::share(&mut input.modules);
         let units: Vec<Unit> = input.modules.into_par_iter().map(Unit::new).collect();
         let memory = super::Memory::of(&units);
         let paths = Paths::new(&units, &input.manifests);
@@ -56,6 +60,7 @@ impl Project {
             entry_of: FxHashMap::default(),
             reach: FxHashMap::default(),
             served: Vec::new(),
+            texts,
             exports,
             globals,
             field_writes: FxHashMap::default(),
@@ -160,7 +165,7 @@ impl Project {
                 unit.ir.functions().flat_map(|(_, function)| function.decorators.iter().copied());
             let bare = decorators.filter(|expr| !matches!(unit.ir.expr(*expr), ExprKind::Call(_)));
             let bare: Vec<_> = bare.collect();
-            let mut numbers: Vec<u32> = vec![0; unit.ir.exprs.len()];
+            let mut numbers = Vec::with_capacity(unit.index.calls.len() + bare.len());
             for expr in unit.index.calls.iter().chain(&bare) {
                 let at = At { module, expr: *expr };
                 let Some((callee, class)) = self.find_callee(at) else { continue };
@@ -170,12 +175,11 @@ impl Project {
                 for target in &callee.targets {
                     callers.entry(*target).or_default().push(at);
                 }
-                if let Some(slot) = numbers.get_mut(expr.index()) {
-                    *slot = callees.number(callee);
-                }
+                numbers.push((expr.0, callees.number(callee)));
             }
-            callee_of.push(numbers);
+            callee_of.push(Few::of(unit.ir.exprs.len(), numbers));
         }
+        callees.all.shrink_to_fit();
         self.callees = callees.all;
         self.callee_of = callee_of;
         self.callers = callers;

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{At, Callee, ModuleId, Project, Word};
+use super::{At, Callee, ModuleId, Project, Word, compact::Few};
 use crate::{
     ir::{ExprId, ExprKind},
     library::Role,
@@ -12,8 +12,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct CalledNames {
     all: Vec<Word>,
-    /// By module and expression; 0 for what is no call or has no name, else one more than the number.
-    of: Vec<Box<[u32]>>,
+    /// By module and expression; one more than the number, and nothing for what is no call or has no name.
+    of: Vec<Few>,
     calls: Calls,
 }
 
@@ -24,7 +24,7 @@ impl CalledNames {
         let mut numbers: FxHashMap<&str, u32> = FxHashMap::default();
         let mut calls = Vec::new();
         for (module, unit) in project.units() {
-            let mut of = vec![0; unit.ir.exprs.len()].into_boxed_slice();
+            let mut of = Vec::new();
             for (place, expr) in (0..).zip(&unit.index.calls) {
                 let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
                 let Some(name) = project.last_written(At { module, expr: call.callee }) else { continue };
@@ -33,11 +33,9 @@ impl CalledNames {
                     u32::try_from(names.all.len()).unwrap_or(0)
                 });
                 calls.push((number, Placed { module, place, expr: *expr }));
-                if let Some(slot) = of.get_mut(expr.index()) {
-                    *slot = number;
-                }
+                of.push((expr.0, number));
             }
-            names.of.push(of);
+            names.of.push(Few::of(unit.ir.exprs.len(), of));
         }
         names.calls = Calls::of(names.all.len(), &calls);
         names
@@ -135,7 +133,7 @@ impl NameSet<'_> {
     #[inline]
     pub fn has(&self, call: At) -> bool {
         let number = self.names.of.get(call.module.index()).and_then(|module| module.get(call.expr.index()));
-        number.is_some_and(|number| self.held.get(*number as usize) == Some(&true))
+        number.is_some_and(|number| self.held.get(number as usize) == Some(&true))
     }
 
     /// Those of a module, in the order of its index.
@@ -183,7 +181,7 @@ impl Project {
         for (module, unit) in self.units() {
             let Some(numbers) = self.callee_of.get(module.index()) else { continue };
             for (place, expr) in (0..).zip(&unit.index.calls) {
-                let number = numbers.get(expr.index()).copied().unwrap_or(0);
+                let number = numbers.get(expr.index()).unwrap_or(0);
                 if number > 0 {
                     calls.push((number, Placed { module, place, expr: *expr }));
                 }
@@ -203,6 +201,6 @@ impl Project {
     #[inline]
     pub fn is_one_of(&self, calls: &CallSet, at: At) -> bool {
         let number = self.callee_of.get(at.module.index()).and_then(|module| module.get(at.expr.index()));
-        number.is_some_and(|number| calls.held.get(*number as usize) == Some(&true))
+        number.is_some_and(|number| calls.held.get(number as usize) == Some(&true))
     }
 }

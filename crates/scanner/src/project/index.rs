@@ -1,8 +1,9 @@
 //! What one module's code looks like from below: parents, functions, evaluation order, sources of bindings, writes.
 
+use super::compact::Grouped;
 use crate::ir::{
-    BinaryOp, BindingId, ClassId, ExprId, ExprKind, FunctionId, FunctionKind, Module, Name, NameRef, Pattern,
-    PropertyKey, StmtId, StmtKind, walk,
+    BinaryOp, BindingId, ClassId, ExprId, ExprKind, FunctionId, FunctionKind, Module, Name, NameRef, Numbers,
+    Pattern, PropertyKey, StmtId, StmtKind, walk,
 };
 
 /// What an expression stands directly in.
@@ -73,13 +74,17 @@ pub struct Write {
 /// The index of a module.
 #[derive(Debug, Default)]
 pub struct Index {
-    parents: Vec<Parent>,
-    functions: Vec<FunctionId>,
-    orders: Vec<u32>,
-    stmt_parents: Vec<Option<StmtId>>,
-    stmt_functions: Vec<FunctionId>,
-    stmt_orders: Vec<u32>,
-    sites: Vec<Option<ExprId>>,
+    /// What expressions stand in, as [`Bounds`] writes it.
+    parents: Numbers,
+    bounds: Bounds,
+    functions: Numbers,
+    orders: Numbers,
+    /// One more than the number of the statement around a statement; 0 where there is none.
+    stmt_parents: Numbers,
+    stmt_functions: Numbers,
+    stmt_orders: Numbers,
+    /// The expressions that make functions; the missing one where there is none.
+    sites: Numbers,
     sources: Grouped<Source>,
     uses: Grouped<ExprId>,
     awaits: Grouped<u32>,
@@ -91,45 +96,71 @@ pub struct Index {
     pub calls: Vec<ExprId>,
 }
 
-/// Lists by a number, one after the other: of each number where its list begins. Most are short or empty.
-#[derive(Debug)]
-struct Grouped<T> {
-    starts: Vec<u32>,
-    items: Vec<T>,
-    /// What is gathered, with its number, until all is there.
-    gathered: Vec<(u32, T)>,
+/// How many expressions, statements and functions there are: what an expression stands in is one number, small numbers for
+/// expressions, larger ones for statements, and so on.
+#[derive(Debug, Default, Clone, Copy)]
+struct Bounds {
+    exprs: u32,
+    stmts: u32,
+    functions: u32,
 }
 
-impl<T> Default for Grouped<T> {
-    fn default() -> Self {
-        Self { starts: Vec::new(), items: Vec::new(), gathered: Vec::new() }
-    }
-}
-
-impl<T> Grouped<T> {
-    fn push(&mut self, number: u32, item: T) {
-        self.gathered.push((number, item));
-    }
-
-    /// Puts everything in its list, in the order in which it came.
-    fn finish(&mut self) {
-        let mut gathered = std::mem::take(&mut self.gathered);
-        gathered.sort_by_key(|(number, _)| *number);
-        self.items.reserve_exact(gathered.len());
-        for (number, item) in gathered {
-            let start = u32::try_from(self.items.len()).unwrap_or(u32::MAX);
-            self.starts.resize(self.starts.len().max(number as usize + 1), start);
-            self.items.push(item);
+impl Bounds {
+    fn of(module: &Module) -> Self {
+        let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        Self {
+            exprs: count(module.exprs.len()),
+            stmts: count(module.stmts.len()),
+            functions: count(module.functions.len()),
         }
-        self.starts.shrink_to_fit();
+    }
+
+    /// 0 for nothing that is known.
+    const fn write(self, parent: Parent) -> u32 {
+        match parent {
+            Parent::None => 0,
+            Parent::Expr(id) => 1 + id.0,
+            Parent::Stmt(id) => 1 + self.exprs + id.0,
+            Parent::Function(id) => 1 + self.exprs + self.stmts + id.0,
+            Parent::Class(id) => 1 + self.exprs + self.stmts + self.functions + id.0,
+        }
     }
 
     #[inline]
-    fn get(&self, number: u32) -> &[T] {
-        let number = number as usize;
-        let Some(start) = self.starts.get(number) else { return &[] };
-        let end = self.starts.get(number + 1).map_or(self.items.len(), |end| *end as usize);
-        self.items.get(*start as usize..end).unwrap_or(&[])
+    fn read(self, number: u32) -> Parent {
+        let Some(mut rest) = number.checked_sub(1) else { return Parent::None };
+        if rest < self.exprs {
+            return Parent::Expr(ExprId(rest));
+        }
+        rest -= self.exprs;
+        if rest < self.stmts {
+            return Parent::Stmt(StmtId(rest));
+        }
+        rest -= self.stmts;
+        match rest.checked_sub(self.functions) {
+            None => Parent::Function(FunctionId(rest)),
+            Some(class) => Parent::Class(ClassId(class)),
+        }
+    }
+}
+
+/// What is found of expressions and statements, until all is there.
+#[derive(Debug)]
+struct Found {
+    bounds: Bounds,
+    parents: Vec<u32>,
+    functions: Vec<u32>,
+    orders: Vec<u32>,
+    stmt_parents: Vec<u32>,
+    stmt_functions: Vec<u32>,
+    stmt_orders: Vec<u32>,
+    sites: Vec<u32>,
+}
+
+/// Sets the number at a place that there is.
+fn set(numbers: &mut [u32], place: usize, number: u32) {
+    if let Some(slot) = numbers.get_mut(place) {
+        *slot = number;
     }
 }
 
@@ -137,24 +168,25 @@ impl Index {
     /// Reads a module once.
     #[must_use]
     pub fn new(module: &Module) -> Self {
-        let count = module.exprs.len();
-        let stmts = module.stmts.len();
-        let mut index = Self {
-            parents: vec![Parent::None; count],
-            functions: vec![FunctionId::MODULE; count],
+        let (count, stmts) = (module.exprs.len(), module.stmts.len());
+        let mut found = Found {
+            bounds: Bounds::of(module),
+            parents: vec![0; count],
+            functions: vec![0; count],
             orders: vec![0; count],
-            stmt_parents: vec![None; stmts],
-            stmt_functions: vec![FunctionId::MODULE; stmts],
+            stmt_parents: vec![0; stmts],
+            stmt_functions: vec![0; stmts],
             stmt_orders: vec![0; stmts],
-            sites: vec![None; module.functions.len()],
-            ..Self::default()
+            sites: vec![0; module.functions.len()],
         };
+        let mut index = Self { bounds: found.bounds, ..Self::default() };
         for (id, _) in module.functions() {
-            Walk { module, index: &mut index, function: id, order: 0 }.function();
+            Walk { module, index: &mut index, found: &mut found, function: id, order: 0 }.function();
         }
         for (id, class) in module.classes() {
             let parent = Parent::Class(id);
-            let mut walk = Walk { module, index: &mut index, function: class.parent, order: 0 };
+            let (index, found) = (&mut index, &mut found);
+            let mut walk = Walk { module, index, found, function: class.parent, order: 0 };
             class.bases.iter().chain(&class.decorators).for_each(|expr| walk.expr(*expr, parent));
             for field in &class.fields {
                 field.decorators.iter().for_each(|expr| walk.expr(*expr, parent));
@@ -166,6 +198,13 @@ impl Index {
                 }
             }
         }
+        index.parents = Numbers::of(&found.parents);
+        index.functions = Numbers::of(&found.functions);
+        index.orders = Numbers::of(&found.orders);
+        index.stmt_parents = Numbers::of(&found.stmt_parents);
+        index.stmt_functions = Numbers::of(&found.stmt_functions);
+        index.stmt_orders = Numbers::of(&found.stmt_orders);
+        index.sites = Numbers::of(&found.sites);
         index.sources.finish();
         index.uses.finish();
         index.awaits.finish();
@@ -180,42 +219,42 @@ impl Index {
     #[must_use]
     #[inline]
     pub fn parent(&self, id: ExprId) -> Parent {
-        self.parents.get(id.index()).copied().unwrap_or_default()
+        self.bounds.read(self.parents.get(id.index()).unwrap_or(0))
     }
 
     /// The function whose code an expression is.
     #[must_use]
     #[inline]
     pub fn function(&self, id: ExprId) -> FunctionId {
-        self.functions.get(id.index()).copied().unwrap_or(FunctionId::MODULE)
+        self.functions.get(id.index()).map_or(FunctionId::MODULE, FunctionId)
     }
 
     /// When an expression has its value, counted within its function.
     #[must_use]
     #[inline]
     pub fn order(&self, id: ExprId) -> u32 {
-        self.orders.get(id.index()).copied().unwrap_or(0)
+        self.orders.get(id.index()).unwrap_or(0)
     }
 
     /// The statement around a statement, within its function.
     #[must_use]
     #[inline]
     pub fn stmt_parent(&self, id: StmtId) -> Option<StmtId> {
-        self.stmt_parents.get(id.index()).copied().flatten()
+        self.stmt_parents.get(id.index())?.checked_sub(1).map(StmtId)
     }
 
     /// The function whose code a statement is.
     #[must_use]
     #[inline]
     pub fn stmt_function(&self, id: StmtId) -> FunctionId {
-        self.stmt_functions.get(id.index()).copied().unwrap_or(FunctionId::MODULE)
+        self.stmt_functions.get(id.index()).map_or(FunctionId::MODULE, FunctionId)
     }
 
     /// When a statement begins, counted within its function.
     #[must_use]
     #[inline]
     pub fn stmt_order(&self, id: StmtId) -> u32 {
-        self.stmt_orders.get(id.index()).copied().unwrap_or(0)
+        self.stmt_orders.get(id.index()).unwrap_or(0)
     }
 
     /// The statement that an expression stands in.
@@ -236,7 +275,7 @@ impl Index {
     #[must_use]
     #[inline]
     pub fn site(&self, id: FunctionId) -> Option<ExprId> {
-        self.sites.get(id.index()).copied().flatten()
+        self.sites.get(id.index()).map(ExprId).filter(|site| *site != ExprId::MISSING)
     }
 
     /// The values that a binding gets, in source order.
@@ -282,6 +321,7 @@ impl Index {
 struct Walk<'a> {
     module: &'a Module,
     index: &'a mut Index,
+    found: &'a mut Found,
     function: FunctionId,
     order: u32,
 }
@@ -321,15 +361,9 @@ impl Walk<'_> {
     fn stmt(&mut self, id: StmtId, parent: Option<StmtId>) {
         let module = self.module;
         let order = self.tick();
-        if let Some(slot) = self.index.stmt_parents.get_mut(id.index()) {
-            *slot = parent;
-        }
-        if let Some(slot) = self.index.stmt_functions.get_mut(id.index()) {
-            *slot = self.function;
-        }
-        if let Some(slot) = self.index.stmt_orders.get_mut(id.index()) {
-            *slot = order;
-        }
+        set(&mut self.found.stmt_parents, id.index(), parent.map_or(0, |parent| parent.0 + 1));
+        set(&mut self.found.stmt_functions, id.index(), self.function.0);
+        set(&mut self.found.stmt_orders, id.index(), order);
         let here = Parent::Stmt(id);
         match module.stmt(id) {
             StmtKind::Assign { target, op, logical, value, declares } => {
@@ -398,12 +432,8 @@ impl Walk<'_> {
         if id == ExprId::MISSING {
             return;
         }
-        if let Some(slot) = self.index.parents.get_mut(id.index()) {
-            *slot = parent;
-        }
-        if let Some(slot) = self.index.functions.get_mut(id.index()) {
-            *slot = self.function;
-        }
+        set(&mut self.found.parents, id.index(), self.found.bounds.write(parent));
+        set(&mut self.found.functions, id.index(), self.function.0);
         let here = Parent::Expr(id);
         match module.expr(id) {
             ExprKind::Assign { target, op, logical, value } => {
@@ -427,16 +457,12 @@ impl Walk<'_> {
                 self.index.uses.push(binding.0, id);
             }
             ExprKind::Function(function) => {
-                if let Some(slot) = self.index.sites.get_mut(function.index()) {
-                    *slot = Some(id);
-                }
+                set(&mut self.found.sites, function.index(), id.0);
             }
             _ => walk::children(module, id, &mut |child| self.expr(child, here)),
         }
         let order = self.tick();
-        if let Some(slot) = self.index.orders.get_mut(id.index()) {
-            *slot = order;
-        }
+        set(&mut self.found.orders, id.index(), order);
         match module.expr(id) {
             ExprKind::Await(_) => self.index.awaits.push(self.function.0, order),
             ExprKind::Call(_) | ExprKind::Tagged { .. } => self.index.calls.push(id),

@@ -4,10 +4,12 @@ mod answers;
 mod build;
 mod callees;
 mod calls;
+mod compact;
 mod imports;
 pub mod index;
 mod path;
 mod resolve;
+mod shelves;
 mod types;
 
 use std::{
@@ -17,13 +19,14 @@ use std::{
 
 use rustc_hash::FxHashMap;
 
-pub(crate) use answers::{Answers, Made};
+pub(crate) use answers::Answers;
 pub use build::Input;
 pub use calls::{CallSet, NameSet};
 pub use imports::Paths;
 pub use index::{Index, Parent, Source, Step, Write, this_class};
 pub use path::{Path, Word};
 pub use resolve::{Callee, Symbol};
+pub(crate) use shelves::{Made, Small};
 
 use crate::{
     ir::{BindingId, ClassId, ExprId, FunctionId, Module, Name, Span},
@@ -90,9 +93,10 @@ pub struct Unit {
     pub index: Index,
     /// What its names mean, a bit each, with [`KNOWN`] for those that were asked for.
     meanings: Box<[Cell<u8>]>,
-    /// Whether it speaks over standard input, once that was asked for.
-    pub(crate) on_stdio: std::cell::OnceCell<bool>,
 }
+
+/// How many bytes of texts that can be read again are held from one rule to the next.
+const MOST_TEXT: usize = 8 * 1024 * 1024;
 
 /// The bit of a name whose meaning is known.
 const KNOWN: u8 = 1 << 7;
@@ -103,7 +107,7 @@ impl Unit {
     pub fn new(ir: Module) -> Self {
         let index = Index::new(&ir);
         let meanings = vec![Cell::new(0); ir.names.len()].into();
-        Self { ir, index, meanings, on_stdio: std::cell::OnceCell::new() }
+        Self { ir, index, meanings }
     }
 
     /// What a name means, as [`crate::vocabulary::meaning_of`] says it of its text.
@@ -162,17 +166,20 @@ pub struct Project {
     pub(crate) made: FxHashMap<Cls, Vec<At>>,
     /// What calls call, by their numbers in `callee_of`.
     pub(crate) callees: Vec<Callee>,
-    /// By module and expression; 0 for what is no call, else one more than the number.
-    pub(crate) callee_of: Vec<Vec<u32>>,
+    /// By module and expression; one more than the number, and nothing for what is no call.
+    pub(crate) callee_of: Vec<compact::Few>,
     pub(crate) methods: FxHashMap<String, Vec<Fun>>,
     pub(crate) entries: Vec<crate::flow::Entry>,
     pub(crate) entry_of: FxHashMap<Fun, usize>,
     pub(crate) reach: FxHashMap<Fun, crate::flow::Reach>,
     /// By module and function, whether it or one around it is reached by callers, once that is known.
     pub(crate) served: Vec<Box<[bool]>>,
-    /// What a module exports under a name, by numbers in its list.
-    exports: Vec<FxHashMap<String, Vec<usize>>>,
-    pub(crate) globals: Vec<FxHashMap<String, BindingId>>,
+    /// The texts of all modules.
+    texts: crate::ir::Texts,
+    /// What modules export, as [`resolve::exports`] gives it.
+    exports: Vec<Box<[(u32, u32)]>>,
+    /// What modules bind, as [`resolve::globals`] gives it.
+    globals: Vec<Box<[(u32, BindingId)]>>,
     pub(crate) field_writes: FxHashMap<Cls, FxHashMap<String, Vec<At>>>,
     pub(crate) subclasses: FxHashMap<Cls, Vec<Cls>>,
     pub(crate) memory: Memory,
@@ -194,7 +201,7 @@ pub(crate) struct Memory {
     importing: std::cell::OnceCell<FxHashMap<ModuleId, Vec<Bound>>>,
     /// Where imported variables are declared.
     declared: RefCell<FxHashMap<Bound, Option<Bound>>>,
-    pub(crate) symbols: Answers<Symbol, answers::Sparse<Symbol>>,
+    pub(crate) symbols: Answers<Symbol, shelves::Sparse<Symbol>>,
     pub(crate) values: Answers<crate::flow::Origins>,
     /// The least depth at which a value was asked for.
     pub(crate) lowest: Cell<u32>,
@@ -257,6 +264,13 @@ impl Project {
     #[inline]
     pub fn unit(&self, id: ModuleId) -> Option<&Unit> {
         self.units.get(id.index())
+    }
+
+    /// Gives up the texts that were read again, when they are many by now.
+    pub(crate) fn forget_texts(&mut self) {
+        if self.units.iter().map(|unit| unit.ir.source.held()).sum::<usize>() > MOST_TEXT {
+            self.units.iter_mut().for_each(|unit| unit.ir.source.forget());
+        }
     }
 
     /// All modules with their ids.
@@ -334,6 +348,14 @@ impl Project {
             all
         });
         all.get(&module).map_or(&[], Vec::as_slice)
+    }
+
+    /// What a module binds to a name in its own scope, the last time.
+    pub(crate) fn global(&self, module: ModuleId, name: &str) -> Option<BindingId> {
+        let place = self.texts.place(name)?;
+        let all = self.globals.get(module.index())?;
+        let (own, id) = all.get(all.partition_point(|(own, _)| *own <= place).checked_sub(1)?)?;
+        (*own == place).then_some(*id)
     }
 
     /// The values that are assigned to a field of a class, `this.name = …`.

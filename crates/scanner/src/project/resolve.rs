@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
 use super::{At, Cls, Fun, ModuleId, Path, Project, Step, Word, this_class};
 use crate::{
     flow::Says,
@@ -18,7 +16,7 @@ use crate::{
 const DEPTH: u32 = 24;
 
 /// What an expression stands for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Symbol {
     /// A module of the project.
     Module(ModuleId),
@@ -306,10 +304,12 @@ impl Project {
 
     /// The exports of a module that have a name.
     fn exports_as(&self, module: ModuleId, name: &str) -> impl Iterator<Item = &Export> {
-        let numbers = self.exports.get(module.index()).and_then(|names| names.get(name));
+        let place = self.texts.place(name);
+        let all = self.exports.get(module.index()).map_or(&[][..], |all| all);
+        let start = all.partition_point(|(own, _)| Some(*own) < place);
         let unit = self.unit(module);
-        let numbers = numbers.map_or(&[][..], Vec::as_slice).iter();
-        numbers.filter_map(move |number| unit?.ir.exports.get(*number))
+        let own = all.get(start..).unwrap_or_default().iter().take_while(move |(own, _)| Some(*own) == place);
+        own.filter_map(move |(_, number)| unit?.ir.exports.get(*number as usize))
     }
 
     /// Where an imported variable is declared, through as many modules as pass it on.
@@ -553,19 +553,21 @@ fn known_or(first: Symbol, second: impl FnOnce() -> Symbol) -> Symbol {
     }
 }
 
-/// What a module exports under each name.
-pub(crate) fn exports(unit: &super::Unit) -> FxHashMap<String, Vec<usize>> {
-    let mut all: FxHashMap<String, Vec<usize>> = FxHashMap::default();
-    for (number, export) in unit.ir.exports.iter().enumerate() {
-        if !matches!(export.kind, ExportKind::All { .. }) {
-            all.entry(unit.ir.text(export.name).to_owned()).or_default().push(number);
-        }
-    }
+/// What a module exports, by numbers in its list, in the order of the places of their names.
+pub(crate) fn exports(unit: &super::Unit) -> Box<[(u32, u32)]> {
+    let exports = (0..).zip(&unit.ir.exports);
+    let named = exports.filter(|(_, export)| !matches!(export.kind, ExportKind::All { .. }));
+    let mut all: Box<[(u32, u32)]> =
+        named.filter_map(|(number, export)| Some((unit.ir.names.place(export.name)?, number))).collect();
+    all.sort_unstable();
     all
 }
 
-/// The names that a module binds in its own scope.
-pub(crate) fn globals(unit: &super::Unit) -> FxHashMap<String, BindingId> {
+/// The names that a module binds in its own scope, in the order of their places.
+pub(crate) fn globals(unit: &super::Unit) -> Box<[(u32, BindingId)]> {
     let own = unit.ir.bindings().filter(|(_, binding)| binding.scope == crate::ir::ScopeId::MODULE);
-    own.map(|(id, binding)| (unit.ir.text(binding.name).to_owned(), id)).collect()
+    let mut all: Box<[(u32, BindingId)]> =
+        own.filter_map(|(id, binding)| Some((unit.ir.names.place(binding.name)?, id))).collect();
+    all.sort_unstable();
+    all
 }

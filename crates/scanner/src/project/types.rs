@@ -88,14 +88,13 @@ impl Project {
             if WRAPPERS.contains(&last) {
                 continue;
             }
-            let binding = self.globals.get(module.index()).and_then(|names| names.get(first));
-            let Some(binding) = binding else { continue };
-            let Some(kind) = unit.ir.binding(*binding).map(|binding| binding.kind) else { continue };
+            let Some(binding) = self.global(module, first) else { continue };
+            let Some(kind) = unit.ir.binding(binding).map(|binding| binding.kind) else { continue };
             // Following a variable as a type would come back here.
             if !matches!(kind, BindingKind::Class(_) | BindingKind::Import(_)) {
                 continue;
             }
-            let mut symbol = self.bound_symbol(module, *binding, depth);
+            let mut symbol = self.bound_symbol(module, binding, depth);
             for part in parts {
                 symbol = self.member(symbol, part, depth);
             }

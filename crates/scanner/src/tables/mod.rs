@@ -12,6 +12,7 @@ mod replay;
 use std::{collections::BTreeMap, sync::Arc};
 
 pub use order::{compare, is_way_back};
+pub(crate) use orm::SCHEMAS;
 pub use owner::{Level, Owner, level_of_column, level_of_table};
 pub use replay::Replay;
 

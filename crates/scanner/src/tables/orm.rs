@@ -12,6 +12,7 @@ use crate::{
     lang::sql::{Column, Name},
 };
 
+pub(crate) use statements::SCHEMAS;
 pub use statements::{changes, speaks_to_sqlite};
 
 /// A model.

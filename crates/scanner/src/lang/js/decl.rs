@@ -4,7 +4,7 @@ use oxc_ast::ast::{self, ClassElement, MethodDefinitionKind};
 
 use super::{Lower, span};
 use crate::ir::{
-    BindingKind, Block, Class, ClassId, Field, Function, FunctionId, FunctionKind, Name, Parameter,
+    BindingKind, Block, Class, ClassId, Field, Function, FunctionId, FunctionKind, List, Name, Parameter,
     ParameterKind, PropertyKey, ScopeKind, Span, StmtKind,
 };
 
@@ -21,7 +21,7 @@ struct Head<'s, 'a> {
     head: Span,
     class: Option<ClassId>,
     binding: Option<crate::ir::BindingId>,
-    decorators: Box<[crate::ir::ExprId]>,
+    decorators: List<crate::ir::ExprId>,
 }
 
 impl<'a> Lower<'a> {
@@ -74,14 +74,14 @@ impl<'a> Lower<'a> {
             head: Span::new(at.start, span(arrow.params.span).end),
             class: None,
             binding: None,
-            decorators: Box::default(),
+            decorators: List::default(),
         };
         self.make(head, |lower| match &arrow.body {
             ast::ArrowFunctionBody::FunctionBody(body) => lower.function_body(body),
             other => other.as_expression().map_or_else(Block::default, |expr| {
                 use oxc_span::GetSpan;
                 let value = lower.expression(expr);
-                Box::new([lower.builder.stmt(StmtKind::Return(Some(value)), span(expr.span()))])
+                List::one(lower.builder.stmt(StmtKind::Return(Some(value)), span(expr.span())))
             }),
         })
     }
@@ -90,7 +90,7 @@ impl<'a> Lower<'a> {
     pub(super) fn function_value(&mut self, function: &ast::Function<'a>, name: Option<Name>) -> FunctionId {
         let own = function.id.as_ref().map(|id| self.builder.name(&id.name));
         let binding = function.id.as_ref().and_then(|id| self.symbol(id.symbol_id.get()));
-        self.function_of(function, own.or(name), FunctionKind::Plain, None, binding, Box::default())
+        self.function_of(function, own.or(name), FunctionKind::Plain, None, binding, List::default())
     }
 
     fn function_of(
@@ -100,7 +100,7 @@ impl<'a> Lower<'a> {
         kind: FunctionKind,
         class: Option<ClassId>,
         binding: Option<crate::ir::BindingId>,
-        decorators: Box<[crate::ir::ExprId]>,
+        decorators: List<crate::ir::ExprId>,
     ) -> FunctionId {
         let at = span(function.span);
         let head = Head {
@@ -131,7 +131,7 @@ impl<'a> Lower<'a> {
         out.into()
     }
 
-    fn parameters(&mut self, params: &ast::FormalParameters<'a>, function: FunctionId) -> Box<[Parameter]> {
+    fn parameters(&mut self, params: &ast::FormalParameters<'a>, function: FunctionId) -> List<Parameter> {
         let kind = BindingKind::Parameter(function);
         let mut all: Vec<Parameter> = Vec::new();
         for item in &params.items {
@@ -179,7 +179,7 @@ impl<'a> Lower<'a> {
                 optional: true,
                 type_text,
                 annotation: None,
-                decorators: Box::default(),
+                decorators: List::default(),
                 is_field: false,
                 span: span(rest.span),
             });
@@ -294,7 +294,7 @@ impl<'a> Lower<'a> {
                 let Some(name) = self.member_name(&property.key) else { return };
                 let value = property.value.as_ref().map(|value| self.named(value, Some(name)));
                 let type_text = self.type_text(property.type_annotation.as_deref());
-                let decorators = Box::default();
+                let decorators = List::default();
                 let is_static = property.r#static;
                 fields.push(Field {
                     name,
@@ -361,7 +361,7 @@ impl<'a> Lower<'a> {
                 value: None,
                 is_static: false,
                 type_text,
-                decorators: Box::default(),
+                decorators: List::default(),
                 binding: None,
                 span: span(item.span),
             });

@@ -6,8 +6,8 @@ use oxc_syntax::operator::{AssignmentOperator, BinaryOperator, LogicalOperator, 
 
 use super::Lower;
 use crate::ir::{
-    Arg, ArgKind, ArrayKind, BinaryOp, Call, CompareOp, ExprId, ExprKind, LogicalOp, Name, Pattern, Property,
-    PropertyKey, TemplatePart, UnaryOp,
+    Arg, ArgKind, ArrayKind, BinaryOp, Call, CompareOp, ExprId, ExprKind, List, LogicalOp, Name, Pattern,
+    Property, PropertyKey, TemplatePart, UnaryOp,
 };
 
 impl<'a> Lower<'a> {
@@ -199,7 +199,7 @@ impl<'a> Lower<'a> {
         }
     }
 
-    fn arguments(&mut self, arguments: &[ast::Argument<'a>]) -> Box<[Arg]> {
+    fn arguments(&mut self, arguments: &[ast::Argument<'a>]) -> List<Arg> {
         arguments.iter().map(|argument| self.argument(argument)).collect()
     }
 
@@ -265,7 +265,7 @@ impl<'a> Lower<'a> {
         }
     }
 
-    fn template(&mut self, template: &ast::TemplateLiteral<'a>) -> Box<[TemplatePart]> {
+    fn template(&mut self, template: &ast::TemplateLiteral<'a>) -> List<TemplatePart> {
         let mut parts = Vec::new();
         let mut values = template.expressions.iter();
         for quasi in &template.quasis {

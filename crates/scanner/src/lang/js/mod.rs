@@ -35,7 +35,7 @@ pub fn lower(path: &str, source: Arc<str>) -> Lowered {
     let empty = |message: String, line: u32| {
         let builder = ModuleBuilder::new(path.to_owned(), Language::JavaScript, Arc::clone(&source));
         let notice = Notice { path: path.to_owned(), line, message };
-        Lowered { module: builder.finish(Box::default()), notices: vec![notice] }
+        Lowered { module: builder.finish(crate::ir::Block::default()), notices: vec![notice] }
     };
     if let Some(line) = super::too_deep(&source, BRACKETS) {
         return empty(format!("brackets are nested deeper than {BRACKETS}; the file was left out"), line);

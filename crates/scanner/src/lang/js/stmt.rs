@@ -4,7 +4,9 @@ use oxc_ast::ast::{self, Declaration, Expression, ForStatementInit, ForStatement
 use oxc_span::GetSpan;
 
 use super::{Lower, expr::operators, span};
-use crate::ir::{BindingKind, Block, Case, ExprId, ExprKind, Handler, Pattern, StmtId, StmtKind};
+use crate::ir::{
+    After, BindingKind, Block, Case, ExprId, ExprKind, Handler, List, Pattern, Steps, StmtId, StmtKind,
+};
 
 impl<'a> Lower<'a> {
     /// Lowers a statement into a list: a declaration of several variables is several statements.
@@ -39,7 +41,7 @@ impl<'a> Lower<'a> {
             Statement::ExpressionStatement(statement) => self.expression_statement(&statement.expression),
             Statement::ForInStatement(each) => {
                 let iter = self.expression(&each.right);
-                let target = self.loop_target(&each.left);
+                let target = Box::new(self.loop_target(&each.left));
                 let body = self.body(&each.body);
                 StmtKind::ForEach {
                     target,
@@ -52,7 +54,7 @@ impl<'a> Lower<'a> {
             }
             Statement::ForOfStatement(each) => {
                 let iter = self.expression(&each.right);
-                let target = self.loop_target(&each.left);
+                let target = Box::new(self.loop_target(&each.left));
                 let body = self.body(&each.body);
                 let is_async = each.r#await;
                 StmtKind::ForEach { target, iter, body, otherwise: Block::default(), is_async, keys: false }
@@ -71,7 +73,7 @@ impl<'a> Lower<'a> {
             Statement::WithStatement(with) => {
                 let object = self.expression(&with.object);
                 StmtKind::With {
-                    items: Box::new([(object, None)]),
+                    items: List::one((object, None)),
                     body: self.body(&with.body),
                     is_async: false,
                 }
@@ -151,7 +153,7 @@ impl<'a> Lower<'a> {
         let test = self.optional(count.test.as_ref());
         let body = self.body(&count.body);
         let update = self.optional(count.update.as_ref());
-        StmtKind::For { init: init.into(), test, update, body }
+        StmtKind::For { init: init.into(), steps: Box::new(Steps { test, update }), body }
     }
 
     fn switch(&mut self, switch: &ast::SwitchStatement<'a>) -> StmtKind {
@@ -161,7 +163,7 @@ impl<'a> Lower<'a> {
             .iter()
             .map(|case| Case {
                 tests: case.test.iter().map(|test| self.expression(test)).collect(),
-                binds: Box::default(),
+                binds: List::default(),
                 guard: None,
                 body: self.block(&case.consequent),
             })
@@ -184,7 +186,8 @@ impl<'a> Lower<'a> {
             })
             .collect();
         let finally = attempt.finalizer.as_ref().map_or_else(Block::default, |block| self.block(&block.body));
-        StmtKind::Try { body, handlers, otherwise: Block::default(), finally }
+        let after = Box::new(After { otherwise: Block::default(), finally });
+        StmtKind::Try { body, handlers, after }
     }
 
     pub(super) fn declaration(&mut self, declaration: &Declaration<'a>, out: &mut Vec<StmtId>) {

@@ -9,8 +9,8 @@ use super::{
     span,
 };
 use crate::ir::{
-    BindingKind, Class, ClassId, ExprId, Field, Function, FunctionId, FunctionKind, Parameter, ParameterKind,
-    Pattern, ScopeKind, Span, StmtKind,
+    BindingKind, Class, ClassId, ExprId, Field, Function, FunctionId, FunctionKind, List, Parameter,
+    ParameterKind, Pattern, ScopeKind, Span, StmtKind,
 };
 
 impl Lower<'_> {
@@ -69,12 +69,12 @@ impl Lower<'_> {
         self.functions.push(id);
         let params = match &lambda.parameters {
             Some(params) => self.parameters(params, values, id, false),
-            None => Box::default(),
+            None => List::default(),
         };
         let value = self.expression(&lambda.body);
         self.functions.pop();
         self.leave();
-        let body = Box::new([self.builder.stmt(StmtKind::Return(Some(value)), span(lambda.body.range()))]);
+        let body = List::one(self.builder.stmt(StmtKind::Return(Some(value)), span(lambda.body.range())));
         let function = Function {
             name: None,
             kind: FunctionKind::Arrow,
@@ -82,7 +82,7 @@ impl Lower<'_> {
             body,
             is_async: false,
             is_generator: false,
-            decorators: Box::default(),
+            decorators: List::default(),
             class: None,
             parent: Some(parent),
             scope,
@@ -95,7 +95,7 @@ impl Lower<'_> {
         id
     }
 
-    fn decorators(&mut self, decorators: &[Decorator]) -> Box<[ExprId]> {
+    fn decorators(&mut self, decorators: &[Decorator]) -> List<ExprId> {
         decorators.iter().map(|decorator| self.expression(&decorator.expression)).collect()
     }
 
@@ -123,7 +123,7 @@ impl Lower<'_> {
         values: Vec<(Option<ExprId>, Option<ExprId>)>,
         function: FunctionId,
         skip_first: bool,
-    ) -> Box<[Parameter]> {
+    ) -> List<Parameter> {
         let keyword_from =
             params.posonlyargs.len() + params.args.len() + usize::from(params.vararg.is_some());
         let mut all = Vec::new();
@@ -159,7 +159,7 @@ impl Lower<'_> {
                 optional: false,
                 type_text,
                 annotation,
-                decorators: Box::default(),
+                decorators: List::default(),
                 is_field: false,
                 span: span(param.range()),
             });
@@ -173,7 +173,7 @@ impl Lower<'_> {
         let binding = self.own(&def.name.id);
         self.set_kind(binding, BindingKind::Class(id));
         let decorators = self.decorators(&def.decorator_list);
-        let bases = def.arguments.as_ref().map_or_else(Box::default, |arguments| {
+        let bases = def.arguments.as_ref().map_or_else(List::default, |arguments| {
             self.arguments(arguments).iter().map(|arg| arg.value).collect()
         });
         let scope = self.builder.scope(ScopeKind::Class(id), self.scope());
@@ -264,7 +264,7 @@ impl Lower<'_> {
             value,
             is_static,
             type_text,
-            decorators: Box::default(),
+            decorators: List::default(),
             binding,
             span: span(stmt.range()),
         });

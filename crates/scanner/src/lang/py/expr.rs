@@ -9,7 +9,7 @@ use ruff_text_size::{Ranged, TextRange};
 use super::{Lower, scopes::FrameKind};
 use crate::ir::{
     Arg, ArgKind, ArrayKind, BinaryOp, BindingKind, Call, Clause, CompareOp, Comprehension,
-    ComprehensionKind, ExprId, ExprKind, LogicalOp, Name, Pattern, Property, PropertyKey, ScopeKind,
+    ComprehensionKind, ExprId, ExprKind, List, LogicalOp, Name, Pattern, Property, PropertyKey, ScopeKind,
     TemplatePart, UnaryOp,
 };
 
@@ -25,7 +25,7 @@ impl Lower<'_> {
         expr.map(|expr| self.expression(expr))
     }
 
-    fn list(&mut self, exprs: &[Expr]) -> Box<[ExprId]> {
+    fn list(&mut self, exprs: &[Expr]) -> List<ExprId> {
         exprs.iter().map(|expr| self.expression(expr)).collect()
     }
 
@@ -237,7 +237,7 @@ impl Lower<'_> {
     }
 
     /// Lowers arguments, positional ones first: that is how Python evaluates all but odd cases.
-    pub(super) fn arguments(&mut self, arguments: &Arguments) -> Box<[Arg]> {
+    pub(super) fn arguments(&mut self, arguments: &Arguments) -> List<Arg> {
         let mut args: Vec<Arg> = Vec::with_capacity(arguments.args.len() + arguments.keywords.len());
         for arg in &arguments.args {
             args.push(match arg {

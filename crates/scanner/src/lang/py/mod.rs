@@ -42,7 +42,7 @@ pub fn lower(path: &str, source: Arc<str>) -> Lowered {
     if let Some(line) = super::too_deep(&source, BRACKETS) {
         let message = format!("brackets are nested deeper than {BRACKETS}; the file was left out");
         let notice = Notice { path: path.to_owned(), line, message };
-        return Lowered { module: builder.finish(Box::default()), notices: vec![notice] };
+        return Lowered { module: builder.finish(crate::ir::Block::default()), notices: vec![notice] };
     }
     let parsed = parse_unchecked_source(&source, PySourceType::Python);
     let mut lower = Lower {

@@ -5,7 +5,7 @@ use ruff_text_size::{Ranged, TextRange};
 
 use super::{Lower, expr::binary_op, span};
 use crate::ir::{
-    BindingKind, Block, Case, ExprId, ExprKind, Handler, Import, ImportKind, Pattern, StmtId, StmtKind,
+    After, BindingKind, Block, Case, ExprId, ExprKind, Handler, Import, ImportKind, Pattern, StmtId, StmtKind,
 };
 
 impl Lower<'_> {
@@ -68,7 +68,7 @@ impl Lower<'_> {
             }
             Stmt::For(each) => {
                 let iter = self.expression(&each.iter);
-                let target = self.target(&each.target);
+                let target = Box::new(self.target(&each.target));
                 let body = self.block(&each.body);
                 let otherwise = self.block(&each.orelse);
                 StmtKind::ForEach { target, iter, body, otherwise, is_async: each.is_async, keys: false }
@@ -97,8 +97,10 @@ impl Lower<'_> {
             Stmt::Try(attempt) => StmtKind::Try {
                 body: self.block(&attempt.body),
                 handlers: attempt.handlers.iter().map(|handler| self.handler(handler)).collect(),
-                otherwise: self.block(&attempt.orelse),
-                finally: self.block(&attempt.finalbody),
+                after: Box::new(After {
+                    otherwise: self.block(&attempt.orelse),
+                    finally: self.block(&attempt.finalbody),
+                }),
             },
             Stmt::Assert(assert) => StmtKind::Assert {
                 test: self.expression(&assert.test),
@@ -153,7 +155,7 @@ impl Lower<'_> {
                 None => body,
                 Some(test) => {
                     let kind = StmtKind::If { test, then: body, otherwise };
-                    Box::new([self.builder.stmt(kind, span(at))])
+                    Block::one(self.builder.stmt(kind, span(at)))
                 }
             };
         }

@@ -30,7 +30,7 @@ pub const RULE: Rule = Rule {
 fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units() {
-        if !["cacheScope", "cache_scope", "ache-Control", "ache-control"].iter().any(|name| unit.ir.source.contains(name)) {
+        if !crate::marks::KEEPS.iter().any(|name| unit.ir.source.mentions(name)) {
             continue;
         }
         let mut places: Vec<ExprId> = unit.ir.exprs().filter_map(|(expr, _)| marked(project, unit, At { module, expr })).collect();

@@ -127,9 +127,7 @@ fn is_of_the_sdk(package: Option<&str>, name: &str) -> bool {
 
 /// Whether a module reads the message's own request as well, as one that knows the difference.
 fn knows_the_message(unit: &Unit) -> bool {
-    ["request_ctx", "request_context", "get_http_request", "get_http_headers"]
-        .iter()
-        .any(|name| unit.ir.source.contains(name))
+    crate::marks::MESSAGES.iter().any(|name| unit.ir.source.mentions(name))
 }
 
 /// The name of the variable that a call of its `get` or `set` is about.

@@ -7,13 +7,11 @@ use crate::{
     flow::{Lifetimes, Origins},
     ir::{ExprId, ExprKind, Kinds, NameRef, walk},
     library::Role,
+    marks,
     project::{At, ModuleId, Project, Unit},
     rules::Report,
     vocabulary,
 };
-
-/// What a package says that has the caller at hand where its tools run.
-const TELLS: &[&str] = &["AsyncLocalStorage", "authInfo", "requestInfo", "getMcpAuthContext"];
 
 /// Words of credentials that are for the server itself: its door, its keys, its stores, its model.
 const OWN: &[&str] = &[
@@ -103,7 +101,7 @@ fn is_of_request(project: &Project, unit: &Unit, at: At, expr: ExprId) -> bool {
 fn sent_by(project: &Project, module: ModuleId) -> Option<String> {
     let own = project.unit(module).map(|unit| project.package_folder(&unit.ir.path))?;
     let units = || project.units().filter(|(_, unit)| project.package_folder(&unit.ir.path) == own);
-    if units().any(|(_, unit)| TELLS.iter().any(|text| unit.ir.source.contains(text))) {
+    if units().any(|(_, unit)| marks::TELLS.iter().any(|text| unit.ir.source.mentions(text))) {
         return None;
     }
     units().find_map(|(module, unit)| {

@@ -30,7 +30,7 @@ pub(crate) const RULE: Rule = Rule {
 
 fn run(project: &Project, report: &mut Report<'_>) {
     for (module, unit) in project.units() {
-        if !mentions(&unit.ir.source) {
+        if !crate::marks::SETS.iter().any(|word| unit.ir.source.mentions(word)) {
             continue;
         }
         for (expr, kind) in unit.ir.exprs_of(Kinds::TEXT) {
@@ -49,7 +49,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
 
 /// Whether a text could hold such a statement at all.
 fn mentions(source: &str) -> bool {
-    ["SET ", "set ", "set_config", "SET_CONFIG"].iter().any(|word| source.contains(word)) && source.contains('.')
+    crate::marks::SETS.iter().any(|word| source.contains(word)) && source.contains('.')
 }
 
 /// The setting that a string sets for the session, if it says who the caller is.

@@ -66,8 +66,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
 /// record, or leaves it.
 fn stays(project: &Project, whole: At, other: At) -> bool {
     let Some(unit) = project.unit(whole.module) else { return false };
-    let text = project.snippet(other);
-    unit.index.writes.iter().any(|write| write.value == whole.expr && project.snippet(whole.to(write.place)) == text)
+    let mut writes = unit.index.writes.iter().filter(|write| write.value == whole.expr);
+    writes.any(|write| project.snippet(whole.to(write.place)) == project.snippet(other))
 }
 
 /// Reports what the caller chose among values of which another one is the caller's own tenant.

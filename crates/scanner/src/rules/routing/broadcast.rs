@@ -204,7 +204,7 @@ fn is_joined_by_requests(project: &Project, unit: &Unit, lives: &Lifetimes<'_>, 
 fn is_transports(project: &Project, unit: &Unit, fun: Fun) -> bool {
     let Some(function) = unit.ir.function(fun.id).filter(|function| function.class.is_some()) else { return false };
     let named = project.this_of(fun).is_some_and(|class| project.class_name(class).ends_with("Transport"));
-    named && function.params.len() <= 2 && project.function_name(fun) == "send" && unit.ir.source.contains("JSONRPC")
+    named && function.params.len() <= 2 && project.function_name(fun) == "send" && unit.ir.source.mentions(crate::marks::MESSAGE)
 }
 
 /// What a loop writes to each connection.

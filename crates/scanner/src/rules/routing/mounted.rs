@@ -5,18 +5,16 @@ use partywall_model::{Confidence, Severity};
 
 use crate::{
     ir::{ExprKind, Language},
+    marks::POSTS,
     project::{At, ModuleId, Project, Unit},
     rules::Report,
 };
-
-/// Methods that hand a request to the session that it names.
-const POSTS: &[&str] = &["handle_post_message", "handle_request"];
 
 /// Reports such mounts in modules whose routes have dependencies, when nothing stands before the whole application.
 pub(super) fn mounted(project: &Project, report: &mut Report<'_>) {
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
         let source = &unit.ir.source;
-        if !POSTS.iter().any(|name| source.contains(name)) || !has_dependencies(project, module, unit) {
+        if !POSTS.iter().any(|name| source.mentions(name)) || !has_dependencies(project, module, unit) {
             continue;
         }
         for expr in &unit.index.calls {

@@ -49,7 +49,7 @@ struct Bridge {
 }
 
 const BRIDGES: &[Bridge] =
-    &[Bridge { program: "supergateway", serves: "--stdio", output: "--outputTransport", shared: "sse" }];
+    &[Bridge { program: crate::marks::BRIDGE, serves: "--stdio", output: "--outputTransport", shared: "sse" }];
 
 /// Functions that start a program.
 const STARTS: &[&str] = &[
@@ -85,7 +85,7 @@ impl Bridge {
 
 fn run(project: &Project, report: &mut Report<'_>) {
     for (module, unit) in project.units() {
-        for bridge in BRIDGES.iter().filter(|bridge| unit.ir.source.contains(bridge.program)) {
+        for bridge in BRIDGES.iter().filter(|bridge| unit.ir.source.mentions(bridge.program)) {
             let Some(span) = started(project, module, &unit.ir, bridge) else { continue };
             if bridge.shares(&texts(&unit.ir)) {
                 report.add(module, span, MESSAGE);

@@ -108,8 +108,8 @@ fn in_finally(unit: &Unit, place: ExprId) -> bool {
     for _ in 0..16 {
         let Some(stmt) = here else { return false };
         let up = unit.index.stmt_parent(stmt);
-        if let Some(StmtKind::Try { finally, .. }) = up.map(|up| unit.ir.stmt(up))
-            && finally.contains(&stmt)
+        if let Some(StmtKind::Try { after, .. }) = up.map(|up| unit.ir.stmt(up))
+            && after.finally.contains(&stmt)
         {
             return true;
         }

@@ -5,7 +5,7 @@ use super::{
     tables::{core_column, foreign, says},
 };
 use crate::{
-    ir::{Call, Class, ExprKind, Field, Module},
+    ir::{Call, Class, ExprKind, Field, Language, Module},
     lang::sql::{Column, Name},
 };
 
@@ -128,6 +128,9 @@ fn declared(module: &Module, class: &Class) -> Option<(Name, Vec<Column>)> {
 
 /// `class Doc(SQLModel, table=True): org_id: int = Field(foreign_key="org.id")`
 fn sqlmodel(module: &Module, class: &Class, code: &str) -> Option<(Name, Vec<Column>)> {
+    if module.language != Language::Python {
+        return None;
+    }
     let head: String = module.snippet(class.span).lines().take(4).collect::<Vec<_>>().join(" ");
     let head = head.split_once("):").map_or(head.as_str(), |(head, _)| head).replace(' ', "");
     if !head.contains("table=True") {

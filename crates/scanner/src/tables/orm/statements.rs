@@ -9,6 +9,19 @@ use crate::{
 
 /// What stands for a value that is put into a string.
 const HOLE: &str = "pwhole";
+/// Words of statements that say how tables are made.
+pub(crate) const SCHEMAS: &[&str] = &[
+    "ROW LEVEL SECURITY",
+    "row level security",
+    "CREATE TABLE",
+    "create table",
+    "ADD COLUMN",
+    "add column",
+    "CREATE POLICY",
+    "create policy",
+    "SECURITY DEFINER",
+    "security definer",
+];
 /// Functions that take a migration back.
 const BACK: [&str; 5] = ["down", "downgrade", "rollback", "revert", "backwards"];
 
@@ -16,7 +29,7 @@ const BACK: [&str; 5] = ["down", "downgrade", "rollback", "revert", "backwards"]
 /// dropped by code: it is seldom known when that runs.
 #[must_use]
 pub fn changes(module: &Module) -> Vec<Placed> {
-    if !is_about_schemas(&module.source) {
+    if !SCHEMAS.iter().any(|words| module.source.mentions(words)) {
         return Vec::new();
     }
     let mut back: HashSet<ExprId> = HashSet::new();
@@ -65,27 +78,10 @@ pub fn speaks_to_sqlite(module: &Module) -> bool {
         )
     })
 }
-
 fn is_about_schemas(text: &str) -> bool {
     // Each of them has one of these in it, and most texts have none.
-    if !["SECURITY", "security", "CREATE ", "create ", "ADD ", "add "].iter().any(|word| text.contains(word))
-    {
-        return false;
-    }
-    [
-        "ROW LEVEL SECURITY",
-        "row level security",
-        "CREATE TABLE",
-        "create table",
-        "ADD COLUMN",
-        "add column",
-        "CREATE POLICY",
-        "create policy",
-        "SECURITY DEFINER",
-        "security definer",
-    ]
-    .iter()
-    .any(|words| text.contains(words))
+    ["SECURITY", "security", "CREATE ", "create ", "ADD ", "add "].iter().any(|word| text.contains(word))
+        && SCHEMAS.iter().any(|words| text.contains(words))
 }
 
 fn is_id(column: &str) -> bool {
