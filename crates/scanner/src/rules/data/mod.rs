@@ -11,6 +11,7 @@ mod kept_in_redis;
 mod kept_lists;
 pub(in crate::rules) mod kept_records;
 mod kept_things;
+mod moved_below;
 pub(in crate::rules) mod named_objects;
 mod named_places;
 mod narrowed;
