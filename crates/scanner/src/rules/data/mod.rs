@@ -19,6 +19,7 @@ mod neighbours;
 mod object_keys;
 mod odd_query;
 mod one_file;
+mod other_methods;
 mod past_scope;
 mod points;
 pub mod rls;
