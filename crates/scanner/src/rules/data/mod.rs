@@ -6,6 +6,7 @@ mod by_id_alone;
 mod callers;
 pub(in crate::rules) mod compared;
 mod file_paths;
+mod flagged_check;
 mod kept_by_key;
 mod kept_in_redis;
 mod kept_lists;
