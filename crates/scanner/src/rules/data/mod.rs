@@ -31,5 +31,6 @@ mod streamed;
 mod unread_owner;
 mod wheres;
 mod whole_body;
+mod whole_label;
 
 crate::rules::rules! { unscoped_query, unscoped_view, optional_owner_filter, owner_left_out, lost_predicate, sibling_without_check, ignored_caller, foreign_parent, membership_not_required, author_left_out, service_role, session_setting }
