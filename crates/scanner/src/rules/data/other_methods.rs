@@ -14,6 +14,10 @@ use crate::{
     vocabulary,
 };
 
+/// Words of ids of what a process holds for a while and nobody owns.
+const LINES: &[&str] =
+    &["client", "connection", "conn", "socket", "ws", "stream", "request", "message", "session"];
+
 /// How many methods have to take the owner before one that does not is told.
 const ENOUGH: usize = 2;
 
@@ -130,5 +134,6 @@ fn id_of(project: &Project, unit: &Unit, key: At, puts: bool) -> Option<String> 
         ExprKind::Member { property, .. } if puts => unit.ir.text(*property).to_owned(),
         _ => return None,
     };
-    (is_id(&name) && !project.is_fixed(key)).then_some(name)
+    let line = vocabulary::words(&name).iter().any(|word| LINES.contains(&word.as_str()));
+    (is_id(&name) && !line && !project.is_fixed(key)).then_some(name)
 }
