@@ -4,7 +4,7 @@
 use super::Entry;
 use crate::{
     ir::{ExprId, ExprKind, NameRef, Property, PropertyKey},
-    project::{At, ModuleId, Project, Unit, Word},
+    project::{At, Fun, ModuleId, Project, Unit, Word},
     vocabulary,
 };
 
@@ -126,6 +126,9 @@ impl Project {
     pub fn is_checked_before(&self, entry: &Entry) -> bool {
         let at = entry.registration;
         let Some(unit) = self.unit(at.module) else { return false };
+        if self.is_for_members(entry.handler) {
+            return true;
+        }
         let mut here = at.expr;
         for _ in 0..32 {
             here = match unit.ir.expr(here) {
@@ -141,6 +144,24 @@ impl Project {
             };
         }
         false
+    }
+
+    /// Whether a decorator of a function lets only those through who belong to what the path names: `@team_member_required`.
+    #[must_use]
+    pub fn is_for_members(&self, fun: Fun) -> bool {
+        let Some(unit) = self.unit(fun.module) else { return false };
+        unit.ir.function(fun.id).is_some_and(|function| {
+            function.decorators.iter().any(|expr| {
+                let mut at = At { module: fun.module, expr: *expr };
+                if let ExprKind::Call(call) = unit.ir.expr(at.expr) {
+                    at = at.to(call.callee);
+                }
+                let words = vocabulary::words(self.last_written(at).unwrap_or_default());
+                let has = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
+                has(&["member", "membership", "owner", "ownership", "access"])
+                    && has(&["required", "require", "requires", "only", "check", "ensure", "must"])
+            })
+        })
     }
 
     /// The name of what stands before a handler and asks who calls: the builder's first words, the wrapper, the functions before

@@ -154,7 +154,7 @@ fn asks_below(
 
 /// Whether a handler looks whose thing an id names: it asks for the thing, hands the id on with the caller, or compares what another
 /// function gave for it.
-fn is_looked_at(
+pub(super) fn is_looked_at(
     project: &Project,
     rows: &Rows<'_>,
     unit: &Unit,

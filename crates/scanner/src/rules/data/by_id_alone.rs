@@ -1,6 +1,6 @@
 //! Things that a handler reaches by an id of the request without asking who calls, in a server whose other handlers ask.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use partywall_model::{Confidence, Severity};
 
@@ -12,8 +12,8 @@ use super::{
 use crate::{
     flow::{Entry, Origins},
     ir::{Call, ExprKind, NameRef, walk},
-    project::{At, Fun, Project, Unit},
-    rules::{Report, asking::may_ask},
+    project::{At, Fun, ModuleId, Project, Unit},
+    rules::{Report, asking::may_find_out},
     vocabulary,
 };
 
@@ -72,11 +72,13 @@ const VERBS: &[&str] = &[
 pub(super) fn by_id_alone(project: &Project, report: &mut Report<'_>) {
     let mut asking: BTreeMap<String, usize> = BTreeMap::new();
     let mut silent: Vec<(&Entry, Fun)> = Vec::new();
+    let mut narrowed: BTreeMap<ModuleId, BTreeSet<String>> = BTreeMap::new();
     for entry in project.entries().iter().filter(|entry| serves_callers(project, entry)) {
         let module = entry.handler.module;
         let fun = served(project, entry.handler);
         if asks(project, fun) {
             *asking.entry(project.folder(module).unwrap_or_default().to_owned()).or_default() += 1;
+            narrowed.entry(fun.module).or_default().extend(asked_things(project, fun));
         } else if !is_kept(project, entry) {
             silent.push((entry, fun));
         }
@@ -92,8 +94,81 @@ pub(super) fn by_id_alone(project: &Project, report: &mut Report<'_>) {
                 .reached(at, format!("`{name}` of the request says which thing is meant, and nobody asks who calls, as other handlers of this server do"))
                 .severity(Severity::Low)
                 .confidence(Confidence::Low);
+        } else if let Some(at) = narrowed.get(&fun.module).and_then(|things| everything(project, fun, things))
+        {
+            report
+                .reached(at, "this gives what there is of all callers, and nobody asks who calls, as other handlers of this file do")
+                .severity(Severity::Low)
+                .confidence(Confidence::Low);
         }
     }
+}
+
+/// What a handler that uses the caller asks: `store` of `store.search(filter)`.
+fn asked_things(project: &Project, fun: Fun) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let Some(unit) = project.unit(fun.module).filter(|_| !uses_of_caller(project, fun).is_empty()) else {
+        return found;
+    };
+    for here in own_code(project, fun) {
+        walk::function_exprs(&unit.ir, here.id, &mut |expr| {
+            let at = At { module: fun.module, expr };
+            if matches!(unit.ir.expr(expr), ExprKind::Call(_)) {
+                found.extend(thing_of(project, at));
+            }
+        });
+    }
+    found
+}
+
+/// What a method is called of, when it keeps things by its name.
+fn thing_of(project: &Project, at: At) -> Option<String> {
+    let path = project.written(at);
+    let (_, before) = path.split_last()?;
+    keeps(before).then(|| before.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join("."))
+}
+
+/// Whether a path's words are those of what keeps things.
+fn keeps(path: &[impl AsRef<str>]) -> bool {
+    const KEEPS: &[&str] = &[
+        "service",
+        "store",
+        "manager",
+        "repo",
+        "repository",
+        "db",
+        "dao",
+        "storage",
+        "registry",
+        "sessions",
+        "crud",
+    ];
+    path.iter().any(|part| vocabulary::words(part.as_ref()).iter().any(|word| KEEPS.contains(&word.as_str())))
+}
+
+/// The call of a handler that gives all there is of what other handlers ask for the caller's: `store.get_all_ids()`.
+fn everything(project: &Project, fun: Fun, things: &BTreeSet<String>) -> Option<At> {
+    let unit = project.unit(fun.module)?;
+    let mut found = None;
+    for here in own_code(project, fun) {
+        walk::function_exprs(&unit.ir, here.id, &mut |expr| {
+            let at = At { module: fun.module, expr };
+            if found.is_some() || !matches!(unit.ir.expr(expr), ExprKind::Call(_)) {
+                return;
+            }
+            let words = vocabulary::words(project.last_written(at).unwrap_or_default());
+            let all = words.iter().any(|word| word == "all")
+                && words
+                    .iter()
+                    .any(|word| matches!(word.as_str(), "get" | "list" | "find" | "fetch" | "load" | "read"));
+            let common = words
+                .iter()
+                .any(|word| COMMON.contains(&word.as_str()) || COMMON.contains(&word.trim_end_matches('s')));
+            found = (all && !common && thing_of(project, at).is_some_and(|thing| things.contains(&thing)))
+                .then_some(at);
+        });
+    }
+    found
 }
 
 /// Whether a handler asks who calls, hands the request or the caller on, or calls what may ask.
@@ -108,8 +183,8 @@ fn asks(project: &Project, fun: Fun) -> bool {
             let at = At { module: fun.module, expr };
             let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
             asks = asks
-                || (hands_on(project, unit, at, call) && !reads_the_request(project, at))
-                || finds_out(project, at);
+                || (!reads_the_request(project, at)
+                    && (hands_on(project, unit, at, call) || finds_out(project, at)));
         });
     }
     asks
@@ -164,7 +239,7 @@ fn reads_the_request(project: &Project, at: At) -> bool {
 fn finds_out(project: &Project, at: At) -> bool {
     const STEPS: u32 = 2;
     project.callee(at).is_some_and(|callee| {
-        callee.certain && callee.targets.iter().take(2).any(|target| may_ask(project, *target, STEPS))
+        callee.certain && callee.targets.iter().take(2).any(|target| may_find_out(project, *target, STEPS))
     })
 }
 
@@ -213,13 +288,32 @@ fn first(project: &Project, fun: Fun) -> Option<(At, String)> {
         walk::function_exprs(&unit.ir, here.id, &mut |expr| {
             let at = At { module: fun.module, expr };
             let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
-            if found.is_some() || !does(project, unit, at, call) {
+            if found.is_some() || !does(project, unit, at, call) || project.is_superusers(at) {
                 return;
             }
-            found = id_of(project, unit, at, call).filter(|name| !is_common(name)).map(|name| (at, name));
+            let named = id_of(project, unit, at, call).or_else(|| path_of(project, unit, at, call));
+            found = named.filter(|name| !is_common(name)).map(|name| (at, name));
         });
     }
     found
+}
+
+/// The path out of the request that a store of files is asked for: `storage.get_file(image_path)`.
+fn path_of(project: &Project, unit: &Unit, at: At, call: &Call) -> Option<String> {
+    let path = project.written(at);
+    let (_, before) = path.split_last()?;
+    let has =
+        |name: &str, list: &[&str]| vocabulary::words(name).iter().any(|word| list.contains(&word.as_str()));
+    let of_files = before.last().is_some_and(|name| {
+        has(name, &["storage", "bucket", "blob", "blobs", "files", "filestore", "uploads"])
+    });
+    let first = at.to(call.positional(0).filter(|_| of_files)?);
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(first.expr) else { return None };
+    let name = unit.ir.binding_name(*id);
+    let is_path = vocabulary::words(name)
+        .last()
+        .is_some_and(|last| matches!(last.as_str(), "path" | "filename" | "filepath" | "key"));
+    (is_path && project.origins(first).has(Origins::INPUT)).then(|| name.to_owned())
 }
 
 /// Whether an id is that of something which all callers have in common.
@@ -241,23 +335,5 @@ fn does(project: &Project, unit: &Unit, at: At, call: &Call) -> bool {
         return true;
     }
     let unknown = project.callee(at).is_none_or(|callee| callee.targets.is_empty());
-    let keeps = before.iter().any(|part| {
-        vocabulary::words(part).iter().any(|word| {
-            matches!(
-                word.as_str(),
-                "service"
-                    | "store"
-                    | "manager"
-                    | "repo"
-                    | "repository"
-                    | "db"
-                    | "dao"
-                    | "storage"
-                    | "registry"
-                    | "sessions"
-                    | "crud"
-            )
-        })
-    });
-    unknown && keeps
+    unknown && keeps(before)
 }

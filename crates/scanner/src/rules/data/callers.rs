@@ -2,7 +2,7 @@
 
 use crate::{
     flow::{Entry, Origins},
-    ir::{ExprKind, walk},
+    ir::{BindingKind, ExprKind, NameRef, walk},
     project::{At, Fun, Project},
     vocabulary,
 };
@@ -34,7 +34,41 @@ pub(super) fn own_code(project: &Project, fun: Fun) -> Vec<Fun> {
 /// Whether a value is the verified caller, or made of it.
 pub(super) fn is_caller(project: &Project, at: At) -> bool {
     let origins = project.origins(at);
-    origins.has(Origins::PRINCIPAL | Origins::SECRET) || (origins.has(Origins::OWNER) && !origins.is_chosen())
+    origins.has(Origins::PRINCIPAL | Origins::SECRET)
+        || (origins.has(Origins::OWNER) && !origins.is_chosen() && !is_of_process(project, at, DEPTH))
+}
+
+/// How many values a thing is followed through.
+const DEPTH: u32 = 6;
+
+/// Whether a value without a name that says whose it is comes out of what all requests have in common: `storage.read(path)` with a
+/// `storage` of the module.
+fn is_of_process(project: &Project, at: At, depth: u32) -> bool {
+    let (Some(depth), Some(unit)) = (depth.checked_sub(1), project.unit(at.module)) else { return false };
+    let says = |name: &str| vocabulary::is_owner(name) || vocabulary::is_principal(name) || asks_caller(name);
+    match unit.ir.expr(at.expr) {
+        ExprKind::Name(NameRef::Binding(id)) => {
+            let sources = unit.index.sources(*id);
+            !says(unit.ir.binding_name(*id))
+                && project.parameter_of(at.module, *id).is_none()
+                && (unit.ir.is_module_level(*id)
+                    || unit.ir.binding(*id).is_some_and(|own| matches!(own.kind, BindingKind::Import(_)))
+                    || matches!(sources, [only] if is_of_process(project, at.to(only.value), depth)))
+        }
+        ExprKind::Member { object, property, .. } => {
+            !says(unit.ir.text(*property)) && is_of_process(project, at.to(*object), depth)
+        }
+        ExprKind::Await(value) => is_of_process(project, at.to(*value), depth),
+        ExprKind::Call(call) => {
+            matches!(unit.ir.expr(call.callee), ExprKind::Member { .. })
+                && is_of_process(project, at.to(call.callee), depth)
+                && !call.args.iter().any(|arg| {
+                    project.origins(at.to(arg.value)).is_of_request()
+                        && !project.origins(at.to(arg.value)).is_chosen()
+                })
+        }
+        _ => false,
+    }
 }
 
 /// Whether a handler asks itself who calls: `const session = await getSession()`.

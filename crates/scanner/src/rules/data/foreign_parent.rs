@@ -112,10 +112,11 @@ fn run(project: &Project, report: &mut Report<'_>) {
     }
     services(project, &rows, report);
     super::below_parent::below_parent(project, &rows, report);
+    super::moved_below::moved_below(project, &rows, report);
     super::whole_body::whole_body(project, report, &|entity| rows.has_owner(entity));
 }
 
-fn said(name: &str) -> String {
+pub(super) fn said(name: &str) -> String {
     format!("rows are put here below what `{name}` of the request names, and nobody looks whose that is")
 }
 
@@ -149,7 +150,7 @@ fn services(project: &Project, rows: &Rows<'_>, report: &mut Report<'_>) {
 const CALLERS: usize = 8;
 
 /// Whether one that calls a function asks for things of an entity, or checks something, before.
-fn callers_ask(project: &Project, rows: &Rows<'_>, fun: Fun, entity: &str) -> bool {
+pub(super) fn callers_ask(project: &Project, rows: &Rows<'_>, fun: Fun, entity: &str) -> bool {
     project.callers(fun).iter().take(CALLERS).any(|call| {
         let caller = project.function_of(*call);
         let outer = project.around(caller).into_iter().rev().find(|fun| fun.id != FunctionId::MODULE).unwrap_or(caller);

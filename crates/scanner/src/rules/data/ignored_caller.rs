@@ -326,12 +326,27 @@ pub(super) fn values(project: &Project, unit: &Unit, at: At, key: Option<String>
                 values(project, unit, at.to(property.value), key, depth, visit);
             }
         }
+        ExprKind::Array { items, .. } => {
+            for item in items.iter().take(4) {
+                values(project, unit, at.to(*item), key.clone(), depth, visit);
+            }
+        }
+        // `ids = [note_id]`
+        ExprKind::Name(NameRef::Binding(id)) if let Some(list) = list_of(unit, *id) => {
+            values(project, unit, at.to(list), key, depth, visit);
+        }
         ExprKind::Name(_) | ExprKind::Member { .. } => {
             let own = project.written(at).pop().unwrap_or_default();
             visit(at, if is_id(&own) { &own } else { key.as_deref().unwrap_or(&own) });
         }
         _ => {}
     }
+}
+
+/// The list that a variable is set to, when it is set once and to a list that is written out.
+fn list_of(unit: &Unit, id: crate::ir::BindingId) -> Option<ExprId> {
+    let [source] = unit.index.sources(id) else { return None };
+    matches!(unit.ir.expr(source.value), ExprKind::Array { .. }).then_some(source.value)
 }
 
 /// Whether a value, or what was found by it, is compared with the caller anywhere in its function.

@@ -7,11 +7,13 @@ mod by_id_elsewhere;
 mod callers;
 pub(in crate::rules) mod compared;
 mod file_paths;
+mod flagged_check;
 mod kept_by_key;
 mod kept_in_redis;
 mod kept_lists;
 pub(in crate::rules) mod kept_records;
 mod kept_things;
+mod moved_below;
 pub(in crate::rules) mod named_objects;
 mod named_places;
 mod narrowed;
@@ -19,6 +21,7 @@ mod neighbours;
 mod object_keys;
 mod odd_query;
 mod one_file;
+mod other_methods;
 mod past_scope;
 mod points;
 pub mod rls;
@@ -29,5 +32,6 @@ mod streamed;
 mod unread_owner;
 mod wheres;
 mod whole_body;
+mod whole_label;
 
 crate::rules::rules! { unscoped_query, unscoped_view, optional_owner_filter, owner_left_out, lost_predicate, sibling_without_check, ignored_caller, foreign_parent, membership_not_required, author_left_out, service_role, session_setting }

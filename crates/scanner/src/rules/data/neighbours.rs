@@ -41,6 +41,8 @@ const SAYS: &[&str] = &[
     "build",
     "encode",
     "decode",
+    "increment",
+    "bump",
 ];
 
 /// Reports calls that are given an id of the request alone, where other handlers of the same file give it with the caller.
@@ -75,7 +77,7 @@ fn look(project: &Project, entry: &Entry, file: &mut Neighbours) {
             let Some(name) = id_of(project, unit, at, call) else { return };
             if with_caller(project, unit, at, call) {
                 together.insert(name);
-            } else if alone.is_none() && reaches(project, unit, at, call) {
+            } else if alone.is_none() && reaches(project, unit, at, call) && !project.is_superusers(at) {
                 alone = Some((at, name));
             }
         });

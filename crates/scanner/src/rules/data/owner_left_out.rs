@@ -46,6 +46,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::named_objects::named_objects(project, report);
     super::kept_in_redis::kept_in_redis(project, report);
     super::kept_by_key::kept_by_key(project, report);
+    super::other_methods::other_methods(project, report);
     super::shorter_call::shorter_calls(project, report);
     super::by_id_elsewhere::by_id_elsewhere(project, report);
     let mut told = BTreeSet::new();

@@ -39,6 +39,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::past_scope::past_scope(project, report);
     super::points::points(project, report);
     super::odd_query::odd_query(project, report);
+    super::whole_label::whole_label(project, report);
 }
 
 /// The queries that name nobody, though the rows may belong to somebody and nothing is compared.

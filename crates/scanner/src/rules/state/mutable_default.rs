@@ -4,7 +4,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Cell, Lifetimes, Origins},
-    ir::{ArrayKind, Class, ExprId, ExprKind, Language, NameRef},
+    ir::{ArrayKind, BindingId, Class, ExprId, ExprKind, Language, NameRef},
     project::{At, Cls, Fun, ModuleId, Project, Unit},
     rules::{Report, Rule},
 };
@@ -37,12 +37,19 @@ fn run(project: &Project, report: &mut Report<'_>) {
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
         for (at, container, value) in changes(module, unit) {
             let fun = project.function_of(at);
-            let Some(what) = shared(project, &lives, unit, fun, container) else { continue };
             let origins = value.iter().fold(Origins::NONE, |sum, value| sum | project.origins(*value));
             let asked = lives.is_per_request(fun) && (origins.is_of_request() || origins.has_owner());
-            if !asked {
+            let what = asked.then(|| shared(project, &lives, unit, fun, container)).flatten();
+            let Some(what) = what else {
+                let named = given_back(project, unit, fun, container).filter(|_| !value.iter().all(|value| project.is_fixed(*value)));
+                if let Some(name) = named.filter(|_| project.has_owners(module)) {
+                    report
+                        .reached(at, format!("`{name}` is added to and given back; a call that leaves it out gets what others have left there"))
+                        .severity(Severity::Low)
+                        .confidence(Confidence::Low);
+                }
                 continue;
-            }
+            };
             // What a class keeps may be meant to be one for all.
             let of_class = matches!(unit.ir.expr(container), ExprKind::Member { .. });
             // What is kept under a key of its own mixes nobody up by itself.
@@ -84,16 +91,30 @@ fn shared(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, fun: Fun, conta
             (of_class(project, unit, class, decl, name) && shown()).then(|| format!("`{name}` is one for all objects of its class"))
         }
         ExprKind::Name(NameRef::Binding(id)) => {
-            let (own, number, path) = project.parameter_of(fun.module, *id)?;
-            let function = unit.ir.function(own.id).filter(|_| path.is_empty())?;
-            let default = function.params.get(number)?.default?;
-            // Set anew where it was left out: `history = history or []`.
-            let renewed = unit.index.sources(*id).iter().any(|source| source.value != default);
-            let fresh = is_collection(unit, default) && !renewed && !passed_always(project, own, number);
+            let (own, number) = defaulted(project, unit, fun, *id)?;
+            let fresh = !passed_always(project, own, number);
             fresh.then(|| format!("`{}` is one for all calls that leave it out", unit.ir.binding_name(*id)))
         }
         _ => None,
     }
+}
+
+/// The function and number of a parameter whose default is a collection, and that is not set anew where it was left out:
+/// `history = history or []`.
+fn defaulted(project: &Project, unit: &Unit, fun: Fun, id: BindingId) -> Option<(Fun, usize)> {
+    let (own, number, path) = project.parameter_of(fun.module, id)?;
+    let function = unit.ir.function(own.id).filter(|_| path.is_empty())?;
+    let default = function.params.get(number)?.default?;
+    let renewed = unit.index.sources(id).iter().any(|source| source.value != default);
+    (is_collection(unit, default) && !renewed).then_some((own, number))
+}
+
+/// The name of a parameter with such a default, when its function gives it back as it is.
+fn given_back<'p>(project: &Project, unit: &'p Unit, fun: Fun, container: ExprId) -> Option<&'p str> {
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(container) else { return None };
+    let (own, _) = defaulted(project, unit, fun, *id)?;
+    let back = unit.index.returns(own.id).iter().any(|expr| matches!(unit.ir.expr(*expr), ExprKind::Name(NameRef::Binding(given)) if given == id));
+    (own == fun && back).then(|| unit.ir.binding_name(*id))
 }
 
 /// Whether a field is a collection that stands in the body of a class, and no object makes one of its own.
