@@ -209,7 +209,7 @@ pub(crate) fn is_stdio_only(unit: &Unit) -> bool {
 }
 
 fn http(project: &Project, module: ModuleId, unit: &Unit) -> Option<String> {
-    if let Some(text) = HTTP.iter().find(|text| unit.ir.source.mentions(*text)) {
+    if let Some(text) = HTTP.iter().find(|text| unit.ir.source.mentions(text)) {
         return Some(format!("{} answers HTTP ({text})", unit.ir.path));
     }
     for call in &unit.index.calls {

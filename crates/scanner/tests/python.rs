@@ -404,6 +404,17 @@ const FORMS: &[(&str, Leak)] = &[
         ],
     ),
     (
+        "what hangs on the application, found by a function, where there is one",
+        [
+            "def attached(server):\n    return server._app\n",
+            "app = attached(request.scope)\n    context = None\n    if app is not None:\n        context = app.context\n        context.caller = user",
+            "app = attached(request.scope)\n    return await tell(app.context.caller)",
+            "def attached(server):\n    return server._app\n",
+            "app = attached(request.scope)\n    context = None\n    if app is not None:\n        context = Context()\n        context.caller = user",
+            "return await tell(user)",
+        ],
+    ),
+    (
         "a check of the form",
         [
             "from .models import Note\n",

@@ -326,11 +326,12 @@ fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
         severity = severity.min(Severity::Medium);
     }
     let mut why = found.why.unwrap_or_else(|| rule.why.to_owned());
-    if severity == Severity::High && !found.latent {
-        if let Some(doubt) = sure::doubt(project, &rule.check, found.module, found.far) {
-            severity = Severity::Medium;
-            why.push_str(doubt);
-        }
+    if severity == Severity::High
+        && !found.latent
+        && let Some(doubt) = sure::doubt(project, &rule.check, found.module, found.far)
+    {
+        severity = Severity::Medium;
+        why.push_str(doubt);
     }
     let related = found.related.into_iter().filter_map(|(module, span, message)| {
         let unit = project.unit(module)?;

@@ -133,7 +133,7 @@ fn judge(project: &Project, rows: &Rows<'_>, unit: &Unit, value: At, name: &str)
         && !is_compared(project, value)
         && !is_looked_at(project, rows, unit, &code, value, &entity)
         && !is_asked(project, unit, &code, value)
-        && !(handler.is_none() && callers_ask(project, rows, outer, &entity));
+        && (handler.is_some() || !callers_ask(project, rows, outer, &entity));
     open.then(|| said(name))
 }
 

@@ -7,7 +7,7 @@ use partywall_model::{Confidence, Severity};
 
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{Call, ExprKind, NameRef, walk},
+    ir::{Call, ExprKind, NameRef},
     project::{At, Cls, Project, Unit},
     rules::Report,
 };
@@ -34,23 +34,19 @@ pub(super) fn one_process(project: &Project, report: &mut Report<'_>) {
         return;
     }
     let mut told: BTreeSet<At> = BTreeSet::new();
-    for entry in project.entries().iter().filter(|entry| entry.kind == "http") {
-        let module = entry.handler.module;
-        let Some(unit) = project.unit(module) else { continue };
-        walk::function_exprs(&unit.ir, entry.handler.id, &mut |expr| {
-            let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
-            let at = At { module, expr };
-            let Some(object) = shared_receiver(project, unit, at, call, &bridges) else { return };
+    for (module, unit) in project.units() {
+        for expr in &unit.index.calls {
+            let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+            let at = At { module, expr: *expr };
+            let Some(object) = shared_receiver(project, unit, at, call, &bridges) else { continue };
             let sends = call
                 .args
                 .iter()
                 .any(|arg| project.origins(at.to(arg.value)).has(Origins::INPUT | Origins::REQUEST));
-            if !sends || !told.insert(at) {
-                return;
-            }
-            let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(object.expr) else { return };
-            if !unit.ir.is_module_level(*id) && !lives.binding_outlives(module, *id) {
-                return;
+            let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(object.expr) else { continue };
+            let shared = unit.ir.is_module_level(*id) || lives.binding_outlives(module, *id);
+            if !sends || !shared || !lives.is_per_request(project.function_of(at)) || !told.insert(at) {
+                continue;
             }
             tell(report, at);
             let made = unit
@@ -62,7 +58,7 @@ pub(super) fn one_process(project: &Project, report: &mut Report<'_>) {
             if let Some(made) = made.filter(|made| told.insert(*made)) {
                 tell(report, made);
             }
-        });
+        }
     }
 }
 

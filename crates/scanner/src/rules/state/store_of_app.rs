@@ -20,13 +20,19 @@ pub(super) fn store_of_app(project: &Project, report: &mut Report<'_>) {
         for write in &unit.index.writes {
             let ExprKind::Member { object, property, .. } = unit.ir.expr(write.place) else { continue };
             let of_store = match unit.ir.expr(*object) {
-                // `({ store, request }) => …`
+                // `({ store, request }) => …`, `const { store } = context`
                 ExprKind::Name(NameRef::Binding(id)) => {
+                    let kind = unit.ir.binding(*id).map(|binding| binding.kind);
+                    let taken = || {
+                        unit.index.sources(*id).iter().any(|source| match unit.ir.expr(source.value) {
+                            ExprKind::Name(NameRef::Binding(of)) => {
+                                !source.path.is_empty() && project.parameter_of(module, *of).is_some()
+                            }
+                            _ => false,
+                        })
+                    };
                     unit.ir.binding_name(*id) == "store"
-                        && matches!(
-                            unit.ir.binding(*id).map(|binding| binding.kind),
-                            Some(BindingKind::Parameter(_))
-                        )
+                        && (matches!(kind, Some(BindingKind::Parameter(_))) || taken())
                 }
                 // `context.store.user`
                 ExprKind::Member { object, property, .. } => {
