@@ -68,10 +68,11 @@ fn variable(project: &Project, module: ModuleId, unit: &Unit, id: BindingId, rep
         let found = report.reached(value, format!("`{name}` keeps what `{function}` worked out for its first caller, although it depends on {used}"));
         found.related(module, declared, "the variable of all callers");
         found.related(module, shown, "it is set here and never told apart by caller");
+        let known = callers || waits(unit, source.function);
         // The server's own store is behind it for all.
         let store = crate::vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "storage" | "s3" | "bucket" | "redis" | "database" | "pool"));
         if !strong || store || compares_what_it_keeps(unit, source.function) {
-            found.severity(Severity::Medium).confidence(Confidence::Medium);
+            found.severity(if known { Severity::Medium } else { Severity::Low }).confidence(Confidence::Medium);
         }
     }
 }

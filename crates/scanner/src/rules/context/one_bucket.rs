@@ -179,7 +179,10 @@ pub(super) fn falls_off(
 ) {
     for (id, function) in unit.ir.functions() {
         let Some(last) = function.body.last().filter(|_| id != FunctionId::MODULE) else { continue };
-        let caught = caught_constant(project, module, unit, *last, is_fallback);
+        let who = function
+            .name
+            .is_some_and(|name| crate::rules::identity::header_as_caller::says_who_calls(unit.ir.text(name)));
+        let caught = if who { caught_constant(project, module, unit, *last, is_fallback) } else { None };
         let value = match unit.ir.stmt(*last) {
             StmtKind::Return(Some(value)) => *value,
             _ => match caught {

@@ -120,7 +120,7 @@ fn is_of_callers(project: &Project, at: At) -> bool {
 fn is_about(name: &str) -> bool {
     let about = [
         "id", "ids", "uri", "type", "name", "url", "path", "count", "hash", "masked", "redacted", "expiry", "expires",
-        "endpoint", "prefix", "has", "is",
+        "env", "var", "alias", "endpoint", "prefix", "has", "is",
     ];
     vocabulary::words(name).iter().any(|word| about.contains(&word.as_str()))
 }

@@ -74,7 +74,7 @@ pub(super) fn header_as_caller(project: &Project, report: &mut Report<'_>) {
 }
 
 /// Whether a function's name says that it gives the caller: `get_user_id`, `resolveTenant`, `current_owner`.
-fn says_who_calls(name: &str) -> bool {
+pub(in crate::rules) fn says_who_calls(name: &str) -> bool {
     let words = vocabulary::words(name);
     let verb = words.iter().any(|word| FINDS.contains(&word.as_str()));
     let list = words.last().is_some_and(|last| last.ends_with('s') && last != "address");

@@ -1,7 +1,7 @@
 //! Rules of the identity layer.
 
 mod doubts;
-mod header_as_caller;
+pub(in crate::rules) mod header_as_caller;
 mod limited;
 pub(in crate::rules) mod not_seen;
 mod one_subject;

@@ -104,13 +104,13 @@ fn stamps(
     found
 }
 
-/// Whether a value is who calls, or has who calls in it.
+/// Whether a value is who calls, as it is named, and nothing of what was sent.
 fn is_caller(project: &Project, value: At) -> bool {
     let named = vocabulary::mentions(
         project.snippet(value),
-        &["caller", "current", "principal", "auth", "claims", "user.", "session.", "ctx."],
+        &["caller", "current_user", "currentuser", "principal", "auth", "claims", "req.user", "user.id"],
     );
-    named || project.origins(value).has(Origins::PRINCIPAL)
+    named && !project.origins(value).has(Origins::INPUT)
 }
 
 /// Whether a branch is one for those who may name anybody: `elif` behind `if not is_admin`.

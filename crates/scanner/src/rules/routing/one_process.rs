@@ -106,6 +106,10 @@ fn speaks_rpc(project: &Project, class: Cls) -> bool {
     let Some(unit) = project.unit(class.module) else { return false };
     let Some(decl) = unit.ir.class(class.id) else { return false };
     let name = project.class_name(class).to_lowercase();
+    // A client asks what the program wants to know, and is no bridge.
+    if name.ends_with("client") {
+        return false;
+    }
     let text = unit.ir.snippet(decl.span);
     name.contains("mcp") || name.contains("stdio") || text.contains("jsonrpc") || text.contains("JSONRPC")
 }

@@ -52,6 +52,11 @@ fn run(project: &Project, report: &mut Report<'_>) {
             Store::Field(class, _) => lives.outlives(*class) == Some(true),
         };
         let Some(unit) = project.unit(access.key.module) else { continue };
+        // What a page shows has one user.
+        let page = std::path::Path::new(&unit.ir.path).extension().is_some_and(|ending| ending == "tsx" || ending == "jsx");
+        if page {
+            continue;
+        }
         // One connection may have several requests at once, where each of them comes by HTTP.
         if (!shared && !is_asked_by_http(project, access.function))
             || !is_message_id(project, unit, access.key, 10)
