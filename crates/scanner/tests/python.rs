@@ -2,6 +2,9 @@
 //! for something. Each leaky form must be found, and its mended twin must have nothing.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "python/entries.rs"]
+mod entries;
+
 use std::fs;
 
 use partywall_model::Severity;

@@ -74,6 +74,7 @@ pub(super) fn handlers(project: &Project, entries: &mut Vec<Entry>) {
         by_type(project, module, unit, &mut add);
         by_export(module, unit, &mut add);
         by_asgi(module, unit, &mut add);
+        by_shape(module, unit, &mut add);
         by_names(module, unit, &mut add);
     }
 }
@@ -102,6 +103,27 @@ fn by_asgi(module: ModuleId, unit: &Unit, add: &mut impl FnMut(Fun, usize, &str)
         let names = function.params.iter().filter_map(|own| own.name).map(|name| unit.ir.text(name));
         if names.eq(["scope", "receive", "send"]) {
             add(Fun { module, id }, 0, "middleware");
+        }
+    }
+}
+
+/// Functions of Lambda, `def lambda_handler(event, context)`, and Falcon's resources, `on_get(self, req, resp)`. Sources:
+/// docs.aws.amazon.com/lambda/latest/dg/python-handler.html, falcon.readthedocs.io/en/stable/user/tutorial.html.
+fn by_shape(module: ModuleId, unit: &Unit, add: &mut impl FnMut(Fun, usize, &str)) {
+    if unit.ir.language != crate::ir::Language::Python {
+        return;
+    }
+    for (id, function) in unit.ir.functions() {
+        let name = function.name.map_or("", |name| unit.ir.text(name));
+        let names: Vec<&str> =
+            function.params.iter().filter_map(|own| own.name).map(|name| unit.ir.text(name)).collect();
+        let resource = matches!(name, "on_get" | "on_post" | "on_put" | "on_patch" | "on_delete")
+            && matches!(names.as_slice(), ["req" | "request", "resp" | "response", ..]);
+        let lambda = function.class.is_none()
+            && matches!(name, "lambda_handler" | "handler")
+            && matches!(names.as_slice(), ["event", "context"]);
+        if resource || lambda {
+            add(Fun { module, id }, 0, "http");
         }
     }
 }
