@@ -513,6 +513,11 @@ pub fn asks_whose(name: &str) -> bool {
     })
 }
 
+/// Whether a name says whose something is: a party, the caller, a credential or a session.
+pub fn says_whose(name: &str) -> bool {
+    is_owner(name) || is_principal(name) || is_credential(name) || is_session_id(name)
+}
+
 /// Whether a name means the id of a session: `sessionId`, `mcp-session-id`, `sid`.
 #[must_use]
 pub fn is_session_id(name: &str) -> bool {

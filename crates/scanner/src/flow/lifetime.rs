@@ -142,6 +142,16 @@ impl<'p> Lifetimes<'p> {
         self.class_outlives(class, DEPTH)
     }
 
+    /// Whether what answers a request is seen to make an object of a class, or of one that extends it. Nothing else speaks as surely
+    /// for objects of one request: [`Self::outlives`] says so too where it is only not seen that they are kept.
+    #[must_use]
+    pub fn is_made_for_a_request(&self, class: Cls) -> bool {
+        let subs = self.project.subclasses(class).iter();
+        let mut places =
+            std::iter::once(&class).chain(subs).filter_map(|own| self.project.made.get(own)).flatten();
+        places.any(|at| self.is_per_request(self.project.function_of(*at)))
+    }
+
     pub(super) fn class_outlives(&self, class: Cls, depth: u32) -> Option<bool> {
         if let Some(known) = self.objects.known.borrow().get(&class) {
             return *known;

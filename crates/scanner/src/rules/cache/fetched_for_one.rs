@@ -120,7 +120,7 @@ pub(super) fn names_who_is_asked_for(project: &Project, unit: &Unit, key: At) ->
             _ => return,
         };
         let origins = project.origins(key.to(expr));
-        let party = vocabulary::is_owner(name) || vocabulary::is_principal(name) || vocabulary::is_credential(name) || vocabulary::is_session_id(name);
+        let party = vocabulary::says_whose(name);
         let clients = origins.has(Origins::INPUT) && !origins.has(Origins::PRINCIPAL | Origins::SECRET | Origins::SESSION);
         chosen |= party && clients;
         other |= (party || origins.has_owner() || origins.has(Origins::SESSION)) && !clients;

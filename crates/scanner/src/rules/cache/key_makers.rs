@@ -135,10 +135,7 @@ fn made_without(project: &Project, report: &mut Report<'_>) {
                 continue;
             };
             let says = |text: &str| {
-                vocabulary::is_owner(text)
-                    || vocabulary::is_principal(text)
-                    || vocabulary::is_credential(text)
-                    || vocabulary::is_session_id(text)
+                vocabulary::says_whose(text)
                     || vocabulary::words(text)
                         .iter()
                         .any(|word| WHOM.contains(&word.as_str()) || word == "user")
@@ -234,10 +231,7 @@ fn makes_keys(project: &Project, unit: &Unit, fun: Fun, function: &Function) -> 
 /// Whether anything that a function is given, or that it is named for, says whose the value is, or is everybody's.
 fn tells_apart(project: &Project, unit: &Unit, fun: Fun, function: &Function) -> bool {
     let tells = |name: &str| {
-        vocabulary::is_owner(name)
-            || vocabulary::is_principal(name)
-            || vocabulary::is_credential(name)
-            || vocabulary::is_session_id(name)
+        vocabulary::says_whose(name)
             || vocabulary::words(name).iter().any(|word| {
                 word != "key" && ANYBODY.contains(&word.as_str())
                     || matches!(word.as_str(), "user" | "tenant" | "org" | "account")
@@ -265,11 +259,7 @@ fn tells_apart(project: &Project, unit: &Unit, fun: Fun, function: &Function) ->
             }
             _ => return,
         };
-        said |= vocabulary::is_owner(text)
-            || vocabulary::is_principal(text)
-            || vocabulary::is_credential(text)
-            || vocabulary::is_session_id(text)
-            || matches!(text, "headers" | "scope" | "namespace" | "prefix");
+        said |= vocabulary::says_whose(text) || matches!(text, "headers" | "scope" | "namespace" | "prefix");
     });
     let has_params = function
         .params

@@ -83,10 +83,7 @@ pub(super) fn says_owner(unit: &Unit, keys: &[At], made: &[BindingId]) -> bool {
 }
 
 pub(super) fn names_party(name: &str) -> bool {
-    vocabulary::is_owner(name)
-        || vocabulary::is_principal(name)
-        || vocabulary::is_credential(name)
-        || vocabulary::is_session_id(name)
+    vocabulary::says_whose(name)
 }
 
 /// The parameter that names an owner, decides what is asked for, and is no part of the key, while others are.

@@ -156,10 +156,7 @@ fn note(unit: &Unit, expr: ExprId, names: &mut BTreeSet<String>) {
 /// Whether a key names a caller or credential in any of its parts.
 fn says_caller(project: &Project, unit: &Unit, key: At) -> bool {
     parts_of(project, unit, key).iter().any(|name| {
-        vocabulary::is_owner(name)
-            || vocabulary::is_principal(name)
-            || vocabulary::is_credential(name)
-            || vocabulary::is_session_id(name)
+        vocabulary::says_whose(name)
             || matches!(
                 name.as_str(),
                 "headers" | "auth" | "identity" | "fingerprint" | "credentials" | "principal_hash"

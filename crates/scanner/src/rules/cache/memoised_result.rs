@@ -89,7 +89,7 @@ fn wrapped(project: &Project, wrapping: &CallSet, module: ModuleId, unit: &Unit,
 }
 
 pub(super) fn is_party(name: &str) -> bool {
-    vocabulary::is_owner(name) || vocabulary::is_principal(name) || vocabulary::is_credential(name) || vocabulary::is_session_id(name)
+    vocabulary::says_whose(name)
 }
 
 fn memoises(project: &Project, unit: &Unit, at: At) -> bool {
@@ -137,7 +137,7 @@ fn judge(project: &Project, module: ModuleId, unit: &Unit, fun: Fun, report: &mu
     let named = function.params.iter().any(|parameter| {
         parameter.name.is_some_and(|name| {
             let name = unit.ir.text(name);
-            vocabulary::is_owner(name) || vocabulary::is_principal(name) || vocabulary::is_credential(name) || vocabulary::is_session_id(name)
+            vocabulary::says_whose(name)
         })
     });
     if named {

@@ -229,7 +229,7 @@ fn says_whose(project: &Project, key: At) -> bool {
         says |= words.iter().any(|word| matches!(word.as_str(), "group" | "namespace" | "groupid" | "spaceid"));
         // The name of a space is no id of one.
         says |= words.first().is_some_and(|word| word == "space") && words.iter().skip(1).all(|word| word == "id");
-        says |= vocabulary::is_owner(text) || vocabulary::is_credential(text) || vocabulary::is_session_id(text) || vocabulary::is_principal(text);
+        says |= vocabulary::says_whose(text);
     };
     walk::exprs_below(&unit.ir, key.expr, &mut |expr| match unit.ir.expr(expr) {
         ExprKind::Member { property, .. } => see(unit.ir.text(*property)),

@@ -75,10 +75,7 @@ fn answers_in_coroutines(project: &Project) -> bool {
 
 /// Whether a name is one of whom a request is for: a tenant, a user, the caller, a credential, a session, the request itself.
 fn says_who(name: &str) -> bool {
-    vocabulary::is_owner(name)
-        || vocabulary::is_principal(name)
-        || vocabulary::is_credential(name)
-        || vocabulary::is_session_id(name)
+    vocabulary::says_whose(name)
         || matches!(name, "request" | "session" | "context" | "headers")
 }
 

@@ -5,7 +5,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use crate::{
     flow::Lifetimes,
     ir::{ExprId, ExprKind, FunctionId, NameRef, TemplatePart, walk},
-    project::{Cls, Fun, Project, Unit},
+    project::{Fun, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -47,7 +47,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 report
                     .add(module, function.head, "events are replayed here whoever's stream they were on")
                     .confidence(Confidence::Medium);
-            } else if class.is_some_and(|class| !is_made_for_a_session(project, &lives, class)) && names_any(unit, id, STREAMS) {
+            } else if class.is_some_and(|class| !lives.is_made_for_a_request(class)) && names_any(unit, id, STREAMS) {
                 report
                     .add(
                         module,
@@ -66,12 +66,6 @@ const STREAMS: &[&str] = &["stream", "streams", "streamid", "channel"];
 
 /// Words of what tells one session or party from another.
 const OWNERS: &[&str] = &["session", "sessions", "sessionid", "owner", "tenant", "prefix", "user", "principal", "namespace"];
-
-/// Whether objects of a class are made by what answers a request.
-fn is_made_for_a_session(project: &Project, lives: &Lifetimes<'_>, class: Cls) -> bool {
-    let places = project.made.get(&class).into_iter().flatten();
-    places.into_iter().any(|at| lives.is_per_request(project.function_of(*at)))
-}
 
 /// Whether a function, or one inside of it, compares or looks up anything whose name has one of some words.
 fn names_any(unit: &Unit, fun: FunctionId, words: &[&str]) -> bool {

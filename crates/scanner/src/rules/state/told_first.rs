@@ -73,7 +73,7 @@ pub(super) fn told_first(project: &Project, lives: &Lifetimes<'_>, report: &mut 
             if !told.insert((fun, field.clone()))
                 || !is_serving(project, class, decl)
                 || lives.cell(At { module, expr: write.place }).is_some()
-                || is_made_for_a_request(project, lives, class)
+                || lives.is_made_for_a_request(class)
             {
                 continue;
             }
@@ -189,13 +189,6 @@ fn is_serving(project: &Project, class: Cls, decl: &Class) -> bool {
             .any(|base| project.last_written(At { module: class.module, expr: *base }).is_some_and(serves))
     };
     !own && (serves(project.class_name(class)) || extends())
-}
-
-fn is_made_for_a_request(project: &Project, lives: &Lifetimes<'_>, class: Cls) -> bool {
-    let own = project.made.get(&class).into_iter().flatten();
-    let subs = project.subclasses(class).iter();
-    let mut places = own.chain(subs.filter_map(|sub| project.made.get(sub)).flatten());
-    places.any(|at| lives.is_per_request(project.function_of(*at)))
 }
 
 /// Whether a method is there to say for whom the next call is.
