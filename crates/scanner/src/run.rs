@@ -145,6 +145,8 @@ pub fn pages() -> Vec<Page> {
 /// What was read of one file.
 enum Read {
     Code(Box<Lowered>),
+    /// Code that runs in a browser: nothing is kept of it.
+    Browser,
     Sql(Changes),
     Prisma(Vec<prisma::Model>),
     Manifest(Vec<Dependency>),
@@ -263,6 +265,10 @@ fn load(file: SourceFile) -> Result<Loaded, Skipped> {
     let read = match file.kind {
         Kind::JavaScript | Kind::TypeScript | Kind::Python => {
             match lang::lower(&file.path, Arc::clone(&text)) {
+                Some(lowered) if lowered.in_browser => {
+                    seen = Some(Arc::new(Seen::new(Arc::clone(&file), &text)));
+                    Read::Browser
+                }
                 Some(mut lowered) => {
                     seen = Some(Arc::new(Seen::new(Arc::clone(&file), &text)));
                     notices.extend(lowered.notices.iter().map(|notice| Skipped {
@@ -395,7 +401,7 @@ fn finish(
     findings.extend(judge("vulnerable-sdk", &options.target, &mut skipped, check));
     let check = || shared_process::check(&launches(&loaded));
     findings.extend(judge("shared-process", &options.target, &mut skipped, check));
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = for_browsers(&loaded).into_iter().collect();
     let mut project = project(options, libraries, &mut loaded, schema);
     for rule in rules::all() {
         let found = judge(rule.check.id, &options.target, &mut skipped, || rules::run(rule, &project));
@@ -435,6 +441,15 @@ fn finish(
             .assessing(&[Axis::Maintenance])
             .with_notes(notes);
     Scan { document, texts, not_understood }
+}
+
+/// The note of files that were only parsed, if there are any.
+fn for_browsers(loaded: &[Loaded]) -> Option<String> {
+    let count = loaded.iter().filter(|file| matches!(file.read, Read::Browser)).count();
+    (count > 0).then(|| {
+        let files = if count == 1 { "file runs" } else { "files run" };
+        format!("{count} {files} in browsers (\"use client\" or React's hooks), for one person each: not looked into")
+    })
 }
 
 /// The files that say how programs are started.

@@ -17,6 +17,7 @@ fn beside(plan: &mut Plan) {
 leaky! {
     answers_that_go_to_everybody_are_found(beside) = [
         ("sse-broadcast", "RT-01"),
+        ("sse-behind", "RT-01"),
         ("sse-broadcast", "RT-16"),
         ("sse-without-owner", "SE-01"),
         ("get-without-filter", "DA-01"),
@@ -34,9 +35,11 @@ async fn where_all_are_shown_the_same_words_tell_whose_answer_it_is() {
         beside(plan);
         plan.seeds.clear();
     };
-    let leaky = verdict("sse-broadcast one-tenant", "RT-01", shared).await;
-    assert_eq!(leaky.verdict, Outcome::Leaked, "{}", leaky.reason);
-    assert!(leaky.reason.contains("had the same id"), "{}", leaky.reason);
+    for broadcast in ["sse-broadcast one-tenant", "sse-behind one-tenant"] {
+        let leaky = verdict(broadcast, "RT-01", shared).await;
+        assert_eq!(leaky.verdict, Outcome::Leaked, "{broadcast}: {}", leaky.reason);
+        assert!(leaky.reason.contains("had the same id"), "{broadcast}: {}", leaky.reason);
+    }
     let safe = verdict("one-tenant", "RT-01", shared).await;
     assert_eq!(safe.verdict, Outcome::Isolated, "{}", safe.reason);
 }

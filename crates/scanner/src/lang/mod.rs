@@ -18,6 +18,8 @@ pub struct Lowered {
     pub module: Module,
     /// What was not understood.
     pub notices: Vec<Notice>,
+    /// Whether it runs in a browser, for one person: its module is empty, since nobody else can meet what it holds.
+    pub in_browser: bool,
 }
 
 /// Lowers a file of a programming language, by its name; none for a file of another kind.

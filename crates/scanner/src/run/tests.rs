@@ -143,3 +143,24 @@ server.registerTool("mine", {}, async (args, { authInfo }) => pool.query("select
     assert_eq!(severity(&format!("{tools}{knows}"), |_| {}), Some(Severity::High));
     assert_eq!(severity(tools, |options| options.tenancy = Tenancy::Multi), Some(Severity::High));
 }
+
+#[test]
+fn code_for_browsers_is_counted_and_says_nothing() {
+    let cache = "const shown = new Map();\nexport function note(id, load) {\n  if (!shown.has(id)) shown.set(id, load(id));\n  return shown.get(id);\n}\n";
+    let server = "import express from 'express';\nimport { note } from './notes';\nconst app = express();\napp.get('/notes/:id', requireUser, (req, res) => res.json(note(req.params.id, (id) => api.load(id, req.user.id))));\n";
+    let found = |first: &str| {
+        let notes = format!("{first}{cache}");
+        run(&[("src/app.ts", server), ("src/notes.ts", &notes), ("package.json", "{}")], |_| {}).unwrap()
+    };
+    let note =
+        |scan: &Scan| scan.document.notes.iter().any(|note| note.starts_with("1 file runs in browsers"));
+    let (leaks, silent) = (found(""), found("'use client';\n"));
+    assert_eq!(rules(&leaks), ["fetched-for-one"]);
+    assert!(!note(&leaks), "{:?}", leaks.document.notes);
+    assert!(
+        rules(&silent).is_empty() && note(&silent),
+        "{:?} {:?}",
+        silent.document.findings,
+        silent.document.notes
+    );
+}

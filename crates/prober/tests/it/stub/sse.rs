@@ -52,7 +52,33 @@ async fn post(app: &App, asked: &Asked, tenant: &str, message: &Value) -> Answer
             Ok(result) => json!({"jsonrpc": "2.0", "id": id, "result": result}),
             Err((code, text)) => rpc::error(message, code, &text),
         };
-        app.ears.tell(&answer, |known, _| known == session || app.defects.has("sse-broadcast"));
+        let all = app.defects.has("sse-broadcast");
+        if app.defects.has("sse-behind") {
+            catch_up(app, session, &answer);
+        } else {
+            app.ears.tell(&answer, |known, _| known == session || all);
+        }
     }
     Answer::empty(202)
+}
+
+/// Sends a session what the others were answered since its last message, and then its own answer: a broadcast to streams
+/// that nobody has read in the meantime.
+fn catch_up(app: &App, session: &str, answer: &Value) {
+    let others: Vec<String> =
+        app.sessions.lock().unwrap().keys().filter(|other| *other != session).cloned().collect();
+    let mut shelf = app.shelf.lock().unwrap();
+    let late = shelf.remove(&behind(session));
+    for other in others {
+        let waiting = shelf.entry(behind(&other)).or_insert_with(|| json!([]));
+        waiting.as_array_mut().unwrap().push(answer.clone());
+    }
+    let late = late.as_ref().and_then(Value::as_array).into_iter().flatten();
+    for message in late.chain([answer]) {
+        app.ears.tell(message, |known, _| known == session);
+    }
+}
+
+fn behind(session: &str) -> String {
+    format!("behind {session}")
 }

@@ -1,5 +1,6 @@
 //! JavaScript and TypeScript: source text to the program form, with oxc's parser and its scopes.
 
+mod browser;
 mod decl;
 mod expr;
 mod modules;
@@ -35,7 +36,11 @@ pub fn lower(path: &str, source: Arc<str>) -> Lowered {
     let empty = |message: String, line: u32| {
         let builder = ModuleBuilder::new(path.to_owned(), Language::JavaScript, Arc::clone(&source));
         let notice = Notice { path: path.to_owned(), line, message };
-        Lowered { module: builder.finish(crate::ir::Block::default()), notices: vec![notice] }
+        Lowered {
+            module: builder.finish(crate::ir::Block::default()),
+            notices: vec![notice],
+            in_browser: false,
+        }
     };
     if let Some(line) = super::too_deep(&source, BRACKETS) {
         return empty(format!("brackets are nested deeper than {BRACKETS}; the file was left out"), line);
@@ -46,8 +51,12 @@ pub fn lower(path: &str, source: Arc<str>) -> Lowered {
             let message = parsed.diagnostics.iter().next().map_or_else(String::new, ToString::to_string);
             return empty(format!("syntax error: {message}; the file was left out"), 1);
         }
-        let semantic = SemanticBuilder::new().build(&parsed.program).semantic;
         let builder = ModuleBuilder::new(path.to_owned(), Language::JavaScript, Arc::clone(&source));
+        if browser::is_for_browsers(path, &parsed.program, &source) {
+            let module = builder.finish(crate::ir::Block::default());
+            return Lowered { module, notices: Vec::new(), in_browser: true };
+        }
+        let semantic = SemanticBuilder::new().build(&parsed.program).semantic;
         let mut lower = Lower {
             builder,
             scoping: semantic.scoping(),
@@ -65,7 +74,7 @@ pub fn lower(path: &str, source: Arc<str>) -> Lowered {
         }
         let mut notices = Vec::new();
         let module = lower.program(&parsed.program, &mut notices);
-        Lowered { module, notices }
+        Lowered { module, notices, in_browser: false }
     })
 }
 

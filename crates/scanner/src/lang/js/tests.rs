@@ -65,3 +65,64 @@ fn nesting_beyond_the_bound_is_a_notice() {
 fn what_is_no_javascript_is_a_notice() {
     assert_eq!(lower("a.js", Arc::from("const = ;;; {{{")).notices.len(), 1);
 }
+
+/// Whether a file is told to run in a browser.
+fn in_browser(path: &str, source: &str) -> bool {
+    let lowered = lower(path, Arc::from(source));
+    assert!(lowered.notices.is_empty(), "{:?}", lowered.notices);
+    assert!(!lowered.in_browser || lowered.module.exports.is_empty(), "{path} was lowered for nothing");
+    lowered.in_browser
+}
+
+#[test]
+fn what_runs_in_a_browser_is_told_by_its_directive_or_its_hooks() {
+    for (path, source) in [
+        ("a.tsx", "'use client'; import x from './x'; export default function A() { return x() }"),
+        (
+            "b.ts",
+            "import { useState } from 'react'; import type { Note } from '@prisma/client'; export function useNote() { return useState<Note>() }",
+        ),
+        ("c.ts", "import React from 'react'; export const useNote = () => React.useState(null)"),
+        ("d.js", "import * as R from 'preact/hooks'; export const useNote = () => R.useEffect(() => {}, [])"),
+        ("e.tsx", "import { useNotes } from './notes'; export const A = () => <p>{useNotes().length}</p>"),
+        ("f.jsx", "import { useRef } from 'react'; export default () => <p ref={useRef()}/>"),
+    ] {
+        assert!(in_browser(path, source), "{path}");
+    }
+}
+
+#[test]
+fn what_a_server_may_run_is_looked_into_whatever_hooks_stand_beside_it() {
+    for (path, source) in [
+        // Not the directive, or not at the beginning.
+        ("a.ts", "export const words = ['use client']"),
+        ("b.ts", "import { useId, useMemo } from 'react'; export const f = () => useMemo(() => useId())"),
+        // Types are gone when it runs.
+        ("c.ts", "import type { useState } from 'react'; export const sessions = new Map()"),
+        // Hooks of others stand in servers too where there are no components.
+        ("d.ts", "import { useServer } from 'graphql-ws/use/ws'; useServer({ schema }, wss)"),
+        // What frameworks call on the server.
+        (
+            "e.tsx",
+            "import { useState } from 'react'; export const loader = ({ params }) => db.note(params.id)",
+        ),
+        (
+            "f.tsx",
+            "import { useState } from 'react'; function getServerSideProps() {} export { getServerSideProps }",
+        ),
+        (
+            "g.tsx",
+            "import { useState } from 'react'; export async function save(form) { await db.save(form) }",
+        ),
+        ("h.tsx", "import { useNotes } from './notes'; export default async function Page() { return <p/> }"),
+        ("i.tsx", "import { useState } from 'react'; const save = (f) => { 'use server'; db.save(f) }"),
+        (
+            "j.tsx",
+            "import { useState } from 'react'; import { Pool } from 'pg'; export const pool = new Pool()",
+        ),
+        ("k.tsx", "import { useTranslations } from 'next-intl'; export const A = () => <p>{note(1)}</p>"),
+        ("l.js", "const { useState } = require('react'); const http = require('http')"),
+    ] {
+        assert!(!in_browser(path, source), "{path}");
+    }
+}

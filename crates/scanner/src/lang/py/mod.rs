@@ -42,7 +42,11 @@ pub fn lower(path: &str, source: Arc<str>) -> Lowered {
     if let Some(line) = super::too_deep(&source, BRACKETS) {
         let message = format!("brackets are nested deeper than {BRACKETS}; the file was left out");
         let notice = Notice { path: path.to_owned(), line, message };
-        return Lowered { module: builder.finish(crate::ir::Block::default()), notices: vec![notice] };
+        return Lowered {
+            module: builder.finish(crate::ir::Block::default()),
+            notices: vec![notice],
+            in_browser: false,
+        };
     }
     let parsed = parse_unchecked_source(&source, PySourceType::Python);
     let mut lower = Lower {
@@ -75,7 +79,7 @@ pub fn lower(path: &str, source: Arc<str>) -> Lowered {
         let message = format!("code is nested deeper than {DEPTH}; the deepest parts were left out");
         notices.push(Notice { path: path.to_owned(), line: 1, message });
     }
-    Lowered { module: lower.builder.finish(out.into()), notices }
+    Lowered { module: lower.builder.finish(out.into()), notices, in_browser: false }
 }
 
 /// A span of ours for one of ruff's.
