@@ -2,7 +2,7 @@
 
 use super::Origins;
 use crate::{
-    ir::{ArgKind, Call, ExprId, ExprKind, NameRef, walk},
+    ir::{ArgKind, Call, ExprId, ExprKind, Language, NameRef, walk},
     library::Role,
     project::{At, Callee, Fun, Project},
     vocabulary,
@@ -21,9 +21,33 @@ impl Project {
         let Some(ExprKind::String(key)) = call.positional(0).map(|key| unit.ir.expr(key)) else {
             return false;
         };
-        CALLERS.contains(&unit.ir.text(*key))
+        let key = unit.ir.text(*key);
+        let owner = unit.ir.language == Language::JavaScript && vocabulary::is_owner(key);
+        (owner || CALLERS.contains(&key))
             && self.written(at.to(*object)).len() == 1
             && self.origins_in(at.to(*object), depth).has(Origins::REQUEST)
+            && (CALLERS.contains(&key) || self.is_put_into_context(key, depth))
+    }
+
+    /// Whether a middleware puts something under a name into the request's context, and nobody puts there what the caller chose:
+    /// `c.set("userId", claims.sub)`.
+    fn is_put_into_context(&self, key: &str, depth: u32) -> bool {
+        let puts = self.calls_named(|name| name == "set");
+        let mut put = false;
+        for (module, unit) in self.units() {
+            for expr in puts.among(module) {
+                let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+                let (Some(name), Some(value)) = (call.positional(0), call.positional(1)) else { continue };
+                if !matches!(unit.ir.expr(name), ExprKind::String(text) if unit.ir.text(*text) == key) {
+                    continue;
+                }
+                if self.origins_in(At { module, expr: value }, depth).is_chosen() {
+                    return false;
+                }
+                put = true;
+            }
+        }
+        put
     }
 
     /// Whether a call looks up, in a map of the server's own, to whom a credential belongs: `TOKENS.get(bearer)`. Who brings none

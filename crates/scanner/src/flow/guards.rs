@@ -218,7 +218,7 @@ impl Project {
     }
 
     /// Whether a block ends the function, the turn of a loop, or the request.
-    pub(super) fn leaves(&self, fun: Fun, block: &[StmtId]) -> bool {
+    pub(crate) fn leaves(&self, fun: Fun, block: &[StmtId]) -> bool {
         let Some(unit) = self.unit(fun.module) else { return false };
         let mut found = false;
         walk::stmts_below(&unit.ir, block, &mut |stmt| {
@@ -236,6 +236,8 @@ impl Project {
                                 | "forbidden"
                                 | "notFound"
                                 | "redirect"
+                                // `ctx.throw(403)` of Koa
+                                | "throw"
                         )
                     })
                 }
@@ -501,7 +503,8 @@ impl Project {
             && self.origins(at).has(Origins::REQUEST)
     }
 
-    /// Whether a value is a list that was asked for with the caller: `tokens = await tokensOf(user.id)`.
+    /// Whether a value is a list that was asked for with the caller, `tokens = await tokensOf(user.id)`, or with the request by
+    /// a function that knows its caller: `const { teams } = await reachOf(req)`.
     fn is_listed_for_caller(&self, at: At) -> bool {
         let Some(unit) = self.unit(at.module) else { return false };
         let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
@@ -510,11 +513,30 @@ impl Project {
             ExprKind::Await(call) => *call,
             _ => source.value,
         };
+        let made = at.to(call);
         let ExprKind::Call(call) = unit.ir.expr(call) else { return false };
         call.args.iter().any(|arg| {
             let origins = self.origins(at.to(arg.value));
-            origins.has(Origins::PRINCIPAL) && !origins.is_chosen()
+            (origins.has(Origins::PRINCIPAL) && !origins.is_chosen())
+                || (self.is_request(at.to(arg.value)) && self.reads_caller(made))
         })
+    }
+
+    /// Whether each function of ours that may be called reads who calls.
+    fn reads_caller(&self, call: At) -> bool {
+        let Some(callee) = self.callee(call).filter(|callee| callee.certain) else { return false };
+        !callee.targets.is_empty()
+            && callee.targets.iter().all(|target| {
+                let Some(unit) = self.unit(target.module) else { return false };
+                let mut reads = false;
+                walk::function_exprs(&unit.ir, target.id, &mut |expr| {
+                    reads |= matches!(unit.ir.expr(expr), ExprKind::Member { .. }) && {
+                        let origins = self.origins(At { module: target.module, expr });
+                        origins.has(Origins::PRINCIPAL) && !origins.is_chosen()
+                    };
+                });
+                reads
+            })
     }
 
     /// Whether a function has refused before, to everybody who is not one of the operator's own people:

@@ -10,7 +10,7 @@ use crate::{
     lang::sql::{Name, Verb},
     project::{At, Fun, Parent, Project},
     tables::level_of_column,
-    rules::{Report, Rule, data::compared::{compares_after, compares_owner, mentions}, data::asked_by::{has_callers, is_left_to_handler, is_of_own_repository}, data::narrowed::{is_cursor, is_far_from_callers, may_be_narrowed}, identity::not_seen::{is_looked_up, is_of_state}},
+    rules::{Report, Rule, data::compared::{compares_after, compares_owner, mentions}, data::asked_by::{has_callers, is_left_to_handler, is_of_own_repository}, data::narrowed::{is_cursor, is_far_from_callers, may_be_narrowed}, identity::{looked_up::is_of_callers_row, not_seen::{is_looked_up, is_of_state}}},
     vocabulary,
 };
 
@@ -545,7 +545,7 @@ fn found_before(project: &Project, query: &Query) -> bool {
 
 /// Whether the owner is compared before the query or on the row it gives, or the function is told an owner and checks it.
 fn is_checked(project: &Project, query: &Query) -> bool {
-    if query.filters.iter().any(|at| !project.is_fixed(*at) && project.is_checked(*at)) || found_before(project, query) || super::wheres::is_compared_apart(project, query) {
+    if query.filters.iter().any(|at| !project.is_fixed(*at) && (project.is_checked(*at) || is_of_callers_row(project, *at))) || found_before(project, query) || super::wheres::is_compared_apart(project, query) {
         return true;
     }
     let Some(unit) = project.unit(query.at.module) else { return false };

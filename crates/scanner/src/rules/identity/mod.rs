@@ -3,6 +3,7 @@
 mod doubts;
 pub(in crate::rules) mod header_as_caller;
 mod limited;
+pub(in crate::rules) mod looked_up;
 pub(in crate::rules) mod not_seen;
 mod one_subject;
 mod preferred;
