@@ -32,12 +32,16 @@ pub(super) fn is_checked_where_used(project: &Project, at: At) -> bool {
     let uses: Vec<ExprId> = unit.index.uses(id).iter().copied().filter(|used| !tests(used)).collect();
     !uses.is_empty()
         && uses.len() <= USES
-        && uses.into_iter().all(|used| project.is_checked(at.to(used)) || is_of_callers_row(project, at.to(used)))
+        && uses
+            .into_iter()
+            .all(|used| project.is_checked(at.to(used)) || is_of_callers_row(project, at.to(used)))
 }
 
 /// When who has no row is refused, for a use in a look-up that the verified caller stands in too.
 fn refused_after(project: &Project, unit: &Unit, used: At) -> Option<u32> {
-    let StmtKind::Assign { target, value, .. } = unit.ir.stmt(unit.index.stmt_of(used.expr)?) else { return None };
+    let StmtKind::Assign { target, value, .. } = unit.ir.stmt(unit.index.stmt_of(used.expr)?) else {
+        return None;
+    };
     // What is called is no caller, whatever it is called: `prisma.user.findUnique(…)`.
     let mut given = Vec::new();
     walk::exprs_below(&unit.ir, *value, &mut |expr| {
@@ -48,7 +52,10 @@ fn refused_after(project: &Project, unit: &Unit, used: At) -> Option<u32> {
     let mut callers = false;
     for arg in given {
         walk::exprs_below(&unit.ir, arg, &mut |expr| {
-            if !callers && matches!(unit.ir.expr(expr), ExprKind::Member { .. } | ExprKind::Name(_)) && expr != used.expr {
+            if !callers
+                && matches!(unit.ir.expr(expr), ExprKind::Member { .. } | ExprKind::Name(_))
+                && expr != used.expr
+            {
                 let origins = project.origins(used.to(expr));
                 callers = origins.has_owner() && !origins.is_chosen();
             }

@@ -7,6 +7,7 @@ pub(in crate::rules) mod looked_up;
 pub(in crate::rules) mod not_seen;
 mod one_subject;
 mod preferred;
+mod records;
 mod stamped;
 mod thrown_away;
 
