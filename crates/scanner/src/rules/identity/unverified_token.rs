@@ -2,7 +2,7 @@
 
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
-use super::apart::stand_apart;
+use super::apart::{in_a_mode, stand_apart};
 use crate::{
     ir::{ArgKind, Call, ExprId, ExprKind, NameRef, PropertyKey, StmtKind, UnaryOp, walk},
     library::Role,
@@ -68,7 +68,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 if !header && !is_verified(*call) {
                     let found = report.reached(at, "the claims of this token are read and its signature is not verified");
                     if beside(*call).next().is_some() || expr.positional(0).is_some_and(|token| is_fetched(project, at.to(token))) || is_no_identity(project, unit, at) {
-                        found.severity(Severity::Medium).confidence(Confidence::Medium);
+                        found.severity(weight(unit, *call)).confidence(Confidence::Medium);
                     }
                 }
             } else if callee.defs.iter().any(|def| def.role == Role::Verify) {
@@ -77,7 +77,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
                         let found = report.reached(at, "the signature of this token is not verified");
                         let again = beside(*call).next().is_some() || verifies.iter().any(|other| of_one_class(unit, unit.index.function(*call), unit.index.function(*other)));
                         if again || expr.positional(0).is_some_and(|token| is_fetched(project, at.to(token))) || is_no_identity(project, unit, at) {
-                            found.severity(Severity::Medium).confidence(Confidence::Medium);
+                            found.severity(weight(unit, *call)).confidence(Confidence::Medium);
                         }
                     }
                     Some("audience") => {
@@ -97,6 +97,11 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// How bad it is that claims are believed which may be nobody's: less where one person works on the server.
+fn weight(unit: &Unit, call: ExprId) -> Severity {
+    if in_a_mode(unit, call) { Severity::Low } else { Severity::Medium }
 }
 
 /// Whether two functions are methods of one class: who has verified a token in one reads its claims in the other.
