@@ -14,7 +14,7 @@ use crate::{
 /// Reports reads of caches whose key is made of some of a function's parameters, and not of the owner among them.
 pub(super) fn left_out(project: &Project, report: &mut Report<'_>) {
     super::beside_context::beside_context(project, report);
-    let mut told: BTreeSet<(Fun, BindingId)> = BTreeSet::new();
+    let mut told: BTreeSet<(Fun, BindingId, bool)> = BTreeSet::new();
     let reads = project.calls_named(|name| READS.contains(&name));
     for (module, unit) in project.units().filter(|(module, _)| project.has_owners(*module)) {
         for (expr, kind) in unit.ir.exprs_of(Kinds::INDEX | Kinds::CALL) {
@@ -25,11 +25,17 @@ pub(super) fn left_out(project: &Project, report: &mut Report<'_>) {
             let Some(keys) = read_keys(project, unit, at) else { continue };
             let fun = project.function_of(at);
             let made: Vec<BindingId> = keys.iter().flat_map(|key| project.roots(*key)).collect();
-            if fun.id == FunctionId::MODULE || says_owner(unit, &keys, &made) {
+            if fun.id == FunctionId::MODULE {
                 continue;
             }
-            let Some(owner) = owner_beside(project, unit, fun, at, &made) else { continue };
-            if told.insert((fun, owner)) {
+            let owner = if says_owner(unit, &keys, &made) {
+                // A session's id says whose it is, unless what is kept is found by the session and the owner otherwise.
+                owner_of_session(project, unit, fun, &keys, &made)
+            } else {
+                owner_beside(project, unit, fun, at, &made)
+            };
+            let Some(owner) = owner else { continue };
+            if told.insert((fun, owner, is_in_handler(unit, at.expr))) {
                 let name = unit.ir.binding_name(owner);
                 report
                     .reached(at, format!("what is kept here depends on `{name}`, and the key leaves it out"))
@@ -38,6 +44,74 @@ pub(super) fn left_out(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// Whether an expression stands in what is done where something fails.
+fn is_in_handler(unit: &Unit, expr: ExprId) -> bool {
+    let Some(own) = unit.index.stmt_of(expr) else { return false };
+    let mut here = unit.index.stmt_parent(own);
+    for _ in 0..16 {
+        let Some(stmt) = here else { return false };
+        if let StmtKind::Try { handlers, .. } = unit.ir.stmt(stmt) {
+            let mut found = false;
+            for handler in handlers {
+                walk::stmts_below(&unit.ir, &handler.body, &mut |inner| found |= inner == own);
+            }
+            if found {
+                return true;
+            }
+        }
+        here = unit.index.stmt_parent(stmt);
+    }
+    false
+}
+
+/// The owner among a function's parameters who is a part of the key by which the function finds, behind the cache, what the cache has
+/// under the id of a session alone: `_cache[session_id]`, and `table.get_item(Key={"PK": f"{tenant}#{user}", "SK": session_id})`.
+fn owner_of_session(
+    project: &Project,
+    unit: &Unit,
+    fun: Fun,
+    keys: &[At],
+    made: &[BindingId],
+) -> Option<BindingId> {
+    let [key] = keys else { return None };
+    let ExprKind::Name(NameRef::Binding(session)) = unit.ir.expr(key.expr) else { return None };
+    let name = unit.ir.binding_name(*session);
+    if !vocabulary::is_session_id(name)
+        || vocabulary::is_credential(name)
+        || !unit.index.sources(*session).is_empty()
+    {
+        return None;
+    }
+    let function = unit.ir.function(fun.id)?;
+    let params: Vec<BindingId> =
+        function.params.iter().filter_map(|parameter| parameter.pattern.as_binding()).collect();
+    if !params.contains(session) {
+        return None;
+    }
+    params
+        .into_iter()
+        .filter(|id| !made.contains(id) && vocabulary::is_owner(unit.ir.binding_name(*id)))
+        .find(|id| is_asked_with(project, unit, fun, *id, *session) && !is_compared(project, unit, fun, *id))
+}
+
+/// Verbs of calls that find something.
+const FINDS: &[&str] =
+    &["get", "find", "fetch", "load", "query", "select", "execute", "read", "scan", "retrieve", "lookup"];
+
+/// Whether a call that finds something is given an owner and a session's id together.
+fn is_asked_with(project: &Project, unit: &Unit, fun: Fun, owner: BindingId, session: BindingId) -> bool {
+    let mut found = false;
+    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+        let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
+        let told = |id: BindingId| call.args.iter().any(|arg| mentions(unit, arg.value, id));
+        if !found && told(owner) && told(session) {
+            let name = project.last_written(At { module: fun.module, expr }).unwrap_or_default();
+            found = vocabulary::words(name).first().is_some_and(|verb| FINDS.contains(&verb.as_str()));
+        }
+    });
+    found
 }
 
 /// Methods that read a cache by a key.

@@ -31,6 +31,8 @@ pub const RULE: Rule = Rule {
 fn run(project: &Project, report: &mut Report<'_>) {
     ownerless(project, report);
     unlimited(project, report);
+    super::own_missing::own_missing(project, report);
+    super::open_unless_set::open_unless_set(project, report);
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units() {
         for (id, stmt) in unit.ir.stmts() {

@@ -32,6 +32,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     falls_through(project, report);
     super::beside_callers::falls_to_own(project, report);
     super::own_first::own_first(project, report);
+    super::left_by_others::left_by_others(project, report);
     let lives = Lifetimes::new(project);
     super::ends_shared::ends_shared(project, report);
     for (module, unit) in project.units() {

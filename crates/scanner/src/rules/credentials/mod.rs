@@ -6,6 +6,7 @@ mod callers_own;
 mod ends_shared;
 mod kept_beside;
 mod last_issued;
+mod left_by_others;
 mod own_first;
 mod own_sessions;
 

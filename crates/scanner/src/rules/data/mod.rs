@@ -18,6 +18,7 @@ pub(in crate::rules) mod named_objects;
 mod named_places;
 mod narrowed;
 mod neighbours;
+mod no_owner;
 mod object_keys;
 mod odd_query;
 mod one_file;

@@ -28,6 +28,7 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    super::no_owner::no_owner(project, report);
     for query in project.queries() {
         if query.scope != Scope::Optional || query.verb == Verb::Insert {
             continue;

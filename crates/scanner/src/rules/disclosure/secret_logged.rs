@@ -1,4 +1,4 @@
-//! A credential of a caller in a log.
+//! A credential of a caller in a log, and all of what they wrote or were answered.
 
 use partywall_model::{Axis, Check, Layer, Severity};
 
@@ -16,12 +16,12 @@ pub const RULE: Rule = Rule {
     check: Check {
         id: "secret-logged",
         layer: Layer::Disclosure,
-        summary: "A caller's credential is written to a log.",
+        summary: "A caller's credential, or all of what they wrote or were answered, is written to a log.",
     },
     severity: Severity::Medium,
     axis: Axis::Security,
-    why: "Who may read the log, or what it is shipped to, may act as the caller.",
-    fix: "Leave the credential out, or log a hash of it.",
+    why: "Who may read the log, or what it is shipped to, may act as the caller, and reads what every tenant asked and found.",
+    fix: "Leave the credential out, or log a hash of it; of what was asked and found log the length or an id.",
     cwe: &["CWE-532"],
     soc2: &["CC6.1", "CC7.2"],
     owasp: &["A09:2021"],
@@ -30,6 +30,7 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    super::content_logged::content_logged(project, report);
     let asked = project.calls_with(Role::Log);
     // A logger that is told what to leave out leaves it out of what it is given whole.
     let redacts = project.units().any(|(_, unit)| unit.ir.has_name(&["redact", "redactions", "redactor", "redactPaths"]));

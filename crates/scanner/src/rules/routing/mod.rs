@@ -10,6 +10,7 @@ mod mounted;
 mod named_object;
 mod one_process;
 mod one_upstream;
+mod own_mailbox;
 mod posted_on;
 mod session_holders;
 mod subscribed;

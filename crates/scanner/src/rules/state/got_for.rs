@@ -9,7 +9,7 @@ use crate::{
 
 /// Whether a variable that is named for a caller or a credential is set, in a request, to what something outside of the project gave for
 /// what the caller sent.
-pub(super) fn is_got_for_caller(
+pub(in crate::rules) fn is_got_for_caller(
     project: &Project,
     lives: &Lifetimes<'_>,
     write: &SharedWrite,
@@ -70,10 +70,27 @@ fn asked_with(project: &Project, unit: &Unit, at: At, steps: u32) -> bool {
                 _ => None,
             };
             call.args.iter().any(|arg| told(arg.value))
+                || was_told(unit, at, call.callee).is_some_and(told)
                 || part.is_some_and(|object| asked_with(project, unit, at.to(object), steps))
         }
         _ => false,
     }
+}
+
+/// What the object of a call was told before, in the function, by setting a credential of it: `client.token = sent`.
+fn was_told(unit: &Unit, at: At, callee: ExprId) -> Option<ExprId> {
+    let ExprKind::Member { object, .. } = unit.ir.expr(callee) else { return None };
+    let ExprKind::Name(NameRef::Binding(client)) = unit.ir.expr(*object) else { return None };
+    if unit.ir.is_module_level(*client) {
+        return None;
+    }
+    unit.index.writes.iter().find_map(|write| {
+        let ExprKind::Member { object, property, .. } = unit.ir.expr(write.place) else { return None };
+        let own = matches!(unit.ir.expr(*object), ExprKind::Name(NameRef::Binding(id)) if id == client);
+        let before =
+            write.function == unit.index.function(at.expr) && write.order < unit.index.order(at.expr);
+        (own && before && vocabulary::is_credential(unit.ir.text(*property))).then_some(write.value)
+    })
 }
 
 /// Whether a value is made of nothing but parts of the object that keeps it, of the module's and of what is written out, itself or by

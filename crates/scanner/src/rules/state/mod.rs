@@ -1,8 +1,10 @@
 //! Rules of the layer state.
 
 mod emptied;
-mod got_for;
+pub(in crate::rules) mod got_for;
+mod index_of_all;
 mod kept_by_name;
+mod kept_talks;
 mod left_patched;
 mod of_class;
 mod one_conversation;

@@ -43,6 +43,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::kept_by_name::kept_by_name(project, &lives, report);
     super::shown_whole::shown_whole(project, &lives, report);
     added(project, &lives, report);
+    super::kept_talks::kept_talks(project, report);
+    super::index_of_all::index_of_all(project, report);
     let gathers = project.calls_named(|name| GATHERS.contains(&name));
     for (module, unit) in project.units() {
         for expr in gathers.among(module) {
