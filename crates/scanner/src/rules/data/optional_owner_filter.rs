@@ -28,6 +28,7 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    super::asked_for_nobody::asked_for_nobody(project, report);
     for query in project.queries() {
         if query.scope != Scope::Optional || query.verb == Verb::Insert {
             continue;
