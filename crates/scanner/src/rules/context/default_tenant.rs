@@ -33,6 +33,7 @@ pub const RULE: Rule = Rule {
 
 fn run(project: &Project, report: &mut Report<'_>) {
     super::one_bucket::one_bucket(project, report);
+    super::one_session::one_session(project, report);
     let lives = Lifetimes::new(project);
     let stores = project.calls_with(Role::ContextNew);
     let lookups = project.calls_named(|name| matches!(name, "get" | "pop" | "getattr"));

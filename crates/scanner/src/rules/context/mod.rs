@@ -4,6 +4,7 @@ mod constant_party;
 mod kept_worker;
 mod of_all;
 mod one_bucket;
+mod one_session;
 mod only_one;
 mod unused_default;
 
