@@ -13,7 +13,7 @@ use super::{
     unused_caller::is_given_caller,
 };
 use crate::{
-    flow::Entry,
+    flow::{Entry, Origins},
     ir::{BindingId, ExprId, ExprKind, NameRef, Pattern, StmtKind, walk},
     project::{At, Fun, ModuleId, Parent, Project, Unit},
     rules::{Report, asking::may_ask},
@@ -57,7 +57,12 @@ fn look(project: &Project, entry: &Entry, file: &mut BTreeMap<String, Takers>) {
     for parameter in &function.params {
         let Some(id) = parameter.pattern.as_binding() else { continue };
         let name = unit.ir.binding_name(id);
-        if !is_id(name) || vocabulary::words(name).len() < 2 {
+        // `shop_id: int = Depends(shop_of_caller)` is what the caller's own is.
+        let of_request =
+            unit.index.uses(id).first().is_some_and(|used| {
+                project.origins(At { module: fun.module, expr: *used }).has(Origins::INPUT)
+            });
+        if !of_request || !is_id(name) || vocabulary::words(name).len() < 2 {
             continue;
         }
         match used(project, unit, fun, id) {
