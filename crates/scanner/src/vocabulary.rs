@@ -384,6 +384,9 @@ fn means_principal(words: &[String]) -> bool {
 
 /// Words that make a name out of [`PRINCIPAL`] a thing that has to do with callers, and no caller.
 const NO_CALLER: &[&str] = &[
+    "document",
+    "documents",
+    "amount",
     "header",
     "headers",
     "provider",

@@ -125,7 +125,25 @@ impl Project {
                 |source| matches!(unit.ir.expr(source.value), ExprKind::Call(made) if says_tag(unit, made)),
             );
         });
-        found
+        found || self.is_let_in_as_service(entry)
+    }
+
+    /// Whether a framework lets only a service of the operator's own reach a handler: `_ = Depends(verify_worker_key)`.
+    fn is_let_in_as_service(&self, entry: &Entry) -> bool {
+        let module = entry.handler.module;
+        let Some(function) = self.unit(module).and_then(|unit| unit.ir.function(entry.handler.id)) else {
+            return false;
+        };
+        let says = |text: &str| {
+            text.contains("Depends(")
+                && vocabulary::words(text).iter().any(|word| {
+                    matches!(word.as_str(), "worker" | "cron" | "internal" | "scheduler" | "webhook")
+                })
+        };
+        function
+            .params
+            .iter()
+            .any(|own| self.injections(module, own).into_iter().any(|at| says(self.snippet(at))))
     }
 
     /// Whether a function, or what wraps it, is kept under a name that is given to such a router, and to no other:

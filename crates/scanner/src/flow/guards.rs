@@ -45,6 +45,10 @@ const CHECKS: &[&str] = &[
     "member",
 ];
 
+/// First words of names of functions that change who may do something.
+const CHANGES: &[&str] =
+    &["add", "remove", "create", "delete", "invite", "update", "insert", "kick", "promote", "demote"];
+
 /// First words of names of functions that record or change something.
 const DOES: &[&str] = &[
     "log",
@@ -386,7 +390,10 @@ impl Project {
     #[must_use]
     pub fn is_check(name: &str) -> bool {
         let words = vocabulary::words(name);
+        // `add_member` lets somebody in.
+        let changes = words.first().is_some_and(|verb| CHANGES.contains(&verb.as_str()));
         !finds_caller(&words)
+            && !changes
             && words
                 .iter()
                 .any(|word| CHECKS.contains(&word.as_str()) && word != "validate" && word != "check")

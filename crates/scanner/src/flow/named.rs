@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{chains::outermost, memberships::is_own_tenant, queries::singular};
 use crate::{
-    ir::{ArgKind, BindingId, BindingKind, ExprId, ExprKind, NameRef, PropertyKey, StmtKind, walk},
+    ir::{ArgKind, BindingId, BindingKind, ExprId, ExprKind, NameRef, PropertyKey, Span, StmtKind, walk},
     project::{At, ModuleId, Parent, Project, Unit},
     tables::level_of_column,
     vocabulary,
@@ -45,13 +45,54 @@ fn is_constant(name: &str) -> bool {
     shouts && !name.ends_with("_ID") && !name.ends_with("_UID") && !name.ends_with("_IDS")
 }
 
+/// Where the new values of rows stand in a chain that changes them, by which none is found: `table("notes").update({…}).eq("id", id)`,
+/// `update(notes).set({…}).where(…)`.
+fn written_values(unit: &Unit, chain: ExprId) -> Vec<Span> {
+    let mut found = Vec::new();
+    walk::exprs_below(&unit.ir, chain, &mut |expr| {
+        let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
+        let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return };
+        let of = |wanted: &[&str]| calls_in_chain(unit, *object).any(|name| wanted.contains(&name));
+        let writes = match unit.ir.text(*property) {
+            "update" => of(&["table", "from", "from_"]),
+            "set" | "values" => of(&["update"]),
+            _ => false,
+        };
+        if writes {
+            found.extend(call.args.iter().map(|arg| unit.ir.span(arg.value)));
+        }
+    });
+    found
+}
+
+/// The names of the calls that a chain is made of, the last one first.
+fn calls_in_chain(unit: &Unit, mut here: ExprId) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let ExprKind::Call(call) = unit.ir.expr(here) else { return None };
+        let name = match unit.ir.expr(call.callee) {
+            ExprKind::Member { object, property, .. } => {
+                here = *object;
+                unit.ir.text(*property)
+            }
+            ExprKind::Name(NameRef::Binding(id)) => {
+                here = call.callee;
+                unit.ir.binding_name(*id)
+            }
+            _ => return None,
+        };
+        Some(name)
+    })
+}
+
 impl Project {
     /// What names stand in an expression, in what its variables were set to, and in helpers' arguments.
     pub(super) fn names_in(&self, at: At, depth: u32, names: &mut Names) {
         let Some(unit) = self.unit(at.module) else { return };
         let Some(depth) = depth.checked_sub(1) else { return };
         let mut bindings: Vec<BindingId> = Vec::new();
+        let written = written_values(unit, at.expr);
         walk::exprs_below(&unit.ir, at.expr, &mut |expr| match unit.ir.expr(expr) {
+            _ if written.iter().any(|values| values.contains(unit.ir.span(expr))) => {}
             ExprKind::Member { property, .. } => names.see(unit.ir.text(*property)),
             ExprKind::String(text) => {
                 let text = unit.ir.text(*text);
@@ -76,7 +117,7 @@ impl Project {
                 }
             }
             ExprKind::Call(call) => {
-                for arg in &call.args {
+                for arg in call.args.iter().filter(|arg| !written.contains(&unit.ir.span(arg.value))) {
                     if let ArgKind::Keyword(name) = arg.kind {
                         names.see(unit.ir.text(name));
                     }

@@ -377,6 +377,9 @@ impl Project {
         if is_environment(&path) {
             return Origins::ENV;
         }
+        if self.is_of_route(object, name) {
+            return Origins::INPUT;
+        }
         let base = self.origins_in(object, depth);
         if let Some(origin) = self.libraries.member(unit.ir.language, &unit.ir.path, &path)
             && (base.has(Origins::REQUEST)

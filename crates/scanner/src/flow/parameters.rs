@@ -6,7 +6,7 @@ use super::{
     origins::CALLERS,
 };
 use crate::{
-    ir::{ExprKind, NameRef, Parameter, walk},
+    ir::{ExprKind, Language, NameRef, Parameter, walk},
     project::{At, Fun, ModuleId, Project, Step, Symbol},
     vocabulary,
 };
@@ -61,6 +61,69 @@ const EACH: &[&str] = &[
     "findLast",
 ];
 
+/// Words of types of requests that are no message's: of frameworks, and of what was put around them.
+const OF_REQUESTS: &[&str] = &[
+    "http",
+    "https",
+    "wsgi",
+    "asgi",
+    "web",
+    "auth",
+    "authed",
+    "authenticated",
+    "authorized",
+    "user",
+    "tenant",
+    "session",
+    "drf",
+    "django",
+    "starlette",
+    "sanic",
+    "aiohttp",
+    "flask",
+    "fast",
+    "fastapi",
+    "base",
+    "custom",
+    "my",
+    "typed",
+    "raw",
+    "server",
+    "incoming",
+    "mcp",
+    "api",
+    "client",
+    "cached",
+    "logged",
+    "proxy",
+    "secure",
+    "app",
+    "rest",
+    "bottle",
+    "falcon",
+    "webob",
+    "werkzeug",
+    "pyramid",
+    "call",
+];
+
+/// Whether a parameter that is named for the request is the body by its type, which a framework reads for it: `req: NewNoteRequest`.
+fn is_body(name: &str, type_text: &str) -> bool {
+    let bare = type_text.split('[').next().unwrap_or("").rsplit('.').next().unwrap_or("").trim();
+    let words = vocabulary::words(bare);
+    let Some((last, before)) = words.split_last() else { return false };
+    matches!(name, "req" | "request")
+        && bare.starts_with(char::is_uppercase)
+        && match last.as_str() {
+            "request" => {
+                !before.is_empty() && !before.iter().any(|word| OF_REQUESTS.contains(&word.as_str()))
+            }
+            "body" | "payload" | "input" | "schema" | "model" | "create" | "update" | "params" | "dto"
+            | "in" | "data" => true,
+            _ => false,
+        }
+}
+
 impl Project {
     /// What a parameter may be given, and what a pattern takes out of it.
     pub(super) fn parameter_origins(&self, fun: Fun, number: usize, path: &[Step], depth: u32) -> Origins {
@@ -98,6 +161,9 @@ impl Project {
             {
                 return take(value, rest);
             }
+            if unit.ir.language == Language::Python && is_body(name, type_text) {
+                return take(Origins::INPUT, path);
+            }
             return take(entry.parameter(number, name, type_text), path);
         }
         let default = parameter.default.map_or(Origins::NONE, |expr| {
@@ -121,6 +187,20 @@ impl Project {
             value |= take(self.callback_origins(fun, number, name, type_text, depth), path);
         }
         value
+    }
+
+    /// Whether a field is what the route of a view names, of which an object is made for each request: `self.kwargs`.
+    pub(super) fn is_of_route(&self, object: At, name: &str) -> bool {
+        let Some(unit) = self.unit(object.module).filter(|_| name == "kwargs") else { return false };
+        let class = self.this_of(self.function_of(object));
+        unit.ir.language == Language::Python
+            && matches!(unit.ir.expr(object.expr), ExprKind::This)
+            && class.is_some()
+            && self.entries.iter().any(|entry| {
+                entry.kind == "http"
+                    && entry.handler.module == object.module
+                    && self.this_of(entry.handler) == class
+            })
     }
 
     /// Whether a parameter of a handler is none of its route's, `@bp.route("/zones") @with_user def zones(user_id)`: in Flask, where

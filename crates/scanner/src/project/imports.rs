@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rustc_hash::FxHashMap as HashMap;
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 use serde_json::Value;
 
 use super::{ModuleId, Unit};
@@ -15,11 +15,17 @@ pub struct Paths {
     stems: HashMap<String, ModuleId>,
     /// The last part of a stem → all stems that end so.
     ends: HashMap<String, Vec<String>>,
+    /// The names of all folders and modules.
+    names: HashSet<String>,
     /// The names of packages of this workspace → their folders.
     workspace: BTreeMap<String, String>,
     /// `paths` of tsconfig files: folder, pattern, targets.
     aliases: Vec<(String, String, Vec<String>)>,
 }
+
+/// What projects call the package of their own code.
+const OWN_PACKAGES: &[&str] =
+    &["app", "src", "server", "backend", "api", "core", "services", "lib", "main", "project", "apps"];
 
 impl Paths {
     /// Reads the modules' paths and the manifests (`package.json`, `tsconfig.json`), given by path and text.
@@ -29,6 +35,11 @@ impl Paths {
         for (id, unit) in (0..).map(ModuleId).zip(units) {
             let stem = stem(&unit.ir.path).to_owned();
             let end = stem.rsplit('/').next().unwrap_or("").to_owned();
+            for name in stem.split('/') {
+                if !all.names.contains(name) {
+                    all.names.insert(name.to_owned());
+                }
+            }
             all.ends.entry(end).or_default().push(stem.clone());
             // TypeScript source goes before JavaScript that was made of it.
             let typed = unit.ir.path.ends_with("ts") || unit.ir.path.ends_with("tsx");
@@ -120,7 +131,23 @@ impl Paths {
             }
             return self.at(&join(folder, &names));
         }
-        self.by_end(importer, &names)
+        self.by_end(importer, &names).or_else(|| self.below_root(&names))
+    }
+
+    /// The module that a name ends in, when what is read is a folder inside of the package, or files out of it: `app.chats.chat_store`
+    /// where there is a `chat_store.py` and no `app`. A package of others has a module of that name too if it is a plain one.
+    fn below_root(&self, path: &str) -> Option<ModuleId> {
+        let (first, _) = path.split_once('/')?;
+        let (_, last) = path.rsplit_once('/')?;
+        let own = OWN_PACKAGES.contains(&first) || last.trim_matches('_').contains('_');
+        if !own || self.names.contains(first) {
+            return None;
+        }
+        let stems = self.ends.get(last)?;
+        let ends_so =
+            |stem: &&String| path.strip_suffix(stem.as_str()).is_some_and(|before| before.ends_with('/'));
+        let found = stems.iter().filter(ends_so).max_by_key(|stem| stem.len())?;
+        self.stems.get(found).copied()
     }
 
     /// The module at a path, with any extension or as the index of a folder.

@@ -4,7 +4,7 @@ use partywall_model::{Confidence, Severity};
 
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{BindingId, Call, ExprId, ExprKind, FunctionId, Kinds, LogicalOp, NameRef},
+    ir::{BindingId, Call, ExprId, ExprKind, FunctionId, Kinds, LogicalOp, NameRef, PropertyKey},
     project::{At, Fun, ModuleId, Parent, Project, Unit},
     rules::Report,
     vocabulary,
@@ -57,7 +57,9 @@ pub(super) fn one_session(
         {
             continue;
         }
-        if bound_to(unit, expr).is_some_and(|id| finds_conversation(project, unit, module, id)) {
+        let kept = finds_at(project, unit, at)
+            || bound_to(unit, expr).is_some_and(|id| finds_conversation(project, unit, module, id));
+        if kept {
             tell(report, at, lives.is_per_request(fun));
         }
     }
@@ -162,25 +164,36 @@ fn bound_to(unit: &Unit, expr: ExprId) -> Option<BindingId> {
     }
 }
 
-/// Whether a conversation is found, kept or gone on with by a variable: by a call that says so, or in a map of them.
+/// Whether a conversation is found, kept or gone on with by a variable.
 fn finds_conversation(project: &Project, unit: &Unit, module: ModuleId, id: BindingId) -> bool {
+    unit.index.uses(id).iter().any(|used| finds_at(project, unit, At { module, expr: *used }))
+}
+
+/// Whether a conversation is found, kept or gone on with by a value: by a call that says so, in a map of them, or as the thread of
+/// a graph whose checkpoints are kept, `{"configurable": {"thread_id": thread_id}}`.
+fn finds_at(project: &Project, unit: &Unit, value: At) -> bool {
     let says = |name: &str| vocabulary::words(name).iter().any(|word| KEPT.contains(&word.as_str()));
-    unit.index.uses(id).iter().any(|used| {
-        let Parent::Expr(up) = unit.index.parent(*used) else { return false };
-        let at = At { module, expr: up };
-        match unit.ir.expr(up) {
-            ExprKind::Call(call) if call.callee != *used => {
-                let named = project.last_written(at).is_some_and(says);
-                let of = match unit.ir.expr(call.callee) {
-                    ExprKind::Member { object, .. } => project.last_written(at.to(*object)).is_some_and(says),
-                    _ => false,
-                };
-                named || of || bound_to(unit, up).is_some_and(|id| says(unit.ir.binding_name(id)))
-            }
-            ExprKind::Index { object, index, .. } => {
-                index == used && project.last_written(at.to(*object)).is_some_and(says)
-            }
-            _ => false,
+    let Parent::Expr(up) = unit.index.parent(value.expr) else { return false };
+    let at = value.to(up);
+    match unit.ir.expr(up) {
+        ExprKind::Call(call) if call.callee != value.expr => {
+            let named = project.last_written(at).is_some_and(says);
+            let of = match unit.ir.expr(call.callee) {
+                ExprKind::Member { object, .. } => project.last_written(at.to(*object)).is_some_and(says),
+                _ => false,
+            };
+            named || of || bound_to(unit, up).is_some_and(|id| says(unit.ir.binding_name(id)))
         }
-    })
+        ExprKind::Index { object, index, .. } => {
+            *index == value.expr && project.last_written(at.to(*object)).is_some_and(says)
+        }
+        ExprKind::Object(properties) => {
+            let is = |key: &PropertyKey, name: &dyn Fn(&str) -> bool| matches!(key, PropertyKey::Name(own) if name(unit.ir.text(*own)));
+            let Parent::Expr(around) = unit.index.parent(up) else { return false };
+            let ExprKind::Object(outer) = unit.ir.expr(around) else { return false };
+            properties.iter().any(|one| one.value == value.expr && is(&one.key, &is_session))
+                && outer.iter().any(|one| one.value == up && is(&one.key, &|name| name == "configurable"))
+        }
+        _ => false,
+    }
 }

@@ -8,6 +8,7 @@ use super::{
     callers::{is_caller, own_code, serves_callers},
     ignored_caller::{served, uses_of_caller},
     neighbours::{id_of, is_open, reaches},
+    unused_caller::is_given_caller,
 };
 use crate::{
     flow::{Entry, Origins},
@@ -79,7 +80,13 @@ pub(super) fn by_id_alone(project: &Project, report: &mut Report<'_>) {
         if asks(project, fun) {
             *asking.entry(project.folder(module).unwrap_or_default().to_owned()).or_default() += 1;
             narrowed.entry(fun.module).or_default().extend(asked_things(project, fun));
-        } else if !is_kept(project, entry) {
+            continue;
+        }
+        // A handler that has the caller verified says that there are several, whether it reads who it is or not.
+        if is_given_caller(project, entry) {
+            *asking.entry(project.folder(module).unwrap_or_default().to_owned()).or_default() += 1;
+        }
+        if !is_kept(project, entry) {
             silent.push((entry, fun));
         }
     }
@@ -98,6 +105,11 @@ pub(super) fn by_id_alone(project: &Project, report: &mut Report<'_>) {
         {
             report
                 .reached(at, "this gives what there is of all callers, and nobody asks who calls, as other handlers of this file do")
+                .severity(Severity::Low)
+                .confidence(Confidence::Low);
+        } else if let Some((at, name)) = persons(project, fun) {
+            report
+                .reached(at, format!("this gives {name} of whoever they are, and nobody asks who calls, as other handlers of this server do"))
                 .severity(Severity::Low)
                 .confidence(Confidence::Low);
         }
@@ -143,7 +155,8 @@ fn keeps(path: &[impl AsRef<str>]) -> bool {
         "sessions",
         "crud",
     ];
-    path.iter().any(|part| vocabulary::words(part.as_ref()).iter().any(|word| KEEPS.contains(&word.as_str())))
+    let is = |word: &str| KEEPS.contains(&word) || KEEPS.contains(&word.trim_end_matches('s'));
+    path.iter().any(|part| vocabulary::words(part.as_ref()).iter().any(|word| is(word)))
 }
 
 /// The call of a handler that gives all there is of what other handlers ask for the caller's: `store.get_all_ids()`.
@@ -166,6 +179,66 @@ fn everything(project: &Project, fun: Fun, things: &BTreeSet<String>) -> Option<
                 .any(|word| COMMON.contains(&word.as_str()) || COMMON.contains(&word.trim_end_matches('s')));
             found = (all && !common && thing_of(project, at).is_some_and(|thing| things.contains(&thing)))
                 .then_some(at);
+        });
+    }
+    found
+}
+
+/// Words of what is somebody's by its nature.
+const PERSONS: &[&str] = &[
+    "transactions",
+    "expenses",
+    "spending",
+    "orders",
+    "invoices",
+    "messages",
+    "conversations",
+    "chats",
+    "emails",
+    "notes",
+    "payments",
+    "bookings",
+    "reservations",
+    "appointments",
+    "purchases",
+    "balances",
+    "statements",
+    "patients",
+    "prescriptions",
+    "memories",
+    "diary",
+    "uploads",
+    "salaries",
+    "incomes",
+    "budgets",
+];
+
+/// The call of a handler that lists what is somebody's by its nature, `service.get_transactions(0, limit)`, and the word for it.
+fn persons(project: &Project, fun: Fun) -> Option<(At, String)> {
+    let unit = project.unit(fun.module)?;
+    let mut found = None;
+    for here in own_code(project, fun) {
+        walk::function_exprs(&unit.ir, here.id, &mut |expr| {
+            let at = At { module: fun.module, expr };
+            if found.is_some() || !matches!(unit.ir.expr(expr), ExprKind::Call(_)) {
+                return;
+            }
+            let path = project.written(at);
+            let Some((name, before)) = path.split_last() else { return };
+            let words = vocabulary::words(name);
+            let gives = words.first().is_some_and(|verb| {
+                matches!(
+                    verb.as_str(),
+                    "get" | "list" | "find" | "fetch" | "load" | "read" | "search" | "recent" | "export"
+                )
+            });
+            // `messages_of(thread)`, `get_orders_by_ids(ids)`: of whom it is, is said.
+            let said =
+                words.iter().any(|word| matches!(word.as_str(), "by" | "of" | "for" | "types" | "count"));
+            let word = words.iter().find(|word| PERSONS.contains(&word.as_str()));
+            let unknown = project.callee(at).is_none_or(|callee| callee.targets.is_empty());
+            found =
+                word.filter(|_| gives && !said && unknown && keeps(before)).map(|word| (at, word.clone()));
         });
     }
     found
@@ -244,7 +317,7 @@ fn finds_out(project: &Project, at: At) -> bool {
 }
 
 /// Whether something before a handler decides who may call it: a permission, a role, an administrator.
-fn is_kept(project: &Project, entry: &Entry) -> bool {
+pub(super) fn is_kept(project: &Project, entry: &Entry) -> bool {
     let Some(unit) = project.unit(entry.handler.module) else { return true };
     let Some(function) = unit.ir.function(entry.handler.id) else { return true };
     if is_open(unit, entry.handler) {
@@ -317,7 +390,7 @@ fn path_of(project: &Project, unit: &Unit, at: At, call: &Call) -> Option<String
 }
 
 /// Whether an id is that of something which all callers have in common.
-fn is_common(name: &str) -> bool {
+pub(super) fn is_common(name: &str) -> bool {
     let words = vocabulary::words(name);
     words.iter().any(|word| COMMON.contains(&word.as_str()))
 }

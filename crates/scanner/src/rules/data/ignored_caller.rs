@@ -34,7 +34,8 @@ pub const RULE: Rule = Rule {
 /// First words of methods that change something.
 const CHANGES: &[&str] = &[
     "delete", "remove", "destroy", "revoke", "update", "cancel", "archive", "disable", "enable", "rotate", "patch", "terminate", "transfer",
-    "rename", "restore", "pause", "resume",
+    "rename", "restore", "pause", "resume", "renew", "mark", "close", "complete", "approve", "reject", "publish", "submit", "reopen",
+    "activate", "deactivate", "suspend", "reset", "assign", "confirm",
 ];
 
 /// First words of methods that read something.
@@ -48,7 +49,7 @@ const ASIDE: &[&str] = &[
 ];
 
 /// Words of functions that note who calls, count or limit, and decide nothing.
-const NOTES: &[&str] =
+pub(super) const NOTES: &[&str] =
     &["log", "logger", "console", "track", "analytics", "capture", "ratelimit", "limit", "limiter", "span", "sentry", "posthog", "telemetry", "debug", "info"];
 
 fn run(project: &Project, report: &mut Report<'_>) {
@@ -71,6 +72,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         let home = if served.module == entry.handler.module { unit } else { project.unit(served.module).unwrap_or(unit) };
         judge(project, report, home, served);
     }
+    super::unused_caller::unused_caller(project, report);
     super::by_id_alone::by_id_alone(project, report);
 }
 
@@ -128,7 +130,7 @@ fn gates(project: &Project) -> BTreeMap<String, Gate> {
 }
 
 /// The function that does what a handler is for, where the handler only hands on what it is given: `(req, res) => notes.get(req, res)`.
-pub(super) fn served(project: &Project, handler: Fun) -> Fun {
+pub(in crate::rules) fn served(project: &Project, handler: Fun) -> Fun {
     let next = |fun: Fun| {
         let unit = project.unit(fun.module)?;
         let [stmt] = *unit.ir.function(fun.id)?.body else { return None };
@@ -163,7 +165,7 @@ fn of_caller(project: &Project, unit: &Unit, at: At) -> bool {
 }
 
 /// When a handler uses the caller for more than to see that there is one: as a part of an argument, or compared.
-pub(super) fn uses_of_caller(project: &Project, fun: Fun) -> Vec<u32> {
+pub(in crate::rules) fn uses_of_caller(project: &Project, fun: Fun) -> Vec<u32> {
     let mut found = Vec::new();
     let Some(unit) = project.unit(fun.module) else { return found };
     for here in own_code(project, fun) {

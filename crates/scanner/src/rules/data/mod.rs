@@ -1,5 +1,6 @@
 //! Rules of the data layer.
 
+mod all_tenants;
 mod asked_by;
 mod below_parent;
 mod by_id_alone;
@@ -14,6 +15,7 @@ mod kept_lists;
 pub(in crate::rules) mod kept_records;
 mod kept_things;
 mod moved_below;
+mod named_in_text;
 pub(in crate::rules) mod named_objects;
 mod named_places;
 mod narrowed;
@@ -27,10 +29,12 @@ mod past_scope;
 mod points;
 pub mod rls;
 mod shorter_call;
+mod sibling_compares;
 mod sibling_with_context;
 mod sibling_without_secret;
 mod streamed;
 mod unread_owner;
+pub(in crate::rules) mod unused_caller;
 mod wheres;
 mod whole_body;
 mod whole_label;

@@ -40,6 +40,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::points::points(project, report);
     super::odd_query::odd_query(project, report);
     super::whole_label::whole_label(project, report);
+    super::named_in_text::named_in_text(project, report);
+    super::all_tenants::all_tenants(project, report);
 }
 
 /// The queries that name nobody, though the rows may belong to somebody and nothing is compared.
@@ -49,12 +51,13 @@ pub(super) fn open(project: &Project) -> Vec<(&Query, Owned)> {
     let rows = queries.iter().any(|query| query.scope != Scope::None);
     let asked = |query: &&Query| query.scope == Scope::None && !query.tied && query.verb != Verb::Insert;
     let by_id = entities_by_owners_id(project, queries);
+    let unread = super::unused_caller::with_unused_caller(project);
     let known = queries.iter().filter(asked).map(|query| (query, owned.get(&query.entity).copied().unwrap_or(Owned::Unknown)));
     known
         .filter(|(query, is)| {
             // Rows that say whose they are speak of several, whatever else the code speaks of.
             let several = project.has_owners(query.at.module) || (matches!(is, Owned::Yes | Owned::Sibling) && by_id.contains(query.entity.as_str()));
-            several && *is != Owned::No && !skipped(project, query) && (*is != Owned::Unknown || rows) && !is_checked(project, query)
+            several && *is != Owned::No && !skipped(project, query) && (*is != Owned::Unknown || rows || project.around(query.function).iter().any(|fun| unread.contains(fun))) && !is_checked(project, query)
         })
         .collect()
 }

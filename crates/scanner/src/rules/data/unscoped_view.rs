@@ -2,6 +2,7 @@
 
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
+use super::all_tenants::is_tenants;
 use crate::{
     flow::{Owned, singular},
     ir::{Class, ExprId, ExprKind, NameRef, walk},
@@ -42,13 +43,14 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 continue;
             }
             let Some((at, model)) = rows(project, module, unit, class) else { continue };
-            if project.owned_entities().get(&singular(&model)) != Some(&Owned::Yes) {
+            let owned = project.owned_entities().get(&singular(&model)) == Some(&Owned::Yes);
+            if !owned && !is_tenants(&model.to_lowercase()) {
                 continue;
             }
             let asks = field(unit, class, "permission_classes").is_some() || mixes_in(project, module, class, "LoginRequiredMixin");
             report
-                .at(at, format!("this view serves all rows of `{model}`, which have owners, to each caller"))
-                .severity(if asks { Severity::High } else { Severity::Medium })
+                .at(at, format!("this view serves all rows of `{model}`, which {}, to each caller", if owned { "have owners" } else { "are the tenants" }))
+                .severity(if asks && owned { Severity::High } else { Severity::Medium })
                 .confidence(Confidence::Medium);
         }
     }

@@ -497,6 +497,10 @@ fn decides(project: &Project, at: At) -> bool {
                     if name == "get" && is_got_from_store(project, unit, at.to(parent)) {
                         return true;
                     }
+                    // `Shop.objects.get(owner_id=owner_id)`; a `get` of a map has no names.
+                    if name == "get" && call.args.iter().any(|arg| arg.value == here && matches!(arg.kind, crate::ir::ArgKind::Keyword(_))) {
+                        return true;
+                    }
                     if plain.contains(&name.as_str()) || name.contains("normali") || name.contains("clean") {
                         here = parent;
                         continue;

@@ -6,6 +6,7 @@ mod by_conversation;
 mod by_thread;
 mod each_connection;
 mod forwarded;
+mod handed_session;
 mod mounted;
 mod named_object;
 mod one_process;

@@ -45,6 +45,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::mounted::mounted(project, report);
     super::posted_on::posted_on(project, report);
     super::own_mailbox::own_mailbox(project, report);
+    super::handed_session::handed_session(project, report);
     let likely = project.calls_named(|name| name == "get" || FINDS.contains(&name));
     for (module, unit) in project.units() {
         let looking = looking(project, &likely, module, unit);
