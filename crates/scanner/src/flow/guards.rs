@@ -236,6 +236,8 @@ impl Project {
                                 | "forbidden"
                                 | "notFound"
                                 | "redirect"
+                                // `ctx.throw(404)` of koa
+                                | "throw"
                         )
                     })
                 }

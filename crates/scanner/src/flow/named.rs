@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{chains::outermost, memberships::is_own_tenant, queries::singular};
 use crate::{
-    ir::{ArgKind, BindingId, BindingKind, ExprId, ExprKind, NameRef, PropertyKey, StmtKind, walk},
+    ir::{ArgKind, BindingId, BindingKind, ExprId, ExprKind, NameRef, PropertyKey, Span, StmtKind, walk},
     project::{At, ModuleId, Parent, Project, Unit},
     tables::level_of_column,
     vocabulary,
@@ -24,6 +24,8 @@ pub(super) struct Names {
     /// The variables in it.
     pub(super) values: Vec<At>,
     pub(super) seen: BTreeSet<(ModuleId, BindingId)>,
+    /// Where in the module of the query what stands is no condition of it, see `beside_conditions`.
+    pub(super) beside: Vec<Span>,
 }
 
 impl Names {
@@ -51,7 +53,9 @@ impl Project {
         let Some(unit) = self.unit(at.module) else { return };
         let Some(depth) = depth.checked_sub(1) else { return };
         let mut bindings: Vec<BindingId> = Vec::new();
+        let beside = std::mem::take(&mut names.beside);
         walk::exprs_below(&unit.ir, at.expr, &mut |expr| match unit.ir.expr(expr) {
+            _ if !beside.is_empty() && beside.iter().any(|span| span.contains(unit.ir.span(expr))) => {}
             ExprKind::Member { property, .. } => names.see(unit.ir.text(*property)),
             ExprKind::String(text) => {
                 let text = unit.ir.text(*text);
