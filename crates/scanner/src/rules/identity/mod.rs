@@ -1,5 +1,6 @@
 //! Rules of the identity layer.
 
+mod copied_body;
 mod doubts;
 pub(in crate::rules) mod header_as_caller;
 mod limited;
