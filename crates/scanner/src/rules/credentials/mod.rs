@@ -5,7 +5,9 @@ mod by_other;
 mod callers_own;
 mod ends_shared;
 mod kept_beside;
+mod kept_once;
 mod last_issued;
+mod of_session;
 mod own_first;
 mod own_sessions;
 
