@@ -69,6 +69,10 @@ const GUARDS: &[&str] = &[
     "roles",
 ];
 
+/// More words of what a route is given before its handler, and that asks who calls.
+const MIDDLE: &[&str] =
+    &["require", "ensure", "user", "admin", "session", "token", "verify", "passport", "member", "role"];
+
 /// Words of routes that are for everybody, or have a secret of their own.
 const OPEN: &[&str] = &[
     "public", "webhook", "webhooks", "callback", "health", "login", "register", "verify", "token", "share",
@@ -164,9 +168,11 @@ fn says(text: &str, list: &[&str]) -> bool {
 }
 
 fn is_guarded(project: &Project, unit: &Unit, entry: &Entry) -> bool {
+    // A decorator speaks of users also where it says what is answered.
+    let by_route = project.this_of(entry.handler).is_none();
     before(project, unit, entry).iter().any(|text| {
         let named = text.split(|char: char| !(char.is_alphanumeric() || char == '_'));
-        named.into_iter().any(|name| says(name, GUARDS))
+        named.into_iter().any(|name| says(name, GUARDS) || (by_route && says(name, MIDDLE)))
     })
 }
 
