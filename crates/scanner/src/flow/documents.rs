@@ -2,10 +2,10 @@
 
 use super::models::is_model;
 use crate::{
-    ir::{Call, ExprId, ExprKind, NameRef},
+    ir::{Call, ExprId, ExprKind, Language, NameRef},
     lang::sql::Verb,
     library::Role,
-    project::{At, Project, Symbol, Word},
+    project::{At, Parent, Project, Symbol, Word},
 };
 
 /// Methods of model classes that begin a query: `Note.get(…)`, `Note.filter(…)`, `Note.delete()`.
@@ -21,6 +21,26 @@ const BEGIN: &[(&str, Verb)] = &[
     ("find_all", Verb::Select),
     ("delete", Verb::Delete),
     ("update", Verb::Update),
+];
+
+/// Methods of an entity's class that begin a query, where rows are asked of the class itself: `Note.findBy({ id })`.
+const OF_ENTITY: &[(&str, Verb)] = &[
+    ("find", Verb::Select),
+    ("findBy", Verb::Select),
+    ("findOne", Verb::Select),
+    ("findOneBy", Verb::Select),
+    ("findOneOrFail", Verb::Select),
+    ("findOrFail", Verb::Select),
+    ("findByOrFail", Verb::Select),
+    ("findOneByOrFail", Verb::Select),
+    ("findAndCount", Verb::Select),
+    ("findAndCountBy", Verb::Select),
+    ("count", Verb::Select),
+    ("countBy", Verb::Select),
+    ("createQueryBuilder", Verb::Select),
+    ("update", Verb::Update),
+    ("delete", Verb::Delete),
+    ("softDelete", Verb::Delete),
 ];
 
 /// Functions that look up the row of a model that is their first argument.
@@ -67,6 +87,9 @@ impl Project {
         if let Some(found) = self.query_of_model(at, call, name) {
             return Some(found);
         }
+        if let Some(found) = self.query_built(at, call, name) {
+            return Some(found);
+        }
         if LOOKUPS.contains(&name) {
             let model = self.written(at.to(call.positional(0)?));
             return Some((model.first()?.to_string(), Verb::Select));
@@ -76,6 +99,11 @@ impl Project {
             && let Some(model) = self.model_of(at.to(*object))
         {
             return Some((model, ends_in(self, at).unwrap_or(*verb)));
+        }
+        if let Some((_, verb)) = OF_ENTITY.iter().find(|(own, _)| *own == name)
+            && let Some(entity) = self.active_record(at.to(*object))
+        {
+            return Some((entity, *verb));
         }
         let verb = match name {
             "find" | "find_one" | "findOne" | "count_documents" | "countDocuments" | "aggregate" => {
@@ -115,6 +143,29 @@ impl Project {
         let model = unit.ir.binding_name(*id);
         let class = model.starts_with(char::is_uppercase) && model.contains(char::is_lowercase);
         (begins && class).then(|| (model.to_owned(), ends_in(self, at).unwrap_or(Verb::Select)))
+    }
+
+    /// The model of a query that a call without arguments begins and a chain goes on with: `Invoice.query().where("id", id).first()` of
+    /// Objection and Lucid.
+    fn query_built(&self, at: At, call: &Call, name: &str) -> Option<(String, Verb)> {
+        let unit = self.unit(at.module)?;
+        let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) else { return None };
+        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(*object) else { return None };
+        let model = unit.ir.binding_name(*id);
+        let class = model.starts_with(char::is_uppercase) && model.contains(char::is_lowercase);
+        if name != "query" || !call.args.is_empty() || !class || unit.ir.language != Language::JavaScript {
+            return None;
+        }
+        let Parent::Expr(up) = unit.index.parent(at.expr) else { return None };
+        let ExprKind::Member { property, .. } = unit.ir.expr(up) else { return None };
+        let verb = match unit.ir.text(*property) {
+            "where" | "findById" | "findOne" | "first" | "preload" | "select" | "withGraphFetched"
+            | "andWhere" | "whereIn" | "findByIds" => Verb::Select,
+            "patch" | "update" | "patchAndFetchById" | "updateAndFetchById" => Verb::Update,
+            "delete" | "deleteById" => Verb::Delete,
+            _ => return None,
+        };
+        Some((model.to_owned(), ends_in(self, at).unwrap_or(verb)))
     }
 
     /// The collection of a call that libraries say is a query of a store of vectors or documents, and what it does.
@@ -166,6 +217,27 @@ impl Project {
             }
             _ => None,
         }
+    }
+
+    /// The name of the entity that an expression is, when its class extends the base of those whose class is asked for rows.
+    fn active_record(&self, at: At) -> Option<String> {
+        let class = match self.symbol(at) {
+            Symbol::Class(class) => class,
+            // An entity of a module that was not read: `import { Note } from "../entities/note"`.
+            Symbol::External { package, .. } => {
+                let name = self.last_written(at).filter(|name| name.starts_with(char::is_uppercase))?;
+                let entity =
+                    package.starts_with('.') && package.split('/').any(|part| part.starts_with("entit"));
+                return entity.then(|| name.to_owned());
+            }
+            _ => return None,
+        };
+        let home = self.unit(class.module).filter(|home| home.ir.language == Language::JavaScript)?;
+        let base = |base: &ExprId| {
+            let name = self.written_as_exported(At { module: class.module, expr: *base }).pop();
+            name.is_some_and(|name| matches!(name.as_str(), "BaseEntity" | "BaseModel"))
+        };
+        home.ir.class(class.id)?.bases.iter().any(base).then(|| self.class_name(class).to_owned())
     }
 
     /// The name of the collection that an expression is: `db.collection("notes")`, or a variable that was set to one.

@@ -1,6 +1,7 @@
 //! Where values come from and flow to.
 
 mod bearers;
+mod beside;
 mod builders;
 mod chains;
 mod columns;
@@ -46,6 +47,7 @@ mod tallies;
 mod texts;
 mod wrapped;
 
+pub(crate) use beside::written_in;
 pub(crate) use chains::excludes;
 pub(crate) use dispatch::ONE_HANDLER;
 pub use entries::Entry;

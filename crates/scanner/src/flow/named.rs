@@ -24,6 +24,8 @@ pub(super) struct Names {
     /// The variables in it.
     pub(super) values: Vec<At>,
     pub(super) seen: BTreeSet<(ModuleId, BindingId)>,
+    /// Where in the module of the query what stands is no condition of it, see `beside_conditions`.
+    pub(super) beside: Vec<Span>,
 }
 
 impl Names {
@@ -91,8 +93,9 @@ impl Project {
         let Some(depth) = depth.checked_sub(1) else { return };
         let mut bindings: Vec<BindingId> = Vec::new();
         let written = written_values(unit, at.expr);
+        let beside = std::mem::take(&mut names.beside);
         walk::exprs_below(&unit.ir, at.expr, &mut |expr| match unit.ir.expr(expr) {
-            _ if written.iter().any(|values| values.contains(unit.ir.span(expr))) => {}
+            _ if written.iter().chain(&beside).any(|values| values.contains(unit.ir.span(expr))) => {}
             ExprKind::Member { property, .. } => names.see(unit.ir.text(*property)),
             ExprKind::String(text) => {
                 let text = unit.ir.text(*text);

@@ -150,9 +150,7 @@ impl Project {
             return;
         };
         let chain = outermost(unit, at.expr);
-        // A model `OAuthToken` is no caller, though its name speaks of one.
-        let mut names = Names { entity: singular(&entity), own: words.clone(), ..Names::default() };
-        self.names_in(at.to(chain), 3, &mut names);
+        let mut names = self.names_of(at.to(chain), &entity, words);
         // `query = select(X)` goes on in other statements, and so does `query = undeleted(select(X))`.
         let mut whole = chain;
         for _ in 0..3 {

@@ -144,6 +144,14 @@ impl Project {
         self.reach.get(&fun)
     }
 
+    /// The entry point that a function is a part of: its own, that of a function around it, or the one that callers reach it by.
+    #[must_use]
+    pub fn entry_around(&self, fun: Fun) -> Option<&super::Entry> {
+        let around = self.around(fun);
+        let own = around.iter().find_map(|fun| self.entry(*fun));
+        own.or_else(|| around.iter().find_map(|fun| self.entries().get(self.reach(*fun)?.entry)))
+    }
+
     /// The calls that lead from an entry point to a function, the first call first.
     #[must_use]
     pub fn way(&self, fun: Fun) -> Vec<At> {

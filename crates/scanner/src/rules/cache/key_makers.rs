@@ -4,7 +4,7 @@
 use partywall_model::{Confidence, Severity};
 
 use crate::{
-    ir::{ExprKind, Function, FunctionKind, NameRef, PropertyKey, walk},
+    ir::{ExprId, ExprKind, Function, FunctionKind, NameRef, PropertyKey, walk},
     project::{At, Fun, Project, Unit},
     rules::Report,
     vocabulary,
@@ -189,6 +189,19 @@ pub(super) fn key_makers(project: &Project, report: &mut Report<'_>) {
                         .confidence(Confidence::Medium);
                 }
             }
+            let cut = unit
+                .index
+                .returns(id)
+                .iter()
+                .take(4)
+                .find_map(|value| cut_text(project, unit, At { module, expr: *value }));
+            if let Some(cut) = cut {
+                report
+                    .reached(cut, "this key has the beginning of a text only, which is written otherwise and not hashed: what begins alike is found under one key")
+                    .severity(Severity::Medium)
+                    .confidence(Confidence::Medium);
+                continue;
+            }
             if !project.handlers_know_callers(module) || tells_apart(project, unit, fun, function) {
                 continue;
             }
@@ -288,6 +301,70 @@ fn cut_credential(project: &Project, unit: &Unit, value: At) -> Option<At> {
         });
     }
     found
+}
+
+/// A part of a key that is cut out of a text in another alphabet: `Buffer.from(path).toString("base64").slice(0, 16)`. Of a digest every
+/// part hangs on all of the text; of this only on its beginning.
+fn cut_text(project: &Project, unit: &Unit, value: At) -> Option<At> {
+    let mut values = vec![value.expr];
+    walk::exprs_below(&unit.ir, value.expr, &mut |expr| {
+        if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr) {
+            values.extend(unit.index.sources(*id).iter().map(|source| source.value));
+        }
+    });
+    let mut found = None;
+    for own in values.into_iter().take(16) {
+        walk::exprs_below(&unit.ir, own, &mut |expr| {
+            let cut = cut_of(unit, expr).filter(|of| is_encoded(project, unit, value.to(*of)));
+            if cut.is_some() && found.is_none() && !project.is_fixed(value.to(expr)) {
+                found = Some(value.to(expr));
+            }
+        });
+    }
+    found
+}
+
+/// Whether a value is a text that is written in another alphabet, and not hashed.
+fn is_encoded(project: &Project, unit: &Unit, at: At) -> bool {
+    let text = unit.ir.snippet(unit.ir.span(at.expr));
+    let hashed = ["hash", "digest", "hmac", "sha", "md5", "subtle"]
+        .iter()
+        .any(|word| text.to_ascii_lowercase().contains(word));
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
+    let name = project.last_written(at.to(call.callee)).unwrap_or_default();
+    let alphabet = call.positional(0).is_some_and(
+        |first| matches!(unit.ir.expr(first), ExprKind::String(text) if matches!(unit.ir.text(*text), "base64" | "base64url" | "hex")),
+    );
+    let encodes = matches!(name, "btoa" | "b64encode" | "urlsafe_b64encode" | "encodeURIComponent")
+        || (name == "toString" && alphabet);
+    // `base64.b64encode(path.encode()).decode()[:16]`
+    let decoded = name == "decode" && text.contains("b64encode(");
+    // A variable may hold a digest: `createHash` of another statement.
+    let of_digest = project.roots(at).iter().any(|id| {
+        unit.index.sources(*id).iter().any(|source| {
+            let text = unit.ir.snippet(unit.ir.span(source.value)).to_ascii_lowercase();
+            ["hash", "digest", "hmac", "random", "subtle"].iter().any(|word| text.contains(word))
+        })
+    });
+    (encodes || decoded) && !hashed && !of_digest
+}
+
+/// What a call or an index takes the beginning of: `text.slice(0, 16)`, `text[:16]`.
+fn cut_of(unit: &Unit, expr: ExprId) -> Option<ExprId> {
+    match unit.ir.expr(expr) {
+        ExprKind::Call(call) => match unit.ir.expr(call.callee) {
+            ExprKind::Member { object, property, .. } => {
+                let from_start = matches!(unit.ir.expr(call.positional(0)?), ExprKind::Number(text) if unit.ir.text(*text) == "0");
+                let cuts = matches!(unit.ir.text(*property), "slice" | "substring" | "substr");
+                (cuts && from_start && call.args.len() == 2).then_some(*object)
+            }
+            _ => None,
+        },
+        ExprKind::Index { object, index, .. } => {
+            matches!(unit.ir.expr(*index), ExprKind::Sequence(parts) if parts.len() == 1).then_some(*object)
+        }
+        _ => None,
+    }
 }
 
 fn is_cut(project: &Project, unit: &Unit, at: At) -> bool {

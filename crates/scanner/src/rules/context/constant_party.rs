@@ -5,9 +5,10 @@ use partywall_model::{Confidence, Severity};
 
 use crate::{
     flow::Lifetimes,
-    ir::{ExprKind, FunctionId, LogicalOp, NameRef},
+    ir::{ExprId, ExprKind, FunctionId, Kinds, LogicalOp, NameRef, PropertyKey},
     project::{At, Fun, ModuleId, Parent, Project, Unit},
     rules::Report,
+    vocabulary,
 };
 
 /// Reports such variables.
@@ -53,6 +54,49 @@ pub(super) fn constant_party(
                 .confidence(Confidence::Medium);
         }
     }
+}
+
+/// Names of what a service of payments gives back as it got it, by which the paid thing is put down to somebody.
+const GIVEN_BACK: &[&str] =
+    &["custom", "custom_data", "customData", "metadata", "passthrough", "client_metadata", "notes"];
+
+/// Reports a user that is written out in what a handler sends along with a payment: `metadata: { user_id: "123" }`.
+pub(super) fn paid_for_one(
+    project: &Project,
+    lives: &Lifetimes<'_>,
+    report: &mut Report<'_>,
+    module: ModuleId,
+    unit: &Unit,
+) {
+    for (expr, kind) in unit.ir.exprs_of(Kinds::OBJECT) {
+        let ExprKind::Object(properties) = kind else { continue };
+        let at = At { module, expr };
+        let one = properties.iter().find_map(|property| {
+            let PropertyKey::Name(name) = property.key else { return None };
+            let name = unit.ir.text(name);
+            let ExprKind::String(text) = unit.ir.expr(property.value) else { return None };
+            let text = unit.ir.text(*text);
+            (vocabulary::is_user(name) && is_id(name) && stands_for_a_party(text))
+                .then_some((property.value, text))
+        });
+        let Some((value, text)) = one else { continue };
+        if is_given_back(unit, expr) && lives.is_per_request(project.function_of(at)) {
+            report
+                .reached(at.to(value), format!("whoever pays, it is put down to `{text}`"))
+                .severity(Severity::Medium)
+                .confidence(Confidence::Medium);
+        }
+    }
+}
+
+/// Whether a record is a property of another one that says that it is given back.
+fn is_given_back(unit: &Unit, record: ExprId) -> bool {
+    let Parent::Expr(up) = unit.index.parent(record) else { return false };
+    let ExprKind::Object(properties) = unit.ir.expr(up) else { return false };
+    properties.iter().any(|property| {
+        property.value == record
+            && matches!(property.key, PropertyKey::Name(name) if GIVEN_BACK.contains(&unit.ir.text(name)))
+    })
 }
 
 /// Reports a party that may be left out and then is the one of all who are not known: `owner = user_id or "anonymous"`, where it is
@@ -104,7 +148,7 @@ fn reaches(project: &Project, call: At) -> bool {
     let Some(unit) = project.unit(call.module) else { return false };
     let ExprKind::Call(own) = unit.ir.expr(call.expr) else { return false };
     let name = project.last_written(call.to(own.callee)).unwrap_or_default();
-    crate::vocabulary::words(name).first().is_some_and(|verb| {
+    vocabulary::words(name).first().is_some_and(|verb| {
         matches!(
             verb.as_str(),
             "get"
@@ -125,7 +169,7 @@ fn reaches(project: &Project, call: At) -> bool {
 
 /// Whether a name is of an id and not of a label or a column: `userId`, `user`, and not `userColumn`.
 fn is_id(name: &str) -> bool {
-    crate::vocabulary::words(name).last().is_some_and(|last| {
+    vocabulary::words(name).last().is_some_and(|last| {
         matches!(last.as_str(), "id" | "uid" | "user" | "tenant" | "owner" | "org" | "account" | "workspace")
     })
 }

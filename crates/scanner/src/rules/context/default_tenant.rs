@@ -78,6 +78,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         super::only_one::only_one(project, report, module, unit);
         super::one_session::one_session(project, &lives, report, module, unit);
         super::constant_party::constant_party(project, &lives, report, module, unit);
+        super::constant_party::paid_for_one(project, &lives, report, module, unit);
         super::constant_party::nobody(project, report, module, unit);
         super::one_bucket::falls_off(project, report, module, unit, &|at| is_fallback(project, unit, at));
     }

@@ -5,7 +5,7 @@ use partywall_model::{Confidence, Severity};
 
 use crate::{
     flow::Origins,
-    ir::{ExprId, ExprKind, FunctionId, Kinds, LogicalOp, NameRef, StmtId, StmtKind},
+    ir::{ExprId, ExprKind, FunctionId, Kinds, LogicalOp, NameRef, PropertyKey, StmtId, StmtKind},
     project::{At, ModuleId, Parent, Project, Unit},
     rules::Report,
     vocabulary,
@@ -197,7 +197,7 @@ pub(super) fn falls_off(
         if !names_one {
             continue;
         }
-        let at = At { module, expr: value };
+        let at = At { module, expr: party_of(unit, value) };
         let environment = project.snippet(at).contains("environ") || project.snippet(at).contains("getenv");
         if !(is_fallback(at) || environment) {
             continue;
@@ -205,7 +205,11 @@ pub(super) fn falls_off(
         let theirs = function.body.iter().any(|stmt| match unit.ir.stmt(*stmt) {
             StmtKind::If { then, .. } => then.iter().any(|own| match unit.ir.stmt(*own) {
                 StmtKind::Return(Some(value)) => {
-                    project.origins(At { module, expr: *value }).has(Origins::PRINCIPAL | Origins::SECRET)
+                    let theirs = Origins::PRINCIPAL | Origins::SECRET;
+                    // `return { principal: header }`
+                    let party = party_of(unit, *value);
+                    let theirs = if party == *value { theirs } else { theirs | Origins::UNVERIFIED };
+                    project.origins(At { module, expr: party }).has(theirs)
                 }
                 _ => false,
             }),
@@ -218,6 +222,19 @@ pub(super) fn falls_off(
                 .confidence(Confidence::Medium);
         }
     }
+}
+
+/// The party that a value names in a property: `userId` of `{ userId, error: null }`; else the value.
+fn party_of(unit: &Unit, value: ExprId) -> ExprId {
+    let ExprKind::Object(properties) = unit.ir.expr(value) else { return value };
+    let party = properties.iter().find(|property| match property.key {
+        PropertyKey::Name(name) => {
+            let name = unit.ir.text(name);
+            vocabulary::is_owner(name) || vocabulary::is_principal(name)
+        }
+        _ => false,
+    });
+    party.map_or(value, |property| property.value)
 }
 
 /// What a function gives where looking for the caller fails: `try: return request.state.user_id`, `except AttributeError: return "main"`.

@@ -33,6 +33,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::beside_callers::falls_to_own(project, report);
     super::own_first::own_first(project, report);
     super::left_by_others::left_by_others(project, report);
+    super::of_session::of_session(project, report);
     let lives = Lifetimes::new(project);
     super::ends_shared::ends_shared(project, report);
     for (module, unit) in project.units() {
@@ -43,14 +44,16 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 _ => continue,
             };
             let at = At { module, expr };
-            if !lives.is_per_request(project.function_of(at)) || !names_credential(project, at.to(other)) {
+            let served = is_of_served(project, at.to(own));
+            let per_request = served.is_some_and(|by_call| by_call) || lives.is_per_request(project.function_of(at));
+            if !per_request || !names_credential(project, at.to(other)) {
                 continue;
             }
             let mine = project.origins(at.to(own));
             let fixed = project.origins(at.to(other));
             let fixed_is_known = fixed.has(Origins::ENV);
             let callers = Origins::SECRET | Origins::PRINCIPAL | Origins::UNVERIFIED | Origins::INPUT;
-            let theirs = mine.has(callers) || (mine.has(Origins::UNKNOWN) && is_of_caller(project, at.to(own)));
+            let theirs = mine.has(callers) || served.is_some() || (mine.has(Origins::UNKNOWN) && is_of_caller(project, at.to(own)));
             // `token = token or os.environ["TOKEN"]`: the environment's is in the variable because of this.
             let again = is_set_by(unit, own, expr);
             if !theirs
@@ -73,7 +76,33 @@ fn run(project: &Project, report: &mut Report<'_>) {
 /// Whether a value is one of the server's settings, by their name: `settings.api_token`, `self.config.token`.
 fn is_of_settings(project: &Project, at: At) -> bool {
     let path = project.written(at);
-    path.iter().rev().skip(1).any(|part| matches!(part.trim_start_matches('_'), "settings" | "config" | "cfg" | "conf"))
+    path.iter().rev().skip(1).any(|part| {
+        vocabulary::words(part).iter().any(|word| matches!(word.as_str(), "settings" | "config" | "cfg" | "conf"))
+    })
+}
+
+/// Whether a value is the credential of the request that is served, by the name of the function that gives it, `getRequestToken()`, or
+/// only by its own, `requestToken`.
+fn is_of_served(project: &Project, at: At) -> Option<bool> {
+    let unit = project.unit(at.module)?;
+    let says = |name: &str| {
+        let served = |word: &String| matches!(word.as_str(), "request" | "current" | "caller" | "incoming");
+        vocabulary::is_credential(name) && vocabulary::words(name).iter().any(served)
+    };
+    match unit.ir.expr(at.expr) {
+        ExprKind::Await(value) => is_of_served(project, at.to(*value)),
+        ExprKind::Call(call) => {
+            let none = call.args.is_empty() && !call.is_new;
+            (none && project.last_written(at.to(call.callee)).is_some_and(says)).then_some(true)
+        }
+        ExprKind::Name(NameRef::Binding(id)) => match unit.index.sources(*id) {
+            [source] if source.path.is_empty() && matches!(unit.ir.expr(source.value), ExprKind::Call(_) | ExprKind::Await(_)) => {
+                is_of_served(project, at.to(source.value))
+            }
+            _ => says(unit.ir.binding_name(*id)).then_some(false),
+        },
+        _ => None,
+    }
 }
 
 /// Whether a variable is set by an expression.

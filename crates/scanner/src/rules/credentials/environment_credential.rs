@@ -244,7 +244,9 @@ pub(super) fn is_operators(name: &str) -> bool {
     let words = vocabulary::words(name);
     let whole = words.join("_");
     let about = ["url", "uri", "path", "file", "ttl", "expiry", "expires", "timeout", "type", "header", "endpoint", "name", "issuer", "audience", "length", "id"];
-    words.iter().any(|word| OPERATORS.contains(&word.as_str()))
+    // `JWT_SECRET` signs; `JWT_TOKEN` is a token of somebody.
+    let token = words.iter().any(|word| word == "token");
+    words.iter().any(|word| OPERATORS.contains(&word.as_str()) && !(token && word == "jwt"))
         || words.last().is_some_and(|last| about.contains(&last.as_str()))
         || matches!(whole.as_str(), "secret_key" | "secret" | "app_secret" | "auth_secret" | "auth_token")
 }

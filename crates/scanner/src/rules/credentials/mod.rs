@@ -5,8 +5,10 @@ mod by_other;
 mod callers_own;
 mod ends_shared;
 mod kept_beside;
+mod kept_once;
 mod last_issued;
 mod left_by_others;
+mod of_session;
 mod own_first;
 mod own_sessions;
 

@@ -30,6 +30,7 @@ pub const RULE: Rule = Rule {
 
 fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
+    super::kept_once::kept_once(project, &lives, report);
     let likely = project.calls_named(|name| name == "set_password" || PUTS.contains(&name) || WRITES.contains(&name));
     for (module, unit) in project.units() {
         for call in likely.among(module) {

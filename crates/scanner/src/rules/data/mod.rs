@@ -31,6 +31,7 @@ pub mod rls;
 mod shorter_call;
 mod sibling_compares;
 mod sibling_with_context;
+mod sibling_without_guard;
 mod sibling_without_secret;
 mod streamed;
 mod unread_owner;

@@ -43,6 +43,7 @@ struct Taker {
 fn run(project: &Project, report: &mut Report<'_>) {
     super::sibling_with_context::sibling_with_context(project, report);
     super::sibling_without_secret::sibling_without_secret(project, report);
+    super::sibling_without_guard::sibling_without_guard(project, report);
     super::flagged_check::flagged_check(project, report);
     super::sibling_compares::sibling_compares(project, report);
     let mut modules: BTreeMap<ModuleId, BTreeSet<Fun>> = BTreeMap::new();

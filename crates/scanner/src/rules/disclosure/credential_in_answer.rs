@@ -33,12 +33,13 @@ pub const RULE: Rule = Rule {
 const DEPTH: u32 = 8;
 
 /// Words of tools and functions whose answer is meant to be a new credential.
-const MAKERS: &[&str] = &[
+pub(super) const MAKERS: &[&str] = &[
     "create", "generate", "rotate", "issue", "mint", "register", "login", "signin", "sign", "signup", "auth", "authenticate", "exchange",
     "refresh", "token", "new", "add", "regenerate", "reset", "oauth", "authorize", "session",
 ];
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    super::given_out::given_out(project, report);
     for entry in project.entries() {
         if !matches!(entry.kind.as_str(), "tool" | "resource" | "prompt") {
             continue;
@@ -124,7 +125,7 @@ fn named(project: &Project, at: At, name: &str) -> Option<String> {
 }
 
 /// Whether a name speaks of something about a credential.
-fn is_about(name: &str) -> bool {
+pub(super) fn is_about(name: &str) -> bool {
     let about = [
         "id", "type", "name", "url", "path", "count", "hash", "hashed", "masked", "redacted", "expiry", "expires", "endpoint", "prefix",
         "has", "is", "next", "page", "continuation", "cursor", "continue", "sync", "preview", "hint", "last", "csrf", "public", "status",

@@ -4,7 +4,7 @@ use partywall_model::{Axis, Check, Layer, Severity};
 
 use crate::{
     flow::Origins,
-    ir::{BindingId, ExprId, ExprKind, NameRef, PropertyKey, TemplatePart},
+    ir::{BindingId, ExprId, ExprKind, FunctionId, NameRef, PropertyKey, TemplatePart, walk},
     library::Role,
     project::{At, Parent, Project, Unit},
     rules::{Report, Rule},
@@ -34,8 +34,10 @@ fn run(project: &Project, report: &mut Report<'_>) {
     let asked = project.calls_with(Role::Log);
     // A logger that is told what to leave out leaves it out of what it is given whole.
     let redacts = project.units().any(|(_, unit)| unit.ir.has_name(&["redact", "redactions", "redactor", "redactPaths"]));
+    let named = project.calls_named(|name| METHODS.contains(&name));
     for (module, unit) in project.units() {
-        for call in asked.among(module) {
+        let own = named.among(module).filter(|call| is_of_logger(unit, At { module, expr: **call }));
+        for call in asked.among(module).chain(own) {
             let at = At { module, expr: *call };
             let ExprKind::Call(expr) = unit.ir.expr(*call) else { continue };
             let whole = |arg: At| (!redacts).then(|| in_whole(project, unit, arg, 3)).flatten();
@@ -45,6 +47,21 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// Methods of loggers.
+const METHODS: &[&str] = &["log", "info", "debug", "warn", "warning", "error", "trace", "verbose", "fatal", "http"];
+
+/// Whether a call is one of a logger that the project has written itself, by the name of what it is a method of: `this.logger.info(…)`.
+fn is_of_logger(unit: &Unit, at: At) -> bool {
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
+    let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) else { return false };
+    let name = match unit.ir.expr(*object) {
+        ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+        ExprKind::Member { property, .. } => unit.ir.text(*property),
+        _ => return false,
+    };
+    !call.args.is_empty() && matches!(name.trim_start_matches(['_', '#']).to_ascii_lowercase().as_str(), "logger" | "log")
 }
 
 /// The name of the credential that a value is, or has as a part of its text. What a function makes of one is none.
@@ -77,8 +94,28 @@ fn in_whole(project: &Project, unit: &Unit, at: At, steps: u32) -> Option<String
         ExprKind::Member { object, property, .. } => {
             let name = unit.ir.text(*property);
             let of_request = || project.origins(at.to(*object)).has(Origins::REQUEST);
-            let auth = name == "authInfo" && project.origins(at).has(Origins::PRINCIPAL | Origins::SECRET | Origins::REQUEST);
-            (auth || (name == "headers" && of_request())).then(|| name.to_owned())
+            let known = || project.origins(at).has(Origins::PRINCIPAL | Origins::SECRET | Origins::REQUEST);
+            // What the SDK's middleware leaves there has the token in it; what others leave there is read from one.
+            let auth = (name == "authInfo" || (name == "auth" && unit.ir.has_name(SDK))) && known();
+            if auth || (name == "headers" && of_request()) {
+                return Some(name.to_owned());
+            }
+            (name == "body" && of_request()).then(|| taken_of_body(project, unit, at)).flatten()
+        }
+        // `JSON.stringify(req.headers, null, 2)`
+        ExprKind::Call(call) => {
+            let name = project.written(at.to(call.callee)).pop()?;
+            match (unit.ir.expr(call.callee), call.positional(0)) {
+                (_, Some(first)) if matches!(name.as_str(), "stringify" | "inspect" | "dumps" | "dict" | "fromEntries") => {
+                    in_whole(project, unit, at.to(first), steps)
+                }
+                (ExprKind::Member { object, .. }, None) if name == "entries" => in_whole(project, unit, at.to(*object), steps),
+                // `c.req.header()` gives all of them.
+                (ExprKind::Member { object, .. }, None) if name == "header" => {
+                    project.origins(at.to(*object)).has(Origins::REQUEST).then(|| "headers".to_owned())
+                }
+                _ => None,
+            }
         }
         ExprKind::Name(NameRef::Binding(id)) => match unit.index.sources(*id) {
             [source] if source.path.is_empty() && matches!(unit.ir.expr(source.value), ExprKind::Object(_)) => {
@@ -86,12 +123,48 @@ fn in_whole(project: &Project, unit: &Unit, at: At, steps: u32) -> Option<String
             }
             // `context` of which the function takes `context.token` afterwards.
             [source] if source.path.is_empty() && matches!(unit.ir.expr(source.value), ExprKind::Call(_) | ExprKind::Await(_)) => {
-                taken_of(unit, *id).filter(|_| is_of_callers(project, at.to(source.value)))
+                taken_of(unit, *id).filter(|_| is_of_callers(project, at.to(source.value)) || is_body(project, at.to(source.value)))
             }
             _ => None,
         },
         _ => None,
     }
+}
+
+/// Names of the SDK's middleware that leaves on the request who calls, with the token.
+const SDK: &[&str] = &["requireBearerAuth", "mcpAuthRouter", "mcpAuthMetadataRouter", "AuthInfo"];
+
+/// The credential that a handler takes out of the request's body, which is logged as a whole: `const { password } = req.body`.
+fn taken_of_body(project: &Project, unit: &Unit, body: At) -> Option<String> {
+    let handler = project.function_of(body);
+    if handler.id == FunctionId::MODULE {
+        return None;
+    }
+    let is_one = |name: &str| vocabulary::is_credential(name) && !is_about(name);
+    let of_body = |at: At| {
+        let origins = project.origins(at);
+        origins.has(Origins::INPUT) && !origins.has(Origins::ENV)
+    };
+    let mut found = None;
+    walk::function_exprs(&unit.ir, handler.id, &mut |expr| {
+        if let ExprKind::Member { object, property, .. } = unit.ir.expr(expr)
+            && is_one(unit.ir.text(*property))
+            && of_body(body.to(*object))
+        {
+            found.get_or_insert_with(|| unit.ir.text(*property).to_owned());
+        }
+    });
+    found.or_else(|| {
+        unit.ir.bindings().find_map(|(id, binding)| {
+            let name = unit.ir.text(binding.name);
+            let taken = || {
+                unit.index.sources(id).iter().any(|source| {
+                    source.function == handler.id && !source.path.is_empty() && of_body(body.to(source.value))
+                })
+            };
+            (is_one(name) && taken()).then(|| name.to_owned())
+        })
+    })
 }
 
 /// The credential that the code takes out of a variable: `context.token`.
@@ -106,6 +179,19 @@ fn taken_of(unit: &Unit, id: BindingId) -> Option<String> {
             _ => None,
         }
     })
+}
+
+/// Whether a value is a request's body: `await request.json()`.
+fn is_body(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    match unit.ir.expr(at.expr) {
+        ExprKind::Await(value) => is_body(project, at.to(*value)),
+        ExprKind::Call(call) => {
+            let json = call.args.is_empty() && project.last_written(at.to(call.callee)) == Some("json");
+            json && project.origins(at).has(Origins::INPUT)
+        }
+        _ => false,
+    }
 }
 
 /// Whether a call gives what belongs to one caller: a store of the context, a session.

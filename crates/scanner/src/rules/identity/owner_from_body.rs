@@ -33,6 +33,7 @@ pub const RULE: Rule = Rule {
 
 fn run(project: &Project, report: &mut Report<'_>) {
     super::stamped::stamped(project, report);
+    super::copied_body::copied_body(project, report);
     let owned = project.owned_entities();
     let likely = project.calls_named(|name| PUTS.contains(&name) || name == "assign" || name.starts_with(char::is_uppercase));
     for (module, unit) in project.units() {
@@ -108,7 +109,7 @@ fn copied(project: &Project, unit: &Unit, at: At, call: &Call) -> Option<(String
     (!says).then(|| ((*class).to_owned(), spread.value))
 }
 
-fn is_owner(name: &str) -> bool {
+pub(super) fn is_owner(name: &str) -> bool {
     level_of_column(name).is_some() || vocabulary::is_owner(name)
 }
 
@@ -119,7 +120,7 @@ fn made(project: &Project, unit: &Unit, at: At) -> Option<String> {
 }
 
 /// Whether a field for the owner of a variable's object is set in the function of a call, after it.
-fn is_set_after(unit: &Unit, call: At, id: crate::ir::BindingId) -> bool {
+pub(super) fn is_set_after(unit: &Unit, call: At, id: crate::ir::BindingId) -> bool {
     let order = unit.index.order(call.expr);
     unit.index.writes.iter().any(|write| match unit.ir.expr(write.place) {
         ExprKind::Member { object, property, .. } => {

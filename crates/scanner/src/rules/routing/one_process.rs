@@ -7,8 +7,8 @@ use partywall_model::{Confidence, Severity};
 
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{Call, ExprKind, NameRef},
-    project::{At, Cls, Project, Unit},
+    ir::{BindingId, Call, ExprKind, FunctionId, NameRef, walk},
+    project::{At, Cls, Parent, Project, Unit},
     rules::Report,
 };
 
@@ -18,6 +18,7 @@ const STARTS: &[&str] =
 
 /// Reports such objects where they are made and where a handler uses them.
 pub(super) fn one_process(project: &Project, report: &mut Report<'_>) {
+    next_chunks(project, report);
     let starts = project.calls_named(|name| STARTS.contains(&name));
     let lives = Lifetimes::new(project);
     let mut bridges: BTreeSet<Cls> = BTreeSet::new();
@@ -60,6 +61,86 @@ pub(super) fn one_process(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// Reports handlers that take the next thing a shared process says for their own answer: `child.stdout.once("data", (data) =>
+/// res.json(JSON.parse(data)))` behind `child.stdin.write(…)`.
+fn next_chunks(project: &Project, report: &mut Report<'_>) {
+    let lives = Lifetimes::new(project);
+    let hears = project.calls_named(|name| matches!(name, "on" | "once" | "addListener"));
+    for (module, unit) in project.units() {
+        for expr in hears.among(module) {
+            let at = At { module, expr: *expr };
+            let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+            let Some(process) = heard(unit, call) else { continue };
+            let fun = project.function_of(at);
+            if !unit.ir.is_module_level(process)
+                || !lives.is_per_request(fun)
+                || !is_started(project, unit, at, process)
+                || !is_written_to(unit, fun.id, process)
+                || tells_answers_apart(unit, call)
+            {
+                continue;
+            }
+            report
+                .reached(at, "each request takes the next thing that the process of all clients says for its own answer")
+                .severity(Severity::Medium)
+                .confidence(Confidence::Medium)
+                .fix("Start a process for each session, or give each message an id of your own and give an answer to the request with its id.");
+        }
+    }
+}
+
+/// The variable of a process whose output a call hears: `child.stdout.on("data", …)`.
+fn heard(unit: &Unit, call: &Call) -> Option<BindingId> {
+    let ExprKind::Member { object: stream, .. } = unit.ir.expr(call.callee) else { return None };
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(*stream) else { return None };
+    let ExprKind::String(event) = unit.ir.expr(call.positional(0)?) else { return None };
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(*object) else { return None };
+    (unit.ir.text(*property) == "stdout" && matches!(unit.ir.text(*event), "data" | "line")).then_some(*id)
+}
+
+/// Whether a variable is set to a process that was started.
+fn is_started(project: &Project, unit: &Unit, at: At, process: BindingId) -> bool {
+    unit.index.sources(process).iter().any(|source| {
+        project.callee(at.to(source.value)).is_some_and(|callee| STARTS.contains(&callee.name()))
+    })
+}
+
+/// Whether a function writes to the input of a process.
+fn is_written_to(unit: &Unit, fun: FunctionId, process: BindingId) -> bool {
+    unit.index.uses(process).iter().any(|used| {
+        let Parent::Expr(up) = unit.index.parent(*used) else { return false };
+        let stdin = matches!(unit.ir.expr(up), ExprKind::Member { property, .. } if unit.ir.text(*property) == "stdin");
+        stdin && unit.index.function(*used) == fun
+    })
+}
+
+/// Whether what hears an answer compares its id.
+fn tells_answers_apart(unit: &Unit, call: &Call) -> bool {
+    let Some(heard) = call.positional(1) else { return true };
+    let fun = match unit.ir.expr(heard) {
+        ExprKind::Function(id) => *id,
+        ExprKind::Name(NameRef::Binding(id)) => {
+            let made = unit.index.sources(*id).iter().find_map(|source| match unit.ir.expr(source.value) {
+                ExprKind::Function(id) => Some(*id),
+                _ => None,
+            });
+            match made {
+                Some(id) => id,
+                None => return true,
+            }
+        }
+        _ => return true,
+    };
+    let Some(function) = unit.ir.function(fun) else { return true };
+    let text = unit.ir.snippet(function.span);
+    // `pending.get(message.id)`, `if (message.id === id)`
+    let mut names_id = false;
+    walk::function_exprs(&unit.ir, fun, &mut |expr| {
+        names_id |= matches!(unit.ir.expr(expr), ExprKind::Member { property, .. } if unit.ir.text(*property) == "id");
+    });
+    names_id || text.contains("[\"id\"]")
 }
 
 fn tell(report: &mut Report<'_>, at: At) {
