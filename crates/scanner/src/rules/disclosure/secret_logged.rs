@@ -3,7 +3,7 @@
 use partywall_model::{Axis, Check, Layer, Severity};
 
 use crate::{
-    flow::Origins,
+    flow::{Lifetimes, Origins},
     ir::{BindingId, ExprId, ExprKind, FunctionId, NameRef, PropertyKey, TemplatePart, walk},
     library::Role,
     project::{At, Parent, Project, Unit},
@@ -34,9 +34,15 @@ fn run(project: &Project, report: &mut Report<'_>) {
     let asked = project.calls_with(Role::Log);
     // A logger that is told what to leave out leaves it out of what it is given whole.
     let redacts = project.units().any(|(_, unit)| unit.ir.has_name(&["redact", "redactions", "redactor", "redactPaths"]));
+    let lives = Lifetimes::new(project);
     let named = project.calls_named(|name| METHODS.contains(&name));
     for (module, unit) in project.units() {
-        let own = named.among(module).filter(|call| is_of_logger(unit, At { module, expr: **call }));
+        // What a command of the operator's prints is no caller's.
+        let served = |call: &&ExprId| {
+            let at = At { module, expr: **call };
+            is_of_logger(unit, at) && lives.is_per_request(project.function_of(at))
+        };
+        let own = named.among(module).filter(served);
         for call in asked.among(module).chain(own) {
             let at = At { module, expr: *call };
             let ExprKind::Call(expr) = unit.ir.expr(*call) else { continue };
