@@ -1,6 +1,10 @@
 //! Comparisons that stand between a value and its use.
 
-use super::{Origins, chains::excludes};
+use super::{
+    Origins,
+    chains::excludes,
+    checks::{CHANGES, CHECKS, DOES, finds_caller, looks_at_form},
+};
 use crate::{
     ir::{
         BindingId, CompareOp, ExprId, ExprKind, FunctionId, LogicalOp, NameRef, Pattern, StmtId, StmtKind,
@@ -19,155 +23,6 @@ pub struct Guard {
     pub right: At,
     /// When, within the function.
     pub order: u32,
-}
-
-/// Words of functions that check and throw.
-const CHECKS: &[&str] = &[
-    "assert",
-    "ensure",
-    "require",
-    "check",
-    "verify",
-    "authorize",
-    "authorise",
-    "validate",
-    "enforce",
-    "guard",
-    "can",
-    "owns",
-    "allowed",
-    "permitted",
-    "access",
-    "authorized",
-    "belongs",
-    "forbid",
-    "permission",
-    "member",
-];
-
-/// First words of names of functions that change who may do something.
-const CHANGES: &[&str] =
-    &["add", "remove", "create", "delete", "invite", "update", "insert", "kick", "promote", "demote"];
-
-/// First words of names of functions that record or change something.
-const DOES: &[&str] = &[
-    "log",
-    "record",
-    "audit",
-    "notify",
-    "publish",
-    "emit",
-    "send",
-    "add",
-    "create",
-    "insert",
-    "assign",
-    "invalidate",
-    "update",
-    "remove",
-    "delete",
-    "list",
-    "count",
-    "format",
-];
-
-/// Words of what a caller shows or is.
-const CALLER: &[&str] = &[
-    "auth",
-    "authenticated",
-    "authentication",
-    "user",
-    "userid",
-    "session",
-    "login",
-    "signin",
-    "signed",
-    "in",
-    "token",
-    "bearer",
-    "jwt",
-    "id",
-    "current",
-    "identity",
-    "principal",
-    "caller",
-    "viewer",
-    "api",
-    "key",
-    "apikey",
-    "or",
-    "throw",
-    // What looks at the form or the number of requests, and at nobody's things.
-    "rate",
-    "limit",
-    "csrf",
-    "xsrf",
-    "origin",
-    "captcha",
-    "method",
-    "version",
-    "quota",
-    "request",
-    "input",
-    "schema",
-    "json",
-    "body",
-    "query",
-    "params",
-    "args",
-    "content",
-    "type",
-    "headers",
-    // What the caller may do at all, and not with which thing.
-    "scope",
-    "scopes",
-];
-
-/// Whether a function that requires something requires a caller and nothing else, by the words of its name: `requireUserId`,
-/// `ensureAuthenticated`.
-fn finds_caller(words: &[String]) -> bool {
-    let [verb, rest @ ..] = words else { return false };
-    // `verify(req)` and `validate(req)` look at the token or the form.
-    let alone = matches!(verb.as_str(), "verify" | "validate");
-    matches!(
-        verb.as_str(),
-        "require"
-            | "ensure"
-            | "assert"
-            | "check"
-            | "verify"
-            | "validate"
-            | "enforce"
-            | "authorize"
-            | "authorise"
-    ) && (alone || !rest.is_empty())
-        && rest.iter().all(|word| CALLER.contains(&word.as_str()))
-}
-
-/// Whether a function that checks something looks at its form only, by the words of its name: `validate_uuid`, `check_length`.
-fn looks_at_form(words: &[String]) -> bool {
-    let [verb, rest @ ..] = words else { return false };
-    matches!(verb.as_str(), "require" | "ensure" | "assert" | "check" | "verify" | "validate")
-        && rest
-            .iter()
-            .any(|word| matches!(word.as_str(), "uuid" | "format" | "length" | "size" | "slug" | "syntax"))
-        && rest.iter().all(|word| {
-            matches!(
-                word.as_str(),
-                "uuid"
-                    | "format"
-                    | "length"
-                    | "size"
-                    | "slug"
-                    | "syntax"
-                    | "id"
-                    | "is"
-                    | "valid"
-                    | "of"
-                    | "string"
-                    | "name"
-            )
-        })
 }
 
 impl Project {
@@ -284,9 +139,16 @@ impl Project {
                 {
                     self.compared(test.to(source.value), guards);
                 }
+                // `mine = any(one.id == id for one in notes_of(user))`
+                if let [source] = unit.index.sources(*id)
+                    && source.path.is_empty()
+                {
+                    self.compared_any(test.to(source.value), guards);
+                }
             }
             ExprKind::Call(call) => {
                 self.checking_call(test, guards);
+                self.compared_any(test, guards);
                 // `allowed.includes(id)`, `a.equals(b)`.
                 if let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee)
                     && matches!(
@@ -314,6 +176,26 @@ impl Project {
             }
             _ => {}
         }
+    }
+
+    /// Adds what `any(one.id == id for one in all)` compares with what is run through.
+    fn compared_any(&self, at: At, guards: &mut Vec<Guard>) {
+        let Some(unit) = self.unit(at.module) else { return };
+        let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return };
+        if !self.last_written(at.to(call.callee)).is_some_and(|name| name == "any") {
+            return;
+        }
+        let Some(ExprKind::Comprehension(each)) = call.positional(0).map(|arg| unit.ir.expr(arg)) else {
+            return;
+        };
+        let ([clause], ExprKind::Compare { op: CompareOp::Eq, left, right }) =
+            (&*each.clauses, unit.ir.expr(each.element))
+        else {
+            return;
+        };
+        let order = unit.index.order(at.expr);
+        let sides = [*left, *right].map(|side| Guard { left: at.to(clause.iter), right: at.to(side), order });
+        guards.extend(sides);
     }
 
     /// The sides of the comparisons that a function gives.

@@ -4,6 +4,7 @@ mod bearers;
 mod beside;
 mod builders;
 mod chains;
+mod checks;
 mod columns;
 mod conditions;
 mod cypher;

@@ -158,8 +158,10 @@ impl Project {
                 }
                 let words = vocabulary::words(self.last_written(at).unwrap_or_default());
                 let has = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
-                has(&["member", "membership", "owner", "ownership", "access"])
-                    && has(&["required", "require", "requires", "only", "check", "ensure", "must"])
+                (has(&["member", "membership", "owner", "ownership", "access"])
+                    && has(&["required", "require", "requires", "only", "check", "ensure", "must"]))
+                    // `@OrganizationProtected(Role.Owner)` of the routes below an organization
+                    || (has(&["protected", "scoped"]) && words.iter().any(|word| vocabulary::is_tenant(word)))
             })
         })
     }

@@ -32,7 +32,7 @@ pub(super) fn own_code(project: &Project, fun: Fun) -> Vec<Fun> {
 }
 
 /// Whether a value is the verified caller, or made of it.
-pub(super) fn is_caller(project: &Project, at: At) -> bool {
+pub(in crate::rules) fn is_caller(project: &Project, at: At) -> bool {
     let origins = project.origins(at);
     origins.has(Origins::PRINCIPAL | Origins::SECRET)
         || (origins.has(Origins::OWNER) && !origins.is_chosen() && !is_of_process(project, at, DEPTH))

@@ -5,7 +5,7 @@ mod asked_by;
 mod below_parent;
 mod by_id_alone;
 mod by_id_elsewhere;
-mod callers;
+pub(in crate::rules) mod callers;
 pub(in crate::rules) mod compared;
 mod file_paths;
 mod flagged_check;

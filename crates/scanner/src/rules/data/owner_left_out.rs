@@ -9,7 +9,7 @@ use crate::{
     flow::{Origins, Owned, Query},
     ir::{ArgKind, BindingId, BindingKind, Call, ExprId, ExprKind, FunctionId, FunctionKind, Language, NameRef, Parameter, StmtKind, walk},
     project::{At, Fun, Parent, Project, Unit},
-    rules::{Report, Rule},
+    rules::{Report, Rule, identity::looked_up::is_callers_row},
     vocabulary,
 };
 
@@ -232,7 +232,7 @@ fn asks_by_id(project: &Project, query: &Query, call: At) -> bool {
         && !knows_owner(project, query.function)
         && knows_owner(project, fun)
         && !says_owner(project, call, written)
-        && !written.args.iter().any(|arg| project.is_checked(call.to(arg.value)))
+        && !written.args.iter().any(|arg| project.is_checked(call.to(arg.value)) || is_callers_row(project, call.to(arg.value)))
         && !is_compared(project, unit, call)
 }
 

@@ -428,7 +428,7 @@ pub(super) fn skipped(project: &Project, query: &Query) -> bool {
     let aside = path.split(['/', '.', '_', '-']).any(|part| {
         matches!(part, "saml" | "sso" | "login" | "signin" | "og" | "opengraph" | "wellknown" | "migrations" | "migration" | "migrate" | "seed" | "seeds" | "admin" | "alembic" | "scripts" | "backup" | "cron" | "cleanup" | "maintenance" | "bootstrap")
     });
-    if aside || query.function.id == crate::ir::FunctionId::MODULE {
+    if aside || query.function.id == crate::ir::FunctionId::MODULE || is_for_members(project, query) {
         return true;
     }
     let table = project.tables.table(&Name::bare(&query.shown)).or_else(|| project.tables.model(&query.shown));
@@ -526,6 +526,12 @@ fn names_filter(project: &Project, query: &Query, word: &str) -> bool {
         let is_id = words.len() > 1 && words.last().is_some_and(|last| matches!(last.as_str(), "id" | "ids" | "uuid"));
         text.to_lowercase().contains(word) && (word.ends_with("id") || !is_id)
     })
+}
+
+/// Whether the handler that a query stands in, or is called by alone, is for the members of what its decorator names.
+fn is_for_members(project: &Project, query: &Query) -> bool {
+    project.is_for_members(query.function)
+        || matches!(project.callers(query.function), [only] if project.is_for_members(project.function_of(*only)))
 }
 
 /// Whether an earlier query of the function found the same rows by the same id and their owner: `findFirst({ id, userId })`, then

@@ -3,6 +3,7 @@
 use crate::{
     ir::{BindingId, CompareOp, ExprId, ExprKind, NameRef, StmtKind, UnaryOp, walk},
     project::{At, Project, Unit},
+    rules::data::callers::is_caller,
 };
 
 /// The most uses of a variable that are looked at.
@@ -37,6 +38,15 @@ pub(super) fn is_checked_where_used(project: &Project, at: At) -> bool {
             .all(|used| project.is_checked(at.to(used)) || is_of_callers_row(project, at.to(used)))
 }
 
+/// Whether a variable holds a row that was looked up with the verified caller, and who has none was refused.
+pub(in crate::rules) fn is_callers_row(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
+    let [source] = unit.index.sources(*id) else { return false };
+    refused_after(project, unit, at.to(source.value))
+        .is_some_and(|refused| unit.index.order(at.expr) > refused)
+}
+
 /// When who has no row is refused, for a use in a look-up that the verified caller stands in too.
 fn refused_after(project: &Project, unit: &Unit, used: At) -> Option<u32> {
     let StmtKind::Assign { target, value, .. } = unit.ir.stmt(unit.index.stmt_of(used.expr)?) else {
@@ -56,8 +66,7 @@ fn refused_after(project: &Project, unit: &Unit, used: At) -> Option<u32> {
                 && matches!(unit.ir.expr(expr), ExprKind::Member { .. } | ExprKind::Name(_))
                 && expr != used.expr
             {
-                let origins = project.origins(used.to(expr));
-                callers = origins.has_owner() && !origins.is_chosen();
+                callers = is_caller(project, used.to(expr)) && !project.origins(used.to(expr)).is_chosen();
             }
         });
     }
