@@ -15,8 +15,8 @@ use crate::{
 pub(super) fn all_tenants(project: &Project, report: &mut Report<'_>) {
     for query in project.queries() {
         // What is joined with the tenants names them too.
-        let all = query.scope == Scope::None || query.is_sql;
-        let asked = query.verb == Verb::Select && all && query.filters.is_empty() && !query.tied;
+        let all = query.is_sql || (query.scope == Scope::None && !query.tied);
+        let asked = query.verb == Verb::Select && all && query.filters.is_empty();
         if !asked
             || !is_tenants(&query.entity)
             || query.function.id == FunctionId::MODULE
