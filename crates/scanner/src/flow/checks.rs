@@ -123,28 +123,40 @@ pub(super) fn finds_caller(words: &[String]) -> bool {
         && rest.iter().all(|word| CALLER.contains(&word.as_str()))
 }
 
-/// Whether a function that checks something looks at its form only, by the words of its name: `validate_uuid`, `check_length`.
+/// What a function checks that looks at the form of a value, or at what the server itself needs.
+const FORMS: &[&str] = &[
+    "uuid",
+    "format",
+    "length",
+    "size",
+    "slug",
+    "syntax",
+    "table",
+    "tables",
+    "schema",
+    "schemas",
+    "database",
+    "index",
+    "indexes",
+    "indices",
+    "bucket",
+    "dirs",
+    "directories",
+    "initialized",
+    "loaded",
+    "ready",
+    "connected",
+];
+
+/// Words beside those.
+const OF_FORMS: &[&str] = &["id", "is", "valid", "of", "string", "name", "exist", "exists", "db", "are"];
+
+/// Whether a function that checks something looks at its form only, or at what the server needs, by the words of its name:
+/// `validate_uuid`, `check_length`, `ensure_tables`.
 pub(super) fn looks_at_form(words: &[String]) -> bool {
     let [verb, rest @ ..] = words else { return false };
+    let is = |word: &String, list: &[&str]| list.contains(&word.as_str());
     matches!(verb.as_str(), "require" | "ensure" | "assert" | "check" | "verify" | "validate")
-        && rest
-            .iter()
-            .any(|word| matches!(word.as_str(), "uuid" | "format" | "length" | "size" | "slug" | "syntax"))
-        && rest.iter().all(|word| {
-            matches!(
-                word.as_str(),
-                "uuid"
-                    | "format"
-                    | "length"
-                    | "size"
-                    | "slug"
-                    | "syntax"
-                    | "id"
-                    | "is"
-                    | "valid"
-                    | "of"
-                    | "string"
-                    | "name"
-            )
-        })
+        && rest.iter().any(|word| is(word, FORMS))
+        && rest.iter().all(|word| is(word, FORMS) || is(word, OF_FORMS))
 }

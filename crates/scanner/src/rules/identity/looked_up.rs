@@ -66,7 +66,11 @@ fn refused_after(project: &Project, unit: &Unit, used: At) -> Option<u32> {
                 && matches!(unit.ir.expr(expr), ExprKind::Member { .. } | ExprKind::Name(_))
                 && expr != used.expr
             {
-                callers = is_caller(project, used.to(expr)) && !project.origins(used.to(expr)).is_chosen();
+                let at = used.to(expr);
+                // `Student.id` is a column.
+                let column =
+                    project.first_written(at).is_some_and(|name| name.starts_with(char::is_uppercase));
+                callers = !column && is_caller(project, at) && !project.origins(at).is_chosen();
             }
         });
     }
