@@ -47,7 +47,7 @@ pub(in crate::rules) fn is_callers_row(project: &Project, at: At) -> bool {
         .is_some_and(|refused| unit.index.order(at.expr) > refused)
 }
 
-/// When who has no row is refused, for a use in a look-up that the verified caller stands in too.
+/// When who has no row is refused, for a use in a look-up, or the whole of it, that the verified caller stands in too.
 fn refused_after(project: &Project, unit: &Unit, used: At) -> Option<u32> {
     let StmtKind::Assign { target, value, .. } = unit.ir.stmt(unit.index.stmt_of(used.expr)?) else {
         return None;
@@ -59,20 +59,24 @@ fn refused_after(project: &Project, unit: &Unit, used: At) -> Option<u32> {
             given.extend(call.args.iter().map(|arg| arg.value));
         }
     });
-    let mut callers = false;
+    let (mut asked, mut callers) = (used.expr == *value, false);
     for arg in given {
         walk::exprs_below(&unit.ir, arg, &mut |expr| {
+            asked |= expr == used.expr;
             if !callers
                 && matches!(unit.ir.expr(expr), ExprKind::Member { .. } | ExprKind::Name(_))
                 && expr != used.expr
             {
                 let at = used.to(expr);
                 // `Student.id` is a column.
-                let column =
-                    project.first_written(at).is_some_and(|name| name.starts_with(char::is_uppercase));
-                callers = !column && is_caller(project, at) && !project.origins(at).is_chosen();
+                callers =
+                    !is_of_class(unit, expr) && is_caller(project, at) && !project.origins(at).is_chosen();
             }
         });
+    }
+    // What is asked, as `db` of `db.query(…)`, is nothing that a row is found by.
+    if !asked {
+        return None;
     }
     if !callers {
         return None;
@@ -92,6 +96,14 @@ fn refused_after(project: &Project, unit: &Unit, used: At) -> Option<u32> {
         }
     });
     refused
+}
+
+/// Whether a value is a class, or what one has: `Student.id`.
+fn is_of_class(unit: &Unit, mut expr: ExprId) -> bool {
+    while let ExprKind::Member { object, .. } = unit.ir.expr(expr) {
+        expr = *object;
+    }
+    matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(id)) if unit.ir.binding_name(*id).starts_with(char::is_uppercase))
 }
 
 /// Whether a test holds when one of the variables has nothing: `!row`, `row is None`, `error || !row`.
