@@ -182,7 +182,7 @@ impl Project {
     fn compared_any(&self, at: At, guards: &mut Vec<Guard>) {
         let Some(unit) = self.unit(at.module) else { return };
         let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return };
-        if !self.last_written(at.to(call.callee)).is_some_and(|name| name == "any") {
+        if self.last_written(at.to(call.callee)).is_none_or(|name| name != "any") {
             return;
         }
         let Some(ExprKind::Comprehension(each)) = call.positional(0).map(|arg| unit.ir.expr(arg)) else {
