@@ -336,6 +336,10 @@ impl Project {
                 return path.first().map(|entity| (entity.to_string(), Verb::Select));
             }
             ("from" | "delete" | "update", 2..) => {
+                // `supabase.from("notes").insert(row).select()` gives what it adds.
+                if let Some(found) = self.of_table(unit, at, call, path).filter(|_| name == "from") {
+                    return Some(found);
+                }
                 let db = path.iter().any(|part| {
                     matches!(
                         part.as_str(),

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{At, Cls, Fun, ModuleId, Path, Project, Step, Word, this_class};
+use super::{At, Cls, Fun, ModuleId, Path, Project, Step, Unit, Word, this_class};
 use crate::{
     flow::Says,
     ir::{
-        BindingId, BindingKind, Export, ExportKind, ExprId, ExprKind, FunctionKind, ImportKind, Language,
-        Name, NameRef, PropertyKey,
+        BindingId, BindingKind, Call, Export, ExportKind, ExprId, ExprKind, FunctionId, FunctionKind,
+        ImportKind, Language, Name, NameRef, PropertyKey,
     },
     library::CallDef,
 };
@@ -78,6 +78,16 @@ impl Callee {
     pub fn name(&self) -> &str {
         self.path.last().map_or("", Word::as_str)
     }
+}
+
+/// Functions of libraries that give a function which answers as the one that they are given does.
+const KEEPERS: &[&str] = &["cache", "unstable_cache", "memoize", "memoizeOne", "once", "useCallback"];
+
+/// The function that is written into a call which keeps its answers: `cache(async () => …)` of React.
+fn kept_function(unit: &Unit, called: &Symbol, call: &Call) -> Option<FunctionId> {
+    let (Symbol::External { path, .. } | Symbol::Unknown(path)) = called else { return None };
+    let ExprKind::Function(id) = unit.ir.expr(call.positional(0)?) else { return None };
+    path.last().is_some_and(|name| KEEPERS.contains(&name.as_str())).then_some(*id)
 }
 
 impl Project {
@@ -156,7 +166,11 @@ impl Project {
                 if let ExprKind::Super = callee {
                     return below(call.callee);
                 }
-                self.result(below(call.callee), depth)
+                let called = below(call.callee);
+                if let Some(kept) = kept_function(unit, &called, call) {
+                    return Symbol::Function(Fun { module: at.module, id: kept });
+                }
+                self.result(called, depth)
             }
             ExprKind::Await(value) | ExprKind::Spread(value) => below(*value),
             ExprKind::Import(specifier) => match unit.ir.expr(*specifier) {
