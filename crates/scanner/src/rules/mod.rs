@@ -1,6 +1,7 @@
 //! The rules: one file each, with its page, by layer; and what they report with.
 
 mod asking;
+mod branches;
 pub mod cache;
 pub mod capacity;
 pub mod context;

@@ -5,10 +5,10 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use super::{of_all::is_place_of_all, unused_default};
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{CompareOp, ExprId, ExprKind, FunctionId, Kinds, LogicalOp, StmtKind, UnaryOp, walk},
+    ir::{ExprId, ExprKind, FunctionId, Kinds, LogicalOp, StmtKind, UnaryOp, walk},
     library::Role,
     project::{At, CallSet, Fun, ModuleId, Parent, Project, Unit},
-    rules::{Report, Rule},
+    rules::{Report, Rule, branches::absent_variable},
     vocabulary,
 };
 
@@ -156,7 +156,7 @@ fn throws_without(unit: &Unit, body: &[crate::ir::StmtId]) -> bool {
 fn branches(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, module: ModuleId, unit: &Unit) {
     for (_, stmt) in unit.ir.stmts() {
         let StmtKind::If { test, then, .. } = stmt else { continue };
-        let Some(id) = absent(unit, *test) else { continue };
+        let Some(id) = absent_variable(unit, *test) else { continue };
         let name = unit.ir.binding_name(id);
         if (vocabulary::is_credential(name) || vocabulary::is_principal(name)) && !vocabulary::is_owner(name) {
             nobody(project, report, module, unit, then);
@@ -206,19 +206,6 @@ fn nobody(project: &Project, report: &mut Report<'_>, module: ModuleId, unit: &U
                 .severity(Severity::Medium)
                 .confidence(Confidence::Medium);
         }
-    }
-}
-
-/// The variable that a condition finds empty: `not tenant`, `tenant is None`, `!tenantId`, `tenantId === undefined`.
-fn absent(unit: &Unit, test: ExprId) -> Option<crate::ir::BindingId> {
-    let named = |expr: ExprId| match unit.ir.expr(expr) {
-        ExprKind::Name(crate::ir::NameRef::Binding(id)) => Some(*id),
-        _ => None,
-    };
-    match unit.ir.expr(test) {
-        ExprKind::Unary { op: UnaryOp::Not, operand } => named(*operand),
-        ExprKind::Compare { op: CompareOp::Eq, left, right } if matches!(unit.ir.expr(*right), ExprKind::Null) => named(*left),
-        _ => None,
     }
 }
 

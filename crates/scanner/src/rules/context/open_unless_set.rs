@@ -5,9 +5,9 @@ use partywall_model::{Confidence, Severity};
 
 use crate::{
     flow::Origins,
-    ir::{CompareOp, ExprId, ExprKind, FunctionId, LogicalOp, NameRef, StmtId, StmtKind, UnaryOp, walk},
+    ir::{CompareOp, ExprId, ExprKind, FunctionId, LogicalOp, NameRef, StmtId, StmtKind, walk},
     project::{At, Fun, ModuleId, Project, Unit},
-    rules::Report,
+    rules::{Report, branches::absent},
     vocabulary,
 };
 
@@ -97,19 +97,6 @@ fn is_check(project: &Project, fun: Fun) -> bool {
             vocabulary::words(project.function_name(fun)).iter().any(|word| CHECKS.contains(&word.as_str()));
         named || project.entry(fun).is_some_and(|entry| entry.kind == "middleware")
     })
-}
-
-/// What a condition finds missing.
-fn absent(unit: &Unit, test: ExprId) -> Option<ExprId> {
-    match unit.ir.expr(test) {
-        ExprKind::Unary { op: UnaryOp::Not, operand } => Some(*operand),
-        ExprKind::Compare { op: CompareOp::Eq, left, right }
-            if matches!(unit.ir.expr(*right), ExprKind::Null) =>
-        {
-            Some(*left)
-        }
-        _ => None,
-    }
 }
 
 /// What a condition, or the first part of it, finds there.

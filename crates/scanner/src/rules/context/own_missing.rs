@@ -4,12 +4,9 @@
 use partywall_model::{Confidence, Severity};
 
 use crate::{
-    ir::{
-        BindingId, CompareOp, ExprId, ExprKind, FunctionId, LogicalOp, NameRef, StmtId, StmtKind, UnaryOp,
-        walk,
-    },
+    ir::{BindingId, CompareOp, ExprId, ExprKind, FunctionId, LogicalOp, NameRef, StmtId, StmtKind, walk},
     project::{At, Project, Unit},
-    rules::Report,
+    rules::{Report, branches::absent},
     vocabulary,
 };
 
@@ -68,19 +65,6 @@ fn operands(unit: &Unit, test: ExprId) -> Vec<ExprId> {
         }
     }
     found
-}
-
-/// What a condition finds missing.
-fn absent(unit: &Unit, test: ExprId) -> Option<ExprId> {
-    match unit.ir.expr(test) {
-        ExprKind::Unary { op: UnaryOp::Not, operand } => Some(*operand),
-        ExprKind::Compare { op: CompareOp::Eq, left, right }
-            if matches!(unit.ir.expr(*right), ExprKind::Null) =>
-        {
-            Some(*left)
-        }
-        _ => None,
-    }
 }
 
 /// Whether a value is the tenant of who calls, by its name: `user.organization_id`, `principal.tenantId`.

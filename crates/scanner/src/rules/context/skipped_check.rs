@@ -4,9 +4,9 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{CompareOp, ExprId, ExprKind, LogicalOp, NameRef, StmtId, StmtKind, UnaryOp, walk},
+    ir::{CompareOp, ExprId, ExprKind, LogicalOp, NameRef, StmtId, StmtKind, walk},
     project::{At, Fun, Project, Unit},
-    rules::{Report, Rule},
+    rules::{Report, Rule, branches::absent},
     vocabulary,
 };
 
@@ -231,15 +231,6 @@ fn asks_user(unit: &Unit, id: crate::ir::FunctionId) -> bool {
             vocabulary::is_principal(name) || vocabulary::is_user(name)
         })
     })
-}
-
-/// What a condition finds missing: of `not row.owner`, `row.owner is None`.
-fn absent(unit: &Unit, test: ExprId) -> Option<ExprId> {
-    match unit.ir.expr(test) {
-        ExprKind::Unary { op: UnaryOp::Not, operand } => Some(*operand),
-        ExprKind::Compare { op: CompareOp::Eq, left, right } if matches!(unit.ir.expr(*right), ExprKind::Null) => Some(*left),
-        _ => None,
-    }
 }
 
 /// Functions that say for whom something is to be asked, and say nobody for a caller without a tenant:

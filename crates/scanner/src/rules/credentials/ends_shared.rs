@@ -4,9 +4,9 @@ use partywall_model::{Confidence, Severity};
 
 use crate::{
     flow::Origins,
-    ir::{ExprId, ExprKind, FunctionId, NameRef, StmtId, StmtKind, walk},
+    ir::{ExprId, ExprKind, FunctionId, NameRef, StmtKind, walk},
     project::{At, Project, Unit},
-    rules::Report,
+    rules::{Report, branches::stands_under},
     vocabulary,
 };
 
@@ -65,7 +65,7 @@ pub(super) fn ends_shared(project: &Project, report: &mut Report<'_>) {
                 unit.index.order(**value) > own && is_shared(project, unit, At { module, expr: **value })
             });
             let Some(last) = last.min_by_key(|value| unit.index.order(**value)) else { continue };
-            if refuses(unit, id, own, unit.index.order(*last)) || in_a_mode(unit, *last) {
+            if refuses(unit, id, own, unit.index.order(*last)) || stands_under(unit, *last, MODES) {
                 continue;
             }
             report
@@ -143,20 +143,4 @@ fn refuses(unit: &Unit, id: FunctionId, from: u32, to: u32) -> bool {
         found |= matches!(unit.ir.stmt(stmt), StmtKind::Throw(_)) && order > from && order < to;
     });
     found
-}
-
-/// Whether a value stands in a branch that asks for a mode of the server.
-fn in_a_mode(unit: &Unit, expr: ExprId) -> bool {
-    let mut here: Option<StmtId> = unit.index.stmt_of(expr);
-    for _ in 0..16 {
-        let Some(stmt) = here else { return false };
-        if let StmtKind::If { test, .. } = unit.ir.stmt(stmt) {
-            let text = unit.ir.snippet(unit.ir.span(*test));
-            if vocabulary::words(text).iter().any(|word| MODES.contains(&word.as_str())) {
-                return true;
-            }
-        }
-        here = unit.index.stmt_parent(stmt);
-    }
-    false
 }

@@ -4,9 +4,9 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::Lifetimes,
-    ir::{BindingId, CompareOp, ExprId, ExprKind, FunctionId, NameRef, Span, StmtId, StmtKind, TemplatePart, UnaryOp, walk},
+    ir::{BindingId, CompareOp, ExprId, ExprKind, FunctionId, NameRef, Span, StmtId, StmtKind, TemplatePart, walk},
     project::{At, Fun, Project, Unit},
-    rules::{Report, Rule},
+    rules::{Report, Rule, branches::absent_variable},
     vocabulary,
 };
 
@@ -68,7 +68,7 @@ fn by_status(unit: &Unit, body: &[StmtId]) -> Option<Span> {
     walk::stmts_below(&unit.ir, body, &mut |stmt| {
         let StmtKind::If { test, then, .. } = unit.ir.stmt(stmt) else { return };
         let Some(words) = refusal(unit, then) else { return };
-        if let Some(row) = absent(unit, *test) {
+        if let Some(row) = absent_variable(unit, *test) {
             if is_missing(&words.text) {
                 missing.push(row);
             }
@@ -104,19 +104,6 @@ fn refusal(unit: &Unit, block: &[StmtId]) -> Option<Words> {
         }
     });
     span.map(|span| Words { text, span })
-}
-
-/// The row that a condition finds absent: `!row`, `row is None`.
-fn absent(unit: &Unit, test: ExprId) -> Option<BindingId> {
-    let name = |expr: ExprId| match unit.ir.expr(expr) {
-        ExprKind::Name(NameRef::Binding(id)) => Some(*id),
-        _ => None,
-    };
-    match unit.ir.expr(test) {
-        ExprKind::Unary { op: UnaryOp::Not, operand } => name(*operand),
-        ExprKind::Compare { op: CompareOp::Eq, left, right } if matches!(unit.ir.expr(*right), ExprKind::Null) => name(*left),
-        _ => None,
-    }
 }
 
 /// The row whose owner a condition compares with another.

@@ -4,7 +4,7 @@
 use crate::{
     ir::{ExprId, StmtId, StmtKind, walk},
     project::Unit,
-    vocabulary,
+    rules::branches::stands_under,
 };
 
 /// Whether two expressions of one function never run both, as far as its branches say.
@@ -68,16 +68,5 @@ const MODES: &[&str] =
 
 /// Whether an expression stands in a branch for such a mode: `if settings.DEBUG`.
 pub(super) fn in_a_mode(unit: &Unit, expr: ExprId) -> bool {
-    let mut here = unit.index.stmt_of(expr);
-    for _ in 0..16 {
-        let Some(stmt) = here else { return false };
-        if let StmtKind::If { test, .. } = unit.ir.stmt(stmt) {
-            let text = unit.ir.snippet(unit.ir.span(*test));
-            if vocabulary::words(text).iter().any(|word| MODES.contains(&word.as_str())) {
-                return true;
-            }
-        }
-        here = unit.index.stmt_parent(stmt);
-    }
-    false
+    stands_under(unit, expr, MODES)
 }
