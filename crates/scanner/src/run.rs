@@ -31,6 +31,7 @@ use crate::{
     suppress::{self, Suppression},
     tables::{self, Place, Replay, Schema, Source, orm},
     tenancy,
+    vocabulary::own,
 };
 
 /// The stack of the threads that read files: parsers call themselves for nested source.
@@ -310,8 +311,9 @@ fn load(file: SourceFile) -> Result<Loaded, Skipped> {
     Ok(Loaded { file, text, lines, bytes, suppressions, read, notices })
 }
 
-/// The schema of all migrations and models, in the order of migrations.
-fn schema(loaded: &[Loaded]) -> Schema {
+/// The schema of all migrations and models, in the order of migrations, and the project's own words for tenants, which hold as long
+/// as they are kept.
+fn schema(loaded: &[Loaded]) -> (Schema, own::Words) {
     let mut sql: Vec<(&str, &Changes)> = loaded
         .iter()
         .filter_map(|file| match &file.read {
@@ -351,7 +353,12 @@ fn schema(loaded: &[Loaded]) -> Schema {
         }
     }
     replay.models(models);
-    replay.finish()
+    let modules = loaded.iter().filter_map(|file| match &file.read {
+        Read::Code(lowered) => Some(&lowered.module),
+        _ => None,
+    });
+    let words = own::take(replay.words(modules.flat_map(crate::ir::Module::texts)));
+    (replay.finish(), words)
 }
 
 /// A model of Prisma, by its own name and by that of its delegate: `prisma.document` of the model `Document`.
@@ -388,7 +395,7 @@ fn finish(
         not_understood += usize::from(!file.notices.is_empty());
         skipped.append(&mut file.notices);
     }
-    let schema = schema(&loaded);
+    let (schema, _words) = schema(&loaded);
     let mut findings = judge("rls", &options.target, &mut skipped, || rls::check(&schema));
     let dependencies: Vec<(String, Vec<Dependency>)> = loaded
         .iter_mut()

@@ -5,6 +5,8 @@ use std::{cell::RefCell, rc::Rc, sync::LazyLock};
 use compact_str::CompactString as Word;
 use rustc_hash::FxHashMap;
 
+pub(crate) mod own;
+
 /// What a name means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Meaning(u8);
@@ -122,6 +124,11 @@ fn said<T>(name: &str, take: impl FnOnce(&Said) -> T) -> T {
     })
 }
 
+/// Forgets what names mean, since words got or lost a meaning.
+fn forget() {
+    KNOWN.with_borrow_mut(FxHashMap::clear);
+}
+
 /// All that a name means.
 #[must_use]
 pub fn meaning_of(name: &str) -> Meaning {
@@ -164,7 +171,7 @@ fn may_mean(name: &str) -> bool {
             return true;
         }
     }
-    false
+    own::mentioned(name)
 }
 
 /// Whether a text has one of others in it, in small or capital letters of ASCII; those are in small letters.
@@ -188,7 +195,19 @@ pub fn words(name: &str) -> Rc<Vec<String>> {
     said(name, |said| Rc::clone(&said.words))
 }
 
-fn split(name: &str) -> Rc<Vec<String>> {
+/// The name of an entity without what tables and models differ in: `email_team_join_requests`, `EmailTeamJoinRequest`.
+#[must_use]
+pub fn singular(name: &str) -> String {
+    let joined = words(name).join("");
+    match joined.strip_suffix("ies") {
+        Some(stem) => format!("{stem}y"),
+        None => {
+            joined.strip_suffix('s').filter(|stem| !stem.ends_with('s')).map_or(joined.clone(), str::to_owned)
+        }
+    }
+}
+
+pub(crate) fn split(name: &str) -> Rc<Vec<String>> {
     let mut words: Vec<String> = Vec::new();
     let mut word = String::new();
     let mut last = ' ';
@@ -344,7 +363,10 @@ pub fn is_tenant(name: &str) -> bool {
 }
 
 fn means_tenant(words: &[String]) -> bool {
-    has(words, TENANT) && all_in(words, &[TENANT, USER, KEYS, FILLERS, PRINCIPAL])
+    let known = [TENANT, USER, KEYS, FILLERS, PRINCIPAL];
+    let is_tenant = |word: &String| TENANT.contains(&word.as_str()) || own::is_own(word);
+    words.iter().any(is_tenant)
+        && words.iter().all(|word| is_tenant(word) || known.iter().any(|list| list.contains(&word.as_str())))
 }
 
 /// Whether a name means a user or its id: `userId`, `owner`, `created_by`.

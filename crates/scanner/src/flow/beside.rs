@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{named::Names, queries::singular};
+use super::{named::Names, singular};
 use crate::{
     ir::{Call, ExprId, ExprKind, PropertyKey, Span, walk},
     project::{At, Project, Unit},

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Query, Scope, named::Names, queries::singular};
+use super::{Query, Scope, named::Names, singular};
 use crate::{
     ir::{Call, ExprKind, NameRef, PropertyKey},
     lang::sql::Verb,

@@ -1,7 +1,8 @@
 //! Queries of graph databases in strings.
 
 use super::{
-    queries::{Query, Scope, singular},
+    queries::{Query, Scope},
+    singular,
     texts::Part,
 };
 use crate::{

@@ -48,6 +48,7 @@ mod tallies;
 mod texts;
 mod wrapped;
 
+pub use crate::vocabulary::singular;
 pub(crate) use beside::written_in;
 pub(crate) use chains::excludes;
 pub(crate) use dispatch::ONE_HANDLER;
@@ -67,7 +68,7 @@ pub use locals::{
 };
 pub(crate) use names::Says;
 pub use origins::Origins;
-pub use queries::{Owned, Query, Scope, lists_owners, singular};
+pub use queries::{Owned, Query, Scope, lists_owners};
 pub use reach::Reach;
 pub(crate) use reach::{find_reach, find_served};
 pub use repositories::is_repository;

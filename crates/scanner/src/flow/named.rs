@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{chains::outermost, memberships::is_own_tenant, queries::singular};
+use super::{chains::outermost, memberships::is_own_tenant, singular};
 use crate::{
     ir::{ArgKind, BindingId, BindingKind, ExprId, ExprKind, NameRef, PropertyKey, Span, StmtKind, walk},
     project::{At, ModuleId, Parent, Project, Unit},

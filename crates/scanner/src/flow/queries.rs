@@ -7,6 +7,7 @@ use super::{
     models::models,
     named::Names,
     repositories::is_repository,
+    singular,
 };
 use crate::{
     ir::{BinaryOp, ExprKind, Kinds, NameRef, StmtKind, walk},
@@ -568,18 +569,6 @@ fn keeps_entities(name: &str) -> bool {
             && words.iter().all(|word| {
                 matches!(word.as_str(), "entity" | "manager" | "em" | "transactional" | "trx" | "tx")
             })
-}
-
-/// The name of an entity without what tables and models differ in: `email_team_join_requests`, `EmailTeamJoinRequest`.
-#[must_use]
-pub fn singular(name: &str) -> String {
-    let joined = vocabulary::words(name).join("");
-    match joined.strip_suffix("ies") {
-        Some(stem) => format!("{stem}y"),
-        None => {
-            joined.strip_suffix('s').filter(|stem| !stem.ends_with('s')).map_or(joined.clone(), str::to_owned)
-        }
-    }
 }
 
 /// Whether an entity lists tenants or people themselves.

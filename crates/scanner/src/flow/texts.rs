@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::{
     chains::in_branch,
     memberships::is_own_tenant,
-    queries::{Query, Scope, singular},
+    queries::{Query, Scope},
+    singular,
 };
 use crate::{
     ir::{BinaryOp, ExprKind, NameRef, StmtKind, TemplatePart, walk},

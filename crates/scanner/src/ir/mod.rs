@@ -229,6 +229,11 @@ impl Module {
         self.names.mention(texts)
     }
 
+    /// All texts of names and strings in it.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.names.iter()
+    }
+
     /// Whether one of its names is one of some texts.
     #[must_use]
     pub fn has_name(&self, texts: &[&str]) -> bool {

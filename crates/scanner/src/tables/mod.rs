@@ -7,6 +7,7 @@
 mod order;
 pub mod orm;
 mod owner;
+mod parties;
 mod replay;
 
 use std::{collections::BTreeMap, sync::Arc};

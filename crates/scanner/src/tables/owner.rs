@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Source, Table, key};
+use crate::vocabulary;
 
 /// How large a party is that rows belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,6 +54,7 @@ pub fn level_of_column(column: &str) -> Option<Level> {
         }
         "u" if name == "uid" => Some(Level::User),
         "useremail" | "owneremail" | "createdbyemail" => Some(Level::User),
+        own if own != name && vocabulary::own::is_own(own) => Some(Level::Tenant),
         _ => None,
     }
 }
@@ -66,6 +68,7 @@ pub fn level_of_table(table: &str) -> Option<Level> {
         | "company" | "companies" => Some(Level::Tenant),
         "user" | "users" | "profile" | "profiles" | "auth_user" | "auth.users" | "customer" | "customers"
         | "members" => Some(Level::User),
+        own if vocabulary::own::is_own(&vocabulary::singular(own)) => Some(Level::Tenant),
         _ => None,
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Function, Place, PlacedPolicy, Privilege, Schema, Source, Table, View, key, orm::Model, owner};
+use super::{
+    Function, Place, PlacedPolicy, Privilege, Schema, Source, Table, View, key, orm::Model, owner, parties,
+};
 use crate::lang::sql::{Change, Changes, Column, Name, Placed, Policy, RowSecurity};
 
 /// Roles through which clients speak to a database themselves.
@@ -65,6 +67,12 @@ impl Replay {
                 self.security(&model.table, RowSecurity::Enable, place);
             }
         }
+    }
+
+    /// The project's own words for tenants, by what its tables and the names in its code say.
+    #[must_use]
+    pub fn words<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+        parties::find(&self.schema.tables, names)
     }
 
     /// The schema at the end.

@@ -82,3 +82,46 @@ fn names_are_found_with_and_without_their_schema() {
     assert!(found.table(&Name::bare("c")).is_none(), "two tables have this name");
     assert!(found.table(&Name { schema: Some("z".to_owned()), name: "b".to_owned() }).is_none());
 }
+
+/// The words for tenants of a project with these migrations and these names in its code.
+fn parties(sql: &str, names: &[&str]) -> Vec<String> {
+    let mut replay = Replay::default();
+    replay.apply("1.sql", &changes(sql));
+    replay.words(names.iter().copied())
+}
+
+#[test]
+fn a_project_says_what_its_tenants_are() {
+    let tables = "CREATE TABLE halls (id int, gym_id int); CREATE TABLE visits (id int, gym_id int); CREATE TABLE bills (id int, gym_id int);";
+    // A header of each request is enough; names that ask for the current one want users who are in one.
+    assert_eq!(parties(tables, &["X-Gym-ID"]), ["gym"]);
+    assert!(parties(tables, &["get_current_gym"]).is_empty());
+    let joined = format!("{tables} CREATE TABLE user_gyms (user_id int, gym_id int, role text);");
+    assert_eq!(parties(&joined, &["get_current_gym"]), ["gym"]);
+    assert_eq!(parties(&joined, &["verifyGymAccess"]), ["gym"]);
+    assert!(parties(&joined, &["gymnastics", "gym_name"]).is_empty());
+    // Without such names most tables have to have it, and users too.
+    let users = format!("{tables} CREATE TABLE users (id int, gym_id int); CREATE TABLE gyms (id int);");
+    assert_eq!(parties(&users, &[]), ["gym"]);
+    let others: String = (0..9).map(|n| format!("CREATE TABLE other{n} (id int);")).collect();
+    assert!(parties(&format!("{users} {others}"), &[]).is_empty());
+}
+
+#[test]
+fn parts_of_tenants_and_things_are_no_tenants() {
+    let parts = "CREATE TABLE a (gym_id int, tenant_id int); CREATE TABLE b (gym_id int, tenant_id int); CREATE TABLE c (gym_id int, tenant_id int);";
+    assert!(parties(parts, &["X-Gym-ID"]).is_empty());
+    let things =
+        "CREATE TABLE a (order_id int); CREATE TABLE b (order_id int); CREATE TABLE c (order_id int);";
+    assert!(parties(things, &["X-Order-ID", "current_order"]).is_empty());
+    assert!(parties("CREATE TABLE a (gym_id int); CREATE TABLE b (gym_id int);", &["X-Gym-ID"]).is_empty());
+}
+
+#[test]
+fn words_of_one_project_are_not_those_of_the_next() {
+    let own = crate::vocabulary::own::take(vec!["gym".to_owned()]);
+    assert!(crate::vocabulary::is_tenant("gymId") && level_of_column("gym_id") == Some(Level::Tenant));
+    assert!(level_of_column("gym").is_none() && level_of_table("gyms") == Some(Level::Tenant));
+    drop(own);
+    assert!(!crate::vocabulary::is_tenant("gymId") && level_of_column("gym_id").is_none());
+}
