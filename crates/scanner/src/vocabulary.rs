@@ -467,6 +467,12 @@ pub fn is_credential(name: &str) -> bool {
     meaning_of(name).has(CREDENTIALS)
 }
 
+/// Last words of names that say something about a credential: `token_access_level`, `API_KEY_CACHE`.
+const ABOUT_CREDENTIALS: &[&str] = &[
+    "type", "types", "kind", "mode", "url", "uri", "endpoint", "length", "level", "minutes", "seconds",
+    "hours", "days", "cache",
+];
+
 fn means_credential(words: &[String]) -> bool {
     let counted = has(
         words,
@@ -487,13 +493,9 @@ fn means_credential(words: &[String]) -> bool {
             "cancellation",
         ],
     );
-    // `CREDENTIAL_VAULT_TYPE`, `token_url`: something about one.
-    let about = words.last().is_some_and(|last| {
-        matches!(
-            last.as_str(),
-            "type" | "types" | "kind" | "mode" | "url" | "uri" | "endpoint" | "expiry" | "ttl" | "length"
-        )
-    });
+    // `CREDENTIAL_VAULT_TYPE`, `token_url`: something about one; `ACCESS_TOKEN_EXPIRE_MINUTES`: how long one is good.
+    let about = words.last().is_some_and(|last| ABOUT_CREDENTIALS.contains(&last.as_str()))
+        || has(words, &["expire", "expires", "expiry", "expiration", "lifetime", "ttl"]);
     let pair = words.iter().zip(words.iter().skip(1)).any(|(a, b)| {
         matches!(
             (a.as_str(), b.as_str()),
@@ -623,7 +625,15 @@ mod tests {
         for name in ["apiKey", "GITHUB_TOKEN", "access_token", "Authorization"] {
             assert!(is_credential(name), "{name}");
         }
-        for name in ["maxTokens", "progressToken", "nextPageToken", "key"] {
+        for name in [
+            "maxTokens",
+            "progressToken",
+            "nextPageToken",
+            "key",
+            "ACCESS_TOKEN_EXPIRE_MINUTES",
+            "token_access_level",
+            "API_KEY_CACHE",
+        ] {
             assert!(!is_credential(name), "{name}");
         }
         assert!(is_principal("authInfo") && !is_principal("credentials_loader"));

@@ -260,8 +260,12 @@ impl Project {
     ) -> Option<(String, Verb)> {
         let name = path.last()?.as_str();
         let said = self.said_in_argument(at, call, name);
-        if let Some(found) = said.or_else(|| self.document_query(at, call, path)) {
-            return Some(found);
+        if let Some((shown, verb)) = said.or_else(|| self.document_query(at, call, path)) {
+            // Two classes may have a `noteRepo` for rows of two kinds.
+            let kept = path.iter().rev().nth(1).filter(|receiver| is_repository(receiver)).and_then(|_| {
+                self.got_repository(unit, at, call).or_else(|| self.repository_entity(at, call))
+            });
+            return Some((kept.unwrap_or(shown), verb));
         }
         let argument = |number: usize| {
             let expr = call.positional(number)?;

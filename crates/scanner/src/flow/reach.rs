@@ -138,6 +138,12 @@ pub(crate) fn find_served(project: &Project) -> Vec<Box<[bool]>> {
 }
 
 impl Project {
+    /// Whether callers of the server reach a function of a module.
+    #[must_use]
+    pub fn serves(&self, module: ModuleId) -> bool {
+        self.served.get(module.index()).is_some_and(|functions| functions.contains(&true))
+    }
+
     /// How callers of the server reach a function; nothing when no way was found.
     #[must_use]
     pub fn reach(&self, fun: Fun) -> Option<&Reach> {

@@ -149,6 +149,12 @@ impl Found {
         self
     }
 
+    /// Whether it is as bad as can be.
+    #[must_use]
+    pub fn is_high(&self) -> bool {
+        self.severity == Severity::High
+    }
+
     /// Sets how sure it is; at first it is high.
     pub fn confidence(&mut self, confidence: Confidence) -> &mut Self {
         self.confidence = confidence;
@@ -323,8 +329,14 @@ fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
     if found.wrapped {
         confidence = confidence.min(Confidence::Medium);
     }
-    if found.wrapped || is_aside(&unit.ir.path) {
+    let aside = is_aside(&unit.ir.path);
+    if found.wrapped || aside {
         severity = severity.min(Severity::Medium);
+    }
+    // A program of its own, which somebody runs by hand.
+    if aside && !found.latent && !project.serves(found.module) {
+        severity = Severity::Low;
+        confidence = Confidence::Low;
     }
     let mut why = found.why.unwrap_or_else(|| rule.why.to_owned());
     if severity == Severity::High

@@ -16,6 +16,7 @@ use crate::{
     project::{Input, Project},
     tables::Replay,
     tenancy::Tenancy,
+    vocabulary::own,
 };
 
 mod moves;
@@ -70,8 +71,8 @@ fn blocks(markdown: &str) -> Vec<Block> {
     blocks
 }
 
-/// A project of a block's files, as one server with several tenants.
-fn project(files: &[(String, String)]) -> Project {
+/// A project of a block's files, as one server with several tenants, and its own words for them.
+fn project(files: &[(String, String)]) -> (Project, own::Words) {
     let mut input = Input {
         libraries: Libraries::built_in().unwrap(),
         tenancy: Some(Tenancy::Multi),
@@ -90,12 +91,13 @@ fn project(files: &[(String, String)]) -> Project {
     for (path, text) in files.iter().filter(|(path, _)| path.ends_with(".sql")) {
         replay.apply(path, &sql::changes(text));
     }
+    let words = own::take(replay.words(input.modules.iter().flat_map(crate::ir::Module::texts)));
     input.tables = replay.finish();
-    Project::new(input)
+    (Project::new(input), words)
 }
 
 fn found(rule: &'static Rule, files: &[(String, String)]) -> Vec<Finding> {
-    let project = project(files);
+    let (project, _words) = project(files);
     let mut report = Report::new(&project, rule);
     (rule.run)(&project, &mut report);
     report.finish()

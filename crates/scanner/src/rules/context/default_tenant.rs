@@ -377,6 +377,11 @@ fn party(project: &Project, unit: &Unit, at: At, value: ExprId) -> Option<Severi
     let written = project.written(at.to(first)).pop().unwrap_or_default();
     let name = looked_up(project, unit, at.to(first)).unwrap_or(&written);
     let target = target_name(unit, at.expr).unwrap_or_default();
+    // `question.subject ?? "unknown"` is what something is about; a token's subject is somebody.
+    let topic = |name: &str| vocabulary::words(name).last().is_some_and(|word| word == "subject");
+    if (topic(name) || topic(&target)) && !origins.has(Origins::PRINCIPAL | Origins::SECRET | Origins::UNVERIFIED) {
+        return None;
+    }
     // `account_name or settings.AZURE_ACCOUNT`: where the server itself keeps things.
     if name.replace('_', "").eq_ignore_ascii_case("accountname") {
         return None;

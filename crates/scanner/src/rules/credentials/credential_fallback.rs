@@ -2,10 +2,11 @@
 
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
+use super::of_models::{is_of_models, names_in};
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{ExprId, ExprKind, FunctionId, Kinds, LogicalOp, NameRef, StmtId, StmtKind, walk},
-    project::{At, Project, Symbol, Unit},
+    ir::{ExprId, ExprKind, FunctionId, Kinds, LogicalOp, NameRef, StmtId, StmtKind, UnaryOp, walk},
+    project::{At, Parent, Project, Symbol, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -46,7 +47,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let at = At { module, expr };
             let served = is_of_served(project, at.to(own));
             let per_request = served.is_some_and(|by_call| by_call) || lives.is_per_request(project.function_of(at));
-            if !per_request || !names_credential(project, at.to(other)) {
+            if !per_request || !names_credential(project, at.to(other)) || is_only_asked(project, unit, at) {
                 continue;
             }
             let mine = project.origins(at.to(own));
@@ -135,29 +136,6 @@ fn is_of_services(names: &[String]) -> bool {
     names.iter().any(|name| vocabulary::words(name).iter().any(|word| SERVICES.contains(&word.as_str())))
 }
 
-/// Words of what answers with a model: it costs the operator, and holds no data of anybody.
-const MODELS: &[&str] = &["ai", "llm", "openai", "anthropic", "gemini", "mistral", "groq", "cohere", "openrouter", "bedrock", "ollama", "embedding", "embeddings", "deepseek", "foundry"];
-
-/// Whether names are those of a model's key: a caller without one uses it up, and reaches no data with it.
-fn is_of_models(names: &[String]) -> bool {
-    names.iter().any(|name| vocabulary::words(name).iter().any(|word| MODELS.contains(&word.as_str())))
-}
-
-/// The names and texts in an expression.
-fn names_in(project: &Project, at: At) -> Vec<String> {
-    let mut found = Vec::new();
-    let Some(unit) = project.unit(at.module) else { return found };
-    walk::exprs_below(&unit.ir, at.expr, &mut |expr| {
-        let name = match unit.ir.expr(expr) {
-            ExprKind::Member { property, .. } => unit.ir.text(*property),
-            ExprKind::String(text) => unit.ir.text(*text),
-            ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
-            _ => return,
-        };
-        found.push(name.to_owned());
-    });
-    found
-}
 
 /// Functions that give the credential of a tenant or user where there is one, and go on with the operator's where there is none.
 fn falls_through(project: &Project, report: &mut Report<'_>) {
@@ -241,7 +219,37 @@ fn is_operators(project: &Project, unit: &Unit, at: At) -> bool {
     let holder = holder.unwrap_or_default();
     vocabulary::is_credential(unit.ir.text(*property))
         && !asks
+        && !signs_with(project, unit, at)
         && matches!(holder.to_lowercase().trim_start_matches('_'), "settings" | "config" | "env" | "environ" | "cfg" | "app_settings")
+}
+
+/// Whether a value is only asked whether there is one: `Boolean(token || process.env.TOKEN)`, `!(…)`.
+fn is_only_asked(project: &Project, unit: &Unit, at: At) -> bool {
+    let Parent::Expr(up) = unit.index.parent(at.expr) else { return false };
+    match unit.ir.expr(up) {
+        ExprKind::Unary { op: UnaryOp::Not, .. } => true,
+        ExprKind::Call(call) => matches!(project.last_written(at.to(call.callee)), Some("Boolean" | "bool")),
+        _ => false,
+    }
+}
+
+/// Functions that sign, or look at a signature, with the server's own secret.
+const SIGNS: &[&str] = &["sign", "verify", "importKey", "createHmac", "hmac", "signAsync", "verifyAsync", "timingSafeEqual", "compare_digest"];
+
+/// Whether the server signs something with a secret: `jwt.sign(claims, process.env.JWT_SECRET)`. No tenant could bring one.
+fn signs_with(project: &Project, unit: &Unit, at: At) -> bool {
+    let mut here = at.expr;
+    for _ in 0..3 {
+        let Parent::Expr(up) = unit.index.parent(here) else { return false };
+        if let ExprKind::Call(call) = unit.ir.expr(up)
+            && call.callee != here
+            && project.last_written(at.to(call.callee)).is_some_and(|name| SIGNS.contains(&name))
+        {
+            return true;
+        }
+        here = up;
+    }
+    false
 }
 
 /// Whether a function refuses a tenant or user between two moments.

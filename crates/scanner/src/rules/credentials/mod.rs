@@ -8,6 +8,7 @@ mod kept_beside;
 mod kept_once;
 mod last_issued;
 mod left_by_others;
+mod of_models;
 mod of_session;
 mod own_first;
 mod own_sessions;

@@ -2,6 +2,7 @@
 
 mod all_tenants;
 mod asked_by;
+mod authorship;
 mod below_parent;
 mod by_id_alone;
 mod by_id_elsewhere;
@@ -25,6 +26,7 @@ mod object_keys;
 mod odd_query;
 mod one_file;
 mod other_methods;
+mod own_schema;
 mod past_scope;
 mod points;
 pub mod rls;

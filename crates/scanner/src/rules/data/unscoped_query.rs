@@ -10,7 +10,7 @@ use crate::{
     lang::sql::{Name, Verb},
     project::{At, Fun, Parent, Project},
     tables::level_of_column,
-    rules::{Report, Rule, data::compared::{compares_after, compares_owner, mentions}, data::asked_by::{has_callers, is_left_to_handler, is_of_own_repository}, data::narrowed::{is_cursor, is_far_from_callers, may_be_narrowed}, identity::{looked_up::is_of_callers_row, not_seen::{is_looked_up, is_of_state}}},
+    rules::{Found, Report, Rule, data::compared::{compares_after, compares_owner, mentions}, data::asked_by::{has_callers, is_left_to_handler, is_of_own_repository}, data::narrowed::{is_cursor, is_far_from_callers, may_be_narrowed}, identity::{looked_up::is_of_callers_row, not_seen::{is_looked_up, is_of_state}}},
     vocabulary,
 };
 
@@ -33,8 +33,15 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
-    for (query, is) in open(project) {
-        judge(project, query, is, report);
+    let found = open(project);
+    let schemas = !found.is_empty() && super::own_schema::has_library(project);
+    for (query, is) in found {
+        let found = judge(project, query, is, report);
+        if schemas {
+            found.severity(Severity::Low).confidence(Confidence::Low);
+        } else if found.is_high() && super::authorship::is_only_made_by_somebody(project, query) {
+            found.severity(Severity::Medium).confidence(Confidence::Medium);
+        }
     }
     super::past_scope::past_scope(project, report);
     super::points::points(project, report);
@@ -72,7 +79,7 @@ fn entities_by_owners_id<'q>(project: &Project, queries: &'q [Query]) -> BTreeSe
     queries.iter().filter(|query| query.scope == Scope::Owner).filter(says).map(|query| query.entity.as_str()).collect()
 }
 
-fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
+fn judge<'r>(project: &Project, query: &Query, is: Owned, report: &'r mut Report<'_>) -> &'r mut Found {
     let open = |at: &At| project.origins(*at).is_chosen() && !is_looked_up(project, *at) && !is_of_state(project, *at) && !is_cursor(project, *at);
     let chosen = query.filters.iter().any(open);
     let does = match query.verb {
@@ -112,6 +119,7 @@ fn judge(project: &Project, query: &Query, is: Owned, report: &mut Report<'_>) {
             found.severity(Severity::Low).confidence(Confidence::Low);
         }
     }
+    found
 }
 
 /// Whether more than three in four queries of the same rows name no owner.
@@ -436,11 +444,12 @@ pub(super) fn skipped(project: &Project, query: &Query) -> bool {
         return true;
     }
     // Rows of the list of users or tenants are looked up by the verified caller.
-    let lists = lists_owners(&query.shown) || project.tenant_words().contains(&singular(&query.shown));
+    let party = singular(&query.shown);
+    let lists = lists_owners(&query.shown) || vocabulary::is_principal(&party) || vocabulary::is_user(&party) || project.tenant_words().contains(&singular(&query.shown));
     if lists && query.filters.iter().any(|at| project.origins(*at).has_owner()) {
         return true;
     }
-    if is_housekeeping(project.function_name(query.function)) {
+    if is_housekeeping(project.function_name(query.function)) || super::own_schema::is_in_own_schema(project, query) {
         return true;
     }
     // What is public by its name is there for everybody.

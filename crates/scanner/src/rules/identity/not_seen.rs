@@ -37,7 +37,18 @@ pub(super) fn is_elsewhere(project: &Project, value: At, at: At, name: &str) -> 
         || is_of_state(project, value)
         || is_of_role(project, value)
         || reads_claims(project, at)
+        || is_of_strategy(project, value)
         || is_of_end_user(name)
+}
+
+/// Whether a value is a part of the claims that Passport gives a strategy for JSON Web Tokens when it has verified them:
+/// `validate(payload)`.
+fn is_of_strategy(project: &Project, value: At) -> bool {
+    let (Some(unit), Some(id)) = (project.unit(value.module), root(project, value)) else { return false };
+    let Some((fun, _, _)) = project.parameter_of(value.module, id) else { return false };
+    matches!(unit.ir.binding_name(id), "payload" | "claims" | "jwtPayload")
+        && project.function_name(fun) == "validate"
+        && unit.ir.has_name(&["passport-jwt"])
 }
 
 /// Whether a call is of a method of an object that was made with the verified caller: `Notes(db, role=role).of(tenant_id)`,
@@ -345,9 +356,15 @@ fn is_answer(unit: &crate::project::Unit, expr: ExprId) -> bool {
     false
 }
 
-/// Whether the function around a use looked at the signature of what came before: `if (!verifySignature(body, header)) throw …`. Who can
-/// sign says whose it is.
+/// Whether the function around a use, or one on the way to it, looked at the signature of what came before:
+/// `if (!verifySignature(body, header)) throw …`. Who can sign says whose it is.
 pub(super) fn is_signed_before(project: &Project, at: At) -> bool {
+    let way = project.way(project.function_of(at));
+    std::iter::once(at).chain(way.into_iter().take(6)).any(|place| looks_at_signature(project, place))
+}
+
+/// Whether the function around a place looks at a signature before it.
+fn looks_at_signature(project: &Project, at: At) -> bool {
     let Some(unit) = project.unit(at.module) else { return false };
     let order = project.order(at);
     let signs = |name: &str| {
@@ -356,14 +373,18 @@ pub(super) fn is_signed_before(project: &Project, at: At) -> bool {
             matches!(word.as_str(), "verify" | "verifies" | "check" | "validate" | "valid" | "assert")
         }) && words.iter().any(|word| matches!(word.as_str(), "signature" | "signed" | "hmac" | "webhook"))
     };
-    let fun = project.function_of(at);
-    let mut found = false;
-    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+    let (mut found, mut made, mut compared) = (false, false, false);
+    walk::function_exprs(&unit.ir, project.function_of(at).id, &mut |expr| {
         let own = at.to(expr);
-        found = found
-            || (matches!(unit.ir.expr(expr), ExprKind::Call(_))
-                && project.order(own) < order
-                && project.last_written(own).is_some_and(signs));
+        if found || !matches!(unit.ir.expr(expr), ExprKind::Call(_)) || project.order(own) >= order {
+            return;
+        }
+        let Some(name) = project.last_written(own) else { return };
+        found = signs(name) || matches!(name, "constructEvent" | "constructEventAsync" | "construct_event");
+        // `timingSafeEqual(given, createHmac("sha256", secret).update(body).digest())`
+        made |=
+            matches!(name, "createHmac" | "hmac") || project.written(own).iter().any(|part| part == "hmac");
+        compared |= matches!(name, "timingSafeEqual" | "compare_digest");
     });
-    found
+    found || (made && compared)
 }

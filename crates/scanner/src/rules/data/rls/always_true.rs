@@ -6,6 +6,7 @@ use super::{Found, Note, SchemaRule, is_internal, of_tenants, owned, predicate};
 use crate::{
     lang::sql::{Command, Policy},
     tables::{Schema, Table},
+    vocabulary,
 };
 
 pub(super) const RULE: SchemaRule = SchemaRule {
@@ -31,8 +32,11 @@ fn check(schema: &Schema, found: &mut Found<'_>) {
                 continue;
             }
             let itself = table.owner.as_ref().is_some_and(|owner| owner.itself);
-            let severity =
-                if reads && of_tenants(table) && !itself { Severity::High } else { Severity::Medium };
+            let severity = match reads && of_tenants(table) && !itself {
+                _ if is_said_public(policy) => Severity::Low,
+                true => Severity::High,
+                false => Severity::Medium,
+            };
             let (does, clause) = match (reads, policy.command) {
                 (true, Command::Select) => ("be read by every tenant", "USING"),
                 (true, Command::Delete) => ("be deleted by every tenant", "USING"),
@@ -56,6 +60,14 @@ fn check(schema: &Schema, found: &mut Found<'_>) {
             });
         }
     }
+}
+
+/// Whether a policy that only lets read says by its name that its rows are for everybody: `Public can read site settings`.
+fn is_said_public(policy: &Policy) -> bool {
+    policy.command == Command::Select
+        && vocabulary::words(&policy.name).iter().any(|word| {
+            matches!(word.as_str(), "public" | "publicly" | "everyone" | "everybody" | "anyone" | "anybody")
+        })
 }
 
 /// Whether a policy gives rows to somebody who is a client.

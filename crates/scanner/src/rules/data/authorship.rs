@@ -1,0 +1,28 @@
+//! Columns that say who wrote a row, and not whose it is.
+
+use crate::{
+    flow::{Query, Scope},
+    lang::sql::Name,
+    project::Project,
+    vocabulary,
+};
+
+/// Whether the only party in the rows of a query is whoever made them, `created_by`, and no query of the project finds rows by it: prompts
+/// or categories of the whole installation, which somebody of it wrote.
+pub(super) fn is_only_made_by_somebody(project: &Project, query: &Query) -> bool {
+    let table =
+        project.tables.table(&Name::bare(&query.shown)).or_else(|| project.tables.model(&query.shown));
+    let Some(owner) = table.and_then(|table| table.owner.as_ref()) else { return false };
+    let words = vocabulary::words(&owner.column);
+    let made = matches!(words.first().map(String::as_str), Some("created" | "creator" | "createdby"));
+    made && !owner.itself
+        && owner.through.is_none()
+        && !project
+            .queries()
+            .iter()
+            .any(|other| other.entity == query.entity && other.scope != Scope::None && !adds(other))
+}
+
+fn adds(query: &Query) -> bool {
+    query.verb == crate::lang::sql::Verb::Insert
+}
