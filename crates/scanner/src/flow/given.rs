@@ -4,7 +4,7 @@ use super::{Cell, Lifetimes};
 use crate::{
     ir::{BindingId, BindingKind, ExprId, ExprKind, FunctionKind, NameRef, walk},
     library::Role,
-    project::{At, Cls, Fun, ModuleId, Symbol},
+    project::{At, Cls, Fun, ModuleId, Parent, Symbol},
 };
 
 /// Of how many callers it is looked what they hand over.
@@ -129,11 +129,43 @@ impl Lifetimes<'_> {
 
     /// The cell of what a call of a function of the project gives, when it is the same for all requests.
     pub(super) fn given_by_call(&self, at: At, depth: u32) -> Option<Cell> {
+        if let Some(cell) = self.of_context_variable(at) {
+            return Some(cell);
+        }
         let callee = self.project.callee(at).filter(|callee| callee.certain)?;
         match callee.targets.as_slice() {
             [target] => self.given_by(*target, depth),
             _ => None,
         }
+    }
+
+    /// What a context variable of the project holds that is set where the process starts, and never while a request is served:
+    /// `_settings.get()`. Every context has the one object.
+    fn of_context_variable(&self, at: At) -> Option<Cell> {
+        let unit = self.project.unit(at.module)?;
+        let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
+        let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
+        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(*object) else { return None };
+        if unit.ir.text(*property) != "get" || !call.args.is_empty() {
+            return None;
+        }
+        let (module, own) = self.project.declared(at.module, *id).unwrap_or((at.module, *id));
+        let home = self.project.unit(module).filter(|home| home.ir.is_module_level(own))?;
+        let makes = |value: ExprId| {
+            matches!(home.ir.expr(value), ExprKind::Call(_))
+                && self.project.last_written(At { module, expr: value }) == Some("ContextVar")
+        };
+        if !home.index.sources(own).iter().any(|source| makes(source.value)) {
+            return None;
+        }
+        let mut sets = home.index.uses(own).iter().filter(|used| {
+            let Parent::Expr(up) = home.index.parent(**used) else { return false };
+            matches!(home.ir.expr(up), ExprKind::Member { property, .. } if home.ir.text(*property) == "set")
+        });
+        let at_start =
+            |used: &ExprId| !self.is_per_request(self.project.function_of(At { module, expr: *used }));
+        let first = sets.next()?;
+        (at_start(first) && sets.all(at_start)).then_some(Cell::Binding(module, own))
     }
 
     /// The cell of what a function gives, when it is the same for all requests.

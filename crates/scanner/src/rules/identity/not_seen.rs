@@ -37,13 +37,12 @@ pub(super) fn is_elsewhere(project: &Project, value: At, at: At, name: &str) -> 
         || is_of_state(project, value)
         || is_of_role(project, value)
         || reads_claims(project, at)
-        || is_of_strategy(project, value)
         || is_of_end_user(name)
 }
 
 /// Whether a value is a part of the claims that Passport gives a strategy for JSON Web Tokens when it has verified them:
 /// `validate(payload)`.
-fn is_of_strategy(project: &Project, value: At) -> bool {
+pub(super) fn is_of_strategy(project: &Project, value: At) -> bool {
     let (Some(unit), Some(id)) = (project.unit(value.module), root(project, value)) else { return false };
     let Some((fun, _, _)) = project.parameter_of(value.module, id) else { return false };
     matches!(unit.ir.binding_name(id), "payload" | "claims" | "jwtPayload")

@@ -182,7 +182,7 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     let fun = project.function_of(at);
     let origins = project.origins(value);
     // A fall-back to the caller or a choice between both is still the caller's choice, unless it is compared.
-    if project.is_for_members(fun) || project.is_checked(at) || is_compared(project, at) || finds_what_is_compared(project, at) || is_held_against(project, at) || of_principal(project, value) || is_bearers(project, value) || not_seen::is_signed_before(project, at) || looked_up::is_of_callers_row(project, at) || looked_up::is_checked_where_used(project, at) || records::is_record(project, at, name) || !decides(project, at) {
+    if project.is_for_members(fun) || project.is_checked(at) || is_compared(project, at) || finds_what_is_compared(project, at) || is_held_against(project, at) || of_principal(project, value) || is_bearers(project, value) || not_seen::is_signed_before(project, at) || not_seen::is_of_strategy(project, value) || looked_up::is_of_callers_row(project, at) || looked_up::is_checked_where_used(project, at) || records::is_record(project, at, name) || !decides(project, at) {
         return;
     }
     if !seen.insert((fun, name.to_owned())) {

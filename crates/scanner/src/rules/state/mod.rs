@@ -4,6 +4,7 @@ mod emptied;
 pub(in crate::rules) mod got_for;
 mod index_of_all;
 mod kept_by_name;
+mod kept_default;
 mod kept_talks;
 mod left_patched;
 mod of_class;

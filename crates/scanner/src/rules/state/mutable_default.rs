@@ -33,6 +33,7 @@ const CHANGES: &[&str] = &["append", "add", "extend", "insert", "update", "setde
 
 fn run(project: &Project, report: &mut Report<'_>) {
     super::of_class::of_class(project, report);
+    super::kept_default::kept_default(project, report);
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
         for (at, container, value) in changes(module, unit) {
@@ -101,7 +102,7 @@ fn shared(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, fun: Fun, conta
 
 /// The function and number of a parameter whose default is a collection, and that is not set anew where it was left out:
 /// `history = history or []`.
-fn defaulted(project: &Project, unit: &Unit, fun: Fun, id: BindingId) -> Option<(Fun, usize)> {
+pub(super) fn defaulted(project: &Project, unit: &Unit, fun: Fun, id: BindingId) -> Option<(Fun, usize)> {
     let (own, number, path) = project.parameter_of(fun.module, id)?;
     let function = unit.ir.function(own.id).filter(|_| path.is_empty())?;
     let default = function.params.get(number)?.default?;
@@ -150,7 +151,7 @@ fn is_collection(unit: &Unit, expr: ExprId) -> bool {
 }
 
 /// Whether every call that is seen passes a parameter.
-fn passed_always(project: &Project, fun: Fun, number: usize) -> bool {
+pub(super) fn passed_always(project: &Project, fun: Fun, number: usize) -> bool {
     let callers = project.callers(fun);
     !callers.is_empty() && callers.iter().all(|call| project.argument(*call, fun, number).is_some())
 }

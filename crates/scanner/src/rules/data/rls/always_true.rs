@@ -33,7 +33,7 @@ fn check(schema: &Schema, found: &mut Found<'_>) {
             }
             let itself = table.owner.as_ref().is_some_and(|owner| owner.itself);
             let severity = match reads && of_tenants(table) && !itself {
-                _ if is_said_public(policy) => Severity::Low,
+                true if is_said_public(policy) => Severity::Medium,
                 true => Severity::High,
                 false => Severity::Medium,
             };
