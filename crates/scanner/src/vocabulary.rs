@@ -470,7 +470,7 @@ pub fn is_credential(name: &str) -> bool {
 /// Last words of names that say something about a credential: `token_access_level`, `API_KEY_CACHE`.
 const ABOUT_CREDENTIALS: &[&str] = &[
     "type", "types", "kind", "mode", "url", "uri", "endpoint", "length", "level", "minutes", "seconds",
-    "hours", "days", "cache",
+    "hours", "days", "cache", "enabled", "disabled", "required", "body",
 ];
 
 fn means_credential(words: &[String]) -> bool {

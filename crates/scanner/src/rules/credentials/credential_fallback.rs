@@ -233,8 +233,8 @@ fn is_only_asked(project: &Project, unit: &Unit, at: At) -> bool {
     }
 }
 
-/// Functions that sign, or look at a signature, with the server's own secret.
-const SIGNS: &[&str] = &["sign", "verify", "importKey", "createHmac", "hmac", "signAsync", "verifyAsync", "timingSafeEqual", "compare_digest"];
+/// Words of functions that sign, or look at a signature, with the server's own secret.
+const SIGNS: &[&str] = &["sign", "verify", "hmac", "decode", "encrypt", "decrypt"];
 
 /// Whether the server signs something with a secret: `jwt.sign(claims, process.env.JWT_SECRET)`. No tenant could bring one.
 fn signs_with(project: &Project, unit: &Unit, at: At) -> bool {
@@ -243,7 +243,9 @@ fn signs_with(project: &Project, unit: &Unit, at: At) -> bool {
         let Parent::Expr(up) = unit.index.parent(here) else { return false };
         if let ExprKind::Call(call) = unit.ir.expr(up)
             && call.callee != here
-            && project.last_written(at.to(call.callee)).is_some_and(|name| SIGNS.contains(&name))
+            && project.last_written(at.to(call.callee)).is_some_and(|name| {
+                name == "importKey" || vocabulary::words(name).iter().any(|word| SIGNS.contains(&word.as_str()))
+            })
         {
             return true;
         }

@@ -47,7 +47,7 @@ pub(super) fn is_of_strategy(project: &Project, value: At) -> bool {
     let Some((fun, _, _)) = project.parameter_of(value.module, id) else { return false };
     matches!(unit.ir.binding_name(id), "payload" | "claims" | "jwtPayload")
         && project.function_name(fun) == "validate"
-        && unit.ir.has_name(&["passport-jwt"])
+        && unit.ir.has_name(&["PassportStrategy"])
 }
 
 /// Whether a call is of a method of an object that was made with the verified caller: `Notes(db, role=role).of(tenant_id)`,
