@@ -11,9 +11,10 @@ use partywall_model::{Finding, Severity};
 
 use super::{Report, Rule};
 use crate::{
-    lang::{self, sql},
+    lang::{self, prisma, sql},
     library::Libraries,
     project::{Input, Project},
+    run::of_prisma,
     tables::Replay,
     tenancy::Tenancy,
 };
@@ -83,6 +84,7 @@ fn project(files: &[(String, String)]) -> Project {
                 assert!(lowered.notices.is_empty(), "{path}: {:?}", lowered.notices);
                 input.modules.push(lowered.module);
             }
+            None if path.ends_with(".prisma") => {}
             None => input.manifests.push((path.clone(), text.clone())),
         }
     }
@@ -90,6 +92,15 @@ fn project(files: &[(String, String)]) -> Project {
     for (path, text) in files.iter().filter(|(path, _)| path.ends_with(".sql")) {
         replay.apply(path, &sql::changes(text));
     }
+    let prisma = files.iter().filter(|(path, _)| path.ends_with(".prisma"));
+    replay.models(
+        prisma
+            .flat_map(|(path, text)| {
+                let path: Arc<str> = Arc::from(path.as_str());
+                prisma::models(text).iter().flat_map(|model| of_prisma(model, &path)).collect::<Vec<_>>()
+            })
+            .collect(),
+    );
     input.tables = replay.finish();
     Project::new(input)
 }
