@@ -34,6 +34,7 @@ mod sibling_compares;
 mod sibling_with_context;
 mod sibling_without_guard;
 mod sibling_without_secret;
+mod signed_in;
 mod streamed;
 mod unread_owner;
 pub(in crate::rules) mod unused_caller;

@@ -7,12 +7,11 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use super::{
     asked_by::is_left_to_handler,
     by_id_alone::is_common,
-    callers::{asks_caller, asks_itself, serves_callers},
+    signed_in::signed_in,
     unscoped_query::{is_asked_elsewhere, is_checked, skipped},
-    unused_caller::is_given_caller,
 };
 use crate::{
-    flow::{Entry, Origins, Owned, Query, Scope, lists_owners, singular},
+    flow::{Origins, Owned, Query, Scope, lists_owners, singular},
     ir::{ExprId, ExprKind, FunctionId, walk},
     lang::sql::{Column, Verb},
     project::{At, Fun, Project},
@@ -44,7 +43,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     if tables.is_empty() {
         return;
     }
-    let signed: BTreeSet<Fun> = project.entries().iter().filter(|entry| is_signed_in(project, entry)).map(|entry| entry.handler).collect();
+    let signed = signed_in(project);
     if signed.is_empty() {
         return;
     }
@@ -89,6 +88,7 @@ const COMMON: &[&str] = &[
     "rule", "blocklist", "allowlist", "ban", "slug", "redirect", "link", "url", "domain", "sample", "embedding", "chunk", "vector", "index", "feed",
     "department", "designation", "holiday", "shift", "employee", "staff", "doctor", "vehicle", "node", "cluster", "host", "instance", "machine",
     "deployment", "environment", "build", "release", "benchmark", "fact", "agent", "server", "integration", "topic",
+    "medicine", "medication", "drug", "supplier", "vendor", "equipment", "warehouse",
 ];
 
 /// The tables that have no owner at all and hold nobody's in particular neither by their name nor by a column.
@@ -190,40 +190,6 @@ fn is_beside_owned(project: &Project) -> bool {
     with > 1 && with >= without
 }
 
-/// Whether a handler serves callers who have signed in.
-fn is_signed_in(project: &Project, entry: &Entry) -> bool {
-    serves_callers(project, entry)
-        && (is_given_caller(project, entry)
-            || asks_itself(project, entry.handler)
-            || asks_by_name(project, entry.handler)
-            || project.gate(entry).is_some_and(|gate| tells_caller(&gate))
-            || project.knows_who_asks(entry.handler))
-}
-
-/// Whether a handler calls what is named for finding out who is signed in, wherever that stands: `await requireAuth(request)`.
-fn asks_by_name(project: &Project, fun: Fun) -> bool {
-    let Some(unit) = project.unit(fun.module) else { return false };
-    let mut found = false;
-    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
-        if found || !matches!(unit.ir.expr(expr), ExprKind::Call(_)) {
-            return;
-        }
-        let name = project.last_written(At { module: fun.module, expr }).unwrap_or_default();
-        let words = vocabulary::words(name);
-        found = asks_caller(name) && words.iter().any(|word| matches!(word.as_str(), "auth" | "user" | "current" | "principal"));
-    });
-    found
-}
-
-/// Whether what stands before a handler is named for finding out who calls: `requireAuth`, `protectedProcedure`.
-fn tells_caller(gate: &str) -> bool {
-    gate.split_whitespace().any(|name| {
-        vocabulary::words(name).iter().any(|word| {
-            matches!(word.as_str(), "auth" | "authenticate" | "authenticated" | "authenticator" | "jwt" | "session" | "login" | "protected" | "protect" | "user" | "signed" | "bearer" | "passport")
-        })
-    })
-}
-
 /// Methods that add rows.
 const ADDS: &[&str] = &[
     "create", "createMany", "create_many", "insert", "insertOne", "insertMany", "insert_one", "insert_many", "add", "upsert", "bulk_create", "acreate", "build",
@@ -274,7 +240,8 @@ fn added(project: &Project, at: At) -> Option<String> {
     let words = vocabulary::words(receiver);
     let kept: Vec<&str> =
         words.iter().map(String::as_str).filter(|word| !matches!(*word, "repo" | "repository" | "collection" | "model" | "dao" | "table" | "coll")).collect();
-    (!kept.is_empty()).then(|| kept.join("_"))
+    // `this.repo.create(dto)` of a repository that only its type tells of.
+    if kept.is_empty() { project.repository_entity(at, call) } else { Some(kept.join("_")) }
 }
 
 /// Whether a function is a part of what a handler does for whoever is signed in, without asking for a rank.
