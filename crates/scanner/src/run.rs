@@ -362,7 +362,7 @@ fn schema(loaded: &[Loaded]) -> (Schema, own::Words) {
 }
 
 /// A model of Prisma, by its own name and by that of its delegate: `prisma.document` of the model `Document`.
-fn of_prisma(model: &prisma::Model, path: &Arc<str>) -> Vec<(orm::Model, Place, Source)> {
+pub(crate) fn of_prisma(model: &prisma::Model, path: &Arc<str>) -> Vec<(orm::Model, Place, Source)> {
     let mut letters = model.name.chars();
     let delegate: String = letters.next().into_iter().flat_map(char::to_lowercase).chain(letters).collect();
     [model.name.clone(), delegate]

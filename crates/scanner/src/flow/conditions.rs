@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{Query, Scope, named::Names, singular};
 use crate::{
-    ir::{Call, ExprKind, NameRef, PropertyKey},
+    ir::{Call, ExprKind, NameRef, ParameterKind, PropertyKey},
     lang::sql::Verb,
-    project::{At, Project, Unit},
+    project::{At, Fun, Project, Unit},
     vocabulary,
 };
 
@@ -29,9 +29,12 @@ impl Project {
     ) -> bool {
         let Some(number) = self.conditions_parameter(chain) else { return false };
         let function = self.function_of(chain);
+        let named = self.is_named_rest(function, number);
         let calls = self.callers(function);
         for call in calls.iter().take(CALLERS) {
-            let Some(given) = self.argument(*call, function, number) else { continue };
+            // `get_room(_id=room_id)` of `get_room(**filters)` says all conditions by their names.
+            let given = if named { Some(*call) } else { self.argument(*call, function, number) };
+            let Some(given) = given else { continue };
             let mut names = Names { entity: singular(entity), own: words.clone(), ..Names::default() };
             self.names_in(given, 3, &mut names);
             let scope = if !names.owner {
@@ -58,6 +61,14 @@ impl Project {
         !calls.is_empty()
     }
 
+    /// Whether a parameter takes whatever is given by name: `**filters`.
+    fn is_named_rest(&self, fun: Fun, number: usize) -> bool {
+        let function = self.unit(fun.module).and_then(|unit| unit.ir.function(fun.id));
+        function
+            .and_then(|function| function.params.get(number))
+            .is_some_and(|own| own.kind == ParameterKind::KeywordRest)
+    }
+
     /// The number of the parameter that is all that a query says of its rows.
     fn conditions_parameter(&self, chain: At) -> Option<usize> {
         let unit = self.unit(chain.module)?;
@@ -73,7 +84,8 @@ impl Project {
         let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(value) else { return None };
         let (fun, number, path) = self.parameter_of(chain.module, *id)?;
         let words = vocabulary::words(unit.ir.binding_name(*id));
-        let conditions = words.iter().any(|word| CONDITIONS.contains(&word.as_str()));
+        let conditions =
+            words.iter().any(|word| CONDITIONS.contains(&word.as_str())) || self.is_named_rest(fun, number);
         (conditions && path.is_empty() && fun == self.function_of(chain)).then_some(number)
     }
 

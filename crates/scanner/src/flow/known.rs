@@ -29,7 +29,8 @@ impl Project {
         self.folder(module).is_some_and(|own| folders.iter().any(|folder| is_within(own, folder)))
     }
 
-    fn knows_who_asks(&self, handler: Fun) -> bool {
+    /// Whether a handler is given the verified caller, or asks who it is.
+    pub(crate) fn knows_who_asks(&self, handler: Fun) -> bool {
         let Some(unit) = self.unit(handler.module) else { return false };
         let Some(function) = unit.ir.function(handler.id) else { return false };
         let principal =

@@ -33,7 +33,7 @@ const KEEPERS: &[&str] = &[
 impl Project {
     /// The entity whose rows a repository keeps that a method is called on: of `Repository<Note>`, of `NoteRepository`, of a
     /// variable `note_repo`.
-    pub(super) fn repository_entity(&self, at: At, call: &Call) -> Option<String> {
+    pub(crate) fn repository_entity(&self, at: At, call: &Call) -> Option<String> {
         let unit = self.unit(at.module)?;
         let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) else { return None };
         let of = at.to(*object);

@@ -365,6 +365,11 @@ impl Project {
         fields.and_then(|fields| fields.get(name)).map_or(&[], Vec::as_slice)
     }
 
+    /// The names of the fields of a class that its methods assign.
+    pub(crate) fn written_fields(&self, class: Cls) -> impl Iterator<Item = &str> {
+        self.field_writes.get(&class).into_iter().flat_map(|fields| fields.keys()).map(String::as_str)
+    }
+
     /// The calls of a function.
     #[must_use]
     #[inline]

@@ -24,6 +24,7 @@ use partywall_model::{
 use crate::{
     ir::Span,
     project::{At, Fun, ModuleId, Project},
+    tables::Place,
     tenancy::Tenancy,
     vocabulary,
 };
@@ -135,6 +136,8 @@ pub struct Found {
     why: Option<String>,
     fix: Option<String>,
     related: Vec<(ModuleId, Span, String)>,
+    /// Places in files that are no code, as a table's definition is.
+    places: Vec<Related>,
     latent: bool,
     /// Whether it is only known to be reached behind a wrapper, which may have looked whose a thing is.
     wrapped: bool,
@@ -179,6 +182,12 @@ impl Found {
         self
     }
 
+    /// Adds another place that may stand in no code: the definition of a table.
+    pub fn at_place(&mut self, place: &Place, message: impl Into<String>) -> &mut Self {
+        self.places.push(Related { path: place.path.to_string(), line: place.line, message: message.into() });
+        self
+    }
+
     /// Says that it does not depend on there being several callers: it is not lowered for a server of one user.
     pub fn always(&mut self) -> &mut Self {
         self.latent = true;
@@ -204,6 +213,7 @@ impl<'p> Report<'p> {
             why: None,
             fix: None,
             related: Vec::new(),
+            places: Vec::new(),
             latent: false,
             wrapped: false,
             far: false,
@@ -366,7 +376,7 @@ fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
         message: found.message,
         why,
         fix: found.fix.unwrap_or_else(|| rule.fix.to_owned()),
-        related: related.collect(),
+        related: related.chain(found.places).collect(),
         fingerprint: fingerprint(&[rule.check.id, &unit.ir.path, &text]),
         maps: Maps { cwe: list(rule.cwe), soc2: list(rule.soc2), owasp: list(rule.owasp) },
     })

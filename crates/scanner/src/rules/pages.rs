@@ -11,9 +11,10 @@ use partywall_model::{Finding, Severity};
 
 use super::{Report, Rule};
 use crate::{
-    lang::{self, sql},
+    lang::{self, prisma, sql},
     library::Libraries,
     project::{Input, Project},
+    run::of_prisma,
     tables::Replay,
     tenancy::Tenancy,
     vocabulary::own,
@@ -84,6 +85,7 @@ fn project(files: &[(String, String)]) -> (Project, own::Words) {
                 assert!(lowered.notices.is_empty(), "{path}: {:?}", lowered.notices);
                 input.modules.push(lowered.module);
             }
+            None if path.ends_with(".prisma") => {}
             None => input.manifests.push((path.clone(), text.clone())),
         }
     }
@@ -91,6 +93,15 @@ fn project(files: &[(String, String)]) -> (Project, own::Words) {
     for (path, text) in files.iter().filter(|(path, _)| path.ends_with(".sql")) {
         replay.apply(path, &sql::changes(text));
     }
+    let prisma = files.iter().filter(|(path, _)| path.ends_with(".prisma"));
+    replay.models(
+        prisma
+            .flat_map(|(path, text)| {
+                let path: Arc<str> = Arc::from(path.as_str());
+                prisma::models(text).iter().flat_map(|model| of_prisma(model, &path)).collect::<Vec<_>>()
+            })
+            .collect(),
+    );
     let words = own::take(replay.words(input.modules.iter().flat_map(crate::ir::Module::texts)));
     input.tables = replay.finish();
     (Project::new(input), words)

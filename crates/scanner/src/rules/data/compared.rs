@@ -73,25 +73,68 @@ pub(super) fn compares_owner(
     unit: &crate::project::Unit,
     bindings: &[crate::ir::BindingId],
 ) -> bool {
+    compares_row(
+        project,
+        fun,
+        unit,
+        |expr| matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(id)) if bindings.contains(id)),
+    )
+}
+
+/// Whether a function compares the owner of the row that it keeps at a place: `context["room"] = await Room.get(id)`, then
+/// `user.id in context["room"].members`.
+pub(super) fn compares_kept(
+    project: &Project,
+    fun: Fun,
+    unit: &crate::project::Unit,
+    place: crate::ir::ExprId,
+) -> bool {
+    let kept = unit.ir.snippet(unit.ir.span(place));
+    compares_row(project, fun, unit, |expr| {
+        matches!(unit.ir.expr(expr), ExprKind::Index { .. } | ExprKind::Member { .. })
+            && unit.ir.snippet(unit.ir.span(expr)) == kept
+    })
+}
+
+fn compares_row(
+    project: &Project,
+    fun: Fun,
+    unit: &crate::project::Unit,
+    is_row: impl Fn(crate::ir::ExprId) -> bool,
+) -> bool {
     project.guards(fun).iter().any(|guard| {
         [guard.left, guard.right].iter().any(|side| {
             let mut row = false;
             let mut owner = false;
-            walk::exprs_below(&unit.ir, side.expr, &mut |expr| match unit.ir.expr(expr) {
-                ExprKind::Name(NameRef::Binding(id)) => row |= bindings.contains(id),
-                ExprKind::Member { property, .. } => owner |= says_who_sees(unit.ir.text(*property)),
-                // `getattr(row, "visibility", "public")`
-                ExprKind::String(text) => owner |= says_who_sees(unit.ir.text(*text)),
-                _ => {}
+            walk::exprs_below(&unit.ir, side.expr, &mut |expr| {
+                row = row || is_row(expr);
+                match unit.ir.expr(expr) {
+                    ExprKind::Member { property, .. } => owner |= says_who_sees(unit.ir.text(*property)),
+                    // `getattr(row, "visibility", "public")`
+                    ExprKind::String(text) => owner |= says_who_sees(unit.ir.text(*text)),
+                    _ => {}
+                }
             });
             // A row whose parent is compared, `row.programId !== programId`, is compared for its owner.
             owner |= row && is_parent(unit, side.expr) && !project.is_fixed(other_side(guard, *side));
             let call = guard.right != *side && matches!(unit.ir.expr(guard.right.expr), ExprKind::Call(_));
-            let other = At {
-                module: fun.module,
-                expr: if *side == guard.left { guard.right.expr } else { guard.left.expr },
-            };
-            row && (owner || (call && project.snippet(other).to_lowercase().contains("user")))
+            let other = At { module: fun.module, expr: other_side(guard, *side).expr };
+            row && (owner
+                || is_list_with_caller(project, unit, *side, other)
+                || (call && project.snippet(other).to_lowercase().contains("user")))
         })
     })
+}
+
+/// Whether one side of a comparison is those whose a row is, and the other one the verified caller: `user.id not in room.members`.
+fn is_list_with_caller(project: &Project, unit: &crate::project::Unit, side: At, other: At) -> bool {
+    let ExprKind::Member { property, .. } = unit.ir.expr(side.expr) else { return false };
+    let people = vocabulary::words(unit.ir.text(*property)).last().is_some_and(|last| {
+        matches!(
+            last.as_str(),
+            "members" | "participants" | "users" | "owners" | "people" | "readers" | "recipients" | "admins"
+        )
+    });
+    let origins = project.origins(other);
+    people && origins.has_owner() && !origins.is_chosen()
 }

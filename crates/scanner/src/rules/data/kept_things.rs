@@ -30,6 +30,7 @@ pub(super) fn kept_things(project: &Project, report: &mut Report<'_>) {
         if matches!(&store, Store::Field(class, _) if lives.outlives(*class) == Some(false)) {
             continue;
         }
+        super::kept_owned::kept_owned(project, &lives, report, &accesses);
         let made = accesses
             .iter()
             .any(|access| access.value.is_some() && is_made_up(project, access) && !is_wait(project, access));
@@ -53,7 +54,7 @@ pub(super) fn kept_things(project: &Project, report: &mut Report<'_>) {
 }
 
 /// Whether a key names a party: in itself, or in a variable that it is made of.
-fn says_party(project: &Project, key: At) -> bool {
+pub(super) fn says_party(project: &Project, key: At) -> bool {
     let Some(unit) = project.unit(key.module) else { return true };
     let party = |name: &str| vocabulary::is_owner(name) || vocabulary::is_principal(name);
     let mut says = matches!(unit.ir.expr(key.expr), ExprKind::Array { .. } | ExprKind::Template(_))
@@ -251,7 +252,7 @@ fn is_wait(project: &Project, access: &Access) -> bool {
 }
 
 /// Whether a function puts something under the same key before: what it reads is its own.
-fn writes_under(project: &Project, fun: Fun, key: At) -> bool {
+pub(super) fn writes_under(project: &Project, fun: Fun, key: At) -> bool {
     let roots = project.roots(key);
     project.puts_of(fun).any(|access| {
         project.order(access.at) < project.order(key)
@@ -260,7 +261,7 @@ fn writes_under(project: &Project, fun: Fun, key: At) -> bool {
 }
 
 /// Whether whoever calls a function asks whose the thing is.
-fn asked_by_callers(project: &Project, fun: Fun) -> bool {
+pub(super) fn asked_by_callers(project: &Project, fun: Fun) -> bool {
     project.callers(fun).iter().take(6).any(|call| {
         let own = project.function_of(*call);
         own != fun

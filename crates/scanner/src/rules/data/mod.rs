@@ -13,6 +13,7 @@ mod flagged_check;
 mod kept_by_key;
 mod kept_in_redis;
 mod kept_lists;
+mod kept_owned;
 pub(in crate::rules) mod kept_records;
 mod kept_things;
 mod moved_below;
@@ -35,6 +36,7 @@ mod sibling_compares;
 mod sibling_with_context;
 mod sibling_without_guard;
 mod sibling_without_secret;
+mod signed_in;
 mod streamed;
 mod unread_owner;
 pub(in crate::rules) mod unused_caller;
@@ -42,4 +44,4 @@ mod wheres;
 mod whole_body;
 mod whole_label;
 
-crate::rules::rules! { unscoped_query, unscoped_view, optional_owner_filter, owner_left_out, lost_predicate, sibling_without_check, ignored_caller, foreign_parent, membership_not_required, author_left_out, service_role, session_setting }
+crate::rules::rules! { unscoped_query, unscoped_view, optional_owner_filter, owner_left_out, lost_predicate, sibling_without_check, ignored_caller, foreign_parent, membership_not_required, author_left_out, unowned_rows, service_role, session_setting }

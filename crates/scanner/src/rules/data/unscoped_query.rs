@@ -6,11 +6,11 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Origins, Owned, Query, Scope, excludes, lists_owners, singular},
-    ir::{ExprKind, NameRef, PropertyKey, StmtKind, walk},
+    ir::{ExprKind, NameRef, Pattern, PropertyKey, StmtKind, walk},
     lang::sql::{Name, Verb},
     project::{At, Fun, Parent, Project},
     tables::level_of_column,
-    rules::{Found, Report, Rule, data::compared::{compares_after, compares_owner, mentions}, data::asked_by::{has_callers, is_left_to_handler, is_of_own_repository}, data::narrowed::{is_cursor, is_far_from_callers, may_be_narrowed}, identity::{looked_up::is_of_callers_row, not_seen::{is_looked_up, is_of_state}}},
+    rules::{Found, Report, Rule, data::compared::{compares_after, compares_kept, compares_owner, mentions}, data::asked_by::{has_callers, is_left_to_handler, is_of_own_repository}, data::narrowed::{is_cursor, is_far_from_callers, may_be_narrowed}, identity::{looked_up::is_of_callers_row, not_seen::{is_looked_up, is_of_state}}},
     vocabulary,
 };
 
@@ -133,7 +133,7 @@ fn is_mostly_open(project: &Project, query: &Query) -> bool {
 
 /// Whether something that is not in the query itself may say whose rows are meant: a session's id, the list of owners as such, the
 /// callers, a helper, a parent, a look before.
-fn is_asked_elsewhere(project: &Project, query: &Query) -> bool {
+pub(super) fn is_asked_elsewhere(project: &Project, query: &Query) -> bool {
     names_filter(project, query, "session_id")
         || names_filter(project, query, "sessionid")
         || (query.is_sql && lists_owners(&query.shown))
@@ -562,7 +562,7 @@ fn found_before(project: &Project, query: &Query) -> bool {
 }
 
 /// Whether the owner is compared before the query or on the row it gives, or the function is told an owner and checks it.
-fn is_checked(project: &Project, query: &Query) -> bool {
+pub(super) fn is_checked(project: &Project, query: &Query) -> bool {
     if query.filters.iter().any(|at| !project.is_fixed(*at) && (project.is_checked(*at) || is_of_callers_row(project, *at))) || found_before(project, query) || super::wheres::is_compared_apart(project, query) {
         return true;
     }
@@ -574,6 +574,9 @@ fn is_checked(project: &Project, query: &Query) -> bool {
             Parent::Expr(parent) => at = parent,
             Parent::Stmt(stmt) => {
                 let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
+                if let Pattern::Place(place) = target {
+                    return compares_kept(project, query.function, unit, *place);
+                }
                 let mut bindings = Vec::new();
                 target.for_each_binding(&mut |id| bindings.push(id));
                 let mut copies = bindings.clone();
