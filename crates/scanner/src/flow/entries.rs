@@ -72,8 +72,8 @@ impl Entry {
     }
 }
 
-/// Finds all entry points.
-pub(crate) fn find_entries(project: &Project) -> Vec<Entry> {
+/// Finds all entry points, and whom what stands before them lets in.
+pub(crate) fn find_entries(project: &Project) -> (Vec<Entry>, rustc_hash::FxHashMap<Fun, super::Admits>) {
     let mut entries = Vec::new();
     for (module, unit) in project.units() {
         registered(project, module, unit, &mut entries);
@@ -85,10 +85,11 @@ pub(crate) fn find_entries(project: &Project) -> Vec<Entry> {
     }
     super::handlers::handlers(project, &mut entries);
     super::dispatch::tables(project, &mut entries);
+    let admitted = super::gateways::find_admitted(project, &entries);
     // The most telling registration of a function counts: by library data, which comes first within a module.
     let mut seen = std::collections::HashSet::new();
     entries.retain(|entry| seen.insert(entry.handler));
-    entries
+    (entries, admitted)
 }
 
 fn registered(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {

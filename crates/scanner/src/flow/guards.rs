@@ -161,6 +161,7 @@ impl Project {
                             | "some"
                             | "contains"
                             | "startsWith"
+                            | "startswith"
                     )
                     && let Some(arg) = call.positional(0)
                 {
@@ -426,32 +427,6 @@ impl Project {
                 });
                 reads
             })
-    }
-
-    /// Whether a function has refused before, to everybody who is not one of the operator's own people:
-    /// `if not user.is_superuser: return forbidden`.
-    #[must_use]
-    pub fn is_superusers(&self, at: At) -> bool {
-        let Some(unit) = self.unit(at.module) else { return false };
-        let fun = self.function_of(at);
-        let Some(function) = unit.ir.function(fun.id) else { return false };
-        let mut found = false;
-        walk::stmts_below(&unit.ir, &function.body, &mut |stmt| {
-            let StmtKind::If { test, then, .. } = unit.ir.stmt(stmt) else { return };
-            if unit.index.order(*test) > self.order(at) || !self.leaves(fun, then) {
-                return;
-            }
-            walk::exprs_below(&unit.ir, *test, &mut |expr| {
-                if let ExprKind::Member { property, .. } = unit.ir.expr(expr) {
-                    let name = unit.ir.text(*property).replace('_', "").to_lowercase();
-                    found |= matches!(
-                        name.as_str(),
-                        "issuperuser" | "issuperadmin" | "isstaff" | "issystemadmin" | "isplatformadmin"
-                    );
-                }
-            });
-        });
-        found
     }
 
     /// When an expression has its value, within its function.

@@ -1,6 +1,9 @@
 //! Where values come from and flow to.
 
+mod admitted;
+mod apart;
 mod bearers;
+mod belongs;
 mod beside;
 mod builders;
 mod chains;
@@ -15,6 +18,7 @@ mod entries;
 mod fetches;
 mod firsts;
 mod gates;
+mod gateways;
 mod given;
 mod guards;
 mod handlers;
@@ -30,6 +34,7 @@ mod memberships;
 mod models;
 mod named;
 mod names;
+mod operators;
 mod optional;
 mod origins;
 mod parameters;
@@ -39,6 +44,7 @@ mod procedures;
 mod queries;
 mod ranks;
 mod reach;
+mod refusals;
 mod repositories;
 mod shared;
 mod shown;
@@ -67,6 +73,7 @@ pub use locals::{
     is_on_shared_object, stands_where_renewed,
 };
 pub(crate) use names::Says;
+pub use operators::Admits;
 pub use origins::Origins;
 pub use queries::{Owned, Query, Scope, lists_owners};
 pub use reach::Reach;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
+use super::Admits;
 use crate::{
     ir::{ExprKind, NameRef},
     project::{At, Fun, ModuleId, Project, Symbol, Unit},
@@ -33,12 +34,13 @@ pub(crate) fn find_reach(project: &Project) -> FxHashMap<Fun, Reach> {
         .entries
         .iter()
         .map(|entry| match (project.is_operators(entry), project.is_wrapped(entry)) {
-            (false, false) => 0,
-            (false, true) => 1,
+            _ if project.admits(entry.handler) == Admits::Operators => 3,
+            (false, false) if project.admits(entry.handler) == Admits::Anybody => 0,
+            (false, _) => 1,
             (true, _) => 2,
         })
         .collect();
-    for kind in 0..=2 {
+    for kind in 0..=3 {
         for ((number, entry), own) in project.entries.iter().enumerate().zip(&kinds) {
             if *own != kind {
                 continue;

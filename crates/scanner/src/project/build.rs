@@ -58,6 +58,7 @@ impl Project {
             methods: FxHashMap::default(),
             entries: Vec::new(),
             entry_of: FxHashMap::default(),
+            admitted: FxHashMap::default(),
             reach: FxHashMap::default(),
             served: Vec::new(),
             texts,
@@ -70,7 +71,7 @@ impl Project {
         project.find_members();
         project.find_subclasses();
         project.find_calls();
-        project.entries = flow::find_entries(&project);
+        (project.entries, project.admitted) = flow::find_entries(&project);
         project.entry_of =
             project.entries.iter().enumerate().map(|(number, entry)| (entry.handler, number)).collect();
         project.reach = flow::find_reach(&project);

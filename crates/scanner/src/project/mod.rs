@@ -171,6 +171,8 @@ pub struct Project {
     pub(crate) methods: FxHashMap<String, Vec<Fun>>,
     pub(crate) entries: Vec<crate::flow::Entry>,
     pub(crate) entry_of: FxHashMap<Fun, usize>,
+    /// Whom what stands before handlers lets in, of those that are not open to everybody.
+    pub(crate) admitted: FxHashMap<Fun, crate::flow::Admits>,
     pub(crate) reach: FxHashMap<Fun, crate::flow::Reach>,
     /// By module and function, whether it or one around it is reached by callers, once that is known.
     pub(crate) served: Vec<Box<[bool]>>,
@@ -216,6 +218,10 @@ pub(crate) struct Memory {
     pub(crate) handlers_know: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     /// The names of what is given to routers of the operator's own services.
     pub(crate) given_to_operators: std::cell::OnceCell<std::collections::BTreeSet<String>>,
+    /// Whom functions let through that stand before others.
+    pub(crate) admits: RefCell<FxHashMap<Fun, crate::flow::Admits>>,
+    /// Whether administrators are of no tenant.
+    pub(crate) admins_apart: std::cell::OnceCell<bool>,
     /// The texts that stand for a tenant in so many places that they are a place of all who have none.
     pub(crate) places_of_all: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) knows_callers: std::cell::OnceCell<std::collections::BTreeSet<String>>,

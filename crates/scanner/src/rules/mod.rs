@@ -22,6 +22,7 @@ use partywall_model::{
 };
 
 use crate::{
+    flow::Admits,
     ir::Span,
     project::{At, Fun, ModuleId, Project},
     tables::Place,
@@ -141,6 +142,8 @@ pub struct Found {
     latent: bool,
     /// Whether it is only known to be reached behind a wrapper, which may have looked whose a thing is.
     wrapped: bool,
+    /// Whether only the operator's own people come there, who are no tenant's.
+    operators: bool,
     /// Whether something on the way from the callers was not looked at: functions in between, or a guess of who is called.
     far: bool,
 }
@@ -216,6 +219,7 @@ impl<'p> Report<'p> {
             places: Vec::new(),
             latent: false,
             wrapped: false,
+            operators: false,
             far: false,
         });
         let last = self.found.len() - 1;
@@ -234,9 +238,7 @@ impl<'p> Report<'p> {
         let fun = self.project.function_of(at);
         let project = self.project;
         let found = self.at(at, message);
-        if project.is_superusers(at) {
-            found.lower();
-        }
+        found.operators = project.is_superusers(at);
         found.show_way(project, fun);
         found
     }
@@ -245,6 +247,7 @@ impl<'p> Report<'p> {
     pub fn reached_in(&mut self, at: At, fun: Fun, message: impl Into<String>) -> &mut Found {
         let project = self.project;
         let found = self.at(at, message);
+        found.operators = project.function_of(at) == fun && project.is_superusers(at);
         found.show_way(project, fun);
         found
     }
@@ -298,6 +301,11 @@ impl Found {
                 self.lower();
             }
             self.wrapped = project.is_wrapped(entry);
+            match project.admits(entry.handler) {
+                Admits::Operators => self.operators = true,
+                Admits::Admins => self.lower(),
+                Admits::Anybody => {}
+            }
             let span = project
                 .unit(entry.handler.module)
                 .and_then(|unit| Some(unit.ir.function(entry.handler.id)?.head));
@@ -308,9 +316,10 @@ impl Found {
             self.lower();
         }
         let way = project.way(fun);
-        if way.len() > FAR || way.iter().any(|call| project.is_superusers(*call)) {
+        if way.len() > FAR {
             self.lower();
         }
+        self.operators |= way.iter().any(|call| project.is_superusers(*call));
         for call in way.into_iter().take(6) {
             let name = project.callee(call).map_or("a function", |callee| callee.name());
             self.related(call.module, project.span(call), format!("which calls {name}"));
@@ -327,6 +336,9 @@ fn kind_name(kind: &str) -> &str {
 }
 
 fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
+    if found.operators && sure::is_of_tenants(rule.check.id) {
+        return None;
+    }
     let unit = project.unit(found.module)?;
     let start = unit.ir.position(found.span.start);
     let end = unit.ir.position(found.span.end);

@@ -20,6 +20,30 @@ const ON_THE_WAY: &[&str] = &[
     "unscoped-query",
 ];
 
+/// Rules that say that callers may reach what is another tenant's: the operator's own people may, and are no tenant's.
+const OF_TENANTS: &[&str] = &[
+    "author-left-out",
+    "foreign-parent",
+    "foreign-told-apart",
+    "ignored-caller",
+    "lost-predicate",
+    "membership-not-required",
+    "optional-owner-filter",
+    "overridden-tenant",
+    "owner-from-body",
+    "owner-left-out",
+    "role-instead-of-tenant",
+    "sibling-without-check",
+    "skipped-check",
+    "tenant-from-input",
+    "unscoped-query",
+];
+
+/// Whether a rule says nothing where only the operator's own people come.
+pub(super) fn is_of_tenants(rule: &str) -> bool {
+    OF_TENANTS.contains(&rule)
+}
+
 /// What is said of a finding that would be high if the server had callers whom it tells apart.
 const ONE_USERS: &str = " Nothing in this package asks who calls, or it is a program for a desktop: if it is one user's own program, or all who have its key are the operator, \
                           nobody else is there; if it is not, anybody who reaches it is everybody.";

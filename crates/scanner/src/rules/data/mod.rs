@@ -7,6 +7,7 @@ mod below_parent;
 mod by_id_alone;
 mod by_id_elsewhere;
 pub(in crate::rules) mod callers;
+mod callers_decide;
 pub(in crate::rules) mod compared;
 mod file_paths;
 mod flagged_check;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::Origins,
+    flow::{Admits, Origins},
     ir::{BindingId, ExprId, ExprKind, NameRef, walk},
     project::{At, Fun, ModuleId, Project, Unit},
     rules::{Report, Rule},
@@ -76,7 +76,7 @@ fn judge(project: &Project, report: &mut Report<'_>, unit: &Unit, name: &str, ta
     let checked: usize = checks.values().sum();
     let Some((check, _)) = checks.into_iter().max_by_key(|(_, count)| *count) else { return };
     let open: Vec<&Taker> =
-        takers.iter().filter(|taker| taker.check.is_none() && !is_guarded(project, unit, taker.fun)).collect();
+        takers.iter().filter(|taker| taker.check.is_none() && !is_guarded(project, unit, taker.fun) && project.admits(taker.fun) != Admits::Operators).collect();
     if checked < CHECKED || open.len() > checked {
         return;
     }

@@ -543,27 +543,9 @@ fn is_for_members(project: &Project, query: &Query) -> bool {
         || matches!(project.callers(query.function), [only] if project.is_for_members(project.function_of(*only)))
 }
 
-/// Whether an earlier query of the function found the same rows by the same id and their owner: `findFirst({ id, userId })`, then
-/// `delete({ id })`.
-fn found_before(project: &Project, query: &Query) -> bool {
-    let order = project.order(query.at);
-    // The model or connection that both are asked of is none.
-    let Some(unit) = project.unit(query.at.module) else { return false };
-    let ids: Vec<_> = query.filters.iter().flat_map(|at| project.roots(*at)).filter(|id| !unit.ir.is_module_level(*id)).collect();
-    project.queries().iter().any(|other| {
-        other.function == query.function
-            && other.verb == Verb::Select
-            && other.entity == query.entity
-            && project.order(other.at) < order
-            && !excludes(unit, other.at.expr, query.at.expr)
-            && project.says_whose(other)
-            && other.filters.iter().any(|at| project.roots(*at).iter().any(|root| ids.contains(root)))
-    })
-}
-
 /// Whether the owner is compared before the query or on the row it gives, or the function is told an owner and checks it.
 pub(super) fn is_checked(project: &Project, query: &Query) -> bool {
-    if query.filters.iter().any(|at| !project.is_fixed(*at) && (project.is_checked(*at) || is_of_callers_row(project, *at))) || found_before(project, query) || super::wheres::is_compared_apart(project, query) {
+    if query.filters.iter().any(|at| !project.is_fixed(*at) && (project.is_checked(*at) || is_of_callers_row(project, *at))) || super::callers_decide::found_before(project, query) || super::callers_decide::callers_decide(project, query) || super::wheres::is_compared_apart(project, query) {
         return true;
     }
     let Some(unit) = project.unit(query.at.module) else { return false };

@@ -1,6 +1,7 @@
 //! Chosen ids that are compared with the caller, or looked up with it, before they are used.
 
 use crate::{
+    flow::Origins,
     ir::{BindingId, CompareOp, ExprId, ExprKind, NameRef, StmtKind, UnaryOp, walk},
     project::{At, Project, Unit},
     rules::data::callers::is_caller,
@@ -120,4 +121,37 @@ fn is_missing(unit: &Unit, test: ExprId, rows: &[BindingId]) -> bool {
         };
     });
     found
+}
+
+/// Whether a part of what was looked up goes into a variable that is compared with the caller: `owner = room.get("owner")`,
+/// `if owner != subject`.
+pub(super) fn is_held_against(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let Some(stmt) = unit.index.stmt_of(at.expr) else { return false };
+    let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
+    let Some(id) = target.as_binding() else { return false };
+    let root = match unit.ir.expr(at.expr) {
+        ExprKind::Member { object, .. } | ExprKind::Index { object, .. } => *object,
+        ExprKind::Call(call) => match unit.ir.expr(call.callee) {
+            ExprKind::Member { object, .. } => *object,
+            _ => return false,
+        },
+        _ => return false,
+    };
+    let looked_up = matches!(unit.ir.expr(root), ExprKind::Name(NameRef::Binding(of))
+        if unit.index.sources(*of).iter().any(|source| matches!(unit.ir.expr(source.value), ExprKind::Await(_))));
+    if !looked_up {
+        return false;
+    }
+    let is_it =
+        |side: At| matches!(unit.ir.expr(side.expr), ExprKind::Name(NameRef::Binding(own)) if *own == id);
+    let caller = |side: At| {
+        let origins = project.origins(side);
+        let call = matches!(unit.ir.expr(side.expr), ExprKind::Call(_));
+        !call && origins.has(Origins::PRINCIPAL) && !origins.has(Origins::INPUT)
+    };
+    project
+        .guards(project.function_of(at))
+        .iter()
+        .any(|guard| (is_it(guard.left) && caller(guard.right)) || (is_it(guard.right) && caller(guard.left)))
 }

@@ -1,6 +1,7 @@
 //! Rules of the identity layer.
 
 mod apart;
+mod belonging;
 mod copied_body;
 mod doubts;
 pub(in crate::rules) mod header_as_caller;

@@ -4,7 +4,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{BindingKind, ExprKind, Kinds, LogicalOp, walk},
+    ir::{BindingKind, CompareOp, ExprId, ExprKind, Kinds, LogicalOp, NameRef, StmtKind, walk},
     project::{At, Fun, Project},
     rules::{Report, Rule},
     vocabulary,
@@ -91,7 +91,7 @@ fn choice(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, val
         return instead_of_user(project, report, lives, *chosen);
     }
     let fun = project.function_of(*chosen);
-    if !lives.is_per_request(fun) || project.is_checked(*chosen) {
+    if !lives.is_per_request(fun) || project.is_checked(*chosen) || is_refused_unless_own(project, fun, *chosen, values) {
         return;
     }
     // The tenant of one record or of another is no choice between callers: `task.org_id if task else run.org_id`.
@@ -102,6 +102,38 @@ fn choice(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, val
     if ranked {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     }
+}
+
+/// Whether what was chosen goes into a variable, and whoever has another one there than the own is refused afterwards:
+/// `target = tenant_id or user.tenant_id`, `if target != user.tenant_id: raise …`.
+fn is_refused_unless_own(project: &Project, fun: Fun, chosen: At, values: &[At]) -> bool {
+    let Some(unit) = project.unit(chosen.module) else { return false };
+    let Some(StmtKind::Assign { target, .. }) = unit.index.stmt_of(chosen.expr).map(|stmt| unit.ir.stmt(stmt)) else {
+        return false;
+    };
+    let (Some(id), Some(function)) = (target.as_binding(), unit.ir.function(fun.id)) else { return false };
+    let own: Vec<&str> = values.iter().filter(|at| is_own(project, **at)).map(|at| project.snippet(*at)).collect();
+    let is_it = |expr: ExprId| matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(named)) if *named == id);
+    let is_own = |expr: ExprId| own.contains(&project.snippet(chosen.to(expr)));
+    let mut found = false;
+    walk::stmts_below(&unit.ir, &function.body, &mut |stmt| {
+        let StmtKind::If { test, then, .. } = unit.ir.stmt(stmt) else { return };
+        if unit.index.order(*test) < unit.index.order(chosen.expr) || !project.always_leaves(unit, fun, then) {
+            return;
+        }
+        // `target is None or target != user.tenant_id`
+        let mut open = vec![*test];
+        while let Some(expr) = open.pop() {
+            match unit.ir.expr(expr) {
+                ExprKind::Logical { op: LogicalOp::Or, left, right } => open.extend([*left, *right]),
+                ExprKind::Compare { op: CompareOp::NotEq, left, right } => {
+                    found |= (is_it(*left) && is_own(*right)) || (is_it(*right) && is_own(*left));
+                }
+                _ => {}
+            }
+        }
+    });
+    found
 }
 
 /// Whether a function compares what the caller named with something of an owner. That the token of the same request is verified

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
-use super::{doubts, limited, looked_up, not_seen, records};
+use super::{belonging::{held_before, tenant_held_before}, doubts, limited, looked_up, not_seen, records};
 use crate::{
     flow::{Origins, is_join, is_key_store},
     ir::{BindingId, ExprId, ExprKind, Kinds, PropertyKey},
@@ -182,7 +182,7 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     let fun = project.function_of(at);
     let origins = project.origins(value);
     // A fall-back to the caller or a choice between both is still the caller's choice, unless it is compared.
-    if project.is_for_members(fun) || project.is_checked(at) || is_compared(project, at) || finds_what_is_compared(project, at) || is_held_against(project, at) || of_principal(project, value) || is_bearers(project, value) || not_seen::is_signed_before(project, at) || not_seen::is_of_strategy(project, value) || looked_up::is_of_callers_row(project, at) || looked_up::is_checked_where_used(project, at) || records::is_record(project, at, name) || !decides(project, at) {
+    if project.is_for_members(fun) || project.is_checked(at) || is_compared(project, at) || finds_what_is_compared(project, at) || looked_up::is_held_against(project, at) || held_before(project, fun, name) || of_principal(project, value) || is_bearers(project, value) || not_seen::is_signed_before(project, at) || not_seen::is_of_strategy(project, value) || looked_up::is_of_callers_row(project, at) || looked_up::is_checked_where_used(project, at) || records::is_record(project, at, name) || !decides(project, at) {
         return;
     }
     if !seen.insert((fun, name.to_owned())) {
@@ -205,7 +205,7 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     let id = (words.iter().any(|word| matches!(word.as_str(), "id" | "uuid" | "sub")) || vocabulary::is_tenant(name)) && !about;
     if !id {
         found.severity(Severity::Low).confidence(Confidence::Low);
-    } else if (beside || another_is_checked(project, at)) && vocabulary::is_user(name) {
+    } else if (beside || another_is_checked(project, at) || tenant_held_before(project, fun)) && vocabulary::is_user(name) {
         // Another user, within what the caller's own tenant scopes.
         found.severity(Severity::Low).confidence(Confidence::Low);
     } else if beside || of_this(project, value) || project.is_superusers(at) || project.is_foreign_word(name) || not_seen::is_elsewhere(project, value, at, name) {
@@ -253,37 +253,6 @@ fn another_is_checked(project: &Project, at: At) -> bool {
     let ExprKind::Call(call) = unit.ir.expr(up) else { return false };
     call.args.iter().any(|arg| {
         arg.value != at.expr && matches!(unit.ir.expr(arg.value), ExprKind::Name(_)) && project.is_checked(at.to(arg.value))
-    })
-}
-
-/// Whether a part of what was looked up goes into a variable that is compared with the caller: `owner = room.get("owner")`,
-/// `if owner != subject`.
-fn is_held_against(project: &Project, at: At) -> bool {
-    let Some(unit) = project.unit(at.module) else { return false };
-    let Some(stmt) = unit.index.stmt_of(at.expr) else { return false };
-    let crate::ir::StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
-    let Some(id) = target.as_binding() else { return false };
-    let root = match unit.ir.expr(at.expr) {
-        ExprKind::Member { object, .. } | ExprKind::Index { object, .. } => *object,
-        ExprKind::Call(call) => match unit.ir.expr(call.callee) {
-            ExprKind::Member { object, .. } => *object,
-            _ => return false,
-        },
-        _ => return false,
-    };
-    let looked_up = matches!(unit.ir.expr(root), ExprKind::Name(crate::ir::NameRef::Binding(of))
-        if unit.index.sources(*of).iter().any(|source| matches!(unit.ir.expr(source.value), ExprKind::Await(_))));
-    if !looked_up {
-        return false;
-    }
-    let is_it = |side: At| matches!(unit.ir.expr(side.expr), ExprKind::Name(crate::ir::NameRef::Binding(own)) if *own == id);
-    let caller = |side: At| {
-        let origins = project.origins(side);
-        let call = matches!(unit.ir.expr(side.expr), ExprKind::Call(_));
-        !call && origins.has(Origins::PRINCIPAL) && !origins.has(Origins::INPUT)
-    };
-    project.guards(project.function_of(at)).iter().any(|guard| {
-        (is_it(guard.left) && caller(guard.right)) || (is_it(guard.right) && caller(guard.left))
     })
 }
 

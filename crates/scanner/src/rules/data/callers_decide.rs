@@ -1,0 +1,127 @@
+//! Queries of rows whose owner was looked at before: by an earlier query, or by all who call the function.
+
+use super::{callers::is_id, compared::compares_after};
+use crate::{
+    flow::{Query, excludes},
+    ir::{BindingId, ExprId, ExprKind, FunctionId, NameRef, PropertyKey},
+    lang::sql::Verb,
+    project::{At, Fun, Project, Step, Unit},
+    rules::identity::looked_up::{is_callers_row, is_of_callers_row},
+};
+
+/// Of how many callers the checks are looked for.
+const CALLERS: usize = 32;
+
+/// Whether an earlier query of the function, or of one around it, found the same rows by the same id and their owner:
+/// `findFirst({ id, userId })`, then `delete({ id })`, there or in what a transaction runs.
+pub(super) fn found_before(project: &Project, query: &Query) -> bool {
+    // The model or connection that both are asked of is none.
+    let Some(unit) = project.unit(query.at.module) else { return false };
+    let ids: Vec<_> = query
+        .filters
+        .iter()
+        .flat_map(|at| project.roots(*at))
+        .filter(|id| !unit.ir.is_module_level(*id))
+        .collect();
+    let mut here = query.at.expr;
+    for around in project.around(query.function) {
+        if around.id == FunctionId::MODULE {
+            break;
+        }
+        let order = unit.index.order(here);
+        let found = project.queries().iter().any(|other| {
+            other.function == around
+                && other.verb == Verb::Select
+                && other.entity == query.entity
+                && project.order(other.at) < order
+                && !excludes(unit, other.at.expr, here)
+                && project.says_whose(other)
+                && other.filters.iter().any(|at| project.roots(*at).iter().any(|root| ids.contains(root)))
+        });
+        if found {
+            return true;
+        }
+        let Some(site) = unit.index.site(around.id) else { break };
+        here = site;
+    }
+    false
+}
+
+/// Whether all who call the function of a query hold what its rows are found by against the caller before, or compare the owner of the
+/// row that they get and refuse: `await ensureAccess(noteId, user.id)`, and then `await removeNote(noteId)`.
+pub(super) fn callers_decide(project: &Project, query: &Query) -> bool {
+    let Some(unit) = project.unit(query.at.module) else { return false };
+    query.filters.iter().any(|at| {
+        let Some((id, name)) = named(unit, *at) else { return false };
+        let Some((fun, number, path)) = project.parameter_of(query.at.module, id) else { return false };
+        let callers = project.callers(fun);
+        is_id(name)
+            && project.entry(fun).is_none()
+            && project.around(query.function).contains(&fun)
+            && !callers.is_empty()
+            && callers.len() <= CALLERS
+            && callers.iter().all(|call| decides(project, unit, query, *call, (fun, number, &path), *at))
+    })
+}
+
+/// The variable that a value is, or is a field of, and the name of the value: `id`, `input.keyId`.
+fn named(unit: &Unit, at: At) -> Option<(BindingId, &str)> {
+    match unit.ir.expr(at.expr) {
+        ExprKind::Name(NameRef::Binding(id)) => Some((*id, unit.ir.binding_name(*id))),
+        ExprKind::Member { object, property, .. } => match unit.ir.expr(*object) {
+            ExprKind::Name(NameRef::Binding(id)) => Some((*id, unit.ir.text(*property))),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn decides(
+    project: &Project,
+    unit: &Unit,
+    query: &Query,
+    call: At,
+    (fun, number, path): (Fun, usize, &[Step]),
+    filter: At,
+) -> bool {
+    if !project.callee(call).is_some_and(|callee| callee.certain) {
+        return false;
+    }
+    if query.verb == Verb::Select && query.function == fun && compares_after(project, call) {
+        return true;
+    }
+    let Some(given) = project.argument(call, fun, number) else { return false };
+    // `rotate({ keyId: key.id })` of a function that takes `input.keyId`.
+    let key = match (path.first(), unit.ir.expr(filter.expr)) {
+        (Some(Step::Key(name)), _) => Some(unit.ir.text(*name)),
+        (None, ExprKind::Member { property, .. }) => Some(unit.ir.text(*property)),
+        _ => None,
+    };
+    let value = key.and_then(|key| field(project, given, key)).unwrap_or(given);
+    !project.is_fixed(value) && is_looked_at(project, value)
+}
+
+/// The value of a field of a record that is written out.
+fn field(project: &Project, at: At, key: &str) -> Option<At> {
+    let unit = project.unit(at.module)?;
+    let ExprKind::Object(properties) = unit.ir.expr(at.expr) else { return None };
+    properties
+        .iter()
+        .find(|property| matches!(property.key, PropertyKey::Name(name) if unit.ir.text(name) == key))
+        .map(|property| at.to(property.value))
+}
+
+/// Whether an id was held against the caller before, or is that of a row that was looked up with the caller.
+fn is_looked_at(project: &Project, value: At) -> bool {
+    if project.is_checked(value) || is_of_callers_row(project, value) {
+        return true;
+    }
+    let Some(unit) = project.unit(value.module) else { return false };
+    let row: Option<ExprId> = match unit.ir.expr(value.expr) {
+        ExprKind::Member { object, .. } => {
+            matches!(unit.ir.expr(*object), ExprKind::Name(NameRef::Binding(_))).then_some(*object)
+        }
+        _ => None,
+    };
+    row.is_some_and(|row| is_callers_row(project, value.to(row)))
+}
