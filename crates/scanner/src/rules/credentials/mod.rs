@@ -4,6 +4,7 @@ mod beside_callers;
 mod by_other;
 mod callers_own;
 mod ends_shared;
+pub(in crate::rules) mod for_first;
 mod kept_beside;
 mod kept_once;
 mod last_issued;
