@@ -63,6 +63,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     }
     super::last_issued::last_issued(project, report);
     super::by_other::by_other(project, report);
+    super::for_first::for_first(project, report);
     for (at, name) in newest(project) {
         let found = report.reached(at, format!("one of all that `{name}` holds is given, whosever it is"));
         found.confidence(Confidence::Medium);
@@ -197,7 +198,7 @@ fn is_unowned(project: &Project, query: &Query) -> bool {
     let text = project.snippet(query.at).to_lowercase();
     // Looked up by itself or by its id, or all of them.
     let itself = ["hash", "token ==", "token=", ".token", "token_id", "jti", "key_id", "state", ".id ==", "id:", "code", "prefix", "session", "refresh"];
-    let one = ["first", "limit 1", "scalar", "one()", "one_or_none", "findfirst", "findone", "find_one", "fetchone", "fetchrow", ".get("];
+    let one = ["first", "limit 1", "limit(1)", "scalar", "one()", "one_or_none", "findfirst", "findone", "find_one", "fetchone", "fetchrow", ".get("];
     let around = project.unit(query.at.module).and_then(|unit| {
         let stmt = unit.index.stmt_of(query.at.expr)?;
         Some(unit.ir.snippet(unit.ir.stmt_span(stmt)).to_lowercase())

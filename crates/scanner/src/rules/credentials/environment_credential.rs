@@ -4,9 +4,9 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{ArgKind, ExprId, ExprKind, FunctionId, LogicalOp, Name, NameRef, PropertyKey, StmtKind},
+    ir::{ArgKind, ExprId, ExprKind, FunctionId, LogicalOp, Name, NameRef, PropertyKey, StmtKind, TemplatePart, walk},
     library::Role,
-    project::{At, Fun, Parent, Project, Step, Unit},
+    project::{At, Fun, Parent, Project, Step, Symbol, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -31,7 +31,7 @@ pub const RULE: Rule = Rule {
 };
 
 /// Words of credentials that the operator needs for itself: models, telemetry, its own database, signing and sign-in.
-const OPERATORS: &[&str] = &[
+pub(super) const OPERATORS: &[&str] = &[
     "openai", "anthropic", "claude", "gemini", "google", "voyage", "cohere", "mistral", "groq", "huggingface", "hf", "openrouter",
     "ollama", "deepseek", "azure", "bedrock", "aws", "llm", "model", "embedding", "embeddings", "embed", "rerank", "jina", "tavily",
     "serper", "exa", "brave", "firecrawl", "database", "db", "postgres", "postgresql", "pg", "mysql", "redis", "mongo", "mongodb",
@@ -53,6 +53,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::own_sessions::own_sessions(project, &lives, report);
     super::beside_callers::forgot_callers(project, report);
     super::kept_beside::kept_beside(project, report);
+    super::brought_unused::brought_unused(project, &lives, report);
+    super::kept_clients::kept_clients(project, &lives, report);
+    super::beside_sessions::goes_round(project, &lives, report);
     for (module, unit) in project.units() {
         for (id, _) in unit.ir.functions() {
             let fun = Fun { module, id };
@@ -72,9 +75,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
 }
 
 /// The first use of such a credential in a function, and its name.
-fn first(project: &Project, unit: &Unit, fun: Fun) -> Option<(At, String)> {
+pub(super) fn first(project: &Project, unit: &Unit, fun: Fun) -> Option<(At, String)> {
     let mut found: Option<(u32, At, String)> = None;
-    crate::ir::walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
         let at = At { module: fun.module, expr };
         let order = unit.index.order(expr);
         if found.as_ref().is_some_and(|(first, ..)| *first <= order) {
@@ -90,7 +93,7 @@ fn first(project: &Project, unit: &Unit, fun: Fun) -> Option<(At, String)> {
 
 /// The name of the credential that an expression is, when it is of the environment or configuration alone; and whether it is read
 /// right here.
-fn credential(project: &Project, unit: &Unit, at: At) -> Option<(String, bool)> {
+pub(super) fn credential(project: &Project, unit: &Unit, at: At) -> Option<(String, bool)> {
     if let Some(name) = environment_name(project, unit, at) {
         return vocabulary::is_credential(&name).then_some((name, true));
     }
@@ -133,17 +136,14 @@ pub(super) fn environment_name(project: &Project, unit: &Unit, at: At) -> Option
         matches!(
             path.as_slice(),
             ["process" | "Deno" | "Bun" | "os", "env" | "environ"] | ["import", "meta", "env"] | ["environ"]
-        )
+        ) || is_of_worker(project, unit, at.to(expr))
     };
     let constant = |name: Name| !unit.ir.text(name).chars().any(char::is_lowercase);
     match unit.ir.expr(at.expr) {
         ExprKind::Member { object, property, .. } if constant(*property) && of_environment(*object) => {
             Some(unit.ir.text(*property).to_owned())
         }
-        ExprKind::Index { object, index, .. } if of_environment(*object) => match unit.ir.expr(*index) {
-            ExprKind::String(text) => Some(unit.ir.text(*text).to_owned()),
-            _ => None,
-        },
+        ExprKind::Index { object, index, .. } if of_environment(*object) => named_by(project, unit, at.to(*index)),
         ExprKind::Call(call) => {
             let name = match unit.ir.expr(call.callee) {
                 ExprKind::Member { property, .. } => unit.ir.text(*property),
@@ -156,14 +156,75 @@ pub(super) fn environment_name(project: &Project, unit: &Unit, at: At) -> Option
             let path = project.written(at.to(call.callee));
             let path: Vec<&str> = path.iter().map(|name| name.as_str()).collect();
             let reads = matches!(path.as_slice(), ["os", "getenv"] | ["getenv"] | [.., "environ" | "env", "get"]);
-            match call.positional(0).map(|expr| unit.ir.expr(expr)) {
-                Some(ExprKind::String(text)) if reads => Some(unit.ir.text(*text).to_owned()),
-                _ => None,
-            }
+            call.positional(0).filter(|_| reads).and_then(|expr| named_by(project, unit, at.to(expr)))
         }
         _ => None,
     }
 }
+
+/// Whether `env` is what a worker of Cloudflare is started with: `this.env` in a class of its library, `c.env` of Hono.
+fn is_of_worker(project: &Project, unit: &Unit, at: At) -> bool {
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(at.expr) else { return false };
+    if unit.ir.text(*property) != "env" {
+        return false;
+    }
+    match unit.ir.expr(*object) {
+        ExprKind::This => {
+            let Some(class) = project.this_of(project.function_of(at)) else { return false };
+            unit.ir.class(class.id).is_some_and(|decl| {
+                decl.bases.iter().any(|base| match project.symbol(at.to(*base)) {
+                    Symbol::External { path, .. } | Symbol::Unknown(path) => {
+                        path.last().is_some_and(|name| {
+                            matches!(name.as_str(), "McpAgent" | "Agent" | "AIChatAgent" | "DurableObject" | "WorkerEntrypoint")
+                        })
+                    }
+                    _ => false,
+                })
+            })
+        }
+        ExprKind::Name(NameRef::Binding(id)) => {
+            matches!(unit.ir.binding_name(*id), "c" | "ctx" | "context")
+                && unit.ir.imports.iter().any(|import| unit.ir.text(import.specifier).split('/').next() == Some("hono"))
+        }
+        _ => false,
+    }
+}
+
+/// The name of a variable of the environment: written out, or put together of what is written out and of no party's name,
+/// `API_KEY_${scheme}`.
+fn named_by(project: &Project, unit: &Unit, at: At) -> Option<String> {
+    let parts = match unit.ir.expr(at.expr) {
+        ExprKind::String(text) => return Some(unit.ir.text(*text).to_owned()),
+        ExprKind::Template(parts) => parts,
+        _ => return None,
+    };
+    let mut name = String::new();
+    for part in parts.iter() {
+        match part {
+            TemplatePart::Text(text) => name.push_str(unit.ir.text(*text)),
+            TemplatePart::Value(value) => {
+                let mut foreign = project.origins(at.to(*value)).has_owner();
+                walk::exprs_below(&unit.ir, *value, &mut |expr| {
+                    let said = match unit.ir.expr(expr) {
+                        ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+                        ExprKind::Member { property, .. } => unit.ir.text(*property),
+                        _ => return,
+                    };
+                    foreign |= vocabulary::says_whose(said) || vocabulary::words(said).iter().any(|word| OF_SOMEBODY.contains(&word.as_str()));
+                });
+                if foreign {
+                    return None;
+                }
+                name.push('_');
+            }
+        }
+    }
+    let name = name.trim_matches('_').replace("__", "_");
+    (!name.is_empty()).then_some(name)
+}
+
+/// Words of what has a variable of the environment for each: tenants, and the models that the operator pays.
+const OF_SOMEBODY: &[&str] = &["client", "customer", "site", "store", "shop", "brand", "provider", "model", "llm", "vendor", "env", "environment"];
 
 /// The variable of the environment that a name or field was set from.
 fn kept_name(project: &Project, unit: &Unit, at: At) -> Option<String> {
@@ -193,7 +254,7 @@ fn name_below(project: &Project, value: At, depth: u32) -> Option<String> {
     let (depth, unit) = (depth.checked_sub(1)?, project.unit(value.module)?);
     let mut read = None;
     let mut names = Vec::new();
-    crate::ir::walk::exprs_below(&unit.ir, value.expr, &mut |expr| {
+    walk::exprs_below(&unit.ir, value.expr, &mut |expr| {
         let name = environment_name(project, unit, value.to(expr)).filter(|name| vocabulary::is_credential(name));
         read = read.take().or(name);
         if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr)
@@ -277,7 +338,8 @@ pub(super) fn is_sent(project: &Project, unit: &Unit, at: At, direct: bool) -> b
             },
             Parent::Stmt(stmt) => {
                 return direct && matches!(unit.ir.stmt(stmt), StmtKind::Assign { .. } | StmtKind::Return(_))
-                    && !only_compared(unit, stmt);
+                    && !only_compared(unit, stmt)
+                    && !comes_second(unit, stmt);
             }
             _ => return false,
         }
@@ -306,6 +368,18 @@ fn only_compared(unit: &Unit, stmt: crate::ir::StmtId) -> bool {
         Parent::Stmt(stmt) => matches!(unit.ir.stmt(stmt), StmtKind::If { .. }),
         _ => false,
     })
+}
+
+/// Whether a variable is only taken where another one is missing, `brought || own`: that has a rule of its own.
+fn comes_second(unit: &Unit, stmt: crate::ir::StmtId) -> bool {
+    let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
+    let Some(id) = target.as_binding() else { return false };
+    let uses = unit.index.uses(id);
+    let second = |used: &ExprId| {
+        let Parent::Expr(up) = unit.index.parent(*used) else { return false };
+        matches!(unit.ir.expr(up), ExprKind::Logical { op: LogicalOp::Or | LogicalOp::Nullish, right, .. } if right == used)
+    };
+    !uses.is_empty() && uses.iter().all(second)
 }
 
 fn compares(unit: &Unit, expr: ExprId) -> bool {

@@ -1,10 +1,14 @@
 //! Rules of the layer credentials.
 
 mod beside_callers;
+mod beside_sessions;
+mod brought_unused;
 mod by_other;
 mod callers_own;
 mod ends_shared;
+pub(in crate::rules) mod for_first;
 mod kept_beside;
+mod kept_clients;
 mod kept_once;
 mod last_issued;
 mod left_by_others;

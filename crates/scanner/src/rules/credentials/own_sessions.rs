@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Words of credentials that are for the server itself: its door, its keys, its stores, its model.
-const OWN: &[&str] = &[
+pub(super) const OWN: &[&str] = &[
     "mcp",
     "server",
     "jwt",

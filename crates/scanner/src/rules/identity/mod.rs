@@ -14,4 +14,4 @@ mod records;
 mod stamped;
 mod thrown_away;
 
-crate::rules::rules! { action_without_caller, client_as_principal, owner_from_body, overridden_tenant, role_instead_of_tenant, tenant_from_input, unverified_token }
+crate::rules::rules! { action_without_caller, client_as_principal, owner_from_body, overridden_tenant, role_instead_of_tenant, tenant_from_input, unverified_token, editable_metadata }

@@ -261,7 +261,7 @@ fn judge(
         matches!(word.as_str(), "storage" | "s3" | "bucket" | "redis" | "db" | "database" | "pool" | "prisma" | "queue" | "logger" | "manager" | "registry" | "hash" | "providers" | "catalog")
     });
     let owner = origins.has(Origins::PRINCIPAL | Origins::SECRET) && !infrastructure;
-    let named = vocabulary::is_owner(name) || vocabulary::is_principal(name) || vocabulary::is_credential(name);
+    let named = vocabulary::is_owner(name) || vocabulary::is_principal(name) || vocabulary::is_credential(name) || acts_with_credential(project, write.value);
     let setting = vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "level" | "verbose" | "debug" | "timer" | "version" | "dimension" | "dimensions"));
     if setting {
         return None;
@@ -298,6 +298,20 @@ fn judge(
     }
     let same_turn = reads.iter().any(|(_, fun, order)| *fun == write.fun && *order > write.order);
     same_turn.then_some((Severity::Low, Confidence::Medium, "; an `await` before it is read would mix callers up"))
+}
+
+/// Whether a value is made with what is named for a credential: `new Payroll(token)` acts for whoever brought it.
+fn acts_with_credential(project: &Project, value: At) -> bool {
+    let Some(unit) = project.unit(value.module) else { return false };
+    let ExprKind::Call(call) = unit.ir.expr(value.expr) else { return false };
+    call.args.iter().any(|arg| {
+        let named = match unit.ir.expr(arg.value) {
+            ExprKind::Name(NameRef::Binding(id)) => vocabulary::is_credential(unit.ir.binding_name(*id)),
+            ExprKind::Member { property, .. } => vocabulary::is_credential(unit.ir.text(*property)),
+            _ => false,
+        };
+        named && project.origins(value.to(arg.value)).has(Origins::INPUT | Origins::UNVERIFIED | Origins::SECRET)
+    })
 }
 
 /// Whether the object that a property is set of is handed to a call afterwards, with all that is in it: `deps.state = body["state"]`,

@@ -5,6 +5,7 @@
 
 mod always_true;
 mod definer;
+mod editable_metadata;
 mod fails_open;
 mod grant;
 mod inert;
@@ -54,7 +55,7 @@ impl SchemaRule {
 }
 
 /// Every rule about row-level security.
-pub const RULES: [SchemaRule; 12] = [
+pub const RULES: [SchemaRule; 13] = [
     not_enabled::RULE,
     inert::RULE,
     always_true::RULE,
@@ -65,6 +66,7 @@ pub const RULES: [SchemaRule; 12] = [
     view::RULE,
     definer::UNFILTERED,
     definer::SEARCH_PATH,
+    editable_metadata::RULE,
     session_setting::RULE,
     grant::RULE,
 ];
