@@ -181,7 +181,7 @@ fn decides(unit: &Unit, expr: ExprId, steps: u32) -> bool {
                     let rights = matches!(key, Some(PropertyKey::Name(name)) if says(unit.ir.text(name)).is_some());
                     return rights && is_of_caller(unit, up);
                 }
-                ExprKind::Template(_) | ExprKind::Array { .. } | ExprKind::Function(_) | ExprKind::Comprehension(_) => return false,
+                ExprKind::Template(_) | ExprKind::Sequence(_) | ExprKind::Array { .. } | ExprKind::Function(_) | ExprKind::Comprehension(_) => return false,
                 _ => here = up,
             },
             Parent::Stmt(stmt) => return decides_in(unit, stmt, here, steps),
