@@ -7,6 +7,7 @@ use super::{
 use crate::{
     ir::{Call, Class, ExprKind, Field, Language, Module},
     lang::sql::{Column, Name},
+    vocabulary,
 };
 
 pub(super) fn find(module: &Module) -> Vec<Model> {
@@ -16,7 +17,7 @@ pub(super) fn find(module: &Module) -> Vec<Model> {
 fn model(module: &Module, class: &Class) -> Option<Model> {
     let code = module.text(class.name?).to_owned();
     let (table, columns) = entity(module, class, &code)
-        .or_else(|| declared(module, class))
+        .or_else(|| declared(module, class, &code))
         .or_else(|| sqlmodel(module, class, &code))
         .or_else(|| django(module, class, &code))
         .or_else(|| document(module, class, &code))?;
@@ -86,9 +87,13 @@ fn entity(module: &Module, class: &Class, code: &str) -> Option<(Name, Vec<Colum
 }
 
 /// `class Doc(Base): __tablename__ = "docs"; org_id = Column(ForeignKey("orgs.id"))`
-fn declared(module: &Module, class: &Class) -> Option<(Name, Vec<Column>)> {
-    let table = class.fields.iter().find(|field| module.text(field.name) == "__tablename__")?;
-    let table = table.value.and_then(|id| string(module, id))?;
+fn declared(module: &Module, class: &Class, code: &str) -> Option<(Name, Vec<Column>)> {
+    let table = class.fields.iter().find(|field| module.text(field.name) == "__tablename__");
+    let table = match table {
+        Some(table) => table.value.and_then(|id| string(module, id))?.to_owned(),
+        None if is_flasks(module, class) => vocabulary::words(code).join("_"),
+        None => return None,
+    };
     let columns = class.fields.iter().filter_map(|field| {
         let name = module.text(field.name).to_owned();
         if let Some(mut column) = field.value.and_then(|id| core_column(module, id)) {
@@ -123,7 +128,17 @@ fn declared(module: &Module, class: &Class) -> Option<(Name, Vec<Column>)> {
             });
         }
     }
-    Some((Name::bare(table), columns))
+    Some((Name::bare(&table), columns))
+}
+
+/// `class Doc(db.Model)` of Flask-SQLAlchemy, which names the table by itself.
+fn is_flasks(module: &Module, class: &Class) -> bool {
+    let base = class.bases.iter().any(|id| {
+        matches!(module.expr(*id), ExprKind::Member { object, property, .. }
+            if module.text(*property) == "Model" && last_name(module, *object) == "db")
+    });
+    base && !class.fields.iter().any(|field| module.text(field.name) == "__abstract__")
+        && class.fields.iter().any(|field| field.value.is_some_and(|id| core_column(module, id).is_some()))
 }
 
 /// `class Doc(SQLModel, table=True): org_id: int = Field(foreign_key="org.id")`

@@ -84,6 +84,11 @@ class Note(Base):\n    __tablename__ = 'notes'\n    doc_id: Mapped[int] = mapped
         "Doc",
         "tenant_id",
     );
+    let text = "class Doc(db.Model):\n    id = db.Column(db.Integer, primary_key=True)\n    org_id = db.Column(db.ForeignKey('org.id'), nullable=False)\n
+class DocPart(db.Model):\n    doc_id = db.Column(db.ForeignKey('doc.id'), nullable=False)\n";
+    has_two_tables("a.py", text, "Doc", "org_id");
+    has_two_tables("a.py", text, "DocPart", "doc_id");
+    assert!(schema("a.py", text).tables.contains_key("doc_part"));
     has_two_tables(
         "a.py",
         "docs = Table('docs', metadata, Column('id', Integer), Column('tenant_id', Integer, nullable=False))",
