@@ -8,7 +8,7 @@ use crate::{
     flow::Origins,
     ir::{ArgKind, BindingId, CompareOp, ExprId, ExprKind, FunctionId, Kinds, NameRef, Pattern, StmtKind, walk},
     project::{At, Fun, ModuleId, NameSet, Project, Unit},
-    rules::{Report, Rule},
+    rules::{Report, Rule, data::compared::compares_after},
     vocabulary,
 };
 
@@ -66,7 +66,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             });
             let Some((at, look)) = first else { continue };
             let keyed = !look.by_method && project.origins(look.key).has_owner();
-            if !(runs || look.by_method) || is_compared(project, fun, &look.names) || keyed {
+            if !(runs || look.by_method) || is_compared(project, fun, &look.names) || keyed || all_callers_compare(project, unit, fun, look.key) {
                 continue;
             }
             let knows_callers = project.has_owners(module);
@@ -85,6 +85,26 @@ fn run(project: &Project, report: &mut Report<'_>) {
             found.severity(lowest).confidence(Confidence::Medium);
         }
     }
+}
+
+/// Whether all who call a function with the id of a session hold the id against the caller before, or compare whose the session is that
+/// they get: `session = manager.get(id)`, `if (session.userId !== user.id) return refuse()`.
+fn all_callers_compare(project: &Project, unit: &Unit, fun: Fun, key: At) -> bool {
+    const CALLERS: usize = 32;
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(key.expr) else { return false };
+    let Some((of, number, path)) = project.parameter_of(key.module, *id) else { return false };
+    let callers = project.callers(fun);
+    let decides = |call: &At| {
+        let certain = project.callee(*call).is_some_and(|callee| callee.certain);
+        let checked = || project.argument(*call, fun, number).is_some_and(|given| project.is_checked(given));
+        certain && (compares_after(project, *call) || checked())
+    };
+    of == fun
+        && path.is_empty()
+        && project.entry(fun).is_none()
+        && !callers.is_empty()
+        && callers.len() <= CALLERS
+        && callers.iter().all(decides)
 }
 
 /// Whether a session's id is read from a cookie, which is what its owner signs in with and a client of MCP has not:
