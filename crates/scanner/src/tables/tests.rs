@@ -37,6 +37,13 @@ fn loops_over_names_enable_them_and_loops_over_the_catalogue_say_nothing() {
     assert!(found.tables["a"].enabled && !found.tables["b"].enabled && !found.dynamic);
     let all = "DO $$ BEGIN FOR t IN SELECT tablename FROM pg_tables LOOP EXECUTE 'ALTER TABLE ' || t || ' ENABLE ROW LEVEL SECURITY'; END LOOP; END $$;";
     assert!(schema(&[("1.sql", create), ("2.sql", all)]).dynamic);
+    let procedure = |does: &str| {
+        format!(
+            "CREATE PROCEDURE secure() LANGUAGE plpgsql AS $$ BEGIN FOR t IN SELECT tablename FROM pg_tables LOOP EXECUTE format('ALTER TABLE %I {does} ROW LEVEL SECURITY', t); END LOOP; END $$; CALL secure();"
+        )
+    };
+    assert!(schema(&[("1.sql", create), ("2.sql", &procedure("ENABLE"))]).dynamic);
+    assert!(!schema(&[("1.sql", create), ("2.sql", &procedure("DISABLE"))]).dynamic);
 }
 
 fn owner_of(text: &str, table: &str) -> Option<(String, Level)> {

@@ -85,6 +85,23 @@ pub(super) fn function(mut at: Cursor<'_>, add: &mut dyn FnMut(Change)) {
         .split(|token| token.token == Token::SemiColon)
         .find_map(|statement| settings(Cursor::new(statement)));
     add(Change::CreateFunction { function, definer, search_path, trigger, touches, condition, sets });
+    enables(&body, add);
+}
+
+/// What a procedure puts together to enable security: `CALL enable_rls()` is what it is made for.
+fn enables(body: &[TokenWithSpan], add: &mut dyn FnMut(Change)) {
+    for statement in body.split(|token| token.token == Token::SemiColon) {
+        let mut at = Cursor::new(statement);
+        while !at.is_empty() {
+            if { at }.words("execute") {
+                if at.text().to_lowercase().contains("enable row level security") {
+                    dynamic(at, body, add);
+                }
+                break;
+            }
+            at.next();
+        }
+    }
 }
 
 /// A setting of the application that one statement of a body sets for the session.

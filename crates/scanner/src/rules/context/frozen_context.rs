@@ -88,6 +88,14 @@ const fn found_limit(certain: bool) -> Severity {
 fn has_sessions(project: &Project) -> bool {
     let mut serves = false;
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
+        // `mcp.settings.stateless_http = True`
+        let set = unit.index.writes.iter().any(|write| {
+            matches!(unit.ir.expr(write.place), ExprKind::Member { property, .. } if unit.ir.text(*property) == "stateless_http")
+                && matches!(unit.ir.expr(write.value), ExprKind::Bool(true))
+        });
+        if set {
+            return false;
+        }
         for expr in &unit.index.calls {
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let yes = |name: &str| {

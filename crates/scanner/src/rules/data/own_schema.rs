@@ -4,6 +4,7 @@ use crate::{
     flow::Query,
     ir::{Call, ExprId, ExprKind, NameRef, walk},
     project::{At, Fun, Parent, Project, Unit},
+    vocabulary,
 };
 
 /// What sets the schema in whose tables a connection looks.
@@ -24,6 +25,16 @@ pub(super) fn is_in_own_schema(project: &Project, query: &Query) -> bool {
 /// Whether a library sets the schema of all queries of a project.
 pub(super) fn has_library(project: &Project) -> bool {
     project.units().any(|(_, unit)| unit.ir.has_name(LIBRARIES))
+}
+
+/// Whether an extension of Prisma's client puts the tenant into every query, or tells the database whose it is:
+/// `client.$extends({ query: { $allModels: { $allOperations({ args, query }) { … tenantId … } } } })`.
+pub(super) fn has_extension(project: &Project) -> bool {
+    project.units().any(|(_, unit)| {
+        unit.ir.has_name(&["$extends", "defineExtension"])
+            && unit.ir.has_name(&["$allOperations"])
+            && (unit.ir.texts().any(vocabulary::is_tenant))
+    })
 }
 
 /// Whether a function tells the client of a query its schema before it asks: `client.query(`SET search_path TO …`)`. A pool's next

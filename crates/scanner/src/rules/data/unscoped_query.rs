@@ -35,9 +35,10 @@ pub const RULE: Rule = Rule {
 fn run(project: &Project, report: &mut Report<'_>) {
     let found = open(project);
     let schemas = !found.is_empty() && super::own_schema::has_library(project);
+    let extension = !found.is_empty() && super::own_schema::has_extension(project);
     for (query, is) in found {
         let found = judge(project, query, is, report);
-        if schemas {
+        if schemas || (extension && !query.is_sql) {
             found.severity(Severity::Low).confidence(Confidence::Low);
         } else if found.is_high() && super::authorship::is_only_made_by_somebody(project, query) {
             found.severity(Severity::Medium).confidence(Confidence::Medium);
