@@ -8,8 +8,9 @@ use crate::vocabulary::{self, singular};
 /// So many tables have a column for a tenant.
 const TABLES: usize = 3;
 
-/// What rows refer to in all kinds of projects, and what is no party; and words that only say what an id is of.
-const NO_TENANT: &str = "env environment stage region user role permission group token session device client invite key chat \
+/// What rows refer to in all kinds of projects, and what is no party; and words for parts of an application that have a rule of their own
+/// (`Project::header_words`).
+const NO_TENANT: &str = "project space namespace vault site realm env environment stage region user role permission group token session device client invite key chat \
     channel thread conversation message event room run job task agent bot tool server model plan \
     subscription product order invoice payment item file document doc image media post comment category \
     tag type status parent country city language currency request correlation trace transaction external \
