@@ -2,7 +2,7 @@
 
 use super::{
     gateways::{DECIDES, is_metadata},
-    operators::{Admits, says},
+    operators::{ASKS, Admits, says},
 };
 use crate::{
     ir::{Call, ExprKind, NameRef, walk},
@@ -194,7 +194,7 @@ impl Project {
 /// Whom a function's name says that it wants: what has to do with administrators and asks for nothing, such as `adminRouter` or
 /// `listAdmins`, says nothing.
 fn asked(name: &str, says: Admits) -> Admits {
-    const ASKS: &[&str] = &[
+    const GUARDS: &[&str] = &[
         "require",
         "requires",
         "required",
@@ -229,7 +229,7 @@ fn asked(name: &str, says: Admits) -> Admits {
         "role",
     ];
     let words = vocabulary::words(name);
-    let asks = words.iter().any(|word| ASKS.contains(&word.as_str()));
+    let asks = words.iter().any(|word| GUARDS.contains(&word.as_str()));
     // `superAdmin`, `admin` by itself.
     let short = words.len() == 1 || (words.len() == 2 && says == Admits::Operators);
     if asks || short { says } else { Admits::Anybody }
@@ -242,30 +242,8 @@ fn asked_by_class(name: &str) -> Admits {
 
 /// Whether a function or class asks for a role that it is told, by its name.
 fn asks_for_role(name: &str) -> bool {
-    const ASKS: &[&str] = &[
-        "role",
-        "roles",
-        "require",
-        "requires",
-        "required",
-        "restrict",
-        "authorize",
-        "authorise",
-        "allow",
-        "allowed",
-        "only",
-        "guard",
-        "has",
-        "check",
-        "ensure",
-        "permit",
-        "rbac",
-        "access",
-        "protect",
-        "verify",
-        "enforce",
-        "authorization",
-        "user",
-    ];
-    vocabulary::words(name).iter().any(|word| ASKS.contains(&word.as_str()))
+    const BESIDE: &[&str] = &["authorization", "user"];
+    vocabulary::words(name)
+        .iter()
+        .any(|word| ASKS.contains(&word.as_str()) || BESIDE.contains(&word.as_str()))
 }

@@ -37,7 +37,7 @@ const OF_PLATFORM: &[&str] =
 const ROLES: &[&str] = &["root", "super", "platform", "operator"];
 
 /// Words of functions and classes that ask for a role which they are given.
-const ASKS: &[&str] = &[
+pub(super) const ASKS: &[&str] = &[
     "role",
     "roles",
     "require",
@@ -46,27 +46,23 @@ const ASKS: &[&str] = &[
     "restrict",
     "authorize",
     "authorise",
-    "authorized",
     "allow",
     "allowed",
     "only",
     "guard",
-    "guards",
     "has",
     "check",
     "ensure",
     "permit",
     "rbac",
     "access",
-    "is",
     "verify",
     "enforce",
-    "includes",
-    "some",
     "protect",
-    "protected",
-    "auth",
 ];
+
+/// Words of such functions where they are called in a condition: `user.roles.includes("platform_admin")`.
+const ASKS_IN_CONDITION: &[&str] = &["authorized", "guards", "is", "includes", "some", "protected", "auth"];
 
 /// Words of what a role is kept as.
 const RANKS: &[&str] = &["role", "roles", "rank", "type", "level", "group", "groups", "scope", "scopes"];
@@ -232,7 +228,7 @@ impl Project {
             return Admits::Anybody;
         }
         let own = self.settled(says(name));
-        if own != Admits::Anybody || !has(ASKS) {
+        if own != Admits::Anybody || !(has(ASKS) || has(ASKS_IN_CONDITION)) {
             return own;
         }
         self.roles_of(at, call)
