@@ -69,19 +69,19 @@ pub(crate) fn built() -> Result<PathBuf> {
 /// The tests inside of crates and those beside them at the same time: many of both wait for a clock or a process.
 fn cargo_test(servers: &Servers, summary: &mut Summary) -> Result<()> {
     must(Command::new("cargo").args(["test", "--workspace", "--no-run"]), BUILD)?;
-    let run = |targets: &[&str], show: bool| -> Result<(bool, Counts, Vec<String>)> {
-        let (mut counts, mut lines) = (Counts::default(), Vec::new());
+    let run = |targets: &[&str], show: bool| -> Result<(bool, Said, Vec<String>)> {
+        let (mut said, mut lines) = (Said::default(), Vec::new());
         let mut command = Command::new("cargo");
         servers.tell(command.args(["test", "--workspace", "--no-fail-fast"]).args(targets));
         let good = follow(command.stdin(Stdio::null()), BUILD, |line| {
-            counts.read(line);
+            said.read(line);
             if show {
                 println!("{line}");
             } else {
                 lines.push(line.to_owned());
             }
         })?;
-        Ok((good, counts, lines))
+        Ok((good, said, lines))
     };
     let (inside, beside) = thread::scope(|scope| {
         let inside = scope.spawn(|| run(&["--lib", "--bins"], false));
@@ -89,27 +89,42 @@ fn cargo_test(servers: &Servers, summary: &mut Summary) -> Result<()> {
         (inside.join(), beside)
     });
     let inside = inside.map_err(|_panic| anyhow::anyhow!("what ran the unit tests stopped"))?;
-    for (name, (good, counts, lines)) in [("unit tests", inside?), ("integration tests", beside?)] {
+    for (name, (good, said, lines)) in [("unit tests", inside?), ("integration tests", beside?)] {
         for line in lines {
             println!("{line}");
         }
-        summary.add(name, good, counts.passed, counts.failed);
+        summary.add(name, good, said.passed, said.failed);
+        summary.tell(said.failures);
     }
     Ok(())
 }
 
+/// The most lines that are kept of what one test program says of its failures.
+const FAILURES: usize = 200;
+
 /// What the test programs say of themselves.
 #[derive(Default)]
-struct Counts {
+struct Said {
     passed: usize,
     failed: usize,
+    /// What the failed tests printed, to be shown again where everybody looks: at the end.
+    failures: Vec<String>,
+    /// How many lines of failures the program that is running may still add; none while it has named none.
+    room: usize,
 }
 
-impl Counts {
+impl Said {
     fn read(&mut self, line: &str) {
         if let Some(counts) = line.trim().strip_prefix("test result: ") {
             self.passed += number_before(counts, " passed").unwrap_or(0);
             self.failed += number_before(counts, " failed").unwrap_or(0);
+            self.room = 0;
+        } else if line == "failures:" {
+            // The second of a program, which only lists the names, ends what is kept.
+            self.room = if self.room == 0 { FAILURES } else { 0 };
+        } else if self.room > 0 {
+            self.failures.push(line.to_owned());
+            self.room -= 1;
         }
     }
 }
@@ -177,5 +192,19 @@ mod tests {
         assert_eq!(number_before(line, " failed"), Some(3));
         assert_eq!(number_before("2026-07-28: ok, 141 checks passed, 16", " checks passed"), Some(141));
         assert_eq!(number_before("nothing", " passed"), None);
+    }
+
+    #[test]
+    fn what_failed_tests_printed_is_kept_and_nothing_else() {
+        let mut said = Said::default();
+        let printed = "running 2 tests\ntest a ... ok\ntest b ... FAILED\n\nfailures:\n\n---- b stdout ----\nleft: 1\n\n\n\
+                       failures:\n    b\n\ntest result: FAILED. 1 passed; 1 failed; 0 ignored\nrunning 1 test";
+        printed.lines().for_each(|line| said.read(line));
+        assert_eq!((said.passed, said.failed), (1, 1));
+        assert_eq!(said.failures, ["", "---- b stdout ----", "left: 1", "", ""]);
+
+        said.read("failures:");
+        (0..FAILURES * 2).for_each(|_| said.read("more"));
+        assert_eq!(said.failures.len(), 5 + FAILURES);
     }
 }

@@ -252,6 +252,8 @@ impl Stage {
             })
             .collect();
         plan.racing = Duration::from_secs(2);
+        // Whatever the machine is busy with, each technique must have its turn.
+        plan.duration = Duration::from_secs(600);
         plan.errands = Errands {
             suspend: Some(self.errand("suspend")),
             resume: Some(self.errand("resume")),

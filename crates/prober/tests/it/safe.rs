@@ -1,6 +1,6 @@
 //! A server that keeps its tenants apart: nothing is found, however often one looks.
 
-use std::{collections::BTreeSet, ops::Range, time::Duration};
+use std::{collections::BTreeSet, ops::Range};
 
 use futures_util::{StreamExt as _, stream};
 use partywall_model::{Outcome, Verdicts};
@@ -43,12 +43,10 @@ async fn one_run(turn: usize) -> Vec<(Outcome, String)> {
     let stub = Stub::start(&[]).await;
     let mut plan = plan(&stub);
     plan.seed_run = turn as u64;
-    // Whatever the machine is busy with, each technique must have its turn.
-    plan.duration = Duration::from_secs(300);
     plan.allow_writes = turn.is_multiple_of(2);
     let verdicts = run(&plan).await.unwrap();
     let late = verdicts.verdicts.iter().any(|verdict| verdict.reason.contains("the time of the run was up"));
-    assert!(!late, "300 seconds were not enough");
+    assert!(!late, "the time of the plan was not enough");
     assert!(verdicts.summary.isolated > 10, "{:?}", verdicts.summary);
     assert_eq!(stub.sessions(), 0, "sessions were left open");
     let odd: Vec<_> = verdicts

@@ -50,7 +50,6 @@ async fn nothing_leaks_where_each_stream_has_its_owner() {
     let mut plan = plan(&stub);
     beside(&mut plan);
     plan.allow_writes = true;
-    plan.duration = Duration::from_secs(150);
     plan.layers = vec![Layer::Context, Layer::State, Layer::Data, Layer::Routing, Layer::Disclosure];
     let verdicts = run(&plan).await.unwrap();
     assert_eq!(verdicts.protocols, ["2024-11-05"]);
