@@ -16,6 +16,7 @@ use std::{
 };
 
 use partywall_model::{Layer, Outcome, TenantId, Verdicts};
+use partywall_prober::Plan;
 
 use self::{
     removals::{REMOVALS, table, tried},
@@ -40,11 +41,33 @@ fn seers(on: On) -> Vec<&'static str> {
     seers.into_iter().collect()
 }
 
-fn held(verdicts: &Verdicts, techniques: &[&str]) {
-    for technique in techniques {
-        let verdict = verdicts.verdicts.iter().find(|verdict| verdict.technique == *technique).unwrap();
-        assert_eq!(verdict.verdict, Outcome::Isolated, "{technique}: {}", verdict.reason);
+/// How often a technique is tried that a busy machine left without a verdict.
+const TRIES: usize = 3;
+
+/// Nothing leaks, every technique that was run came to a verdict, and these find isolation.
+///
+/// What loads the target or has a time of its own may come to no verdict while other tests have the machine, and is tried again
+/// by itself. A leak is never tried again.
+async fn nothing_is_found(stage: &Stage, mut plan: Plan, seers: &[&str]) {
+    let untried = |id: &&str| ((*id).to_owned(), format!("{id} was not among the verdicts"));
+    let mut open: BTreeMap<String, String> = seers.iter().map(untried).collect();
+    for _ in 0..TRIES {
+        for verdict in stage.attack(&plan).await.verdicts {
+            let told = format!("{} {}: {}", verdict.technique, verdict.verdict.name(), verdict.reason);
+            assert_ne!(verdict.verdict, Outcome::Leaked, "{told}");
+            let wanted = seers.contains(&verdict.technique.as_str());
+            match verdict.verdict {
+                Outcome::Inconclusive => open.insert(verdict.technique, told),
+                Outcome::NotRun if wanted => open.insert(verdict.technique, told),
+                _ => open.remove(&verdict.technique),
+            };
+        }
+        if open.is_empty() {
+            return;
+        }
+        plan.probes = open.keys().cloned().collect();
     }
+    panic!("{:#?}", open.into_values().collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,15 +76,7 @@ async fn the_prober_finds_nothing_in_the_gateway() {
     let mut plan = stage.plan();
     plan.allow_writes = true;
     plan.layers = Layer::ALL.to_vec();
-    let verdicts = stage.attack(&plan).await;
-    let odd: Vec<String> = verdicts
-        .verdicts
-        .iter()
-        .filter(|verdict| matches!(verdict.verdict, Outcome::Leaked | Outcome::Inconclusive))
-        .map(|verdict| format!("{} {}: {}", verdict.technique, verdict.verdict.name(), verdict.reason))
-        .collect();
-    assert!(odd.is_empty(), "{odd:#?}");
-    held(&verdicts, &seers(On::Files));
+    nothing_is_found(&stage, plan, &seers(On::Files)).await;
 }
 
 /// With all guards in their places the same techniques find nothing, whatever the gateway stands on.
@@ -72,7 +87,7 @@ async fn what_sees_a_guard_go_finds_nothing_while_it_is_there() {
         let mut plan = stage.plan();
         plan.layers = Layer::ALL.to_vec();
         plan.probes = tried(&seers(on));
-        held(&stage.attack(&plan).await, &seers(on));
+        nothing_is_found(&stage, plan, &seers(on)).await;
     }
     let refused = Stage::open(On::Argument).await.err().unwrap();
     assert!(refused.contains("names a tenant"), "{refused}");
