@@ -61,7 +61,7 @@ cache = { ttl = "60s", shared = true }
 
 const ROOM: &str = "
 [capacity]
-requests_per_second = 300
+requests_per_second = 120
 burst = 300
 ";
 
