@@ -85,6 +85,18 @@ pub(super) const REFUSES: &[&str] = &[
 /// How many calls a check may be away.
 pub(super) const DEPTH: u32 = 4;
 
+/// Whether a word is one of who administers something, a tenant or the whole: `admin`, `superuser`.
+#[must_use]
+pub fn is_admin(word: &str) -> bool {
+    ADMINS.contains(&word) || ALONE.contains(&word)
+}
+
+/// Whether a word of a role says that it holds over all tenants: `platform`, `superuser`, `staff`.
+#[must_use]
+pub fn is_over_tenants(word: &str) -> bool {
+    WHOLE.contains(&word) || ALONE.contains(&word) || word == "staff"
+}
+
 /// Whom a name speaks of: `requireSuperAdmin`, `isPlatformAdmin`, `is_staff`, `adminOnly`.
 pub(super) fn says(name: &str) -> Admits {
     let words = vocabulary::words(name);
