@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{named::Names, singular};
 use crate::{
-    ir::{Call, ExprId, ExprKind, PropertyKey, Span, walk},
+    ir::{Call, ExprId, ExprKind, NameRef, PropertyKey, Span, walk},
     project::{At, Project, Unit},
 };
 
@@ -13,6 +13,9 @@ const ALONG: &[&str] = &["relations", "include", "attributes", "orderBy", "order
 
 /// Methods of a query that goes on which are given what is written: `from("notes").update(…)`, `update(notes).set(…)`.
 const WRITES: &[&str] = &["update", "set"];
+
+/// What begins a chain of calls with a table.
+const TABLES: &[&str] = &["table", "from", "from_"];
 
 /// Methods that are given the condition first, and what is written behind it.
 const WRITES_SECOND: &[&str] = &[
@@ -25,24 +28,14 @@ const WRITES_SECOND: &[&str] = &[
     "update",
 ];
 
-/// The places of a chain of calls in which nothing is a condition. What comes `along` is left to whoever a function gives the rows to,
-/// and may compare it.
-fn beside_conditions(unit: &Unit, chain: ExprId, along: bool) -> Vec<Span> {
+/// Where a chain of calls says what comes along with the rows, which is no condition of it.
+fn along(unit: &Unit, chain: ExprId) -> Vec<Span> {
     let mut found = Vec::new();
-    walk::exprs_below(&unit.ir, chain, &mut |expr| match unit.ir.expr(expr) {
-        ExprKind::Call(call) => {
-            found.extend(
-                written(unit, call).filter(|expr| !joins(unit, *expr)).map(|expr| unit.ir.span(expr)),
-            );
-        }
-        ExprKind::Object(properties) if along => {
-            let along = |key: &PropertyKey| matches!(key, PropertyKey::Name(name) if ALONG.contains(&unit.ir.text(*name)));
-            let values =
-                properties.iter().filter(|property| along(&property.key)).map(|property| property.value);
-            found
-                .extend(values.filter(|value| !has_condition(unit, *value)).map(|value| unit.ir.span(value)));
-        }
-        _ => {}
+    walk::exprs_below(&unit.ir, chain, &mut |expr| {
+        let ExprKind::Object(properties) = unit.ir.expr(expr) else { return };
+        let along = |key: &PropertyKey| matches!(key, PropertyKey::Name(name) if ALONG.contains(&unit.ir.text(*name)));
+        let values = properties.iter().filter(|property| along(&property.key)).map(|property| property.value);
+        found.extend(values.filter(|value| !has_condition(unit, *value)).map(|value| unit.ir.span(value)));
     });
     found
 }
@@ -50,8 +43,9 @@ fn beside_conditions(unit: &Unit, chain: ExprId, along: bool) -> Vec<Span> {
 impl Project {
     /// What a query's chain of calls names, without what is no condition of it.
     pub(super) fn names_of(&self, chain: At, entity: &str, words: &BTreeSet<String>) -> Names {
-        let along = self.is_in_handler(chain);
-        let beside = self.unit(chain.module).map(|unit| beside_conditions(unit, chain.expr, along));
+        // Where a function gives the rows to whoever asks, that one may compare what came along.
+        let beside =
+            self.unit(chain.module).filter(|_| self.is_in_handler(chain)).map(|unit| along(unit, chain.expr));
         // A model `OAuthToken` is no caller, though its name speaks of one.
         let mut names = Names {
             entity: singular(entity),
@@ -85,11 +79,32 @@ pub(crate) fn written_in(unit: &Unit, chain: ExprId) -> Vec<ExprId> {
     found
 }
 
+/// Where in an expression stands what its queries write, by which they find nothing. Who is put among those of a row may be asked for.
+pub(super) fn written_spans(unit: &Unit, chain: ExprId) -> Vec<Span> {
+    let values = written_in(unit, chain).into_iter().filter(|value| !joins(unit, *value));
+    values.map(|value| unit.ir.span(value)).collect()
+}
+
 /// What a call of a query writes.
-fn written(unit: &Unit, call: &Call) -> Option<ExprId> {
-    let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
+fn written(unit: &Unit, call: &Call) -> Vec<ExprId> {
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return Vec::new() };
     let name = unit.ir.text(*property);
-    if WRITES.contains(&name) && call.args.len() == 1 && matches!(unit.ir.expr(*object), ExprKind::Call(_)) {
+    let of = |wanted: &[&str]| calls_in_chain(unit, *object).any(|name| wanted.contains(&name));
+    // `table("notes").update({…}).eq("id", id)`, `update(notes).set({…}).where(…)`, `update(Note).values(title=…)`
+    let all = match name {
+        "update" => of(TABLES),
+        "set" | "values" => of(&["update"]),
+        _ => false,
+    };
+    if all {
+        return call.args.iter().map(|arg| arg.value).collect();
+    }
+    written_second(unit, call, name, *object).into_iter().collect()
+}
+
+/// The same of a call that is given one value, or the condition beside it.
+fn written_second(unit: &Unit, call: &Call, name: &str, object: ExprId) -> Option<ExprId> {
+    if WRITES.contains(&name) && call.args.len() == 1 && matches!(unit.ir.expr(object), ExprKind::Call(_)) {
         return call.positional(0);
     }
     // `note.update({ where, data })`
@@ -105,6 +120,25 @@ fn written(unit: &Unit, call: &Call) -> Option<ExprId> {
     } else {
         (!unit.ir.snippet(unit.ir.span(second)).contains("where")).then_some(second)
     }
+}
+
+/// The names of the calls that a chain is made of, the last one first.
+fn calls_in_chain(unit: &Unit, mut here: ExprId) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let ExprKind::Call(call) = unit.ir.expr(here) else { return None };
+        let name = match unit.ir.expr(call.callee) {
+            ExprKind::Member { object, property, .. } => {
+                here = *object;
+                unit.ir.text(*property)
+            }
+            ExprKind::Name(NameRef::Binding(id)) => {
+                here = call.callee;
+                unit.ir.binding_name(*id)
+            }
+            _ => return None,
+        };
+        Some(name)
+    })
 }
 
 /// What puts somebody among those of a row, or takes one out: `{ $addToSet: { readers: user.id } }`. The row is no owner's then.

@@ -154,6 +154,16 @@ fn decorated(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec
     for (id, function) in unit.ir.functions() {
         for decorator in &function.decorators {
             let at = At { module, expr: *decorator };
+            if is_given_route(project, unit, at) {
+                let kind = "http".to_owned();
+                entries.push(Entry {
+                    handler: Fun { module, id },
+                    kind,
+                    registration: at,
+                    input: None,
+                    context: Vec::new(),
+                });
+            }
             let Some(callee) = project.callee(at) else { continue };
             for def in callee.defs.iter().filter(|def| def.role == Role::Entry) {
                 let on = |path: &crate::library::PlacePath| path.arg == PlaceArg::Decorated;
@@ -170,6 +180,20 @@ fn decorated(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec
             }
         }
     }
+}
+
+/// Whether a decorator of the project is given what it registers the function below it with:
+/// `@protected_route(router.get, "/notes/{id}", [Scope.READ])`.
+fn is_given_route(project: &Project, unit: &Unit, decorator: At) -> bool {
+    let ExprKind::Call(call) = unit.ir.expr(decorator.expr) else { return false };
+    let verb = call.positional(0).is_some_and(|first| {
+        matches!(unit.ir.expr(first), ExprKind::Member { property, .. }
+            if matches!(unit.ir.text(*property), "get" | "post" | "put" | "patch" | "delete"))
+    });
+    let path = call.positional(1).is_some_and(|second| {
+        matches!(unit.ir.expr(second), ExprKind::String(text) if unit.ir.text(*text).is_empty() || unit.ir.text(*text).starts_with('/'))
+    });
+    verb && path && matches!(project.symbol(decorator.to(call.callee)), Symbol::Function(_))
 }
 
 fn by_base(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {

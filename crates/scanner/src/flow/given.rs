@@ -103,7 +103,7 @@ impl Lifetimes<'_> {
     }
 
     /// The function that a parameter is filled by: `store = Depends(get_store)`, `Annotated[Store, Depends(get_store)]`.
-    fn dependency(&self, module: ModuleId, id: BindingId) -> Option<Fun> {
+    pub(super) fn dependency(&self, module: ModuleId, id: BindingId) -> Option<Fun> {
         let (fun, number, path) = self.project.parameter_of(module, id)?;
         let unit = self.project.unit(fun.module)?;
         let parameter = unit.ir.function(fun.id)?.params.get(number).filter(|_| path.is_empty())?;

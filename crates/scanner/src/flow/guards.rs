@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     ir::{
-        BindingId, CompareOp, ExprId, ExprKind, FunctionId, LogicalOp, NameRef, Pattern, StmtId, StmtKind,
-        UnaryOp, walk,
+        Arg, ArgKind, BindingId, CompareOp, ExprId, ExprKind, FunctionId, LogicalOp, NameRef, Pattern,
+        StmtId, StmtKind, UnaryOp, walk,
     },
     project::{At, Fun, Project, Step},
     vocabulary,
@@ -362,7 +362,9 @@ impl Project {
                     ExprKind::Member { .. } => call.callee,
                     _ => {
                         inner = part.replace(self.written(at.to(call.callee)).pop()?.to_string());
-                        call.positional(0)?
+                        // `NoteSerializer(data=request.data)`
+                        let named = |arg: &&Arg| matches!(arg.kind, ArgKind::Keyword(name) if matches!(unit.ir.text(name), "data" | "body" | "payload"));
+                        call.args.iter().find(named).map(|arg| arg.value).or_else(|| call.positional(0))?
                     }
                 },
                 ExprKind::Index { object, .. } => *object,

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::Entry;
 use crate::{
-    ir::{BindingKind, ExportKind, ExprId, ExprKind, Function, FunctionId, FunctionKind, NameRef},
+    ir::{BindingKind, Class, ExportKind, ExprId, ExprKind, Function, FunctionId, FunctionKind, NameRef},
     library::Role,
     project::{At, Fun, ModuleId, Project, Unit},
     vocabulary,
@@ -74,6 +74,7 @@ pub(super) fn handlers(project: &Project, entries: &mut Vec<Entry>) {
         by_type(project, module, unit, &mut add);
         by_export(module, unit, &mut add);
         by_asgi(module, unit, &mut add);
+        by_get_response(module, unit, &mut add);
         by_shape(module, unit, &mut add);
         by_names(module, unit, &mut add);
     }
@@ -105,6 +106,38 @@ fn by_asgi(module: ModuleId, unit: &Unit, add: &mut impl FnMut(Fun, usize, &str)
             add(Fun { module, id }, 0, "middleware");
         }
     }
+}
+
+/// Middlewares of Django: classes that are made once with `get_response`, and whose methods see each request. Source:
+/// docs.djangoproject.com/en/5.2/topics/http/middleware.
+fn by_get_response(module: ModuleId, unit: &Unit, add: &mut impl FnMut(Fun, usize, &str)) {
+    for (_, class) in unit.ir.classes() {
+        if !is_made_with_get_response(unit, class) {
+            continue;
+        }
+        for id in &class.methods {
+            let name = unit.ir.function(*id).and_then(|own| own.name).map_or("", |name| unit.ir.text(name));
+            if matches!(
+                name,
+                "__call__" | "__acall__" | "process_view" | "process_request" | "process_response"
+            ) {
+                add(Fun { module, id: *id }, 0, "middleware");
+            }
+        }
+    }
+}
+
+/// Whether the one object of a class stands before all requests, as Django makes it: `def __init__(self, get_response)`.
+pub(super) fn is_made_with_get_response(unit: &Unit, class: &Class) -> bool {
+    unit.ir.language == crate::ir::Language::Python
+        && class.methods.iter().filter_map(|id| unit.ir.function(*id)).any(|own| {
+            own.kind == FunctionKind::Constructor
+                && own
+                    .params
+                    .iter()
+                    .filter_map(|own| own.name)
+                    .any(|name| unit.ir.text(name) == "get_response")
+        })
 }
 
 /// Functions of Lambda, `def lambda_handler(event, context)`, and Falcon's resources, `on_get(self, req, resp)`. Sources:

@@ -179,6 +179,10 @@ impl<'p> Lifetimes<'p> {
             if defs.iter().any(|def| def.per_request) {
                 return Some(false);
             }
+            // One stands before all requests.
+            if defs.iter().any(|def| def.kind.as_deref() == Some("middleware")) {
+                return Some(true);
+            }
         }
         let said = decl.decorators.iter().map(|expr| unit.ir.snippet(unit.ir.span(*expr)));
         if said.clone().any(|text| {
@@ -191,7 +195,7 @@ impl<'p> Lifetimes<'p> {
         if said.clone().any(|text| text.contains("Injectable") || text.contains("Controller")) {
             return Some(true);
         }
-        if self.is_only_one(class) {
+        if self.is_only_one(class) || super::handlers::is_made_with_get_response(unit, decl) {
             return Some(true);
         }
         let own = self.project.made.get(&class).into_iter().flatten();

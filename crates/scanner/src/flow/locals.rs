@@ -130,7 +130,9 @@ fn find_own(project: &Project, lives: &Lifetimes<'_>, at: At, steps: u32) -> boo
                 callee.certain
                     && !callee.targets.is_empty()
                     && callee.targets.iter().all(|target| {
-                        let Some(unit) = project.unit(target.module) else { return false };
+                        let Some(unit) = project.unit(target.module).filter(|_| !lives.is_memoised(*target)) else {
+                            return false;
+                        };
                         let returns = unit.index.returns(target.id);
                         !returns.is_empty()
                             && returns.iter().take(6).all(|expr| {
@@ -206,6 +208,10 @@ fn find_shared(project: &Project, lives: &Lifetimes<'_>, at: At, steps: u32) -> 
             if unit.ir.is_module_level(*id) {
                 return true;
             }
+            // `agent = Depends(get_agent)`
+            if let Some(given) = lives.dependency(at.module, *id) {
+                return gives_shared(project, lives, given, steps);
+            }
             if let Some((fun, number, path)) = project.parameter_of(at.module, *id) {
                 let given = project.callers(fun).iter().take(CALLS);
                 return path.is_empty()
@@ -227,16 +233,26 @@ fn find_shared(project: &Project, lives: &Lifetimes<'_>, at: At, steps: u32) -> 
             kept || is_shared(project, lives, at.to(*object), steps)
         }
         ExprKind::Call(call) if !call.is_new => project.callee(at).is_some_and(|callee| {
-            callee.certain
-                && callee.targets.iter().take(4).any(|target| {
-                    let Some(unit) = project.unit(target.module) else { return false };
-                    unit.index.returns(target.id).iter().take(6).any(|expr| {
-                        is_shared(project, lives, At { module: target.module, expr: *expr }, steps)
-                    })
-                })
+            // A decorator that remembers what a function gave makes it no other function.
+            let gives = |target: &Fun| {
+                lives.is_memoised(*target) || (callee.certain && gives_shared(project, lives, *target, steps))
+            };
+            callee.targets.iter().take(4).any(gives)
         }),
         _ => false,
     }
+}
+
+/// Whether a function gives what is there for all requests: what it made for the first one and remembers, or what is shared anyway.
+fn gives_shared(project: &Project, lives: &Lifetimes<'_>, fun: Fun, steps: u32) -> bool {
+    let Some(unit) = project.unit(fun.module) else { return false };
+    lives.is_memoised(fun)
+        || unit
+            .index
+            .returns(fun.id)
+            .iter()
+            .take(6)
+            .any(|expr| is_shared(project, lives, At { module: fun.module, expr: *expr }, steps))
 }
 
 /// Whether a function is passed to a method of an object that the request has made, which calls it with itself.

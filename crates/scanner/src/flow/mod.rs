@@ -73,7 +73,7 @@ pub use locals::{
     is_on_shared_object, stands_where_renewed,
 };
 pub(crate) use names::Says;
-pub use operators::Admits;
+pub use operators::{Admits, is_admin, is_over_tenants};
 pub use origins::Origins;
 pub use queries::{Owned, Query, Scope, lists_owners};
 pub use reach::Reach;

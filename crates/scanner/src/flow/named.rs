@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{chains::outermost, memberships::is_own_tenant, singular};
+use super::{beside::written_spans, chains::outermost, memberships::is_own_tenant, singular};
 use crate::{
     ir::{ArgKind, BindingId, BindingKind, ExprId, ExprKind, NameRef, PropertyKey, Span, StmtKind, walk},
     project::{At, ModuleId, Parent, Project, Unit},
@@ -24,7 +24,7 @@ pub(super) struct Names {
     /// The variables in it.
     pub(super) values: Vec<At>,
     pub(super) seen: BTreeSet<(ModuleId, BindingId)>,
-    /// Where in the module of the query what stands is no condition of it, see `beside_conditions`.
+    /// Where in the module of the query what comes along with the rows stands, and is no condition of it.
     pub(super) beside: Vec<Span>,
 }
 
@@ -47,52 +47,13 @@ fn is_constant(name: &str) -> bool {
     shouts && !name.ends_with("_ID") && !name.ends_with("_UID") && !name.ends_with("_IDS")
 }
 
-/// Where the new values of rows stand in a chain that changes them, by which none is found: `table("notes").update({…}).eq("id", id)`,
-/// `update(notes).set({…}).where(…)`.
-fn written_values(unit: &Unit, chain: ExprId) -> Vec<Span> {
-    let mut found = Vec::new();
-    walk::exprs_below(&unit.ir, chain, &mut |expr| {
-        let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
-        let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return };
-        let of = |wanted: &[&str]| calls_in_chain(unit, *object).any(|name| wanted.contains(&name));
-        let writes = match unit.ir.text(*property) {
-            "update" => of(&["table", "from", "from_"]),
-            "set" | "values" => of(&["update"]),
-            _ => false,
-        };
-        if writes {
-            found.extend(call.args.iter().map(|arg| unit.ir.span(arg.value)));
-        }
-    });
-    found
-}
-
-/// The names of the calls that a chain is made of, the last one first.
-fn calls_in_chain(unit: &Unit, mut here: ExprId) -> impl Iterator<Item = &str> {
-    std::iter::from_fn(move || {
-        let ExprKind::Call(call) = unit.ir.expr(here) else { return None };
-        let name = match unit.ir.expr(call.callee) {
-            ExprKind::Member { object, property, .. } => {
-                here = *object;
-                unit.ir.text(*property)
-            }
-            ExprKind::Name(NameRef::Binding(id)) => {
-                here = call.callee;
-                unit.ir.binding_name(*id)
-            }
-            _ => return None,
-        };
-        Some(name)
-    })
-}
-
 impl Project {
     /// What names stand in an expression, in what its variables were set to, and in helpers' arguments.
     pub(super) fn names_in(&self, at: At, depth: u32, names: &mut Names) {
         let Some(unit) = self.unit(at.module) else { return };
         let Some(depth) = depth.checked_sub(1) else { return };
         let mut bindings: Vec<BindingId> = Vec::new();
-        let written = written_values(unit, at.expr);
+        let written = written_spans(unit, at.expr);
         let beside = std::mem::take(&mut names.beside);
         walk::exprs_below(&unit.ir, at.expr, &mut |expr| match unit.ir.expr(expr) {
             _ if written.iter().chain(&beside).any(|values| values.contains(unit.ir.span(expr))) => {}

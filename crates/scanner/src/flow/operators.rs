@@ -85,6 +85,18 @@ pub(super) const REFUSES: &[&str] = &[
 /// How many calls a check may be away.
 pub(super) const DEPTH: u32 = 4;
 
+/// Whether a word is one of who administers something, a tenant or the whole: `admin`, `superuser`.
+#[must_use]
+pub fn is_admin(word: &str) -> bool {
+    ADMINS.contains(&word) || ALONE.contains(&word)
+}
+
+/// Whether a word of a role says that it holds over all tenants: `platform`, `superuser`, `staff`.
+#[must_use]
+pub fn is_over_tenants(word: &str) -> bool {
+    WHOLE.contains(&word) || ALONE.contains(&word) || word == "staff"
+}
+
 /// Whom a name speaks of: `requireSuperAdmin`, `isPlatformAdmin`, `is_staff`, `adminOnly`.
 pub(super) fn says(name: &str) -> Admits {
     let words = vocabulary::words(name);
@@ -116,75 +128,59 @@ fn role_says(text: &str) -> Admits {
 }
 
 impl Project {
-    /// Whom somebody can be who is still there when a condition did not hold, which leads to a refusal: `!user.isSuperAdmin`,
-    /// `user.role !== "super_admin"`.
-    pub(super) fn admits_unless(&self, test: At, depth: u32) -> Admits {
+    /// Whom somebody can be where a condition holds, `user.isSuperAdmin`, `user.role === "super_admin"`, or where it does not, and leads to
+    /// a refusal: `!user.isSuperAdmin`, `user.role !== "super_admin"`.
+    pub(super) fn admits_where(&self, test: At, holds: bool, depth: u32) -> Admits {
         let (Some(depth), Some(unit)) = (depth.checked_sub(1), self.unit(test.module)) else {
             return Admits::Anybody;
         };
         match unit.ir.expr(test.expr) {
-            ExprKind::Unary { op: UnaryOp::Not, operand } => self.admits_if(test.to(*operand), depth),
-            ExprKind::Logical { op: LogicalOp::Or, left, right } => {
-                self.admits_unless(test.to(*left), depth).max(self.admits_unless(test.to(*right), depth))
+            ExprKind::Unary { op: UnaryOp::Not, operand } => {
+                self.admits_where(test.to(*operand), !holds, depth)
             }
-            ExprKind::Logical { op: LogicalOp::And, left, right } => {
-                self.admits_unless(test.to(*left), depth).min(self.admits_unless(test.to(*right), depth))
-            }
-            ExprKind::Compare { op: CompareOp::NotEq | CompareOp::NotIn, left, right } => {
-                self.admits_equal(test.to(*left), test.to(*right))
-            }
-            ExprKind::Compare { op: CompareOp::Eq, left, right }
-                if matches!(unit.ir.expr(*right), ExprKind::Null | ExprKind::Bool(false)) =>
-            {
-                self.admits_if(test.to(*left), depth)
-            }
-            ExprKind::Name(NameRef::Binding(id)) => match unit.index.sources(*id) {
-                [source] if source.path.is_empty() => self.admits_unless(test.to(source.value), depth),
-                _ => Admits::Anybody,
-            },
-            _ => Admits::Anybody,
-        }
-    }
-
-    /// Whom somebody can be for whom a condition holds: `user.isSuperAdmin`, `user.role === "super_admin"`.
-    pub(super) fn admits_if(&self, test: At, depth: u32) -> Admits {
-        let (Some(depth), Some(unit)) = (depth.checked_sub(1), self.unit(test.module)) else {
-            return Admits::Anybody;
-        };
-        match unit.ir.expr(test.expr) {
-            ExprKind::Unary { op: UnaryOp::Not, operand } => self.admits_unless(test.to(*operand), depth),
-            ExprKind::Logical { op: LogicalOp::And, left, right } => {
-                self.admits_if(test.to(*left), depth).max(self.admits_if(test.to(*right), depth))
-            }
-            ExprKind::Logical { left, right, op } => {
-                // `user.isSuperAdmin ?? false`
-                let nothing = matches!(unit.ir.expr(*right), ExprKind::Bool(false) | ExprKind::Null);
-                let left = self.admits_if(test.to(*left), depth);
+            ExprKind::Logical { op, left, right } => {
+                let own = self.admits_where(test.to(*left), holds, depth);
+                let other = || self.admits_where(test.to(*right), holds, depth);
                 match op {
-                    _ if nothing => left,
-                    _ => left.min(self.admits_if(test.to(*right), depth)),
+                    LogicalOp::And if holds => own.max(other()),
+                    LogicalOp::Or if !holds => own.max(other()),
+                    LogicalOp::Nullish if !holds => own,
+                    // `user.isSuperAdmin ?? false`
+                    LogicalOp::Or | LogicalOp::Nullish
+                        if matches!(unit.ir.expr(*right), ExprKind::Bool(false) | ExprKind::Null) =>
+                    {
+                        own
+                    }
+                    _ => own.min(other()),
                 }
             }
-            ExprKind::Compare { op: CompareOp::Eq, left, right } => match unit.ir.expr(*right) {
-                ExprKind::Bool(true) => self.admits_if(test.to(*left), depth),
-                _ => self.admits_equal(test.to(*left), test.to(*right)),
-            },
-            ExprKind::Compare { op: CompareOp::In, left, right } => {
-                self.admits_equal(test.to(*left), test.to(*right))
+            ExprKind::Compare {
+                op: op @ (CompareOp::Eq | CompareOp::In | CompareOp::NotEq | CompareOp::NotIn),
+                left,
+                right,
+            } => {
+                let equal = matches!(op, CompareOp::Eq | CompareOp::In) == holds;
+                match unit.ir.expr(*right) {
+                    ExprKind::Bool(value) => self.admits_where(test.to(*left), equal == *value, depth),
+                    ExprKind::Null => self.admits_where(test.to(*left), !equal, depth),
+                    _ if equal => self.admits_equal(test.to(*left), test.to(*right)),
+                    _ => Admits::Anybody,
+                }
             }
-            ExprKind::Await(value) => self.admits_if(test.to(*value), depth),
+            ExprKind::Name(NameRef::Binding(id)) => match unit.index.sources(*id) {
+                [source] if source.path.is_empty() => self.admits_where(test.to(source.value), holds, depth),
+                // `const { isSuperAdmin } = req.user`
+                [source] if holds && !self.is_sent(test.to(source.value)) => {
+                    self.flag(test, unit.ir.binding_name(*id))
+                }
+                _ => Admits::Anybody,
+            },
+            _ if !holds => Admits::Anybody,
+            ExprKind::Await(value) => self.admits_where(test.to(*value), holds, depth),
             ExprKind::Call(call) => self.admits_if_called(test, call),
             ExprKind::Member { property, .. } => self.flag(test, unit.ir.text(*property)),
             ExprKind::Index { index, .. } => match unit.ir.expr(*index) {
                 ExprKind::String(text) => self.flag(test, unit.ir.text(*text)),
-                _ => Admits::Anybody,
-            },
-            ExprKind::Name(NameRef::Binding(id)) => match unit.index.sources(*id) {
-                [source] if source.path.is_empty() => self.admits_if(test.to(source.value), depth),
-                // `const { isSuperAdmin } = req.user`
-                [source] if !self.is_sent(test.to(source.value)) => {
-                    self.flag(test, unit.ir.binding_name(*id))
-                }
                 _ => Admits::Anybody,
             },
             _ => Admits::Anybody,

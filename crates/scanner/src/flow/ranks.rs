@@ -1,18 +1,21 @@
 //! What a caller may do, as far as a function asks for that and not for whose a thing is.
 
-use super::{Guard, Origins};
+use super::{Guard, Origins, operators::is_admin};
 use crate::{
     ir::{ExprKind, NameRef, StmtKind, walk},
     project::{Fun, Project},
     vocabulary,
 };
 
-/// Words of ranks: of who works for the operator, or rules a tenant.
-const RANKS: &[&str] =
-    &["admin", "admins", "superuser", "superadmin", "staff", "operator", "role", "roles", "rank"];
+/// Whether a word is one of ranks: of who works for the operator, or rules a tenant.
+fn is_rank(word: &str) -> bool {
+    rules(word) || matches!(word, "operator" | "role" | "rank")
+}
 
-/// Words of who may reach what is not their own.
-const RULERS: &[&str] = &["admin", "admins", "superuser", "superadmin", "staff", "roles"];
+/// Whether a word is one of who may reach what is not their own.
+fn rules(word: &str) -> bool {
+    is_admin(word) || matches!(word, "staff" | "roles")
+}
 
 impl Project {
     /// Whether a guard is a call that asks what a caller may do, and is told of nothing else: `canUse(req.user, "notes")`.
@@ -43,8 +46,7 @@ impl Project {
         self.around(fun).into_iter().any(|around| {
             let Some(unit) = self.unit(around.module) else { return false };
             let Some(function) = unit.ir.function(around.id) else { return false };
-            let says =
-                |name: &str| vocabulary::words(name).iter().any(|word| RULERS.contains(&word.as_str()));
+            let says = |name: &str| vocabulary::words(name).iter().any(|word| rules(word));
             let mut found = false;
             walk::stmts_below(&unit.ir, &function.body, &mut |stmt| {
                 let StmtKind::If { test, .. } = unit.ir.stmt(stmt) else { return };
@@ -52,7 +54,7 @@ impl Project {
                     found |= match unit.ir.expr(expr) {
                         ExprKind::Member { property, .. } => says(unit.ir.text(*property)),
                         ExprKind::Name(NameRef::Binding(id)) => says(unit.ir.binding_name(*id)),
-                        ExprKind::String(text) => RULERS.contains(&unit.ir.text(*text)),
+                        ExprKind::String(text) => rules(unit.ir.text(*text)),
                         _ => false,
                     };
                 });
@@ -65,7 +67,7 @@ impl Project {
     fn asks_for_rank(&self, fun: Fun) -> bool {
         let Some(unit) = self.unit(fun.module) else { return false };
         let Some(function) = unit.ir.function(fun.id) else { return false };
-        let says = |name: &str| vocabulary::words(name).iter().any(|word| RANKS.contains(&word.as_str()));
+        let says = |name: &str| vocabulary::words(name).iter().any(|word| is_rank(word));
         let mut found = false;
         walk::stmts_below(&unit.ir, &function.body, &mut |stmt| {
             let StmtKind::If { test, then, .. } = unit.ir.stmt(stmt) else { return };

@@ -40,13 +40,13 @@ impl Project {
                 if let StmtKind::If { test, then, .. } = unit.ir.stmt(*stmt)
                     && self.leaves(fun, then)
                 {
-                    found = found.max(self.admits_if(At { module: fun.module, expr: *test }, DEPTH));
+                    found = found.max(self.admits_where(At { module: fun.module, expr: *test }, true, DEPTH));
                     break;
                 }
             }
         }
         // A predicate: `lambda u: u.is_superuser`, `canActivate() { return user.isSuperAdmin }`.
-        let whole = |expr: &ExprId| self.admits_if(At { module: fun.module, expr: *expr }, DEPTH);
+        let whole = |expr: &ExprId| self.admits_where(At { module: fun.module, expr: *expr }, true, DEPTH);
         let gives = unit
             .index
             .returns(fun.id)
@@ -60,12 +60,12 @@ impl Project {
         let at = |expr: ExprId| At { module: fun.module, expr };
         match unit.ir.stmt(stmt) {
             StmtKind::If { test, then, .. } if self.always_leaves(unit, fun, then) => {
-                self.admits_unless(at(*test), DEPTH)
+                self.admits_where(at(*test), false, DEPTH)
             }
             StmtKind::If { test, otherwise, .. } if self.always_leaves(unit, fun, otherwise) => {
-                self.admits_if(at(*test), DEPTH)
+                self.admits_where(at(*test), true, DEPTH)
             }
-            StmtKind::Assert { test, .. } => self.admits_if(at(*test), DEPTH),
+            StmtKind::Assert { test, .. } => self.admits_where(at(*test), true, DEPTH),
             StmtKind::Expr(value) | StmtKind::Assign { value, .. } | StmtKind::Return(Some(value)) => {
                 self.lets_past_call(at(*value), depth)
             }
@@ -225,8 +225,10 @@ impl Project {
             let up = unit.index.stmt_parent(stmt);
             if let Some(StmtKind::If { test, then, otherwise }) = up.map(|up| unit.ir.stmt(up)) {
                 let test = at.to(*test);
-                let inside = (then.contains(&stmt) && self.admits_if(test, DEPTH) == Admits::Operators)
-                    || (otherwise.contains(&stmt) && self.admits_unless(test, DEPTH) == Admits::Operators);
+                let inside = (then.contains(&stmt)
+                    && self.admits_where(test, true, DEPTH) == Admits::Operators)
+                    || (otherwise.contains(&stmt)
+                        && self.admits_where(test, false, DEPTH) == Admits::Operators);
                 if inside {
                     return true;
                 }

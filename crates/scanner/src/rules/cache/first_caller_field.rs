@@ -31,7 +31,6 @@ pub(super) fn first_caller_field(project: &Project, report: &mut Report<'_>) {
                 || constructor
                 || write.updates
                 || !is_kept(unit, fun, name)
-                || (lives.is_per_request(fun) && lives.cell(place).is_some())
                 || lives.is_made_for_requests(class)
                 || project.is_per_tenant(class)
             {
@@ -43,11 +42,23 @@ pub(super) fn first_caller_field(project: &Project, report: &mut Report<'_>) {
             {
                 continue;
             }
-            let Some(asked) = asked_for_caller(project, unit, fun, value, STEPS) else { continue };
+            let shared = lives.outlives(class) == Some(true);
+            // What a request itself puts there has a rule of its own.
+            let put = lives.is_per_request(fun) && lives.cell(place).is_some();
+            if let Some(whom) = made_for(project, unit, fun, value, STEPS).filter(|_| shared && !(put && project.origins(value).is_of_request())) {
+                report
+                    .reached(
+                        value,
+                        format!("`{name}` is worked out for one `{whom}`, and given to all that follow"),
+                    )
+                    .severity(Severity::High)
+                    .confidence(Confidence::Medium);
+                continue;
+            }
+            let Some(asked) = asked_for_caller(project, unit, fun, value, STEPS).filter(|_| !put) else { continue };
             if !is_made_with_credential(project, unit, value, STEPS) {
                 continue;
             }
-            let shared = lives.outlives(class) == Some(true);
             report
                 .reached(value, format!("`{name}` is made with the credential of whoever calls first, and kept for all that follow"))
                 .severity(if shared { Severity::High } else { Severity::Medium })
@@ -55,6 +66,31 @@ pub(super) fn first_caller_field(project: &Project, report: &mut Report<'_>) {
                 .related(asked.module, project.span(asked), "the caller is asked for here");
         }
     }
+}
+
+/// The parameter of a method that says for whom a value is worked out: `await db.scalar(select(…).where(Cost.user_id == user_id))`.
+fn made_for<'u>(project: &Project, unit: &'u Unit, fun: Fun, value: At, steps: u32) -> Option<&'u str> {
+    let steps = steps.checked_sub(1)?;
+    let (mut found, mut asks, mut roots) = (None, false, Vec::new());
+    walk::exprs_below(&unit.ir, value.expr, &mut |expr| match unit.ir.expr(expr) {
+        ExprKind::Call(_) => asks = true,
+        ExprKind::Name(NameRef::Binding(id)) => {
+            let name = unit.ir.binding_name(*id);
+            let own = project.parameter_of(fun.module, *id).is_some_and(|(of, ..)| of == fun);
+            if own && vocabulary::says_whose(name) {
+                found = Some(name);
+            } else if !own && !unit.ir.is_module_level(*id) {
+                roots.push(*id);
+            }
+        }
+        _ => {}
+    });
+    if asks && found.is_some() {
+        return found;
+    }
+    let sources = roots.into_iter().flat_map(|id| unit.index.sources(id).iter().take(4));
+    let own = sources.filter(|source| source.function == fun.id && source.value != value.expr);
+    own.take(8).find_map(|source| made_for(project, unit, fun, value.to(source.value), steps))
 }
 
 /// Whether a method looks whether a field has something, and gives what is there.

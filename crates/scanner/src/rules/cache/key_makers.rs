@@ -178,6 +178,7 @@ pub(super) fn key_makers(project: &Project, report: &mut Report<'_>) {
     for (module, unit) in project.units() {
         for (id, function) in unit.ir.functions() {
             let fun = Fun { module, id };
+            of_url(project, unit, fun, function, report);
             if !makes_keys(project, unit, fun, function) {
                 continue;
             }
@@ -216,6 +217,47 @@ pub(super) fn key_makers(project: &Project, report: &mut Report<'_>) {
                 .severity(Severity::Low)
                 .confidence(Confidence::Low);
         }
+    }
+}
+
+/// Parts of a request that may say who asks.
+const SAYS_WHOSE: &[&str] = &["headers", "cookies", "session", "state", "scope", "META", "user", "auth"];
+
+/// Reports a function that makes the keys of answers out of the address alone: `def request_key_builder(func, *, request, **kwargs)`.
+fn of_url(project: &Project, unit: &Unit, fun: Fun, function: &Function, report: &mut Report<'_>) {
+    let words = vocabulary::words(function.name.map_or("", |name| unit.ir.text(name)));
+    let has = |wanted: &[&str]| words.iter().any(|word| wanted.contains(&word.as_str()));
+    let request = function
+        .params
+        .iter()
+        .filter_map(|own| own.name)
+        .any(|name| matches!(unit.ir.text(name), "request" | "req"));
+    if !(has(&["key"]) && has(&["builder", "cache", "maker", "generator", "make", "build"]) && request)
+        || has(&["rate", "limit", "limiter", "public"])
+    {
+        return;
+    }
+    let (mut address, mut whose) = (false, false);
+    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+        let (text, member) = match unit.ir.expr(expr) {
+            ExprKind::Member { property, .. } => (unit.ir.text(*property), true),
+            ExprKind::Name(NameRef::Binding(id)) => (unit.ir.binding_name(*id), false),
+            _ => return,
+        };
+        address |= matches!(
+            text,
+            "url" | "path" | "full_path" | "query_params" | "query_string" | "originalUrl" | "query"
+        );
+        // What dependencies found is among the arguments of the handler: `**kwargs`.
+        let has_caller = if member { SAYS_WHOSE.contains(&text) } else { matches!(text, "args" | "kwargs") };
+        whose |= has_caller || vocabulary::says_whose(text) || vocabulary::is_credential(text);
+    });
+    let value = unit.index.returns(fun.id).last().map(|expr| At { module: fun.module, expr: *expr });
+    if let (true, false, Some(value)) = (address && project.handlers_know_callers(fun.module), whose, value) {
+        report
+            .reached(value, "this makes the key of an answer out of the address alone, and callers who are told apart get other answers there")
+            .severity(Severity::Medium)
+            .confidence(Confidence::Medium);
     }
 }
 

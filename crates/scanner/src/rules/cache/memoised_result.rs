@@ -7,7 +7,7 @@ use crate::{
     flow::Origins,
     ir::{ExprId, ExprKind, Function, NameRef, walk},
     library::{CallDef, PlaceArg, PlacePath, Role},
-    project::{At, CallSet, Fun, ModuleId, Project, Unit},
+    project::{At, CallSet, Fun, ModuleId, Parent, Project, Symbol, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -115,21 +115,58 @@ fn left_out_of_key(project: &Project, unit: &Unit, at: At, function: &Function) 
     let callee = project.callee(at)?;
     let known = callee.defs.iter().any(|def| def.role == Role::Memoize) || MEMOISERS.contains(&callee.name());
     let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
-    let key = call.args.iter().find_map(|arg| match (arg.kind, unit.ir.expr(arg.value)) {
-        (crate::ir::ArgKind::Keyword(name), ExprKind::Function(id)) if matches!(unit.ir.text(name), "key" | "key_builder" | "key_func") => Some((arg.value, *id)),
+    let key = call.args.iter().find_map(|arg| match arg.kind {
+        crate::ir::ArgKind::Keyword(name) if matches!(unit.ir.text(name), "key" | "key_builder" | "key_func") => Some(arg.value),
         _ => None,
     });
-    let (place, maker) = key.filter(|_| known)?;
-    let told = function.params.iter().any(|own| own.name.is_some_and(|name| is_party(unit.ir.text(name))));
+    let place = key.filter(|_| known)?;
+    let maker = match (unit.ir.expr(place), project.symbol(at.to(place))) {
+        (ExprKind::Function(id), _) => Fun { module: at.module, id: *id },
+        (ExprKind::Name(_), Symbol::Function(fun)) => fun,
+        _ => return None,
+    };
+    let told = function.params.iter().filter_map(|own| own.name.map(|name| (own, unit.ir.text(name))));
+    let told: Vec<&str> = told.filter(|(own, name)| is_party(name) || opens_with_credential(unit, own)).map(|(_, name)| name).collect();
+    let taken = taken_by(project, maker, function)?;
+    let whole = |name: &String| {
+        is_party(name) || told.contains(&name.as_str()) || matches!(name.as_str(), "args" | "kwargs" | "self" | "request" | "req" | "ctx" | "context")
+    };
+    let other = |name: &String| function.params.iter().filter_map(|own| own.name).any(|own| unit.ir.text(own) == name) || name == "rest";
+    (!told.is_empty() && taken.iter().any(other) && !taken.iter().any(whole)).then_some(place)
+}
+
+/// The names that a maker of keys takes; `rest` for all arguments but the first, where that says whose the result is.
+fn taken_by(project: &Project, maker: Fun, function: &Function) -> Option<Vec<String>> {
+    let unit = project.unit(maker.module)?;
     let mut taken = Vec::new();
-    walk::function_exprs(&unit.ir, maker, &mut |expr| match unit.ir.expr(expr) {
-        ExprKind::Name(NameRef::Binding(id)) => taken.push(unit.ir.binding_name(*id)),
-        ExprKind::Member { property, .. } => taken.push(unit.ir.text(*property)),
-        ExprKind::Index { .. } => taken.push("args"),
+    walk::function_exprs(&unit.ir, maker.id, &mut |expr| match unit.ir.expr(expr) {
+        ExprKind::Name(NameRef::Binding(id)) => {
+            let behind = match unit.index.parent(expr) {
+                Parent::Expr(up) => unit.ir.snippet(unit.ir.span(up)).replace(' ', "").ends_with("[1:]"),
+                _ => false,
+            };
+            let rest = behind && function.class.is_none() && unit.ir.binding_name(*id) == "args";
+            taken.push(if rest { "rest".to_owned() } else { unit.ir.binding_name(*id).to_owned() });
+        }
+        ExprKind::Member { property, .. } => taken.push(unit.ir.text(*property).to_owned()),
         _ => {}
     });
-    let whole = |name: &&str| is_party(name) || matches!(*name, "args" | "kwargs" | "self" | "request" | "req" | "ctx" | "context");
-    (told && !taken.is_empty() && !taken.iter().any(whole)).then_some(place)
+    Some(taken)
+}
+
+/// Whether a parameter has a credential in it that its function uses: `conn["api_token"]`.
+fn opens_with_credential(unit: &Unit, parameter: &crate::ir::Parameter) -> bool {
+    let Some(id) = parameter.pattern.as_binding() else { return false };
+    unit.index.uses(id).iter().any(|used| {
+        let Parent::Expr(up) = unit.index.parent(*used) else { return false };
+        match unit.ir.expr(up) {
+            ExprKind::Member { object, property, .. } => *object == *used && vocabulary::is_credential(unit.ir.text(*property)),
+            ExprKind::Index { object, index, .. } => {
+                *object == *used && matches!(unit.ir.expr(*index), ExprKind::String(name) if vocabulary::is_credential(unit.ir.text(*name)))
+            }
+            _ => false,
+        }
+    })
 }
 
 fn judge(project: &Project, module: ModuleId, unit: &Unit, fun: Fun, report: &mut Report<'_>) {

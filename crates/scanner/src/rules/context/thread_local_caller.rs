@@ -4,8 +4,8 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::Lifetimes,
-    ir::{ExprId, ExprKind, Language, NameRef},
-    project::{At, Fun, Project, Symbol, Unit},
+    ir::{BindingId, ExprId, ExprKind, Language, NameRef},
+    project::{At, Fun, ModuleId, Project, Symbol, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -99,6 +99,13 @@ fn storage(project: &Project, unit: &Unit, at: At) -> Option<At> {
         }
         _ => None,
     }
+}
+
+/// Whether a variable of a module is the storage of a thread.
+pub(in crate::rules) fn is_thread_storage(project: &Project, module: ModuleId, id: BindingId) -> bool {
+    project.unit(module).is_some_and(|unit| {
+        unit.index.sources(id).iter().any(|source| is_storage(project, At { module, expr: source.value }))
+    })
 }
 
 /// Whether a value is `threading.local()`, or an object of a class that extends it.

@@ -239,12 +239,16 @@ const SIGNS: &[&str] = &["sign", "verify", "hmac", "decode", "encrypt", "decrypt
 /// Whether the server signs something with a secret: `jwt.sign(claims, process.env.JWT_SECRET)`. No tenant could bring one.
 fn signs_with(project: &Project, unit: &Unit, at: At) -> bool {
     let mut here = at.expr;
+    // What `jwt.encode` makes is signed; other functions of that name only write something another way.
+    let of_tokens = |callee| project.written(at.to(callee)).iter().any(|part| vocabulary::words(part).iter().any(|word| word == "jwt" || word == "jose"));
     for _ in 0..3 {
         let Parent::Expr(up) = unit.index.parent(here) else { return false };
         if let ExprKind::Call(call) = unit.ir.expr(up)
             && call.callee != here
             && project.last_written(at.to(call.callee)).is_some_and(|name| {
-                name == "importKey" || vocabulary::words(name).iter().any(|word| SIGNS.contains(&word.as_str()))
+                name == "importKey"
+                    || (name == "encode" && of_tokens(call.callee))
+                    || vocabulary::words(name).iter().any(|word| SIGNS.contains(&word.as_str()))
             })
         {
             return true;

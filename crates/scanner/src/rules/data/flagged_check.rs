@@ -4,25 +4,15 @@
 use partywall_model::Confidence;
 
 use crate::{
+    flow::is_admin,
     ir::{BindingId, ExprId, ExprKind, FunctionId, NameRef, StmtId, StmtKind, walk},
     project::{At, Fun, Project, Unit},
     rules::Report,
     vocabulary,
 };
 
-/// Words of roles that may do more than others.
-const ROLES: &[&str] = &[
-    "admin",
-    "administrator",
-    "superuser",
-    "staff",
-    "curator",
-    "moderator",
-    "editor",
-    "manager",
-    "privileged",
-    "operator",
-];
+/// Words of roles that may do more than others, beside those of administrators.
+const ROLES: &[&str] = &["staff", "curator", "moderator", "editor", "manager", "privileged", "operator"];
 
 /// Words of functions that look whose a thing is.
 const WHOSE: &[&str] = &["owner", "ownership", "owns", "own", "belongs", "access"];
@@ -78,9 +68,9 @@ fn module_at(module: crate::project::ModuleId, stmt: StmtId, unit: &Unit) -> Opt
 /// Whether a condition is that the caller has a role.
 fn is_role(project: &Project, unit: &Unit, test: At) -> bool {
     matches!(unit.ir.expr(test.expr), ExprKind::Name(_) | ExprKind::Member { .. })
-        && project
-            .last_written(test)
-            .is_some_and(|name| vocabulary::words(name).iter().any(|word| ROLES.contains(&word.as_str())))
+        && project.last_written(test).is_some_and(|name| {
+            vocabulary::words(name).iter().any(|word| is_admin(word) || ROLES.contains(&word.as_str()))
+        })
 }
 
 /// The thing that a call looks whose it is, for the caller; the call is nothing else.

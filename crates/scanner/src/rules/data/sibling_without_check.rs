@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
+use super::callers::own_code;
 use crate::{
     flow::{Admits, Origins},
     ir::{BindingId, ExprId, ExprKind, NameRef, walk},
@@ -88,10 +89,17 @@ fn judge(project: &Project, report: &mut Report<'_>, unit: &Unit, name: &str, ta
     }
 }
 
+/// Looks at all that a handler runs, also in functions that it makes: what is streamed is given out by one of those.
+fn exprs(project: &Project, unit: &Unit, fun: Fun, look: &mut dyn FnMut(ExprId)) {
+    for own in own_code(project, fun) {
+        walk::function_exprs(&unit.ir, own.id, &mut |expr| look(expr));
+    }
+}
+
 /// The variables of a handler that hold an id out of what the caller sent.
 fn ids(project: &Project, unit: &Unit, fun: Fun) -> Vec<(BindingId, String)> {
     let mut found: BTreeMap<String, BindingId> = BTreeMap::new();
-    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+    exprs(project, unit, fun, &mut |expr| {
         let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr) else { return };
         let name = unit.ir.binding_name(*id);
         let words = vocabulary::words(name);
@@ -111,7 +119,7 @@ fn ids(project: &Project, unit: &Unit, fun: Fun) -> Vec<(BindingId, String)> {
 /// The check that an id is handed to in a handler.
 fn check_of(project: &Project, unit: &Unit, fun: Fun, id: BindingId) -> Option<String> {
     let mut found = None;
-    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+    exprs(project, unit, fun, &mut |expr| {
         let at = At { module: fun.module, expr };
         let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
         let name = project.callee(at).map_or("", |callee| callee.name());
@@ -152,11 +160,12 @@ fn is_guarded(project: &Project, unit: &Unit, fun: Fun) -> bool {
     };
     let decorated = function.decorators.iter().any(|expr| said(*expr));
     let injected = function.params.iter().any(|parameter| parameter.default.into_iter().chain(parameter.annotation).any(said));
-    if decorated || injected || !project.guards(fun).iter().all(|guard| !of_caller(project, guard.left) && !of_caller(project, guard.right)) {
+    let compares = |own: &Fun| project.guards(*own).iter().any(|guard| of_caller(project, guard.left) || of_caller(project, guard.right));
+    if decorated || injected || own_code(project, fun).iter().any(compares) {
         return true;
     }
     let mut kept = false;
-    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+    exprs(project, unit, fun, &mut |expr| {
         let at = At { module: fun.module, expr };
         let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
         let Some(callee) = project.callee(at) else { return };

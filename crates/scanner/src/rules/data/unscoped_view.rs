@@ -5,8 +5,8 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use super::all_tenants::is_tenants;
 use crate::{
     flow::{Owned, singular},
-    ir::{Class, ExprId, ExprKind, NameRef, walk},
-    project::{At, Cls, ModuleId, Project, Unit},
+    ir::{Arg, ArgKind, Class, ExprId, ExprKind, NameRef, walk},
+    project::{At, Cls, Fun, ModuleId, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -75,7 +75,8 @@ fn mixes_in(project: &Project, module: ModuleId, class: &Class, wanted: &str) ->
 
 /// Whether the view, or a class of the project that it extends, narrows its rows or asks for more than a caller who is known.
 fn is_narrowed(project: &Project, own: Cls, unit: &Unit, class: &Class) -> bool {
-    let methods = NARROWS.iter().any(|name| project.method(own, name).is_some());
+    let narrows = |name: &str| project.method(own, name).is_some_and(|method| name != "get_queryset" || may_narrow(project, method));
+    let methods = NARROWS.iter().any(|name| narrows(name));
     // Mixins of the project and of others do what their names say.
     let mixed = bases(project, own.module, class).any(|name| {
         vocabulary::words(&name)
@@ -95,6 +96,35 @@ fn is_narrowed(project: &Project, own: Cls, unit: &Unit, class: &Class) -> bool 
         });
     }
     methods || mixed || more
+}
+
+/// What a method that gives a view's rows may do with them for all callers alike: choose, sort and join by what everybody may send.
+const FOR_ALL: &[&str] = &[
+    "filter", "exclude", "all", "order_by", "select_related", "prefetch_related", "annotate", "distinct", "get_queryset", "super", "get", "getlist",
+    "Q", "Prefetch", "Count", "Max", "Min", "Sum", "int", "bool", "str", "only", "defer", "reverse", "split", "lower", "strip",
+];
+
+/// Whether `get_queryset` may narrow the rows to somebody's: it asks for the caller, for what the path names, or calls what is not
+/// known to narrow nothing.
+fn may_narrow(project: &Project, method: Fun) -> bool {
+    let Some(unit) = project.unit(method.module) else { return true };
+    let mut narrows = false;
+    walk::function_exprs(&unit.ir, method.id, &mut |expr| {
+        narrows |= match unit.ir.expr(expr) {
+            ExprKind::Member { property, .. } => {
+                let name = unit.ir.text(*property);
+                matches!(name, "user" | "auth" | "kwargs" | "session" | "tenant") || vocabulary::says_whose(name)
+            }
+            ExprKind::Name(NameRef::Binding(id)) => vocabulary::says_whose(unit.ir.binding_name(*id)),
+            ExprKind::Call(call) => {
+                let own = project.last_written(At { module: method.module, expr: call.callee }).unwrap_or_default();
+                let named = |arg: &Arg| matches!(arg.kind, ArgKind::Keyword(name) if unit.ir.text(name).split("__").any(vocabulary::says_whose));
+                !FOR_ALL.contains(&own) || call.args.iter().any(named)
+            }
+            _ => false,
+        };
+    });
+    narrows
 }
 
 fn field(unit: &Unit, class: &Class, name: &str) -> Option<ExprId> {

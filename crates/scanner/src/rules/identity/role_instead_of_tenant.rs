@@ -3,7 +3,7 @@
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::Origins,
+    flow::{Origins, is_over_tenants},
     ir::{CompareOp, ExprId, ExprKind, FunctionId, NameRef, StmtId, StmtKind, walk},
     project::{At, Fun, Parent, Project, Unit},
     rules::{Report, Rule},
@@ -30,9 +30,6 @@ pub const RULE: Rule = Rule {
 
 /// What the name of a role has in it.
 const ROLES: &[&str] = &["role", "rank"];
-
-/// Words of roles that reach over tenants.
-const GLOBAL: &[&str] = &["platform", "super", "superuser", "superadmin", "root", "global", "system", "staff", "sysadmin", "internal", "site", "instance"];
 
 fn run(project: &Project, report: &mut Report<'_>) {
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.has_name_with(ROLES)) {
@@ -99,7 +96,7 @@ fn role_in(project: &Project, unit: &Unit, test: At) -> Option<Role> {
                 continue;
             }
             let said = vocabulary::words(&format!("{name} {}", project.snippet(test.to(other))));
-            if said.iter().any(|word| GLOBAL.contains(&word.as_str())) {
+            if said.iter().any(|word| is_over_tenants(word)) {
                 return;
             }
             let of_tenant = said.iter().any(|word| matches!(word.as_str(), "tenant" | "org" | "organization" | "workspace" | "team"));

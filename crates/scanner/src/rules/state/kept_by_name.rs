@@ -108,11 +108,9 @@ pub(super) fn kept_by_name(project: &Project, lives: &Lifetimes<'_>, report: &mu
     removed(project, lives, &by_store, report);
 }
 
-/// Whether an access is of code in JavaScript whose handlers know who calls.
+/// Whether an access is of code whose handlers know who calls.
 fn is_of_server(project: &Project, access: &Access) -> bool {
-    let javascript =
-        project.unit(access.at.module).is_some_and(|unit| unit.ir.language == Language::JavaScript);
-    javascript && project.handlers_know_callers(access.at.module)
+    project.handlers_know_callers(access.at.module)
 }
 
 /// Whether a key is a name that a person would choose, and no id or address.

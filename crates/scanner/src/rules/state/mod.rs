@@ -13,6 +13,7 @@ mod put_on_clients;
 mod shown_whole;
 mod store_of_app;
 mod told_first;
+mod worked_out;
 mod wrapped;
 
 crate::rules::rules! { request_in_shared_cell, request_in_shared_list, mutable_default, shared_conversation, process_environment, patched_for_a_request, shared_client_defaults }

@@ -55,6 +55,12 @@ pub(super) fn assigned(
         _ => return,
     };
     let taken = is_of_caller(project, place.to(write.value));
+    if is_of_sdk(project, place.to(object)) && (vocabulary::is_credential(name) || name == "organization") && (taken || is_given(project, place.to(write.value))) {
+        if lives.is_per_request(project.function_of(place)) {
+            tell(report, place, true);
+        }
+        return;
+    }
     if !taken || !(vocabulary::is_credential(name) || name.eq_ignore_ascii_case("cookie")) {
         return;
     }
@@ -62,6 +68,20 @@ pub(super) fn assigned(
     if (client || are_sent_later(unit, object, write)) && is_shared(project, lives, unit, place.to(object)) {
         tell(report, place, true);
     }
+}
+
+/// Packages whose module itself is the client: `openai.api_key = key`. Sources: their README files.
+const SDKS: &[&str] = &["openai", "stripe", "cohere", "replicate", "resend", "pinecone", "postmarker", "braintree", "paystackapi", "clearbit", "easypost"];
+
+/// Whether a value is the module of such a package.
+fn is_of_sdk(project: &Project, at: At) -> bool {
+    let python = project.unit(at.module).is_some_and(|unit| unit.ir.language == Language::Python);
+    python && matches!(project.symbol(at), Symbol::External { package, path } if path.is_empty() && SDKS.contains(&package.as_str()))
+}
+
+/// Whether a value is what the function around is given, or a part of it: `customer.openai_key`.
+fn is_given(project: &Project, at: At) -> bool {
+    project.roots(at).iter().any(|id| project.parameter_of(at.module, *id).is_some())
 }
 
 /// Whether a variable holds headers, and is used elsewhere, or after the function has waited.

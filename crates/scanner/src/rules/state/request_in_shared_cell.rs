@@ -10,7 +10,7 @@ use crate::{
     ir::{BinaryOp, BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, NameRef, Parameter, Span, walk},
     library::Role,
     project::{At, Fun, ModuleId, Project, Symbol},
-    rules::{Report, Rule},
+    rules::{Report, Rule, context::thread_local_caller::is_thread_storage},
     vocabulary,
 };
 
@@ -36,6 +36,13 @@ pub const RULE: Rule = Rule {
 fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     for write in lives.shared_writes(project) {
+        // What a thread has for itself is another rule's matter.
+        if let Cell::Property(of, _) = &write.cell
+            && let Cell::Binding(module, id) = **of
+            && is_thread_storage(project, module, id)
+        {
+            continue;
+        }
         if write.updates || is_no_data(project, write) || is_environment(&write.cell) || is_of_itself(project, write) {
             continue;
         }
@@ -88,24 +95,24 @@ fn run(project: &Project, report: &mut Report<'_>) {
     connections(project, &lives, report);
 }
 
-/// Reports what a tool worked out of its arguments and left for other tools: the page that was opened, the project that was chosen.
+/// Words of what was chosen for what follows.
+const CHOSEN: &[&str] = &["active", "current", "selected", "chosen", "last", "latest"];
+
+/// Reports what a handler worked out of what it was sent and left for others: the page that was opened, the project that was chosen.
 fn left_by_tool(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>, write: &SharedWrite, name: &str) {
-    let is_tool = |fun: Fun| project.entry(fun).is_some_and(|entry| entry.kind == "tool");
-    let Some(unit) = project.unit(write.value.module) else { return };
-    let value = match unit.ir.expr(write.value.expr) {
-        ExprKind::Await(value) => *value,
-        _ => write.value.expr,
-    };
-    let ExprKind::Call(call) = unit.ir.expr(value) else { return };
-    let asked = call.args.iter().any(|arg| project.origins(write.value.to(arg.value)).has(Origins::INPUT));
-    if !asked || !is_tool(write.fun) || vocabulary::is_cache(name) {
+    let kind = project.entry(write.fun).map(|entry| entry.kind.as_str());
+    let words = vocabulary::words(name);
+    let chosen = words.iter().any(|word| CHOSEN.contains(&word.as_str())) || vocabulary::says_whose(name);
+    // What a page of a site leaves may be anything; a tool leaves it for the next call.
+    let leaves = kind == Some("tool") || (kind == Some("http") && chosen);
+    if !leaves || vocabulary::is_cache(name) || !super::worked_out::is_worked_out(project, write.value) {
         return;
     }
     let elsewhere = lives.reads(project, &write.cell).iter().any(|(_, fun, _)| *fun != write.fun && lives.is_per_request(*fun));
     if elsewhere {
         report
-            .add(write.fun.module, write.span, format!("`{name}` is what one caller asked for, and what the tools of all callers go on with"))
-            .severity(Severity::Low)
+            .add(write.fun.module, write.span, format!("`{name}` is what one caller asked for, and what all callers go on with"))
+            .severity(if chosen { Severity::Medium } else { Severity::Low })
             .confidence(Confidence::Medium);
     }
 }

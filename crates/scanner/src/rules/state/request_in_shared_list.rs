@@ -4,8 +4,8 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Cell, Lifetimes, Origins, is_on_own_objects, is_on_shared_object},
-    ir::{ExprId, ExprKind, FunctionKind, NameRef},
-    project::{At, Project},
+    ir::{ArgKind, ExprId, ExprKind, FunctionKind, NameRef, PropertyKey},
+    project::{At, Fun, Parent, Project},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -63,15 +63,19 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let queue = makes_queue(project, &cell);
             let other = !queue && is_other(&name);
             let origins = call.args.iter().fold(Origins::NONE, |sum, arg| sum | project.origins(at.to(arg.value)));
-            if !origins.has(Origins::INPUT | Origins::PRINCIPAL | Origins::UNVERIFIED | Origins::REQUEST | Origins::SECRET) {
+            let sent = origins.has(Origins::INPUT | Origins::PRINCIPAL | Origins::UNVERIFIED | Origins::REQUEST | Origins::SECRET);
+            let knows = || call.args.iter().any(|arg| super::worked_out::is_worked_out(project, at.to(arg.value)));
+            if !sent && !knows() {
                 continue;
             }
             // From a list for work that waits, a request may take what another one has brought.
-            let takes = |read: At| !other || (origins.has(Origins::PRINCIPAL) && super::shown_whole::takes_out(project, read));
+            let takes = |read: At| {
+                !other || (origins.has(Origins::PRINCIPAL) && super::shown_whole::takes_out(project, read)) || (is_log(&name) && is_given_by_tool(project, read, fun))
+            };
             let shown = lives
                 .reads(project, &cell)
                 .into_iter()
-                .find(|(read, fun, _)| lives.is_per_request(*fun) && takes(*read) && project.is_shown(*read));
+                .find(|(read, fun, _)| lives.is_per_request(*fun) && takes(*read) && (project.is_shown(*read) || is_told_on(project, *read)));
             let Some((shown, ..)) = shown else { continue };
             // Where it is not seen that the object is shared, it may be one of the request's own.
             if matches!(cell, Cell::Field(..)) && !is_on_shared_object(project, &lives, fun) {
@@ -84,6 +88,38 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 .related(shown.module, project.span(shown), "its content is given to whoever asks");
             report.show_way_of_last(fun);
         }
+    }
+}
+
+/// Whether a collection is about what was done, by its name, and about nothing of the server's connections.
+fn is_log(name: &str) -> bool {
+    let words = vocabulary::words(name);
+    let others: Vec<_> = words.iter().filter(|word| OTHERS.contains(&word.as_str())).collect();
+    others.iter().all(|word| matches!(word.as_str(), "log" | "logs" | "pending" | "buffer" | "batch" | "queue"))
+}
+
+/// Whether another tool than the one that fills a collection gives its content to whoever calls it.
+fn is_given_by_tool(project: &Project, read: At, fills: Fun) -> bool {
+    let fun = project.function_of(read);
+    let is_tool = |fun: Fun| project.entry(fun).is_some_and(|entry| entry.kind == "tool");
+    fun != fills && (is_tool(fun) || project.callers(fun).iter().take(4).any(|call| is_tool(project.function_of(*call))))
+}
+
+/// Whether all of a conversation is told to a model, which answers whoever asks: `create(messages=self.messages)`.
+fn is_told_on(project: &Project, read: At) -> bool {
+    let Some(unit) = project.unit(read.module) else { return false };
+    let talk = |name: &str| matches!(name, "messages" | "history" | "chat_history" | "contents" | "conversation");
+    match unit.index.parent(read.expr) {
+        Parent::Expr(up) => match unit.ir.expr(up) {
+            ExprKind::Call(call) => call.args.iter().any(|arg| {
+                arg.value == read.expr && matches!(arg.kind, ArgKind::Keyword(name) if talk(unit.ir.text(name)))
+            }),
+            ExprKind::Object(properties) => properties.iter().any(|own| {
+                own.value == read.expr && matches!(own.key, PropertyKey::Name(name) if talk(unit.ir.text(name)))
+            }),
+            _ => false,
+        },
+        _ => false,
     }
 }
 
