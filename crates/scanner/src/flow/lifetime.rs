@@ -198,6 +198,9 @@ impl<'p> Lifetimes<'p> {
         if self.is_only_one(class) || super::handlers::is_made_with_get_response(unit, decl) {
             return Some(true);
         }
+        if self.is_resolved_anew(class, depth) {
+            return Some(false);
+        }
         let own = self.project.made.get(&class).into_iter().flatten();
         let subs = self.project.subclasses(class).iter();
         let places: Vec<At> =

@@ -94,7 +94,10 @@ impl Project {
         words: &BTreeSet<String>,
         all: &mut Vec<Query>,
     ) {
-        let mentioned = self.owner_in_strings(function);
+        let mentioned = match self.owner_in_strings(function) {
+            Scope::None => self.owner_in_helpers(at, holes),
+            said => said,
+        };
         // `query += " AND owner_id = ?"`
         let grows = self.unit(at.module).is_some_and(|unit| grows(unit, at.expr));
         let filters = values.iter().chain(holes).copied().collect::<Vec<_>>();
@@ -216,6 +219,30 @@ impl Project {
         let name = unit.ir.text(*name);
         let plain = !name.is_empty() && name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_');
         plain.then(|| name.to_owned())
+    }
+
+    /// Whether what stands in a text's holes is made by functions of ours whose strings name an owner's column: `${ownFilter}` of
+    /// `const { sql: ownFilter } = filterFor(userId)`.
+    fn owner_in_helpers(&self, at: At, holes: &[At]) -> Scope {
+        let Some(unit) = self.unit(at.module) else { return Scope::None };
+        let made = |hole: &At| {
+            let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(hole.expr) else { return Scope::None };
+            let [source] = unit.index.sources(*id) else { return Scope::None };
+            match self
+                .callee(at.to(source.value))
+                .filter(|callee| callee.certain)
+                .map(|callee| callee.targets.as_slice())
+            {
+                Some([target]) => self.owner_in_strings(*target),
+                _ => Scope::None,
+            }
+        };
+        holes
+            .iter()
+            .filter(|hole| hole.module == at.module)
+            .map(made)
+            .find(|scope| *scope != Scope::None)
+            .unwrap_or(Scope::None)
     }
 
     /// Whether the strings of a function name an owner's column: conditions that are put together. Optional when each stands

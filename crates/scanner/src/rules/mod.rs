@@ -144,6 +144,8 @@ pub struct Found {
     wrapped: bool,
     /// Whether only the operator's own people come there, who are no tenant's.
     operators: bool,
+    /// The function that no way from the callers to was found, if so.
+    unreached: Option<Fun>,
     /// Whether something on the way from the callers was not looked at: functions in between, or a guess of who is called.
     far: bool,
 }
@@ -220,6 +222,7 @@ impl<'p> Report<'p> {
             latent: false,
             wrapped: false,
             operators: false,
+            unreached: None,
             far: false,
         });
         let last = self.found.len() - 1;
@@ -285,6 +288,7 @@ impl Found {
         let reach = project.around(fun).into_iter().find_map(|fun| Some((fun, project.reach(fun)?)));
         let Some((fun, reach)) = reach else {
             self.lower();
+            self.unreached = Some(fun);
             return;
         };
         if !reach.certain {
@@ -357,6 +361,14 @@ fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
     }
     // A program of its own, which somebody runs by hand.
     if aside && !found.latent && !project.serves(found.module) {
+        severity = Severity::Low;
+        confidence = Confidence::Low;
+    }
+    // What nothing calls, or the operator and the server themselves do.
+    if severity > Severity::Low
+        && !found.latent
+        && found.unreached.is_some_and(|fun| sure::is_only_if_reached(rule.check.id) || project.is_idle(fun))
+    {
         severity = Severity::Low;
         confidence = Confidence::Low;
     }

@@ -39,6 +39,14 @@ const OF_TENANTS: &[&str] = &[
     "unscoped-query",
 ];
 
+/// Rules that say what becomes of a request's values in code that any program may have: without a way from the callers they are a guess.
+const ONLY_IF_REACHED: &[&str] = &["default-tenant", "unscoped-cache-key"];
+
+/// Whether a finding of a rule to which no way from the callers was found is a guess.
+pub(super) fn is_only_if_reached(rule: &str) -> bool {
+    ONLY_IF_REACHED.contains(&rule)
+}
+
 /// Whether a rule says nothing where only the operator's own people come.
 pub(super) fn is_of_tenants(rule: &str) -> bool {
     OF_TENANTS.contains(&rule)

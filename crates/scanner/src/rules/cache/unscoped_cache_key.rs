@@ -10,7 +10,7 @@ use crate::{
     ir::{ExprKind, NameRef, walk},
     library::Role,
     project::{At, Fun, Project},
-    rules::{Report, Rule, data::compared::compares_after, data::kept_records},
+    rules::{Report, Rule, data::by_secret, data::compared::compares_after, data::kept_records},
     vocabulary,
 };
 
@@ -68,6 +68,10 @@ fn shared(project: &Project) -> Vec<(Vec<Access>, Weight)> {
             project.has_owners(accesses_module(&accesses)) || written.iter().any(|access| made_for_caller(project, access))
         };
         if written.is_empty() || !read || !several() {
+            continue;
+        }
+        // Whoever has a ticket may take what is kept under its hash.
+        if written.iter().all(|access| by_secret::is_hash_of_secret(project, access.key)) {
             continue;
         }
         if written.iter().any(|access| is_scoped(project, access.key)) || all_look_whose(project, &accesses) {

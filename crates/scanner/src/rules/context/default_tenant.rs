@@ -250,6 +250,10 @@ fn tell(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, at: A
     let found = report.reached(at, "a request without a tenant goes on with a default");
     let unsure = !reached || is_for_sign_in(project, at) || is_for_message(project, at) || is_place_of_all(project, at) || is_configured(project, at);
     found.severity(if unsure { severity.min(Severity::Medium) } else { severity });
+    // Who is counted together, or what a key says, is no data that is reached.
+    if super::counted::is_only_counted(project, at) {
+        found.severity(Severity::Low).confidence(Confidence::Low);
+    }
 }
 
 /// Whether a default is the one that the operator has set for the server in its environment, and not written out.

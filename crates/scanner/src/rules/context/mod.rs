@@ -1,6 +1,7 @@
 //! Rules of the layer context.
 
 mod constant_party;
+mod counted;
 mod first_administrator;
 mod kept_worker;
 mod of_all;

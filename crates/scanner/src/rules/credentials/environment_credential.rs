@@ -38,7 +38,7 @@ pub(super) const OPERATORS: &[&str] = &[
     "neo4j", "qdrant", "pinecone", "chroma", "weaviate", "milvus", "elastic", "opensearch", "supabase", "jwt", "session", "cookie",
     "signing", "encryption", "hash", "salt", "webhook", "smtp", "mail", "sentry", "langfuse", "langsmith", "posthog", "datadog",
     "stripe", "resend", "sendgrid", "twilio", "s3", "minio", "storage", "bucket", "client", "internal", "admin", "master", "nextauth",
-    "csrf", "turnstile", "recaptcha", "vault", "kms", "license", "otel", "metrics", "health", "cron", "test", "dummy", "fake",
+    "csrf", "firebase", "fcm", "apns", "vapid", "push", "bot", "worker", "audit", "retraced", "analytics", "mixpanel", "amplitude", "turnstile", "recaptcha", "vault", "kms", "license", "otel", "metrics", "health", "cron", "test", "dummy", "fake",
 ];
 
 /// How many names are followed from a value to where the environment is read.
@@ -64,7 +64,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
             if let Some((at, name)) = first(project, unit, fun) {
                 let found = report.reached(at, format!("every caller acts with `{name}`, which is the process's own"));
-                if !project.has_owners(module) {
+                if !project.has_owners(module) || is_operators_by_path(project, unit, at) {
                     found.severity(Severity::Low).confidence(Confidence::Low);
                 } else {
                     found.confidence(Confidence::Medium);
@@ -72,6 +72,12 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// Whether what a credential is read of says that it is the operator's own: `settings.retraced.apiKey`.
+fn is_operators_by_path(project: &Project, unit: &Unit, at: At) -> bool {
+    let ExprKind::Member { object, .. } = unit.ir.expr(at.expr) else { return false };
+    project.last_written(at.to(*object)).is_some_and(|name| vocabulary::words(name).iter().any(|word| OPERATORS.contains(&word.as_str())))
 }
 
 /// The first use of such a credential in a function, and its name.

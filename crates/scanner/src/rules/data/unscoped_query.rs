@@ -102,6 +102,9 @@ fn judge<'r>(project: &Project, query: &Query, is: Owned, report: &'r mut Report
         Owned::Yes | Owned::Sibling | Owned::Listed if is_for_everybody(project, query) => {
             found.severity(Severity::Low).confidence(Confidence::Low);
         }
+        _ if super::only_whether::is_only_whether(project, query) || super::only_whether::only_steps(project, query) || super::only_whether::only_a_number(project, query) => {
+            found.severity(Severity::Low).confidence(Confidence::Low);
+        }
         _ if is_of_own_repository(project, query) => {
             found.severity(Severity::Medium).confidence(Confidence::Medium);
         }
@@ -478,7 +481,7 @@ pub(super) fn skipped(project: &Project, query: &Query) -> bool {
     // The connection, the table and the functions of the query builder stand among what it names.
     let own = |at: &&At| !project.is_fixed(**at) && !is_of_module(project, **at);
     let few = query.filters.iter().filter(own).count() <= 2;
-    few && secret.into_iter().any(|word| text.contains(word) && names_filter(project, query, word))
+    (few && secret.into_iter().any(|word| text.contains(word) && names_filter(project, query, word))) || super::by_secret::is_found_by_secret(project, query)
 }
 
 /// Whether a query reads only what was made public: `.eq("status", "approved")`, `where is_public = true`, `{ published: true }`.

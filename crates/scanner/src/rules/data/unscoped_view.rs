@@ -48,12 +48,46 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 continue;
             }
             let asks = field(unit, class, "permission_classes").is_some() || mixes_in(project, module, class, "LoginRequiredMixin");
-            report
+            let found = report
                 .at(at, format!("this view serves all rows of `{model}`, which {}, to each caller", if owned { "have owners" } else { "are the tenants" }))
                 .severity(if asks && owned { Severity::High } else { Severity::Medium })
                 .confidence(Confidence::Medium);
+            if is_open_by_link(project, Cls { module, id }, unit, class, &model) {
+                found.severity(Severity::Low);
+            }
         }
     }
+}
+
+/// Whether a view is said to be for whoever has a link: nobody has to sign in, it shows or changes one row at a time, and the rows' ids
+/// are random.
+fn is_open_by_link(project: &Project, own: Cls, unit: &Unit, class: &Class, model: &str) -> bool {
+    let one = bases(project, own.module, class).all(|name| matches!(name.as_str(), "RetrieveAPIView" | "UpdateAPIView" | "RetrieveUpdateAPIView"));
+    let Some(value) = field(unit, class, "permission_classes") else { return false };
+    let mut open = Vec::new();
+    walk::exprs_below(&unit.ir, value, &mut |expr| {
+        if let ExprKind::Name(_) = unit.ir.expr(expr) {
+            open.push(project.last_written(At { module: own.module, expr }) == Some("AllowAny"));
+        }
+    });
+    one && !open.is_empty() && open.iter().all(|allow| *allow) && project.units().any(|(module, unit)| {
+        unit.ir.classes().any(|(id, class)| project.class_name(Cls { module, id }) == model && has_random_id(project, Cls { module, id }, unit, class, 3))
+    })
+}
+
+/// Whether a model, or one that it extends, has ids that nobody can guess: `UUIDField(primary_key=True)`.
+fn has_random_id(project: &Project, own: Cls, unit: &Unit, class: &Class, depth: u32) -> bool {
+    let Some(depth) = depth.checked_sub(1) else { return false };
+    let random = class.fields.iter().filter_map(|field| field.value).any(|value| {
+        let text = unit.ir.snippet(unit.ir.span(value));
+        text.contains("UUIDField(") && text.contains("primary_key")
+    });
+    random || class.bases.iter().any(|base| match project.symbol(At { module: own.module, expr: *base }) {
+        crate::project::Symbol::Class(base) => project.unit(base.module).is_some_and(|unit| {
+            unit.ir.class(base.id).is_some_and(|class| has_random_id(project, base, unit, class, depth))
+        }),
+        _ => false,
+    })
 }
 
 /// The last names of a class's bases, as they are written.

@@ -1,6 +1,7 @@
 //! Rules of the identity layer.
 
 mod apart;
+mod audience;
 mod belonging;
 mod copied_body;
 mod doubts;

@@ -80,9 +80,11 @@ fn run(project: &Project, report: &mut Report<'_>) {
                             found.severity(weight(unit, *call)).confidence(Confidence::Medium);
                         }
                     }
+                    Some("audience") if super::audience::is_looked_at(project, unit, at) => {}
                     Some("audience") => {
                         let found = report.reached(at, "a token that was made for another service is accepted: its audience is not checked");
-                        found.severity(Severity::Medium);
+                        // Who signs with a secret of its own has made every token that fits it.
+                        found.severity(if super::audience::signs_itself(project, unit, at) { Severity::Low } else { Severity::Medium });
                     }
                     None if leaves_audience(project, at, expr, callee.name()) => {
                         let found = report.reached(at, "a token that its issuer made for another service is accepted: no audience is asked for");
@@ -302,7 +304,7 @@ fn is_fetched(project: &Project, token: At) -> bool {
         unit.index.sources(root).iter().any(|source| {
             let ExprKind::Await(call) = unit.ir.expr(source.value) else { return false };
             let asks = project.callee(token.to(*call)).is_some_and(|callee| {
-                matches!(callee.name(), "post" | "fetch" | "request" | "exchange" | "getToken" | "fetch_token" | "exchange_code" | "exchangeCode")
+                matches!(callee.name(), "post" | "fetch" | "request" | "exchange" | "getToken" | "fetch_token" | "exchange_code" | "exchangeCode" | "authenticateWithCode")
             });
             source.function == own && asks
         })

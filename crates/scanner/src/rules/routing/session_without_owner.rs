@@ -347,7 +347,18 @@ fn is_method_of_request(unit: &Unit, expr: ExprId) -> bool {
 
 fn is_party(project: &Project, at: At) -> bool {
     let name = project.written(at).pop().unwrap_or_default();
-    vocabulary::is_owner(&name) || vocabulary::is_principal(&name) || project.origins(at).has_owner()
+    vocabulary::is_owner(&name) || vocabulary::is_principal(&name) || project.origins(at).has_owner() || is_owner_of_record(project, at)
+}
+
+/// Whether an expression takes the owner out of a record: `kept.get("user_id")`, `kept["userId"]`.
+fn is_owner_of_record(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let key = match unit.ir.expr(at.expr) {
+        ExprKind::Call(call) if call.args.len() == 1 && project.last_written(at.to(call.callee)) == Some("get") => call.positional(0),
+        ExprKind::Index { index, .. } => Some(*index),
+        _ => None,
+    };
+    key.is_some_and(|key| matches!(unit.ir.expr(key), ExprKind::String(text) if vocabulary::is_owner(unit.ir.text(*text))))
 }
 
 pub(super) fn mentions(unit: &Unit, expr: ExprId, names: &[BindingId]) -> bool {

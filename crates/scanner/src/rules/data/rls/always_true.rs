@@ -33,7 +33,10 @@ fn check(schema: &Schema, found: &mut Found<'_>) {
             }
             let itself = table.owner.as_ref().is_some_and(|owner| owner.itself);
             let severity = match reads && of_tenants(table) && !itself {
-                true if is_said_public(policy) => Severity::Medium,
+                true if is_said_public(policy, &["public", "publicly"]) => Severity::Low,
+                true if is_said_public(policy, &["everyone", "everybody", "anyone", "anybody"]) => {
+                    Severity::Medium
+                }
                 true => Severity::High,
                 false => Severity::Medium,
             };
@@ -63,11 +66,9 @@ fn check(schema: &Schema, found: &mut Found<'_>) {
 }
 
 /// Whether a policy that only lets read says by its name that its rows are for everybody: `Public can read site settings`.
-fn is_said_public(policy: &Policy) -> bool {
+fn is_said_public(policy: &Policy, says: &[&str]) -> bool {
     policy.command == Command::Select
-        && vocabulary::words(&policy.name).iter().any(|word| {
-            matches!(word.as_str(), "public" | "publicly" | "everyone" | "everybody" | "anyone" | "anybody")
-        })
+        && vocabulary::words(&policy.name).iter().any(|word| says.contains(&word.as_str()))
 }
 
 /// Whether a policy gives rows to somebody who is a client.
