@@ -130,7 +130,8 @@ fn find_own(project: &Project, lives: &Lifetimes<'_>, at: At, steps: u32) -> boo
                 callee.certain
                     && !callee.targets.is_empty()
                     && callee.targets.iter().all(|target| {
-                        let Some(unit) = project.unit(target.module).filter(|_| !lives.is_memoised(*target)) else {
+                        let Some(unit) = project.unit(target.module).filter(|_| !lives.is_memoised(*target))
+                        else {
                             return false;
                         };
                         let returns = unit.index.returns(target.id);

@@ -45,7 +45,9 @@ pub(super) fn first_caller_field(project: &Project, report: &mut Report<'_>) {
             let shared = lives.outlives(class) == Some(true);
             // What a request itself puts there has a rule of its own.
             let put = lives.is_per_request(fun) && lives.cell(place).is_some();
-            if let Some(whom) = made_for(project, unit, fun, value, STEPS).filter(|_| shared && !(put && project.origins(value).is_of_request())) {
+            if let Some(whom) = made_for(project, unit, fun, value, STEPS)
+                .filter(|_| shared && !(put && project.origins(value).is_of_request()))
+            {
                 report
                     .reached(
                         value,
@@ -55,7 +57,9 @@ pub(super) fn first_caller_field(project: &Project, report: &mut Report<'_>) {
                     .confidence(Confidence::Medium);
                 continue;
             }
-            let Some(asked) = asked_for_caller(project, unit, fun, value, STEPS).filter(|_| !put) else { continue };
+            let Some(asked) = asked_for_caller(project, unit, fun, value, STEPS).filter(|_| !put) else {
+                continue;
+            };
             if !is_made_with_credential(project, unit, value, STEPS) {
                 continue;
             }

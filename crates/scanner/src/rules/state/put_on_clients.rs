@@ -55,7 +55,10 @@ pub(super) fn assigned(
         _ => return,
     };
     let taken = is_of_caller(project, place.to(write.value));
-    if is_of_sdk(project, place.to(object)) && (vocabulary::is_credential(name) || name == "organization") && (taken || is_given(project, place.to(write.value))) {
+    if is_of_sdk(project, place.to(object))
+        && (vocabulary::is_credential(name) || name == "organization")
+        && (taken || is_given(project, place.to(write.value)))
+    {
         if lives.is_per_request(project.function_of(place)) {
             tell(report, place, true);
         }
@@ -71,12 +74,25 @@ pub(super) fn assigned(
 }
 
 /// Packages whose module itself is the client: `openai.api_key = key`. Sources: their README files.
-const SDKS: &[&str] = &["openai", "stripe", "cohere", "replicate", "resend", "pinecone", "postmarker", "braintree", "paystackapi", "clearbit", "easypost"];
+const SDKS: &[&str] = &[
+    "openai",
+    "stripe",
+    "cohere",
+    "replicate",
+    "resend",
+    "pinecone",
+    "postmarker",
+    "braintree",
+    "paystackapi",
+    "clearbit",
+    "easypost",
+];
 
 /// Whether a value is the module of such a package.
 fn is_of_sdk(project: &Project, at: At) -> bool {
     let python = project.unit(at.module).is_some_and(|unit| unit.ir.language == Language::Python);
-    python && matches!(project.symbol(at), Symbol::External { package, path } if path.is_empty() && SDKS.contains(&package.as_str()))
+    python
+        && matches!(project.symbol(at), Symbol::External { package, path } if path.is_empty() && SDKS.contains(&package.as_str()))
 }
 
 /// Whether a value is what the function around is given, or a part of it: `customer.openai_key`.

@@ -21,15 +21,25 @@ pub(super) fn is_worked_out(project: &Project, at: At) -> bool {
 
 fn worked_out(project: &Project, unit: &Unit, at: At, steps: u32) -> bool {
     let Some(steps) = steps.checked_sub(1) else { return false };
-    let sent = |expr: ExprId| project.origins(at.to(expr)).has(SENT) || worked_out(project, unit, at.to(expr), steps);
+    let sent = |expr: ExprId| {
+        project.origins(at.to(expr)).has(SENT) || worked_out(project, unit, at.to(expr), steps)
+    };
     match unit.ir.expr(at.expr) {
         ExprKind::Await(inner) => worked_out(project, unit, at.to(*inner), steps + 1),
-        ExprKind::Member { object, .. } | ExprKind::Index { object, .. } => worked_out(project, unit, at.to(*object), steps),
-        ExprKind::Logical { left, right, .. } => [*left, *right].into_iter().any(|side| worked_out(project, unit, at.to(side), steps)),
+        ExprKind::Member { object, .. } | ExprKind::Index { object, .. } => {
+            worked_out(project, unit, at.to(*object), steps)
+        }
+        ExprKind::Logical { left, right, .. } => {
+            [*left, *right].into_iter().any(|side| worked_out(project, unit, at.to(side), steps))
+        }
         ExprKind::Call(call) => call.args.iter().take(6).any(|arg| sent(arg.value)),
         ExprKind::Name(NameRef::Binding(id)) if !unit.ir.is_module_level(*id) => {
             let fun = project.function_of(at);
-            let own = unit.index.sources(*id).iter().filter(|source| source.function == fun.id && source.value != at.expr);
+            let own = unit
+                .index
+                .sources(*id)
+                .iter()
+                .filter(|source| source.function == fun.id && source.value != at.expr);
             own.take(3).any(|source| worked_out(project, unit, at.to(source.value), steps))
         }
         _ => false,
