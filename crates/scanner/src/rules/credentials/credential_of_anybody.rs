@@ -154,6 +154,11 @@ fn first_of_holder(project: &Project, at: At) -> Option<String> {
     {
         return None;
     }
+    // `clients["main"] if "main" in clients else list(clients.values())[0]`: what has entries of fixed names is nobody's.
+    let around = unit.index.stmt_of(at.expr).map(|stmt| unit.ir.snippet(unit.ir.stmt_span(stmt)));
+    if around.is_some_and(|text| text.contains(&format!(" in {}", project.snippet(map)))) {
+        return None;
+    }
     let name = match project.store(map) {
         Some((Store::Variable(..) | Store::Field(..), name)) => name,
         None => project.written(map).pop()?.into(),

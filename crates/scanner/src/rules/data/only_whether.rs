@@ -76,9 +76,22 @@ fn is_tested(unit: &Unit, used: ExprId) -> bool {
 fn ends(unit: &Unit, block: &[StmtId]) -> bool {
     let mut found = false;
     walk::stmts_below(&unit.ir, block, &mut |stmt| {
-        found |= matches!(unit.ir.stmt(stmt), StmtKind::Throw(_) | StmtKind::Return(_));
+        found |= match unit.ir.stmt(stmt) {
+            StmtKind::Throw(_) | StmtKind::Return(_) => true,
+            StmtKind::Expr(expr) => gathers_refusal(unit, *expr),
+            _ => false,
+        };
     });
     found
+}
+
+/// Whether a call adds to what the caller is told is wrong: `errors.push(…)`, `invalidFields.append(…)`.
+fn gathers_refusal(unit: &Unit, expr: ExprId) -> bool {
+    let ExprKind::Call(call) = unit.ir.expr(expr) else { return false };
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return false };
+    let words = vocabulary::words(unit.ir.snippet(unit.ir.span(*object)));
+    matches!(unit.ir.text(*property), "push" | "append" | "add")
+        && words.iter().any(|word| matches!(word.as_str(), "error" | "errors" | "invalid" | "issues" | "problems" | "violations"))
 }
 
 /// Whether all that a statement changes is a number that goes up by one: `UPDATE papers SET views = views + 1 WHERE id = $1`.

@@ -99,7 +99,8 @@ fn bases<'c>(project: &'c Project, module: ModuleId, class: &'c Class) -> impl I
 fn is_view(project: &Project, module: ModuleId, class: &Class) -> bool {
     bases(project, module, class).any(|name| {
         matches!(name.as_str(), "ModelViewSet" | "ReadOnlyModelViewSet" | "GenericViewSet" | "DetailView" | "UpdateView" | "DeleteView" | "ListView")
-            || (name.ends_with("APIView") && name.len() > "APIView".len())
+            // One that only adds serves no rows.
+            || (name.ends_with("APIView") && name.len() > "APIView".len() && name != "CreateAPIView")
     })
 }
 
