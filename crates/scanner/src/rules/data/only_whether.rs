@@ -37,6 +37,10 @@ pub(super) fn is_only_whether(project: &Project, query: &Query) -> bool {
     if !named {
         return false;
     }
+    // `Plan.objects.filter(slug=slug).exists()`
+    if project.last_written(query.at) == Some("exists") {
+        return true;
+    }
     let Some(stmt) = unit.index.stmt_of(query.at.expr) else { return false };
     match unit.ir.stmt(stmt) {
         StmtKind::If { then, .. } => ends(unit, then),
