@@ -55,7 +55,7 @@ impl Project {
 
     /// The function around all others that a function stands in; none for code that runs when a module is loaded.
     fn outermost(&self, fun: Fun) -> Option<Fun> {
-        self.around(fun).into_iter().filter(|around| around.id != FunctionId::MODULE).last()
+        self.around(fun).into_iter().rfind(|around| around.id != FunctionId::MODULE)
     }
 
     /// Whether nothing says that something outside of the project calls a function: it is no handler, no default export, and neither

@@ -6,8 +6,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
     ir::{
-        BindingId, BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, Kinds, Name, NameRef, Pattern,
-        StmtKind,
+        BindingId, BindingKind, Class, ExprId, ExprKind, FunctionId, FunctionKind, Kinds, Name, NameRef,
+        Pattern, StmtKind,
     },
     project::{At, Cls, Fun, ModuleId, Parent, Project, Symbol, Unit},
 };
@@ -163,14 +163,11 @@ impl<'p> Lifetimes<'p> {
         outlives
     }
 
-    fn find_outlives(&self, class: Cls, depth: u32) -> Option<bool> {
-        let depth = depth.checked_sub(1)?;
-        let unit = self.project.unit(class.module)?;
-        let decl = unit.ir.class(class.id)?;
-        let record = self.is_record(class, 6);
+    /// What libraries say of objects of the classes that a class extends.
+    fn said_by_bases(&self, module: ModuleId, decl: &Class) -> Option<bool> {
+        let unit = self.project.unit(module)?;
         for base in &decl.bases {
-            let at = At { module: class.module, expr: *base };
-            let (package, path) = match self.project.symbol(at) {
+            let (package, path) = match self.project.symbol(At { module, expr: *base }) {
                 Symbol::External { package, path } => (Some(package), path),
                 Symbol::Unknown(path) => (None, path),
                 _ => continue,
@@ -183,6 +180,17 @@ impl<'p> Lifetimes<'p> {
             if defs.iter().any(|def| def.kind.as_deref() == Some("middleware")) {
                 return Some(true);
             }
+        }
+        None
+    }
+
+    fn find_outlives(&self, class: Cls, depth: u32) -> Option<bool> {
+        let depth = depth.checked_sub(1)?;
+        let unit = self.project.unit(class.module)?;
+        let decl = unit.ir.class(class.id)?;
+        let record = self.is_record(class, 6);
+        if let Some(outlives) = self.said_by_bases(class.module, decl) {
+            return Some(outlives);
         }
         let said = decl.decorators.iter().map(|expr| unit.ir.snippet(unit.ir.span(*expr)));
         if said.clone().any(|text| {

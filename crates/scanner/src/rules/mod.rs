@@ -144,6 +144,8 @@ pub struct Found {
     wrapped: bool,
     /// Whether only the operator's own people come there, who are no tenant's.
     operators: bool,
+    /// Whether so many calls lie between that nobody can say what was looked at on the way.
+    guessed: bool,
     /// The function that no way from the callers to was found, if so.
     unreached: Option<Fun>,
     /// Whether something on the way from the callers was not looked at: functions in between, or a guess of who is called.
@@ -167,6 +169,13 @@ impl Found {
     pub fn confidence(&mut self, confidence: Confidence) -> &mut Self {
         self.confidence = confidence;
         self
+    }
+
+    /// Makes it one step less bad, and less sure.
+    pub fn lower_by_one(&mut self) -> &mut Self {
+        let to = if self.is_high() { Severity::Medium } else { Severity::Low };
+        self.confidence = self.confidence.min(Confidence::Medium);
+        self.severity(to)
     }
 
     /// Says more exactly than the rule why it matters.
@@ -222,6 +231,7 @@ impl<'p> Report<'p> {
             latent: false,
             wrapped: false,
             operators: false,
+            guessed: false,
             unreached: None,
             far: false,
         });
@@ -322,6 +332,7 @@ impl Found {
         let way = project.way(fun);
         if way.len() > FAR {
             self.lower();
+            self.guessed = true;
         }
         self.operators |= way.iter().any(|call| project.is_superusers(*call));
         for call in way.into_iter().take(6) {
@@ -361,6 +372,14 @@ fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
     }
     // A program of its own, which somebody runs by hand.
     if aside && !found.latent && !project.serves(found.module) {
+        severity = Severity::Low;
+        confidence = Confidence::Low;
+    }
+    if found.guessed
+        && !found.latent
+        && severity == Severity::Medium
+        && sure::is_lowest_far_away(rule.check.id)
+    {
         severity = Severity::Low;
         confidence = Confidence::Low;
     }

@@ -39,6 +39,15 @@ const OF_TENANTS: &[&str] = &[
     "unscoped-query",
 ];
 
+/// Rules about which credential and whose id a request is served with: far from where it comes in, they are a guess.
+const LOWEST_FAR_AWAY: &[&str] =
+    &["environment-credential", "first-caller-cached", "shared-credential", "tenant-from-input"];
+
+/// Whether a finding of a rule is a guess where many calls lie between.
+pub(super) fn is_lowest_far_away(rule: &str) -> bool {
+    LOWEST_FAR_AWAY.contains(&rule)
+}
+
 /// Rules that say what becomes of a request's values in code that any program may have: without a way from the callers they are a guess.
 const ONLY_IF_REACHED: &[&str] = &["default-tenant", "unscoped-cache-key"];
 

@@ -37,6 +37,10 @@ pub(super) fn is_only_whether(project: &Project, query: &Query) -> bool {
     if !named {
         return false;
     }
+    // `Plan.objects.filter(slug=slug).exists()`
+    if project.last_written(query.at) == Some("exists") {
+        return true;
+    }
     let Some(stmt) = unit.index.stmt_of(query.at.expr) else { return false };
     match unit.ir.stmt(stmt) {
         StmtKind::If { then, .. } => ends(unit, then),
@@ -91,7 +95,9 @@ fn gathers_refusal(unit: &Unit, expr: ExprId) -> bool {
     let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return false };
     let words = vocabulary::words(unit.ir.snippet(unit.ir.span(*object)));
     matches!(unit.ir.text(*property), "push" | "append" | "add")
-        && words.iter().any(|word| matches!(word.as_str(), "error" | "errors" | "invalid" | "issues" | "problems" | "violations"))
+        && words.iter().any(|word| {
+            matches!(word.as_str(), "error" | "errors" | "invalid" | "issues" | "problems" | "violations")
+        })
 }
 
 /// Whether all that a statement changes is a number that goes up by one: `UPDATE papers SET views = views + 1 WHERE id = $1`.

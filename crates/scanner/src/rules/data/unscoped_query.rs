@@ -40,8 +40,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
         let found = judge(project, query, is, report);
         if schemas || (extension && !query.is_sql) {
             found.severity(Severity::Low).confidence(Confidence::Low);
-        } else if found.is_high() && super::authorship::is_only_made_by_somebody(project, query) {
-            found.severity(Severity::Medium).confidence(Confidence::Medium);
+        } else if super::authorship::is_only_made_by_somebody(project, query) {
+            found.lower_by_one();
         }
     }
     super::past_scope::past_scope(project, report);
