@@ -205,12 +205,25 @@ fn is_for_development(path: &str) -> bool {
 
 /// Whether a file starts a server on standard input and nothing else: what it makes is for one user.
 pub(crate) fn is_stdio_only(unit: &Unit) -> bool {
-    speaks_on_stdio(unit) && !HTTP.iter().any(|text| unit.ir.source.mentions(text))
+    speaks_on_stdio(unit) && !HTTP.iter().any(|text| unit.ir.source.mentions(text)) && !runs_over_http(unit)
+}
+
+/// Whether a file runs a server over HTTP, as FastMCP is told: `mcp.run(transport="http")`, `mcp.run("sse")`. Source:
+/// gofastmcp.com/deployment/running-server.
+fn runs_over_http(unit: &Unit) -> bool {
+    unit.index.calls.iter().any(|call| {
+        let ExprKind::Call(expr) = unit.ir.expr(*call) else { return false };
+        let ExprKind::Member { property, .. } = unit.ir.expr(expr.callee) else { return false };
+        matches!(unit.ir.text(*property), "run" | "run_async") && names_http(unit, *call)
+    })
 }
 
 fn http(project: &Project, module: ModuleId, unit: &Unit) -> Option<String> {
     if let Some(text) = HTTP.iter().find(|text| unit.ir.source.mentions(text)) {
         return Some(format!("{} answers HTTP ({text})", unit.ir.path));
+    }
+    if runs_over_http(unit) {
+        return Some(format!("{} answers HTTP (run)", unit.ir.path));
     }
     for call in &unit.index.calls {
         let at = At { module, expr: *call };

@@ -145,6 +145,25 @@ server.registerTool("mine", {}, async (args, { authInfo }) => pool.query("select
 }
 
 #[test]
+fn a_server_that_is_run_over_http_as_well_is_not_one_users() {
+    let text = |runs: &str| {
+        format!(
+            "from fastmcp import FastMCP\nmcp = FastMCP('notes')\nlast = None\n@mcp.tool()\nasync def keep(text: str):\n    global last\n    last = text\n\
+             @mcp.tool()\nasync def show():\n    return last\nif local:\n    mcp.run(transport='stdio')\nelse:\n    {runs}\n"
+        )
+    };
+    let worst = |runs: &str| {
+        let scan = run(&[("server.py", &text(runs))], |_| {}).unwrap();
+        severities(&scan, "request-in-shared-variable").into_iter().map(|(_, severity)| severity).max()
+    };
+    assert_eq!(worst("mcp.run(transport='stdio', show_banner=False)"), Some(Severity::Low));
+    assert!(
+        worst("mcp.run(\n        transport='http',\n        host='0.0.0.0',\n    )") > Some(Severity::Low)
+    );
+    assert!(worst("mcp.run('sse')") > Some(Severity::Low));
+}
+
+#[test]
 fn code_for_browsers_is_counted_and_says_nothing() {
     let cache = "const shown = new Map();\nexport function note(id, load) {\n  if (!shown.has(id)) shown.set(id, load(id));\n  return shown.get(id);\n}\n";
     let server = "import express from 'express';\nimport { note } from './notes';\nconst app = express();\napp.get('/notes/:id', requireUser, (req, res) => res.json(note(req.params.id, (id) => api.load(id, req.user.id))));\n";
