@@ -47,6 +47,56 @@ fn is_constant(name: &str) -> bool {
     shouts && !name.ends_with("_ID") && !name.ends_with("_UID") && !name.ends_with("_IDS")
 }
 
+/// Names of parameters that are the request, or the context that it comes in.
+const REQUESTS: &[&str] = &["req", "request", "ctx", "context", "c", "event"];
+
+/// Methods that give a part of a request.
+const READS: &[&str] = &[
+    "get",
+    "getlist",
+    "getAll",
+    "param",
+    "query",
+    "queries",
+    "header",
+    "json",
+    "valid",
+    "body",
+    "formData",
+    "parseBody",
+    "text",
+    "cookie",
+    "pop",
+];
+
+/// What a query asks of a request, `req.params.id` and `c.req.param("id")`: the request as a whole is no value that rows are found by.
+/// Any other name is itself, and so is what a query is a method of, `ctx.db.note.findMany(…)`.
+fn asked_of_request(unit: &Unit, name: ExprId, text: &str) -> ExprId {
+    if REQUESTS.contains(&text) { path_from(unit, name) } else { name }
+}
+
+/// The path that begins with an expression, through calls that give a part of it.
+fn path_from(unit: &Unit, first: ExprId) -> ExprId {
+    let mut here = first;
+    while let Parent::Expr(up) = unit.index.parent(here) {
+        match unit.ir.expr(up) {
+            ExprKind::Member { object, .. } | ExprKind::Index { object, .. } if *object == here => here = up,
+            ExprKind::Call(call) if call.callee == here => {
+                let reads = matches!(unit.ir.expr(here), ExprKind::Member { property, .. } if READS.contains(&unit.ir.text(*property)));
+                if !reads {
+                    return first;
+                }
+                here = up;
+            }
+            ExprKind::Await(value) if *value == here && matches!(unit.index.parent(up), Parent::Expr(_)) => {
+                here = up
+            }
+            _ => break,
+        }
+    }
+    here
+}
+
 impl Project {
     /// What names stand in an expression, in what its variables were set to, and in helpers' arguments.
     pub(super) fn names_in(&self, at: At, depth: u32, names: &mut Names) {
@@ -57,7 +107,17 @@ impl Project {
         let beside = std::mem::take(&mut names.beside);
         walk::exprs_below(&unit.ir, at.expr, &mut |expr| match unit.ir.expr(expr) {
             _ if written.iter().chain(&beside).any(|values| values.contains(unit.ir.span(expr))) => {}
-            ExprKind::Member { property, .. } => names.see(unit.ir.text(*property)),
+            ExprKind::Member { object, property, .. } => {
+                let name = unit.ir.text(*property);
+                names.see(name);
+                // `self.kwargs["pk"]`, `self.request.data["id"]`
+                if matches!(unit.ir.expr(*object), ExprKind::This)
+                    && (name == "kwargs" || REQUESTS.contains(&name))
+                    && path_from(unit, expr) != expr
+                {
+                    names.values.push(at.to(path_from(unit, expr)));
+                }
+            }
             ExprKind::String(text) => {
                 let text = unit.ir.text(*text);
                 names.see(text);
@@ -70,7 +130,7 @@ impl Project {
             }
             ExprKind::Name(NameRef::Binding(id)) => {
                 names.see(unit.ir.binding_name(*id));
-                names.values.push(at.to(expr));
+                names.values.push(at.to(asked_of_request(unit, expr, unit.ir.binding_name(*id))));
                 bindings.push(*id);
             }
             ExprKind::Object(properties) => {
