@@ -68,7 +68,7 @@ impl Kind {
         if name.ends_with(".json") && (name.starts_with("tsconfig") || name.starts_with("jsconfig")) {
             return Some(Self::Settings);
         }
-        if name == "pnpm-workspace.yaml" {
+        if matches!(name, "pnpm-workspace.yaml" | "deno.json" | "deno.jsonc" | "import_map.json") {
             return Some(Self::Settings);
         }
         if matches!(name, "Dockerfile" | "Containerfile" | "Procfile") || name.starts_with("Dockerfile.") {

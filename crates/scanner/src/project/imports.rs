@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 use serde_json::Value;
 
-use super::{ModuleId, Unit};
+use super::{ModuleId, Unit, packages};
 use crate::ir::Language;
 
 /// Where modules are, and what manifests say about names.
@@ -19,7 +19,9 @@ pub struct Paths {
     names: HashSet<String>,
     /// The names of packages of this workspace → their folders.
     workspace: BTreeMap<String, String>,
-    /// `paths` of tsconfig files: folder, pattern, targets.
+    /// By the names of packages of this workspace, what they export from where.
+    exported: BTreeMap<String, Vec<(String, Vec<String>)>>,
+    /// `paths` of tsconfig files, `imports` of packages and of Deno: folder, pattern, targets.
     aliases: Vec<(String, String, Vec<String>)>,
 }
 
@@ -51,14 +53,24 @@ impl Paths {
             let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
             let name = path.rsplit('/').next().unwrap_or("");
             // Lock files are large, and say nothing of names.
-            if name != "package.json" && !name.starts_with("tsconfig") {
+            let is_deno = matches!(name, "deno.json" | "deno.jsonc" | "import_map.json");
+            let of_compiler = name.starts_with("tsconfig") || name.starts_with("jsconfig");
+            if name != "package.json" && !of_compiler && !is_deno {
                 continue;
             }
             let Ok(json) = serde_json::from_str::<Value>(&without_comments(text)) else { continue };
-            if name == "package.json" {
-                if let Some(name) = json.get("name").and_then(Value::as_str) {
-                    all.workspace.insert(name.to_owned(), folder.to_owned());
-                }
+            if name == "package.json"
+                && let Some(name) = json.get("name").and_then(Value::as_str)
+            {
+                all.workspace.insert(name.to_owned(), folder.to_owned());
+                all.exported.insert(name.to_owned(), packages::exported(&json));
+            }
+            if name == "package.json" || is_deno {
+                let named = packages::imported(&json).into_iter();
+                let below =
+                    |targets: Vec<String>| targets.iter().map(|target| join(folder, target)).collect();
+                all.aliases
+                    .extend(named.map(|(pattern, targets)| (folder.to_owned(), pattern, below(targets))));
             } else {
                 all.add_aliases(folder, &json);
             }
@@ -108,6 +120,9 @@ impl Paths {
             let Some((name, rest)) = specifier.split_at_checked(end) else { continue };
             let Some(root) = self.workspace.get(name) else { continue };
             let rest = rest.strip_prefix('/').unwrap_or(rest);
+            if let Some(found) = self.exported_from(root, name, rest) {
+                return Some(found);
+            }
             let tries =
                 [join(root, rest), join(root, &format!("src/{rest}")), join(root, &format!("lib/{rest}"))];
             let found = tries.iter().find_map(|path| self.at(path));
@@ -119,6 +134,15 @@ impl Paths {
             }
         }
         None
+    }
+
+    /// The module that a package of this workspace exports below its name, by its manifest.
+    fn exported_from(&self, root: &str, name: &str, rest: &str) -> Option<ModuleId> {
+        self.exported.get(name)?.iter().find_map(|(pattern, targets)| {
+            let middle = alias(pattern, rest)?;
+            let sources = targets.iter().flat_map(|target| packages::sources(&target.replace('*', middle)));
+            sources.into_iter().find_map(|source| self.at(&join(root, &source)))
+        })
     }
 
     fn python(&self, importer: &str, specifier: &str) -> Option<ModuleId> {

@@ -7,6 +7,7 @@ mod calls;
 mod compact;
 mod imports;
 pub mod index;
+mod packages;
 mod path;
 mod resolve;
 mod shelves;

@@ -5,6 +5,7 @@ mod decl;
 mod expr;
 mod modules;
 mod pattern;
+mod specifiers;
 mod stmt;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use oxc_ast::ast::{
 };
 use oxc_span::GetSpan;
 
-use super::{Lower, span};
+use super::{Lower, span, specifiers};
 use crate::ir::{
     BindingId, BindingKind, Export, ExportKind, ExprId, ExprKind, Import, ImportKind, Name, NameRef,
     PropertyKey, StmtId, StmtKind,
@@ -16,7 +16,7 @@ impl<'a> Lower<'a> {
         match declaration {
             ModuleDeclaration::ImportDeclaration(import) => self.import(import),
             ModuleDeclaration::ExportAllDeclaration(export) => {
-                let specifier = self.builder.name(&export.source.value);
+                let specifier = self.specifier(&export.source.value);
                 let (name, kind) = match &export.exported {
                     Some(name) => (self.export_name(name), ExportKind::From { specifier, name: None }),
                     None => (self.builder.name("*"), ExportKind::All { specifier }),
@@ -41,7 +41,7 @@ impl<'a> Lower<'a> {
                 }
             }
             ModuleDeclaration::ExportFromDeclaration(export) => {
-                let from = self.builder.name(&export.source.value);
+                let from = self.specifier(&export.source.value);
                 for specifier in &export.specifiers {
                     let name = self.export_name(&specifier.exported);
                     let inner = self.export_name(&specifier.local);
@@ -122,7 +122,7 @@ impl<'a> Lower<'a> {
     }
 
     fn import(&mut self, import: &ast::ImportDeclaration<'a>) {
-        let specifier = self.builder.name(&import.source.value);
+        let specifier = self.specifier(&import.source.value);
         let type_only = import.import_kind.is_type();
         let at = span(import.span);
         let Some(specifiers) = &import.specifiers else {
@@ -158,6 +158,15 @@ impl<'a> Lower<'a> {
         }
     }
 
+    /// The name of what is imported, whichever runtime's way it is written in.
+    fn specifier(&mut self, text: &str) -> Name {
+        if text.contains(':') {
+            self.builder.name(&specifiers::package(text))
+        } else {
+            self.builder.name(text)
+        }
+    }
+
     fn bind_import(&mut self, import: Import) {
         let number = self.builder.import(import);
         self.set_kind(import.binding, BindingKind::Import(number));
@@ -165,7 +174,7 @@ impl<'a> Lower<'a> {
 
     pub(super) fn import_equals(&mut self, import: &ast::TSImportEqualsDeclaration<'a>) {
         let ast::TSModuleReference::ExternalModuleReference(from) = &import.module_reference else { return };
-        let specifier = self.builder.name(&from.expression.value);
+        let specifier = self.specifier(&from.expression.value);
         let binding = self.symbol(import.id.symbol_id.get());
         let at = span(import.span);
         self.bind_import(Import {
@@ -192,7 +201,7 @@ impl<'a> Lower<'a> {
             _ => return false,
         };
         let Some(Expression::StringLiteral(text)) = self.required(call) else { return false };
-        let specifier = self.builder.name(&text.value);
+        let specifier = self.specifier(&text.value);
         let at = span(init.span());
         match (target, member) {
             (ast::BindingPattern::BindingIdentifier(name), member) => {
