@@ -10,7 +10,7 @@ use crate::{
         Arg, ArgKind, BindingId, CompareOp, ExprId, ExprKind, FunctionId, LogicalOp, NameRef, Pattern,
         StmtId, StmtKind, UnaryOp, walk,
     },
-    project::{At, Fun, Project, Step},
+    project::{At, Fun, Parent, Project, Step},
     vocabulary,
 };
 
@@ -316,9 +316,41 @@ impl Project {
                 };
                 order_fits
                     && !excluded()
+                    && !(around == fun && self.holds_elsewhere(guard, at))
                     && (by_call || self.origins(other).has_owner() || self.is_listed_for_caller(other))
             })
         })
+    }
+
+    /// Whether a guard says that two values are equal where the function ends, and a place comes after that: there they differ.
+    /// `if (id === user.id) throw …` before what is done to anybody but the caller.
+    fn holds_elsewhere(&self, guard: &Guard, at: At) -> bool {
+        let Some(unit) = self.unit(guard.left.module) else { return false };
+        let mut here = guard.left.expr;
+        let Parent::Expr(compare) = unit.index.parent(here) else { return false };
+        if !matches!(unit.ir.expr(compare), ExprKind::Compare { op: CompareOp::Eq, .. }) {
+            return false;
+        }
+        here = compare;
+        let stmt = loop {
+            match unit.index.parent(here) {
+                Parent::Expr(up) => match unit.ir.expr(up) {
+                    ExprKind::Logical { .. } | ExprKind::Await(_) => here = up,
+                    _ => return false,
+                },
+                Parent::Stmt(stmt) => break stmt,
+                _ => return false,
+            }
+        };
+        let StmtKind::If { then, otherwise, .. } = unit.ir.stmt(stmt) else { return false };
+        let ends = then.last().is_some_and(|last| {
+            matches!(
+                unit.ir.stmt(*last),
+                StmtKind::Return(_) | StmtKind::Throw(_) | StmtKind::Continue | StmtKind::Break
+            )
+        });
+        let place = unit.ir.span(at.expr);
+        ends && otherwise.is_empty() && !unit.ir.stmt_span(stmt).contains(place)
     }
 
     /// Whether two values are different parts of one request, as they are written: `req.headers.authorization` and `req.params.id`.
