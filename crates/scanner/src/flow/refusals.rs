@@ -198,26 +198,32 @@ impl Project {
     /// people, or it stands where a condition says that one is: `if not user.is_superuser: return forbidden`.
     #[must_use]
     pub fn is_superusers(&self, at: At) -> bool {
+        self.admitted_before(at) == Admits::Operators
+    }
+
+    /// Whom what is asked before a place in a function, or in one around it, lets come to it.
+    #[must_use]
+    pub fn admitted_before(&self, at: At) -> Admits {
         let fun = self.function_of(at);
         let mut here = at;
+        let mut found = Admits::Anybody;
         for around in self.around(fun) {
-            if around.id == FunctionId::MODULE {
+            if around.id == FunctionId::MODULE || found == Admits::Operators {
                 break;
             }
-            if self.is_past_operators(around, here) {
-                return true;
-            }
+            found = found.max(self.admitted_within(around, here));
             let Some(site) = self.unit(around.module).and_then(|unit| unit.index.site(around.id)) else {
                 break;
             };
             here = at.to(site);
         }
-        false
+        found
     }
 
-    fn is_past_operators(&self, fun: Fun, at: At) -> bool {
-        let Some(unit) = self.unit(at.module) else { return false };
-        let Some(function) = unit.ir.function(fun.id) else { return false };
+    fn admitted_within(&self, fun: Fun, at: At) -> Admits {
+        let mut found = Admits::Anybody;
+        let Some(unit) = self.unit(at.module) else { return found };
+        let Some(function) = unit.ir.function(fun.id) else { return found };
         // What stands around the place, the nearest first.
         let mut here = unit.index.stmt_of(at.expr);
         for _ in 0..16 {
@@ -225,27 +231,26 @@ impl Project {
             let up = unit.index.stmt_parent(stmt);
             if let Some(StmtKind::If { test, then, otherwise }) = up.map(|up| unit.ir.stmt(up)) {
                 let test = at.to(*test);
-                let inside = (then.contains(&stmt)
-                    && self.admits_where(test, true, DEPTH) == Admits::Operators)
-                    || (otherwise.contains(&stmt)
-                        && self.admits_where(test, false, DEPTH) == Admits::Operators);
-                if inside {
-                    return true;
+                if then.contains(&stmt) {
+                    found = found.max(self.admits_where(test, true, DEPTH));
+                }
+                if otherwise.contains(&stmt) {
+                    found = found.max(self.admits_where(test, false, DEPTH));
                 }
             }
             // And before it, in the same block.
             let block = up.map_or(&*function.body, |up| block_of(unit, up, stmt));
-            let before = block.iter().take_while(|own| **own != stmt);
-            if before.into_iter().any(|own| {
-                outer(unit, std::slice::from_ref(own))
-                    .into_iter()
-                    .any(|own| self.lets_past(unit, fun, own, 3) == Admits::Operators)
-            }) {
-                return true;
+            for own in block.iter().take_while(|own| **own != stmt) {
+                for own in outer(unit, std::slice::from_ref(own)) {
+                    found = found.max(self.lets_past(unit, fun, own, 3));
+                }
+                if found == Admits::Operators {
+                    return found;
+                }
             }
             here = up;
         }
-        false
+        found
     }
 }
 

@@ -251,8 +251,8 @@ impl<'p> Report<'p> {
         let fun = self.project.function_of(at);
         let project = self.project;
         let found = self.at(at, message);
-        found.operators = project.is_superusers(at);
         found.show_way(project, fun);
+        found.past(project.admitted_before(at));
         found
     }
 
@@ -260,8 +260,10 @@ impl<'p> Report<'p> {
     pub fn reached_in(&mut self, at: At, fun: Fun, message: impl Into<String>) -> &mut Found {
         let project = self.project;
         let found = self.at(at, message);
-        found.operators = project.function_of(at) == fun && project.is_superusers(at);
         found.show_way(project, fun);
+        if project.function_of(at) == fun {
+            found.past(project.admitted_before(at));
+        }
         found
     }
 
@@ -294,6 +296,15 @@ impl Found {
         self.confidence = self.confidence.min(Confidence::Medium);
     }
 
+    /// Takes into account whom what was asked before lets come there.
+    fn past(&mut self, admits: Admits) {
+        match admits {
+            Admits::Operators => self.operators = true,
+            Admits::Admins => self.lower(),
+            Admits::Anybody => {}
+        }
+    }
+
     fn show_way(&mut self, project: &Project, fun: Fun) {
         let reach = project.around(fun).into_iter().find_map(|fun| Some((fun, project.reach(fun)?)));
         let Some((fun, reach)) = reach else {
@@ -315,11 +326,7 @@ impl Found {
                 self.lower();
             }
             self.wrapped = project.is_wrapped(entry);
-            match project.admits(entry.handler) {
-                Admits::Operators => self.operators = true,
-                Admits::Admins => self.lower(),
-                Admits::Anybody => {}
-            }
+            self.past(project.admits(entry.handler));
             let span = project
                 .unit(entry.handler.module)
                 .and_then(|unit| Some(unit.ir.function(entry.handler.id)?.head));
@@ -334,7 +341,9 @@ impl Found {
             self.lower();
             self.guessed = true;
         }
-        self.operators |= way.iter().any(|call| project.is_superusers(*call));
+        for call in &way {
+            self.past(project.admitted_before(*call));
+        }
         for call in way.into_iter().take(6) {
             let name = project.callee(call).map_or("a function", |callee| callee.name());
             self.related(call.module, project.span(call), format!("which calls {name}"));
@@ -375,10 +384,10 @@ fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
         severity = Severity::Low;
         confidence = Confidence::Low;
     }
-    if found.guessed
+    let lowest = found.guessed && sure::is_lowest_far_away(rule.check.id);
+    if (lowest || (found.far && sure::is_on_the_way(rule.check.id)))
         && !found.latent
         && severity == Severity::Medium
-        && sure::is_lowest_far_away(rule.check.id)
     {
         severity = Severity::Low;
         confidence = Confidence::Low;

@@ -20,6 +20,10 @@ const ON_THE_WAY: &[&str] = &[
     "unscoped-query",
 ];
 
+/// Rules whose medium findings are as sure as that way is short, and whose high ones do not rest on it.
+const MEDIUM_ON_THE_WAY: &[&str] =
+    &["environment-credential", "foreign-told-apart", "skipped-check", "unverified-token"];
+
 /// Rules that say that callers may reach what is another tenant's: the operator's own people may, and are no tenant's.
 const OF_TENANTS: &[&str] = &[
     "author-left-out",
@@ -46,6 +50,12 @@ const LOWEST_FAR_AWAY: &[&str] =
 /// Whether a finding of a rule is a guess where many calls lie between.
 pub(super) fn is_lowest_far_away(rule: &str) -> bool {
     LOWEST_FAR_AWAY.contains(&rule)
+}
+
+/// Whether a medium finding of a rule is as sure as the way from the callers is short: far away, what is medium near them is a guess.
+/// Of the medium findings of strange servers that were read, 4 of 61 such were true, and 43 of 208 of those near the callers.
+pub(super) fn is_on_the_way(rule: &str) -> bool {
+    ON_THE_WAY.contains(&rule) || MEDIUM_ON_THE_WAY.contains(&rule)
 }
 
 /// Rules that say what becomes of a request's values in code that any program may have: without a way from the callers they are a guess.
