@@ -56,6 +56,7 @@ impl Project {
                 shows_owner: false,
                 tied: names.tied,
                 tests: Vec::new(),
+                overwrites: false,
             });
         }
         !calls.is_empty()

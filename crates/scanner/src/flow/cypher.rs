@@ -55,6 +55,7 @@ impl Project {
             shows_owner: false,
             tied: false,
             tests: Vec::new(),
+            overwrites: false,
         });
     }
 }

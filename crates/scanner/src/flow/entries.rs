@@ -45,6 +45,7 @@ impl Entry {
             "IncomingMessage",
             "WebSocket",
             "HTTPConnection",
+            "ASGIConnection",
         ];
         // A tool's function is given clients and stores beside the request in some projects.
         let service = matches!(
@@ -264,12 +265,18 @@ fn by_shape(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
             && let ExprKind::Function(handler) = unit.ir.expr(function)
         {
             let kind = if has_part(&unit.ir.path, QUEUES) { "event" } else { "tool" };
+            // `execute(ctx, input)` is told what the server knows first.
+            let first = unit.ir.function(*handler).and_then(|own| own.params.first()?.name);
+            let context_first = first.is_some_and(|name| {
+                matches!(unit.ir.text(name), "ctx" | "context" | "_ctx" | "_context" | "extra")
+            }) && unit.ir.function(*handler).is_some_and(|own| own.params.len() > 1);
+            let (input, context) = if context_first { (1, vec![0, 2]) } else { (0, vec![1, 2]) };
             entries.push(Entry {
                 handler: Fun { module, id: *handler },
                 kind: kind.to_owned(),
                 registration: At { module, expr: id },
-                input: Some(vec![0]),
-                context: vec![1, 2],
+                input: Some(vec![input]),
+                context,
             });
         }
     }
@@ -538,57 +545,5 @@ impl Project {
             found.push(given);
         }
         found
-    }
-
-    /// The values at a place of a call: the first alternative that is there.
-    #[must_use]
-    pub fn at_place(&self, call: At, place: &crate::library::Place) -> Vec<At> {
-        use crate::ir::ArgKind;
-        let Some(unit) = self.unit(call.module) else { return Vec::new() };
-        let ExprKind::Call(expr) = unit.ir.expr(call.expr) else { return Vec::new() };
-        for path in &place.0 {
-            let args: Vec<At> = match &path.arg {
-                PlaceArg::Number(number) => {
-                    expr.positional(*number).into_iter().map(|expr| call.to(expr)).collect()
-                }
-                PlaceArg::Last => {
-                    let plain = expr.args.iter().rev().find(|arg| matches!(arg.kind, ArgKind::Positional));
-                    plain.into_iter().map(|arg| call.to(arg.value)).collect()
-                }
-                PlaceArg::Keyword(name) => {
-                    let named = expr
-                        .args
-                        .iter()
-                        .find(|arg| matches!(arg.kind, ArgKind::Keyword(own) if unit.ir.text(own) == name));
-                    named.into_iter().map(|arg| call.to(arg.value)).collect()
-                }
-                PlaceArg::All => expr.args.iter().map(|arg| call.to(arg.value)).collect(),
-                PlaceArg::Receiver => match unit.ir.expr(expr.callee) {
-                    ExprKind::Member { object, .. } => vec![call.to(*object)],
-                    _ => Vec::new(),
-                },
-                PlaceArg::Decorated => Vec::new(),
-            };
-            let mut found = args;
-            for name in &path.properties {
-                found = found.into_iter().filter_map(|at| self.property_value(at, name)).collect();
-            }
-            if !found.is_empty() {
-                return found;
-            }
-        }
-        Vec::new()
-    }
-
-    /// The value of a property of what an expression stands for, when it is an object literal.
-    #[must_use]
-    pub fn property_value(&self, at: At, name: &str) -> Option<At> {
-        if let Some(found) = self.literal_property(at, name) {
-            return Some(found);
-        }
-        match self.symbol(at) {
-            Symbol::Value(value) => self.literal_property(value, name),
-            _ => None,
-        }
     }
 }

@@ -40,6 +40,7 @@ mod optional;
 mod origins;
 mod parameters;
 mod persons;
+mod places;
 mod prepared;
 mod procedures;
 mod queries;

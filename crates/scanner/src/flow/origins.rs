@@ -422,18 +422,6 @@ impl Project {
         member_of(base, name)
     }
 
-    /// The value of a property of an object literal.
-    #[must_use]
-    pub fn literal_property(&self, at: At, name: &str) -> Option<At> {
-        let unit = self.unit(at.module)?;
-        let ExprKind::Object(properties) = unit.ir.expr(at.expr) else { return None };
-        let found = properties.iter().rev().find(|property| match property.key {
-            PropertyKey::Name(key) => unit.ir.text(key) == name,
-            _ => false,
-        })?;
-        Some(at.to(found.value))
-    }
-
     fn field_origins(&self, class: Cls, name: &str, base: Origins, depth: u32) -> Origins {
         let mut value = Origins::NONE;
         for write in self.field_writes(class, name) {

@@ -42,6 +42,8 @@ pub struct Query {
     pub tied: bool,
     /// The columns that SQL tests in every case.
     pub tests: Vec<String>,
+    /// Whether a row that is there already is written over, whosever it is: it is found by an id that is no owner's.
+    pub overwrites: bool,
 }
 
 /// How a query names the owner of rows.
@@ -210,6 +212,7 @@ impl Project {
             shows_owner: false,
             tied: names.tied,
             tests: Vec::new(),
+            overwrites: false,
         });
     }
 
@@ -236,6 +239,7 @@ impl Project {
             shows_owner: false,
             tied: false,
             tests: Vec::new(),
+            overwrites: false,
         });
     }
 

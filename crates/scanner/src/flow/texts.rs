@@ -142,6 +142,12 @@ impl Project {
                     .filter(|test| test.required)
                     .map(|test| test.column.clone())
                     .collect(),
+                overwrites: block.writes.iter().any(|(column, _)| owner(column))
+                    && block.conflict.as_deref().is_some_and(|found_by| {
+                        let is_id =
+                            |column: &String| column == "id" || column == "uuid" || column.ends_with("_id");
+                        !found_by.is_empty() && found_by.iter().all(|column| is_id(column) && !owner(column))
+                    }),
             });
         }
     }

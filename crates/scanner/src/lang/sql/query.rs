@@ -211,7 +211,10 @@ impl Reader<'_> {
         use sqlparser::ast::{ConflictTarget, OnConflictAction};
         match &insert.on {
             Some(OnInsert::OnConflict(conflict)) => {
-                if let OnConflictAction::DoUpdate(_) = conflict.action {
+                // `DO UPDATE … WHERE notes.owner_id = excluded.owner_id` leaves foreign rows alone.
+                if let OnConflictAction::DoUpdate(update) = &conflict.action
+                    && update.selection.is_none()
+                {
                     let columns = match &conflict.conflict_target {
                         Some(ConflictTarget::Columns(columns)) => {
                             columns.iter().map(|column| column.value.to_lowercase()).collect()

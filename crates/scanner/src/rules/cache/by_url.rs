@@ -4,8 +4,8 @@ use partywall_model::{Confidence, Severity};
 
 use crate::{
     flow::{Entry, Origins},
-    ir::{ExprKind, FunctionId, walk},
-    project::{At, Project, Symbol},
+    ir::{ExprKind, FunctionId, Language, walk},
+    project::{At, Project, Symbol, Unit},
     rules::Report,
 };
 
@@ -25,6 +25,7 @@ const APART: &[&str] = &["vary", "Vary", "appendKey", "keyGenerator", "hash", "A
 
 /// Reports such routes.
 pub(super) fn by_url(project: &Project, report: &mut Report<'_>) {
+    super::kept_answers::kept_answers(project, report);
     for entry in project.entries().iter().filter(|entry| entry.kind == "http") {
         let Some(keeps) = kept_by_url(project, entry) else { continue };
         if answers_for_caller(project, entry) {
@@ -59,6 +60,9 @@ fn kept_by_url(project: &Project, entry: &Entry) -> Option<At> {
     }
     let unit = project.unit(entry.handler.module)?;
     let function = unit.ir.function(entry.handler.id)?;
+    if unit.ir.language == Language::Python {
+        return kept_as_page(project, unit, entry);
+    }
     let of_class = function
         .class
         .and_then(|class| unit.ir.class(class))
@@ -78,6 +82,26 @@ fn kept_by_url(project: &Project, entry: &Entry) -> Option<At> {
     };
     let found = function.decorators.iter().chain(of_class).find(own)?;
     get.then_some(At { module: entry.handler.module, expr: *found })
+}
+
+/// What keeps the answers of a view of Django by their address and the headers that the answer says it varies by: above the view,
+/// above its class, or around it where its address is said. What sessions add to those headers is added after the answer was kept.
+/// Source: <https://docs.djangoproject.com/en/5.2/topics/cache/#the-per-view-cache>.
+fn kept_as_page(project: &Project, unit: &Unit, entry: &Entry) -> Option<At> {
+    let module = entry.handler.module;
+    let function = unit.ir.function(entry.handler.id)?;
+    let class = function.class.and_then(|class| unit.ir.class(class));
+    let above = function.decorators.iter().chain(class.into_iter().flat_map(|class| class.decorators.iter()));
+    let above: Vec<At> = above.map(|expr| At { module, expr: *expr }).collect();
+    let varies = above.iter().any(|at| project.snippet(*at).contains("vary_on"));
+    let around = project.snippet(entry.registration);
+    let keeps = |at: &At| project.snippet(*at).contains("cache_page(");
+    let found = above
+        .iter()
+        .copied()
+        .find(keeps)
+        .or_else(|| around.contains("cache_page(").then_some(entry.registration));
+    found.filter(|_| !varies && !around.contains("vary_on"))
 }
 
 /// Whether what a handler gives is made with the caller: a value of the caller is an argument of a call there.

@@ -179,17 +179,26 @@ fn owner_beside(project: &Project, unit: &Unit, fun: Fun, at: At, made: &[Bindin
         })
 }
 
-/// Whether a parameter is handed on: to a query, a service or a helper.
+/// How many lists, records and texts a parameter may stand in below the call that it is handed to.
+const BELOW: usize = 6;
+
+/// Whether a parameter is handed on: to a query, a service or a helper, also as a part of what that is given:
+/// `search(question, filter={"tenant": tenant})`, `findMany({ where: { teamId } })`.
 pub(super) fn decides(unit: &Unit, id: BindingId) -> bool {
-    unit.index.uses(id).iter().any(|used| match unit.index.parent(*used) {
-        Parent::Expr(up) => match unit.ir.expr(up) {
-            ExprKind::Call(call) => call.callee != *used,
-            ExprKind::Compare { op: CompareOp::Eq, left, right } => {
-                !is_null(unit, *left) && !is_null(unit, *right)
+    unit.index.uses(id).iter().any(|used| {
+        let mut here = *used;
+        for _ in 0..BELOW {
+            let Parent::Expr(up) = unit.index.parent(here) else { return false };
+            match unit.ir.expr(up) {
+                ExprKind::Call(call) => return call.callee != here,
+                ExprKind::Compare { op: CompareOp::Eq, left, right } if here == *used => {
+                    return !is_null(unit, *left) && !is_null(unit, *right);
+                }
+                ExprKind::Object(_) | ExprKind::Array { .. } | ExprKind::Template(_) => here = up,
+                _ => return false,
             }
-            _ => false,
-        },
-        _ => false,
+        }
+        false
     })
 }
 

@@ -4,8 +4,8 @@
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::Origins,
-    ir::{ExprId, ExprKind, Function, NameRef, walk},
+    flow::{Origins, Owned},
+    ir::{ArgKind, BindingKind, ExprKind, Function, Language, NameRef, PropertyKey, walk},
     library::{CallDef, PlaceArg, PlacePath, Role},
     project::{At, CallSet, Fun, ModuleId, Parent, Project, Symbol, Unit},
     rules::{Report, Rule},
@@ -51,7 +51,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 }
                 if let Some(key) = left_out_of_key(project, unit, at, function) {
                     report
-                        .at(at.to(key), "this key leaves out whose result it is, which the function is told")
+                        .at(key, "this key leaves out whose result it is, which the function is told")
                         .confidence(Confidence::Medium);
                 }
             }
@@ -77,7 +77,7 @@ fn wrapped(project: &Project, wrapping: &CallSet, module: ModuleId, unit: &Unit,
         // What is remembered by a wrapper that each request makes anew is that request's own, unless the key is everybody's.
         let named_key = call.positional(1).filter(|key| matches!(unit.ir.expr(*key), ExprKind::Array { .. }));
         let told = unit.ir.function(*id).is_some_and(|function| function.params.iter().any(|own| own.name.is_some_and(|name| is_party(unit.ir.text(name)))));
-        let keyed = call.args.iter().skip(1).any(|arg| project.origins(at.to(arg.value)).has_owner());
+        let keyed = call.args.iter().skip(1).any(|arg| is_keyed(project, unit, at.to(arg.value)));
         let takes = named_key.is_some() && crate::flow::captured(project, at.to(function)).has_owner();
         let of_module = unit.index.function(*expr) == crate::ir::FunctionId::MODULE || named_key.is_some();
         if !told && !keyed && (takes || (of_module && reads_caller(project, module, unit, fun))) {
@@ -88,6 +88,17 @@ fn wrapped(project: &Project, wrapping: &CallSet, module: ModuleId, unit: &Unit,
     }
 }
 
+/// Whether what a wrapper is told beside the function says whose the result is. By its tags, or for how long, nothing is found.
+fn is_keyed(project: &Project, unit: &Unit, at: At) -> bool {
+    const OTHERS: &[&str] = &["tags", "revalidate", "ttl", "max", "maxAge", "expire", "duration"];
+    match unit.ir.expr(at.expr) {
+        ExprKind::Object(properties) => properties.iter().any(|property| {
+            !matches!(property.key, PropertyKey::Name(name) if OTHERS.contains(&unit.ir.text(name))) && is_keyed(project, unit, at.to(property.value))
+        }),
+        _ => project.origins(at).has_owner(),
+    }
+}
+
 pub(super) fn is_party(name: &str) -> bool {
     vocabulary::says_whose(name)
 }
@@ -95,33 +106,37 @@ pub(super) fn is_party(name: &str) -> bool {
 fn memoises(project: &Project, unit: &Unit, at: At) -> bool {
     let Some(callee) = project.callee(at) else { return false };
     if callee.defs.iter().any(|def| def.role == Role::Memoize) {
-        return !own_key(unit, at);
+        return !own_key(project, unit, at);
     }
-    MEMOISERS.contains(&callee.name()) && callee.targets.is_empty() && !own_key(unit, at)
+    MEMOISERS.contains(&callee.name()) && callee.targets.is_empty() && !own_key(project, unit, at)
 }
 
 /// Whether the key is made by a function of its own, which this rule does not read.
-fn own_key(unit: &Unit, at: At) -> bool {
-    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
-    call.args.iter().any(|arg| match arg.kind {
-        crate::ir::ArgKind::Keyword(name) => matches!(unit.ir.text(name), "key" | "key_builder" | "key_func"),
-        _ => false,
+fn own_key(project: &Project, unit: &Unit, at: At) -> bool {
+    key_maker(project, unit, at).is_some()
+}
+
+/// Names of what makes the key.
+const KEYS: &[&str] = &["key", "key_builder", "key_func"];
+
+/// What a memoiser is told makes the key: by name, or in a record that all of them share, `cached(**ONE_MINUTE)`.
+fn key_maker(project: &Project, unit: &Unit, at: At) -> Option<At> {
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
+    call.args.iter().find_map(|arg| match arg.kind {
+        ArgKind::Keyword(name) => KEYS.contains(&unit.ir.text(name)).then(|| at.to(arg.value)),
+        ArgKind::KeywordSpread => KEYS.iter().find_map(|name| project.property_value(at.to(arg.value), name)),
+        _ => None,
     })
 }
 
 /// The function that makes the key of a memoised one, when it is written out, takes parts of the arguments, and none of them is
 /// whose result it is: `key_builder=lambda f, self, user, month: f"report-{month}"`.
-fn left_out_of_key(project: &Project, unit: &Unit, at: At, function: &Function) -> Option<ExprId> {
+fn left_out_of_key(project: &Project, unit: &Unit, at: At, function: &Function) -> Option<At> {
     let callee = project.callee(at)?;
     let known = callee.defs.iter().any(|def| def.role == Role::Memoize) || MEMOISERS.contains(&callee.name());
-    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
-    let key = call.args.iter().find_map(|arg| match arg.kind {
-        crate::ir::ArgKind::Keyword(name) if matches!(unit.ir.text(name), "key" | "key_builder" | "key_func") => Some(arg.value),
-        _ => None,
-    });
-    let place = key.filter(|_| known)?;
-    let maker = match (unit.ir.expr(place), project.symbol(at.to(place))) {
-        (ExprKind::Function(id), _) => Fun { module: at.module, id: *id },
+    let place = key_maker(project, unit, at).filter(|_| known)?;
+    let maker = match (project.unit(place.module)?.ir.expr(place.expr), project.symbol(place)) {
+        (ExprKind::Function(id), _) => Fun { module: place.module, id: *id },
         (ExprKind::Name(_), Symbol::Function(fun)) => fun,
         _ => return None,
     };
@@ -203,7 +218,52 @@ fn judge(project: &Project, module: ModuleId, unit: &Unit, fun: Fun, report: &mu
     } else if asks && chosen && !is_everybodys(&name) && project.reach(fun).is_some() && project.has_owners(module) {
         let found = report.add(module, function.head, format!("`{name}` is memoised by ids that callers choose, without the tenant"));
         found.confidence(Confidence::Medium);
+        match asks_for_owned(project, fun, STEPS) {
+            Asked::Owned => {}
+            // What another service or an unknown helper gives may be as much the caller's.
+            Asked::Unknown => {
+                found.severity(Severity::Medium);
+            }
+            Asked::Everybodys => {
+                found.severity(Severity::Low);
+            }
+        }
     }
+}
+
+/// How many functions a memoised one is followed through to its queries.
+const STEPS: u32 = 3;
+
+/// Whose the rows are that a function asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Asked {
+    /// Nobody's: no table of them has an owner.
+    Everybodys,
+    /// None that are known.
+    Unknown,
+    /// Somebody's.
+    Owned,
+}
+
+/// Whose the rows are that a function, or one that it calls, asks for: what is there for everybody is the same for whoever asks first.
+fn asks_for_owned(project: &Project, fun: Fun, steps: u32) -> Asked {
+    let owned = project.owned_entities();
+    let mut found = None;
+    for query in project.queries().iter().filter(|query| query.function == fun) {
+        let is = match owned.get(&query.entity) {
+            Some(Owned::Yes | Owned::Sibling | Owned::Listed) => Asked::Owned,
+            _ => Asked::Everybodys,
+        };
+        found = found.max(Some(is));
+    }
+    let (Some(steps), Some(unit)) = (steps.checked_sub(1), project.unit(fun.module)) else { return found.unwrap_or(Asked::Unknown) };
+    for call in unit.index.calls.iter().filter(|call| unit.index.function(**call) == fun.id) {
+        let Some(callee) = project.callee(At { module: fun.module, expr: *call }).filter(|callee| callee.certain) else { continue };
+        for target in callee.targets.iter().take(4) {
+            found = found.max(Some(asks_for_owned(project, *target, steps)));
+        }
+    }
+    found.unwrap_or(Asked::Unknown)
 }
 
 /// Whether a function gives what is there for all tenants, by its name: `platform_manifest`.
@@ -215,6 +275,7 @@ fn is_everybodys(name: &str) -> bool {
 pub(super) fn reads_caller(project: &Project, module: ModuleId, unit: &Unit, fun: Fun) -> bool {
     let mut found = false;
     walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+        found |= is_of_current(project, unit, At { module, expr });
         if let ExprKind::Call(_) = unit.ir.expr(expr) {
             let at = At { module, expr };
             let decorator = unit.ir.function(fun.id).is_some_and(|function| function.decorators.contains(&expr));
@@ -222,11 +283,21 @@ pub(super) fn reads_caller(project: &Project, module: ModuleId, unit: &Unit, fun
             // `settings.jwt_secret.reveal()`: a key of the server's own is nobody's.
             let caller = origins.has(Origins::PRINCIPAL | Origins::OWNER) || (origins.has(Origins::SECRET) && !is_of_settings(project, at));
             // The headers of the request, in Python where a library keeps them for whoever asks.
-            let sent = unit.ir.language == crate::ir::Language::Python && origins.has(Origins::UNVERIFIED | Origins::REQUEST);
+            let sent = unit.ir.language == Language::Python && origins.has(Origins::UNVERIFIED | Origins::REQUEST);
             found |= !decorator && (caller || sent) && ambient_call(project, at) && !is_servers_own(project, at);
         }
     });
     found
+}
+
+/// Whether a value is a part of the caller that a framework of Python has for whoever asks: `current_user.id`, `g.user.id`.
+fn is_of_current(project: &Project, unit: &Unit, at: At) -> bool {
+    if unit.ir.language != Language::Python {
+        return false;
+    }
+    let ExprKind::Member { object, .. } = unit.ir.expr(at.expr) else { return false };
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(*object) else { return false };
+    matches!(unit.ir.binding(*id).map(|binding| binding.kind), Some(BindingKind::Import(_))) && project.origins(at).has(Origins::PRINCIPAL)
 }
 
 /// Whether a call is of a part of the settings.

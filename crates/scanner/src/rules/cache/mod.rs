@@ -3,6 +3,7 @@
 mod beside_context;
 mod by_url;
 mod first_caller_field;
+mod kept_answers;
 mod key_in_branches;
 mod key_makers;
 mod key_of_nobody;

@@ -154,10 +154,13 @@ fn one_each_function(project: &Project, report: &mut Report<'_>, accesses: &[Acc
                 found.severity(Severity::Medium).confidence(Confidence::Medium);
             }
             Weight::Strong if is_told_who(project, accesses) => {}
-            Weight::Strong | Weight::Likely => {
+            Weight::Strong => {
                 found.severity(Severity::Medium).confidence(Confidence::Medium);
             }
-            Weight::Weak => {
+            Weight::Likely if is_told_who(project, accesses) => {
+                found.severity(Severity::Medium).confidence(Confidence::Medium);
+            }
+            Weight::Likely | Weight::Weak => {
                 found.severity(Severity::Low).confidence(Confidence::Low);
             }
         }

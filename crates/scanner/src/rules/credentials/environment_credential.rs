@@ -101,7 +101,7 @@ pub(super) fn first(project: &Project, unit: &Unit, fun: Fun) -> Option<(At, Str
 /// right here.
 pub(super) fn credential(project: &Project, unit: &Unit, at: At) -> Option<(String, bool)> {
     if let Some(name) = environment_name(project, unit, at) {
-        return vocabulary::is_credential(&name).then_some((name, true));
+        return (vocabulary::is_credential(&name) && may_hold(&name)).then_some((name, true));
     }
     let name = match unit.ir.expr(at.expr) {
         ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
@@ -126,9 +126,15 @@ pub(super) fn credential(project: &Project, unit: &Unit, at: At) -> Option<(Stri
     }
 }
 
+/// Last words of names of what a credential is made or sent with, and not of one: `ACCESS_TOKEN_EXPIRE_HOURS`, `API_KEY_HEADER`.
+const ABOUT: &[&str] = &[
+    "hours", "days", "minutes", "seconds", "secs", "mins", "ms", "expire", "expires", "expiry", "expiration", "ttl", "lifetime", "age", "algorithm",
+    "length", "size", "limit", "count", "prefix", "header", "url", "uri", "endpoint", "path", "enabled", "required",
+];
+
 /// Whether a name is one that credentials, or what is sent with them, have.
 fn may_hold(name: &str) -> bool {
-    vocabulary::mentions(name, &["key", "token", "secret", "pass", "auth", "header", "credential", "creds", "pat", "bearer", "cookie"])
+    !vocabulary::words(name).last().is_some_and(|last| ABOUT.contains(&last.as_str())) && vocabulary::mentions(name, &["key", "token", "secret", "pass", "auth", "header", "credential", "creds", "pat", "bearer", "cookie"])
 }
 
 /// The variable of the environment that an expression reads: `process.env.X`, `os.environ["X"]`, `os.getenv("X")`.

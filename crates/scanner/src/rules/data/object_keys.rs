@@ -4,7 +4,7 @@ use partywall_model::{Confidence, Severity};
 
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{ArgKind, Call, ExprId, ExprKind, Language, walk},
+    ir::{ArgKind, Call, ExprId, ExprKind, Language, NameRef, walk},
     project::{At, Project, Unit},
     rules::Report,
     vocabulary,
@@ -34,10 +34,10 @@ pub(super) fn object_keys(project: &Project, report: &mut Report<'_>) {
         for (at, key) in &places {
             let fun = project.function_of(*at);
             let told = places.iter().any(|(_, other)| has_owner(project, unit, *other));
+            let open = |key: &At| is_chosen(project, unit, *key) && !has_owner(project, unit, *key);
             if !lives.is_per_request(fun)
                 || !project.has_owners(module)
-                || !is_chosen(project, unit, *key)
-                || has_owner(project, unit, *key)
+                || !branches(unit, *key).iter().any(open)
                 || project.is_checked(*key)
             {
                 continue;
@@ -81,6 +81,22 @@ fn key_of(unit: &Unit, call: &Call) -> Option<ExprId> {
             _ => None,
         })
     })
+}
+
+/// What a name may be, one way or the other: `key if key.startswith("files/") else folder_of(user) + key`.
+fn branches(unit: &Unit, key: At) -> Vec<At> {
+    let made = match unit.ir.expr(key.expr) {
+        ExprKind::Name(NameRef::Binding(id)) => match unit.index.sources(*id) {
+            [source] if source.path.is_empty() => source.value,
+            _ => key.expr,
+        },
+        _ => key.expr,
+    };
+    match unit.ir.expr(made) {
+        ExprKind::Conditional { then, otherwise, .. } => vec![key.to(*then), key.to(*otherwise)],
+        ExprKind::Logical { left, right, .. } => vec![key.to(*left), key.to(*right)],
+        _ => vec![key],
+    }
 }
 
 /// Whether a part of a name is what the request says.

@@ -50,6 +50,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::whole_label::whole_label(project, report);
     super::named_in_text::named_in_text(project, report);
     super::all_tenants::all_tenants(project, report);
+    super::overwritten::overwritten(project, report);
+    super::or_beside::or_beside(project, report);
 }
 
 /// The queries that name nobody, though the rows may belong to somebody and nothing is compared.
@@ -531,8 +533,8 @@ fn is_of_module(project: &Project, at: At) -> bool {
 fn names_filter(project: &Project, query: &Query, word: &str) -> bool {
     query.filters.iter().any(|at| {
         let text = project.snippet(*at);
-        // The model `Secret` is no secret.
-        if singular(text) == query.entity {
+        // The model `Secret` is no secret; a variable `secret` is.
+        if singular(text) == query.entity && text.starts_with(char::is_uppercase) {
             return false;
         }
         let words = vocabulary::words(text);

@@ -3,7 +3,7 @@
 use crate::{
     flow::Origins,
     ir::{BindingId, CompareOp, ExprId, ExprKind, NameRef, StmtKind, UnaryOp, walk},
-    project::{At, Project, Unit},
+    project::{At, Fun, ModuleId, Parent, Project, Unit},
     rules::data::callers::is_caller,
 };
 
@@ -21,22 +21,114 @@ pub(in crate::rules) fn is_of_callers_row(project: &Project, at: At) -> bool {
         .any(|(used, refused)| used == at.expr || unit.index.order(at.expr) > refused)
 }
 
+/// How many variables and functions of ours a chosen id is followed through to where it is compared.
+const STEPS: u32 = 3;
+
 /// Whether a chosen id goes into a variable that is used after it was compared with the caller only: `org = req.query.org`,
-/// `if (org !== req.user.org) return refuse()`.
+/// `if (org !== req.user.org) return refuse()`; or into a function of ours whose parameter is.
 pub(super) fn is_checked_where_used(project: &Project, at: At) -> bool {
-    let Some(unit) = project.unit(at.module) else { return false };
+    goes_into_held(project, at, STEPS)
+}
+
+/// The same of a value on its way: `tenant = UUID(raw)`, `choose(db, user, raw)`.
+fn goes_into_held(project: &Project, at: At, depth: u32) -> bool {
+    let (Some(depth), Some(unit)) = (depth.checked_sub(1), project.unit(at.module)) else { return false };
+    let held = |(target, id): (Fun, BindingId)| {
+        project.unit(target.module).is_some_and(|home| {
+            refuses(project, home, target) && is_held(project, home, target.module, id, depth)
+        })
+    };
+    if parameters_of(project, unit, at).is_some_and(|parameters| parameters.into_iter().all(held)) {
+        return true;
+    }
     let Some(stmt) = unit.index.stmt_of(at.expr) else { return false };
-    let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
-    let Some(id) = target.as_binding() else { return false };
+    let StmtKind::Assign { target, value, .. } = unit.ir.stmt(stmt) else { return false };
+    // What a call gives for it on the way is another thing.
+    let whole = depth + 1 == STEPS || *value == at.expr;
+    target.as_binding().is_some_and(|id| whole && is_held(project, unit, at.module, id, depth))
+}
+
+/// Whether a function ends for whom something does not hold; one that only gives a value another form looks at nothing.
+fn refuses(project: &Project, unit: &Unit, fun: Fun) -> bool {
+    let Some(function) = unit.ir.function(fun.id) else { return false };
+    let mut found = false;
+    walk::stmts_below(&unit.ir, &function.body, &mut |stmt| {
+        found |= match unit.ir.stmt(stmt) {
+            StmtKind::If { then, otherwise, .. } => {
+                project.leaves(fun, then) || project.leaves(fun, otherwise)
+            }
+            StmtKind::Throw(_) | StmtKind::Assert { .. } => true,
+            _ => false,
+        };
+    });
+    found
+}
+
+/// The parameters of the functions of ours that a value is given to as it is.
+fn parameters_of(project: &Project, unit: &Unit, at: At) -> Option<Vec<(Fun, BindingId)>> {
+    let Parent::Expr(up) = unit.index.parent(at.expr) else { return None };
+    let ExprKind::Call(call) = unit.ir.expr(up) else { return None };
+    let call = Some(at.to(up)).filter(|_| call.callee != at.expr)?;
+    let callee = project.callee(call).filter(|callee| callee.certain && !callee.targets.is_empty())?;
+    let received = |target: &Fun| {
+        let params = &project.unit(target.module)?.ir.function(target.id)?.params;
+        let number = (0..params.len()).find(|number| project.argument(call, *target, *number) == Some(at))?;
+        Some((*target, params.get(number)?.pattern.as_binding()?))
+    };
+    callee.targets.iter().map(received).collect()
+}
+
+/// Whether all uses of a variable that are no tests come after it was compared with the caller, or looked up with it.
+fn is_held(project: &Project, unit: &Unit, module: ModuleId, id: BindingId, depth: u32) -> bool {
     let tests = |used: &ExprId| {
         unit.index.stmt_of(*used).is_some_and(|stmt| matches!(unit.ir.stmt(stmt), StmtKind::If { .. }))
     };
     let uses: Vec<ExprId> = unit.index.uses(id).iter().copied().filter(|used| !tests(used)).collect();
     !uses.is_empty()
         && uses.len() <= USES
-        && uses
-            .into_iter()
-            .all(|used| project.is_checked(at.to(used)) || is_of_callers_row(project, at.to(used)))
+        && uses.into_iter().map(|used| At { module, expr: used }).all(|used| {
+            project.is_checked(used)
+                || is_of_callers_row(project, used)
+                || project.is_superusers(used)
+                || goes_into_held(project, conversion_of(unit, used), depth)
+        })
+}
+
+/// What stands around a value that only gives it another form: `UUID(raw)`, `int(raw)`, `raw.trim()`.
+fn conversion_of(unit: &Unit, at: At) -> At {
+    const FORMS: &[&str] = &[
+        "UUID",
+        "int",
+        "str",
+        "Number",
+        "String",
+        "parseInt",
+        "BigInt",
+        "ObjectId",
+        "trim",
+        "strip",
+        "lower",
+        "toLowerCase",
+        "toString",
+    ];
+    let Parent::Expr(up) = unit.index.parent(at.expr) else { return at };
+    let (callee, up) = match unit.ir.expr(up) {
+        ExprKind::Call(call) if call.callee != at.expr => (call.callee, up),
+        ExprKind::Member { object, .. } if *object == at.expr => match unit.index.parent(up) {
+            Parent::Expr(call) if matches!(unit.ir.expr(call), ExprKind::Call(call) if call.callee == up) => {
+                (up, call)
+            }
+            _ => return at,
+        },
+        _ => return at,
+    };
+    let name = match unit.ir.expr(callee) {
+        ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+        ExprKind::Name(NameRef::Global(name)) => unit.ir.text(*name),
+        ExprKind::Member { property, .. } => unit.ir.text(*property),
+        _ => return at,
+    };
+    if FORMS.contains(&name) { at.to(up) } else { at }
 }
 
 /// Whether a variable holds a row that was looked up with the verified caller, and who has none was refused.

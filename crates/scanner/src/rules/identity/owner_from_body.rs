@@ -34,6 +34,7 @@ pub const RULE: Rule = Rule {
 fn run(project: &Project, report: &mut Report<'_>) {
     super::stamped::stamped(project, report);
     super::copied_body::copied_body(project, report);
+    super::spread_over::spread_over(project, report);
     let owned = project.owned_entities();
     let likely = project.calls_named(|name| PUTS.contains(&name) || name == "assign" || name.starts_with(char::is_uppercase));
     for (module, unit) in project.units() {
@@ -62,7 +63,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
 }
 
 /// Names of calls that put a row in.
-const PUTS: &[&str] = &["insert_one", "insert", "create", "insert_many", "save", "add", "put_item"];
+pub(super) const PUTS: &[&str] = &["insert_one", "insert", "create", "insert_many", "save", "add", "put_item"];
 
 /// The variable of a validated body that has a field for the owner and is put in as it is, where the caller is known:
 /// `insert_one(item.model_dump())`.
@@ -136,7 +137,7 @@ pub(super) fn is_set_after(unit: &Unit, call: At, id: crate::ir::BindingId) -> b
 const SENT: &[&str] = &["body", "payload", "input", "dto", "data", "updates", "changes", "attributes", "fields"];
 
 /// Whether a value is what a caller sent: by where it comes from, or a parameter by its name.
-fn is_sent(project: &Project, unit: &Unit, at: At) -> bool {
+pub(super) fn is_sent(project: &Project, unit: &Unit, at: At) -> bool {
     if project.origins(at).has(Origins::INPUT) {
         return true;
     }
@@ -147,7 +148,7 @@ fn is_sent(project: &Project, unit: &Unit, at: At) -> bool {
 }
 
 /// Whether the owner's field can be among a value's fields: its type does not say which it has, or says that it has that one.
-fn may_hold_owner(project: &Project, unit: &Unit, at: At) -> bool {
+pub(super) fn may_hold_owner(project: &Project, unit: &Unit, at: At) -> bool {
     let typed: BTreeMap<_, _> = project
         .roots(at)
         .into_iter()

@@ -2,7 +2,10 @@
 
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
-use super::apart::{in_a_mode, stand_apart};
+use super::{
+    apart::{in_a_mode, stand_apart},
+    only_told::only_told,
+};
 use crate::{
     ir::{ArgKind, Call, ExprId, ExprKind, NameRef, PropertyKey, StmtKind, UnaryOp, walk},
     library::Role,
@@ -67,8 +70,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 let header = callee.name().to_lowercase().contains("header");
                 if !header && !is_verified(*call) {
                     let found = report.reached(at, "the claims of this token are read and its signature is not verified");
-                    if beside(*call).next().is_some() || expr.positional(0).is_some_and(|token| is_fetched(project, at.to(token))) || is_no_identity(project, unit, at) {
-                        found.severity(weight(unit, *call)).confidence(Confidence::Medium);
+                    if beside(*call).next().is_some() || expr.positional(0).is_some_and(|token| is_fetched(project, at.to(token))) || is_no_identity(project, unit, at) || only_told(project, project.function_of(at)) {
+                        found.severity(weight(project, unit, at)).confidence(Confidence::Medium);
                     }
                 }
             } else if callee.defs.iter().any(|def| def.role == Role::Verify) {
@@ -76,8 +79,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
                     Some("signature") if !is_verified(*call) => {
                         let found = report.reached(at, "the signature of this token is not verified");
                         let again = beside(*call).next().is_some() || verifies.iter().any(|other| of_one_class(unit, unit.index.function(*call), unit.index.function(*other)));
-                        if again || expr.positional(0).is_some_and(|token| is_fetched(project, at.to(token))) || is_no_identity(project, unit, at) {
-                            found.severity(weight(unit, *call)).confidence(Confidence::Medium);
+                        if again || expr.positional(0).is_some_and(|token| is_fetched(project, at.to(token))) || is_no_identity(project, unit, at) || only_told(project, project.function_of(at)) {
+                            found.severity(weight(project, unit, at)).confidence(Confidence::Medium);
                         }
                     }
                     Some("audience") if super::audience::is_looked_at(project, unit, at) => {}
@@ -102,8 +105,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
 }
 
 /// How bad it is that claims are believed which may be nobody's: less where one person works on the server.
-fn weight(unit: &Unit, call: ExprId) -> Severity {
-    if in_a_mode(unit, call) { Severity::Low } else { Severity::Medium }
+fn weight(project: &Project, unit: &Unit, call: At) -> Severity {
+    if in_a_mode(unit, call.expr) || only_told(project, project.function_of(call)) { Severity::Low } else { Severity::Medium }
 }
 
 /// Whether two functions are methods of one class: who has verified a token in one reads its claims in the other.
