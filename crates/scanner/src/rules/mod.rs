@@ -144,6 +144,10 @@ pub struct Found {
     wrapped: bool,
     /// Whether only the operator's own people come there, who are no tenant's.
     operators: bool,
+    /// Whether only a tenant's own administrators, or the operator's, come there.
+    admins: bool,
+    /// The severity that the rule has set itself.
+    said: Option<Severity>,
     /// Whether so many calls lie between that nobody can say what was looked at on the way.
     guessed: bool,
     /// The function that no way from the callers to was found, if so.
@@ -155,6 +159,7 @@ pub struct Found {
 impl Found {
     /// Sets how bad it is; at first it is what the rule says.
     pub fn severity(&mut self, severity: Severity) -> &mut Self {
+        self.said = Some(severity);
         self.severity = severity;
         self
     }
@@ -231,6 +236,8 @@ impl<'p> Report<'p> {
             latent: false,
             wrapped: false,
             operators: false,
+            admins: false,
+            said: None,
             guessed: false,
             unreached: None,
             far: false,
@@ -300,7 +307,10 @@ impl Found {
     fn past(&mut self, admits: Admits) {
         match admits {
             Admits::Operators => self.operators = true,
-            Admits::Admins => self.lower(),
+            Admits::Admins => {
+                self.admins = true;
+                self.lower();
+            }
             Admits::Anybody => {}
         }
     }
@@ -384,8 +394,10 @@ fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
         severity = Severity::Low;
         confidence = Confidence::Low;
     }
-    let lowest = found.guessed && sure::is_lowest_far_away(rule.check.id);
-    if (lowest || (found.far && sure::is_on_the_way(rule.check.id)))
+    let guess = found.guessed && sure::is_lowest_far_away(rule.check.id);
+    // Who rules a tenant is let near what is the tenant's: what is medium for anybody is less for them.
+    let ruled = found.admins && found.said == Some(Severity::Medium) && sure::is_of_tenants(rule.check.id);
+    if (guess || ruled || (found.far && sure::is_on_the_way(rule.check.id)))
         && !found.latent
         && severity == Severity::Medium
     {

@@ -154,15 +154,17 @@ fn is_told_apart(project: &Project, unit: &Unit, key: At) -> bool {
             for _ in 0..4 {
                 let Parent::Expr(up) = unit.index.parent(here) else { return false };
                 if let ExprKind::Call(call) = unit.ir.expr(up) {
-                    return call.args.iter().any(|arg| {
-                        let mut caller = false;
-                        walk::exprs_below(&unit.ir, arg.value, &mut |expr| {
-                            caller |= project
-                                .origins(key.to(expr))
-                                .has(Origins::PRINCIPAL | Origins::SECRET | Origins::OWNER);
+                    // What it is given to is asked by it; what its own method is given becomes a part of it.
+                    return call.callee == here
+                        && call.args.iter().any(|arg| {
+                            let mut caller = false;
+                            walk::exprs_below(&unit.ir, arg.value, &mut |expr| {
+                                caller |= project
+                                    .origins(key.to(expr))
+                                    .has(Origins::PRINCIPAL | Origins::SECRET | Origins::OWNER);
+                            });
+                            caller
                         });
-                        caller
-                    });
                 }
                 here = up;
             }
