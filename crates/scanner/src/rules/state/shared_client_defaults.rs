@@ -61,9 +61,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let ExprKind::Call(own) = unit.ir.expr(*call) else { continue };
             if sets_default(project, &lives, unit, at) {
                 tell(report, at, true);
-            } else if updates_party(project, &lives, unit, at, own) {
-                tell(report, at, false);
-            } else if signs_in(project, &lives, unit, at) {
+            } else if updates_party(project, &lives, unit, at, own) || signs_in(project, &lives, unit, at) {
                 tell(report, at, false);
             } else {
                 put_on_clients::called(project, &lives, unit, at, own, report);
