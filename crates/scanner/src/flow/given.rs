@@ -248,9 +248,28 @@ impl Lifetimes<'_> {
         unit.ir.language == crate::ir::Language::Python && (keeps || decl.decorators.iter().any(said))
     }
 
+    /// Whether an expression is the application that a handler of aiohttp finds in its request, where something is taken out of it or put
+    /// into it by a key.
+    fn is_map_of_application(&self, unit: &crate::project::Unit, expr: ExprId) -> bool {
+        let ExprKind::Member { object, property, .. } = unit.ir.expr(expr) else { return false };
+        let of_request = matches!(unit.ir.expr(*object), ExprKind::Name(NameRef::Binding(id)) if matches!(unit.ir.binding_name(*id), "request" | "req"));
+        let keyed = || match unit.index.parent(expr) {
+            Parent::Expr(up) => matches!(unit.ir.expr(up), ExprKind::Index { object, .. } if *object == expr),
+            _ => false,
+        };
+        unit.ir.language == crate::ir::Language::Python
+            && unit.ir.text(*property) == "app"
+            && of_request
+            && keyed()
+    }
+
     /// Whether an expression is the state of the whole application: `app.state`, `request.app.state`, a server's `lifespan_context`.
     pub(super) fn is_application_state(&self, at: At) -> bool {
         let Some(unit) = self.project.unit(at.module) else { return false };
+        // Of aiohttp the application itself is the map: `request.app["workspace"]`.
+        if self.is_map_of_application(unit, at.expr) {
+            return true;
+        }
         let ExprKind::Member { object, property, .. } = unit.ir.expr(at.expr) else { return false };
         // What a server's lifespan gave is there for as long as the server runs.
         if unit.ir.text(*property) == "lifespan_context" && unit.ir.language == crate::ir::Language::Python {
@@ -265,7 +284,7 @@ impl Lifetimes<'_> {
         };
         let kept = match unit.ir.language {
             crate::ir::Language::Python => {
-                matches!(unit.ir.text(*property), "state" | "context" | "extensions")
+                matches!(unit.ir.text(*property), "state" | "ctx" | "context" | "extensions")
             }
             crate::ir::Language::JavaScript => unit.ir.text(*property) == "locals",
         };

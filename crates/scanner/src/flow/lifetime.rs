@@ -75,6 +75,14 @@ impl Objects {
                 {
                     by_name.push((name, At { module, expr }));
                 }
+                // `app[CURRENT]`, where `CURRENT = "workspace"`.
+                if let ExprKind::Index { index, .. } = kind
+                    && name.is_none()
+                    && written.binary_search(&expr).is_err()
+                    && let Some(text) = project.text_of_name(At { module, expr: *index })
+                {
+                    read.entry(text.to_owned()).or_default().push(At { module, expr });
+                }
             }
             // Each name of the module is looked up once.
             by_name.sort_by_key(|(name, _)| *name);
@@ -423,7 +431,10 @@ impl<'p> Lifetimes<'p> {
                     let name = unit.ir.text(*name).to_owned();
                     self.property(at.to(*object), name, depth)
                 }
-                _ => None,
+                _ => {
+                    let name = self.project.text_of_name(at.to(*index))?.to_owned();
+                    self.property(at.to(*object), name, depth)
+                }
             },
             // `state.get("tenant")` reads `state["tenant"]`.
             ExprKind::Call(_) => match got_by_name(unit, at.expr) {

@@ -6,7 +6,7 @@ use super::{
     origins::CALLERS,
 };
 use crate::{
-    ir::{ExprKind, Language, NameRef, Parameter, walk},
+    ir::{ExprKind, Language, NameRef, Parameter, StmtKind, walk},
     project::{At, Fun, ModuleId, Project, Step, Symbol},
     vocabulary,
 };
@@ -256,7 +256,18 @@ impl Project {
                 let word =
                     call.positional(0).and_then(|expr| self.written(at.to(expr)).pop()).unwrap_or_default();
                 let value = match target {
-                    Some(Symbol::Function(target)) => self.returned(target, depth) | Origins::UNKNOWN,
+                    Some(Symbol::Function(target)) => {
+                        let given = self.returned(target, depth);
+                        let caller = if given.has(Origins::UNKNOWN)
+                            && !given.is_of_request()
+                            && self.asks_who_calls(target)
+                        {
+                            Origins::PRINCIPAL
+                        } else {
+                            Origins::NONE
+                        };
+                        given | caller | Origins::UNKNOWN
+                    }
                     _ => Origins::UNKNOWN,
                 };
                 found =
@@ -264,6 +275,30 @@ impl Project {
             });
         }
         found
+    }
+
+    /// Whether a function that a framework asks before a handler finds out who calls, whatever it is named: it is given a cookie, a header
+    /// or a bearer token, and answers 401 to who brings none that it knows.
+    fn asks_who_calls(&self, fun: Fun) -> bool {
+        let Some(unit) = self.unit(fun.module) else { return false };
+        let Some(function) = unit.ir.function(fun.id) else { return false };
+        let brings = |text: &str| {
+            [
+                "Cookie(",
+                "Header(",
+                "HTTPBearer",
+                "HTTPAuthorizationCredentials",
+                "HTTPBasicCredentials",
+                "APIKeyHeader",
+                "OAuth2",
+                ".cookies",
+                ".headers",
+            ]
+            .iter()
+            .any(|own| text.contains(own))
+        };
+        let text = unit.ir.snippet(function.span);
+        brings(text) && refuses_nobody(unit, &function.body)
     }
 
     /// What may say that a framework fills a parameter: its default, its type, its decorators, and what names among them stand
@@ -393,4 +428,16 @@ fn beside_input(unit: &crate::project::Unit, parameter: &crate::ir::Parameter, k
         }
         _ => None,
     }
+}
+
+/// Whether a block answers 401 in some branch.
+fn refuses_nobody(unit: &crate::project::Unit, body: &[crate::ir::StmtId]) -> bool {
+    let mut found = false;
+    walk::stmts_below(&unit.ir, body, &mut |stmt| {
+        if let StmtKind::Throw(Some(value)) = unit.ir.stmt(stmt) {
+            let text = unit.ir.snippet(unit.ir.span(*value));
+            found |= text.contains("401") || text.contains("UNAUTHORIZED") || text.contains("Unauthorized");
+        }
+    });
+    found
 }

@@ -131,6 +131,32 @@ impl Project {
         None
     }
 
+    /// The text that a name of a module stands for, wherever it is declared: `KEY` of `KEY = "workspace"` or `KEY = AppKey("workspace")`.
+    #[must_use]
+    pub fn text_of_name(&self, at: At) -> Option<&str> {
+        let unit = self.unit(at.module)?;
+        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return None };
+        let imported = matches!(unit.ir.binding(*id)?.kind, BindingKind::Import(_));
+        if !imported && !unit.ir.is_module_level(*id) {
+            return None;
+        }
+        let (module, id) = self.declared(at.module, *id).unwrap_or((at.module, *id));
+        let home = self.unit(module)?;
+        let [source] = home.index.sources(id) else { return None };
+        match home.ir.expr(source.value) {
+            ExprKind::String(text) => Some(home.ir.text(*text)),
+            ExprKind::Call(call) => match home.ir.expr(call.positional(0)?) {
+                ExprKind::String(text)
+                    if self.last_written(At { module, expr: source.value }) == Some("AppKey") =>
+                {
+                    Some(home.ir.text(*text))
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// The path of names of an expression as it is written.
     #[must_use]
     pub fn written(&self, at: At) -> Vec<Word> {

@@ -7,6 +7,7 @@ mod calls;
 mod compact;
 mod imports;
 pub mod index;
+mod kept;
 mod packages;
 mod path;
 mod resolve;
@@ -215,6 +216,8 @@ pub(crate) struct Memory {
     pub(crate) objects: std::cell::OnceCell<crate::flow::Objects>,
     /// What is kept for the application, by its name.
     pub(crate) kept: std::cell::OnceCell<FxHashMap<String, At>>,
+    /// What code of Python keeps for the application, by its name; none for what is set in several places.
+    kept_for_application: std::cell::OnceCell<FxHashMap<String, Option<At>>>,
     pub(crate) keeps_rows: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) handlers_know: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     /// The names of what is given to routers of the operator's own services.

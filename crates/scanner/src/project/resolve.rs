@@ -136,6 +136,12 @@ impl Project {
             return unknown();
         };
         let below = |expr: ExprId| self.symbol_in(at.to(expr), depth);
+        if let Some(kept) = self.kept_for_application(at) {
+            let kept = self.symbol_in(kept, depth);
+            if !matches!(kept, Symbol::Unknown(_)) {
+                return kept;
+            }
+        }
         match unit.ir.expr(at.expr) {
             ExprKind::Name(NameRef::Binding(binding)) => self.bound_symbol(at.module, *binding, depth),
             ExprKind::Name(NameRef::Global(name)) => Symbol::Unknown(Path::of(unit.ir.text(*name))),

@@ -32,6 +32,7 @@ pub const RULE: Rule = Rule {
 
 fn run(project: &Project, report: &mut Report<'_>) {
     in_generators(project, report);
+    super::kept_in_thread::kept_in_thread(project, report);
     let lives = Lifetimes::new(project);
     let asked = project.calls_with(Role::ContextSet);
     for (module, _) in project.units() {

@@ -72,11 +72,13 @@ fn run(project: &Project, report: &mut Report<'_>) {
             tell(project, report, &lives, at, severity);
         }
         parameters(project, report, &lives, module, unit);
-        contexts(project, report, &stores, module, unit);
+        stores_with_default(project, report, &stores, module, unit);
+        contexts(project, report, module, unit);
         branches(project, report, &lives, module, unit);
         beginnings(project, report, &lives, module, unit);
         super::first_administrator::first_administrator(project, &lives, report, module, unit);
         super::only_one::only_one(project, report, module, unit);
+        super::first_party::first_party(project, report, module, unit);
         super::one_session::one_session(project, &lives, report, module, unit);
         super::constant_party::constant_party(project, &lives, report, module, unit);
         super::constant_party::paid_for_one(project, &lives, report, module, unit);
@@ -505,8 +507,8 @@ fn parameters(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>,
     }
 }
 
-/// Context stores for a tenant that have a default, and readers that catch its being absent.
-fn contexts(project: &Project, report: &mut Report<'_>, stores: &CallSet, module: ModuleId, unit: &Unit) {
+/// Context stores for a tenant that have a default.
+fn stores_with_default(project: &Project, report: &mut Report<'_>, stores: &CallSet, module: ModuleId, unit: &Unit) {
     for expr in stores.among(module) {
         let at = At { module, expr: *expr };
         let Some(callee) = project.callee(at) else { continue };
@@ -526,11 +528,24 @@ fn contexts(project: &Project, report: &mut Report<'_>, stores: &CallSet, module
                 _ => String::new(),
             });
             let names = [name, said.unwrap_or_default()];
-            if names.iter().any(|name| tenant_like(name)) && is_fallback(project, unit, at.to(default)) {
+            if !names.iter().any(|name| tenant_like(name)) {
+                continue;
+            }
+            if is_fallback(project, unit, at.to(default)) {
                 report.at(at.to(default), "code without a tenant goes on with a default one");
+            } else if setting(project, at.to(default)) {
+                // `ContextVar("tenant", default=os.environ.get("HOME_TENANT", "acme"))`: the operator's own, for whoever has none.
+                report
+                    .at(at.to(default), "code without a tenant goes on with the one that is set for the server")
+                    .severity(Severity::Medium)
+                    .confidence(Confidence::Medium);
             }
         }
     }
+}
+
+/// Readers of a context that catch its being absent.
+fn contexts(project: &Project, report: &mut Report<'_>, module: ModuleId, unit: &Unit) {
     for (_, stmt) in unit.ir.stmts() {
         let StmtKind::Try { body, handlers, .. } = stmt else { continue };
         let mut reads = false;

@@ -1,7 +1,7 @@
 //! Workers that the first request starts and that work for all: a task keeps the context in which it was made.
 //! `if self.task is None: self.task = asyncio.create_task(self.loop())`.
 
-use partywall_model::Confidence;
+use partywall_model::{Confidence, Severity};
 
 use super::lost_context::{DEPTH, read_of};
 use crate::{
@@ -51,8 +51,8 @@ pub(super) fn kept_worker(project: &Project, report: &mut Report<'_>) {
                 .iter()
                 .take(2)
                 .filter(|target| loops(project, **target))
-                .find_map(|target| read_of(project, *target, DEPTH + 1));
-            if let Some(read) = read {
+                .find_map(|target| Some((*target, read_of(project, *target, DEPTH + 1)?)));
+            if let Some((target, read)) = read {
                 report
                     .reached(
                         at,
@@ -60,9 +60,36 @@ pub(super) fn kept_worker(project: &Project, report: &mut Report<'_>) {
                     )
                     .confidence(Confidence::Medium)
                     .related(read.module, project.span(read), "the context is asked for here");
+                // Each piece of work has to say itself whom it is for: that is where it does not.
+                if let Some(asked) = asks_itself(project, target) {
+                    report
+                        .at(asked, "this is the caller who started the task, whoever the work is for")
+                        .severity(Severity::Low)
+                        .confidence(Confidence::Medium)
+                        .related(module, project.span(at), "the task is started here");
+                }
             }
         }
     }
+}
+
+/// The call of a function, in its own code, by which it asks for the context, itself or through another function.
+fn asks_itself(project: &Project, fun: Fun) -> Option<At> {
+    let unit = project.unit(fun.module)?;
+    let mut found = None;
+    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+        let at = At { module: fun.module, expr };
+        if found.is_some() || !matches!(unit.ir.expr(expr), ExprKind::Call(_)) {
+            return;
+        }
+        let asks = project.callee(at).is_some_and(|callee| {
+            callee.defs.iter().any(|def| def.role == Role::ContextGet)
+                || (callee.certain
+                    && callee.targets.iter().take(2).any(|target| read_of(project, *target, DEPTH).is_some()))
+        });
+        found = asks.then_some(at);
+    });
+    found
 }
 
 /// The work that a call starts in a task, itself or through a function that hands it on.

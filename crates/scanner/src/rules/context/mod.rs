@@ -3,6 +3,8 @@
 mod constant_party;
 mod counted;
 mod first_administrator;
+mod first_party;
+mod kept_in_thread;
 mod kept_worker;
 mod of_all;
 mod one_bucket;

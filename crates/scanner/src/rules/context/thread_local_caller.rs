@@ -80,7 +80,7 @@ fn says_who(name: &str) -> bool {
 }
 
 /// Where the storage of a thread is made that a value is: `_local`, `self._local`, `Class._local`.
-fn storage(project: &Project, unit: &Unit, at: At) -> Option<At> {
+pub(super) fn storage(project: &Project, unit: &Unit, at: At) -> Option<At> {
     match unit.ir.expr(at.expr) {
         ExprKind::Name(NameRef::Binding(id)) => {
             let (module, id) = project.declared(at.module, *id).unwrap_or((at.module, *id));

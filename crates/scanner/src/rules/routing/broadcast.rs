@@ -44,6 +44,8 @@ const PUTS: &[&str] = &["put", "put_nowait", "enqueue"];
 fn run(project: &Project, report: &mut Report<'_>) {
     super::subscribed::subscribed(project, report);
     super::forwarded::forwarded(project, report);
+    super::by_key::by_key(project, report);
+    super::by_topic::by_topic(project, report);
     let lives = Lifetimes::new(project);
     let all = project.calls_of(sends_to_all);
     let each = project.calls_named(|name| name == "forEach");
@@ -248,7 +250,7 @@ fn to_all(project: &Project, lives: &Lifetimes<'_>, at: At, call: &Call, report:
     }
 }
 
-fn holds(project: &Project, at: At) -> bool {
+pub(super) fn holds(project: &Project, at: At) -> bool {
     let Some(unit) = project.unit(at.module) else { return false };
     let mut found = false;
     let mut keyed = false;

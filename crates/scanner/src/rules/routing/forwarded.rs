@@ -1,5 +1,6 @@
 //! A connection that forwards what it takes out of a channel or queue of all connections: `pubsub.subscribe("notifications")` and then
-//! `await websocket.send_text(message)` for each, or `await app.state.outbox.get()`, which gives each message to whoever asks first.
+//! `await websocket.send_text(message)` for each, `pubsub.psubscribe("progress:*")` for what is streamed to one user, or
+//! `await app.state.outbox.get()`, which gives each message to whoever asks first.
 
 use partywall_model::Confidence;
 
@@ -7,7 +8,10 @@ use crate::{
     flow::Lifetimes,
     ir::{BindingId, BindingKind, Block, ExprId, ExprKind, FunctionId, NameRef, StmtKind, walk},
     project::{At, Fun, ModuleId, Project, Unit},
-    rules::Report,
+    rules::{
+        Report,
+        data::named_objects::{DEPTH, has_owner},
+    },
     vocabulary,
 };
 
@@ -79,7 +83,18 @@ pub(super) fn forwarded(project: &Project, report: &mut Report<'_>) {
                 continue;
             }
             let Some(channel) = of_all(project, unit, fun, taken) else { continue };
-            let Some(send) = sends(unit, fun, body, own) else { continue };
+            let streams = hears_pattern(project, channel);
+            let Some(send) = sends(unit, fun, body, own, streams) else { continue };
+            if streams {
+                report
+                    .reached(
+                        channel,
+                        "this hears the channels of all, and what is heard is streamed to one of them",
+                    )
+                    .confidence(Confidence::Medium)
+                    .related(module, unit.ir.span(send), "it is sent here");
+                continue;
+            }
             report
                 .reached(
                     At { module, expr: send },
@@ -203,11 +218,33 @@ fn subscription(project: &Project, unit: &Unit, fun: Fun, at: At, id: BindingId)
     found.filter(|_| !own)
 }
 
+/// Whether a subscription is to all channels of a pattern, of which each is somebody's: `psubscribe("progress:*")`.
+fn hears_pattern(project: &Project, channel: At) -> bool {
+    let Some(unit) = project.unit(channel.module) else { return false };
+    let ExprKind::Call(call) = unit.ir.expr(channel.expr) else { return false };
+    let of_patterns =
+        project.last_written(channel).is_some_and(|name| matches!(name, "psubscribe" | "pSubscribe"));
+    let told_apart = || {
+        let tells = project.calls_named(|name| name == "publish");
+        project.units().any(|(module, unit)| {
+            tells.among(module).any(|expr| {
+                let ExprKind::Call(call) = unit.ir.expr(*expr) else { return false };
+                call.positional(0).is_some_and(|name| has_owner(project, At { module, expr: name }, DEPTH))
+            })
+        })
+    };
+    of_patterns
+        && told_apart()
+        && call.args.iter().any(|arg| project.snippet(channel.to(arg.value)).contains('*'))
+}
+
 /// Whether a value is a fixed text.
 fn is_name(project: &Project, unit: &Unit, at: At) -> bool {
     match unit.ir.expr(at.expr) {
         ExprKind::String(_) => true,
         ExprKind::Name(NameRef::Binding(id)) => unit.ir.is_module_level(*id) && project.is_fixed(at),
+        // `f"{PREFIX}:*"`
+        ExprKind::Template(_) => project.is_fixed(at),
         _ => false,
     }
 }
@@ -255,8 +292,8 @@ fn asks_whose(project: &Project, unit: &Unit, module: ModuleId, body: &Block) ->
     found
 }
 
-/// Where a loop sends what it took to the connection of its function.
-fn sends(unit: &Unit, fun: Fun, body: &Block, mut own: Vec<BindingId>) -> Option<ExprId> {
+/// Where a loop sends what it took to the connection of its function; what one gives out that `streams` goes there too.
+fn sends(unit: &Unit, fun: Fun, body: &Block, mut own: Vec<BindingId>, streams: bool) -> Option<ExprId> {
     // `data = message["data"]`
     walk::stmts_below(&unit.ir, body, &mut |stmt| {
         if let StmtKind::Assign { target, value, .. } = unit.ir.stmt(stmt)
@@ -282,6 +319,14 @@ fn sends(unit: &Unit, fun: Fun, body: &Block, mut own: Vec<BindingId>) -> Option
     walk::stmts_below(&unit.ir, body, &mut |stmt| here.push(stmt));
     let mut found = None;
     walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+        // `yield f"data: {message}\n\n"` of what is streamed to whoever asked.
+        if let ExprKind::Yield { value: Some(value), .. } = unit.ir.expr(expr) {
+            let here = unit.index.stmt_of(expr).is_some_and(|stmt| here.contains(&stmt));
+            if found.is_none() && streams && here && mentions(unit, *value, &own) {
+                found = Some(expr);
+            }
+            return;
+        }
         let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
         let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return };
         if found.is_some()

@@ -3,7 +3,9 @@
 pub mod vulnerable_sdk;
 
 mod by_conversation;
+mod by_key;
 mod by_thread;
+mod by_topic;
 mod each_connection;
 mod forwarded;
 mod handed_session;

@@ -19,7 +19,18 @@ pub(in crate::rules) fn is_got_for_caller(
     let name = name.trim_start_matches(['_', '#']);
     let whose = vocabulary::is_credential(name)
         || vocabulary::is_principal(name)
-        || matches!(name, "user" | "tenant" | "caller" | "identity");
+        || matches!(
+            name,
+            "user"
+                | "tenant"
+                | "caller"
+                | "identity"
+                | "workspace"
+                | "organization"
+                | "org"
+                | "account"
+                | "company"
+        );
     if !whose || !lives.is_per_request(write.fun) {
         return false;
     }
@@ -55,15 +66,42 @@ fn asked_with(project: &Project, unit: &Unit, at: At, steps: u32) -> bool {
                 | Origins::SECRET;
             let told = |arg: ExprId| {
                 let mut told = project.origins(at.to(arg)).has(sent);
+                let mut made = Vec::new();
                 walk::exprs_below(&unit.ir, arg, &mut |inner| {
-                    told |= project.origins(at.to(inner)).has(sent)
+                    told |= project.origins(at.to(inner)).has(sent);
+                    if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(inner)
+                        && !unit.ir.is_module_level(*id)
+                    {
+                        made.extend(unit.index.sources(*id).iter().take(2).map(|source| source.value));
+                    }
                 });
+                // `digest = sha256(sent).hexdigest()`: what it is made of was sent.
+                for value in made {
+                    if matches!(unit.ir.expr(value), ExprKind::Call(_)) {
+                        walk::exprs_below(&unit.ir, value, &mut |inner| {
+                            told |= project.origins(at.to(inner)).has(sent);
+                        });
+                    }
+                }
                 told
             };
             // `response.json()`, `found.get("token")`: a part of what was given before.
             let part = match unit.ir.expr(call.callee) {
                 ExprKind::Member { object, property, .. }
-                    if matches!(unit.ir.text(*property), "json" | "get") =>
+                    if matches!(
+                        unit.ir.text(*property),
+                        "json"
+                            | "get"
+                            | "fetchone"
+                            | "fetchall"
+                            | "first"
+                            | "one"
+                            | "one_or_none"
+                            | "scalar"
+                            | "scalar_one"
+                            | "scalar_one_or_none"
+                            | "mappings"
+                    ) =>
                 {
                     Some(*object)
                 }

@@ -6,7 +6,10 @@ use crate::{
     flow::{Cell, Lifetimes, Origins},
     ir::{ArrayKind, BindingId, Class, ExprId, ExprKind, Language, NameRef},
     project::{At, Cls, Fun, ModuleId, Project, Unit},
-    rules::{Report, Rule},
+    rules::{
+        Report, Rule,
+        data::named_objects::{DEPTH, has_owner},
+    },
 };
 
 /// The rule.
@@ -51,6 +54,17 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 }
                 continue;
             };
+            // What is kept under whose it is mixes nobody up.
+            let of_owner = match unit.ir.expr(at.expr) {
+                ExprKind::Index { index, .. } => has_owner(project, At { module, expr: *index }, DEPTH),
+                ExprKind::Call(call) if project.last_written(at) == Some("setdefault") => {
+                    call.positional(0).is_some_and(|key| has_owner(project, At { module, expr: key }, DEPTH))
+                }
+                _ => false,
+            };
+            if of_owner {
+                continue;
+            }
             // What a class keeps may be meant to be one for all.
             let of_class = matches!(unit.ir.expr(container), ExprKind::Member { .. });
             // What is kept under a key of its own mixes nobody up by itself.

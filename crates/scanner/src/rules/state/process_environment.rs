@@ -4,9 +4,10 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::ExprKind,
+    ir::{ExprKind, NameRef},
     project::{At, Fun, Project},
     rules::{Report, Rule},
+    vocabulary,
 };
 
 /// The rule.
@@ -50,7 +51,60 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+    at_once(project, &lives, report);
     folders(project, &lives, report);
+}
+
+/// Reports several variables of the environment that a request sets at once: `os.environ.update(credentials)`,
+/// `Object.assign(process.env, credentials)`, and one that it sets by a function, `os.putenv("TOKEN", token)`.
+fn at_once(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
+    let likely = project.calls_named(|name| matches!(name, "update" | "assign" | "putenv"));
+    for (module, unit) in project.units() {
+        for expr in likely.among(module) {
+            let at = At { module, expr: *expr };
+            let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+            let written = project.written(at);
+            let path: Vec<&str> = written.iter().map(|name| name.as_str()).collect();
+            let given = match path.as_slice() {
+                ["os", "environ", "update"] | ["environ", "update"] => 0,
+                ["os", "putenv"] | ["putenv"] => 1,
+                ["Object", "assign"] if call.positional(0).is_some_and(|target| is_environment(project, at.to(target))) => 1,
+                _ => continue,
+            };
+            if !lives.is_per_request(project.function_of(at)) {
+                continue;
+            }
+            let values: Vec<At> = call.args.iter().skip(given).map(|arg| at.to(arg.value)).collect();
+            let of_request = values.iter().any(|value| project.origins(*value).is_of_request());
+            // What is handed in and not seen further may be anybody's; by its name it is somebody's.
+            let named = || {
+                values.iter().any(|value| {
+                    is_parameter(project, *value)
+                        && project.last_written(*value).is_some_and(|name| {
+                            vocabulary::is_credential(name) || vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "creds" | "credentials" | "secrets"))
+                        })
+                })
+            };
+            if of_request || named() {
+                let found = report.reached(at, "the environment of the process is set to data of this request");
+                if !of_request {
+                    found.severity(Severity::Medium).confidence(Confidence::Medium);
+                }
+            }
+        }
+    }
+}
+
+/// Whether a value is a parameter of the function that it stands in.
+fn is_parameter(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    matches!(unit.ir.expr(at.expr), ExprKind::Name(NameRef::Binding(id)) if project.parameter_of(at.module, *id).is_some())
+}
+
+/// Whether a value is the environment of the process: `process.env`.
+fn is_environment(project: &Project, at: At) -> bool {
+    let path = project.written(at);
+    matches!(path.as_slice(), [process, env] if process == "process" && env == "env")
 }
 
 /// Reports a request that changes the folder that the process works in: `process.chdir(folderOf(user))`.

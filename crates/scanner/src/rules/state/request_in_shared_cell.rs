@@ -428,6 +428,8 @@ fn name_of(project: &Project, cell: &Cell) -> String {
         }
         // `latest[0]` is named for what it is a place of.
         Cell::Property(of, name) if name.starts_with(|char: char| char.is_ascii_digit()) => name_of(project, of),
+        // `app["workspace"]["id"]` is the workspace's.
+        Cell::Property(of, name) if name == "id" && matches!(**of, Cell::Property(..) | Cell::Binding(..)) => name_of(project, of),
         Cell::Field(_, name) | Cell::Property(_, name) => name.clone(),
         Cell::Global => "globalThis".to_owned(),
     }

@@ -5,7 +5,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use super::put_on_clients;
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{BindingKind, ExprId, ExprKind, FunctionId, ImportKind, Language, NameRef, StmtKind},
+    ir::{BindingKind, Call, ExprId, ExprKind, FunctionId, ImportKind, Language, NameRef, PropertyKey, StmtKind},
     project::{At, Fun, Project, Symbol, Unit},
     rules::{Report, Rule},
     vocabulary,
@@ -48,7 +48,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
             let value = At { module, expr: write.value };
             let taken = is_of_caller(project, value) || (of_module && project.origins(value).is_chosen());
-            let sent = !taken && sends_credential(project, unit, value);
+            let sent = !taken && (sends_credential(project, unit, value) || names_party(project, unit, place, value));
             if (taken || sent) && (of_module || is_shared(project, &lives, unit, place)) {
                 tell(report, place, taken);
             }
@@ -61,7 +61,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let ExprKind::Call(own) = unit.ir.expr(*call) else { continue };
             if sets_default(project, &lives, unit, at) {
                 tell(report, at, true);
-            } else if signs_in(project, &lives, unit, at) {
+            } else if updates_party(project, &lives, unit, at, own) || signs_in(project, &lives, unit, at) {
                 tell(report, at, false);
             } else {
                 put_on_clients::called(project, &lives, unit, at, own, report);
@@ -148,6 +148,42 @@ fn is_library(project: &Project, unit: &Unit, place: At) -> bool {
 /// Whether a value is a credential or identity of the request.
 pub(super) fn is_of_caller(project: &Project, at: At) -> bool {
     project.origins(at).has(Origins::SECRET | Origins::PRINCIPAL | Origins::UNVERIFIED)
+}
+
+/// Whether a header that says for whom a request is gets a party's id: `session.headers["X-Company-Id"] = company_id`.
+fn names_party(project: &Project, unit: &Unit, place: At, value: At) -> bool {
+    let ExprKind::Index { index, .. } = unit.ir.expr(place.expr) else { return false };
+    let ExprKind::String(header) = unit.ir.expr(*index) else { return false };
+    is_party_header(unit.ir.text(*header)) && is_partys(project, value)
+}
+
+/// Whether a call puts such a header among those that a client sends with all requests: `session.headers.update({"X-Tenant": tenant_id})`.
+fn updates_party(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, at: At, call: &Call) -> bool {
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return false };
+    let of_headers = project.last_written(at.to(*object)) == Some("headers") && unit.ir.text(*property) == "update";
+    of_headers && call.args.iter().any(|arg| holds_party(project, unit, at.to(arg.value))) && is_shared(project, lives, unit, at.to(*object))
+}
+
+/// Whether a header is named for a tenant or user: `X-Tenant-Id`.
+fn is_party_header(header: &str) -> bool {
+    let lower = header.to_lowercase();
+    let name = lower.strip_prefix("x-").unwrap_or(&lower).replace('-', "_");
+    vocabulary::is_owner(&name)
+}
+
+/// Whether a value is a party's id, and not the server's own.
+fn is_partys(project: &Project, value: At) -> bool {
+    let origins = project.origins(value);
+    origins.has(Origins::OWNER) && !origins.has(Origins::ENV)
+}
+
+/// Whether an object of headers says for whom requests are: `{"X-Tenant-Id": tenant_id}`.
+fn holds_party(project: &Project, unit: &Unit, at: At) -> bool {
+    let ExprKind::Object(properties) = unit.ir.expr(at.expr) else { return false };
+    properties.iter().any(|property| match property.key {
+        PropertyKey::Name(name) => is_party_header(unit.ir.text(name)) && is_partys(project, at.to(property.value)),
+        _ => false,
+    })
 }
 
 /// Whether a value has a credential or a session's id in it, by its name, that the client sends.
