@@ -7,8 +7,8 @@ use partywall_model::{Confidence, Severity};
 
 use crate::{
     flow::Origins,
-    ir::{ArgKind, BindingId, ExprId, ExprKind, NameRef, TemplatePart, walk},
-    project::{At, Fun, Parent, Project, Unit},
+    ir::{ArgKind, ExprId, ExprKind, NameRef, TemplatePart},
+    project::{At, Fun, Project, Unit},
     rules::Report,
 };
 
@@ -63,7 +63,6 @@ const STEPS: u32 = 6;
 
 /// Reports such keys, once a function.
 pub(super) fn kept_answers(project: &Project, report: &mut Report<'_>) {
-    at_the_edge(project, report);
     let mut told: BTreeSet<Fun> = BTreeSet::new();
     let mut accesses: Vec<_> = project.accesses().iter().collect();
     accesses.sort_by_key(|access| (access.key.module, project.span(access.key).start));
@@ -88,93 +87,6 @@ pub(super) fn kept_answers(project: &Project, report: &mut Report<'_>) {
             .severity(Severity::Medium)
             .confidence(Confidence::Medium);
     }
-}
-
-/// Reports answers that are put into a cache of a network's edge under the request's address, where the answer is the caller's:
-/// `await caches.default.put(new Request(url), answer)`. Source: <https://developers.cloudflare.com/workers/runtime-apis/cache/>.
-fn at_the_edge(project: &Project, report: &mut Report<'_>) {
-    let puts = project.calls_named(|name| name == "put");
-    for (module, unit) in project.units() {
-        for expr in puts.among(module) {
-            let at = At { module, expr: *expr };
-            let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
-            let (Some(key), ExprKind::Member { object, .. }) =
-                (call.positional(0), unit.ir.expr(call.callee))
-            else {
-                continue;
-            };
-            if is_edge(project, unit, at.to(*object))
-                && (project.has_owners(module) || project.knows_callers(module))
-                && is_address(project, unit, at.to(key), STEPS) == Some(true)
-                && !is_told_apart(project, unit, at.to(key))
-                && project.around(project.function_of(at)).into_iter().any(|fun| project.reach(fun).is_some())
-            {
-                report
-                    .reached(
-                        at,
-                        "the answer to one caller is kept by its address alone, and given to the next one",
-                    )
-                    .severity(Severity::Medium)
-                    .confidence(Confidence::Medium);
-            }
-        }
-    }
-}
-
-/// Whether a value is a cache of the edge: `caches.default`, `await caches.open("answers")`, by a variable too.
-fn is_edge(project: &Project, unit: &Unit, at: At) -> bool {
-    let named = |at: At| project.snippet(at).starts_with("caches.");
-    let made = || match unit.ir.expr(at.expr) {
-        ExprKind::Name(NameRef::Binding(id)) => match unit.index.sources(*id) {
-            [source] => match unit.ir.expr(source.value) {
-                ExprKind::Await(value) => named(at.to(*value)),
-                _ => named(at.to(source.value)),
-            },
-            _ => false,
-        },
-        _ => false,
-    };
-    named(at) || made()
-}
-
-/// Whether the caller is put into the address before: `url.searchParams.set("for", user.id)`.
-fn is_told_apart(project: &Project, unit: &Unit, key: At) -> bool {
-    let mut open: Vec<BindingId> = project.roots(key);
-    let mut next = 0;
-    while let Some(id) = open.get(next).copied() {
-        next += 1;
-        if next > 8 {
-            break;
-        }
-        for source in unit.index.sources(id) {
-            open.extend(project.roots(key.to(source.value)));
-        }
-        let told = unit.index.uses(id).iter().any(|used| {
-            let mut here = *used;
-            for _ in 0..4 {
-                let Parent::Expr(up) = unit.index.parent(here) else { return false };
-                if let ExprKind::Call(call) = unit.ir.expr(up) {
-                    // What it is given to is asked by it; what its own method is given becomes a part of it.
-                    return call.callee == here
-                        && call.args.iter().any(|arg| {
-                            let mut caller = false;
-                            walk::exprs_below(&unit.ir, arg.value, &mut |expr| {
-                                caller |= project
-                                    .origins(key.to(expr))
-                                    .has(Origins::PRINCIPAL | Origins::SECRET | Origins::OWNER);
-                            });
-                            caller
-                        });
-                }
-                here = up;
-            }
-            false
-        });
-        if told {
-            return true;
-        }
-    }
-    false
 }
 
 /// The middleware that a function is or stands in: by how it is registered, or by what it is told to call next.
@@ -239,14 +151,11 @@ fn is_address(project: &Project, unit: &Unit, at: At, steps: u32) -> Option<bool
                 }
                 _ => None,
             };
-            // `new Request(url, { method: "GET" })` is asked for by its address.
-            let most = if name == "Request" { 1 } else { usize::MAX };
             let plain = call
                 .args
                 .iter()
                 .filter(|arg| matches!(arg.kind, ArgKind::Positional))
                 .map(|arg| arg.value)
-                .take(most)
                 .collect();
             Some(all(plain)? || receiver.unwrap_or(false))
         }
