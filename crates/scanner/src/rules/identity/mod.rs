@@ -10,8 +10,10 @@ mod limited;
 pub(in crate::rules) mod looked_up;
 pub(in crate::rules) mod not_seen;
 mod one_subject;
+mod other_scope;
 mod preferred;
 mod records;
+mod spread_last;
 mod stamped;
 mod thrown_away;
 
