@@ -77,6 +77,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         beginnings(project, report, &lives, module, unit);
         super::first_administrator::first_administrator(project, &lives, report, module, unit);
         super::only_one::only_one(project, report, module, unit);
+        super::last_one::last_one(project, report, module, unit);
         super::one_session::one_session(project, &lives, report, module, unit);
         super::constant_party::constant_party(project, &lives, report, module, unit);
         super::constant_party::paid_for_one(project, &lives, report, module, unit);

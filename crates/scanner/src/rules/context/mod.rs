@@ -3,7 +3,9 @@
 mod constant_party;
 mod counted;
 mod first_administrator;
+mod flushed;
 mod kept_worker;
+mod last_one;
 mod of_all;
 mod one_bucket;
 mod one_session;
