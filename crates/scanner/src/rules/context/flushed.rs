@@ -31,7 +31,7 @@ pub(super) fn flushed(project: &Project, report: &mut Report<'_>) {
             let Some(asked) = exprs.iter().find_map(|expr| asks_context(project, at.to(*expr))) else {
                 continue;
             };
-            let Some(cell) = kept(project, &lives, unit, at, 3) else { continue };
+            let Some(cell) = kept(&lives, unit, at, 3) else { continue };
             if is_emptied(&lives, unit, fun, &cell) && is_filled_elsewhere(project, &lives, fun, &cell) {
                 report
                     .reached(
@@ -135,7 +135,7 @@ fn asks_context(project: &Project, at: At) -> Option<At> {
 
 /// The list that outlives requests and that a value is, or is taken out of: `buffer`, `batch` of `const batch = buffer`, `buffer.splice(0)`,
 /// `[...buffer]`.
-fn kept(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, at: At, steps: u32) -> Option<Cell> {
+fn kept(lives: &Lifetimes<'_>, unit: &Unit, at: At, steps: u32) -> Option<Cell> {
     let steps = steps.checked_sub(1)?;
     match unit.ir.expr(at.expr) {
         ExprKind::Name(NameRef::Binding(id)) if !unit.ir.is_module_level(*id) => {
@@ -149,7 +149,7 @@ fn kept(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, at: At, steps: u3
                         }
                         _ => return None,
                     };
-                    kept(project, lives, unit, at.to(value), steps)
+                    kept(lives, unit, at.to(value), steps)
                 }
                 _ => None,
             }
@@ -157,16 +157,16 @@ fn kept(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, at: At, steps: u3
         ExprKind::Call(call) => match unit.ir.expr(call.callee) {
             ExprKind::Member { object, property, .. } => {
                 matches!(unit.ir.text(*property), "splice" | "slice" | "copy" | "values")
-                    .then(|| kept(project, lives, unit, at.to(*object), steps))?
+                    .then(|| kept(lives, unit, at.to(*object), steps))?
             }
             ExprKind::Name(NameRef::Global(name)) if matches!(unit.ir.text(*name), "list" | "tuple") => {
-                kept(project, lives, unit, at.to(call.positional(0)?), steps)
+                kept(lives, unit, at.to(call.positional(0)?), steps)
             }
             _ => None,
         },
         ExprKind::Array { items, .. } => match items.as_ref() {
             [only] => match unit.ir.expr(*only) {
-                ExprKind::Spread(inner) => kept(project, lives, unit, at.to(*inner), steps),
+                ExprKind::Spread(inner) => kept(lives, unit, at.to(*inner), steps),
                 _ => None,
             },
             _ => None,
