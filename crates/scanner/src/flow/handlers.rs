@@ -77,6 +77,7 @@ pub(super) fn handlers(project: &Project, entries: &mut Vec<Entry>) {
         by_get_response(module, unit, &mut add);
         by_shape(module, unit, &mut add);
         by_names(module, unit, &mut add);
+        by_execution(module, unit, &mut add);
     }
 }
 
@@ -89,6 +90,21 @@ fn by_names(module: ModuleId, unit: &Unit, add: &mut impl FnMut(Fun, usize, &str
         let names: Vec<&str> =
             function.params.iter().filter_map(|own| own.name).map(|name| unit.ir.text(name)).collect();
         if matches!(names.as_slice(), ["req" | "request", "res" | "response", "next"]) {
+            add(Fun { module, id }, 0, "middleware");
+        }
+    }
+}
+
+/// Guards and interceptors of NestJS, which see each request before its handler: `canActivate(context: ExecutionContext)`. Source:
+/// docs.nestjs.com/guards.
+fn by_execution(module: ModuleId, unit: &Unit, add: &mut impl FnMut(Fun, usize, &str)) {
+    if !unit.ir.imports.iter().any(|import| unit.ir.text(import.specifier) == "@nestjs/common") {
+        return;
+    }
+    for (id, function) in unit.ir.functions() {
+        let named =
+            function.name.is_some_and(|name| matches!(unit.ir.text(name), "canActivate" | "intercept"));
+        if named && function.class.is_some() && !function.params.is_empty() {
             add(Fun { module, id }, 0, "middleware");
         }
     }

@@ -67,7 +67,8 @@ const CONVERSIONS: &[&str] = &[
 
 /// Whether a function gives back what it is given in another form.
 pub(super) fn converts(name: &str) -> bool {
-    if name.chars().next().is_some_and(char::is_uppercase) {
+    // `Object.fromEntries(form)` has all that the form has.
+    if name == "fromEntries" || name.chars().next().is_some_and(char::is_uppercase) {
         return true;
     }
     let lower = name.to_lowercase();

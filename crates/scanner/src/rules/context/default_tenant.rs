@@ -79,6 +79,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         super::first_administrator::first_administrator(project, &lives, report, module, unit);
         super::only_one::only_one(project, report, module, unit);
         super::first_party::first_party(project, report, module, unit);
+        super::last_one::last_one(project, report, module, unit);
         super::one_session::one_session(project, &lives, report, module, unit);
         super::constant_party::constant_party(project, &lives, report, module, unit);
         super::constant_party::paid_for_one(project, &lives, report, module, unit);

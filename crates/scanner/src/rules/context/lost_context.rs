@@ -39,6 +39,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     jobs(project, report);
     given_work(project, report);
     super::kept_worker::kept_worker(project, report);
+    super::flushed::flushed(project, report);
     let lives = Lifetimes::new(project);
     let asked = project.calls_with(Role::Detach);
     for (module, unit) in project.units() {

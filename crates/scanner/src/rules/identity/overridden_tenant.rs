@@ -32,6 +32,8 @@ pub const RULE: Rule = Rule {
 fn run(project: &Project, report: &mut Report<'_>) {
     super::thrown_away::thrown_away(project, report);
     super::preferred::preferred(project, report);
+    super::other_scope::other_scope(project, report);
+    super::spread_last::spread_last(project, report);
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units() {
         for (expr, kind) in unit.ir.exprs_of(Kinds::CHOICE) {

@@ -30,7 +30,7 @@ pub const RULE: Rule = Rule {
 };
 
 /// Words of collections that hold the connections of all clients.
-const HOLDERS: &[&str] = &["sessions", "transports", "servers", "connections", "clients", "sockets", "streams", "subscribers", "websockets", "queues", "listeners", "watchers", "active", "conns", "peers"];
+pub(super) const HOLDERS: &[&str] = &["sessions", "transports", "servers", "connections", "clients", "sockets", "streams", "subscribers", "websockets", "queues", "listeners", "watchers", "active", "conns", "peers"];
 
 /// Methods that send.
 const SENDS: &[&str] = &[
@@ -46,6 +46,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::forwarded::forwarded(project, report);
     super::by_key::by_key(project, report);
     super::by_topic::by_topic(project, report);
+    super::tagged_sockets::tagged_sockets(project, report);
+    super::topics::topics(project, report);
+    super::unused_owner::unused_owner(project, report);
     let lives = Lifetimes::new(project);
     let all = project.calls_of(sends_to_all);
     let each = project.calls_named(|name| name == "forEach");

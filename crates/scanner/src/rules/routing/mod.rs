@@ -17,6 +17,9 @@ mod own_mailbox;
 mod posted_on;
 mod session_holders;
 mod subscribed;
+mod tagged_sockets;
+mod topics;
+mod unused_owner;
 
 crate::rules::rules! {
     shared_server, session_without_owner, task_without_owner, any_session, request_id_key, replayed_events, broadcast, ignored_owner,

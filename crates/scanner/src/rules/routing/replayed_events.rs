@@ -5,7 +5,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use crate::{
     flow::Lifetimes,
     ir::{ExprId, ExprKind, FunctionId, NameRef, TemplatePart, walk},
-    project::{Fun, Project, Unit},
+    project::{At, Fun, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -38,6 +38,12 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
             // A store that is made anew for each session has nobody else's events.
             let class = project.this_of(Fun { module, id });
+            if let Some(query) = all_later(unit, id) {
+                report
+                    .at(At { module, expr: query }, "this reads all events behind one, whoever's stream they were on")
+                    .confidence(Confidence::Medium);
+                continue;
+            }
             // A declaration without a body, or one that asks another store.
             if function.body.len() < 2 || names_any(unit, id, OWNERS) {
                 continue;
@@ -66,6 +72,47 @@ const STREAMS: &[&str] = &["stream", "streams", "streamid", "channel"];
 
 /// Words of what tells one session or party from another.
 const OWNERS: &[&str] = &["session", "sessions", "sessionid", "owner", "tenant", "prefix", "user", "principal", "namespace"];
+
+/// A query in a function that reads all that came behind a place of a table, and asks for neither stream nor owner, whatever was asked
+/// before: `select id, message from events where id > ? order by id`.
+fn all_later(unit: &Unit, fun: FunctionId) -> Option<ExprId> {
+    let mut found = None;
+    walk::function_exprs(&unit.ir, fun, &mut |expr| {
+        let said = match unit.ir.expr(expr) {
+            ExprKind::String(text) => Some(unit.ir.text(*text).to_owned()),
+            ExprKind::Template(parts) | ExprKind::Tagged { parts, .. } => Some(
+                parts
+                    .iter()
+                    .map(|part| match part {
+                        TemplatePart::Text(text) => unit.ir.text(*text),
+                        TemplatePart::Value(_) => "?",
+                    })
+                    .collect(),
+            ),
+            _ => None,
+        };
+        if found.is_none() && said.is_some_and(|text| reads_all_behind(&text.to_ascii_lowercase())) {
+            found = Some(expr);
+        }
+    });
+    found
+}
+
+fn reads_all_behind(text: &str) -> bool {
+    let Some((head, rest)) = text.split_once("where") else { return false };
+    // A table that is named by a value may be one of a stream.
+    let table = head.rsplit_once("from").map_or("?", |(_, table)| table);
+    // Whatever else is asked for may be the stream: `where topic_id = ? and id > ?`.
+    let asked = rest.split_once("order by").map_or(rest, |(asked, _)| asked);
+    head.trim_start().starts_with("select")
+        && asked.contains('>')
+        && !asked.replace(">=", ">").contains('=')
+        && !asked.contains(" and ")
+        && !table.contains(['?', '$', '{', '%'])
+        && !speaks_of(asked, STREAMS)
+        && !speaks_of(asked, OWNERS)
+        && !speaks_of(table, &["join"])
+}
 
 /// Whether a function, or one inside of it, compares or looks up anything whose name has one of some words.
 fn names_any(unit: &Unit, fun: FunctionId, words: &[&str]) -> bool {

@@ -74,7 +74,7 @@ fn hears_all(project: &Project, unit: &Unit, at: At, call: &Call) -> bool {
 }
 
 /// Whether a value is a bus of the process: a variable of a module, or what outlives requests, that is named so.
-fn is_bus(project: &Project, lives: &Lifetimes<'_>, at: At) -> bool {
+pub(super) fn is_bus(project: &Project, lives: &Lifetimes<'_>, at: At) -> bool {
     let said = project.last_written(at).is_some_and(|name| {
         vocabulary::words(name).iter().any(|word| {
             matches!(
@@ -196,7 +196,7 @@ fn decides(unit: &Unit, id: FunctionId) -> bool {
 }
 
 /// Whether an expression has a parameter of a function in it.
-fn is_given(unit: &Unit, id: FunctionId, expr: ExprId) -> bool {
+pub(super) fn is_given(unit: &Unit, id: FunctionId, expr: ExprId) -> bool {
     let Some(function) = unit.ir.function(id) else { return false };
     let mut own = Vec::new();
     function.params.iter().for_each(|parameter| parameter.pattern.for_each_binding(&mut |id| own.push(id)));

@@ -9,6 +9,7 @@ mod kept_talks;
 mod left_patched;
 mod of_class;
 mod one_conversation;
+mod prototypes;
 mod put_on_clients;
 mod shown_whole;
 mod store_of_app;

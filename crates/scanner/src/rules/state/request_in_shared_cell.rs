@@ -92,6 +92,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::told_first::told_first(project, &lives, report);
     super::told_first::taken_over(project, report);
     super::store_of_app::store_of_app(project, report);
+    super::prototypes::prototypes(project, &lives, report);
     connections(project, &lives, report);
 }
 
