@@ -303,6 +303,14 @@ impl Found {
         self.confidence = self.confidence.min(Confidence::Medium);
     }
 
+    /// Whether what is medium is a guess: far from the callers, or where only those come who rule a tenant, and who are let near what is
+    /// the tenant's.
+    fn is_guess(&self, rule: &str) -> bool {
+        let far_away = self.guessed && sure::is_lowest_far_away(rule);
+        let ruled = self.admins && self.said == Some(Severity::Medium) && sure::is_of_tenants(rule);
+        far_away || ruled || (self.far && sure::is_on_the_way(rule))
+    }
+
     /// Takes into account whom what was asked before lets come there.
     fn past(&mut self, admits: Admits) {
         match admits {
@@ -394,13 +402,7 @@ fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
         severity = Severity::Low;
         confidence = Confidence::Low;
     }
-    let guess = found.guessed && sure::is_lowest_far_away(rule.check.id);
-    // Who rules a tenant is let near what is the tenant's: what is medium for anybody is less for them.
-    let ruled = found.admins && found.said == Some(Severity::Medium) && sure::is_of_tenants(rule.check.id);
-    if (guess || ruled || (found.far && sure::is_on_the_way(rule.check.id)))
-        && !found.latent
-        && severity == Severity::Medium
-    {
+    if found.is_guess(rule.check.id) && !found.latent && severity == Severity::Medium {
         severity = Severity::Low;
         confidence = Confidence::Low;
     }
