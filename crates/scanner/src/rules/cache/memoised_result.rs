@@ -8,7 +8,7 @@ use crate::{
     ir::{ArgKind, BindingKind, ExprKind, Function, Language, NameRef, PropertyKey, walk},
     library::{CallDef, PlaceArg, PlacePath, Role},
     project::{At, CallSet, Fun, ModuleId, Parent, Project, Symbol, Unit},
-    rules::{Report, Rule},
+    rules::{Report, Rule, data::authorship::is_only_made_by_somebody},
     vocabulary,
 };
 
@@ -251,6 +251,8 @@ fn asks_for_owned(project: &Project, fun: Fun, steps: u32) -> Asked {
     let mut found = None;
     for query in project.queries().iter().filter(|query| query.function == fun) {
         let is = match owned.get(&query.entity) {
+            // Who made it is not whose it is: a catalogue that the staff keeps.
+            Some(_) if is_only_made_by_somebody(project, query) => Asked::Everybodys,
             Some(Owned::Yes | Owned::Sibling | Owned::Listed) => Asked::Owned,
             _ => Asked::Everybodys,
         };

@@ -9,7 +9,7 @@ use crate::{
 
 /// Whether the only party in the rows of a query is whoever made them, `created_by`, and no query of the project finds rows by it: prompts
 /// or categories of the whole installation, which somebody of it wrote.
-pub(super) fn is_only_made_by_somebody(project: &Project, query: &Query) -> bool {
+pub(in crate::rules) fn is_only_made_by_somebody(project: &Project, query: &Query) -> bool {
     let table =
         project.tables.table(&Name::bare(&query.shown)).or_else(|| project.tables.model(&query.shown));
     let Some(owner) = table.and_then(|table| table.owner.as_ref()) else { return false };

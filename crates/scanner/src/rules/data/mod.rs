@@ -2,7 +2,7 @@
 
 mod all_tenants;
 mod asked_by;
-mod authorship;
+pub(in crate::rules) mod authorship;
 mod below_parent;
 mod by_id_alone;
 mod by_id_elsewhere;

@@ -66,7 +66,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             });
             let Some((at, look)) = first else { continue };
             let keyed = !look.by_method && project.origins(look.key).has_owner();
-            if !(runs || look.by_method) || is_compared(project, fun, &look.names) || keyed || all_callers_compare(project, unit, fun, look.key) {
+            if is_asked_with_caller(project, unit, at) || !(runs || look.by_method) || is_compared(project, fun, &look.names) || keyed || all_callers_compare(project, unit, fun, look.key) {
                 continue;
             }
             let knows_callers = project.has_owners(module);
@@ -139,6 +139,17 @@ fn is_told_caller(project: &Project, unit: &Unit, at: At) -> bool {
         ExprKind::Name(NameRef::Binding(id)) => unit.index.sources(*id).iter().take(4).any(|source| source.path.is_empty() && told(source.value)),
         _ => told(*object),
     }
+}
+
+/// Whether a look into sessions is told the caller beside the id: `sessions.get(id, ctx.userId)`.
+fn is_asked_with_caller(project: &Project, unit: &Unit, at: At) -> bool {
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
+    call.args.len() > 1
+        && call.args.iter().any(|arg| {
+            let named = project.last_written(at.to(arg.value)).is_some_and(|name| vocabulary::is_user(name) || vocabulary::is_tenant(name));
+            let origins = project.origins(at.to(arg.value));
+            named && origins.has(Origins::PRINCIPAL) && !origins.is_chosen()
+        })
 }
 
 fn reached(project: &Project, fun: Fun) -> bool {
