@@ -183,3 +183,10 @@ fn code_for_browsers_is_counted_and_says_nothing() {
         silent.document.notes
     );
 }
+
+#[test]
+fn a_body_that_is_spread_over_the_owner_is_told_once() {
+    let code = "from fastapi import Depends, FastAPI, Request\nfrom pymongo import MongoClient\nfrom security import current_user\n\napp = FastAPI()\nplants = MongoClient().garden.plants\n\n@app.get(\"/plants\")\ndef mine(user=Depends(current_user)):\n    return list(plants.find({\"user_id\": user.id}, {\"_id\": 0}))\n\n@app.post(\"/plants\")\nasync def add(request: Request, user=Depends(current_user)):\n    payload = await request.json()\n    return str(plants.insert_one({\"user_id\": user.id, **payload}).inserted_id)\n";
+    let scan = run(&[("main.py", code)], |_| {}).unwrap();
+    assert_eq!(rules(&scan), ["owner-from-body"]);
+}

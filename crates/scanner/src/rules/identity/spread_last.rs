@@ -1,10 +1,11 @@
 //! A request's body that is spread behind the caller's own tenant, and so decides it: `create({ tenantId: user.tenantId, ...body })`.
+//! Python's records are told by `spread_over`, which looks at what types say of a body.
 
 use partywall_model::{Confidence, Severity};
 
 use crate::{
     flow::Origins,
-    ir::{ExprId, ExprKind, FunctionId, Kinds, NameRef, Property, PropertyKey},
+    ir::{ExprId, ExprKind, FunctionId, Kinds, Language, NameRef, Property, PropertyKey},
     project::{At, Fun, Parent, Project, Symbol, Unit},
     rules::Report,
     vocabulary,
@@ -19,9 +20,9 @@ const WRITES: &[&str] = &[
     "build", "store", "new",
 ];
 
-/// Reports such records.
+/// Reports such records of JavaScript.
 pub(super) fn spread_last(project: &Project, report: &mut Report<'_>) {
-    for (module, unit) in project.units() {
+    for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::JavaScript) {
         for (expr, kind) in unit.ir.exprs_of(Kinds::OBJECT) {
             let ExprKind::Object(properties) = kind else { continue };
             let at = At { module, expr };
@@ -109,7 +110,7 @@ fn is_body(project: &Project, at: At, steps: u32) -> bool {
         }
         ExprKind::Await(value) => is_body(project, at.to(*value), steps),
         ExprKind::Call(call) => {
-            let json = matches!(unit.ir.expr(call.callee), ExprKind::Member { property, .. } if matches!(unit.ir.text(*property), "json" | "get_json"));
+            let json = matches!(unit.ir.expr(call.callee), ExprKind::Member { property, .. } if unit.ir.text(*property) == "json");
             json && call.args.is_empty() && project.origins(at).has(Origins::INPUT)
         }
         ExprKind::Name(NameRef::Binding(id)) => match project.parameter_of(at.module, *id) {

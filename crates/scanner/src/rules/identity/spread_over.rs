@@ -17,7 +17,8 @@ const BELOW: usize = 6;
 /// How many uses of a record's variable are looked at.
 const USES: usize = 12;
 
-/// Reports such records of Python, where they are put into a store; those of JavaScript are told where a query writes them.
+/// Reports such records of Python, where they are put into a store; those of JavaScript are told by `spread_last` and where a query
+/// writes them.
 pub(super) fn spread_over(project: &Project, report: &mut Report<'_>) {
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
         if !project.has_owners(module) {
