@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{named::Names, singular};
+use super::{named::Names, repositories::is_repository, singular};
 use crate::{
     ir::{Call, ExprId, ExprKind, NameRef, PropertyKey, Span, walk},
     project::{At, Project, Unit},
+    vocabulary,
 };
 
 /// Options of queries that say what comes along with the rows, and not which rows.
@@ -40,12 +41,113 @@ fn along(unit: &Unit, chain: ExprId) -> Vec<Span> {
     found
 }
 
+/// Methods of a chain that are given columns and other tables: what comes along, in what order, and by what rows are put together.
+const LISTS: &[&str] = &[
+    "select",
+    "order",
+    "order_by",
+    "orderBy",
+    "group_by",
+    "groupBy",
+    "options",
+    "returning",
+    "populate",
+    "distinct",
+    "values_list",
+    "select_related",
+    "prefetch_related",
+    "only",
+    "defer",
+    "columns",
+    "add_columns",
+    "with_only_columns",
+    "schema",
+];
+
+/// Methods of a chain that put rows of two tables together.
+const JOINS_ROWS: &[&str] = &[
+    "join",
+    "outerjoin",
+    "innerJoin",
+    "leftJoin",
+    "rightJoin",
+    "fullJoin",
+    "leftJoinAndSelect",
+    "innerJoinAndSelect",
+    "isouter",
+    "join_from",
+];
+
+/// Where a chain of calls names the rows themselves and their columns, which says nothing of whose rows are meant: the model that it
+/// is called on, `User.query`, `prisma.teamMember`, what is read, in what order, and that one table's column is the other's.
+fn lists(unit: &Unit, chain: ExprId, entity: &str) -> Vec<Span> {
+    let mut found = Vec::new();
+    let mut here = chain;
+    for _ in 0..64 {
+        here = match unit.ir.expr(here) {
+            ExprKind::Call(call) => {
+                let name = match unit.ir.expr(call.callee) {
+                    ExprKind::Member { property, .. } => unit.ir.text(*property),
+                    ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+                    _ => "",
+                };
+                let args = call.args.iter().map(|arg| arg.value);
+                if LISTS.contains(&name) {
+                    found.extend(args.filter(|arg| !has_condition(unit, *arg)).map(|arg| unit.ir.span(arg)));
+                } else if JOINS_ROWS.contains(&name) {
+                    found.extend(
+                        args.filter(|arg| is_between_tables(unit, *arg)).map(|arg| unit.ir.span(arg)),
+                    );
+                }
+                call.callee
+            }
+            ExprKind::Member { object, property, .. } => {
+                let name = unit.ir.text(*property);
+                let plain = match unit.ir.expr(*object) {
+                    ExprKind::This => true,
+                    // `user.notes` are those of a user.
+                    ExprKind::Name(NameRef::Binding(id)) => {
+                        let name = unit.ir.binding_name(*id);
+                        !vocabulary::is_owner(name) && !vocabulary::is_principal(name)
+                    }
+                    _ => false,
+                };
+                if plain && (singular(name) == entity || is_repository(name)) {
+                    found.push(unit.ir.span(here));
+                }
+                *object
+            }
+            ExprKind::Await(value) => *value,
+            _ => break,
+        };
+    }
+    found
+}
+
+/// Whether a condition of a join is one of columns alone: `Member.team_id == Team.id`, `eq(members.teamId, teams.id)`, `"note.user"`.
+fn is_between_tables(unit: &Unit, condition: ExprId) -> bool {
+    let mut between = true;
+    walk::exprs_below(&unit.ir, condition, &mut |expr| {
+        between &= match unit.ir.expr(expr) {
+            ExprKind::Name(NameRef::Binding(id)) => unit.ir.is_module_level(*id),
+            ExprKind::String(text) => !unit.ir.text(*text).contains(':'),
+            _ => true,
+        };
+    });
+    between
+}
+
 impl Project {
     /// What a query's chain of calls names, without what is no condition of it.
     pub(super) fn names_of(&self, chain: At, entity: &str, words: &BTreeSet<String>) -> Names {
         // Where a function gives the rows to whoever asks, that one may compare what came along.
-        let beside =
-            self.unit(chain.module).filter(|_| self.is_in_handler(chain)).map(|unit| along(unit, chain.expr));
+        let beside = self.unit(chain.module).map(|unit| {
+            let mut beside = lists(unit, chain.expr, &singular(entity));
+            if self.is_in_handler(chain) {
+                beside.extend(along(unit, chain.expr));
+            }
+            beside
+        });
         // A model `OAuthToken` is no caller, though its name speaks of one.
         let mut names = Names {
             entity: singular(entity),

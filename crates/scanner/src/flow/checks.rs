@@ -149,7 +149,8 @@ const FORMS: &[&str] = &[
 ];
 
 /// Words beside those.
-const OF_FORMS: &[&str] = &["id", "is", "valid", "of", "string", "name", "exist", "exists", "db", "are"];
+const OF_FORMS: &[&str] =
+    &["with", "request", "id", "is", "valid", "of", "string", "name", "exist", "exists", "db", "are"];
 
 /// Whether a function that checks something looks at its form only, or at what the server needs, by the words of its name:
 /// `validate_uuid`, `check_length`, `ensure_tables`.

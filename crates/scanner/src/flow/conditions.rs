@@ -6,7 +6,7 @@ use super::{Query, Scope, named::Names, singular};
 use crate::{
     ir::{Call, ExprKind, NameRef, ParameterKind, PropertyKey},
     lang::sql::Verb,
-    project::{At, Fun, Project, Unit},
+    project::{At, Fun, Project, Step, Unit},
     vocabulary,
 };
 
@@ -35,6 +35,8 @@ impl Project {
             // `get_room(_id=room_id)` of `get_room(**filters)` says all conditions by their names.
             let given = if named { Some(*call) } else { self.argument(*call, function, number) };
             let Some(given) = given else { continue };
+            // `countMembers({ where: { teamId } })` of `countMembers = ({ where }) => db.member.count({ where })`
+            let given = self.literal_property(given, "where").unwrap_or(given);
             let mut names = Names { entity: singular(entity), own: words.clone(), ..Names::default() };
             self.names_in(given, 3, &mut names);
             let scope = if !names.owner {
@@ -87,7 +89,19 @@ impl Project {
         let words = vocabulary::words(unit.ir.binding_name(*id));
         let conditions =
             words.iter().any(|word| CONDITIONS.contains(&word.as_str())) || self.is_named_rest(fun, number);
-        (conditions && path.is_empty() && fun == self.function_of(chain)).then_some(number)
+        // `deleteMany = (params) => db.note.deleteMany(params)`, which is given all that a query may be asked with.
+        let whole = value == given
+            && call.args.len() == 1
+            && words
+                .last()
+                .is_some_and(|last| matches!(last.as_str(), "params" | "args" | "options" | "opts"))
+            && self.callers(fun).iter().take(CALLERS).any(|call| {
+                self.argument(*call, fun, number)
+                    .is_some_and(|given| self.literal_property(given, "where").is_some())
+            });
+        let is_where =
+            path.is_empty() || matches!(path.as_slice(), [Step::Key(name)] if unit.ir.text(*name) == "where");
+        ((conditions || whole) && is_where && fun == self.function_of(chain)).then_some(number)
     }
 
     /// The model of `source.getRepository(Note)`, which a method is called on, directly or by a variable that was set to it.

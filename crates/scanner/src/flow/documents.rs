@@ -137,7 +137,16 @@ impl Project {
     fn query_of_model(&self, at: At, call: &Call, name: &str) -> Option<(String, Verb)> {
         let unit = self.unit(at.module)?;
         let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) else { return None };
-        let ExprKind::Member { object: model, property, .. } = unit.ir.expr(*object) else { return None };
+        // `query = Invoice.query`, and later `query.order_by(…).all()`
+        let object = match unit.ir.expr(*object) {
+            ExprKind::Name(NameRef::Binding(id))
+                if unit.ir.language == Language::Python && !unit.ir.is_module_level(*id) =>
+            {
+                unit.index.sources(*id).first().filter(|source| source.path.is_empty())?.value
+            }
+            _ => *object,
+        };
+        let ExprKind::Member { object: model, property, .. } = unit.ir.expr(object) else { return None };
         let begins = unit.ir.text(*property) == "query" && QUERY.contains(&name);
         let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(*model) else { return None };
         let model = unit.ir.binding_name(*id);

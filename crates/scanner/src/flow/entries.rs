@@ -286,6 +286,7 @@ fn by_shape(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
 fn by_file(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
     super::fetches::workers(project, module, unit, entries);
     pages(project, module, unit, entries);
+    components(project, module, unit, entries);
     configured(module, unit, entries);
     described(module, unit, entries);
     let Some(body) = unit.ir.function(FunctionId::MODULE).map(|function| &function.body) else { return };
@@ -415,8 +416,47 @@ fn pages(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<Ent
     }
 }
 
-/// Objects with `fetch(request, env, ctx)`, as workers, Bun, Deno and what wraps them take them; with `queue` and `scheduled`
-/// beside it.
+/// Whether a name is that of a function that says who calls: `requireWorkspace`, `getServerSession`, `auth`.
+pub(crate) fn asks_for_party(name: &str) -> bool {
+    let words = vocabulary::words(name);
+    let verb = words
+        .first()
+        .is_some_and(|first| matches!(first.as_str(), "require" | "get" | "current" | "ensure" | "auth"));
+    let of = words.get(1..).unwrap_or(&[]).join("_");
+    verb && (words.len() == 1 && name.starts_with("auth")
+        || vocabulary::is_owner(&of)
+        || vocabulary::is_principal(&of)
+        || of.ends_with("session"))
+}
+
+/// What renders a page on the server: the function that a file `app/notes/[id]/page.tsx` exports, which is given parts of the address
+/// (Next.js, "Server components").
+fn components(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
+    let mut parts = unit.ir.path.rsplit('/');
+    let file = parts.next().and_then(|name| name.split_once('.'));
+    if !matches!(file, Some(("page", "tsx" | "jsx" | "ts" | "js"))) || !parts.any(|part| part == "app") {
+        return;
+    }
+    let Some(id) = default_function(unit) else { return };
+    // A page that asks for nobody is there for everybody.
+    let mut asks = false;
+    walk::function_exprs(&unit.ir, id, &mut |expr| {
+        if let ExprKind::Call(call) = unit.ir.expr(expr) {
+            let path = project.written_as_exported(At { module, expr: call.callee });
+            asks |= path.last().is_some_and(|name| asks_for_party(name));
+        }
+    });
+    if asks && unit.ir.function(id).is_some_and(|function| function.is_async) {
+        entries.push(Entry {
+            handler: Fun { module, id },
+            kind: "http".to_owned(),
+            registration: At { module, expr: crate::ir::ExprId::MISSING },
+            input: Some(vec![0]),
+            context: Vec::new(),
+        });
+    }
+}
+
 /// Words of routes and files that the operator's own people, timers and services that sign what they send call, and no tenant.
 const OPERATORS: &[&str] = &[
     "webhook",

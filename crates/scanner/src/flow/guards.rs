@@ -7,10 +7,10 @@ use super::{
 };
 use crate::{
     ir::{
-        Arg, ArgKind, BindingId, CompareOp, ExprId, ExprKind, FunctionId, LogicalOp, NameRef, Pattern,
-        StmtId, StmtKind, UnaryOp, walk,
+        Arg, ArgKind, BindingId, CompareOp, ExprId, ExprKind, FunctionId, Language, LogicalOp, NameRef,
+        Pattern, StmtId, StmtKind, UnaryOp, walk,
     },
-    project::{At, Fun, Parent, Project, Step},
+    project::{At, Fun, Parent, Project, Step, Unit},
     vocabulary,
 };
 
@@ -475,7 +475,9 @@ impl Project {
         let mut roots = Vec::new();
         let Some(unit) = self.unit(at.module) else { return roots };
         walk::exprs_below(&unit.ir, at.expr, &mut |expr| {
-            if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr) {
+            if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr)
+                && is_of_value(unit, expr, *id)
+            {
                 roots.push(*id);
             }
         });
@@ -502,6 +504,7 @@ impl Project {
                 walk::exprs_below(&unit.ir, source.value, &mut |expr| {
                     if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr)
                         && !roots.contains(id)
+                        && is_of_value(unit, expr, *id)
                     {
                         roots.push(*id);
                     }
@@ -522,4 +525,38 @@ impl Project {
     pub fn is_fixed(&self, at: At) -> bool {
         self.origins(at).without(Origins::CONSTANT | Origins::ENV) == Origins::NONE
     }
+}
+
+/// Names of what a value is asked of, and is no part of it: connections, answers.
+const CARRIERS: &[&str] = &[
+    "db",
+    "tx",
+    "trx",
+    "conn",
+    "connection",
+    "cursor",
+    "pool",
+    "engine",
+    "database",
+    "prisma",
+    "knex",
+    "em",
+    "uow",
+    "res",
+    "reply",
+    "logger",
+    "dbSession",
+    "db_session",
+    "async_session",
+];
+
+/// Whether a name says what a value is made of: no function that is called, no class, and no connection that it was asked of.
+fn is_of_value(unit: &Unit, expr: ExprId, id: BindingId) -> bool {
+    let name = unit.ir.binding_name(id);
+    let class = name.starts_with(|first: char| first.is_ascii_uppercase())
+        && name.contains(|char: char| char.is_ascii_lowercase());
+    let called = || matches!(unit.index.parent(expr), Parent::Expr(up) if matches!(unit.ir.expr(up), ExprKind::Call(call) if call.callee == expr));
+    // SQLAlchemy's `session` is one; that of a browser is a caller's.
+    let session = name == "session" && unit.ir.language == Language::Python;
+    !class && !session && !CARRIERS.contains(&name) && !called()
 }

@@ -46,7 +46,36 @@ impl Project {
         let [word, id] = words.as_slice() else { return false };
         let own = self.tenant_words();
         let table = || self.tables.tables.values().any(|table| super::singular(&table.name.name) == *word);
+        // Who rents a flat is no tenant of the program.
+        if word == "tenant" && id == "id" && self.lets_flats() {
+            return true;
+        }
         id == "id" && !own.is_empty() && vocabulary::is_tenant(word) && !own.contains(word) && !table()
+    }
+
+    /// Whether the program is for those who let flats: its modules are named for rents, leases and landlords.
+    pub(crate) fn lets_flats(&self) -> bool {
+        const LETS: &[&str] = &[
+            "rent",
+            "rents",
+            "lease",
+            "leases",
+            "landlord",
+            "landlords",
+            "rental",
+            "rentals",
+            "electricity",
+            "deposits",
+            "evictions",
+        ];
+        let mut words = BTreeSet::new();
+        for (_, unit) in self.units() {
+            let name = unit.ir.path.rsplit('/').next().unwrap_or("");
+            words.extend(
+                vocabulary::words(name).iter().filter_map(|word| LETS.iter().position(|own| own == word)),
+            );
+        }
+        words.len() >= 2
     }
 
     /// Whether a name is the id of a tenant in the project's own word.

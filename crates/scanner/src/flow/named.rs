@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use super::{beside::written_spans, chains::outermost, memberships::is_own_tenant, singular};
 use crate::{
-    ir::{ArgKind, BindingId, BindingKind, ExprId, ExprKind, NameRef, PropertyKey, Span, StmtKind, walk},
+    ir::{
+        ArgKind, BindingId, BindingKind, ExprId, ExprKind, FunctionId, NameRef, PropertyKey, Span, StmtKind,
+        walk,
+    },
     project::{At, ModuleId, Parent, Project, Unit},
     tables::level_of_column,
     vocabulary,
@@ -45,6 +48,20 @@ fn is_constant(name: &str) -> bool {
     let shouts = name.contains('_')
         && name.chars().all(|char| char.is_ascii_uppercase() || char.is_ascii_digit() || char == '_');
     shouts && !name.ends_with("_ID") && !name.ends_with("_UID") && !name.ends_with("_IDS")
+}
+
+/// Whether a name is that of a class, which is nobody in particular: `User` of `User.created_at`.
+fn is_class(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_uppercase())
+        && name.contains(|char: char| char.is_ascii_lowercase())
+}
+
+/// Whether a name is that of one of several fixed values of a class: `Role.OWNER`.
+fn is_member_of_several(unit: &Unit, object: ExprId, name: &str) -> bool {
+    let shouts = name.chars().all(|char| char.is_ascii_uppercase() || char == '_');
+    shouts
+        && !name.ends_with("_ID")
+        && matches!(unit.ir.expr(object), ExprKind::Name(NameRef::Binding(id)) if is_class(unit.ir.binding_name(*id)))
 }
 
 /// Names of parameters that are the request, or the context that it comes in.
@@ -102,14 +119,16 @@ impl Project {
     pub(super) fn names_in(&self, at: At, depth: u32, names: &mut Names) {
         let Some(unit) = self.unit(at.module) else { return };
         let Some(depth) = depth.checked_sub(1) else { return };
-        let mut bindings: Vec<BindingId> = Vec::new();
+        let (mut bindings, mut functions): (Vec<BindingId>, Vec<FunctionId>) = (Vec::new(), Vec::new());
         let written = written_spans(unit, at.expr);
         let beside = std::mem::take(&mut names.beside);
         walk::exprs_below(&unit.ir, at.expr, &mut |expr| match unit.ir.expr(expr) {
             _ if written.iter().chain(&beside).any(|values| values.contains(unit.ir.span(expr))) => {}
             ExprKind::Member { object, property, .. } => {
                 let name = unit.ir.text(*property);
-                names.see(name);
+                if !is_member_of_several(unit, *object, name) {
+                    names.see(name);
+                }
                 // `self.kwargs["pk"]`, `self.request.data["id"]`
                 if matches!(unit.ir.expr(*object), ExprKind::This)
                     && (name == "kwargs" || REQUESTS.contains(&name))
@@ -129,10 +148,14 @@ impl Project {
                 }
             }
             ExprKind::Name(NameRef::Binding(id)) => {
-                names.see(unit.ir.binding_name(*id));
+                if !is_class(unit.ir.binding_name(*id)) {
+                    names.see(unit.ir.binding_name(*id));
+                }
                 names.values.push(at.to(asked_of_request(unit, expr, unit.ir.binding_name(*id))));
                 bindings.push(*id);
             }
+            // `where: (note, { and, eq }) => and(eq(note.id, id), eq(note.userId, user.id))`
+            ExprKind::Function(id) => functions.push(*id),
             ExprKind::Object(properties) => {
                 for property in properties {
                     if let PropertyKey::Name(name) = property.key {
@@ -149,6 +172,11 @@ impl Project {
             }
             _ => {}
         });
+        for id in functions.into_iter().take(4) {
+            for expr in unit.index.returns(id).iter().take(2) {
+                self.names_in(at.to(*expr), depth, names);
+            }
+        }
         let fun = unit.index.function(at.expr);
         for id in bindings {
             if names.seen.insert((at.module, id)) {

@@ -272,7 +272,13 @@ impl Project {
             return Some((kept.unwrap_or(shown), verb));
         }
         let argument = |number: usize| {
-            let expr = call.positional(number)?;
+            let mut expr = call.positional(number)?;
+            // `query(func.count(Model.id))`
+            if let ExprKind::Call(inner) = unit.ir.expr(expr)
+                && self.written(at.to(inner.callee)).first().is_some_and(|first| first == "func")
+            {
+                expr = inner.positional(0)?;
+            }
             // `select(Model.id, …)` is of Model.
             let path = self.written_as_exported(at.to(expr));
             // `select(cls)` in a method of the model's class.
@@ -280,6 +286,12 @@ impl Project {
             if own && name != "get" && unit.ir.language == crate::ir::Language::Python {
                 let class = self.this_of(self.function_of(at))?;
                 return Some(self.class_name(class).to_owned());
+            }
+            // `from(schema.notes)`
+            if let [first, table, ..] = path.as_slice()
+                && matches!(first.as_str(), "schema" | "schemas" | "tables" | "dbSchema")
+            {
+                return Some(table.to_string());
             }
             path.iter()
                 .find(|part| part.chars().next().is_some_and(char::is_uppercase))
@@ -355,6 +367,12 @@ impl Project {
                         "db" | "tx" | "supabase" | "database" | "drizzle" | "client" | "trx"
                     )
                 });
+                // `db.table("notes").update(row)` and `storage.from(bucket)` have said what they are of.
+                let said =
+                    path.iter().any(|part| matches!(part.as_str(), "table" | "from" | "from_" | "storage"));
+                if said && (name != "from" || path.iter().any(|part| part == "storage")) {
+                    return None;
+                }
                 // `db.delete(row)` takes a row that was found before, and finds none.
                 let row = name == "delete"
                     && call.positional(0).is_some_and(|expr| {

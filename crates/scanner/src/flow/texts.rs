@@ -194,23 +194,54 @@ impl Project {
             }
             (ExprKind::Name(NameRef::Binding(id)), Some(depth)) => {
                 let [source] = unit.index.sources(*id) else {
-                    out.push(Part::Hole(at));
+                    out.push(self.table_said(at, out).map_or(Part::Hole(at), Part::Text));
                     return;
                 };
                 let text = matches!(unit.ir.expr(source.value), ExprKind::String(_) | ExprKind::Template(_));
                 if text && source.path.is_empty() {
                     self.pieces(at.to(source.value), depth, out);
                 } else {
-                    out.push(Part::Hole(at));
+                    out.push(self.table_said(at, out).map_or(Part::Hole(at), Part::Text));
                 }
             }
             // `FROM {qualified("notes")}`: a helper that puts the schema before a table's name.
-            (ExprKind::Call(call), _) => match self.table_name(at, call, out) {
+            (ExprKind::Call(call), _) => {
+                match self.table_name(at, call, out).or_else(|| self.table_said(at, out)) {
+                    Some(name) => out.push(Part::Text(name)),
+                    None => out.push(Part::Hole(at)),
+                }
+            }
+            _ => match self.table_said(at, out) {
                 Some(name) => out.push(Part::Text(name)),
                 None => out.push(Part::Hole(at)),
             },
-            _ => out.push(Part::Hole(at)),
         }
+    }
+
+    /// What a table is called by the code that puts its name into a text: `FROM ${this.notesTable}`, `FROM ${sql.unsafe(notesTable)}`.
+    fn table_said(&self, at: At, before: &[Part]) -> Option<String> {
+        let Some(Part::Text(text)) = before.last() else { return None };
+        let word = text.trim_end().rsplit(char::is_whitespace).next()?.to_ascii_uppercase();
+        if !matches!(word.as_str(), "FROM" | "JOIN" | "UPDATE" | "INTO")
+            || !text.ends_with(char::is_whitespace)
+        {
+            return None;
+        }
+        let unit = self.unit(at.module)?;
+        let value = match unit.ir.expr(at.expr) {
+            ExprKind::Call(call) => call.positional(0)?,
+            _ => at.expr,
+        };
+        let said = self.last_written(at.to(value))?;
+        let words = vocabulary::words(said);
+        let own: Vec<&str> = words
+            .iter()
+            .map(String::as_str)
+            .filter(|word| !matches!(*word, "table" | "tbl" | "name" | "tablename" | "quoted" | "safe"))
+            .collect();
+        // `FROM ${table}` says nothing, and what is a path is one of several.
+        (!own.is_empty() && said.chars().all(|char| char.is_ascii_alphanumeric() || char == '_'))
+            .then(|| own.join("_"))
     }
 
     /// The name that is a call's only argument, where the text before is about to name a table.

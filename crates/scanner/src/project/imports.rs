@@ -80,13 +80,16 @@ impl Paths {
 
     fn add_aliases(&mut self, folder: &str, json: &Value) {
         let Some(options) = json.get("compilerOptions") else { return };
-        let base = options.get("baseUrl").and_then(Value::as_str).unwrap_or(".");
-        let base = join(folder, base);
-        let Some(paths) = options.get("paths").and_then(Value::as_object) else { return };
-        for (pattern, targets) in paths {
+        let said = options.get("baseUrl").and_then(Value::as_str);
+        let base = join(folder, said.unwrap_or("."));
+        for (pattern, targets) in options.get("paths").and_then(Value::as_object).into_iter().flatten() {
             let targets = targets.as_array().into_iter().flatten().filter_map(Value::as_str);
             let targets = targets.map(|target| join(&base, target)).collect();
             self.aliases.push((folder.to_owned(), pattern.clone(), targets));
+        }
+        // Where a folder is said, every name that is no path may be one of a module below it (TypeScript, "baseUrl").
+        if said.is_some() {
+            self.aliases.push((folder.to_owned(), "*".to_owned(), vec![join(&base, "*")]));
         }
     }
 

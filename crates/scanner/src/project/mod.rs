@@ -226,6 +226,8 @@ pub(crate) struct Memory {
     pub(crate) admits: RefCell<FxHashMap<Fun, crate::flow::Admits>>,
     /// Whether administrators are of no tenant.
     pub(crate) admins_apart: std::cell::OnceCell<bool>,
+    /// Whether all clients of the database have the service's key.
+    pub(crate) only_service: std::cell::OnceCell<bool>,
     /// The texts that stand for a tenant in so many places that they are a place of all who have none.
     pub(crate) places_of_all: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) knows_callers: std::cell::OnceCell<std::collections::BTreeSet<String>>,

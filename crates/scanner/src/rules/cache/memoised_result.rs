@@ -117,12 +117,16 @@ fn own_key(project: &Project, unit: &Unit, at: At) -> bool {
 }
 
 /// Names of what makes the key.
-const KEYS: &[&str] = &["key", "key_builder", "key_func"];
+const KEYS: &[&str] = &["key", "key_builder", "key_func", "make_cache_key", "key_prefix"];
 
 /// What a memoiser is told makes the key: by name, or in a record that all of them share, `cached(**ONE_MINUTE)`.
 fn key_maker(project: &Project, unit: &Unit, at: At) -> Option<At> {
     let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
     call.args.iter().find_map(|arg| match arg.kind {
+        // A text that all keys begin with makes none; a function is asked for the whole key.
+        ArgKind::Keyword(name) if unit.ir.text(name) == "key_prefix" => matches!(unit.ir.expr(arg.value), ExprKind::Name(_) | ExprKind::Function(_))
+            .then(|| at.to(arg.value))
+            .filter(|key| matches!(project.symbol(*key), Symbol::Function(_)) || matches!(unit.ir.expr(key.expr), ExprKind::Function(_))),
         ArgKind::Keyword(name) => KEYS.contains(&unit.ir.text(name)).then(|| at.to(arg.value)),
         ArgKind::KeywordSpread => KEYS.iter().find_map(|name| project.property_value(at.to(arg.value), name)),
         _ => None,

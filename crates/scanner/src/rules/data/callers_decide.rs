@@ -7,6 +7,7 @@ use crate::{
     lang::sql::Verb,
     project::{At, Fun, Project, Step, Unit},
     rules::identity::looked_up::{is_callers_row, is_of_callers_row},
+    vocabulary,
 };
 
 /// Of how many callers the checks are looked for.
@@ -21,8 +22,16 @@ pub(super) fn found_before(project: &Project, query: &Query) -> bool {
         .filters
         .iter()
         .flat_map(|at| project.roots(*at))
-        .filter(|id| !unit.ir.is_module_level(*id))
+        .filter(|id| {
+            let name = unit.ir.binding_name(*id);
+            // All parts of a request are of the same request.
+            let request = matches!(name, "req" | "request" | "ctx" | "context" | "c" | "event");
+            !unit.ir.is_module_level(*id) && !request && !is_bound(name)
+        })
+        .filter(|id| query.verb == Verb::Select || finds_the_row(unit.ir.binding_name(*id), &query.entity))
         .collect();
+    // `req.params.id`
+    let parts: Vec<_> = query.filters.iter().map(|at| project.written(*at)).collect();
     let mut here = query.at.expr;
     for around in project.around(query.function) {
         if around.id == FunctionId::MODULE {
@@ -36,7 +45,10 @@ pub(super) fn found_before(project: &Project, query: &Query) -> bool {
                 && project.order(other.at) < order
                 && !excludes(unit, other.at.expr, here)
                 && project.says_whose(other)
-                && other.filters.iter().any(|at| project.roots(*at).iter().any(|root| ids.contains(root)))
+                && other.filters.iter().any(|at| {
+                    project.roots(*at).iter().any(|root| ids.contains(root))
+                        || parts.iter().any(|part| part.len() > 2 && *part == project.written(*at))
+                })
         });
         if found {
             return true;
@@ -45,6 +57,62 @@ pub(super) fn found_before(project: &Project, query: &Query) -> bool {
         here = site;
     }
     false
+}
+
+/// Words of what bounds a list and finds no row.
+const BOUNDS: &[&str] = &[
+    "date",
+    "day",
+    "days",
+    "today",
+    "now",
+    "since",
+    "until",
+    "start",
+    "end",
+    "begin",
+    "from",
+    "to",
+    "month",
+    "week",
+    "year",
+    "hours",
+    "limit",
+    "offset",
+    "page",
+    "skip",
+    "take",
+    "size",
+    "per",
+    "status",
+    "type",
+    "sort",
+    "order",
+    "cutoff",
+    "period",
+    "deadline",
+    "threshold",
+];
+
+/// Whether a name is that of a bound of a list: `since`, `pageSize`, `status`.
+fn is_bound(name: &str) -> bool {
+    vocabulary::words(name).iter().all(|word| BOUNDS.contains(&word.as_str()))
+        || vocabulary::words(name).last().is_some_and(|last| BOUNDS.contains(&last.as_str()) && last != "to")
+}
+
+/// Whether an id is that of the rows themselves, and not of what they stand beside: by `postId` one finds all likes of a post, whosever
+/// they are.
+fn finds_the_row(name: &str, entity: &str) -> bool {
+    let words = vocabulary::words(name);
+    if !words.last().is_some_and(|last| last == "id") || words.len() < 2 {
+        return true;
+    }
+    let joined = entity.replace('_', "").to_lowercase();
+    words
+        .iter()
+        .rev()
+        .skip(1)
+        .any(|word| joined.contains(word.as_str()) || word.len() > 2 && joined.starts_with(word.as_str()))
 }
 
 /// Whether all who call the function of a query hold what its rows are found by against the caller before, or compare the owner of the

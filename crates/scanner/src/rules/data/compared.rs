@@ -1,8 +1,8 @@
 //! Rows whose owner is compared after they were read.
 
 use crate::{
-    ir::{ExprKind, NameRef, StmtKind, walk},
-    project::{At, Fun, Project},
+    ir::{ExprId, ExprKind, NameRef, Pattern, StmtKind, walk},
+    project::{At, Fun, Project, Unit},
     vocabulary,
 };
 
@@ -137,4 +137,30 @@ fn is_list_with_caller(project: &Project, unit: &crate::project::Unit, side: At,
     });
     let origins = project.origins(other);
     people && origins.has_owner() && !origins.is_chosen()
+}
+
+/// Of several values at once the one that has an expression in it, and what that is put into: `notes.one(id)` and `note` of
+/// `const [note, tags] = await Promise.all([notes.one(id), tags.all()])`.
+pub(in crate::rules) fn item_of<'p>(
+    unit: &Unit,
+    value: ExprId,
+    inside: ExprId,
+    target: &'p Pattern,
+) -> Option<(ExprId, &'p Pattern)> {
+    let Pattern::Array { items: targets, .. } = target else { return None };
+    let span = unit.ir.span(inside);
+    let mut found = None;
+    walk::exprs_below(&unit.ir, value, &mut |expr| {
+        if let ExprKind::Array { items, .. } = unit.ir.expr(expr)
+            && found.is_none()
+        {
+            found = items
+                .iter()
+                .enumerate()
+                .find(|(_, item)| unit.ir.span(**item).contains(span))
+                .map(|(number, item)| (number, *item));
+        }
+    });
+    let (number, item) = found?;
+    Some((item, targets.get(number)?.as_ref()?))
 }

@@ -122,6 +122,9 @@ pub(super) fn only_steps(project: &Project, query: &Query) -> bool {
 
 /// Whether a statement reads nothing but one number of all rows: `SELECT MAX(user_id) + 1 FROM users`.
 pub(super) fn only_a_number(project: &Project, query: &Query) -> bool {
+    if !query.is_sql && query.verb == Verb::Select && only_counts(project, query) {
+        return true;
+    }
     if !query.is_sql || query.verb != Verb::Select || !query.filters.is_empty() {
         return false;
     }
@@ -132,4 +135,18 @@ pub(super) fn only_a_number(project: &Project, query: &Query) -> bool {
         .iter()
         .any(|call| columns.trim_start().starts_with(call));
     number && !columns.contains(',') && !rest.contains("group by") && !rest.contains("where")
+}
+
+/// Whether all that a query of an ORM gives is how many rows there are: `.count()`, `select(func.count())`, `{ total: count() }`.
+fn only_counts(project: &Project, query: &Query) -> bool {
+    let text: String = project.snippet(query.at).split_whitespace().collect();
+    let Some(Some(last)) = project.unit(query.at.module).map(|unit| match unit.ir.expr(query.at.expr) {
+        ExprKind::Call(call) => project.last_written(query.at.to(call.callee)),
+        _ => None,
+    }) else {
+        return false;
+    };
+    matches!(last, "count" | "countDocuments" | "count_documents")
+        || ["select(func.count(", "query(func.count("].iter().any(|begin| text.contains(begin))
+        || text.contains("select({") && text.contains(":count(") && text.matches(':').count() == 1
 }

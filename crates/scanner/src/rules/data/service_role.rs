@@ -3,7 +3,7 @@
 use partywall_model::{Axis, Check, Layer, Severity};
 
 use crate::{
-    ir::{ExprId, ExprKind, Kinds, Module, walk},
+    ir::{ExprKind, Kinds},
     project::{At, Project},
     rules::{Report, Rule},
 };
@@ -34,46 +34,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
         for (expr, kind) in unit.ir.exprs_of(Kinds::CALL) {
             let ExprKind::Call(call) = kind else { continue };
             let at = At { module, expr };
-            let Some(callee) = project.callee(at) else { continue };
-            let makes = matches!(callee.name(), "createClient" | "create_client" | "createServerClient" | "acreate_client")
-                && callee.package.as_deref().is_none_or(|package| package.contains("supabase"));
-            if makes && call.args.iter().any(|arg| names_service(project, &unit.ir, module, arg.value)) {
+            if project.is_service_client(at, call) == Some(true) {
                 report.reached(at, "this client skips row-level security: it has the service's key");
             }
         }
     }
-}
-
-/// Whether a value is the service's key, by the name that it has somewhere.
-fn names_service(project: &Project, module: &Module, id: crate::project::ModuleId, value: ExprId) -> bool {
-    let mut named = false;
-    walk::exprs_below(module, value, &mut |expr| {
-        let text = match module.expr(expr) {
-            ExprKind::String(text) => module.text(*text).to_owned(),
-            ExprKind::Member { property, .. } => module.text(*property).to_owned(),
-            ExprKind::Name(_) => {
-                let at = At { module: id, expr };
-                // A constant is followed to what it was made from.
-                format!("{} {}", project.snippet(at), sources(module, project, at))
-            }
-            _ => return,
-        };
-        let text = text.to_lowercase().replace(['_', '-'], "");
-        named |= text.contains("servicerole") || text.contains("supabaseservicekey") || text.contains("supabasesecretkey");
-    });
-    named
-}
-
-/// The texts of what a name is assigned.
-fn sources(module: &Module, project: &Project, at: At) -> String {
-    let ExprKind::Name(crate::ir::NameRef::Binding(binding)) = module.expr(at.expr) else { return String::new() };
-    let Some(unit) = project.unit(at.module) else { return String::new() };
-    unit.index
-        .sources(*binding)
-        .iter()
-        .take(4)
-        .map(|source| project.snippet(at.to(source.value)))
-        .filter(|text| text.len() < 200)
-        .collect::<Vec<_>>()
-        .join(" ")
 }

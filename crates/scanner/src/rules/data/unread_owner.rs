@@ -2,9 +2,10 @@
 
 use partywall_model::Confidence;
 
+use super::ignored_caller::NOTES;
 use crate::{
-    ir::{Call, ExprKind, Function, NameRef, Parameter, walk},
-    project::{At, Fun, Project, Unit},
+    ir::{Call, ExprId, ExprKind, Function, NameRef, Parameter, StmtKind, walk},
+    project::{At, Fun, Parent, Project, Unit},
     rules::Report,
     vocabulary,
 };
@@ -25,7 +26,7 @@ pub(super) fn unread_owner(project: &Project, report: &mut Report<'_>) {
         for (id, function) in unit.ir.functions() {
             let fun = Fun { module, id };
             let Some(owner) = function.params.iter().find(|own| is_unread(unit, own)) else { continue };
-            if function.body.is_empty() || is_told_apart(unit, fun, function) {
+            if function.body.is_empty() || is_told_apart(unit, fun, function, owner) {
                 continue;
             }
             let Some((at, thing)) = reached_by_id(project, unit, fun, function) else { continue };
@@ -47,12 +48,55 @@ fn is_unread(unit: &Unit, parameter: &Parameter) -> bool {
     let party = vocabulary::is_user(name) || vocabulary::is_tenant(name) || vocabulary::is_owner(name);
     let words = vocabulary::words(name);
     let whose = words.last().is_some_and(|last| matches!(last.as_str(), "id" | "uuid" | "sub"));
-    party && whose && !name.starts_with('_') && unit.index.uses(id).is_empty()
+    party
+        && whose
+        && !name.starts_with('_')
+        && unit.index.uses(id).iter().all(|used| is_only_told(unit, *used))
+}
+
+/// Whether a use of a value only says it in a log or an error, or asks whether it is there: what is reached does not depend on whose it
+/// is.
+fn is_only_told(unit: &Unit, used: ExprId) -> bool {
+    let mut here = used;
+    for _ in 0..12 {
+        match unit.index.parent(here) {
+            Parent::Expr(up) => {
+                if let ExprKind::Call(call) = unit.ir.expr(up)
+                    && call.callee != here
+                {
+                    let mut told = false;
+                    walk::exprs_below(&unit.ir, call.callee, &mut |expr| {
+                        let name = match unit.ir.expr(expr) {
+                            ExprKind::Member { property, .. } => unit.ir.text(*property),
+                            ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+                            _ => return,
+                        };
+                        told |= vocabulary::words(name).iter().any(|word| NOTES.contains(&word.as_str()));
+                    });
+                    return told;
+                }
+                here = up;
+            }
+            // `if (!userId) throw …`
+            Parent::Stmt(stmt) => {
+                let missing = matches!(unit.ir.expr(here), ExprKind::Unary { operand, .. } if *operand == used)
+                    || matches!(unit.ir.expr(here), ExprKind::Compare { right, .. } if matches!(unit.ir.expr(*right), ExprKind::Null));
+                return match unit.ir.stmt(stmt) {
+                    StmtKind::If { .. } => missing,
+                    StmtKind::Throw(_) => true,
+                    _ => false,
+                };
+            }
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// Whether the function says itself who calls, whatever it is told, or is given a thing that has an owner of its own.
-fn is_told_apart(unit: &Unit, fun: Fun, function: &Function) -> bool {
-    let mut asks = function.params.iter().any(|own| {
+fn is_told_apart(unit: &Unit, fun: Fun, function: &Function, unread: &Parameter) -> bool {
+    let unread = unread.pattern.as_binding();
+    let mut asks = function.params.iter().filter(|own| own.pattern.as_binding() != unread).any(|own| {
         let name = own.pattern.as_binding().map_or("", |id| unit.ir.binding_name(id));
         let used = own.pattern.as_binding().is_some_and(|id| !unit.index.uses(id).is_empty());
         used && (vocabulary::is_owner(name) || vocabulary::is_principal(name) || vocabulary::is_tenant(name))
@@ -60,6 +104,7 @@ fn is_told_apart(unit: &Unit, fun: Fun, function: &Function) -> bool {
     walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
         let name = match unit.ir.expr(expr) {
             ExprKind::Member { property, .. } => unit.ir.text(*property),
+            ExprKind::Name(NameRef::Binding(id)) if Some(*id) == unread => return,
             ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
             _ => return,
         };
@@ -93,14 +138,14 @@ fn reached_by_id(project: &Project, unit: &Unit, fun: Fun, function: &Function) 
 /// Whether a name is that of the id of a thing; a session that is listed for its user is one.
 fn is_of_thing(name: &str) -> bool {
     let words = vocabulary::words(name);
-    words.len() > 1
-        && words.last().is_some_and(|last| matches!(last.as_str(), "id" | "ids" | "uuid" | "uuids"))
+    words.last().is_some_and(|last| matches!(last.as_str(), "id" | "ids" | "uuid" | "uuids"))
         && !vocabulary::is_owner(name)
         && !vocabulary::is_credential(name)
 }
 
 fn reaches(project: &Project, call: At) -> bool {
-    let name = project.callee(call).map_or_else(String::new, |callee| callee.name().to_owned());
+    let known = project.callee(call).map(|callee| callee.name().to_owned());
+    let name = known.or_else(|| project.last_written(call).map(str::to_owned)).unwrap_or_default();
     vocabulary::words(&name).first().is_some_and(|first| REACHES.contains(&first.as_str()))
 }
 

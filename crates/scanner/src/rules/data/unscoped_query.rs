@@ -7,10 +7,10 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use crate::{
     flow::{Origins, Owned, Query, Scope, excludes, lists_owners, singular},
     ir::{ExprKind, NameRef, Pattern, PropertyKey, StmtKind, walk},
-    lang::sql::{Name, Verb},
+    lang::sql::Verb,
     project::{At, Fun, Parent, Project},
     tables::level_of_column,
-    rules::{Found, Report, Rule, data::compared::{compares_after, compares_kept, compares_owner, mentions}, data::asked_by::{has_callers, is_left_to_handler, is_of_own_repository}, data::narrowed::{is_cursor, is_far_from_callers, may_be_narrowed}, identity::{looked_up::is_of_callers_row, not_seen::{is_looked_up, is_of_state}}},
+    rules::{Found, Report, Rule, data::compared::{compares_after, compares_kept, compares_owner, item_of, mentions}, data::asked_by::{has_callers, is_left_to_handler, is_of_own_repository}, data::narrowed::{is_cursor, is_far_from_callers, may_be_narrowed}, identity::{looked_up::is_of_callers_row, not_seen::{is_looked_up, is_of_state}}},
     vocabulary,
 };
 
@@ -107,7 +107,7 @@ fn judge<'r>(project: &Project, query: &Query, is: Owned, report: &'r mut Report
         _ if super::only_whether::is_only_whether(project, query) || super::only_whether::only_steps(project, query) || super::only_whether::only_a_number(project, query) => {
             found.severity(Severity::Low).confidence(Confidence::Low);
         }
-        _ if is_of_own_repository(project, query) => {
+        _ if is_of_own_repository(project, query) || project.lets_flats() => {
             found.severity(Severity::Medium).confidence(Confidence::Medium);
         }
         // Most who ask for these rows name nobody: what is shown to all, and somebody's own of it.
@@ -425,6 +425,25 @@ const TALK: &[&str] = &[
     "conversation", "conversations", "chat", "chats", "message", "messages", "history", "memory", "memories", "thread", "threads", "run", "runs", "task", "tasks", "turn", "turns",
 ];
 
+/// Words of files whose functions find out who somebody is, or are the operator's own.
+const ASIDE: &[&str] = &["saml", "sso", "login", "signin", "og", "opengraph", "wellknown", "migrations", "migration", "migrate", "seed", "seeds", "admin", "alembic"];
+
+/// Words of files whose functions nobody waits for, unless one asks who calls.
+const UNATTENDED: &[&str] = &["scripts", "backup", "cron", "cleanup", "maintenance", "bootstrap"];
+
+/// Whether a function calls one that is named for who calls: `const { workspace } = await requireWorkspace()`.
+fn asks_for_party(project: &Project, fun: Fun) -> bool {
+    let Some(unit) = project.unit(fun.module) else { return false };
+    let mut asks = false;
+    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+        if let ExprKind::Call(call) = unit.ir.expr(expr) {
+            let path = project.written_as_exported(At { module: fun.module, expr: call.callee });
+            asks |= path.last().is_some_and(|name| crate::flow::asks_for_party(name));
+        }
+    });
+    asks
+}
+
 pub(super) fn skipped(project: &Project, query: &Query) -> bool {
     let Some(unit) = project.unit(query.at.module) else { return true };
     let path = unit.ir.path.to_lowercase();
@@ -439,20 +458,22 @@ pub(super) fn skipped(project: &Project, query: &Query) -> bool {
     if states.last().is_some_and(|last| last == "state") && states.iter().any(|word| matches!(word.as_str(), "oauth" | "auth" | "login" | "sso" | "saml")) {
         return true;
     }
-    let aside = path.split(['/', '.', '_', '-']).any(|part| {
-        matches!(part, "saml" | "sso" | "login" | "signin" | "og" | "opengraph" | "wellknown" | "migrations" | "migration" | "migrate" | "seed" | "seeds" | "admin" | "alembic" | "scripts" | "backup" | "cron" | "cleanup" | "maintenance" | "bootstrap")
-    });
+    let part = |list: &[&str]| path.split(['/', '.', '_', '-']).any(|part| list.contains(&part));
+    let aside = part(ASIDE) || (part(UNATTENDED) && !project.around(query.function).into_iter().any(|fun| asks_for_party(project, fun)));
     if aside || query.function.id == crate::ir::FunctionId::MODULE || is_for_members(project, query) {
         return true;
     }
-    let table = project.tables.table(&Name::bare(&query.shown)).or_else(|| project.tables.model(&query.shown));
-    if table.is_some_and(|table| table.enabled && !table.policies.is_empty()) {
+    if project.is_behind_policies(query) {
         return true;
     }
     // Rows of the list of users or tenants are looked up by the verified caller.
     let party = singular(&query.shown);
     let lists = lists_owners(&query.shown) || vocabulary::is_principal(&party) || vocabulary::is_user(&party) || project.tenant_words().contains(&singular(&query.shown));
     if lists && query.filters.iter().any(|at| project.origins(*at).has_owner()) {
+        return true;
+    }
+    // Who somebody is, is found out by an address, a name or a secret: nobody is known before.
+    if lists && query.verb == Verb::Select && says_who_it_is(project, query) {
         return true;
     }
     if is_housekeeping(project.function_name(query.function)) || super::own_schema::is_in_own_schema(project, query) {
@@ -484,6 +505,21 @@ pub(super) fn skipped(project: &Project, query: &Query) -> bool {
     let own = |at: &&At| !project.is_fixed(**at) && !is_of_module(project, **at);
     let few = query.filters.iter().filter(own).count() <= 2;
     (few && secret.into_iter().any(|word| text.contains(word) && names_filter(project, query, word))) || super::by_secret::is_found_by_secret(project, query)
+}
+
+/// Whether a list of users or tenants is asked for one of them by what only that one has or is called: an address, a name for the web, a
+/// key.
+fn says_who_it_is(project: &Project, query: &Query) -> bool {
+    const BY: &[&str] = &[
+        "email", "username", "slug", "domain", "subdomain", "apikey", "token", "phone", "mobile", "login", "handle", "externalid", "stripe", "hostname", "sub", "code",
+    ];
+    let text = project.snippet(whole(project, query.at)).to_lowercase().replace(['_', '\n', ' '], "");
+    // Which columns come along says nothing.
+    let begins = ["where", ".filter", "filterby(", ".get(", ".eq(", "findone", "findby"].iter().filter_map(|begin| text.find(begin)).min();
+    let Some(text) = begins.and_then(|begin| text.get(begin..)) else { return false };
+    let text = ["select:", "include:", ".orderby(", "columns:"].iter().fold(text, |text, end| text.split(end).next().unwrap_or(text));
+    !query.filters.is_empty()
+        && BY.iter().any(|by| ["=", ":", "',", "\",", ",", "}"].iter().any(|end| text.contains(&format!("{by}{end}"))))
 }
 
 /// Whether a query reads only what was made public: `.eq("status", "approved")`, `where is_public = true`, `{ published: true }`.
@@ -539,7 +575,9 @@ fn names_filter(project: &Project, query: &Query, word: &str) -> bool {
         }
         let words = vocabulary::words(text);
         let is_id = words.len() > 1 && words.last().is_some_and(|last| matches!(last.as_str(), "id" | "ids" | "uuid"));
-        text.to_lowercase().contains(word) && (word.ends_with("id") || !is_id)
+        // `sentByEmail` says how, and is nobody's address.
+        let said = words.len() > 1 && words.first().is_some_and(|first| matches!(first.as_str(), "sent" | "is" | "has" | "via" | "by" | "send" | "with"));
+        text.to_lowercase().contains(word) && (word.ends_with("id") || !is_id) && !said
     })
 }
 
@@ -566,7 +604,8 @@ pub(super) fn is_checked(project: &Project, query: &Query) -> bool {
                     return compares_kept(project, query.function, unit, *place);
                 }
                 let mut bindings = Vec::new();
-                target.for_each_binding(&mut |id| bindings.push(id));
+                let own = item_of(unit, at, query.at.expr, target);
+                own.map_or(target, |(_, own)| own).for_each_binding(&mut |id| bindings.push(id));
                 let mut copies = bindings.clone();
                 for (id, _) in unit.ir.bindings() {
                     let from = unit.index.sources(id).iter().any(|source| mentions(unit, source.value, &bindings));

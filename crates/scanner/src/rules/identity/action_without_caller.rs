@@ -49,7 +49,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             continue;
         }
         let changed = project.queries().iter().find(|query| {
-            all.contains(&query.function) && matches!(query.verb, Verb::Delete | Verb::Update) && !is_by_secret(project, query.at)
+            all.contains(&query.function) && matches!(query.verb, Verb::Delete | Verb::Update) && !is_by_secret(project, query.at) && !project.is_behind_policies(query)
         });
         let Some(query) = changed else { continue };
         let span = project.unit(fun.module).and_then(|unit| Some(unit.ir.function(fun.id)?.head)).unwrap_or_default();

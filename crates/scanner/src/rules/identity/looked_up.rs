@@ -4,7 +4,7 @@ use crate::{
     flow::Origins,
     ir::{BindingId, CompareOp, ExprId, ExprKind, NameRef, StmtKind, UnaryOp, walk},
     project::{At, Fun, ModuleId, Parent, Project, Unit},
-    rules::data::callers::is_caller,
+    rules::data::{callers::is_caller, compared::item_of},
 };
 
 /// The most uses of a variable that are looked at.
@@ -145,6 +145,9 @@ fn refused_after(project: &Project, unit: &Unit, used: At) -> Option<u32> {
     let StmtKind::Assign { target, value, .. } = unit.ir.stmt(unit.index.stmt_of(used.expr)?) else {
         return None;
     };
+    // Of several at once, `await Promise.all([…])`, each has a name of its own.
+    let one = item_of(unit, *value, used.expr, target);
+    let (value, target) = one.as_ref().map_or((value, target), |(value, target)| (value, *target));
     // What is called is no caller, whatever it is called: `prisma.user.findUnique(…)`.
     let mut given = Vec::new();
     walk::exprs_below(&unit.ir, *value, &mut |expr| {

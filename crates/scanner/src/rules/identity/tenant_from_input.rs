@@ -203,7 +203,7 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     let record = matches!(name, "organization" | "organisation" | "account") && is_member(project, value);
     let about = words.last().is_some_and(|last| matches!(last.as_str(), "name" | "names")) || record || matches!(name, "customer" | "company" | "currentCompany" | "current_company" | "team");
     let id = (words.iter().any(|word| matches!(word.as_str(), "id" | "uuid" | "sub")) || vocabulary::is_tenant(name)) && !about;
-    if !id {
+    if !id || is_behind_policies(project, at) {
         found.severity(Severity::Low).confidence(Confidence::Low);
     } else if (beside || another_is_checked(project, at) || tenant_held_before(project, fun)) && vocabulary::is_user(name) {
         // Another user, within what the caller's own tenant scopes.
@@ -224,6 +224,15 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
             found.severity(Severity::Medium);
         }
     }
+}
+
+/// Whether a use stands in a query whose rows the policies of the table choose, whatever is asked for.
+fn is_behind_policies(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let used = unit.ir.span(at.expr);
+    project.queries().iter().any(|query| {
+        query.at.module == at.module && unit.ir.span(query.at.expr).contains(used) && project.is_behind_policies(query)
+    })
 }
 
 /// Whether a variable is what a row is looked up by, here or in another use of the function, and the row is compared with the
@@ -249,6 +258,14 @@ fn finds_what_is_compared(project: &Project, at: At) -> bool {
 /// `add(person, group)`.
 fn another_is_checked(project: &Project, at: At) -> bool {
     let Some(unit) = project.unit(at.module) else { return false };
+    // `where(Grant.note_id == note_id, Grant.user_id == user_id)`, where the note was checked.
+    let used = unit.ir.span(at.expr);
+    let beside = project.queries().iter().filter(|query| query.at.module == at.module && unit.ir.span(query.at.expr).contains(used)).any(|query| {
+        query.filters.iter().any(|filter| !unit.ir.span(filter.expr).contains(used) && !project.is_fixed(*filter) && project.is_checked(*filter))
+    });
+    if beside {
+        return true;
+    }
     let crate::project::Parent::Expr(up) = unit.index.parent(at.expr) else { return false };
     let ExprKind::Call(call) = unit.ir.expr(up) else { return false };
     call.args.iter().any(|arg| {
