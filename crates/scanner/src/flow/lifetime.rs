@@ -446,6 +446,17 @@ impl<'p> Lifetimes<'p> {
         }
     }
 
+    /// The cell of which a variable of a request is only another name: `state` of `const state = this.state`.
+    fn named_part(&self, at: At, depth: u32) -> Option<Cell> {
+        let unit = self.project.unit(at.module)?;
+        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return None };
+        let [source] = unit.index.sources(*id) else { return None };
+        let names = matches!(unit.ir.expr(source.value), ExprKind::Member { .. });
+        let value = at.to(source.value);
+        (names && source.path.is_empty() && source.declares && !source.updates)
+            .then(|| self.place(value, depth))?
+    }
+
     fn property(&self, object: At, name: String, depth: u32) -> Option<Cell> {
         let unit = self.project.unit(object.module)?;
         if matches!(unit.ir.expr(object.expr), ExprKind::This) {
@@ -461,7 +472,7 @@ impl<'p> Lifetimes<'p> {
         {
             return Some(Cell::Field(class, name));
         }
-        let of = self.place(object, depth)?;
+        let of = self.place(object, depth).or_else(|| self.named_part(object, depth))?;
         // What its methods call `self.token` is the same field.
         if let Symbol::Instance(class) = self.project.symbol(object) {
             return Some(Cell::Field(class, name));

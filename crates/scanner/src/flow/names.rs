@@ -290,6 +290,15 @@ pub(super) fn request_member(name: &str) -> Origins {
     }
 }
 
+/// What a method of a request gives for a name: `ctx.get_state("user")`, `ctx.get("mcp-session-id")` of a header.
+pub(super) fn asked_member(method: &str, key: &str) -> Origins {
+    match method {
+        "get_state" => request_member(key),
+        "get" if key.contains('-') || key.eq_ignore_ascii_case("authorization") => Origins::UNVERIFIED,
+        _ => request_member(method),
+    }
+}
+
 /// What a member of a value is when only the value's origins are known.
 pub(super) fn member_of(base: Origins, name: &str) -> Origins {
     if base.has(Origins::REQUEST) {

@@ -7,8 +7,8 @@
 use std::ops::{BitOr, BitOrAssign};
 
 use super::names::{
-    begins_environment, given_credential, injected_name, is_environment, makes, member_of, named, named_by,
-    request_member,
+    asked_member, begins_environment, given_credential, injected_name, is_environment, makes, member_of,
+    named, named_by, request_member,
 };
 use crate::{
     ir::{
@@ -517,9 +517,9 @@ impl Project {
             let base = self.origins_in(at.to(*object), depth);
             if base.has(Origins::REQUEST) {
                 // `ctx.get_state("user")`
-                let kept = call.positional(0).filter(|_| name == "get_state").map(|key| unit.ir.expr(key));
+                let kept = call.positional(0).map(|key| unit.ir.expr(key));
                 return match kept {
-                    Some(ExprKind::String(key)) => request_member(unit.ir.text(*key)),
+                    Some(ExprKind::String(key)) => asked_member(name, unit.ir.text(*key)),
                     _ => request_member(name),
                 };
             }

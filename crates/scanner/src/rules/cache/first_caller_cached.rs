@@ -37,6 +37,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         }
     }
     super::first_caller_field::first_caller_field(project, report);
+    super::one_result::one_result(project, report);
 }
 
 fn variable(project: &Project, module: ModuleId, unit: &Unit, id: BindingId, report: &mut Report<'_>) {

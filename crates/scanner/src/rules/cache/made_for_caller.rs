@@ -8,7 +8,7 @@ use partywall_model::{Confidence, Severity};
 use super::unscoped_cache_key::is_scoped;
 use crate::{
     flow::{Access, Lifetimes, Origins, Store},
-    ir::{ExprId, ExprKind, FunctionId, NameRef, StmtKind, walk},
+    ir::{Call, ExprId, ExprKind, FunctionId, NameRef, StmtKind, walk},
     project::{At, Fun, Project, Symbol, Unit},
     rules::Report,
     vocabulary,
@@ -43,6 +43,7 @@ pub(super) fn made_for_caller(project: &Project, report: &mut Report<'_>) {
         judge(project, report, unit, &Kept { at: write.at, key: write.key, value, name: &write.name });
     }
     by_methods(project, report);
+    super::made_with_given::made_with_given(project, &lives, report);
 }
 
 /// A value that is kept.
@@ -126,7 +127,7 @@ fn judge(project: &Project, report: &mut Report<'_>, unit: &Unit, kept: &Kept<'_
 }
 
 /// The names in a key, in what its variables were set to, and in what the functions that make it return.
-fn parts_of(project: &Project, unit: &Unit, key: At) -> BTreeSet<String> {
+pub(super) fn parts_of(project: &Project, unit: &Unit, key: At) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for value in values_of(project, unit, key) {
         walk::exprs_below(&unit.ir, value, &mut |expr| {
@@ -154,7 +155,7 @@ fn note(unit: &Unit, expr: ExprId, names: &mut BTreeSet<String>) {
 }
 
 /// Whether a key names a caller or credential in any of its parts.
-fn says_caller(project: &Project, unit: &Unit, key: At) -> bool {
+pub(super) fn says_caller(project: &Project, unit: &Unit, key: At) -> bool {
     parts_of(project, unit, key).iter().any(|name| {
         vocabulary::says_whose(name)
             || matches!(
@@ -165,7 +166,7 @@ fn says_caller(project: &Project, unit: &Unit, key: At) -> bool {
 }
 
 /// An expression, and what the variables in it were set to in the same function.
-fn values_of(project: &Project, unit: &Unit, at: At) -> Vec<ExprId> {
+pub(super) fn values_of(project: &Project, unit: &Unit, at: At) -> Vec<ExprId> {
     let fun = project.function_of(at);
     let mut values = vec![at.expr];
     let mut seen = BTreeSet::new();
@@ -215,6 +216,11 @@ fn with_items(unit: &Unit, fun: Fun, id: crate::ir::BindingId) -> Vec<ExprId> {
     found
 }
 
+/// Whether a value is made with something of the caller, which is told as such.
+pub(super) fn made_for_somebody(project: &Project, unit: &Unit, value: At) -> bool {
+    made_with(project, unit, &Kept { at: value, key: value, value, name: "" }).is_some()
+}
+
 /// The name of the caller's own that a value was made with: a verified caller, a credential of the request, or a field of the object
 /// that holds one.
 fn made_with(project: &Project, unit: &Unit, kept: &Kept<'_>) -> Option<String> {
@@ -230,7 +236,9 @@ fn made_with(project: &Project, unit: &Unit, kept: &Kept<'_>) -> Option<String> 
             let name = match unit.ir.expr(expr) {
                 ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
                 ExprKind::Member { property, .. } => unit.ir.text(*property),
-                ExprKind::Call(_) => project.last_written(at).unwrap_or_default(),
+                ExprKind::Call(call) => header_of(project, unit, at, call)
+                    .or_else(|| project.last_written(at))
+                    .unwrap_or_default(),
                 // `headers["x-db-password"]`
                 ExprKind::Index { index, .. } => match unit.ir.expr(*index) {
                     ExprKind::String(text) => unit.ir.text(*text),
@@ -286,14 +294,35 @@ fn names_credential(unit: &Unit, expr: ExprId) -> bool {
                     || unit.ir.text(*text).eq_ignore_ascii_case("authorization")
             }
             ExprKind::Name(NameRef::Binding(id)) => vocabulary::is_credential(unit.ir.binding_name(*id)),
+            // `req.headers.authorization`
+            ExprKind::Member { property, .. } => {
+                let name = unit.ir.text(*property);
+                vocabulary::is_credential(name) || name.eq_ignore_ascii_case("authorization")
+            }
             _ => false,
         };
     });
     named
 }
 
+/// The name of the header that a call takes out of the request, where it brings a credential: `c.req.header("authorization")`,
+/// `getHeader(event, "authorization")`.
+fn header_of<'u>(project: &Project, unit: &'u Unit, at: At, call: &Call) -> Option<&'u str> {
+    let takes = matches!(
+        project.last_written(at.to(call.callee)),
+        Some("header" | "get" | "getHeader" | "getRequestHeader" | "get_header")
+    );
+    let name = call.args.iter().take(2).find_map(|arg| match unit.ir.expr(arg.value) {
+        ExprKind::String(text) => Some(unit.ir.text(*text)),
+        _ => None,
+    })?;
+    let credential =
+        name.eq_ignore_ascii_case("authorization") || vocabulary::is_credential(&name.replace('-', "_"));
+    (takes && credential).then_some(name)
+}
+
 /// Whether an expression is handed to a call, or stands in what is: it decides what is made.
-fn is_told(unit: &Unit, expr: ExprId) -> bool {
+pub(super) fn is_told(unit: &Unit, expr: ExprId) -> bool {
     let mut here = expr;
     for _ in 0..8 {
         let crate::project::Parent::Expr(up) = unit.index.parent(here) else { return false };

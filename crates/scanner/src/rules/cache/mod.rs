@@ -9,6 +9,8 @@ mod key_makers;
 mod key_of_nobody;
 mod left_out;
 mod made_for_caller;
+mod made_with_given;
+mod one_result;
 mod part_of_key;
 mod parts;
 mod worked_out_around;

@@ -193,7 +193,7 @@ fn names_owner(unit: &Unit, test: ExprId) -> bool {
             ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
             _ => return,
         };
-        found |= vocabulary::words(name).iter().any(|word| vocabulary::is_owner(word));
+        found |= vocabulary::words(name).iter().any(|word| vocabulary::is_owner(word) || word == "email");
     });
     found
 }
@@ -209,6 +209,9 @@ fn is_below(unit: &Unit, expr: ExprId, branch: StmtId) -> bool {
 
 /// Whether an expression is a credential out of the settings or the environment: `settings.openai_api_key`.
 fn is_operators(project: &Project, unit: &Unit, at: At) -> bool {
+    if super::by_name::reads_by_name(project, unit, at) {
+        return true;
+    }
     let ExprKind::Member { object, property, .. } = unit.ir.expr(at.expr) else { return false };
     // `if settings.tenant_credentials:` asks for a mode.
     let asks = unit.index.stmt_of(at.expr).is_some_and(|stmt| matches!(unit.ir.stmt(stmt), StmtKind::If { .. }));

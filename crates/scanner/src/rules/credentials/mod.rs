@@ -3,6 +3,7 @@
 mod beside_callers;
 mod beside_sessions;
 mod brought_unused;
+mod by_name;
 mod by_other;
 mod callers_own;
 mod ends_shared;

@@ -4,7 +4,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::Lifetimes,
-    ir::{ArgKind, BindingId, Call, ExprId, ExprKind, FunctionId, Language, NameRef, Pattern, StmtId, StmtKind, walk},
+    ir::{ArgKind, BindingId, Call, ExprId, ExprKind, FunctionId, Language, NameRef, Pattern, StmtId, StmtKind, UnaryOp, walk},
     library::Role,
     project::{At, Callee, Fun, Parent, Project, Unit},
     rules::{Report, Rule},
@@ -48,6 +48,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::by_topic::by_topic(project, report);
     super::tagged_sockets::tagged_sockets(project, report);
     super::topics::topics(project, report);
+    super::joined_rooms::joined_rooms(project, report);
     super::unused_owner::unused_owner(project, report);
     let lives = Lifetimes::new(project);
     let all = project.calls_of(sends_to_all);
@@ -278,12 +279,56 @@ pub(super) fn holds(project: &Project, at: At) -> bool {
     found && !keyed
 }
 
+/// Whether a test asks nothing but whether something could be sent: `not await self._send(id, message)`.
+fn asks_sending(unit: &Unit, test: ExprId) -> bool {
+    match unit.ir.expr(test) {
+        ExprKind::Unary { op: UnaryOp::Not, operand: value } | ExprKind::Await(value) => asks_sending(unit, *value),
+        ExprKind::Call(call) => is_helper(unit, call),
+        _ => false,
+    }
+}
+
+/// Whether a call is one of a function that by its name sends something to somebody who is named: `_send(id, message)`, `sendTo(id, text)`.
+fn is_helper(unit: &Unit, call: &Call) -> bool {
+    let name = match unit.ir.expr(call.callee) {
+        ExprKind::Member { object, property, .. } if matches!(unit.ir.expr(*object), ExprKind::This) => unit.ir.text(*property),
+        ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+        _ => return false,
+    };
+    call.args.len() > 1 && vocabulary::words(name).first().is_some_and(|first| first == "send")
+}
+
+/// Whether the function that is called sends, and decides nothing by what it has of the receiver.
+fn helper_sends(project: &Project, at: At) -> bool {
+    let Some(callee) = project.callee(at).filter(|callee| callee.certain) else { return false };
+    let [target] = callee.targets.as_slice() else { return false };
+    let Some(unit) = project.unit(target.module) else { return false };
+    let (mut sends, mut compares) = (false, false);
+    walk::function_exprs(&unit.ir, target.id, &mut |expr| match unit.ir.expr(expr) {
+        ExprKind::Call(call) => {
+            sends |= matches!(unit.ir.expr(call.callee), ExprKind::Member { property, .. } if SENDS.contains(&unit.ir.text(*property)));
+        }
+        ExprKind::Compare { left, right, .. } => {
+            let fixed = |side: ExprId| project.is_fixed(At { module: target.module, expr: side });
+            let state = |side: ExprId| project.last_written(At { module: target.module, expr: side }).is_some_and(|name| matches!(name, "OPEN" | "readyState"));
+            compares |= !fixed(*left) && !fixed(*right) && !state(*left) && !state(*right);
+        }
+        _ => {}
+    });
+    sends && !compares
+}
+
 /// A call that sends, when nothing in the block decides to whom.
 fn sends(project: &Project, unit: &Unit, module: crate::project::ModuleId, body: &[StmtId]) -> Option<At> {
     let mut decides = false;
     let mut roots: Vec<ExprId> = Vec::new();
     walk::stmts_below(&unit.ir, body, &mut |stmt| {
-        decides |= matches!(unit.ir.stmt(stmt), StmtKind::If { .. } | StmtKind::Continue);
+        decides |= match unit.ir.stmt(stmt) {
+            // `if not await self._send(id, message): dead.append(id)`
+            StmtKind::If { test, .. } => !asks_sending(unit, *test),
+            StmtKind::Continue => true,
+            _ => false,
+        };
         walk::parts(&unit.ir, stmt, &mut |part| {
             if let walk::Part::Expr(expr) = part {
                 roots.push(expr);
@@ -298,15 +343,16 @@ fn sends(project: &Project, unit: &Unit, module: crate::project::ModuleId, body:
         walk::exprs_below(&unit.ir, root, &mut |expr| {
             let at = At { module, expr };
             if let ExprKind::Call(call) = unit.ir.expr(expr)
-                && matches!(unit.ir.expr(call.callee), ExprKind::Member { .. })
+                && (matches!(unit.ir.expr(call.callee), ExprKind::Member { .. }) || is_helper(unit, call))
                 && !call.args.is_empty()
             {
+                let helps = is_helper(unit, call) && helper_sends(project, at);
                 let name = project.written(at.to(call.callee)).pop().unwrap_or_default();
                 let known = project.callee(at).is_some_and(|callee| callee.defs.iter().any(|def| def.role == Role::Send));
                 // What is put into queues may be the server's own news.
                 let own = PUTS.contains(&name.as_str())
                     && !call.args.iter().any(|arg| project.origins(at.to(arg.value)).is_of_request());
-                if found.is_none() && !own && (known || SENDS.contains(&name.as_str()) || PUTS.contains(&name.as_str())) {
+                if found.is_none() && !own && (known || helps || SENDS.contains(&name.as_str()) || PUTS.contains(&name.as_str())) {
                     found = Some(at);
                 }
             }

@@ -9,6 +9,7 @@ mod by_topic;
 mod each_connection;
 mod forwarded;
 mod handed_session;
+mod joined_rooms;
 mod mounted;
 mod named_object;
 mod one_process;
@@ -18,6 +19,7 @@ mod posted_on;
 mod session_holders;
 mod subscribed;
 mod tagged_sockets;
+mod told_ids;
 mod topics;
 mod unused_owner;
 

@@ -83,3 +83,19 @@ pub(super) fn is_object_of_sessions(project: &Project, unit: &Unit, map: At) -> 
         .iter()
         .any(|word| matches!(word.as_str(), "session" | "sessions" | "conversation" | "conversations"))
 }
+
+/// Whether one of those who hand over a key hands over what the client says, and nothing that says whose it is: others may hand over a
+/// caller's own, `process(f"{platform}_{sender_id}")`, beside `process(body.session_id)`.
+pub(super) fn somebody_chooses(project: &Project, key: At, steps: u32) -> bool {
+    const CALLERS: usize = 16;
+    let Some(steps) = steps.checked_sub(1) else { return false };
+    let Some(unit) = project.unit(key.module) else { return false };
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(key.expr) else { return false };
+    let Some((fun, number, path)) = project.parameter_of(key.module, *id) else { return false };
+    path.is_empty()
+        && project.callers(fun).iter().take(CALLERS).any(|call| {
+            let Some(given) = project.argument(*call, fun, number) else { return false };
+            let origins = project.origins(given);
+            origins.is_chosen() && (!origins.has_owner() || somebody_chooses(project, given, steps))
+        })
+}

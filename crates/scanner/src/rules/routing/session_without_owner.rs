@@ -38,6 +38,9 @@ const HOLDERS: &[&str] = &[
     "instance", "instances", "stream", "streams", "writers", "writer", "channels", "sockets", "conversation", "conversations", "chats",
 ];
 
+/// How many calls a key is followed up for one that the client alone says.
+const CALLERS_UP: u32 = 3;
+
 fn run(project: &Project, report: &mut Report<'_>) {
     super::by_conversation::by_conversation(project, report);
     super::by_thread::by_thread(project, report);
@@ -46,6 +49,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::posted_on::posted_on(project, report);
     super::own_mailbox::own_mailbox(project, report);
     super::handed_session::handed_session(project, report);
+    super::told_ids::told_ids(project, report);
     let likely = project.calls_named(|name| name == "get" || FINDS.contains(&name));
     for (module, unit) in project.units() {
         let looking = looking(project, &likely, module, unit);
@@ -65,7 +69,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 }
             });
             let Some((at, look)) = first else { continue };
-            let keyed = !look.by_method && project.origins(look.key).has_owner();
+            let keyed = !look.by_method
+                && project.origins(look.key).has_owner()
+                && !super::session_holders::somebody_chooses(project, look.key, CALLERS_UP);
             if is_asked_with_caller(project, unit, at) || !(runs || look.by_method) || is_compared(project, fun, &look.names) || keyed || all_callers_compare(project, unit, fun, look.key) {
                 continue;
             }

@@ -207,12 +207,27 @@ fn sends_credential(project: &Project, unit: &Unit, at: At) -> bool {
 
 /// Whether the thing at the root of a path outlives the request, and is not the request or its answer itself.
 pub(super) fn is_shared(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, at: At) -> bool {
+    is_shared_by(project, lives, unit, at, ALIASES)
+}
+
+/// How many variables are followed that only name a part of something: `session = self.session`.
+const ALIASES: u32 = 3;
+
+fn is_shared_by(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, at: At, steps: u32) -> bool {
     let root = root(unit, at.expr);
     match unit.ir.expr(root) {
         ExprKind::Name(NameRef::Binding(id)) => {
             // `client = ctx.request_context.lifespan_context["client"]`
             let of_lifespan = matches!(unit.index.sources(*id), [source] if project.written(at.to(source.value)).iter().any(|name| name == "lifespan_context"));
-            of_lifespan || lives.cell(at.to(root)).is_some()
+            let other = || match unit.index.sources(*id) {
+                [source] if source.path.is_empty() && source.function != FunctionId::MODULE && source.value != root => {
+                    let names = matches!(unit.ir.expr(source.value), ExprKind::Name(_) | ExprKind::Member { .. });
+                    names.then(|| at.to(source.value))
+                }
+                _ => None,
+            };
+            let of_other = || steps.checked_sub(1).zip(other()).is_some_and(|(steps, of)| is_shared_by(project, lives, unit, of, steps));
+            of_lifespan || lives.cell(at.to(root)).is_some() || of_other()
         }
         // `this.client.defaults…` of an object that outlives the request.
         ExprKind::This => {
