@@ -147,7 +147,8 @@ fn falls_through(project: &Project, report: &mut Report<'_>) {
             let named = function.name.is_some_and(|name| vocabulary::is_credential(unit.ir.text(name)));
             let own = unit.index.returns(id).iter().find_map(|value| {
                 let at = At { module, expr: *value };
-                let branch = asks_for_owner(unit, unit.index.stmt_of(*value)?)?;
+                let stmt = unit.index.stmt_of(*value).filter(|_| !matches!(unit.ir.expr(*value), ExprKind::Null))?;
+                let branch = asks_for_owner(unit, stmt).filter(|branch| !ends_otherwise(unit, *branch, stmt))?;
                 (named || names_credential(project, at)).then_some((unit.index.order(*value), branch))
             });
             let Some((order, branch)) = own else { continue };
@@ -168,6 +169,12 @@ fn falls_through(project: &Project, report: &mut Report<'_>) {
                 .confidence(Confidence::Medium);
         }
     }
+}
+
+/// Whether a branch ends by leaving with something else than a statement in it does: who is there never comes to what follows.
+fn ends_otherwise(unit: &Unit, branch: StmtId, own: StmtId) -> bool {
+    let StmtKind::If { then, .. } = unit.ir.stmt(branch) else { return false };
+    then.last().is_some_and(|last| *last != own && matches!(unit.ir.stmt(*last), StmtKind::Return(_) | StmtKind::Throw(_)))
 }
 
 /// The branch around a statement that is for a tenant or user that is there: `if (tenant.credentials)`.

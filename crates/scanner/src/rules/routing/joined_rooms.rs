@@ -67,9 +67,8 @@ pub(super) fn joined_rooms(project: &Project, report: &mut Report<'_>) {
             let at = At { module, expr: *expr };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let Some(room) = room_of(unit, call) else { continue };
-            if !(knows_who(project, unit) && is_open(project, unit, at, room))
-                && !handed_on(project, unit, at, room)
-            {
+            let open = knows_who(project, unit) && is_open(project, unit, at, room);
+            if !(open || handed_on(project, unit, at, room)) {
                 continue;
             }
             let severity = if project.has_owners(module) { Severity::Medium } else { Severity::Low };
