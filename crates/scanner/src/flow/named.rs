@@ -177,22 +177,28 @@ impl Project {
                 self.names_in(at.to(*expr), depth, names);
             }
         }
-        let fun = unit.index.function(at.expr);
         for id in bindings {
             if names.seen.insert((at.module, id)) {
-                for source in unit.index.sources(id).iter().filter(|source| source.function == fun).take(6) {
-                    self.names_in(at.to(source.value), depth, names);
-                }
-                // `query = query.where(…)` in several statements.
-                for used in unit.index.uses(id).iter().take(12) {
-                    if unit.index.function(*used) == fun
-                        && matches!(unit.index.parent(*used), Parent::Expr(parent) if matches!(unit.ir.expr(parent), ExprKind::Member { .. }))
-                    {
-                        let chain = outermost(unit, *used);
-                        if chain != at.expr && self.assigns_back(unit, chain, id) {
-                            self.names_in(at.to(chain), depth, names);
-                        }
-                    }
+                self.names_behind(at, id, depth, names);
+            }
+        }
+    }
+
+    /// The same of what a variable in an expression was set to, in its function.
+    fn names_behind(&self, at: At, id: BindingId, depth: u32, names: &mut Names) {
+        let Some(unit) = self.unit(at.module) else { return };
+        let fun = unit.index.function(at.expr);
+        for source in unit.index.sources(id).iter().filter(|source| source.function == fun).take(6) {
+            self.names_in(at.to(source.value), depth, names);
+        }
+        // `query = query.where(…)` in several statements.
+        for used in unit.index.uses(id).iter().take(12) {
+            if unit.index.function(*used) == fun
+                && matches!(unit.index.parent(*used), Parent::Expr(parent) if matches!(unit.ir.expr(parent), ExprKind::Member { .. }))
+            {
+                let chain = outermost(unit, *used);
+                if chain != at.expr && self.assigns_back(unit, chain, id) {
+                    self.names_in(at.to(chain), depth, names);
                 }
             }
         }

@@ -104,7 +104,7 @@ fn is_bound(name: &str) -> bool {
 /// they are.
 fn finds_the_row(name: &str, entity: &str) -> bool {
     let words = vocabulary::words(name);
-    if !words.last().is_some_and(|last| last == "id") || words.len() < 2 {
+    if words.len() < 2 || words.last().is_none_or(|last| last != "id") {
         return true;
     }
     let joined = entity.replace('_', "").to_lowercase();
