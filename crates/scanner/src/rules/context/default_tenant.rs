@@ -247,11 +247,18 @@ fn is_fixed_lookup(project: &Project, unit: &Unit, at: At, call: &crate::ir::Cal
     path.last().is_some_and(|name| matches!(name.as_str(), "environ" | "env" | "config" | "settings" | "cfg" | "os")) || setting(project, at.to(*object))
 }
 
+/// Whether a default is a name that people read: `const orgName = personal ? "Personal" : …`.
+fn is_for_show(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let Some(StmtKind::Assign { target, .. }) = unit.index.stmt_of(at.expr).map(|stmt| unit.ir.stmt(stmt)) else { return false };
+    target.as_binding().is_some_and(|id| vocabulary::words(unit.ir.binding_name(id)).last().is_some_and(|last| last == "name" || last == "title"))
+}
+
 fn tell(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, at: At, severity: Severity) {
     let fun = project.function_of(at);
     let reached = lives.is_per_request(fun);
     let found = report.reached(at, "a request without a tenant goes on with a default");
-    let unsure = !reached || is_for_sign_in(project, at) || is_for_message(project, at) || is_place_of_all(project, at) || is_configured(project, at);
+    let unsure = !reached || is_for_sign_in(project, at) || is_for_message(project, at) || is_place_of_all(project, at) || is_configured(project, at) || is_for_show(project, at);
     found.severity(if unsure { severity.min(Severity::Medium) } else { severity });
     // Who is counted together, or what a key says, is no data that is reached.
     if super::counted::is_only_counted(project, at) {

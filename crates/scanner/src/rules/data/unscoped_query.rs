@@ -493,7 +493,7 @@ pub(super) fn skipped(project: &Project, query: &Query) -> bool {
     if elsewhere && text.contains("provider") {
         return true;
     }
-    let secret = ["token", "phone", "email", "api_key", "apikey", "key_hash", "keyhash", "secret", "session_id", "state", "code_verifier"];
+    let secret = ["token", "phone", "email", "api_key", "apikey", "key_hash", "keyhash", "hashedkey", "hashed_key", "secret", "session_id", "state", "code_verifier"];
     // An authorization code, an invitation, a code that was mailed: whoever has it may use it.
     let codes = ["auth", "code", "otp", "invit", "verification"].iter().any(|word| query.shown.to_lowercase().contains(word));
     // Whoever signs in names the application that sent them.
