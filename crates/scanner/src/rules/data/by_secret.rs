@@ -71,7 +71,23 @@ fn is_by_hash(project: &Project, query: &Query) -> bool {
     if query.is_sql {
         return query.tests.iter().any(|column| is_named_so(column));
     }
-    query.filters.iter().any(|at| is_hash_of_secret(project, *at))
+    query.filters.iter().any(|at| is_hash_of_secret(project, *at)) || is_key_by_hash(project, query)
+}
+
+/// Whether keys or tokens are found by a hash that the query itself works out: `ApiKey.objects.filter(digest=sha256(raw).hexdigest())`.
+fn is_key_by_hash(project: &Project, query: &Query) -> bool {
+    let Some(unit) = project.unit(query.at.module) else { return false };
+    if !vocabulary::words(&query.shown).iter().any(|word| SECRETS.contains(&word.trim_end_matches('s'))) {
+        return false;
+    }
+    let mut hashes = false;
+    walk::exprs_below(&unit.ir, query.at.expr, &mut |expr| {
+        let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
+        let name = project.last_written(query.at.to(call.callee)).unwrap_or_default();
+        let words = vocabulary::words(name);
+        hashes |= name == "hexdigest" || words.iter().any(|word| HASHES.contains(&word.as_str()));
+    });
+    hashes
 }
 
 /// Whether the secret of the row that a query gives is verified in the same function: `verify(sent, row.key_hash)`.
