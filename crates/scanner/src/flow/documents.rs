@@ -1,6 +1,6 @@
 //! Queries that are methods of a model class, of a collection of documents, or functions that look one row up.
 
-use super::models::is_model;
+use super::{models::is_model, names::is_class};
 use crate::{
     ir::{Call, ExprId, ExprKind, Language, NameRef},
     lang::sql::Verb,
@@ -150,8 +150,7 @@ impl Project {
         let begins = unit.ir.text(*property) == "query" && QUERY.contains(&name);
         let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(*model) else { return None };
         let model = unit.ir.binding_name(*id);
-        let class = model.starts_with(char::is_uppercase) && model.contains(char::is_lowercase);
-        (begins && class).then(|| (model.to_owned(), ends_in(self, at).unwrap_or(Verb::Select)))
+        (begins && is_class(model)).then(|| (model.to_owned(), ends_in(self, at).unwrap_or(Verb::Select)))
     }
 
     /// The model of a query that a call without arguments begins and a chain goes on with: `Invoice.query().where("id", id).first()` of
@@ -161,8 +160,11 @@ impl Project {
         let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) else { return None };
         let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(*object) else { return None };
         let model = unit.ir.binding_name(*id);
-        let class = model.starts_with(char::is_uppercase) && model.contains(char::is_lowercase);
-        if name != "query" || !call.args.is_empty() || !class || unit.ir.language != Language::JavaScript {
+        if name != "query"
+            || !call.args.is_empty()
+            || !is_class(model)
+            || unit.ir.language != Language::JavaScript
+        {
             return None;
         }
         let Parent::Expr(up) = unit.index.parent(at.expr) else { return None };

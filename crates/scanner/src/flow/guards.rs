@@ -4,6 +4,7 @@ use super::{
     Origins,
     chains::excludes,
     checks::{CHANGES, CHECKS, DOES, finds_caller, looks_at_form},
+    names::is_class,
 };
 use crate::{
     ir::{
@@ -553,10 +554,8 @@ const CARRIERS: &[&str] = &[
 /// Whether a name says what a value is made of: no function that is called, no class, and no connection that it was asked of.
 fn is_of_value(unit: &Unit, expr: ExprId, id: BindingId) -> bool {
     let name = unit.ir.binding_name(id);
-    let class = name.starts_with(|first: char| first.is_ascii_uppercase())
-        && name.contains(|char: char| char.is_ascii_lowercase());
     let called = || matches!(unit.index.parent(expr), Parent::Expr(up) if matches!(unit.ir.expr(up), ExprKind::Call(call) if call.callee == expr));
     // SQLAlchemy's `session` is one; that of a browser is a caller's.
     let session = name == "session" && unit.ir.language == Language::Python;
-    !class && !session && !CARRIERS.contains(&name) && !called()
+    !is_class(name) && !session && !CARRIERS.contains(&name) && !called()
 }

@@ -2,7 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{beside::written_spans, chains::outermost, memberships::is_own_tenant, singular};
+use super::{
+    beside::written_spans,
+    chains::outermost,
+    memberships::is_own_tenant,
+    names::{is_class, is_request},
+    singular,
+};
 use crate::{
     ir::{
         ArgKind, BindingId, BindingKind, ExprId, ExprKind, FunctionId, NameRef, PropertyKey, Span, StmtKind,
@@ -50,12 +56,6 @@ fn is_constant(name: &str) -> bool {
     shouts && !name.ends_with("_ID") && !name.ends_with("_UID") && !name.ends_with("_IDS")
 }
 
-/// Whether a name is that of a class, which is nobody in particular: `User` of `User.created_at`.
-fn is_class(name: &str) -> bool {
-    name.starts_with(|first: char| first.is_ascii_uppercase())
-        && name.contains(|char: char| char.is_ascii_lowercase())
-}
-
 /// Whether a name is that of one of several fixed values of a class: `Role.OWNER`.
 fn is_member_of_several(unit: &Unit, object: ExprId, name: &str) -> bool {
     let shouts = name.chars().all(|char| char.is_ascii_uppercase() || char == '_');
@@ -63,9 +63,6 @@ fn is_member_of_several(unit: &Unit, object: ExprId, name: &str) -> bool {
         && !name.ends_with("_ID")
         && matches!(unit.ir.expr(object), ExprKind::Name(NameRef::Binding(id)) if is_class(unit.ir.binding_name(*id)))
 }
-
-/// Names of parameters that are the request, or the context that it comes in.
-const REQUESTS: &[&str] = &["req", "request", "ctx", "context", "c", "event"];
 
 /// Methods that give a part of a request.
 const READS: &[&str] = &[
@@ -89,7 +86,7 @@ const READS: &[&str] = &[
 /// What a query asks of a request, `req.params.id` and `c.req.param("id")`: the request as a whole is no value that rows are found by.
 /// Any other name is itself, and so is what a query is a method of, `ctx.db.note.findMany(…)`.
 fn asked_of_request(unit: &Unit, name: ExprId, text: &str) -> ExprId {
-    if REQUESTS.contains(&text) { path_from(unit, name) } else { name }
+    if is_request(text) { path_from(unit, name) } else { name }
 }
 
 /// The path that begins with an expression, through calls that give a part of it.
@@ -131,7 +128,7 @@ impl Project {
                 }
                 // `self.kwargs["pk"]`, `self.request.data["id"]`
                 if matches!(unit.ir.expr(*object), ExprKind::This)
-                    && (name == "kwargs" || REQUESTS.contains(&name))
+                    && (name == "kwargs" || is_request(name))
                     && path_from(unit, expr) != expr
                 {
                     names.values.push(at.to(path_from(unit, expr)));

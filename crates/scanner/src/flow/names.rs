@@ -342,3 +342,13 @@ pub(super) fn is_environment(path: &[Word]) -> bool {
                 last.chars().any(char::is_uppercase) && !last.chars().any(char::is_lowercase)
             })
 }
+
+/// Whether a name is that of a class, which is nobody in particular: `User` of `User.created_at`.
+pub(super) fn is_class(name: &str) -> bool {
+    name.starts_with(char::is_uppercase) && name.contains(char::is_lowercase)
+}
+
+/// Whether a name is that of a parameter that is the request, or the context that it comes in: all its parts are of the same request.
+pub(crate) fn is_request(name: &str) -> bool {
+    matches!(name, "req" | "request" | "ctx" | "context" | "c" | "event")
+}

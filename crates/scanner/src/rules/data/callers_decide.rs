@@ -2,7 +2,7 @@
 
 use super::{callers::is_id, compared::compares_after};
 use crate::{
-    flow::{Query, excludes},
+    flow::{Query, excludes, is_request},
     ir::{BindingId, ExprId, ExprKind, FunctionId, NameRef, PropertyKey},
     lang::sql::Verb,
     project::{At, Fun, Project, Step, Unit},
@@ -25,8 +25,7 @@ pub(super) fn found_before(project: &Project, query: &Query) -> bool {
         .filter(|id| {
             let name = unit.ir.binding_name(*id);
             // All parts of a request are of the same request.
-            let request = matches!(name, "req" | "request" | "ctx" | "context" | "c" | "event");
-            !unit.ir.is_module_level(*id) && !request && !is_bound(name)
+            !unit.ir.is_module_level(*id) && !is_request(name) && !is_bound(name)
         })
         .filter(|id| query.verb == Verb::Select || finds_the_row(unit.ir.binding_name(*id), &query.entity))
         .collect();
