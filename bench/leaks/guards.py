@@ -1,36 +1,12 @@
-#!/usr/bin/env python3
-"""Takes guards out of real servers, one by one, and asks the scanner whether it misses them.
+"""Conditions that name an owner, taken out of queries, and of the `if` that refuses a foreign row."""
 
-    cargo build --release -p partywall-scanner --example scan
-    python3 bench/guards/guards.py target/release/examples/scan FOLDER... [--each 5] [--missed]
 
-FOLDER holds source trees, one a folder. In each tree at most `--each` conditions that name an owner are taken out, chosen by chance with a
-fixed seed: of a query (SQL with its parameter, SQLAlchemy, Django, Prisma, Drizzle, TypeORM, Mongoose, Supabase), or an `if` that refuses a
-foreign row. Each time the tree is scanned with and without it. A guard is told when there is a finding that was not there before, or that
-was less severe: near the place, in its file, or elsewhere. The tree's own files are never written; each is copied to a temporary folder.
-
-The texts know nothing of types: a part of what is taken out protects nothing (a session that is found by its secret, a route of the
-operator's), so that no scanner reaches all of it. What counts is the difference between two scanners, and what is missed, read one by one.
-"""
-
-import argparse
-import collections
-import json
-import os
-import random
 import re
-import shutil
-import subprocess
-import tempfile
 
 PARTY = r"(?:user|tenant|org|organi[sz]ation|workspace|owner|account|company|team|customer|business|clinic|school)"
 OWNER = rf"(?:{PARTY}_?[iI]d|{PARTY}|created_by(?:_id)?|createdBy(?:Id)?)"
 COLUMN = rf'(?:\w+\.)?"?(?:{PARTY}_id|created_by|userId|tenantId)"?'
 HOLE = r"(\$\d+|\?\d*|%s|%\(\w+\)s|:\w+|\$\{[^}]*\}|\{[^}]*\})"
-ASIDE = re.compile(
-    r"(^|/)(tests?|__tests__|specs?|mocks?|seeds?|migrations?|fixtures?|scripts?|examples?|docs?|node_modules|dist|build|alembic|evals?|admin)(/|$)"
-    r"|\.(test|spec)\.|(^|/)(test_|tests?\.|seed|conftest)|_test\.py|\.d\.ts|\.min\.js"
-)
 PYTHON_QUERY = re.compile(
     r"\.(filter|filter_by|exclude|find_one|find|update_one|delete_one|count_documents|where)\(|\band_\(|get_object_or_404\("
     r"|\.objects\.(get|filter|exclude|aget)\("
@@ -46,7 +22,6 @@ SCRIPT_CHECK = re.compile(
     rf"\n[ \t]*if\s*\([^{{}};\n]*\.{OWNER}(\.toString\(\))?\s*!==?[^{{}};\n]*\)\s*(\{{[^{{}}]*(\{{[^{{}}]*\}}[^{{}}]*)?\}}|(throw|return)[^;\n]*;)"
 )
 STILL = re.compile(rf"(?<![A-Za-z]){PARTY}(_?[iI]d|s)?\b|[a-z](UserId|TenantId|OrgId|OwnerId)\b|current_user|req\.user", re.I)
-RANK = {"low": 1, "medium": 2, "high": 3}
 
 
 def pieces(text, opening):
@@ -157,77 +132,11 @@ def owner_left(text, line):
     return bool(STILL.search(said))
 
 
-def guards(tree):
-    """All guards of a tree: kind, language, file, line, the file without it, and what it says."""
-    for folder, _, files in sorted(os.walk(tree)):
-        for name in sorted(files):
-            path = os.path.join(folder, name)
-            short = os.path.relpath(path, tree)
-            python = name.endswith(".py")
-            if ASIDE.search(short) or not (python or re.search(r"\.(ts|tsx|js|mjs|cjs|jsx)$", name)):
-                continue
-            try:
-                text = open(path, encoding="utf-8", newline="").read()
-            except (OSError, UnicodeDecodeError):
-                continue
-            if len(text) > 200_000:
-                continue
-            for find in (conditions, chained, sql, checks):
-                for kind, at, bare, said in find(text, python):
-                    line = text.count("\n", 0, at) + 1
-                    made = re.search(r"create\(|insert\(", " ".join(bare.split("\n")[line - 1 : line + 3]))
-                    if bare.count("\n") == text.count("\n") and not made and (kind == "check" or not owner_left(bare, line)):
-                        yield kind, "py" if python else "ts", short, line, bare, " ".join(said.split())[:120]
-
-
-def scan(program, tree, out):
-    subprocess.run([program, "--out", out, tree], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120, check=True)
-    return [json.loads(line) for line in open(out, encoding="utf-8")]
-
-
-def told(before, after, path, line):
-    """Where a finding is new or more severe: near, file, other, or none."""
-    known = {(one["path"], one["line"], one["rule"]): RANK[one["severity"]] for one in before}
-    new = [one for one in after if RANK[one["severity"]] > known.get((one["path"], one["line"], one["rule"]), 0)]
-    here = [one for one in new if one["path"] == path]
-    if any(abs(one["line"] - line) <= 30 for one in here):
-        return "near"
-    return "file" if here else "other" if new else "none"
-
-
-def main():
-    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    options.add_argument("scan")
-    options.add_argument("folders", nargs="+")
-    options.add_argument("--each", type=int, default=5)
-    options.add_argument("--missed", action="store_true")
-    options = options.parse_args()
-    counts = collections.defaultdict(collections.Counter)
-    trees = sorted(entry.path for folder in options.folders for entry in os.scandir(folder) if entry.is_dir())
-    with tempfile.TemporaryDirectory() as temporary:
-        for tree in trees:
-            found = list(guards(tree))
-            random.Random(os.path.basename(tree)).shuffle(found)
-            if not found:
-                continue
-            copy, out = os.path.join(temporary, os.path.basename(tree)), os.path.join(temporary, "findings.jsonl")
-            shutil.copytree(tree, copy, symlinks=True)
-            before = scan(options.scan, copy, out)
-            for kind, language, path, line, bare, said in found[: options.each]:
-                file = os.path.join(copy, path)
-                kept = open(file, encoding="utf-8", newline="").read()
-                open(file, "w", encoding="utf-8", newline="").write(bare)
-                verdict = told(before, scan(options.scan, copy, out), path, line)
-                open(file, "w", encoding="utf-8", newline="").write(kept)
-                for group in ((language, kind), (language, "all"), ("all", "all")):
-                    counts[group][verdict] += 1
-                if options.missed and verdict == "none":
-                    print(f"missed {os.path.basename(tree)} {path}:{line} {said}", flush=True)
-            shutil.rmtree(copy)
-    for group, verdicts in sorted(counts.items()):
-        all_ = sum(verdicts.values())
-        print(f"{' '.join(group):15} told {all_ - verdicts['none']:4} of {all_:4} ({100 * (all_ - verdicts['none']) / all_:.0f} %)  near {verdicts['near']}, file {verdicts['file']}, other {verdicts['other']}")
-
-
-if __name__ == "__main__":
-    main()
+def guards(text, python):
+    """All guards of a text: the kind, where, the text without it, and what it says."""
+    for find in (conditions, chained, sql, checks):
+        for kind, at, bare, said in find(text, python):
+            line = text.count("\n", 0, at) + 1
+            made = re.search(r"create\(|insert\(", " ".join(bare.split("\n")[line - 1 : line + 3]))
+            if not made and (kind == "check" or not owner_left(bare, line)):
+                yield kind, at, bare, said
