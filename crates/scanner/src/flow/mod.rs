@@ -76,7 +76,7 @@ pub use locals::{
     compares_what_it_keeps, has_own_receiver, has_shared_receiver, is_of_nobody, is_on_own_objects,
     is_on_shared_object, stands_where_renewed,
 };
-pub(crate) use names::{Says, is_request};
+pub(crate) use names::{Says, is_credential_itself, is_request};
 pub use operators::{Admits, is_admin, is_over_tenants};
 pub use origins::Origins;
 pub use queries::{Owned, Query, Scope, lists_owners};

@@ -352,3 +352,29 @@ pub(super) fn is_class(name: &str) -> bool {
 pub(crate) fn is_request(name: &str) -> bool {
     matches!(name, "req" | "request" | "ctx" | "context" | "c" | "event")
 }
+
+/// Last words of names of credentials themselves.
+const CREDENTIALS: &[&str] = &[
+    "token",
+    "key",
+    "secret",
+    "password",
+    "credential",
+    "credentials",
+    "apikey",
+    "bearer",
+    "jwt",
+    "pat",
+    "header",
+];
+
+/// Whether a name is a credential's, and neither that of what keeps some nor of what became of one: `apiKey`, but not `secretManager`,
+/// `tokenAdded` or `validatedToken`.
+pub(crate) fn is_credential_itself(name: &str) -> bool {
+    let words = vocabulary::words(name);
+    let last = words.last().is_some_and(|word| CREDENTIALS.contains(&word.as_str()));
+    let read = words
+        .first()
+        .is_some_and(|word| matches!(word.as_str(), "validated" | "decoded" | "parsed" | "verified"));
+    vocabulary::is_credential(name) && last && !read
+}

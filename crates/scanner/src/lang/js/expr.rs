@@ -61,7 +61,12 @@ impl<'a> Lower<'a> {
                 let value = self.expression(&assign.right);
                 let target = Box::new(self.assignment_target(&assign.left));
                 let (op, logical) = operators(assign.operator);
-                ExprKind::Assign { target, op, logical, value }
+                let kind = ExprKind::Assign { target, op, logical, value };
+                // The value of `a ??= b` is that of `a ?? (a = b)`: what is there already is read.
+                match logical.zip(self.read_of_target(&assign.left)) {
+                    Some((op, left)) => ExprKind::Logical { op, left, right: self.add(kind, at) },
+                    None => kind,
+                }
             }
             Expression::UpdateExpression(update) => {
                 let target = Box::new(self.simple_target(&update.argument));

@@ -1,7 +1,7 @@
 //! Patterns: what declarations, parameters and assignments bind.
 
 use oxc_ast::ast::{
-    AssignmentTarget, AssignmentTargetMaybeDefault, AssignmentTargetProperty, BindingPattern,
+    AssignmentTarget, AssignmentTargetMaybeDefault, AssignmentTargetProperty, BindingPattern, Expression,
     SimpleAssignmentTarget,
 };
 
@@ -67,6 +67,28 @@ impl<'a> Lower<'a> {
         }
     }
 
+    /// A name or member that is assigned to, once more as what is read; nothing when a call would be there twice.
+    pub(super) fn read_of_target(&mut self, target: &AssignmentTarget<'a>) -> Option<ExprId> {
+        match target.as_simple_assignment_target()? {
+            SimpleAssignmentTarget::AssignmentTargetIdentifier(name) => {
+                let reference = self.reference(name.reference_id.get(), &name.name);
+                Some(self.add(ExprKind::Name(reference), name.span))
+            }
+            SimpleAssignmentTarget::StaticMemberExpression(member) if is_path(&member.object) => {
+                Some(self.fixed(member))
+            }
+            SimpleAssignmentTarget::PrivateFieldExpression(member) if is_path(&member.object) => {
+                Some(self.private(member))
+            }
+            SimpleAssignmentTarget::ComputedMemberExpression(member)
+                if is_path(&member.object) && is_path(&member.expression) =>
+            {
+                Some(self.computed(member))
+            }
+            _ => None,
+        }
+    }
+
     fn target_property(&mut self, property: &AssignmentTargetProperty<'a>) -> PatternProperty {
         match property {
             AssignmentTargetProperty::AssignmentTargetPropertyIdentifier(short) => {
@@ -124,5 +146,15 @@ impl<'a> Lower<'a> {
             SimpleAssignmentTarget::PrivateFieldExpression(member) => self.private(member),
         };
         self.place(place)
+    }
+}
+
+/// Whether an expression is a name, a text, or a member of such.
+fn is_path(expr: &Expression<'_>) -> bool {
+    match expr {
+        Expression::Identifier(_) | Expression::ThisExpression(_) | Expression::StringLiteral(_) => true,
+        Expression::StaticMemberExpression(member) => is_path(&member.object),
+        Expression::PrivateFieldExpression(member) => is_path(&member.object),
+        _ => false,
     }
 }

@@ -3,10 +3,10 @@
 use partywall_model::{Axis, Check, Layer, Severity};
 
 use crate::{
-    flow::{Lifetimes, Origins},
+    flow::{Lifetimes, Origins, is_credential_itself},
     ir::{BindingId, ExprId, ExprKind, FunctionId, NameRef, PropertyKey, TemplatePart, walk},
     library::Role,
-    project::{At, Parent, Project, Unit},
+    project::{At, Fun, Parent, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -35,12 +35,13 @@ fn run(project: &Project, report: &mut Report<'_>) {
     // A logger that is told what to leave out leaves it out of what it is given whole.
     let redacts = project.units().any(|(_, unit)| unit.ir.has_name(&["redact", "redactions", "redactor", "redactPaths"]));
     let lives = Lifetimes::new(project);
-    let named = project.calls_named(|name| METHODS.contains(&name));
+    let named = project.calls_named(|name| METHODS.contains(&name) || name == "print");
     for (module, unit) in project.units() {
         // What a command of the operator's prints is no caller's.
         let served = |call: &&ExprId| {
             let at = At { module, expr: **call };
-            is_of_logger(unit, at) && lives.is_per_request(project.function_of(at))
+            let fun = project.function_of(at);
+            (is_of_logger(unit, at) && lives.is_per_request(fun)) || (is_print(unit, at) && is_served(project, fun))
         };
         let own = named.among(module).filter(served);
         for call in asked.among(module).chain(own) {
@@ -68,6 +69,17 @@ fn is_of_logger(unit: &Unit, at: At) -> bool {
         _ => return false,
     };
     !call.args.is_empty() && matches!(name.trim_start_matches(['_', '#']).to_ascii_lowercase().as_str(), "logger" | "log")
+}
+
+/// Whether a call is that of Python's `print`.
+fn is_print(unit: &Unit, at: At) -> bool {
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
+    matches!(unit.ir.expr(call.callee), ExprKind::Name(NameRef::Global(name)) if unit.ir.text(*name) == "print")
+}
+
+/// Whether callers of the server reach a function, or one that it stands in.
+fn is_served(project: &Project, fun: Fun) -> bool {
+    project.around(fun).into_iter().any(|around| project.reach(around).is_some())
 }
 
 /// The name of the credential that a value is, or has as a part of its text. What a function makes of one is none.
@@ -215,7 +227,12 @@ fn is_about(name: &str) -> bool {
         "id", "ids", "uri", "type", "name", "url", "path", "count", "hash", "masked", "redacted", "expiry", "expires",
         "env", "var", "alias", "endpoint", "prefix", "has", "is",
     ];
-    vocabulary::words(name).iter().any(|word| about.contains(&word.as_str()))
+    let words = vocabulary::words(name);
+    // What became of one: `token_added`.
+    let became = words.last().is_some_and(|last| {
+        matches!(last.as_str(), "added" | "stored" | "saved" | "removed" | "revoked" | "valid" | "exists" | "found" | "ok" | "status")
+    });
+    became || words.iter().any(|word| about.contains(&word.as_str()))
 }
 
 fn named(project: &Project, unit: &Unit, at: At) -> Option<String> {
@@ -229,5 +246,54 @@ fn named(project: &Project, unit: &Unit, at: At) -> Option<String> {
     }
     let secret =
         Origins::SECRET | Origins::UNVERIFIED | Origins::PRINCIPAL | Origins::INPUT | Origins::REQUEST;
-    project.origins(at).has(secret).then(|| name.to_owned())
+    (project.origins(at).has(secret) || is_made_for_caller(project, unit, at)).then(|| name.to_owned())
+}
+
+/// Words of functions that make a credential, or take one out of something, where they do not name it.
+const MAKES: &[&str] = &["sign", "encode", "decrypt"];
+
+/// Functions that give what nobody can guess.
+const CHANCE: &[&str] = &["token_urlsafe", "token_hex", "randomBytes", "generate_password"];
+
+/// Methods that cut something off a text.
+const CUTS: &[&str] = &["strip", "trim", "split", "replace", "removeprefix", "slice", "substring", "lstrip"];
+
+/// Whether a variable was set, in a request, to what a call made or found that is named for a credential: `token = issue_token(…)`,
+/// `key = secrets.token_urlsafe(32)`. What is the process's own is none.
+fn is_made_for_caller(project: &Project, unit: &Unit, at: At) -> bool {
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
+    let [source] = unit.index.sources(*id) else { return false };
+    let itself = is_credential_itself(unit.ir.binding_name(*id));
+    if !itself || unit.ir.is_module_level(*id) || !source.path.is_empty() || project.origins(at).has(Origins::ENV) {
+        return false;
+    }
+    let mut call = source.value;
+    while let ExprKind::Await(inner) = unit.ir.expr(call) {
+        call = *inner;
+    }
+    // `randomBytes(32).toString("hex")`
+    if let ExprKind::Call(outer) = unit.ir.expr(call)
+        && let ExprKind::Member { object, property, .. } = unit.ir.expr(outer.callee)
+        && matches!(unit.ir.text(*property), "toString" | "strip" | "hex" | "decode")
+    {
+        call = *object;
+    }
+    let ExprKind::Call(made) = unit.ir.expr(call) else { return false };
+    // `token = authorization.removeprefix("Bearer ")`
+    if let ExprKind::Member { object, property, .. } = unit.ir.expr(made.callee)
+        && CUTS.contains(&unit.ir.text(*property))
+    {
+        let roots = project.roots(at.to(*object));
+        let whole = roots.iter().any(|root| {
+            let name = unit.ir.binding_name(*root);
+            vocabulary::is_credential(name) || name.eq_ignore_ascii_case("authorization")
+        });
+        return whole && is_served(project, project.function_of(at));
+    }
+    let path = project.written_as_exported(at.to(made.callee));
+    let Some(name) = path.last() else { return false };
+    let words = vocabulary::words(name);
+    let settings = words.iter().any(|word| matches!(word.as_str(), "settings" | "config" | "env" | "required" | "csrf"));
+    let names = vocabulary::is_credential(name) || words.iter().any(|word| MAKES.contains(&word.as_str())) || CHANCE.contains(&name.as_str());
+    names && !settings && is_served(project, project.function_of(at))
 }

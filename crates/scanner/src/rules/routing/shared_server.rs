@@ -103,6 +103,11 @@ fn uses(project: &Project, lives: &Lifetimes<'_>, at: At) -> Vec<(At, &'static [
             _ => found.extend(receiver.map(|server| (server, &[Role::Server][..], "server"))),
         }
     }
+    // `server.connect(transport)` with one that was made before.
+    if connects.is_some_and(|def| def.kind.as_deref() != Some("handler")) || callee.name() == "connect" {
+        let before = call.positional(0).map(|arg| at.to(arg)).filter(|arg| lives.made_before(*arg, &[Role::Transport]).is_some());
+        found.extend(before.map(|transport| (transport, &[Role::Transport][..], "transport")));
+    }
     // Python's transport for one session; its manager, and the older transport, are made for many.
     let one = |receiver: At| lives.made_before(receiver, &[Role::Transport]).is_some_and(|made| project.snippet(made).contains("StreamableHTTPServerTransport("));
     if callee.name() == "handle_request" && receiver.is_some_and(one) {

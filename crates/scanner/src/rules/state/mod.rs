@@ -1,6 +1,7 @@
 //! Rules of the layer state.
 
 mod emptied;
+mod first_client;
 pub(in crate::rules) mod got_for;
 mod index_of_all;
 mod kept_by_name;

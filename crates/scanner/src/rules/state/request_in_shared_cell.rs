@@ -64,15 +64,18 @@ fn run(project: &Project, report: &mut Report<'_>) {
         let origins = if !origins.is_of_request() && super::got_for::is_got_for_caller(project, &lives, write, &name) { Origins::UNVERIFIED } else { origins };
         if !origins.is_of_request() {
             left_by_tool(project, &lives, report, write, &name);
+            super::first_client::first_client(project, &lives, report, write, &name);
+            super::worked_out::read_after_waiting(project, &lives, report, write, &name);
             continue;
         }
         // `this.token = await this.signIn()`: the server's own, whatever it is named.
         let known = origins.has(Origins::PRINCIPAL | Origins::INPUT | Origins::UNVERIFIED | Origins::REQUEST);
         let nobody = !is_function && !handed && is_of_nobody(project, write.value);
-        if nobody && !known {
+        let judged = if nobody && !known { None } else { judge(project, &lives, write, origins, &name) };
+        let Some((severity, confidence, how)) = judged else {
+            super::first_client::first_client(project, &lives, report, write, &name);
             continue;
-        }
-        let Some((severity, confidence, how)) = judge(project, &lives, write, origins, &name) else { continue };
+        };
         let mut found = report.add(
             write.fun.module,
             write.span,

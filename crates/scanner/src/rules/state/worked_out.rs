@@ -1,9 +1,13 @@
 //! What a request is worked out of: values that a function was asked for with what the caller sent, and that say nothing of it any more.
 
+use partywall_model::{Confidence, Severity};
+
 use crate::{
-    flow::Origins,
-    ir::{ExprId, ExprKind, NameRef},
+    flow::{Cell, Lifetimes, Origins, SharedWrite, compares_what_it_keeps},
+    ir::{ExprId, ExprKind, NameRef, walk},
     project::{At, Project, Unit},
+    rules::Report,
+    vocabulary,
 };
 
 /// How many variables and calls are followed.
@@ -44,4 +48,86 @@ fn worked_out(project: &Project, unit: &Unit, at: At, steps: u32) -> bool {
         }
         _ => false,
     }
+}
+
+/// Reports a variable of the module that is set to what was worked out for a request, and that the same function reads again after it
+/// has waited: `rows = await list(user.id); await touch(user.id); return rows`.
+pub(super) fn read_after_waiting(
+    project: &Project,
+    lives: &Lifetimes<'_>,
+    report: &mut Report<'_>,
+    write: &SharedWrite,
+    name: &str,
+) {
+    let Some(unit) = project.unit(write.fun.module) else { return };
+    if !matches!(write.cell, Cell::Binding(..)) || write.keeps || vocabulary::is_cache(name) {
+        return;
+    }
+    let reads = lives.reads(project, &write.cell);
+    let own = || reads.iter().filter(|(_, fun, _)| *fun == write.fun);
+    // `if (!found) found = await load(id)` keeps what is there.
+    let looked_at = own().any(|(_, _, order)| *order < write.order);
+    let later = own().any(|(_, _, order)| {
+        *order > write.order && unit.index.waits_between(write.fun.id, write.order, *order)
+    });
+    let of_caller = || is_worked_out(project, write.value) || is_of_parameter(project, unit, write);
+    if looked_at || !later || compares_what_it_keeps(unit, write.fun.id) || !of_caller() {
+        return;
+    }
+    report
+        .add(
+            write.fun.module,
+            write.span,
+            format!(
+                "`{name}` outlives the request, is set to what was found for its caller, and read again after the function has waited"
+            ),
+        )
+        .severity(Severity::Medium)
+        .confidence(Confidence::Medium);
+    report.show_way_of_last(write.fun);
+}
+
+/// First words of functions that set up what is there for all.
+const SETS_UP: &[&str] = &[
+    "init",
+    "initialize",
+    "initialise",
+    "start",
+    "setup",
+    "set",
+    "configure",
+    "connect",
+    "boot",
+    "bootstrap",
+    "main",
+    "run",
+    "load",
+    "register",
+    "open",
+    "reload",
+    "refresh",
+];
+
+/// Whether a value is made of a part of what the function was called with, which is no setting up.
+fn is_of_parameter(project: &Project, unit: &Unit, write: &SharedWrite) -> bool {
+    let name = project.function_name(write.fun);
+    if vocabulary::words(name).first().is_some_and(|verb| SETS_UP.contains(&verb.as_str())) {
+        return false;
+    }
+    let mut part = false;
+    walk::exprs_below(&unit.ir, write.value.expr, &mut |expr| {
+        let (ExprKind::Member { object, .. } | ExprKind::Index { object, .. }) = unit.ir.expr(expr) else {
+            return;
+        };
+        if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(*object)
+            && let Some((fun, ..)) = project.parameter_of(write.value.module, *id)
+        {
+            part |= fun == write.fun
+                && !matches!(
+                    unit.ir.binding_name(*id),
+                    "self" | "cls" | "config" | "settings" | "options" | "env" | "app" | "server"
+                );
+        }
+    });
+    part
 }
