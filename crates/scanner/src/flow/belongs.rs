@@ -2,7 +2,7 @@
 //! classes, guards of a route.
 
 use super::{
-    Entry,
+    Entry, Origins,
     gateways::{BEFORE, DECIDES, router_of},
 };
 use crate::{
@@ -27,12 +27,40 @@ const CALLERS: &[&str] = &["user", "auth", "principal", "currentUser", "current_
 /// Names of parameters and variables that are the caller.
 const CALLER_NAMES: &[&str] = &["user", "current_user", "currentUser", "me", "caller", "actor", "viewer"];
 
+/// What a handler is given, that a guard may hold against the caller.
+#[derive(Debug, Clone, Copy)]
+struct Asked<'a> {
+    /// Its name.
+    name: &'a str,
+    /// Whether what a token says under the same name is something else: where the handler knows the caller too, its own function may
+    /// look at both.
+    strict: bool,
+}
+
 impl Project {
     /// Whether something that stands before a handler refuses who does not belong to what the path names by a name:
     /// `ctx = Depends(require_perm("read"))`, of which a dependency looks for the membership of the caller in `org_id`.
     #[must_use]
     pub fn is_held_before(&self, entry: &Entry, name: &str) -> bool {
-        self.stand_before(entry).into_iter().any(|fun| self.holds(fun, name, entry, DEPTH))
+        let asked = Asked { name, strict: !self.is_told_caller(entry) };
+        self.stand_before(entry).into_iter().any(|fun| self.holds(fun, asked, entry, DEPTH))
+    }
+
+    /// Whether a handler is given the verified caller.
+    fn is_told_caller(&self, entry: &Entry) -> bool {
+        let module = entry.handler.module;
+        let Some(unit) = self.unit(module) else { return true };
+        let Some(function) = unit.ir.function(entry.handler.id) else { return true };
+        function.params.iter().any(|parameter| {
+            let mut told = false;
+            parameter.pattern.for_each_binding(&mut |id| {
+                let used = unit.index.uses(id).first();
+                told |= used.is_some_and(|expr| {
+                    self.origins(At { module, expr: *expr }).has(Origins::PRINCIPAL | Origins::REQUEST)
+                });
+            });
+            told
+        })
     }
 
     /// The functions that stand before a handler, with those that decide for classes.
@@ -182,7 +210,7 @@ impl Project {
     }
 
     /// Whether a guard, or what it depends on, refuses who does not belong to what the path names.
-    fn holds(&self, fun: Fun, name: &str, entry: &Entry, depth: u32) -> bool {
+    fn holds(&self, fun: Fun, asked: Asked<'_>, entry: &Entry, depth: u32) -> bool {
         let (Some(depth), Some(unit)) = (depth.checked_sub(1), self.unit(fun.module)) else { return false };
         let Some(function) = unit.ir.function(fun.id) else { return false };
         if self.opts_out(unit, fun).is_some_and(|field| !self.has_field(entry, field)) {
@@ -196,8 +224,8 @@ impl Project {
         }
         let inner = unit.index.inner(fun.id).iter().take(4).map(|id| Fun { module: fun.module, id: *id });
         before.extend(inner);
-        (self.refuses_some(unit, fun) && self.compares_with_caller(unit, fun, name))
-            || before.into_iter().take(8).any(|own| own != fun && self.holds(own, name, entry, depth))
+        (self.refuses_some(unit, fun) && self.compares_with_caller(unit, fun, asked))
+            || before.into_iter().take(8).any(|own| own != fun && self.holds(own, asked, entry, depth))
     }
 
     /// Whether a function refuses, or is a predicate: `return membership is not None`.
@@ -219,7 +247,7 @@ impl Project {
     }
 
     /// Whether what the path names and the caller stand in one comparison or look-up of a function, and what that gives decides.
-    fn compares_with_caller(&self, unit: &Unit, fun: Fun, name: &str) -> bool {
+    fn compares_with_caller(&self, unit: &Unit, fun: Fun, asked: Asked<'_>) -> bool {
         let mut asks: Vec<ExprId> = Vec::new();
         walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
             let kind = matches!(
@@ -238,12 +266,12 @@ impl Project {
             let at = At { module: fun.module, expr };
             let parts = self.parts_of(unit, at);
             let named: Vec<usize> = (0..parts.len())
-                .filter(|number| parts.get(*number).is_some_and(|part| self.is_of_path(*part, name, DEPTH)))
+                .filter(|number| parts.get(*number).is_some_and(|part| self.is_of_path(*part, asked, DEPTH)))
                 .collect();
             !named.is_empty()
                 && (0..parts.len()).any(|number| {
                     (named.len() > 1 || !named.contains(&number))
-                        && parts.get(number).is_some_and(|part| self.is_of_caller(*part, name, DEPTH))
+                        && parts.get(number).is_some_and(|part| self.is_of_caller(*part, asked.name, DEPTH))
                 })
                 && self.what_comes_of_it_decides(unit, fun, expr)
         })
@@ -272,12 +300,16 @@ impl Project {
     }
 
     /// Whether a value is what the path says under a name.
-    fn is_of_path(&self, at: At, name: &str, depth: u32) -> bool {
+    fn is_of_path(&self, at: At, asked: Asked<'_>, depth: u32) -> bool {
         let (Some(depth), Some(unit)) = (depth.checked_sub(1), self.unit(at.module)) else { return false };
+        let name = asked.name;
         let mut found = false;
         let mut sources: Vec<ExprId> = Vec::new();
         walk::exprs_below(&unit.ir, at.expr, &mut |expr| match unit.ir.expr(expr) {
-            ExprKind::String(text) => found |= unit.ir.text(*text) == name,
+            ExprKind::String(text) => {
+                let claims = || asked.strict && self.is_asked_of_claims(unit, at.to(expr));
+                found |= unit.ir.text(*text) == name && !claims();
+            }
             ExprKind::Member { object, property, .. } => {
                 let of = self.last_written(at.to(*object));
                 found |= unit.ir.text(*property) == name && of.is_some_and(|of| PATHS.contains(&of));
@@ -287,10 +319,38 @@ impl Project {
                     && (self.parameter_of(at.module, *id).is_some() || is_taken_out(unit, *id));
                 sources.extend(unit.index.sources(*id).iter().take(2).map(|source| source.value));
             }
-            ExprKind::Call(_) => found |= self.names_inside(at.to(expr), name),
+            ExprKind::Call(call) => {
+                // `tenant_id = tenant_of(claims)` comes from no path.
+                let of_claims = asked.strict
+                    && call.args.first().is_some_and(|first| self.is_claims(unit, at.to(first.value)));
+                found |= !of_claims && self.names_inside(at.to(expr), name);
+            }
             _ => {}
         });
-        found || sources.into_iter().take(8).any(|value| self.is_of_path(at.to(value), name, depth))
+        found || sources.into_iter().take(8).any(|value| self.is_of_path(at.to(value), asked, depth))
+    }
+
+    /// Whether a text is the name by which something is taken out of what a token says: `claims["tenant_id"]`, `claims.get("tenant_id")`.
+    fn is_asked_of_claims(&self, unit: &Unit, text: At) -> bool {
+        let Parent::Expr(up) = unit.index.parent(text.expr) else { return false };
+        match unit.ir.expr(up) {
+            ExprKind::Index { object, .. } => self.is_claims(unit, text.to(*object)),
+            ExprKind::Call(call) => match unit.ir.expr(call.callee) {
+                ExprKind::Member { object, .. } => self.is_claims(unit, text.to(*object)),
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// Whether a value is what a token says of its bearer, by its name or because it was verified.
+    fn is_claims(&self, unit: &Unit, at: At) -> bool {
+        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
+        let named = vocabulary::words(unit.ir.binding_name(*id))
+            .iter()
+            .any(|word| matches!(word.as_str(), "claims" | "claim" | "jwt"));
+        let origins = self.origins(at);
+        named || (origins.has(Origins::PRINCIPAL) && !origins.is_chosen() && !origins.has(Origins::REQUEST))
     }
 
     /// Whether a function of ours that is called reads what is named so: `_resolve_tenant(request, view.kwargs)`.

@@ -58,6 +58,10 @@ impl Entry {
         if self.input.as_ref().is_some_and(|input| is(input)) {
             return Origins::INPUT;
         }
+        // `@Req() req: AuthenticatedRequest` is the request still: its body is what was sent.
+        if bare.ends_with("Request") && matches!(name, "req" | "request") {
+            return Origins::REQUEST;
+        }
         if vocabulary::is_principal(&bare) {
             return Origins::PRINCIPAL;
         }

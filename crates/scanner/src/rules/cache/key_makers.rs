@@ -179,6 +179,16 @@ pub(super) fn key_makers(project: &Project, report: &mut Report<'_>) {
         for (id, function) in unit.ir.functions() {
             let fun = Fun { module, id };
             of_url(project, unit, fun, function, report);
+            if let Some(owner) = left_out_by_maker(project, unit, fun, function) {
+                let value = unit.index.returns(id).last().map(|expr| At { module, expr: *expr });
+                if let Some(value) = value {
+                    report
+                        .reached(value, format!("this makes a key, is told `{owner}` and leaves it out"))
+                        .severity(Severity::Medium)
+                        .confidence(Confidence::Medium);
+                }
+                continue;
+            }
             if !makes_keys(project, unit, fun, function) {
                 continue;
             }
@@ -218,6 +228,32 @@ pub(super) fn key_makers(project: &Project, report: &mut Report<'_>) {
                 .confidence(Confidence::Low);
         }
     }
+}
+
+/// The parameter that names an owner of a function that makes keys out of another one, where nothing is done with it:
+/// `cacheKey(userId, name)` that gives `` `item:${name}` ``.
+fn left_out_by_maker<'u>(
+    project: &Project,
+    unit: &'u Unit,
+    fun: Fun,
+    function: &Function,
+) -> Option<&'u str> {
+    let words = vocabulary::words(function.name.map_or("", |name| unit.ir.text(name)));
+    let makes =
+        words.last().is_some_and(|word| word == "key") || words.first().is_some_and(|word| word == "key");
+    let value = unit.index.returns(fun.id).last()?;
+    if !makes || words.iter().any(|word| matches!(word.as_str(), "public" | "global" | "shared" | "api")) {
+        return None;
+    }
+    let owners = super::key_without_told::owners(unit, fun);
+    let left = owners.iter().find(|id| unit.index.uses(**id).is_empty())?;
+    // One owner is enough: `key(tenantId, userId)` may keep for the whole tenant.
+    let other = owners.iter().any(|id| !unit.index.uses(*id).is_empty());
+    let made = At { module: fun.module, expr: *value };
+    let text =
+        matches!(unit.ir.expr(*value), ExprKind::Template(_) | ExprKind::Call(_) | ExprKind::Binary { .. });
+    (!other && text && !super::unscoped_cache_key::is_scoped(project, made))
+        .then(|| unit.ir.binding_name(*left))
 }
 
 /// Parts of a request that may say who asks.

@@ -13,6 +13,7 @@ use crate::{
 
 /// Reports keys of caches that cannot tell callers apart, though they were written with callers in mind.
 pub(super) fn key_of_nobody(project: &Project, report: &mut Report<'_>) {
+    super::key_without_told::key_without_told(project, report);
     let kept: BTreeSet<Fun> = project.accesses().iter().map(|access| access.function).collect();
     for (module, unit) in project.units() {
         for (expr, kind) in unit.ir.exprs_of(Kinds::COMPARE | Kinds::TEXT | Kinds::CALL) {

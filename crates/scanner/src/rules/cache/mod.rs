@@ -7,6 +7,7 @@ mod kept_answers;
 mod key_in_branches;
 mod key_makers;
 mod key_of_nobody;
+pub(crate) mod key_without_told;
 mod left_out;
 mod made_for_caller;
 mod made_with_given;

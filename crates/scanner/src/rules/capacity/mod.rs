@@ -1,3 +1,5 @@
 //! Rules of the layer capacity.
 
+mod limit_without_told;
+
 crate::rules::rules! { one_limit, spoofable_limit }

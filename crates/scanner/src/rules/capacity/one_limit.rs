@@ -28,6 +28,7 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    super::limit_without_told::limit_without_told(project, report);
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units() {
         for (_, stmt) in unit.ir.stmts() {
@@ -48,7 +49,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
 }
 
 /// Whether a block says that there are too many requests.
-fn refuses(unit: &Unit, block: &[StmtId]) -> bool {
+pub(super) fn refuses(unit: &Unit, block: &[StmtId]) -> bool {
     let mut found = false;
     let mut see = |expr: ExprId| {
         found |= match unit.ir.expr(expr) {

@@ -3,6 +3,7 @@
 mod apart;
 mod audience;
 mod belonging;
+mod checked_as_told;
 mod copied_body;
 mod doubts;
 pub(in crate::rules) mod header_as_caller;

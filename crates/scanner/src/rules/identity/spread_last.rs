@@ -16,8 +16,26 @@ const STEPS: u32 = 4;
 
 /// First words of functions that write a row.
 const WRITES: &[&str] = &[
-    "create", "insert", "save", "add", "put", "update", "upsert", "values", "set", "replace", "push",
-    "build", "store", "new",
+    "create",
+    "insert",
+    "save",
+    "add",
+    "put",
+    "update",
+    "upsert",
+    "values",
+    "set",
+    "replace",
+    "push",
+    "build",
+    "store",
+    "new",
+    "register",
+    "invite",
+    "onboard",
+    "provision",
+    "initiate",
+    "submit",
 ];
 
 /// Reports such records of JavaScript.
@@ -125,7 +143,7 @@ fn is_body(project: &Project, at: At, steps: u32) -> bool {
 }
 
 /// Whether a parameter is a whole body: by its decorator, `@Body() input`, or since a caller hands one over. What is typed by a class has the
-/// fields that the class has.
+/// fields that the class has where a pipe takes out the others.
 fn is_body_parameter(project: &Project, fun: Fun, number: usize, steps: u32) -> bool {
     let Some(unit) = project.unit(fun.module) else { return false };
     let Some(parameter) = unit.ir.function(fun.id).and_then(|function| function.params.get(number)) else {
@@ -134,7 +152,8 @@ fn is_body_parameter(project: &Project, fun: Fun, number: usize, steps: u32) -> 
     let class = parameter.type_text.is_some_and(|text| {
         matches!(project.type_symbol(fun.module, unit.ir.text(text), 8), Symbol::Instance(_))
     });
-    if class || fun.id == FunctionId::MODULE {
+    // A class takes nothing out of a body by itself.
+    if (class && !keeps_other_fields(project)) || fun.id == FunctionId::MODULE {
         return false;
     }
     let decorated = parameter.decorators.iter().any(|expr| match unit.ir.expr(*expr) {
@@ -151,4 +170,16 @@ fn is_body_parameter(project: &Project, fun: Fun, number: usize, steps: u32) -> 
         || project.callers(fun).iter().take(8).any(|call| {
             project.argument(*call, fun, number).is_some_and(|given| is_body(project, given, steps))
         })
+}
+
+/// Whether a server of Nest lets fields through that the class of a body has not: only a pipe that is told to takes them out.
+fn keeps_other_fields(project: &Project) -> bool {
+    const STRIPS: &[&str] =
+        &["whitelist", "nestjs-zod", "ZodValidationPipe", "createZodDto", "excludeExtraneousValues"];
+    let mut nest = false;
+    let strips = project.units().any(|(_, unit)| {
+        nest |= unit.ir.has_name(&["NestFactory"]);
+        STRIPS.iter().any(|word| unit.ir.source.contains(word))
+    });
+    nest && !strips
 }

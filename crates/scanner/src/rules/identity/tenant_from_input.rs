@@ -79,6 +79,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+    super::checked_as_told::checked_as_told(project, &seen, report);
 }
 
 /// Whether a variable was set to the verified caller, where there is one, before a use or by it: `user_id = bind(user_id)`.
@@ -485,6 +486,10 @@ fn decides(project: &Project, at: At) -> bool {
                     }
                     // `Shop.objects.get(owner_id=owner_id)`; a `get` of a map has no names.
                     if name == "get" && call.args.iter().any(|arg| arg.value == here && matches!(arg.kind, crate::ir::ArgKind::Keyword(_))) {
+                        return true;
+                    }
+                    // `users.get({ userId })`
+                    if name == "get" && call.positional(0) == Some(here) && matches!(unit.ir.expr(here), ExprKind::Object(_)) {
                         return true;
                     }
                     if plain.contains(&name.as_str()) || name.contains("normali") || name.contains("clean") {
