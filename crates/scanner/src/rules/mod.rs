@@ -11,6 +11,7 @@ pub mod disclosure;
 pub mod identity;
 #[cfg(test)]
 mod pages;
+mod refusing;
 pub mod routing;
 pub mod state;
 mod sure;

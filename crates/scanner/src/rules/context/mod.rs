@@ -14,6 +14,7 @@ mod one_session;
 mod only_one;
 mod open_unless_set;
 mod own_missing;
+mod unawaited_check;
 mod unused_default;
 
 crate::rules::rules! { default_tenant, skipped_check, unbound_server, context_set_without_end, frozen_context, lost_context, shared_context_default, thread_local_caller }

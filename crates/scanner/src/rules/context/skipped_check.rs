@@ -17,7 +17,7 @@ pub const RULE: Rule = Rule {
         layer: Layer::Context,
         summary: "Ownership is checked only when the caller has an identity; without one the request goes on.",
     },
-    severity: Severity::Medium,
+    severity: Severity::High,
     axis: Axis::Security,
     why: "A caller without the claim skips the comparison and gets what the check was to protect.",
     fix: "Refuse when the claim is missing, then compare.",
@@ -33,6 +33,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     unlimited(project, report);
     super::own_missing::own_missing(project, report);
     super::open_unless_set::open_unless_set(project, report);
+    super::unawaited_check::unawaited_check(project, report);
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units() {
         for (id, stmt) in unit.ir.stmts() {

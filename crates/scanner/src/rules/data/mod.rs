@@ -18,6 +18,8 @@ mod kept_lists;
 mod kept_owned;
 pub(in crate::rules) mod kept_records;
 mod kept_things;
+mod left_out_check;
+mod left_out_look;
 mod left_to_choice;
 mod moved_below;
 mod named_in_text;
