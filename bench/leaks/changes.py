@@ -327,5 +327,49 @@ def servers(text, python):
             yield "server", start, text[:start] + f"{blank}const {name} = (shared{name} ??= {value})" + text[close + 1 :] + f"\nlet shared{name}: any;\n", said.strip()
 
 
-SCRIPTS = (hoisted, kept, keys, told, defaults, broadcast, unverified, settings, logged, spread, helpers, servers)
+def memo(text, python):
+    """Cache: what was found for one caller is kept for all."""
+    owner = rf"\b(?:user|currentUser|current_user|session|auth|ctx|req|request|c)\b[!?]?\.?[\w.!?]*(?:{PARTY}_?[iI]d|\.id|\.sub)\b|\b(?:user|tenant|org|organization|workspace)_?[iI]d\b"
+    pattern = r"(?m)^[ \t]+(\w+) = (await [^\n]*[^\n,(\[{\\])$" if python else r"(?m)^[ \t]+const (\w+)(?::[^\n=]+)? = (await [^\n]*);[ \t]*$"
+    for _, parameters, begin, end in functions(text, python):
+        for found in re.finditer(pattern, text[begin:end]):
+            name, value = found.group(1), found.group(2)
+            if not asked(parameters, python) or not re.search(owner, value) or is_module_name(text, name) or re.search(r"create|insert|update|delete|save|send|add\b|check|verify", value, re.I):
+                continue
+            start, said = begin + found.start(), found.group()
+            blank = said[: len(said) - len(said.lstrip())]
+            put = f"{blank}global _memo_{name}; _memo_{name} = _memo_{name} or {value}; {name} = _memo_{name}" if python else f"{blank}const {name} = (memo{name} ??= {value});"
+            more = f"\n_memo_{name} = None\n" if python else f"\nlet memo{name}: any;\n"
+            yield "memo", start, text[:start] + put + text[begin + found.end() :] + more, said.strip()
+
+
+def headers(text, python):
+    """Identity: the tenant is what a header says."""
+    path = rf"\b(current_user|user)\.{TENANT}_id\b" if python else rf"\b(req|request)\.(?:user|auth)[!?]?\.{TENANT}Id\b|\b(req|request)\.{TENANT}Id\b"
+    for _, parameters, begin, end in functions(text, python):
+        if not re.search(r"\brequest\s*:\s*Request\b" if python else r"\b(req|request)\b", parameters):
+            continue
+        found = re.search(path, text[begin:end])
+        if found and not re.search(r"\bnext\b", parameters):
+            where = "request" if python else found.group(1) or found.group(2)
+            new = 'request.headers.get("x-tenant-id")' if python else f'{where}.headers["x-tenant-id"]'
+            yield "header", begin, text[:begin] + re.sub(path, new, text[begin:end]) + text[end:], found.group()
+
+
+def operators_key(text, python):
+    """Credentials: the process's own key instead of the caller's, or where there is none."""
+    for kind, at, changed, said in kept(text, python):
+        value = said[said.index("=") + 1 :].strip()
+        secret = re.search(rf"\b(?:\w+[.?!]+)*\w*{SECRET}\w*\b(?!\s*[:=(])", value, re.I)
+        if not secret or said not in text[at : at + len(said) + 80]:
+            continue
+        start = text.index(said, at)
+        inner = start + said.index(value) + secret.start()
+        own = 'os.environ["UPSTREAM_TOKEN"]' if python else "process.env.UPSTREAM_TOKEN"
+        yield "envkey", at, text[:inner] + own + text[inner + len(secret.group()) :], said
+        both = f"({secret.group()} or {own})" if python else f"({secret.group()} ?? {own})"
+        yield "fallback", at, text[:inner] + both + text[inner + len(secret.group()) :], said
+
+
+SCRIPTS = (hoisted, kept, keys, told, defaults, broadcast, unverified, settings, logged, spread, helpers, servers, memo, headers, operators_key)
 TEXTS = (policies, settings)

@@ -179,8 +179,10 @@ impl Project {
         // What the chain is called on, a connection or a context that has one, is no value that rows are found by.
         let root = innermost(unit, chain);
         // `index = index_of(user_id)`: a store of vectors that was opened for somebody holds nobody else's.
+        // What stands around all functions was opened for nobody: `const Note = model("Note", new Schema({ userId: String }))`.
         if self.store_query(at).is_some()
             && let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(root)
+            && !unit.ir.is_module_level(*id)
         {
             for source in unit.index.sources(*id).iter().take(2) {
                 walk::exprs_below(&unit.ir, source.value, &mut |expr| {

@@ -2,8 +2,8 @@
 
 use super::{callers::is_id, compared::compares_after};
 use crate::{
-    flow::{Query, excludes, is_request},
-    ir::{BindingId, ExprId, ExprKind, FunctionId, NameRef, PropertyKey},
+    flow::{Origins, Query, excludes, is_request},
+    ir::{ArgKind, BindingId, ExprId, ExprKind, FunctionId, NameRef, PropertyKey, walk},
     lang::sql::Verb,
     project::{At, Fun, Project, Step, Unit},
     rules::identity::looked_up::{is_callers_row, is_of_callers_row},
@@ -43,7 +43,7 @@ pub(super) fn found_before(project: &Project, query: &Query) -> bool {
                 && other.entity == query.entity
                 && project.order(other.at) < order
                 && !excludes(unit, other.at.expr, here)
-                && project.says_whose(other)
+                && (project.says_whose(other) || is_narrowed_by_caller(project, unit, other))
                 && other.filters.iter().any(|at| {
                     project.roots(*at).iter().any(|root| ids.contains(root))
                         || parts.iter().any(|part| part.len() > 2 && *part == project.written(*at))
@@ -56,6 +56,40 @@ pub(super) fn found_before(project: &Project, query: &Query) -> bool {
         here = site;
     }
     false
+}
+
+/// Whether a query is given conditions that were made of the caller: `findOne({ _id: id, ...campusOf(req) })`.
+pub(super) fn is_narrowed_by_caller(project: &Project, unit: &Unit, query: &Query) -> bool {
+    let told = |value: ExprId| {
+        let mut told = false;
+        walk::exprs_below(&unit.ir, value, &mut |expr| {
+            let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
+            told |= call.args.iter().any(|arg| {
+                project.origins(query.at.to(arg.value)).has(Origins::PRINCIPAL | Origins::REQUEST)
+            });
+        });
+        told
+    };
+    let made = |value: ExprId| match unit.ir.expr(value) {
+        ExprKind::Name(NameRef::Binding(id)) => {
+            unit.index.sources(*id).iter().any(|source| told(source.value))
+        }
+        _ => told(value),
+    };
+    let mut found = false;
+    walk::exprs_below(&unit.ir, query.at.expr, &mut |expr| match unit.ir.expr(expr) {
+        ExprKind::Object(properties) => {
+            found |= properties
+                .iter()
+                .any(|property| matches!(property.key, PropertyKey::Spread) && made(property.value));
+        }
+        ExprKind::Call(call) => {
+            found |=
+                call.args.iter().any(|arg| matches!(arg.kind, ArgKind::KeywordSpread) && made(arg.value));
+        }
+        _ => {}
+    });
+    found
 }
 
 /// Words of what bounds a list and finds no row.

@@ -119,7 +119,12 @@ fn compares_row(
             owner |= row && is_parent(unit, side.expr) && !project.is_fixed(other_side(guard, *side));
             let call = guard.right != *side && matches!(unit.ir.expr(guard.right.expr), ExprKind::Call(_));
             let other = At { module: fun.module, expr: other_side(guard, *side).expr };
+            // `task.assignee !== userId`: whatever it is called, it is somebody whom the caller has to be.
+            let part = matches!(unit.ir.expr(side.expr), ExprKind::Member { property, .. } if !matches!(unit.ir.text(*property), "id" | "_id" | "role" | "status" | "type"));
+            let plain = matches!(unit.ir.expr(other.expr), ExprKind::Name(_) | ExprKind::Member { .. });
+            let somebody = || plain && project.last_written(other).is_some_and(vocabulary::is_user);
             row && (owner
+                || (part && somebody())
                 || is_list_with_caller(project, unit, *side, other)
                 || (call && project.snippet(other).to_lowercase().contains("user")))
         })

@@ -351,7 +351,8 @@ fn judge(
             continue;
         };
         let enough = peers.len() >= CHECKED && others * 2 <= peers.len();
-        if !enough && !(others == 1 && peers.len() == 1 && look.does_the_same(has, all, peer)) {
+        let alike = others == 1 && peers.len() == 1 && look.does_the_same(has, all, peer);
+        if !enough && !alike {
             continue;
         }
         let thing = asked.things.keys().next().map_or("", String::as_str);

@@ -107,6 +107,10 @@ fn judge<'r>(project: &Project, query: &Query, is: Owned, report: &'r mut Report
         _ if super::only_whether::is_only_whether(project, query) || super::only_whether::only_steps(project, query) || super::only_whether::only_a_number(project, query) => {
             found.severity(Severity::Low).confidence(Confidence::Low);
         }
+        // `...campusOf(req)`: conditions that were made of the caller, whatever they are.
+        _ if project.unit(query.at.module).is_some_and(|unit| super::callers_decide::is_narrowed_by_caller(project, unit, query)) => {
+            found.severity(Severity::Low).confidence(Confidence::Low);
+        }
         _ if is_of_own_repository(project, query) || project.lets_flats() => {
             found.severity(Severity::Medium).confidence(Confidence::Medium);
         }

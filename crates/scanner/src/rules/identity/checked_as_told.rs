@@ -7,7 +7,7 @@ use partywall_model::Confidence;
 
 use crate::{
     flow::{Guard, Origins, is_request},
-    ir::{ExprId, ExprKind, FunctionId, StmtId, StmtKind, walk},
+    ir::{ExprId, ExprKind, FunctionId, NameRef, StmtId, StmtKind, walk},
     project::{At, Fun, Parent, Project, Unit},
     rules::Report,
     vocabulary,
@@ -85,7 +85,7 @@ fn told(project: &Project, unit: &Unit, fun: Fun, decides: bool) -> Option<(At, 
         } else {
             is_owner_of_row(project, unit, other)
         };
-        (holds && (decides || forbids(project, unit, guard))).then(|| (guard.left, chosen))
+        (holds && (decides || forbids(project, unit, guard))).then_some((guard.left, chosen))
     });
     found.or_else(|| not_found(project, unit, fun).filter(|_| !known()))
 }
@@ -122,6 +122,9 @@ fn chosen_user(project: &Project, unit: &Unit, at: At) -> Option<String> {
         if handed {
             return None;
         }
+        if is_found(project, unit, here) {
+            return None;
+        }
         let origins = project.origins(here);
         let whom = vocabulary::is_user(&name)
             && origins.has(Origins::INPUT)
@@ -131,6 +134,35 @@ fn chosen_user(project: &Project, unit: &Unit, at: At) -> Option<String> {
     None
 }
 
+/// Calls that read what was sent, and look nothing up.
+const READS: &[&str] = &[
+    "json",
+    "parse",
+    "safeParse",
+    "parseAsync",
+    "get_json",
+    "model_validate",
+    "model_dump",
+    "dict",
+    "form",
+    "validate",
+    "getReader",
+];
+
+/// Whether a value is a part of what a call gave that looked something up: `job.user_id` of `job = await jobs.find(id)`.
+fn is_found(project: &Project, unit: &Unit, at: At) -> bool {
+    let ExprKind::Member { object, .. } = unit.ir.expr(at.expr) else { return false };
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(*object) else { return false };
+    unit.index.sources(*id).iter().any(|source| {
+        let mut value = source.value;
+        while let ExprKind::Await(inner) = unit.ir.expr(value) {
+            value = *inner;
+        }
+        let ExprKind::Call(call) = unit.ir.expr(value) else { return false };
+        !project.last_written(at.to(call.callee)).is_some_and(|name| READS.contains(&name))
+    })
+}
+
 /// Whether a value is the owner of something that was found: `note.owner_id`, `obj.user`.
 fn is_owner_of_row(project: &Project, unit: &Unit, at: At) -> bool {
     let ExprKind::Member { object, property, .. } = unit.ir.expr(at.expr) else { return false };
@@ -138,7 +170,10 @@ fn is_owner_of_row(project: &Project, unit: &Unit, at: At) -> bool {
     let owner =
         vocabulary::is_user(name) || matches!(name, "user" | "owner" | "author" | "created_by" | "createdBy");
     let row = matches!(unit.ir.expr(*object), ExprKind::Name(_))
-        && !project.last_written(at.to(*object)).is_some_and(|of| of.starts_with(char::is_uppercase));
+        && !project.last_written(at.to(*object)).is_some_and(|of| {
+            let whose = matches!(of, "session" | "auth" | "claims" | "ctx" | "context" | "payload" | "token");
+            whose || vocabulary::is_principal(of) || of.starts_with(char::is_uppercase)
+        });
     let origins = project.origins(at.to(*object));
     owner && row && !origins.has(Origins::PRINCIPAL | Origins::REQUEST | Origins::INPUT)
 }

@@ -66,6 +66,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             left_by_tool(project, &lives, report, write, &name);
             super::first_client::first_client(project, &lives, report, write, &name);
             super::worked_out::read_after_waiting(project, &lives, report, write, &name);
+            super::worked_out::found_for_first(project, &lives, report, write, &name);
             continue;
         }
         // `this.token = await this.signIn()`: the server's own, whatever it is named.
@@ -74,6 +75,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         let judged = if nobody && !known { None } else { judge(project, &lives, write, origins, &name) };
         let Some((severity, confidence, how)) = judged else {
             super::first_client::first_client(project, &lives, report, write, &name);
+            super::worked_out::found_for_first(project, &lives, report, write, &name);
             continue;
         };
         let mut found = report.add(

@@ -3,7 +3,7 @@
 use partywall_model::{Confidence, Severity};
 
 use crate::{
-    flow::{Cell, Lifetimes, Origins, SharedWrite, compares_what_it_keeps},
+    flow::{Cell, Lifetimes, Origins, SharedWrite, compares_what_it_keeps, stands_where_renewed},
     ir::{ExprId, ExprKind, NameRef, walk},
     project::{At, Project, Unit},
     rules::Report,
@@ -85,6 +85,66 @@ pub(super) fn read_after_waiting(
         .severity(Severity::Medium)
         .confidence(Confidence::Medium);
     report.show_way_of_last(write.fun);
+}
+
+/// Reports a variable of the module that keeps what was found for the first caller, for all who follow:
+/// `rows ??= await list(user.id)`.
+pub(super) fn found_for_first(
+    project: &Project,
+    lives: &Lifetimes<'_>,
+    report: &mut Report<'_>,
+    write: &SharedWrite,
+    name: &str,
+) {
+    let Some(unit) = project.unit(write.fun.module) else { return };
+    if !matches!(write.cell, Cell::Binding(..)) {
+        return;
+    }
+    let reads = lives.reads(project, &write.cell);
+    let looked_at = || reads.iter().any(|(_, fun, order)| *fun == write.fun && *order < write.order);
+    if !(write.keeps || looked_at())
+        || compares_what_it_keeps(unit, write.fun.id)
+        || !is_found_for_owner(project, unit, write.value)
+    {
+        return;
+    }
+    let is_read =
+        |expr: ExprId| reads.iter().any(|(at, ..)| at.module == write.value.module && at.expr == expr);
+    if stands_where_renewed(unit, write.value.expr, &is_read, &project.roots(write.value)) {
+        return;
+    }
+    report
+        .add(
+            write.fun.module,
+            write.span,
+            format!("`{name}` outlives the request and keeps what was found for the first caller, for all who follow"),
+        )
+        .severity(Severity::Medium)
+        .confidence(Confidence::Medium);
+    report.show_way_of_last(write.fun);
+}
+
+/// Whether a value is what a call gave that was told the owner.
+fn is_found_for_owner(project: &Project, unit: &Unit, value: At) -> bool {
+    match unit.ir.expr(value.expr) {
+        ExprKind::Await(inner) => is_found_for_owner(project, unit, value.to(*inner)),
+        ExprKind::Logical { right, .. } => is_found_for_owner(project, unit, value.to(*right)),
+        ExprKind::Call(call) if !call.is_new => call.args.iter().take(6).any(|arg| {
+            let mut owner = false;
+            walk::exprs_below(&unit.ir, arg.value, &mut |expr| {
+                let name = match unit.ir.expr(expr) {
+                    ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+                    ExprKind::Member { property, .. } => unit.ir.text(*property),
+                    _ => return,
+                };
+                owner |= vocabulary::is_owner(name)
+                    || (project.origins(value.to(expr)).has(Origins::PRINCIPAL)
+                        && matches!(name, "id" | "sub"));
+            });
+            owner
+        }),
+        _ => false,
+    }
 }
 
 /// First words of functions that set up what is there for all.
