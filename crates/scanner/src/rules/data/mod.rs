@@ -2,6 +2,7 @@
 
 mod all_tenants;
 mod asked_by;
+mod asked_elsewhere;
 pub(in crate::rules) mod authorship;
 mod below_parent;
 mod by_id_alone;
@@ -36,6 +37,7 @@ mod or_beside;
 mod other_methods;
 mod overwritten;
 mod own_schema;
+mod passed_over;
 mod past_scope;
 mod points;
 pub mod rls;

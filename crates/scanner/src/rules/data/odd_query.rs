@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use partywall_model::{Confidence, Severity};
 
-use super::{past_scope::is_whose, unscoped_query::skipped};
+use super::{passed_over::skipped, past_scope::is_whose};
 use crate::{
     flow::{Query, Scope},
     lang::sql::Verb,

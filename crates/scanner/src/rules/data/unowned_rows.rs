@@ -8,7 +8,9 @@ use super::{
     asked_by::is_left_to_handler,
     by_id_alone::is_common,
     signed_in::signed_in,
-    unscoped_query::{is_asked_elsewhere, is_checked, skipped},
+    asked_elsewhere::is_asked_elsewhere,
+    passed_over::skipped,
+    unscoped_query::is_checked,
 };
 use crate::{
     flow::{Origins, Owned, Query, Scope, lists_owners, singular},

@@ -53,6 +53,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     let all = project.calls_of(sends_to_all);
     let each = project.calls_named(|name| name == "forEach");
+    let emits = project.calls_named(|name| name == "emit");
     for (module, unit) in project.units() {
         for (id, stmt) in unit.ir.stmts() {
             let StmtKind::ForEach { iter, body, .. } = stmt else { continue };
@@ -84,7 +85,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         }
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
-            if !project.is_one_of(&all, at) && !each.has(at) {
+            if !project.is_one_of(&all, at) && !each.has(at) && !emits.has(at) {
                 continue;
             }
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
@@ -240,7 +241,7 @@ fn sends_to_all(callee: &Callee) -> bool {
 
 fn to_all(project: &Project, lives: &Lifetimes<'_>, at: At, call: &Call, report: &mut Report<'_>) {
     let Some(unit) = project.unit(at.module) else { return };
-    let all = project.callee(at).is_some_and(sends_to_all);
+    let all = project.callee(at).is_some_and(sends_to_all) || is_of_socket_server(project, unit, at, call);
     let room = call.args.iter().any(|arg| match arg.kind {
         ArgKind::Keyword(name) => matches!(unit.ir.text(name), "room" | "to" | "namespace"),
         _ => false,
@@ -252,6 +253,43 @@ fn to_all(project: &Project, lives: &Lifetimes<'_>, at: At, call: &Call, report:
     if told {
         report.reached(at, "this is sent to everybody who is connected, whoever it is about").confidence(Confidence::Medium);
     }
+}
+
+/// Names under which the server of all sockets is kept.
+const SOCKET_SERVERS: &[&str] = &["io", "socketio", "socketIo", "socketIO", "ioServer", "ioInstance"];
+
+/// Functions that give the server of all sockets.
+const GIVES_SOCKETS: &[&str] = &["getIO", "getIo", "getSocketIO", "getSocketServer", "getIoInstance", "useIO"];
+
+/// Whether an event is emitted on the server of all sockets, wherever that is kept: `global.io.emit("note", note)`,
+/// `req.app.get("io").emit("note", note)`, `getIO().emit("note", note)`.
+fn is_of_socket_server(project: &Project, unit: &Unit, at: At, call: &Call) -> bool {
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return false };
+    if unit.ir.text(*property) != "emit" || call.args.len() < 2 || unit.ir.language == Language::Python {
+        return false;
+    }
+    let kept = |expr: ExprId| project.last_written(at.to(expr)).is_some_and(|name| SOCKET_SERVERS.contains(&name));
+    match unit.ir.expr(*object) {
+        ExprKind::Call(_) => gives_sockets(project, unit, at.to(*object)),
+        ExprKind::Name(NameRef::Binding(id)) => match unit.index.sources(*id) {
+            [source] if matches!(unit.ir.expr(source.value), ExprKind::Call(_)) => gives_sockets(project, unit, at.to(source.value)),
+            sources => kept(*object) && (sources.is_empty() || unit.ir.is_module_level(*id)),
+        },
+        ExprKind::Name(_) | ExprKind::Member { .. } => kept(*object),
+        _ => false,
+    }
+}
+
+/// Whether a call gives the server of all sockets: `app.get("io")`, `getIO()`.
+fn gives_sockets(project: &Project, unit: &Unit, at: At) -> bool {
+    let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
+    let path = project.written_as_exported(at.to(call.callee));
+    let Some(name) = path.last().map(crate::project::Word::as_str) else { return false };
+    let named = || match call.positional(0).map(|first| unit.ir.expr(first)) {
+        Some(ExprKind::String(text)) => SOCKET_SERVERS.contains(&unit.ir.text(*text)),
+        _ => false,
+    };
+    GIVES_SOCKETS.contains(&name) || (name == "get" && named())
 }
 
 pub(super) fn holds(project: &Project, at: At) -> bool {

@@ -137,9 +137,9 @@ fn is_found_for_owner(project: &Project, unit: &Unit, value: At) -> bool {
                     ExprKind::Member { property, .. } => unit.ir.text(*property),
                     _ => return,
                 };
-                owner |= vocabulary::is_owner(name)
-                    || (project.origins(value.to(expr)).has(Origins::PRINCIPAL)
-                        && matches!(name, "id" | "sub"));
+                // `auth: { user, pass }` of the server's own settings names nobody.
+                owner |= (vocabulary::is_owner(name) && vocabulary::words(name).len() > 1)
+                    || project.origins(value.to(expr)).has(Origins::PRINCIPAL);
             });
             owner
         }),
