@@ -15,7 +15,7 @@ pub const RULE: Rule = Rule {
     check: Check {
         id: "skipped-check",
         layer: Layer::Context,
-        summary: "Ownership is checked only when the caller has an identity; without one the request goes on.",
+        summary: "Ownership is checked only when the caller has an identity, or nobody waits for the check; without it the request goes on.",
     },
     severity: Severity::High,
     axis: Axis::Security,

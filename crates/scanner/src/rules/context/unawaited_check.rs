@@ -16,6 +16,13 @@ use crate::{
 /// First words of names of functions that say whether.
 const ASKS: &[&str] = &["can", "may", "has", "is", "owns", "user", "check", "verify", "allowed", "authorize"];
 
+/// Why it leaks, since nobody is let through for lack of an identity here.
+const WHY: &str =
+    "Whoever the check would refuse gets what it was to protect: its answer comes too late, or never.";
+
+/// What to change.
+const FIX: &str = "Await the check, and let a linter ask for it (no-floating-promises and no-misused-promises of typescript-eslint).";
+
 /// Reports such checks.
 pub(super) fn unawaited_check(project: &Project, report: &mut Report<'_>) {
     let checks = project.calls_named(|name| refuses_by_name(name) || starts_with(name, ASKS));
@@ -57,7 +64,12 @@ pub(super) fn unawaited_check(project: &Project, report: &mut Report<'_>) {
                     format!("`{name}` is not awaited: what is tested is not its answer, and always true")
                 }
             };
-            report.reached(at, message).severity(Severity::High).confidence(Confidence::High);
+            report
+                .reached(at, message)
+                .severity(Severity::High)
+                .confidence(Confidence::High)
+                .why(WHY)
+                .fix(FIX);
         }
     }
 }

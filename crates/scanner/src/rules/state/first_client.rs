@@ -3,6 +3,7 @@
 
 use partywall_model::{Confidence, Severity};
 
+use super::worked_out::{KEEP_FOR_EACH, KEPT};
 use crate::{
     flow::{Lifetimes, Origins, SharedWrite, is_credential_itself},
     ir::{ExprId, ExprKind, NameRef, walk},
@@ -45,7 +46,9 @@ pub(super) fn first_client(
             format!("`{name}` is made with the `{credential}` of whoever came first, and found there by all who follow"),
         )
         .severity(Severity::Medium)
-        .confidence(Confidence::Medium);
+        .confidence(Confidence::Medium)
+        .why(KEPT)
+        .fix(KEEP_FOR_EACH);
     report.show_way_of_last(write.fun);
 }
 

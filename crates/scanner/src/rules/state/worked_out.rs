@@ -10,6 +10,14 @@ use crate::{
     vocabulary,
 };
 
+/// Why what stays of the first caller leaks: nobody overwrites it.
+pub(super) const KEPT: &str =
+    "What the first caller left stays, and is what every caller after them is served with.";
+
+/// What to change where something stays of the first caller.
+pub(super) const KEEP_FOR_EACH: &str =
+    "Make it for each request, or keep it in a bounded map under the verified caller.";
+
 /// How many variables and calls are followed.
 const STEPS: u32 = 4;
 
@@ -74,14 +82,11 @@ pub(super) fn read_after_waiting(
     if looked_at || !later || compares_what_it_keeps(unit, write.fun.id) || !of_caller() {
         return;
     }
+    let message = format!(
+        "`{name}` outlives the request, is set to what was found for its caller, and read again after the function has waited"
+    );
     report
-        .add(
-            write.fun.module,
-            write.span,
-            format!(
-                "`{name}` outlives the request, is set to what was found for its caller, and read again after the function has waited"
-            ),
-        )
+        .add(write.fun.module, write.span, message)
         .severity(Severity::Medium)
         .confidence(Confidence::Medium);
     report.show_way_of_last(write.fun);
@@ -113,14 +118,15 @@ pub(super) fn found_for_first(
     if stands_where_renewed(unit, write.value.expr, &is_read, &project.roots(write.value)) {
         return;
     }
+    let message = format!(
+        "`{name}` outlives the request and keeps what was found for the first caller, for all who follow"
+    );
     report
-        .add(
-            write.fun.module,
-            write.span,
-            format!("`{name}` outlives the request and keeps what was found for the first caller, for all who follow"),
-        )
+        .add(write.fun.module, write.span, message)
         .severity(Severity::Medium)
-        .confidence(Confidence::Medium);
+        .confidence(Confidence::Medium)
+        .why(KEPT)
+        .fix(KEEP_FOR_EACH);
     report.show_way_of_last(write.fun);
 }
 
