@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     /// Say more (-v, -vv).
     #[arg(short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "quiet")]
     pub(crate) verbose: u8,
-    /// Say errors only.
+    /// Say nothing beside the report that was asked for, and errors.
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
     /// When to use colour.

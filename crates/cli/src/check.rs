@@ -133,6 +133,7 @@ pub(crate) fn run(general: &Arguments, arguments: &CheckArguments) -> anyhow::Re
             pages: &pages,
             sources: &(),
             style,
+            below: "",
         })?;
     }
     if let (Some(config), false) = (config, failed) {

@@ -351,6 +351,25 @@ impl Document {
         self
     }
 
+    /// Says that nothing was read, so that no axis has a grade: what nobody looked at is not good.
+    #[must_use]
+    pub fn of_nothing(mut self) -> Self {
+        NOT_ASSESSED.clone_into(&mut self.grade);
+        for score in self.axes.values_mut() {
+            *score = Score { score: None, grade: NOT_ASSESSED.to_owned() };
+        }
+        for layer in self.layers.values_mut() {
+            NOT_ASSESSED.clone_into(&mut layer.status);
+        }
+        self
+    }
+
+    /// Whether the document says of nothing that it was looked at.
+    #[must_use]
+    pub fn is_of_nothing(&self) -> bool {
+        self.grade == NOT_ASSESSED
+    }
+
     /// Adds notes for the reader.
     #[must_use]
     pub fn with_notes(mut self, notes: Vec<String>) -> Self {

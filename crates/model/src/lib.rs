@@ -15,6 +15,7 @@ mod coverage;
 mod finding;
 mod layer;
 mod mapping;
+mod page;
 mod principal;
 mod tenant;
 mod verdict;

@@ -1,7 +1,7 @@
 //! The grade as a small SVG picture for a README.
 
 use maud::html;
-use partywall_model::Document;
+use partywall_model::{Document, NOT_ASSESSED};
 
 /// The colour of a grade.
 pub(crate) fn colour(grade: &str) -> &'static str {
@@ -15,10 +15,19 @@ pub(crate) fn colour(grade: &str) -> &'static str {
     }
 }
 
+/// A grade as one letter; a dash where nothing was looked at.
+pub(crate) fn short(grade: &str) -> &str {
+    if grade == NOT_ASSESSED { "–" } else { grade }
+}
+
 /// The picture. Its texts are of a fixed length, so that no font has to be measured.
 pub(crate) fn render(document: &Document) -> String {
     let grade = document.grade.as_str();
-    let label = format!("partywall: grade {grade}");
+    let label = if document.is_of_nothing() {
+        format!("partywall: {grade}")
+    } else {
+        format!("partywall: grade {grade}")
+    };
     let picture = html! {
         svg xmlns="http://www.w3.org/2000/svg" width="92" height="20" role="img" aria-label=(label) {
             title { (label) }
@@ -29,7 +38,7 @@ pub(crate) fn render(document: &Document) -> String {
             }
             g fill="#fff" text-anchor="middle" font-family="Verdana,Geneva,DejaVu Sans,sans-serif" font-size="11" {
                 text x="33" y="14" textLength="54" { "partywall" }
-                text x="79" y="14" font-weight="bold" { (grade) }
+                text x="79" y="14" font-weight="bold" { (short(grade)) }
             }
         }
     };

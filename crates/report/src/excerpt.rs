@@ -5,7 +5,7 @@ const WIDEST: usize = 200;
 /// Characters kept before the place in a line that is cut.
 const BEFORE: usize = 60;
 /// The most lines that one place shows of itself.
-const TALLEST: u32 = 8;
+const TALLEST: u32 = 12;
 
 /// One line of an excerpt.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,6 +64,13 @@ pub(crate) fn of(text: &str, line: u32, column: u32, end_line: u32, around: u32)
         lines.push(Line { number, text, marked });
     }
     let start = start?;
+    // A box around what is shown must not look as if that were all.
+    if end_line > last
+        && lines.last().is_some_and(|line| line.marked)
+        && text.lines().nth(last as usize).is_some()
+    {
+        lines.push(Line { number: last.saturating_add(1), text: "…".to_owned(), marked: false });
+    }
     Some(Excerpt { lines, span: start..end.max(start) })
 }
 
@@ -119,6 +126,14 @@ mod tests {
         let excerpt = of(&long, 1, 1_000_001, 1, 2).unwrap();
         assert!(excerpt.text().chars().count() < 300);
         assert!(excerpt.text().get(excerpt.span).unwrap().starts_with("HERE"));
+    }
+
+    #[test]
+    fn a_place_that_goes_on_says_so() {
+        let text: String = (1..=40).map(|number| format!("line {number}\n")).collect();
+        let excerpt = of(&text, 1, 1, 30, 0).unwrap();
+        assert!(excerpt.text().ends_with("line 13\n…"), "{}", excerpt.text());
+        assert!(!of(&text, 1, 1, 5, 0).unwrap().text().contains('…'));
     }
 
     #[test]

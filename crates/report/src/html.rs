@@ -57,10 +57,11 @@ fn head(document: &Document) -> Markup {
     let high = document.findings.iter().filter(|finding| finding.severity == Severity::High).count();
     html! {
         header {
-            (grade(&document.grade, "big"))
+            (grade(badge::short(&document.grade), "big"))
             div {
                 h1 { "Tenant isolation report" }
                 p class="target" { (plain(&document.target)) }
+                @if document.is_of_nothing() { p { "Not assessed: no source file was read." } }
                 p {
                     (counted(document.findings.len(), "finding")) ", " (high) " high"
                     @if stats.files > 0 { " · " (stats.files) " files, " (stats.lines) " lines" }

@@ -139,6 +139,21 @@ pub struct Report<'a> {
     pub sources: &'a dyn Sources,
     /// How text looks.
     pub style: Style,
+    /// What leads from the folder where the reader is to the paths of the document, with a `/` at its end; empty where they begin
+    /// there. Code hosts and comments name files from the repository's root on.
+    pub below: &'a str,
+}
+
+/// Sources whose paths were put below a folder.
+struct Below<'a> {
+    sources: &'a dyn Sources,
+    folder: &'a str,
+}
+
+impl Sources for Below<'_> {
+    fn text(&self, path: &str) -> Option<&str> {
+        self.sources.text(path.strip_prefix(self.folder)?)
+    }
 }
 
 impl Report<'_> {
@@ -147,6 +162,11 @@ impl Report<'_> {
     /// # Errors
     /// When the document cannot be written as JSON, which no document of ours is.
     pub fn render(&self, format: Format) -> Result<String, serde_json::Error> {
+        if !self.below.is_empty() && matches!(format, Format::Sarif | Format::Markdown) {
+            let document = self.moved();
+            let sources = Below { sources: self.sources, folder: self.below };
+            return Report { document: &document, sources: &sources, below: "", ..*self }.render(format);
+        }
         Ok(match format {
             Format::Text => text::render(self),
             Format::Json => serde_json::to_string_pretty(self.document)? + "\n",
@@ -158,6 +178,20 @@ impl Report<'_> {
             Format::Markdown => markdown::render(self),
             Format::Badge => badge::render(self.document),
         })
+    }
+
+    /// The document with its paths below the folder.
+    fn moved(&self) -> Document {
+        let mut document = self.document.clone();
+        let related = document.findings.iter_mut().flat_map(|finding| {
+            std::iter::once(&mut finding.path).chain(finding.related.iter_mut().map(|step| &mut step.path))
+        });
+        for path in related.chain(document.skipped.iter_mut().map(|skipped| &mut skipped.path)) {
+            if !path.contains("://") && !path.starts_with('/') {
+                path.insert_str(0, self.below);
+            }
+        }
+        document
     }
 }
 

@@ -22,7 +22,9 @@ pub(crate) fn render(report: &Report<'_>) -> String {
         }
     }
     text.push('\n');
-    if document.findings.is_empty() {
+    if document.is_of_nothing() {
+        text.push_str("No source file was read, so nothing is known.\n");
+    } else if document.findings.is_empty() {
         text.push_str("Nothing found.\n");
     }
     let mut left = 0;

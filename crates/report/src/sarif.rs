@@ -3,7 +3,7 @@
 //! Written out here rather than with types generated from the schema: the generator brings unmaintained dependencies, and
 //! a test validates what is written against the official schema.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use partywall_model::{Finding, Page, Severity};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -73,10 +73,12 @@ pub(crate) fn render(report: &Report<'_>) -> Value {
     })
 }
 
-/// A descriptor for each page, and for each rule that found something without having one, with its index.
+/// A descriptor for each rule that found something, with its index. Those that found nothing would make every log large.
 fn rules<'a>(report: &Report<'a>) -> BTreeMap<&'a str, (usize, Value)> {
     let mut rules = BTreeMap::new();
-    for page in report.pages {
+    let found: BTreeSet<&str> =
+        report.document.findings.iter().map(|finding| finding.rule.as_str()).collect();
+    for page in report.pages.iter().filter(|page| found.contains(page.check.id)) {
         let index = rules.len();
         rules.entry(page.check.id).or_insert_with(|| (index, descriptor(page)));
     }
@@ -89,12 +91,13 @@ fn rules<'a>(report: &Report<'a>) -> BTreeMap<&'a str, (usize, Value)> {
 
 fn descriptor(page: &Page) -> Value {
     let id = page.check.id;
+    let help = page.brief();
     json!({
         "id": id,
         "name": pascal(id),
         "shortDescription": { "text": page.check.summary },
         "fullDescription": { "text": page.check.summary },
-        "help": { "text": page.markdown, "markdown": page.markdown },
+        "help": { "text": help, "markdown": help },
         "defaultConfiguration": { "level": level(page.severity) },
         "properties": {
             "tags": ["security", "tenant-isolation", page.check.layer.name()],

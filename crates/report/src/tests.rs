@@ -67,7 +67,7 @@ fn sources() -> BTreeMap<String, String> {
 }
 
 fn show(document: &Document, format: Format) -> String {
-    let report = Report { document, pages: &[PAGE], sources: &sources(), style: Style::default() };
+    let report = Report { document, pages: &[PAGE], sources: &sources(), style: Style::default(), below: "" };
     report.render(format).unwrap()
 }
 
@@ -104,7 +104,7 @@ note: tenancy: multi, because `src/http.ts` serves HTTP
 fn colour_comes_only_when_it_is_asked_for() {
     let document = document(vec![finding()]);
     let style = Style { colour: true, ..Style::default() };
-    let report = Report { document: &document, pages: &[], sources: &(), style };
+    let report = Report { document: &document, pages: &[], sources: &(), style, below: "" };
     assert!(report.render(Format::Text).unwrap().contains('\u{1b}'));
     for format in Format::ALL {
         assert!(!show(&document, format).contains('\u{1b}'), "{format}");
@@ -132,7 +132,8 @@ fn hostile() -> Document {
 fn what_a_repository_says_stays_text_in_every_format() {
     let document = hostile();
     let code = BTreeMap::from([(document.findings[0].path.clone(), document.target.clone())]);
-    let report = Report { document: &document, pages: &[], sources: &code, style: Style::default() };
+    let report =
+        Report { document: &document, pages: &[], sources: &code, style: Style::default(), below: "" };
     for format in [Format::Text, Format::Markdown, Format::Html] {
         let shown = report.render(format).unwrap();
         for character in ['\u{1b}', '\u{7}', '\u{202e}'] {
@@ -212,7 +213,7 @@ fn sarif_is_valid_and_says_the_same() {
     let sarif: Value = serde_json::from_str(&show(&document(vec![finding()]), Format::Sarif)).unwrap();
     let run = &sarif["runs"][0];
     let result = &run["results"][0];
-    assert_eq!(run["tool"]["driver"]["rules"][0]["help"]["markdown"], PAGE.markdown);
+    assert_eq!(run["tool"]["driver"]["rules"][0]["help"]["markdown"], PAGE.brief());
     assert_eq!(result["ruleIndex"], 0);
     assert_eq!(result["level"], "error");
     let place = &result["locations"][0]["physicalLocation"];
@@ -220,6 +221,38 @@ fn sarif_is_valid_and_says_the_same() {
     assert_eq!(place["region"]["startLine"], 2);
     assert_eq!(result["partialFingerprints"]["partywall/v1"], finding().fingerprint);
     assert_eq!(result["codeFlows"][0]["threadFlows"][0]["locations"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn code_hosts_are_told_paths_from_the_root_of_the_repository_on() {
+    let (document, code) = (document(vec![finding()]), sources());
+    let report = Report {
+        document: &document,
+        pages: &[],
+        sources: &code,
+        style: Style::default(),
+        below: "services/mcp/",
+    };
+    let sarif: Value = serde_json::from_str(&report.render(Format::Sarif).unwrap()).unwrap();
+    let result = &sarif["runs"][0]["results"][0];
+    let uri = |place: &Value| place["physicalLocation"]["artifactLocation"]["uri"].clone();
+    assert_eq!(uri(&result["locations"][0]), "services/mcp/src/a%20b.ts");
+    assert_eq!(uri(&result["relatedLocations"][1]), "services/mcp/src/gone.ts");
+    let comment = report.render(Format::Markdown).unwrap();
+    assert!(comment.contains("`services/mcp/src/a b.ts:2`") && comment.contains("```ts"), "{comment}");
+    assert!(report.render(Format::Json).unwrap().contains("\"path\": \"src/a b.ts\""));
+}
+
+#[test]
+fn what_nobody_looked_at_has_no_grade() {
+    let nothing =
+        Document::new("1.2.3", ".".to_owned(), &Layer::ALL, Vec::new(), Vec::new(), Stats::default())
+            .of_nothing();
+    let told = show(&nothing, Format::Text);
+    assert!(told.starts_with("no source file was read") && !told.contains("grade"), "{told}");
+    assert!(show(&nothing, Format::Badge).contains("not assessed"));
+    assert!(show(&nothing, Format::Markdown).contains("No source file was read"));
+    assert!(show(&nothing, Format::Html).contains("no source file was read"));
 }
 
 #[test]

@@ -93,7 +93,8 @@ fn origin<'a>(path: &str, line: u32) -> Origin<'a> {
 /// What was found by severity, the grades, what was looked at and what was not.
 fn summary(report: &Report<'_>) -> String {
     let document = report.document;
-    let mut lines = vec![found(document), grades(document)];
+    let mut lines = vec![found(document)];
+    lines.extend((!document.is_of_nothing()).then(|| grades(document)));
     let stats = &document.stats;
     if stats.files > 0 {
         lines.push(format!(
@@ -111,6 +112,9 @@ fn summary(report: &Report<'_>) -> String {
 }
 
 fn found(document: &Document) -> String {
+    if document.is_of_nothing() {
+        return "no source file was read, so nothing is known: not assessed".to_owned();
+    }
     if document.findings.is_empty() {
         return "nothing found".to_owned();
     }

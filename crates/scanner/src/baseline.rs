@@ -80,9 +80,14 @@ impl Baseline {
         Ok(serde_json::to_string_pretty(self)? + "\n")
     }
 
-    /// Takes the known findings out; the number of those that were there, and of those that are no longer found.
+    /// Takes the known findings out; the number of those that were there, and of those that are no longer found. Rules that were not
+    /// `asked` found nothing, which says nothing of the list.
     #[must_use]
-    pub fn apply(&self, findings: Vec<Finding>) -> (Vec<Finding>, usize, usize) {
+    pub fn apply(
+        &self,
+        findings: Vec<Finding>,
+        asked: &dyn Fn(&str) -> bool,
+    ) -> (Vec<Finding>, usize, usize) {
         let mut left: BTreeMap<&str, usize> = BTreeMap::new();
         for known in &self.findings {
             *left.entry(known.fingerprint.as_str()).or_default() += 1;
@@ -99,6 +104,11 @@ impl Baseline {
             })
             .collect();
         let known = before - new.len();
+        for known in self.findings.iter().filter(|known| !asked(&known.rule)) {
+            if let Some(count) = left.get_mut(known.fingerprint.as_str()) {
+                *count = count.saturating_sub(1);
+            }
+        }
         (new, known, left.values().sum())
     }
 }
@@ -167,14 +177,21 @@ mod tests {
         let before = stamped("a()\nb()\n", &[1, 2]);
         let baseline = Baseline::read(&Baseline::of(&before).write().unwrap()).unwrap();
         let after = stamped("// new\n  b( )\n\na()\n", &[2, 4]);
-        assert_eq!(baseline.apply(after), (Vec::new(), 2, 0));
+        assert_eq!(baseline.apply(after, &|_| true), (Vec::new(), 2, 0));
     }
 
     #[test]
     fn a_second_one_like_it_is_new_and_one_that_went_is_told() {
         let baseline = Baseline::of(&stamped("a()\nb()\n", &[1, 2]));
-        let (new, known, gone) = baseline.apply(stamped("a()\na()\n", &[1, 2]));
+        let (new, known, gone) = baseline.apply(stamped("a()\na()\n", &[1, 2]), &|_| true);
         assert_eq!((new.len(), known, gone), (1, 1, 1));
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_not_gone() {
+        let baseline = Baseline::of(&stamped("a()\n", &[1]));
+        assert_eq!(baseline.apply(Vec::new(), &|rule| rule != "r"), (Vec::new(), 0, 0));
+        assert_eq!(baseline.apply(Vec::new(), &|rule| rule == "r"), (Vec::new(), 0, 1));
     }
 
     #[test]

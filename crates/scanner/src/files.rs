@@ -45,6 +45,13 @@ pub struct Selection {
     pub include_tests: bool,
 }
 
+impl Selection {
+    /// The files that were named themselves, by their paths in findings.
+    pub(crate) fn named_files(&self) -> Vec<String> {
+        self.targets.iter().filter(|target| !target.is_dir()).map(|target| slashes(target)).collect()
+    }
+}
+
 /// A file that will be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFile {

@@ -1,7 +1,9 @@
 //! One run: files in, a document out.
 
+mod tell;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::Arc,
@@ -11,8 +13,9 @@ use std::{
 use partywall_model::{Axis, Confidence, Document, Finding, Layer, Page, Severity, Skipped, Stats};
 use rayon::prelude::*;
 
+pub(crate) use self::tell::lines;
+use self::tell::{chosen, layers, lower, stats, tell};
 use crate::{
-    baseline,
     files::{self, FilesError, Kind, Seen, Selection, SourceFile},
     ir::Again,
     lang::{
@@ -116,6 +119,14 @@ pub enum ScanError {
     /// A target cannot be read.
     #[error(transparent)]
     Files(#[from] FilesError),
+    /// A file that was named cannot be looked into.
+    #[error("cannot scan {path}: it {reason}; name a folder or a source file that can be read")]
+    NotRead {
+        /// The file.
+        path: String,
+        /// Why not.
+        reason: String,
+    },
     /// A library file cannot be read.
     #[error("cannot read the library file {path}: {error}")]
     LibraryFile {
@@ -194,7 +205,8 @@ pub fn scan(options: &Options, progress: &dyn Progress) -> Result<Scan, ScanErro
     let libraries = libraries(options)?;
     let listing = files::list(&options.selection)?;
     let pool = rayon::ThreadPoolBuilder::new().stack_size(STACK_BYTES).build()?;
-    let scan = pool.install(|| {
+    let named: Vec<String> = options.selection.named_files();
+    pool.install(|| {
         progress.begins(listing.files.len());
         let read: Vec<Result<Loaded, Skipped>> = listing
             .files
@@ -206,9 +218,14 @@ pub fn scan(options: &Options, progress: &dyn Progress) -> Result<Scan, ScanErro
             })
             .collect();
         progress.thinks();
-        finish(options, libraries, read, listing.skipped, began)
-    });
-    Ok(scan)
+        let mut notices = read.iter().filter_map(|read| read.as_ref().err()).chain(&listing.skipped);
+        if let Some(notice) = notices.find(|notice| {
+            named.contains(&notice.path) && UNREAD.iter().any(|reason| notice.reason.starts_with(reason))
+        }) {
+            return Err(ScanError::NotRead { path: notice.path.clone(), reason: notice.reason.clone() });
+        }
+        Ok(finish(options, libraries, read, listing.skipped, began))
+    })
 }
 
 /// What is known of libraries: what is built in, and what the user knows besides.
@@ -230,6 +247,9 @@ fn load_safely(file: SourceFile) -> Result<Loaded, Skipped> {
         Err(Skipped { path, reason: format!("{DEFECT}; please report it with this file") })
     })
 }
+
+/// How notices begin of files that nobody could look into.
+const UNREAD: [&str; 4] = ["cannot be read", "is no UTF-8", "is larger than", DEFECT];
 
 /// How the notice of a defect of ours begins.
 const DEFECT: &str = "was not understood: a defect in Partywall";
@@ -418,11 +438,11 @@ fn finish(
     }
     not_understood += skipped
         .iter()
-        .filter(|skipped| skipped.reason.starts_with("cannot be read") || skipped.reason.starts_with(DEFECT))
+        .filter(|skipped| UNREAD.iter().any(|reason| skipped.reason.starts_with(reason)))
         .count();
     notes.extend(project.packages.iter().map(|(folder, package)| {
         let place = if folder.is_empty() { "." } else { folder };
-        format!("tenancy of {place}: {:?}, because {}", package.tenancy, package.reason)
+        format!("tenancy of {place}: {}, because {}", package.tenancy, package.reason)
     }));
     if options.tenancy == Tenancy::Single {
         lower(&mut findings);
@@ -441,12 +461,21 @@ fn finish(
     }
     let stats = stats(&loaded, began);
     skipped.sort_by(|a, b| (&a.path, &a.reason).cmp(&(&b.path, &b.reason)));
-    let layers: Vec<Layer> =
-        if options.layers.is_empty() { Layer::ALL.to_vec() } else { options.layers.clone() };
-    let document =
-        Document::new(env!("CARGO_PKG_VERSION"), options.target.clone(), &layers, findings, skipped, stats)
-            .assessing(&[Axis::Maintenance])
-            .with_notes(notes);
+    notes.extend(chosen(options));
+    let of_nothing = stats.files == 0;
+    let mut document = Document::new(
+        env!("CARGO_PKG_VERSION"),
+        options.target.clone(),
+        &layers(options),
+        findings,
+        skipped,
+        stats,
+    )
+    .assessing(&[Axis::Maintenance])
+    .with_notes(notes);
+    if of_nothing {
+        document = document.of_nothing();
+    }
     Scan { document, texts, not_understood }
 }
 
@@ -495,90 +524,6 @@ fn project(options: &Options, libraries: Libraries, loaded: &mut [Loaded], table
         }
     }
     Project::new(input)
-}
-
-/// Where one party has the process for itself, nothing reaches another.
-fn lower(findings: &mut [Finding]) {
-    for finding in findings {
-        finding.severity = Severity::Low;
-    }
-}
-
-/// Stamps findings, and leaves out those that were not asked for and those that the source allows; with the texts that they name.
-fn tell(
-    options: &Options,
-    loaded: &[Loaded],
-    mut findings: Vec<Finding>,
-    notes: &mut Vec<String>,
-) -> (Vec<Finding>, BTreeMap<String, String>) {
-    findings
-        .sort_by(|a, b| (&a.path, a.line, &a.rule, &a.message).cmp(&(&b.path, b.line, &b.rule, &b.message)));
-    let pages = pages();
-    let known = |rule: &str| pages.iter().any(|page| page.check.id == rule);
-    let asked = |rule: &str, layer: Layer| {
-        (options.rules.is_empty() || options.rules.iter().any(|asked| asked == rule))
-            && (options.layers.is_empty() || options.layers.contains(&layer))
-    };
-    let ran = |rule: &str| pages.iter().any(|page| page.check.id == rule && asked(rule, page.check.layer));
-    let mut by_file: BTreeMap<String, Vec<Finding>> = BTreeMap::new();
-    for finding in findings {
-        by_file.entry(finding.path.clone()).or_default().push(finding);
-    }
-    let mut left = Vec::new();
-    let mut allowed = 0;
-    for file in loaded.iter().filter(|file| !file.suppressions.is_empty()) {
-        let found = by_file.remove(&file.file.path).unwrap_or_default();
-        let applied = suppress::apply(&file.file.path, &file.suppressions, found, &ran, &known);
-        allowed += applied.allowed;
-        left.extend(applied.findings);
-    }
-    left.extend(by_file.into_values().flatten());
-    left.retain(|finding| {
-        asked(&finding.rule, finding.layer) && finding.confidence >= options.min_confidence
-    });
-    left.sort_by(|a, b| (&a.path, a.line, &a.rule, &a.message).cmp(&(&b.path, b.line, &b.rule, &b.message)));
-    if allowed > 0 {
-        notes.push(format!("{allowed} findings are allowed by comments with a reason"));
-    }
-    let texts = texts(loaded, &left);
-    baseline::stamp(&mut left, &|path| texts.get(path).map(String::as_str));
-    (left, texts)
-}
-
-/// How many lines a text has.
-pub(crate) fn lines(text: &str) -> usize {
-    // In bits that fit a byte, which is counted several times as fast.
-    let counts =
-        text.as_bytes().chunks(255).map(|bit| bit.iter().map(|byte| u8::from(*byte == b'\n')).sum::<u8>());
-    let breaks: usize = counts.map(usize::from).sum();
-    breaks + usize::from(!text.is_empty() && !text.ends_with('\n'))
-}
-
-fn stats(loaded: &[Loaded], began: Instant) -> Stats {
-    let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
-    Stats {
-        files: count(loaded.len()),
-        lines: loaded.iter().map(|file| count(file.lines)).sum(),
-        bytes: loaded.iter().map(|file| count(file.bytes)).sum(),
-        relations: 0,
-        seconds: began.elapsed().as_secs_f64(),
-    }
-}
-
-/// The texts of the files that findings name.
-fn texts(loaded: &[Loaded], findings: &[Finding]) -> BTreeMap<String, String> {
-    let named: BTreeSet<&str> = findings
-        .iter()
-        .flat_map(|finding| {
-            std::iter::once(finding.path.as_str())
-                .chain(finding.related.iter().map(|related| related.path.as_str()))
-        })
-        .collect();
-    loaded
-        .iter()
-        .filter(|file| named.contains(file.file.path.as_str()))
-        .filter_map(|file| Some((file.file.path.clone(), file.text.get()?.to_string())))
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! Whether one process serves several tenants, package by package, and the reason for saying so.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use crate::{
     ir::{ExprKind, Kinds},
@@ -21,6 +24,16 @@ pub enum Tenancy {
     Multi,
     /// Nothing says either.
     Unknown,
+}
+
+impl fmt::Display for Tenancy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Single => "one party a process",
+            Self::Multi => "several parties in one process",
+            Self::Unknown => "not known",
+        })
+    }
 }
 
 /// What is known of a package: a folder with a manifest.
@@ -220,10 +233,10 @@ fn runs_over_http(unit: &Unit) -> bool {
 
 fn http(project: &Project, module: ModuleId, unit: &Unit) -> Option<String> {
     if let Some(text) = HTTP.iter().find(|text| unit.ir.source.mentions(text)) {
-        return Some(format!("{} answers HTTP ({text})", unit.ir.path));
+        return Some(format!("{} answers HTTP (`{}`)", unit.ir.path, text.trim_end_matches('(')));
     }
     if runs_over_http(unit) {
-        return Some(format!("{} answers HTTP (run)", unit.ir.path));
+        return Some(format!("{} runs a server over HTTP", unit.ir.path));
     }
     for call in &unit.index.calls {
         let at = At { module, expr: *call };
@@ -238,7 +251,7 @@ fn http(project: &Project, module: ModuleId, unit: &Unit) -> Option<String> {
                 _ => false,
             };
             if http {
-                return Some(format!("{} answers HTTP ({})", unit.ir.path, callee.name()));
+                return Some(format!("{} answers HTTP (`{}`)", unit.ir.path, callee.name()));
             }
         }
     }

@@ -22,10 +22,10 @@ pub(crate) struct ScanArguments {
     #[arg(long, value_enum, default_value_t = FailOn::High)]
     pub(crate) fail_on: FailOn,
     /// Only this layer; may stand several times.
-    #[arg(long, value_parser = layer)]
+    #[arg(long, value_parser = layer, value_delimiter = ',')]
     pub(crate) layer: Vec<Layer>,
     /// Only this rule; may stand several times.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
     pub(crate) rule: Vec<String>,
     /// Only findings that are at least this sure.
     #[arg(long, value_enum, default_value_t = Sure::Low)]
@@ -36,7 +36,7 @@ pub(crate) struct ScanArguments {
     /// Write what is found to a baseline, and end with status 0.
     #[arg(long, value_name = "FILE", conflicts_with = "baseline")]
     pub(crate) write_baseline: Option<PathBuf>,
-    /// Exit status 1 too when a file could not be read or understood, or when the baseline lists what is no longer found.
+    /// Exit status 1 too when a file, or every file, could not be read or understood, or when the baseline lists what is no longer found.
     #[arg(long)]
     pub(crate) strict: bool,
     /// Read tests too.
@@ -55,7 +55,7 @@ pub(crate) struct ScanArguments {
 
 /// A layer by its name.
 pub(crate) fn layer(word: &str) -> Result<Layer, String> {
-    word.parse::<Layer>().map_err(|_| {
+    word.to_lowercase().parse::<Layer>().map_err(|_| {
         let names = Layer::ALL.map(Layer::name).join(", ");
         format!("the layers are {names}")
     })
@@ -108,6 +108,9 @@ impl From<Parties> for Tenancy {
 pub(crate) struct Explain {
     /// The id of a rule or probe, as it stands in findings.
     pub(crate) id: String,
+    /// With all examples, which are the rule's tests.
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Args)]

@@ -109,7 +109,7 @@ impl Scanner {
             "scan" => arguments(given).and_then(|call: ScanCall| self.scan(call)),
             "explain" => arguments(given).and_then(|call: ExplainCall| explain(&call.rule)),
             "rules" => arguments(given).and_then(|_: RulesCall| {
-                serde_json::to_string(&super::pages()).map_err(|error| error.to_string())
+                serde_json::to_string(&partywall_scanner::pages()).map_err(|error| error.to_string())
             }),
             _ => return None,
         })
@@ -139,15 +139,15 @@ impl Scanner {
             document.findings.truncate(MOST);
         }
         document.skipped.truncate(MOST);
-        let report = Report { document, pages: &[], sources: &(), style: Style::default() };
+        let report = Report { document, pages: &[], sources: &(), style: Style::default(), below: "" };
         report.render(Format::Json).map_err(|error| error.to_string())
     }
 }
 
 fn explain(rule: &str) -> Told {
-    let pages = super::pages();
+    let pages = partywall_scanner::pages();
     let page = pages.iter().find(|page| page.check.id == rule);
-    page.map(|page| page.markdown.to_owned())
+    page.map(partywall_model::Page::brief)
         .ok_or_else(|| format!("there is no rule {rule:?}; the tool `rules` lists them"))
 }
 

@@ -4,7 +4,12 @@ mod arguments;
 mod formats;
 mod mcp;
 
-use std::{fs, io::IsTerminal as _, path::Path, process::ExitCode};
+use std::{
+    fs,
+    io::IsTerminal as _,
+    path::{Component, Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -12,6 +17,7 @@ use partywall_model::{Document, Face, Page, Severity};
 use partywall_report::{Report, Style};
 use partywall_scanner::{Options, Progress, Scan, baseline::Baseline};
 
+use arguments::Sure;
 pub(crate) use arguments::{Explain, FailOn, Listing, RulesArguments, ScanArguments, layer};
 pub(crate) use formats::{Output, Outputs};
 
@@ -34,21 +40,91 @@ pub(crate) fn run(general: &Arguments, arguments: &ScanArguments) -> anyhow::Res
     }
     let outputs = Outputs::new(&arguments.format, arguments.output.as_deref())?;
     let baseline = arguments.baseline.as_deref().map(read_baseline).transpose()?;
+    for rule in &arguments.rule {
+        is_rule_of_scan(rule)?;
+    }
     let mut scan = partywall_scanner::scan(&options(arguments), &Bar::new(general))?;
     if let Some(path) = &arguments.write_baseline {
         let list = Baseline::of(&scan.document.findings);
         write(path, &list.write()?)?;
-        output::note(&format!("wrote {} findings to {}", scan.document.findings.len(), path.display()));
+        output::note(&format!("wrote {} to {}", findings(scan.document.findings.len()), path.display()));
         return Ok(ExitCode::SUCCESS);
     }
-    let gone = baseline.map_or(0, |baseline| without_known(&mut scan, &baseline));
+    let gone = baseline.map_or(0, |baseline| without_known(&mut scan, &baseline, arguments));
     let pages = partywall_scanner::pages();
     let style = Style { colour: output::colour(general), verbose: general.verbose > 0, ..Style::default() };
-    let report = Report { document: &scan.document, pages: &pages, sources: &scan.texts, style };
+    let below = below(&arguments.paths);
+    let report =
+        Report { document: &scan.document, pages: &pages, sources: &scan.texts, style, below: &below };
     outputs.write(&report)?;
-    let failed = fails(&scan.document, arguments.fail_on)
-        || (arguments.strict && (gone > 0 || scan.not_understood > 0));
+    let strict = if arguments.strict { not_strict(&scan, gone) } else { None };
+    if let Some(reason) = &strict {
+        output::note(&format!("status 1, as --strict asks: {reason}"));
+    }
+    let failed = fails(&scan.document, arguments.fail_on) || strict.is_some();
     Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// Why a run is not good enough for `--strict`, whatever it found.
+fn not_strict(scan: &Scan, gone: usize) -> Option<String> {
+    if scan.document.is_of_nothing() {
+        Some("no source file was read".to_owned())
+    } else if gone > 0 {
+        Some(format!(
+            "{gone} of the baseline {} no longer found; write it anew with --write-baseline",
+            are(gone)
+        ))
+    } else if scan.not_understood > 0 {
+        Some(format!(
+            "{} could not be read or understood; the report names them",
+            counted(scan.not_understood, "file")
+        ))
+    } else {
+        None
+    }
+}
+
+/// What leads from here to the paths of the document: the folder that was named, where it is the only one and below this one.
+fn below(paths: &[PathBuf]) -> String {
+    let [path] = paths else { return String::new() };
+    let inside = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    if !inside || !path.is_dir() {
+        return String::new();
+    }
+    path.components()
+        .filter_map(|part| match part {
+            Component::Normal(name) => Some(name.to_string_lossy().into_owned() + "/"),
+            _ => None,
+        })
+        .collect()
+}
+
+/// That the scanner has a rule.
+fn is_rule_of_scan(id: &str) -> anyhow::Result<()> {
+    let own = partywall_scanner::pages();
+    if own.iter().any(|page| page.check.id == id) {
+        return Ok(());
+    }
+    if partywall_postgres::check::pages().iter().any(|page| page.check.id == id) {
+        anyhow::bail!(
+            "`{id}` is a rule of `partywall check`, which looks at databases; scan has no such rule"
+        );
+    }
+    let near = nearest(id, &own).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+    anyhow::bail!("there is no rule `{id}`{near}; `partywall rules` lists them")
+}
+
+/// How many there are of something.
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+fn findings(count: usize) -> String {
+    counted(count, "finding")
+}
+
+const fn are(count: usize) -> &'static str {
+    if count == 1 { "is" } else { "are" }
 }
 
 fn options(arguments: &ScanArguments) -> Options {
@@ -84,9 +160,18 @@ fn read_baseline(path: &Path) -> anyhow::Result<Baseline> {
 }
 
 /// Takes the known findings out; how many of them are no longer found.
-fn without_known(scan: &mut Scan, baseline: &Baseline) -> usize {
+fn without_known(scan: &mut Scan, baseline: &Baseline, arguments: &ScanArguments) -> usize {
     let document = &mut scan.document;
-    let (new, known, gone) = baseline.apply(std::mem::take(&mut document.findings));
+    let pages = partywall_scanner::pages();
+    // What was not asked for is not found, and still there.
+    let asked = |rule: &str| {
+        let layer = pages.iter().find(|page| page.check.id == rule).map(|page| page.check.layer);
+        (arguments.rule.is_empty() || arguments.rule.iter().any(|asked| asked == rule))
+            && (arguments.layer.is_empty() || layer.is_none_or(|layer| arguments.layer.contains(&layer)))
+            && arguments.min_confidence == Sure::Low
+    };
+    let of_nothing = document.is_of_nothing();
+    let (new, known, gone) = baseline.apply(std::mem::take(&mut document.findings), &asked);
     let layers: Vec<_> = partywall_model::Layer::ALL
         .into_iter()
         .filter(|layer| document.layers.contains_key(layer.name()))
@@ -96,7 +181,13 @@ fn without_known(scan: &mut Scan, baseline: &Baseline) -> usize {
         .filter(|axis| document.axes.get(axis.name()).is_some_and(|score| score.score.is_some()))
         .collect();
     let mut notes = std::mem::take(&mut document.notes);
-    notes.push(format!("{known} findings are in the baseline; {gone} of the baseline are no longer found"));
+    notes.push(format!(
+        "{} {} in the baseline and {} not count, so that the grade is one of what is new; {gone} of the baseline {} no longer found",
+        findings(known),
+        are(known),
+        if known == 1 { "does" } else { "do" },
+        are(gone)
+    ));
     *document = Document::new(
         &document.tool.version,
         std::mem::take(&mut document.target),
@@ -107,12 +198,15 @@ fn without_known(scan: &mut Scan, baseline: &Baseline) -> usize {
     )
     .assessing(&assessed)
     .with_notes(notes);
+    if of_nothing {
+        *document = document.clone().of_nothing();
+    }
     gone
 }
 
 /// Writes a file, with an error that names it.
 pub(crate) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    fs::write(path, text).with_context(|| format!("cannot write {}; does its folder exist?", path.display()))
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// A progress bar on a terminal, and nothing elsewhere.
@@ -159,14 +253,15 @@ pub(crate) fn explain(arguments: &Explain) -> anyhow::Result<()> {
             arguments.id
         );
     };
-    output::print(page.markdown)
+    if arguments.all { output::print(page.markdown) } else { output::print(page.brief().trim_end()) }
 }
 
-/// The id that shares most of its words, if any.
+/// The id that is most like a word, if any is.
 fn nearest<'a>(id: &str, pages: &'a [Page]) -> Option<&'a str> {
-    let words: Vec<&str> = id.split(['-', '_', ' ']).filter(|word| word.len() > 2).collect();
-    let shared = |page: &&Page| words.iter().filter(|word| page.check.id.contains(**word)).count();
-    pages.iter().max_by_key(shared).filter(|page| shared(page) > 0).map(|page| page.check.id)
+    let id = id.to_lowercase().replace(['_', ' '], "-");
+    let alike = |page: &Page| strsim::jaro_winkler(&id, page.check.id);
+    let nearest = pages.iter().max_by(|a, b| alike(a).total_cmp(&alike(b)))?;
+    (alike(nearest) > 0.8).then_some(nearest.check.id)
 }
 
 /// Runs `partywall rules`.

@@ -27,7 +27,7 @@ pub(super) fn render(report: &VerdictReport<'_>) -> Result<String, serde_json::E
         Stats { seconds: verdicts.stats.seconds, ..Stats::default() },
     )
     .with_notes(verdicts.notes.clone());
-    Report { document: &document, pages: report.pages, sources: &(), style: Style::default() }
+    Report { document: &document, pages: report.pages, sources: &(), style: Style::default(), below: "" }
         .render(Format::Sarif)
 }
 

@@ -163,13 +163,18 @@ impl Project {
     /// The calls that lead from an entry point to a function, the first call first.
     #[must_use]
     pub fn way(&self, fun: Fun) -> Vec<At> {
+        self.steps(fun).into_iter().map(|(call, _)| call).collect()
+    }
+
+    /// The same calls, each with the function that it leads to.
+    pub(crate) fn steps(&self, fun: Fun) -> Vec<(At, Fun)> {
         let mut way = Vec::new();
         let mut at = fun;
         while let Some((from, call)) = self.reach(at).and_then(|reach| reach.from) {
             if way.len() > 64 {
                 break;
             }
-            way.push(call);
+            way.push((call, at));
             at = from;
         }
         way.reverse();

@@ -24,7 +24,7 @@ use partywall_model::{
 
 use crate::{
     flow::Admits,
-    ir::Span,
+    ir::{ExprKind, Span},
     project::{At, Fun, ModuleId, Project},
     tables::Place,
     tenancy::Tenancy,
@@ -363,10 +363,23 @@ impl Found {
         for call in &way {
             self.past(project.admitted_before(*call));
         }
-        for call in way.into_iter().take(6) {
-            let name = project.callee(call).map_or("a function", |callee| callee.name());
-            self.related(call.module, project.span(call), format!("which calls {name}"));
+        for (call, target) in project.steps(fun).into_iter().take(6) {
+            if let Some(message) = step(project, call, target) {
+                self.related(call.module, project.span(call), message);
+            }
         }
+    }
+}
+
+/// What a step of a way says; nothing where the function is made there, so that what it does is seen in the same place.
+fn step(project: &Project, call: At, target: Fun) -> Option<String> {
+    let unit = project.unit(call.module)?;
+    if !matches!(unit.ir.expr(call.expr), ExprKind::Call(_)) {
+        return None;
+    }
+    match project.callee(call) {
+        Some(callee) if callee.targets.contains(&target) => Some(format!("which calls {}", callee.name())),
+        _ => Some(format!("which hands {} on", project.function_name(target))),
     }
 }
 

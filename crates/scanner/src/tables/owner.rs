@@ -75,8 +75,10 @@ pub fn level_of_table(table: &str) -> Option<Level> {
 
 /// Finds the owner of every table.
 pub(super) fn find(tables: &mut BTreeMap<String, Table>) {
+    let of_users =
+        tables.values().any(holds_accounts_of_users) && !tables.values().any(lists_members_of_accounts);
     let mut owners: BTreeMap<String, Owner> =
-        tables.iter().filter_map(|(key, table)| Some((key.clone(), own(table)?))).collect();
+        tables.iter().filter_map(|(key, table)| Some((key.clone(), own(table, of_users)?))).collect();
     for _ in 0..FARTHEST {
         let more: Vec<(String, Owner)> = tables
             .iter()
@@ -99,10 +101,34 @@ pub(super) fn find(tables: &mut BTreeMap<String, Table>) {
     }
 }
 
+/// Whether a table lists accounts, at a bank or another service, that belong to users each: no account is a tenant then.
+fn holds_accounts_of_users(table: &Table) -> bool {
+    matches!(table.name.name.to_lowercase().as_str(), "account" | "accounts")
+        && table
+            .columns
+            .iter()
+            .any(|column| matches!(column.name.to_lowercase().as_str(), "user_id" | "userid"))
+        && !table.columns.iter().any(|column| level_of_column(&column.name) == Some(Level::Tenant))
+}
+
+/// Whether a table says which users may act in an account.
+fn lists_members_of_accounts(table: &Table) -> bool {
+    let named = |level: Level, start: &str| {
+        table.columns.iter().any(|column| {
+            level_of_column(&column.name) == Some(level) && column.name.to_lowercase().starts_with(start)
+        })
+    };
+    let name = table.name.name.to_lowercase();
+    ["member", "account_user", "user_account", "role"].iter().any(|word| name.contains(word))
+        && named(Level::Tenant, "account")
+        && named(Level::User, "")
+}
+
 /// The owner that a table names by itself: the largest one, and of these the first.
-fn own(table: &Table) -> Option<Owner> {
+fn own(table: &Table, accounts_of_users: bool) -> Option<Owner> {
+    let is_account = |name: &str| accounts_of_users && name.to_lowercase().starts_with("account");
     let by_column = |level: Level| {
-        table.columns.iter().find(|column| {
+        table.columns.iter().filter(|column| !is_account(&column.name)).find(|column| {
             level_of_column(&column.name) == Some(level)
                 || column.references.as_ref().and_then(|to| level_of_table(&to.name)).is_some_and(|of| {
                     of == level && (level == Level::Tenant || level_of_column(&column.name).is_some())
@@ -119,7 +145,7 @@ fn own(table: &Table) -> Option<Owner> {
                 guessed: false,
             });
         }
-        if level_of_table(&table.name.name) == Some(level) {
+        if level_of_table(&table.name.name) == Some(level) && !is_account(&table.name.name) {
             let column = table
                 .columns
                 .iter()

@@ -67,7 +67,12 @@ pub fn models(text: &str) -> Vec<Model> {
                 let column = attribute(line, "@map").unwrap_or_else(|| name.to_owned());
                 fields.push((name.to_owned(), column.clone()));
                 typed.push((models.len(), column.clone(), kind.trim_end_matches('?').to_owned()));
-                model.columns.push(Column { name: column, nullable: kind.ends_with('?'), references: None });
+                model.columns.push(Column {
+                    name: column,
+                    kind: None,
+                    nullable: kind.ends_with('?'),
+                    references: None,
+                });
             }
         }
     }

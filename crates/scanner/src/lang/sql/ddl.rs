@@ -112,9 +112,21 @@ fn item(mut at: Cursor<'_>) -> Item {
 
 fn column(mut at: Cursor<'_>) -> Option<Column> {
     let name = at.word()?;
+    let kind = { at }.word().and_then(|word| cast(&word));
     let not_null = { at }.skip_to("not null") || { at }.skip_to("primary key");
     let references = at.skip_to("references").then(|| at.name()).flatten();
-    Some(Column { name, nullable: !not_null, references })
+    Some(Column { name, kind, nullable: !not_null, references })
+}
+
+/// What a text is cast to for a column of a type; nothing where it need not be.
+fn cast(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "uuid" => "uuid",
+        "bigint" | "int8" | "bigserial" => "bigint",
+        "integer" | "int" | "int4" | "serial" => "integer",
+        "smallint" | "int2" => "smallint",
+        _ => return None,
+    })
 }
 
 fn names(at: Cursor<'_>) -> Vec<String> {

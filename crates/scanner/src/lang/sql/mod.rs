@@ -53,6 +53,8 @@ impl std::fmt::Display for Name {
 pub struct Column {
     /// Its name.
     pub name: String,
+    /// Its type where a text has to be cast to it, in lower case: `uuid`, `bigint`, `integer`.
+    pub kind: Option<&'static str>,
     /// Whether it may be null.
     pub nullable: bool,
     /// The table that it refers to.

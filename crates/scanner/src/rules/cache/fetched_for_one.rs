@@ -22,7 +22,7 @@ pub const RULE: Rule = Rule {
     },
     severity: Severity::Medium,
     axis: Axis::Security,
-    why: "The other side allowed one caller to see the value; the cache gives it to everybody who asks for the same name.",
+    why: "One caller was allowed to see the value; the cache gives it to everybody who asks for the same name.",
     fix: "Put the caller, or a hash of its credential, into the key, or keep only what is public and ask again for the rest.",
     cwe: &["CWE-524", "CWE-639"],
     soc2: &["CC6.1"],

@@ -173,7 +173,12 @@ fn refuses(project: &Project, unit: &Unit, module: ModuleId, block: &[StmtId]) -
                         callee.defs.iter().any(|def| def.role == crate::library::Role::Log)
                     });
                     let name = project.last_written(At { module, expr: call.callee }).unwrap_or_default();
-                    found |= !log && REFUSES.contains(&name);
+                    // `next(new ApiError(…))` goes to what answers with an error.
+                    let error = name == "next"
+                        && call.positional(0).is_some_and(|given| {
+                            !matches!(unit.ir.expr(given), ExprKind::String(_) | ExprKind::Null)
+                        });
+                    found |= !log && (error || REFUSES.contains(&name));
                 }
             });
         });

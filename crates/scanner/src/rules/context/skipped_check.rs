@@ -68,7 +68,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             } else {
                 continue;
             };
-            if !is_caller(project, at(asked)) || !is_party(project, at(other)) || refused_before(project, unit, fun, id, &text) {
+            if !is_caller(project, at(asked)) || !is_party(project, at(other)) || refused_before(project, unit, fun, id, &text) || is_set_to_it(project, unit, at(asked), at(other)) {
                 continue;
             }
             let found = report.reached(at(compared), format!("this is compared only when there is `{text}`; a caller without it goes on"));
@@ -80,6 +80,15 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// Whether a variable becomes what it was compared with afterwards, so that whoever left it out is himself: `agent = verified.agent`.
+fn is_set_to_it(project: &Project, unit: &Unit, asked: At, other: At) -> bool {
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(asked.expr) else { return false };
+    let (text, after) = (project.snippet(other), unit.ir.span(other.expr).end);
+    unit.index.sources(*id).iter().any(|source| {
+        unit.ir.span(source.value).start > after && project.snippet(asked.to(source.value)) == text
+    })
 }
 
 /// Whether a row's own owner is asked for before it is compared with the caller: `if (row.owner && row.owner !== caller) refuse`.

@@ -117,7 +117,27 @@ fn says_which_party(project: &Project, query: &Query) -> bool {
             || text.contains("select:{id:true}")
             || text.contains("select:{id:true,}")
     };
-    lists && query.verb == Verb::Select && (only_id() || says_who_it_is(project, query))
+    let loads = || project.around(query.function).into_iter().any(|fun| loads_by_session(project, fun));
+    lists && query.verb == Verb::Select && (only_id() || says_who_it_is(project, query) || loads())
+}
+
+/// Whether a function is told an id by the session that its library has signed: `@login_manager.user_loader` of Flask-Login,
+/// `passport.deserializeUser((id, done) => …)`. Source: flask-login.readthedocs.io, passportjs.org.
+fn loads_by_session(project: &Project, fun: Fun) -> bool {
+    let Some(unit) = project.unit(fun.module) else { return false };
+    let decorated = unit.ir.function(fun.id).is_some_and(|function| {
+        function.decorators.iter().any(|decorator| {
+            project.last_written(At { module: fun.module, expr: *decorator }) == Some("user_loader")
+        })
+    });
+    let given = || {
+        let Some(Parent::Expr(call)) = unit.index.site(fun.id).map(|site| unit.index.parent(site)) else {
+            return false;
+        };
+        let ExprKind::Call(call) = unit.ir.expr(call) else { return false };
+        project.last_written(At { module: fun.module, expr: call.callee }) == Some("deserializeUser")
+    };
+    decorated || given()
 }
 
 /// Whether a query keeps house, or reads what is there for everybody or is another service's.

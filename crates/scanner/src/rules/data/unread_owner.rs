@@ -64,6 +64,10 @@ fn is_only_told(unit: &Unit, used: ExprId) -> bool {
                 if let ExprKind::Call(call) = unit.ir.expr(up)
                     && call.callee != here
                 {
+                    // Whatever the thing is called, to look for it says more than a note: `AuditLog.findAll({ where: { tenantId } })`.
+                    if looks_for(unit, call.callee) {
+                        return false;
+                    }
                     let mut told = false;
                     walk::exprs_below(&unit.ir, call.callee, &mut |expr| {
                         let name = match unit.ir.expr(expr) {
@@ -141,6 +145,12 @@ fn is_of_thing(name: &str) -> bool {
     words.last().is_some_and(|last| matches!(last.as_str(), "id" | "ids" | "uuid" | "uuids"))
         && !vocabulary::is_owner(name)
         && !vocabulary::is_credential(name)
+}
+
+/// Whether the method that is called looks for something, by its name.
+fn looks_for(unit: &Unit, callee: ExprId) -> bool {
+    let ExprKind::Member { property, .. } = unit.ir.expr(callee) else { return false };
+    vocabulary::words(unit.ir.text(*property)).first().is_some_and(|first| REACHES.contains(&first.as_str()))
 }
 
 fn reaches(project: &Project, call: At) -> bool {

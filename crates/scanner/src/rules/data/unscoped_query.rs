@@ -44,6 +44,11 @@ pub const RULE: Rule = Rule {
     run,
 };
 
+/// Why it leaks where no id is seen that a caller could choose: lists, searches, changes of many.
+const OF_ALL: &str = "Nothing in the query says whose rows are meant, so what one caller gets or changes may be another's.";
+/// What mends that.
+const FOR_ALL: &str = "Name the owner in the query, with the verified principal as a required value.";
+
 fn run(project: &Project, report: &mut Report<'_>) {
     let found = open(project);
     let schemas = !found.is_empty() && super::own_schema::has_library(project);
@@ -112,6 +117,9 @@ fn judge<'r>(project: &Project, query: &Query, is: Owned, report: &'r mut Report
     let message = format!("this query {does} `{}`, {known}, without naming one", query.shown);
     // A statement that is prepared once stands outside of the functions that run it.
     let found = report.reached_in(query.at, query.function, message);
+    if !chosen {
+        found.why(OF_ALL).fix(FOR_ALL);
+    }
     match is {
         Owned::Yes | Owned::Sibling | Owned::Listed if is_for_everybody(project, query) => {
             found.severity(Severity::Low).confidence(Confidence::Low);

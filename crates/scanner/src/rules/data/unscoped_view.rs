@@ -21,7 +21,7 @@ pub const RULE: Rule = Rule {
     severity: Severity::High,
     axis: Axis::Security,
     why: "The framework lists, reads, changes and deletes whatever the view's rows are, for each caller, by ids that are counted up.",
-    fix: "Override `get_queryset` and filter by the caller there: `return super().get_queryset().filter(owner=self.request.user)`.",
+    fix: "Override `get_queryset` and filter there by the field that says whose a row is: `return super().get_queryset().filter(OWNER=self.request.user)`.",
     cwe: &["CWE-639", "CWE-862"],
     soc2: &["CC6.1"],
     owasp: &["A01:2021"],

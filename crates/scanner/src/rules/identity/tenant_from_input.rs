@@ -22,8 +22,8 @@ pub const RULE: Rule = Rule {
     },
     severity: Severity::High,
     axis: Axis::Permissions,
-    why: "A caller, or the model that speaks for one, names another tenant and acts as that tenant.",
-    fix: "Take the tenant from the verified token only and leave it out of the schema; where several may be named, compare with the verified ones and refuse.",
+    why: "A caller, or the model that speaks for one, names another tenant or user and acts as that one.",
+    fix: "Take it from the verified token only, and leave it out of what callers send; where several may be named, compare with the verified ones and refuse.",
     cwe: &["CWE-639", "CWE-290"],
     soc2: &["CC6.1", "CC6.3"],
     owasp: &["A01:2021"],
@@ -32,8 +32,8 @@ pub const RULE: Rule = Rule {
 };
 
 /// What a finding says that is not high because nothing shows that the id reaches the server's own data.
-const NOT_SEEN: &str = "A caller, or the model that speaks for one, names another tenant. No query, map or file of this server is seen that \
-                        the id decides: if it goes to another service with the caller's own credential, that service decides.";
+const NOT_SEEN: &str = "A caller, or the model that speaks for one, names another tenant or user. No query, map or file of this server is seen \
+                        that this id decides: if it goes to another service with the caller's own credential, that service decides.";
 
 fn run(project: &Project, report: &mut Report<'_>) {
     super::header_as_caller::header_as_caller(project, report);
@@ -197,7 +197,9 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     let header = origins.has(Origins::UNVERIFIED) && !origins.has(Origins::INPUT);
     let what = if header { "an unverified header or token" } else { "what the caller sends" };
     let beside = beside_caller(project, at) || goes_beside(project, at) || goes_beside_later(project, at);
-    let found = report.reached(at, format!("`{name}` comes from {what} and decides whose data is reached"));
+    let reaches = project.reaches_store(at);
+    let decides = if reaches { "decides whose data is reached" } else { "says for whom the call is" };
+    let found = report.reached(at, format!("`{name}` comes from {what} and {decides}"));
     let words = vocabulary::words(name);
     // `company_name` is what a thing is about, as `customer` is; `tenant` is whose it is.
     // `args.organization` is a record as often as an id.
@@ -214,7 +216,7 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     } else if doubts::may_name_others(project, fun, at) {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
-    } else if !project.reaches_store(at) {
+    } else if !reaches {
         found.severity(Severity::Medium).confidence(Confidence::Medium).why(NOT_SEEN);
     } else if vocabulary::is_user(name) && !verified {
         found.severity(Severity::Medium).confidence(Confidence::Medium);

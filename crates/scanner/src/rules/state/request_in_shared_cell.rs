@@ -23,9 +23,10 @@ pub const RULE: Rule = Rule {
     },
     severity: Severity::High,
     axis: Axis::Security,
-    why: "Two requests run in turns. What the first one left in the variable is what the second one overwrites before the \
-          first reads it again, so that one caller's request goes on with another caller's data.",
-    fix: "Pass the value as an argument, or keep it in an AsyncLocalStorage or ContextVar that is set for the request.",
+    why: "The variable is one for all requests. What one caller's request leaves there is read by the next caller's, or overwritten by \
+          it while the first one waits, so that a request goes on with another caller's data.",
+    fix: "Pass the value as an argument, keep it in an AsyncLocalStorage or ContextVar that is set for the request, or, where it has to \
+          outlive the request, in a map by the verified caller.",
     cwe: &["CWE-488", "CWE-362"],
     soc2: &["CC6.1", "CC6.3"],
     owasp: &["A01:2021"],

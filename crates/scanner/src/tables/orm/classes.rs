@@ -68,6 +68,7 @@ fn entity(module: &Module, class: &Class, code: &str) -> Option<(Name, Vec<Colum
             });
             columns.push(Column {
                 name: given.and_then(|id| string(module, id)).unwrap_or(&name).to_owned(),
+                kind: None,
                 nullable: nullable.is_some_and(|id| matches!(module.expr(id), ExprKind::Bool(true))),
                 references: None,
             });
@@ -78,6 +79,7 @@ fn entity(module: &Module, class: &Class, code: &str) -> Option<(Name, Vec<Colum
                 .and_then(|id| string(module, id));
             columns.push(Column {
                 name: joined.map_or_else(|| format!("{name}Id"), str::to_owned),
+                kind: None,
                 nullable: false,
                 references: to.map(|to| Name::bare(&to)),
             });
@@ -109,7 +111,12 @@ fn declared(module: &Module, class: &Class, code: &str) -> Option<(Name, Vec<Col
             _ if plain => None,
             _ => return None,
         };
-        Some(Column { name, nullable: kind.contains("None") || kind.contains("Optional"), references: keyed })
+        Some(Column {
+            name,
+            kind: None,
+            nullable: kind.contains("None") || kind.contains("Optional"),
+            references: keyed,
+        })
     });
     let mut columns: Vec<Column> = columns.collect();
     // `org_id: Mapped[str]` without a value.
@@ -123,6 +130,7 @@ fn declared(module: &Module, class: &Class, code: &str) -> Option<(Name, Vec<Col
         {
             columns.push(Column {
                 name: module.text(field.name).to_owned(),
+                kind: None,
                 nullable: kind.contains("None"),
                 references: None,
             });
@@ -162,6 +170,7 @@ fn sqlmodel(module: &Module, class: &Class, code: &str) -> Option<(Name, Vec<Col
         }
         Some(Column {
             name: module.text(field.name).to_owned(),
+            kind: None,
             nullable: kind.contains("None") || kind.contains("Optional"),
             references: call.and_then(|call| foreign(module, call)),
         })
@@ -193,6 +202,7 @@ fn django(module: &Module, class: &Class, code: &str) -> Option<(Name, Vec<Colum
             let to = to.map(|to| to.rsplit('.').next().unwrap_or(to).to_owned());
             Some(Column {
                 name: if relation && !name.ends_with("_id") { format!("{name}_id") } else { name.to_owned() },
+                kind: None,
                 nullable: says(module, call, "null", true),
                 references: to.map(|to| Name::bare(&to)),
             })
@@ -215,6 +225,7 @@ fn document(module: &Module, class: &Class, code: &str) -> Option<(Name, Vec<Col
         class.fields.iter().filter(|field| field.type_text.is_some() || field.value.is_some()).map(|field| {
             Column {
                 name: module.text(field.name).to_owned(),
+                kind: None,
                 nullable: field.type_text.is_some_and(|kind| module.text(kind).contains("None")),
                 references: None,
             }

@@ -98,7 +98,8 @@ fn model(module: &Module, call: &Call, code: Option<&str>) -> Option<Model> {
 /// The columns of Drizzle: `{ tenantId: uuid("tenant_id").notNull().references(() => tenants.id) }`.
 fn drizzle(module: &Module, id: ExprId) -> Vec<Column> {
     let columns = properties(module, given(module, id)).iter().filter_map(|property| {
-        let mut column = Column { name: key(module, property)?, nullable: true, references: None };
+        let mut column =
+            Column { name: key(module, property)?, kind: None, nullable: true, references: None };
         let mut at = property.value;
         for _ in 0..LONGEST {
             let ExprKind::Call(call) = module.expr(at) else { break };
@@ -144,6 +145,7 @@ fn keys(module: &Module, id: ExprId) -> Vec<Column> {
             .map(|id| matches!(module.expr(id), ExprKind::Bool(true)));
         Some(Column {
             name: name.or_else(|| key(module, entry))?,
+            kind: None,
             nullable: !allow.or(required).unwrap_or(false),
             references: to.map(|to| Name::bare(&to)),
         })
@@ -176,6 +178,7 @@ pub(super) fn core_column(module: &Module, id: ExprId) -> Option<Column> {
     let name = call.positional(0).and_then(|id| string(module, id)).unwrap_or_default().to_owned();
     Some(Column {
         name,
+        kind: None,
         nullable: !says(module, call, "nullable", false) && !says(module, call, "primary_key", true),
         references: foreign(module, call),
     })

@@ -18,7 +18,10 @@ mod without_caller;
 
 use partywall_model::{Axis, Check, Confidence, Face, Finding, Layer, Maps, Page, Related, Severity};
 
-use crate::tables::{Level, Place, Schema, Table};
+use crate::{
+    lang::sql::Condition,
+    tables::{Level, Place, Schema, Table},
+};
 
 pub(crate) use session_setting::names_caller;
 
@@ -174,21 +177,58 @@ fn is_public(schema: Option<&str>) -> bool {
     matches!(schema, None | Some("public" | "api"))
 }
 
-/// The comparison that a policy of this table should make.
+/// The comparison that a policy of this table should make: the one that another table's policy makes with such a column, if there is
+/// one.
 fn predicate(schema: &Schema, table: &Table) -> String {
     let Some(owner) = &table.owner else { return "true".to_owned() };
+    if let Some(through) = &owner.through {
+        return format!("{} in (select id from {through})", owner.column);
+    }
+    let kind = kind_of(table, &owner.column);
+    if let Some(known) = as_elsewhere(schema, &owner.column, kind) {
+        return known;
+    }
+    let cast = |own: Option<&str>| match kind {
+        Some(kind) if own != Some(kind) => format!("::{kind}"),
+        None if own.is_some() => "::text".to_owned(),
+        _ => String::new(),
+    };
     let caller = if schema.exposed {
         match owner.level {
-            Level::User => "(select auth.uid())",
-            Level::Tenant => "(select (auth.jwt() ->> 'tenant_id')::uuid)",
+            Level::User => format!("(select auth.uid()){}", cast(Some("uuid"))),
+            Level::Tenant => format!("(select (auth.jwt() ->> 'tenant_id'){})", cast(None)),
         }
     } else {
-        "nullif(current_setting('app.tenant', true), '')"
+        format!("nullif(current_setting('app.tenant', true), ''){}", cast(None))
     };
-    match &owner.through {
-        Some(through) => format!("{} in (select id from {through})", owner.column),
-        None => format!("{} = {caller}", owner.column),
-    }
+    format!("{} = {caller}", owner.column)
+}
+
+/// What the values of a column are cast to.
+fn kind_of(table: &Table, column: &str) -> Option<&'static str> {
+    table.columns.iter().find(|own| own.name == column).and_then(|own| own.kind)
+}
+
+/// The condition of a policy that compares a column of this name and type, and no other of its table, with the caller.
+fn as_elsewhere(schema: &Schema, column: &str, kind: Option<&str>) -> Option<String> {
+    let good = |table: &Table, condition: &Condition| {
+        let of_table = |name: &String| table.columns.iter().any(|own| own.name == *name);
+        condition.asks_caller
+            && !condition.fails_open
+            && !condition.always
+            && condition.text.len() < 200
+            && condition.names.iter().filter(|name| of_table(name)).eq([column])
+            && !condition.names.iter().any(|name| name == "select" || name == "or")
+    };
+    schema
+        .tables
+        .values()
+        .filter(|table| table.enabled && kind_of(table, column) == kind)
+        .flat_map(|table| table.policies.iter().map(move |placed| (table, &placed.policy)))
+        .filter(|(_, policy)| policy.permissive)
+        .filter_map(|(table, policy)| policy.using.as_ref().filter(|using| good(table, using)))
+        .map(|using| using.text.trim().to_owned())
+        .next()
 }
 
 #[cfg(test)]
