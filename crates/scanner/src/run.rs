@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use partywall_model::{Axis, Confidence, Document, Finding, Layer, Page, Severity, Skipped, Stats};
+use partywall_model::{Axis, Confidence, Document, Finding, Layer, Page, Skipped};
 use rayon::prelude::*;
 
 pub(crate) use self::tell::lines;

@@ -244,53 +244,6 @@ fn allows_nothing(suppression: &Suppression, idle: &[&str], found: &[(String, u3
     format!("a suppression of `{}` allows nothing that is found{hint}", idle.join("`, `"))
 }
 
-/// run, and `known` whether there is such a rule.
-pub fn apply(
-    path: &str,
-    suppressions: &[Suppression],
-    findings: Vec<Finding>,
-    ran: &dyn Fn(&str) -> bool,
-    known: &dyn Fn(&str) -> bool,
-) -> Applied {
-    let mut applied = Applied::default();
-    let mut used = vec![false; suppressions.len()];
-    for finding in findings {
-        let mut allowed = false;
-        for (suppression, used) in suppressions.iter().zip(&mut used) {
-            let about = suppression.rules.contains(&finding.rule)
-                && (finding.line..=finding.end_line.max(finding.line)).contains(&suppression.target);
-            if about && !suppression.reason.is_empty() {
-                allowed = true;
-                *used = true;
-            }
-        }
-        if allowed {
-            applied.allowed += 1;
-        } else {
-            applied.findings.push(finding);
-        }
-    }
-    for (suppression, used) in suppressions.iter().zip(used) {
-        let unknown = suppression.rules.iter().find(|rule| !known(rule));
-        let message = if suppression.rules.is_empty() {
-            "a suppression names no rule".to_owned()
-        } else if let Some(unknown) = unknown {
-            format!("a suppression names `{unknown}`, and there is no such rule")
-        } else if suppression.reason.is_empty() {
-            format!(
-                "a suppression of `{}` gives no reason, so it allows nothing",
-                suppression.rules.join("`, `")
-            )
-        } else if !used && suppression.rules.iter().all(|rule| ran(rule)) {
-            format!("a suppression of `{}` allows nothing that is found", suppression.rules.join("`, `"))
-        } else {
-            continue;
-        };
-        applied.findings.push(unused(path, suppression, message));
-    }
-    applied
-}
-
 fn unused(path: &str, suppression: &Suppression, message: String) -> Finding {
     Finding {
         rule: RULE.to_owned(),

@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use partywall_model::{Confidence, Finding, Layer, Severity, Stats};
+use partywall_model::{Confidence, Finding, Layer, Page, Severity, Stats};
 
 use super::{Loaded, Options, pages};
 use crate::{baseline, suppress};
