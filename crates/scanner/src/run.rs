@@ -377,7 +377,8 @@ fn schema(loaded: &[Loaded]) -> (Schema, own::Words) {
         Read::Code(lowered) => Some(&lowered.module),
         _ => None,
     });
-    let words = own::take(replay.words(modules.flat_map(crate::ir::Module::texts)));
+    let names = || modules.clone().flat_map(crate::ir::Module::texts);
+    let words = own::take(replay.words(names()), replay.keeps_customers(names()));
     (replay.finish(), words)
 }
 

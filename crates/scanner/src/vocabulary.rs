@@ -364,7 +364,8 @@ pub fn is_tenant(name: &str) -> bool {
 
 fn means_tenant(words: &[String]) -> bool {
     let known = [TENANT, USER, KEYS, FILLERS, PRINCIPAL];
-    let is_tenant = |word: &String| TENANT.contains(&word.as_str()) || own::is_own(word);
+    let is_tenant =
+        |word: &String| (TENANT.contains(&word.as_str()) && !own::is_thing(word)) || own::is_own(word);
     words.iter().any(is_tenant)
         && words.iter().all(|word| is_tenant(word) || known.iter().any(|list| list.contains(&word.as_str())))
 }

@@ -177,7 +177,13 @@ impl Project {
                         self.functions_before(at.to(first), depth, found);
                     }
                 }
-                _ => self.functions_of_symbol(at.to(call.callee), found),
+                Some("applyDecorators" | "UseGuards") => {
+                    call.args.iter().for_each(|arg| self.functions_before(at.to(arg.value), depth, found));
+                }
+                _ => {
+                    self.functions_of_symbol(at.to(call.callee), found);
+                    self.decorators_of_symbol(at.to(call.callee), depth, found);
+                }
             },
             ExprKind::Name(NameRef::Binding(id)) => {
                 let (module, own) = self.declared(at.module, *id).unwrap_or((at.module, *id));
@@ -196,6 +202,19 @@ impl Project {
             }
             ExprKind::Member { .. } => self.functions_of_symbol(at, found),
             _ => {}
+        }
+    }
+
+    /// What stands before a handler by a decorator of the project's own, which puts others together:
+    /// `const WorkspaceMember = () => applyDecorators(UseGuards(WorkspaceGuard))`.
+    fn decorators_of_symbol(&self, at: At, depth: u32, found: &mut Vec<Fun>) {
+        let Symbol::Function(fun) = self.symbol(at) else { return };
+        let Some(unit) = self.unit(fun.module) else { return };
+        for value in unit.index.returns(fun.id).iter().take(2) {
+            let value = At { module: fun.module, expr: *value };
+            if matches!(self.last_written(value), Some("applyDecorators" | "UseGuards")) {
+                self.functions_before(value, depth, found);
+            }
         }
     }
 

@@ -102,7 +102,10 @@ fn project(files: &[(String, String)]) -> (Project, own::Words) {
             })
             .collect(),
     );
-    let words = own::take(replay.words(input.modules.iter().flat_map(crate::ir::Module::texts)));
+    let words = own::take(
+        replay.words(input.modules.iter().flat_map(crate::ir::Module::texts)),
+        replay.keeps_customers(input.modules.iter().flat_map(crate::ir::Module::texts)),
+    );
     input.tables = replay.finish();
     (Project::new(input), words)
 }

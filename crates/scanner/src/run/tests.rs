@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use partywall_model::Severity;
+
 use super::*;
 
 const LEAK: &str = "CREATE TABLE notes (id int, tenant_id uuid);\nCREATE POLICY p ON notes USING (tenant_id = current_setting('app.t')::uuid);\n";

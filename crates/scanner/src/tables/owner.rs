@@ -39,6 +39,7 @@ pub fn level_of_column(column: &str) -> Option<Level> {
     let stem =
         ["uuid", "guid", "slug", "key", "id"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
     match stem {
+        thing if vocabulary::own::is_thing(thing) => None,
         "tenant" | "org" | "organization" | "organisation" | "workspace" | "account" | "team" | "company"
         | "business" | "owningorganization" | "ownerorg" | "ownertenant" | "clinic" | "school"
         | "merchant" | "shop" => {
@@ -63,6 +64,7 @@ pub fn level_of_column(column: &str) -> Option<Level> {
 #[must_use]
 pub fn level_of_table(table: &str) -> Option<Level> {
     match table.to_ascii_lowercase().trim_start_matches("app_") {
+        thing if vocabulary::own::is_thing(thing) => None,
         "tenant" | "tenants" | "organization" | "organizations" | "organisation" | "organisations"
         | "org" | "orgs" | "workspace" | "workspaces" | "account" | "accounts" | "team" | "teams"
         | "company" | "companies" => Some(Level::Tenant),

@@ -56,6 +56,89 @@ pub(super) fn find<'a>(
         .collect()
 }
 
+/// Parts of columns of those who sign in.
+const SIGNS_IN: &[&str] = &[
+    "password",
+    "passwd",
+    "pwhash",
+    "authid",
+    "authuser",
+    "clerk",
+    "supabase",
+    "firebase",
+    "cognito",
+    "auth0",
+    "googleid",
+    "verified",
+    "lastlogin",
+    "refreshtoken",
+    "otp",
+    "apikey",
+];
+
+/// Words beside `customer` in names of what asks which one calls.
+const CALLS: &[&str] = &[
+    "current",
+    "auth",
+    "authenticate",
+    "authenticated",
+    "authorize",
+    "authorized",
+    "authorization",
+    "session",
+    "login",
+    "signin",
+    "signup",
+    "register",
+    "jwt",
+    "me",
+    "logged",
+    "require",
+    "required",
+    "portal",
+    "token",
+    "role",
+    "header",
+    "x",
+    "context",
+];
+
+/// Whether customers are rows that users keep, and no party that calls: there are users and a table of customers, nobody of whom can
+/// sign in, no user belongs to one, and nothing asks for the current one.
+pub(super) fn keeps_customers<'a>(
+    tables: &BTreeMap<String, Table>,
+    names: impl Iterator<Item = &'a str>,
+) -> bool {
+    let lists_customers = |table: &&Table| singular(&table.name.name) == "customer";
+    let is_users = |table: &&Table| {
+        matches!(
+            singular(&table.name.name).as_str(),
+            "user" | "staff" | "employee" | "admin" | "profile" | "authuser"
+        )
+    };
+    let mut customers = tables.values().filter(lists_customers).peekable();
+    if customers.peek().is_none() || !tables.values().any(|table| is_users(&table)) {
+        return false;
+    }
+    let sign_in = customers.any(|table| {
+        table.columns.iter().any(|column| {
+            let name: String = column.name.to_lowercase().replace('_', "");
+            SIGNS_IN.iter().any(|part| name.contains(part))
+        })
+    });
+    let mut of_users = tables.values().filter(|table| {
+        is_users(table) || vocabulary::words(&table.name.name).iter().any(|word| word.starts_with("member"))
+    });
+    if sign_in
+        || of_users
+            .any(|table| table.columns.iter().any(|own| own.name.to_lowercase().starts_with("customer")))
+    {
+        return false;
+    }
+    let mut asked = names.filter(|name| name.len() < 40 && vocabulary::mentions(name, &["customer"]));
+    !asked.any(|name| vocabulary::split(name).iter().any(|word| CALLS.contains(&word.as_str())))
+}
+
 /// How the code names a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Said {

@@ -75,6 +75,12 @@ impl Replay {
         parties::find(&self.schema.tables, names)
     }
 
+    /// Whether customers are rows that the project's users keep, and no party that signs in.
+    #[must_use]
+    pub fn keeps_customers<'a>(&self, names: impl Iterator<Item = &'a str>) -> bool {
+        parties::keeps_customers(&self.schema.tables, names)
+    }
+
     /// The schema at the end.
     #[must_use]
     pub fn finish(mut self) -> Schema {

@@ -126,7 +126,7 @@ fn parts_of_tenants_and_things_are_no_tenants() {
 
 #[test]
 fn words_of_one_project_are_not_those_of_the_next() {
-    let own = crate::vocabulary::own::take(vec!["gym".to_owned()]);
+    let own = crate::vocabulary::own::take(vec!["gym".to_owned()], false);
     assert!(crate::vocabulary::is_tenant("gymId") && level_of_column("gym_id") == Some(Level::Tenant));
     assert!(level_of_column("gym").is_none() && level_of_table("gyms") == Some(Level::Tenant));
     drop(own);

@@ -28,12 +28,14 @@ pub(super) fn has_library(project: &Project) -> bool {
 }
 
 /// Whether an extension of Prisma's client puts the tenant into every query, or tells the database whose it is:
-/// `client.$extends({ query: { $allModels: { $allOperations({ args, query }) { … tenantId … } } } })`.
+/// `client.$extends({ query: { $allModels: { $allOperations({ args, query }) { … tenantId … } } } })`; or a filter of MikroORM does, which
+/// holds for all that is found: `em.addFilter("tenant", …)` and `em.setFilterParams("tenant", …)`. Source: mikro-orm.io/docs/filters.
 pub(super) fn has_extension(project: &Project) -> bool {
     project.units().any(|(_, unit)| {
-        unit.ir.has_name(&["$extends", "defineExtension"])
-            && unit.ir.has_name(&["$allOperations"])
-            && (unit.ir.texts().any(vocabulary::is_tenant))
+        let extends =
+            unit.ir.has_name(&["$extends", "defineExtension"]) && unit.ir.has_name(&["$allOperations"]);
+        let filters = unit.ir.has_name(&["addFilter"]) && unit.ir.has_name(&["setFilterParams"]);
+        (extends || filters) && unit.ir.texts().any(vocabulary::is_tenant)
     })
 }
 

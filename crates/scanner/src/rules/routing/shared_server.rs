@@ -10,6 +10,7 @@ use crate::{
     library::Role,
     project::{At, Callee, Project},
     rules::{Report, Rule},
+    vocabulary,
 };
 
 /// The rule.
@@ -115,7 +116,7 @@ fn uses(project: &Project, lives: &Lifetimes<'_>, at: At) -> Vec<(At, &'static [
     }
     // A method of ours with that name, which no transport stands behind, takes what it is told with it.
     let ours = !callee.targets.is_empty() && call.args.iter().any(|arg| project.origins(at.to(arg.value)).has(Origins::PRINCIPAL));
-    if matches!(callee.name(), "handleRequest" | "handlePostMessage") && !ours && !is_router(project, callee) {
+    if matches!(callee.name(), "handleRequest" | "handlePostMessage") && !ours && !is_router(project, callee) && !receiver.is_some_and(|own| is_for_signing_in(project, own)) {
         found.extend(receiver.map(|transport| (transport, &[Role::Transport][..], "transport")));
     }
     found
@@ -135,6 +136,13 @@ fn is_router(project: &Project, callee: &Callee) -> bool {
             });
             !hands_on
         })
+}
+
+/// Whether what takes requests is named for who signs in: `auth.handleRequest(method, context)` of Lucia reads a session's cookie.
+fn is_for_signing_in(project: &Project, receiver: At) -> bool {
+    project.written(receiver).last().is_some_and(|name| {
+        vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "auth" | "lucia" | "passport" | "oauth"))
+    })
 }
 
 /// Whether a value is a parameter.
