@@ -298,7 +298,7 @@ mod tests {
         for text in [
             "f() // partywall: allow r -- it is safe",
             "// partywall: allow r -- it is safe\n\n  // more\nf()",
-            "# partywall: allow r, q -- it is safe\nf()",
+            "# partywall: allow r -- it is safe\nf()",
             "-- partywall: allow r -- it is safe\nf",
             "/* partywall: allow r -- it is safe */\nf()",
         ] {

@@ -171,20 +171,24 @@ impl Project {
             }
             ExprKind::Spread(value) => self.functions_before(at.to(*value), depth, found),
             ExprKind::Function(id) => found.push(Fun { module: at.module, id: *id }),
-            ExprKind::Call(call) => match self.last_written(at.to(call.callee)) {
-                Some("Depends" | "Security" | "Provide") => {
-                    if let Some(first) = call.positional(0) {
-                        self.functions_before(at.to(first), depth, found);
+            ExprKind::Call(call) => {
+                match self.written_as_exported(at.to(call.callee)).last().map(|name| &**name) {
+                    Some("Depends" | "Security" | "Provide") => {
+                        if let Some(first) = call.positional(0) {
+                            self.functions_before(at.to(first), depth, found);
+                        }
+                    }
+                    Some("applyDecorators" | "UseGuards") => {
+                        call.args
+                            .iter()
+                            .for_each(|arg| self.functions_before(at.to(arg.value), depth, found));
+                    }
+                    _ => {
+                        self.functions_of_symbol(at.to(call.callee), found);
+                        self.decorators_of_symbol(at.to(call.callee), depth, found);
                     }
                 }
-                Some("applyDecorators" | "UseGuards") => {
-                    call.args.iter().for_each(|arg| self.functions_before(at.to(arg.value), depth, found));
-                }
-                _ => {
-                    self.functions_of_symbol(at.to(call.callee), found);
-                    self.decorators_of_symbol(at.to(call.callee), depth, found);
-                }
-            },
+            }
             ExprKind::Name(NameRef::Binding(id)) => {
                 let (module, own) = self.declared(at.module, *id).unwrap_or((at.module, *id));
                 match self.unit(module).map_or(&[][..], |home| home.index.sources(own)) {
@@ -212,7 +216,8 @@ impl Project {
         let Some(unit) = self.unit(fun.module) else { return };
         for value in unit.index.returns(fun.id).iter().take(2) {
             let value = At { module: fun.module, expr: *value };
-            if matches!(self.last_written(value), Some("applyDecorators" | "UseGuards")) {
+            let name = self.written_as_exported(value).pop();
+            if matches!(name.as_deref(), Some("applyDecorators" | "UseGuards")) {
                 self.functions_before(value, depth, found);
             }
         }

@@ -4,7 +4,7 @@ use crate::{
     flow::{Query, lists_owners, singular},
     ir::{ExprKind, NameRef, walk},
     lang::sql::Verb,
-    project::{At, Fun, Parent, Project, Unit},
+    project::{At, Fun, Parent, Project, Symbol, Unit},
     vocabulary,
 };
 
@@ -124,20 +124,30 @@ fn says_which_party(project: &Project, query: &Query) -> bool {
 /// Whether a function is told an id by the session that its library has signed: `@login_manager.user_loader` of Flask-Login,
 /// `passport.deserializeUser((id, done) => …)`. Source: flask-login.readthedocs.io, passportjs.org.
 fn loads_by_session(project: &Project, fun: Fun) -> bool {
-    let Some(unit) = project.unit(fun.module) else { return false };
-    let decorated = unit.ir.function(fun.id).is_some_and(|function| {
-        function.decorators.iter().any(|decorator| {
-            project.last_written(At { module: fun.module, expr: *decorator }) == Some("user_loader")
+    let named = |at: At, name: &str| project.written_as_exported(at).last().is_some_and(|own| **own == *name);
+    let set = project.calls_named(|name| name == "deserializeUser");
+    let decorated = |unit: &Unit, fun: Fun| {
+        unit.ir.function(fun.id).is_some_and(|function| {
+            let mut decorators = function.decorators.iter();
+            decorators.any(|expr| named(At { module: fun.module, expr: *expr }, "user_loader"))
         })
-    });
-    let given = || {
-        let Some(Parent::Expr(call)) = unit.index.site(fun.id).map(|site| unit.index.parent(site)) else {
-            return false;
-        };
-        let ExprKind::Call(call) = unit.ir.expr(call) else { return false };
-        project.last_written(At { module: fun.module, expr: call.callee }) == Some("deserializeUser")
     };
-    decorated || given()
+    let given = |unit: &Unit, call: At, fun: Fun| {
+        let ExprKind::Call(made) = unit.ir.expr(call.expr) else { return false };
+        made.positional(0).is_some_and(|given| match unit.ir.expr(given) {
+            ExprKind::Function(id) => fun == Fun { module: call.module, id: *id },
+            _ => project.symbol(call.to(given)) == Symbol::Function(fun),
+        })
+    };
+    let loads = |fun: Fun| {
+        project.unit(fun.module).is_some_and(|unit| decorated(unit, fun))
+            || project.units().any(|(module, unit)| {
+                set.among(module).any(|call| given(unit, At { module, expr: *call }, fun))
+            })
+    };
+    // What it hands the id on to asks for it.
+    let callers = project.callers(fun);
+    loads(fun) || (!callers.is_empty() && callers.iter().all(|call| loads(project.function_of(*call))))
 }
 
 /// Whether a query keeps house, or reads what is there for everybody or is another service's.
