@@ -366,9 +366,15 @@ def operators_key(text, python):
         start = text.index(said, at)
         inner = start + said.index(value) + secret.start()
         own = 'os.environ["UPSTREAM_TOKEN"]' if python else "process.env.UPSTREAM_TOKEN"
-        yield "envkey", at, text[:inner] + own + text[inner + len(secret.group()) :], said
         both = f"({secret.group()} or {own})" if python else f"({secret.group()} ?? {own})"
-        yield "fallback", at, text[:inner] + both + text[inner + len(secret.group()) :], said
+        before, rest = text[:inner], text[inner + len(secret.group()) :]
+        # `{ apiKey }` names the property too, and in a text a name stands in braces of its own.
+        short = not python and re.search(r"[{,]\s*$", before) and re.match(r"\s*[,}]", rest) and "{" in value[: secret.start()]
+        if re.search(r"`[^`{]*$|[\"'][^\"'{]*$", value[: secret.start()]):
+            continue
+        name = f"{secret.group()}: " if short else ""
+        yield "envkey", at, before + name + own + rest, said
+        yield "fallback", at, before + name + both + rest, said
 
 
 SCRIPTS = (hoisted, kept, keys, told, defaults, broadcast, unverified, settings, logged, spread, helpers, servers, memo, headers, operators_key)

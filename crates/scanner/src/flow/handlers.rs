@@ -87,8 +87,9 @@ fn by_names(module: ModuleId, unit: &Unit, add: &mut impl FnMut(Fun, usize, &str
         if function.params.len() < 3 {
             continue;
         }
-        let names: Vec<&str> =
-            function.params.iter().filter_map(|own| own.name).map(|name| unit.ir.text(name)).collect();
+        // What is not used is named `_res`.
+        let names = function.params.iter().filter_map(|own| own.name).map(|name| unit.ir.text(name));
+        let names: Vec<&str> = names.map(|name| name.trim_start_matches('_')).collect();
         if matches!(names.as_slice(), ["req" | "request", "res" | "response", "next"]) {
             add(Fun { module, id }, 0, "middleware");
         }

@@ -208,7 +208,9 @@ impl<'p> Lifetimes<'p> {
         }) {
             return Some(false);
         }
-        if said.clone().any(|text| text.contains("Injectable") || text.contains("Controller")) {
+        if said.clone().any(|text| text.contains("Injectable") || text.contains("Controller"))
+            || self.is_said(class, "singleton")
+        {
             return Some(true);
         }
         if self.is_only_one(class) || super::handlers::is_made_with_get_response(unit, decl) {

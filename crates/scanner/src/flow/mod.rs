@@ -2,6 +2,7 @@
 
 mod admitted;
 mod apart;
+mod around;
 mod bearers;
 mod belongs;
 mod beside;

@@ -2,7 +2,7 @@
 
 use super::Origins;
 use crate::{
-    ir::{ArgKind, Call, ExprKind, NameRef, PropertyKey},
+    ir::{ArgKind, Call, ExprId, ExprKind, NameRef, PropertyKey},
     project::{Unit, Word},
     vocabulary::{self, Meaning},
 };
@@ -97,26 +97,44 @@ pub(super) fn makes(name: &str) -> bool {
                 | "authorize"
                 | "from"
                 | "client"
+                | "extend"
         )
     })
 }
 
-/// Whether a call is given a credential, by the name of an argument or of what it is given.
+/// How many records in records of options are looked into.
+const OPTIONS: u32 = 4;
+
+/// Whether a call is given a credential, by the name of an argument or of what it is given, however deep in its options.
 pub(super) fn given_credential(unit: &Unit, call: &Call) -> bool {
     call.args.iter().any(|arg| {
         let keyword = match arg.kind {
             ArgKind::Keyword(name) => vocabulary::is_credential(unit.ir.text(name)),
             _ => false,
         };
-        keyword
-            || match unit.ir.expr(arg.value) {
-                ExprKind::Name(NameRef::Binding(id)) => vocabulary::is_credential(unit.ir.binding_name(*id)),
-                ExprKind::Object(properties) => properties.iter().any(
-                    |property| matches!(property.key, PropertyKey::Name(name) if vocabulary::is_credential(unit.ir.text(name)) || unit.ir.text(name) == "auth"),
-                ),
-                _ => false,
-            }
+        keyword || holds_credential(unit, arg.value, OPTIONS)
     })
+}
+
+/// Whether a value is a credential or a record of options that has one: `{ global: { headers: { Authorization: `Bearer ${token}` } } }`.
+fn holds_credential(unit: &Unit, value: ExprId, depth: u32) -> bool {
+    let Some(depth) = depth.checked_sub(1) else { return false };
+    match unit.ir.expr(value) {
+        ExprKind::Name(NameRef::Binding(id)) => vocabulary::is_credential(unit.ir.binding_name(*id)),
+        ExprKind::Object(properties) => properties.iter().any(|property| {
+            let named =
+                matches!(property.key, PropertyKey::Name(name) if brings_credential(unit.ir.text(name)));
+            named || holds_credential(unit, property.value, depth)
+        }),
+        _ => false,
+    }
+}
+
+/// Whether an option or a header of that name is for a credential.
+fn brings_credential(name: &str) -> bool {
+    matches!(name, "auth" | "Cookie" | "cookie")
+        || name.eq_ignore_ascii_case("authorization")
+        || vocabulary::is_credential(&name.replace('-', "_"))
 }
 
 /// What the name of a function says of the value that a call of it gives.

@@ -12,11 +12,11 @@ use super::names::{
 };
 use crate::{
     ir::{
-        BindingId, BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, LogicalOp, NameRef, PropertyKey,
+        BindingId, BindingKind, ExprId, ExprKind, FunctionKind, LogicalOp, NameRef, PropertyKey,
         TemplatePart, UnaryOp,
     },
     library::{Origin, Role},
-    project::{At, Cls, Fun, Made, ModuleId, Project, Step, Symbol, Word, this_class},
+    project::{At, Cls, Fun, Made, ModuleId, Project, Step, Symbol, Word},
     vocabulary,
 };
 
@@ -417,6 +417,12 @@ impl Project {
                 }
             }
             Symbol::Instance(class) => return self.field_origins(class, name, base, depth),
+            // `Prefix.USER` of a class that only has names for texts.
+            Symbol::Class(class) => {
+                if let Some(value) = self.constant_field(class, name) {
+                    return self.origins_in(value, depth);
+                }
+            }
             _ => {}
         }
         member_of(base, name)
@@ -577,44 +583,5 @@ impl Project {
             Some(expr) => self.symbol(At { module, expr: *expr }),
             None => Symbol::Unknown(crate::project::Path::EMPTY),
         }
-    }
-
-    /// The class whose object `this` is in a function.
-    #[must_use]
-    pub fn this_of(&self, fun: Fun) -> Option<Cls> {
-        let unit = self.unit(fun.module)?;
-        this_class(&unit.ir, fun.id).map(|id| Cls { module: fun.module, id })
-    }
-
-    /// Whether something holds of a function or one around it.
-    #[must_use]
-    pub fn is_around(&self, fun: Fun, mut holds: impl FnMut(Fun) -> bool) -> bool {
-        let Some(unit) = self.unit(fun.module) else { return holds(fun) };
-        let mut at = fun.id;
-        for _ in 0..=65 {
-            if holds(Fun { module: fun.module, id: at }) {
-                return true;
-            }
-            match unit.ir.function(at).and_then(|function| function.parent) {
-                Some(parent) if at != FunctionId::MODULE => at = parent,
-                _ => return false,
-            }
-        }
-        false
-    }
-
-    /// The functions around a function, itself first, the module last.
-    #[must_use]
-    pub fn around(&self, fun: Fun) -> Vec<Fun> {
-        let mut all = vec![fun];
-        let mut at = fun.id;
-        while let Some(parent) = self.unit(fun.module).and_then(|unit| unit.ir.function(at)?.parent) {
-            if all.len() > 64 || at == FunctionId::MODULE {
-                break;
-            }
-            all.push(Fun { module: fun.module, id: parent });
-            at = parent;
-        }
-        all
     }
 }

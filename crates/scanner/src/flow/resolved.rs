@@ -14,23 +14,27 @@ impl Lifetimes<'_> {
     /// no object of a class that is there once is given one when it is made, and none is asked for when a module is loaded.
     pub(super) fn is_resolved_anew(&self, class: Cls, depth: u32) -> bool {
         let Some(unit) = self.project.unit(class.module) else { return false };
-        let Some(decl) = unit.ir.class(class.id) else { return false };
-        let said = |name: &str| {
-            decl.decorators.iter().any(|expr| {
-                let named = match unit.ir.expr(*expr) {
-                    ExprKind::Call(call) => call.callee,
-                    _ => *expr,
-                };
-                match self.project.symbol(At { module: class.module, expr: named }) {
-                    Symbol::External { path, .. } => path.last().is_some_and(|own| own.as_str() == name),
-                    _ => false,
-                }
-            })
-        };
+        let said = |name: &str| self.is_said(class, name);
         if !unit.ir.has_name(&["tsyringe"]) || !said("injectable") || said("singleton") || said("scoped") {
             return false;
         }
         !self.is_registered_as_one(class) && !self.is_held_for_long(class, depth)
+    }
+
+    /// Whether a decorator of a library of that name stands above a class: `@singleton()`.
+    pub(super) fn is_said(&self, class: Cls, name: &str) -> bool {
+        let Some(unit) = self.project.unit(class.module) else { return false };
+        let Some(decl) = unit.ir.class(class.id) else { return false };
+        decl.decorators.iter().any(|expr| {
+            let named = match unit.ir.expr(*expr) {
+                ExprKind::Call(call) => call.callee,
+                _ => *expr,
+            };
+            match self.project.symbol(At { module: class.module, expr: named }) {
+                Symbol::External { path, .. } => path.last().is_some_and(|own| own.as_str() == name),
+                _ => false,
+            }
+        })
     }
 
     /// Whether a container is told that there is one object of a class, or is asked for one when a module is loaded.

@@ -2,8 +2,25 @@
 
 use super::{At, Callee, Cls, Fun, ModuleId, Path, Project, Step, Symbol, Word};
 use crate::flow::Says;
-use crate::ir::{BindingId, BindingKind, ExprKind, ImportKind, NameRef, ParameterKind, Pattern, PropertyKey};
+use crate::ir::{
+    BindingId, BindingKind, ExprId, ExprKind, ImportKind, Language, NameRef, ParameterKind, Pattern,
+    PropertyKey,
+};
 use crate::library::{CallDef, Role};
+
+/// What has a function of Python run elsewhere with the arguments that come after it, and which argument the function is.
+const RUNNERS: &[(&str, usize)] = &[
+    ("run_in_executor", 1),
+    ("to_thread", 0),
+    ("run_in_threadpool", 0),
+    ("run_sync", 0),
+    ("submit", 0),
+    ("start_soon", 0),
+];
+
+/// What makes a function that waits of one that does not, to be called at once.
+const WRAPPERS: &[(&str, usize)] =
+    &[("sync_to_async", 0), ("database_sync_to_async", 0), ("async_to_sync", 0), ("ensure_async", 0)];
 
 /// Methods that register a tool, in the SDK and in classes that are written around it.
 const REGISTERS: &[&str] = &["tool", "registerTool", "addTool"];
@@ -63,6 +80,12 @@ impl Project {
         };
         targets.dedup();
         let known = !targets.is_empty() && certain;
+        // What an executor is given runs with the arguments that come after it.
+        if targets.is_empty()
+            && let Some((_, run)) = self.run_by(at)
+        {
+            targets.push(run);
+        }
         let defs = self.definitions(at.to(callee), package.as_deref(), &path, known, made.as_ref());
         Some((Callee { package, path, targets, certain, defs, says: Says::default() }, class))
     }
@@ -237,6 +260,32 @@ impl Project {
         path
     }
 
+    /// The function of the project that a call has run in a thread, and which argument is its first:
+    /// `loop.run_in_executor(None, send, token)`, `asyncio.to_thread(send, token)`, `sync_to_async(send)(token)`.
+    fn run_by(&self, call: At) -> Option<(usize, Fun)> {
+        let unit = self.unit(call.module)?;
+        let ExprKind::Call(expr) = unit.ir.expr(call.expr) else { return None };
+        let runner = |callee: ExprId, of: &[(&str, usize)]| {
+            let name = match unit.ir.expr(callee) {
+                ExprKind::Member { property, .. } => unit.ir.text(*property),
+                ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+                _ => return None,
+            };
+            of.iter().find(|(own, _)| *own == name).map(|(_, place)| *place)
+        };
+        let (function, first) = match unit.ir.expr(expr.callee) {
+            ExprKind::Call(wrapped) => (wrapped.positional(runner(wrapped.callee, WRAPPERS)?)?, 0),
+            _ => {
+                let place = runner(expr.callee, RUNNERS)?;
+                (expr.positional(place)?, place + 1)
+            }
+        };
+        match self.symbol(call.to(function)) {
+            Symbol::Function(run) if unit.ir.language == Language::Python => Some((first, run)),
+            _ => None,
+        }
+    }
+
     /// The argument of a call that a parameter of its target gets: by name, by place, or nothing.
     #[must_use]
     pub fn argument(&self, call: At, target: Fun, parameter: usize) -> Option<At> {
@@ -261,10 +310,11 @@ impl Project {
         }
         // `f.call(this, x)` and `f.bind(this, x)` shift by one.
         let shift = match unit.ir.expr(expr.callee) {
-            ExprKind::Member { property, .. } => {
-                usize::from(matches!(unit.ir.text(*property), "call" | "bind"))
-            }
-            _ => 0,
+            ExprKind::Member { property, .. } if matches!(unit.ir.text(*property), "call" | "bind") => 1,
+            _ => match self.run_by(call) {
+                Some((place, run)) if run == target => place,
+                _ => 0,
+            },
         };
         expr.positional(parameter + shift).map(|expr| call.to(expr))
     }

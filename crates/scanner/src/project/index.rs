@@ -326,7 +326,7 @@ struct Walk<'a> {
     order: u32,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
     fn function(&mut self) {
         let module = self.module;
         let Some(function) = module.function(self.function) else { return };
@@ -537,6 +537,17 @@ impl Walk<'_> {
                 }
             }
             Pattern::Array { items, rest } => {
+                // `a, b = x, y` sets each to its own.
+                let own =
+                    if path.is_empty() && rest.is_none() { self.each_of(value, items.len()) } else { None };
+                for (item, value) in items.iter().zip(own.into_iter().flatten()) {
+                    if let Some(item) = item {
+                        self.assign(item, *value, path, how, parent);
+                    }
+                }
+                if own.is_some() {
+                    return;
+                }
                 for (number, item) in (0_u32..).zip(items) {
                     if let Some(item) = item {
                         path.push(Step::Item(number));
@@ -558,6 +569,14 @@ impl Walk<'_> {
                 }
             }
         }
+    }
+
+    /// The values of a list that is written out and has as many of them as are taken.
+    fn each_of(&self, value: ExprId, wanted: usize) -> Option<&'a [ExprId]> {
+        let module = self.module;
+        let ExprKind::Array { items, .. } = module.expr(value) else { return None };
+        let spread = items.iter().any(|item| matches!(module.expr(*item), ExprKind::Spread(_)));
+        (items.len() == wanted && !spread).then_some(items)
     }
 
     /// The default of a pattern is a value that its bindings may have.

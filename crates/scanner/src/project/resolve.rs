@@ -90,6 +90,25 @@ fn kept_function(unit: &Unit, called: &Symbol, call: &Call) -> Option<FunctionId
     path.last().is_some_and(|name| KEEPERS.contains(&name.as_str())).then_some(*id)
 }
 
+/// The class of which a call asks a container for an object: `container.resolve(Files)`, `this.moduleRef.get(Files)`.
+fn asks_container(unit: &Unit, call: &Call) -> Option<ExprId> {
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
+    let holder = match unit.ir.expr(*object) {
+        ExprKind::Name(NameRef::Binding(id)) => match unit.ir.binding(*id)?.kind {
+            BindingKind::Import(number) => match unit.ir.imports.get(number as usize)?.kind {
+                ImportKind::Named(name) => unit.ir.text(name),
+                _ => unit.ir.binding_name(*id),
+            },
+            _ => unit.ir.binding_name(*id),
+        },
+        ExprKind::Member { property, .. } => unit.ir.text(*property),
+        _ => return None,
+    };
+    let asks = matches!(unit.ir.text(*property), "resolve" | "get")
+        && matches!(holder, "container" | "Container" | "injector" | "moduleRef" | "module_ref" | "ioc");
+    call.positional(0).filter(|first| asks && matches!(unit.ir.expr(*first), ExprKind::Name(_)))
+}
+
 impl Project {
     /// What an expression stands for.
     #[must_use]
@@ -176,7 +195,13 @@ impl Project {
                 if let Some(kept) = kept_function(unit, &called, call) {
                     return Symbol::Function(Fun { module: at.module, id: kept });
                 }
-                self.result(called, depth)
+                match (asks_container(unit, call), self.result(called, depth)) {
+                    (Some(class), Symbol::Unknown(_) | Symbol::External { .. }) => match below(class) {
+                        Symbol::Class(class) => Symbol::Instance(class),
+                        _ => unknown(),
+                    },
+                    (_, result) => result,
+                }
             }
             ExprKind::Await(value) | ExprKind::Spread(value) => below(*value),
             ExprKind::Import(specifier) => match unit.ir.expr(*specifier) {

@@ -84,6 +84,11 @@ fn made_for_one(project: &Project, report: &mut Report<'_>) {
                     let name = project.written(at.to(call.callee)).pop().unwrap_or_default();
                     (MAKING.first().copied().unwrap_or_default().to_owned(), name)
                 }
+                // `dashboards.get(range, () => repo.dash(tenant, range))` of a class that does.
+                ExprKind::Member { object, .. } if key_and_maker(unit, call).is_some() && keeps_by_key(project, at) => {
+                    let name = project.written(at.to(*object)).pop().unwrap_or_default();
+                    (MAKING.first().copied().unwrap_or_default().to_owned(), name)
+                }
                 _ => continue,
             };
             let method = method.as_str();
@@ -152,7 +157,45 @@ fn keeps_by_key(project: &Project, call: At) -> bool {
     let [target] = callee.targets.as_slice() else { return false };
     project.puts_of(*target).any(|access| {
         project.roots(access.key).iter().any(|root| project.parameter_of(access.at.module, *root).is_some_and(|(fun, ..)| fun == *target))
-    })
+    }) || asks_and_sets(project, *target)
+}
+
+/// Whether a function asks a cache that is elsewhere, and sets in it what it was not found, under what it is given or what is made of it.
+fn asks_and_sets(project: &Project, fun: Fun) -> bool {
+    let Some(unit) = project.unit(fun.module) else { return false };
+    let given = |key: ExprId| {
+        let mut found = false;
+        walk::exprs_below(&unit.ir, key, &mut |expr| {
+            if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr) {
+                let own = |id: BindingId| project.parameter_of(fun.module, id).is_some_and(|(of, ..)| of == fun);
+                let of_key = |value: ExprId| project.roots(At { module: fun.module, expr: value }).into_iter().any(own);
+                let sources = unit.index.sources(*id).iter().filter(|source| source.function == fun.id);
+                found |= own(*id) || sources.take(2).any(|source| of_key(source.value) || asked_of(unit, source.value).into_iter().any(of_key));
+            }
+        });
+        found
+    };
+    let (mut asks, mut sets) = (false, false);
+    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+        let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
+        let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return };
+        let Some(key) = call.positional(0) else { return };
+        let holder = project.last_written(At { module: fun.module, expr: *object }).unwrap_or_default();
+        let cache = vocabulary::is_cache(holder) || vocabulary::words(holder).iter().any(|word| matches!(word.as_str(), "redis" | "kv" | "memcached"));
+        if cache && given(key) {
+            asks |= unit.ir.text(*property) == "get";
+            sets |= matches!(unit.ir.text(*property), "set" | "setex" | "setEx" | "put");
+        }
+    });
+    asks && sets
+}
+
+/// What a call is given.
+fn asked_of(unit: &Unit, value: ExprId) -> Vec<ExprId> {
+    match unit.ir.expr(value) {
+        ExprKind::Call(call) => call.args.iter().map(|arg| arg.value).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// The key and the function of a call that makes what is not there.

@@ -4,8 +4,8 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Origins, compares_what_it_keeps, stands_where_renewed},
-    ir::{BindingId, BindingKind, ExprId, ExprKind, FunctionId, NameRef, StmtKind, walk},
-    project::{At, Fun, ModuleId, Project, Unit},
+    ir::{BindingId, BindingKind, ExprId, ExprKind, FunctionId, LogicalOp, NameRef, StmtKind, walk},
+    project::{At, Fun, ModuleId, Parent, Project, Source, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -56,7 +56,10 @@ fn variable(project: &Project, module: ModuleId, unit: &Unit, id: BindingId, rep
             continue;
         }
         let by_credential = || takes_credential(unit, source.function);
-        if !returns_it(unit, source.function, id) || !(callers || waits(unit, source.function) || by_credential()) {
+        let returned = returns_it(unit, source.function, id) && (callers || waits(unit, source.function) || by_credential());
+        // A client of whoever came first, that the function goes on with and does not give.
+        let client = || !callers && keeps_first(unit, source, id) && goes_on_with(unit, source, id) && is_brought(project, unit, fun, source.value);
+        if !returned && !client() {
             continue;
         }
         let told = telling_parameter(project, fun).or_else(|| callers.then(|| "the caller's credential".to_owned()));
@@ -64,7 +67,9 @@ fn variable(project: &Project, module: ModuleId, unit: &Unit, id: BindingId, rep
         let name = unit.ir.binding_name(id);
         let shown = source.stmt.map_or_else(|| project.span(value), |stmt| unit.ir.stmt_span(stmt));
         let declared = unit.ir.binding(id).map(|binding| binding.span).unwrap_or_default();
-        let strong = project.origins(value).has(Origins::PRINCIPAL | Origins::SECRET | Origins::INPUT);
+        // Who hands the credential over is not seen, and may be one for all.
+        let unseen = !returned;
+        let strong = !unseen && project.origins(value).has(Origins::PRINCIPAL | Origins::SECRET | Origins::INPUT);
         let function = project.function_name(fun).to_owned();
         let found = report.reached(value, format!("`{name}` keeps what `{function}` worked out for its first caller, although it depends on {used}"));
         found.related(module, declared, "the variable of all callers");
@@ -94,6 +99,65 @@ fn returns_it(unit: &Unit, function: FunctionId, id: BindingId) -> bool {
     });
     let returned = unit.index.returns(function).iter().any(|expr| mentions(unit, *expr, id));
     tested && (returned || answers_with(unit, function, id))
+}
+
+/// Whether a function leaves what a variable holds as it is: `client = client or Client(token)`, `if not client: client = …`.
+fn keeps_first(unit: &Unit, source: &Source, id: BindingId) -> bool {
+    if let ExprKind::Logical { op: LogicalOp::Or | LogicalOp::Nullish, left, .. } = unit.ir.expr(source.value) {
+        return mentions(unit, *left, id);
+    }
+    let Some(stmt) = unit.index.stmt_of(source.value) else { return false };
+    if matches!(unit.ir.stmt(stmt), StmtKind::Assign { logical: Some(LogicalOp::Or | LogicalOp::Nullish), .. }) {
+        return true;
+    }
+    let Some(up) = unit.index.stmt_parent(stmt) else { return false };
+    matches!(unit.ir.stmt(up), StmtKind::If { test, .. } if mentions(unit, *test, id))
+}
+
+/// Whether a function calls a method of a variable after it has set it, hands it on, or gives it another name.
+fn goes_on_with(unit: &Unit, source: &Source, id: BindingId) -> bool {
+    unit.index.uses(id).iter().any(|used| {
+        let after = unit.index.function(*used) == source.function && unit.index.order(*used) > source.order;
+        after
+            && match unit.index.parent(*used) {
+                Parent::Expr(up) => match unit.ir.expr(up) {
+                    ExprKind::Call(call) => call.callee != *used,
+                    ExprKind::Member { object, .. } => object == used,
+                    _ => false,
+                },
+                Parent::Stmt(stmt) => matches!(unit.ir.stmt(stmt), StmtKind::Assign { value, .. } if value == used),
+                _ => false,
+            }
+    })
+}
+
+/// Whether a value is what a call makes of a credential that the function has to be given, and that nobody who calls it is seen to
+/// take from the environment.
+fn is_brought(project: &Project, unit: &Unit, fun: Fun, value: ExprId) -> bool {
+    let Some(function) = unit.ir.function(fun.id) else { return false };
+    let brought = |id: BindingId| {
+        let of = function.params.iter().find(|own| own.pattern.as_binding() == Some(id));
+        of.is_some_and(|own| own.default.is_none()) && vocabulary::is_credential(unit.ir.binding_name(id))
+    };
+    let mut found = false;
+    walk::exprs_below(&unit.ir, value, &mut |expr| {
+        let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
+        found |= call.args.iter().any(|arg| {
+            let mut told = None;
+            walk::exprs_below(&unit.ir, arg.value, &mut |own| {
+                if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(own)
+                    && brought(*id)
+                {
+                    told = Some(own);
+                }
+            });
+            told.is_some_and(|told| !project.origins(At { module: fun.module, expr: told }).has(Origins::ENV | Origins::CONSTANT))
+        });
+    });
+    let sets_up = function.name.is_some_and(|name| {
+        vocabulary::words(unit.ir.text(name)).iter().any(|word| matches!(word.as_str(), "init" | "initialize" | "setup" | "configure" | "main" | "start"))
+    });
+    found && !sets_up && !project.callers(fun).iter().any(|call| project.function_of(*call).id == FunctionId::MODULE)
 }
 
 /// Whether a handler answers with a variable: `res.json(cached)`.

@@ -35,15 +35,50 @@ pub(super) fn made_for_caller(project: &Project, report: &mut Report<'_>) {
     }
     for (place, write) in writes {
         let own_object = matches!(&place.0, Store::Field(class, _) if lives.outlives(*class) == Some(false));
-        if own_object || !read.contains(&place) || vocabulary::has_own_rules(&write.name) {
-            continue;
-        }
         let Some(unit) = project.unit(write.at.module) else { continue };
         let Some(value) = write.value else { continue };
+        let own_rules =
+            vocabulary::has_own_rules(&write.name) && !keeps_clients(project, unit, write.key, value);
+        if own_object || !read.contains(&place) || own_rules {
+            continue;
+        }
         judge(project, report, unit, &Kept { at: write.at, key: write.key, value, name: &write.name });
     }
     by_methods(project, report);
     super::made_with_given::made_with_given(project, &lives, report);
+}
+
+/// Whether a session is one with another service, which was opened with a credential and is kept under what callers choose: `sessions[region]
+/// = boto3.client("s3", region_name=region, aws_secret_access_key=keys.secret)`. One with a caller is found by an id that nobody guesses.
+fn keeps_clients(project: &Project, unit: &Unit, key: At, value: At) -> bool {
+    let made = match unit.ir.expr(value.expr) {
+        ExprKind::Name(NameRef::Binding(id)) => match unit.index.sources(*id) {
+            [source] => source.value,
+            _ => return false,
+        },
+        _ => value.expr,
+    };
+    let made = match unit.ir.expr(made) {
+        ExprKind::Await(inner) => *inner,
+        _ => made,
+    };
+    let ExprKind::Call(call) = unit.ir.expr(made) else { return false };
+    let opens = project.last_written(value.to(call.callee)).is_some_and(|name| {
+        vocabulary::words(name)
+            .iter()
+            .any(|word| matches!(word.as_str(), "client" | "session" | "connection" | "resource"))
+    });
+    let told = call.args.iter().any(|arg| match arg.kind {
+        crate::ir::ArgKind::Keyword(name) => vocabulary::is_credential(unit.ir.text(name)),
+        _ => names_credential(unit, arg.value),
+    });
+    let random = project.last_written(key).is_none_or(|name| {
+        vocabulary::words(name).last().is_none_or(|word| {
+            matches!(word.as_str(), "id" | "sid" | "state" | "code" | "nonce" | "token" | "key")
+        })
+    });
+    let origins = project.origins(key);
+    opens && told && !random && origins.has(Origins::INPUT) && !origins.has(Origins::SESSION)
 }
 
 /// A value that is kept.

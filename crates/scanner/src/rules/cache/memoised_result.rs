@@ -5,7 +5,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Origins, Owned},
-    ir::{ArgKind, BindingKind, ExprKind, Function, Language, NameRef, PropertyKey, walk},
+    ir::{ArgKind, BindingKind, ExprId, ExprKind, Function, Language, NameRef, PropertyKey, walk},
     library::{CallDef, PlaceArg, PlacePath, Role},
     project::{At, CallSet, Fun, ModuleId, Parent, Project, Symbol, Unit},
     rules::{Report, Rule, data::authorship::is_only_made_by_somebody},
@@ -146,7 +146,7 @@ fn left_out_of_key(project: &Project, unit: &Unit, at: At, function: &Function) 
     };
     let told = function.params.iter().filter_map(|own| own.name.map(|name| (own, unit.ir.text(name))));
     let told: Vec<&str> = told.filter(|(own, name)| is_party(name) || opens_with_credential(unit, own)).map(|(_, name)| name).collect();
-    let taken = taken_by(project, maker, function)?;
+    let taken = taken_by(project, maker, function, unit)?;
     let whole = |name: &String| {
         is_party(name) || told.contains(&name.as_str()) || matches!(name.as_str(), "args" | "kwargs" | "self" | "request" | "req" | "ctx" | "context")
     };
@@ -155,22 +155,62 @@ fn left_out_of_key(project: &Project, unit: &Unit, at: At, function: &Function) 
 }
 
 /// The names that a maker of keys takes; `rest` for all arguments but the first, where that says whose the result is.
-fn taken_by(project: &Project, maker: Fun, function: &Function) -> Option<Vec<String>> {
+fn taken_by(project: &Project, maker: Fun, function: &Function, memoised: &Unit) -> Option<Vec<String>> {
     let unit = project.unit(maker.module)?;
     let mut taken = Vec::new();
     walk::function_exprs(&unit.ir, maker.id, &mut |expr| match unit.ir.expr(expr) {
         ExprKind::Name(NameRef::Binding(id)) => {
+            let name = unit.ir.binding_name(*id);
             let behind = match unit.index.parent(expr) {
                 Parent::Expr(up) => unit.ir.snippet(unit.ir.span(up)).replace(' ', "").ends_with("[1:]"),
                 _ => false,
             };
-            let rest = behind && function.class.is_none() && unit.ir.binding_name(*id) == "args";
-            taken.push(if rest { "rest".to_owned() } else { unit.ir.binding_name(*id).to_owned() });
+            let rest = behind && function.class.is_none() && name == "args";
+            let one = one_of_all(unit, expr, name).and_then(|one| match one {
+                One::Named(name) => Some(name.to_owned()),
+                // What stands there is told by the function that is memoised.
+                One::Placed(place) => {
+                    let own = function.params.get(place)?.name?;
+                    (function.class.is_none()).then(|| memoised.ir.text(own).to_owned())
+                }
+            });
+            taken.push(one.unwrap_or_else(|| if rest { "rest".to_owned() } else { name.to_owned() }));
         }
-        ExprKind::Member { property, .. } => taken.push(unit.ir.text(*property).to_owned()),
+        // `kwargs.get` is how something is taken, and is not taken itself.
+        ExprKind::Member { property, .. } if unit.ir.text(*property) != "get" => taken.push(unit.ir.text(*property).to_owned()),
         _ => {}
     });
     Some(taken)
+}
+
+/// One argument out of all of them.
+enum One<'u> {
+    Named(&'u str),
+    Placed(usize),
+}
+
+/// Which one of all arguments is taken: `kwargs["month"]`, `kwargs.get("month")`, `args[1]`.
+fn one_of_all<'u>(unit: &'u Unit, expr: ExprId, name: &str) -> Option<One<'u>> {
+    let Parent::Expr(up) = unit.index.parent(expr) else { return None };
+    match (name, unit.ir.expr(up)) {
+        ("kwargs" | "kw", ExprKind::Index { object, index, .. }) if *object == expr => match unit.ir.expr(*index) {
+            ExprKind::String(text) => Some(One::Named(unit.ir.text(*text))),
+            _ => None,
+        },
+        ("kwargs" | "kw", ExprKind::Member { property, .. }) if unit.ir.text(*property) == "get" => {
+            let Parent::Expr(asked) = unit.index.parent(up) else { return None };
+            let ExprKind::Call(call) = unit.ir.expr(asked) else { return None };
+            match unit.ir.expr(call.positional(0)?) {
+                ExprKind::String(text) => Some(One::Named(unit.ir.text(*text))),
+                _ => None,
+            }
+        }
+        ("args" | "a", ExprKind::Index { object, index, .. }) if *object == expr => match unit.ir.expr(*index) {
+            ExprKind::Number(text) => unit.ir.text(*text).parse().ok().map(One::Placed),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// Whether a parameter has a credential in it that its function uses: `conn["api_token"]`.

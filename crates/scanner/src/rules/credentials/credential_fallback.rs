@@ -37,6 +37,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::of_session::of_session(project, report);
     let lives = Lifetimes::new(project);
     super::ends_shared::ends_shared(project, report);
+    super::in_its_place::in_its_place(project, &lives, report);
     for (module, unit) in project.units() {
         for (expr, kind) in unit.ir.exprs_of(Kinds::CHOICE) {
             let (own, other) = match kind {
