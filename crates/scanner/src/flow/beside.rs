@@ -10,7 +10,11 @@ use crate::{
 };
 
 /// Options of queries that say what comes along with the rows, and not which rows.
-const ALONG: &[&str] = &["relations", "include", "attributes", "orderBy", "order", "populate", "select"];
+const ALONG: &[&str] =
+    &["relations", "include", "attributes", "orderBy", "order", "populate", "select", "with", "columns"];
+
+/// Methods that give all rows that a condition finds: nobody who gets them compares what came along with each.
+const LISTS_ROWS: &[&str] = &["findMany", "findAll", "findAndCount", "findAndCountAll", "groupBy"];
 
 /// Methods of a query that goes on which are given what is written: `from("notes").update(…)`, `update(notes).set(…)`.
 const WRITES: &[&str] = &["update", "set"];
@@ -143,7 +147,9 @@ impl Project {
         // Where a function gives the rows to whoever asks, that one may compare what came along.
         let beside = self.unit(chain.module).map(|unit| {
             let mut beside = lists(unit, chain.expr, &singular(entity));
-            if self.is_in_handler(chain) {
+            if self.is_in_handler(chain)
+                || self.last_written(chain).is_some_and(|name| LISTS_ROWS.contains(&name))
+            {
                 beside.extend(along(unit, chain.expr));
             }
             beside

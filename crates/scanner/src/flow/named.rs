@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     ir::{
-        ArgKind, BindingId, BindingKind, ExprId, ExprKind, FunctionId, NameRef, PropertyKey, Span, StmtKind,
-        walk,
+        ArgKind, BindingId, BindingKind, ExprId, ExprKind, FunctionId, NameRef, Pattern, PropertyKey, Span,
+        StmtKind, walk,
     },
     project::{At, ModuleId, Parent, Project, Unit},
     tables::level_of_column,
@@ -62,6 +62,19 @@ fn is_member_of_several(unit: &Unit, object: ExprId, name: &str) -> bool {
     shouts
         && !name.ends_with("_ID")
         && matches!(unit.ir.expr(object), ExprKind::Name(NameRef::Binding(id)) if is_class(unit.ir.binding_name(*id)))
+}
+
+/// The field that a statement sets of what a variable holds, and to what: `where.teamId = team.id`.
+fn field_set(unit: &Unit, used: ExprId) -> Option<(&str, ExprId)> {
+    let Parent::Expr(member) = unit.index.parent(used) else { return None };
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(member) else { return None };
+    let stmt = unit.index.stmt_of(member).filter(|_| *object == used)?;
+    match unit.ir.stmt(stmt) {
+        StmtKind::Assign { target: Pattern::Place(place), value, .. } if *place == member => {
+            Some((unit.ir.text(*property), *value))
+        }
+        _ => None,
+    }
 }
 
 /// Methods that give a part of a request.
@@ -190,6 +203,19 @@ impl Project {
         }
         // `query = query.where(…)` in several statements.
         for used in unit.index.uses(id).iter().take(12) {
+            let conditions = || {
+                unit.index
+                    .sources(id)
+                    .iter()
+                    .any(|own| matches!(unit.ir.expr(own.value), ExprKind::Object(_)))
+            };
+            // What the client asks to see of its own accord says nothing of who calls.
+            if unit.index.function(*used) == fun
+                && let Some((name, value)) = field_set(unit, *used).filter(|_| conditions())
+                && !self.origins(at.to(value)).is_chosen()
+            {
+                names.see(name);
+            }
             if unit.index.function(*used) == fun
                 && matches!(unit.index.parent(*used), Parent::Expr(parent) if matches!(unit.ir.expr(parent), ExprKind::Member { .. }))
             {

@@ -4,9 +4,12 @@ use super::{Query, chains::innermost};
 use crate::{
     ir::{Call, ExprId, ExprKind, Kinds, Module, NameRef, walk},
     lang::sql::Name,
-    project::{At, Project},
+    project::{At, Parent, Project, Unit},
     vocabulary,
 };
+
+/// How many functions a client is followed through to where it is made.
+const STEPS: u32 = 4;
 
 /// Functions that make a client of Supabase.
 const MAKES: &[&str] =
@@ -31,7 +34,49 @@ impl Project {
             ExprKind::Name(NameRef::Binding(id)) => says_service(unit.ir.binding_name(*id)),
             _ => false,
         };
-        named || *self.memory.only_service.get_or_init(|| self.has_only_service_clients())
+        named
+            || *self.memory.only_service.get_or_init(|| self.has_only_service_clients())
+            || self.is_made_with_service_key(unit, query.to(root))
+    }
+
+    /// Whether the client that a query is called on is made with the service's key, as far as that is followed:
+    /// `db = get_client()`, `createAdminClient().from("notes")`.
+    fn is_made_with_service_key(&self, unit: &Unit, root: At) -> bool {
+        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(root.expr) else { return false };
+        // `getClient().from("notes")` begins with the function's name.
+        if let Parent::Expr(up) = unit.index.parent(root.expr)
+            && matches!(unit.ir.expr(up), ExprKind::Call(call) if call.callee == root.expr)
+        {
+            return self.gives_service_client(root.to(up), STEPS) == Some(true);
+        }
+        let own = unit.index.function(root.expr);
+        let sources =
+            unit.index.sources(*id).iter().filter(|source| source.path.is_empty() && source.function == own);
+        let mut made = sources.take(2).map(|source| {
+            let value = match unit.ir.expr(source.value) {
+                ExprKind::Await(inner) => *inner,
+                _ => source.value,
+            };
+            self.gives_service_client(root.to(value), STEPS)
+        });
+        made.next().is_some_and(|first| first == Some(true)) && made.all(|other| other == Some(true))
+    }
+
+    /// Whether a call gives a client with the service's key: it makes it, or calls a function of ours that makes no other one. Nothing
+    /// where no client is made.
+    fn gives_service_client(&self, at: At, depth: u32) -> Option<bool> {
+        let depth = depth.checked_sub(1)?;
+        let ExprKind::Call(call) = self.unit(at.module)?.ir.expr(at.expr) else { return None };
+        if let Some(service) = self.is_service_client(at, call) {
+            return Some(service);
+        }
+        let callee = self.callee(at).filter(|callee| callee.certain)?;
+        let [target] = *callee.targets else { return None };
+        let home = self.unit(target.module)?;
+        let calls = home.index.calls.iter().filter(|expr| home.index.function(**expr) == target.id).take(8);
+        let made = calls
+            .filter_map(|expr| self.gives_service_client(At { module: target.module, expr: *expr }, depth));
+        made.fold(None, |all, one| Some(all.unwrap_or(true) && one))
     }
 
     /// Whether the policies of a table decide which of its rows a query meets: the table has some, and the client is bound by them.

@@ -134,7 +134,7 @@ pub(super) fn throws(project: &Project, fun: Fun, depth: u32) -> bool {
 }
 
 /// Whether a statement stands where an error is dealt with.
-fn is_handed_on(unit: &Unit, stmt: StmtId) -> bool {
+pub(super) fn is_handed_on(unit: &Unit, stmt: StmtId) -> bool {
     let mut here = stmt;
     for _ in 0..16 {
         let Some(up) = unit.index.stmt_parent(here) else { return false };

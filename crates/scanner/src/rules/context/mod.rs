@@ -2,6 +2,7 @@
 
 mod constant_party;
 mod counted;
+mod empty_check;
 mod first_administrator;
 mod first_party;
 mod flushed;

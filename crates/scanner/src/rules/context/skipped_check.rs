@@ -34,6 +34,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::own_missing::own_missing(project, report);
     super::open_unless_set::open_unless_set(project, report);
     super::unawaited_check::unawaited_check(project, report);
+    super::empty_check::empty_check(project, report);
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units() {
         for (id, stmt) in unit.ir.stmts() {

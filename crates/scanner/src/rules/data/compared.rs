@@ -112,6 +112,10 @@ fn compares_row(
                     ExprKind::Member { property, .. } => owner |= says_who_sees(unit.ir.text(*property)),
                     // `getattr(row, "visibility", "public")`
                     ExprKind::String(text) => owner |= says_who_sees(unit.ir.text(*text)),
+                    // `session_user_id = rows[0].get("user_id")`
+                    ExprKind::Name(NameRef::Binding(id)) => {
+                        owner |= is_row(expr) && ends_in_owner(unit.ir.binding_name(*id)) && is_owner_of_row(unit, *id);
+                    }
                     _ => {}
                 }
             });
@@ -128,6 +132,15 @@ fn compares_row(
                 || is_list_with_caller(project, unit, *side, other)
                 || (call && project.snippet(other).to_lowercase().contains("user")))
         })
+    })
+}
+
+/// Whether a variable is set to what stands in a row under the name of an owner: `rows[0].get("user_id")`.
+fn is_owner_of_row(unit: &Unit, id: crate::ir::BindingId) -> bool {
+    unit.index.sources(id).iter().take(4).any(|source| {
+        let ExprKind::Call(call) = unit.ir.expr(source.value) else { return false };
+        let first = call.positional(0).map(|first| unit.ir.expr(first));
+        matches!(first, Some(ExprKind::String(text)) if vocabulary::is_owner(unit.ir.text(*text)))
     })
 }
 

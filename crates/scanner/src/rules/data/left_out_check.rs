@@ -87,7 +87,7 @@ pub(super) fn left_out_check(project: &Project, report: &mut Report<'_>) {
 }
 
 /// The function of the project that a call asks, when it throws.
-fn check_of(project: &Project, at: At, refused: &mut BTreeMap<Fun, bool>) -> Option<Fun> {
+pub(super) fn check_of(project: &Project, at: At, refused: &mut BTreeMap<Fun, bool>) -> Option<Fun> {
     let callee = project.callee(at).filter(|callee| callee.certain)?;
     let target = callee.targets.first().copied()?;
     let refuses = *refused.entry(target).or_insert_with(|| throws(project, target, 3));
@@ -101,7 +101,7 @@ fn handler_of(project: &Project, at: At) -> Fun {
 }
 
 /// What a call asks: for whom, of what.
-fn asked_by(project: &Project, unit: &Unit, fun: Fun, at: At, check: Fun) -> Option<Asked> {
+pub(super) fn asked_by(project: &Project, unit: &Unit, fun: Fun, at: At, check: Fun) -> Option<Asked> {
     let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
     let mut asked =
         Asked { check, class: project.this_of(fun), callers: BTreeSet::new(), things: BTreeMap::new() };
@@ -267,7 +267,7 @@ fn called(project: &Project, unit: &Unit, at: At) -> Option<String> {
 }
 
 /// The functions of a module that callers come to.
-fn functions(project: &Project, unit: &Unit, module: ModuleId) -> Vec<Fun> {
+pub(super) fn functions(project: &Project, unit: &Unit, module: ModuleId) -> Vec<Fun> {
     let all = unit.ir.functions().map(|(id, _)| Fun { module, id });
     let come =
         all.filter(|fun| fun.id != FunctionId::MODULE && !refuses_by_name(project.function_name(*fun)));
@@ -282,7 +282,7 @@ fn functions(project: &Project, unit: &Unit, module: ModuleId) -> Vec<Fun> {
 }
 
 /// What a function has, and calls.
-fn has(project: &Project, unit: &Unit, fun: Fun) -> Has {
+pub(super) fn has(project: &Project, unit: &Unit, fun: Fun) -> Has {
     let mut has = Has::default();
     for own in own_code(project, fun) {
         for parameter in unit.ir.function(own.id).map_or(&[][..], |function| &function.params) {
@@ -368,7 +368,11 @@ fn judge(
 }
 
 /// The names of what all of some functions call, when there are several.
-fn calls_of_all(project: &Project, told: &BTreeMap<Fun, Vec<At>>, all: &[(Fun, Has)]) -> BTreeSet<String> {
+pub(super) fn calls_of_all(
+    project: &Project,
+    told: &BTreeMap<Fun, Vec<At>>,
+    all: &[(Fun, Has)],
+) -> BTreeSet<String> {
     let names = |has: &Has| -> BTreeSet<String> {
         has.calls.iter().filter_map(|at| project.last_written(*at)).map(str::to_owned).collect()
     };

@@ -99,15 +99,21 @@ impl Look<'_> {
     /// Whether a function asks in another way, or those who call it do.
     pub(super) fn is_kept(&self, fun: Fun, has: &Has) -> bool {
         let guarded = own_code(self.project, fun).into_iter().any(|own| {
-            self.project
-                .guards(own)
-                .iter()
-                .any(|guard| self.of_caller(guard.left) || self.of_caller(guard.right))
+            self.project.guards(own).iter().any(|guard| {
+                (self.of_caller(guard.left) || self.of_caller(guard.right)) && !self.is_common(guard.right)
+            })
         });
         let callers = || {
             self.project.callers(fun).iter().take(8).any(|site| self.asks(self.project.function_of(*site), 1))
         };
         guarded || has.calls.iter().any(|at| self.is_asked(*at)) || callers()
+    }
+
+    /// Whether a value is a call that all functions with the check make as well, and is told nothing of the thing.
+    fn is_common(&self, at: At) -> bool {
+        matches!(self.unit.ir.expr(at.expr), ExprKind::Call(_))
+            && !self.of_thing(at)
+            && self.project.last_written(at).is_some_and(|name| self.common.contains(name))
     }
 
     /// Whether a call asks whose a thing is, or is told so.

@@ -22,7 +22,7 @@ pub const RULE: Rule = Rule {
     check: Check {
         id: "membership-not-required",
         layer: Layer::Data,
-        summary: "What users are members of is loaded by an id, and nobody looks whether the caller is a member.",
+        summary: "What users are members of is reached, and nobody looks whether the caller is a member.",
     },
     severity: Severity::Medium,
     axis: Axis::Security,
@@ -50,6 +50,7 @@ enum Join {
 }
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    super::anybodys_membership::anybodys_membership(project, report);
     let mut of: BTreeMap<&str, Vec<(&Query, Join, String)>> = BTreeMap::new();
     for query in project.queries().iter().filter(|query| !query.is_sql && query.verb == Verb::Select) {
         let Some(unit) = project.unit(query.at.module) else { continue };

@@ -1,6 +1,7 @@
 //! Rules of the data layer.
 
 mod all_tenants;
+mod anybodys_membership;
 mod asked_by;
 mod asked_elsewhere;
 pub(in crate::rules) mod authorship;
@@ -21,6 +22,7 @@ pub(in crate::rules) mod kept_records;
 mod kept_things;
 mod left_out_check;
 mod left_out_look;
+mod left_out_use_case;
 mod left_to_choice;
 mod moved_below;
 mod named_in_text;

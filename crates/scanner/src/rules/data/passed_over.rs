@@ -48,7 +48,7 @@ const ASIDE: &[&str] = &[
 ];
 
 /// Words of files whose functions nobody waits for, unless one asks who calls.
-const UNATTENDED: &[&str] = &["scripts", "backup", "cron", "cleanup", "maintenance", "bootstrap"];
+const UNATTENDED: &[&str] = &["scripts", "backup", "cron", "cleanup", "maintenance", "bootstrap", "evals"];
 
 /// Whether a function calls one that is named for who calls: `const { workspace } = await requireWorkspace()`.
 fn asks_for_party(project: &Project, fun: Fun) -> bool {
@@ -81,7 +81,7 @@ fn is_of_no_tenant(project: &Project, unit: &Unit, query: &Query) -> bool {
     // Whoever has a link that was shared, a device's code or a token to renew may use it, and a picture is shown to everybody.
     let link = (named("share") && named("link"))
         || (named("device") && (named("session") || named("code")))
-        || (named("refresh") && named("token"));
+        || (named("refresh") && named("token") && !is_for_somebody(project, unit, query));
     if link || named("avatar") || named("logo") {
         return true;
     }
@@ -342,6 +342,19 @@ fn is_housekeeping(name: &str) -> bool {
     let verifies = words.iter().any(|word| matches!(word.as_str(), "verify" | "verified" | "verification"))
         && (words.len() == 1 || words.iter().any(|word| proof(word) || vocabulary::is_credential(word)));
     verifies || OTHERS.iter().any(|word| lower.contains(word))
+}
+
+/// Whether a query that finds rows by nothing but their state stands in a function that speaks of one user: `revokeAll(userId)` whose
+/// query says `{ revokedAt: null }`.
+fn is_for_somebody(project: &Project, unit: &Unit, query: &Query) -> bool {
+    let fixed = query.filters.iter().all(|at| project.is_fixed(*at) || is_of_module(project, *at));
+    let mut speaks = false;
+    for (id, binding) in unit.ir.bindings().filter(|_| fixed) {
+        let local = unit.ir.binding_function(id) == query.function.id && !unit.ir.is_module_level(id);
+        let name = unit.ir.text(binding.name);
+        speaks |= local && (vocabulary::is_user(name) || vocabulary::is_principal(name));
+    }
+    speaks
 }
 
 fn is_of_module(project: &Project, at: At) -> bool {

@@ -48,6 +48,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::flagged_check::flagged_check(project, report);
     super::sibling_compares::sibling_compares(project, report);
     super::left_out_check::left_out_check(project, report);
+    super::left_out_use_case::left_out_use_case(project, report);
     let mut modules: BTreeMap<ModuleId, BTreeSet<Fun>> = BTreeMap::new();
     for entry in project.entries().iter().filter(|entry| matches!(entry.kind.as_str(), "tool" | "resource" | "http")) {
         modules.entry(entry.handler.module).or_default().insert(entry.handler);

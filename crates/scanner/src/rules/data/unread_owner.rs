@@ -2,10 +2,15 @@
 
 use partywall_model::Confidence;
 
-use super::ignored_caller::NOTES;
+use super::{
+    ignored_caller::NOTES,
+    passed_over::{is_for_everybody, skipped},
+};
 use crate::{
-    ir::{Call, ExprId, ExprKind, Function, NameRef, Parameter, StmtKind, walk},
-    project::{At, Fun, Parent, Project, Unit},
+    flow::{Owned, Query, Scope},
+    ir::{Call, ExprId, ExprKind, Function, Language, NameRef, Parameter, StmtKind, walk},
+    lang::sql::Verb,
+    project::{At, Fun, Parent, Project, Unit, Word},
     rules::Report,
     vocabulary,
 };
@@ -26,12 +31,24 @@ pub(super) fn unread_owner(project: &Project, report: &mut Report<'_>) {
         for (id, function) in unit.ir.functions() {
             let fun = Fun { module, id };
             let Some(owner) = function.params.iter().find(|own| is_unread(unit, own)) else { continue };
-            if function.body.is_empty() || is_told_apart(unit, fun, function, owner) {
+            if function.body.is_empty() || is_told_apart(project, unit, fun, function, owner) {
                 continue;
             }
-            let Some((at, thing)) = reached_by_id(project, unit, fun, function) else { continue };
             let name = owner.pattern.as_binding().map_or("", |id| unit.ir.binding_name(id));
-            let message = format!("`{thing}` finds this, and `{name}`, which says for whom, is never read");
+            let by_id = reached_by_id(project, unit, fun, function).map(|(at, thing)| {
+                (at, format!("`{thing}` finds this, and `{name}`, which says for whom, is never read"))
+            });
+            let Some((at, message)) = by_id.or_else(|| {
+                let at = of_everybody(project, unit, fun, function)?;
+                Some((
+                    at,
+                    format!(
+                        "these are the rows of everybody, and `{name}`, which says for whom, is never read"
+                    ),
+                ))
+            }) else {
+                continue;
+            };
             report.reached(at, message).confidence(Confidence::Medium).related(
                 module,
                 owner.span,
@@ -39,6 +56,52 @@ pub(super) fn unread_owner(project: &Project, report: &mut Report<'_>) {
             );
         }
     }
+}
+
+/// The query of a function that names nobody, though rows of its kind have owners; or a statement for a model that is a parameter:
+/// `delete(model)`.
+fn of_everybody(project: &Project, unit: &Unit, fun: Fun, function: &Function) -> Option<At> {
+    let owned = project.owned_entities();
+    let is_owned = |query: &&Query| {
+        matches!(owned.get(&query.entity), Some(Owned::Yes | Owned::Sibling))
+            && !query.tied
+            && query.verb != Verb::Insert
+    };
+    let own = project.queries().iter().filter(|query| query.function == fun && query.scope == Scope::None);
+    let query =
+        own.filter(is_owned).find(|query| !skipped(project, query) && !is_for_everybody(project, query));
+    query.map(|query| query.at).or_else(|| of_any_model(project, unit, fun, function))
+}
+
+/// A statement of `SQLAlchemy` for a model that the function is given, which names no column of it: `execute(delete(model))`.
+fn of_any_model(project: &Project, unit: &Unit, fun: Fun, function: &Function) -> Option<At> {
+    if unit.ir.language != Language::Python {
+        return None;
+    }
+    let models: Vec<_> = function.params.iter().filter_map(|own| own.pattern.as_binding()).collect();
+    let mut found = None;
+    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+        let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
+        let at = At { module: fun.module, expr };
+        let Some(ExprKind::Name(NameRef::Binding(id))) = call.positional(0).map(|first| unit.ir.expr(first))
+        else {
+            return;
+        };
+        let says =
+            |path: &[Word]| matches!(path, [only] if matches!(only.as_str(), "delete" | "update" | "select"));
+        let library = project
+            .callee(at)
+            .is_some_and(|callee| callee.package.as_deref().is_some_and(|own| own.starts_with("sql")));
+        if found.is_none()
+            && models.contains(id)
+            && call.args.len() == 1
+            && library
+            && says(&project.written(at))
+        {
+            found = Some(at);
+        }
+    });
+    found
 }
 
 /// Whether a parameter is an owner's id and nobody reads it. One that is marked as unused on purpose is left to who reads the code.
@@ -98,7 +161,7 @@ fn is_only_told(unit: &Unit, used: ExprId) -> bool {
 }
 
 /// Whether the function says itself who calls, whatever it is told, or is given a thing that has an owner of its own.
-fn is_told_apart(unit: &Unit, fun: Fun, function: &Function, unread: &Parameter) -> bool {
+fn is_told_apart(project: &Project, unit: &Unit, fun: Fun, function: &Function, unread: &Parameter) -> bool {
     let unread = unread.pattern.as_binding();
     let mut asks = function.params.iter().filter(|own| own.pattern.as_binding() != unread).any(|own| {
         let name = own.pattern.as_binding().map_or("", |id| unit.ir.binding_name(id));
@@ -112,7 +175,9 @@ fn is_told_apart(unit: &Unit, fun: Fun, function: &Function, unread: &Parameter)
             ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
             _ => return,
         };
-        asks |= vocabulary::is_owner(name) || vocabulary::is_principal(name);
+        // `prisma.teamMember` is no member.
+        let rows = || project.queries().iter().any(|query| query.function == fun && query.shown == name);
+        asks |= (vocabulary::is_owner(name) || vocabulary::is_principal(name)) && !rows();
     });
     asks
 }

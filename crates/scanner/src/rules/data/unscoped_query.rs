@@ -161,6 +161,7 @@ fn is_mostly_open(project: &Project, query: &Query) -> bool {
     open > scoped.saturating_mul(3)
 }
 
+
 /// Whether the owner is compared before the query or on the row it gives, or the function is told an owner and checks it.
 pub(super) fn is_checked(project: &Project, query: &Query) -> bool {
     if query.filters.iter().any(|at| !project.is_fixed(*at) && (project.is_checked(*at) || is_of_callers_row(project, *at))) || super::callers_decide::found_before(project, query) || super::callers_decide::callers_decide(project, query) || super::wheres::is_compared_apart(project, query) {

@@ -253,7 +253,10 @@ fn named(project: &Project, unit: &Unit, at: At) -> Option<String> {
 const MAKES: &[&str] = &["sign", "encode", "decrypt"];
 
 /// Functions that give what nobody can guess.
-const CHANCE: &[&str] = &["token_urlsafe", "token_hex", "randomBytes", "generate_password"];
+const CHANCE: &[&str] = &[
+    "token_urlsafe", "token_hex", "token_bytes", "randomBytes", "generate_password", "uuid4", "uuidv4", "uuid", "randomUUID", "nanoid",
+    "random_base32", "generateSecret",
+];
 
 /// Methods that cut something off a text.
 const CUTS: &[&str] = &["strip", "trim", "split", "replace", "removeprefix", "slice", "substring", "lstrip"];

@@ -54,6 +54,7 @@ const LOOKS: &[&str] = &[
 
 /// Reports such functions where they read the header.
 pub(super) fn header_as_caller(project: &Project, report: &mut Report<'_>) {
+    told_as_caller(project, report);
     for (module, unit) in project.units() {
         if !unit.ir.has_name_with(&["headers", "header"]) {
             continue;
@@ -69,6 +70,43 @@ pub(super) fn header_as_caller(project: &Project, report: &mut Report<'_>) {
                 .reached(at, format!("`{header}` is whatever the client says, and is who calls from here on"))
                 .severity(Severity::Medium)
                 .confidence(Confidence::Medium);
+        }
+    }
+}
+
+/// Reports functions of the kind that FastAPI injects which give what the client put into the address or the body: `def
+/// get_current_user_id(user_id: str = Query(...)): return user_id`.
+fn told_as_caller(project: &Project, report: &mut Report<'_>) {
+    const SENT: &[&str] = &["Query(", "Body(", "Form(", "Path("];
+    for (module, unit) in
+        project.units().filter(|(_, unit)| unit.ir.has_name(&["Query", "Body", "Form", "Path"]))
+    {
+        for (id, function) in unit.ir.functions() {
+            let named = function.name.is_some_and(|name| says_who_calls(unit.ir.text(name)));
+            if !named || looks(unit, id) {
+                continue;
+            }
+            let fun = Fun { module, id };
+            let told = function.params.iter().find(|own| {
+                let Some(given) = own.pattern.as_binding() else { return false };
+                let sent = project.injections(module, own).into_iter().any(|at| {
+                    let text = project.snippet(at);
+                    SENT.iter().any(|word| text.starts_with(word) || text.contains(&format!(", {word}")))
+                });
+                let is_it = |expr: &ExprId| matches!(unit.ir.expr(*expr), ExprKind::Name(NameRef::Binding(id)) if *id == given);
+                sent && vocabulary::is_owner(unit.ir.binding_name(given)) && unit.index.returns(fun.id).iter().any(is_it)
+            });
+            if let Some(told) = told {
+                let name = told.pattern.as_binding().map_or("", |id| unit.ir.binding_name(id));
+                report
+                    .add(
+                        module,
+                        told.span,
+                        format!("`{name}` is whatever the client says, and is who calls from here on"),
+                    )
+                    .severity(Severity::High)
+                    .confidence(Confidence::Medium);
+            }
         }
     }
 }

@@ -16,7 +16,21 @@ pub(in crate::rules) fn is_of_callers_row(project: &Project, at: At) -> bool {
     let Some(unit) = project.unit(at.module) else { return false };
     let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
     let own = unit.index.function(at.expr);
-    let uses = unit.index.uses(*id).iter().take(USES).filter(|used| unit.index.function(**used) == own);
+    // Of `data.batchId` other fields say nothing.
+    let told = project.parameter_of(at.module, *id).is_some();
+    let field = |expr: ExprId| match unit.index.parent(expr) {
+        Parent::Expr(up) => match unit.ir.expr(up) {
+            ExprKind::Member { object, property, .. } if *object == expr && told => {
+                Some(unit.ir.text(*property))
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    let same =
+        |used: &&ExprId| field(at.expr).is_none_or(|name| field(**used).is_none_or(|other| other == name));
+    let uses =
+        unit.index.uses(*id).iter().take(USES).filter(|used| unit.index.function(**used) == own).filter(same);
     uses.filter_map(|used| Some((*used, refused_after(project, unit, at.to(*used))?)))
         .any(|(used, refused)| used == at.expr || unit.index.order(at.expr) > refused)
 }

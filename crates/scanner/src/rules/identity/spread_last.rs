@@ -5,7 +5,7 @@ use partywall_model::{Confidence, Severity};
 
 use crate::{
     flow::Origins,
-    ir::{ExprId, ExprKind, FunctionId, Kinds, Language, NameRef, Property, PropertyKey},
+    ir::{ExprId, ExprKind, FunctionId, Kinds, Language, NameRef, Property, PropertyKey, StmtKind},
     project::{At, Fun, Parent, Project, Symbol, Unit},
     rules::Report,
     vocabulary,
@@ -58,7 +58,7 @@ pub(super) fn spread_last(project: &Project, report: &mut Report<'_>) {
                 .any(|own| matches!(own.key, PropertyKey::Name(name) if unit.ir.text(name) == owner));
             let spread = behind
                 .get(body)
-                .is_some_and(|own| is_written(unit, expr) && is_body(project, at.to(own.value), STEPS));
+                .is_some_and(|own| is_written_later(unit, expr) && is_body(project, at.to(own.value), STEPS));
             let own = || properties.get(place).is_some_and(|own| is_own(project, unit, at.to(own.value)));
             if again || !spread || !own() {
                 continue;
@@ -96,6 +96,18 @@ fn is_own(project: &Project, unit: &Unit, value: At) -> bool {
     let part = matches!(unit.ir.expr(value.expr), ExprKind::Member { .. });
     let origins = project.origins(value);
     (part || origins.has_owner()) && !origins.is_chosen()
+}
+
+/// Whether a record goes into a call that writes it, at once or by its variable: `const row = { teamId, ...req.body }`, `create(row)`.
+fn is_written_later(unit: &Unit, expr: ExprId) -> bool {
+    if is_written(unit, expr) {
+        return true;
+    }
+    let Parent::Stmt(stmt) = unit.index.parent(expr) else { return false };
+    let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
+    let own = unit.index.function(expr);
+    let uses = target.as_binding().map_or(&[][..], |id| unit.index.uses(id));
+    uses.iter().take(8).any(|used| unit.index.function(*used) == own && is_written(unit, *used))
 }
 
 /// Whether a record goes into a call that writes it, or is the `data` of one.
