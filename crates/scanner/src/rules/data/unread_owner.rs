@@ -4,6 +4,7 @@ use partywall_model::Confidence;
 
 use super::{
     ignored_caller::NOTES,
+    only_whether::only_a_number,
     passed_over::{is_for_everybody, skipped},
 };
 use crate::{
@@ -68,8 +69,9 @@ fn of_everybody(project: &Project, unit: &Unit, fun: Fun, function: &Function) -
             && query.verb != Verb::Insert
     };
     let own = project.queries().iter().filter(|query| query.function == fun && query.scope == Scope::None);
-    let query =
-        own.filter(is_owned).find(|query| !skipped(project, query) && !is_for_everybody(project, query));
+    let query = own.filter(is_owned).find(|query| {
+        !skipped(project, query) && !is_for_everybody(project, query) && !only_a_number(project, query)
+    });
     query.map(|query| query.at).or_else(|| of_any_model(project, unit, fun, function))
 }
 
