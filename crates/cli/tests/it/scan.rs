@@ -51,9 +51,13 @@ fn the_exit_status_says_whether_something_was_found() {
 fn what_cannot_run_says_what_to_do() {
     let folder = tree(CLEAN);
     let here = folder.path();
+    fs::write(here.join("db/bytes.sql"), b"SELECT '\xff'").unwrap();
     for (arguments, says) in [
         (vec!["scan", "gone"], "gone"),
         (vec!["scan", "--rule", "nothing"], "partywall rules"),
+        (vec!["scan", "--rule", "unscoped-qery"], "did you mean `unscoped-query`?"),
+        (vec!["scan", "--rule", "app-role-owns-table"], "`partywall check`"),
+        (vec!["scan", "db/bytes.sql"], "is no UTF-8"),
         (vec!["scan", "--layer", "nothing"], "identity"),
         (vec!["scan", "--format", "xml"], "sarif"),
         (vec!["scan", "--format", "json", "--format", "sarif"], "--format sarif=FILE"),
@@ -64,6 +68,38 @@ fn what_cannot_run_says_what_to_do() {
         let said = fails(here, &arguments, "");
         assert!(said.contains(says), "{arguments:?}: {said}");
     }
+}
+
+#[test]
+fn what_nobody_read_is_not_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    fs::write(here.join("README.md"), "# nothing").unwrap();
+    let output = run(here, &["scan", "--format", "text", "--format", "json=a.json"], "");
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("no source file was read") && !text.contains("grade A"), "{text}");
+    let document: Value = serde_json::from_slice(&fs::read(here.join("a.json")).unwrap()).unwrap();
+    assert_eq!(
+        (document["grade"].as_str(), document["stats"]["files"].as_u64()),
+        (Some("not assessed"), Some(0))
+    );
+    let output = run(here, &["scan", "--strict"], "");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--strict"));
+}
+
+#[test]
+fn code_hosts_get_paths_from_here_on() {
+    let folder = tree(LEAK);
+    let output = run(folder.path(), &["scan", "db", "--format", "sarif"], "").stdout;
+    let sarif: Value = serde_json::from_slice(&output).unwrap();
+    let uri = &sarif["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"];
+    assert_eq!(uri, "db/1.sql");
+    assert!(output.len() < 100_000, "a log of one finding has {} bytes", output.len());
+    let json: Value =
+        serde_json::from_slice(&run(folder.path(), &["scan", "db", "--format", "json"], "").stdout).unwrap();
+    assert_eq!(json["findings"][0]["path"], "1.sql");
 }
 
 #[test]
@@ -111,6 +147,12 @@ fn a_baseline_leaves_only_what_is_new() {
     let here = folder.path();
     ok(here, &["scan", "--write-baseline", "known.json"], "");
     assert_eq!(status(here, &["scan", "--baseline", "known.json"]), 0);
+    for chosen in
+        [["--layer", "cache"], ["--rule", "vulnerable-sdk,shared-server"], ["--min-confidence", "high"]]
+    {
+        let arguments = [&["scan", "--baseline", "known.json", "--strict"][..], &chosen].concat();
+        assert_eq!(status(here, &arguments), 0, "{chosen:?} found nothing of it, which says nothing");
+    }
     let more = "CREATE TABLE files (tenant_id uuid);\nCREATE POLICY p ON files USING (true);\n";
     fs::write(here.join("db/2.sql"), more).unwrap();
     let output = run(here, &["scan", "--baseline", "known.json", "--format", "jsonl"], "");
@@ -137,9 +179,21 @@ fn every_rule_can_be_explained() {
     for rule in rules {
         let id = rule["id"].as_str().unwrap();
         assert!(text.contains(id));
-        assert!(ok(here, &["explain", id], "").starts_with(&format!("# {id}\n")));
+        let page = ok(here, &["explain", id], "");
+        assert!(page.starts_with(&format!("# {id}\n")));
+        assert!(page.lines().count() < 260, "{id} has a page of {} lines", page.lines().count());
+        assert!(!page.contains("reworded") || page.contains("--all"), "{id}");
         assert!(["high", "medium", "low"].contains(&rule["severity"].as_str().unwrap()));
     }
+}
+
+#[test]
+fn a_page_is_short_unless_all_of_it_is_asked_for() {
+    let here = Path::new(".");
+    let (brief, all) =
+        (ok(here, &["explain", "unscoped-query"], ""), ok(here, &["explain", "unscoped-query", "--all"], ""));
+    assert!(brief.contains("--all") && brief.len() * 5 < all.len());
+    assert!(all.contains("```py reworded") && brief.contains("```js\n"));
 }
 
 #[test]
@@ -160,6 +214,7 @@ fn the_rubric_is_that_of_the_rules() {
     let fresh = partywall_report::rubric(
         &partywall_scanner::rules::table()
             .into_iter()
+            .chain([(partywall_scanner::suppress::PAGE, partywall_model::Axis::Maintenance)])
             .map(|(page, axis)| partywall_report::RubricRule { page, axis })
             .collect::<Vec<_>>(),
     );
