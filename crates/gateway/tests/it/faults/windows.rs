@@ -143,7 +143,6 @@ async fn an_event_stream_that_a_window_holds_back_gives_its_seat_back() {
 async fn what_one_tenant_leaves_unread_does_not_break_anothers_call_on_the_connection() {
     let house = Arc::new(house("read_timeout = \"300ms\"").await);
     let proxy = client(2_000);
-    let unread = call(&proxy, &house, "acme", "sized", json!({ "bytes": 40_000 }), false).await.unwrap();
     let gate = house.gates.of("globex");
     let work = {
         let (proxy, house) = (proxy.clone(), Arc::clone(&house));
@@ -153,6 +152,7 @@ async fn what_one_tenant_leaves_unread_does_not_break_anothers_call_on_the_conne
         })
     };
     gate.came(1).await;
+    let unread = call(&proxy, &house, "acme", "sized", json!({ "bytes": 40_000 }), false).await.unwrap();
     // The connection takes no new calls any more: the proxy makes another one.
     in_time("another connection", async {
         while house.metric("partywall_connections").await < 2 {
