@@ -144,7 +144,7 @@ impl Call {
                 None => String::new(),
             }
         });
-        ReplyStream::Events(Box::new(EventStream::start(Box::pin(call), progress, token, permit, patience)))
+        ReplyStream::events(EventStream::start(Box::pin(call), progress, token, permit, patience))
     }
 
     /// Runs the tool within its time and makes the reply.

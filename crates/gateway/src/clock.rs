@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// Where the gateway reads the wall clock, which may be set forward and back at any time.
 #[derive(Clone)]
 pub struct Clock(Option<Arc<Given>>);
@@ -66,9 +68,43 @@ impl std::fmt::Debug for Clock {
     }
 }
 
+/// The time since the machine started, however long it was asleep, which [`Instant`] does not count on Linux.
+pub(crate) fn since_boot() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = ClockId::Monotonic;
+    let now = clock_gettime(clock);
+    Duration::new(now.tv_sec.try_into().unwrap_or(0), now.tv_nsec.try_into().unwrap_or(0))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
+
+    const ASKED: &str = "PARTYWALL_TEST_SINCE_BOOT";
+
+    /// What a machine looks like that slept for a day: no process ran, and it started a day earlier.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_time_that_the_machine_slept_is_counted() {
+        if std::env::var_os(ASKED).is_some() {
+            return println!("\nsince boot: {}", since_boot().as_secs());
+        }
+        let child = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--fork", "--time", "--boottime", "86400"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "--nocapture", "clock::tests::the_time_that_the_machine_slept_is_counted"])
+            .env(ASKED, "")
+            .output();
+        // Not every machine lets its users make such a thing.
+        let Some(child) = child.ok().filter(|child| child.status.success()) else { return };
+        let said = String::from_utf8(child.stdout).unwrap();
+        let said = said.lines().find_map(|line| line.strip_prefix("since boot: ")).expect(&said);
+        assert!(said.parse::<u64>().unwrap() >= since_boot().as_secs() + 86_400, "{said}");
+    }
 
     #[test]
     fn steady_time_does_not_go_back() {

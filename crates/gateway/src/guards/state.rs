@@ -157,7 +157,8 @@ pub(crate) struct Residents {
 
 type Seen = BTreeMap<(Instant, u64), TenantId>;
 
-/// Keeps a tenant that has calls in flight in memory, so that its limits go on counting them.
+/// Keeps a tenant in memory that has calls in flight, so that its limits go on counting them, and one that has used
+/// some of its burst, so that it does not get it back by being forgotten.
 #[derive(Clone)]
 struct InUse;
 
@@ -165,7 +166,7 @@ impl quick_cache::Lifecycle<TenantId, Arc<Resident>> for InUse {
     type RequestState = ();
 
     fn is_pinned(&self, _tenant: &TenantId, resident: &Arc<Resident>) -> bool {
-        resident.is_in_use()
+        resident.is_in_use() || !resident.capacity.is_unspent(Instant::now())
     }
 }
 
@@ -249,7 +250,8 @@ impl Residents {
         seen.insert((when, number), tenant.clone());
     }
 
-    /// Drops the tenants that made no call for so long; how many. One with calls in flight stays.
+    /// Drops the tenants that made no call for so long; how many. One with calls in flight stays, and so does one whose
+    /// burst has not come back.
     pub(crate) fn drop_idle(&self, idle: Duration, now: Instant) -> usize {
         let due = self.due(idle, now);
         let mut dropped = 0;
@@ -261,9 +263,9 @@ impl Residents {
             }
             drop(resident);
             let last = |resident: &Resident| self.start + Duration::from_millis(resident.used.load(Relaxed));
-            let gone = self
-                .residents
-                .remove_if(&tenant, |resident| !resident.is_in_use() && last(resident) + idle <= now);
+            let gone = self.residents.remove_if(&tenant, |resident| {
+                !resident.is_in_use() && last(resident) + idle <= now && resident.capacity.is_unspent(now)
+            });
             match gone {
                 Some(_) => dropped += 1,
                 None => {
@@ -364,6 +366,39 @@ mod tests {
         assert_eq!(residents.drop_idle(idle, minute(21)), 0);
         assert_eq!(residents.drop_idle(idle, minute(30)), 1);
         assert_eq!((residents.len(), residents.seen.lock().unwrap().len()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_rate_is_not_forgotten_while_some_of_it_is_spent() {
+        let (residents, start) = (Residents::new(16), Instant::now());
+        let table = table("requests_per_second = 1\nburst = 5000", 1);
+        let of = |tenant: &str, now| residents.of(&id(tenant), Incarnation(1), &table, now);
+        for tenant in ["spent", "calm"] {
+            for _ in 0..if tenant == "spent" { 4_999 } else { 1 } {
+                of(tenant, start).capacity().count().await.expect("within the burst");
+            }
+        }
+        // Idle for ten minutes, and not for as long as the burst takes to come back.
+        let minute = |n: u64| start + Duration::from_secs(60 * n);
+        assert_eq!(residents.drop_idle(Duration::from_secs(600), minute(11)), 1);
+        // Pushed out by others, who spend nothing.
+        for n in 0..5_000 {
+            of(&format!("t{n}"), minute(11));
+        }
+        assert!(residents.len() <= 17, "{}", residents.len());
+        let spent = of("spent", minute(11));
+        spent.capacity().count().await.expect("the last of it");
+        // Whatever came back in the meantime of the test is less than that.
+        let mut more = 0;
+        while spent.capacity().count().await.is_ok() {
+            more += 1;
+        }
+        assert!(more < 600, "{more}");
+        drop(spent);
+        // All of it takes 5,000 s.
+        residents.drop_idle(Duration::from_secs(600), minute(80));
+        assert!(residents.len() == 1 && residents.find(&id("spent")).is_some());
+        assert_eq!(residents.drop_idle(Duration::from_secs(600), minute(90)), 1);
     }
 
     #[tokio::test]

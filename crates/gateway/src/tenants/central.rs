@@ -21,7 +21,7 @@ use super::{RegistryError, TenantDenial, TenantRecord, TenantState, keeper};
 use crate::{
     admit::Incarnation,
     central::{Central, CentralError, write_alone},
-    clock::Clock,
+    clock::{Clock, since_boot},
 };
 
 /// How often a change looks whether all processes have seen it.
@@ -39,19 +39,20 @@ pub(super) struct CentralTenants {
 
 /// The registry as this process knows it.
 pub(super) struct Copy {
-    began: Instant,
-    /// Until when it is known to be true, in microseconds since `began`; 0 for not at all.
+    /// Until when it is known to be true, in microseconds since the machine started; 0 for not at all. The term of a
+    /// machine that sleeps runs on.
     until: AtomicU64,
     pub(super) tenants: RwLock<Tenants>,
 }
 
 impl Copy {
     fn is_true(&self) -> bool {
-        micros(self.began.elapsed()) < self.until.load(Ordering::Acquire)
+        micros(since_boot()) < self.until.load(Ordering::Acquire)
     }
 
-    pub(super) fn is_true_until(&self, until: Instant) {
-        self.until.store(micros(until.saturating_duration_since(self.began)), Ordering::Release);
+    /// `until` is a [`since_boot`].
+    pub(super) fn is_true_until(&self, until: Duration) {
+        self.until.store(micros(until), Ordering::Release);
     }
 }
 
@@ -61,7 +62,7 @@ fn micros(time: Duration) -> u64 {
 
 impl CentralTenants {
     pub(super) fn new(central: Arc<Central>) -> Self {
-        let copy = Copy { began: Instant::now(), until: AtomicU64::new(0), tenants: RwLock::default() };
+        let copy = Copy { until: AtomicU64::new(0), tenants: RwLock::default() };
         Self { central, copy: Arc::new(copy), clock: Clock::system() }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, PoisonError, Weak, mpsc},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use partywall_model::TenantId;
@@ -14,7 +14,7 @@ use super::{
     RegistryError, TenantState,
     central::{Copy, Tenants, record},
 };
-use crate::{admit::Incarnation, central::CentralError};
+use crate::{admit::Incarnation, central::CentralError, clock::since_boot};
 
 /// How long a process may serve without having asked, by the database's clock.
 pub(super) const TERM: Duration = Duration::from_secs(5);
@@ -132,7 +132,7 @@ async fn attend(
 
 /// One question; how far in the log of changes the copy is after it.
 async fn renew(client: &Client, copy: &Copy, name: &str, seen: Option<i64>) -> Result<i64, CentralError> {
-    let asked = Instant::now();
+    let asked = since_boot();
     let seen = match seen {
         Some(seen) => match changes(client, copy, seen).await? {
             Some(seen) => seen,

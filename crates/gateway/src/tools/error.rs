@@ -123,7 +123,9 @@ impl From<HttpToolError> for ToolError {
             {
                 Self::invalid("This belongs to another company.")
             }
-            HttpErrorKind::NotFound if error == HttpToolError::ForeignOwner => {
+            HttpErrorKind::NotFound
+                if matches!(error, HttpToolError::ForeignOwner | HttpToolError::Unowned(_)) =>
+            {
                 Denial::new(Layer::Cache, error.to_string(), Refused::NotFound).into()
             }
             HttpErrorKind::NotFound => Self::NotFound,

@@ -3,26 +3,47 @@
 use std::{
     convert::Infallible,
     pin::Pin,
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use super::stream::EventStream;
+use super::{
+    stream::EventStream,
+    unread::{Reading, Unread},
+};
 use crate::{admit::Permit, guards::capacity::seats::Busy};
 
 /// The body of a response.
-pub(crate) enum ReplyStream {
-    Full(Option<Bytes>),
-    Events(Box<EventStream>),
+pub(crate) struct ReplyStream {
+    content: Content,
+    /// The place of the call, until somebody watches how the body is taken.
+    permit: Option<Permit>,
+    /// How it is taken, in HTTP/2.
+    reading: Option<Arc<Reading>>,
 }
 
-/// Replies up to this size are the system's as soon as they are made; larger ones may stay with us while the client
-/// does not read.
+enum Content {
+    Full(Bytes),
+    Events {
+        events: Box<EventStream>,
+        /// What is left of the last event.
+        rest: Bytes,
+    },
+}
+
+/// In HTTP/1, replies up to this size are the system's as soon as they are made; larger ones may stay with us while the
+/// client does not read.
 const SMALL: usize = 64 * 1024;
+
+/// In HTTP/2, how much of a body is handed over at a time: the least that a client must take of it in a while. It is as
+/// much as goes into one frame.
+const PIECE: usize = 16 * 1024;
 
 /// Bytes that have a place among their tenant's calls in flight until they are written.
 struct Held {
@@ -37,28 +58,47 @@ impl AsRef<[u8]> for Held {
 }
 
 impl ReplyStream {
+    fn new(content: Content) -> Self {
+        Self { content, permit: None, reading: None }
+    }
+
     pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
-        let bytes = bytes.into();
-        Self::Full((!bytes.is_empty()).then_some(bytes))
+        Self::new(Content::Full(bytes.into()))
+    }
+
+    pub(crate) fn events(events: EventStream) -> Self {
+        Self::new(Content::Events { events: Box::new(events), rest: Bytes::new() })
     }
 
     /// A reply that keeps its call's place until it is written, so that what clients leave unread is bounded by their
-    /// tenant's calls in flight and not by their connections.
-    pub(crate) fn held_by(self, permit: &Permit) -> Self {
-        match self {
-            Self::Full(Some(bytes)) if bytes.len() > SMALL => {
-                Self::Full(Some(Bytes::from_owner(Held { bytes, _permit: permit.clone() })))
+    /// tenant's calls in flight and not by their connections. In HTTP/2 even a small one may stay with us for as long as
+    /// the client likes.
+    pub(crate) fn held_by(mut self, permit: &Permit, version: Version) -> Self {
+        match &mut self.content {
+            _ if version == Version::HTTP_2 => self.permit = Some(permit.clone()),
+            Content::Full(bytes) if bytes.len() > SMALL => {
+                let whole = std::mem::take(bytes);
+                *bytes = Bytes::from_owner(Held { bytes: whole, _permit: permit.clone() });
             }
             // A small reply, or a stream, which holds its permit itself.
-            other => other,
+            _ => {}
         }
+        self
     }
 
-    /// Keeps the connection busy for as long as there is more to come.
-    pub(crate) fn keep(&mut self, busy: Busy) {
-        if let Self::Events(events) = self {
-            events.busy = Some(busy);
-        }
+    /// Keeps the connection busy for as long as there is more to come, and in HTTP/2 has somebody see to it that it is
+    /// taken.
+    pub(crate) fn keep(&mut self, busy: Busy, unread: Option<&Arc<Unread>>) {
+        let busy = match &mut self.content {
+            Content::Full(bytes) if bytes.is_empty() => return,
+            Content::Full(_) => None,
+            Content::Events { events, .. } if unread.is_none() => {
+                events.busy = Some(busy);
+                return;
+            }
+            Content::Events { .. } => Some(busy),
+        };
+        self.reading = unread.map(|unread| unread.watch(self.permit.take(), busy));
     }
 }
 
@@ -67,26 +107,43 @@ impl Body for ReplyStream {
     type Error = Infallible;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match self.get_mut() {
-            Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Events(events) => {
-                events.poll_next(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+        let ReplyStream { content, reading, .. } = &mut *self;
+        let bytes = match content {
+            Content::Full(bytes) => bytes,
+            Content::Events { events, rest } => {
+                if rest.is_empty() {
+                    match ready!(events.poll_next(cx)) {
+                        Some(event) => *rest = event,
+                        None => return Poll::Ready(None),
+                    }
+                }
+                rest
             }
-        }
+        };
+        let next = (!bytes.is_empty()).then(|| next(bytes, reading.as_ref()));
+        Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Full(None))
+        matches!(&self.content, Content::Full(bytes) if bytes.is_empty())
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Events(_) => SizeHint::default(),
+        match &self.content {
+            Content::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Events { .. } => SizeHint::default(),
         }
+    }
+}
+
+/// What goes out next of bytes that are there.
+fn next(bytes: &mut Bytes, reading: Option<&Arc<Reading>>) -> Bytes {
+    match reading {
+        Some(reading) => reading.piece(bytes.split_to(bytes.len().min(PIECE))),
+        None => std::mem::take(bytes),
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod reply;
 mod rpc;
 mod server;
 pub(crate) mod stream;
+mod unread;
 
 pub use files::raise_file_limit;
 #[cfg(test)]

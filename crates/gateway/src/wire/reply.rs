@@ -100,7 +100,7 @@ impl Outgoing {
 
 /// A reply without a body.
 pub(crate) fn empty(status: StatusCode, request: RequestId) -> Response<ReplyStream> {
-    let mut response = Response::new(ReplyStream::Full(None));
+    let mut response = Response::new(ReplyStream::full(Bytes::new()));
     *response.status_mut() = status;
     stamped(response, request)
 }

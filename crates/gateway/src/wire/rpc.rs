@@ -102,7 +102,7 @@ where
     };
     // From here to the end of the reply the request's future runs as its tenant.
     let response = context::enter(permit.clone(), admitted(&permit, parts, body)).await;
-    response.map(|body| body.held_by(&permit))
+    response.map(|body| body.held_by(&permit, parts.version))
 }
 
 async fn admitted<B>(permit: &Permit, parts: &Parts, body: B) -> Response<ReplyStream>

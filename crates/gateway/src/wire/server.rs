@@ -23,7 +23,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::{body::ReplyStream, files, patience::Patient, rpc::handle};
+use super::{body::ReplyStream, files, patience::Patient, rpc::handle, unread::Unread};
 use crate::{
     config::Config,
     gateway::Live,
@@ -209,10 +209,9 @@ impl Door {
     }
 }
 
-/// Serves one connection until it ends or is asked to; `watched` makes it one of the operator's.
-async fn connection(live: Arc<Live>, stream: TcpStream, seated: Seated, watched: Option<Arc<Seats>>) {
+/// Both protocols with what is fixed of their limits.
+fn protocols(slow: Duration) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    let slow = live.services().settings.read_timeout;
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -228,15 +227,26 @@ async fn connection(live: Arc<Live>, stream: TcpStream, seated: Seated, watched:
         .max_pending_accept_reset_streams(Some(32))
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+/// Serves one connection until it ends or is asked to; `watched` makes it one of the operator's.
+async fn connection(live: Arc<Live>, stream: TcpStream, seated: Seated, watched: Option<Arc<Seats>>) {
+    let (slow, drain) = {
+        let settings = &live.services().settings;
+        (settings.read_timeout, settings.drain_timeout)
+    };
+    let builder = protocols(slow);
     let seat = &seated.0;
+    let unread = Unread::new(slow);
     // In one, so that requests of different connections count up and down different numbers.
-    let link = Arc::new((live, Arc::clone(seat), watched));
+    let link = Arc::new((live, Arc::clone(seat), Arc::clone(&unread), watched));
     let service = service_fn(move |request: Request<Incoming>| {
         let link = Arc::clone(&link);
         async move {
-            let (live, seat, watched) = link.as_ref();
+            let (live, seat, unread, watched) = link.as_ref();
             Ok::<_, Infallible>(match watched {
-                None => public(live, seat, request).await,
+                None => public(live, seat, unread, request).await,
                 Some(watched) => operator(live, watched, &request),
             })
         }
@@ -244,12 +254,16 @@ async fn connection(live: Arc<Live>, stream: TcpStream, seated: Seated, watched:
     let mut connection = pin!(builder.serve_connection(TokioIo::new(Patient::new(stream, slow)), service));
     let mut time = pin!(tokio::time::sleep(slow));
     let (mut timed, mut leaving) = (true, false);
+    // When it ends whatever goes on on it, since something was not taken.
+    let mut end: Option<Instant> = None;
     loop {
         tokio::select! {
             // A client that goes away in the middle is no error of ours.
             _broken = connection.as_mut() => return,
             leave = seat.asked() => match leave {
                 Leave::Not => {}
+                // Asking again gives no more time.
+                Leave::Soon if leaving => {}
                 Leave::Soon => {
                     connection.as_mut().graceful_shutdown();
                     // A client that does not read its last reply is not waited for.
@@ -258,12 +272,28 @@ async fn connection(live: Arc<Live>, stream: TcpStream, seated: Seated, watched:
                 }
                 Leave::Now => return,
             },
-            () = time.as_mut(), if timed => {
-                // Who has shown no good token by now has had the time for it.
-                if !seat.is_known() || (leaving && !seat.is_busy()) {
+            () = unread.late() => {
+                if !(seat.is_busy() || unread.is_read()) {
                     return;
                 }
-                timed = leaving;
+                // Others may have calls on the same connection: a proxy's.
+                if end.is_none() {
+                    connection.as_mut().graceful_shutdown();
+                    end = Some(Instant::now() + drain);
+                    time.as_mut().reset((Instant::now() + slow).into());
+                    timed = true;
+                }
+            }
+            () = time.as_mut(), if timed => {
+                let over = match end {
+                    Some(end) => end <= Instant::now() || !(seat.is_busy() || unread.is_read()),
+                    None => leaving && !seat.is_busy(),
+                };
+                // Who has shown no good token by now has had the time for it.
+                if !seat.is_known() || over {
+                    return;
+                }
+                timed = leaving || end.is_some();
                 time.as_mut().reset((Instant::now() + slow).into());
             }
         }
@@ -271,11 +301,16 @@ async fn connection(live: Arc<Live>, stream: TcpStream, seated: Seated, watched:
 }
 
 /// Answers one request; the connection is busy until its reply has been made.
-async fn public(live: &Live, seat: &Arc<Seat>, request: Request<Incoming>) -> Response<ReplyStream> {
+async fn public(
+    live: &Live,
+    seat: &Arc<Seat>,
+    unread: &Arc<Unread>,
+    request: Request<Incoming>,
+) -> Response<ReplyStream> {
     let busy = seat.begin();
     let version = request.version();
     let mut response = handle(&live.services(), Some(seat), request).await;
-    response.body_mut().keep(busy);
+    response.body_mut().keep(busy, (version == Version::HTTP_2).then_some(unread));
     if response.headers().contains_key(header::CONNECTION) && version == Version::HTTP_2 {
         // There is no such header in HTTP/2; the connection is told in its own way.
         response.headers_mut().remove(header::CONNECTION);

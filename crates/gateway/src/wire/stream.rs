@@ -151,7 +151,27 @@ impl Drop for EventStream {
     }
 }
 
-/// One event. JSON text has no line breaks, so one data line carries it.
+/// One event on one data line. In JSON text, line breaks stand between tokens only, and are white space like another.
 fn event(json: &str) -> Bytes {
-    format!("event: message\ndata: {json}\n\n").into()
+    let mut event = String::with_capacity(json.len() + 24);
+    event.push_str("event: message\ndata: ");
+    for (n, line) in json.split(['\n', '\r']).enumerate() {
+        if n > 0 {
+            event.push(' ');
+        }
+        event.push_str(line);
+    }
+    event.push_str("\n\n");
+    event.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_has_one_line_of_data_whatever_the_white_space() {
+        let event = event("{\n  \"a\":\r\n\r1,\n\n \"b\": \"\\n\"}");
+        assert_eq!(event, "event: message\ndata: {   \"a\":   1,   \"b\": \"\\n\"}\n\n");
+    }
 }

@@ -212,6 +212,29 @@ async fn rt_04_the_same_progress_token() {
     }
 }
 
+/// An upstream that writes for people breaks its lines, and an event ends at an empty one.
+#[tokio::test]
+async fn an_upstreams_line_breaks_do_not_break_events() {
+    let house = House::open().await;
+    let mut acme = house.caller("acme");
+    // Asked for twice: what is kept has none either.
+    for (tool, customer) in
+        [("customer_profile", "pretty_1"), ("customer_profile", "pretty_1"), ("customer_page", "pretty_2")]
+    {
+        let arguments = json!({ "customer_id": customer });
+        let params = json!({ "name": tool, "arguments": arguments, "_meta": { "progressToken": 1 } });
+        let answer = acme.ask(Ask::legacy("tools/call", &params)).await;
+        assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+        let text = answer.text();
+        let lines: Vec<&str> = text.split(['\n', '\r']).collect();
+        assert_eq!(lines.len(), 4, "one event of two lines: {text:?}");
+        let told = events(&answer).pop().unwrap()["result"]["structuredContent"].take();
+        assert_eq!(told["id"], customer, "{text}");
+        assert_eq!(told, acme.call(tool, arguments).await.content());
+    }
+    assert_eq!(house.upstream.times("acme", "pretty_1"), 1);
+}
+
 /// Nothing is offered that one caller could set for another or listen in on: levels, subscriptions, tasks, sampling.
 #[tokio::test]
 async fn rt_05_to_13_what_is_not_offered_does_not_exist() {

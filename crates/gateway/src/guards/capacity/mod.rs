@@ -7,12 +7,12 @@
 
 pub(crate) mod gate;
 pub(crate) mod limits;
+mod rate;
 pub(crate) mod refusals;
 pub(crate) mod seats;
 pub mod shared;
 
 use std::{
-    num::NonZeroU32,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -20,15 +20,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use governor::{
-    DefaultDirectRateLimiter, Quota, RateLimiter,
-    clock::{Clock as _, DefaultClock},
-};
 use partywall_model::Layer;
 
 pub(crate) use self::limits::{LimitTable, Limits};
 use self::{
     gate::{Gate, NoPlace, Place},
+    rate::OwnRate,
     refusals::Refusals,
     shared::SharedRate,
 };
@@ -73,7 +70,6 @@ const SOME_TIME: Duration = Duration::from_secs(1);
 pub(crate) struct TenantCapacity {
     limits: Limits,
     rate: Rate,
-    clock: DefaultClock,
     kept: Kept,
 }
 
@@ -81,7 +77,7 @@ pub(crate) struct TenantCapacity {
 #[derive(Clone)]
 enum Rate {
     /// This process alone.
-    Own(Arc<DefaultDirectRateLimiter>),
+    Own(Arc<OwnRate>),
     /// All processes together.
     Shared(Arc<SharedRate>),
 }
@@ -118,7 +114,7 @@ impl TenantCapacity {
             refusals: Arc::default(),
             line: LINES.fetch_add(1, Relaxed),
         };
-        Self { limits, rate: rate(&limits), clock: DefaultClock::default(), kept }
+        Self { limits, rate: Rate::Own(Arc::new(OwnRate::new(&limits))), kept }
     }
 
     /// The same tenant's meters under other limits.
@@ -127,9 +123,9 @@ impl TenantCapacity {
             == (self.limits.requests_per_second, self.limits.burst);
         let rate = match &self.rate {
             Rate::Own(own) if same => Rate::Own(Arc::clone(own)),
-            _ => rate(&limits),
+            _ => Rate::Own(Arc::new(OwnRate::new(&limits))),
         };
-        Self { limits, rate, clock: self.clock.clone(), kept: self.kept.clone() }
+        Self { limits, rate, kept: self.kept.clone() }
     }
 
     /// The same meters with a rate that other processes count too, if there is one.
@@ -163,6 +159,15 @@ impl TenantCapacity {
         self.kept.places.taken()
     }
 
+    /// Whether nothing would be forgotten of the tenant's rate if these meters were made anew by then. A rate of all
+    /// processes is not in them.
+    pub(crate) fn is_unspent(&self, by: Instant) -> bool {
+        match &self.rate {
+            Rate::Own(own) => own.is_full(by),
+            Rate::Shared(_) => true,
+        }
+    }
+
     pub(crate) fn refusals(&self) -> &Arc<Refusals> {
         &self.kept.refusals
     }
@@ -173,15 +178,15 @@ impl TenantCapacity {
         if crate::removed::removed("limits-per-tenant")
             && let Rate::Own(own) = &self.rate
         {
-            static COMMON: std::sync::OnceLock<Arc<DefaultDirectRateLimiter>> = std::sync::OnceLock::new();
+            static COMMON: std::sync::OnceLock<Arc<OwnRate>> = std::sync::OnceLock::new();
             let common = COMMON.get_or_init(|| Arc::clone(own));
-            return common.check().map_err(|until| {
+            return common.take().map_err(|wait| {
                 let Limits { requests_per_second: per_second, burst, .. } = self.limits;
-                Over::Rate { per_second, burst }.denial(until.wait_time_from(self.clock.now()))
+                Over::Rate { per_second, burst }.denial(wait)
             });
         }
         let counted = match &self.rate {
-            Rate::Own(own) => own.check().map_err(|until| until.wait_time_from(self.clock.now())),
+            Rate::Own(own) => own.take(),
             Rate::Shared(shared) => shared.take().await,
         };
         counted.map_err(|wait| {
@@ -227,13 +232,6 @@ impl TenantCapacity {
         let common = common.map_err(|_why| Over::Server.denial(SOME_TIME))?;
         Ok(Slot { _common: common, _own: own, waited: true })
     }
-}
-
-fn rate(limits: &Limits) -> Rate {
-    let at_least_one = |n: u32| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
-    let quota =
-        Quota::per_second(at_least_one(limits.requests_per_second)).allow_burst(at_least_one(limits.burst));
-    Rate::Own(Arc::new(RateLimiter::direct(quota)))
 }
 
 #[cfg(test)]

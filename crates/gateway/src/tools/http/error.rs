@@ -47,6 +47,9 @@ pub enum HttpToolError {
     /// The reply belongs to somebody else, or does not say whose it is.
     #[error("Document does not belong to requesting tenant")]
     ForeignOwner,
+    /// The reply cannot be passed on, and its owner was not met in what was read of it.
+    #[error("no owner is known of a reply that cannot be passed on: {0}")]
+    Unowned(Box<HttpToolError>),
     /// The upstream did not accept the credential (401) or the request (403).
     #[error("the upstream refused the tenant's credential with status {status}")]
     UpstreamRefused {
@@ -115,9 +118,10 @@ impl HttpToolError {
     #[must_use]
     pub fn kind(&self) -> HttpErrorKind {
         match self {
-            Self::NotFound | Self::ForeignOwner | Self::UpstreamRefused { status: 403 } => {
-                HttpErrorKind::NotFound
-            }
+            Self::NotFound
+            | Self::ForeignOwner
+            | Self::Unowned(_)
+            | Self::UpstreamRefused { status: 403 } => HttpErrorKind::NotFound,
             Self::InvalidArgument { .. } => HttpErrorKind::InvalidArgument,
             Self::MissingSecret { .. } | Self::UnusableSecret { .. } => HttpErrorKind::MissingSecret,
             Self::UpstreamRefused { .. }

@@ -34,6 +34,7 @@ use address::AllowList;
 use credential::Credential;
 use owner::OwnerCheck;
 use parts::{Body, Headers};
+use reply::Read;
 use target::Target;
 use text::{Declared, Values};
 
@@ -66,7 +67,7 @@ pub(crate) struct CallLimits {
 /// A checked reply.
 #[derive(Debug)]
 pub(crate) struct HttpReply {
-    /// JSON text, exactly as the upstream wrote it; `null` when it wrote nothing.
+    /// JSON text as the upstream wrote it, on one line; `null` when it wrote nothing.
     pub(crate) body: String,
 }
 
@@ -153,16 +154,21 @@ impl HttpTool {
         };
         let request = self.request(args, secrets)?;
         let limit = limits.reply_bytes.min(self.max_reply);
-        let exchange = async { reply::read(client.send(request).await?, limit).await };
-        let body =
+        let exchange = async { reply::read(client.send(request).await?, limit, owner.is_some()).await };
+        let read =
             tokio::time::timeout(limits.time, exchange).await.map_err(|_| HttpToolError::Timeout)??;
-        match owner {
+        let body = match (read, owner) {
             #[cfg(test)]
-            Some(_) if crate::removed::removed("owner-check") => owner::check_json(&body)?,
-            Some((owner, expected)) => owner.check(&body, expected)?,
-            None => owner::check_json(&body)?,
-        }
-        Ok(HttpReply { body })
+            (Read::Whole(body), Some(_)) if crate::removed::removed("owner-check") => {
+                owner::check_json(&body).map(|()| body)
+            }
+            (Read::Whole(body), Some((owner, expected))) => owner.check(&body, expected).map(|()| body),
+            (Read::Whole(body), None) => owner::check_json(&body).map(|()| body),
+            // Without an owner there is nobody to hide it from.
+            (Read::Not { why, .. }, None) => Err(why),
+            (Read::Not { begun, why }, Some((owner, expected))) => Err(owner.hide(&begun, expected, why)),
+        }?;
+        Ok(HttpReply { body: one_line(body) })
     }
 
     fn request(
@@ -187,6 +193,14 @@ impl HttpTool {
         *request.headers_mut() = headers;
         Ok(request)
     }
+}
+
+/// The same JSON text without white space around it and without line breaks, which stand between tokens only: whatever
+/// carries it line by line takes it for one.
+fn one_line(json: String) -> String {
+    let text = json.trim_matches([' ', '\t', '\n', '\r']);
+    let is_one = text.len() == json.len() && !text.contains(['\n', '\r']);
+    if is_one { json } else { text.replace(['\n', '\r'], " ") }
 }
 
 fn method(method: HttpMethod) -> Method {

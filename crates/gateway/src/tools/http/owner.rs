@@ -3,7 +3,7 @@
 //! The reply is walked once, without building a tree. Exactly the text that was checked is passed on, so a second
 //! key of the same name, which another parser might prefer, must not hide behind the first: it is refused.
 
-use std::fmt;
+use std::{cell::Cell, fmt};
 
 use partywall_model::Principal;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -78,14 +78,44 @@ impl OwnerCheck {
 
     /// Refuses a reply that is no JSON, or that is not the expected party's.
     pub(super) fn check(&self, body: &str, expected: &str) -> Result<(), HttpToolError> {
-        let walk = Walk { path: Some(&self.path), expected };
-        if run(walk, body)? { Ok(()) } else { Err(HttpToolError::ForeignOwner) }
+        let met = Met::default();
+        match run(Walk { path: Some(&self.path), expected, met: &met }, body) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(HttpToolError::ForeignOwner),
+            Err(why) => Err(met.hide(why)),
+        }
+    }
+
+    /// Why a reply cannot be passed on of which this is the beginning. That says that there is such a thing, so it is
+    /// for whom the beginning names as the owner; nobody else is told more than of a thing that is not there.
+    pub(super) fn hide(&self, begun: &[u8], expected: &str, why: HttpToolError) -> HttpToolError {
+        let met = Met::default();
+        let text = begun.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        // It ends somewhere in the middle.
+        let _broken = run(Walk { path: Some(&self.path), expected, met: &met }, text);
+        met.hide(why)
+    }
+}
+
+/// Which owners were met so far.
+#[derive(Default)]
+struct Met {
+    expected: Cell<bool>,
+    other: Cell<bool>,
+}
+
+impl Met {
+    fn hide(&self, why: HttpToolError) -> HttpToolError {
+        match self.expected.get() && !self.other.get() {
+            true => why,
+            false => HttpToolError::Unowned(Box::new(why)),
+        }
     }
 }
 
 /// Refuses a reply that is no JSON.
 pub(super) fn check_json(body: &str) -> Result<(), HttpToolError> {
-    let walk = Walk { path: None, expected: "" };
+    let walk = Walk { path: None, expected: "", met: &Met::default() };
     run(walk, body).map(drop)
 }
 
@@ -123,15 +153,22 @@ fn parse_pointer(pointer: &str) -> Result<Vec<Step>, String> {
 struct Walk<'a> {
     path: Option<&'a [Step]>,
     expected: &'a str,
+    met: &'a Met,
 }
 
 impl Walk<'_> {
     fn is_owner(&self, text: &str) -> bool {
-        self.path.is_some_and(<[Step]>::is_empty) && text == self.expected
+        let is_one = self.path.is_some_and(<[Step]>::is_empty);
+        let is_owner = is_one && text == self.expected;
+        if is_one {
+            let met = if is_owner { &self.met.expected } else { &self.met.other };
+            met.set(true);
+        }
+        is_owner
     }
 
     fn aside(&self) -> Walk<'_> {
-        Walk { path: None, expected: self.expected }
+        Walk { path: None, expected: self.expected, met: self.met }
     }
 }
 
@@ -182,7 +219,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
         };
         let mut owned = each.is_some();
         loop {
-            let item = Walk { path: each, expected: self.expected };
+            let item = Walk { path: each, expected: self.expected, met: self.met };
             match items.next_element_seed(item)? {
                 Some(yes) => owned &= yes,
                 None => return Ok(owned),
@@ -200,7 +237,11 @@ impl<'de> Visitor<'de> for Walk<'_> {
             match wanted.filter(|_| is_wanted) {
                 Some((_, rest)) => {
                     seen += 1;
-                    owned = fields.next_value_seed(Walk { path: Some(rest), expected: self.expected })?;
+                    owned = fields.next_value_seed(Walk {
+                        path: Some(rest),
+                        expected: self.expected,
+                        met: self.met,
+                    })?;
                 }
                 None => {
                     fields.next_value_seed(self.aside())?;
@@ -297,11 +338,50 @@ mod tests {
         let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
         for bad in ["", "<html>", "{", r#"{"a":1}x"#, r#""\ud800""#, "{'a':1}", "\u{feff}{}", "NaN", &deep] {
             assert_eq!(check_json(bad), Err(HttpToolError::UpstreamNotJson));
-            assert_eq!(check("/org", bad), Err(HttpToolError::UpstreamNotJson));
+            let unowned = HttpToolError::Unowned(Box::new(HttpToolError::UpstreamNotJson));
+            assert_eq!(check("/org", bad), Err(unowned));
         }
         for good in ["{}", " [1, 2.5e3, \"x\", null, true] ", "\"text\"", "7"] {
             assert_eq!(check_json(good), Ok(()), "{good}");
         }
+    }
+
+    #[test]
+    fn why_a_reply_is_not_passed_on_is_for_its_owner() {
+        let owner = |pointer: &str| {
+            OwnerCheck::compile(&Owner { pointer: pointer.to_owned(), equals: "tenant".to_owned() }).unwrap()
+        };
+        let hidden = |pointer: &str, begun: &[u8]| {
+            let why = HttpToolError::TooLarge { limit: 7 };
+            match owner(pointer).hide(begun, "acme", why.clone()) {
+                HttpToolError::Unowned(hidden) if *hidden == why => true,
+                other => {
+                    assert_eq!(other, why);
+                    false
+                }
+            }
+        };
+        for (pointer, begun) in [
+            ("/org", r#"{"org":"acme","note":"xxx"#),
+            ("/org", r#"{"id":7,"org":"acme""#),
+            ("/*/org", r#"[{"org":"acme"},{"org":"acme"},{"or"#),
+        ] {
+            assert!(!hidden(pointer, begun.as_bytes()), "{begun}");
+        }
+        for (pointer, begun) in [
+            ("/org", ""),
+            ("/org", r#"{"note":"xxx"#),
+            ("/org", r#"{"org":"acm"#),
+            ("/org", r#"{"org":"globex","note":"xxx"#),
+            ("/org", r#"{"org":"acme","org":"globex","note":"xxx"#),
+            ("/org", r#"{"x":{"org":"acme"},"note":"xxx"#),
+            ("/*/org", "[{"),
+            ("/*/org", r#"[{"org":"acme"},{"org":"globex"},{"or"#),
+        ] {
+            assert!(hidden(pointer, begun.as_bytes()), "{begun}");
+        }
+        // A character that the limit cut in two takes nothing away from what stands before it.
+        assert!(!hidden("/org", b"{\"org\":\"acme\",\"note\":\"\xc3"));
     }
 
     #[test]

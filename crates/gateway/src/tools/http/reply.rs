@@ -4,14 +4,28 @@ use http::{StatusCode, header};
 
 use super::HttpToolError;
 
-/// The text of a successful JSON reply of at most `limit` bytes.
-pub(super) async fn read(mut response: reqwest::Response, limit: usize) -> Result<String, HttpToolError> {
+/// What was read of a successful reply.
+pub(super) enum Read {
+    /// All of it.
+    Whole(String),
+    /// It cannot be passed on; this is how it begins, where that is asked for.
+    Not { begun: Vec<u8>, why: HttpToolError },
+}
+
+/// The text of a successful JSON reply of at most `limit` bytes. With `beginning`, as much of one that is too large is
+/// read.
+pub(super) async fn read(
+    mut response: reqwest::Response,
+    limit: usize,
+    beginning: bool,
+) -> Result<Read, HttpToolError> {
     judge_status(response.status())?;
-    let too_large = HttpToolError::TooLarge { limit };
+    let too_large = |begun| Read::Not { begun, why: HttpToolError::TooLarge { limit } };
+    let no_json = |begun| Ok(Read::Not { begun, why: HttpToolError::UpstreamNotJson });
     // An upstream that announces too much is not read; what it announces is otherwise not believed.
     let announced = response.content_length().unwrap_or(0);
-    if usize::try_from(announced).map_or(true, |announced| announced > limit) {
-        return Err(too_large);
+    if !beginning && usize::try_from(announced).map_or(true, |announced| announced > limit) {
+        return Ok(too_large(Vec::new()));
     }
     let json =
         response.headers().get(header::CONTENT_TYPE).is_none_or(|value| value.to_str().is_ok_and(is_json));
@@ -24,18 +38,19 @@ pub(super) async fn read(mut response: reqwest::Response, limit: usize) -> Resul
             .map_err(|_| HttpToolError::UpstreamFailed { stage: "the answer broke off" })?;
         let Some(chunk) = chunk else { break };
         if body.len() + chunk.len() > limit {
-            return Err(too_large);
+            body.extend(chunk.iter().take(limit - body.len()));
+            return Ok(too_large(body));
         }
         if !json || encoded {
-            return Err(HttpToolError::UpstreamNotJson);
+            return no_json(Vec::new());
         }
         body.extend_from_slice(&chunk);
     }
     if body.is_empty() {
         // What 204 says in HTTP.
-        return Ok("null".to_owned());
+        return Ok(Read::Whole("null".to_owned()));
     }
-    String::from_utf8(body).map_err(|_| HttpToolError::UpstreamNotJson)
+    String::from_utf8(body).map_or_else(|error| no_json(error.into_bytes()), |text| Ok(Read::Whole(text)))
 }
 
 fn judge_status(status: StatusCode) -> Result<(), HttpToolError> {

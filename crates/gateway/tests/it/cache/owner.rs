@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{assert_owner, profile};
-use crate::support::{Ask, House};
+use crate::support::{Ask, House, Plan};
 
 /// What the audit log says where the wire says nothing.
 const FOREIGN: &str = "Document does not belong to requesting tenant";
@@ -32,6 +32,31 @@ async fn a_foreign_record_is_not_there() {
         assert_eq!((&line["outcome"], &line["layer"]), (&json!("denied"), &json!("cache")), "{line}");
     }
     assert!(house.audit("globex").await.is_empty(), "the victim's log has no line of it");
+}
+
+/// That a record is there, and is large, is for its owner to know.
+#[tokio::test]
+async fn a_foreign_record_that_is_too_large_or_no_json_is_not_there() {
+    let capacity = "requests_per_second = 100000\nburst = 100000\nreply_bytes = \"16KiB\"\n";
+    let house = House::with(Plan { capacity: Some(capacity), ..Plan::default() }).await;
+    let mut acme = house.caller("acme");
+    for make in [Ask::call, Ask::modern_call] {
+        for tool in ["customer_profile", "customer_page"] {
+            let ask = |customer: &str| make(tool, &json!({ "customer_id": customer }));
+            let missing = acme.ask(ask("gone")).await;
+            for foreign in ["stray", "stray_large", "stray_page"] {
+                let answer = acme.ask(ask(foreign)).await;
+                assert_eq!(answer.comparable(), missing.comparable(), "{tool} {foreign}");
+            }
+            let said = acme.ask(ask("large")).await.tool_error();
+            assert!(said.starts_with("The reply would be too large."), "{said}");
+        }
+    }
+    let lines = house.audit("acme").await;
+    for why in ["the upstream's reply is larger than 16384 bytes", "the upstream's reply is not JSON"] {
+        let reason = format!("no owner is known of a reply that cannot be passed on: {why}");
+        assert_eq!(lines.iter().filter(|line| line["reason"] == reason).count(), 4, "{lines:#?}");
+    }
 }
 
 #[tokio::test]

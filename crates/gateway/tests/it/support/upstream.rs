@@ -161,6 +161,19 @@ fn profile(desk: &Desk, company: &str, customer: &str, honest: bool) -> Response
         .to_string()
     };
     match customer {
+        // One whose replies are written for people.
+        name if name.starts_with("pretty") => {
+            let compact: serde_json::Value = serde_json::from_str(&of(company)).unwrap();
+            let pretty = serde_json::to_string_pretty(&compact).unwrap();
+            reply(StatusCode::OK, format!("\n{}\r\n\r\n", pretty.replacen('\n', "\r\n\n\r", 1)))
+        }
+        // Records of 32 KiB, and one that is no record.
+        "large" | "stray_large" => {
+            let owner = if customer == "large" { company } else { other };
+            let note = "x".repeat(32 << 10);
+            reply(StatusCode::OK, format!("{{\"organization_id\":\"{owner}\",\"note\":\"{note}\"}}"))
+        }
+        "stray_page" => reply(StatusCode::OK, "<html>".to_owned()),
         // A service with a bug of its own: it shows what is somebody else's.
         name if name.starts_with("stray") && !honest => reply(StatusCode::OK, of(other)),
         "twice" => {

@@ -1,6 +1,6 @@
 //! One open database file, hardened before any declared SQL reaches it.
 
-use std::{cell::RefCell, sync::Arc, time::Duration};
+use std::{cell::RefCell, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, config::DbConfig, limits::Limit};
 
@@ -30,6 +30,9 @@ const BRAKE_EVERY: i32 = 200;
 const SPOT_LENGTH: i32 = 128 << 10;
 /// SQLite's default; a file's largest size is counted in pages.
 const PAGE_BYTES: u64 = 4096;
+/// The log of changes is folded into the file at every fourth megabyte, unless somebody reads what was before; up to here
+/// it is left to the next change to do that.
+const LEAST_LOG: u64 = 16 << 20;
 /// No value is ever limited below this, since the schema's own text counts as a value.
 pub(super) const LEAST_LENGTH: usize = 1 << 20;
 
@@ -38,6 +41,8 @@ pub(super) struct Conn {
     raw: Connection,
     control: Arc<Control>,
     file: Option<(Place, FileId)>,
+    /// Where the log of changes is, and how large it may be for another change to begin.
+    log: Option<(PathBuf, u64)>,
     /// Which statements were quick here the last time, by number.
     quick: RefCell<Vec<(u64, bool)>>,
 }
@@ -62,8 +67,9 @@ impl Conn {
             | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE
             | OpenFlags::SQLITE_OPEN_EXRESCODE;
         let raw = Connection::open_with_flags(place.file(), flags).map_err(|e| DataError::at_run(&e))?;
-        let conn =
+        let mut conn =
             Self::harden(raw, tables, Some((place.clone(), file))).map_err(|e| DataError::at_run(&e))?;
+        conn.log = (mode == Mode::Write).then(|| (place.log(), (max_bytes / 4).max(LEAST_LOG)));
         let pages = (max_bytes / PAGE_BYTES).clamp(1, u64::from(u32::MAX) - 1);
         let pragmas = match mode {
             Mode::Read => "PRAGMA query_only = 1".to_owned(),
@@ -122,7 +128,7 @@ impl Conn {
         }
         raw.execute_batch("PRAGMA cell_size_check = 1; PRAGMA mmap_size = 0; PRAGMA cache_size = -1024")?;
         let control = Arc::new(Control::new(raw.get_interrupt_handle()));
-        let mut conn = Self { raw, control, file, quick: RefCell::default() };
+        let mut conn = Self { raw, control, file, log: None, quick: RefCell::default() };
         conn.allow(tables)?;
         let brake = Arc::clone(&conn.control);
         conn.raw.progress_handler(BRAKE_EVERY, Some(move || brake.brakes()))?;
@@ -206,13 +212,29 @@ impl Conn {
         when_free(|| self.control.check().is_ok(), || self.own(sql))
     }
 
+    /// Folds the log of changes into the file if it has become large. It is begun anew when nobody reads what was before
+    /// the changes in it, so reads that overlap for ever would let it grow for ever.
+    ///
+    /// # Errors
+    /// [`DataError::Busy`] while it is needed. Reads that begin meanwhile need the file alone.
+    fn fold(&self) -> Result<(), DataError> {
+        let Some((log, most)) = &self.log else { return Ok(()) };
+        let is_large = || fs::symlink_metadata(log).is_ok_and(|found| found.len() > *most);
+        if !is_large() {
+            return Ok(());
+        }
+        self.own("PRAGMA wal_checkpoint(TRUNCATE)")?;
+        if is_large() { Err(DataError::Busy) } else { Ok(()) }
+    }
+
     /// Runs `work` between a `BEGIN` and a `COMMIT`; any error, panic or request to stop rolls everything back.
     pub(super) fn transaction<T>(
         &self,
         begin: &str,
         work: impl FnOnce() -> Result<T, DataError>,
     ) -> Result<T, DataError> {
-        self.own_when_free(begin)?;
+        let begun = || self.fold().and_then(|()| self.own(begin));
+        when_free(|| self.control.check().is_ok(), begun)?;
         // From `finish` on nothing stops the commit, so that its outcome is the one reported.
         let done = work().and_then(|value| {
             self.control.finish()?;

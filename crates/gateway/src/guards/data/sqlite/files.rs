@@ -53,6 +53,13 @@ impl Place {
         &self.file
     }
 
+    /// Where SQLite keeps the changes that are not in the file yet.
+    pub(super) fn log(&self) -> PathBuf {
+        let mut name = self.file.clone().into_os_string();
+        name.push("-wal");
+        name.into()
+    }
+
     /// Which file there is, if any.
     ///
     /// # Errors

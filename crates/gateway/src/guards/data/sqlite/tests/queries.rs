@@ -133,6 +133,42 @@ async fn a_full_file_refuses_writes_and_still_reads() {
     run(&sources, "acme", &write, json!({"id": 1000, "title": "y"})).await.expect("writes again");
 }
 
+/// A reader that never ends keeps the log of changes from being begun anew; then it is the writer that waits.
+#[tokio::test]
+async fn the_log_of_changes_does_not_grow_for_ever_while_somebody_reads() {
+    const MIB: u64 = 1 << 20;
+    let lab = Lab::with("max_file_bytes = \"1MiB\"");
+    let sources = lab.open();
+    run(&sources, "acme", &insert(&sources), json!({"id": 1, "title": "x"})).await.expect("written");
+    let reader = rusqlite::Connection::open(lab.file("acme")).expect("opens");
+    let read = |sql: &str| reader.query_row(sql, [], |row| row.get::<_, String>(0)).expect("reads");
+    reader.execute_batch("BEGIN").expect("begins");
+    assert_eq!(read("SELECT title FROM tickets"), "x");
+    let update = sources.compile("desk", "UPDATE tickets SET title = :title", &["title"], true);
+    let (update, permit) = (update.expect("compiles"), Permit::for_test("acme", 1));
+    let change = |n: usize| args(json!({"title": n.to_string().repeat(100_000)}));
+    let short = QueryLimits { time: Duration::from_secs(2), ..limits() };
+    let log = || fs::metadata(lab.file("acme").with_extension("sqlite-wal")).expect("there").len();
+    let mut written = 0;
+    let error = loop {
+        match sources.run(&permit, &update, &change(written), short).await {
+            Ok(_) => written += 1,
+            Err(error) => break error,
+        }
+        assert!(log() < 20 * MIB, "after {written} changes");
+    };
+    assert_eq!(error, DataError::Busy);
+    assert!(written > 20, "{written}");
+    // Reads go on, and see all that was written.
+    let now =
+        rows(&sources, "acme", "SELECT count(*) AS n, max(length(title)) > 1 AS long FROM tickets").await;
+    assert_eq!(now, json!([{"n": 1, "long": 1}]));
+    assert_eq!(read("SELECT title FROM tickets"), "x");
+    reader.execute_batch("COMMIT").expect("ends");
+    sources.run(&permit, &update, &change(written), limits()).await.expect("written again");
+    assert!(log() < MIB, "{}", log());
+}
+
 #[tokio::test]
 async fn a_pattern_that_is_too_long_is_an_error_of_size() {
     let lab = Lab::new();
