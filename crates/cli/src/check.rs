@@ -1,7 +1,6 @@
 //! `check` and `rls`: whether a PostgreSQL database keeps tenants apart, and SQL that makes a table do so.
 
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Instant,
@@ -11,7 +10,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use partywall_gateway::{
     Gateway,
-    config::{Config, Driver, Isolation},
+    config::{Allowed, Config, Driver, Isolation},
 };
 use partywall_model::{Axis, Document, Layer, Skipped, Stats};
 use partywall_postgres::{
@@ -39,8 +38,9 @@ pub(crate) struct CheckArguments {
     /// The role that the application connects as; the URL's own when there is none.
     #[arg(long, conflicts_with = "config")]
     role: Option<String>,
-    /// A column that says whose a row is; may stand several times. Default: tenant_id, org_id, organization_id,
-    /// account_id, workspace_id.
+    /// A column that says whose a row is; may stand several times. Default: tenant_id, tenant, org_id, organization_id,
+    /// account_id, workspace_id, and the configuration's tenant_columns. A column that a policy compares with the setting
+    /// is found without.
     #[arg(long, value_name = "COLUMN")]
     tenant_column: Vec<String>,
     /// The setting that policies read.
@@ -82,7 +82,18 @@ fn allowed(text: &str) -> Result<(String, String), String> {
 struct Target {
     url: DatabaseUrl,
     options: Options,
-    allow: BTreeMap<String, String>,
+    allow: Vec<Allowed>,
+}
+
+impl Target {
+    /// Why a finding does not count here.
+    fn allows(&self, found: &Found) -> Option<&str> {
+        let names = |allowed: &&Allowed| {
+            let object = allowed.object.as_ref();
+            allowed.rule == found.finding.rule && object.is_none_or(|object| *object == found.object)
+        };
+        self.allow.iter().find(names).map(|allowed| allowed.reason.as_str())
+    }
 }
 
 /// Runs `partywall check`.
@@ -106,7 +117,7 @@ pub(crate) fn run(general: &Arguments, arguments: &CheckArguments) -> anyhow::Re
         relations += report.relations;
         skipped.extend(report.skipped);
         for one in report.found {
-            match target.allow.get(&one.finding.rule) {
+            match target.allows(&one) {
                 None => found.push(one),
                 Some(reason) => skipped.push(Skipped {
                     path: place.clone(),
@@ -160,11 +171,20 @@ fn resolve(word: &str, base: &Path) -> anyhow::Result<DatabaseUrl> {
     Ok(DatabaseUrl::resolve(word, base, |name| environment.value(name))?)
 }
 
-fn columns(arguments: &CheckArguments) -> Vec<String> {
+fn columns(arguments: &CheckArguments, configured: &[String]) -> Vec<String> {
     match arguments.tenant_column.as_slice() {
-        [] => check::TENANT_COLUMNS.map(str::to_owned).to_vec(),
+        [] => check::tenant_columns(configured),
         named => named.to_vec(),
     }
+}
+
+fn allowed_here(arguments: &CheckArguments) -> Vec<Allowed> {
+    let allowed = |(rule, reason): &(String, String)| Allowed {
+        rule: rule.clone(),
+        object: None,
+        reason: reason.clone(),
+    };
+    arguments.allow.iter().map(allowed).collect()
 }
 
 fn one(arguments: &CheckArguments, word: &str) -> anyhow::Result<Target> {
@@ -176,12 +196,12 @@ fn one(arguments: &CheckArguments, word: &str) -> anyhow::Result<Target> {
     };
     let options = Options {
         role,
-        tenant_columns: columns(arguments),
+        tenant_columns: columns(arguments, &[]),
         setting: arguments.setting.clone(),
         only: arguments.rule.clone(),
         behaviour: !arguments.catalogue_only,
     };
-    Ok(Target { url, options, allow: arguments.allow.iter().cloned().collect() })
+    Ok(Target { url, options, allow: allowed_here(arguments) })
 }
 
 /// The databases of a configuration in which row-level security keeps tenants apart.
@@ -194,11 +214,11 @@ fn all(arguments: &CheckArguments, config: &Config) -> anyhow::Result<Vec<Target
         let word = source.url.as_deref().unwrap_or_default();
         let url = resolve(word, &config.base_dir).with_context(|| format!("data.{name}.url"))?;
         let role = url.user().unwrap_or_default().to_owned();
-        let mut allow: BTreeMap<String, String> = arguments.allow.iter().cloned().collect();
-        allow.extend(source.allow.iter().map(|allowed| (allowed.rule.clone(), allowed.reason.clone())));
+        let mut allow = source.allow.clone();
+        allow.extend(allowed_here(arguments));
         let options = Options {
             role,
-            tenant_columns: columns(arguments),
+            tenant_columns: columns(arguments, &source.tenant_columns),
             setting: source.setting.clone().unwrap_or_else(|| check::SETTING.to_owned()),
             only: arguments.rule.clone(),
             behaviour: !arguments.catalogue_only,

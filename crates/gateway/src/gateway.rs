@@ -31,7 +31,7 @@ use crate::{
             shared::{SharedError, SharedLimits},
         },
         credentials::{MasterKey, ReplyKeys, SecretName, Vault, VaultError},
-        data::{DataError, Outside, Sources, Statement},
+        data::{DataError, Outside, Passed, Sources, Statement},
         disclosure::{
             Denial, Refused,
             audit::{Audit, AuditError, Line},
@@ -106,15 +106,15 @@ pub(crate) struct Lasting {
 }
 
 impl Lasting {
-    /// Writes down that something is served which the start would otherwise have refused; no tenant has done it, so it
-    /// stands in the log of what belongs to none.
-    fn audit_allowed(&self, what: String) {
+    /// Writes down that something is served which the start would otherwise have refused, or warns of; no tenant has done
+    /// it, so it stands in the log of what belongs to none.
+    fn audit_passed(&self, passed: Passed) {
         let number = self.numbers.keyed.hash_one(self.numbers.count.fetch_add(1, Relaxed));
         let at = self.clock.since_epoch().as_secs_f64();
         let mut line = Line::of(None, RequestId::new(number), at);
-        line.method = "config/allow".into();
+        line.method = if passed.allowed { "config/allow" } else { "config/warning" }.into();
         line.layer = Some(Layer::Data.name());
-        line.reason = Some(what);
+        line.reason = Some(passed.told);
         self.audit.record_now(line);
     }
 }
@@ -235,9 +235,14 @@ impl Services {
         lasting: &Lasting,
     ) -> Result<Self, OpenError> {
         let Common { limits: shared, replies } = common;
-        for allowed in sources.verify()? {
-            tracing::warn!("allowed by the configuration: {allowed}");
-            lasting.audit_allowed(allowed);
+        for passed in sources.verify()? {
+            let told = &passed.told;
+            if passed.allowed {
+                tracing::warn!("allowed by the configuration: {told}");
+            } else {
+                tracing::warn!("found by the check of the database (`partywall check` tells more): {told}");
+            }
+            lasting.audit_passed(passed);
         }
         // Part of every cache key, so that a reply made by another configuration is never found.
         let tools = ToolSet::new(config, &sources, native, revision)?;

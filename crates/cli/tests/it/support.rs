@@ -6,6 +6,9 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
+use partywall_postgres::{Connector, DatabaseUrl, drive};
+use tokio_postgres::SimpleQueryMessage;
+
 /// The command, without the caller's colours.
 pub(crate) fn partywall(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_partywall"));
@@ -43,6 +46,33 @@ pub(crate) fn fails(folder: &Path, arguments: &[&str], input: &str) -> String {
     assert!(output.stdout.is_empty(), "{arguments:?}");
     assert!(!errors.contains("panicked"), "{errors}");
     errors
+}
+
+/// The URL of a superuser of the PostgreSQL server for tests.
+pub(crate) fn superuser() -> String {
+    #[expect(clippy::disallowed_methods, reason = "where the server is, is the runner's choice")]
+    let url = std::env::var("PARTYWALL_TEST_POSTGRES");
+    url.expect(
+        "PARTYWALL_TEST_POSTGRES is not set: run `cargo xtask test`, or set it to the URL of a superuser of a PostgreSQL \
+         server for tests",
+    )
+}
+
+/// Runs SQL; the values of the rows.
+pub(crate) fn sql(url: &str, text: &str) -> Vec<Vec<String>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let url = DatabaseUrl::parse(url, Path::new("/")).unwrap();
+        let (client, connection) = Connector::new(url).unwrap().connect().await.unwrap();
+        let messages = drive(connection, client.simple_query(text)).await.unwrap();
+        let row = |message: &SimpleQueryMessage| match message {
+            SimpleQueryMessage::Row(row) => {
+                Some((0..row.len()).map(|i| row.get(i).unwrap_or("NULL").to_owned()).collect())
+            }
+            _ => None,
+        };
+        messages.unwrap_or_else(|error| panic!("{text}: {error:?}")).iter().filter_map(row).collect()
+    })
 }
 
 /// A running command; it is stopped when dropped.

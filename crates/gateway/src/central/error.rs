@@ -52,6 +52,13 @@ pub enum CentralError {
          one that is neither: CREATE ROLE partywall LOGIN; GRANT CREATE ON DATABASE … TO partywall"
     )]
     Unbound(String),
+    /// It has not all characters.
+    #[error(
+        "the database of server.state_url has the encoding {0}, so it cannot keep every line of the audit log, and one that \
+         it cannot keep would cost other tenants theirs; create one with all characters: CREATE DATABASE … ENCODING 'UTF8' \
+         TEMPLATE template0"
+    )]
+    Encoding(String),
     /// A table is not under row-level security any more.
     #[error(
         "the table partywall.{0} is not under row-level security; run: ALTER TABLE partywall.{0} ENABLE ROW LEVEL \

@@ -34,6 +34,7 @@ use crate::config::{Config, Environment, State};
 pub(crate) const LIMIT: Duration = Duration::from_secs(5);
 
 const SCHEMA: &str = include_str!("schema.sql");
+const SPELLING: &str = include_str!("spelling.sql");
 /// What `partywall.format` says when the schema is this one.
 const FORMAT: i32 = 1;
 /// Whoever changes tenants or makes the schema does it alone: this lock has no other meaning.
@@ -137,19 +138,31 @@ pub(crate) async fn write_alone(tx: &Transaction<'_>) -> Result<(), tokio_postgr
     tx.execute("SELECT pg_advisory_xact_lock($1)", &[&WRITERS]).await.map(|_row| ())
 }
 
-async fn prepare(client: &mut Client) -> Result<(), CentralError> {
-    let doing = "preparing the database of the state";
-    let failed = |error: tokio_postgres::Error| CentralError::sql(doing, &error);
-    let role = client
+/// Refuses a role that sees the rows of all tenants, and a database that cannot keep every text.
+async fn look(client: &Client) -> Result<(), CentralError> {
+    let row = client
         .query_one(
-            "SELECT rolsuper OR rolbypassrls, current_user::text FROM pg_catalog.pg_roles WHERE rolname = current_user",
+            "SELECT rolsuper OR rolbypassrls, current_user::text, pg_catalog.current_setting('server_encoding')
+             FROM pg_catalog.pg_roles WHERE rolname = current_user",
             &[],
         )
         .await
         .map_err(failed)?;
-    if role.get::<_, bool>(0) {
-        return Err(CentralError::Unbound(role.get(1)));
+    if row.get::<_, bool>(0) {
+        return Err(CentralError::Unbound(row.get(1)));
     }
+    match row.get::<_, String>(2) {
+        encoding if encoding == "UTF8" => Ok(()),
+        encoding => Err(CentralError::Encoding(encoding)),
+    }
+}
+
+fn failed(error: tokio_postgres::Error) -> CentralError {
+    CentralError::sql("preparing the database of the state", &error)
+}
+
+async fn prepare(client: &mut Client) -> Result<(), CentralError> {
+    look(client).await?;
     let tx = client.transaction().await.map_err(failed)?;
     write_alone(&tx).await.map_err(failed)?;
     let there: bool = tx
@@ -163,6 +176,18 @@ async fn prepare(client: &mut Client) -> Result<(), CentralError> {
     let found: i32 = tx.query_one("SELECT version FROM partywall.format", &[]).await.map_err(failed)?.get(0);
     if found != FORMAT {
         return Err(CentralError::Format { found, known: FORMAT });
+    }
+    let spelling: bool = tx
+        .query_one(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_policy
+             WHERE polname = 'in_any_spelling' AND polrelid = 'partywall.shredded'::regclass)",
+            &[],
+        )
+        .await
+        .map_err(failed)?
+        .get(0);
+    if !spelling {
+        tx.batch_execute(SPELLING).await.map_err(failed)?;
     }
     let open = tx
         .query(

@@ -132,6 +132,7 @@ ALTER TABLE partywall.shredded FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_tenant ON partywall.shredded
     USING (tenant = current_setting('partywall.tenant', true))
     WITH CHECK (tenant = current_setting('partywall.tenant', true));
+-- `spelling.sql` lets an id be found in any spelling.
 ALTER TABLE partywall.audit ENABLE ROW LEVEL SECURITY;
 ALTER TABLE partywall.audit FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_tenant ON partywall.audit

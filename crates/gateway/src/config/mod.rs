@@ -193,9 +193,9 @@ pub struct Issuer {
     pub tenant_claim: Option<String>,
     /// The tenant that every token of this issuer belongs to, for an issuer that serves one tenant.
     pub tenant: Option<String>,
-    /// Claim values and the tenants they stand for. When given, a value that is not listed is refused.
-    #[serde(default)]
-    pub tenant_map: BTreeMap<String, String>,
+    /// Claim values and the tenants they stand for. When given, a value that is not listed is refused; an empty one
+    /// refuses every value.
+    pub tenant_map: Option<BTreeMap<String, String>>,
     /// The audience in this issuer's tokens. Default: `server.public_url`.
     pub audience: Option<String>,
     /// Accept an `aud` array that names other resources besides ours. Default: refused, since such a token is also
@@ -234,6 +234,10 @@ pub struct DataSource {
     /// PostgreSQL: the setting that holds the tenant's id in each transaction, for policies to read. Default:
     /// `app.tenant`.
     pub setting: Option<String>,
+    /// PostgreSQL, `isolation = "rls"`: columns that say whose a row is, besides `tenant_id`, `tenant`, `org_id`,
+    /// `organization_id`, `account_id` and `workspace_id`, which are known.
+    #[serde(default)]
+    pub tenant_columns: Vec<String>,
     /// PostgreSQL: the schema of the tables. Default: `public`; with `isolation = "schema"`, `{tenant}`.
     pub schema: Option<String>,
     /// PostgreSQL, `isolation = "schema"`: a schema with the tables of a tenant, which statements are compiled against.
@@ -281,6 +285,8 @@ pub enum Isolation {
 pub struct Allowed {
     /// The rule.
     pub rule: String,
+    /// The only table, view, function or policy that it is allowed of, as the error names it. Default: all.
+    pub object: Option<String>,
     /// Why it is as it should be here.
     pub reason: String,
 }

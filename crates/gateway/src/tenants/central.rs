@@ -153,7 +153,7 @@ impl CentralTenants {
         Ok(added)
     }
 
-    /// The first of the ids that was removed before: removal leaves a mark where the secrets were.
+    /// The first of the ids that was removed before, in any spelling: removal leaves a mark where the secrets were.
     pub(super) fn removed_before(&self, ids: &[TenantId]) -> Result<Option<TenantId>, RegistryError> {
         const DOING: &str = "looking for removed tenants";
         let ids = ids.to_vec();
@@ -166,7 +166,7 @@ impl CentralTenants {
                         .map_err(failed(DOING))?;
                     let row = tx
                         .query_one(
-                            "SELECT EXISTS (SELECT FROM partywall.shredded WHERE tenant = $1)",
+                            "SELECT EXISTS (SELECT FROM partywall.shredded WHERE lower(tenant) = lower($1))",
                             &[&id.as_str()],
                         )
                         .await

@@ -9,7 +9,7 @@ use tokio_postgres::GenericClient;
 use self::read::Reader;
 use super::{
     CheckError, Options,
-    predicate::{Reading, Tests},
+    predicate::{self, Reading, Tests},
 };
 
 /// An object's number in the catalogue.
@@ -81,6 +81,14 @@ pub(crate) struct Table {
     pub(crate) rows: f32,
 }
 
+impl Table {
+    /// Whether its rows are tenants': it has a column that says whose they are, or row-level security, which is there for
+    /// nothing else.
+    pub(crate) const fn of_tenants(&self) -> bool {
+        self.tenant.is_some() || self.rls
+    }
+}
+
 /// A policy.
 #[derive(Debug, Clone)]
 pub(crate) struct Policy {
@@ -120,6 +128,8 @@ pub(crate) struct Function {
     pub(crate) name: String,
     pub(crate) owner: Oid,
     pub(crate) definer: bool,
+    /// Whether it runs as a trigger, and cannot be called otherwise.
+    pub(crate) trigger: bool,
     /// `i`, `s` or `v`.
     pub(crate) volatility: char,
     pub(crate) leakproof: bool,
@@ -220,12 +230,13 @@ impl Catalogue {
             .find(|role| role.name == options.role)
             .cloned()
             .ok_or_else(|| CheckError::NoRole(options.role.clone()))?;
+        let policies = reader.policies().await?;
         let (may_make_temp, database, large_objects) = reader.database().await?;
         Ok(Self {
             app,
             roles,
-            tables: reader.tables().await?,
-            policies: reader.policies().await?,
+            tables: reader.tables(&reader.tested_columns(&policies).await?).await?,
+            policies,
             with_rights_of: reader.with_rights_of().await?,
             views: reader.views().await?,
             functions: reader.functions().await?,
@@ -251,6 +262,11 @@ impl Catalogue {
     /// Tables with a tenant's column.
     pub(crate) fn tenant_tables(&self) -> impl Iterator<Item = (&Table, &TenantColumn)> {
         self.tables.values().filter_map(|table| table.tenant.as_ref().map(|tenant| (table, tenant)))
+    }
+
+    /// Tables with tenants' rows, also where it is not known which column says whose.
+    pub(crate) fn tables_of_tenants(&self) -> impl Iterator<Item = &Table> {
+        self.tables.values().filter(|table| table.of_tenants())
     }
 
     pub(crate) fn policies_of(&self, table: &Table) -> impl Iterator<Item = &Policy> {

@@ -19,9 +19,10 @@ use self::{
     rules::{Hit, RULES, Rule},
 };
 
-/// Columns that name a tenant, unless told otherwise.
-pub const TENANT_COLUMNS: [&str; 5] =
-    ["tenant_id", "org_id", "organization_id", "account_id", "workspace_id"];
+/// Columns that name a tenant, unless told otherwise: the one list of them, for this check and for whoever asks a
+/// catalogue on their own.
+pub const TENANT_COLUMNS: [&str; 6] =
+    ["tenant_id", "tenant", "org_id", "organization_id", "account_id", "workspace_id"];
 /// The setting that names the tenant of a transaction, unless told otherwise.
 pub const SETTING: &str = "app.tenant";
 
@@ -30,7 +31,8 @@ pub const SETTING: &str = "app.tenant";
 pub struct Options {
     /// The role that the application connects as.
     pub role: String,
-    /// Names of columns that say whose a row is; the first that a table has counts.
+    /// Names of columns that say whose a row is. Of those that a table has, the one counts that a policy compares with
+    /// the setting, or the first. A column of another name counts too where a policy compares it with the setting.
     pub tenant_columns: Vec<String>,
     /// The setting that policies read.
     pub setting: String,
@@ -46,7 +48,7 @@ impl Options {
     pub fn for_role(role: &str) -> Self {
         Self {
             role: role.to_owned(),
-            tenant_columns: TENANT_COLUMNS.map(str::to_owned).to_vec(),
+            tenant_columns: tenant_columns(&[]),
             setting: SETTING.to_owned(),
             only: Vec::new(),
             behaviour: true,
@@ -58,11 +60,23 @@ impl Options {
     }
 }
 
+/// Names of columns that say whose a row is: one's own first, and then those that are known without being told.
+#[must_use]
+pub fn tenant_columns(own: &[String]) -> Vec<String> {
+    let known = TENANT_COLUMNS.into_iter().map(str::to_owned).filter(|name| !own.contains(name));
+    own.iter().cloned().chain(known).collect()
+}
+
 /// Something that was found, and what mends it.
 #[derive(Debug, Clone)]
 pub struct Found {
     /// What and where.
     pub finding: Finding,
+    /// What it is about: a table, a view, a function, `policy on table`; the same in the next run.
+    pub object: String,
+    /// Whether it may show rows of other tenants, which what stands in the catalogue does not tell: whoever does not want
+    /// to take the risk takes it for grave.
+    pub in_doubt: bool,
     /// SQL that mends it, when there is SQL that does and nothing else would be better known to the owner.
     pub sql: Option<String>,
 }
@@ -141,8 +155,6 @@ fn judge(catalogue: &Catalogue, at: &str, options: &Options) -> Report {
             report.found.extend(find(catalogue).into_iter().map(|hit| found(rule, hit, at)));
         }
     }
-    let unknown = rules::not_understood(catalogue).into_iter();
-    report.skipped.extend(unknown.map(|(path, reason)| Skipped { path, reason }));
     report
 }
 
@@ -169,7 +181,7 @@ fn found(rule: &Rule, hit: Hit, at: &str) -> Found {
         related: Vec::new(),
         maps: rule.maps(),
     };
-    Found { finding, sql: hit.sql }
+    Found { finding, object: hit.object, in_doubt: hit.in_doubt, sql: hit.sql }
 }
 
 /// Every rule with its page.

@@ -3,6 +3,9 @@
 //! The catalogue knows which columns a policy depends on, but not in which of its two expressions and how; so the text is
 //! read. The server always writes it in one way: every AND and OR in parentheses, names qualified inside subqueries.
 
+#[cfg(test)]
+mod tests;
+
 /// A piece of an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token {
@@ -100,6 +103,12 @@ pub(crate) enum Tests {
     Unknown,
 }
 
+/// Whether an expression, or a part of it, compares a column with the setting: then the column says whose a row is,
+/// whatever it is called.
+pub(crate) fn compares_with_the_setting(text: &str, column: &str, setting: &str) -> bool {
+    Reading { column, setting }.names(&tokens(text), 0)
+}
+
 /// An expression, and what it is read with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reading<'r> {
@@ -139,6 +148,24 @@ impl Reading<'_> {
             };
         }
         self.leaf(tokens)
+    }
+
+    /// Whether some part compares the column with the setting itself.
+    fn names(self, tokens: &[Token], depth: usize) -> bool {
+        if depth > DEEPEST {
+            return false;
+        }
+        let tokens = unwrapped(tokens);
+        for word in ["or", "and"] {
+            let parts = split(tokens, word);
+            if parts.len() > 1 {
+                return parts.iter().any(|part| self.names(part, depth + 1));
+            }
+        }
+        // With rows of another table in between it is one of their columns that the setting is compared with.
+        tokens.contains(&Token::Text(self.setting.to_owned()))
+            && !tokens.contains(&Token::Word("from".to_owned()))
+            && self.leaf(tokens) == Tests::Tenant
     }
 
     /// Every branch of an OR lets rows pass.
@@ -500,122 +527,5 @@ fn cast_after(tokens: &[Token], mut at: usize) -> Option<String> {
             [Token::Close, ..] => at += 1,
             _ => return None,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tests(text: &str) -> Tests {
-        Reading { column: "tenant_id", setting: "app.tenant" }.tests(text)
-    }
-
-    #[test]
-    fn what_an_expression_tests() {
-        let setting = "NULLIF(current_setting('app.tenant'::text, true), ''::text)";
-        for (text, wanted) in [
-            (format!("(tenant_id = {setting})"), Tests::Tenant),
-            (format!("((tenant_id = {setting}) AND (status = 'open'::text))"), Tests::Tenant),
-            (format!("(({setting})::uuid = tenant_id)"), Tests::Tenant),
-            (
-                "(tenant_id = ( SELECT NULLIF(current_setting('app.tenant'::text, true), ''::text) AS x))"
-                    .to_owned(),
-                Tests::Tenant,
-            ),
-            ("(tenant_id = app.tenant())".to_owned(), Tests::Tenant),
-            (
-                "(tenant_id IN ( SELECT m.tenant_id FROM members m WHERE (m.name = CURRENT_USER)))"
-                    .to_owned(),
-                Tests::Tenant,
-            ),
-            ("true".to_owned(), Tests::Nothing),
-            ("(status = 'open'::text)".to_owned(), Tests::Nothing),
-            ("(tenant_id IS NOT NULL)".to_owned(), Tests::Nothing),
-            ("(tenant_id = 'a'::text)".to_owned(), Tests::Nothing),
-            (format!("((tenant_id = {setting}) OR (status = 'public'::text))"), Tests::FailsOpen),
-            (
-                format!("((current_setting('app.tenant'::text, true) IS NULL) OR (tenant_id = {setting}))"),
-                Tests::FailsOpen,
-            ),
-            (
-                format!(
-                    "((tenant_id = {setting}) OR (current_setting('app.role'::text, true) = 'support'::text))"
-                ),
-                Tests::Unknown,
-            ),
-            (
-                "(tenant_id = COALESCE(current_setting('app.tenant'::text, true), tenant_id))".to_owned(),
-                Tests::FailsOpen,
-            ),
-            ("app.may_see(id)".to_owned(), Tests::Unknown),
-            (format!("(NOT (tenant_id = {setting}))"), Tests::Nothing),
-            (
-                "(NOT (tenant_id IN ( SELECT m.tenant_id FROM members m WHERE (m.name = CURRENT_USER))))"
-                    .to_owned(),
-                Tests::Nothing,
-            ),
-            (format!("((tenant_id = {setting}) IS NOT TRUE)"), Tests::Unknown),
-            (format!("(tenant_id <> {setting})"), Tests::Unknown),
-            (format!("((tenant_id = {setting}) IS FALSE)"), Tests::Unknown),
-            (format!("(NOT (tenant_id IS DISTINCT FROM {setting}))"), Tests::Tenant),
-            ("(tenant_id = lower(status))".to_owned(), Tests::Nothing),
-            (format!("(tenant_id = lower({setting}))"), Tests::Tenant),
-            ("(tenant_id IN ( SELECT t.id FROM shop.tenants t))".to_owned(), Tests::Unknown),
-            ("(tenant_id = \"user\")".to_owned(), Tests::Nothing),
-            (
-                "(EXISTS ( SELECT 1 FROM m WHERE ((m.t = orders.tenant_id) OR (CURRENT_USER = m.name))))"
-                    .to_owned(),
-                Tests::Unknown,
-            ),
-            (
-                "(tenant_id = COALESCE(current_setting('app.tenant'::text, true), ''::text))".to_owned(),
-                Tests::Tenant,
-            ),
-            (
-                "(tenant_id = COALESCE(current_setting('app.tenant'::text, true), 'main'::text))".to_owned(),
-                Tests::FailsOpen,
-            ),
-            (format!("((tenant_id = {setting}) OR \"or\")"), Tests::FailsOpen),
-            (format!("((tenant_id = {setting}) OR app.is_support())"), Tests::Unknown),
-        ] {
-            assert_eq!(tests(&text), wanted, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_condition_ends_where_its_parentheses_do() {
-        assert_eq!(
-            first_group("((a = ')'::text) AND (b = 1))\n  ORDER BY (id);"),
-            Some("((a = ')'::text) AND (b = 1))")
-        );
-        assert_eq!(first_group("a = 1"), None);
-        assert_eq!(first_group("(a = 1"), None);
-    }
-
-    #[test]
-    fn settings_are_read_with_their_surroundings() {
-        let guarded = "(tenant_id = (NULLIF(current_setting('app.tenant'::text, true), ''::text))::uuid)";
-        assert!(
-            !casts_the_empty_text(guarded)
-                && !lets_the_empty_text_through(guarded)
-                && !asks_strictly(guarded)
-        );
-        let bare = "(tenant_id = (current_setting('app.tenant'::text))::uuid)";
-        assert!(casts_the_empty_text(bare) && lets_the_empty_text_through(bare) && asks_strictly(bare));
-        assert!(!casts_the_empty_text("(tenant_id = current_setting('app.tenant'::text, true))"));
-    }
-
-    #[test]
-    fn names_that_a_subquery_took_and_nulls() {
-        assert!(compares_with_itself(
-            "(EXISTS ( SELECT 1 FROM tm WHERE ((tm.name = CURRENT_USER) AND (tm.tenant_id = tm.tenant_id))))"
-        ));
-        assert!(!compares_with_itself("(EXISTS ( SELECT 1 FROM tm WHERE (tm.tenant_id = doc.tenant_id)))"));
-        assert!(takes_null_for_a_tenant(
-            "(NOT (tenant_id IS DISTINCT FROM current_setting('app.tenant'::text, true)))",
-            "tenant_id"
-        ));
-        assert!(!takes_null_for_a_tenant("(tenant_id IS DISTINCT FROM 'x'::text)", "tenant_id"));
     }
 }

@@ -16,35 +16,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use partywall_postgres::{Connector, DatabaseUrl, drive};
 use serde_json::json;
-use tokio_postgres::SimpleQueryMessage;
 
 use super::{
     redis::cluster,
     replicas::copy_folder,
     wire::{Ask, Conn},
 };
-use crate::support::{ok, partywall};
+use crate::support::{ok, partywall, sql, superuser};
 
 const TENANTS: [&str; 2] = ["acme", "globex"];
-
-/// Runs SQL; the values of the rows.
-fn sql(url: &str, text: &str) -> Vec<Vec<String>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let url = DatabaseUrl::parse(url, Path::new("/")).unwrap();
-        let (client, connection) = Connector::new(url).unwrap().connect().await.unwrap();
-        let messages = drive(connection, client.simple_query(text)).await.unwrap();
-        let row = |message: &SimpleQueryMessage| match message {
-            SimpleQueryMessage::Row(row) => {
-                Some((0..row.len()).map(|i| row.get(i).unwrap_or("NULL").to_owned()).collect())
-            }
-            _ => None,
-        };
-        messages.unwrap_or_else(|error| panic!("{text}: {error:?}")).iter().filter_map(row).collect()
-    })
-}
 
 /// A database with a table of notes, and the roles for it and for the state.
 struct Base {
@@ -54,11 +35,7 @@ struct Base {
 
 impl Base {
     fn new() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "where the server is, is the runner's choice")]
-        let root = std::env::var("PARTYWALL_TEST_POSTGRES").expect(
-            "PARTYWALL_TEST_POSTGRES is not set: run `cargo xtask test`, or set it to the URL of a superuser of a \
-             PostgreSQL server for tests",
-        );
+        let root = superuser();
         let name = format!("pw_together_{}", std::process::id());
         for role in ["app", "state", "owner"] {
             sql(&root, &format!("CREATE ROLE {name}_{role} LOGIN PASSWORD 'together'"));

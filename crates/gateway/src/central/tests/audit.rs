@@ -111,6 +111,41 @@ fn lines_of_an_outage_are_counted_where_they_are_missing_and_the_chain_goes_on()
     assert!(told.contains("before") && told.contains("after") && told.contains("audit/gap"), "{told}");
 }
 
+/// A line that the database does not take is its own tenant's loss.
+#[test]
+fn a_line_that_is_refused_does_not_cost_another_tenant_its_own() {
+    let base = Base::new();
+    let audit = Audit::central(&base.central()).expect("a log");
+    base.sql(
+        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN IF NEW.tenant = 'acme' AND NEW.line LIKE '%bad%' THEN RAISE EXCEPTION 'no'; END IF; RETURN NEW; END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON partywall.audit FOR EACH ROW EXECUTE FUNCTION public.refuse()",
+    );
+    let runtime = runtime();
+    let outcomes = runtime.block_on(async {
+        let all = (0..90).map(|n| {
+            let (tenant, method) = [("acme", "bad"), ("globex", "good"), ("initech", "good")][n % 3];
+            let audit = &audit;
+            async move { (tenant, audit.record(line(tenant, method)).await.is_ok()) }
+        });
+        futures_util::future::join_all(all).await
+    });
+    for (tenant, written) in outcomes {
+        assert_eq!(written, tenant != "acme", "{tenant}");
+    }
+    runtime.block_on(audit.record(line("acme", "after"))).expect("its next line is taken");
+    assert_eq!(
+        base.sql("SELECT tenant, count(*) FROM partywall.audit WHERE tenant <> 'acme' GROUP BY 1 ORDER BY 1"),
+        [["globex", "30"], ["initech", "30"]]
+    );
+    let logs = logs(&base);
+    for tenant in ["acme", "globex", "initech"] {
+        let report = &logs.verify(tenant).unwrap()[0];
+        assert_eq!(report.verdict, Verdict::Whole, "{tenant}");
+        assert_eq!(report.lost, if tenant == "acme" { 30 } else { 0 }, "{tenant}");
+    }
+}
+
 #[test]
 fn the_gateways_role_sees_no_lines_without_a_tenant() {
     let base = Base::new();

@@ -60,11 +60,16 @@ pub(crate) struct Base {
 
 impl Base {
     pub(crate) fn new() -> Self {
+        Self::with("")
+    }
+
+    /// A database that is made with some options.
+    fn with(options: &str) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("pws_{}_{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
         let root = superuser();
         sql(&root, &format!("CREATE ROLE {name} LOGIN PASSWORD 'state pass'"));
-        sql(&root, &format!("CREATE DATABASE {name}"));
+        sql(&root, &format!("CREATE DATABASE {name} {options}"));
         sql(&root, &format!("GRANT CREATE ON DATABASE {name} TO {name}"));
         let mut url = Url::parse(&root).expect("a URL");
         url.set_path(&name);
@@ -154,6 +159,14 @@ fn a_role_that_row_level_security_does_not_bind_is_refused() {
     assert!(refused.contains("BYPASSRLS") && refused.contains(&base.name), "{refused}");
     base.sql(&format!("ALTER ROLE {} NOBYPASSRLS", base.name));
     base.central();
+}
+
+/// It has not all characters, so that a line of one tenant could be one that it cannot keep.
+#[test]
+fn a_database_of_another_encoding_is_refused() {
+    let base = Base::with("ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+    let refused = Central::open(&base.config(), &base.environment()).expect_err("it is LATIN1").to_string();
+    assert!(refused.contains("LATIN1") && refused.contains("ENCODING 'UTF8'"), "{refused}");
 }
 
 #[test]

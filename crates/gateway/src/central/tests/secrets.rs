@@ -98,6 +98,45 @@ fn a_rotated_master_key_opens_everything_and_the_old_one_nothing() {
     assert!(other.vault.set(&acme, &name("key"), "late".into()).is_err());
 }
 
+/// A tenant's first secret, begun under the old key, is not left behind by a rotation that passes by.
+#[test]
+fn a_first_secret_that_is_under_way_is_sealed_by_the_new_master_key_too() {
+    let base = Base::new();
+    let (one, other) = (base.stores(), base.stores());
+    let acme = one.registry.add(&id("acme")).expect("added");
+    let waiting = |count: &str| {
+        let sql = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}' AND wait_event_type = 'Lock'",
+            base.name
+        );
+        let asked = std::time::Instant::now();
+        while base.sql(&sql) != [[count]] {
+            assert!(asked.elapsed() < Duration::from_secs(4), "{count} should wait for a lock");
+        }
+    };
+    std::thread::scope(|scope| {
+        let setting = scope.spawn(|| {
+            let held = format!(
+                "BEGIN; SELECT pg_advisory_xact_lock({}); SELECT pg_sleep(3); COMMIT",
+                acme.incarnation.0
+            );
+            base.sql(&held)
+        });
+        let asked = std::time::Instant::now();
+        while base.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") == [["0"]] {
+            assert!(asked.elapsed() < Duration::from_secs(4), "the lock is taken");
+        }
+        let first = scope.spawn(|| other.vault.set(&acme, &name("key"), "first".into()));
+        waiting("1");
+        let rotated = scope.spawn(|| one.vault.rotate_master(master(9)));
+        waiting("2");
+        setting.join().expect("held");
+        first.join().expect("ran").expect("stored");
+        rotated.join().expect("ran").expect("rotated");
+    });
+    assert_eq!(value(&one, &acme, "key").unwrap().as_deref(), Some("first"));
+}
+
 #[test]
 fn shredded_secrets_are_gone_and_none_comes_after() {
     let base = Base::new();

@@ -53,6 +53,28 @@ fn an_id_that_was_removed_is_known() {
     assert_eq!(known, Some(globex));
 }
 
+/// As in a file: a database of the operator's may take two spellings for the same.
+#[test]
+fn an_id_that_was_removed_is_known_in_any_spelling() {
+    let base = Base::new();
+    let stores = base.stores();
+    stores.registry.add(&id("acme")).expect("added");
+    // Made by an earlier build.
+    base.sql("DROP POLICY IF EXISTS in_any_spelling ON partywall.shredded");
+    let stores = base.stores();
+    crate::tenants::remove_tenant(
+        &stores.registry,
+        &stores.vault,
+        std::path::Path::new("/nowhere"),
+        &id("acme"),
+    )
+    .expect("removed");
+    let twin = id("ACME");
+    let known = stores.registry.removed_before(&[id("other"), twin.clone()]).expect("readable");
+    assert_eq!(known, Some(twin));
+    assert_eq!(base.sql_as_role("SELECT count(*) FROM partywall.shredded"), [["0"]], "without naming one");
+}
+
 #[test]
 fn all_or_none_of_many_are_added() {
     let base = Base::new();

@@ -30,6 +30,7 @@ fn check_sqlite(source: &DataSource, key: &dyn Fn(&str) -> String, found: &mut F
         (".url", source.url.is_some()),
         (".isolation", source.isolation.is_some()),
         (".setting", source.setting.is_some()),
+        (".tenant_columns", !source.tenant_columns.is_empty()),
         (".schema", source.schema.is_some()),
         (".template", source.template.is_some()),
         (".role", source.role.is_some()),
@@ -78,7 +79,13 @@ fn check_postgres(source: &DataSource, key: &dyn Fn(&str) -> String, found: &mut
             &key(".allow"),
             "each needs a `rule` and a `reason`",
         );
+        found.say_unless(
+            allowed.object.as_ref().is_none_or(|object| !object.trim().is_empty()),
+            &key(".allow"),
+            "an `object` is a table, view, function or policy as the error names it; leave it out to allow the rule for all",
+        );
     }
+    check_columns(source, key, found);
     let own = [(".role", &source.role), (".password", &source.password), (".database", &source.database)];
     match source.isolation {
         None => found.say(
@@ -102,6 +109,21 @@ fn check_postgres(source: &DataSource, key: &dyn Fn(&str) -> String, found: &mut
         ),
         Some(Isolation::Database) => {}
     }
+}
+
+fn check_columns(source: &DataSource, key: &dyn Fn(&str) -> String, found: &mut Found) {
+    for column in &source.tenant_columns {
+        found.say_unless(
+            (1..=63).contains(&column.len()) && !column.contains(char::is_control),
+            &key(".tenant_columns"),
+            "each is the name of a column, as it stands in the catalogue: 1 to 63 bytes, without quotes around it",
+        );
+    }
+    found.say_unless(
+        source.tenant_columns.is_empty() || matches!(source.isolation, None | Some(Isolation::Rls)),
+        &key(".tenant_columns"),
+        "is for `isolation = \"rls\"`; remove it",
+    );
 }
 
 /// A custom setting has a dot in its name; without one it would be a setting of the server itself.

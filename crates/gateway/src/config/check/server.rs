@@ -207,13 +207,13 @@ fn check_issuer(issuer: &Issuer, key: &dyn Fn(&str) -> String, found: &mut Found
         (None, Some(tenant)) => {
             check_tenant(tenant, &key("tenant"), found);
             found.say_unless(
-                issuer.tenant_map.is_empty(),
+                issuer.tenant_map.is_none(),
                 &key("tenant_map"),
                 "maps values of `tenant_claim`; remove it",
             );
         }
     }
-    for (value, tenant) in &issuer.tenant_map {
+    for (value, tenant) in issuer.tenant_map.iter().flatten() {
         check_tenant(tenant, &key(&format!("tenant_map.{value}")), found);
     }
 }

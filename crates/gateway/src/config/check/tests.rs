@@ -89,6 +89,37 @@ fn servers() {
 }
 
 #[test]
+fn tenants_columns_and_what_is_allowed_of_a_database() {
+    let source = |lines: &str| format!("[data.d]\ndriver = \"postgres\"\nurl = \"env:DB\"\n{lines}\n");
+    judge_tools(
+        source,
+        &[
+            (
+                "isolation = \"rls\"\ntenant_columns = [\"\"]",
+                "`data.d.tenant_columns`: each is the name of a column",
+            ),
+            ("isolation = \"rls\"\ntenant_columns = [\"a\\nb\"]", "each is the name of a column"),
+            (
+                "isolation = \"schema\"\ntemplate = \"t\"\npassword = \"secret:p\"\ntenant_columns = [\"c\"]",
+                "`data.d.tenant_columns`: is for `isolation = \"rls\"`",
+            ),
+            (
+                "isolation = \"rls\"\nallow = [{ rule = \"r\", object = \" \", reason = \"x\" }]",
+                "leave it out",
+            ),
+        ],
+        &[
+            "isolation = \"rls\"\ntenant_columns = [\"company_id\", \"Firma\"]",
+            "isolation = \"rls\"\nallow = [{ rule = \"r\", object = \"public.t\", reason = \"x\" }]",
+        ],
+    );
+    judge(
+        &[("[data.d]\ndriver = \"sqlite\"\ntenant_columns = [\"c\"]", "is for `driver = \"postgres\"`")],
+        &[],
+    );
+}
+
+#[test]
 fn issuers() {
     let issuer = |lines: &str| format!("[[identity.issuer]]\nissuer = \"https://a.example\"\n{lines}\n");
     judge_tools(
@@ -99,6 +130,7 @@ fn issuers() {
             ("tenant_claim = \" \"", "must not be empty"),
             ("tenant = \"a/b\"", "`a/b` is no tenant"),
             ("tenant = \"acme\"\ntenant_map = { x = \"acme\" }", "remove it"),
+            ("tenant = \"acme\"\ntenant_map = {}", "remove it"),
             ("tenant_claim = \"org\"\ntenant_map = { x = \"..\" }", "`identity.issuer[0].tenant_map.x`"),
             ("tenant_claim = \"org\"\nalgorithms = []", "at least one"),
             ("tenant_claim = \"org\"\nalgorithms = [\"HS256\"]", "`HS256` is not accepted"),

@@ -233,6 +233,10 @@ impl CentralVault {
             Box::pin(async move {
                 let tx = client.transaction().await.map_err(failed(DOING))?;
                 write_alone(&tx).await.map_err(failed(DOING))?;
+                // Alone, from here on: a first secret under the old key is there to be sealed anew, or comes after.
+                tx.execute("SELECT FROM partywall.master_check FOR UPDATE", &[])
+                    .await
+                    .map_err(failed(DOING))?;
                 check_master(&tx, &old, &at).await?;
                 let tenants = tx
                     .query("SELECT id, incarnation FROM partywall.tenant", &[])

@@ -63,6 +63,15 @@ impl fmt::Debug for Sources {
     }
 }
 
+/// Something that was found in a database which is served all the same.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Passed {
+    /// Whether the configuration allows it; otherwise it need not.
+    pub(crate) allowed: bool,
+    /// A sentence.
+    pub(crate) told: String,
+}
+
 impl Sources {
     /// Prepares every source. Of SQLite it reads the migrations and tries them on a database in memory, and touches no
     /// tenant's file; of PostgreSQL it reads where the server is, and connects when that is first needed.
@@ -78,22 +87,29 @@ impl Sources {
     }
 
     /// Asks each database server whether its role and tables keep tenants apart; waits for the answers. What was found
-    /// and is allowed by the configuration comes back, a sentence each, for the audit log.
+    /// and is served all the same comes back for the audit log: because the configuration allows it, or because it shows
+    /// no rows of others.
     ///
     /// # Errors
     /// When a server does not answer, or would not keep them apart.
-    pub(crate) fn verify(&self) -> Result<Vec<String>, DataError> {
-        let mut allowed = Vec::new();
+    pub(crate) fn verify(&self) -> Result<Vec<Passed>, DataError> {
+        let mut passed = Vec::new();
         for (name, source) in &self.sources {
             if let Source::Postgres(source) = source {
                 let waived = source.verify()?.into_iter();
-                let told = |it: postgres::Waived| {
-                    format!("{name} allows {} ({}): {}", it.rule, it.reason, it.object)
-                };
-                allowed.extend(waived.map(told));
+                passed.extend(waived.map(|it| match it.reason {
+                    Some(reason) => Passed {
+                        allowed: true,
+                        told: format!("{name} allows {} ({reason}): {}", it.rule, it.object),
+                    },
+                    None => Passed {
+                        allowed: false,
+                        told: format!("{name} is served with {}: {}", it.rule, it.object),
+                    },
+                }));
             }
         }
-        Ok(allowed)
+        Ok(passed)
     }
 
     fn source(&self, name: &str) -> Result<&Source, DataError> {

@@ -133,7 +133,7 @@ impl TenantRule {
         if issuer.tenant_claim.as_deref() == Some("") {
             return Err(("tenant_claim", "is empty; name the claim that holds the tenant".to_owned()));
         }
-        if issuer.tenant_claim.is_none() && !issuer.tenant_map.is_empty() {
+        if issuer.tenant_claim.is_none() && issuer.tenant_map.is_some() {
             return Err(("tenant_map", "needs `tenant_claim`, the claim whose values it lists".to_owned()));
         }
         let parse = |key, text: &str| {
@@ -141,12 +141,14 @@ impl TenantRule {
                 .map_err(|why| (key, format!("`{}` is no tenant id: {why}", text.escape_debug())))
         };
         let fixed = issuer.tenant.as_deref().map(|id| parse("tenant", id)).transpose()?;
-        let map = issuer
-            .tenant_map
-            .iter()
-            .map(|(value, id)| Ok((value.clone(), parse("tenant_map", id)?)))
-            .collect::<Result<BTreeMap<_, _>, _>>()?;
-        Ok(Self { claim: issuer.tenant_claim.clone(), fixed, map: (!map.is_empty()).then_some(map) })
+        let tenants = |map: &BTreeMap<String, String>| {
+            map.iter()
+                .map(|(value, id)| parse("tenant_map", id).map(|id| (value.clone(), id)))
+                .collect::<Result<BTreeMap<_, _>, _>>()
+        };
+        // An empty list lists nobody, and is not the same as none.
+        let map = issuer.tenant_map.as_ref().map(tenants).transpose()?;
+        Ok(Self { claim: issuer.tenant_claim.clone(), fixed, map })
     }
 }
 

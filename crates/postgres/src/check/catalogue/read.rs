@@ -58,7 +58,48 @@ impl<C: GenericClient> Reader<'_, C> {
             .map_err(CheckError::Read)
     }
 
-    pub(super) async fn tables(&self) -> Result<BTreeMap<Oid, Table>, CheckError> {
+    /// For each table with policies the column that one of them compares with the setting, if one does; a column that has
+    /// a known name before others.
+    pub(super) async fn tested_columns(
+        &self,
+        policies: &[Policy],
+    ) -> Result<BTreeMap<Oid, String>, CheckError> {
+        let of: BTreeSet<Oid> = policies.iter().map(|policy| policy.table).collect();
+        let of: Vec<Oid> = of.into_iter().collect();
+        let rows = self
+            .rows(
+                "SELECT attrelid, attname::text FROM pg_attribute
+                 WHERE attrelid = ANY ($1) AND attnum > 0 AND NOT attisdropped
+                 ORDER BY attrelid, array_position($2::text[], attname::text), attnum",
+                &[&of, &self.options.tenant_columns],
+            )
+            .await?;
+        let mut tested = BTreeMap::new();
+        for row in &rows {
+            let table: Oid = row.try_get(0).map_err(CheckError::Read)?;
+            let column: String = row.try_get(1).map_err(CheckError::Read)?;
+            let compares =
+                |text: &String| predicate::compares_with_the_setting(text, &column, &self.options.setting);
+            let of_table = |policy: &&Policy| policy.table == table;
+            if !tested.contains_key(&table)
+                && policies
+                    .iter()
+                    .filter(of_table)
+                    .any(|policy| [&policy.using, &policy.check].into_iter().flatten().any(compares))
+            {
+                tested.insert(table, column);
+            }
+        }
+        Ok(tested)
+    }
+
+    /// All tables, with the columns that say whose rows are: `tested` ones where a name does not tell.
+    pub(super) async fn tables(
+        &self,
+        tested: &BTreeMap<Oid, String>,
+    ) -> Result<BTreeMap<Oid, Table>, CheckError> {
+        let (of, tested): (Vec<Oid>, Vec<&str>) =
+            tested.iter().map(|(table, column)| (*table, column.as_str())).unzip();
         let rows = self
             .rows(
                 &format!(
@@ -78,14 +119,16 @@ impl<C: GenericClient> Reader<'_, C> {
                         c.reltuples
                      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                      CROSS JOIN (SELECT oid FROM pg_roles WHERE rolname = $1) a
+                     LEFT JOIN unnest($3::oid[], $4::text[]) y (relation, tested) ON y.relation = c.oid
                      LEFT JOIN LATERAL (SELECT * FROM pg_attribute t WHERE t.attrelid = c.oid AND t.attnum > 0
-                         AND NOT t.attisdropped AND t.attname = ANY ($2)
-                         ORDER BY array_position($2, t.attname::text) LIMIT 1) t ON true
+                         AND NOT t.attisdropped AND (t.attname = ANY ($2) OR t.attname = y.tested)
+                         ORDER BY t.attname = ANY ($2) DESC, (t.attname = y.tested) IS TRUE DESC,
+                             array_position($2, t.attname::text) LIMIT 1) t ON true
                      LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = t.attnum
                      LEFT JOIN pg_collation co ON co.oid = t.attcollation
                      WHERE c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't' AND {NOT_SYSTEM}"
                 ),
-                &[&self.options.role, &self.options.tenant_columns],
+                &[&self.options.role, &self.options.tenant_columns, &of, &tested],
             )
             .await?;
         let mut tables = BTreeMap::new();
@@ -188,7 +231,8 @@ impl<C: GenericClient> Reader<'_, C> {
                         has_schema_privilege(a.oid, n.oid, 'USAGE') AND has_function_privilege(a.oid, o.oid, 'EXECUTE'),
                         o.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(o.proacl) x
                             WHERE x.grantee = 0 AND x.privilege_type = 'EXECUTE'),
-                        coalesce(pg_get_function_sqlbody(o.oid), o.prosrc)
+                        coalesce(pg_get_function_sqlbody(o.oid), o.prosrc),
+                        o.prorettype IN ('trigger'::regtype, 'event_trigger'::regtype)
                      FROM pg_proc o JOIN pg_namespace n ON n.oid = o.pronamespace
                      CROSS JOIN (SELECT oid FROM pg_roles WHERE rolname = $1) a
                      WHERE {NOT_SYSTEM} AND {NOT_EXTENSION}"
@@ -210,6 +254,7 @@ impl<C: GenericClient> Reader<'_, C> {
                     executable: row.try_get(7)?,
                     open_to_all: row.try_get(8)?,
                     source: row.try_get(9)?,
+                    trigger: row.try_get(10)?,
                 },
             ))
         };

@@ -19,15 +19,14 @@ fn definers(catalogue: &Catalogue) -> impl Iterator<Item = &Function> {
 /// Tenants' tables that a function's text names and whose rows its owner sees all of.
 fn opened<'c>(catalogue: &'c Catalogue, function: &Function) -> Vec<&'c Table> {
     catalogue
-        .tenant_tables()
-        .map(|(table, _)| table)
-        .filter(|table| catalogue.sees_all(function.owner, table) && names(&function.source, table))
+        .tables_of_tenants()
+        .filter(|table| catalogue.sees_all(function.owner, table) && names(&function.source, &table.name))
         .collect()
 }
 
-/// Whether a text names a table, with or without its schema.
-fn names(text: &str, table: &Table) -> bool {
-    let Some(short) = table.name.rsplit('.').next().map(|name| name.trim_matches('"').to_lowercase()) else {
+/// Whether a text has the name of a table or function, with its schema or without.
+fn names(text: &str, name: &str) -> bool {
+    let Some(short) = name.rsplit('.').next().map(|name| name.trim_matches('"').to_lowercase()) else {
         return false;
     };
     let text = text.to_lowercase();
@@ -39,11 +38,24 @@ fn names(text: &str, table: &Table) -> bool {
     })
 }
 
-/// Whether a function's text does something with the tenant: reads the setting, or names the tenant's column.
-fn minds_the_tenant(catalogue: &Catalogue, function: &Function) -> bool {
+/// Whether a function asks who the tenant is: it reads the setting, or calls a function that does. It may filter by that
+/// for itself; to name the tenant's column is not enough, since a list of what is selected names it too.
+fn asks_for_the_tenant(catalogue: &Catalogue, function: &Function) -> bool {
+    let setting = format!("'{}'", catalogue.setting);
+    let asks = |source: &str| predicate::reads_a_setting(source) && source.contains(&setting);
+    let short = |name: &str| name.split('(').next().unwrap_or_default().to_owned();
+    asks(&function.source)
+        || catalogue
+            .functions
+            .values()
+            .any(|other| asks(&other.source) && names(&function.source, &short(&other.name)))
+}
+
+/// Whether a trigger does something with the tenant: it is not called, and what it does with whole rows is ordinary.
+fn carries_the_tenant(catalogue: &Catalogue, function: &Function) -> bool {
     let source = function.source.to_lowercase();
-    predicate::reads_a_setting(&source)
-        || catalogue.tenant_columns.iter().any(|column| source.contains(column))
+    let column = || catalogue.tenant_columns.iter().any(|column| source.contains(column));
+    function.trigger && (predicate::reads_a_setting(&source) || column())
 }
 
 pub(super) fn bypasses(catalogue: &Catalogue) -> Vec<Hit> {
@@ -59,10 +71,13 @@ pub(super) fn bypasses(catalogue: &Catalogue) -> Vec<Hit> {
             );
             let hit = Hit::new(&function.name, message)
                 .mended_by(format!("ALTER FUNCTION {} SECURITY INVOKER;", function.name));
-            Some(match minds_the_tenant(catalogue, function) {
-                // It may filter for itself; whether it does so rightly is not known.
-                true => hit.severity(Severity::Medium).confidence(Confidence::Low),
-                false => hit.confidence(Confidence::Medium),
+            Some(if carries_the_tenant(catalogue, function) {
+                hit.severity(Severity::Medium).confidence(Confidence::Low)
+            } else if asks_for_the_tenant(catalogue, function) {
+                // Whether it filters, and rightly, is not known.
+                hit.severity(Severity::Medium).confidence(Confidence::Low).in_doubt()
+            } else {
+                hit.confidence(Confidence::Medium)
             })
         })
         .collect()
@@ -124,7 +139,7 @@ pub(super) fn open_to_public(catalogue: &Catalogue) -> Vec<Hit> {
         .values()
         .filter(|function| function.definer && function.open_to_all)
         .filter(|function| {
-            catalogue.tenant_tables().any(|(table, _)| catalogue.sees_all(function.owner, table))
+            catalogue.tables_of_tenants().any(|table| catalogue.sees_all(function.owner, table))
         })
         .map(|function| {
             let message = format!(
@@ -177,11 +192,14 @@ pub(super) fn trigger_copies(catalogue: &Catalogue) -> Vec<Hit> {
         else {
             continue;
         };
-        if table.tenant.is_none() || !table.rls {
+        if !table.rls {
             continue;
         }
         let open = catalogue.tables.values().filter(|other| {
-            other.oid != table.oid && !other.rls && other.rights.select && names(&function.source, other)
+            other.oid != table.oid
+                && !other.rls
+                && other.rights.select
+                && names(&function.source, &other.name)
         });
         for other in open.filter(|_| function.source.to_lowercase().contains("insert")) {
             let message = format!(
@@ -201,7 +219,7 @@ pub(super) fn rewrites(catalogue: &Catalogue) -> Vec<Hit> {
         .iter()
         .filter_map(|rewrite| Some((rewrite, catalogue.tables.get(&rewrite.table)?)))
         .filter(|(_, table)| {
-            table.tenant.is_some() && table.rights.any() && catalogue.sees_all(table.owner, table)
+            table.of_tenants() && table.rights.any() && catalogue.sees_all(table.owner, table)
         })
         .map(|(rewrite, table)| {
             let message = format!(

@@ -11,7 +11,6 @@ mod views;
 use partywall_model::{Axis, Check, Confidence, Face, Layer, Maps, Page, Severity};
 
 use super::catalogue::Catalogue;
-pub(super) use policies::not_understood;
 pub(crate) use roles::quoted;
 
 /// One thing that a rule found.
@@ -29,6 +28,8 @@ pub(super) struct Hit {
     pub(super) severity: Option<Severity>,
     /// When it is not high.
     pub(super) confidence: Option<Confidence>,
+    /// Whether it may show other tenants' rows, which cannot be told.
+    pub(super) in_doubt: bool,
 }
 
 impl Hit {
@@ -48,6 +49,11 @@ impl Hit {
 
     fn confidence(mut self, confidence: Confidence) -> Self {
         self.confidence = Some(confidence);
+        self
+    }
+
+    fn in_doubt(mut self) -> Self {
+        self.in_doubt = true;
         self
     }
 }
@@ -165,6 +171,7 @@ rules! {
     "policies-without-rls" High Security ["CWE-863"] => Some(tables::inert_policies),
     "rls-not-forced-on-owner" Low Security ["CWE-863"] => Some(tables::not_forced),
     "rls-without-policy" Medium Maintenance ["CWE-1188"] => Some(tables::no_policy),
+    "rls-without-tenant-column" Medium Security ["CWE-863"] => Some(policies::unknown_column),
     "only-restrictive-policies" Medium Maintenance ["CWE-1188"] => Some(tables::only_restrictive),
     "command-without-policy" Low Maintenance ["CWE-1188"] => Some(tables::command_without_policy),
     "child-table-without-tenant" Medium Security ["CWE-862"] => Some(tables::child_without_tenant),
@@ -185,6 +192,7 @@ rules! {
     "fail-open-policy" High Security ["CWE-636"] => Some(policies::fails_open),
     "null-matching-policy" High Security ["CWE-863"] => Some(policies::null_matching),
     "self-comparison-in-policy" High Security ["CWE-697"] => Some(policies::self_comparison),
+    "policy-not-understood" Medium Security ["CWE-863"] => Some(policies::not_understood),
     "strict-setting-in-policy" Low Maintenance ["CWE-755"] => Some(policies::strict),
     "unguarded-cast-in-policy" Low Maintenance ["CWE-755"] => Some(policies::unguarded_cast),
     "immutable-policy-function" High Security ["CWE-672"] => Some(policies::immutable_function),

@@ -185,23 +185,40 @@ pub(super) fn self_comparison(catalogue: &Catalogue) -> Vec<Hit> {
         .collect()
 }
 
-/// Policies of which it is not known whether they test the tenant: the table, and what to say of it.
-pub(in crate::check) fn not_understood(catalogue: &Catalogue) -> Vec<(String, String)> {
-    let mut all = Vec::new();
-    for (table, tenant, policy) in policies(catalogue) {
-        for text in [&policy.using, &policy.check].into_iter().flatten() {
-            let known = tests(catalogue, tenant, Some(text)) != Tests::Unknown
-                || held_by_others(catalogue, table, tenant, policy);
-            if !known {
-                let what = format!(
-                    "whether the policy {} tests the tenant cannot be told from its text: {text}",
-                    quoted(&policy.name)
-                );
-                all.push((table.name.clone(), what));
+/// Policies of which it is not known whether they test the tenant.
+pub(super) fn not_understood(catalogue: &Catalogue) -> Vec<Hit> {
+    policies(catalogue)
+        .filter_map(|(table, tenant, policy)| {
+            let mut texts = [&policy.using, &policy.check].into_iter().flatten();
+            let text = texts.find(|text| tests(catalogue, tenant, Some(text)) == Tests::Unknown)?;
+            if held_by_others(catalogue, table, tenant, policy) {
+                return None;
             }
-        }
-    }
-    all
+            let name = name(table, policy);
+            let message =
+                format!("whether the policy {name} tests the tenant cannot be told from its text: {text}");
+            Some(Hit::new(name, message).confidence(Confidence::Low).in_doubt())
+        })
+        .collect()
+}
+
+/// Tables whose policies nobody has judged, since it is not known which column they would have to test.
+pub(super) fn unknown_column(catalogue: &Catalogue) -> Vec<Hit> {
+    let shows_rows = |policy: &Policy| policy.permissive && policy.within_reach;
+    catalogue
+        .tables
+        .values()
+        .filter(|table| table.rls && table.tenant.is_none() && table.rights.any())
+        .filter(|table| catalogue.policies_of(table).any(shows_rows))
+        .map(|table| {
+            let message = format!(
+                "{} has row-level security, and it is not known which of its columns says whose a row is: whether its \
+                 policies test the tenant was not judged",
+                table.name
+            );
+            Hit::new(&table.name, message).confidence(Confidence::Low).in_doubt()
+        })
+        .collect()
 }
 
 fn texts(catalogue: &Catalogue, is: impl Fn(&str) -> bool, message: &str) -> Vec<Hit> {

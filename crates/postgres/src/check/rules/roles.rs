@@ -40,13 +40,13 @@ pub(super) fn owns(catalogue: &Catalogue) -> Vec<Hit> {
     if catalogue.app.superuser || catalogue.app.bypassrls {
         return Vec::new();
     }
-    let owned = catalogue.tenant_tables().filter(|(table, _)| {
+    let owned = catalogue.tables_of_tenants().filter(|table| {
         let owner = catalogue.roles.get(&table.owner);
         // Who may become the owner can switch row-level security off, forced or not; who has its rights is past it.
         owner.is_some_and(|owner| owner.reachable && !owner.superuser && !owner.bypassrls)
     });
     owned
-        .map(|(table, _)| {
+        .map(|table| {
             let owner = catalogue.role_name(table.owner);
             let how = if owner == catalogue.app.name { "is" } else { "can become" };
             let message = format!("the role `{}` {how} the owner of {}", catalogue.app.name, table.name);

@@ -1,10 +1,12 @@
 //! Tables: whether row-level security is on, and what it does not govern.
 
+use std::collections::BTreeSet;
+
 use partywall_model::{Confidence, Severity};
 
 use super::{Hit, roles::quoted};
 use crate::check::{
-    catalogue::{Catalogue, Table, TenantColumn},
+    catalogue::{Catalogue, Oid, Table, TenantColumn},
     predicate,
 };
 
@@ -157,7 +159,30 @@ pub(super) fn command_without_policy(catalogue: &Catalogue) -> Vec<Hit> {
     hits
 }
 
+/// Tables whose rows belong to tenants because they have, or refer to rows that have, a tenant. One with a tenant's column
+/// that is open to the role is another rule's, and what refers to it is as open.
+fn belonging_to_tenants(catalogue: &Catalogue) -> BTreeSet<Oid> {
+    let mut of_tenants: BTreeSet<Oid> = catalogue
+        .tables_of_tenants()
+        .filter(|table| table.rls || !table.rights.any())
+        .map(|table| table.oid)
+        .collect();
+    loop {
+        let before = of_tenants.len();
+        for key in &catalogue.foreign_keys {
+            let without = catalogue.tables.get(&key.table).is_some_and(|table| table.tenant.is_none());
+            if without && of_tenants.contains(&key.references) {
+                of_tenants.insert(key.table);
+            }
+        }
+        if of_tenants.len() == before {
+            return of_tenants;
+        }
+    }
+}
+
 pub(super) fn child_without_tenant(catalogue: &Catalogue) -> Vec<Hit> {
+    let of_tenants = belonging_to_tenants(catalogue);
     let mut hits = Vec::new();
     for key in &catalogue.foreign_keys {
         let (Some(table), Some(parent)) =
@@ -165,15 +190,14 @@ pub(super) fn child_without_tenant(catalogue: &Catalogue) -> Vec<Hit> {
         else {
             continue;
         };
-        let open = !table.rls && table.rights.any() && table.tenant.is_none();
-        if open && parent.tenant.is_some() && parent.rls {
+        let open = !table.rls && table.rights.any() && table.tenant.is_none() && table.oid != parent.oid;
+        if open && of_tenants.contains(&parent.oid) {
             let message = format!(
                 "{} has no tenant's column and no row-level security, and its rows belong to rows of {}",
                 table.name, parent.name
             );
-            hits.push(
-                Hit::new(format!("{} {}", table.name, key.name), message).confidence(Confidence::Medium),
-            );
+            let object = format!("{} {}", table.name, key.name);
+            hits.push(Hit::new(object, message).confidence(Confidence::Medium).in_doubt());
         }
     }
     hits

@@ -15,7 +15,7 @@ fn opened<'c>(catalogue: &'c Catalogue, view: &View) -> Vec<&'c Table> {
         // A table that is open to the role itself is another rule's.
         .filter(|(table, looks)| {
             let hidden = table.rls || !table.rights.any();
-            table.tenant.is_some() && hidden && catalogue.sees_all(*looks, table)
+            table.of_tenants() && hidden && catalogue.sees_all(*looks, table)
         })
         .map(|(table, _)| table)
         .collect()
@@ -91,7 +91,7 @@ pub(super) fn materialized(catalogue: &Catalogue) -> Vec<Hit> {
                 .seen_by(view)
                 .into_iter()
                 .filter_map(|(table, _)| catalogue.tables.get(&table))
-                .filter(|table| table.tenant.is_some())
+                .filter(|table| table.of_tenants())
                 .collect();
             if tables.is_empty() {
                 return None;

@@ -1,15 +1,16 @@
 //! What the server's catalogue says of the shared tables, before the first request: whether policies stand between the
 //! tenants at all.
 //!
-//! [`look`] is one short query, the stricter in what it looks at. [`check`] is the catalogue's whole check, of which what
-//! is grave counts; its rules have the same names. It needs prepared statements, so behind a pooler the query stands alone.
+//! [`look`] is one short query, the stricter in what it looks at. [`check`] is the catalogue's whole check: what is grave
+//! there, and what it is in doubt about, refuses the start, and what else is of medium severity is told. Its rules have the
+//! same names. It needs prepared statements, so behind a pooler the query stands alone.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use partywall_model::Severity;
 use partywall_postgres::{
     Connector, DatabaseUrl,
-    check::{Options, run},
+    check::{Found, Options, run, tenant_columns},
     drive,
 };
 
@@ -20,7 +21,8 @@ use crate::{config::Allowed, guards::data::DataError};
 const CHECK_TIME: Duration = Duration::from_secs(30);
 
 /// Tables that the role reaches and that no policy governs, the worst first. A table without a tenant's column may stay
-/// without policies as long as the role only reads it: then it is the same for all, as a list of countries is.
+/// without policies as long as the role only reads it: then it is the same for all, as a list of countries is. `$1` are the
+/// names of tenants' columns, a line each.
 const UNGOVERNED: &str = "
     WITH reached AS (
         SELECT c.oid, c.relkind, c.relrowsecurity AS rls, c.relforcerowsecurity AS forced,
@@ -30,7 +32,7 @@ const UNGOVERNED: &str = "
                 OR pg_catalog.has_table_privilege(session_user, c.oid, 'DELETE') AS writes,
             EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid) AS policies,
             EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attisdropped
-                AND a.attname IN ('tenant', 'tenant_id', 'org_id', 'organization_id', 'account_id', 'workspace_id'))
+                AND a.attname = ANY (pg_catalog.string_to_array($1::text, pg_catalog.chr(10))))
                 AS of_tenants
         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relkind IN ('r', 'p', 'm', 'f') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
@@ -57,8 +59,10 @@ const NAMED: usize = 5;
 #[derive(Debug)]
 pub(super) struct Finding {
     rule: String,
-    /// What it is about, alone or in a sentence.
+    /// What it is about, as `allow` names it.
     object: String,
+    /// The same as one reads it later, alone or in a sentence.
+    said: String,
     /// What is wrong, and what to do.
     told: String,
 }
@@ -84,21 +88,38 @@ impl Finding {
                 "{object} has no policies, and its rows are those of all tenants (REVOKE ALL ON {object} FROM …)"
             ),
         };
-        Self { rule: rule.to_owned(), object: object.to_owned(), told }
+        Self { rule: rule.to_owned(), object: object.to_owned(), said: object.to_owned(), told }
+    }
+
+    fn of_check(found: Found) -> Self {
+        let Found { finding, object, .. } = found;
+        let told = format!("{} ({})", finding.message, finding.fix);
+        Self { rule: finding.rule, object, said: finding.message, told }
     }
 }
 
-/// A finding that the configuration allows, and why.
+/// What the check has found.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// What must not be served unless the configuration allows it: what shows rows of others, or may.
+    pub(super) refused: Vec<Finding>,
+    /// What is served, and said.
+    pub(super) told: Vec<Finding>,
+}
+
+/// A finding with which the source is served all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::guards::data) struct Waived {
     pub(in crate::guards::data) rule: String,
     pub(in crate::guards::data) object: String,
-    pub(in crate::guards::data) reason: String,
+    /// Why the configuration allows it; none where it need not be allowed.
+    pub(in crate::guards::data) reason: Option<String>,
 }
 
-/// Asks for tables that no policy governs.
-pub(super) async fn look(conn: &mut Conn) -> Result<Vec<Finding>, DataError> {
-    let rows = statement::rows(conn, UNGOVERNED, &[]).await?;
+/// Asks for tables that no policy governs; `columns` are the names of tenants' columns.
+pub(super) async fn look(conn: &mut Conn, columns: &[String]) -> Result<Vec<Finding>, DataError> {
+    let columns = tenant_columns(columns).join("\n");
+    let rows = statement::rows(conn, UNGOVERNED, &[Some(columns)]).await?;
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
         let [Some(rule), Some(object)] = row.as_slice() else {
@@ -109,11 +130,14 @@ pub(super) async fn look(conn: &mut Conn) -> Result<Vec<Finding>, DataError> {
     Ok(found)
 }
 
-/// Has the whole catalogue checked, reading only; what is grave and no finding of [`look`]'s.
-pub(super) async fn check(url: &DatabaseUrl, role: &str, setting: &str) -> Result<Vec<Finding>, DataError> {
+/// Has the whole catalogue checked, reading only; what is no finding of [`look`]'s.
+pub(super) async fn check(
+    url: &DatabaseUrl,
+    options: Options,
+    looked: &[Finding],
+) -> Result<Findings, DataError> {
     let failed = |error: String| DataError::Configuration(error);
     let connector = Connector::new(url.clone()).map_err(|error| failed(error.to_string()))?;
-    let options = Options { setting: setting.to_owned(), behaviour: false, ..Options::for_role(role) };
     let work = async {
         let (mut client, connection) =
             connector.connect().await.map_err(|error| failed(error.to_string()))?;
@@ -124,33 +148,45 @@ pub(super) async fn check(url: &DatabaseUrl, role: &str, setting: &str) -> Resul
     let late =
         |_elapsed| failed("the check of the catalogue took too long; see `partywall check`".to_owned());
     let report = tokio::time::timeout(CHECK_TIME, work).await.map_err(late)??;
-    let grave = report.found.into_iter().map(|found| found.finding);
-    let grave = grave.filter(|found| {
-        found.severity >= Severity::High && !UNGOVERNED.contains(&format!("'{}'", found.rule))
-    });
-    Ok(grave
-        .map(|found| Finding {
-            told: format!("{} ({})", found.message, found.fix),
-            rule: found.rule,
-            object: found.message,
-        })
-        .collect())
-}
-
-/// What is allowed comes back; anything else is refused.
-pub(super) fn judge(found: Vec<Finding>, allow: &[Allowed]) -> Result<Vec<Waived>, DataError> {
-    let (mut waived, mut refused) = (Vec::new(), Vec::new());
-    for finding in found {
-        match allow.iter().find(|allowed| allowed.rule == finding.rule) {
-            Some(allowed) => waived.push(Waived {
-                rule: finding.rule,
-                object: finding.object,
-                reason: allowed.reason.clone(),
-            }),
-            None => refused.push(finding),
+    let known = |found: &Found| {
+        looked.iter().any(|known| known.rule == found.finding.rule && known.object == found.object)
+    };
+    let mut findings = Findings::default();
+    for found in report.found.into_iter().filter(|found| !known(found)) {
+        if found.finding.severity >= Severity::High || found.in_doubt {
+            findings.refused.push(Finding::of_check(found));
+        } else if found.finding.severity == Severity::Medium {
+            findings.told.push(Finding::of_check(found));
         }
     }
-    let Some(first) = refused.first() else { return Ok(waived) };
+    // What could not be looked at is not passed in silence.
+    findings.told.extend(report.skipped.into_iter().map(|skipped| Finding {
+        rule: "skipped".to_owned(),
+        said: format!("{}: {}", skipped.path, skipped.reason),
+        told: skipped.reason,
+        object: skipped.path,
+    }));
+    Ok(findings)
+}
+
+/// What is allowed, or need not be, comes back; anything else is refused.
+pub(super) fn judge(found: Findings, allow: &[Allowed]) -> Result<Vec<Waived>, DataError> {
+    let reason = |finding: &Finding| {
+        let names = |allowed: &&Allowed| {
+            let object = allowed.object.as_ref();
+            allowed.rule == finding.rule && object.is_none_or(|object| *object == finding.object)
+        };
+        allow.iter().find(names).map(|allowed| allowed.reason.clone())
+    };
+    let (mut passed, mut refused) = (Vec::new(), Vec::new());
+    let must = found.refused.into_iter().map(|finding| (finding, true));
+    for (finding, grave) in must.chain(found.told.into_iter().map(|finding| (finding, false))) {
+        match reason(&finding) {
+            None if grave => refused.push(finding),
+            reason => passed.push(Waived { rule: finding.rule, object: finding.said, reason }),
+        }
+    }
+    let Some(first) = refused.first() else { return Ok(in_few(passed)) };
     let told: Vec<String> =
         refused.iter().take(NAMED).map(|finding| format!("[{}] {}", finding.rule, finding.told)).collect();
     let more = match refused.len().saturating_sub(NAMED) {
@@ -158,9 +194,29 @@ pub(super) fn judge(found: Vec<Finding>, allow: &[Allowed]) -> Result<Vec<Waived
         more => format!("; and {more} more"),
     };
     Err(DataError::Configuration(format!(
-        "the database would not keep tenants apart: {}{more}. If it is meant, write allow = [{{ rule = \"{}\", reason = \
-         \"…\" }}]",
+        "the database would not keep tenants apart: {}{more}. If it is meant, write allow = [{{ rule = \"{}\", object = \
+         \"{}\", reason = \"…\" }}]",
         told.join("; "),
-        first.rule
+        first.rule,
+        first.object.replace('\\', "\\\\").replace('"', "\\\"")
     )))
+}
+
+/// The same, with what nobody has answered for in one sentence for each rule.
+fn in_few(passed: Vec<Waived>) -> Vec<Waived> {
+    let (mut few, rest): (Vec<Waived>, Vec<Waived>) =
+        passed.into_iter().partition(|waived| waived.reason.is_some());
+    let mut by_rule = BTreeMap::<String, Vec<String>>::new();
+    for waived in rest {
+        by_rule.entry(waived.rule).or_default().push(waived.object);
+    }
+    few.extend(by_rule.into_iter().map(|(rule, objects)| {
+        let more = match objects.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        let named: Vec<String> = objects.into_iter().take(NAMED).collect();
+        Waived { rule, object: format!("{}{more}", named.join("; ")), reason: None }
+    }));
+    few
 }

@@ -5,11 +5,12 @@
 
 use std::sync::PoisonError;
 
+use partywall_postgres::check::{Options, tenant_columns};
 use tokio::runtime::Runtime;
 
 use super::{
     Source, Statement,
-    catalogue::{self, Waived},
+    catalogue::{self, Findings, Waived},
     error::Broken,
     inspect, statement,
     wire::Conn,
@@ -102,7 +103,7 @@ impl Source {
     }
 
     /// Makes sure that the role of the URL is one that the server's policies hold for, and that shared tables have
-    /// policies; what the configuration allows although it was found.
+    /// policies; what was found, and is served all the same.
     pub(in crate::guards::data) fn verify(&self) -> Result<Vec<Waived>, DataError> {
         self.with_connection(|runtime, conn| {
             let wrong =
@@ -111,12 +112,13 @@ impl Source {
                 check_own_role(conn).await?;
                 match self.isolation {
                     Isolation::Rls => {
-                        let mut found = catalogue::look(conn).await?;
+                        let mut refused = catalogue::look(conn, &self.settings.tenant_columns).await?;
+                        let mut found = Findings::default();
                         if !self.pooled {
-                            let setting = self.settings.setting.as_deref().unwrap_or(super::SETTING);
-                            let role = self.url.user().unwrap_or_default();
-                            found.extend(catalogue::check(&self.url, role, setting).await?);
+                            found = catalogue::check(&self.url, self.options(), &refused).await?;
                         }
+                        refused.append(&mut found.refused);
+                        found.refused = refused;
                         catalogue::judge(found, &self.settings.allow)
                     }
                     // Not this role, but each tenant's own reads there, and no policies are needed.
@@ -125,6 +127,16 @@ impl Source {
             };
             runtime.block_on(checked).map_err(wrong)
         })
+    }
+
+    /// What the whole check of the catalogue is asked for.
+    fn options(&self) -> Options {
+        Options {
+            setting: self.settings.setting.as_deref().unwrap_or(super::SETTING).to_owned(),
+            tenant_columns: tenant_columns(&self.settings.tenant_columns),
+            behaviour: false,
+            ..Options::for_role(self.url.user().unwrap_or_default())
+        }
     }
 
     /// Does something with the connection for loading, on a thread where it is allowed to wait.

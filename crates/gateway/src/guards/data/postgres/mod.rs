@@ -30,7 +30,7 @@ use partywall_postgres::DatabaseUrl;
 use secrecy::SecretString;
 use serde_json::Value;
 
-pub(super) use self::{catalogue::Waived, statement::Statement};
+pub(super) use self::statement::Statement;
 use self::{
     connect::{CONNECT_TIMEOUT, Connector, Login},
     error::{Broken, ServerError},

@@ -1,10 +1,11 @@
 //! The log in the database of the state: one chain for each tenant and process that writes.
 //!
 //! Lines of requests that end while a transaction is under way go into the next one together. A line is on the server's
-//! disk when its request is answered, of reads too: the commit is what is waited for.
+//! disk when its request is answered, of reads too: the commit is what is waited for. When the database refuses a line,
+//! each tenant's lines are tried by themselves, so that it is that tenant's loss and nobody else's.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -24,6 +25,8 @@ use crate::central::{Central, CentralError};
 
 /// Where the chains of this process end, as far as it remembers.
 const MOST_CHAINS: usize = 10_000;
+/// How often the log of the process is told that the database refuses lines.
+const TOLD: Duration = Duration::from_secs(60);
 /// Tenants whose missing lines are remembered until they can be told.
 const MOST_OWED: usize = 1024;
 
@@ -49,6 +52,8 @@ struct Chains {
     /// Lines that could not be written since one could.
     owed: BTreeMap<Option<TenantId>, u64>,
     failing: bool,
+    /// When it was last told that lines were refused.
+    told: Option<Instant>,
 }
 
 /// One tenant's lines as they go to the database.
@@ -149,27 +154,74 @@ impl Shared {
             chains.ends.insert(tenant, end);
         }
         let appends = self.appends();
-        let tx = client.transaction().await.map_err(failed)?;
+        let refused = match self.together(client, &appends).await {
+            Ok(()) => BTreeSet::new(),
+            // The server is there and has said no: to whose lines is asked.
+            Err(error) if appends.len() > 1 && error.as_db_error().is_some() => {
+                let (why, refused) = (failed(error), self.each(client, &appends).await.map_err(failed)?);
+                if refused.len() == appends.len() {
+                    return Err(why);
+                }
+                self.tell(refused.len(), &why);
+                refused
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let mut chains = self.chains.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::take(&mut chains.failing) {
+            tracing::info!("the audit log can be written again");
+        }
+        for append in appends.into_iter().filter(|append| !refused.contains(&append.tenant)) {
+            chains.owed.remove(&append.tenant);
+            chains.ends.insert(append.tenant, append.end);
+        }
+        self.settle(&mut chains, |tenant| refused.contains(tenant));
+        Ok(())
+    }
+
+    /// The whole batch in one transaction.
+    async fn together(&self, client: &mut Client, appends: &[Append]) -> Result<(), tokio_postgres::Error> {
+        let tx = client.transaction().await?;
         // Sent together, carried out in turn.
         try_join_all(appends.iter().map(|append| {
             let tx = &tx;
             let writer = &self.writer;
             async move { append.send(tx, writer).await }
         }))
-        .await
-        .map_err(failed)?;
-        tx.commit().await.map_err(failed)?;
-        let mut chains = self.chains.lock().unwrap_or_else(PoisonError::into_inner);
-        if std::mem::take(&mut chains.failing) {
-            tracing::info!("the audit log can be written again");
-        }
+        .await?;
+        tx.commit().await
+    }
+
+    /// Each tenant's lines in a part of their own, which is undone by itself; the tenants whose lines were refused. There
+    /// is one commit, so that a tenant whose lines are refused does not make the others wait for many.
+    async fn each(
+        &self,
+        client: &mut Client,
+        appends: &[Append],
+    ) -> Result<BTreeSet<Option<TenantId>>, tokio_postgres::Error> {
+        let mut refused = BTreeSet::new();
+        let mut tx = client.transaction().await?;
         for append in appends {
-            chains.owed.remove(&append.tenant);
-            chains.ends.insert(append.tenant, append.end);
+            let part = tx.transaction().await?;
+            match append.send(&part, &self.writer).await {
+                Ok(()) => part.commit().await?,
+                Err(error) if error.as_db_error().is_some() => {
+                    part.rollback().await?;
+                    refused.insert(append.tenant.clone());
+                }
+                Err(error) => return Err(error),
+            }
         }
-        drop(chains);
-        self.done(|_lines| Written::default());
-        Ok(())
+        tx.commit().await?;
+        Ok(refused)
+    }
+
+    fn tell(&self, tenants: usize, error: &CentralError) {
+        let mut chains = self.chains.lock().unwrap_or_else(PoisonError::into_inner);
+        if chains.told.is_none_or(|told| told.elapsed() > TOLD) {
+            chains.told = Some(Instant::now());
+            tracing::error!(%error, tenants, "the database refuses lines of the audit log; the writes that they are of are refused too");
+        }
     }
 
     /// The tenants of the batch whose chain's end this process does not know.
@@ -205,10 +257,18 @@ impl Shared {
         if !std::mem::replace(&mut chains.failing, true) {
             tracing::error!(%error, "writes are refused until the audit log can be written");
         }
+        self.settle(&mut chains, |_tenant| true);
+    }
+
+    /// Tells those who wait what became of the batch, and counts what is not in the log.
+    fn settle(&self, chains: &mut Chains, is_missing: impl Fn(&Option<TenantId>) -> bool) {
         self.done(|lines| {
             let mut written = Written::default();
             for line in lines {
                 let tenant = line.tenant().cloned();
+                if !is_missing(&tenant) {
+                    continue;
+                }
                 // Where its chain ends is asked again: the transaction may have been carried out.
                 chains.ends.remove(&tenant);
                 // A write that did not start is refused, so its line is not missing.

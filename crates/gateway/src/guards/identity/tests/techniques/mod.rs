@@ -13,6 +13,7 @@ use crate::guards::identity::Authenticator;
 
 const LOGIN: &str = "https://login.example.com/";
 const GLOBEX: &str = "https://id.globex.example";
+const EMPTIED: &str = "https://emptied.example.com";
 const MAPPED: &str = "https://mapped.example.com";
 const TYPED: &str = "https://typed.example.com";
 const BOTH: &str = "https://both.example.com";
@@ -122,6 +123,11 @@ fn configuration() -> String {
         jwks = "login.json"
         tenant_claim = "org_id"
         tenant_map = {{ "org-1" = "acme", "a:b" = "globex" }}
+        [[identity.issuer]]
+        issuer = "{EMPTIED}"
+        jwks = "login.json"
+        tenant_claim = "org_id"
+        tenant_map = {{}}
         [[identity.issuer]]
         issuer = "{TYPED}"
         jwks = "login.json"

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{BOTH, MAPPED, World};
+use super::{BOTH, EMPTIED, MAPPED, World};
 use crate::guards::identity::tests::support::{bearer, claims, with};
 
 /// ID-11 and 12: tenants that are not one string.
@@ -90,5 +90,9 @@ pub(super) fn tenant_words(world: &mut World) {
     for value in ["acme", "globex", "ORG-1", "org-2", ""] {
         let bad = bearer(&world.login.token(&mapped(value)));
         world.refused("ID-14", "not in the list", bad, "bad-tenant", listed.clone());
+    }
+    for value in ["acme", "globex"] {
+        let bad = bearer(&world.login.token(&with(&claims(EMPTIED), "org_id", json!(value))));
+        world.refused("ID-14", "in a list that has become empty", bad, "bad-tenant", listed.clone());
     }
 }
