@@ -452,14 +452,7 @@ fn finish(
     // What is told from here on needs the files only, and copies some.
     drop(project);
     let (findings, texts) = tell(options, &loaded, findings, &mut notes);
-    for file in &loaded {
-        if let Text::Seen(seen) = &file.text
-            && seen.has_changed()
-        {
-            let reason = "was changed while it was looked at: what is said of it may be wrong; scan it again";
-            skipped.push(Skipped { path: file.file.path.clone(), reason: reason.to_owned() });
-        }
-    }
+    skipped.extend(changed(&loaded));
     let stats = stats(&loaded, began);
     skipped.sort_by(|a, b| (&a.path, &a.reason).cmp(&(&b.path, &b.reason)));
     notes.extend(chosen(options));
@@ -478,6 +471,16 @@ fn finish(
         document = document.of_nothing();
     }
     Scan { document, texts, not_understood }
+}
+
+/// The files that were changed while they were looked at.
+fn changed(loaded: &[Loaded]) -> impl Iterator<Item = Skipped> {
+    let has_changed = |file: &&Loaded| matches!(&file.text, Text::Seen(seen) if seen.has_changed());
+    loaded.iter().filter(has_changed).map(|file| Skipped {
+        path: file.file.path.clone(),
+        reason: "was changed while it was looked at: what is said of it may be wrong; scan it again"
+            .to_owned(),
+    })
 }
 
 /// The note of files that were only parsed, if there are any.
