@@ -66,30 +66,13 @@ pub(crate) fn built() -> Result<PathBuf> {
     Ok(own.parent().context("this program stands in no folder")?.to_owned())
 }
 
-/// What cargo is asked for by one of three that run tests at the same time, in turn: the name in the summary and what is tested. The
-/// longest programs stand apart, since most of their time is spent waiting for a clock or a process.
-const ROWS: [&[(&str, &[&str])]; 3] = [
-    &[(UNIT, &["--package", "partywall-gateway", "--lib"])],
-    &[
-        (UNIT, &["--workspace", "--exclude", "partywall-gateway", "--lib", "--bins"]),
-        (BESIDE, &["--package", "partywall-prober", "--test", "*"]),
-    ],
-    &[(BESIDE, &["--workspace", "--exclude", "partywall-prober", "--test", "*"])],
-];
-const UNIT: &str = "unit tests";
-const BESIDE: &str = "integration tests";
-
-/// What one call of cargo came to: its name in the summary, whether it ended well, and what it said.
-type Told = (&'static str, bool, Said, Vec<String>);
-
-/// The tests inside of crates and those beside them, in [`ROWS`]. What the last row says is shown at once, that of the others when they
-/// have ended.
+/// The tests inside of crates and those beside them at the same time: many of both wait for a clock or a process.
 fn cargo_test(servers: &Servers, summary: &mut Summary) -> Result<()> {
     must(Command::new("cargo").args(["test", "--workspace", "--no-run"]), BUILD)?;
-    let run = |name: &'static str, targets: &[&str], show: bool| -> Result<Told> {
+    let run = |targets: &[&str], show: bool| -> Result<(bool, Said, Vec<String>)> {
         let (mut said, mut lines) = (Said::default(), Vec::new());
         let mut command = Command::new("cargo");
-        servers.tell(command.args(["test", "--no-fail-fast"]).args(targets));
+        servers.tell(command.args(["test", "--workspace", "--no-fail-fast"]).args(targets));
         let good = follow(command.stdin(Stdio::null()), BUILD, |line| {
             said.read(line);
             if show {
@@ -98,34 +81,20 @@ fn cargo_test(servers: &Servers, summary: &mut Summary) -> Result<()> {
                 lines.push(line.to_owned());
             }
         })?;
-        Ok((name, good, said, lines))
+        Ok((good, said, lines))
     };
-    let rows: Vec<_> = thread::scope(|scope| {
-        let begin = |(at, row): (usize, &'static [(&'static str, &'static [&'static str])])| {
-            let show = at + 1 == ROWS.len();
-            scope.spawn(move || {
-                row.iter().map(|(name, targets)| run(name, targets, show)).collect::<Result<Vec<Told>>>()
-            })
-        };
-        let begun: Vec<_> = ROWS.into_iter().enumerate().map(begin).collect();
-        begun.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+    let (inside, beside) = thread::scope(|scope| {
+        let inside = scope.spawn(|| run(&["--lib", "--bins"], false));
+        let beside = run(&["--test", "*"], true);
+        (inside.join(), beside)
     });
-    let mut all = Vec::new();
-    for row in rows {
-        all.extend(row.map_err(|_panic| anyhow::anyhow!("what ran a part of the tests stopped"))??);
-    }
-    for name in [UNIT, BESIDE] {
-        let (mut good, mut passed, mut failed) = (true, 0, 0);
-        for (_, ended_well, said, lines) in all.iter_mut().filter(|(own, ..)| *own == name) {
-            for line in std::mem::take(lines) {
-                println!("{line}");
-            }
-            good &= *ended_well;
-            passed += said.passed;
-            failed += said.failed;
-            summary.tell(std::mem::take(&mut said.failures));
+    let inside = inside.map_err(|_panic| anyhow::anyhow!("what ran the unit tests stopped"))?;
+    for (name, (good, said, lines)) in [("unit tests", inside?), ("integration tests", beside?)] {
+        for line in lines {
+            println!("{line}");
         }
-        summary.add(name, good, passed, failed);
+        summary.add(name, good, said.passed, said.failed);
+        summary.tell(said.failures);
     }
     Ok(())
 }
