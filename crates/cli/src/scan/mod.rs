@@ -110,8 +110,8 @@ fn is_rule_of_scan(id: &str) -> anyhow::Result<()> {
             "`{id}` is a rule of `partywall check`, which looks at databases; scan has no such rule"
         );
     }
-    let near = nearest(id, &own).map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-    anyhow::bail!("there is no rule `{id}`{near}; `partywall rules` lists them")
+    let near = nearest(id, &own).map_or_else(|| "; ".to_owned(), |near| format!("; did you mean `{near}`? "));
+    anyhow::bail!("there is no rule `{id}`{near}`partywall rules` lists all")
 }
 
 /// How many there are of something.
