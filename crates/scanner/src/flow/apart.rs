@@ -3,14 +3,56 @@
 use crate::{
     ir::{BindingKind, ExprKind, NameRef, Property, PropertyKey},
     project::{At, Project, Unit},
+    tables::Level,
     vocabulary,
 };
+
+/// How code names the tenant of something.
+const TENANTS: &[&str] = &[
+    "tenant",
+    "Tenant",
+    "organization_id",
+    "organizationId",
+    "organisation_id",
+    "organisationId",
+    "org_id",
+    "orgId",
+    "workspace_id",
+    "workspaceId",
+    "company_id",
+    "companyId",
+    "clinic_id",
+    "clinicId",
+    "hospital_id",
+    "hospitalId",
+    "school_id",
+    "schoolId",
+    "branch_id",
+    "branchId",
+    "shop_id",
+    "shopId",
+    "store_id",
+    "storeId",
+];
 
 impl Project {
     /// Whether administrators belong to no tenant, because the tokens that make somebody one say so, and no tenant. That no table knows
     /// tenants says nothing: those of a server that was made for one of them are often not written down.
     pub(super) fn keeps_admins_apart(&self) -> bool {
         *self.memory.admins_apart.get_or_init(|| self.signs_admins_apart())
+    }
+
+    /// Whether anything is a tenant's: rows of a table, or what the code calls so. Where there is one organisation, who has a position in it
+    /// works with the rows of all.
+    pub(crate) fn keeps_tenants(&self) -> bool {
+        *self.memory.tenants.get_or_init(|| {
+            self.tables
+                .tables
+                .values()
+                .filter_map(|table| table.owner.as_ref())
+                .any(|owner| owner.level == Level::Tenant)
+                || self.units().any(|(_, unit)| TENANTS.iter().any(|name| unit.ir.source.mentions(name)))
+        })
     }
 
     /// Whether each token's role is written out where it is signed, and the one of administrators has no tenant beside it.

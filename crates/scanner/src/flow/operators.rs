@@ -12,6 +12,8 @@ pub enum Admits {
     /// Whoever calls.
     #[default]
     Anybody,
+    /// Who has a position, such as a nurse's or a dispatcher's: where nothing is a tenant's, all work with the same rows.
+    Staff,
     /// Administrators, who may be those of a tenant.
     Admins,
     /// The operator's own people, who are no tenant's.
@@ -35,6 +37,53 @@ const OF_PLATFORM: &[&str] =
 
 /// Roles that are written out in one word.
 const ROLES: &[&str] = &["root", "super", "platform", "operator"];
+
+/// Roles of those whom a server is there for, and of tenants' own people.
+const ORDINARY: &[&str] = &[
+    "user",
+    "users",
+    "member",
+    "members",
+    "customer",
+    "client",
+    "patient",
+    "student",
+    "parent",
+    "guest",
+    "anonymous",
+    "authenticated",
+    "buyer",
+    "seller",
+    "vendor",
+    "subscriber",
+    "viewer",
+    "reader",
+    "editor",
+    "writer",
+    "contributor",
+    "owner",
+    "free",
+    "basic",
+    "pro",
+    "premium",
+    "paid",
+    "trial",
+    "public",
+    "self",
+    "tenant",
+    "agent",
+    "assistant",
+    "system",
+    "bearer",
+    "service",
+    "candidate",
+    "participant",
+    "driver",
+    "guardian",
+    "creator",
+    "author",
+    "host",
+];
 
 /// Words of functions and classes that ask for a role which they are given.
 pub(super) const ASKS: &[&str] = &[
@@ -125,6 +174,25 @@ fn role_says(text: &str) -> Admits {
         [only] if ROLES.contains(&only.as_str()) => Admits::Operators,
         _ => says(text),
     }
+}
+
+/// The same of a role that is a position in one organisation, by its name: `nurse`, `LAB_TECHNICIAN`. A permission such as `notes:read`
+/// is none.
+fn position(text: &str) -> Admits {
+    let words = vocabulary::words(text);
+    let is_word = |char: char| char.is_ascii_alphabetic() || matches!(char, '_' | '-' | ' ');
+    let is = matches!(words.len(), 1..=3)
+        && text.len() > 2
+        && text.chars().all(is_word)
+        && !words.iter().any(|word| ORDINARY.contains(&word.as_str()) || vocabulary::is_tenant(word));
+    if is { Admits::Staff } else { Admits::Anybody }
+}
+
+/// Whether a name speaks of roles: `UserRole`, `restrictTo`, `authorize`.
+fn is_of_roles(name: &str) -> bool {
+    const ROLES: &[&str] =
+        &["role", "roles", "group", "groups", "position", "restrict", "permit", "authorize", "authorise"];
+    vocabulary::words(name).iter().any(|word| ROLES.contains(&word.as_str()))
 }
 
 impl Project {
@@ -315,7 +383,7 @@ impl Project {
     fn role(&self, at: At, depth: u32) -> Option<Admits> {
         let (depth, unit) = (depth.checked_sub(1)?, self.unit(at.module)?);
         let told = match unit.ir.expr(at.expr) {
-            ExprKind::String(text) => role_says(unit.ir.text(*text)),
+            ExprKind::String(text) => role_says(unit.ir.text(*text)).max(position(unit.ir.text(*text))),
             ExprKind::Array { items, .. } => {
                 let all = items.iter().map(|item| self.role(at.to(*item), depth));
                 return all.reduce(|one, other| Some(one?.min(other?))).flatten();
@@ -326,7 +394,11 @@ impl Project {
             {
                 return self.role(at.to(*object), depth);
             }
-            ExprKind::Member { property, .. } => role_says(unit.ir.text(*property)),
+            ExprKind::Member { object, property, .. } => {
+                let own = unit.ir.text(*property);
+                let of_roles = self.last_written(at.to(*object)).is_some_and(is_of_roles);
+                role_says(own).max(if of_roles { position(own) } else { Admits::Anybody })
+            }
             ExprKind::Name(NameRef::Binding(id)) => {
                 let (module, id) = self.declared(at.module, *id).unwrap_or((at.module, *id));
                 let home = self.unit(module)?;
@@ -353,7 +425,13 @@ impl Project {
             }
             all = Some(all.map_or(role, |other: Admits| other.min(role)));
         }
-        all.unwrap_or_default()
+        // What else is said in one word is what it is about: `ensure(user, "reports")`.
+        match all.unwrap_or_default() {
+            Admits::Staff if !self.last_written(at.to(call.callee)).is_some_and(is_of_roles) => {
+                Admits::Anybody
+            }
+            all => all,
+        }
     }
 
     /// Administrators are the operator's own where tenants have none.

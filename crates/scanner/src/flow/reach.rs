@@ -35,7 +35,7 @@ pub(crate) fn find_reach(project: &Project) -> FxHashMap<Fun, Reach> {
         .iter()
         .map(|entry| match (project.is_operators(entry), project.is_wrapped(entry)) {
             _ if project.admits(entry.handler) == Admits::Operators => 3,
-            (false, false) if project.admits(entry.handler) == Admits::Anybody => 0,
+            (false, false) if project.admits(entry.handler) < Admits::Admins => 0,
             (false, _) => 1,
             (true, _) => 2,
         })

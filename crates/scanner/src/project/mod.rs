@@ -226,6 +226,8 @@ pub(crate) struct Memory {
     pub(crate) admits: RefCell<FxHashMap<Fun, crate::flow::Admits>>,
     /// Whether administrators are of no tenant.
     pub(crate) admins_apart: std::cell::OnceCell<bool>,
+    /// Whether anything is a tenant's.
+    pub(crate) tenants: std::cell::OnceCell<bool>,
     /// Whether all clients of the database have the service's key.
     pub(crate) only_service: std::cell::OnceCell<bool>,
     /// The texts that stand for a tenant in so many places that they are a place of all who have none.

@@ -147,6 +147,8 @@ pub struct Found {
     operators: bool,
     /// Whether only a tenant's own administrators, or the operator's, come there.
     admins: bool,
+    /// Whether only those come there who have a position.
+    staff: bool,
     /// The severity that the rule has set itself.
     said: Option<Severity>,
     /// Whether so many calls lie between that nobody can say what was looked at on the way.
@@ -238,6 +240,7 @@ impl<'p> Report<'p> {
             wrapped: false,
             operators: false,
             admins: false,
+            staff: false,
             said: None,
             guessed: false,
             unreached: None,
@@ -320,6 +323,7 @@ impl Found {
                 self.admins = true;
                 self.lower();
             }
+            Admits::Staff => self.staff = true,
             Admits::Anybody => {}
         }
     }
@@ -415,6 +419,10 @@ fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
     if aside && !found.latent && !project.serves(found.module) {
         severity = Severity::Low;
         confidence = Confidence::Low;
+    }
+    if found.staff && sure::is_of_tenants(rule.check.id) && !project.keeps_tenants() {
+        severity = severity.min(Severity::Medium);
+        confidence = confidence.min(Confidence::Medium);
     }
     if found.is_guess(rule.check.id) && !found.latent && severity == Severity::Medium {
         severity = Severity::Low;

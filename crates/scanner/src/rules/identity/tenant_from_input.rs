@@ -214,7 +214,8 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     } else if beside || of_this(project, value) || project.is_superusers(at) || project.is_foreign_word(name) || not_seen::is_elsewhere(project, value, at, name) {
         // The function that is given both may compare them; another service that is asked may know the caller's credential.
         found.severity(Severity::Medium).confidence(Confidence::Medium);
-    } else if doubts::may_name_others(project, fun, at) {
+    } else if doubts::may_name_others(project, fun, at) || words.iter().any(|word| word == "customer") {
+        // A customer is whom those who call sell to, more often than the one who calls.
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     } else if !reaches {
         found.severity(Severity::Medium).confidence(Confidence::Medium).why(NOT_SEEN);
