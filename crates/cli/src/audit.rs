@@ -58,8 +58,8 @@ fn verify(logs: &Logs, tenant: Option<&str>, json: bool) -> anyhow::Result<ExitC
         (1, 0) => note("the log is whole"),
         (all, 0) => note(&format!("all {all} logs are whole")),
         (all, some) => note(&format!(
-            "{some} of {all} logs are damaged; keep the files as evidence, and move them away to let the gateway begin \
-             new ones"
+            "{some} of {all} logs are damaged; move the files that are named, and not their .head files, away as evidence: \
+             the gateway then goes on after the last line that it knows of"
         )),
     }
     Ok(if damaged > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })

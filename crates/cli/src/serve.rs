@@ -125,10 +125,42 @@ pub(crate) async fn serve(
     Ok(())
 }
 
+/// A schema whose defaults of durations are as a file has them: `"10m"` and not seconds and nanoseconds.
+fn with_written_durations(mut schema: schemars::Schema) -> schemars::Schema {
+    fn write(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Object(object) => {
+                if let Some(default) = object.get_mut("default")
+                    && let (Some(secs), Some(nanos)) = (
+                        default.get("secs").and_then(serde_json::Value::as_u64),
+                        default.get("nanos").and_then(serde_json::Value::as_u64),
+                    )
+                {
+                    let millis = nanos / 1_000_000;
+                    *default = match (secs, millis) {
+                        (secs, 0) if secs > 0 && secs % 3600 == 0 => format!("{}h", secs / 3600),
+                        (secs, 0) if secs > 0 && secs % 60 == 0 => format!("{}m", secs / 60),
+                        (secs, 0) => format!("{secs}s"),
+                        (secs, millis) => format!("{}ms", secs * 1000 + millis),
+                    }
+                    .into();
+                }
+                object.values_mut().for_each(write);
+            }
+            serde_json::Value::Array(items) => items.iter_mut().for_each(write),
+            _ => {}
+        }
+    }
+    if let Some(object) = schema.as_object_mut() {
+        object.values_mut().for_each(write);
+    }
+    schema
+}
+
 /// The JSON Schema of a document.
 pub(crate) fn schema(document: Document) -> anyhow::Result<String> {
     let schema = match document {
-        Document::Config => schemars::schema_for!(Config),
+        Document::Config => with_written_durations(schemars::schema_for!(Config)),
         Document::Findings => schemars::schema_for!(partywall_model::Document),
         Document::Report => schemars::schema_for!(partywall_report::Bundle),
         Document::Verdicts => schemars::schema_for!(partywall_model::Verdicts),

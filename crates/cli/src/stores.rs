@@ -54,6 +54,11 @@ pub(crate) fn tenant(command: &Tenant) -> anyhow::Result<()> {
     match &command.action {
         TenantAction::Add { ids, reuse_rows } => {
             let ids: Vec<TenantId> = listed(ids)?.iter().map(|id| parse(id)).collect::<Result<_, _>>()?;
+            if let Some(twice) =
+                ids.iter().enumerate().find_map(|(n, id)| ids.iter().take(n).find(|one| *one == id))
+            {
+                bail!("adding tenants: `{twice}` stands there twice; nothing was added");
+            }
             match reuse_rows {
                 true => registry.add_many(&ids)?,
                 false => registry.add_new(&config, &ids)?,

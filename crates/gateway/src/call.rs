@@ -206,7 +206,7 @@ async fn record_call(
     let (outcome, reason) = match &result {
         Ok(_) => (Outcome::Ok, None),
         Err(ToolError::Denied(denial)) => (Outcome::Denied(denial.layer()), Some(denial.reason().to_owned())),
-        Err(error) => (Outcome::Error, Some(error.to_string())),
+        Err(error) => (Outcome::Error, Some(error.for_log())),
     };
     let services = permit.services();
     services.metrics.count(Some(permit.tenant()), outcome);

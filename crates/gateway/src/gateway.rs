@@ -42,7 +42,7 @@ use crate::{
         state::Residents,
     },
     reload::Reloads,
-    tenants::{Registry, RegistryError},
+    tenants::{Registry, RegistryError, TenantState},
     tools::{NativeTool, Tool, ToolError, ToolSet, ToolSetError, http::HttpShared},
     wire::{ServeError, Server},
 };
@@ -243,6 +243,11 @@ impl Services {
                 tracing::warn!("found by the check of the database (`partywall check` tells more): {told}");
             }
             lasting.audit_passed(passed);
+        }
+        if sources.has_migrations() {
+            let tenants = lasting.registry.list()?;
+            let active = tenants.iter().filter(|record| record.state == TenantState::Active);
+            sources.agree(active.map(|record| (&record.id, record.incarnation)))?;
         }
         // Part of every cache key, so that a reply made by another configuration is never found.
         let tools = ToolSet::new(config, &sources, native, revision)?;

@@ -73,8 +73,16 @@ pub(crate) fn run(command: &Demo) -> anyhow::Result<()> {
 /// Writes the demo's files. The configuration is written anew each time, since the ports may be others.
 fn write_config(dir: &Path, address: SocketAddr, crm: SocketAddr) -> anyhow::Result<Config> {
     let file = dir.join("partywall.toml");
-    let foreign = dir.is_dir() && !file.is_file() && fs::read_dir(dir)?.next().is_some();
-    ensure!(!foreign, "{} is not a folder of the demo; choose another with --dir", dir.display());
+    if dir.is_dir() && fs::read_dir(dir)?.next().is_some() {
+        let own = fs::read_to_string(&file).is_ok_and(|text| without_ports(&text) == without_ports(CONFIG));
+        ensure!(
+            own,
+            "{} is not a folder of the demo, or its partywall.toml was changed, and the demo would write over it; choose \
+             another folder with --dir, or serve what is there with `partywall serve --config {}`",
+            dir.display(),
+            file.display()
+        );
+    }
     let failed =
         || format!("cannot write the demo's files into {}; choose another folder with --dir", dir.display());
     fs::create_dir_all(dir.join("migrations")).with_context(failed)?;
@@ -86,6 +94,17 @@ fn write_config(dir: &Path, address: SocketAddr, crm: SocketAddr) -> anyhow::Res
         .replace("<crm>", &crm.to_string());
     fs::write(&file, text).with_context(failed)?;
     Ok(Config::load(&file)?)
+}
+
+/// The demo's configuration without what each start changes: the ports on loopback.
+fn without_ports(text: &str) -> String {
+    let mut parts = text.split("127.0.0.1:");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |mut all, part| {
+        all.push_str("127.0.0.1:");
+        all.push_str(part.trim_start_matches(|char: char| char.is_ascii_digit()));
+        all
+    })
 }
 
 /// Makes the tenants, their data and their keys; what is there already stays.

@@ -45,6 +45,8 @@ fn a_tenant_lives_from_add_to_remove() {
     assert!(fails(here, &["tenant", "show", "globex"], "").contains("partywall tenant add globex"));
     assert!(fails(here, &["tenant", "add", "acme"], "").contains("acme"));
     assert!(fails(here, &["tenant", "add", "../x"], "").contains("A-Z a-z 0-9"));
+    assert!(fails(here, &["tenant", "add", "one", "two", "one"], "").contains("`one` stands there twice"));
+    assert!(!ok(here, &["tenant", "list"], "").contains("one"));
 }
 
 /// A database keeps the rows of a tenant that was removed; its id is given out again only when that is said to be meant.
@@ -124,6 +126,14 @@ fn a_wrong_configuration_is_named_by_file_line_and_key() {
             "partywall.toml:3: ",
         ),
         ("[identity]\ndevelopment = true\n\n[capacity]\nburst = 0\n", "partywall.toml:5: `capacity.burst`"),
+        (
+            "[server]\nmax_body_bytes = \"1MiB\"\n",
+            "partywall.toml:2: `max_body_bytes`: invalid type: string \"1MiB\", expected a whole number",
+        ),
+        (
+            "[[identity.issuer]]\nissuer = \"https://a.example\"\n[[identity.issuer]]\nissuer = \"nowhere\"\n",
+            "partywall.toml:4: `identity.issuer[1].issuer`",
+        ),
         ("[identity]\ndevelopment = true\n[[upstream]]\nname = \"files\"\n", "not served by this version"),
         ("", "identity"),
     ];
@@ -312,6 +322,46 @@ impl Local {
     }
 }
 
+/// Every default that a schema names is of the type that it names.
+fn defaults_fit(part: &serde_json::Value) {
+    if let (Some(default), Some(kind)) =
+        (part.get("default"), part.get("type").and_then(|kind| kind.as_str()))
+    {
+        let fits = match kind {
+            "string" => default.is_string(),
+            "integer" | "number" => default.is_number(),
+            "boolean" => default.is_boolean(),
+            "array" => default.is_array(),
+            _ => true,
+        };
+        assert!(fits, "{part}");
+    }
+    match part {
+        serde_json::Value::Object(object) => object.values().for_each(|value| defaults_fit(value)),
+        serde_json::Value::Array(items) => items.iter().for_each(|value| defaults_fit(value)),
+        _ => {}
+    }
+}
+
+/// All tenants' files are migrated from one folder: what was applied to one of them must still be there.
+#[test]
+fn a_migration_that_was_changed_is_found_before_the_tenants_find_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let mut demo = Running::start(here, &["demo", "--port", "0", "--json", "--dir", "d"]);
+    assert!(demo.line().contains("tokens"));
+    assert_eq!(demo.stop("-INT").0, Some(0));
+    let check = ["serve", "--check", "--config", "d/partywall.toml"];
+    ok(here, &check, "");
+    let file = here.join("d/migrations/0001_tickets.sql");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{text}\n-- another word\n")).unwrap();
+    let error = fails(here, &check, "");
+    assert!(error.contains("`0001_tickets` was changed after it had been applied"), "{error}");
+    fs::write(&file, text).unwrap();
+    ok(here, &check, "");
+}
+
 #[test]
 fn completions_schema_and_help_are_printed() {
     let here = Path::new(".");
@@ -320,6 +370,7 @@ fn completions_schema_and_help_are_printed() {
     }
     let schema: serde_json::Value = serde_json::from_str(&ok(here, &["schema", "config"], "")).unwrap();
     assert!(schema["properties"]["tool"].is_object());
+    defaults_fit(&schema);
     for command in ["demo", "serve", "tenant", "secret", "token", "completions"] {
         assert!(ok(here, &[command, "--help"], "").contains("Example"), "{command}");
     }

@@ -130,13 +130,36 @@ async fn the_audit_log_is_shown_and_checked() {
     assert_eq!(audit(&["verify", "--tenant", "nobody"]).status.code(), Some(2));
 }
 
+/// What somebody wrote himself is not written over, with the name of the demo's file or in place of it.
+#[test]
+fn a_configuration_of_ones_own_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("mine");
+    for text in ["hello", "[server]\nlisten = \"127.0.0.1:8787\"\n"] {
+        std::fs::create_dir_all(&own).unwrap();
+        std::fs::write(own.join("partywall.toml"), text).unwrap();
+        let error = fails(folder.path(), &["demo", "--port", "0", "--dir", "mine"], "");
+        assert!(error.contains("would write over it"), "{error}");
+        assert_eq!(std::fs::read_to_string(own.join("partywall.toml")).unwrap(), text);
+        assert!(!own.join("migrations").exists() && !own.join("data").exists());
+    }
+    // The demo's own, with a line of somebody's in it.
+    let first = demo(folder.path());
+    assert_eq!(first.running.stop("-INT").0, Some(0));
+    let file = folder.path().join("d/partywall.toml");
+    let text = std::fs::read_to_string(&file).unwrap() + "\n# mine\n";
+    std::fs::write(&file, &text).unwrap();
+    fails(folder.path(), &["demo", "--port", "0", "--dir", "d"], "");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+}
+
 #[test]
 fn a_foreign_folder_and_a_taken_port_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("mine")).unwrap();
     std::fs::write(folder.path().join("mine/thesis.txt"), "text").unwrap();
     let error = fails(folder.path(), &["demo", "--port", "0", "--dir", "mine"], "");
-    assert!(error.contains("choose another with --dir"), "{error}");
+    assert!(error.contains("choose another folder with --dir"), "{error}");
     assert_eq!(std::fs::read_dir(folder.path().join("mine")).unwrap().count(), 1);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

@@ -75,6 +75,16 @@ impl ToolError {
         Self::Failed(text.into())
     }
 
+    /// What the audit log says of it: a text that was put together in the call can have parts of the arguments in it, or of rows,
+    /// and is the caller's alone.
+    pub(crate) fn for_log(&self) -> String {
+        match self {
+            Self::Invalid(Cow::Owned(_)) => "the arguments were not right".to_owned(),
+            Self::Failed(Cow::Owned(_)) => "the tool could not do it".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// Something is wrong on our side; the caller is told only that.
     pub fn internal(text: impl Into<String>) -> Self {
         Self::Internal(text.into())

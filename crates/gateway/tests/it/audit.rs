@@ -64,6 +64,26 @@ fn lines(house: &House, tenant: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// What a caller wrote stands in no line, also where the answer quotes it.
+#[tokio::test]
+async fn no_argument_gets_into_the_log() {
+    let mut house = House::open().await;
+    let model = "[[tool]]\nname = \"ask\"\nsource = \"desk\"\nsql = \"@model\"\nargs.sql = { type = \"string\", required = true }\n";
+    house.reload(|text| format!("{text}\n{model}")).unwrap();
+    let mut acme = house.caller("acme");
+    for (tool, arguments) in [
+        ("get_ticket", json!({ "id": "canary-1" })),
+        ("get_ticket", json!({ "id": 1, "canary-2": "canary-3" })),
+        ("remember", json!({ "text": { "canary-4": 1 } })),
+        ("ask", json!({ "sql": "SELECT canary_5 FROM tickets WHERE title = 'canary-6'" })),
+    ] {
+        assert!(!acme.call(tool, arguments).await.is_ok(), "{tool}");
+    }
+    let all = lines(&house, "acme");
+    assert!(all.len() >= 4, "{all:?}");
+    assert!(!format!("{all:?}").contains("canary"), "{all:?}");
+}
+
 #[tokio::test]
 async fn an_answered_request_has_its_line_and_a_change_has_one_before_it() {
     let house = House::open().await;

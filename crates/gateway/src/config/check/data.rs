@@ -79,6 +79,12 @@ fn check_postgres(source: &DataSource, key: &dyn Fn(&str) -> String, found: &mut
             &key(".allow"),
             "each needs a `rule` and a `reason`",
         );
+        let rule = allowed.rule.trim();
+        found.say_unless(
+            rule.is_empty() || partywall_postgres::check::pages().iter().any(|page| page.check.id == rule),
+            &key(".allow"),
+            format!("`{rule}` is no rule for databases, so it allows nothing; `partywall rules` lists all"),
+        );
         found.say_unless(
             allowed.object.as_ref().is_none_or(|object| !object.trim().is_empty()),
             &key(".allow"),

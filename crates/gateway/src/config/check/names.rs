@@ -19,7 +19,7 @@ pub(crate) fn names_tenant(name: &str) -> bool {
     if folded.replace("lieutenant", "").contains("tenant") {
         return true;
     }
-    if folded.contains("impersonat") || ACTING.iter().any(|word| folded.starts_with(word)) {
+    if folded.contains("impersonat") || begins(name).iter().any(|words| ACTING.contains(&words.as_str())) {
         return true;
     }
     // An account may be a record like any other (`account_name`), but its id is what many systems call the tenant.
@@ -32,6 +32,25 @@ pub(crate) fn names_tenant(name: &str) -> bool {
         is_party(word) || AFTER.iter().filter_map(|after| word.strip_suffix(after)).any(is_party)
     };
     with_suffix(&folded) || BEFORE.iter().filter_map(|before| folded.strip_prefix(before)).any(with_suffix)
+}
+
+/// The first words of a name, the first two, and so on, without what separates them: `act`, `actas`, `actasuser` of `act_as_user`.
+fn begins(name: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut words = String::new();
+    let mut before = ' ';
+    for char in name.chars() {
+        let new = !char.is_ascii_alphanumeric() || (char.is_ascii_uppercase() && before.is_ascii_lowercase());
+        if new && !words.is_empty() {
+            found.push(words.clone());
+        }
+        if char.is_ascii_alphanumeric() {
+            words.push(char.to_ascii_lowercase());
+        }
+        before = char;
+    }
+    found.push(words);
+    found
 }
 
 /// Why an argument that names a tenant is refused.

@@ -104,13 +104,13 @@ fn tenants_columns_and_what_is_allowed_of_a_database() {
                 "`data.d.tenant_columns`: is for `isolation = \"rls\"`",
             ),
             (
-                "isolation = \"rls\"\nallow = [{ rule = \"r\", object = \" \", reason = \"x\" }]",
+                "isolation = \"rls\"\nallow = [{ rule = \"tenant-table-without-rls\", object = \" \", reason = \"x\" }]",
                 "leave it out",
             ),
         ],
         &[
             "isolation = \"rls\"\ntenant_columns = [\"company_id\", \"Firma\"]",
-            "isolation = \"rls\"\nallow = [{ rule = \"r\", object = \"public.t\", reason = \"x\" }]",
+            "isolation = \"rls\"\nallow = [{ rule = \"tenant-table-without-rls\", object = \"public.t\", reason = \"x\" }]",
         ],
     );
     judge(
@@ -393,13 +393,14 @@ fn names_of_tenants_are_known_in_every_spelling() {
                target_tenant tenant_override asTenant subTenant tenants org org_id orgId orgID org_ids \
                organization organizationId organisation_id organization_slug workspace workspaceId \
                workspace_name account account_id accountId x-account-id customer_org customerOrgId \
-               currentOrg act_as actAs impersonate impersonateUser on_behalf_of onBehalfOf run_as";
+               currentOrg act_as actAs impersonate impersonateUser on_behalf_of onBehalfOf run_as \
+               runAsUser sudo sudo_user SUDO assume_role ACT_AS";
     for yes in yes.split_whitespace() {
         assert!(names_tenant(yes), "{yes}");
     }
     let no = "customer_id user_id owner id status limit query ticket_id lieutenant organizer orgchart \
                account_name accountant workspaces_count active forest force myid x action organic \
-               storage_key namespace";
+               storage_key namespace run_assertions act_assigned sudoku running_assets";
     for no in no.split_whitespace() {
         assert!(!names_tenant(no), "{no}");
     }

@@ -186,6 +186,34 @@ impl Sources {
         }
     }
 
+    /// Holds the migrations of each source against those that were applied to the files of some tenants, which are all migrated from
+    /// one folder.
+    ///
+    /// # Errors
+    /// When one that was applied has been changed or taken away since: no tenant would be served.
+    pub(crate) fn agree<'t>(
+        &self,
+        tenants: impl Iterator<Item = (&'t TenantId, Incarnation)> + Clone,
+    ) -> Result<(), DataError> {
+        const LOOKS: usize = 50;
+        for source in self.sources.values() {
+            let Source::Sqlite(source) = source else { continue };
+            for (tenant, incarnation) in tenants.clone().take(LOOKS) {
+                if source.agrees(tenant, incarnation)? {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether files of tenants are migrated.
+    pub(crate) fn has_migrations(&self) -> bool {
+        self.sources
+            .values()
+            .any(|source| matches!(source, Source::Sqlite(source) if source.has_migrations()))
+    }
+
     /// Closes a tenant's files and connections and stops its statements, because it was removed or begins another life.
     pub fn forget(&self, tenant: &TenantId) {
         for source in self.sources.values() {

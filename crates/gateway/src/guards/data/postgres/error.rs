@@ -50,6 +50,30 @@ impl ServerError {
     }
 }
 
+impl DataError {
+    /// The same of a statement that a model wrote, which may read what kind of fault is its own. What is not there and what it has no
+    /// right to is one: a neighbour's table is not told apart from none.
+    pub(super) fn of_written(self) -> Self {
+        let own = |code: &str| code.starts_with("42") || code.starts_with("3F");
+        match self {
+            Self::Internal(text) if text.strip_prefix("SQLSTATE ").is_some_and(own) => Self::not_understood(),
+            Self::Refused(text) if text.ends_with("(SQLSTATE 42501)") => Self::not_understood(),
+            Self::Value(_) => {
+                Self::Written("a value does not fit its type, or cannot be worked out".to_owned())
+            }
+            other => other,
+        }
+    }
+
+    fn not_understood() -> Self {
+        Self::Written(
+            "the database does not understand it: a table, column, function or type in it does not exist or is not \
+             yours, or its syntax is wrong"
+                .to_owned(),
+        )
+    }
+}
+
 /// Why an exchange with the server came to no end. The connection cannot be used again.
 #[derive(Debug)]
 pub(super) enum Broken {

@@ -163,7 +163,10 @@ impl Source {
         tokio::select! {
             biased;
             () = forgotten => Err(DataError::Cancelled),
-            done = self.attempt(permit, &mut lease, &ask) => done,
+            done = self.attempt(permit, &mut lease, &ask) => match statement.is_for_once() {
+                true => done.map_err(DataError::of_written),
+                false => done,
+            },
         }
     }
 

@@ -26,6 +26,9 @@ use crate::{
 /// up, so that a long migration ends at some time.
 const SETUP_TIME: Duration = Duration::from_secs(120);
 
+/// How long a look at a tenant's file may take when a configuration is loaded.
+const LOOK_TIME: Duration = Duration::from_secs(2);
+
 /// How long administration waits for a free file.
 const ADMIN_WAIT: Duration = Duration::from_secs(30);
 
@@ -147,6 +150,30 @@ impl Source {
         };
         let (conn, standing) = self.open_file(place, file, owner, mode, deadline)?;
         Ok((standing == Standing::Ready).then_some(conn))
+    }
+
+    /// Whether the tenant has a file that can be read now and was migrated from the folder as it is.
+    ///
+    /// # Errors
+    /// When a migration that was applied to it has been changed or taken away since.
+    pub(in crate::guards::data) fn agrees(
+        &self,
+        tenant: &TenantId,
+        incarnation: Incarnation,
+    ) -> Result<bool, DataError> {
+        let place = self.place(tenant)?;
+        let owner = Owner { tenant, incarnation, source: &self.name };
+        match self.open_ready(&place, owner, Mode::Read, deadline_after(LOOK_TIME)) {
+            Err(changed @ DataError::Configuration(_)) => Err(changed),
+            // What else is wrong with one tenant's file is that tenant's.
+            Err(_) => Ok(false),
+            Ok(_) => Ok(place.look().is_ok_and(|file| file.is_some())),
+        }
+    }
+
+    /// Whether anything is migrated.
+    pub(in crate::guards::data) fn has_migrations(&self) -> bool {
+        !self.migrations.is_empty()
     }
 
     /// Opens a file and makes sure that it is the owner's.

@@ -59,8 +59,17 @@ async fn a_model_reads_and_writes_the_tenants_own_rows() {
         desk.assert_neighbour("a write").await;
         let error = desk.ask("SELECT id, id FROM tickets").await.expect_err("twice");
         assert_eq!(error.kind(), ErrorKind::Unavailable);
-        for bad in ["SELECT nothing FROM tickets", "SELECT 'x'::int AS n", "SELEC 1", ""] {
-            desk.ask(bad).await.expect_err(bad);
+        for (bad, says) in [
+            ("SELECT nothing FROM tickets", "does not understand it"),
+            ("SELECT 1 AS n FROM no_such_table", "does not understand it"),
+            ("SELECT 'x'::no_such_type AS n", "does not understand it"),
+            ("SELECT 'x'::int AS n", "does not fit its type"),
+            ("SELECT 1 / 0 AS n", "does not fit its type"),
+            ("SELEC 1", ""),
+            ("", ""),
+        ] {
+            let error = desk.ask(bad).await.expect_err(bad);
+            assert!(matches!(&error, DataError::Written(why) if why.contains(says)), "{bad}: {error}");
         }
         for wrong in [json!({}), json!({"sql": 1}), json!({"sql": "SELECT 1", "tenant": "globex"})] {
             let error = call(&desk.sources, &desk.acme, &desk.read, wrong).await.expect_err("no statement");
