@@ -82,6 +82,8 @@ pub struct Table {
     pub closed: bool,
     /// The table whose partition it is.
     pub partition_of: Option<Name>,
+    /// Whether a statement that is put together while it runs makes its policies.
+    pub promised: bool,
     /// Where it was made.
     pub place: Place,
     /// Where security was switched on last.

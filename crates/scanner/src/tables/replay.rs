@@ -19,7 +19,7 @@ fn is_client(role: &str) -> bool {
 pub struct Replay {
     schema: Schema,
     /// Tables for which security is enabled by a loop, perhaps before they are made.
-    promised: Vec<String>,
+    promised: Vec<(String, bool)>,
 }
 
 impl Replay {
@@ -84,12 +84,13 @@ impl Replay {
     /// The schema at the end.
     #[must_use]
     pub fn finish(mut self) -> Schema {
-        for name in std::mem::take(&mut self.promised) {
+        for (name, policies) in std::mem::take(&mut self.promised) {
             for table in
                 self.schema.tables.values_mut().filter(|table| table.name.name.eq_ignore_ascii_case(&name))
             {
                 table.enabled = true;
                 table.forced = true;
+                table.promised |= policies;
             }
         }
         // Policies of a partitioned table hold for reads through it; its partitions have its owner.
@@ -100,8 +101,14 @@ impl Replay {
     fn one(&mut self, path: &Arc<str>, placed: &Placed) {
         let place = || Place { path: Arc::clone(path), line: placed.line, column: placed.column };
         match &placed.change {
-            Change::CreateTable { table, columns, temporary: false, partition_of, .. } => {
+            Change::CreateTable { table, columns, temporary: false, partition_of, like, .. } => {
                 self.create(table, columns.clone(), partition_of.clone(), place(), Source::Sql);
+                self.columns_of(table, like.as_ref());
+            }
+            Change::Attach { table, to } => {
+                if let Some(table) = self.schema.tables.get_mut(&key(table)) {
+                    table.partition_of = Some(to.clone());
+                }
             }
             Change::CreateTable { .. } => {}
             Change::Drop(names) => {
@@ -146,8 +153,10 @@ impl Replay {
             }
             Change::Revoke { tables, schema, roles } => self.revoke(tables, schema.as_deref(), roles),
             Change::SetSession { setting } => self.schema.session_settings.push((setting.clone(), place())),
-            Change::Dynamic { tables } if tables.is_empty() => self.schema.dynamic = true,
-            Change::Dynamic { tables } => self.promised.extend(tables.iter().cloned()),
+            Change::Dynamic { tables, .. } if tables.is_empty() => self.schema.dynamic = true,
+            Change::Dynamic { tables, policies } => {
+                self.promised.extend(tables.iter().map(|table| (table.clone(), *policies)));
+            }
             change => self.object(change, place()),
         }
     }
@@ -171,6 +180,12 @@ impl Replay {
             Change::AlterView { view, invoker } => {
                 if let Some(view) = self.schema.views.get_mut(&key(view)) {
                     view.invoker = *invoker;
+                }
+            }
+            Change::AlterFunction { function, definer, search_path } => {
+                if let Some(function) = self.schema.functions.get_mut(&key(function)) {
+                    function.definer = definer.unwrap_or(function.definer);
+                    function.search_path |= *search_path;
                 }
             }
             Change::CreateFunction { function, definer, search_path, trigger, touches, condition, sets } => {
@@ -213,11 +228,21 @@ impl Replay {
             privileges: Vec::new(),
             closed: false,
             partition_of,
+            promised: false,
             place,
             enabled_at: None,
             source,
         });
         merge(&mut table.columns, columns);
+    }
+
+    /// A table that is made like another one, or as a copy of it, has its columns.
+    fn columns_of(&mut self, table: &Name, other: Option<&Name>) {
+        let other = other.and_then(|other| self.schema.table(other));
+        let Some(columns) = other.map(|other| other.columns.clone()) else { return };
+        if let Some(table) = self.schema.tables.get_mut(&key(table)) {
+            merge(&mut table.columns, columns);
+        }
     }
 
     fn rename(&mut self, from: &Name, to: &Name) {

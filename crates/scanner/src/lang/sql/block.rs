@@ -14,12 +14,22 @@ pub(super) fn read(at: Cursor<'_>, add: &mut dyn FnMut(Change)) {
     }
 }
 
-/// The tokens of the body of a function or block.
-fn body(at: Cursor<'_>) -> Option<Vec<TokenWithSpan>> {
-    at.rest().iter().find_map(|token| match &token.token {
-        Token::DollarQuotedString(text) => statements::tokens(&text.value).map(code),
-        _ => None,
-    })
+/// The tokens of the body of a function or block: between dollars, in quotes after `AS`, or as statements (`BEGIN ATOMIC … END`).
+fn body(mut at: Cursor<'_>) -> Option<Vec<TokenWithSpan>> {
+    while !at.is_empty() {
+        if at.words("begin atomic") {
+            return Some(at.rest().to_vec());
+        }
+        let quoted = at.words("as");
+        match at.next()? {
+            Token::DollarQuotedString(text) => return statements::tokens(&text.value).map(code),
+            Token::SingleQuotedString(text) if quoted => {
+                return statements::tokens(&text.replace("''", "'")).map(code);
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 fn code(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
@@ -68,7 +78,7 @@ fn dynamic(statement: Cursor<'_>, all: &[TokenWithSpan], add: &mut dyn FnMut(Cha
         .map(|text| text.rsplit('.').next().unwrap_or(&text).replace('"', ""))
         .filter(|text| text != "public")
         .collect();
-    add(Change::Dynamic { tables });
+    add(Change::Dynamic { tables, policies: text.contains("create policy") });
 }
 
 /// A function after its keyword.

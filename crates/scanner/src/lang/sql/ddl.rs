@@ -51,10 +51,15 @@ fn create_table(mut at: Cursor<'_>, temporary: bool, add: &mut dyn FnMut(Change)
     let if_not_exists = at.words("if not exists");
     let Some(table) = at.name() else { return };
     let partition_of = at.words("partition of").then(|| at.name()).flatten();
+    let mut like = None;
     let mut columns = Vec::new();
     let mut references = Vec::new();
     if let Some(body) = at.parenthesis() {
-        for part in body.commas() {
+        for mut part in body.commas() {
+            if part.words("like") {
+                like = part.name();
+                continue;
+            }
             match item(part) {
                 Item::Column(column) => columns.push(column),
                 Item::Reference(names, to) => references.push((names, to)),
@@ -62,7 +67,14 @@ fn create_table(mut at: Cursor<'_>, temporary: bool, add: &mut dyn FnMut(Change)
             }
         }
     }
-    add(Change::CreateTable { table: table.clone(), columns, if_not_exists, temporary, partition_of });
+    if at.words("inherits") {
+        like = at.parenthesis().and_then(|mut parents| parents.name());
+    } else if at.skip_to("as table") {
+        like = at.name();
+    } else if at.skip_to("as select") && at.token(&Token::Mul) && at.words("from") {
+        like = at.name();
+    }
+    add(Change::CreateTable { table: table.clone(), columns, if_not_exists, temporary, partition_of, like });
     for (columns, references) in references {
         add(Change::AddReference { table: table.clone(), columns, references });
     }
@@ -224,12 +236,22 @@ fn alter(mut at: Cursor<'_>, add: &mut dyn FnMut(Change)) {
     } else if at.words("view") || at.words("materialized view") {
         at.words("if exists");
         let Some(view) = at.name() else { return };
-        if at.words("set")
+        let set = at.words("set");
+        if (set || at.words("reset"))
             && let Some(options) = at.parenthesis()
             && options.text().to_lowercase().contains("security_invoker")
         {
-            add(Change::AlterView { view, invoker: is_invoker(options) });
+            add(Change::AlterView { view, invoker: set && is_invoker(options) });
         }
+    } else if at.words("function") || at.words("procedure") || at.words("routine") {
+        let Some(function) = at.name() else { return };
+        at.parenthesis();
+        let definer = match { at }.skip_to("security definer") {
+            true => Some(true),
+            false => { at }.skip_to("security invoker").then_some(false),
+        };
+        let search_path = { at }.skip_to("set search_path");
+        add(Change::AlterFunction { function, definer, search_path });
     }
 }
 
@@ -250,6 +272,9 @@ fn alter_table(mut at: Cursor<'_>, add: &mut dyn FnMut(Change)) {
             let Some(mut to) = action.name() else { continue };
             to.schema = to.schema.or_else(|| table.schema.clone());
             Change::Rename { table: table.clone(), to }
+        } else if action.words("attach partition") {
+            let Some(part) = action.name() else { continue };
+            Change::Attach { table: part, to: table.clone() }
         } else if action.words("set schema") {
             let Some(schema) = action.word() else { continue };
             Change::Rename {

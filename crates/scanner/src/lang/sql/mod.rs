@@ -123,6 +123,8 @@ pub enum Change {
         temporary: bool,
         /// The table whose partition it is.
         partition_of: Option<Name>,
+        /// The table whose columns it has too.
+        like: Option<Name>,
     },
     /// Tables or views end.
     Drop(Vec<Name>),
@@ -220,6 +222,22 @@ pub enum Change {
         /// A setting of the application that its body sets for the whole session.
         sets: Option<String>,
     },
+    /// A function gets or loses its owner's rights, or a search path of its own.
+    AlterFunction {
+        /// The function.
+        function: Name,
+        /// Whether it runs with the rights of its owner from now on, if that is said.
+        definer: Option<bool>,
+        /// Whether its search path is fixed from now on.
+        search_path: bool,
+    },
+    /// A table becomes a partition.
+    Attach {
+        /// The table.
+        table: Name,
+        /// The table whose partition it becomes.
+        to: Name,
+    },
     /// Privileges are given.
     Grant {
         /// The privileges, in lower case; `all` is one.
@@ -250,6 +268,8 @@ pub enum Change {
     Dynamic {
         /// Names that stand in the block.
         tables: Vec<String>,
+        /// Whether it makes policies.
+        policies: bool,
     },
 }
 

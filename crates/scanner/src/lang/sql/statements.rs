@@ -3,6 +3,8 @@
 //! The tokens are sqlparser's. A file that its tokenizer refuses is cut at semicolons, and each piece is tried by itself, so
 //! that one strange statement does not hide the others.
 
+use std::borrow::Cow;
+
 use sqlparser::{
     dialect::{Dialect, GenericDialect, MySqlDialect, PostgreSqlDialect},
     tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace},
@@ -21,6 +23,7 @@ pub(super) struct Statement {
 /// The statements of a text that take effect when it is applied: the way back of a migration is left out. The lines that
 /// could not be read come second.
 pub(super) fn of(text: &str) -> (Vec<Statement>, Vec<u32>) {
+    let text = &*without_commands(text);
     if let Some(tokens) = tokens(text) {
         return (split(tokens, 0), Vec::new());
     }
@@ -34,6 +37,62 @@ pub(super) fn of(text: &str) -> (Vec<Statement>, Vec<u32>) {
         line += piece.matches('\n').count() as u64;
     }
     (statements, unread)
+}
+
+/// The text without the lines that are psql's own commands, such as `\c app` and `\set ON_ERROR_STOP on`: they end with their line, and
+/// would take the statement after them along.
+fn without_commands(text: &str) -> Cow<'_, str> {
+    if !text.lines().any(|line| line.trim_start().starts_with('\\')) {
+        return Cow::Borrowed(text);
+    }
+    let mut kept = String::with_capacity(text.len());
+    let mut within: Option<String> = None;
+    for line in text.split_inclusive('\n') {
+        if within.is_none() && line.trim_start().starts_with('\\') {
+            kept.push('\n');
+            continue;
+        }
+        within = ends_within(line, within);
+        kept.push_str(line);
+    }
+    Cow::Owned(kept)
+}
+
+/// What of several lines a line ends within: a text in quotes, a body between dollars or a comment; given what it begins within.
+fn ends_within(line: &str, mut within: Option<String>) -> Option<String> {
+    let mut rest = line;
+    loop {
+        if let Some(end) = &within {
+            let Some((_, after)) = rest.split_once(end.as_str()) else { return within };
+            rest = after;
+            within = None;
+            continue;
+        }
+        let at = rest.find(['\'', '$', '-', '/'])?;
+        let here = rest.get(at..)?;
+        if here.starts_with("--") {
+            return None;
+        }
+        let mut taken = 1;
+        if here.starts_with('\'') {
+            within = Some("'".to_owned());
+        } else if here.starts_with("/*") {
+            taken = 2;
+            within = Some("*/".to_owned());
+        } else if let Some(tag) = dollar_tag(here) {
+            taken = tag.len();
+            within = Some(tag.to_owned());
+        }
+        rest = here.get(taken..)?;
+    }
+}
+
+/// The mark that a body between dollars begins with: `$$`, `$body$`.
+fn dollar_tag(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix('$')?;
+    let end = inner.find('$')?;
+    let name = inner.get(..end)?;
+    name.chars().all(|char| char.is_alphanumeric() || char == '_').then(|| text.get(..end + 2)).flatten()
 }
 
 /// The tokens of a text, by the first dialect that can read it.
@@ -57,6 +116,8 @@ fn split(tokens: Vec<TokenWithSpan>, lines_before: u64) -> Vec<Statement> {
                 back = direction(comment).unwrap_or(back);
             }
             Token::Whitespace(_) | Token::EOF => {}
+            // `BEGIN ATOMIC` is the body of a function, with statements of its own.
+            Token::SemiColon if !back && in_atomic(&current) => current.push(token),
             Token::SemiColon => finish(&mut current, &mut statements),
             _ if back => {}
             _ => current.push(token),
@@ -64,6 +125,14 @@ fn split(tokens: Vec<TokenWithSpan>, lines_before: u64) -> Vec<Statement> {
     }
     finish(&mut current, &mut statements);
     statements
+}
+
+/// Whether a function's body of statements has begun and not ended.
+fn in_atomic(current: &[TokenWithSpan]) -> bool {
+    let is = |token: Option<&TokenWithSpan>, text: &str| matches!(token.map(|token| &token.token), Some(Token::Word(word)) if word.value.eq_ignore_ascii_case(text));
+    is(current.first(), "create")
+        && !is(current.last(), "end")
+        && current.windows(2).any(|pair| is(pair.first(), "begin") && is(pair.last(), "atomic"))
 }
 
 fn finish(current: &mut Vec<TokenWithSpan>, statements: &mut Vec<Statement>) {
@@ -123,6 +192,26 @@ mod tests {
         let (statements, unread) = of("SELECT 1;\nSELECT 'it;\nSELECT 2;");
         assert!(!statements.is_empty());
         assert_eq!(unread.len(), 1);
+    }
+
+    #[test]
+    fn commands_of_psql_take_no_statement_along() {
+        let found =
+            texts("\\c app\n\\set ON_ERROR_STOP on\nCREATE TABLE a (b int);\n  \\echo done\nSELECT 1;");
+        assert_eq!(found, ["CREATE TABLE a ( b int )", "SELECT 1"]);
+        for kept in ["SELECT 'a\n\\b';", "DO $x$ a\n\\b $x$;", "SELECT '''a\n\\b';", "/* '\n\\ */ SELECT 1;"]
+        {
+            assert!(without_commands(kept).contains('\\'), "{kept}");
+        }
+        let (statements, _) = of("-- it's\n\\c x\nSELECT 1;");
+        assert_eq!(statements.first().map(|one| one.tokens[0].span.start.line), Some(3));
+    }
+
+    #[test]
+    fn a_body_of_statements_is_one_statement() {
+        let found =
+            texts("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END; BEGIN; SELECT 3;");
+        assert_eq!(found.len(), 3, "{found:?}");
     }
 
     #[test]

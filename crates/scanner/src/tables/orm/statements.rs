@@ -54,7 +54,7 @@ pub fn changes(module: &Module) -> Vec<Placed> {
                 Change::RowSecurity { table, .. } if table.name.contains(HOLE) => {
                     // In a loop over names, or over what the catalogue says: the names are somewhere in the module.
                     let tables = names.get_or_insert_with(|| identifiers(module)).clone();
-                    found.push(Placed { change: Change::Dynamic { tables }, ..placed });
+                    found.push(Placed { change: Change::Dynamic { tables, policies: true }, ..placed });
                 }
                 Change::CreatePolicy(policy) if policy.table.name.contains(HOLE) => {}
                 Change::CreateTable { table, .. } if table.name.contains(HOLE) => {}

@@ -40,7 +40,9 @@ fn unfiltered(schema: &Schema, found: &mut Found<'_>) {
         let caller = ["auth", "current_setting", "current_user", "session_user", "jwt", "pg_has_role"];
         let owner = table.owner.as_ref().map(|owner| owner.column.to_lowercase());
         let asks = words.iter().any(|word| caller.contains(word) || owner.as_deref() == Some(word));
-        if asks || is_shared(&text.replace("public .", "")) || !is_public(function.name.schema.as_deref()) {
+        // Only where clients speak to the database themselves are there schemas that nobody reaches.
+        let hidden = schema.exposed && !is_public(function.name.schema.as_deref());
+        if asks || is_shared(&text.replace("public .", "")) || hidden {
             continue;
         }
         found.add(Note {

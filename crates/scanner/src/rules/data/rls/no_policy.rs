@@ -21,7 +21,7 @@ fn check(schema: &Schema, found: &mut Found<'_>) {
         return;
     }
     for table in owned(schema).filter(|table| table.enabled && table.partition_of.is_none()) {
-        if table.policies.iter().any(|placed| placed.policy.permissive) {
+        if table.promised || table.policies.iter().any(|placed| placed.policy.permissive) {
             continue;
         }
         let name = &table.name;

@@ -3,7 +3,7 @@
 use partywall_model::{Axis, Confidence, Severity};
 
 use super::{Found, Note, SchemaRule, is_public, owned, predicate};
-use crate::tables::Schema;
+use crate::tables::{Schema, Table};
 
 pub(super) const RULE: SchemaRule = SchemaRule {
     id: "rls-not-enabled",
@@ -21,7 +21,11 @@ fn check(schema: &Schema, found: &mut Found<'_>) {
         return;
     }
     let example = owned(schema).find(|table| table.enabled && !table.policies.is_empty());
-    for table in owned(schema).filter(|table| !table.enabled && table.policies.is_empty() && !table.closed) {
+    // What is read through a partitioned table is held to its policies; a partition is reached only by who has a right to it.
+    let reached =
+        |table: &&Table| table.partition_of.is_none() || schema.exposed || !table.privileges.is_empty();
+    let open = owned(schema).filter(|table| !table.enabled && table.policies.is_empty() && !table.closed);
+    for table in open.filter(reached) {
         let Some(owner) = &table.owner else { continue };
         let reachable = schema.exposed && is_public(table.name.schema.as_deref());
         if schema.exposed && !reachable {

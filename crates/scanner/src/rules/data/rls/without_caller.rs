@@ -23,8 +23,12 @@ fn check(schema: &Schema, found: &mut Found<'_>) {
     for table in owned(schema).filter(|table| table.enabled && of_tenants(table)) {
         for placed in &table.policies {
             let policy = &placed.policy;
-            let Some(condition) = policy.using.as_ref().or(policy.check.as_ref()) else { continue };
-            if !applies(policy) || held_back(table, policy) || !row_alone(condition) {
+            // What a row is after a change is tested apart from what it was.
+            let conditions = [&policy.using, &policy.check].into_iter().flatten();
+            let Some(condition) = conditions.into_iter().find(|condition| row_alone(condition)) else {
+                continue;
+            };
+            if !applies(policy) || held_back(table, policy) {
                 continue;
             }
             found.add(Note {
