@@ -63,6 +63,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
             continue;
         }
         let origins = if !origins.is_of_request() && super::got_for::is_got_for_caller(project, &lives, write, &name) { Origins::UNVERIFIED } else { origins };
+        let told = if origins.is_of_request() { Vec::new() } else { super::told_after::told_after(project, write) };
+        let origins = told.iter().fold(origins, |sum, own| sum | project.origins(*own));
         if !origins.is_of_request() {
             left_by_tool(project, &lives, report, write, &name);
             super::first_client::first_client(project, &lives, report, write, &name);
@@ -93,12 +95,14 @@ fn run(project: &Project, report: &mut Report<'_>) {
         if severity == Severity::High {
             tell_callers(project, &lives, report, write, &name);
         }
+        super::told_after::tell_callers(project, &lives, report, write, &told);
         tell_readers(project, &lives, report, write, &name);
     }
     super::told_first::told_first(project, &lives, report);
     super::told_first::taken_over(project, report);
     super::store_of_app::store_of_app(project, report);
     super::prototypes::prototypes(project, &lives, report);
+    super::routes_of_first::routes_of_first(project, &lives, report);
     connections(project, &lives, report);
 }
 
