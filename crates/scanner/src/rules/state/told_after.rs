@@ -50,7 +50,7 @@ const APART: u32 = 20;
 /// How many callers of the method are reported.
 const CALLERS: usize = 8;
 
-/// Reports who hands over what such a thing is told, far from where it is: the one object is kept there.
+/// Reports who hands over what such a thing is told, far from where it is in the file: the one object is kept there.
 pub(super) fn tell_callers(
     project: &Project,
     lives: &Lifetimes<'_>,
@@ -75,9 +75,9 @@ pub(super) fn tell_callers(
                 .argument(*call, write.fun, *number)
                 .is_some_and(|argument| project.origins(argument).is_of_request())
         });
-        let near = call.module == write.fun.module && line(*call).abs_diff(line(write.value)) < APART;
+        let far = call.module == write.fun.module && line(*call).abs_diff(line(write.value)) >= APART;
         if !hands
-            || near
+            || !far
             || !lives.is_per_request(project.function_of(*call))
             || has_own_receiver(project, lives, *call)
             || !has_shared_receiver(project, lives, *call)
