@@ -5,7 +5,10 @@ use std::collections::HashSet;
 
 use super::Entry;
 use crate::{
-    ir::{BindingKind, Class, ExportKind, ExprId, ExprKind, Function, FunctionId, FunctionKind, NameRef},
+    ir::{
+        BindingKind, Class, ExportKind, ExprId, ExprKind, Function, FunctionId, FunctionKind, ImportKind,
+        NameRef,
+    },
     library::Role,
     project::{At, Fun, ModuleId, Project, Unit},
     vocabulary,
@@ -40,6 +43,9 @@ const PAIRS: &[(&str, &str)] = &[
     ("IncomingMessage", "ServerResponse"),
     ("Http2ServerRequest", "Http2ServerResponse"),
     ("HttpRequest", "InvocationContext"),
+    // An executor of A2A, of which there is one for all: `execute(requestContext, eventBus)`. Source: github.com/a2aproject/a2a-js.
+    ("RequestContext", "ExecutionEventBus"),
+    ("RequestContext", "IExecutionEventBus"),
 ];
 
 /// Types of functions that are handlers.
@@ -260,11 +266,12 @@ fn first_name(unit: &Unit, expr: ExprId) -> Option<ExprId> {
 
 /// Functions that nobody calls and whose types say that they handle requests.
 fn by_type(project: &Project, module: ModuleId, unit: &Unit, add: &mut impl FnMut(Fun, usize, &str)) {
+    let renamed = renamed(unit);
     for (id, function) in unit.ir.functions() {
         if !matches!(
             function.kind,
             FunctionKind::Plain | FunctionKind::Arrow | FunctionKind::Method | FunctionKind::Static
-        ) || !handles(unit, function)
+        ) || !handles(unit, &renamed, function)
         {
             continue;
         }
@@ -306,9 +313,28 @@ fn is_handlers_type(unit: &Unit, text: &str) -> bool {
     global || qualified || imported()
 }
 
-fn handles(unit: &Unit, function: &Function) -> bool {
+/// What a module imports under another name: that one, and the library's.
+fn renamed(unit: &Unit) -> Vec<(&str, &str)> {
+    let imports = unit.ir.imports.iter();
+    let named = imports.filter_map(|import| match import.kind {
+        ImportKind::Named(name) => Some((unit.ir.binding_name(import.binding?), unit.ir.text(name))),
+        _ => None,
+    });
+    named.filter(|(own, name)| own != name).collect()
+}
+
+fn handles(unit: &Unit, renamed: &[(&str, &str)], function: &Function) -> bool {
     let text = |number: usize| {
-        function.params.get(number).and_then(|own| own.type_text).map(|text| bare(unit.ir.text(text)))
+        let own = function.params.get(number).and_then(|own| own.type_text)?;
+        let own = bare(unit.ir.text(own));
+        Some(
+            renamed
+                .iter()
+                .find(|(short, name)| {
+                    *short == own && PAIRS.iter().any(|(first, second)| first == name || second == name)
+                })
+                .map_or(own, |(_, name)| *name),
+        )
     };
     let Some(first) = text(0) else { return false };
     if REQUESTS.contains(&first) {

@@ -118,7 +118,9 @@ fn got_by_name(unit: &Unit, expr: ExprId) -> Option<(ExprId, Name)> {
         ExprKind::Name(NameRef::Global(name)) if unit.ir.text(*name) == "getattr" => (call.positional(0)?, 1),
         _ => return None,
     };
-    let named = matches!(unit.ir.expr(object), ExprKind::Name(_) | ExprKind::Member { .. });
+    // `self.get("tenant")` asks a method of its own.
+    let own = number == 1 && matches!(unit.ir.expr(object), ExprKind::This);
+    let named = own || matches!(unit.ir.expr(object), ExprKind::Name(_) | ExprKind::Member { .. });
     match unit.ir.expr(call.positional(number).filter(|_| named)?) {
         ExprKind::String(name) => Some((object, *name)),
         _ => None,
@@ -172,7 +174,8 @@ impl<'p> Lifetimes<'p> {
     }
 
     /// What libraries say of objects of the classes that a class extends.
-    fn said_by_bases(&self, module: ModuleId, decl: &Class) -> Option<bool> {
+    fn said_by_bases(&self, class: Cls, decl: &Class) -> Option<bool> {
+        let module = class.module;
         let unit = self.project.unit(module)?;
         for base in &decl.bases {
             let (package, path) = match self.project.symbol(At { module, expr: *base }) {
@@ -183,6 +186,9 @@ impl<'p> Lifetimes<'p> {
             let defs = self.project.libraries.bases(unit.ir.language, package.as_deref(), &path);
             if defs.iter().any(|def| def.per_request) {
                 return Some(false);
+            }
+            if defs.iter().any(|def| def.one_for_all) && !self.is_made_for_a_request(class) {
+                return Some(true);
             }
             // One stands before all requests.
             if defs.iter().any(|def| def.kind.as_deref() == Some("middleware")) {
@@ -197,7 +203,7 @@ impl<'p> Lifetimes<'p> {
         let unit = self.project.unit(class.module)?;
         let decl = unit.ir.class(class.id)?;
         let record = self.is_record(class, 6);
-        if let Some(outlives) = self.said_by_bases(class.module, decl) {
+        if let Some(outlives) = self.said_by_bases(class, decl) {
             return Some(outlives);
         }
         let said = decl.decorators.iter().map(|expr| unit.ir.snippet(unit.ir.span(*expr)));

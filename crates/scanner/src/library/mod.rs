@@ -228,6 +228,8 @@ pub struct BaseDef {
     pub context: Vec<u32>,
     /// Whether objects live only as long as a request or session, so that their fields are no shared state.
     pub per_request: bool,
+    /// Whether one object works for all requests, where none is seen to be made for one.
+    pub one_for_all: bool,
 }
 
 /// Where something is in a call: `0` a positional argument, `last`, `decorated`, `receiver`, `name` a keyword argument,

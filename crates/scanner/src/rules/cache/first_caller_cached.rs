@@ -38,6 +38,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     }
     super::first_caller_field::first_caller_field(project, report);
     super::one_result::one_result(project, report);
+    super::token_of_first::token_of_first(project, report);
 }
 
 fn variable(project: &Project, module: ModuleId, unit: &Unit, id: BindingId, report: &mut Report<'_>) {
@@ -80,7 +81,30 @@ fn variable(project: &Project, module: ModuleId, unit: &Unit, id: BindingId, rep
         if !strong || store || compares_what_it_keeps(unit, source.function) {
             found.severity(if known { Severity::Medium } else { Severity::Low }).confidence(Confidence::Medium);
         }
+        if let Some(given) = given_far_from(project, unit, fun, id, value).filter(|_| returned) {
+            report
+                .reached(given, format!("`{name}` is given to whoever asks, whoever it was worked out for"))
+                .severity(Severity::Low)
+                .confidence(Confidence::Medium)
+                .related(module, shown, "it is set here");
+        }
     }
+}
+
+/// How many lines apart the two places are that are reported both: where a value is set, and where others get it.
+const APART: u32 = 15;
+
+/// Where a function gives the credential that a variable holds, far above where it sets it: who is served there acts as the first caller.
+fn given_far_from(project: &Project, unit: &Unit, fun: Fun, id: BindingId, value: At) -> Option<At> {
+    let line = |at: At| unit.ir.position(project.span(at).start).line;
+    let given = unit.index.returns(fun.id).iter().find(|expr| mentions(unit, **expr, id))?;
+    let part = match unit.ir.expr(*given) {
+        ExprKind::Member { property, .. } => unit.ir.text(*property),
+        _ => "",
+    };
+    let credential = vocabulary::is_credential(unit.ir.binding_name(id)) || vocabulary::is_credential(part);
+    let given = At { module: fun.module, expr: *given };
+    (credential && line(given) + APART <= line(value)).then_some(given)
 }
 
 fn is_loop_value(unit: &Unit, expr: crate::ir::ExprId) -> bool {

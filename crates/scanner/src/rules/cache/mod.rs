@@ -14,6 +14,7 @@ mod made_with_given;
 mod one_result;
 mod part_of_key;
 mod parts;
+mod token_of_first;
 mod worked_out_around;
 
 crate::rules::rules! { anonymous_key, unscoped_cache_key, fetched_for_one, first_caller_cached, memoised_result, public_cache_scope }

@@ -15,6 +15,7 @@ mod one_session;
 mod only_one;
 mod open_unless_set;
 mod own_missing;
+mod set_in_thread;
 mod unawaited_check;
 mod unused_default;
 

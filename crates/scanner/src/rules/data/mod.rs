@@ -56,4 +56,4 @@ mod wheres;
 mod whole_body;
 mod whole_label;
 
-crate::rules::rules! { unscoped_query, unscoped_view, optional_owner_filter, owner_left_out, lost_predicate, sibling_without_check, ignored_caller, foreign_parent, membership_not_required, author_left_out, unowned_rows, service_role, session_setting }
+crate::rules::rules! { unscoped_query, unscoped_view, optional_owner_filter, owner_left_out, lost_predicate, sibling_without_check, ignored_caller, foreign_parent, membership_not_required, author_left_out, unowned_rows, service_role, session_setting, beyond_owner, served_folder }

@@ -4,10 +4,11 @@
 
 use partywall_model::Confidence;
 
+use super::subscribed::is_bus;
 use crate::{
     flow::Lifetimes,
-    ir::{BindingId, BindingKind, Block, ExprId, ExprKind, FunctionId, NameRef, StmtKind, walk},
-    project::{At, Fun, ModuleId, Project, Unit},
+    ir::{BindingId, BindingKind, Block, Call, ExprId, ExprKind, FunctionId, NameRef, StmtKind, walk},
+    project::{At, Fun, ModuleId, Parent, Project, Unit},
     rules::{
         Report,
         data::named_objects::{DEPTH, has_owner},
@@ -82,9 +83,13 @@ pub(super) fn forwarded(project: &Project, report: &mut Report<'_>) {
             {
                 continue;
             }
-            let Some(channel) = of_all(project, unit, fun, taken) else { continue };
+            let of_bus = || of_bus(project, &lives, unit, taken);
+            let Some(channel) = of_all(project, unit, fun, taken).or_else(of_bus) else { continue };
             let streams = hears_pattern(project, channel);
-            let Some(send) = sends(unit, fun, body, own, streams) else { continue };
+            let streams_all = !streams
+                && project.last_written(channel).is_some_and(|name| SUBSCRIBES.contains(&name))
+                && project.handlers_know_callers(module);
+            let Some(send) = sends(unit, fun, body, own, streams || streams_all) else { continue };
             if streams {
                 report
                     .reached(
@@ -112,7 +117,7 @@ fn taken_in(project: &Project, unit: &Unit, module: ModuleId, body: &Block) -> O
     walk::stmts_below(&unit.ir, body, &mut |stmt| {
         let StmtKind::Assign { target, value, .. } = unit.ir.stmt(stmt) else { return };
         let ExprKind::Await(inner) = unit.ir.expr(*value) else { return };
-        let ExprKind::Call(call) = unit.ir.expr(*inner) else { return };
+        let Some(call) = taking(project, unit, module, *inner) else { return };
         let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return };
         let plain = call.positional(0).is_none_or(|arg| project.is_fixed(At { module, expr: arg }));
         if found.is_none() && plain && TAKES.contains(&unit.ir.text(*property)) {
@@ -122,6 +127,18 @@ fn taken_in(project: &Project, unit: &Unit, module: ModuleId, body: &Block) -> O
         }
     });
     found
+}
+
+/// The call that takes a message, also where it is waited for with a limit: `asyncio.wait_for(queue.get(), timeout=15)`.
+fn taking<'u>(project: &Project, unit: &'u Unit, module: ModuleId, expr: ExprId) -> Option<&'u Call> {
+    let ExprKind::Call(call) = unit.ir.expr(expr) else { return None };
+    if project.last_written(At { module, expr: call.callee }) != Some("wait_for") {
+        return Some(call);
+    }
+    match unit.ir.expr(call.positional(0)?) {
+        ExprKind::Call(inner) => Some(inner),
+        _ => None,
+    }
 }
 
 /// Whether what messages are taken from is one of all connections, and where that is seen: a subscription under a fixed name, or a queue
@@ -137,6 +154,41 @@ fn of_all(project: &Project, unit: &Unit, fun: Fun, taken: At) -> Option<At> {
         }
         _ => None,
     }
+}
+
+/// Methods of a bus that give a stream or queue of all that is told from then on.
+const SUBSCRIBES: &[&str] = &["subscribe", "subscribe_all", "subscribeAll", "listen", "stream"];
+
+/// The subscription to a bus of the process that messages are taken from, when it names nothing of the request:
+/// `queue = bus.subscribe()`, `async for event in hub.listen()`.
+fn of_bus(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, taken: At) -> Option<At> {
+    let whole = |at: At| {
+        let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
+        let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
+        let all = SUBSCRIBES.contains(&unit.ir.text(*property))
+            && call.args.iter().all(|arg| is_name(project, unit, at.to(arg.value)))
+            && is_bus(project, lives, at.to(*object));
+        all.then_some(at)
+    };
+    let call = |expr: ExprId| match unit.ir.expr(expr) {
+        ExprKind::Await(inner) => taken.to(*inner),
+        _ => taken.to(expr),
+    };
+    match unit.ir.expr(taken.expr) {
+        ExprKind::Name(NameRef::Binding(id)) if !unit.ir.is_module_level(*id) => {
+            match unit.index.sources(*id) {
+                [source] => whole(call(source.value)),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+    .or_else(|| {
+        // `for await (const event of bus.subscribe("told"))`
+        let Parent::Expr(callee) = unit.index.parent(taken.expr) else { return None };
+        let Parent::Expr(up) = unit.index.parent(callee) else { return None };
+        whole(taken.to(up))
+    })
 }
 
 /// Whether a value is named for a list of what is to be sent.

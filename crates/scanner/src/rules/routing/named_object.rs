@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Calls that find an object by a name.
-const NAMING: &[&str] = &["idFromName", "getByName", "getAgentByName", "getServerByName"];
+const NAMING: &[&str] = &["idFromName", "idFromString", "getByName", "getAgentByName", "getServerByName"];
 
 /// Reports objects that a request's own words name, where nothing of the name is the caller and nothing compared it before.
 pub(super) fn named_object(project: &Project, report: &mut Report<'_>) {
@@ -27,6 +27,7 @@ pub(super) fn named_object(project: &Project, report: &mut Report<'_>) {
             if chosen
                 && lives.is_per_request(project.function_of(at))
                 && !says_caller(project, unit, name)
+                && !names_owner(project, unit, name)
                 && !is_compared(project, unit, name)
             {
                 report
@@ -41,9 +42,11 @@ pub(super) fn named_object(project: &Project, report: &mut Report<'_>) {
 /// The name in a call that finds an object by one: `ns.idFromName(name)`, `getAgentByName(ns, name)`.
 fn name_of(unit: &Unit, call: &Call) -> Option<ExprId> {
     match unit.ir.expr(call.callee) {
-        ExprKind::Member { property, .. } => matches!(unit.ir.text(*property), "idFromName" | "getByName")
-            .then(|| call.positional(0))
-            .flatten(),
+        ExprKind::Member { property, .. } => {
+            matches!(unit.ir.text(*property), "idFromName" | "idFromString" | "getByName")
+                .then(|| call.positional(0))
+                .flatten()
+        }
         ExprKind::Name(_) => {
             let text = unit.ir.snippet(unit.ir.span(call.callee));
             matches!(text, "getAgentByName" | "getServerByName").then(|| call.positional(1)).flatten()
@@ -66,6 +69,16 @@ fn is_compared(project: &Project, unit: &Unit, name: At) -> bool {
                     || project.origins(guard.right).has_owner())
         })
     })
+}
+
+/// Whether a part of a name is named for an owner: `user-${userId}`. That the client says who that is is another rule's matter.
+fn names_owner(project: &Project, unit: &Unit, name: At) -> bool {
+    let mut found = false;
+    walk::exprs_below(&unit.ir, name.expr, &mut |expr| {
+        found |= matches!(unit.ir.expr(expr), ExprKind::Name(_) | ExprKind::Member { .. })
+            && project.last_written(name.to(expr)).is_some_and(vocabulary::is_owner);
+    });
+    found
 }
 
 /// Whether a part of a name, or of what it was set to, is the caller or is named for one.

@@ -5,8 +5,8 @@ use partywall_model::{Confidence, Severity};
 
 use crate::{
     flow::Lifetimes,
-    ir::{BindingKind, Call, ExprId, ExprKind, FunctionId, Language, NameRef, StmtKind, walk},
-    project::{At, Fun, Project, Symbol, Unit},
+    ir::{Arg, BindingKind, Call, ExprId, ExprKind, FunctionId, Language, NameRef, StmtKind, walk},
+    project::{At, Fun, Parent, Project, Symbol, Unit},
     rules::Report,
     vocabulary,
 };
@@ -69,12 +69,36 @@ fn hears_all(project: &Project, unit: &Unit, at: At, call: &Call) -> bool {
         ExprKind::Template(_) | ExprKind::Binary { .. } | ExprKind::String(_) => {
             project.is_fixed(at.to(arg.value))
         }
+        // `bus.on(channel, …)`, where the name was made for the caller.
+        ExprKind::Name(_) | ExprKind::Member { .. } => !says_whose(project, at.to(arg.value)),
         _ => true,
     })
 }
 
-/// Whether a value is a bus of the process: a variable of a module, or what outlives requests, that is named so.
+/// Whether a name of what is heard says whose it is, or was made of something that does.
+fn says_whose(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    project.origins(at).is_of_request()
+        || project.last_written(at).is_some_and(vocabulary::says_whose)
+        || project.roots(at).into_iter().filter(|root| !unit.ir.is_module_level(*root)).any(|root| {
+            unit.index.sources(root).iter().take(4).any(|source| {
+                matches!(unit.ir.expr(source.value), ExprKind::Template(_) | ExprKind::Binary { .. })
+                    && !project.is_fixed(at.to(source.value))
+            })
+        })
+}
+
+/// How many functions a bus is handed through.
+const HANDED: u32 = 3;
+
+/// Whether a value is a bus of the process: a variable of a module, or what outlives requests, that is named so; or a parameter that is
+/// given one: `(c) => handle(c, bus)`.
 pub(super) fn is_bus(project: &Project, lives: &Lifetimes<'_>, at: At) -> bool {
+    is_bus_within(project, lives, at, HANDED)
+}
+
+fn is_bus_within(project: &Project, lives: &Lifetimes<'_>, at: At, steps: u32) -> bool {
+    let Some(steps) = steps.checked_sub(1) else { return false };
     let said = project.last_written(at).is_some_and(|name| {
         vocabulary::words(name).iter().any(|word| {
             matches!(
@@ -94,7 +118,15 @@ pub(super) fn is_bus(project: &Project, lives: &Lifetimes<'_>, at: At) -> bool {
             )
         })
     });
-    said && (is_of_module(project, at) || lives.cell(at).is_some())
+    let handed = || {
+        let unit = project.unit(at.module)?;
+        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return None };
+        let (fun, number, path) = project.parameter_of(at.module, *id)?;
+        let mut given =
+            project.callers(fun).iter().take(8).filter_map(|call| project.argument(*call, fun, number));
+        (path.is_empty() && given.any(|own| is_bus_within(project, lives, own, steps))).then_some(())
+    };
+    said && (is_of_module(project, at) || lives.cell(at).is_some() || handed().is_some())
 }
 
 /// Whether a value is a variable or import of a module.
@@ -111,7 +143,8 @@ fn is_of_module(project: &Project, at: At) -> bool {
 /// The functions inside of others that a call is given, or that what it is given makes.
 fn heard_by(project: &Project, unit: &Unit, at: At, call: &Call) -> Vec<Fun> {
     let mut found = Vec::new();
-    for arg in &call.args {
+    let beside = beside(unit, at.expr);
+    for arg in call.args.iter().chain(beside) {
         let mut values = vec![arg.value];
         if let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(arg.value) {
             values.extend(unit.index.sources(*id).iter().take(2).map(|source| source.value));
@@ -145,6 +178,15 @@ fn heard_by(project: &Project, unit: &Unit, at: At, call: &Call) -> Vec<Fun> {
     found.sort_unstable();
     found.dedup();
     found
+}
+
+/// What a subscription is handed on with, when it is an argument itself: `read(signal, bus.subscribe(Started), (event) => …)`.
+fn beside(unit: &Unit, subscription: ExprId) -> &[Arg] {
+    let Parent::Expr(up) = unit.index.parent(subscription) else { return &[] };
+    match unit.ir.expr(up) {
+        ExprKind::Call(call) if call.args.iter().any(|arg| arg.value == subscription) => &call.args,
+        _ => &[],
+    }
 }
 
 /// The values of a module that are handed on under a name: `State(handler=make_handler(queue))`, then `state.handler`.

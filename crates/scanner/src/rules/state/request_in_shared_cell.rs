@@ -63,6 +63,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
             continue;
         }
         let origins = if !origins.is_of_request() && super::got_for::is_got_for_caller(project, &lives, write, &name) { Origins::UNVERIFIED } else { origins };
+        let told = if origins.is_of_request() { Vec::new() } else { super::told_after::told_after(project, write) };
+        let origins = told.iter().fold(origins, |sum, own| sum | project.origins(*own));
         if !origins.is_of_request() {
             left_by_tool(project, &lives, report, write, &name);
             super::first_client::first_client(project, &lives, report, write, &name);
@@ -79,7 +81,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             super::worked_out::found_for_first(project, &lives, report, write, &name);
             continue;
         };
-        let mut found = report.add(
+        let found = report.add(
             write.fun.module,
             write.span,
             format!("`{name}` outlives the request and is set to {}{how}", what(origins)),
@@ -87,18 +89,19 @@ fn run(project: &Project, report: &mut Report<'_>) {
         // Where it is not seen which object it is, it may be one of the request's own: of the browser, the run, the job.
         let whose = matches!(write.cell, Cell::Field(..)) && !is_on_shared_object(project, &lives, method_around(project, write.fun));
         let severity = if nobody || whose || (!known && is_of_settings(project, write.value)) || (!origins.has(Origins::PRINCIPAL | Origins::REQUEST | Origins::UNVERIFIED) && super::got_for::is_of_own_parts(project, write.value, OWN_STEPS)) { severity.min(Severity::Medium) } else { severity };
-        found = found.severity(severity).confidence(confidence);
-        let _ = found;
+        found.severity(severity).confidence(confidence);
         report.show_way_of_last(write.fun);
         if severity == Severity::High {
             tell_callers(project, &lives, report, write, &name);
         }
+        super::told_after::tell_callers(project, &lives, report, write, &told);
         tell_readers(project, &lives, report, write, &name);
     }
     super::told_first::told_first(project, &lives, report);
     super::told_first::taken_over(project, report);
     super::store_of_app::store_of_app(project, report);
     super::prototypes::prototypes(project, &lives, report);
+    super::routes_of_first::routes_of_first(project, &lives, report);
     connections(project, &lives, report);
 }
 
