@@ -20,7 +20,7 @@ pub const RULE: Rule = Rule {
         layer: Layer::Data,
         summary: "A folder in which requests leave users' files is served to everybody.",
     },
-    severity: Severity::Medium,
+    severity: Severity::Low,
     axis: Axis::Security,
     why: "The server's routes ask who calls, but the files that they leave are given to whoever knows or guesses a name: \
           of every user and tenant, also of one who was removed.",

@@ -94,7 +94,6 @@ fn run(project: &Project, report: &mut Report<'_>) {
         if severity == Severity::High {
             tell_callers(project, &lives, report, write, &name);
         }
-        super::told_after::tell_callers(project, &lives, report, write, &told);
         tell_readers(project, &lives, report, write, &name);
     }
     super::told_first::told_first(project, &lives, report);

@@ -1,13 +1,10 @@
 //! What a request makes anew, leaves in a shared object, and only then tells whom it is for: `self.service = AgentService()`, and
 //! `self.service.select(session_id)` below it. The next request puts its own in the same place.
 
-use partywall_model::{Confidence, Severity};
-
 use crate::{
-    flow::{Lifetimes, SharedWrite, has_own_receiver, has_shared_receiver},
-    ir::{ExprId, ExprKind, NameRef, StmtKind, walk},
+    flow::SharedWrite,
+    ir::{ExprId, ExprKind, StmtKind, walk},
     project::{At, Parent, Project, Symbol, Unit},
-    rules::Report,
 };
 
 /// What a thing that was made for nobody is told, by the same function, after it was left where others find it.
@@ -42,57 +39,6 @@ pub(super) fn told_after(project: &Project, write: &SharedWrite) -> Vec<At> {
     });
     told.extend(set.map(|other| write.value.to(other.value)));
     told
-}
-
-/// How many lines apart the two places are that are reported both.
-const APART: u32 = 20;
-
-/// How many callers of the method are reported.
-const CALLERS: usize = 8;
-
-/// Reports who hands over what such a thing is told, far from where it is in the file: the one object is kept there.
-pub(super) fn tell_callers(
-    project: &Project,
-    lives: &Lifetimes<'_>,
-    report: &mut Report<'_>,
-    write: &SharedWrite,
-    told: &[At],
-) {
-    let Some(unit) = project.unit(write.fun.module) else { return };
-    let line =
-        |at: At| project.unit(at.module).map_or(0, |unit| unit.ir.position(project.span(at).start).line);
-    let numbers: Vec<usize> = told
-        .iter()
-        .filter_map(|own| match unit.ir.expr(own.expr) {
-            ExprKind::Name(NameRef::Binding(id)) => project.parameter_of(own.module, *id),
-            _ => None,
-        })
-        .filter_map(|(fun, number, _)| (fun == write.fun).then_some(number))
-        .collect();
-    for call in project.callers(write.fun).iter().take(CALLERS) {
-        let hands = numbers.iter().any(|number| {
-            project
-                .argument(*call, write.fun, *number)
-                .is_some_and(|argument| project.origins(argument).is_of_request())
-        });
-        let far = call.module == write.fun.module && line(*call).abs_diff(line(write.value)) >= APART;
-        if !hands
-            || !far
-            || !lives.is_per_request(project.function_of(*call))
-            || has_own_receiver(project, lives, *call)
-            || !has_shared_receiver(project, lives, *call)
-        {
-            continue;
-        }
-        report
-            .reached(
-                *call,
-                "the object that is told this is one for all requests, which tell it at the same time",
-            )
-            .severity(Severity::Low)
-            .confidence(Confidence::Medium)
-            .related(write.fun.module, write.span, "it is kept here");
-    }
 }
 
 /// Whether nothing is done with what a call gives: it is told something, and asked for nothing.
