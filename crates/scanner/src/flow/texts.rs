@@ -64,13 +64,19 @@ impl Project {
             Some((Begins::Cypher, pieces)) => return self.cypher_query(at, &pieces, all),
             None => return,
         };
-        let text: Vec<Piece<'_>> = pieces
-            .iter()
-            .map(|piece| match piece {
-                Part::Text(text) => Piece::Text(text),
-                Part::Hole(_) => Piece::Hole,
-            })
-            .collect();
+        let mut text: Vec<Piece<'_>> = Vec::with_capacity(pieces.len());
+        for piece in &pieces {
+            match piece {
+                Part::Text(own) => text.push(Piece::Text(own)),
+                Part::Hole(at) => {
+                    // `FROM notes{where}`: what is put in begins with a space.
+                    if self.is_conditions(*at) {
+                        text.push(Piece::Text(" "));
+                    }
+                    text.push(Piece::Hole);
+                }
+            }
+        }
         let holes: Vec<At> = pieces
             .iter()
             .filter_map(|piece| match piece {
@@ -83,6 +89,18 @@ impl Project {
             let shows_owner = super::columns::shows_owner(&text);
             self.sql_blocks(at, &parsed, (run.function, &run.values, &holes, shows_owner), words, all);
         }
+    }
+
+    /// Whether what is put into a text is a condition of its own by its name: `where_sql`, `filterClause`.
+    fn is_conditions(&self, at: At) -> bool {
+        self.last_written(at).is_some_and(|name| {
+            vocabulary::words(name).iter().any(|word| {
+                matches!(
+                    word.as_str(),
+                    "where" | "clause" | "filter" | "filters" | "conditions" | "condition"
+                )
+            })
+        })
     }
 
     /// Adds the queries of a text of SQL that a function runs with values, and with holes in the text.
