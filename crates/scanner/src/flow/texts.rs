@@ -11,7 +11,7 @@ use super::{
 use crate::{
     ir::{BinaryOp, ExprKind, NameRef, StmtKind, TemplatePart, walk},
     lang::sql::{self, Piece},
-    project::{At, Fun, Parent, Project, Unit},
+    project::{At, Fun, Parent, Project, Source, Unit},
     tables::level_of_column,
     vocabulary,
 };
@@ -91,16 +91,16 @@ impl Project {
         }
     }
 
-    /// Whether what is put into a text is a condition of its own by its name: `where_sql`, `filterClause`.
+    /// Whether what is put into a text is a condition of its own by its name, `where_sql`, which is joined of several in the same
+    /// function.
     fn is_conditions(&self, at: At) -> bool {
-        self.last_written(at).is_some_and(|name| {
-            vocabulary::words(name).iter().any(|word| {
-                matches!(
-                    word.as_str(),
-                    "where" | "clause" | "filter" | "filters" | "conditions" | "condition"
-                )
-            })
-        })
+        let Some(unit) = self.unit(at.module) else { return false };
+        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
+        let named = vocabulary::words(unit.ir.binding_name(*id)).iter().any(|word| {
+            matches!(word.as_str(), "where" | "clause" | "filter" | "filters" | "conditions" | "condition")
+        });
+        let joined = |source: &Source| unit.ir.snippet(unit.ir.span(source.value)).contains(".join(");
+        named && unit.index.sources(*id).iter().any(joined)
     }
 
     /// Adds the queries of a text of SQL that a function runs with values, and with holes in the text.

@@ -38,7 +38,7 @@ const MODELS: &[&str] = &[
 /// First words of methods that go on with a conversation.
 const GOES_ON: &[&str] = &[
     "invoke", "ainvoke", "chat", "complete", "ask", "send", "stream", "astream", "query", "run", "generate",
-    "reply", "respond", "continue", "answer", "create",
+    "reply", "respond", "continue", "answer",
 ];
 
 /// Reports the first such call of each handler.

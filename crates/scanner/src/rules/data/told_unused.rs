@@ -124,7 +124,10 @@ pub(super) fn told_unused(project: &Project, report: &mut Report<'_>) {
         }
         for (id, function) in unit.ir.functions() {
             let fun = Fun { module, id };
-            if !is_method(unit, function) || has(project.function_name(fun), OPEN) {
+            if !is_method(unit, function)
+                || has(project.function_name(fun), OPEN)
+                || is_given_connection(unit, function)
+            {
                 continue;
             }
             let Some(parameter) =
@@ -166,6 +169,16 @@ fn is_method(unit: &Unit, function: &Function) -> bool {
     matches!(function.kind, FunctionKind::Method | FunctionKind::Plain | FunctionKind::Arrow)
         && !function.body.is_empty()
         && class.is_some_and(|name| !has(unit.ir.text(name), OPEN))
+}
+
+/// Whether a method is handed a connection, which may have been opened for somebody: `client: PoolClient`, `tx`.
+fn is_given_connection(unit: &Unit, function: &Function) -> bool {
+    function.params.iter().filter_map(|own| own.name).any(|name| {
+        matches!(
+            unit.ir.text(name),
+            "client" | "tx" | "trx" | "conn" | "connection" | "transaction" | "manager" | "em"
+        )
+    })
 }
 
 /// Whether a parameter is never read.
