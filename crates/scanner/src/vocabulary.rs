@@ -288,6 +288,7 @@ const KEYS: &[&str] = &[
     "fingerprint",
     "scope",
     "ns",
+    "did",
 ];
 const CREDENTIAL: &[&str] = &[
     "token",

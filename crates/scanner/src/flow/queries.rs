@@ -316,7 +316,8 @@ impl Project {
                     return Some((entity, verb));
                 }
             }
-            ("get", 2..) if call.args.len() >= 2 => {
+            // `Note.objects.get(id=key, owner=user)` names its model elsewhere.
+            ("get", 2..) if call.args.len() >= 2 && call.positional(0).is_some() => {
                 if let Some(entity) = argument(0).filter(is_class) {
                     return Some((entity, Verb::Select));
                 }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     ir::{BinaryOp, ExprKind, NameRef, StmtKind, TemplatePart, walk},
     lang::sql::{self, Piece},
-    project::{At, Fun, Parent, Project, Unit},
+    project::{At, Fun, Parent, Project, Source, Unit},
     tables::level_of_column,
     vocabulary,
 };
@@ -64,13 +64,19 @@ impl Project {
             Some((Begins::Cypher, pieces)) => return self.cypher_query(at, &pieces, all),
             None => return,
         };
-        let text: Vec<Piece<'_>> = pieces
-            .iter()
-            .map(|piece| match piece {
-                Part::Text(text) => Piece::Text(text),
-                Part::Hole(_) => Piece::Hole,
-            })
-            .collect();
+        let mut text: Vec<Piece<'_>> = Vec::with_capacity(pieces.len());
+        for piece in &pieces {
+            match piece {
+                Part::Text(own) => text.push(Piece::Text(own)),
+                Part::Hole(at) => {
+                    // `FROM notes{where}`: what is put in begins with a space.
+                    if self.is_conditions(*at) {
+                        text.push(Piece::Text(" "));
+                    }
+                    text.push(Piece::Hole);
+                }
+            }
+        }
         let holes: Vec<At> = pieces
             .iter()
             .filter_map(|piece| match piece {
@@ -83,6 +89,18 @@ impl Project {
             let shows_owner = super::columns::shows_owner(&text);
             self.sql_blocks(at, &parsed, (run.function, &run.values, &holes, shows_owner), words, all);
         }
+    }
+
+    /// Whether what is put into a text is a condition of its own by its name, `where_sql`, which is joined of several in the same
+    /// function.
+    fn is_conditions(&self, at: At) -> bool {
+        let Some(unit) = self.unit(at.module) else { return false };
+        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return false };
+        let named = vocabulary::words(unit.ir.binding_name(*id)).iter().any(|word| {
+            matches!(word.as_str(), "where" | "clause" | "filter" | "filters" | "conditions" | "condition")
+        });
+        let joined = |source: &Source| unit.ir.snippet(unit.ir.span(source.value)).contains(".join(");
+        named && unit.index.sources(*id).iter().any(joined)
     }
 
     /// Adds the queries of a text of SQL that a function runs with values, and with holes in the text.

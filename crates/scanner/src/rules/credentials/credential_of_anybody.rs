@@ -71,6 +71,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             found.severity(Severity::Medium);
         }
     }
+    super::any_after_own::any_after_own(project, report);
     for query in project.queries() {
         if is_unowned(project, query) {
             report
@@ -193,11 +194,14 @@ fn names_owner(project: &Project, at: At) -> bool {
 
 /// Whether a query reads one row of a table of credentials by what is not its own: neither an owner nor a part of the credential.
 fn is_unowned(project: &Project, query: &Query) -> bool {
-    if query.scope != Scope::None || query.verb != Verb::Select || !project.has_owners(query.at.module) {
-        return false;
-    }
+    let reached = || project.around(query.function).into_iter().any(|fun| project.reach(fun).is_some());
+    project.has_owners(query.at.module) && picks_one(project, query) && reached()
+}
+
+/// Whether a query reads one row of a table of credentials by what is neither an owner nor a part of the credential.
+pub(super) fn picks_one(project: &Project, query: &Query) -> bool {
     let words = vocabulary::words(&query.shown);
-    if !words.iter().any(|word| CREDENTIALS.contains(&word.as_str())) {
+    if query.scope != Scope::None || query.verb != Verb::Select || !words.iter().any(|word| CREDENTIALS.contains(&word.as_str())) {
         return false;
     }
     let text = project.snippet(query.at).to_lowercase();
@@ -209,6 +213,5 @@ fn is_unowned(project: &Project, query: &Query) -> bool {
         Some(unit.ir.snippet(unit.ir.stmt_span(stmt)).to_lowercase())
     });
     let whole = around.unwrap_or_else(|| text.clone());
-    let reached = project.around(query.function).into_iter().any(|fun| project.reach(fun).is_some());
-    reached && one.iter().any(|word| whole.contains(word)) && !itself.iter().any(|word| text.contains(word))
+    one.iter().any(|word| whole.contains(word)) && !itself.iter().any(|word| text.contains(word))
 }

@@ -100,7 +100,7 @@ fn finds_among_callers(project: &Project, fun: Fun, handed: At) -> bool {
 }
 
 /// Whether a function compares anything with the verified caller: the row that it read by the same id, as a rule.
-fn compares_caller(project: &Project, fun: Fun) -> bool {
+pub(super) fn compares_caller(project: &Project, fun: Fun) -> bool {
     let is_caller = |side: At| {
         let origins = project.origins(side);
         origins.has(Origins::PRINCIPAL) && !origins.is_chosen()

@@ -74,6 +74,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
     }
     super::unused_caller::unused_caller(project, report);
     super::by_id_alone::by_id_alone(project, report);
+    super::told_unused::told_unused(project, report);
+    super::continued::continued(project, report);
 }
 
 /// Handlers behind one gate, and which of them use the caller.

@@ -12,6 +12,7 @@ pub(in crate::rules) mod by_secret;
 pub(in crate::rules) mod callers;
 mod callers_decide;
 pub(in crate::rules) mod compared;
+mod continued;
 mod file_paths;
 mod flagged_check;
 mod kept_by_key;
@@ -24,6 +25,7 @@ mod left_out_check;
 mod left_out_look;
 mod left_out_use_case;
 mod left_to_choice;
+mod missing_owner;
 mod moved_below;
 mod named_in_text;
 pub(in crate::rules) mod named_objects;
@@ -50,10 +52,12 @@ mod sibling_without_guard;
 mod sibling_without_secret;
 mod signed_in;
 mod streamed;
+mod told;
+mod told_unused;
 mod unread_owner;
 pub(in crate::rules) mod unused_caller;
 mod wheres;
 mod whole_body;
 mod whole_label;
 
-crate::rules::rules! { unscoped_query, unscoped_view, optional_owner_filter, owner_left_out, lost_predicate, sibling_without_check, ignored_caller, foreign_parent, membership_not_required, author_left_out, unowned_rows, service_role, session_setting, beyond_owner, served_folder }
+crate::rules::rules! { unscoped_query, unscoped_view, optional_owner_filter, owner_left_out, lost_predicate, sibling_without_check, ignored_caller, foreign_parent, membership_not_required, author_left_out, unowned_rows, rows_of_nobody, service_role, session_setting, beyond_owner, served_folder }

@@ -29,6 +29,52 @@ const TALK: &[&str] = &[
     "turns",
 ];
 
+/// Words of tables whose sessions are those of whoever has signed in, or is about to.
+const SIGNING_IN: &[&str] = &[
+    "account",
+    "accounts",
+    "human",
+    "member",
+    "customer",
+    "person",
+    "employee",
+    "staff",
+    "operator",
+    "principal",
+    "identity",
+    "auth",
+    "login",
+    "signin",
+    "user",
+    "web",
+    "http",
+    "oauth",
+    "oidc",
+    "browser",
+    "device",
+    "admin",
+    "sso",
+    "saml",
+    "mcp",
+    "portal",
+    "access",
+    "active",
+    "refresh",
+    "token",
+    "cookie",
+    "client",
+    "magic",
+    "upload",
+    "checkout",
+    "payment",
+    "anonymous",
+    "guest",
+    "api",
+    "db",
+    "express",
+    "server",
+];
+
 /// Words of files whose functions find out who somebody is, or are the operator's own.
 const ASIDE: &[&str] = &[
     "saml",
@@ -201,7 +247,12 @@ fn is_by_what_one_has(project: &Project, query: &Query) -> bool {
     // Whoever signs in names the application that sent them.
     let apps = query.shown.to_lowercase().contains("oauth");
     // What was said in a conversation is its people's, and the id of the session is what anybody may send.
-    let talk = vocabulary::words(&query.shown).iter().any(|word| TALK.contains(&word.as_str()));
+    let words = vocabulary::words(&query.shown);
+    // A session of something other than signing in, a diagnosis or a lesson, is found by an id that is no secret either.
+    let lesson = words.len() > 1
+        && words.last().is_some_and(|last| last == "session" || last == "sessions")
+        && !words.iter().any(|word| SIGNING_IN.contains(&word.as_str()));
+    let talk = lesson || words.iter().any(|word| TALK.contains(&word.as_str()));
     let secret = secret
         .into_iter()
         .filter(|word| !(talk && *word == "session_id"))

@@ -20,4 +20,4 @@ mod spread_over;
 mod stamped;
 mod thrown_away;
 
-crate::rules::rules! { action_without_caller, client_as_principal, owner_from_body, overridden_tenant, role_instead_of_tenant, tenant_from_input, unverified_token, editable_metadata }
+crate::rules::rules! { action_without_caller, client_as_principal, owner_from_body, overridden_tenant, role_instead_of_tenant, tenant_from_input, unverified_token, editable_metadata, lossy_owner_name }

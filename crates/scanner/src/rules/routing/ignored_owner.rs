@@ -39,8 +39,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 let Some(binding) = parameter.pattern.as_binding() else { continue };
                 let name = unit.ir.binding_name(binding);
                 let bare = name.trim_start_matches('_');
-                let typed = parameter.type_text.map_or("", |text| unit.ir.text(text));
-                let owner = vocabulary::is_session_id(bare) || vocabulary::is_tenant(bare) || vocabulary::is_user(bare) || is_context(typed);
+                let owner = vocabulary::is_session_id(bare) || vocabulary::is_tenant(bare) || vocabulary::is_user(bare);
                 if !owner || !unit.index.uses(binding).is_empty() {
                     continue;
                 }
@@ -55,13 +54,6 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
-}
-
-/// Whether a type is that of a call's context, which knows the caller: of A2A, MCP and their like.
-fn is_context(text: &str) -> bool {
-    text.split(|char: char| !char.is_alphanumeric()).any(|word| {
-        matches!(word, "ServerCallContext" | "RequestHandlerExtra" | "ServerRequestContext" | "CallContext" | "RequestContext" | "ServerContext")
-    })
 }
 
 /// A call of another method of the object that looks into one of its fields, by a parameter or a part of one.
