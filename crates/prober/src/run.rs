@@ -97,9 +97,6 @@ pub async fn run(
 /// How long a list that is asked for after the attacks is waited for.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// How long a list that is asked for after the attacks is waited for.
-const AGAIN: Duration = Duration::from_secs(2);
-
 /// The most tools that one note names.
 const NAMED: usize = 20;
 
