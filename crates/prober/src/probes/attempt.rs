@@ -49,7 +49,7 @@ pub(super) fn offered(readings: &[&Reading]) {
 
 /// Readings by turns: some in any case, and the others while the technique's share of the time lasts.
 pub(super) struct Turns<'a> {
-    readings: std::vec::IntoIter<&'a Reading>,
+    readings: Vec<&'a Reading>,
     given: usize,
     least: usize,
     until: Instant,
@@ -62,8 +62,9 @@ impl<'a> Iterator for Turns<'a> {
         if self.given >= self.least && Instant::now() > self.until {
             return None;
         }
+        let next = self.readings.get(self.given).copied();
         self.given += 1;
-        self.readings.next()
+        next
     }
 }
 
@@ -78,7 +79,7 @@ pub(super) fn turns_of<'a>(site: &Site, readings: &[&'a Reading], least: usize) 
     // What an earlier choice left out is noted too.
     offered(readings);
     let until = Instant::now() + share.min(site.target.left() / 40);
-    Turns { readings: readings.to_vec().into_iter(), given: 0, least, until }
+    Turns { readings: readings.to_vec(), given: 0, least, until }
 }
 
 /// Doubts readings that show both tenants the same while nobody knows whose it is.
