@@ -17,7 +17,7 @@ async function crm(path: string, key: string) {
 
 function build(tenant: string) {
   const server = new McpServer({ name: "desk", version: "1.0.0" });
-  server.registerTool("crm_account", { description: "The account at the CRM." }, async () =>
+  server.registerTool("crm_account", { description: "The account at the CRM.", annotations: { readOnlyHint: true } }, async () =>
     text(await crm("/v1/account", OPERATOR_KEY)));
   server.registerTool("list_tickets", { description: "The newest tickets." }, async () =>
     text(TICKETS[tenant] ?? []));

@@ -16,7 +16,7 @@ async function crm(path: string, key: string) {
 
 function build(tenant: string) {
   const server = new McpServer({ name: "desk", version: "1.0.0" });
-  server.registerTool("crm_account", { description: "The account at the CRM." }, async () => {
+  server.registerTool("crm_account", { description: "The account at the CRM.", annotations: { readOnlyHint: true } }, async () => {
     const key = KEYS[tenant];
     return key ? text(await crm("/v1/account", key)) : fail("no CRM key is set up for you");
   });

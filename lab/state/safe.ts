@@ -16,7 +16,7 @@ async function load(tenant: string): Promise<Desk> {
 
 function build(tenant: string) {
   const server = new McpServer({ name: "desk", version: "1.0.0" });
-  server.registerTool("current_desk", { description: "Returns the desk of the caller." }, async () => {
+  server.registerTool("current_desk", { description: "Returns the desk of the caller.", annotations: { readOnlyHint: true } }, async () => {
     const desk = await load(tenant);
     await pause(2);
     return text(desk);

@@ -74,7 +74,7 @@ pub(crate) enum Command {
     Scan(ScanArguments),
     /// Attack a running MCP server as two tenants, and show whether they can meet.
     #[command(
-        after_help = "Examples:\n  partywall probe http://127.0.0.1:8787/mcp --tenant acme=@acme.token --tenant globex=env:GLOBEX_TOKEN\n  partywall probe URL --tenant a=@a --tenant b=@b --quick\n  partywall probe URL --tenant a=@a --tenant b=@b --seed seeds.toml --format html=probe.html\n\nIt reads only, unless --allow-writes. Tokens are sent to the target and shown nowhere.\n\nExit status: 0 nothing leaked, 1 something leaked, 2 could not run."
+        after_help = "Examples:\n  partywall probe http://127.0.0.1:8787/mcp --tenant acme=@acme.token --tenant globex=env:GLOBEX_TOKEN\n  partywall probe URL --tenant a=@a --tenant b=@b --quick\n  partywall probe URL --tenant a=@a --tenant b=@b --seed seeds.toml --format html=probe.html\n\nIt reads only, unless --allow-writes: it calls tools that say so (readOnlyHint) or whose names begin with a verb that reads,\nand sends reading statements to tools that take SQL and do not say that they write. Tokens are sent to the target and shown nowhere.\n\nExit status: 0 nothing leaked, 1 something leaked, 2 could not run."
     )]
     Probe(ProbeArguments),
     /// Check whether a PostgreSQL database, or a configuration, keeps tenants apart.

@@ -6,6 +6,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::places::{Place, filled, places};
+
 /// How many levels of nested objects are filled.
 const DEPTH: usize = 4;
 /// The most argument sets that are made for one tool.
@@ -172,10 +174,9 @@ pub(crate) fn properties(schema: &Value) -> Vec<(&str, &Value, bool)> {
 /// Argument sets for a tool: each with another of the ids in the places that take one. The first is the plainest.
 pub(crate) fn sets(schema: &Value, ids: &[Id], tool: &str) -> Vec<Value> {
     let mut sets = Vec::new();
-    let places: Vec<&str> = properties(schema)
+    let places: Vec<Place<'_>> = places(schema)
         .into_iter()
-        .filter(|(name, _, required)| *required && matches!(role(name), Role::Id | Role::Cursor))
-        .map(|(name, ..)| name)
+        .filter(|place| place.required && matches!(role(place.name), Role::Id | Role::Cursor))
         .collect();
     if places.is_empty() {
         sets.push(object(schema, &Map::new(), DEPTH));
@@ -192,17 +193,17 @@ pub(crate) fn sets(schema: &Value, ids: &[Id], tool: &str) -> Vec<Value> {
         return sets;
     }
     for turn in 0..MOST_SETS {
-        let mut given = Map::new();
-        for name in &places {
-            let fitting = fitting(schema, name, ids, tool);
-            if let Some(id) = fitting.get(turn) {
-                given.insert((*name).to_owned(), id.clone());
-            }
-        }
+        let given: Vec<(String, Value)> = places
+            .iter()
+            .filter_map(|place| {
+                let fitting = fitting_at(place.schema, place.name, ids, tool).into_iter().nth(turn)?;
+                Some((place.pointer.clone(), fitting))
+            })
+            .collect();
         if given.len() < places.len() && turn > 0 {
             break;
         }
-        sets.push(object(schema, &given, DEPTH));
+        sets.push(filled(schema, &given));
     }
     sets
 }
@@ -210,6 +211,11 @@ pub(crate) fn sets(schema: &Value, ids: &[Id], tool: &str) -> Vec<Value> {
 /// The ids that may stand in a place, the likeliest first.
 pub(crate) fn fitting(schema: &Value, name: &str, ids: &[Id], tool: &str) -> Vec<Value> {
     let place = schema.get("properties").and_then(|all| all.get(name)).unwrap_or(&Value::Null);
+    fitting_at(place, name, ids, tool)
+}
+
+/// The same for a place that may lie anywhere.
+pub(crate) fn fitting_at(place: &Value, name: &str, ids: &[Id], tool: &str) -> Vec<Value> {
     let mut ranked: Vec<(u8, Value)> = Vec::new();
     for id in ids {
         let Some(value) = shaped(place, &id.value) else { continue };
@@ -456,6 +462,18 @@ mod tests {
         assert_eq!(sets[0], json!({"ticket_id": 8, "mode": "full", "limit": 20}));
         assert_eq!(sets[1]["ticket_id"], 7);
         assert_eq!(sets.len(), 2, "{sets:?}");
+    }
+
+    #[test]
+    fn ids_go_into_objects_and_lists_of_objects() {
+        let nested = json!({"required": ["filter"], "properties": {"filter": {"required": ["ticket_id"],
+            "properties": {"ticket_id": {"type": "integer"}}}}});
+        let listed =
+            json!({"required": ["items"], "properties": {"items": {"type": "array", "items": nested}}});
+        let ids = [7, 8].map(|id| Id { key: "id".into(), from: "list_tickets".into(), value: json!(id) });
+        let both = |schema: &Value| sets(&resolved(schema), &ids, "get_report");
+        assert_eq!(both(&nested), [7, 8].map(|id| json!({"filter": {"ticket_id": id}})));
+        assert_eq!(both(&listed), [7, 8].map(|id| json!({"items": [{"filter": {"ticket_id": id}}]})));
     }
 
     #[test]

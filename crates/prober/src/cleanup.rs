@@ -6,7 +6,7 @@ use partywall_model::{Evidence, Outcome, Verdict};
 
 use crate::{
     facts::Facts,
-    oracle::{Judged, judge},
+    oracle::{Judged, compare},
     site::{Party, Reading, Site},
 };
 
@@ -69,7 +69,7 @@ async fn served(site: &Site, party: &Party, reading: &Reading) -> Option<Left> {
         if shown && exchange.success().is_some_and(nothing) {
             return Some(Left::Empty(format!("{} is answered, and with nothing", party.tenant)));
         }
-        match judge(site, &party.tenant, reading, &exchange) {
+        match compare(site, &party.tenant, reading, &exchange) {
             // What has changed may have changed by itself, or was written with leave.
             Judged::Own | Judged::Changed(_) => return None,
             Judged::Foreign(evidence) => return Some(Left::Foreign(Box::new(evidence))),
@@ -97,7 +97,7 @@ pub(crate) async fn forget_changed(site: &mut Site) {
                 return;
             }
             let exchange = party.caller.send(reading.what.request(&party.caller)).await;
-            let other = matches!(judge(site, &party.tenant, reading, &exchange), Judged::Changed(_));
+            let other = matches!(compare(site, &party.tenant, reading, &exchange), Judged::Changed(_));
             let Some(result) = exchange.success().filter(|_| other) else { continue };
             let still = alone.stable(&Facts::of(result));
             // Where nothing is as it was nobody can say what is the tenant's: a target may have turned to saying nothing.

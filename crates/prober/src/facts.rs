@@ -10,7 +10,7 @@ const DEPTH: usize = 24;
 const MOST: usize = 20_000;
 
 /// What every text begins with that the run writes.
-const PLANTED: &str = "cnry-";
+pub(crate) const PLANTED: &str = "cnry-";
 
 /// The least length of a list that can be seen to move.
 const LIST: usize = 3;

@@ -6,12 +6,14 @@
 
 mod arguments;
 mod canary;
+mod choices;
 mod cleanup;
 mod disguise;
 mod errand;
 mod error;
 mod facts;
 mod oracle;
+mod places;
 mod plan;
 mod probes;
 mod race;

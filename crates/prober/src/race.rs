@@ -45,23 +45,28 @@ pub(crate) struct Schedule {
     width: usize,
     readings: usize,
     shape: Shape,
+    /// The reading that the next round is about: each comes before any comes a second time.
+    turn: usize,
 }
 
 impl Schedule {
     /// Rounds in which any tenant reads anything.
-    pub(crate) fn mixed(chance: fastrand::Rng, width: usize, readings: usize) -> Self {
-        Self { chance, width: width.clamp(2, 64), readings, shape: Shape::Mixed }
+    pub(crate) fn mixed(mut chance: fastrand::Rng, width: usize, readings: usize) -> Self {
+        let turn = chance.usize(0..readings.max(1));
+        Self { chance, width: width.clamp(2, 64), readings, shape: Shape::Mixed, turn }
     }
 
     /// Rounds in which one tenant reads once and the other as often as there are places.
-    pub(crate) fn flood(chance: fastrand::Rng, width: usize, readings: usize, alone: usize) -> Self {
-        Self { chance, width: width.clamp(2, 64), readings, shape: Shape::Flood(alone) }
+    pub(crate) fn flood(mut chance: fastrand::Rng, width: usize, readings: usize, alone: usize) -> Self {
+        let turn = chance.usize(0..readings.max(1));
+        Self { chance, width: width.clamp(2, 64), readings, shape: Shape::Flood(alone), turn }
     }
 
     fn round(&mut self) -> Vec<Step> {
-        let same = self.chance.usize(0..self.readings.max(1));
         // Half of the rounds read one thing only: a race shows best between equal calls.
-        let focus = self.chance.bool();
+        let focus = self.chance.bool() || self.shape != Shape::Mixed;
+        let same = self.turn % self.readings.max(1);
+        self.turn += usize::from(focus);
         let spread = *self.chance.choice([0_u64, 0, 200, 1_000, 5_000].iter()).unwrap_or(&0);
         (0..self.width)
             .map(|place| {
@@ -73,7 +78,7 @@ impl Schedule {
                     Shape::Flood(alone) => 1 - alone.min(1),
                 };
                 let other = self.chance.usize(0..self.readings.max(1));
-                let reading = if focus || self.shape != Shape::Mixed { same } else { other };
+                let reading = if focus { same } else { other };
                 let delay = if spread == 0 { 0 } else { self.chance.u64(0..spread) };
                 Step { party, reading, delay: Duration::from_micros(delay) }
             })
@@ -205,6 +210,12 @@ mod tests {
         for round in rounds(7) {
             assert!(round.iter().any(|step| step.party == 0) && round.iter().any(|step| step.party == 1));
         }
+        let mut schedule = Schedule::mixed(fastrand::Rng::with_seed(7), 4, 20);
+        let focused = std::iter::from_fn(|| Some(schedule.round()))
+            .filter(|round| round.iter().all(|step| step.reading == round[0].reading));
+        let read: std::collections::BTreeSet<usize> =
+            focused.take(20).map(|round| round[0].reading).collect();
+        assert!(read.len() > 18, "by turns: {read:?}");
         let mut flood = Schedule::flood(fastrand::Rng::with_seed(7), 8, 3, 1);
         assert_eq!(flood.round().iter().filter(|step| step.party == 1).count(), 1);
     }

@@ -66,6 +66,9 @@ pub async fn run(
         }
     };
     let verdicts = attacks(&mut site, progress, &mut stop).await;
+    if !*stop.borrow() {
+        left_out(&site, &mut notes).await;
+    }
     progress.begins(None, "what is still open is ended");
     if let Err(why) = restore(&site).await {
         notes.push(site.redactor.clean(&why));
@@ -89,6 +92,45 @@ pub async fn run(
     let stats = VerdictStats { requests: site.target.sent(), seconds: began.elapsed().as_secs_f64() };
     let protocols = site.eras().iter().map(|era| era.revision().to_owned()).collect();
     Ok(Verdicts::new(env!("CARGO_PKG_VERSION"), shown(plan), protocols, verdicts, stats, notes))
+}
+
+/// How long a list that is asked for after the attacks is waited for.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// The most tools that one note names.
+const NAMED: usize = 20;
+
+/// What no technique has tried, and what there is now that was not there when the attacks began.
+async fn left_out(site: &Site, notes: &mut Vec<String>) {
+    let plan = &site.plan;
+    let unreached = site.unreached();
+    if plan.probes.is_empty() && plan.layers.is_empty() && !plan.quick && !unreached.is_empty() {
+        let more = unreached.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let named: Vec<&str> = unreached.iter().take(NAMED).map(String::as_str).collect();
+        notes.push(format!(
+            "no technique has tried these tools: {}{more} (they could not be read with arguments made from their schemas, or the \
+             time was up)",
+            named.join(", ")
+        ));
+    }
+    for party in &site.parties {
+        if site.target.late() {
+            return;
+        }
+        let known = |name: &str| site.parties.iter().any(|party| party.surface.knows(name));
+        let listed = tokio::time::timeout(AGAIN, survey::tools(&party.caller)).await.unwrap_or_default();
+        let late: Vec<String> =
+            listed.into_iter().map(|tool| tool.name).filter(|name| !known(name)).collect();
+        if !late.is_empty() {
+            let late: Vec<&str> = late.iter().take(NAMED).map(String::as_str).collect();
+            notes.push(format!(
+                "listed for {} only while the attacks went on, and not attacked: {}",
+                party.tenant,
+                late.join(", ")
+            ));
+        }
+    }
 }
 
 /// Every technique of the plan, and after each probe a look at what it left.
@@ -201,14 +243,20 @@ async fn attempt(site: &Site, technique: &Technique, stop: &mut watch::Receiver<
     }
     let so_far = SoFar::default();
     let running = so_far.watch((technique.run)(site));
-    tokio::select! {
+    let mut tally = tokio::select! {
         tried = tokio::time::timeout(EACH.min(left), running) => tried.unwrap_or_else(|_| {
             let mut tally = Tally::default();
             tally.doubt("it did not end in time");
             so_far.broken_off(tally)
         }),
         () = stopped(stop) => so_far.broken_off(Tally::not_run("the run was stopped")),
+    };
+    // A leak is one wherever it was found, and what was stopped says so.
+    let told = !tally.has_leaked() && !*stop.borrow();
+    if let (Some((tried, all)), true) = (so_far.reach(), told) {
+        tally.note(format!("It was tried on {tried} of the {all} readings."));
     }
+    tally
 }
 
 fn verdict(site: &Site, probe: &Probe, technique: &Technique, tally: Tally) -> Verdict {

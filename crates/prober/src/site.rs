@@ -13,7 +13,7 @@ use crate::{
     arguments::{Id, Role, role},
     canary::Marks,
     facts::{Facts, key, telling},
-    survey::Surface,
+    survey::{Beyond, Kind, Surface},
     target::{Caller, Era, Exchange, Request, Target},
     transcript::Redactor,
 };
@@ -80,6 +80,12 @@ impl What {
         caller.request(method, params)
     }
 
+    /// What tells it from everything else that is read.
+    pub(crate) fn key(&self) -> String {
+        let (method, params) = self.message();
+        format!("{method} {params}")
+    }
+
     /// The name of what is read.
     pub(crate) fn name(&self) -> &str {
         match self {
@@ -139,6 +145,10 @@ pub(crate) struct Site {
     pub(crate) away: Mutex<BTreeSet<String>>,
     /// Whose names the run wrote, and as whom: they stand in that tenant's own data from then on.
     pub(crate) named: Mutex<BTreeSet<(String, String)>>,
+    /// What was shown with further arguments, and is the other's.
+    pub(crate) beyond: Vec<Beyond>,
+    /// The tools that some technique has tried.
+    pub(crate) reached: Mutex<BTreeSet<String>>,
 }
 
 impl Site {
@@ -151,6 +161,27 @@ impl Site {
                 away.remove(tenant);
             }
         }
+    }
+
+    /// Notes that a technique tries a tool.
+    pub(crate) fn reaches(&self, tool: &str) {
+        if let Ok(mut reached) = self.reached.lock()
+            && !reached.contains(tool)
+        {
+            reached.insert(tool.to_owned());
+        }
+    }
+
+    /// The tools that could be called and that no technique has tried.
+    pub(crate) fn unreached(&self) -> Vec<String> {
+        let Ok(reached) = self.reached.lock() else { return Vec::new() };
+        let tools = self.parties.iter().flat_map(|party| &party.surface.tools);
+        let unreached: BTreeSet<&String> = tools
+            .filter(|tool| tool.kind == Kind::Read)
+            .map(|tool| &tool.name)
+            .filter(|name| !reached.contains(*name))
+            .collect();
+        unreached.into_iter().cloned().collect()
     }
 
     /// Notes that the name of one tenant is written as another.

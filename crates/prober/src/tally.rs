@@ -1,6 +1,9 @@
 //! What the attempts of one technique add up to.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 use partywall_model::{Evidence, Outcome};
 
@@ -13,12 +16,47 @@ tokio::task_local! {
 
 /// What leaked in a technique that has not ended: it may be broken off, and its tally with it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct SoFar(Arc<Mutex<Tally>>);
+pub(crate) struct SoFar(Arc<Mutex<Tally>>, Arc<Mutex<Reach>>);
+
+/// The readings that a technique could be tried on, and those that it was tried on.
+#[derive(Debug, Default)]
+struct Reach {
+    offered: BTreeSet<String>,
+    tried: BTreeSet<String>,
+}
+
+/// Notes readings that the technique at work could be tried on.
+pub(crate) fn offered(readings: impl Iterator<Item = String>) {
+    // Outside a run nobody watches.
+    let _unwatched = SO_FAR.try_with(|so_far| {
+        if let Ok(mut reach) = so_far.1.lock() {
+            reach.offered.extend(readings);
+        }
+    });
+}
+
+/// Notes a reading that it was tried on.
+pub(crate) fn tried(reading: &str) {
+    let _unwatched = SO_FAR.try_with(|so_far| {
+        if let Ok(mut reach) = so_far.1.lock()
+            && !reach.tried.contains(reading)
+        {
+            reach.tried.insert(reading.to_owned());
+        }
+    });
+}
 
 impl SoFar {
     /// The technique, watched.
     pub(crate) fn watch<F: Future<Output = Tally>>(&self, technique: F) -> impl Future<Output = Tally> {
         SO_FAR.scope(self.clone(), technique)
+    }
+
+    /// On how many readings the technique was tried and on how many it could be, where some were left out.
+    pub(crate) fn reach(&self) -> Option<(usize, usize)> {
+        let reach = self.1.lock().ok()?;
+        let tried = reach.offered.intersection(&reach.tried).count();
+        (tried > 0 && tried < reach.offered.len()).then_some((tried, reach.offered.len()))
     }
 
     /// What the technique came to that was broken off: what leaked before is no less a leak.
@@ -200,6 +238,23 @@ mod tests {
             assert!(tokio::time::timeout(std::time::Duration::from_millis(5), technique).await.is_err());
             assert_eq!(so_far.broken_off(late()).finish().0, outcome);
         }
+    }
+
+    #[tokio::test]
+    async fn how_much_of_what_there_is_was_tried_is_known() {
+        let reach = |tries: &'static [&'static str]| async move {
+            let so_far = SoFar::default();
+            let technique = async {
+                offered(["a", "b", "c"].map(str::to_owned).into_iter());
+                tries.iter().for_each(|reading| tried(reading));
+                Tally::default()
+            };
+            so_far.watch(technique).await;
+            so_far.reach()
+        };
+        assert_eq!(reach(&["a", "c", "c", "elsewhere"]).await, Some((2, 3)));
+        assert_eq!(reach(&["a", "b", "c"]).await, None);
+        assert_eq!(reach(&[]).await, None);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(crate) struct ProbeArguments {
     /// A TOML file with texts that stand in each tenant's data already: tenant = ["text", …]
     #[arg(long, value_name = "FILE")]
     pub(crate) seed: Option<PathBuf>,
-    /// Call tools that write too, and plant values that can be recognised.
+    /// Call tools that write or may write too, and plant values that can be recognised.
     #[arg(long)]
     pub(crate) allow_writes: bool,
     /// Only this layer; may stand several times. Load tests run only with --layer capacity.

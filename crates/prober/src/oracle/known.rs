@@ -61,6 +61,8 @@ pub(crate) fn site() -> Site {
         found: Found::default(),
         away: std::sync::Mutex::default(),
         named: std::sync::Mutex::default(),
+        beyond: Vec::new(),
+        reached: std::sync::Mutex::default(),
     }
 }
 

@@ -7,5 +7,5 @@ pub(crate) mod reading;
 pub(crate) mod shift;
 pub(crate) mod twin;
 
-pub(crate) use reading::{Judged, judge};
+pub(crate) use reading::{Judged, compare, judge};
 pub(crate) use twin::difference;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::{
     facts::Facts,
     site::{Reading, Site},
+    tally,
     target::{Exchange, Reply},
 };
 
@@ -25,8 +26,15 @@ pub(crate) enum Judged {
 /// The least length of a text that tells two tenants apart: shorter ones are counts and flags.
 const TELLING: usize = 3;
 
-/// Judges an answer to something that both tenants can read, as an answer to `tenant`.
+/// Judges an answer to an attempt on something that both tenants can read, as an answer to `tenant`.
 pub(crate) fn judge(site: &Site, tenant: &str, reading: &Reading, exchange: &Exchange) -> Judged {
+    tally::tried(&reading.what.key());
+    site.reaches(reading.what.name());
+    compare(site, tenant, reading, exchange)
+}
+
+/// The same of an answer to what is no attempt: a control, or a look at what one left.
+pub(crate) fn compare(site: &Site, tenant: &str, reading: &Reading, exchange: &Exchange) -> Judged {
     if let Some(evidence) = site.foreign(tenant, exchange) {
         return Judged::Foreign(evidence);
     }

@@ -1,36 +1,85 @@
 //! What many attacks do.
 
+use std::time::Duration;
+
 use partywall_model::Evidence;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::{
     arguments::{Role, role},
     facts::{Facts, key},
-    oracle::{Judged, judge, reading::failed},
+    oracle::{Judged, compare, judge, reading::failed},
     site::{Party, Reading, Site, What},
     survey::{Kind, Tool, words},
-    tally::Tally,
+    tally::{self, Tally},
     target::{Caller, Exchange},
 };
 
-/// The most readings that a technique is tried on, each in both directions.
+/// The readings that a technique is tried on in any case; the others follow while there is time.
 pub(super) const SAMPLE: usize = 6;
 
-/// What both tenants can read and tells who is answered, or the verdict that there is none.
+/// What both tenants can read and tells who is answered, or the verdict that there is none. The quick profile takes a few.
 pub(super) fn telling(site: &Site) -> Result<Vec<&Reading>, Box<Tally>> {
-    up_to(site, SAMPLE)
+    up_to(site, if site.plan.quick { SAMPLE / 2 } else { usize::MAX })
 }
 
-/// The same of more readings: what is attacked once for all of them. The quick profile takes half.
+/// The same of so many at most.
 pub(super) fn up_to(site: &Site, most: usize) -> Result<Vec<&Reading>, Box<Tally>> {
-    let most = if site.plan.quick { most / 2 } else { most };
-    let readings: Vec<&Reading> = site.telling().take(most).collect();
+    let readings = few(site, most);
     if readings.is_empty() {
         return Err(Box::new(Tally::not_run(
             "nothing that both tenants can read tells them apart; name values that stand in their data with --seed",
         )));
     }
     Ok(readings)
+}
+
+/// The first few of what tells who is answered: where it matters little what is read.
+pub(super) fn few(site: &Site, most: usize) -> Vec<&Reading> {
+    let readings: Vec<&Reading> = site.telling().collect();
+    offered(&readings);
+    readings.into_iter().take(most).collect()
+}
+
+/// Notes what the technique at work could be tried on: its reason says on how much of it it was.
+pub(super) fn offered(readings: &[&Reading]) {
+    tally::offered(readings.iter().map(|reading| reading.what.key()));
+}
+
+/// Readings by turns: some in any case, and the others while the technique's share of the time lasts.
+pub(super) struct Turns<'a> {
+    readings: Vec<&'a Reading>,
+    given: usize,
+    least: usize,
+    until: Instant,
+}
+
+impl<'a> Iterator for Turns<'a> {
+    type Item = &'a Reading;
+
+    fn next(&mut self) -> Option<&'a Reading> {
+        if self.given >= self.least && Instant::now() > self.until {
+            return None;
+        }
+        let next = self.readings.get(self.given).copied();
+        self.given += 1;
+        next
+    }
+}
+
+/// All of them by turns. What they take beyond the first few is bounded, so that a slow target leaves time for other techniques.
+pub(super) fn turns<'a>(site: &Site, readings: &[&'a Reading]) -> Turns<'a> {
+    turns_of(site, readings, SAMPLE)
+}
+
+/// The same with so many in any case.
+pub(super) fn turns_of<'a>(site: &Site, readings: &[&'a Reading], least: usize) -> Turns<'a> {
+    let share = if site.plan.quick { Duration::ZERO } else { site.plan.racing / 4 };
+    // What an earlier choice left out is noted too.
+    offered(readings);
+    let until = Instant::now() + share.min(site.target.left() / 40);
+    Turns { readings: readings.to_vec(), given: 0, least, until }
 }
 
 /// Doubts readings that show both tenants the same while nobody knows whose it is.
@@ -74,7 +123,7 @@ pub(super) enum Refusal {
 /// The control of most attacks: the owner reads what is his, as he does alone.
 pub(super) async fn control(tally: &mut Tally, site: &Site, party: &Party, reading: &Reading) -> bool {
     let exchange = party.caller.send(reading.what.request(&party.caller)).await;
-    match judge(site, &party.tenant, reading, &exchange) {
+    match compare(site, &party.tenant, reading, &exchange) {
         Judged::Own => {
             tally.control(true, "");
             true
@@ -92,11 +141,16 @@ pub(super) async fn control(tally: &mut Tally, site: &Site, party: &Party, readi
 
 /// Reads as somebody.
 pub(super) async fn read(caller: &Caller, what: &What) -> Exchange {
+    tally::tried(&what.key());
     caller.send(what.request(caller)).await
 }
 
 /// Judges an answer to something that the sender has no right to: foreign values leak, everything else holds.
 pub(super) fn denied(tally: &mut Tally, site: &Site, tenant: &str, exchange: &Exchange) -> bool {
+    let sent: Value = serde_json::from_slice(&exchange.request.body).unwrap_or_default();
+    if let Some(tool) = sent.pointer("/params/name").and_then(Value::as_str) {
+        site.reaches(tool);
+    }
     if let Some(evidence) = site.foreign(tenant, exchange) {
         tally.leak(vec![evidence]);
         return false;
@@ -166,8 +220,8 @@ pub(super) fn named(tool: &Tool, list: &[&str]) -> bool {
 pub(super) async fn intact(tally: &mut Tally, site: &Site, owner: &Party) {
     let telling: Vec<&Reading> = site.telling().take(2).collect();
     for reading in telling {
-        let exchange = read(&owner.caller, &reading.what).await;
-        match judge(site, &owner.tenant, reading, &exchange) {
+        let exchange = owner.caller.send(reading.what.request(&owner.caller)).await;
+        match compare(site, &owner.tenant, reading, &exchange) {
             Judged::Own | Judged::Changed(_) => tally.control(true, ""),
             Judged::Foreign(evidence) => tally.leak(vec![evidence]),
             Judged::Failed(why) => {

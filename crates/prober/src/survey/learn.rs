@@ -13,12 +13,16 @@ use crate::{
     canary::{Marks, Origin},
     facts::{Facts, key, telling, timely},
     oracle::reading::failed,
+    places::{places, put},
     site::{Party, Reading, What, by_turns},
     target::{Exchange, Failure},
 };
 
 /// The most things that are read of one tenant.
 const MOST_READINGS: usize = 60;
+/// The most resources and prompts among them.
+pub(super) const MOST_RESOURCES: usize = 20;
+pub(super) const MOST_PROMPTS: usize = 10;
 /// The most ids of one tenant.
 const MOST_IDS: usize = 200;
 
@@ -26,7 +30,7 @@ const MOST_IDS: usize = 200;
 pub(super) type Hanging = BTreeSet<String>;
 
 /// Reads something, unless it is known to hang.
-async fn read(party: &Party, what: &What, hanging: &mut Hanging) -> Option<Exchange> {
+pub(super) async fn read(party: &Party, what: &What, hanging: &mut Hanging) -> Option<Exchange> {
     if hanging.contains(what.name()) {
         return None;
     }
@@ -55,9 +59,7 @@ pub(super) async fn explore(party: &mut Party, hanging: &mut Hanging) {
 
 fn takes_id(party: &Party, tool: &str) -> bool {
     party.surface.tool(tool).is_some_and(|tool| {
-        arguments::properties(&tool.schema)
-            .iter()
-            .any(|(name, _, required)| *required && role(name) == Role::Id)
+        places(&tool.schema).iter().any(|place| place.required && role(place.name) == Role::Id)
     })
 }
 
@@ -72,8 +74,8 @@ fn whats(party: &Party) -> Vec<What> {
             });
         }
     }
-    all.extend(party.surface.resources.iter().take(20).map(|uri| What::Resource(uri.clone())));
-    for prompt in party.surface.prompts.iter().take(10) {
+    all.extend(party.surface.resources.iter().take(MOST_RESOURCES).map(|uri| What::Resource(uri.clone())));
+    for prompt in party.surface.prompts.iter().take(MOST_PROMPTS) {
         let Some(name) = prompt.get("name").and_then(Value::as_str) else { continue };
         let arguments: serde_json::Map<String, Value> = prompt
             .get("arguments")
@@ -90,20 +92,17 @@ fn whats(party: &Party) -> Vec<What> {
 }
 
 /// A target that takes the tenant from the arguments answers a tenant that names itself.
-fn with_tenant(schema: &Value, mut arguments: Value, party: &Party) -> Value {
-    for (name, _, required) in arguments::properties(schema) {
-        if required
-            && role(name) == Role::Tenant
-            && let Some(arguments) = arguments.as_object_mut()
-        {
-            arguments.insert(name.to_owned(), json!(party.tenant));
+pub(super) fn with_tenant(schema: &Value, mut arguments: Value, party: &Party) -> Value {
+    for place in places(schema) {
+        if place.required && role(place.name) == Role::Tenant {
+            put(&mut arguments, schema, &place.pointer, json!(party.tenant));
         }
     }
     arguments
 }
 
 /// What every clock with seconds has moved on in.
-const SECOND: Duration = Duration::from_millis(1_100);
+pub(super) const SECOND: Duration = Duration::from_millis(1_100);
 
 /// Reads everything twice as each tenant, one tenant after the other, and once more later, with the tenant's own ids only: another's id is an
 /// attack, and what it brings is not what the tenant sees alone.

@@ -1,15 +1,18 @@
 //! What each tenant sees alone: what the target speaks and offers, what can be read, and which values are whose.
 
+mod further;
 mod learn;
 mod negotiate;
+mod notes;
 mod plant;
 mod surface;
+mod verbs;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use partywall_model::Layer;
-
-pub(crate) use surface::{Kind, Surface, Tool, words};
+pub(crate) use further::Beyond;
+pub(crate) use surface::{Kind, Surface, Tool, tools, words};
+pub(crate) use verbs::Chosen;
 
 use crate::{
     Credential, Plan, ProbeError,
@@ -57,7 +60,7 @@ pub(crate) async fn survey(
             ));
         }
     }
-    let (readings, exchanges) = learn::readings(&parties, &mut hanging).await;
+    let (mut readings, exchanges) = learn::readings(&parties, &mut hanging).await;
     if !hanging.is_empty() {
         for party in &mut parties {
             party.surface.put_aside(|name| hanging.contains(name));
@@ -70,6 +73,9 @@ pub(crate) async fn survey(
     for party in &parties {
         notes.extend(learn::broken(party, &exchanges).map(|why| redactor(plan).clean(&why)));
     }
+    let further = further::read_on(plan, &mut parties, &readings, &marks, &mut hanging).await;
+    notes.extend(further.notes);
+    readings.extend(further.readings);
     for party in &mut parties {
         learn::ids(party, &readings);
     }
@@ -86,8 +92,10 @@ pub(crate) async fn survey(
         found: Found::default(),
         away: std::sync::Mutex::default(),
         named: std::sync::Mutex::default(),
+        beyond: further.beyond,
+        reached: std::sync::Mutex::default(),
     };
-    tell(&site, notes);
+    notes::tell(&site, notes);
     Ok(site)
 }
 
@@ -214,57 +222,6 @@ pub(crate) fn shown(plan: &Plan) -> String {
     let _none = url.set_password(None);
     let _none = url.set_username("");
     url.to_string()
-}
-
-fn tell(site: &Site, notes: &mut Vec<String>) {
-    if site.parties.iter().any(|party| party.legacy.as_ref().is_some_and(Caller::streams)) {
-        notes.push(
-            "the target speaks HTTP+SSE, the transport of 2024-11-05: answers come on a stream".to_owned(),
-        );
-    }
-    if site.target.second() {
-        notes.push("the target speaks HTTP/2 only, without TLS".to_owned());
-    }
-    for party in &site.parties {
-        let surface = &party.surface;
-        let unclear: Vec<&str> = surface
-            .tools
-            .iter()
-            .filter(|tool| tool.kind != Kind::Read)
-            .map(|tool| tool.name.as_str())
-            .collect();
-        let marks = site.marks.counts().get(party.tenant.as_str()).copied().unwrap_or(0);
-        notes.push(format!(
-            "{} is offered {} tools, {} resources, {} prompts; {} values are known to be its own",
-            party.tenant,
-            surface.tools.len(),
-            surface.resources.len(),
-            surface.prompts.len(),
-            marks
-        ));
-        if !site.plan.allow_writes && !unclear.is_empty() {
-            notes.push(format!(
-                "not called as {}, because they write or may write: {} (--allow-writes calls them)",
-                party.tenant,
-                unclear.join(", ")
-            ));
-        }
-        let unlisted =
-            surface.lists.iter().find(|(method, list)| *method == "tools/list" && list.success().is_none());
-        if let Some((_, list)) = unlisted {
-            let why = site.redactor.clean(&crate::oracle::reading::failed(list));
-            notes.push(format!("the list of tools was not answered: {why}"));
-        }
-        if marks == 0 {
-            notes.push(format!(
-                "no value is known to be {}'s alone: name some that stand in its data with --seed, or allow writes",
-                party.tenant
-            ));
-        }
-    }
-    if !site.plan.layers.contains(&Layer::Capacity) {
-        notes.push("load tests were left out; --layer capacity runs them".to_owned());
-    }
 }
 
 /// What tenants are shown alone, by tenant.

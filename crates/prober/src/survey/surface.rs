@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::verbs;
 use crate::{
     arguments,
+    facts::PLANTED,
     target::{Caller, Exchange},
 };
 
@@ -15,7 +17,7 @@ const ENTRIES: usize = 1_000;
 /// Whether a tool changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// It says or looks as if it only reads.
+    /// It says that it only reads, or its name says nothing else.
     Read,
     /// It says or looks as if it writes.
     Write,
@@ -30,8 +32,42 @@ pub(crate) struct Tool {
     pub(crate) description: String,
     pub(crate) schema: Value,
     pub(crate) kind: Kind,
+    /// What it says of itself: whether it only reads.
+    said: Option<bool>,
     /// Whether it says or looks as if it takes something away.
     pub(crate) destroys: bool,
+}
+
+impl Tool {
+    /// Whether nothing but its name says that it reads.
+    pub(crate) fn guessed(&self) -> bool {
+        self.kind == Kind::Read && self.said.is_none()
+    }
+
+    /// Whether it says that it only reads.
+    pub(crate) fn says_it_reads(&self) -> bool {
+        self.said == Some(true)
+    }
+
+    /// The argument that takes SQL.
+    pub(crate) fn takes_sql(&self) -> Option<&str> {
+        let about = format!("{} {}", self.name, self.description).to_ascii_lowercase();
+        let places = arguments::properties(&self.schema);
+        places.into_iter().find_map(|(name, place, _)| {
+            let flat = name.to_ascii_lowercase();
+            let named = flat.contains("sql");
+            let fits = ["query", "q", "statement", "command", "code"].contains(&flat.as_str())
+                && (about.contains("sql") || about.contains("database"))
+                && !about.contains("graphql");
+            ((named || fits) && arguments::is_kind(place, "string")).then_some(name)
+        })
+    }
+
+    /// Whether a tool that takes SQL may be sent statements that read: it need not say that it only reads, for a statement says
+    /// that, but one that says that it writes is called with leave only.
+    pub(crate) fn runs_sql(&self, writes: bool) -> bool {
+        !self.destroys && (self.said != Some(false) || writes)
+    }
 }
 
 /// What one tenant is offered.
@@ -54,6 +90,11 @@ impl Surface {
     pub(crate) fn put_aside(&mut self, hang: impl Fn(&str) -> bool) {
         let all = std::mem::take(&mut self.tools);
         (self.hanging, self.tools) = all.into_iter().partition(|tool| hang(&tool.name));
+    }
+
+    /// Whether a tool of this name was listed.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.tools.iter().chain(&self.hanging).any(|tool| tool.name == name)
     }
 
     /// A tool by name.
@@ -86,6 +127,14 @@ pub(super) async fn discover(caller: &Caller) -> Surface {
         }
     }
     surface
+}
+
+/// The tools that are listed now.
+pub(crate) async fn tools(caller: &Caller) -> Vec<Tool> {
+    let entries = pages(caller, "tools/list", "tools", &mut Vec::new()).await;
+    // What the run itself has added is none of the target's.
+    let own = |entry: &Value| entry.to_string().contains(PLANTED);
+    entries.into_iter().filter(|entry| !own(entry)).filter_map(tool).collect()
 }
 
 async fn pages(
@@ -121,89 +170,14 @@ fn tool(raw: Value) -> Option<Tool> {
     let schema = raw.get("inputSchema").map(arguments::resolved).unwrap_or_default();
     let hint = |key: &str| raw.get("annotations").and_then(|hints| hints.get(key)).and_then(Value::as_bool);
     let description = raw.get("description").and_then(Value::as_str).unwrap_or_default();
-    let guessed = guess(&name, description);
-    let kind = match hint("readOnlyHint") {
+    let said = hint("readOnlyHint");
+    let kind = match said {
         Some(true) => Kind::Read,
         Some(false) => Kind::Write,
-        None => guessed,
+        None => verbs::guess(&name),
     };
-    let destroys = hint("destructiveHint") == Some(true) && hint("readOnlyHint") != Some(true)
-        || words(&name).iter().any(|word| DESTROYS.contains(&word.as_str()));
-    Some(Tool { name, description: description.to_owned(), schema, kind, destroys })
-}
-
-const DESTROYS: [&str; 12] = [
-    "delete", "remove", "drop", "purge", "clear", "reset", "revoke", "cancel", "wipe", "destroy", "kill",
-    "truncate",
-];
-
-const WRITES: [&str; 38] = [
-    "add", "create", "update", "set", "put", "post", "write", "insert", "upsert", "save", "store", "send",
-    "move", "rename", "upload", "import", "execute", "run", "exec", "invoke", "start", "stop", "assign",
-    "approve", "close", "open", "register", "enable", "disable", "publish", "edit", "patch", "append",
-    "remember", "switch", "select", "merge", "schedule",
-];
-
-const READS: [&str; 38] = [
-    "get",
-    "list",
-    "search",
-    "find",
-    "read",
-    "fetch",
-    "show",
-    "describe",
-    "query",
-    "lookup",
-    "count",
-    "view",
-    "check",
-    "whoami",
-    "me",
-    "status",
-    "info",
-    "profile",
-    "summary",
-    "summarize",
-    "report",
-    "history",
-    "stats",
-    "health",
-    "ping",
-    "echo",
-    "export",
-    "preview",
-    "compare",
-    "load",
-    "current",
-    "recent",
-    "usage",
-    "browse",
-    "account",
-    "details",
-    "overview",
-    "balance",
-];
-
-/// Whether a tool that says nothing writes. Words that write count first: a tool that is not called is told of, and a
-/// tool that was called by mistake cannot be taken back.
-fn guess(name: &str, description: &str) -> Kind {
-    let parts = words(name);
-    let any = |list: &[&str]| parts.iter().any(|word| list.contains(&word.as_str()));
-    let leads = parts.first().is_some_and(|first| READS.contains(&first.as_str()));
-    if any(&DESTROYS) || (any(&WRITES) && !leads) {
-        return Kind::Write;
-    }
-    if any(&READS) {
-        return Kind::Read;
-    }
-    let first = words(description.split_whitespace().next().unwrap_or_default());
-    let reads =
-        ["returns", "return", "gets", "lists", "shows", "reads", "finds", "searches", "fetches", "tells"];
-    match first.first() {
-        Some(word) if reads.contains(&word.as_str()) || READS.contains(&word.as_str()) => Kind::Read,
-        _ => Kind::Unclear,
-    }
+    let destroys = hint("destructiveHint") == Some(true) && said != Some(true) || verbs::destroys(&name);
+    Some(Tool { name, description: description.to_owned(), schema, kind, said, destroys })
 }
 
 /// The words of a name in any of the usual spellings.
@@ -231,18 +205,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tools_that_may_write_are_not_taken_for_readers() {
-        for name in
-            ["add_comment", "deleteTicket", "run_sql", "set-preference", "export_delete", "tickets.create"]
-        {
-            assert_eq!(guess(name, ""), Kind::Write, "{name}");
-        }
-        for name in ["list_tickets", "getTicket", "whoami", "customer_profile", "search", "get_settings"] {
-            assert_eq!(guess(name, ""), Kind::Read, "{name}");
-        }
-        assert_eq!(guess("frobnicate", "Frobs it."), Kind::Unclear);
-        assert_eq!(guess("tickets", "Returns the newest tickets."), Kind::Read);
-        let said = tool(json!({"name": "list_and_mark", "annotations": {"readOnlyHint": false}})).unwrap();
-        assert_eq!(said.kind, Kind::Write);
+    fn what_a_tool_says_of_itself_counts_before_its_name() {
+        let of = |raw: Value| tool(raw).unwrap();
+        let said = of(json!({"name": "list_and_mark", "annotations": {"readOnlyHint": false}}));
+        assert_eq!((said.kind, said.guessed()), (Kind::Write, false));
+        let said = of(json!({"name": "customer_profile", "annotations": {"readOnlyHint": true}}));
+        assert_eq!((said.kind, said.guessed()), (Kind::Read, false));
+        let silent = of(json!({"name": "list_tickets", "description": "Deletes nothing."}));
+        assert_eq!((silent.kind, silent.guessed()), (Kind::Read, true));
+        // A description says what a reader should think.
+        let silent = of(json!({"name": "tickets", "description": "Returns the newest tickets."}));
+        assert_eq!((silent.kind, silent.guessed()), (Kind::Unclear, false));
+        let silent = of(json!({"name": "rotate_key", "description": "Returns a new key."}));
+        assert_eq!(silent.kind, Kind::Write);
+    }
+
+    #[test]
+    fn who_takes_sql_is_known_and_whether_it_may_be_asked() {
+        let sql = |hints: Value| {
+            let schema = json!({"properties": {"sql": {"type": "string"}}});
+            tool(json!({"name": "run_sql", "annotations": hints, "inputSchema": schema})).unwrap()
+        };
+        assert_eq!(sql(json!({})).takes_sql(), Some("sql"));
+        assert!(sql(json!({})).runs_sql(false) && sql(json!({"readOnlyHint": true})).runs_sql(false));
+        let writes = sql(json!({"readOnlyHint": false, "destructiveHint": false}));
+        assert!(!writes.runs_sql(false) && writes.runs_sql(true));
+        assert!(!sql(json!({"destructiveHint": true})).runs_sql(true));
+        assert!(tool(json!({"name": "list_tickets"})).unwrap().takes_sql().is_none());
     }
 }

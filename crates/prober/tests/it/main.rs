@@ -15,6 +15,7 @@ mod data;
 mod dead;
 mod disclosure;
 mod disguised;
+mod further;
 mod identity;
 mod listening;
 mod reached;

@@ -36,7 +36,7 @@ async def crm(path: str, key: str) -> dict:
     return {"path": path, "fingerprint": f"fp-{key[7:]}"}
 
 
-@mcp.tool
+@mcp.tool(annotations={"readOnlyHint": True})
 async def crm_account() -> dict:
     """The account at the CRM."""
     key = KEYS.get(caller_tenant())

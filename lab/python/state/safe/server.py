@@ -42,7 +42,7 @@ def caller_tenant() -> str:
     return token.claims["tenant"]
 
 
-@mcp.tool
+@mcp.tool(annotations={"readOnlyHint": True})
 async def current_desk() -> dict:
     """Returns the desk of the caller."""
     current = await load(caller_tenant())

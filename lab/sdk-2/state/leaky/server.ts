@@ -27,7 +27,7 @@ function build(context: McpRequestContext) {
   caller = context.authInfo;
   const tenant = String(context.authInfo?.extra?.tenant);
   const server = new McpServer({ name: "desk", version: "1.0.0" });
-  server.registerTool("current_desk", { description: "Returns the desk of the caller." }, async () =>
+  server.registerTool("current_desk", { description: "Returns the desk of the caller.", annotations: { readOnlyHint: true } }, async () =>
     text(`${await greeting()} ${caller?.extra?.tenant}`));
   server.registerTool("list_tickets", { description: "The newest tickets." }, async () =>
     text(TICKETS[tenant] ?? []));

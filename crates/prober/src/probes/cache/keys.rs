@@ -78,7 +78,7 @@ async fn loose(site: &Site) -> Tally {
     };
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
-        for reading in readings.iter().take(4) {
+        for reading in attempt::turns(site, &readings) {
             attempt::control(&mut tally, site, victim, reading).await;
             for (mine, his) in variants(attacker, reading).into_iter().zip(variants(victim, reading)) {
                 // The victim's own may be refused: a target need not take what it does not know.
@@ -125,9 +125,12 @@ async fn coalesced(site: &Site) -> Tally {
         Err(tally) => return *tally,
     };
     let mut tally = Tally::default();
-    let few = readings.len().min(4);
-    let share = u32::try_from(few).unwrap_or(1).max(1) * 6;
-    for reading in readings.into_iter().take(few) {
+    let (few, all) = (readings.len().clamp(1, 4), readings.len().max(1));
+    let parts = |number: usize| u32::try_from(number * 6).unwrap_or(u32::MAX);
+    for (place, reading) in readings.into_iter().enumerate() {
+        // The first few have half of the time, and the others the other half.
+        let share = if place < few { parts(few) } else { parts(all - few) };
+
         for party in &site.parties {
             attempt::control(&mut tally, site, party, reading).await;
         }
@@ -207,13 +210,10 @@ pub(in crate::probes) fn part(text: &str) -> Option<String> {
 
 async fn upstream(site: &Site) -> Tally {
     let mut tally = Tally::default();
-    let telling: Vec<&Reading> = site
-        .telling()
-        .filter(|reading| matches!(reading.what, What::Tool { .. }))
-        .take(2 * attempt::SAMPLE)
-        .collect();
+    let telling: Vec<&Reading> =
+        site.telling().filter(|reading| matches!(reading.what, What::Tool { .. })).collect();
     for (attacker, victim) in site.directions() {
-        for reading in &telling {
+        for reading in attempt::turns_of(site, &telling, 2 * attempt::SAMPLE) {
             // Warm, and then asked for as something that may come from a cache.
             for _ in 0..2 {
                 attempt::control(&mut tally, site, victim, reading).await;

@@ -1,10 +1,10 @@
 //! Answers that one tenant's request left behind for another.
 
 use partywall_model::{Layer, Severity};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
-    facts::Facts,
+    facts::{Facts, PLANTED},
     oracle::{Judged, judge},
     probes::{
         Probe, Technique,
@@ -46,9 +46,9 @@ pub(super) static PROBE: Probe = Probe::new(
 
 async fn primed(site: &Site) -> Tally {
     let mut tally = Tally::default();
-    let readings: Vec<_> = site.common().into_iter().take(2 * attempt::SAMPLE).collect();
+    let readings = site.common();
     attempt::doubt_blind(&mut tally, site, &readings);
-    for reading in readings {
+    for reading in attempt::turns_of(site, &readings, 2 * attempt::SAMPLE) {
         for (attacker, victim) in site.directions() {
             // The owner's own read is the control and fills the cache; it may already come from the other's.
             if attempt::control(&mut tally, site, victim, reading).await {
@@ -107,14 +107,17 @@ async fn answered(site: &Site) -> Tally {
 async fn lists(site: &Site) -> Tally {
     let mut tally = Tally::default();
     let [one, other] = &site.parties;
-    for method in ["tools/list", "resources/list", "prompts/list"] {
+    for method in LISTS {
         let alone = |party: &crate::site::Party| {
             let list = party.surface.lists.iter().find(|(known, _)| *known == method)?;
-            list.1.success().map(Facts::of)
+            list.1.success().cloned()
         };
-        let (Some(first), Some(second)) = (alone(one), alone(other)) else { continue };
+        let (Some(mine), Some(theirs)) = (alone(one), alone(other)) else { continue };
+        let (first, second) = (Facts::of(&mine), Facts::of(&theirs));
         for _ in 0..6 {
-            for (party, own, foreign) in [(one, &first, &second), (other, &second, &first)] {
+            for (party, own, foreign, listed) in
+                [(one, &first, &second, &mine), (other, &second, &first, &theirs)]
+            {
                 let exchange = party.caller.ask(method, json!({})).await;
                 let Some(result) = exchange.success() else {
                     tally.doubt(crate::oracle::reading::failed(&exchange));
@@ -123,13 +126,18 @@ async fn lists(site: &Site) -> Tally {
                 let shown = Facts::of(result);
                 if let Some(evidence) = site.foreign(&party.tenant, &exchange) {
                     tally.leak(vec![evidence]);
-                } else if own.holds_in(&shown) {
-                    tally.held();
-                    tally.control(true, "");
-                } else if foreign.holds_in(&shown) {
+                } else if !own.holds_in(&shown) && foreign.holds_in(&shown) {
                     let why =
                         format!("{} asked for {method} and was shown the other tenant's list", party.tenant);
                     tally.leak(vec![attempt::shown(site, &exchange, why)]);
+                } else if let Some(more) = added(listed, result) {
+                    tally.doubt(format!(
+                        "{method} of {} has {more:?}, which was not there before anything was called",
+                        party.tenant
+                    ));
+                } else if own.holds_in(&shown) {
+                    tally.held();
+                    tally.control(true, "");
                 } else {
                     tally.doubt(format!("{method} changed between two requests of {}", party.tenant));
                 }
@@ -138,6 +146,24 @@ async fn lists(site: &Site) -> Tally {
     }
     tally.absent("the target offers no lists");
     tally
+}
+
+/// The lists that are compared.
+const LISTS: [&str; 4] = ["tools/list", "resources/list", "resources/templates/list", "prompts/list"];
+
+/// The name of an entry that a list had not before. What the run itself has added counts for none.
+fn added(before: &Value, now: &Value) -> Option<String> {
+    let entries = |list: &Value| -> Vec<Value> {
+        let lists = list.as_object().into_iter().flat_map(|fields| fields.values());
+        lists.filter_map(Value::as_array).flatten().cloned().collect()
+    };
+    let name = |entry: &Value| {
+        let keys = ["uri", "uriTemplate", "name"];
+        keys.iter().find_map(|key| entry.get(key)?.as_str()).map(str::to_owned)
+    };
+    let known: Vec<String> = entries(before).iter().filter_map(name).collect();
+    let strange = entries(now).into_iter().filter(|entry| !entry.to_string().contains(PLANTED));
+    strange.filter_map(|entry| name(&entry)).find(|name| !known.contains(name))
 }
 
 /// The handshake of a caller in his own generation, in a session of its own where there are sessions.
@@ -193,10 +219,10 @@ async fn negative(site: &Site) -> Tally {
     for (attacker, victim) in site.directions() {
         let only: Vec<_> = site
             .readings_of(&victim.tenant)
-            .filter(|(reading, _)| !reading.alone.contains_key(&attacker.tenant))
-            .take(attempt::SAMPLE)
+            .map(|(reading, _)| reading)
+            .filter(|reading| !reading.alone.contains_key(&attacker.tenant))
             .collect();
-        for (reading, _) in only {
+        for reading in attempt::turns(site, &only) {
             if !attempt::control(&mut tally, site, victim, reading).await {
                 continue;
             }
@@ -232,4 +258,19 @@ async fn negative(site: &Site) -> Tally {
     }
     tally.absent("no tenant can read something that the other cannot");
     tally
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_list_has_besides_is_named() {
+        let tools = |names: &[&str]| json!({"tools": names.iter().map(|name| json!({"name": name})).collect::<Vec<_>>(), "ttlMs": 0});
+        assert_eq!(added(&tools(&["a", "b"]), &tools(&["b", "c", "a"])).as_deref(), Some("c"));
+        assert_eq!(added(&tools(&["a", "b"]), &tools(&["b"])), None);
+        assert_eq!(added(&tools(&["a"]), &tools(&["a", "cnry-x"])), None);
+        let uris = |uri: &str| json!({"resources": [{"uri": uri, "name": "note"}]});
+        assert_eq!(added(&uris("note://1"), &uris("note://2")).as_deref(), Some("note://2"));
+    }
 }

@@ -42,7 +42,7 @@ async fn validators(site: &Site) -> Tally {
     };
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
-        for reading in &readings {
+        for reading in attempt::turns(site, &readings) {
             if !attempt::control(&mut tally, site, victim, reading).await {
                 continue;
             }
@@ -121,7 +121,7 @@ async fn scopes(site: &Site) -> Tally {
         let asked = |party: &'_ Party| party.caller.request(method, serde_json::json!({}));
         pairs.push((one.caller.send(asked(one)).await, other.caller.send(asked(other)).await));
     }
-    for reading in site.telling().take(attempt::SAMPLE) {
+    for reading in attempt::turns(site, &site.telling().collect::<Vec<_>>()) {
         let exchanges = (
             attempt::read(&one.caller, &reading.what).await,
             attempt::read(&other.caller, &reading.what).await,

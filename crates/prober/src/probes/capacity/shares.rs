@@ -227,7 +227,7 @@ async fn sleeping(site: &Site) -> Tally {
     let mut tally = Tally::default();
     for (noisy, quiet) in site.directions() {
         let Some(reading) = reading_of(site, quiet) else { continue };
-        let Some((tool, place)) = data::sql_tool(noisy) else { continue };
+        let Some((tool, place)) = data::sql_tool(site, noisy) else { continue };
         let make = |_| {
             let given = serde_json::Map::from_iter([(place.to_owned(), json!("select pg_sleep(0.4)"))]);
             let arguments = crate::arguments::object(&tool.schema, &given, 3);

@@ -46,7 +46,6 @@ async fn warm(site: &Site) -> Tally {
                 .values()
                 .any(|facts| facts.leaves().any(|(path, text)| tells(path) && text.len() >= 3))
         })
-        .take(attempt::SAMPLE)
         .collect();
     if readings.is_empty() {
         return Tally::not_run(
@@ -57,7 +56,7 @@ async fn warm(site: &Site) -> Tally {
         // On connections of its own: what is shared then lies behind the target.
         let caller = attacker.caller.afresh();
         caller.begin().await;
-        for reading in &readings {
+        for reading in attempt::turns(site, &readings) {
             for _ in 0..TURNS {
                 for _ in 0..2 {
                     attempt::control(&mut tally, site, victim, reading).await;

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use crate::{
     arguments::{self, Role, role},
     facts::Facts,
+    places::{Place, filled, places, replaced, values},
     probes::{Probe, Technique, attempt},
-    site::{Party, Reading, Site, What},
+    site::{Party, Reading, Site, What, by_turns},
     survey::Kind,
     tally::Tally,
 };
@@ -58,9 +59,9 @@ async fn foreign(site: &Site) -> Tally {
 fn takes_id(party: &Party, reading: &Reading) -> bool {
     match &reading.what {
         What::Tool { name, arguments } => party.surface.tool(name).is_some_and(|tool| {
-            arguments::properties(&tool.schema)
+            places(&tool.schema)
                 .iter()
-                .any(|(name, ..)| role(name) == Role::Id && arguments.get(name).is_some())
+                .any(|place| role(place.name) == Role::Id && arguments.pointer(&place.pointer).is_some())
         }),
         What::Resource(_) => true,
         What::Prompt { .. } => false,
@@ -109,16 +110,14 @@ async fn substitute(tally: &mut Tally, site: &Site, attacker: &Party, victim: &P
         .cloned()
         .collect();
     for tool in attacker.surface.tools.iter().filter(|tool| tool.kind == Kind::Read) {
-        for (name, ..) in arguments::properties(&tool.schema) {
-            if !matches!(role(name), Role::Id | Role::Cursor) {
-                continue;
-            }
-            for id in arguments::fitting(&tool.schema, name, &foreign, &tool.name).into_iter().take(IDS) {
+        let takes = |place: &Place<'_>| matches!(role(place.name), Role::Id | Role::Cursor);
+        for place in places(&tool.schema).into_iter().filter(takes) {
+            let fitting = arguments::fitting_at(place.schema, place.name, &foreign, &tool.name);
+            for id in fitting.into_iter().take(IDS) {
                 if tally.has_leaked() || site.target.late() {
                     return;
                 }
-                let given = serde_json::Map::from_iter([(name.to_owned(), id)]);
-                let arguments = arguments::object(&tool.schema, &given, 3);
+                let arguments = filled(&tool.schema, &[(place.pointer.clone(), id)]);
                 let exchange = attacker.caller.call(&tool.name, &arguments).await;
                 attempt::denied(tally, site, &attacker.tenant, &exchange);
             }
@@ -129,21 +128,18 @@ async fn substitute(tally: &mut Tally, site: &Site, attacker: &Party, victim: &P
 async fn neighbours(site: &Site) -> Tally {
     let mut tally = Tally::default();
     for (attacker, _) in site.directions() {
-        for (reading, _) in
-            site.readings_of(&attacker.tenant).filter(|(reading, _)| takes_id(attacker, reading)).take(3)
-        {
+        let own = site.readings_of(&attacker.tenant).map(|(reading, _)| reading);
+        let own =
+            by_turns(own.filter(|reading| takes_id(attacker, reading)).collect(), |one| one.what.name());
+        for reading in attempt::turns(site, &own) {
             if !attempt::control(&mut tally, site, attacker, reading).await {
                 continue;
             }
             let What::Tool { name, arguments } = &reading.what else { continue };
-            for (place, id) in
-                arguments.as_object().into_iter().flatten().filter(|(place, _)| role(place) == Role::Id)
-            {
-                for near in near(id) {
-                    let mut guess = arguments.clone();
-                    if let Some(guess) = guess.as_object_mut() {
-                        guess.insert(place.clone(), near);
-                    }
+            let ids = values(arguments).into_iter().filter(|(_, name, _)| role(name) == Role::Id);
+            for (place, _, id) in ids {
+                for near in near(&id) {
+                    let guess = replaced(arguments, &place, Some(near));
                     let exchange = attacker.caller.call(name, &guess).await;
                     attempt::denied(&mut tally, site, &attacker.tenant, &exchange);
                     if tally.has_leaked() || site.target.late() {
@@ -167,20 +163,17 @@ async fn malformed(site: &Site) -> Tally {
         let mut tried = BTreeSet::new();
         for (reading, _) in site.readings_of(&attacker.tenant) {
             let What::Tool { name, arguments } = &reading.what else { continue };
-            let scopes = |(place, _): &(&String, &Value)| matches!(role(place), Role::Id | Role::Tenant);
-            for (place, own) in arguments.as_object().into_iter().flatten().filter(scopes) {
-                if tried.len() >= PLACES || !tried.insert((name, place)) {
+            let scopes =
+                |(_, name, _): &(String, String, Value)| matches!(role(name), Role::Id | Role::Tenant);
+            for (place, _, own) in values(arguments).into_iter().filter(scopes) {
+                if tried.len() >= PLACES || !tried.insert((name, place.clone())) {
                     continue;
                 }
                 if !attempt::control(&mut tally, site, attacker, reading).await {
                     continue;
                 }
-                for odd in odd(own) {
-                    let mut guess = arguments.clone();
-                    if let Some(guess) = guess.as_object_mut() {
-                        guess.remove(place);
-                        guess.extend(odd.map(|odd| (place.clone(), odd)));
-                    }
+                for odd in odd(&own) {
+                    let guess = replaced(arguments, &place, odd);
                     let exchange = attacker.caller.call(name, &guess).await;
                     attempt::denied(&mut tally, site, &attacker.tenant, &exchange);
                     if tally.has_leaked() || site.target.late() {

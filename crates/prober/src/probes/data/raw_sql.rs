@@ -58,16 +58,12 @@ pub(super) static PROBE: Probe = Probe::new(
 );
 
 /// The first tool of a tenant's that takes SQL, and the argument that takes it.
-pub(in crate::probes) fn sql_tool(party: &Party) -> Option<(&Tool, &str)> {
-    party
-        .surface
-        .tools
-        .iter()
-        .filter(|tool| !tool.destroys)
-        .find_map(|tool| Some((tool, database::takes_sql(tool)?)))
+pub(in crate::probes) fn sql_tool<'a>(site: &Site, party: &'a Party) -> Option<(&'a Tool, &'a str)> {
+    let tools = party.surface.tools.iter().filter(|tool| tool.runs_sql(site.plan.allow_writes));
+    tools.filter_map(|tool| Some((tool, tool.takes_sql()?))).next()
 }
 
-const NO_SQL: &str = "no tool takes SQL";
+const NO_SQL: &str = "no tool that may be called takes SQL";
 
 /// Statements as one tenant, for values of the other.
 async fn reading(site: &Site, statements: Statements) -> Tally {

@@ -34,6 +34,7 @@ async fn lists(site: &Site) -> Tally {
             tally.leak(vec![evidence]);
         }
     }
+    beyond(&mut tally, site);
     if site.marks.counts().is_empty() {
         return Tally::not_run(
             "no value is known to be a tenant's own; name some with --seed or allow writes",
@@ -73,6 +74,21 @@ async fn lists(site: &Site) -> Tally {
     }
     tally.control(false, "no list showed a tenant a value that is known to be its own");
     tally
+}
+
+/// What the survey was shown with another choice of an argument, or by a tool that was listed late.
+fn beyond(tally: &mut Tally, site: &Site) {
+    for one in &site.beyond {
+        let Some(evidence) = site.foreign(&one.exchange.who, &one.exchange) else { continue };
+        if one.sure {
+            tally.leak(vec![evidence]);
+        } else {
+            tally.doubt(format!(
+                "{}, by {}; that may be everybody's: name values that stand in each tenant's data with --seed",
+                evidence.why, one.call
+            ));
+        }
+    }
 }
 
 /// A tool that takes no id that has to be given.

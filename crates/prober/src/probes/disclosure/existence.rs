@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     arguments::{self, Role, role},
     oracle::{difference, reading::failed},
+    places::{places, replaced},
     probes::{Probe, Technique, attempt},
     site::{Party, Reading, Site, What},
     tally::Tally,
@@ -57,17 +58,17 @@ async fn ids(site: &Site) -> Tally {
     tally
 }
 
-/// The argument that names an object, and the id in it.
+/// The place that names an object, and the id in it.
 pub(super) fn id_of(party: &Party, reading: &Reading) -> Option<(String, Value)> {
     match &reading.what {
         What::Tool { name, arguments } => {
             let tool = party.surface.tool(name)?;
-            arguments::properties(&tool.schema)
-                .into_iter()
-                .filter(|(name, ..)| role(name) == Role::Id)
-                .find_map(|(name, ..)| Some((name.to_owned(), arguments.get(name)?.clone())))
+            let places = places(&tool.schema).into_iter().filter(|place| role(place.name) == Role::Id);
+            places
+                .map(|place| place.pointer)
+                .find_map(|place| arguments.pointer(&place).cloned().map(|id| (place, id)))
         }
-        What::Resource(uri) => Some(("uri".to_owned(), json!(uri))),
+        What::Resource(uri) => Some(("/uri".to_owned(), json!(uri))),
         What::Prompt { .. } => None,
     }
 }
@@ -75,8 +76,8 @@ pub(super) fn id_of(party: &Party, reading: &Reading) -> Option<(String, Value)>
 pub(super) async fn ask(attacker: &Party, reading: &Reading, place: &str, id: &Value) -> Exchange {
     let (method, mut params) = reading.what.message();
     let slot = if method == "tools/call" { params.get_mut("arguments") } else { Some(&mut params) };
-    if let Some(Value::Object(slot)) = slot {
-        slot.insert(place.to_owned(), id.clone());
+    if let Some(slot) = slot {
+        *slot = replaced(slot, place, Some(id.clone()));
     }
     attacker.caller.ask(method, params).await
 }

@@ -43,7 +43,7 @@ async fn by_turns(site: &Site) -> Tally {
     };
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
-        for reading in &readings {
+        for reading in attempt::turns(site, &readings) {
             if !attempt::control(&mut tally, site, victim, reading).await {
                 continue;
             }
@@ -186,7 +186,7 @@ async fn through(site: &Site) -> Tally {
                 }
             }
             // Under a name that both have, each must be answered as itself.
-            for reading in site.telling().take(2) {
+            for reading in attempt::few(site, 2) {
                 let Some((inner, inside)) = attempt::as_tool(reading) else { continue };
                 let exchange = attacker.caller.call(&tool.name, &wrap(inner, inside)).await;
                 attempt::denied(&mut tally, site, &attacker.tenant, &exchange);

@@ -92,7 +92,7 @@ where
     };
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
-        for reading in &readings {
+        for reading in attempt::turns(site, &readings) {
             if !attempt::control(&mut tally, site, attacker, reading).await {
                 continue;
             }

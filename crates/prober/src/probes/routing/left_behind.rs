@@ -43,14 +43,14 @@ async fn dropped(site: &Site) -> Tally {
     let mut chance = site.chance("RT-14");
     let (mut rounds, mut cut) = (0, 0);
     for (attacker, victim) in site.directions() {
-        for reading in &readings {
+        for reading in readings.iter().take(attempt::SAMPLE) {
             attempt::control(&mut tally, site, victim, reading).await;
         }
         let end = Instant::now() + site.plan.racing / 4;
         // A busy machine may need more rounds until one call is dropped.
         let last = Instant::now() + site.plan.racing * 2;
-        for _ in 0..ROUNDS {
-            let Some(reading) = readings.get(chance.usize(0..readings.len())) else { break };
+        for round in 0..ROUNDS {
+            let Some(reading) = readings.get(round % readings.len()) else { break };
             let enough = Instant::now() > end && (cut > 0 || Instant::now() > last);
             if enough || tally.has_leaked() || site.target.late() {
                 break;
@@ -134,7 +134,7 @@ async fn batches(site: &Site) -> Tally {
 
 /// One body with reads under equal and similar ids, then the other tenant's on the same connection.
 async fn batch(tally: &mut Tally, site: &Site, (attacker, victim): (&Party, &Party), own: &Caller) {
-    let readings: Vec<&Reading> = site.telling().take(3).collect();
+    let readings = attempt::few(site, 3);
     let mut messages = Vec::new();
     for (number, reading) in (1_u64..).zip(&readings) {
         let (method, params) = reading.what.message();

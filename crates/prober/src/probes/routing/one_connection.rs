@@ -157,9 +157,9 @@ async fn multiplexed(
     let second = first.disguised(theirs);
     second.set_session(theirs.session());
     let end = Instant::now() + site.plan.racing / 4;
-    let mut chance = site.chance("RT-15");
-    for _ in 0..ROUNDS {
-        let Some(reading) = readings.get(chance.usize(0..readings.len())) else { return };
+    let begin = site.chance("RT-15").usize(0..readings.len());
+    for round in 0..ROUNDS {
+        let Some(reading) = readings.get((begin + round) % readings.len()) else { return };
         if Instant::now() > end || tally.has_leaked() || site.target.late() {
             return;
         }
@@ -186,7 +186,7 @@ async fn held_back(site: &Site) -> Tally {
     };
     let by_hand = unwritable(site).is_none();
     let mut tally = Tally::default();
-    let mut chance = site.chance("RT-17");
+    let first = site.chance("RT-17").usize(0..readings.len());
     for (party, caller) in both {
         let Some(reading) = readings.first() else { break };
         if by_hand {
@@ -198,7 +198,7 @@ async fn held_back(site: &Site) -> Tally {
     let end = Instant::now() + site.plan.racing / 4;
     let mut rounds = 0;
     while Instant::now() < end && rounds < ROUNDS && !tally.has_leaked() && !site.target.late() {
-        let Some(reading) = readings.get(chance.usize(0..readings.len())) else { break };
+        let Some(reading) = readings.get((first + rounds) % readings.len()) else { break };
         rounds += 1;
         let answers = if by_hand {
             written_at_once(site, both, reading).await

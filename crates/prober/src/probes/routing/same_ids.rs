@@ -66,7 +66,7 @@ async fn callers(site: &Site) -> Vec<(&Party, Caller)> {
 
 async fn controls(tally: &mut Tally, site: &Site, readings: &[&Reading]) {
     for party in &site.parties {
-        for reading in readings {
+        for reading in readings.iter().take(attempt::SAMPLE) {
             attempt::control(tally, site, party, reading).await;
         }
     }
@@ -84,13 +84,17 @@ where
     let mut tally = Tally::default();
     controls(&mut tally, site, &readings).await;
     let callers = callers(site).await;
-    let mut chance = site.chance(technique);
+    let first = site.chance(technique).usize(0..readings.len());
     let end = Instant::now() + site.plan.racing / 2;
     let (mut round, mut late, mut lossy, mut spare) = (0_u64, 0, 0, AGAIN);
     while (Instant::now() < end || (lossy == 1 && spare > 0)) && !tally.has_leaked() && late < 3 {
         round += 1;
         spare -= usize::from(lossy == 1 && spare > 0);
-        let Some(reading) = readings.get(chance.usize(0..readings.len())) else { break };
+        // By turns: each is read before any is read a second time.
+        let Some(reading) = readings.get((first + usize::try_from(round).unwrap_or(0)) % readings.len())
+        else {
+            break;
+        };
         let asked = callers.iter().map(|(party, caller)| {
             let (id, meta) = make(caller, reading, round);
             let (method, mut params) = reading.what.message();
@@ -279,7 +283,7 @@ async fn methods(site: &Site) -> Tally {
     let mut tally = Tally::default();
     controls(&mut tally, site, &readings).await;
     let [one, other] = &site.parties;
-    for turn in 0..20 {
+    for turn in 0..readings.len().max(20) {
         let Some(reading) = readings.get(turn % readings.len().max(1)) else { break };
         for (reader, lister) in [(one, other), (other, one)] {
             let (method, params) = reading.what.message();
@@ -321,6 +325,9 @@ async fn cancelled(site: &Site) -> Tally {
     tally
 }
 
+/// How many requests of one caller the other tries to cancel.
+const CANCELLED: usize = 15;
+
 async fn by_telling(site: &Site) -> Tally {
     let readings = match attempt::telling(site) {
         Ok(readings) => readings,
@@ -330,9 +337,11 @@ async fn by_telling(site: &Site) -> Tally {
     controls(&mut tally, site, &readings).await;
     // Nobody may be hit by a cancellation that was meant for an earlier request.
     let mut ids = 90_000_u64..;
+    let mut first = 0;
     for (attacker, victim) in site.directions() {
         for (own, theirs) in attacker.callers().zip(victim.callers()) {
-            for reading in readings.iter().cycle().take(15) {
+            // Whoever comes next goes on where this one ends.
+            for reading in readings.iter().cycle().skip(first).take(CANCELLED) {
                 let id = json!(ids.next());
                 let (method, params) = reading.what.message();
                 let call = theirs.send(theirs.request_as(id.clone(), method, params).patience(LOST));
@@ -362,6 +371,7 @@ async fn by_telling(site: &Site) -> Tally {
                     return tally;
                 }
             }
+            first = (first + CANCELLED) % readings.len();
         }
     }
     tally

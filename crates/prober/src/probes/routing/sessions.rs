@@ -147,7 +147,7 @@ async fn used(site: &Site) -> Tally {
         if alive(&mut tally, theirs).await {
             let thief_of = thief(own, Some(session.clone()));
             let unknown = thief(own, Some(stranger(site, &session)));
-            for reading in site.telling().take(2) {
+            for reading in attempt::few(site, 2) {
                 let exchange = attempt::read(&thief_of, &reading.what).await;
                 if let Judged::Foreign(evidence) = judge(site, &attacker.tenant, reading, &exchange) {
                     tally.leak(vec![evidence]);
@@ -233,7 +233,7 @@ async fn listened(site: &Site) -> Tally {
             let thief = thief(own, Some(session));
             let mut open = thief.open(thief.bare(http::Method::GET).set("accept", "text/event-stream"));
             let status = open.status().await;
-            for reading in site.telling().take(2) {
+            for reading in attempt::few(site, 2) {
                 attempt::read(theirs, &reading.what).await;
             }
             statuses.push((status, open.close()));
@@ -270,7 +270,7 @@ async fn missing(site: &Site) -> Tally {
         own.end().await;
         alive(&mut tally, theirs).await;
         let bare = thief(own, None);
-        for reading in site.telling().take(3) {
+        for reading in attempt::few(site, 3) {
             let exchange = attempt::read(&bare, &reading.what).await;
             attempt::weigh(&mut tally, site, &attacker.tenant, reading, &exchange, attempt::Refusal::Fine);
         }
@@ -330,7 +330,7 @@ async fn swapped(site: &Site) -> Tally {
             let theirs = base.afresh();
             theirs.begin().await;
             let swapped = theirs.disguised(&attacker.caller);
-            for reading in site.telling().take(3) {
+            for reading in attempt::few(site, 3) {
                 // On one connection: the owner, the other, the owner.
                 let first = attempt::read(&theirs, &reading.what).await;
                 let exchange = attempt::read(&swapped, &reading.what).await;
@@ -369,7 +369,7 @@ async fn again(site: &Site) -> Tally {
                 own.send(request.set("mcp-session-id", &session)).await
             };
             attempt::denied(&mut tally, site, &attacker.tenant, &exchange);
-            for reading in site.telling().take(2) {
+            for reading in attempt::few(site, 2) {
                 let after = attempt::read(theirs, &reading.what).await;
                 attempt::weigh(&mut tally, site, &victim.tenant, reading, &after, attempt::Refusal::Wrong);
             }
@@ -391,7 +391,7 @@ async fn modern(site: &Site) -> Tally {
             theirs.begin().await;
         }
         let session = theirs.as_ref().and_then(Caller::session).unwrap_or_else(|| "1".to_owned());
-        for reading in site.telling().take(3) {
+        for reading in attempt::few(site, 3) {
             attempt::control(&mut tally, site, victim, reading).await;
             let request = reading.what.request(caller).set("mcp-session-id", &session);
             let exchange = caller.send(request).await;
@@ -408,7 +408,7 @@ async fn downgraded(site: &Site) -> Tally {
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
         let session = victim.legacy.as_ref().and_then(Caller::session);
-        for reading in site.telling().take(2) {
+        for reading in attempt::few(site, 2) {
             attempt::control(&mut tally, site, victim, reading).await;
             for version in [None, Some("2024-11-05"), Some("2025-03-26"), Some("1"), Some("")] {
                 let plain = reading.what.request(&attacker.caller).without("mcp-protocol-version");

@@ -258,7 +258,7 @@ async fn related(site: &Site) -> Tally {
         let Some(thief) = attacker.callers().find(|caller| caller.era() == owner.era()) else { continue };
         let before = status_of(&owner, &id).await;
         let [unknown, other] = twins::unknown(site, &json!(id));
-        for reading in site.telling().take(2) {
+        for reading in attempt::few(site, 2) {
             attempt::control(&mut tally, site, attacker, reading).await;
             let (stolen, strange) = (
                 naming(thief, &reading.what, &json!(id)).await,

@@ -2,6 +2,7 @@
 
 use partywall_model::{Layer, Severity};
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::{
     oracle::reading::failed,
@@ -54,7 +55,6 @@ async fn first(site: &Site) -> Tally {
         .common()
         .into_iter()
         .filter(|reading| reading.alone.values().all(|facts| !facts.is_empty()))
-        .take(2 * attempt::SAMPLE)
         .collect();
     attempt::doubt_blind(&mut tally, site, &readings);
     // Now the other way round, each in a session of its own where there are sessions.
@@ -62,7 +62,7 @@ async fn first(site: &Site) -> Tally {
         for base in party.callers() {
             let caller = base.afresh();
             caller.begin().await;
-            for reading in &readings {
+            for reading in attempt::turns_of(site, &readings, 2 * attempt::SAMPLE) {
                 let exchange = attempt::read(&caller, &reading.what).await;
                 attempt::weigh(&mut tally, site, &party.tenant, reading, &exchange, Refusal::Wrong);
                 tally.control(exchange.success().is_some(), &failed(&exchange));
@@ -88,7 +88,11 @@ async fn workers(site: &Site) -> Tally {
             attempt::control(&mut tally, site, party, reading).await;
         }
     }
-    for round in 0..ROUNDS {
+    let end = Instant::now() + site.plan.racing / 4;
+    for round in 0..ROUNDS.max(readings.len()) {
+        if round >= ROUNDS && Instant::now() > end {
+            break;
+        }
         for party in &site.parties {
             let Some(reading) = readings.get(round % readings.len().max(1)) else { continue };
             // A new connection may land on another worker or replica.
@@ -110,12 +114,12 @@ async fn workers(site: &Site) -> Tally {
 async fn background(site: &Site) -> Tally {
     let mut tally = Tally::default();
     let readings: Vec<&Reading> =
-        site.telling().filter(|reading| attempt::as_tool(reading).is_some()).take(attempt::SAMPLE).collect();
+        site.telling().filter(|reading| attempt::as_tool(reading).is_some()).collect();
     for (attacker, victim) in site.directions() {
         for base in victim.callers() {
             let caller = base.afresh();
             caller.begin().await;
-            for reading in &readings {
+            for reading in attempt::turns(site, &readings) {
                 one(&mut tally, site, (attacker, victim), &caller, reading).await;
                 if tally.has_leaked() || site.target.late() {
                     return tally;

@@ -29,17 +29,17 @@ pub(super) static PROBE: Probe = Probe::new(
     ],
 );
 
-/// The most readings that take part in one race.
+/// The most readings that are read alone before a race, and half of them that take part in a short one.
 const MOST: usize = 16;
 
 async fn interleaved(site: &Site) -> Tally {
-    let readings = match attempt::up_to(site, MOST) {
+    let readings = match attempt::up_to(site, if site.plan.quick { MOST / 2 } else { usize::MAX }) {
         Ok(readings) => readings,
         Err(tally) => return *tally,
     };
     let mut tally = Tally::default();
     for party in &site.parties {
-        for reading in &readings {
+        for reading in readings.iter().take(MOST) {
             attempt::control(&mut tally, site, party, reading).await;
         }
     }

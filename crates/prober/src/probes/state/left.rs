@@ -252,7 +252,7 @@ async fn broken(site: &Site) -> Tally {
     };
     let mut tally = Tally::default();
     for (attacker, victim) in site.directions() {
-        for reading in readings.iter().take(4) {
+        for reading in attempt::turns(site, &readings) {
             let Some((name, _)) = attempt::as_tool(reading) else { continue };
             attempt::control(&mut tally, site, victim, reading).await;
             for arguments in breaking(reading) {
@@ -292,7 +292,7 @@ async fn polluted(site: &Site) -> Tally {
             ("__class__", json!({"__init__": {"__globals__": inner}})),
             ("options", json!({"__proto__": inner})),
         ];
-        for reading in readings.iter().take(4) {
+        for reading in attempt::turns(site, &readings) {
             let Some((tool, arguments)) = attempt::as_tool(reading) else { continue };
             attempt::control(&mut tally, site, victim, reading).await;
             for (key, value) in &polluting {

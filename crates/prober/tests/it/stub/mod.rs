@@ -3,6 +3,7 @@
 mod app;
 mod asking;
 mod caches;
+mod choices;
 mod content;
 mod disguised;
 mod lasting;
@@ -39,6 +40,7 @@ use tokio::{
 use url::Url;
 
 pub(crate) use app::App;
+pub(crate) use choices::SILENT;
 
 /// The token of the tenant `acme`: in the form of a JSON web token, known to the stub by heart.
 pub(crate) const ACME: &str =

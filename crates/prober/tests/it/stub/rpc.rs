@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    App, app::Call, asking, caches, content, disguised, listening, streams, tasks, tools, wire::Answer,
+    App, app::Call, asking, caches, choices, content, disguised, listening, streams, tasks, tools,
+    wire::Answer,
 };
 
 /// An error that answers a message.
@@ -73,6 +74,9 @@ pub(crate) async fn value(app: &App, call: &Call<'_>, id: &Value) -> Result<Valu
             Some(other) => Ok(other),
             None => tools::call(app, call).await,
         },
+        "resources/templates/list" if app.defects.has("template-names-rows") => {
+            Ok(choices::templates(app, call))
+        }
         method if content::offers(app, method) => content::answer(app, call),
         method if method.starts_with("tasks/") => tasks::answer(app, call),
         _ => Err((-32601, "Method not found".to_owned())),

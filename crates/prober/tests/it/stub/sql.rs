@@ -26,7 +26,12 @@ pub(super) fn list(app: &App) -> Vec<Value> {
     if !app.defects.family(&FAMILY) {
         return Vec::new();
     }
-    vec![tool("run_sql", "Runs SQL on the database.", json!({"sql": {"type": "string"}}), &["sql"], false)]
+    let mut run =
+        tool("run_sql", "Runs SQL on the database.", json!({"sql": {"type": "string"}}), &["sql"], false);
+    if !app.defects.has("sql-says-it-writes") {
+        run["annotations"] = json!({});
+    }
+    vec![run]
 }
 
 /// The rows of a temporary table that stands before the real one, for everybody on the pooled session.

@@ -4,7 +4,9 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{App, app::Call, caches, content, disguised, lasting, naming, operations, rows, shares, sql};
+use super::{
+    App, app::Call, caches, choices, content, disguised, lasting, naming, operations, rows, shares, sql,
+};
 
 /// A tenant's tickets: the first two ids are the same for both.
 pub(super) fn tickets(tenant: &str) -> Vec<(u64, &'static str)> {
@@ -94,6 +96,7 @@ pub(crate) fn list(app: &App, call: &Call<'_>) -> Value {
     tools.extend(rows::list(app));
     tools.extend(sql::list(app));
     tools.extend(shares::list(app));
+    tools.extend(choices::list(app));
     tools.push(tool(&format!("{}_report", call.tenant), &about, period, &[], true));
     tools.extend(operations::added(app, &call.tenant));
     naming::listed(app, call, &mut tools);
@@ -150,7 +153,9 @@ async fn of_a_family(
     (name, arguments): (&str, &Value),
     tenant: &str,
 ) -> Option<Result<Value, (i64, String)>> {
-    let plain = caches::call(app, tenant, name, arguments)
+    let plain = choices::call(app, tenant, name, arguments)
+        .map(Ok)
+        .or_else(|| caches::call(app, tenant, name, arguments))
         .or_else(|| lasting::call(app, tenant, name, arguments))
         .or_else(|| content::call(app, call, tenant, name))
         .or_else(|| rows::call(app, tenant, name, arguments))

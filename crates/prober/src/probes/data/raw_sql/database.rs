@@ -30,20 +30,6 @@ pub(super) struct Database<'a> {
     pub(super) known: Option<(String, String, String)>,
 }
 
-/// The argument of a tool that takes SQL.
-pub(super) fn takes_sql(tool: &Tool) -> Option<&str> {
-    let about = format!("{} {}", tool.name, tool.description).to_ascii_lowercase();
-    let places = arguments::properties(&tool.schema);
-    places.into_iter().find_map(|(name, place, _)| {
-        let flat = name.to_ascii_lowercase();
-        let named = flat.contains("sql");
-        let fits = ["query", "q", "statement", "command", "code"].contains(&flat.as_str())
-            && (about.contains("sql") || about.contains("database"))
-            && !about.contains("graphql");
-        ((named || fits) && arguments::is_kind(place, "string")).then_some(name)
-    })
-}
-
 /// The databases behind the tools that both tenants are offered; their owners read their own rows first, as the control.
 pub(super) async fn databases<'a>(
     tally: &mut Tally,
@@ -52,8 +38,15 @@ pub(super) async fn databases<'a>(
     victim: &Party,
 ) -> Vec<Database<'a>> {
     let mut all = Vec::new();
-    for tool in attacker.surface.tools.iter().filter(|tool| !tool.destroys) {
-        let Some(place) = takes_sql(tool) else { continue };
+    for tool in &attacker.surface.tools {
+        let Some(place) = tool.takes_sql() else { continue };
+        if tool.destroys {
+            continue;
+        }
+        if !tool.runs_sql(site.plan.allow_writes) {
+            tally.absent(format!("{} takes SQL and says that it writes: --allow-writes calls it", tool.name));
+            continue;
+        }
         if victim.surface.tool(&tool.name).is_none() || all.len() >= 2 {
             continue;
         }
