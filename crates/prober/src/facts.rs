@@ -235,7 +235,14 @@ impl Row {
             text.chars().filter(|letter| letter.is_alphabetic()).count() >= WORD
                 && !["true", "false", "null"].contains(&text.as_str())
         };
-        self.0.len() > 1 && self.0.values().any(word) || self.0.values().any(|text| telling(text))
+        // What kind of content it is, the protocol says.
+        let own: Vec<&String> = self
+            .0
+            .iter()
+            .filter(|(place, _)| !["type", "mimeType", "role"].contains(&key(place)))
+            .map(|(_, text)| text)
+            .collect();
+        own.len() > 1 && own.iter().any(|text| word(text)) || own.iter().any(|text| telling(text))
     }
 
     /// As a reader is told of it.

@@ -226,9 +226,9 @@ impl Site {
         telling.iter().copied().chain(alike).collect()
     }
 
-    /// Whether something is read by an id that a tool takes.
+    /// Whether something is read by an id that a tool takes, and that only one tenant got an answer to.
     pub(crate) fn by_id(&self, reading: &Reading) -> bool {
-        by_id(&self.parties, &reading.what)
+        by_id(&self.parties, reading)
     }
 
     /// Whether a reading shows both tenants the same and nothing says whose that is: a leak would look like this too.
@@ -333,9 +333,13 @@ impl Site {
     }
 }
 
-/// Whether something is read by an id that a tool takes: who knows the id need not have been shown what stands behind it.
-pub(crate) fn by_id(parties: &[Party; 2], what: &What) -> bool {
-    let What::Tool { name, arguments } = what else { return false };
+/// Whether something is read by an id that a tool takes, and that only one tenant got an answer to: who knows the id need not have
+/// been shown what stands behind it. What answers both is no catalogue where it answers each otherwise.
+pub(crate) fn by_id(parties: &[Party; 2], reading: &Reading) -> bool {
+    let What::Tool { name, arguments } = &reading.what else { return false };
+    if reading.alone.len() > 1 {
+        return false;
+    }
     parties.iter().filter_map(|party| party.surface.tool(name)).any(|tool| {
         arguments::properties(&tool.schema)
             .iter()

@@ -196,7 +196,7 @@ pub(super) fn marks(parties: &[Party; 2], readings: &[Reading], marks: &mut Mark
         });
     let freely: BTreeSet<&str> = readings
         .iter()
-        .filter(|reading| !by_id(parties, &reading.what))
+        .filter(|reading| !by_id(parties, reading))
         .flat_map(|reading| reading.alone.values())
         .flat_map(|facts| facts.leaves())
         .flat_map(|(_, text)| text.lines().map(str::trim))

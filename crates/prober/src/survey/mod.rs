@@ -61,8 +61,7 @@ pub(crate) async fn survey(
         }
     }
     let mut readings = learn::readings(&parties, &mut hanging, &mut heard).await;
-    let told =
-        quiet::alone(&mut parties, (&mut readings, &mut heard), &mut hanging, (&marks, plan.quick)).await;
+    let told = quiet::alone(&mut parties, (&mut readings, &mut heard), &mut hanging, &marks).await;
     if !hanging.is_empty() {
         for party in &mut parties {
             party.surface.put_aside(|name| hanging.contains(name));

@@ -17,6 +17,8 @@ use crate::{
 
 /// How long nobody asks before a tenant is taken to be alone: most caches of answers that are kept by mistake are of seconds.
 const PAUSE: Duration = Duration::from_secs(3);
+/// How many pauses there must be time for.
+const NEEDED: u32 = 8;
 /// How often it is tried whether the other's reading brings it: once by chance, twice not.
 const ROUNDS: usize = 2;
 /// The most things that are read again.
@@ -69,6 +71,10 @@ impl Told {
                 continue;
             }
             let [alone, before, after] = *shown;
+            // A row is told of in other words than it was sent in.
+            let sent =
+                after.reply().is_some_and(|reply| String::from_utf8_lossy(&reply.body).contains(&text));
+            let foreign = if sent { text.as_str() } else { "" };
             let why = format!(
                 "{other} was shown {text:?} by {name} right after {owner} had read, as {owner} is, and {ROUNDS} times was not \
                  when nobody else had asked for some seconds"
@@ -76,7 +82,7 @@ impl Told {
             early.leaks.push(vec![
                 redactor.evidence(&before, format!("what {other} is shown alone"), ""),
                 redactor.evidence(&alone, format!("what {owner} is shown alone"), ""),
-                redactor.evidence(&after, why, &text),
+                redactor.evidence(&after, why, foreign),
             ]);
         }
         early
@@ -89,16 +95,14 @@ pub(super) async fn alone(
     parties: &mut [Party; 2],
     (readings, heard): (&mut Vec<Reading>, &mut Vec<Heard>),
     hanging: &mut Hanging,
-    (marks, quick): (&Marks, bool),
+    marks: &Marks,
 ) -> Told {
     let mut whats = at_times(parties, heard);
     let named = parties.iter().all(|party| marks.certain(&party.tenant));
     let alike: Vec<What> = if named { Vec::new() } else { same_for_both(parties, readings) };
-    let rounds = if quick { 1 } else { ROUNDS };
-    let needs = PAUSE * u32::try_from(2 * rounds + 4).unwrap_or(8);
     let [first, second] = &*parties;
-    if first.caller.target().left() < needs {
-        return untried(parties, whats, heard);
+    if first.caller.target().left() < PAUSE * NEEDED {
+        return untried(parties, whats);
     }
     if !alike.is_empty() {
         // What is kept for both for some time is the same for both only so long.
@@ -111,11 +115,9 @@ pub(super) async fn alone(
         return Told::default();
     }
     // What was shown while the other had just asked says nothing of whose it is.
-    let before: Vec<Sighting> =
-        heard.iter().filter(|heard| whats.contains(&heard.what)).map(sighting).collect();
     heard.iter_mut().filter(|heard| whats.contains(&heard.what)).for_each(|heard| heard.alone = false);
     let mut trials = Trials { whats, ..Trials::default() };
-    for _ in 0..rounds {
+    for _ in 0..ROUNDS {
         let [one, two] = &*parties;
         for (own, other) in [(two, one), (one, two)] {
             tokio::time::sleep(PAUSE).await;
@@ -124,7 +126,7 @@ pub(super) async fn alone(
         }
     }
     trials.settle(parties, readings);
-    let told = trials.told(parties, readings, &before, rounds >= ROUNDS);
+    let told = trials.told(parties, readings, heard);
     heard.extend(trials.heard(&told));
     anew(parties, (readings, heard), hanging).await;
     told
@@ -210,9 +212,8 @@ async fn moved(
 }
 
 /// What to say where there is no time to try.
-fn untried(parties: &[Party; 2], whats: Vec<What>, heard: &mut [Heard]) -> Told {
+fn untried(parties: &[Party; 2], whats: Vec<What>) -> Told {
     let [one, other] = parties.each_ref().map(|party| party.tenant.as_str());
-    heard.iter_mut().filter(|heard| whats.contains(&heard.what)).for_each(|heard| heard.alone = false);
     let doubt = |what: What| {
         let why = format!(
             "{} showed {one} and {other} the same at times, and there was no time to see what each is shown alone: \
@@ -236,8 +237,12 @@ struct Trials {
 }
 
 impl Trials {
-    /// Reads as a tenant who is alone, each thing twice.
+    /// Reads as a tenant who is alone, each thing twice. What is left of the other's last call is shown to the first read, if
+    /// to any.
     async fn quietly(&mut self, party: &Party, hanging: &mut Hanging) {
+        if let Some(first) = self.whats.first() {
+            let _left = read(party, first, hanging).await;
+        }
         for _ in 0..2 {
             for (number, what) in self.whats.iter().enumerate() {
                 if let Some(exchange) = read(party, what, hanging).await.filter(said) {
@@ -285,7 +290,7 @@ impl Trials {
     }
 
     /// What one tenant is always shown alone, the other not, and was all the same.
-    fn told(&self, parties: &[Party; 2], readings: &[Reading], before: &[Sighting], enough: bool) -> Told {
+    fn told(&self, parties: &[Party; 2], readings: &[Reading], heard: &[Heard]) -> Told {
         let mut told = Told::default();
         let always = parties.each_ref().map(|party| Self::always(&party.tenant, readings));
         for (own, other) in [(0, 1), (1, 0)] {
@@ -293,7 +298,7 @@ impl Trials {
             let (Some(own), Some(other)) = (always.get(own), always.get(other)) else { continue };
             for number in 0..self.whats.len() {
                 for text in own.difference(other) {
-                    told.cases.extend(self.case((owner, reader), number, text, (before, enough)));
+                    told.cases.extend(self.case((owner, reader), number, text, heard));
                 }
             }
         }
@@ -312,25 +317,25 @@ impl Trials {
         (owner, other): (&Party, &Party),
         number: usize,
         text: &str,
-        (before, enough): (&[Sighting], bool),
+        heard: &[Heard],
     ) -> Option<Case> {
         let what = self.whats.get(number)?;
         let shows = |exchange: &&Exchange| texts(exchange).contains(text);
         let after = self.after.get(&(other.tenant.clone(), number)).map(Vec::as_slice).unwrap_or_default();
         let quiet = self.quiet_of(&other.tenant, number);
         let [times, alone] = [after, quiet].map(|answers| answers.iter().filter(shows).count());
-        let seen = |(who, known, texts): &Sighting| {
-            *who == other.caller.name && known == what && texts.contains(text)
+        let before = |party: &Party| {
+            let own = heard.iter().filter(|heard| heard.exchange.who == party.caller.name);
+            own.filter(|heard| texts(&heard.exchange).contains(text)).collect::<Vec<&Heard>>()
         };
-        if times + alone == 0 && !before.iter().any(seen) {
+        if times + alone == 0 && !before(other).iter().any(|heard| heard.what == *what) {
             return None;
         }
-        let theirs = self.quiet.iter().filter(|((tenant, _), _)| *tenant == owner.tenant);
-        let theirs = theirs.flat_map(|(_, answers)| answers).find(shows);
-        let made = enough && alone == 0 && times > 0 && times == after.len();
+        let theirs = before(owner).first().map(|heard| heard.exchange.clone());
+        let made = alone == 0 && times == ROUNDS && after.len() == ROUNDS;
         let shown = match (theirs, quiet.last(), after.last()) {
             (Some(theirs), Some(quiet), Some(after)) if made => {
-                Some(Box::new([theirs.clone(), quiet.clone(), after.clone()]))
+                Some(Box::new([theirs, quiet.clone(), after.clone()]))
             }
             _ => None,
         };
@@ -407,6 +412,9 @@ async fn anew(
             continue;
         }
         tokio::time::sleep(PAUSE).await;
+        if let Some(first) = new.first() {
+            let _left = read(party, first, hanging).await;
+        }
         for what in new {
             learn::twice(party, what, hanging, (&mut *readings, &mut *heard)).await;
         }

@@ -57,7 +57,7 @@ pub(super) fn call(
             let rows = [bills(tenant), more].concat();
             said(&json!({"bills": rows}))
         }
-        "list_comments" => said(&json!({"comments": [], "total": 0, "state": "none yet"})),
+        "list_comments" => said(&json!({"comments": [], "total": 0})),
         "list_alerts" => said(&json!({"alerts": [], "total": 0})),
         "list_plans" => said(&json!([{"plan": "Basic for small teams", "price": 9}])),
         "list_customers" => said(&json!([{"company": if acme { "Globex" } else { "Hooli" }, "seats": 4}])),
