@@ -182,7 +182,8 @@ fn a_run_that_was_stopped_or_late_prints_what_it_had_and_is_no_pass() {
     let mut command = partywall(&tenants);
     let output = std::process::Stdio::piped;
     let child = command.current_dir(here).stdout(output()).stderr(output()).spawn().unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    // The survey is over by then, and the run is not by far.
+    std::thread::sleep(std::time::Duration::from_secs(8));
     let id = child.id().to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     let done = child.wait_with_output().unwrap();
