@@ -118,6 +118,9 @@ pub struct Verdicts {
     /// What a reader has to know about this run: what was seen of the target, and what was left out.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// Why this run is no pass, whatever its verdicts are: it was not complete. Empty where it was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<String>,
 }
 
 impl Verdicts {
@@ -148,6 +151,7 @@ impl Verdicts {
             summary,
             stats,
             notes,
+            incomplete: Vec::new(),
         }
     }
 }

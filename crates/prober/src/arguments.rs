@@ -80,6 +80,14 @@ const THINGS: [&str; 16] = [
     "vault",
 ];
 
+/// Whether a field of this name can name somebody whom a tenant deals with as well as a tenant.
+pub(crate) fn names_parties(name: &str) -> bool {
+    let flat: String =
+        name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    TENANTS.contains(&flat.as_str())
+        && ["org", "organization", "organisation", "account", "workspace", "company"].contains(&flat.as_str())
+}
+
 /// What an argument of this name is about.
 pub(crate) fn role(name: &str) -> Role {
     let flat: String =

@@ -21,6 +21,8 @@ pub(crate) struct Mark {
     pub(crate) owner: String,
     pub(crate) text: String,
     pub(crate) origin: Origin,
+    /// Why it may be the other's too, if it may: what shows it is no leak for certain.
+    doubt: Option<String>,
     needle: Needle,
 }
 
@@ -31,6 +33,8 @@ pub(crate) struct Hit {
     pub(crate) text: String,
     /// How it was written there.
     pub(crate) written: &'static str,
+    /// Why it may be no leak, if it may.
+    pub(crate) doubt: Option<String>,
 }
 
 /// The values of all tenants.
@@ -90,7 +94,20 @@ impl Marks {
             let tail = letters.get(letters.len().saturating_sub(RANDOM)..).unwrap_or_default();
             needle = needle.with_parts(tail.windows(FRAGMENT).step_by(4).map(|part| part.iter().collect()));
         }
-        self.marks.push(Mark { owner: owner.to_owned(), text: text.to_owned(), origin, needle });
+        self.marks.push(Mark { owner: owner.to_owned(), text: text.to_owned(), origin, doubt: None, needle });
+    }
+
+    /// Doubts that a learned value is its owner's alone.
+    pub(crate) fn doubt(&mut self, owner: &str, text: &str, why: &str) {
+        let learned = |mark: &&mut Mark| mark.owner == owner && mark.origin == Origin::Learned;
+        for mark in self.marks.iter_mut().filter(learned).filter(|mark| mark.text == text) {
+            mark.doubt.get_or_insert_with(|| why.to_owned());
+        }
+    }
+
+    /// Whether anything at all is known to be somebody else's than the tenant's.
+    pub(crate) fn any_but(&self, tenant: &str) -> bool {
+        self.marks.iter().any(|mark| mark.owner != tenant)
     }
 
     /// Takes into account what a tenant was shown while nobody else was at work: what was learned of others and stands
@@ -126,20 +143,22 @@ impl Marks {
         counts
     }
 
-    /// The first value in `seen` that belongs to somebody else than `tenant`. What stands in `sent` is not foreign: the
-    /// target may have echoed it.
+    /// The first value in `seen` that belongs to somebody else than `tenant`; one that is doubted only where no other is
+    /// there. What stands in `sent` is not foreign: the target may have echoed it.
     pub(crate) fn foreign(&self, tenant: &str, seen: &[u8], sent: &[u8]) -> Option<Hit> {
         let (seen, sent) = (Seen::of(seen), Seen::of(sent));
-        self.marks.iter().filter(|mark| mark.owner != tenant && !self.has_too(tenant, mark)).find_map(
-            |mark| {
-                let written = seen.shows(&mark.needle)?;
-                sent.shows(&mark.needle).is_none().then(|| Hit {
-                    owner: mark.owner.clone(),
-                    text: mark.text.clone(),
-                    written,
-                })
-            },
-        )
+        let hit = |mark: &Mark| {
+            let written = seen.shows(&mark.needle)?;
+            sent.shows(&mark.needle).is_none().then(|| Hit {
+                owner: mark.owner.clone(),
+                text: mark.text.clone(),
+                written,
+                doubt: mark.doubt.clone(),
+            })
+        };
+        let others = || self.marks.iter().filter(|mark| mark.owner != tenant && !self.has_too(tenant, mark));
+        let certain = others().filter(|mark| mark.doubt.is_none()).find_map(hit);
+        certain.or_else(|| others().filter(|mark| mark.doubt.is_some()).find_map(hit))
     }
 
     /// Whether a value of the tenant's own has the other's in it: to be shown that is his right.
@@ -235,6 +254,20 @@ mod tests {
         // A seed stays what its owner says that it is.
         marks.settle("globex", b"Printer on fire 4711");
         assert!(marks.foreign("globex", b"Printer on fire 4711", b"").is_some());
+    }
+
+    #[test]
+    fn a_value_that_is_doubted_is_named_last_and_with_the_doubt() {
+        let mut marks = marks();
+        marks.add("acme", "Laser printer LX 9001", Origin::Learned);
+        marks.doubt("acme", "Laser printer LX 9001", "a catalogue may show it");
+        let both = b"Laser printer LX 9001: Printer on fire 4711";
+        assert_eq!(marks.foreign("globex", both, b"").unwrap().doubt, None);
+        let hit = marks.foreign("globex", b"Laser printer LX 9001", b"").unwrap();
+        assert_eq!(hit.doubt.as_deref(), Some("a catalogue may show it"));
+        // What its owner named is not doubted.
+        marks.doubt("acme", "Printer on fire 4711", "who knows");
+        assert_eq!(marks.foreign("globex", b"Printer on fire 4711", b"").unwrap().doubt, None);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::{
     facts::Facts,
     oracle::{Judged, compare},
     site::{Party, Reading, Site},
+    transcript::Redactor,
 };
 
 /// How often a tenant's reading is tried: a limit or a busy machine is no damage.
@@ -25,6 +26,43 @@ pub(crate) enum Left {
     Unseen,
     /// Whoever started the run stopped it before there was an answer.
     Stopped,
+    /// A tenant is refused as one that asks too much.
+    Limited(String),
+}
+
+/// Why what ended with the run is not isolated.
+const UNSEEN: &str = "the run ended before it was seen whether tenants are still served after it";
+
+impl Left {
+    /// Why the target serves a tenant no more, if that is what it is.
+    pub(crate) fn lost(&self) -> Option<String> {
+        match self {
+            Self::Broken(why) | Self::Empty(why) | Self::Limited(why) => Some(why.clone()),
+            Self::Unseen => Some("there was no answer until the time was up".to_owned()),
+            Self::Foreign(_) | Self::Stopped => None,
+        }
+    }
+
+    /// Takes back what cannot be said of isolation after it; what was shown of another's.
+    pub(crate) fn doubts(self, judged: &mut [Verdict], redactor: &Redactor) -> Option<Box<Evidence>> {
+        match self {
+            Self::Stopped => doubt(judged, UNSEEN),
+            Self::Unseen => doubt_all(judged, UNSEEN),
+            Self::Broken(why) => {
+                let why = format!("after it a tenant was not served any more: {why}");
+                doubt(judged, &redactor.clean(&why));
+            }
+            Self::Empty(why) => doubt_all(judged, &redactor.clean(&format!("after it {why}"))),
+            // A limit that a probe has used up is the target's right.
+            Self::Limited(_) => {}
+            Self::Foreign(evidence) => {
+                let why = format!("after it, while nobody attacked, {}", evidence.why);
+                doubt(judged, &why);
+                return Some(evidence);
+            }
+        }
+        None
+    }
 }
 
 /// Ends the sessions that a probe left open, and looks whether each tenant is shown what is his.
@@ -42,7 +80,8 @@ pub(crate) async fn after(site: &Site) -> Option<Left> {
 /// The sessions that the rest of the run goes on in.
 fn in_use(site: &Site) -> BTreeSet<String> {
     let parties = site.parties.iter().flat_map(|party| std::iter::once(&party.caller).chain(party.callers()));
-    parties.chain(&site.colleague).filter_map(crate::target::Caller::session).collect()
+    let sessions = parties.chain(&site.colleague).filter_map(crate::target::Caller::session);
+    sessions.chain(site.kept.iter().cloned()).collect()
 }
 
 /// What shows best whether a tenant is served: what tells it from the other.
@@ -73,8 +112,7 @@ async fn served(site: &Site, party: &Party, reading: &Reading) -> Option<Left> {
             // What has changed may have changed by itself, or was written with leave.
             Judged::Own | Judged::Changed(_) => return None,
             Judged::Foreign(evidence) => return Some(Left::Foreign(Box::new(evidence))),
-            // A limit that a probe has used up is the target's right.
-            Judged::Failed(_) if matches!(exchange.status(), 429 | 503) => return None,
+            Judged::Failed(why) if matches!(exchange.status(), 429 | 503) => return Some(Left::Limited(why)),
             Judged::Failed(failed) => why = failed,
         }
         // The session may be what was lost.
@@ -115,7 +153,7 @@ pub(crate) async fn forget_changed(site: &mut Site) {
 
 /// Takes back what a probe's verdicts say, where the target answers everything with nothing, or not at all: it served nobody, and
 /// refused nobody. What was shown of another's before stays a leak.
-pub(crate) fn doubt_all(verdicts: &mut [Verdict], why: &str) {
+fn doubt_all(verdicts: &mut [Verdict], why: &str) {
     doubt(verdicts, why);
     let unshown =
         |verdict: &&mut Verdict| verdict.evidence.iter().all(|evidence| evidence.foreign.is_empty());
@@ -126,7 +164,7 @@ pub(crate) fn doubt_all(verdicts: &mut [Verdict], why: &str) {
 }
 
 /// Takes back what a probe's verdicts say of isolation, where it left damage: whatever did it, nobody can say that it held.
-pub(crate) fn doubt(verdicts: &mut [Verdict], why: &str) {
+fn doubt(verdicts: &mut [Verdict], why: &str) {
     for verdict in verdicts.iter_mut().filter(|verdict| verdict.verdict == Outcome::Isolated) {
         verdict.verdict = Outcome::Inconclusive;
         verdict.reason = format!("{why} ({})", verdict.reason);

@@ -265,7 +265,7 @@ fn read(bytes: Vec<u8>) -> String {
 }
 
 /// What stands in a value's base64 whatever comes before and after it.
-fn inner_base64(text: &str) -> Vec<String> {
+pub(crate) fn inner_base64(text: &str) -> Vec<String> {
     let mut all = Vec::new();
     for before in 0..3_usize {
         let mut bytes = vec![0_u8; before];

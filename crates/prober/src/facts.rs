@@ -12,12 +12,21 @@ const MOST: usize = 20_000;
 /// What every text begins with that the run writes.
 pub(crate) const PLANTED: &str = "cnry-";
 
+/// The least letters of a word that tells two things apart.
+const WORD: usize = 3;
+
 /// The least length of a list that can be seen to move.
 const LIST: usize = 3;
 
 /// The leaves of an answer by their paths.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Facts(BTreeMap<String, String>);
+pub(crate) struct Facts {
+    leaves: BTreeMap<String, String>,
+    /// How long each list is.
+    lists: BTreeMap<String, usize>,
+    /// Where something stood in one reading and not in another, or something else.
+    loose: BTreeSet<String>,
+}
 
 impl Facts {
     /// The leaves of a result. Texts that are JSON are opened; `_meta` and the resultType are left out.
@@ -28,7 +37,7 @@ impl Facts {
     }
 
     fn walk(&mut self, value: &Value, path: &mut String, depth: usize) {
-        if depth == 0 || self.0.len() >= MOST {
+        if depth == 0 || self.leaves.len() >= MOST {
             return;
         }
         let length = path.len();
@@ -45,6 +54,7 @@ impl Facts {
                 }
             }
             Value::Array(items) => {
+                self.lists.insert(path.clone(), items.len());
                 for (index, value) in items.iter().enumerate() {
                     path.push_str(&format!("/{index}"));
                     self.walk(value, path, depth - 1);
@@ -65,28 +75,36 @@ impl Facts {
     }
 
     fn leaf(&mut self, path: &str, text: String) {
-        self.0.insert(path.to_owned(), text);
+        self.leaves.insert(path.to_owned(), text);
     }
 
     /// The leaves that two readings agree on. A list most of which moved from one to the other, as a log does, is left out
     /// as a whole: what stood in the same place twice stood there by chance.
     pub(crate) fn stable(&self, again: &Self) -> Self {
         let moving = self.moving(again);
-        Self(
-            self.0
-                .iter()
-                .filter(|(path, text)| again.0.get(*path) == Some(text))
-                .filter(|(path, _)| !moving.iter().any(|list| path.starts_with(list.as_str())))
-                .map(|(path, text)| (path.clone(), text.clone()))
-                .collect(),
-        )
+        let moves = |path: &str| moving.iter().any(|list| path.starts_with(list.as_str()));
+        let leaves: BTreeMap<String, String> = self
+            .leaves
+            .iter()
+            .filter(|(path, text)| again.leaves.get(*path) == Some(text))
+            .filter(|(path, _)| !moves(path))
+            .map(|(path, text)| (path.clone(), text.clone()))
+            .collect();
+        let lists = self
+            .lists
+            .iter()
+            .filter(|(path, length)| again.lists.get(*path) == Some(length) && !moves(&format!("{path}/")));
+        let lists = lists.map(|(path, length)| (path.clone(), *length)).collect();
+        let paths = self.leaves.keys().chain(again.leaves.keys()).chain(&self.loose).chain(&again.loose);
+        let loose = paths.filter(|path| !leaves.contains_key(*path)).cloned().collect();
+        Self { leaves, lists, loose }
     }
 
     /// The paths of lists of some length, most of whose leaves the other says differently.
     fn moving(&self, again: &Self) -> Vec<String> {
         let mut lists: BTreeMap<&str, (BTreeSet<&str>, usize, usize)> = BTreeMap::new();
-        for (path, text) in &self.0 {
-            let differs = usize::from(again.0.get(path) != Some(text));
+        for (path, text) in &self.leaves {
+            let differs = usize::from(again.leaves.get(path) != Some(text));
             for (at, _) in path.match_indices('/') {
                 let (Some(list), Some(rest)) = (path.get(..=at), path.get(at + 1..)) else { continue };
                 let index = rest.split(['/', '>']).next().unwrap_or_default();
@@ -109,7 +127,7 @@ impl Facts {
     /// the whole where there is none.
     pub(crate) fn planted_beside(&self, path: &str) -> bool {
         let record = record(path);
-        self.0.iter().any(|(other, text)| other.starts_with(record) && text.contains(PLANTED))
+        self.leaves.iter().any(|(other, text)| other.starts_with(record) && text.contains(PLANTED))
     }
 
     /// Whether the other says the same at every path of this one. Where this one says what the run itself wrote, another write
@@ -120,23 +138,120 @@ impl Facts {
 
     /// The first path at which the other says something else.
     pub(crate) fn difference(&self, other: &Self) -> Option<(&str, &str, Option<String>)> {
-        self.0
+        self.leaves
             .iter()
-            .find(|(path, text)| match other.0.get(*path) {
+            .find(|(path, text)| match other.leaves.get(*path) {
                 Some(now) => now != *text && !text.contains(PLANTED),
                 None => true,
             })
-            .map(|(path, text)| (path.as_str(), text.as_str(), other.0.get(path).cloned()))
+            .map(|(path, text)| (path.as_str(), text.as_str(), other.leaves.get(path).cloned()))
+    }
+
+    /// What the other says more than this one, which was the same in all readings: items of lists, and places at which `theirs`
+    /// says the same.
+    pub(crate) fn more_in(&self, other: &Self, theirs: Option<&Self>) -> Option<More> {
+        let grown =
+            |path: &&String| self.lists.get(*path).is_some_and(|known| other.lists.get(*path) > Some(known));
+        for path in self.lists.keys().filter(grown) {
+            let own = self.rows(path);
+            let foreign = theirs.map(|theirs| theirs.rows(path)).unwrap_or_default();
+            let new = other.rows(path).into_iter().filter(|row| !own.iter().any(|own| own.is_in(row)));
+            let mut new = new.filter(|row| !row.0.values().any(|text| text.contains(PLANTED))).peekable();
+            let first = new.peek().map(Row::told);
+            if let Some(row) =
+                new.find(|row| foreign.iter().any(|foreign| foreign.tells() && foreign.is_in(row)))
+            {
+                return Some(More { path: path.clone(), text: row.told(), foreign: true });
+            }
+            if let Some(text) = first {
+                return Some(More { path: path.clone(), text, foreign: false });
+            }
+        }
+        let new = theirs?.leaves.iter().find(|(path, text)| {
+            text.chars().count() >= WORD
+                && other.leaves.get(*path) == Some(text)
+                && !self.leaves.contains_key(*path)
+                && !self.loose.contains(*path)
+                && !text.contains(PLANTED)
+        });
+        new.map(|(path, text)| More { path: path.clone(), text: text.clone(), foreign: false })
+    }
+
+    /// The items of a list.
+    fn rows(&self, list: &str) -> Vec<Row> {
+        let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
+        let below = format!("{list}/");
+        for (path, text) in
+            self.leaves.range(below.clone()..).take_while(|(path, _)| path.starts_with(&below))
+        {
+            let Some(rest) = path.get(below.len()..) else { continue };
+            let end = rest.find(['/', '>']).unwrap_or(rest.len());
+            let (item, place) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            rows.entry(item).or_default().0.insert(place.to_owned(), text.clone());
+        }
+        rows.into_values().collect()
+    }
+
+    /// Items of lists that can be told from others, as texts.
+    pub(crate) fn told_rows(&self) -> impl Iterator<Item = String> {
+        self.lists.keys().flat_map(|list| self.rows(list)).filter(Row::tells).map(|row| row.told())
     }
 
     /// Paths and texts.
     pub(crate) fn leaves(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(path, text)| (path.as_str(), text.as_str()))
+        self.leaves.iter().map(|(path, text)| (path.as_str(), text.as_str()))
     }
 
     /// Whether there is nothing in it.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.leaves.is_empty()
+    }
+}
+
+/// What an answer says more than it says alone.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct More {
+    /// Where.
+    pub(crate) path: String,
+    /// What stands there.
+    pub(crate) text: String,
+    /// Whether it is an item that the other tenant is shown.
+    pub(crate) foreign: bool,
+}
+
+/// An item of a list: its leaves by their places in it.
+#[derive(Debug, Default)]
+struct Row(BTreeMap<String, String>);
+
+impl Row {
+    /// Whether another item says all that this one does.
+    fn is_in(&self, other: &Self) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|(place, text)| other.0.get(place) == Some(text))
+    }
+
+    /// Whether it can be told from others by more than a number or a word.
+    fn tells(&self) -> bool {
+        let word = |text: &String| {
+            text.chars().filter(|letter| letter.is_alphabetic()).count() >= WORD
+                && !["true", "false", "null"].contains(&text.as_str())
+        };
+        // What kind of content it is, the protocol says.
+        let own: Vec<&String> = self
+            .0
+            .iter()
+            .filter(|(place, _)| !["type", "mimeType", "role"].contains(&key(place)))
+            .map(|(_, text)| text)
+            .collect();
+        own.len() > 1 && own.iter().any(|text| word(text)) || own.iter().any(|text| telling(text))
+    }
+
+    /// As a reader is told of it.
+    fn told(&self) -> String {
+        let fields = self.0.iter().map(|(place, text)| match place.trim_start_matches(['/', '>']) {
+            "" => text.clone(),
+            place => format!("{place}: {text}"),
+        });
+        fields.collect::<Vec<_>>().join(", ").chars().take(200).collect()
     }
 }
 
@@ -222,6 +337,31 @@ mod tests {
             )
         };
         assert_eq!(rows(1).stable(&rows(2)).leaves().count(), 6);
+    }
+
+    #[test]
+    fn more_than_alone_is_seen_and_compared_with_the_others() {
+        let facts = |rows: Value| Facts::of(&json!({"rows": rows, "n": 1}));
+        let own = facts(json!([{"payer": "Ann", "amount": 95_000}]));
+        let theirs = facts(json!([{"payer": "Bob", "amount": 71_000}, {"payer": "Kim", "amount": 7}]));
+        let more = |rows: Value| own.more_in(&facts(rows), Some(&theirs)).map(|more| more.foreign);
+        let (ann, bob) =
+            (json!({"payer": "Ann", "amount": 95_000}), json!({"payer": "Bob", "amount": 71_000}));
+        assert_eq!(more(json!([ann])), None);
+        assert_eq!(more(json!([ann, bob])), Some(true));
+        assert_eq!(more(json!([bob, ann])), Some(true));
+        assert_eq!(more(json!([ann, {"payer": "Zoe", "amount": 5}])), Some(false));
+        assert_eq!(more(json!([ann, {"payer": "cnry-own", "amount": 5}])), None);
+        // A list that was not as long in every reading says nothing by its length.
+        let loose = own.stable(&facts(json!([ann, {"payer": "Eve", "amount": 1}])));
+        assert_eq!(loose.more_in(&facts(json!([ann, bob])), Some(&theirs)), None);
+        // What stands where nothing ever stood, as the other is shown it.
+        let theirs = Facts::of(&json!({"who": "globex", "more": "plans"}));
+        let own = Facts::of(&json!({"who": "acme"}));
+        let shown = Facts::of(&json!({"who": "acme", "more": "plans"}));
+        assert_eq!(own.more_in(&shown, Some(&theirs)).map(|more| more.path).as_deref(), Some("/more"));
+        assert_eq!(own.stable(&shown).stable(&own).more_in(&shown, Some(&theirs)), None);
+        assert_eq!(own.more_in(&shown, None), None);
     }
 
     #[test]

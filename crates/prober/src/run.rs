@@ -9,7 +9,7 @@ use crate::{
     Plan, Probe, ProbeError, Protocol, Technique,
     cleanup::{self, Left},
     probes,
-    probes::identity::ended_tenants::restore,
+    probes::{identity::ended_tenants::restore, routing::all_along::Listeners},
     site::Site,
     survey::{self, shown},
     tally::{SoFar, Tally},
@@ -21,9 +21,6 @@ const EACH: Duration = Duration::from_secs(40);
 
 /// How long before the run's end no technique goes on, so that what the last one left is still looked at.
 const LOOK: Duration = Duration::from_secs(5);
-
-/// Why what ended with the run is not isolated.
-const UNSEEN: &str = "the run ended before it was seen whether tenants are still served after it";
 
 /// From how many refusals as too many a reader is told of them.
 const LIMITED: u64 = 50;
@@ -65,10 +62,19 @@ pub async fn run(
             return Err(error);
         }
     };
-    let verdicts = attacks(&mut site, progress, &mut stop).await;
+    let mut course = Course::default();
+    let techniques: Vec<&str> = chosen(plan).iter().map(|(_, technique)| technique.id).collect();
+    course.listeners = Listeners::begin(&mut site, &techniques).await;
+    let mut verdicts = attacks(&mut site, progress, &mut stop, &mut course).await;
     if !*stop.borrow() {
         left_out(&site, &mut notes).await;
     }
+    course.once_more(&site, &stop).await;
+    tokio::select! {
+        () = tokio::time::sleep(course.listeners.late().min(site.target.left())) => {}
+        () = stopped(&mut stop) => {}
+    }
+    std::mem::take(&mut course.listeners).end(&site, &mut verdicts).await;
     progress.begins(None, "what is still open is ended");
     if let Err(why) = restore(&site).await {
         notes.push(site.redactor.clean(&why));
@@ -89,13 +95,57 @@ pub async fn run(
     if *stop.borrow() {
         notes.push("the run was stopped before its end".to_owned());
     }
+    let incomplete = course.incomplete(&site);
+    notes.extend(incomplete.iter().map(|why| format!("this run is no pass: {why}")));
     let stats = VerdictStats { requests: site.target.sent(), seconds: began.elapsed().as_secs_f64() };
     let protocols = site.eras().iter().map(|era| era.revision().to_owned()).collect();
-    Ok(Verdicts::new(env!("CARGO_PKG_VERSION"), shown(plan), protocols, verdicts, stats, notes))
+    let version = env!("CARGO_PKG_VERSION");
+    let verdicts = Verdicts::new(version, shown(plan), protocols, verdicts, stats, notes);
+    Ok(Verdicts { incomplete, ..verdicts })
+}
+
+/// How a run went, beside its verdicts.
+#[derive(Default)]
+struct Course {
+    /// Who listens for the whole run.
+    listeners: Listeners,
+    /// Whether the time was up before the last technique had had its turn.
+    late: bool,
+    /// What was wrong with the target when it was looked at for the last time.
+    lost: Option<String>,
+}
+
+/// How often a target is looked at again that did not serve a tenant at the end, and after which time.
+const AGAIN: (usize, Duration) = (3, Duration::from_secs(1));
+
+impl Course {
+    /// Looks at the target once more where it was lost: a limit that was used up, or a start, is over soon.
+    async fn once_more(&mut self, site: &Site, stop: &watch::Receiver<bool>) {
+        let (times, pause) = AGAIN;
+        for _ in 0..times {
+            if self.lost.is_none() || *stop.borrow() || site.target.left() < pause {
+                return;
+            }
+            tokio::time::sleep(pause).await;
+            self.lost = cleanup::after(site).await.and_then(|left| left.lost());
+        }
+    }
+
+    /// Why the run is no pass, whatever its verdicts are.
+    fn incomplete(self, site: &Site) -> Vec<String> {
+        let mut all: Vec<String> = site.unread.iter().map(|why| site.redactor.clean(why)).collect();
+        if let Some(why) = self.lost {
+            all.push(site.redactor.clean(&format!("at its end the target was not served any more: {why}")));
+        }
+        if self.late {
+            all.push("the time was up before the last technique; --duration gives it more".to_owned());
+        }
+        all
+    }
 }
 
 /// How long a list that is asked for after the attacks is waited for.
-const AGAIN: Duration = Duration::from_secs(2);
+const LISTED_AGAIN: Duration = Duration::from_secs(2);
 
 /// The most tools that one note names.
 const NAMED: usize = 20;
@@ -119,7 +169,8 @@ async fn left_out(site: &Site, notes: &mut Vec<String>) {
             return;
         }
         let known = |name: &str| site.parties.iter().any(|party| party.surface.knows(name));
-        let listed = tokio::time::timeout(AGAIN, survey::tools(&party.caller)).await.unwrap_or_default();
+        let listed =
+            tokio::time::timeout(LISTED_AGAIN, survey::tools(&party.caller)).await.unwrap_or_default();
         let late: Vec<String> =
             listed.into_iter().map(|tool| tool.name).filter(|name| !known(name)).collect();
         if !late.is_empty() {
@@ -138,6 +189,7 @@ async fn attacks(
     site: &mut Site,
     progress: &mut dyn Progress,
     stop: &mut watch::Receiver<bool>,
+    course: &mut Course,
 ) -> Vec<Verdict> {
     let mut verdicts: Vec<Verdict> = Vec::new();
     let mut shown = None;
@@ -147,7 +199,8 @@ async fn attacks(
         let mut judged = Vec::new();
         for (probe, technique) in family {
             progress.begins(Some(probe.page.check.layer), technique.name);
-            let tally = attempt(site, technique, stop).await;
+            let tally = attempt(site, technique, stop, course).await;
+            course.listeners.ended(technique.id);
             let verdict = verdict(site, probe, technique, tally);
             progress.verdict(&verdict);
             judged.push(verdict);
@@ -160,22 +213,12 @@ async fn attacks(
                 left = cleanup::after(site) => left,
                 () = stopped(stop) => Some(Left::Stopped),
             };
-            match left {
-                Some(Left::Stopped) => cleanup::doubt(&mut judged, UNSEEN),
-                Some(Left::Unseen) => cleanup::doubt_all(&mut judged, UNSEEN),
-                Some(Left::Broken(why)) => {
-                    let why = format!("after it a tenant was not served any more: {why}");
-                    cleanup::doubt(&mut judged, &site.redactor.clean(&why));
-                }
-                Some(Left::Empty(why)) => {
-                    cleanup::doubt_all(&mut judged, &site.redactor.clean(&format!("after it {why}")));
-                }
-                Some(Left::Foreign(evidence)) => {
-                    let why = format!("after it, while nobody attacked, {}", evidence.why);
-                    cleanup::doubt(&mut judged, &why);
-                    shown = shown.or(judged.last().map(|last| (last.technique.clone(), evidence)));
-                }
-                None => {}
+            if !matches!(left, Some(Left::Stopped)) {
+                course.lost = left.as_ref().and_then(Left::lost);
+            }
+            let evidence = left.and_then(|left| left.doubts(&mut judged, &site.redactor));
+            if let (None, Some(evidence), Some(last)) = (&shown, evidence, judged.last()) {
+                shown = Some((last.technique.clone(), evidence));
             }
             if site.plan.allow_writes {
                 tokio::select! {
@@ -230,7 +273,12 @@ fn chosen(plan: &Plan) -> Vec<(&'static Probe, &'static Technique)> {
     chosen
 }
 
-async fn attempt(site: &Site, technique: &Technique, stop: &mut watch::Receiver<bool>) -> Tally {
+async fn attempt(
+    site: &Site,
+    technique: &Technique,
+    stop: &mut watch::Receiver<bool>,
+    course: &mut Course,
+) -> Tally {
     if *stop.borrow() {
         return Tally::not_run("the run was stopped");
     }
@@ -239,16 +287,21 @@ async fn attempt(site: &Site, technique: &Technique, stop: &mut watch::Receiver<
     }
     let left = site.target.left().saturating_sub(LOOK.min(site.plan.duration / 5));
     if left.is_zero() {
+        course.late = true;
         return Tally::not_run("the time of the run was up; --duration gives it more");
     }
     let so_far = SoFar::default();
     let running = so_far.watch((technique.run)(site));
     let mut tally = tokio::select! {
-        tried = tokio::time::timeout(EACH.min(left), running) => tried.unwrap_or_else(|_| {
-            let mut tally = Tally::default();
-            tally.doubt("it did not end in time");
-            so_far.broken_off(tally)
-        }),
+        tried = tokio::time::timeout(EACH.min(left), running) => match tried {
+            Ok(tally) => so_far.doubted(tally),
+            Err(_) => {
+                course.late |= left < EACH;
+                let mut tally = Tally::default();
+                tally.doubt("it did not end in time");
+                so_far.broken_off(tally)
+            }
+        },
         () = stopped(stop) => so_far.broken_off(Tally::not_run("the run was stopped")),
     };
     // A leak is one wherever it was found, and what was stopped says so.

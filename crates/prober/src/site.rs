@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 
 use crate::{
     Plan,
-    arguments::{Id, Role, role},
-    canary::Marks,
+    arguments::{self, Id, Role, role},
+    canary::{Hit, Marks},
     facts::{Facts, key, telling},
     survey::{Beyond, Kind, Surface},
+    tally::doubt_here,
     target::{Caller, Era, Exchange, Request, Target},
     transcript::Redactor,
 };
@@ -149,6 +150,21 @@ pub(crate) struct Site {
     pub(crate) beyond: Vec<Beyond>,
     /// The tools that some technique has tried.
     pub(crate) reached: Mutex<BTreeSet<String>>,
+    /// Sessions that somebody is in for the whole run.
+    pub(crate) kept: BTreeSet<String>,
+    /// Of which tenants nothing could be read, and why.
+    pub(crate) unread: Vec<String>,
+    /// What the survey itself was shown that one tenant had from the other.
+    pub(crate) early: Early,
+}
+
+/// What tenants were shown in the survey that they are not shown alone: it changes tenants too.
+#[derive(Debug, Default)]
+pub(crate) struct Early {
+    /// Leaks that could be made again: the exchanges that show one.
+    pub(crate) leaks: Vec<Vec<Evidence>>,
+    /// What may not be judged by, and why.
+    pub(crate) doubts: Vec<(What, String)>,
 }
 
 impl Site {
@@ -241,6 +257,11 @@ impl Site {
         telling.iter().copied().chain(alike).collect()
     }
 
+    /// Whether something is read by an id that a tool takes, and that only one tenant got an answer to.
+    pub(crate) fn by_id(&self, reading: &Reading) -> bool {
+        by_id(&self.parties, reading)
+    }
+
     /// Whether a reading shows both tenants the same and nothing says whose that is: a leak would look like this too.
     pub(crate) fn blind(&self, reading: &Reading) -> bool {
         let [one, other] = &self.parties;
@@ -277,8 +298,31 @@ impl Site {
             sent.extend_from_slice(format!("\n{url}").as_bytes());
         }
         match self.marks.foreign(tenant, &reply.haystack(), &sent) {
-            Some(hit) => Some(self.redactor.hit(exchange, &hit)),
-            None => self.owned_by_another(tenant, exchange, &sent),
+            Some(hit) => match &hit.doubt {
+                None => return Some(self.redactor.hit(exchange, &hit)),
+                Some(why) => {
+                    let Hit { owner, text, .. } = &hit;
+                    let who = if tenant.is_empty() { "nobody" } else { tenant };
+                    doubt_here(&format!("{who} was shown {text:?}, which {owner} is shown too: {why}"));
+                }
+            },
+            None => self.doubt_without_values(tenant, exchange),
+        }
+        self.owned_by_another(tenant, exchange, &sent)
+    }
+
+    /// Where nothing is known to be anybody else's, and something shows both tenants the same, an answer that shows nothing
+    /// foreign shows nothing.
+    fn doubt_without_values(&self, tenant: &str, exchange: &Exchange) {
+        let tells = |result| Facts::of(result).leaves().any(|(_, text)| telling(text));
+        if !self.marks.any_but(tenant)
+            && (!self.early.doubts.is_empty() || self.readings.iter().any(|reading| self.blind(reading)))
+            && exchange.success().is_some_and(tells)
+        {
+            doubt_here(
+                "no value is known to be the other tenant's alone, and something shows both tenants the same: name values \
+                 that stand in each tenant's data with --seed, or allow writes",
+            );
         }
     }
 
@@ -294,6 +338,7 @@ impl Site {
                         && !self.wrote_name(tenant, &party.tenant)
                 })
                 && !facts.planted_beside(path)
+                && !self.named_alone(tenant, key(path), text)
         })?;
         if String::from_utf8_lossy(sent).to_lowercase().contains(&owner.to_lowercase()) {
             return None;
@@ -303,11 +348,34 @@ impl Site {
         Some(self.redactor.evidence(exchange, why, owner))
     }
 
+    /// Whether the tenant is shown the same in a field of this name while nobody attacks, and the field may name whom it deals
+    /// with: one's customers are companies and have accounts. Who is called a tenant is one.
+    fn named_alone(&self, tenant: &str, field: &str, text: &str) -> bool {
+        arguments::names_parties(field)
+            && self.readings_of(tenant).any(|(_, facts)| {
+                facts.leaves().any(|(path, known)| key(path) == field && known.eq_ignore_ascii_case(text))
+            })
+    }
+
     /// The generations that the target speaks, the newest first.
     pub(crate) fn eras(&self) -> Vec<Era> {
         let [one, _] = &self.parties;
         one.callers().map(|caller| caller.era().clone()).collect()
     }
+}
+
+/// Whether something is read by an id that a tool takes, and that only one tenant got an answer to: who knows the id need not have
+/// been shown what stands behind it. What answers both is no catalogue where it answers each otherwise.
+pub(crate) fn by_id(parties: &[Party; 2], reading: &Reading) -> bool {
+    let What::Tool { name, arguments } = &reading.what else { return false };
+    if reading.alone.len() > 1 {
+        return false;
+    }
+    parties.iter().filter_map(|party| party.surface.tool(name)).any(|tool| {
+        arguments::properties(&tool.schema)
+            .iter()
+            .any(|(name, ..)| role(name) == Role::Id && arguments.get(name).is_some())
+    })
 }
 
 /// Puts the first of each name before the second of any, and so on.

@@ -47,6 +47,18 @@ pub(crate) fn tried(reading: &str) {
 }
 
 impl SoFar {
+    /// What the technique came to, with the doubts that were noted beside it. Where nothing held there is nothing to doubt.
+    pub(crate) fn doubted(&self, mut tally: Tally) -> Tally {
+        if tally.held > 0
+            && let Ok(so_far) = self.0.lock()
+        {
+            for doubt in &so_far.doubts {
+                tally.doubt(doubt);
+            }
+        }
+        tally
+    }
+
     /// The technique, watched.
     pub(crate) fn watch<F: Future<Output = Tally>>(&self, technique: F) -> impl Future<Output = Tally> {
         SO_FAR.scope(self.clone(), technique)
@@ -69,6 +81,16 @@ impl SoFar {
         so_far.note("It was broken off before its end.");
         so_far
     }
+}
+
+/// Notes a doubt of the technique that is running, where it holds no tally of its own: what it is judged by may be wrong.
+pub(crate) fn doubt_here(reason: &str) {
+    // Outside a run nobody watches.
+    let _unwatched = SO_FAR.try_with(|so_far| {
+        if let Ok(mut so_far) = so_far.0.lock() {
+            so_far.doubt(reason);
+        }
+    });
 }
 
 /// The attempts of one technique.
@@ -255,6 +277,24 @@ mod tests {
         assert_eq!(reach(&["a", "c", "c", "elsewhere"]).await, Some((2, 3)));
         assert_eq!(reach(&["a", "b", "c"]).await, None);
         assert_eq!(reach(&[]).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_doubt_beside_a_technique_is_no_pass_and_no_reason_to_try() {
+        for (held, outcome) in [(true, Outcome::Inconclusive), (false, Outcome::NotRun)] {
+            let so_far = SoFar::default();
+            let technique = async {
+                doubt_here("hm");
+                let mut tally = Tally::default();
+                if held {
+                    tally.held();
+                    tally.control(true, "");
+                }
+                tally
+            };
+            let tally = so_far.watch(technique).await;
+            assert_eq!(so_far.doubted(tally).finish().0, outcome);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     canary::Hit,
-    disguise::AS_IT_IS,
+    disguise::{AS_IT_IS, inner_base64},
     target::{Exchange, Request},
 };
 
@@ -16,11 +16,24 @@ const MOST: usize = 4_000;
 /// The least length of a part of a token that is replaced too: shorter parts stand anywhere by chance.
 const PART: usize = 12;
 
+/// The least length of what is looked for in encodings, for the same reason.
+const ENCODED: usize = 8;
+
 /// What stands for the secrets of a run.
 #[derive(Default)]
 pub(crate) struct Redactor {
-    /// What to write instead, and the secret in one of the ways in which it can be written; whole ones first.
-    secrets: Vec<(String, SecretString)>,
+    /// Whole ones first.
+    secrets: Vec<Secret>,
+}
+
+/// A secret in one of the ways in which it can be written.
+#[derive(Clone)]
+struct Secret {
+    /// What to write instead.
+    instead: String,
+    form: SecretString,
+    /// Whether it stands in the middle of an encoding, which goes with it.
+    encoded: bool,
 }
 
 impl Redactor {
@@ -41,26 +54,41 @@ impl Redactor {
         let (first, second) = letters.split_at(letters.len() / 2);
         let halves = [first, second].map(|half| half.iter().collect::<String>());
         forms.extend(parts.into_iter().chain(halves).filter(|part| part.len() >= PART));
-        for form in forms {
+        for form in &forms {
             let instead = if form == whole {
                 format!("[{name}]")
             } else {
                 format!("[{name}, written otherwise or a part]")
             };
-            if !self.secrets.iter().any(|(_, known)| known.expose_secret() == form) {
-                self.secrets.push((instead, SecretString::from(form)));
+            self.push(instead, form, false);
+        }
+        for form in forms.into_iter().filter(|form| form.len() >= ENCODED) {
+            let instead = format!("[{name}, encoded]");
+            self.push(instead.clone(), &form.chars().rev().collect::<String>(), false);
+            self.push(instead.clone(), &hex::encode(&form), true);
+            for inner in inner_base64(&form) {
+                self.push(instead.clone(), &inner, true);
             }
         }
         // A part must not be replaced before the whole that it stands in.
-        self.secrets.sort_by_key(|(_, secret)| std::cmp::Reverse(secret.expose_secret().len()));
+        self.secrets.sort_by_key(|secret| std::cmp::Reverse(secret.form.expose_secret().len()));
     }
 
-    /// The text without secrets.
+    fn push(&mut self, instead: String, form: &str, encoded: bool) {
+        if form.len() >= 4 && !self.secrets.iter().any(|known| known.form.expose_secret() == form) {
+            self.secrets.push(Secret { instead, form: SecretString::from(form), encoded });
+        }
+    }
+
+    /// The text without secrets, in whatever case.
     pub(crate) fn clean(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for (instead, secret) in &self.secrets {
-            if text.contains(secret.expose_secret()) {
-                text = text.replace(secret.expose_secret(), instead);
+        let mut lower = text.to_ascii_lowercase();
+        for Secret { instead, form, encoded } in &self.secrets {
+            let wanted = form.expose_secret().to_ascii_lowercase();
+            if lower.contains(&wanted) {
+                text = replaced(&text, &lower, &wanted, (instead, *encoded));
+                lower = text.to_ascii_lowercase();
             }
         }
         unsigned(&text)
@@ -99,6 +127,30 @@ impl Redactor {
             format!("{} was shown {:?}, which belongs to {}{written}", exchange.who, hit.text, hit.owner);
         self.evidence(exchange, why, &hit.text)
     }
+}
+
+/// The text with a secret replaced wherever it stands. `lower` is the text in lower case, letter by letter.
+fn replaced(text: &str, lower: &str, wanted: &str, (instead, encoded): (&str, bool)) -> String {
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_' | '=');
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    for (at, _) in lower.match_indices(wanted) {
+        if at < done {
+            continue;
+        }
+        let before = text.get(done..at).unwrap_or_default();
+        let rest = text.get(at + wanted.len()..).unwrap_or_default();
+        let (head, tail) = if encoded {
+            (before.trim_end_matches(inner), rest.len() - rest.trim_start_matches(inner).len())
+        } else {
+            (before, 0)
+        };
+        out.push_str(head);
+        out.push_str(instead);
+        done = at + wanted.len() + tail;
+    }
+    out.push_str(text.get(done..).unwrap_or_default());
+    out
 }
 
 /// The text without the signatures of JSON web tokens: a run makes good tokens of its own.
@@ -169,6 +221,8 @@ fn around(text: &str, value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+
     use super::*;
 
     #[test]
@@ -196,9 +250,19 @@ mod tests {
             url::form_urlencoded::byte_serialize(token.as_bytes()).collect(),
             serde_json::Value::from(token).to_string(),
             token.chars().take(token.len() / 2).collect(),
+            token.to_uppercase(),
+            token.chars().rev().collect(),
+            hex::encode(token),
+            hex::encode_upper(format!("Bearer {token}")),
+            base64::engine::general_purpose::STANDARD.encode(format!("Bearer {token}")),
+            base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(format!("x{token}")),
+            base64::engine::general_purpose::STANDARD.encode(token),
         ];
         for spelling in spellings {
             let shown = redactor.clean(&format!("x {spelling} y"));
+            let shown = shown.to_lowercase();
+            assert!(shown.starts_with("x ") && shown.ends_with(" y"), "{shown}");
+            assert!(shown.len() < 80 && shown.contains("token of acme"), "{shown}");
             assert!(!shown.contains("opaque") && !shown.contains("with"), "{shown}");
         }
         // A long answer is cut only after the token in it is known as one.

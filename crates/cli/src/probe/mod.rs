@@ -51,6 +51,9 @@ pub(crate) fn run(general: &Arguments, arguments: &ProbeArguments) -> anyhow::Re
     } else if *halted.borrow() {
         // What was not tried is no pass.
         ExitCode::from(2)
+    } else if let Some(why) = verdicts.incomplete.first() {
+        output::note(&format!("the run was not complete, which is no pass: {why}"));
+        ExitCode::from(2)
     } else if !judged(&verdicts, plan.quick) {
         output::note("nothing could be judged: that is no pass");
         ExitCode::from(2)
@@ -65,10 +68,11 @@ const fn judged(verdicts: &Verdicts, quick: bool) -> bool {
     summary.leaked + summary.isolated > 0 || (quick && summary.inconclusive > 0)
 }
 
-/// Stops the run at the first interrupt; ends at the second, which does not wait for the target.
+/// Stops the run at the first interrupt, or when the process is asked to end; ends at the second, which does not wait for the
+/// target.
 async fn interrupts(stop: &watch::Sender<bool>) {
     for said in [false, true] {
-        if tokio::signal::ctrl_c().await.is_err() {
+        if !interrupted().await {
             std::future::pending::<()>().await;
         }
         if !said {
@@ -76,6 +80,24 @@ async fn interrupts(stop: &watch::Sender<bool>) {
             stop.send_replace(true);
         }
     }
+}
+
+/// Waits for Ctrl-C, or for what a cancelled job and `timeout` send; false where neither can be waited for.
+#[cfg(unix)]
+async fn interrupted() -> bool {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminated) = signal(SignalKind::terminate()) else {
+        return tokio::signal::ctrl_c().await.is_ok();
+    };
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.is_ok(),
+        asked = terminated.recv() => asked.is_some(),
+    }
+}
+
+#[cfg(not(unix))]
+async fn interrupted() -> bool {
+    tokio::signal::ctrl_c().await.is_ok()
 }
 
 /// Runs `partywall probes`.

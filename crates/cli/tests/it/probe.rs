@@ -5,7 +5,7 @@ use std::path::Path;
 use partywall_model::{Layer, Outcome, Severity, Verdict, VerdictStats, Verdicts};
 use serde_json::Value;
 
-use crate::support::{Running, fails, ok, run};
+use crate::support::{Running, fails, ok, partywall, run};
 
 const DEAD: &str = "http://127.0.0.1:9/mcp";
 
@@ -159,4 +159,39 @@ fn the_action_probes_a_server_that_was_started_and_says_what_it_found() {
     let (status, _, _, errors) = run(DEAD);
     assert_eq!(status, Some(2));
     assert!(errors.contains("nothing listens at"), "{errors}");
+}
+
+/// A run that is asked to end says what it had; so does one whose time was up. Neither is a pass.
+#[test]
+fn a_run_that_was_stopped_or_late_prints_what_it_had_and_is_no_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let mut demo = Running::start(here, &["demo", "--port", "0", "--json", "--dir", "d"]);
+    let ready: Value = serde_json::from_str(&demo.line()).unwrap();
+    let token = |tenant: &str| format!("{tenant}={}", ready["tokens"][tenant].as_str().unwrap());
+    let (acme, globex) = (token("acme"), token("globex"));
+    let tenants =
+        ["probe", ready["url"].as_str().unwrap(), "--tenant", &acme, "--tenant", &globex, "--format", "json"];
+    let late = run(here, &[&tenants[..], &["--duration", "4s"]].concat(), "");
+    let errors = String::from_utf8_lossy(&late.stderr);
+    assert_eq!(late.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("which is no pass: the time was up"), "{errors}");
+    let verdicts: Verdicts = serde_json::from_slice(&late.stdout).unwrap();
+    assert!(!verdicts.incomplete.is_empty() && verdicts.summary.leaked == 0, "{:?}", verdicts.summary);
+
+    let mut command = partywall(&tenants);
+    let output = std::process::Stdio::piped;
+    let child = command.current_dir(here).stdout(output()).stderr(output()).spawn().unwrap();
+    // The survey is over by then, and the run is not by far.
+    std::thread::sleep(std::time::Duration::from_secs(8));
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    let done = child.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(2), "{}", String::from_utf8_lossy(&done.stderr));
+    let verdicts: Verdicts = serde_json::from_slice(&done.stdout).unwrap();
+    assert!(
+        verdicts.notes.iter().any(|note| note.contains("stopped before its end")),
+        "{:?}",
+        verdicts.notes
+    );
 }

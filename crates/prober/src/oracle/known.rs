@@ -26,7 +26,18 @@ pub(crate) fn alone(tenant: &str) -> Value {
         "acme" => ("Printer on fire again", "Lisbon"),
         _ => (FOREIGN, "Vienna"),
     };
-    json!({"ticket": ticket, "city": city, "tenant": tenant, "open": 3, "kind": "incident"})
+    json!({"ticket": ticket, "city": city, "tenant": tenant, "open": 3, "kind": "incident",
+        "company": if tenant == "acme" { "Globex" } else { "Hooli" }, "bills": bills(&[tenant])})
+}
+
+/// Rows that are too short to be known by a text.
+fn bills(tenants: &[&str]) -> Value {
+    let bill = |tenant: &&str| match *tenant {
+        "acme" => json!({"payer": "Ann", "amount": 95_000}),
+        "globex" => json!({"payer": "Bob", "amount": 71_000}),
+        other => json!({"payer": other, "amount": 7}),
+    };
+    tenants.iter().map(bill).collect()
 }
 
 /// A site as a survey leaves it: two tenants, a value of each, one tool that both can read.
@@ -63,6 +74,9 @@ pub(crate) fn site() -> Site {
         named: std::sync::Mutex::default(),
         beyond: Vec::new(),
         reached: std::sync::Mutex::default(),
+        kept: std::collections::BTreeSet::new(),
+        unread: Vec::new(),
+        early: crate::site::Early::default(),
     }
 }
 
@@ -126,6 +140,8 @@ pub(crate) fn leaks(site: &Site) -> Vec<(&'static str, Exchange)> {
         ("a text of his that nobody named, in the place of one's own", {
             told(site, &with(&[("city", json!("Vienna"))]))
         }),
+        ("his short row beside one's own", told(site, &with(&[("bills", bills(&["acme", "globex"]))]))),
+        ("his short row before one's own", told(site, &with(&[("bills", bills(&["globex", "acme"]))]))),
         ("his name as the owner", told(site, &with(&[("tenant", json!("globex"))]))),
         ("his name as the owner of one more row", {
             told(site, &with(&[("rows", json!([{"tenant_id": "globex", "n": 1}]))]))
@@ -146,6 +162,10 @@ pub(crate) fn innocent(site: &Site) -> Vec<(&'static str, Exchange)> {
         }),
         ("what was sent, repeated", answered(echoing, 200, JSON, &echoed.to_string())),
         ("a number that is the other's too", told(site, &with(&[("count", json!(3))]))),
+        ("a row that the run wrote", told(site, &with(&[("bills", bills(&["acme", "cnry-1"]))]))),
+        ("the other's name where one's own data names a company", {
+            told(site, &with(&[("rows", json!([{"company": "Globex", "n": 1}]))]))
+        }),
         ("a word that everybody uses", told(site, &with(&[("state", json!("incident"))]))),
     ]
 }
@@ -189,7 +209,8 @@ async fn non_interference_canaries_and_owners_tell_leaks_from_the_rest() {
         assert!(matches!(judged, Judged::Failed(_)), "{what}: {judged:?}");
     }
     // What says something else, and nothing of the other's, is neither.
-    for result in [json!({}), json!({"ticket": "Printer on fire again"}), with(&[("open", json!(4))])] {
+    let more = with(&[("bills", bills(&["acme", "Zoe"]))]);
+    for result in [json!({}), json!({"ticket": "Printer on fire again"}), with(&[("open", json!(4))]), more] {
         let judged = said(&told(&site, &result));
         assert!(matches!(judged, Judged::Changed(_)), "{result}: {judged:?}");
     }

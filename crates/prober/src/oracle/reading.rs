@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     facts::Facts,
     site::{Reading, Site},
-    tally,
+    tally::{self, doubt_here},
     target::{Exchange, Reply},
 };
 
@@ -38,6 +38,9 @@ pub(crate) fn compare(site: &Site, tenant: &str, reading: &Reading, exchange: &E
     if let Some(evidence) = site.foreign(tenant, exchange) {
         return Judged::Foreign(evidence);
     }
+    if let Some((_, why)) = site.early.doubts.iter().find(|(what, _)| *what == reading.what) {
+        doubt_here(why);
+    }
     let Some(result) = exchange.success() else {
         return Judged::Failed(failed(exchange));
     };
@@ -45,17 +48,32 @@ pub(crate) fn compare(site: &Site, tenant: &str, reading: &Reading, exchange: &E
         return Judged::Failed(format!("{} was never read by {tenant} alone", reading.what.name()));
     };
     let shown = Facts::of(result);
-    if own.holds_in(&shown) {
-        return Judged::Own;
-    }
-    for (owner, alone) in reading.alone.iter().filter(|(owner, _)| *owner != tenant) {
-        if let Some((path, text)) = telling(alone, own, &shown) {
+    let others = || reading.alone.iter().filter(|(owner, _)| *owner != tenant);
+    let mut more = own.more_in(&shown, None);
+    for (owner, alone) in others() {
+        more = own.more_in(&shown, Some(alone)).or(more);
+        let row =
+            more.as_ref().filter(|more| more.foreign).map(|more| (more.path.as_str(), more.text.as_str()));
+        if let Some((path, text)) = row.or_else(|| telling(alone, own, &shown)) {
             let why = format!(
                 "{tenant} asked for {} and was shown {text:?} at {path}, as {owner} is",
                 reading.what.name()
             );
-            return Judged::Foreign(site.redactor.evidence(exchange, why, text));
+            // A row is told of in other words than it was sent in.
+            let foreign = if row.is_some() { "" } else { text };
+            return Judged::Foreign(site.redactor.evidence(exchange, why, foreign));
         }
+    }
+    if own.holds_in(&shown) {
+        return match more {
+            None => Judged::Own,
+            Some(more) => Judged::Changed(format!(
+                "{} showed {tenant} {:?} at {} beside what it is shown alone",
+                reading.what.name(),
+                more.text,
+                more.path
+            )),
+        };
     }
     let (path, was, now) = own.difference(&shown).unwrap_or_default();
     Judged::Changed(format!(

@@ -10,7 +10,7 @@ mod data;
 mod disclosure;
 pub(crate) mod identity;
 mod metadata;
-mod routing;
+pub(crate) mod routing;
 mod state;
 mod writing;
 

@@ -14,7 +14,7 @@ use crate::{
     facts::{Facts, key, telling, timely},
     oracle::reading::failed,
     places::{places, put},
-    site::{Party, Reading, What, by_turns},
+    site::{Party, Reading, What, by_id, by_turns},
     target::{Exchange, Failure},
 };
 
@@ -29,6 +29,16 @@ const MOST_IDS: usize = 200;
 /// What gave no answer in time, by name: it is not waited for a second time.
 pub(super) type Hanging = BTreeSet<String>;
 
+/// An answer to one of the survey's readings.
+pub(super) struct Heard {
+    /// What was read.
+    pub(super) what: What,
+    /// Whether the reader was alone with the target, as far as can be told.
+    pub(super) alone: bool,
+    /// The request and its answer; who sent it is the tenant.
+    pub(super) exchange: Exchange,
+}
+
 /// Reads something, unless it is known to hang.
 pub(super) async fn read(party: &Party, what: &What, hanging: &mut Hanging) -> Option<Exchange> {
     if hanging.contains(what.name()) {
@@ -42,17 +52,18 @@ pub(super) async fn read(party: &Party, what: &What, hanging: &mut Hanging) -> O
 }
 
 /// Reads once, to find ids for arguments that take one.
-pub(super) async fn explore(party: &mut Party, hanging: &mut Hanging) {
+pub(super) async fn explore(party: &mut Party, hanging: &mut Hanging, heard: &mut Vec<Heard>) {
     for round in 0..2 {
         for what in whats(party) {
             let needs_id = matches!(&what, What::Tool { name, .. } if takes_id(party, name));
             if needs_id != (round == 1) {
                 continue;
             }
-            let exchange = read(party, &what, hanging).await;
-            if let Some(result) = exchange.as_ref().and_then(Exchange::success) {
+            let Some(exchange) = read(party, &what, hanging).await else { continue };
+            if let Some(result) = exchange.success() {
                 collect(&mut party.ids, what.name(), &Facts::of(result));
             }
+            heard.push(Heard { what, alone: true, exchange });
         }
     }
 }
@@ -64,7 +75,7 @@ fn takes_id(party: &Party, tool: &str) -> bool {
 }
 
 /// Everything that a tenant can read with what is known of it.
-fn whats(party: &Party) -> Vec<What> {
+pub(super) fn whats(party: &Party) -> Vec<What> {
     let mut all = Vec::new();
     for tool in party.surface.tools.iter().filter(|tool| tool.kind == Kind::Read) {
         for arguments in arguments::sets(&tool.schema, &party.ids, &tool.name) {
@@ -106,18 +117,15 @@ pub(super) const SECOND: Duration = Duration::from_millis(1_100);
 
 /// Reads everything twice as each tenant, one tenant after the other, and once more later, with the tenant's own ids only: another's id is an
 /// attack, and what it brings is not what the tenant sees alone.
-pub(super) async fn readings(parties: &[Party; 2], hanging: &mut Hanging) -> (Vec<Reading>, Vec<Exchange>) {
+pub(super) async fn readings(
+    parties: &[Party; 2],
+    hanging: &mut Hanging,
+    heard: &mut Vec<Heard>,
+) -> Vec<Reading> {
     let mut readings: Vec<Reading> = Vec::new();
-    let mut exchanges = Vec::new();
     for party in parties {
         for what in whats(party) {
-            let Some(first) = read(party, &what, hanging).await else { continue };
-            let Some(again) = read(party, &what, hanging).await else { continue };
-            if let (Some(one), Some(two)) = (first.success(), again.success()) {
-                let facts = Facts::of(one).stable(&Facts::of(two));
-                note(&mut readings, &what, &party.tenant, facts);
-            }
-            exchanges.extend([first, again]);
+            twice(party, what, hanging, (&mut readings, &mut *heard)).await;
         }
     }
     // Who is read thrice within one second is told the same time thrice.
@@ -129,14 +137,29 @@ pub(super) async fn readings(parties: &[Party; 2], hanging: &mut Hanging) -> (Ve
     for party in parties {
         for reading in &mut readings {
             let Some(facts) = reading.alone.get_mut(&party.tenant) else { continue };
-            let later = read(party, &reading.what, hanging).await;
-            if let Some(result) = later.as_ref().and_then(Exchange::success) {
+            let Some(exchange) = read(party, &reading.what, hanging).await else { continue };
+            if let Some(result) = exchange.success() {
                 *facts = facts.stable(&Facts::of(result));
             }
-            exchanges.extend(later);
+            heard.push(Heard { what: reading.what.clone(), alone: true, exchange });
         }
     }
-    (readings, exchanges)
+    readings
+}
+
+/// Reads something twice, and notes what both agree on.
+pub(super) async fn twice(
+    party: &Party,
+    what: What,
+    hanging: &mut Hanging,
+    (readings, heard): (&mut Vec<Reading>, &mut Vec<Heard>),
+) {
+    let Some(first) = read(party, &what, hanging).await else { return };
+    let Some(again) = read(party, &what, hanging).await else { return };
+    if let (Some(one), Some(two)) = (first.success(), again.success()) {
+        note(readings, &what, &party.tenant, Facts::of(one).stable(&Facts::of(two)));
+    }
+    heard.extend([first, again].map(|exchange| Heard { what: what.clone(), alone: true, exchange }));
 }
 
 fn note(readings: &mut Vec<Reading>, what: &What, tenant: &str, facts: Facts) {
@@ -147,6 +170,10 @@ fn note(readings: &mut Vec<Reading>, what: &What, tenant: &str, facts: Facts) {
         readings.push(Reading { what: what.clone(), alone });
     }
 }
+
+/// Why a value that only one tenant was shown, and only by an id, may be everybody's: so are goods in a catalogue.
+const BY_ID: &str = "only what takes an id showed it, and whether all may read that cannot be told; name values that stand in \
+                     each tenant's data with --seed";
 
 /// Learns values that only one tenant was shown.
 pub(super) fn marks(parties: &[Party; 2], readings: &[Reading], marks: &mut Marks) {
@@ -166,6 +193,13 @@ pub(super) fn marks(parties: &[Party; 2], readings: &[Reading], marks: &mut Mark
             }
             all
         });
+    let freely: BTreeSet<&str> = readings
+        .iter()
+        .filter(|reading| !by_id(parties, reading))
+        .flat_map(|reading| reading.alone.values())
+        .flat_map(|facts| facts.leaves())
+        .flat_map(|(_, text)| text.lines().map(str::trim))
+        .collect();
     for party in parties {
         let Some(mine) = shown.get(party.tenant.as_str()) else { continue };
         let others: String = shown
@@ -176,6 +210,9 @@ pub(super) fn marks(parties: &[Party; 2], readings: &[Reading], marks: &mut Mark
         for text in mine {
             if telling(text) && !others.contains(text.as_str()) && !lists.contains(text.as_str()) {
                 marks.add(&party.tenant, text, Origin::Learned);
+                if !freely.contains(text.as_str()) {
+                    marks.doubt(&party.tenant, text, BY_ID);
+                }
             }
         }
     }
@@ -183,11 +220,11 @@ pub(super) fn marks(parties: &[Party; 2], readings: &[Reading], marks: &mut Mark
 
 /// Takes back what was learned of one tenant and the other was shown too, in another spelling or at another time. Only what
 /// is compared counts: what stands beside it, in headers and metadata, may be the leak.
-pub(super) fn settle(parties: &[Party; 2], exchanges: &[Exchange], marks: &mut Marks) {
+pub(super) fn settle(parties: &[Party; 2], heard: &[Heard], marks: &mut Marks) {
     for party in parties {
-        let answers = exchanges.iter().filter(|exchange| exchange.who == party.caller.name);
+        let answers = heard.iter().filter(|heard| heard.alone && heard.exchange.who == party.caller.name);
         let mut shown = String::new();
-        for result in answers.filter_map(Exchange::success) {
+        for result in answers.filter_map(|heard| heard.exchange.success()) {
             for (_, text) in Facts::of(result).leaves() {
                 shown.push_str(text);
                 shown.push('\n');
@@ -198,8 +235,9 @@ pub(super) fn settle(parties: &[Party; 2], exchanges: &[Exchange], marks: &mut M
 }
 
 /// What to say where a tenant could read nothing at all: then little can be attacked, and the reason is often a mistake.
-pub(super) fn broken(party: &Party, exchanges: &[Exchange]) -> Option<String> {
-    let mut own = exchanges.iter().filter(|exchange| exchange.who == party.caller.name).peekable();
+pub(super) fn broken(party: &Party, heard: &[Heard]) -> Option<String> {
+    let exchanges = heard.iter().map(|heard| &heard.exchange);
+    let mut own = exchanges.filter(|exchange| exchange.who == party.caller.name).peekable();
     let first = own.peek().map(|exchange| failed(exchange))?;
     let none = own.all(|exchange| exchange.success().is_none());
     none.then(|| {

@@ -5,6 +5,7 @@ mod learn;
 mod negotiate;
 mod notes;
 mod plant;
+mod quiet;
 mod surface;
 mod verbs;
 
@@ -46,11 +47,13 @@ pub(crate) async fn survey(
             marks.add(tenant, seed, Origin::Seed);
         }
     }
-    let mut hanging = learn::Hanging::new();
+    let (mut hanging, mut heard) = (learn::Hanging::new(), Vec::new());
     for party in &mut parties {
-        learn::explore(party, &mut hanging).await;
+        learn::explore(party, &mut hanging, &mut heard).await;
     }
     if plan.allow_writes {
+        // What was there before the run wrote is not what is there afterwards.
+        heard.clear();
         for party in &parties {
             let wrote = plant::plant(party, &mut marks).await;
             notes.push(format!(
@@ -60,7 +63,8 @@ pub(crate) async fn survey(
             ));
         }
     }
-    let (mut readings, exchanges) = learn::readings(&parties, &mut hanging).await;
+    let mut readings = learn::readings(&parties, &mut hanging, &mut heard).await;
+    let told = quiet::alone(&mut parties, (&mut readings, &mut heard), &mut hanging, &marks).await;
     if !hanging.is_empty() {
         for party in &mut parties {
             party.surface.put_aside(|name| hanging.contains(name));
@@ -69,10 +73,9 @@ pub(crate) async fn survey(
         notes.push(format!("gave no answer in time, and was left out: {}", names.join(", ")));
     }
     learn::marks(&parties, &readings, &mut marks);
-    learn::settle(&parties, &exchanges, &mut marks);
-    for party in &parties {
-        notes.extend(learn::broken(party, &exchanges).map(|why| redactor(plan).clean(&why)));
-    }
+    learn::settle(&parties, &heard, &mut marks);
+    let early = told.judged(&mut marks, &redactor(plan));
+    let unread = parties.iter().filter_map(|party| learn::broken(party, &heard)).collect();
     let further = further::read_on(plan, &mut parties, &readings, &marks, &mut hanging).await;
     notes.extend(further.notes);
     readings.extend(further.readings);
@@ -88,12 +91,15 @@ pub(crate) async fn survey(
         parties,
         marks,
         readings,
-        survey: exchanges,
+        survey: heard.into_iter().map(|heard| heard.exchange).collect(),
         found: Found::default(),
         away: std::sync::Mutex::default(),
         named: std::sync::Mutex::default(),
         beyond: further.beyond,
         reached: std::sync::Mutex::default(),
+        kept: std::collections::BTreeSet::new(),
+        unread,
+        early,
     };
     notes::tell(&site, notes);
     Ok(site)
@@ -173,6 +179,11 @@ async fn reached(
         Ok((modern, legacy)) => Ok((second, modern, legacy)),
         Err(_) => {
             target.set_second(false);
+            if target.speaks_tls().await {
+                let why = "TLS is spoken there: write the address with https, and --ca FILE names the certificate if \
+                           this machine does not know it";
+                return Err(format!("{why} ({})", silent.why));
+            }
             Err(silent.why)
         }
     }

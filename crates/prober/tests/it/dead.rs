@@ -119,6 +119,27 @@ async fn never_isolated(defect: &'static str) {
         .collect();
     assert!(wrong.is_empty(), "{defect}: {wrong:#?}");
     assert!(verdicts.summary.inconclusive > 0, "{:?}", verdicts.summary);
+    assert!(!verdicts.incomplete.is_empty(), "{defect} passes for a complete run");
+}
+
+/// What was not tried for want of time, or could not be read, is said in a way that a script can read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_not_complete_says_so() {
+    let stub = Stub::start(&[]).await;
+    let mut plan = plan(&stub);
+    plan.probes = ["DA-01", "DA-02", "DA-13"].map(str::to_owned).to_vec();
+    assert_eq!(run(&plan).await.unwrap().incomplete, Vec::<String>::new());
+    plan.probes.clear();
+    plan.duration = Duration::from_secs(4);
+    let late = run(&plan).await.unwrap();
+    assert!(late.incomplete.iter().any(|why| why.contains("the time was up")), "{:?}", late.incomplete);
+    let said = late.notes.iter().any(|note| note.starts_with("this run is no pass: "));
+    assert!(said, "{:?}", late.notes);
+    let stub = Stub::start(&["reads-nothing"]).await;
+    let mut plan = crate::support::plan(&stub);
+    plan.probes = vec!["CR-07".to_owned()];
+    let unread = run(&plan).await.unwrap().incomplete;
+    assert!(unread.iter().any(|why| why.contains("nothing that could be read as globex")), "{unread:?}");
 }
 
 /// Who answers a contradiction with nothing has served it to nobody; whether it was refused cannot be told either.

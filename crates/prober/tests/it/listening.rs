@@ -5,6 +5,7 @@ use crate::support::{leaky, plain, safe, writes};
 leaky! {
     what_others_hear_is_found(plain) = [
         ("broadcast", "RT-16"),
+        ("late-broadcast", "RT-16"),
         ("logs-to-all", "RT-05"),
         ("one-log-level", "RT-11"),
         ("one-stream", "SE-04"),

@@ -26,4 +26,5 @@ mod state;
 mod stopped;
 mod stub;
 mod support;
+mod survey;
 mod tenants;

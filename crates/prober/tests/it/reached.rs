@@ -104,3 +104,26 @@ async fn a_certificate_that_nobody_vouches_for_is_not_believed() {
     }
     assert_eq!(stub.sessions(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_certificate_that_is_named_is_believed_though_it_is_its_own_authority() {
+    held(&[("tls-own-authority", "DA-01")], plain).await;
+    let (stub, other) =
+        (Stub::start(&["tls-own-authority"]).await, Stub::start(&["tls-own-authority"]).await);
+    let mut plan = plan(&stub);
+    plan.authority.clone_from(&other.certificate);
+    let error = run(&plan).await.unwrap_err().to_string();
+    assert!(error.contains("certificate"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_without_tls_where_tls_is_spoken_is_told_of() {
+    for certificate in [true, false] {
+        let stub = Stub::start(&["tls-http1"]).await;
+        let mut plan = plan(&stub);
+        plan.url.set_scheme("http").unwrap();
+        plan.authority = plan.authority.filter(|_| certificate);
+        let error = run(&plan).await.unwrap_err().to_string();
+        assert!(error.contains("write the address with https"), "{error}");
+    }
+}

@@ -49,6 +49,7 @@ async fn one_run(turn: usize) -> Vec<(Outcome, String)> {
     assert!(!late, "the time of the plan was not enough");
     assert!(verdicts.summary.isolated > 10, "{:?}", verdicts.summary);
     assert_eq!(stub.sessions(), 0, "sessions were left open");
+    assert_eq!(verdicts.incomplete, Vec::<String>::new());
     let odd: Vec<_> = verdicts
         .verdicts
         .iter()

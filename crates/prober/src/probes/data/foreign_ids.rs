@@ -9,10 +9,11 @@ use crate::{
     arguments::{self, Role, role},
     facts::Facts,
     places::{Place, filled, places, replaced, values},
-    probes::{Probe, Technique, attempt},
+    probes::{Probe, Technique, attempt, disclosure::existence},
     site::{Party, Reading, Site, What, by_turns},
     survey::Kind,
     tally::Tally,
+    target::Exchange,
 };
 
 pub(super) static PROBE: Probe = Probe::new(
@@ -35,6 +36,9 @@ pub(super) static PROBE: Probe = Probe::new(
         }),
     ],
 );
+
+/// The least length of a text that can be somebody's.
+const WORD: usize = 3;
 
 /// The most foreign ids that are tried in one place.
 const IDS: usize = 8;
@@ -86,19 +90,58 @@ async fn one(
         attempt::weigh(tally, site, &attacker.tenant, reading, &exchange, attempt::Refusal::Fine);
         return;
     }
-    let same =
-        exchange.success().is_some_and(|result| !alone.is_empty() && alone.holds_in(&Facts::of(result)));
-    if same && site.foreign(&attacker.tenant, &exchange).is_none() {
+    let same = |exchange: &Exchange| {
+        exchange.success().is_some_and(|result| !alone.is_empty() && alone.holds_in(&Facts::of(result)))
+    };
+    if !same(&exchange) || site.foreign(&attacker.tenant, &exchange).is_some() {
+        attempt::denied(tally, site, &attacker.tenant, &exchange);
+        return;
+    }
+    // What is answered to an id that nobody has says nothing of him who has one.
+    let id = existence::id_of(victim, reading);
+    if let Some((place, id)) = &id {
+        let unknown = arguments::unknown(id, &mut site.chance("DA-01"));
+        let beside = existence::ask(attacker, reading, place, &unknown).await;
+        if same(&beside) {
+            tally.held();
+            return;
+        }
+    }
+    let (what, reader, owner) = (reading.what.name(), &attacker.tenant, &victim.tenant);
+    if elsewhere(site, attacker, victim, alone, id.as_ref().map(|(_, id)| id)) {
         let why = format!(
-            "{} read {} of {} and was shown exactly what {1} is shown, which {0} could not find by itself",
-            attacker.tenant,
-            reading.what.name(),
-            victim.tenant
+            "{reader} read {what} by an id of {owner}'s and was shown exactly what {owner} is shown, which {reader} could not \
+             find by itself"
         );
         tally.leak(vec![attempt::shown(site, &exchange, why)]);
     } else {
-        attempt::denied(tally, site, &attacker.tenant, &exchange);
+        tally.doubt(format!(
+            "{what} shows {reader} and {owner} the same by an id that only {owner}'s data names; whether it is {owner}'s or \
+             everybody's cannot be told: name values that stand in each tenant's data with --seed"
+        ));
+        tally.held();
     }
+}
+
+/// Whether something of what the victim is shown by an id is shown to him without one too, and to the attacker nowhere: then it
+/// is the victim's, and no catalogue's that all may read.
+fn elsewhere(site: &Site, attacker: &Party, victim: &Party, alone: &Facts, id: Option<&Value>) -> bool {
+    let id = id.map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned));
+    let texts = |party: &Party| -> BTreeSet<String> {
+        site.readings_of(&party.tenant)
+            .filter(|(reading, _)| !site.by_id(reading))
+            .flat_map(|(_, facts)| facts.leaves())
+            .map(|(_, text)| text.to_owned())
+            .collect()
+    };
+    let (theirs, own) = (texts(victim), texts(attacker));
+    alone.leaves().any(|(_, text)| {
+        text.chars().count() >= WORD
+            && !["null", "true", "false"].contains(&text)
+            && id.as_deref() != Some(text)
+            && theirs.contains(text)
+            && !own.contains(text)
+    })
 }
 
 /// The victim's ids in every place of every reading tool of the attacker that takes an id.

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     arguments::{self, Role, role},
+    facts::Facts,
     oracle::{difference, reading::failed},
     places::{places, replaced},
     probes::{Probe, Technique, attempt},
@@ -59,7 +60,7 @@ async fn ids(site: &Site) -> Tally {
 }
 
 /// The place that names an object, and the id in it.
-pub(super) fn id_of(party: &Party, reading: &Reading) -> Option<(String, Value)> {
+pub(in crate::probes) fn id_of(party: &Party, reading: &Reading) -> Option<(String, Value)> {
     match &reading.what {
         What::Tool { name, arguments } => {
             let tool = party.surface.tool(name)?;
@@ -73,7 +74,7 @@ pub(super) fn id_of(party: &Party, reading: &Reading) -> Option<(String, Value)>
     }
 }
 
-pub(super) async fn ask(attacker: &Party, reading: &Reading, place: &str, id: &Value) -> Exchange {
+pub(in crate::probes) async fn ask(attacker: &Party, reading: &Reading, place: &str, id: &Value) -> Exchange {
     let (method, mut params) = reading.what.message();
     let slot = if method == "tools/call" { params.get_mut("arguments") } else { Some(&mut params) };
     if let Some(slot) = slot {
@@ -100,6 +101,24 @@ async fn compare(
     if unknown.success().is_some() && foreign.success().is_some() {
         // Both are answered: what is in them is the business of other probes.
         tally.absent(format!("{} answers any id", reading.what.name()));
+        return;
+    }
+    if let Some(result) = foreign.success() {
+        let names = || {
+            format!(
+                "{} shows {} what stands behind an id that only {}'s data names; whether that is everybody's cannot be told: \
+                 name values that stand in each tenant's data with --seed",
+                reading.what.name(),
+                attacker.tenant,
+                victim.tenant
+            )
+        };
+        // It is not refused: what is in it is compared, and not how it is refused.
+        match site.foreign(&attacker.tenant, &foreign) {
+            Some(evidence) => tally.leak(vec![evidence]),
+            None if Facts::of(result).is_empty() => tally.held(),
+            None => tally.doubt(names()),
+        }
         return;
     }
     // Unless two unknown ids look alike, a difference means nothing.

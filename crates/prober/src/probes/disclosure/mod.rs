@@ -1,7 +1,7 @@
 //! Attacks on the disclosure layer: errors, logs, metrics and lists tell a tenant nothing about another.
 
 mod catalogue;
-mod existence;
+pub(super) mod existence;
 mod logs;
 mod operations;
 mod registry;

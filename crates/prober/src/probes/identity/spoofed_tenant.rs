@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 
 use crate::{
     arguments::{self, Role, role},
+    facts::Facts,
     probes::{
         Probe, Technique,
         attempt::{self, Refusal, as_tool},
     },
     site::{Party, Reading, Site},
+    survey::Tool,
     tally::Tally,
     target::Request,
 };
@@ -131,6 +133,34 @@ async fn arguments_name_it(site: &Site) -> Tally {
     tally
 }
 
+/// Arguments in which a place names a tenant.
+fn naming(arguments: &Value, place: &str, name: Value) -> Value {
+    let mut arguments = arguments.as_object().cloned().unwrap_or_default();
+    arguments.insert(place.to_owned(), name);
+    Value::Object(arguments)
+}
+
+/// Whether the attacker is shown the same when it names itself, or nobody.
+async fn shown_as_well(
+    site: &Site,
+    attacker: &Party,
+    place: &str,
+    (tool, arguments): (&Tool, &Value),
+    alone: &Facts,
+) -> bool {
+    let mut nobody = arguments.as_object().cloned().unwrap_or_default();
+    nobody.remove(place);
+    let names = names_of(attacker, site).into_iter().map(|name| naming(arguments, place, name));
+    for arguments in names.chain([Value::Object(nobody)]) {
+        let exchange = attacker.caller.call(&tool.name, &arguments).await;
+        let same = |facts: Facts| alone.holds_in(&facts) && alone.more_in(&facts, None).is_none();
+        if exchange.success().map(Facts::of).is_some_and(same) {
+            return true;
+        }
+    }
+    false
+}
+
 /// A tool that asks for the tenant takes it from the caller: asked for the victim, it must refuse or show nothing of him.
 async fn declared(site: &Site) -> Tally {
     let mut tally = Tally::default();
@@ -144,11 +174,14 @@ async fn declared(site: &Site) -> Tally {
                 .map(|(name, ..)| name.to_owned());
             let Some(place) = place else { continue };
             for name in names_of(victim, site) {
-                let mut arguments = arguments.as_object().cloned().unwrap_or_default();
-                arguments.insert(place.clone(), name);
-                let exchange = attacker.caller.call(&tool.name, &Value::Object(arguments)).await;
-                let facts = exchange.success().map(crate::facts::Facts::of);
-                if facts.is_some_and(|facts| !alone.is_empty() && alone.holds_in(&facts)) {
+                let exchange = attacker.caller.call(&tool.name, &naming(arguments, &place, name)).await;
+                let facts = exchange.success().map(Facts::of);
+                let victims = facts.as_ref().is_some_and(|facts| !alone.is_empty() && alone.holds_in(facts));
+                if victims && shown_as_well(site, attacker, &place, (tool, arguments), alone).await {
+                    // Whoever takes the tenant from the token ignores the argument; and a list may be everybody's.
+                    attempt::denied(&mut tally, site, &attacker.tenant, &exchange);
+                    attempt::doubt_blind(&mut tally, site, &[reading]);
+                } else if victims {
                     let why = format!(
                         "{} named {} in the argument {place:?} of {} and was shown what {} is shown",
                         attacker.tenant, victim.tenant, tool.name, victim.tenant

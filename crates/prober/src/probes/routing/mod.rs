@@ -1,5 +1,6 @@
 //! Attacks on the routing layer: an answer, event or handle reaches only the caller it was made for.
 
+pub(crate) mod all_along;
 pub(super) mod asking;
 mod ear;
 mod echo;

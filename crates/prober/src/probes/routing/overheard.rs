@@ -31,7 +31,7 @@ pub(super) static PROBE: Probe = Probe::new(
         Technique::new("RT-11", "setting the log level for another tenant", Severity::Medium, |site| {
             Box::pin(levels(site))
         }),
-        Technique::new("RT-16", "answers and progress on another tenant's stream", Severity::High, |site| {
+        Technique::new(RT_16, "answers and progress on another tenant's stream", Severity::High, |site| {
             Box::pin(broadcast(site))
         }),
         Technique::new("SE-04", "a stream that another tenant's stream ends", Severity::Medium, |site| {
@@ -40,13 +40,16 @@ pub(super) static PROBE: Probe = Probe::new(
     ],
 );
 
+/// What streams bring late is told of by this one.
+pub(super) const RT_16: &str = "RT-16";
+
 /// How many requests are sent while somebody listens.
 const SAID: usize = 4;
 /// How often something must be heard, and not be heard without the other's work.
 const AGAIN: usize = 2;
 
 /// A listener in each generation in which the target has streams.
-async fn ears(tally: &mut Tally, party: &Party) -> Vec<Ear> {
+pub(super) async fn ears(tally: &mut Tally, party: &Party) -> Vec<Ear> {
     let mut all = Vec::new();
     if party.legacy.is_some() {
         match Ear::legacy(party, &json!({})).await {

@@ -260,7 +260,10 @@ async fn readable(site: &Site) -> Tally {
             Some(key(secret.0).to_owned())
         });
         let hit = site.marks.foreign(&party.tenant, open.join("\n").as_bytes(), b"");
-        if let Some(hit) = hit {
+        if let Some(doubt) = hit.as_ref().and_then(|hit| hit.doubt.as_deref()) {
+            tally.doubt(doubt);
+        }
+        if let Some(hit) = hit.filter(|hit| hit.doubt.is_none()) {
             let why = format!("the state of {} holds {:?}, which is {}'s", party.tenant, hit.text, hit.owner);
             tally.leak(vec![site.redactor.evidence(&flow.exchange, why, &hit.text)]);
         } else if let Some(name) = shown {

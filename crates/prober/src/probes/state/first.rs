@@ -41,6 +41,15 @@ pub(super) static PROBE: Probe = Probe::new(
 /// is what a process shows whose first caller was another.
 async fn first(site: &Site) -> Tally {
     let mut tally = Tally::default();
+    for leak in &site.early.leaks {
+        tally.leak(leak.clone());
+    }
+    if tally.has_leaked() {
+        return tally;
+    }
+    for (_, why) in &site.early.doubts {
+        tally.doubt(why);
+    }
     let [_, second] = &site.parties;
     for exchange in site.survey.iter().filter(|exchange| exchange.who == second.tenant) {
         if let Some(evidence) = site.foreign(&second.tenant, exchange) {

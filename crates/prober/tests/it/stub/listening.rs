@@ -54,6 +54,18 @@ impl Ears {
         }
     }
 
+    /// The same to everybody, a second later.
+    fn tell_late(&self, message: &Value) {
+        let senders: Vec<_> = self.all.lock().unwrap().iter().map(|ear| ear.sender.clone()).collect();
+        let event = format!("event: message\ndata: {message}\n\n");
+        tokio::spawn(async move {
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            for sender in senders {
+                let _gone = sender.try_send(event.clone());
+            }
+        });
+    }
+
     fn level(&self, app: &App, session: &str) -> String {
         let key = if app.defects.has("one-log-level") { "" } else { session };
         self.levels.lock().unwrap().get(key).cloned().unwrap_or_default()
@@ -120,6 +132,9 @@ pub(crate) fn answer(app: &App, call: &Call<'_>, message: &Value) -> Option<Answ
 pub(crate) fn heard(app: &App, call: &Call<'_>, answer: &Value) {
     if app.defects.has("broadcast") {
         app.ears.tell(answer, |_, _| true);
+    }
+    if app.defects.has("late-broadcast") {
+        app.ears.tell_late(answer);
     }
     if call.method == "tools/call" && call.params["name"] == "add_note" {
         let news = json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {}});

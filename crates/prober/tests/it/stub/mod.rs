@@ -17,6 +17,7 @@ mod shares;
 mod sql;
 mod sse;
 mod streams;
+mod surveyed;
 mod tasks;
 pub(crate) mod tenants;
 mod tls;
@@ -92,8 +93,9 @@ impl Stub {
         let app = Arc::new(App::new(Defects(Arc::new(defects.iter().copied().collect()))));
         let served = Arc::clone(&app);
         let tls = match () {
-            () if app.defects.has("tls") => Some(tls::Tls::new(&["h2", "http/1.1"])),
-            () if app.defects.has("tls-http1") => Some(tls::Tls::new(&["http/1.1"])),
+            () if app.defects.has("tls") => Some(tls::Tls::new(&["h2", "http/1.1"], false)),
+            () if app.defects.has("tls-http1") => Some(tls::Tls::new(&["http/1.1"], false)),
+            () if app.defects.has("tls-own-authority") => Some(tls::Tls::new(&["http/1.1"], true)),
             () => None,
         };
         let certificate = tls.as_ref().map(|tls| tls.certificate.clone());

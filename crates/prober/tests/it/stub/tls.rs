@@ -18,10 +18,11 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// Makes one; the server offers these versions of HTTP.
-    pub(super) fn new(versions: &[&str]) -> Self {
+    /// Makes one; the server offers these versions of HTTP. The certificate may say that it is an authority's, as the usual ones
+    /// of development do.
+    pub(super) fn new(versions: &[&str], authority: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let [key, certificate] = made(folder.path());
+        let [key, certificate] = made(folder.path(), authority);
         let chain = vec![CertificateDer::from_pem_slice(&certificate).unwrap()];
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
@@ -35,11 +36,12 @@ impl Tls {
 }
 
 /// A key and its certificate for 127.0.0.1.
-fn made(folder: &Path) -> [Vec<u8>; 2] {
+fn made(folder: &Path, authority: bool) -> [Vec<u8>; 2] {
     let mut command = Command::new("openssl");
     command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
     command.args(["-days", "2", "-subj", "/CN=stub", "-addext", "subjectAltName=IP:127.0.0.1"]);
-    command.args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", "key.pem", "-out", "cert.pem"]);
+    let constraints = format!("basicConstraints=critical,CA:{}", if authority { "TRUE" } else { "FALSE" });
+    command.args(["-addext", &constraints, "-keyout", "key.pem", "-out", "cert.pem"]);
     let made = command.current_dir(folder).output();
     assert!(made.is_ok(), "openssl is not installed; install Debian's package of that name");
     let made = made.unwrap();
