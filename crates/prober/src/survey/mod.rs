@@ -65,13 +65,7 @@ pub(crate) async fn survey(
     }
     let mut readings = learn::readings(&parties, &mut hanging, &mut heard).await;
     let told = quiet::alone(&mut parties, (&mut readings, &mut heard), &mut hanging, &marks).await;
-    if !hanging.is_empty() {
-        for party in &mut parties {
-            party.surface.put_aside(|name| hanging.contains(name));
-        }
-        let names: Vec<&str> = hanging.iter().map(String::as_str).collect();
-        notes.push(format!("gave no answer in time, and was left out: {}", names.join(", ")));
-    }
+    leave_out(&mut parties, &hanging, notes);
     learn::marks(&parties, &readings, &mut marks);
     learn::settle(&parties, &heard, &mut marks);
     let early = told.judged(&mut marks, &redactor(plan));
@@ -103,6 +97,18 @@ pub(crate) async fn survey(
     };
     notes::tell(&site, notes);
     Ok(site)
+}
+
+/// Leaves out what gave no answer.
+fn leave_out(parties: &mut [Party; 2], hanging: &learn::Hanging, notes: &mut Vec<String>) {
+    if hanging.is_empty() {
+        return;
+    }
+    for party in parties {
+        party.surface.put_aside(|name| hanging.contains(name));
+    }
+    let names: Vec<&str> = hanging.iter().map(String::as_str).collect();
+    notes.push(format!("gave no answer in time, and was left out: {}", names.join(", ")));
 }
 
 fn check(plan: &Plan, one: &Credential, other: &Credential) -> Result<(), ProbeError> {

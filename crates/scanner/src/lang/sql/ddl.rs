@@ -69,9 +69,8 @@ fn create_table(mut at: Cursor<'_>, temporary: bool, add: &mut dyn FnMut(Change)
     }
     if at.words("inherits") {
         like = at.parenthesis().and_then(|mut parents| parents.name());
-    } else if at.skip_to("as table") {
-        like = at.name();
-    } else if at.skip_to("as select") && at.token(&Token::Mul) && at.words("from") {
+    } else if at.skip_to("as table") || (at.skip_to("as select") && at.token(&Token::Mul) && at.words("from"))
+    {
         like = at.name();
     }
     add(Change::CreateTable { table: table.clone(), columns, if_not_exists, temporary, partition_of, like });
