@@ -337,8 +337,8 @@ fn defaults_fit(part: &serde_json::Value) {
         assert!(fits, "{part}");
     }
     match part {
-        serde_json::Value::Object(object) => object.values().for_each(|value| defaults_fit(value)),
-        serde_json::Value::Array(items) => items.iter().for_each(|value| defaults_fit(value)),
+        serde_json::Value::Object(object) => object.values().for_each(defaults_fit),
+        serde_json::Value::Array(items) => items.iter().for_each(defaults_fit),
         _ => {}
     }
 }
