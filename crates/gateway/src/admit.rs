@@ -126,6 +126,20 @@ impl Permit {
         self.0.since
     }
 
+    /// Asks again what admitted the request, for what begins later than right then: the tenant is active, in the same
+    /// life, and the caller's token has not ended.
+    ///
+    /// # Errors
+    /// The denial that a new request would get.
+    pub(crate) fn still(&self) -> Result<(), Denial> {
+        still(self.services(), self.tenant(), self.incarnation(), self.0.expires_at)
+    }
+
+    /// What a call is answered whose tenant was suspended or removed while it ran, where it cannot go on without it.
+    pub(crate) fn ended(&self) -> Denial {
+        self.still().err().unwrap_or_else(|| ended(self.services()))
+    }
+
     /// When a call must have ended that may take so long: not after the caller's token.
     pub(crate) fn deadline(&self, time: Duration) -> Instant {
         let left = Duration::from_secs(self.0.expires_at).saturating_sub(self.services().clock.since_epoch());
@@ -159,8 +173,8 @@ pub(crate) async fn admit(
 ) -> Result<Permit, Denial> {
     let principal = &verified.principal;
     // Suspension and removal take effect here, whatever the token says and however it was cached.
-    let active = || services.registry.active(&principal.tenant);
-    let incarnation = active().map_err(|why| turned_away(services, &principal.tenant, why))?;
+    let active = services.registry.active(&principal.tenant);
+    let incarnation = active.map_err(|why| turned_away(services, &principal.tenant, why))?;
     let came = Instant::now();
     let resident = services.residents.of(&principal.tenant, incarnation, &services.limits, came);
     // Below identity, since only a tenant that exists may use up its own allowance.
@@ -172,12 +186,7 @@ pub(crate) async fn admit(
     if slot.waited() {
         // A call that waited is admitted as of now, or not at all.
         since = Instant::now();
-        if active().map_err(|why| turned_away(services, &principal.tenant, why))? != incarnation
-            || verified.expires_at <= services.clock.unix_seconds()
-        {
-            let challenge = Refused::Unauthenticated(services.identity.rejected());
-            return Err(Denial::new(Layer::Identity, "ended-while-waiting", challenge));
-        }
+        still(services, &principal.tenant, incarnation, verified.expires_at)?;
     }
     let admitted = Admitted {
         principal: Arc::clone(principal),
@@ -189,6 +198,26 @@ pub(crate) async fn admit(
         _slot: slot,
     };
     Ok(Permit(Arc::new(admitted)))
+}
+
+/// Whether this life of the tenant is active now, and a token that ends then has not ended.
+fn still(
+    services: &Services,
+    tenant: &TenantId,
+    incarnation: Incarnation,
+    expires_at: u64,
+) -> Result<(), Denial> {
+    let now = services.registry.active(tenant).map_err(|why| turned_away(services, tenant, why))?;
+    if now == incarnation && expires_at > services.clock.unix_seconds() {
+        Ok(())
+    } else {
+        Err(ended(services))
+    }
+}
+
+fn ended(services: &Services) -> Denial {
+    let challenge = Refused::Unauthenticated(services.identity.rejected());
+    Denial::new(Layer::Identity, "ended-while-waiting", challenge)
 }
 
 /// Unknown, suspended and removed look like a bad token: a token tells nobody which tenants exist.

@@ -122,8 +122,15 @@ impl Call {
             (None, own) => own.unwrap_or(services.settings.call_timeout),
         };
         let deadline = permit.deadline(time);
-        let scope = Scope { permit: permit.clone(), turn, deadline };
+        let room = permit.resident().limits().reply_bytes;
+        let scope = Scope { permit: permit.clone(), turn, deadline, room };
         Ok(Self { entry: Arc::clone(entry), scope, args, era, events })
+    }
+
+    /// The call with less room for its reply.
+    pub(crate) fn within(mut self, room: usize) -> Self {
+        self.scope.room = self.scope.room.min(room);
+        self
     }
 
     /// Whether the client asked for progress, so that the reply is a stream of events.
@@ -160,11 +167,14 @@ impl Call {
         let Self { entry, scope, args, era, .. } = self;
         let permit = &scope.permit;
         let unfinished = Unfinished { permit, tool: &entry.name };
-        let result = match start(permit, &entry, scope.deadline).await {
+        let result = match start(&scope, &entry).await {
             Ok(()) => answer(&entry, &scope, args).await,
             Err(error) => Err(error),
         };
-        let result = result.and_then(|body| written(permit, era, body));
+        let result = match result.and_then(|body| written(permit, era, body, scope.room)) {
+            Err(ToolError::Ended) => Err(ToolError::Denied(permit.ended())),
+            result => result,
+        };
         // From here on the call has a line, also when the future ends while it waits for it: a line is handed over when
         // its future is first polled, and nothing is waited for before that.
         std::mem::forget(unfinished);
@@ -173,7 +183,9 @@ impl Call {
             Ok(_) => result.map_err(|_error| Box::new(failed())),
             Err(ToolRefusal::Protocol(refusal)) => Err(Box::new(refusal)),
             Err(ToolRefusal::Result(told)) => {
-                written(permit, era, ReplyBody::Result(told)).map_err(|_error| Box::new(failed()))
+                // What went wrong is short, and told also where there is no room left for a result.
+                let most = permit.resident().limits().reply_bytes;
+                written(permit, era, ReplyBody::Result(told), most).map_err(|_error| Box::new(failed()))
             }
         }
     }
@@ -182,17 +194,35 @@ impl Call {
 /// How long a call that has changed something may wait for a disk that hangs.
 const LAST_LINE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
 
-/// Notes on disk that a call which may change something begins; one that cannot be noted in its time does not run.
-async fn start(permit: &Permit, entry: &ToolEntry, deadline: Instant) -> Result<(), ToolError> {
+/// How long a disk that is well may take for a line.
+const DISK_TIME: Duration = Duration::from_millis(500);
+
+/// Which part of the room for one reply must be left in a batch for a call to begin. A statement that changes rows gets
+/// as much for them, so what it did can be told.
+const LEAST_ROOM: usize = 8;
+
+/// Notes on disk that a call which may change something begins; one that cannot be noted in its time does not run. Nor
+/// does any call that has no time, or no room for its reply, before it begins.
+async fn start(scope: &Scope, entry: &ToolEntry) -> Result<(), ToolError> {
+    let (permit, deadline) = (&scope.permit, scope.deadline);
+    if deadline <= Instant::now() {
+        return Err(ToolError::TimedOut);
+    }
+    if scope.room < permit.resident().limits().reply_bytes / LEAST_ROOM {
+        return Err(ToolError::TooLarge);
+    }
     if !entry.writes {
         return Ok(());
     }
     let mut started = line(permit, "tools/call".into(), Some(Arc::clone(&entry.name)), Outcome::Ok, None);
     started.outcome = "started";
+    let handed_over = Instant::now();
     let noted = tokio::time::timeout_at(deadline.into(), permit.services().audit.record_durably(started));
     match noted.await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_unwritten)) => Err(ToolError::Unaudited),
+        // A call that comes with little time ends soon, which is no news of the disk.
+        Err(_elapsed) if handed_over.elapsed() < DISK_TIME => Err(ToolError::TimedOut),
         Err(_elapsed) => Err(ToolError::Unaudited),
     }
 }
@@ -232,9 +262,8 @@ fn failed() -> Refusal {
 /// Calls the tool, bounded in time; a panic is the tool's failure and nobody else's.
 async fn answer(entry: &ToolEntry, scope: &Scope, args: Map<String, Value>) -> Result<ReplyBody, ToolError> {
     let call = std::panic::AssertUnwindSafe(entry.call(Cx::new(scope), args)).catch_unwind();
-    // A SQL tool keeps the time by itself and then says what became of a write; this is for when it cannot.
-    let grace = if entry.keeps_time() { Duration::from_secs(10) } else { Duration::ZERO };
-    match tokio::time::timeout_at((scope.deadline + grace).into(), call).await {
+    // A tool that keeps the time by itself also says what became of it; this is for when it cannot.
+    match tokio::time::timeout_at((scope.deadline + entry.grace()).into(), call).await {
         Err(_elapsed) => Err(ToolError::TimedOut),
         Ok(Err(_panic)) => Err(ToolError::internal("the tool panicked")),
         Ok(Ok(reply)) => reply.map(crate::cx::Reply::into_body),
@@ -312,8 +341,8 @@ fn digest_of(args: &Map<String, Value>) -> [u8; 32] {
     bytes
 }
 
-/// Writes a reply as the `result` of its revision.
-fn written(permit: &Permit, era: Era, body: ReplyBody) -> Result<String, ToolError> {
+/// Writes a reply as the `result` of its revision, of at most so many bytes.
+fn written(permit: &Permit, era: Era, body: ReplyBody, most: usize) -> Result<String, ToolError> {
     let info = &permit.services().settings.server_meta;
     let (start, end) = match era {
         Era::Modern => ("{\"resultType\":\"complete\",", format!(",\"_meta\":{info}}}")),
@@ -344,7 +373,7 @@ fn written(permit: &Permit, era: Era, body: ReplyBody) -> Result<String, ToolErr
             result.to_string()
         }
     };
-    if text.len() > permit.resident().limits().reply_bytes { Err(ToolError::TooLarge) } else { Ok(text) }
+    if text.len() > most { Err(ToolError::TooLarge) } else { Ok(text) }
 }
 
 fn written_result(mut result: CallToolResult, era: Era, info: &str) -> Result<String, ToolError> {

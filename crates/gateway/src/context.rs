@@ -6,17 +6,67 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
 };
 
 use partywall_model::{Principal, TenantId};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::admit::{Permit, RequestId};
 
 tokio::task_local! {
-    static PERMIT: Permit;
+    static HERE: Here;
+}
+
+/// Where code of a call runs: for whom, and the tasks that end with the call.
+#[derive(Clone)]
+struct Here {
+    permit: Permit,
+    tasks: Arc<Mutex<Tasks>>,
+}
+
+/// The tasks of one call.
+#[derive(Default)]
+struct Tasks {
+    started: Vec<AbortHandle>,
+    /// How many there may be before those that have ended are let go of.
+    room: usize,
+    ended: bool,
+}
+
+impl Here {
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tasks {
+    fn add(&mut self, task: AbortHandle) {
+        if self.ended {
+            // It was started by another task of the call, just when the call ended.
+            task.abort();
+            return;
+        }
+        if self.started.len() >= self.room {
+            self.started.retain(|task| !task.is_finished());
+            self.room = 2 * self.started.len().max(8);
+        }
+        self.started.push(task);
+    }
+}
+
+/// Ends the tasks of a call when it is dropped.
+struct End(Here);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let mut tasks = self.0.tasks();
+        tasks.ended = true;
+        for task in tasks.started.drain(..) {
+            task.abort();
+        }
+    }
 }
 
 /// Code asked for the tenant where no request is being served.
@@ -61,7 +111,7 @@ impl Current {
 pub fn current() -> Result<Current, NoTenant> {
     let of =
         |permit: &Permit| Current { principal: Arc::clone(permit.principal()), request: permit.request() };
-    let found = PERMIT.try_with(of);
+    let found = HERE.try_with(|here| of(&here.permit));
     #[cfg(test)]
     if found.is_err() && crate::removed::removed("no-fallback") {
         return removed::last().as_ref().map(of).ok_or(NoTenant);
@@ -69,16 +119,22 @@ pub fn current() -> Result<Current, NoTenant> {
     found.map_err(|_outside| NoTenant)
 }
 
-/// Runs a future as the permit's tenant.
+/// Runs a future as the permit's tenant; the tasks that it starts with [`spawn`] end with it.
 pub(crate) fn enter<F: Future>(permit: Permit, future: F) -> impl Future<Output = F::Output> {
     #[cfg(test)]
     if crate::removed::removed("no-fallback") {
         *removed::last() = Some(permit.clone());
     }
-    PERMIT.scope(permit, future)
+    let here = Here { permit, tasks: Arc::default() };
+    let end = End(here.clone());
+    HERE.scope(here, async move {
+        let _end = end;
+        future.await
+    })
 }
 
-/// Starts a task that runs as the same tenant; it is stopped when the handle is dropped, so at the end of the call.
+/// Starts a task that runs as the same tenant; it is stopped when the handle is dropped, and at the end of the call
+/// wherever the handle is then.
 ///
 /// # Errors
 /// [`NoTenant`] outside a request.
@@ -87,13 +143,14 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let permit = PERMIT.try_with(Permit::clone).map_err(|_outside| NoTenant)?;
+    let here = HERE.try_with(Here::clone).map_err(|_outside| NoTenant)?;
     #[expect(clippy::disallowed_methods, reason = "this is the scoped spawn: the permit goes along")]
-    let handle = tokio::spawn(PERMIT.scope(permit, future));
+    let handle = tokio::spawn(HERE.scope(here.clone(), future));
+    here.tasks().add(handle.abort_handle());
     Ok(Spawned(handle))
 }
 
-/// A task of one call; dropping it stops the task.
+/// A task of one call; dropping it stops the task, and so does the end of the call.
 #[derive(Debug)]
 pub struct Spawned<T>(JoinHandle<T>);
 
@@ -138,5 +195,39 @@ mod tests {
     async fn outside_a_request_there_is_no_tenant() {
         assert_eq!(current().err(), Some(NoTenant));
         assert!(spawn(async {}).is_err());
+    }
+
+    /// A tool may keep the handle where it likes: in itself, in a static, in the tenant's state.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_task_ends_with_its_call_whoever_has_the_handle() {
+        let permit = Permit::for_test("acme", 1);
+        let held = Arc::new(());
+        let (kept, inner) = enter(permit.clone(), {
+            let held = Arc::clone(&held);
+            async move {
+                let (tell, told) = tokio::sync::oneshot::channel();
+                let task = spawn(async move {
+                    let _held = held;
+                    // One that a task starts is the call's too.
+                    let inner = spawn(std::future::pending::<()>()).expect("in a call");
+                    let _gone = tell.send(inner);
+                    std::future::pending::<()>().await;
+                });
+                (task.expect("in a call"), told.await.expect("started"))
+            }
+        })
+        .await;
+        let ended = async { (kept.await, inner.await) };
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(10), ended).await;
+        assert_eq!(ended, Ok((Err(TaskEnded), Err(TaskEnded))));
+        assert_eq!(Arc::strong_count(&held), 1, "what it held is free again");
+        // What ends by itself is not kept in mind.
+        let many = async {
+            for _ in 0..1000 {
+                spawn(async {}).expect("in a call").await.expect("ends");
+            }
+            HERE.with(|here| here.tasks().started.len())
+        };
+        assert!(enter(permit, many).await < 100);
     }
 }

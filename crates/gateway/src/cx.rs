@@ -38,6 +38,8 @@ pub(crate) struct Scope {
     pub(crate) permit: Permit,
     pub(crate) turn: Turn,
     pub(crate) deadline: Instant,
+    /// The most bytes of the reply.
+    pub(crate) room: usize,
 }
 
 /// The context of one call: who calls, and the only way to anything that belongs to the caller's tenant.
@@ -55,6 +57,11 @@ impl<'t> Cx<'t> {
 
     pub(crate) fn permit(self) -> &'t Permit {
         &self.scope.permit
+    }
+
+    /// The most bytes of the reply.
+    pub(crate) fn room(self) -> usize {
+        self.scope.room
     }
 
     pub(crate) fn time_left(self) -> Duration {
@@ -119,7 +126,9 @@ impl<'t> Cx<'t> {
     /// Changes rows with one SQL statement on a declared source, as this tenant; otherwise like [`Cx::query`].
     ///
     /// # Errors
-    /// As [`Cx::query`]; after any of them the statement has had no effect.
+    /// As [`Cx::query`]; after any of them but [`ToolError::Uncertain`] the statement has had no effect. That one means
+    /// that the connection to a database server ended during the commit: look whether the change was made before you
+    /// make it again.
     pub async fn execute(
         self,
         source: &str,
@@ -152,11 +161,8 @@ impl<'t> Cx<'t> {
         };
         let args: Vec<(String, Value)> =
             args.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        let limits = QueryLimits {
-            time: self.time_left(),
-            rows: crate::tools::MAX_ROWS,
-            bytes: self.scope.permit.resident().limits().reply_bytes,
-        };
+        let limits =
+            QueryLimits { time: self.time_left(), rows: crate::tools::MAX_ROWS, bytes: self.scope.room };
         Ok(self.own(services.sources.run(&self.scope.permit, &statement, &args, limits).await?))
     }
 

@@ -409,7 +409,11 @@ impl GatewayBuilder {
             Some(central) => Audit::central(central)?,
             None => Audit::open(&data_dir, config.audit.max_file_bytes.0)?,
         };
-        let outside = Outside { environment: environment.clone(), vault: Some(Arc::clone(&vault)) };
+        let outside = Outside {
+            environment: environment.clone(),
+            vault: Some(Arc::clone(&vault)),
+            registry: Some(Arc::clone(&registry)),
+        };
         let sources = Sources::new(&config, &outside)?;
         let sealer = Sealer::new(clock.clone()).map_err(|error| OpenError::System(error.to_string()))?;
         let lasting = Lasting {
@@ -606,22 +610,4 @@ pub(crate) fn for_test() -> Arc<Services> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_native_tool_writes_only_when_it_says_so() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("migrations")).unwrap();
-        std::fs::write(folder.path().join("migrations/1_notes.sql"), "CREATE TABLE notes (body TEXT)")
-            .unwrap();
-        let text =
-            "[identity]\ndevelopment = true\n[data.desk]\ndriver = \"sqlite\"\nmigrations = \"migrations\"\n";
-        let gateway = Gateway::builder(Config::parse(text, "test", folder.path()).unwrap()).open().unwrap();
-        let statement = |sql, writes| gateway.live.services().statement("desk", sql, &[], writes);
-        let write = "DELETE FROM notes";
-        assert!(statement(write, true).unwrap().writes());
-        assert!(statement(write, false).is_err(), "a prepared write is not found by a read");
-        assert!(!statement("SELECT body FROM notes", false).unwrap().writes());
-    }
-}
+mod tests;

@@ -61,20 +61,27 @@ impl Desk {
     }
 
     async fn permit(&self) -> Permit {
+        self.permit_until(u64::MAX).await
+    }
+
+    async fn permit_until(&self, expires_at: u64) -> Permit {
         let principal = Principal {
             tenant: Self::tenant(),
             issuer: "test".into(),
             subject: "tester".into(),
             scopes: Scopes::default(),
         };
-        let verified = Verified { principal: Arc::new(principal), expires_at: u64::MAX };
+        let verified = Verified { principal: Arc::new(principal), expires_at };
         let services = self.gateway.live.services();
         admit(&services, &verified, None, services.next_request()).await.expect("admitted")
     }
 
     /// One call of the tool that writes, as far as its reply.
     async fn call(&self) -> Result<String, String> {
-        let permit = self.permit().await;
+        self.call_with(self.permit().await).await
+    }
+
+    async fn call_with(&self, permit: Permit) -> Result<String, String> {
         let params = Params { name: Some("change".into()), ..Params::default() };
         let era = Era::Legacy { batches: false };
         let Ok(call) = Call::prepare(&permit, &HeaderMap::new(), era, params, false) else {
@@ -116,6 +123,25 @@ async fn a_change_that_the_disk_does_not_take_note_of_does_not_begin() {
     assert!(desk.step.came.notified().now_or_never().is_none(), "it did not begin");
     drop(hangs);
     assert!(desk.call().await.expect("changes").contains("changed"));
+}
+
+/// Its time being over is no news of the disk, which the operator would look at for nothing.
+#[tokio::test]
+async fn a_change_whose_time_is_over_does_not_begin_and_says_so() {
+    let desk = Desk::new();
+    let told = desk.call_with(desk.permit_until(1).await).await.expect("a result");
+    assert!(told.contains("took too long") && !told.contains("audit log"), "{told}");
+    assert!(desk.step.came.notified().now_or_never().is_none(), "it did not begin");
+    assert_eq!(desk.lines(), [("error".to_owned(), "the time limit was reached".to_owned())]);
+    // Nor when the time ends while its line is on the way.
+    let disk = desk.gateway.lasting.audit.disk_of(&Desk::tenant());
+    let hangs = disk.hang().await;
+    let now = desk.gateway.lasting.clock.since_epoch();
+    let next_second = Duration::from_secs(now.as_secs() + 1) - now;
+    tokio::time::sleep(next_second.saturating_sub(Duration::from_millis(200))).await;
+    let told = desk.call_with(desk.permit_until(now.as_secs() + 1).await).await.expect("a result");
+    assert!(told.contains("took too long"), "{told}");
+    drop(hangs);
 }
 
 #[tokio::test]

@@ -248,6 +248,24 @@ impl FileTenants {
         })
     }
 
+    /// Runs `make` while this life of the tenant lasts: its removal waits until `make` has returned.
+    pub(super) fn while_it_lives<T>(
+        &self,
+        id: &TenantId,
+        life: Incarnation,
+        by_operator: bool,
+        make: impl FnOnce() -> T,
+    ) -> Result<Option<T>, RegistryError> {
+        self.store.write(&format!("making files of tenant `{id}`"), |tx| {
+            let lives = self.find(tx, id)?.is_some_and(|now| {
+                let served = now.state == TenantState::Active;
+                let kept = served || (by_operator && now.state == TenantState::Suspended);
+                now.id == *id && now.incarnation == life && kept
+            });
+            Ok(lives.then(make))
+        })
+    }
+
     /// Forgets this life of a tenant, and no later one.
     pub(super) fn forget(&self, record: &TenantRecord) -> Result<(), RegistryError> {
         let doing = format!("finishing the removal of tenant `{}`", record.id);

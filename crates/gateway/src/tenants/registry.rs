@@ -64,6 +64,26 @@ impl Registry {
         }
     }
 
+    /// Makes something of a tenant's own on this machine while this life of it lasts: no removal is under way, and none
+    /// begins before `make` has returned. `None` when this life has ended, or the tenant is suspended and `make` is not
+    /// the operator's.
+    ///
+    /// # Errors
+    /// The registry cannot tell.
+    pub(crate) fn while_it_lives<T>(
+        &self,
+        id: &TenantId,
+        life: Incarnation,
+        by_operator: bool,
+        make: impl FnOnce() -> T,
+    ) -> Result<Option<T>, RegistryError> {
+        match &self.0 {
+            Kept::File(file) => file.while_it_lives(id, life, by_operator, make),
+            // A removal has nothing to delete on this machine.
+            Kept::Central(central) => Ok((central.active(id) == Ok(life)).then(make)),
+        }
+    }
+
     /// Whether the registry can be read now, and if not, why.
     ///
     /// # Errors

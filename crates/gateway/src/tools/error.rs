@@ -59,6 +59,9 @@ pub enum ToolError {
     /// The call was carried out, and the audit log could not note how it ended.
     #[error("the call ended, and the audit log could not note how")]
     EndUnaudited,
+    /// The tenant was suspended or removed since the call was admitted, so nothing was made for it.
+    #[error("the tenant was suspended or removed since the call was admitted")]
+    Ended,
     /// A guard said no.
     #[error("denied by {}: {}", .0.layer(), .0.reason())]
     Denied(Denial),
@@ -101,6 +104,7 @@ impl From<DataError> for ToolError {
     fn from(error: DataError) -> Self {
         match error.kind() {
             ErrorKind::TimedOut | ErrorKind::Cancelled => Self::TimedOut,
+            ErrorKind::Ended => Self::Ended,
             ErrorKind::TooLarge => Self::TooLarge,
             ErrorKind::Busy => Self::Busy,
             ErrorKind::Full => Self::Full,

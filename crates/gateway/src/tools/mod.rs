@@ -5,6 +5,7 @@ mod builtin;
 mod error;
 pub mod http;
 mod native;
+mod schema;
 mod set;
 mod sql;
 

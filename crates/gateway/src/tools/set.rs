@@ -148,13 +148,8 @@ impl ToolEntry {
             ));
         }
         refuse_tenant_names(&meta.name, &schema)?;
-        let closed =
-            !matches!(schema.get("additionalProperties"), Some(Value::Bool(true) | Value::Object(_)));
-        let known = schema
-            .get("properties")
-            .and_then(Value::as_object)
-            .filter(|_| closed)
-            .map(|properties| properties.keys().cloned().collect());
+        let known =
+            super::schema::arguments(&schema).map_err(|problem| ToolSetError::new(&meta.name, problem))?;
         let mut definition = Definition::new(meta.name, meta.description, schema);
         definition.title = meta.title;
         let reads = meta.annotations.as_ref().is_some_and(|told| told.read_only_hint == Some(true));
@@ -192,9 +187,14 @@ impl ToolEntry {
         self.tenants.as_ref().is_none_or(|tenants| tenants.contains(tenant.as_str()))
     }
 
-    /// Whether the tool ends by itself when its time is over.
-    pub(crate) fn keeps_time(&self) -> bool {
-        matches!(self.kind, Kind::Sql(..))
+    /// How much longer than its time a tool gets that ends by itself when its time is over, and then says what the
+    /// caller may know: what became of a change, or that there is no such thing.
+    pub(crate) fn grace(&self) -> Duration {
+        match &self.kind {
+            Kind::Sql(..) => Duration::from_secs(10),
+            Kind::Http(tool, _) if tool.has_owner() => Duration::from_millis(100),
+            _ => Duration::ZERO,
+        }
     }
 
     /// Whether the tool may answer with questions.
@@ -315,7 +315,7 @@ async fn call_http<'t>(
     let secrets: Vec<(&str, &SecretString)> = secrets.iter().map(|(name, value)| (*name, value)).collect();
     let client =
         permit.resident().client(services.limits.revision(), || TenantClient::new(&services.http))?;
-    let limits = CallLimits { time: cx.time_left(), reply_bytes: permit.resident().limits().reply_bytes };
+    let limits = CallLimits { time: cx.time_left(), reply_bytes: cx.room() };
     let reply = tool.call(permit, &client, args, &secrets, limits).await?;
     Ok(Reply::from_json(cx, reply.body.into()))
 }

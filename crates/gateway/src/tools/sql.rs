@@ -44,7 +44,7 @@ impl SqlTool {
         time: Duration,
     ) -> Result<Reply<'t>, ToolError> {
         let permit = cx.permit();
-        let reply = permit.resident().limits().reply_bytes;
+        let reply = cx.room();
         // A reply holds its rows twice, as text and as JSON, and quotes grow in text. A write whose reply would be
         // too large must fail while it can still be rolled back, so its share is smaller.
         let bytes = if self.statement.writes() { reply / WRITE_SHARE } else { reply };

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, StatusCode};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 
 use super::{
     message::Params,
@@ -165,13 +165,23 @@ fn same(header: &str, value: &Value) -> bool {
         Value::String(text) => header == text,
         Value::Bool(flag) => header == if *flag { "true" } else { "false" },
         // Numerically, as the specification asks: 42.0 and 42 are equal.
-        Value::Number(number) => match (header.parse::<i64>(), number.as_i64()) {
-            (Ok(a), Some(b)) => a == b,
-            _ => {
-                header.parse::<f64>().ok().zip(number.as_f64()).is_some_and(|(a, b)| a.is_finite() && a == b)
-            }
-        },
+        Value::Number(number) => same_number(header, number),
         _ => false,
+    }
+}
+
+fn same_number(header: &str, number: &Number) -> bool {
+    /// From here on a float may stand for several integers.
+    const INEXACT: f64 = 9_007_199_254_740_992.0;
+    let whole = match header.split_once('.') {
+        Some((whole, zeros)) if !zeros.is_empty() && zeros.bytes().all(|digit| digit == b'0') => whole,
+        _ => header,
+    };
+    match (whole.parse::<i128>(), number.as_i128()) {
+        (Ok(a), Some(b)) => a == b,
+        _ => {
+            header.parse::<f64>().ok().zip(number.as_f64()).is_some_and(|(a, b)| a.abs() < INEXACT && a == b)
+        }
     }
 }
 
@@ -255,6 +265,25 @@ mod tests {
         assert!(ok(&[("mcp-param-region", "42.0")], r#"{"where":{"region":42}}"#));
         assert!(ok(&[], r#"{"where":{"region":null}}"#));
         assert!(ok(&[], "{}"));
+        // As floats these would be one.
+        assert!(!ok(
+            &[("mcp-param-region", "9007199254740992.0")],
+            r#"{"where":{"region":9007199254740993}}"#
+        ));
+        assert!(!ok(
+            &[("mcp-param-region", "9.007199254740992e15")],
+            r#"{"where":{"region":9007199254740993}}"#
+        ));
+        assert!(!ok(
+            &[("mcp-param-region", "18446744073709551616")],
+            r#"{"where":{"region":18446744073709551615}}"#
+        ));
+        assert!(ok(
+            &[("mcp-param-region", "9007199254740993.00")],
+            r#"{"where":{"region":9007199254740993}}"#
+        ));
+        assert!(ok(&[("mcp-param-region", "4.2e1")], r#"{"where":{"region":42}}"#));
+        assert!(ok(&[("mcp-param-region", "-0.0")], r#"{"where":{"region":0}}"#));
         assert!(!ok(&[("mcp-param-region", "us")], r#"{"where":{"region":"eu"}}"#));
         assert!(!ok(&[], r#"{"where":{"region":"eu"}}"#));
         assert!(!ok(&[("mcp-param-region", "eu")], "{}"));

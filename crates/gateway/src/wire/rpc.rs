@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc, time::Instant};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{ACCEPT, CONNECTION, CONTENT_TYPE, EXPECT},
+    header::{ACCEPT, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, EXPECT},
     request::Parts,
 };
 use partywall_model::{Layer, Principal};
@@ -26,7 +26,7 @@ use crate::{
     guards::{
         capacity::{
             Over,
-            refusals::{Pace, Refused as Bundled},
+            refusals::{Pace, Refusals, Refused as Bundled},
             seats::Seat,
         },
         disclosure::{Denial, Refused, audit::Line, metrics::Outcome, refusal},
@@ -54,7 +54,7 @@ where
                 None => response,
             }
         }
-        Err(denial) => deny(services, None, number, &denial).await,
+        Err(denial) => deny(services, link(seat, &parts), None, number, &denial).await,
     };
     // In HTTP/1 the next request begins where the body of this one ends. A client that waits to be asked for the body is
     // not asked.
@@ -94,18 +94,30 @@ where
     // Before anything is read, so that strangers cannot make the server hold their bytes.
     let verified = match services.authenticate(&parts.headers).await {
         Ok(verified) => verified,
-        Err(denial) => return deny(services, None, number, &denial).await,
+        Err(denial) => return deny(services, link(seat, parts), None, number, &denial).await,
     };
+    let caller = Some(&verified.principal);
     let permit = match admit(services, &verified, seat, number).await {
         Ok(permit) => permit,
-        Err(denial) => return deny(services, Some(&verified.principal), number, &denial).await,
+        Err(denial) => return deny(services, link(seat, parts), caller, number, &denial).await,
     };
     // From here to the end of the reply the request's future runs as its tenant.
-    let response = context::enter(permit.clone(), admitted(&permit, parts, body)).await;
-    response.map(|body| body.held_by(&permit, parts.version))
+    match context::enter(permit.clone(), admitted(&permit, parts, body)).await {
+        Ok(response) => response.map(|body| body.held_by(&permit, parts.version)),
+        Err(denial) => {
+            // Its place is free while the answer is held back.
+            drop(permit);
+            deny(services, link(seat, parts), caller, number, &denial).await
+        }
+    }
 }
 
-async fn admitted<B>(permit: &Permit, parts: &Parts, body: B) -> Response<ReplyStream>
+/// The connection, if to end it would end the requests of others on it too.
+fn link<'s>(seat: Option<&'s Arc<Seat>>, parts: &Parts) -> Option<&'s Seat> {
+    seat.filter(|_| parts.version == Version::HTTP_2).map(Arc::as_ref)
+}
+
+async fn admitted<B>(permit: &Permit, parts: &Parts, body: B) -> Result<Response<ReplyStream>, Denial>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -117,12 +129,14 @@ where
             let reason = unread.error.message.to_string();
             let method = parts.method.as_str().to_owned();
             call::record(permit, method, None, Outcome::Error, Some(reason)).await;
-            return match unread.status {
+            return Ok(match unread.status {
                 StatusCode::METHOD_NOT_ALLOWED => only_post(number),
                 status => Outgoing::error(None, status, &unread.error).into_response(number),
-            };
+            });
         }
     };
+    // What is asked for was not known before, and the body may have taken its time.
+    permit.still()?;
     let exchange = Exchange {
         permit,
         headers: &parts.headers,
@@ -130,9 +144,9 @@ where
         accepts_events: text.accepts_events,
     };
     if text.body.trim_start().starts_with('[') {
-        return exchange.batch(&text.body).await;
+        return Ok(exchange.batch(&text.body).await);
     }
-    match exchange.message(&text.body, true).await {
+    Ok(match exchange.message(&text.body, Place::Alone).await {
         Answer::Accepted => empty(StatusCode::ACCEPTED, number),
         #[cfg(test)]
         Answer::One(outgoing) if crate::removed::removed("own-exchange") => {
@@ -141,7 +155,7 @@ where
         }
         Answer::One(outgoing) => outgoing.into_response(number),
         Answer::Events(stream) => events(stream, number),
-    }
+    })
 }
 
 /// A POST whose body was read.
@@ -199,27 +213,55 @@ fn metadata(services: &Services, method: &Method, number: RequestId) -> Response
 /// Writes the denial to the log and makes the reply, which comes a little later for who goes on being refused.
 async fn deny(
     services: &Services,
+    link: Option<&Seat>,
     principal: Option<&Arc<Principal>>,
     number: RequestId,
     denial: &Denial,
 ) -> Response<ReplyStream> {
     let principal = principal.filter(|_| !denial.is_to_stranger());
-    services.metrics.count(principal.map(|principal| &principal.tenant), Outcome::Denied(denial.layer()));
-    let over = match denial.refused() {
-        Refused::TooMany(_, over) => Some(*over),
-        _ => None,
-    };
+    let over = over_of(denial);
     // Whoever is refused for another reason is paced together with strangers.
     let resident = principal.filter(|_| over.is_some()).and_then(|who| services.residents.find(&who.tenant));
     let meter = resident.as_ref().map(|resident| resident.capacity().refusals());
-    let now = Instant::now();
-    let pace = services.pacer.pace(meter, services.settings.refusal_delay, now);
+    let pace = services.pacer.pace(meter, services.settings.refusal_delay, Instant::now());
+    note(services, meter, principal, number, denial).await;
+    let mut close = matches!(over, Some(Over::Connections { .. }));
+    match pace {
+        Pace::AtOnce => {}
+        Pace::Later(delay, _held) => tokio::time::sleep(delay).await,
+        Pace::Close => close = true,
+    }
+    let mut response = Outgoing::refusal(None, refusal::of_denial(denial)).into_response(number);
+    // A connection that others use too, such as a proxy's, is not ended for what one of them does.
+    if close && link.is_none_or(|seat| seat.is_left_to(principal.map(|who| &who.tenant))) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Which limit a denial is about, if it is about one.
+fn over_of(denial: &Denial) -> Option<Over> {
+    match denial.refused() {
+        Refused::TooMany(_, over) => Some(*over),
+        _ => None,
+    }
+}
+
+/// Counts a denial and writes its line, for a caller of a tenant together with others.
+async fn note(
+    services: &Services,
+    meter: Option<&Arc<Refusals>>,
+    principal: Option<&Arc<Principal>>,
+    number: RequestId,
+    denial: &Denial,
+) {
+    services.metrics.count(principal.map(|principal| &principal.tenant), Outcome::Denied(denial.layer()));
     let line = match principal {
         Some(caller) => {
-            let reason = over.map_or(denial.word(), Over::reason);
+            let reason = over_of(denial).map_or(denial.word(), Over::reason);
             let refused =
                 Bundled { caller: Arc::clone(caller), request: number, layer: denial.layer(), reason };
-            services.pacer.line(meter, &refused, now, &services.clock)
+            services.pacer.line(meter, &refused, Instant::now(), &services.clock)
         }
         None => {
             let mut line = Line::of(None, number, services.clock.since_epoch().as_secs_f64());
@@ -230,24 +272,21 @@ async fn deny(
         }
     };
     if let Some(line) = line {
-        // The reply is a refusal either way.
+        // The answer is a refusal either way.
         let _lost = services.audit.record(line).await;
     }
-    let mut close = matches!(over, Some(Over::Connections { .. }));
-    match pace {
-        Pace::AtOnce => {}
-        Pace::Later(delay, _held) => tokio::time::sleep(delay).await,
-        Pace::Close => close = true,
-    }
-    let mut response = Outgoing::refusal(None, refusal::of_denial(denial)).into_response(number);
-    if close {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
 }
 
 struct Accepts {
     events: bool,
+}
+
+/// Whether a parameter of a content type does not ask for another reading of the bytes than ours, which is UTF-8.
+fn is_as_read(parameter: &str) -> bool {
+    let Some((name, value)) = parameter.split_once('=') else { return true };
+    let value = value.trim_matches('"');
+    !name.trim().eq_ignore_ascii_case("charset")
+        || ["utf-8", "utf8", "us-ascii"].iter().any(|known| value.trim().eq_ignore_ascii_case(known))
 }
 
 /// Checks what the client sends and what it takes. A content type that a web page could send without asking is
@@ -255,15 +294,21 @@ struct Accepts {
 fn negotiate(headers: &HeaderMap) -> Result<Accepts, (StatusCode, &'static str)> {
     // Of two types a proxy before us may have looked at the other one.
     let mut types = headers.get_all(CONTENT_TYPE).iter();
-    let essence = match (types.next().and_then(|value| value.to_str().ok()), types.next()) {
-        (Some(one), None) => one.split(';').next().unwrap_or_default().trim(),
+    let stated = match (types.next().and_then(|value| value.to_str().ok()), types.next()) {
+        (Some(one), None) => one,
         _ => "",
     };
-    if !essence.eq_ignore_ascii_case("application/json") {
+    let mut parts = stated.split(';').map(str::trim);
+    let is_json = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
+    if !is_json || !parts.all(is_as_read) {
         return Err((
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "Send the request with Content-Type: application/json.",
         ));
+    }
+    // Nor may it have looked at what the body says when it is unpacked.
+    if headers.get_all(CONTENT_ENCODING).iter().any(|coding| coding != "identity") {
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send the request without Content-Encoding."));
     }
     let mut json = false;
     let mut events = false;
@@ -334,6 +379,21 @@ enum Answer {
     Events(ReplyStream),
 }
 
+/// Where a message stands.
+#[derive(Clone, Copy)]
+enum Place {
+    /// It is all there is, so it may be answered with a stream.
+    Alone,
+    /// In a batch, with so much room for its reply.
+    Batch { room: usize },
+}
+
+impl Place {
+    fn is_too_small_for(self, result: &str) -> bool {
+        matches!(self, Self::Batch { room } if result.len() > room)
+    }
+}
+
 /// One POST.
 struct Exchange<'r> {
     permit: &'r Permit,
@@ -356,47 +416,58 @@ impl Exchange<'_> {
                 return refused.into_response(number);
             }
         };
-        let mut replies = Vec::new();
+        // All replies together have the room of one.
+        let most = self.permit.resident().limits().reply_bytes;
+        let mut text = String::from("[");
+        // Once the tenant or the token has ended, all that is left is refused.
+        let mut ended = None;
         for (at, message) in messages.into_iter().enumerate() {
             // The first is admitted already.
-            let counted = if at == 0 { Ok(()) } else { self.permit.resident().capacity().count().await };
-            match counted {
-                Err(denial) => {
-                    self.over(&denial).await;
-                    let id = match envelope(message.get()) {
-                        // A notification has no id and no answer.
-                        Ok(Envelope { id: None, .. }) => continue,
-                        Ok(Envelope { id: Some(id), .. }) => Id::parse(id),
-                        Err(NoRequest { id, .. }) => id,
-                    };
-                    replies.push(Outgoing::refusal(id, refusal::of_denial(&denial)).text);
+            let admitted = match (&ended, at) {
+                (Some(denial), _) => Err(Denial::clone(denial)),
+                (None, 0) => Ok(()),
+                (None, _) => {
+                    let counted = self.permit.resident().capacity().count().await;
+                    self.permit.still().inspect_err(|denial| ended = Some(denial.clone())).and(counted)
                 }
-                Ok(()) => match self.message(message.get(), false).await {
-                    Answer::Accepted | Answer::Events(_) => {}
-                    Answer::One(outgoing) => replies.push(outgoing.text),
-                },
+            };
+            let reply = match admitted {
+                Err(denial) => self.refused(message, &denial).await,
+                Ok(()) => {
+                    let place = Place::Batch { room: most.saturating_sub(text.len()) };
+                    match self.message(message.get(), place).await {
+                        Answer::Accepted | Answer::Events(_) => None,
+                        Answer::One(outgoing) => Some(outgoing.text),
+                    }
+                }
+            };
+            if let Some(reply) = reply {
+                if text.len() > 1 {
+                    text.push(',');
+                }
+                text.push_str(&reply);
             }
         }
-        if replies.is_empty() {
+        if text.len() == 1 {
             return empty(StatusCode::ACCEPTED, number);
         }
-        let text = format!("[{}]", replies.join(","));
+        text.push(']');
         Outgoing { status: StatusCode::OK, header: None, text }.into_response(number)
     }
 
-    /// Counts a message of a batch that is over the tenant's rate, and writes its line together with others'.
-    async fn over(&self, denial: &Denial) {
-        let Refused::TooMany(_, over) = denial.refused() else { return };
+    /// Notes that a message of a batch was not let in; its reply, if it is to have one.
+    async fn refused(&self, message: &RawValue, denial: &Denial) -> Option<String> {
         let (permit, services) = (self.permit, self.permit.services());
-        services.metrics.count(Some(permit.tenant()), Outcome::Denied(denial.layer()));
-        let caller = Arc::clone(permit.principal());
-        let (layer, reason) = (denial.layer(), over.reason());
-        let refused = Bundled { caller, request: permit.request(), layer, reason };
-        let meter = permit.resident().capacity().refusals();
-        if let Some(line) = services.pacer.line(Some(meter), &refused, Instant::now(), &services.clock) {
-            // The message is refused either way.
-            let _stopped = services.audit.record(line).await;
-        }
+        let caller = Some(permit.principal()).filter(|_| !denial.is_to_stranger());
+        let meter = over_of(denial).map(|_| permit.resident().capacity().refusals());
+        note(services, meter, caller, permit.request(), denial).await;
+        let id = match envelope(message.get()) {
+            // A notification has no id and no answer.
+            Ok(Envelope { id: None, .. }) => return None,
+            Ok(Envelope { id: Some(id), .. }) => Id::parse(id),
+            Err(NoRequest { id, .. }) => id,
+        };
+        Some(Outgoing::refusal(id, refusal::of_denial(denial)).text)
     }
 
     fn messages<'m>(&self, text: &'m str) -> Result<Vec<&'m RawValue>, &'static str> {
@@ -411,7 +482,7 @@ impl Exchange<'_> {
         Ok(messages)
     }
 
-    async fn message(&self, text: &str, may_stream: bool) -> Answer {
+    async fn message(&self, text: &str, place: Place) -> Answer {
         let envelope = match envelope(text) {
             Ok(envelope) => envelope,
             Err(NoRequest { id, error }) => return Answer::One(self.refuse(id, UNREAD, error).await),
@@ -424,7 +495,7 @@ impl Exchange<'_> {
             let error = RpcError::new(codes::INVALID_REQUEST, "The id must be a string or an integer.");
             return Answer::One(self.refuse(None, method, error).await);
         };
-        self.request(id, method, envelope.params, may_stream).await
+        self.request(id, method, envelope.params, place).await
     }
 
     /// Writes the line of a message that is not served as it is, and makes its reply.
@@ -433,7 +504,7 @@ impl Exchange<'_> {
         Outgoing::error(id, StatusCode::BAD_REQUEST, &error)
     }
 
-    async fn request(&self, id: Id<'_>, method: &str, params: Option<&RawValue>, may_stream: bool) -> Answer {
+    async fn request(&self, id: Id<'_>, method: &str, params: Option<&RawValue>, place: Place) -> Answer {
         let params = match params.map(|params| serde_json::from_str::<Object<Params<'_>>>(params.get())) {
             None => Params::default(),
             Some(Ok(Object(params))) => params,
@@ -451,10 +522,15 @@ impl Exchange<'_> {
             Err(Mismatch { error, .. }) => return Answer::One(self.refuse(Some(id), method, error).await),
         };
         match (era, method) {
-            (_, "tools/call") => self.call(id, era, params, may_stream).await,
-            (_, "tools/list") => {
-                self.log("tools/list", call::list(self.permit, era, params.cursor.as_deref()), id).await
-            }
+            (_, "tools/call") => self.call(id, era, params, place).await,
+            (_, "tools/list") => match call::list(self.permit, era, params.cursor.as_deref()) {
+                Ok(list) if place.is_too_small_for(&list) => {
+                    let error =
+                        RpcError::new(codes::INTERNAL, "The replies of the batch would be too large.");
+                    Answer::One(self.refuse(Some(id), method, error).await)
+                }
+                listed => self.log("tools/list", listed, id).await,
+            },
             (Era::Modern, "server/discover") => {
                 self.log("server/discover", Ok(call::discover(self.permit)), id).await
             }
@@ -488,10 +564,13 @@ impl Exchange<'_> {
         Ok(era)
     }
 
-    async fn call(&self, id: Id<'_>, era: Era, params: Params<'_>, may_stream: bool) -> Answer {
-        let may_stream = may_stream && self.accepts_events;
+    async fn call(&self, id: Id<'_>, era: Era, params: Params<'_>, place: Place) -> Answer {
+        let (may_stream, room) = match place {
+            Place::Alone => (self.accepts_events, usize::MAX),
+            Place::Batch { room } => (false, room),
+        };
         let call = match Call::prepare(self.permit, self.headers, era, params, may_stream) {
-            Ok(call) => call,
+            Ok(call) => call.within(room),
             Err(refused) => {
                 let NotRun { tool, reason, layer, refusal } = refused;
                 self.record("tools/call", tool.map(Into::into), Some(reason), layer).await;

@@ -379,6 +379,11 @@ pub(crate) fn readiness(live: &Live) -> (StatusCode, String) {
 fn operator(live: &Live, connections: &Seats, request: &Request<Incoming>) -> Response<ReplyStream> {
     let services = live.services();
     let (status, text) = match request.uri().path() {
+        // It names the tenants, and asks nobody for a token.
+        _ if services.doors.check_operator(request.uri(), request.headers()).is_err() => {
+            let text = "this host or origin is not allowed here; see `server.allowed_hosts`\n";
+            (StatusCode::FORBIDDEN, text.to_owned())
+        }
         "/healthz" => (StatusCode::OK, "ok\n".to_owned()),
         "/readyz" => readiness(live),
         "/metrics" => {

@@ -70,6 +70,43 @@ async fn a_batch_counts_as_its_messages() {
     assert!(globex.call("whoami", json!({})).await.is_ok());
 }
 
+/// One request has the room of one reply, however many messages are in it.
+#[tokio::test]
+async fn qu_03_a_batch_has_the_room_of_one_reply() {
+    const MOST: usize = 4096;
+    let capacity = "requests_per_second = 100000\nburst = 100000\nreply_bytes = 4096\n";
+    let house = House::with(Plan { capacity: Some(capacity), ..Plan::default() }).await;
+    let mut acme = house.caller("acme");
+    let call = |tool: &str, arguments: serde_json::Value| json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": { "name": tool, "arguments": arguments } });
+    let label = |n: u32| call("add_label", json!({ "name": format!("label {n}") }));
+    let small = json!({ "name": "x", "body": "y".repeat(400) });
+    assert!(acme.call("save_export", small).await.is_ok());
+    let read = call("read_export", json!({ "name": "x" }));
+    let alone = acme.call("read_export", json!({ "name": "x" })).await.body.len();
+    let mut messages = vec![label(1)];
+    messages.extend(vec![read; 30]);
+    messages.push(label(2));
+    let answer = acme.ask(Ask::post(json!(messages).to_string())).await;
+    let replies = answer.json();
+    let replies = replies.as_array().unwrap();
+    assert_eq!(replies.len(), 32, "each is answered");
+    let refused = |reply: &&serde_json::Value| reply["result"]["isError"] == true;
+    let told = replies.iter().filter(refused).count();
+    assert!((25..31).contains(&told) && alone * (32 - told) <= MOST + alone, "{told} of {alone} bytes");
+    assert!(replies.iter().filter(refused).all(|reply| reply.to_string().contains("too large")));
+    assert!(answer.body.len() <= MOST + 32 * 200, "{}", answer.body.len());
+    // A change that there was no room for was not made.
+    assert!(refused(&replies.last().unwrap()));
+    let labels = |audit: Vec<serde_json::Value>| {
+        audit.iter().filter(|line| line["tool"] == "add_label" && line["outcome"] == "ok").count()
+    };
+    assert_eq!(labels(house.audit("acme").await), 1);
+    assert!(acme.ask(Ask::post(label(2).to_string())).await.is_ok(), "it was not made before");
+    assert!(
+        acme.ask(Ask::post(json!([label(3), label(4)]).to_string())).await.json()[1]["result"].is_object()
+    );
+}
+
 /// Its token is still good, so it is nobody's business but its own, and the disk is everybody's.
 #[tokio::test]
 async fn a_suspended_tenants_flood_is_a_few_lines_that_add_up() {
@@ -175,7 +212,7 @@ async fn qu_03_large_and_deep_requests_end_early() {
     // A compressed body is not unpacked, whatever it would become.
     let packed =
         Ask::call("whoami", &json!({})).header("Content-Encoding", "gzip").with_body([0x1f, 0x8b, 8, 0]);
-    assert_eq!(acme.ask(packed).await.status, 400);
+    assert_eq!(acme.ask(packed).await.status, 415);
     assert_eq!(globex.whoami().await["tenant"], "globex");
 }
 

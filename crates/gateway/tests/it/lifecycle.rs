@@ -4,6 +4,8 @@ use serde_json::json;
 
 use crate::support::{Ask, Caller, House, task, tenant};
 
+mod late;
+
 /// What nobody in particular is told.
 async fn refusal(house: &House) -> String {
     let ask = Ask::call("whoami", &json!({})).bearer("a.b.c");

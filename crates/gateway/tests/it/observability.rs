@@ -28,6 +28,30 @@ const OPERATOR: [&str; 20] = [
     "/.env",
 ];
 
+/// A page that has its own name lead to the operator's address reads nothing there (XP-08).
+#[tokio::test]
+async fn xp_08_the_operator_is_not_asked_by_web_pages() {
+    let house = House::open().await;
+    assert!(house.caller("acme").call("whoami", json!({})).await.is_ok());
+    let ask = |host: &str| Ask::new("GET", "/metrics").set("Host", host);
+    let own = house.admin.to_string();
+    for bad in [
+        ask("evil.example"),
+        ask("evil.example:8788").header("Origin", "http://evil.example"),
+        ask(&own).header("Origin", "http://evil.example"),
+        ask(&own).header("Origin", "http://localhost"),
+        ask("evil.example").to("/healthz"),
+    ] {
+        let answer = Conn::open(house.admin).await.ask(&bad).await;
+        assert_eq!(answer.status, 403, "{bad:?}");
+        assert!(!answer.text().contains("acme") && !answer.text().contains("partywall_"), "{answer:?}");
+    }
+    for host in [&*own, "localhost", "10.0.0.7:8788", "[::1]"] {
+        let answer = Conn::open(house.admin).await.ask(&ask(host)).await;
+        assert!(answer.status == 200 && answer.text().contains("tenant=\"acme\""), "{host}: {answer:?}");
+    }
+}
+
 #[tokio::test]
 async fn ob_01_the_operators_pages_are_the_operators() {
     let house = House::open().await;

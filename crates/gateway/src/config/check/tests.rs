@@ -303,6 +303,41 @@ fn keys_of_http_and_sql_tools() {
 }
 
 #[test]
+fn a_subject_owns_something_where_one_issuer_alone_names_it() {
+    let with = |issuers: &str| {
+        let tool = http_tool("owner = { pointer = \"/o\", equals = \"subject\" }");
+        let issuers = issuers.split(';').enumerate().map(|(n, lines)| {
+            format!("[[identity.issuer]]\nissuer = \"https://{n}.example\"\n{}\n", lines.trim())
+        });
+        format!("{}{tool}", issuers.collect::<String>())
+    };
+    judge_tools(
+        with,
+        &[
+            ("tenant_claim = \"org\"; tenant_claim = \"org\"", "`https://0.example` and `https://1.example`"),
+            ("tenant_claim = \"org\"; tenant = \"acme\"", "`owner.equals`"),
+            (
+                "tenant = \"globex\"; tenant = \"acme\"; tenant = \"acme\"",
+                "`https://1.example` and `https://2.",
+            ),
+            (
+                "tenant_claim = \"o\"\ntenant_map = { a = \"acme\", b = \"globex\" }; tenant = \"globex\"",
+                "give each issuer tenants of its own",
+            ),
+        ],
+        &[
+            "tenant_claim = \"org\"",
+            "tenant = \"globex\"; tenant = \"acme\"",
+            "tenant_claim = \"o\"\ntenant_map = { a = \"acme\" }; tenant = \"globex\"",
+            "tenant_claim = \"o\"\ntenant_map = {}; tenant_claim = \"o\"",
+        ],
+    );
+    // The operator's own tokens say what the operator wants.
+    let one = with("tenant_claim = \"org\"");
+    judge(&[], &[&format!("[identity]\ndevelopment = true\n{one}")]);
+}
+
+#[test]
 fn names_and_headers_of_arguments() {
     judge_tools(
         sql_tool,

@@ -1,11 +1,13 @@
 //! `[[tool]]`: what must hold of each tool, and of all of them together.
 
+use std::collections::BTreeSet;
+
 use partywall_model::TenantId;
 use serde_json::Value;
 
 use super::{Found, names};
 use crate::{
-    config::{ArgSpec, ArgType, CachePer, Config, HttpMethod, RowsShape, State, ToolConfig},
+    config::{ArgSpec, ArgType, CachePer, Config, HttpMethod, Issuer, RowsShape, State, ToolConfig},
     tools::http::HttpTool,
 };
 
@@ -110,6 +112,42 @@ fn check_http_tool(tool: &ToolConfig, config: &Config, found: &mut Found) {
     if let Err(error) = HttpTool::compile(tool, &config.http) {
         found.problems.push(super::Problem { at: found.at, text: error.to_string() });
     }
+    // A subject is somebody at one issuer; a reply says nothing of issuers.
+    if tool.owner.as_ref().is_some_and(|owner| owner.equals == "subject")
+        && let Some((one, other)) = of_one_tenant(&config.identity.issuers)
+    {
+        found.say(
+            "owner.equals",
+            format!(
+                "is \"subject\", and `{}` and `{}` may both name callers of one tenant, so that two callers are the \
+                 same subject; write \"tenant\" or \"secret:NAME\", or give each issuer tenants of its own with \
+                 `tenant` or `tenant_map`",
+                one.issuer, other.issuer
+            ),
+        );
+    }
+}
+
+/// Two issuers whose tokens may be of the same tenant.
+fn of_one_tenant(issuers: &[Issuer]) -> Option<(&Issuer, &Issuer)> {
+    // `None` is every tenant.
+    let tenants = |issuer: &Issuer| -> Option<BTreeSet<String>> {
+        match (&issuer.tenant, &issuer.tenant_map) {
+            (Some(tenant), _) => Some(BTreeSet::from([tenant.clone()])),
+            (None, Some(map)) => Some(map.values().cloned().collect()),
+            (None, None) => None,
+        }
+    };
+    let meet = |one: &Issuer, other: &Issuer| match (tenants(one), tenants(other)) {
+        (Some(one), Some(other)) => !one.is_disjoint(&other),
+        (Some(some), None) | (None, Some(some)) => !some.is_empty(),
+        (None, None) => true,
+    };
+    let mut pairs = issuers
+        .iter()
+        .enumerate()
+        .flat_map(|(at, one)| issuers.iter().skip(at + 1).map(move |other| (one, other)));
+    pairs.find(|(one, other)| meet(one, other))
 }
 
 fn check_cache(tool: &ToolConfig, config: &Config, found: &mut Found) {

@@ -285,6 +285,14 @@ impl Seat {
         self.owner.get().is_some()
     }
 
+    /// Whether it may be ended for what a tenant, or somebody unknown, does: no good token of anybody else came on it.
+    pub(crate) fn is_left_to(&self, tenant: Option<&TenantId>) -> bool {
+        match self.owner.get() {
+            None => true,
+            Some(owner) => tenant == Some(owner) && !self.shared.load(Relaxed),
+        }
+    }
+
     /// Marks the connection as busy until the guard is dropped.
     pub(crate) fn begin(self: &Arc<Self>) -> Busy {
         self.busy.fetch_add(1, Acquire);

@@ -13,6 +13,9 @@ pub enum DataError {
     /// The caller went away, or the tenant was forgotten; a write was rolled back.
     #[error("the statement was cancelled")]
     Cancelled,
+    /// The tenant was suspended or removed, or begins another life, since the call was admitted; nothing was made.
+    #[error("the tenant was suspended or removed since the call was admitted")]
+    Ended,
     /// The rows, or one value, are larger than the limit; a write was rolled back.
     #[error("the result or a value in it is larger than the limit")]
     TooLarge,
@@ -69,6 +72,8 @@ pub enum ErrorKind {
     TimedOut,
     /// Nobody waits for the answer any more.
     Cancelled,
+    /// The tenant is served no more, or not in this life.
+    Ended,
     /// The answer is too large; asking for less may work.
     TooLarge,
     /// Trying again later may work.
@@ -115,6 +120,7 @@ impl DataError {
         match self {
             Self::TimedOut => ErrorKind::TimedOut,
             Self::Cancelled => ErrorKind::Cancelled,
+            Self::Ended => ErrorKind::Ended,
             Self::TooLarge => ErrorKind::TooLarge,
             Self::Busy => ErrorKind::Busy,
             Self::Constraint(kind) => ErrorKind::Constraint(*kind),

@@ -27,6 +27,7 @@ use crate::{
     admit::{Incarnation, Permit},
     config::{Config, DataSource, Driver, Environment},
     guards::credentials::Vault,
+    tenants::Registry,
 };
 
 /// All `[data.NAME]` of a configuration.
@@ -55,6 +56,8 @@ pub struct Outside {
     pub environment: Environment,
     /// Where each tenant's own password is.
     pub vault: Option<Arc<Vault>>,
+    /// The tenants. A file is made for a life of one that lasts; without a registry every tenant is taken to live.
+    pub registry: Option<Arc<Registry>>,
 }
 
 impl fmt::Debug for Sources {
@@ -288,6 +291,7 @@ impl Source {
                 settings,
                 &config.base_dir,
                 &config.data_dir(),
+                outside.registry.clone(),
             )?)),
             Driver::Postgres => {
                 Self::Postgres(Arc::new(postgres::Source::new(name, settings, &config.base_dir, outside)?))

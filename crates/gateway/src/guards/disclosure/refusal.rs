@@ -145,7 +145,8 @@ pub(crate) fn of_tool_error(error: &ToolError) -> ToolRefusal {
         ToolError::Upstream(_) => {
             told("The service behind this tool did not answer as expected. Try again later.")
         }
-        ToolError::Internal(_) => told("The tool failed. The operator's log says why."),
+        // What a call of an ended life is answered with is made in `call`, which has the challenge.
+        ToolError::Internal(_) | ToolError::Ended => told("The tool failed. The operator's log says why."),
         ToolError::MissingCapability(missing) => ToolRefusal::Protocol(Refusal {
             status: StatusCode::BAD_REQUEST,
             header: None,

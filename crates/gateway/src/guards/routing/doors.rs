@@ -59,26 +59,36 @@ impl Doors {
         }
     }
 
-    fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Denial> {
-        let mut values = headers.get_all(HOST).iter();
-        let header = values.next();
-        if values.next().is_some() {
-            return Err(refused("several-hosts"));
+    /// Refuses a request to the operator's listener that a web page may have sent: one with an origin, and one by a name
+    /// that whoever owns it could have pointed here. A number or `localhost` cannot be pointed elsewhere, and programs
+    /// that ask for health need not name a host at all.
+    pub(crate) fn check_operator(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Denial> {
+        let is_number = |host: &str| {
+            let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+            bare.parse::<IpAddr>().is_ok()
+        };
+        if headers.contains_key(ORIGIN) {
+            return Err(refused("origin"));
         }
-        let header = match header {
-            None => None,
-            Some(value) => Some(value.to_str().map_err(|_bytes| refused("host"))?),
-        };
-        // HTTP/2 and absolute-form targets name the host in the target; if both name one they must agree.
-        let named = match (uri.authority(), header) {
-            (Some(target), Some(header)) if !target.as_str().eq_ignore_ascii_case(header) => {
-                return Err(refused("host-disagrees"));
+        if uri.authority().is_none() && !headers.contains_key(HOST) {
+            return Ok(());
+        }
+        let named = named(uri, headers)?;
+        match named.parse::<http::uri::Authority>() {
+            Ok(authority)
+                if !named.contains('@')
+                    && (is_number(authority.host())
+                        || authority.host().eq_ignore_ascii_case("localhost")) =>
+            {
+                Ok(())
             }
-            (Some(target), _) => target.as_str(),
-            (None, Some(header)) => header,
-            (None, None) => return Err(refused("no-host")),
-        };
-        if self.knows_host(named) { Ok(()) } else { Err(refused("host")) }
+            _ if self.knows_host(named) => Ok(()),
+            _ => Err(refused("host")),
+        }
+    }
+
+    fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Denial> {
+        if self.knows_host(named(uri, headers)?) { Ok(()) } else { Err(refused("host")) }
     }
 
     fn knows_host(&self, authority: &str) -> bool {
@@ -102,6 +112,28 @@ impl Doors {
             && matches!(url.scheme(), "http" | "https")
             && url.origin().ascii_serialization() == origin
             && url.host_str().is_some_and(is_loopback_name)
+    }
+}
+
+/// The host that a request names, with its port.
+fn named<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Result<&'r str, Denial> {
+    let mut values = headers.get_all(HOST).iter();
+    let header = values.next();
+    if values.next().is_some() {
+        return Err(refused("several-hosts"));
+    }
+    let header = match header {
+        None => None,
+        Some(value) => Some(value.to_str().map_err(|_bytes| refused("host"))?),
+    };
+    // HTTP/2 and absolute-form targets name the host in the target; if both name one they must agree.
+    match (uri.authority(), header) {
+        (Some(target), Some(header)) if !target.as_str().eq_ignore_ascii_case(header) => {
+            Err(refused("host-disagrees"))
+        }
+        (Some(target), _) => Ok(target.as_str()),
+        (None, Some(header)) => Ok(header),
+        (None, None) => Err(refused("no-host")),
     }
 }
 
@@ -186,6 +218,35 @@ mod tests {
         assert!(!passes(&doors, "localhost", None));
         assert!(!passes(&doors, "mcp.example.com", Some("http://localhost:3000")));
         assert!(!passes(&doors, "mcp.example.com", Some("https://app.example.com.evil.example")));
+    }
+
+    /// The operator's listener has no tokens, so a page that got its own name pointed there would read it.
+    #[test]
+    fn the_operator_comes_by_a_number_or_a_name_that_is_known() {
+        let public = "[server]\nlisten = \"0.0.0.0:80\"\npublic_url = \"https://mcp.example.com/mcp\"\n\
+             allowed_hosts = [\"partywall.internal\"]\n\
+             [[identity.issuer]]\nissuer = \"https://i.example.com\"\ntenant_claim = \"org_id\"\n";
+        let passes = |text: &str, host: Option<&str>, origin: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.extend(host.map(|host| (HOST, host.parse().unwrap())));
+            headers.extend(origin.map(|origin| (ORIGIN, origin.parse().unwrap())));
+            doors(text).check_operator(&Uri::from_static("/metrics"), &headers).is_ok()
+        };
+        for host in
+            ["127.0.0.1:8788", "10.1.2.3:8788", "[::1]:8788", "[fd00::7]", "localhost", "LOCALHOST:8788"]
+        {
+            assert!(passes(DEV, Some(host), None) && passes(public, Some(host), None), "{host}");
+        }
+        assert!(passes(DEV, None, None), "a probe of HTTP/1.0");
+        assert!(passes(public, Some("partywall.internal:8788"), None));
+        for host in
+            ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "a@127.0.0.1", "", "1"]
+        {
+            assert!(!passes(DEV, Some(host), None) && !passes(public, Some(host), None), "{host}");
+        }
+        for origin in ["http://evil.example", "http://localhost:8788", "null"] {
+            assert!(!passes(DEV, Some("127.0.0.1:8788"), Some(origin)), "{origin}");
+        }
     }
 
     #[test]

@@ -137,6 +137,11 @@ impl HttpTool {
         &self.secrets
     }
 
+    /// Whether replies are checked for whose they are.
+    pub(crate) fn has_owner(&self) -> bool {
+        self.owner.is_some()
+    }
+
     /// Makes one call for the permit's tenant, with that tenant's client and secrets.
     ///
     /// The owner is checked before anything is returned, so what comes out may be cached and shown.
@@ -154,10 +159,10 @@ impl HttpTool {
         };
         let request = self.request(args, secrets)?;
         let limit = limits.reply_bytes.min(self.max_reply);
-        let exchange = async { reply::read(client.send(request).await?, limit, owner.is_some()).await };
-        let read =
-            tokio::time::timeout(limits.time, exchange).await.map_err(|_| HttpToolError::Timeout)??;
-        let body = match (read, owner) {
+        let ends = tokio::time::Instant::now() + limits.time;
+        let response = tokio::time::timeout_at(ends, client.send(request)).await;
+        let response = response.map_err(|_| HttpToolError::Timeout)??;
+        let body = match (reply::read(response, limit, owner.is_some(), ends).await?, owner) {
             #[cfg(test)]
             (Read::Whole(body), Some(_)) if crate::removed::removed("owner-check") => {
                 owner::check_json(&body).map(|()| body)

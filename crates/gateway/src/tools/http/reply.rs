@@ -1,6 +1,7 @@
 //! Reads an upstream's reply within the limits; nothing of a reply that is not a success is read at all.
 
 use http::{StatusCode, header};
+use tokio::time::Instant;
 
 use super::HttpToolError;
 
@@ -12,12 +13,13 @@ pub(super) enum Read {
     Not { begun: Vec<u8>, why: HttpToolError },
 }
 
-/// The text of a successful JSON reply of at most `limit` bytes. With `beginning`, as much of one that is too large is
-/// read.
+/// The text of a successful JSON reply of at most `limit` bytes that has come when `ends` is there. With `beginning`, as
+/// much of one that is too large is read.
 pub(super) async fn read(
     mut response: reqwest::Response,
     limit: usize,
     beginning: bool,
+    ends: Instant,
 ) -> Result<Read, HttpToolError> {
     judge_status(response.status())?;
     let too_large = |begun| Read::Not { begun, why: HttpToolError::TooLarge { limit } };
@@ -32,11 +34,16 @@ pub(super) async fn read(
     let encoded = response.headers().get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity");
     let mut body = Vec::new();
     loop {
-        let chunk = response
-            .chunk()
-            .await
-            .map_err(|_| HttpToolError::UpstreamFailed { stage: "the answer broke off" })?;
-        let Some(chunk) = chunk else { break };
+        // That there is an answer must show no more than an answer would: how it ends is told to its owner.
+        let chunk = match tokio::time::timeout_at(ends, response.chunk()).await {
+            Ok(Ok(Some(chunk))) => chunk,
+            Ok(Ok(None)) => break,
+            Ok(Err(_broken)) => {
+                let why = HttpToolError::UpstreamFailed { stage: "the answer broke off" };
+                return Ok(Read::Not { begun: body, why });
+            }
+            Err(_elapsed) => return Ok(Read::Not { begun: body, why: HttpToolError::Timeout }),
+        };
         if body.len() + chunk.len() > limit {
             body.extend(chunk.iter().take(limit - body.len()));
             return Ok(too_large(body));

@@ -2,7 +2,80 @@
 
 use serde_json::json;
 
-use crate::support::{Ask, Conn, House, Plan, in_time};
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http_body_util::Full;
+use hyper::{Request, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+
+use crate::support::{Ask, Conn, House, Plan, background, in_time};
+
+/// One HTTP/2 connection, which does not mend itself.
+struct Link {
+    house: std::net::SocketAddr,
+    sender: http2::SendRequest<Full<Bytes>>,
+}
+
+impl Link {
+    async fn open(house: &House) -> Self {
+        let stream = tokio::net::TcpStream::connect(house.address).await.unwrap();
+        let (sender, conn) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        background(async move {
+            let _ended = conn.await;
+        });
+        Self { house: house.address, sender }
+    }
+
+    /// The status of one call; `None` when the connection takes none any more.
+    fn whoami(&self, token: &str) -> impl Future<Output = Option<u16>> + use<> {
+        let request = Request::post(format!("http://{}/mcp", self.house))
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", "application/json")
+            .body(Full::from(Ask::call("whoami", &json!({})).text()))
+            .unwrap();
+        let mut sender = self.sender.clone();
+        async move {
+            sender.ready().await.ok()?;
+            let response = in_time("the answer", sender.send_request(request)).await.ok()?;
+            Some(response.status().as_u16())
+        }
+    }
+}
+
+/// What one tenant does, or somebody unknown, ends no connection that others use too: a proxy's (QU-01).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn qu_01_a_connection_of_several_is_not_ended_for_what_one_does() {
+    let small = "requests_per_second = 1\nburst = 5\n\
+        [capacity.tenant.globex]\nrequests_per_second = 100000\nburst = 100000\n";
+    let plan = Plan { server: "refusal_delay = \"300ms\"", capacity: Some(small), ..Plan::default() };
+    let house = House::with(plan).await;
+    let (acme, globex) = (house.caller("acme").token, house.caller("globex").token);
+    let flood = async |link: &Link, token: &str| {
+        let answers = join_all((0..120).map(|_| link.whoami(token))).await;
+        answers.into_iter().flatten().filter(|status| [401, 429].contains(status)).count()
+    };
+    let proxy = Link::open(&house).await;
+    for _ in 0..2 {
+        assert_eq!(proxy.whoami(&globex).await, Some(200));
+        assert!(flood(&proxy, &acme).await > 100, "all of it is answered");
+        assert_eq!(proxy.whoami(&globex).await, Some(200), "over the limit of one");
+        assert!(flood(&proxy, "a.b.c").await > 100, "all of it is answered");
+        assert_eq!(proxy.whoami(&globex).await, Some(200), "bad tokens");
+    }
+    // Whoever has a connection to itself has it ended.
+    for (first, flooding) in [(&*acme, &*acme), ("a.b.c", "a.b.c")] {
+        let own = Link::open(&house).await;
+        own.whoami(first).await.unwrap();
+        flood(&own, flooding).await;
+        in_time("the connection ends", async {
+            while own.whoami(flooding).await.is_some() {
+                flood(&own, flooding).await;
+            }
+        })
+        .await;
+    }
+    assert_eq!(proxy.whoami(&globex).await, Some(200), "and the others go on");
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn qu_04_connections_without_a_token_make_room() {

@@ -11,7 +11,7 @@ use std::{
 use partywall_gateway::clock::Clock;
 use serde_json::json;
 
-use crate::support::{Ask, Caller, House, ISSUER, Plan, claims, with};
+use crate::support::{Ask, Caller, Conn, House, ISSUER, Plan, claims, in_time, task, with};
 
 const HOUR: u64 = 3600;
 const YEAR: u64 = 365 * 24 * HOUR;
@@ -72,6 +72,47 @@ async fn a_token_that_has_ended_stays_ended() {
         assert_eq!([status(&mut known).await, status(&mut unknown).await], [401, 401], "set back to {back}");
         assert_eq!([status(&mut lasting).await, status(&mut globex).await], [200, 200]);
     }
+}
+
+/// What is ready at once is not answered either when the token has ended since the head came (ID-09).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_ends_before_the_body_or_in_a_batch_has_ended() {
+    let hand = Hand::new();
+    let house = house(&hand, Plan::default()).await;
+    let profile = json!({ "customer_id": "cus_1" });
+    let asks = [
+        Ask::call("whoami", &json!({})),
+        Ask::call("customer_profile", &profile),
+        Ask::legacy("tools/list", &json!({})),
+    ];
+    let until = |end: u64| caller(&house, "acme", hand.now() - 1, end);
+    for ask in &asks {
+        let end = hand.now() + 600;
+        let mut acme = until(end);
+        assert!(acme.call("customer_profile", profile.clone()).await.is_ok(), "it is cached");
+        house.until("partywall_calls_in_flight", 0).await;
+        let mut conn = Conn::open(house.address).await;
+        let bytes = ask.clone().bearer(&acme.token).bytes();
+        conn.send(&bytes[..bytes.len() - 1]).await;
+        house.until("partywall_calls_in_flight", 1).await;
+        hand.set(end);
+        conn.send(b"}").await;
+        let answer = in_time("the answer", conn.answer()).await.unwrap();
+        assert_eq!(answer.status, 401, "{answer:?}");
+    }
+    let end = hand.now() + 600;
+    let slow = Ask::call("slow", &json!({ "tag": "x" }));
+    let messages: Vec<String> = std::iter::once(&slow).chain(&asks).map(Ask::text).collect();
+    let batch = Ask::post(format!("[{}]", messages.join(",")));
+    let mut sender = until(end);
+    let answer = task(async move { sender.ask(batch).await });
+    house.gates.of("acme").came(1).await;
+    hand.set(end);
+    house.gates.of("acme").open(1);
+    let answer = answer.await.unwrap().json();
+    let codes: Vec<_> =
+        answer.as_array().unwrap().iter().map(|reply| reply["error"]["code"].as_i64()).collect();
+    assert_eq!(codes, [None, Some(401), Some(401), Some(401)], "{answer}");
 }
 
 #[tokio::test]

@@ -32,6 +32,14 @@ async fn xp_06_content_is_negotiated_strictly() {
         let answer = acme.ask(whoami().set("Content-Type", first).header("Content-Type", second)).await;
         assert_eq!(answer.status, 415, "two types are none: {answer:?}");
     }
+    for kind in ["application/json; charset=utf-16", "application/json; charset=\"ISO-8859-1\""] {
+        assert_eq!(acme.ask(whoami().set("Content-Type", kind)).await.status, 415, "{kind}");
+    }
+    for coding in ["gzip", "br", "identity, gzip", ""] {
+        let answer = acme.ask(whoami().header("Content-Encoding", coding)).await;
+        assert_eq!((answer.status, answer.code()), (415, -32600), "{coding}: {answer:?}");
+    }
+    assert!(acme.ask(whoami().header("Content-Encoding", "identity")).await.is_ok());
     for accept in ["text/html", "text/event-stream", "image/*", ""] {
         let answer = acme.ask(whoami().set("Accept", accept)).await;
         assert_eq!((answer.status, answer.code()), (406, -32600), "{accept}: {answer:?}");

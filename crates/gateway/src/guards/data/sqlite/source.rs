@@ -20,6 +20,7 @@ use crate::{
     admit::Incarnation,
     config::DataSource,
     guards::data::{DataError, MODEL, query::deadline_after},
+    tenants::Registry,
 };
 
 /// How long a tenant's first use may take to create and migrate its file. It goes on when the call that began it gave
@@ -40,6 +41,7 @@ pub(in crate::guards::data) struct Source {
     tables: Arc<Tables>,
     template: Mutex<Conn>,
     max_bytes: u64,
+    registry: Option<Arc<Registry>>,
     pub(super) pool: Arc<Pool>,
     /// How many reads ran on the spot.
     #[cfg(test)]
@@ -52,6 +54,7 @@ impl Source {
         config: &DataSource,
         base_dir: &Path,
         data_dir: &Path,
+        registry: Option<Arc<Registry>>,
     ) -> Result<Self, DataError> {
         let wrong = |text: &str| DataError::Configuration(format!("source `{name}`: {text}"));
         if !is_file_stem(name) {
@@ -75,6 +78,7 @@ impl Source {
             tables,
             template: Mutex::new(template),
             max_bytes: config.max_file_bytes.0,
+            registry,
             pool: Arc::new(Pool::new(config.max_open_files)),
             #[cfg(test)]
             on_the_spot: std::sync::atomic::AtomicU64::new(0),
@@ -195,6 +199,22 @@ impl Source {
         )
     }
 
+    /// Does something for a life of a tenant that lasts, and not while it is being removed: what is made then would stay
+    /// when the tenant is gone, or stand in the way of its next life.
+    fn while_it_lives<T>(
+        &self,
+        owner: Owner<'_>,
+        by_operator: bool,
+        make: impl FnOnce() -> Result<T, DataError>,
+    ) -> Result<T, DataError> {
+        let Some(registry) = &self.registry else { return make() };
+        match registry.while_it_lives(owner.tenant, owner.incarnation, by_operator, make) {
+            Ok(Some(made)) => made,
+            Ok(None) => Err(DataError::Ended),
+            Err(error) => Err(DataError::Storage(error.to_string())),
+        }
+    }
+
     /// Creates the file and applies what is missing, then the seed if one is given. Threads of this process take turns
     /// at the desk; other processes are kept out by the database's own lock.
     pub(super) fn set_up(
@@ -206,7 +226,8 @@ impl Source {
     ) -> Result<(), DataError> {
         let deadline = deadline_after(SETUP_TIME);
         let turn = wait_for(&desk.setup, deadline)?;
-        let file = place.create()?;
+        let by_operator = seed.is_some();
+        let file = self.while_it_lives(owner, by_operator, || place.create())?;
         // Refuses a file that is not the tenant's before anything is changed in it.
         let (conn, standing) = self.open_file(place, file, owner, Mode::Write, deadline)?;
         let call = 0;
@@ -219,6 +240,10 @@ impl Source {
             conn.transaction("BEGIN EXCLUSIVE", || {
                 // Another process may have been quicker.
                 let standing = migrations::standing(&conn, owner, &self.migrations)?;
+                if standing == Standing::New {
+                    // The file may be the next life's, in the place of the one that was made above.
+                    self.while_it_lives(owner, by_operator, || Ok(()))?;
+                }
                 migrations::apply(&conn, owner, &self.migrations, standing)
             })?;
             conn.own("PRAGMA foreign_keys = 1")?;

@@ -124,6 +124,35 @@ async fn the_time_limit_covers_the_whole_exchange() {
     assert_eq!(outcome(&slow, Duration::from_secs(5), 1 << 20).await, Ok("{}".to_owned()));
 }
 
+/// That a foreign thing is there shows no more when its reply stalls or breaks off than when it comes whole.
+#[tokio::test]
+async fn how_a_reply_ends_is_told_to_its_owner() {
+    for stalls in [true, false] {
+        let upstream = Upstream::start(move |request: &Request, stream| {
+            let begun = match request.path.rsplit('/').next().unwrap_or_default() {
+                "unsaid" => "{",
+                "own" => r#"{"org":"acme","x":["#,
+                "both" => r#"{"org":"acme","org":"globex","x":["#,
+                _ => r#"{"org":"globex","x":["#,
+            };
+            let head = format!("{JSON_HEAD}Content-Length: 1000\r\n\r\n{begun}");
+            match stalls {
+                true => drip(stream, &head, " ", Duration::from_millis(20)),
+                false => stream.write_all(head.as_bytes()).is_ok_and(|()| false),
+            }
+        });
+        let mut bench = Bench::new(&by_id(&upstream, "owner = { pointer = \"/org\", equals = \"tenant\" }"));
+        bench.limits.time = Duration::from_millis(300);
+        for id in ["globex", "unsaid", "both"] {
+            let error = bench.call(json!({ "id": id })).await.expect_err(id);
+            assert_eq!(error.kind(), HttpErrorKind::NotFound, "{id}: {error}");
+        }
+        let told = if stalls { HttpErrorKind::Timeout } else { HttpErrorKind::Upstream };
+        let error = bench.call(json!({ "id": "own" })).await.expect_err("it does not end");
+        assert_eq!(error.kind(), told, "its own: {error}");
+    }
+}
+
 #[tokio::test]
 async fn statuses_become_errors_without_the_upstreams_words() {
     const JSON: &str = "Content-Type: application/json\r\n";

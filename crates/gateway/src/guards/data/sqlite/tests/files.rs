@@ -3,6 +3,7 @@
 use std::os::unix::fs::symlink;
 
 use super::*;
+use crate::tenants::Registry;
 
 const ALL: &str = "SELECT id, title FROM tickets";
 
@@ -212,6 +213,44 @@ async fn rebuilding_a_table_keeps_the_rows_that_refer_to_it() {
     lab.migration("003_rebuild.sql", &rebuild.replace("FROM customers", "FROM customers WHERE id > 1"));
     let error = read(&lab.open(), "globex").await.expect_err("refused");
     assert!(error.to_string().contains("missing rows"), "{error}");
+}
+
+/// A file that a late call makes would outlive its tenant, and keep the next one of the name from having its own.
+#[tokio::test]
+async fn files_are_made_for_a_life_that_lasts() {
+    let lab = Lab::new();
+    let data = lab.dir.path().join("data");
+    let registry = Arc::new(Registry::open(&data).expect("a registry"));
+    let sources = lab.open_with(&Outside { registry: Some(Arc::clone(&registry)), ..Outside::default() });
+    let acme = tenant("acme");
+    let (read, write) = (sources.compile("desk", ALL, &[], false).expect("compiles"), insert(&sources));
+    let run = async |life: Incarnation| {
+        let permit = Permit::for_test("acme", life.0);
+        let read = sources.run(&permit, &read, &[], limits()).await.map(|rows| rows.count);
+        let given = args(json!({ "id": 1, "title": "late" }));
+        (read, sources.run(&permit, &write, &given, limits()).await.map(|rows| rows.count))
+    };
+    let refused = (Err(DataError::Ended), Err(DataError::Ended));
+    let folder = lab.tenants().join("acme");
+    let first = registry.add(&acme).expect("added").incarnation;
+    registry.suspend(&acme).expect("suspended");
+    assert_eq!(run(first).await, refused);
+    // The operator may set up a tenant that is not served yet.
+    sources.setup(&acme, first, "desk", "").expect("set up");
+    registry.resume(&acme).expect("resumed");
+    assert_eq!(run(first).await, (Ok(0), Ok(1)));
+    let record = registry.begin_removal(&acme).expect("begun");
+    // As the removal does, between its beginning and its end.
+    fs::remove_dir_all(&folder).expect("removed");
+    assert_eq!(run(first).await, refused);
+    assert_eq!(sources.setup(&acme, first, "desk", ""), Err(DataError::Ended));
+    registry.finish_removal(&record.id).expect("finished");
+    assert_eq!(run(first).await, refused);
+    assert!(!folder.exists());
+    let second = registry.add(&acme).expect("added again").incarnation;
+    assert_eq!(run(first).await, refused);
+    assert!(!folder.exists());
+    assert_eq!(run(second).await, (Ok(0), Ok(1)), "the new life has its own");
 }
 
 #[test]

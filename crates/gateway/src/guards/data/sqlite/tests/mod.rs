@@ -69,10 +69,18 @@ impl Lab {
     }
 
     pub(super) fn try_open(&self) -> Result<Arc<Sources>, DataError> {
+        self.try_open_with(&Outside::default())
+    }
+
+    pub(super) fn open_with(&self, outside: &Outside) -> Arc<Sources> {
+        self.try_open_with(outside).expect("sources")
+    }
+
+    fn try_open_with(&self, outside: &Outside) -> Result<Arc<Sources>, DataError> {
         let text =
             format!("[data.desk]\ndriver = \"sqlite\"\nmigrations = \"migrations\"\n{}\n", self.settings);
         let config = Config::parse(&text, "p.toml", self.dir.path()).expect("a configuration");
-        Sources::new(&config, &Outside::default())
+        Sources::new(&config, outside)
     }
 
     pub(super) fn open(&self) -> Arc<Sources> {
