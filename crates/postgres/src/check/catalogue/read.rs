@@ -21,12 +21,13 @@ const RIGHTS: &str = "
     bool_or(has_schema_privilege(r.oid, n.oid, 'USAGE') AND has_table_privilege(r.oid, c.oid, 'TRIGGER')) AS triggers,
     bool_or(has_schema_privilege(r.oid, n.oid, 'USAGE') AND has_any_column_privilege(r.oid, c.oid, 'REFERENCES')) AS refers";
 
-/// Who was granted something of the relation `c`, of those whose rights the role `a` has or may take on, as REVOKE names
-/// them; the role itself if nobody else was.
+/// The role, and who else was granted something of the relation `c` of those whose rights the role `a` has or may take on,
+/// as REVOKE names them.
 const GRANTED_TO: &str = "
-    coalesce((SELECT string_agg(DISTINCT CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(g.rolname) END, ', ')
+    (SELECT string_agg(DISTINCT named.name, ', ') FROM (SELECT quote_ident($1::text) AS name
+        UNION ALL SELECT CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(g.rolname) END
         FROM aclexplode(c.relacl) x LEFT JOIN pg_roles g ON g.oid = x.grantee
-        WHERE x.grantee <> c.relowner AND (x.grantee = 0 OR pg_has_role(a.oid, x.grantee, 'MEMBER'))), quote_ident($1::text))";
+        WHERE x.grantee <> c.relowner AND (x.grantee = 0 OR pg_has_role(a.oid, x.grantee, 'MEMBER'))) named)";
 
 pub(super) struct Reader<'c, C> {
     pub(super) client: &'c C,

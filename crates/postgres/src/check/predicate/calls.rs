@@ -1,6 +1,9 @@
 //! How a text reads settings: with what around `current_setting`.
 
-use super::parse::{Token, closing, tokens};
+use super::{
+    parse::closing,
+    tokens::{Token, tokens},
+};
 
 /// Whether two nothings count as the same: `tenant_id IS NOT DISTINCT FROM …`, which the server writes with NOT before it.
 pub(crate) fn takes_null_for_a_tenant(text: &str, column: &str) -> bool {

@@ -2,97 +2,13 @@
 //!
 //! What is not understood becomes [`Expr::Opaque`] and keeps its tokens, so that it can still be asked what it names.
 
-use super::select::{self, Select};
-
-/// A piece of an expression.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Token {
-    /// A word that is not quoted, in lower case.
-    Word(String),
-    /// A name in quotes.
-    Quoted(String),
-    /// A text literal.
-    Text(String),
-    Open,
-    Close,
-    /// Anything else.
-    Sign(String),
-}
-
-impl Token {
-    pub(super) fn is(&self, wanted: &str) -> bool {
-        matches!(self, Self::Word(word) if word == wanted)
-    }
-
-    pub(super) fn is_sign(&self, wanted: &str) -> bool {
-        matches!(self, Self::Sign(sign) if sign == wanted)
-    }
-
-    /// A name, quoted or not.
-    pub(super) fn name(&self) -> Option<&str> {
-        match self {
-            Self::Word(name) | Self::Quoted(name) => Some(name),
-            _ => None,
-        }
-    }
-}
+use super::{
+    select::{self, Select},
+    tokens::Token,
+};
 
 /// The deepest nesting that is followed; what is deeper is opaque.
 const DEEPEST: usize = 64;
-
-pub(super) fn tokens(text: &str) -> Vec<Token> {
-    let mut tokens = Vec::new();
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
-        match c {
-            '(' => tokens.push(Token::Open),
-            ')' => tokens.push(Token::Close),
-            '-' if rest.peek() == Some(&'-') => while rest.next_if(|next| *next != '\n').is_some() {},
-            '/' if rest.peek() == Some(&'*') => {
-                let mut before = ' ';
-                while let Some(next) = rest.next() {
-                    if before == '*' && next == '/' {
-                        break;
-                    }
-                    before = next;
-                }
-            }
-            '\'' | '"' => {
-                let mut value = String::new();
-                while let Some(next) = rest.next() {
-                    if next == c {
-                        if rest.peek() == Some(&c) {
-                            rest.next();
-                        } else {
-                            break;
-                        }
-                    }
-                    value.push(next);
-                }
-                tokens.push(if c == '"' { Token::Quoted(value) } else { Token::Text(value) });
-            }
-            c if c.is_alphanumeric() || c == '_' => {
-                let mut word = c.to_lowercase().to_string();
-                while let Some(next) =
-                    rest.next_if(|next| next.is_alphanumeric() || *next == '_' || *next == '$')
-                {
-                    word.extend(next.to_lowercase());
-                }
-                tokens.push(Token::Word(word));
-            }
-            c if c.is_whitespace() => {}
-            '.' | ',' | ':' | '[' | ']' | ';' | '$' => tokens.push(Token::Sign(c.to_string())),
-            c => {
-                let mut sign = c.to_string();
-                while let Some(next) = rest.next_if(|next| "=<>!~+-*/%^&|@#?".contains(*next)) {
-                    sign.push(next);
-                }
-                tokens.push(Token::Sign(sign));
-            }
-        }
-    }
-    tokens
-}
 
 /// A type, as a cast names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -243,7 +159,12 @@ impl<'t> Parser<'t> {
             return None;
         }
         let mut left = self.prefix()?;
+        let mut links = 0;
         while let Some((next, bound)) = self.infix(least) {
+            links += usize::from(!matches!(bound, Infix::And | Infix::Or));
+            if links > DEEPEST {
+                return None;
+            }
             self.at = next;
             left = self.after(left, bound)?;
         }
@@ -285,8 +206,21 @@ impl<'t> Parser<'t> {
     fn after(&mut self, left: Expr<'t>, infix: Infix) -> Option<Expr<'t>> {
         let left = Box::new(left);
         Some(match infix {
-            Infix::Or => Expr::Or(vec![*left, self.expr(2)?]),
-            Infix::And => Expr::And(vec![*left, self.expr(3)?]),
+            // In one list, so that a long chain is not deep.
+            Infix::Or => match (*left, self.expr(2)?) {
+                (Expr::Or(mut all), last) => {
+                    all.push(last);
+                    Expr::Or(all)
+                }
+                (first, last) => Expr::Or(vec![first, last]),
+            },
+            Infix::And => match (*left, self.expr(3)?) {
+                (Expr::And(mut all), last) => {
+                    all.push(last);
+                    Expr::And(all)
+                }
+                (first, last) => Expr::And(vec![first, last]),
+            },
             Infix::Null(what) => Expr::Is(left, what.to_owned()),
             Infix::Cast => Expr::Cast(left, self.kind()?),
             Infix::Collate => Expr::Collate(left, self.path()?.pop()?),

@@ -1,6 +1,9 @@
 //! SELECT, as far as policies, views and functions need it: what is read from where, and what must hold.
 
-use super::parse::{Expr, Token, named, split, within};
+use super::{
+    parse::{Expr, named, split, within},
+    tokens::Token,
+};
 
 /// One SELECT, or several with UNION between them.
 #[derive(Debug, Clone, PartialEq)]

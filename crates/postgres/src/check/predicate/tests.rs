@@ -2,82 +2,74 @@
 
 use super::*;
 
-/// Functions that policies call, as their owners wrote them.
+/// Functions that policies call, as their owners wrote them: schema, name, arguments, language and body.
+const FUNCTIONS: &[(&str, &str, &str, &str, &str)] = &[
+    ("app", "tenant", "", "sql", "SELECT nullif(current_setting('app.tenant', true), '');"),
+    (
+        "app",
+        "returned",
+        "",
+        "plpgsql",
+        "\nBEGIN\n  -- whose\n  RETURN nullif(current_setting('app.tenant', true), '');\nEND;\n",
+    ),
+    ("app", "nested", "", "plpgsql", "BEGIN RETURN tenant(); END"),
+    (
+        "app",
+        "atomic",
+        "",
+        "sql",
+        "BEGIN ATOMIC\n SELECT NULLIF(current_setting('app.tenant'::text, true), ''::text) AS x;\nEND",
+    ),
+    ("app", "falls", "", "sql", "SELECT coalesce(nullif(current_setting('app.tenant', true), ''), 'acme')"),
+    (
+        "app",
+        "falls_by_argument",
+        "t",
+        "sql",
+        "SELECT coalesce(nullif(current_setting('app.tenant', true), ''), t)",
+    ),
+    ("app", "norm", "", "sql", "SELECT trim($1)"),
+    ("app", "norm_by_name", "t", "plpgsql", "BEGIN RETURN lower(t); END"),
+    ("app", "fixed", "", "sql", "SELECT 'acme'"),
+    (
+        "app",
+        "steps",
+        "",
+        "plpgsql",
+        "BEGIN IF now() > '2020-01-01' THEN RETURN 'x'; END IF; RETURN current_setting('app.tenant'); END",
+    ),
+    ("app", "forever", "", "sql", "SELECT forever()"),
+    ("app", "mine", "", "sql", "SELECT org_id FROM memberships WHERE user_id = auth.uid()"),
+    ("app", "any_of", "org_id", "sql", "SELECT m.org_id FROM memberships m"),
+    ("app", "any_by_name", "org_id", "sql", "SELECT org_id FROM memberships"),
+    ("app", "everybodys", "", "sql", "SELECT org_id FROM memberships"),
+    (
+        "auth",
+        "uid",
+        "",
+        "sql",
+        "\n  select \n  coalesce(\n    nullif(current_setting('request.jwt.claim.sub', true), ''),\n    \
+             (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')\n  )::uuid\n",
+    ),
+    (
+        "auth",
+        "jwt",
+        "",
+        "sql",
+        "select coalesce(nullif(current_setting('request.jwt.claim', true), ''), \
+             nullif(current_setting('request.jwt.claims', true), ''))::jsonb",
+    ),
+    ("auth", "role", "", "sql", "select nullif(current_setting('request.jwt.claim.role', true), '')::text"),
+];
+
 fn bodies() -> Bodies {
     let mut bodies = Bodies::new();
-    for (schema, name, arguments, language, source) in [
-        ("app", "tenant", "", "sql", "SELECT nullif(current_setting('app.tenant', true), '');"),
-        (
-            "app",
-            "returned",
-            "",
-            "plpgsql",
-            "\nBEGIN\n  -- whose\n  RETURN nullif(current_setting('app.tenant', true), '');\nEND;\n",
-        ),
-        ("app", "nested", "", "plpgsql", "BEGIN RETURN tenant(); END"),
-        (
-            "app",
-            "atomic",
-            "",
-            "sql",
-            "BEGIN ATOMIC\n SELECT NULLIF(current_setting('app.tenant'::text, true), ''::text) AS x;\nEND",
-        ),
-        (
-            "app",
-            "falls",
-            "",
-            "sql",
-            "SELECT coalesce(nullif(current_setting('app.tenant', true), ''), 'acme')",
-        ),
-        (
-            "app",
-            "falls_by_argument",
-            "t",
-            "sql",
-            "SELECT coalesce(nullif(current_setting('app.tenant', true), ''), t)",
-        ),
-        ("app", "norm", "", "sql", "SELECT trim($1)"),
-        ("app", "norm_by_name", "t", "plpgsql", "BEGIN RETURN lower(t); END"),
-        ("app", "fixed", "", "sql", "SELECT 'acme'"),
-        (
-            "app",
-            "steps",
-            "",
-            "plpgsql",
-            "BEGIN IF now() > '2020-01-01' THEN RETURN 'x'; END IF; RETURN current_setting('app.tenant'); END",
-        ),
-        ("app", "forever", "", "sql", "SELECT forever()"),
-        ("app", "mine", "", "sql", "SELECT org_id FROM memberships WHERE user_id = auth.uid()"),
-        ("app", "everybodys", "", "sql", "SELECT org_id FROM memberships"),
-        (
-            "auth",
-            "uid",
-            "",
-            "sql",
-            "\n  select \n  coalesce(\n    nullif(current_setting('request.jwt.claim.sub', true), ''),\n    \
-             (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')\n  )::uuid\n",
-        ),
-        (
-            "auth",
-            "jwt",
-            "",
-            "sql",
-            "select coalesce(nullif(current_setting('request.jwt.claim', true), ''), \
-             nullif(current_setting('request.jwt.claims', true), ''))::jsonb",
-        ),
-        (
-            "auth",
-            "role",
-            "",
-            "sql",
-            "select nullif(current_setting('request.jwt.claim.role', true), '')::text",
-        ),
-    ] {
-        bodies.entry(name.to_owned()).or_default().push(Body {
-            schema: schema.to_owned(),
-            language: language.to_owned(),
+    for (schema, name, arguments, language, source) in FUNCTIONS {
+        bodies.entry((*name).to_owned()).or_default().push(Body {
+            schema: (*schema).to_owned(),
+            language: (*language).to_owned(),
             arguments: arguments.split(' ').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
-            source: source.to_owned(),
+            source: (*source).to_owned(),
         });
     }
     bodies
@@ -181,6 +173,16 @@ fn what_is_not_the_whole_value_or_not_only_the_session_is_none() {
 }
 
 #[test]
+fn long_and_deep_texts_end() {
+    let long = vec!["(status = 'open'::text)"; 50_000].join(" AND ");
+    assert_eq!(tests(&format!("({long} AND (tenant_id = {S}))")), Tests::Tenant);
+    let chain = vec!["'a'::text"; 50_000].join(" || ");
+    assert_eq!(tests(&format!("(tenant_id = ({chain}))")), Tests::Unknown);
+    let deep = format!("{}tenant_id = {S}{}", "(".repeat(3_000), ")".repeat(3_000));
+    assert_eq!(tests(&deep), Tests::Unknown);
+}
+
+#[test]
 fn functions_beside_the_column_are_read() {
     all_are(
         Tests::Tenant,
@@ -206,6 +208,8 @@ fn functions_beside_the_column_are_read() {
             "(tenant_id = app.falls_by_argument(tenant_id))",
             "(tenant_id = app.norm(tenant_id))",
             "(tenant_id = app.steps())",
+            "(tenant_id = app.any_of({S}))",
+            "(tenant_id IN ( SELECT app.any_by_name({S}) AS x))",
             "(tenant_id = app.forever())",
             "(tenant_id = app.not_there())",
             "(tenant_id = other.tenant())",

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{
     Bodies, Body, conjuncts,
-    parse::{Expr, expression, tokens},
+    parse::{Expr, expression},
     select::{Branch, Select, read},
+    tokens::{Token, tokens},
 };
 
 /// Where a value comes from.
@@ -66,7 +67,7 @@ pub(super) fn of(bodies: &Bodies, expr: &Expr<'_>, scope: &Scope<'_>) -> Value {
         Expr::Param(number) => {
             number.checked_sub(1).and_then(|at| scope.arguments.get(at)).copied().unwrap_or(Value::Unknown)
         }
-        Expr::Name(path) => match scope.names.iter().position(|name| Some(name) == path.last()) {
+        Expr::Name(path) => match scope.names.iter().position(|name| path.as_slice() == [name.as_str()]) {
             Some(at) => scope.arguments.get(at).copied().unwrap_or(Value::Unknown),
             None => Value::Row,
         },
@@ -170,7 +171,7 @@ fn from_rank(rank: u8) -> Value {
 fn of_body(bodies: &Bodies, body: &Body, arguments: &[Value], depth: usize) -> Value {
     let tokens = tokens(&body.source);
     let mut rest = tokens.as_slice();
-    let end = |rest: &mut &[super::parse::Token]| {
+    let end = |rest: &mut &[Token]| {
         while let [inner @ .., last] = *rest
             && last.is_sign(";")
         {
@@ -203,6 +204,8 @@ fn of_body(bodies: &Bodies, body: &Body, arguments: &[Value], depth: usize) -> V
 /// What a subquery gives: the session's if its rows are.
 fn selected(bodies: &Bodies, select: &Select<'_>, scope: &Scope<'_>) -> Value {
     let Some(branches) = select.understood() else { return Value::Unknown };
+    // Where there are rows, a name is a column before it is an argument.
+    let inner = Scope { names: &[], ..scope.clone() };
     one_of(branches.iter().map(|branch| {
         let [target] = branch.targets.as_slice() else { return Value::Unknown };
         if branch.from.is_empty() && branch.plain {
@@ -216,12 +219,12 @@ fn selected(bodies: &Bodies, select: &Select<'_>, scope: &Scope<'_>) -> Value {
         };
         match column {
             Some(Expr::Name(path))
-                if branch.alias(path).is_some_and(|alias| bound(bodies, branch, scope).contains(alias)) =>
+                if branch.alias(path).is_some_and(|alias| bound(bodies, branch, &inner).contains(alias)) =>
             {
                 Value::Session
             }
             // The session's, whatever the rows are.
-            _ if of(bodies, target, scope) == Value::Session => Value::Session,
+            _ if of(bodies, target, &inner) == Value::Session => Value::Session,
             _ => Value::Unknown,
         }
     }))

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{
     Bodies, Reading, Tests, conjuncts, folds, lossless,
-    parse::{Expr, tokens},
+    parse::Expr,
     select::{Branch, Select, read},
+    tokens::tokens,
 };
 
 /// The tables of tenants that a view may name, and how they are told apart.

@@ -79,8 +79,8 @@ fn short(name: &str) -> &str {
     if bare.len() == name.len() { name.rsplit('.').next() } else { bare.rsplit(".\"").next() }.unwrap_or(name)
 }
 
-/// Words that run SQL in a text.
-const DYNAMIC: [&str; 5] = ["execute", "query_to_xml", "dblink", "dblink_exec", "cursor_to_xml"];
+/// Functions that run SQL in a text, beside EXECUTE.
+const DYNAMIC: [&str; 4] = ["query_to_xml", "cursor_to_xml", "dblink", "dblink_exec"];
 
 fn reach<'c>(catalogue: &'c Catalogue, function: &'c Function) -> Reach<'c> {
     let setting = format!("'{}'", catalogue.setting);
@@ -92,7 +92,8 @@ fn reach<'c>(catalogue: &'c Catalogue, function: &'c Function) -> Reach<'c> {
     let mut done = BTreeSet::new();
     while let Some((function, owner)) = todo.pop() {
         let words = Words::of(&function.source);
-        reach.dynamic |= DYNAMIC.iter().any(|word| words.all.contains(*word)) && function.language != "sql";
+        reach.dynamic |= DYNAMIC.iter().any(|word| words.calls.contains(*word))
+            || (function.language != "sql" && words.all.contains("execute"));
         reach.asks |= asks(&function.source);
         reach.reads_a_setting |= predicate::reads_a_setting(&function.source);
         let tables = catalogue.tables_of_tenants().filter(|table| words.names(&table.short));

@@ -34,7 +34,9 @@ fn with_tenant(catalogue: &Catalogue, index: &Index, table: &Table, tenant: &Ten
             ))
         }
         None => {
-            let (before, after) = index.definition.split_once(&format!(" ON {} USING ", table.name))?;
+            // Of a partitioned table it says ONLY; made anew it is made for the partitions too.
+            let definition = index.definition.replacen(" ON ONLY ", " ON ", 1);
+            let (before, after) = definition.split_once(&format!(" ON {} USING ", table.name))?;
             let (method, rest) = after.split_once('(')?;
             Some(format!(
                 "DROP INDEX {};\n{before} ON {} USING {method}({column}, {rest};",
@@ -78,7 +80,10 @@ pub(super) fn global_unique(catalogue: &Catalogue) -> Vec<Hit> {
 
 /// Whether two indexes, of a partition and of its parent, are about the same.
 fn same_columns(index: &Index, parent: &Index) -> bool {
-    index.unique == parent.unique && index.exclusion == parent.exclusion && index.columns == parent.columns
+    index.unique == parent.unique
+        && index.exclusion == parent.exclusion
+        && index.columns == parent.columns
+        && index.depends.len() == parent.depends.len()
 }
 
 /// Whether a key's columns pair the tenant with the tenant.

@@ -213,6 +213,29 @@ pub(super) fn self_comparison(catalogue: &Catalogue) -> Vec<Hit> {
         .collect()
 }
 
+/// Policies that compare the tenant in a way for which different texts are the same.
+pub(super) fn folding(catalogue: &Catalogue) -> Vec<Hit> {
+    policies(catalogue)
+        .filter(|(table, tenant, policy)| {
+            let texts = [&policy.using, &policy.check];
+            let folded = |text: &String| predicate::compares_folded(text, &tenant.name);
+            // A constraint may leave one spelling of each.
+            let checked = table.checks.iter().any(|check| {
+                check.contains(&tenant.name) && ["lower(", "upper(", "~"].iter().any(|way| check.contains(way))
+            });
+            texts.into_iter().flatten().any(folded) && !checked
+        })
+        .map(|(table, _, policy)| {
+            let name = name(table, policy);
+            let message = format!(
+                "the policy {name} compares the tenant in a way for which different texts are equal: two tenants can be one"
+            );
+            Hit::new(name, message).advised("Compare the column as it is with the setting as it is, or with lower() on the \
+                                             setting's side alone and a CHECK that the column is in lower case.")
+        })
+        .collect()
+}
+
 /// Policies of which it is not known whether they test the tenant.
 pub(super) fn not_understood(catalogue: &Catalogue) -> Vec<Hit> {
     policies(catalogue)

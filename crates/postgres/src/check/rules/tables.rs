@@ -335,6 +335,7 @@ pub(super) fn fuzzy(catalogue: &Catalogue) -> Vec<Hit> {
             );
             Hit::new(&table.name, message).mended_if(as_text(catalogue, table, tenant))
         })
+        .chain(super::policies::folding(catalogue))
         .collect()
 }
 

@@ -38,34 +38,56 @@ const MEMBERS: &str =
     "CREATE TABLE shop.tm (tenant_id text NOT NULL, uid text, PRIMARY KEY (tenant_id, uid));
     CREATE TABLE shop.teams (tenant_id text PRIMARY KEY);";
 
-/// SQL after the safe schema, and the rule that must keep the gateway from starting.
+/// What the policy of a table tests, and the rule that must keep the gateway from starting.
+const POLICIES: &[(&str, &str)] = &[
+    ("tenant_id IN ({S}, 'globex')", "fail-open-policy"),
+    ("(tenant_id = {S}) = false", "policy-without-tenant-test"),
+    ("tenant_id = greatest({S}, tenant_id)", "policy-not-understood"),
+    ("tenant_id || ':x' = ANY (ARRAY[{S} || ':x', tenant_id || ':x'])", "policy-not-understood"),
+    ("substr(tenant_id, 1, 0) = substr({S}, 1, 0)", "policy-not-understood"),
+    ("left(tenant_id, 2) = left({S}, 2)", "policy-not-understood"),
+    ("split_part(tenant_id, '-', 1) = split_part({S}, '-', 1)", "policy-not-understood"),
+    ("length(tenant_id) = length({S})", "policy-not-understood"),
+    ("position({S} in tenant_id) > 0", "policy-not-understood"),
+    ("(strpos({S}, tenant_id) > 0) = true", "policy-not-understood"),
+    ("tenant_id COLLATE shop.ci = {S}", "fuzzy-tenant-equality"),
+    ("lower(tenant_id) = lower({S})", "fuzzy-tenant-equality"),
+    ("tenant_id::varchar(2) = {S}::varchar(2)", "policy-not-understood"),
+    ("tenant_id = shop.falls()", "fail-open-policy"),
+    ("tenant_id = shop.falls_back(tenant_id)", "policy-not-understood"),
+    ("tenant_id = shop.norm(tenant_id)", "policy-not-understood"),
+    ("tenant_id = ANY (string_to_array({S}, ','))", "policy-not-understood"),
+    (
+        "tenant_id = (current_setting('request.jwt.claims', true)::jsonb -> 'user_metadata' ->> 'org')",
+        "fail-open-policy",
+    ),
+    (
+        "EXISTS (SELECT 1 FROM shop.tm JOIN shop.teams USING (tenant_id) WHERE uid = current_setting('app.user', true))",
+        "policy-without-tenant-test",
+    ),
+    (
+        "EXISTS (SELECT 1 FROM shop.tm m WHERE m.uid = current_user AND m.tenant_id = {S})",
+        "policy-without-tenant-test",
+    ),
+    (
+        "tenant_id IN (SELECT t.tenant_id FROM shop.teams t, shop.tm m WHERE m.uid = current_user)",
+        "policy-not-understood",
+    ),
+];
+
+/// SQL after the safe schema, and the rule.
 fn leaks() -> Vec<(String, &'static str)> {
-    let mut all: Vec<(String, &str)> = [
-        ("tenant_id IN ({S}, 'globex')", "fail-open-policy"),
-        ("(tenant_id = {S}) = false", "policy-without-tenant-test"),
-        ("tenant_id = greatest({S}, tenant_id)", "policy-not-understood"),
-        ("tenant_id || ':x' = ANY (ARRAY[{S} || ':x', tenant_id || ':x'])", "policy-not-understood"),
-        ("substr(tenant_id, 1, 0) = substr({S}, 1, 0)", "policy-not-understood"),
-        ("left(tenant_id, 2) = left({S}, 2)", "policy-not-understood"),
-        ("split_part(tenant_id, '-', 1) = split_part({S}, '-', 1)", "policy-not-understood"),
-        ("length(tenant_id) = length({S})", "policy-not-understood"),
-        ("position({S} in tenant_id) > 0", "policy-not-understood"),
-        ("(strpos({S}, tenant_id) > 0) = true", "policy-not-understood"),
-        ("tenant_id COLLATE shop.ci = {S}", "policy-not-understood"),
-        ("lower(tenant_id) = lower({S})", "policy-not-understood"),
-        ("tenant_id::varchar(2) = {S}::varchar(2)", "policy-not-understood"),
-        ("tenant_id = shop.falls()", "fail-open-policy"),
-        ("tenant_id = shop.falls_back(tenant_id)", "policy-not-understood"),
-        ("tenant_id = shop.norm(tenant_id)", "policy-not-understood"),
-        ("tenant_id = ANY (string_to_array({S}, ','))", "policy-not-understood"),
-        ("tenant_id = (current_setting('request.jwt.claims', true)::jsonb -> 'user_metadata' ->> 'org')", "fail-open-policy"),
-        ("EXISTS (SELECT 1 FROM shop.tm JOIN shop.teams USING (tenant_id) WHERE uid = current_setting('app.user', true))", "policy-without-tenant-test"),
-        ("EXISTS (SELECT 1 FROM shop.tm m WHERE m.uid = current_user AND m.tenant_id = {S})", "policy-without-tenant-test"),
-        ("tenant_id IN (SELECT t.tenant_id FROM shop.teams t, shop.tm m WHERE m.uid = current_user)", "policy-not-understood"),
-    ]
-    .into_iter()
-    .map(|(using, rule)| (format!("{MEMBERS} {FUNCTIONS} {}", policy(using)), rule))
-    .collect();
+    let mut all: Vec<(String, &str)> = POLICIES
+        .iter()
+        .map(|(using, rule)| (format!("{MEMBERS} {FUNCTIONS} {}", policy(using)), *rule))
+        .collect();
+    all.extend(views_and_functions());
+    all.extend(tables());
+    all
+}
+
+fn views_and_functions() -> Vec<(String, &'static str)> {
+    let mut all = Vec::new();
     for view in [
         "SELECT o.id, i.id AS item, i.tenant_id FROM shop.orders o, shop.items i WHERE o.tenant_id = {S}",
         "SELECT id, (SELECT string_agg(i.tenant_id || i.id, ',') FROM shop.items i) AS al FROM shop.orders WHERE tenant_id = {S}",
@@ -112,6 +134,11 @@ fn leaks() -> Vec<(String, &'static str)> {
     ] {
         all.push((format!("{before} {}", definer(name, language, body)), "definer-function-bypasses-rls"));
     }
+    all
+}
+
+fn tables() -> Vec<(String, &'static str)> {
+    let mut all = Vec::new();
     let varchar = "CREATE TABLE shop.m (tenant_id varchar(40) NOT NULL, uid text); ";
     let own = table(
         "docs",
@@ -202,6 +229,8 @@ fn quiet() -> Vec<String> {
         "coalesce(tenant_id = {S}, false)",
         "(tenant_id = {S}) IS TRUE",
         "CASE WHEN current_setting('app.tenant', true) = '' THEN false ELSE tenant_id = {S} END",
+        "md5(tenant_id) = md5({S})",
+        "tenant_id = {S} AND tenant_id = lower(tenant_id)",
         "tenant_id = shop.cur()",
         "tenant_id = shop.keep({S})",
         "EXISTS (SELECT 1 FROM shop.items m WHERE m.tenant_id = orders.tenant_id AND m.tenant_id = {S})",
