@@ -59,6 +59,8 @@ struct Known {
     not_null: bool,
     /// Constraint's name, whether it is the primary key, its columns.
     keys: Vec<(String, bool, Vec<String>)>,
+    /// Unique indexes that are no constraints: name, and the SQL that makes them.
+    indexes: Vec<(String, String)>,
     /// Foreign keys that do not hold the tenant: name, other table, our columns, theirs, the other's tenant column.
     references: Vec<Reference>,
     indexed: bool,
@@ -72,6 +74,8 @@ struct Reference {
     other: String,
     ours: Vec<String>,
     theirs: Vec<String>,
+    /// MATCH, ON UPDATE, ON DELETE and DEFERRABLE, as they were.
+    actions: String,
 }
 
 /// A name as it may be written in SQL, with or without quotes; without anything else in it.
@@ -117,6 +121,7 @@ pub fn without_database(table: &Table) -> Result<String, MigrationError> {
         kind: "text".to_owned(),
         not_null: false,
         keys: Vec::new(),
+        indexes: Vec::new(),
         references: Vec::new(),
         indexed: false,
         policies: Vec::new(),
@@ -190,13 +195,29 @@ async fn look(
         )
         .await
         .map_err(MigrationError::Read)?;
+    let indexes = client
+        .query(
+            "SELECT format('%I.%I', n.nspname, c.relname), pg_get_indexdef(i.indexrelid) FROM pg_index i
+             JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE i.indrelid = $1 AND i.indisunique
+               AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))
+               AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = $1 AND a.attname = $2
+                   AND (a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]) OR (0 = ANY (i.indkey::int2[])
+                       AND EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+                           AND d.refobjid = $1 AND d.refobjsubid = a.attnum))))
+             ORDER BY 1",
+            &[&oid, &column],
+        )
+        .await
+        .map_err(MigrationError::Read)?;
     let references = client
         .query(
             "SELECT quote_ident(k.conname), format('%I.%I', n.nspname, c.relname),
                     ARRAY(SELECT quote_ident(a.attname) FROM unnest(k.conkey) WITH ORDINALITY u (number, place)
                         JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.number ORDER BY u.place),
                     ARRAY(SELECT quote_ident(a.attname) FROM unnest(k.confkey) WITH ORDINALITY u (number, place)
-                        JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.number ORDER BY u.place)
+                        JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.number ORDER BY u.place),
+                    regexp_replace(pg_get_constraintdef(k.oid), '^.*? REFERENCES ', '')
              FROM pg_constraint k JOIN pg_class c ON c.oid = k.confrelid JOIN pg_namespace n ON n.oid = c.relnamespace
              WHERE k.conrelid = $1 AND k.contype = 'f'
                AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = k.confrelid AND a.attname = $2)
@@ -206,25 +227,26 @@ async fn look(
         )
         .await
         .map_err(MigrationError::Read)?;
-    read(&row, &keys, &references, schema, table, column).map_err(MigrationError::Read)
+    read(&row, &keys, &indexes, &references, schema, table, column).map_err(MigrationError::Read)
 }
 
 fn read(
     row: &Row,
     keys: &[Row],
+    indexes: &[Row],
     references: &[Row],
     schema: String,
     table: String,
     column: String,
 ) -> Result<Known, tokio_postgres::Error> {
     let key = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
+    let index = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
     let reference = |row: &Row| {
-        Ok(Reference {
-            name: row.try_get(0)?,
-            other: row.try_get(1)?,
-            ours: row.try_get(2)?,
-            theirs: row.try_get(3)?,
-        })
+        let ours: Vec<String> = row.try_get(2)?;
+        let theirs: Vec<String> = row.try_get(3)?;
+        let definition: String = row.try_get(4)?;
+        let actions = actions(&definition, &ours, &theirs);
+        Ok(Reference { name: row.try_get(0)?, other: row.try_get(1)?, ours, theirs, actions })
     };
     Ok(Known {
         table,
@@ -236,8 +258,25 @@ fn read(
         policies: row.try_get(3)?,
         sequences: row.try_get(4)?,
         keys: keys.iter().map(key).collect::<Result<_, tokio_postgres::Error>>()?,
+        indexes: indexes.iter().map(index).collect::<Result<_, tokio_postgres::Error>>()?,
         references: references.iter().map(reference).collect::<Result<_, tokio_postgres::Error>>()?,
     })
+}
+
+/// What a foreign key's definition says after the columns that it refers to. What sets columns to nothing leaves the tenant
+/// out; that can be said of a deletion alone.
+fn actions(definition: &str, ours: &[String], theirs: &[String]) -> String {
+    let after = definition.split_once(&format!("({})", theirs.join(", "))).map_or("", |(_, after)| after);
+    let ours = ours.join(", ");
+    let mut actions = after.to_owned();
+    for what in ["SET NULL", "SET DEFAULT"] {
+        let deletion = format!("ON DELETE {what}");
+        if actions.contains(&deletion) && !actions.contains(&format!("{deletion} (")) {
+            actions = actions.replace(&deletion, &format!("{deletion} ({ours})"));
+        }
+        actions = actions.replace(&format!(" ON UPDATE {what}"), "");
+    }
+    actions
 }
 
 /// The tenant of the transaction, as an expression of the column's type.
@@ -333,7 +372,7 @@ fn write_column(text: &mut String, known: &Known) {
 
 fn write_keys(text: &mut String, known: &Known) {
     let (name, column) = (&known.table, quoted(&known.column));
-    if !known.references.is_empty() || !known.keys.is_empty() {
+    if !(known.references.is_empty() && known.keys.is_empty() && known.indexes.is_empty()) {
         say!(
             text,
             "-- Keys hold the tenant: else an error tells what others have, and rows refer to other tenants' rows."
@@ -352,9 +391,10 @@ fn write_keys(text: &mut String, known: &Known) {
         say!(text, "ALTER TABLE {name} DROP CONSTRAINT {};", reference.name);
         say!(
             text,
-            "ALTER TABLE {name} ADD CONSTRAINT {} FOREIGN KEY ({column}, {ours}) REFERENCES {} ({column}, {theirs});",
+            "ALTER TABLE {name} ADD CONSTRAINT {} FOREIGN KEY ({column}, {ours}) REFERENCES {} ({column}, {theirs}){};",
             reference.name,
-            reference.other
+            reference.other,
+            reference.actions
         );
     }
     for (key, primary, columns) in &known.keys {
@@ -367,6 +407,25 @@ fn write_keys(text: &mut String, known: &Known) {
         );
         say!(text, "ALTER TABLE {name} DROP CONSTRAINT {key};");
         say!(text, "ALTER TABLE {name} ADD CONSTRAINT {key} {kind} ({column}, {columns});");
+    }
+    for (index, definition) in &known.indexes {
+        let made = definition.split_once(&format!(" ON {name} USING ")).and_then(|(before, after)| {
+            let (method, rest) = after.split_once('(')?;
+            Some(format!("{before} ON {name} USING {method}({column}, {rest}"))
+        });
+        match made {
+            Some(made) => {
+                say!(text, "DROP INDEX {index};");
+                say!(text, "{made};");
+            }
+            None => {
+                say!(
+                    text,
+                    "-- {}",
+                    in_comment(&format!("The unique index {index} is one for all tenants: {definition}"))
+                );
+            }
+        }
     }
     let by_key = known.keys.iter().any(|_| true);
     if !known.indexed && !by_key {
@@ -401,6 +460,18 @@ mod tests {
             owner: "table_owner".to_owned(),
             setting: "app.tenant".to_owned(),
         }
+    }
+
+    #[test]
+    fn what_a_foreign_key_does_stays_and_leaves_the_tenant() {
+        let of = |definition: &str| actions(definition, &["pid".to_owned()], &["id".to_owned()]);
+        assert_eq!(
+            of("shop.p(id) ON UPDATE CASCADE ON DELETE CASCADE DEFERRABLE"),
+            " ON UPDATE CASCADE ON DELETE CASCADE DEFERRABLE"
+        );
+        assert_eq!(of("shop.p(id) ON DELETE SET NULL"), " ON DELETE SET NULL (pid)");
+        assert_eq!(of("shop.p(id) ON UPDATE SET NULL ON DELETE SET NULL (pid)"), " ON DELETE SET NULL (pid)");
+        assert_eq!(of("shop.p(id)"), "");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio_postgres::GenericClient;
 use self::read::Reader;
 use super::{
     CheckError, Options,
-    predicate::{self, Reading, Tests},
+    predicate::{Bodies, Body, Reading, Tests},
 };
 
 /// An object's number in the catalogue.
@@ -55,6 +55,8 @@ pub(crate) struct TenantColumn {
     pub(crate) number: i16,
     /// As it is declared: `text`, `uuid`, `character varying(40)`.
     pub(crate) kind: String,
+    /// The type's own name in the catalogue, or that of the type below a domain: `text`, `varchar`, `int8`, `citext`.
+    pub(crate) base: String,
     pub(crate) not_null: bool,
     pub(crate) default: Option<String>,
     /// Whether its collation takes texts for the same that are not.
@@ -67,12 +69,19 @@ pub(crate) struct Table {
     pub(crate) oid: Oid,
     /// `schema.table`, quoted where it has to be.
     pub(crate) name: String,
+    /// Its name without a schema and without quotes.
+    pub(crate) short: String,
     /// `r`, `p` or `f`.
     pub(crate) kind: char,
     pub(crate) owner: Oid,
     pub(crate) rls: bool,
     pub(crate) forced: bool,
+    /// What the application's role may do, itself or after SET ROLE to a role that does not log in.
     pub(crate) rights: Rights,
+    /// What it may do without SET ROLE.
+    pub(crate) own_rights: Rights,
+    /// The roles, PUBLIC among them, that it has rights through; as SQL names them.
+    pub(crate) granted_to: String,
     pub(crate) tenant: Option<TenantColumn>,
     pub(crate) parents: Vec<Oid>,
     /// Texts of CHECK constraints.
@@ -125,7 +134,15 @@ pub(crate) struct View {
 /// A function or procedure that is not the system's or an extension's.
 #[derive(Debug, Clone)]
 pub(crate) struct Function {
+    /// `schema.name(arguments)`, quoted where it has to be.
     pub(crate) name: String,
+    /// Its name without a schema, without quotes.
+    pub(crate) short: String,
+    pub(crate) schema: String,
+    pub(crate) language: String,
+    pub(crate) procedure: bool,
+    /// The arguments' names.
+    pub(crate) arguments: Vec<String>,
     pub(crate) owner: Oid,
     pub(crate) definer: bool,
     /// Whether it runs as a trigger, and cannot be called otherwise.
@@ -145,12 +162,16 @@ pub(crate) struct Index {
     pub(crate) table: Oid,
     pub(crate) name: String,
     pub(crate) unique: bool,
-    pub(crate) primary: bool,
     pub(crate) whole: bool,
     pub(crate) columns: Vec<i16>,
-    /// The columns' names, for messages and for the fix.
-    pub(crate) names: String,
-    pub(crate) constraint: bool,
+    /// Whether it is of an EXCLUDE constraint.
+    pub(crate) exclusion: bool,
+    /// The columns that its expressions name.
+    pub(crate) depends: Vec<i16>,
+    /// The SQL that makes it.
+    pub(crate) definition: String,
+    /// Its constraint's name and definition, quoted where it has to be.
+    pub(crate) constraint: Option<(String, String)>,
 }
 
 /// A foreign key.
@@ -189,23 +210,27 @@ pub(crate) struct Catalogue {
     pub(crate) policies: Vec<Policy>,
     /// A role and another one, an owner of tables or one that policies name, whose rights it has.
     pub(crate) with_rights_of: BTreeSet<(Oid, Oid)>,
+    /// A role and another one that it was made a member of.
+    pub(crate) memberships: Vec<(Oid, Oid)>,
     pub(crate) views: BTreeMap<Oid, View>,
     pub(crate) functions: BTreeMap<Oid, Function>,
+    /// The functions' texts, for policies that call them.
+    pub(crate) bodies: Bodies,
     /// Policies' functions: table, policy's name, function.
     pub(crate) policy_functions: Vec<(Oid, String, Oid)>,
     pub(crate) indexes: Vec<Index>,
     pub(crate) foreign_keys: Vec<ForeignKey>,
     pub(crate) triggers: Vec<Trigger>,
     pub(crate) rewrites: Vec<Rewrite>,
-    /// Sequences that the application's role can look at.
-    pub(crate) sequences: Vec<String>,
+    /// Sequences that the application's role can look at, and the roles through which.
+    pub(crate) sequences: Vec<(String, String)>,
     pub(crate) extensions: BTreeSet<String>,
     /// Publications and the table each has; `None` for all tables.
     pub(crate) publications: Vec<(String, Option<Oid>)>,
     /// Role (or all), database (or all), setting with its value.
     pub(crate) settings: Vec<(String, String, String)>,
-    /// Servers with a user mapping that the application's role uses.
-    pub(crate) mappings: Vec<String>,
+    /// Servers with a user mapping that the application's role uses, and whether it is everybody's.
+    pub(crate) mappings: Vec<(String, bool)>,
     pub(crate) large_objects: i64,
     pub(crate) may_make_temp: bool,
     /// Schemas in which the application's role can make objects.
@@ -231,15 +256,20 @@ impl Catalogue {
             .cloned()
             .ok_or_else(|| CheckError::NoRole(options.role.clone()))?;
         let policies = reader.policies().await?;
+        let functions = reader.functions().await?;
+        let bodies = bodies(&functions);
+        let tested = reader.tested_columns(&policies, &bodies).await?;
         let (may_make_temp, database, large_objects) = reader.database().await?;
         Ok(Self {
             app,
             roles,
-            tables: reader.tables(&reader.tested_columns(&policies).await?).await?,
+            tables: reader.tables(&tested).await?,
             policies,
             with_rights_of: reader.with_rights_of().await?,
+            memberships: reader.memberships().await?,
             views: reader.views().await?,
-            functions: reader.functions().await?,
+            functions,
+            bodies,
             policy_functions: reader.policy_functions().await?,
             indexes: reader.indexes().await?,
             foreign_keys: reader.foreign_keys().await?,
@@ -274,17 +304,31 @@ impl Catalogue {
         self.policies.iter().filter(move |policy| policy.table == oid)
     }
 
-    /// Whether queries that run with a role's rights see all rows of a table, whatever its policies say.
-    pub(crate) fn sees_all(&self, role: Oid, table: &Table) -> bool {
+    /// What policies of a table are read with.
+    pub(crate) fn reading<'c>(&'c self, table: &'c Table, tenant: &'c TenantColumn) -> Reading<'c> {
+        Reading { table: &table.short, column: &tenant.name, setting: &self.setting, bodies: &self.bodies }
+    }
+
+    /// What queries that run with a role's rights see of a table, whatever its policies say.
+    pub(crate) fn sees(&self, role: Oid, table: &Table) -> Sight {
         let unbound = self.roles.get(&role).is_some_and(|role| role.superuser || role.bypassrls);
         let owns = role == table.owner || self.with_rights_of.contains(&(role, table.owner));
-        unbound || !table.rls || (owns && !table.forced) || self.opened_by_policy(role, table)
+        if unbound || !table.rls || (owns && !table.forced) {
+            Sight::All
+        } else {
+            self.opened_by_policy(role, table)
+        }
+    }
+
+    /// Whether they see all of its rows for sure.
+    pub(crate) fn sees_all(&self, role: Oid, table: &Table) -> bool {
+        self.sees(role, table) == Sight::All
     }
 
     /// Whether a policy for this role lets it see a tenant's table without a test of the tenant.
-    fn opened_by_policy(&self, role: Oid, table: &Table) -> bool {
-        let Some(tenant) = &table.tenant else { return false };
-        let reading = Reading { column: &tenant.name, setting: &self.setting };
+    fn opened_by_policy(&self, role: Oid, table: &Table) -> Sight {
+        let Some(tenant) = &table.tenant else { return Sight::Bound };
+        let reading = self.reading(table, tenant);
         let bound = |policy: &Policy| {
             let for_role = policy
                 .roles
@@ -292,11 +336,21 @@ impl Catalogue {
                 .any(|of| *of == 0 || *of == role || self.with_rights_of.contains(&(role, *of)));
             for_role && matches!(policy.command, '*' | 'r')
         };
-        let tested = |policy: &Policy| policy.using.as_deref().map(|text| reading.tests(text));
-        let held =
-            self.policies_of(table).any(|p| !p.permissive && bound(p) && tested(p) == Some(Tests::Tenant));
-        !held
-            && self.policies_of(table).any(|p| p.permissive && bound(p) && tested(p) == Some(Tests::Nothing))
+        let mut sight = Sight::Bound;
+        for policy in self.policies_of(table).filter(|policy| bound(policy)) {
+            let tested = policy.using.as_deref().map_or(Tests::Nothing, |text| reading.tests(text));
+            if !policy.permissive && tested.holds() {
+                return Sight::Bound;
+            }
+            if policy.permissive {
+                sight = sight.max(match tested {
+                    Tests::Nothing | Tests::FailsOpen => Sight::All,
+                    Tests::Unknown => Sight::Perhaps,
+                    Tests::Tenant | Tests::Never => Sight::Bound,
+                });
+            }
+        }
+        sight
     }
 
     pub(crate) fn role_name(&self, role: Oid) -> &str {
@@ -306,8 +360,13 @@ impl Catalogue {
     /// The tables that a view reads, through other views too; where one of those has its readers' rights or another
     /// owner, that owner is the one who looks.
     pub(crate) fn seen_by(&self, view: &View) -> BTreeSet<(Oid, Oid)> {
+        self.seen_as(view, view.owner)
+    }
+
+    /// The same for somebody who reads the view.
+    pub(crate) fn seen_as(&self, view: &View, looks: Oid) -> BTreeSet<(Oid, Oid)> {
         let mut found = BTreeSet::new();
-        let mut todo = vec![(view, view.owner)];
+        let mut todo = vec![(view, looks)];
         let mut done = BTreeSet::new();
         while let Some((view, looks)) = todo.pop() {
             for read in &view.reads {
@@ -322,4 +381,39 @@ impl Catalogue {
         }
         found
     }
+
+    /// A table's parents, their parents and so on.
+    pub(crate) fn ancestors(&self, table: &Table) -> Vec<&Table> {
+        let (mut found, mut todo) = (Vec::new(), table.parents.clone());
+        while let Some(table) = todo.pop().and_then(|oid| self.tables.get(&oid)) {
+            if !found.iter().any(|known: &&Table| known.oid == table.oid) {
+                found.push(table);
+                todo.extend(&table.parents);
+            }
+        }
+        found
+    }
+}
+
+/// What somebody sees of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Sight {
+    /// What policies let through that test the tenant.
+    Bound,
+    /// All rows or not: a policy was not understood.
+    Perhaps,
+    All,
+}
+
+fn bodies(functions: &BTreeMap<Oid, Function>) -> Bodies {
+    let mut bodies = Bodies::new();
+    for function in functions.values() {
+        bodies.entry(function.short.clone()).or_default().push(Body {
+            schema: function.schema.clone(),
+            language: function.language.clone(),
+            arguments: function.arguments.clone(),
+            source: function.source.clone(),
+        });
+    }
+    bodies
 }

@@ -1,100 +1,42 @@
 //! What a policy's expression tests, from its text as the server writes it (`pg_get_expr`).
 //!
 //! The catalogue knows which columns a policy depends on, but not in which of its two expressions and how; so the text is
-//! read. The server always writes it in one way: every AND and OR in parentheses, names qualified inside subqueries.
+//! read. An expression tests the tenant when it compares the bare column with a value of the session, or leads to it through
+//! a subquery that is tied to both. What is not understood is [`Tests::Unknown`], and never a test.
+
+mod calls;
+mod parse;
+mod select;
+mod tokens;
+mod value;
+mod views;
 
 #[cfg(test)]
 mod tests;
 
-/// A piece of an expression.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Token {
-    /// A word that is not quoted, in lower case, or a quoted name.
-    Word(String),
-    /// A text literal.
-    Text(String),
-    Open,
-    Close,
-    /// Anything else.
-    Sign(String),
-}
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Words of the language: a quoted name that is spelled like one is none.
-const KEYWORDS: [&str; 16] = [
-    "or",
-    "and",
-    "not",
-    "in",
-    "any",
-    "all",
-    "is",
-    "null",
-    "case",
-    "select",
-    "distinct",
-    "user",
-    "current_user",
-    "session_user",
-    "current_role",
-    "current_setting",
-];
-
-/// The deepest nesting that is followed; what is deeper counts as unknown.
-const DEEPEST: usize = 64;
-
-fn tokens(text: &str) -> Vec<Token> {
-    let mut tokens = Vec::new();
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
-        match c {
-            '(' => tokens.push(Token::Open),
-            ')' => tokens.push(Token::Close),
-            '\'' | '"' => {
-                let mut value = String::new();
-                while let Some(next) = rest.next() {
-                    if next == c {
-                        if rest.peek() == Some(&c) {
-                            rest.next();
-                        } else {
-                            break;
-                        }
-                    }
-                    value.push(next);
-                }
-                tokens.push(match c {
-                    '"' if KEYWORDS.contains(&value.as_str()) => Token::Sign(format!("\"{value}\"")),
-                    '"' => Token::Word(value),
-                    _ => Token::Text(value),
-                });
-            }
-            c if c.is_alphanumeric() || c == '_' => {
-                let mut word = c.to_lowercase().to_string();
-                while let Some(next) =
-                    rest.next_if(|next| next.is_alphanumeric() || *next == '_' || *next == '$')
-                {
-                    word.extend(next.to_lowercase());
-                }
-                tokens.push(Token::Word(word));
-            }
-            c if c.is_whitespace() => {}
-            '.' | ',' | ':' | '[' | ']' => tokens.push(Token::Sign(c.to_string())),
-            c => {
-                let mut sign = c.to_string();
-                while let Some(next) = rest.next_if(|next| "=<>!~+-*/%^&|@#?".contains(*next)) {
-                    sign.push(next);
-                }
-                tokens.push(Token::Sign(sign));
-            }
-        }
-    }
-    tokens
-}
+pub(crate) use self::{
+    calls::{
+        asks_strictly, casts_the_empty_text, lets_the_empty_text_through, reads_a_setting,
+        takes_null_for_a_tenant,
+    },
+    views::Filter,
+};
+use self::{
+    parse::{Expr, expression},
+    select::Select,
+    tokens::tokens,
+    value::{Scope, Value},
+};
 
 /// What an expression does with the tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tests {
     /// No row passes that is not the tenant's.
     Tenant,
+    /// No row passes: `false`.
+    Never,
     /// Rows pass without a test of the tenant.
     Nothing,
     /// A branch (OR, COALESCE, IS NULL) lets rows pass without a test of the tenant.
@@ -103,140 +45,377 @@ pub(crate) enum Tests {
     Unknown,
 }
 
-/// Whether an expression, or a part of it, compares a column with the setting: then the column says whose a row is,
-/// whatever it is called.
-pub(crate) fn compares_with_the_setting(text: &str, column: &str, setting: &str) -> bool {
-    Reading { column, setting }.names(&tokens(text), 0)
+impl Tests {
+    /// Whether no row of another tenant passes.
+    pub(crate) const fn holds(self) -> bool {
+        matches!(self, Self::Tenant | Self::Never)
+    }
 }
+
+/// A function's text, to be read where a policy calls it.
+#[derive(Debug, Clone)]
+pub(crate) struct Body {
+    pub(crate) schema: String,
+    /// `sql`, `plpgsql` and so on.
+    pub(crate) language: String,
+    /// Names of what it is called with.
+    pub(crate) arguments: Vec<String>,
+    pub(crate) source: String,
+}
+
+/// Functions by their names without schemas.
+pub(crate) type Bodies = BTreeMap<String, Vec<Body>>;
 
 /// An expression, and what it is read with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reading<'r> {
+    /// The table whose rows are tested, without its schema; what its columns have before them in subqueries.
+    pub(crate) table: &'r str,
     /// The tenant's column.
     pub(crate) column: &'r str,
     /// The setting that names the tenant.
     pub(crate) setting: &'r str,
+    pub(crate) bodies: &'r Bodies,
 }
 
 impl Reading<'_> {
     /// What `text` tests.
     pub(crate) fn tests(self, text: &str) -> Tests {
-        self.of(&tokens(text), 0)
+        self.of(&expression(&tokens(text)))
     }
 
-    fn of(self, tokens: &[Token], depth: usize) -> Tests {
-        if depth > DEEPEST {
-            return Tests::Unknown;
-        }
-        let tokens = unwrapped(tokens);
-        let parts = split(tokens, "or");
-        if parts.len() > 1 {
-            return self.either(&parts, depth);
-        }
-        let parts = split(tokens, "and");
-        if parts.len() > 1 {
-            return self.both(&parts, depth);
-        }
-        if let [Token::Word(not), negated @ ..] = tokens
-            && not == "not"
-            && !says_distinct(negated)
-        {
-            return match self.of(negated, depth + 1) {
-                // Every row but the tenant's, or a test of something else.
-                Tests::Tenant | Tests::Nothing => Tests::Nothing,
-                Tests::FailsOpen | Tests::Unknown => Tests::Unknown,
-            };
-        }
-        self.leaf(tokens)
+    /// Whether it, or a part of it, compares the column with the setting itself: then the column says whose a row is,
+    /// whatever it is called.
+    pub(crate) fn compares_with_the_setting(self, text: &str) -> bool {
+        self.names(&expression(&tokens(text)))
     }
 
-    /// Whether some part compares the column with the setting itself.
-    fn names(self, tokens: &[Token], depth: usize) -> bool {
-        if depth > DEEPEST {
-            return false;
-        }
-        let tokens = unwrapped(tokens);
-        for word in ["or", "and"] {
-            let parts = split(tokens, word);
-            if parts.len() > 1 {
-                return parts.iter().any(|part| self.names(part, depth + 1));
+    fn names(self, expr: &Expr<'_>) -> bool {
+        match expr {
+            Expr::And(all) | Expr::Or(all) => all.iter().any(|part| self.names(part)),
+            // With rows of another table in between it is one of their columns that the setting is compared with.
+            _ => {
+                expr.any(&|part| matches!(part, Expr::Text(text) if text == self.setting))
+                    && !expr.any(&reads_rows)
+                    && self.of(expr) == Tests::Tenant
             }
         }
-        // With rows of another table in between it is one of their columns that the setting is compared with.
-        tokens.contains(&Token::Text(self.setting.to_owned()))
-            && !tokens.contains(&Token::Word("from".to_owned()))
-            && self.leaf(tokens) == Tests::Tenant
+    }
+
+    fn of(self, expr: &Expr<'_>) -> Tests {
+        match expr {
+            Expr::True => Tests::Nothing,
+            Expr::False | Expr::Null => Tests::Never,
+            Expr::Cast(of, kind) if kind.name == "boolean" || kind.name == "bool" => self.of(of),
+            Expr::Or(all) => self.either(all),
+            Expr::And(all) => self.both(all),
+            Expr::Case(_, results) => self.either(results),
+            Expr::Call(name, all) if matches!(name.as_slice(), [name] if name == "coalesce") => {
+                self.either(all)
+            }
+            Expr::Not(of) => match &**of {
+                Expr::Distinct(a, b) => self.compared(expr, a, b),
+                of => self.inverted(of),
+            },
+            Expr::Is(of, what) => self.is(expr, of, what),
+            Expr::Op(a, sign, b) => match (sign.as_str(), a.bare(), b.bare()) {
+                ("=", other, Expr::True) | ("=", Expr::True, other) => self.of(other),
+                ("=", other, Expr::False) | ("=", Expr::False, other) => self.inverted(other),
+                ("=", ..) => self.compared(expr, a, b),
+                ("<>" | "!=", ..) if self.asks_for_presence(a, b) || self.asks_for_presence(b, a) => {
+                    Tests::Nothing
+                }
+                _ => self.other(expr),
+            },
+            Expr::Any(a, sign, list) if sign == "=" => self.listed(expr, a, list),
+            Expr::Exists(select) => self.exists(expr, select),
+            _ => self.other(expr),
+        }
     }
 
     /// Every branch of an OR lets rows pass.
-    fn either(self, parts: &[&[Token]], depth: usize) -> Tests {
-        let all: Vec<Tests> = parts.iter().map(|part| self.of(part, depth + 1)).collect();
-        if all.iter().all(|tests| *tests == Tests::Tenant) {
-            Tests::Tenant
-        } else if all.iter().all(|tests| *tests == Tests::Nothing) {
-            Tests::Nothing
-        } else if all.iter().any(|tests| matches!(tests, Tests::Nothing | Tests::FailsOpen)) {
+    fn either(self, parts: &[Expr<'_>]) -> Tests {
+        let all: Vec<Tests> = parts.iter().map(|part| self.of(part)).collect();
+        let some = |wanted: &[Tests]| all.iter().any(|tests| wanted.contains(tests));
+        let open = some(&[Tests::Nothing]);
+        if some(&[Tests::FailsOpen]) || (open && some(&[Tests::Tenant, Tests::Unknown])) {
             Tests::FailsOpen
-        } else {
+        } else if open {
+            Tests::Nothing
+        } else if some(&[Tests::Unknown]) {
             Tests::Unknown
+        } else if some(&[Tests::Tenant]) {
+            Tests::Tenant
+        } else {
+            Tests::Never
         }
     }
 
     /// One part of an AND is enough.
-    fn both(self, parts: &[&[Token]], depth: usize) -> Tests {
-        let all: Vec<Tests> = parts.iter().map(|part| self.of(part, depth + 1)).collect();
-        [Tests::Tenant, Tests::Unknown, Tests::FailsOpen]
+    fn both(self, parts: &[Expr<'_>]) -> Tests {
+        let all: Vec<Tests> = parts.iter().map(|part| self.of(part)).collect();
+        [Tests::Never, Tests::Tenant, Tests::Unknown, Tests::FailsOpen]
             .into_iter()
             .find(|wanted| all.contains(wanted))
             .unwrap_or(Tests::Nothing)
     }
 
-    fn leaf(self, tokens: &[Token]) -> Tests {
-        let has = |word: &str| tokens.iter().any(|token| *token == Token::Word(word.to_owned()));
-        let column = tokens.iter().any(|token| *token == Token::Word(self.column.to_owned()));
-        let source = comes_from_somewhere(tokens);
-        let compares = tokens.iter().any(|token| matches!(token, Token::Sign(sign) if sign == "="))
-            || has("in")
-            || has("any")
-            || (has("distinct") && has("not"));
-        let nothing = has("null") && has("is") || tokens.contains(&Token::Text(String::new()));
-        if !column && nothing && tokens.contains(&Token::Text(self.setting.to_owned())) && !has("nullif") {
-            // `current_setting('app.tenant', true) IS NULL`: passes just when there is no tenant.
-            return Tests::Nothing;
+    /// NOT, and what comes to the same.
+    fn inverted(self, of: &Expr<'_>) -> Tests {
+        match self.of(of) {
+            // Every row but the tenant's, or a test of something else.
+            Tests::Tenant | Tests::Nothing | Tests::Never => Tests::Nothing,
+            Tests::FailsOpen | Tests::Unknown => Tests::Unknown,
         }
-        if !column {
-            // `true`, `status = 'open'`: whoever asks. With a function or a subquery it is not known.
-            return if source { Tests::Unknown } else { Tests::Nothing };
+    }
+
+    fn is(self, expr: &Expr<'_>, of: &Expr<'_>, what: &str) -> Tests {
+        match what {
+            "true" => self.of(of),
+            "false" | "not true" => self.inverted(of),
+            // Without a tenant the test is neither true nor false.
+            "not false" => match self.of(of) {
+                Tests::Tenant => Tests::FailsOpen,
+                other => other,
+            },
+            // `auth.uid() IS NOT NULL`: whoever asks.
+            "null" | "not null" if !self.mentions(of) && self.present(of) => Tests::Nothing,
+            _ => self.other(expr),
         }
-        // `(…) IS NOT TRUE`: which way round is not followed.
-        let word = |token: &Token, words: &[&str]| {
-            words.iter().any(|word| *token == Token::Word((*word).to_owned()))
+    }
+
+    /// Whether something is a value of the session that everybody has who has a tenant: the setting, or what a function
+    /// makes of one.
+    fn present(self, of: &Expr<'_>) -> bool {
+        let own = |part: &Expr<'_>| match part {
+            Expr::Text(text) => text == self.setting,
+            Expr::Call(name, _) => name.len() > 1,
+            _ => false,
         };
-        let inverted = tokens.windows(2).any(|two| {
-            let [before, truth] = two else { return false };
-            word(before, &["is", "not"]) && word(truth, &["true", "false", "unknown"])
-        });
-        if has("case") || inverted {
-            return Tests::Unknown;
+        self.value(of) == Value::Session && of.any(&own)
+    }
+
+    /// `setting <> ''`, `auth.role() = 'authenticated'`: passes for everybody, or for everybody without a tenant.
+    fn asks_for_presence(self, a: &Expr<'_>, b: &Expr<'_>) -> bool {
+        let all = |text: &str| matches!(text, "" | "authenticated" | "anon");
+        self.present(a) && matches!(b.bare(), Expr::Text(text) if all(text))
+    }
+
+    /// `a = b`, or what comes to the same.
+    fn compared(self, whole: &Expr<'_>, a: &Expr<'_>, b: &Expr<'_>) -> Tests {
+        if whole.any(&folds) {
+            return if self.mentions(whole) { Tests::Unknown } else { self.other(whole) };
         }
-        if !source {
-            // `tenant_id IS NOT NULL`, `tenant_id = 'a'`, `tenant_id = tenant_id`.
+        // A digest of both is as good as both.
+        if let (Expr::Call(one, a), Expr::Call(other, b)) = (a.bare(), b.bare())
+            && let ([a], [b]) = (a.as_slice(), b.as_slice())
+            && one == other
+            && matches!(one.as_slice(), [name] if name == "md5")
+        {
+            return self.compared(whole, a, b);
+        }
+        let other = if self.is_column(a) {
+            b
+        } else if self.is_column(b) {
+            a
+        } else if self.asks_for_presence(a, b) || self.asks_for_presence(b, a) {
             return Tests::Nothing;
-        }
-        if has("coalesce") && !only_the_empty_text(tokens, self.setting) {
-            return Tests::FailsOpen;
-        }
-        // A subquery that asks nothing of the session is the same for every tenant, if its tables are.
-        // Which way an OR inside of one leads is not followed.
-        if has("select") && (has("or") || !asks_the_session(tokens)) {
+        } else {
+            return self.other(whole);
+        };
+        of_value(self.value(other))
+    }
+
+    /// `column = ANY (…)` and `column IN (…)`.
+    fn listed(self, whole: &Expr<'_>, a: &Expr<'_>, list: &Expr<'_>) -> Tests {
+        if whole.any(&folds) {
             return Tests::Unknown;
         }
-        if compares { Tests::Tenant } else { Tests::Unknown }
+        // The row's list of tenants.
+        if self.is_column(list) && self.value(a) == Value::Session {
+            return Tests::Tenant;
+        }
+        if !self.is_column(a) {
+            return self.other(whole);
+        }
+        match list.bare() {
+            Expr::Array(all) => {
+                let all: Vec<Tests> = all.iter().map(|part| of_value(self.value(part))).collect();
+                let some = |wanted: Tests| all.contains(&wanted);
+                if some(Tests::FailsOpen)
+                    || (some(Tests::Nothing) && (some(Tests::Tenant) || some(Tests::Unknown)))
+                {
+                    Tests::FailsOpen
+                } else {
+                    [Tests::Nothing, Tests::Unknown, Tests::Tenant]
+                        .into_iter()
+                        .find(|t| some(*t))
+                        .unwrap_or(Tests::Never)
+                }
+            }
+            list => of_value(self.value(list)),
+        }
+    }
+
+    fn exists(self, whole: &Expr<'_>, select: &Select<'_>) -> Tests {
+        let Some(branches) = select.understood() else { return Tests::Unknown };
+        if branches.iter().all(|branch| self.tied_to_row(branch)) {
+            return Tests::Tenant;
+        }
+        let named = |column: &str, table: Option<&str>| {
+            whole.any(&|part| match part {
+                Expr::Name(path) => match (path.as_slice(), table) {
+                    ([.., before, _], Some(table)) => before == table,
+                    ([.., last], None) => last == column,
+                    _ => false,
+                },
+                Expr::Opaque(tokens) => {
+                    tokens.iter().any(|token| token.name() == Some(table.unwrap_or(column)))
+                }
+                _ => false,
+            })
+        };
+        // It names the column, but another table's: it says nothing of the row.
+        if named(self.column, None) && !named(self.column, Some(self.table)) {
+            Tests::Nothing
+        } else {
+            Tests::Unknown
+        }
+    }
+
+    /// Whether a subquery's rows are the session's and the row's tenant is theirs.
+    fn tied_to_row(self, branch: &select::Branch<'_>) -> bool {
+        let bound = self.bound(branch, &Scope::default());
+        conjuncts(&branch.conditions).into_iter().any(|condition| {
+            if condition.any(&folds) {
+                return false;
+            }
+            let (a, b) = match condition {
+                Expr::Op(a, sign, b) if sign == "=" => (a, b),
+                Expr::Any(a, sign, b) if sign == "=" => (a, b),
+                _ => return false,
+            };
+            let other = if self.is_outer(a) {
+                b
+            } else if self.is_outer(b) {
+                a
+            } else {
+                return false;
+            };
+            match lossless(other) {
+                Some(Expr::Name(path)) => branch.alias(path).is_some_and(|alias| bound.contains(alias)),
+                _ => self.value(other) == Value::Session,
+            }
+        })
+    }
+
+    /// Anything else: it tests nothing if it takes no value from anywhere but the row.
+    fn other(self, expr: &Expr<'_>) -> Tests {
+        let source = |part: &Expr<'_>| match part {
+            Expr::User | Expr::Select(_) | Expr::Exists(_) | Expr::Opaque(_) | Expr::Param(_) => true,
+            Expr::Call(name, _) => !matches!(name.as_slice(), [name] if PURE.contains(&name.as_str())),
+            _ => false,
+        };
+        if expr.any(&source) { Tests::Unknown } else { Tests::Nothing }
+    }
+
+    /// Whether the row's column is named somewhere.
+    fn mentions(self, expr: &Expr<'_>) -> bool {
+        expr.any(&|part| match part {
+            Expr::Name(path) => path.last().is_some_and(|last| last == self.column || last == "*"),
+            Expr::Opaque(tokens) => tokens.iter().any(|token| token.name() == Some(self.column)),
+            _ => false,
+        })
+    }
+
+    /// Whether it is the bare column, or the column as a type in which different values stay different.
+    fn is_column(self, expr: &Expr<'_>) -> bool {
+        matches!(lossless(expr), Some(Expr::Name(path)) if match path.as_slice() {
+            [name] => name == self.column,
+            [.., table, name] => table == self.table && name == self.column,
+            [] => false,
+        })
+    }
+
+    /// The same in a subquery, where the server writes the table before it.
+    fn is_outer(self, expr: &Expr<'_>) -> bool {
+        matches!(lossless(expr), Some(Expr::Name(path)) if path.len() > 1) && self.is_column(expr)
+    }
+
+    fn value(self, expr: &Expr<'_>) -> Value {
+        value::of(self.bodies, expr, &Scope::default())
+    }
+
+    fn bound<'b>(self, branch: &'b select::Branch<'_>, scope: &Scope<'_>) -> BTreeSet<&'b str> {
+        value::bound(self.bodies, branch, scope)
     }
 }
 
-/// Built-in functions of a row's own values: what they give is not the session's.
-const PURE: [&str; 16] = [
+fn of_value(value: Value) -> Tests {
+    match value {
+        Value::Session => Tests::Tenant,
+        Value::Null => Tests::Never,
+        Value::Fallback => Tests::FailsOpen,
+        Value::Constant | Value::Empty | Value::Row => Tests::Nothing,
+        Value::Unknown => Tests::Unknown,
+    }
+}
+
+/// The parts of ANDs.
+fn conjuncts<'e, 't>(conditions: &'e [Expr<'t>]) -> Vec<&'e Expr<'t>> {
+    let mut all = Vec::new();
+    let mut todo: Vec<&Expr<'t>> = conditions.iter().collect();
+    while let Some(condition) = todo.pop() {
+        match condition {
+            Expr::And(parts) => todo.extend(parts),
+            other => all.push(other),
+        }
+    }
+    all
+}
+
+/// Without casts to types in which different values stay different; nothing with others.
+fn lossless<'e, 't>(expr: &'e Expr<'t>) -> Option<&'e Expr<'t>> {
+    const TYPES: [&str; 12] = [
+        "text",
+        "varchar",
+        "character varying",
+        "uuid",
+        "bigint",
+        "int8",
+        "integer",
+        "int",
+        "int4",
+        "smallint",
+        "int2",
+        "numeric",
+    ];
+    match expr {
+        Expr::Cast(of, kind) if !kind.limited && TYPES.contains(&kind.name.as_str()) => lossless(of),
+        Expr::Cast(..) => None,
+        Expr::Collate(of, _) => lossless(of),
+        other => Some(other),
+    }
+}
+
+/// Whether it names a collation that may take different texts for the same.
+fn folds(expr: &Expr<'_>) -> bool {
+    matches!(expr, Expr::Collate(_, name) if !["C", "POSIX", "default", "ucs_basic"].contains(&name.as_str()))
+}
+
+/// Whether rows are read.
+fn reads_rows(expr: &Expr<'_>) -> bool {
+    match expr {
+        Expr::Select(select) | Expr::Exists(select) => select
+            .understood()
+            .is_none_or(|branches| branches.iter().any(|branch| !branch.from.is_empty() || !branch.plain)),
+        Expr::Opaque(tokens) => tokens.iter().any(|token| token.is("select")),
+        _ => false,
+    }
+}
+
+/// Built-in functions of a row's own values and the clock: what they give is not the session's.
+const PURE: [&str; 26] = [
     "lower",
     "upper",
     "btrim",
@@ -244,6 +423,7 @@ const PURE: [&str; 16] = [
     "rtrim",
     "md5",
     "length",
+    "char_length",
     "left",
     "right",
     "substr",
@@ -253,279 +433,105 @@ const PURE: [&str; 16] = [
     "abs",
     "split_part",
     "initcap",
+    "greatest",
+    "least",
+    "nullif",
+    "coalesce",
+    "now",
+    "clock_timestamp",
+    "date_trunc",
+    "jsonb_array_length",
+    "cardinality",
 ];
-
-/// Whether a part takes a value from the session, a function or another table.
-fn comes_from_somewhere(tokens: &[Token]) -> bool {
-    asks_the_session(tokens) || tokens.contains(&Token::Word("select".to_owned()))
-}
-
-/// Whether a part takes a value from the session or from a function that may.
-fn asks_the_session(tokens: &[Token]) -> bool {
-    let named = ["current_setting", "current_user", "session_user", "current_role", "user"];
-    let syntax = [
-        "in",
-        "any",
-        "all",
-        "and",
-        "or",
-        "not",
-        "coalesce",
-        "nullif",
-        "exists",
-        "array",
-        "where",
-        "on",
-        "from",
-        "select",
-        "case",
-        "when",
-        "then",
-        "else",
-        "as",
-        "values",
-        "like",
-        "similar",
-        "between",
-        "text",
-        "varchar",
-        "character",
-        "numeric",
-        "join",
-        "by",
-        "union",
-        "intersect",
-        "except",
-        "lateral",
-    ];
-    tokens.iter().enumerate().any(|(at, token)| {
-        let Token::Word(word) = token else { return false };
-        if named.contains(&word.as_str()) {
-            return true;
-        }
-        let called = tokens.get(at + 1) == Some(&Token::Open);
-        called && !syntax.contains(&word.as_str()) && !PURE.contains(&word.as_str())
-    })
-}
-
-/// Whether what stands in place of a missing setting is the empty text, which is no tenant.
-fn only_the_empty_text(tokens: &[Token], setting: &str) -> bool {
-    !tokens.iter().enumerate().any(|(at, token)| {
-        *token == Token::Word("coalesce".to_owned()) && {
-            let end = closing(tokens, at + 1).unwrap_or(at);
-            let inside = tokens.get(at + 1..end).unwrap_or_default();
-            let harmless = |token: &Token| match token {
-                Token::Text(text) => text.is_empty() || text == setting,
-                Token::Word(word) => {
-                    ["current_setting", "nullif", "text", "true", "null", "character", "varying"]
-                        .contains(&word.as_str())
-                }
-                _ => true,
-            };
-            !inside.iter().all(harmless)
-        }
-    })
-}
-
-/// Whether it is a comparison by IS DISTINCT FROM.
-fn says_distinct(tokens: &[Token]) -> bool {
-    unwrapped(tokens).windows(2).any(|two| {
-        two.first() == Some(&Token::Word("is".to_owned()))
-            && two.get(1) == Some(&Token::Word("distinct".to_owned()))
-    })
-}
-
-/// The expression in parentheses that a condition begins with; what comes after it (ORDER BY, GROUP BY) is left out.
-pub(crate) fn first_group(condition: &str) -> Option<&str> {
-    let text = condition.trim_start();
-    let (mut open, mut quote) = (0_usize, None);
-    for (at, c) in text.char_indices() {
-        match (quote, c) {
-            (Some(end), _) if c == end => quote = None,
-            (Some(_), _) => {}
-            (None, '\'' | '"') => quote = Some(c),
-            (None, '(') => open += 1,
-            (None, ')') => {
-                open = open.checked_sub(1)?;
-                if open == 0 {
-                    return text.get(..=at);
-                }
-            }
-            (None, _) if open == 0 => return None,
-            (None, _) => {}
-        }
-    }
-    None
-}
-
-/// Without parentheses that stand around the whole.
-fn unwrapped(mut tokens: &[Token]) -> &[Token] {
-    while let [Token::Open, inner @ .., Token::Close] = tokens {
-        let mut open = 0_usize;
-        let balanced = inner.iter().all(|token| match token {
-            Token::Open => {
-                open += 1;
-                true
-            }
-            Token::Close => {
-                let was = open;
-                open = open.saturating_sub(1);
-                was > 0
-            }
-            _ => true,
-        });
-        if !balanced || open != 0 {
-            break;
-        }
-        tokens = inner;
-    }
-    tokens
-}
-
-/// The parts between a word that stands outside of parentheses.
-fn split<'t>(tokens: &'t [Token], word: &str) -> Vec<&'t [Token]> {
-    let mut parts = Vec::new();
-    let (mut open, mut start) = (0_usize, 0);
-    for (at, token) in tokens.iter().enumerate() {
-        match token {
-            Token::Open => open += 1,
-            Token::Close => open = open.saturating_sub(1),
-            Token::Word(found) if open == 0 && found == word => {
-                parts.extend(tokens.get(start..at));
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.extend(tokens.get(start..));
-    parts
-}
 
 /// Whether a column is compared with itself under the same name, as `(m.tenant_id = m.tenant_id)`: a name inside a
 /// subquery was taken for the subquery's own column.
 pub(crate) fn compares_with_itself(text: &str) -> bool {
-    let tokens = tokens(text);
-    let dot = Token::Sign(".".to_owned());
-    let equal = Token::Sign("=".to_owned());
-    tokens.windows(7).any(|window| {
-        let [a, d1, b, sign, c, d2, d] = window else { return false };
-        *d1 == dot
-            && *d2 == dot
-            && *sign == equal
-            && a == c
-            && b == d
-            && matches!((a, b), (Token::Word(_), Token::Word(_)))
+    expression(&tokens(text)).any(&|part| match part {
+        Expr::Op(a, sign, b) if sign == "=" => {
+            a.bare() == b.bare() && matches!(a.bare(), Expr::Name(path) if path.len() > 1)
+        }
+        _ => false,
     })
 }
 
-/// Whether two nothings count as the same: `tenant_id IS NOT DISTINCT FROM …`, which the server writes with NOT before it.
-pub(crate) fn takes_null_for_a_tenant(text: &str, column: &str) -> bool {
-    let tokens = tokens(text);
-    let word = |token: &Token, wanted: &str| *token == Token::Word(wanted.to_owned());
-    tokens.iter().any(|token| word(token, column))
-        && tokens.windows(2).enumerate().any(|(at, window)| {
-            let [is, distinct] = window else { return false };
-            let Some(before) = tokens.get(..at) else { return false };
-            word(is, "is")
-                && word(distinct, "distinct")
-                && before.iter().rev().take(8).any(|token| word(token, "not"))
-        })
-}
-
-/// Calls of `current_setting` with one argument, which fail where the setting was never made.
-pub(crate) fn asks_strictly(text: &str) -> bool {
-    calls(text).iter().any(|call| call.arguments == 1)
-}
-
-/// Whether the setting is cast to a type that the empty text is none of, without `nullif` around it.
-pub(crate) fn casts_the_empty_text(text: &str) -> bool {
-    calls(text).iter().any(|call| {
-        !call.in_nullif && call.cast.as_deref().is_some_and(|kind| kind != "text" && kind != "character")
+/// Whether a column is compared in a way for which different texts are the same: by `lower`, or by a collation.
+pub(crate) fn compares_folded(text: &str, column: &str) -> bool {
+    let is_column = |expr: &Expr<'_>| matches!(expr.bare(), Expr::Name(path) if path.last().is_some_and(|name| name == column));
+    let folded = |expr: &Expr<'_>| match expr.bare() {
+        Expr::Call(name, with) => {
+            matches!(name.as_slice(), [name] if name == "lower" || name == "upper")
+                && with.iter().any(is_column)
+        }
+        _ => false,
+    };
+    expression(&tokens(text)).any(&|part| match part {
+        Expr::Op(a, sign, b) | Expr::Any(a, sign, b) if sign == "=" => {
+            let names = part.any(&|part| is_column(part));
+            // `tenant_id = lower(tenant_id)` says something of the row alone.
+            let other = if folded(a) { b } else { a };
+            names && (part.any(&folds) || ((folded(a) || folded(b)) && !other.any(&|part| is_column(part))))
+        }
+        _ => false,
     })
 }
 
-/// Whether some use of a setting lets the empty text through.
-pub(crate) fn lets_the_empty_text_through(text: &str) -> bool {
-    calls(text).iter().any(|call| !call.in_nullif)
-}
-
-/// Whether it reads a setting.
-pub(crate) fn reads_a_setting(text: &str) -> bool {
-    !calls(text).is_empty()
-}
-
-/// One call of `current_setting`.
-struct Call {
-    arguments: usize,
-    in_nullif: bool,
-    /// The type that its value is cast to.
-    cast: Option<String>,
-}
-
-fn calls(text: &str) -> Vec<Call> {
+/// The settings that a text reads, by name.
+pub(crate) fn settings_read(text: &str) -> BTreeSet<String> {
+    let found = std::cell::RefCell::new(BTreeSet::new());
     let tokens = tokens(text);
-    let comma = Token::Sign(",".to_owned());
-    let mut found = Vec::new();
-    let mut nullifs: Vec<usize> = Vec::new();
-    let mut open = 0_usize;
-    for (at, token) in tokens.iter().enumerate() {
-        match token {
-            Token::Open => {
-                open += 1;
-                let before = at.checked_sub(1).and_then(|before| tokens.get(before));
-                if before == Some(&Token::Word("nullif".to_owned())) {
-                    nullifs.push(open);
-                }
-            }
-            Token::Close => {
-                if nullifs.last() == Some(&open) {
-                    nullifs.pop();
-                }
-                open = open.saturating_sub(1);
-            }
-            Token::Word(word) if word == "current_setting" => {
-                let Some(end) = closing(&tokens, at + 1) else { continue };
-                let inside = tokens.get(at + 2..end).unwrap_or_default();
-                let arguments = 1 + inside.iter().filter(|token| **token == comma).count();
-                found.push(Call {
-                    arguments,
-                    in_nullif: !nullifs.is_empty(),
-                    cast: cast_after(&tokens, end),
-                });
-            }
-            _ => {}
+    // Nothing ends the search.
+    let _all = expression(&tokens).any(&|part| {
+        if let Expr::Call(name, with) = part
+            && name.last().is_some_and(|name| name == "current_setting")
+            && let Some(Expr::Text(setting)) = with.first().map(Expr::bare)
+        {
+            found.borrow_mut().insert(setting.clone());
         }
-    }
-    found
+        false
+    });
+    found.into_inner()
 }
 
-/// Where the parenthesis at a place is closed.
-fn closing(tokens: &[Token], at: usize) -> Option<usize> {
-    let mut open = 0_usize;
-    for (place, token) in tokens.iter().enumerate().skip(at) {
-        match token {
-            Token::Open => open += 1,
-            Token::Close => {
-                open = open.checked_sub(1)?;
-                if open == 0 {
-                    return Some(place);
-                }
-            }
-            _ if open == 0 => return None,
-            _ => {}
-        }
-    }
-    None
-}
-
-/// The type in `)::type` after a place, through the parentheses that the server writes around it.
-fn cast_after(tokens: &[Token], mut at: usize) -> Option<String> {
-    let colon = Token::Sign(":".to_owned());
-    loop {
-        match tokens.get(at + 1..)? {
-            [a, b, Token::Word(kind), ..] if *a == colon && *b == colon => return Some(kind.clone()),
-            [Token::Close, ..] => at += 1,
+/// The setting that a text compares a column with, if that is all that the text does.
+pub(crate) fn only_compares(text: &str, column: &str) -> Option<String> {
+    let tokens = tokens(text);
+    let whole = expression(&tokens);
+    let (a, b) = match &whole {
+        Expr::Op(a, sign, b) if sign == "=" => (a, b),
+        Expr::Not(of) => match &**of {
+            Expr::Distinct(a, b) => (a, b),
             _ => return None,
-        }
+        },
+        _ => return None,
+    };
+    let is_column = |expr: &Expr<'_>| matches!(expr.bare(), Expr::Name(path) if path.last().is_some_and(|name| name == column));
+    match (is_column(a), is_column(b)) {
+        (true, false) => setting_in(b),
+        (false, true) => setting_in(a),
+        _ => None,
+    }
+}
+
+/// The setting, with no more around it than guards against its not being there.
+fn setting_in(expr: &Expr<'_>) -> Option<String> {
+    match expr.bare() {
+        Expr::Call(name, with) => match (name.last()?.as_str(), with.as_slice()) {
+            ("current_setting", [Expr::Text(setting), ..]) => Some(setting.clone()),
+            ("current_setting", [first, ..]) => match first.bare() {
+                Expr::Text(setting) => Some(setting.clone()),
+                _ => None,
+            },
+            ("nullif" | "coalesce", [first, ..]) => setting_in(first),
+            _ => None,
+        },
+        Expr::Select(select) => match select.understood()? {
+            [branch] if branch.from.is_empty() => match branch.targets.as_slice() {
+                [target] => setting_in(target),
+                _ => None,
+            },
+            _ => None,
+        },
+        _ => None,
     }
 }

@@ -5,10 +5,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::{GenericClient, Row};
 
 use super::*;
+use crate::check::TENANT_COLUMNS;
 
 const NOT_SYSTEM: &str = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
 const NOT_EXTENSION: &str = "NOT EXISTS (SELECT FROM pg_depend x WHERE x.objid = o.oid AND x.deptype = 'e'
     AND x.classid = o.tableoid)";
+
+/// What a role `r` may do with the table `c` of the schema `n`.
+const RIGHTS: &str = "
+    bool_or(has_schema_privilege(r.oid, n.oid, 'USAGE') AND has_any_column_privilege(r.oid, c.oid, 'SELECT')) AS selects,
+    bool_or(has_schema_privilege(r.oid, n.oid, 'USAGE') AND has_any_column_privilege(r.oid, c.oid, 'INSERT')) AS inserts,
+    bool_or(has_schema_privilege(r.oid, n.oid, 'USAGE') AND has_any_column_privilege(r.oid, c.oid, 'UPDATE')) AS updates,
+    bool_or(has_schema_privilege(r.oid, n.oid, 'USAGE') AND has_table_privilege(r.oid, c.oid, 'DELETE')) AS deletes,
+    bool_or(has_schema_privilege(r.oid, n.oid, 'USAGE') AND has_table_privilege(r.oid, c.oid, 'TRUNCATE')) AS truncates,
+    bool_or(has_schema_privilege(r.oid, n.oid, 'USAGE') AND has_table_privilege(r.oid, c.oid, 'TRIGGER')) AS triggers,
+    bool_or(has_schema_privilege(r.oid, n.oid, 'USAGE') AND has_any_column_privilege(r.oid, c.oid, 'REFERENCES')) AS refers";
+
+/// The role, and who else was granted something of the relation `c` of those whose rights the role `a` has or may take on,
+/// as REVOKE names them.
+const GRANTED_TO: &str = "
+    (SELECT string_agg(DISTINCT named.name, ', ') FROM (SELECT quote_ident($1::text) AS name
+        UNION ALL SELECT CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(g.rolname) END
+        FROM aclexplode(c.relacl) x LEFT JOIN pg_roles g ON g.oid = x.grantee
+        WHERE x.grantee <> c.relowner AND (x.grantee = 0 OR pg_has_role(a.oid, x.grantee, 'MEMBER'))) named)";
 
 pub(super) struct Reader<'c, C> {
     pub(super) client: &'c C,
@@ -63,12 +82,13 @@ impl<C: GenericClient> Reader<'_, C> {
     pub(super) async fn tested_columns(
         &self,
         policies: &[Policy],
+        bodies: &Bodies,
     ) -> Result<BTreeMap<Oid, String>, CheckError> {
         let of: BTreeSet<Oid> = policies.iter().map(|policy| policy.table).collect();
         let of: Vec<Oid> = of.into_iter().collect();
         let rows = self
             .rows(
-                "SELECT attrelid, attname::text FROM pg_attribute
+                "SELECT attrelid, attname::text, (SELECT relname::text FROM pg_class WHERE oid = attrelid) FROM pg_attribute
                  WHERE attrelid = ANY ($1) AND attnum > 0 AND NOT attisdropped
                  ORDER BY attrelid, array_position($2::text[], attname::text), attnum",
                 &[&of, &self.options.tenant_columns],
@@ -78,8 +98,9 @@ impl<C: GenericClient> Reader<'_, C> {
         for row in &rows {
             let table: Oid = row.try_get(0).map_err(CheckError::Read)?;
             let column: String = row.try_get(1).map_err(CheckError::Read)?;
-            let compares =
-                |text: &String| predicate::compares_with_the_setting(text, &column, &self.options.setting);
+            let name: String = row.try_get(2).map_err(CheckError::Read)?;
+            let reading = Reading { table: &name, column: &column, setting: &self.options.setting, bodies };
+            let compares = |text: &String| reading.compares_with_the_setting(text);
             let of_table = |policy: &&Policy| policy.table == table;
             if !tested.contains_key(&table)
                 && policies
@@ -100,35 +121,51 @@ impl<C: GenericClient> Reader<'_, C> {
     ) -> Result<BTreeMap<Oid, Table>, CheckError> {
         let (of, tested): (Vec<Oid>, Vec<&str>) =
             tested.iter().map(|(table, column)| (*table, column.as_str())).unzip();
+        // Names that were given come before what a policy compares, and that before names that are known to be used.
+        let own: Vec<&str> = self
+            .options
+            .tenant_columns
+            .iter()
+            .map(String::as_str)
+            .filter(|name| !TENANT_COLUMNS.contains(name))
+            .collect();
         let rows = self
             .rows(
                 &format!(
                     "SELECT c.oid, format('%I.%I', n.nspname, c.relname), c.relkind::text, c.relowner, c.relrowsecurity,
-                        c.relforcerowsecurity,
-                        has_schema_privilege(a.oid, n.oid, 'USAGE') AND has_any_column_privilege(a.oid, c.oid, 'SELECT'),
-                        has_schema_privilege(a.oid, n.oid, 'USAGE') AND has_any_column_privilege(a.oid, c.oid, 'INSERT'),
-                        has_schema_privilege(a.oid, n.oid, 'USAGE') AND has_any_column_privilege(a.oid, c.oid, 'UPDATE'),
-                        has_schema_privilege(a.oid, n.oid, 'USAGE') AND has_table_privilege(a.oid, c.oid, 'DELETE'),
-                        has_schema_privilege(a.oid, n.oid, 'USAGE') AND has_table_privilege(a.oid, c.oid, 'TRUNCATE'),
-                        has_schema_privilege(a.oid, n.oid, 'USAGE') AND has_table_privilege(a.oid, c.oid, 'TRIGGER'),
-                        has_schema_privilege(a.oid, n.oid, 'USAGE') AND has_any_column_privilege(a.oid, c.oid, 'REFERENCES'),
+                        c.relforcerowsecurity, m.selects, m.inserts, m.updates, m.deletes, m.truncates, m.triggers, m.refers,
+                        o.selects, o.inserts, o.updates, o.deletes, o.truncates, o.triggers, o.refers,
                         t.attname::text, t.attnum, format_type(t.atttypid, t.atttypmod), t.attnotnull,
                         pg_get_expr(d.adbin, d.adrelid), coalesce(NOT co.collisdeterministic, false),
+                        (WITH RECURSIVE below (typname, typtype, typbasetype) AS (
+                             SELECT typname::text, typtype, typbasetype FROM pg_type WHERE oid = t.atttypid
+                             UNION ALL SELECT y.typname::text, y.typtype, y.typbasetype FROM pg_type y
+                             JOIN below b ON y.oid = b.typbasetype WHERE b.typtype = 'd')
+                         SELECT typname FROM below WHERE typtype <> 'd' LIMIT 1),
                         ARRAY(SELECT i.inhparent FROM pg_inherits i WHERE i.inhrelid = c.oid),
                         ARRAY(SELECT pg_get_constraintdef(k.oid) FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c'),
-                        c.reltuples
+                        c.reltuples, c.relname::text, {GRANTED_TO}
                      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                      CROSS JOIN (SELECT oid FROM pg_roles WHERE rolname = $1) a
+                     CROSS JOIN LATERAL (SELECT {RIGHTS} FROM pg_roles r WHERE r.oid = a.oid) o
+                     CROSS JOIN LATERAL (SELECT {RIGHTS} FROM pg_roles r WHERE r.oid = ANY ($5)) m
                      LEFT JOIN unnest($3::oid[], $4::text[]) y (relation, tested) ON y.relation = c.oid
                      LEFT JOIN LATERAL (SELECT * FROM pg_attribute t WHERE t.attrelid = c.oid AND t.attnum > 0
                          AND NOT t.attisdropped AND (t.attname = ANY ($2) OR t.attname = y.tested)
-                         ORDER BY t.attname = ANY ($2) DESC, (t.attname = y.tested) IS TRUE DESC,
-                             array_position($2, t.attname::text) LIMIT 1) t ON true
+                         ORDER BY t.attname = ANY ($6) DESC, (t.attname = y.tested) IS TRUE DESC,
+                             t.attname = ANY ($2) DESC, array_position($2, t.attname::text) LIMIT 1) t ON true
                      LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = t.attnum
                      LEFT JOIN pg_collation co ON co.oid = t.attcollation
                      WHERE c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't' AND {NOT_SYSTEM}"
                 ),
-                &[&self.options.role, &self.options.tenant_columns, &of, &tested],
+                &[
+                    &self.options.role,
+                    &self.options.tenant_columns,
+                    &of,
+                    &tested,
+                    &self.taken_on().await?,
+                    &own,
+                ],
             )
             .await?;
         let mut tables = BTreeMap::new();
@@ -137,6 +174,25 @@ impl<C: GenericClient> Reader<'_, C> {
             tables.insert(table.oid, table);
         }
         Ok(tables)
+    }
+
+    /// The application's role, and those without a login and bound by policies that it may become.
+    async fn taken_on(&self) -> Result<Vec<Oid>, CheckError> {
+        let rows = self
+            .rows(
+                "SELECT r.oid FROM pg_roles r, pg_roles a WHERE a.rolname = $1 AND (r.oid = a.oid OR (NOT a.rolsuper
+                     AND NOT r.rolcanlogin AND NOT r.rolsuper AND NOT r.rolbypassrls AND pg_has_role(a.oid, r.oid, 'MEMBER')))",
+                &[&self.options.role],
+            )
+            .await?;
+        rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(CheckError::Read)
+    }
+
+    /// Who was made a member of what.
+    pub(super) async fn memberships(&self) -> Result<Vec<(Oid, Oid)>, CheckError> {
+        let rows = self.rows("SELECT member, roleid FROM pg_auth_members ORDER BY 1, 2", &[]).await?;
+        let read = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
+        rows.iter().map(read).collect::<Result<_, tokio_postgres::Error>>().map_err(CheckError::Read)
     }
 
     pub(super) async fn policies(&self) -> Result<Vec<Policy>, CheckError> {
@@ -190,17 +246,17 @@ impl<C: GenericClient> Reader<'_, C> {
                     "SELECT c.oid, format('%I.%I', n.nspname, c.relname), c.relkind = 'm', c.relowner,
                         EXISTS (SELECT FROM unnest(c.reloptions) x WHERE x ~* '^security_invoker=(t|tr|tru|true|y|ye|yes|on|1)$'),
                         EXISTS (SELECT FROM unnest(c.reloptions) x WHERE x ~* '^security_barrier=(t|tr|tru|true|y|ye|yes|on|1)$'),
-                        has_schema_privilege(a.oid, n.oid, 'USAGE') AND (has_table_privilege(a.oid, c.oid, 'DELETE')
-                            OR has_any_column_privilege(a.oid, c.oid, 'SELECT, INSERT, UPDATE')),
+                        EXISTS (SELECT FROM unnest($1::oid[]) r (oid) WHERE has_schema_privilege(r.oid, n.oid, 'USAGE')
+                            AND (has_table_privilege(r.oid, c.oid, 'DELETE')
+                                OR has_any_column_privilege(r.oid, c.oid, 'SELECT, INSERT, UPDATE'))),
                         pg_get_viewdef(c.oid),
                         ARRAY(SELECT DISTINCT d.refobjid FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
                               WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass
                                 AND r.ev_class = c.oid AND d.refobjid <> c.oid)
                      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-                     CROSS JOIN (SELECT oid FROM pg_roles WHERE rolname = $1) a
                      WHERE c.relkind IN ('v', 'm') AND {NOT_SYSTEM}"
                 ),
-                &[&self.options.role],
+                &[&self.taken_on().await?],
             )
             .await?;
         let read = |row: &Row| -> Result<(Oid, View), tokio_postgres::Error> {
@@ -228,16 +284,17 @@ impl<C: GenericClient> Reader<'_, C> {
                 &format!(
                     "SELECT o.oid, format('%I.%I(%s)', n.nspname, o.proname, pg_get_function_identity_arguments(o.oid)),
                         o.proowner, o.prosecdef, o.provolatile::text, o.proleakproof, coalesce(o.proconfig, '{{}}'),
-                        has_schema_privilege(a.oid, n.oid, 'USAGE') AND has_function_privilege(a.oid, o.oid, 'EXECUTE'),
+                        EXISTS (SELECT FROM unnest($1::oid[]) r (oid) WHERE has_schema_privilege(r.oid, n.oid, 'USAGE')
+                            AND has_function_privilege(r.oid, o.oid, 'EXECUTE')),
                         o.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(o.proacl) x
                             WHERE x.grantee = 0 AND x.privilege_type = 'EXECUTE'),
                         coalesce(pg_get_function_sqlbody(o.oid), o.prosrc),
-                        o.prorettype IN ('trigger'::regtype, 'event_trigger'::regtype)
-                     FROM pg_proc o JOIN pg_namespace n ON n.oid = o.pronamespace
-                     CROSS JOIN (SELECT oid FROM pg_roles WHERE rolname = $1) a
+                        o.prorettype IN ('trigger'::regtype, 'event_trigger'::regtype), n.nspname::text, o.proname::text,
+                        l.lanname::text, o.prokind = 'p', coalesce(o.proargnames, '{{}}')
+                     FROM pg_proc o JOIN pg_namespace n ON n.oid = o.pronamespace JOIN pg_language l ON l.oid = o.prolang
                      WHERE {NOT_SYSTEM} AND {NOT_EXTENSION}"
                 ),
-                &[&self.options.role],
+                &[&self.taken_on().await?],
             )
             .await?;
         let read = |row: &Row| -> Result<(Oid, Function), tokio_postgres::Error> {
@@ -255,6 +312,11 @@ impl<C: GenericClient> Reader<'_, C> {
                     open_to_all: row.try_get(8)?,
                     source: row.try_get(9)?,
                     trigger: row.try_get(10)?,
+                    schema: row.try_get(11)?,
+                    short: row.try_get(12)?,
+                    language: row.try_get(13)?,
+                    procedure: row.try_get(14)?,
+                    arguments: row.try_get(15)?,
                 },
             ))
         };
@@ -277,13 +339,13 @@ impl<C: GenericClient> Reader<'_, C> {
         let rows = self
             .rows(
                 &format!(
-                    "SELECT i.indrelid, format('%I.%I', n.nspname, c.relname), i.indisunique, i.indisprimary,
-                        i.indisvalid AND i.indpred IS NULL, (i.indkey::int2[])[0:i.indnkeyatts - 1],
-                        (SELECT string_agg(quote_ident(t.attname), ', ' ORDER BY k.place)
-                         FROM unnest((i.indkey::int2[])[0:i.indnkeyatts - 1]) WITH ORDINALITY k (number, place)
-                         JOIN pg_attribute t ON t.attrelid = i.indrelid AND t.attnum = k.number),
-                        EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u'))
+                    "SELECT i.indrelid, format('%I.%I', n.nspname, c.relname), i.indisunique,
+                        i.indisvalid AND i.indpred IS NULL, (i.indkey::int2[])[0:i.indnkeyatts - 1], i.indisexclusion,
+                        ARRAY(SELECT DISTINCT d.refobjsubid::int2 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+                            AND d.objid = i.indexrelid AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid),
+                        pg_get_indexdef(i.indexrelid), quote_ident(k.conname), pg_get_constraintdef(k.oid)
                      FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+                     LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')
                      WHERE {NOT_SYSTEM} ORDER BY 2"
                 ),
                 &[],
@@ -294,11 +356,12 @@ impl<C: GenericClient> Reader<'_, C> {
                 table: row.try_get(0)?,
                 name: row.try_get(1)?,
                 unique: row.try_get(2)?,
-                primary: row.try_get(3)?,
-                whole: row.try_get(4)?,
-                columns: row.try_get(5)?,
-                names: row.try_get::<_, Option<String>>(6)?.unwrap_or_default(),
-                constraint: row.try_get(7)?,
+                whole: row.try_get(3)?,
+                columns: row.try_get(4)?,
+                exclusion: row.try_get(5)?,
+                depends: row.try_get(6)?,
+                definition: row.try_get(7)?,
+                constraint: row.try_get::<_, Option<String>>(8)?.zip(row.try_get::<_, Option<String>>(9)?),
             })
         };
         rows.iter().map(read).collect::<Result<_, _>>().map_err(CheckError::Read)
@@ -351,14 +414,16 @@ impl<C: GenericClient> Reader<'_, C> {
         rows.iter().map(read).collect::<Result<_, _>>().map_err(CheckError::Read)
     }
 
-    pub(super) async fn sequences(&self) -> Result<Vec<String>, CheckError> {
+    pub(super) async fn sequences(&self) -> Result<Vec<(String, String)>, CheckError> {
         let sql = format!(
-            "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid
-             JOIN pg_namespace n ON n.oid = c.relnamespace CROSS JOIN (SELECT oid FROM pg_roles WHERE rolname = $1) a
+            "SELECT format('%I.%I', n.nspname, c.relname), {GRANTED_TO} FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid
+             JOIN pg_namespace n ON n.oid = c.relnamespace CROSS JOIN (SELECT oid FROM pg_roles WHERE rolname = $1::text) a
              WHERE {NOT_SYSTEM} AND has_schema_privilege(a.oid, n.oid, 'USAGE')
                AND has_sequence_privilege(a.oid, s.seqrelid, 'SELECT') ORDER BY 1"
         );
-        self.texts(&sql, &[&self.options.role]).await
+        let rows = self.rows(&sql, &[&self.options.role]).await?;
+        let read = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
+        rows.iter().map(read).collect::<Result<_, tokio_postgres::Error>>().map_err(CheckError::Read)
     }
 
     pub(super) async fn extensions(&self) -> Result<BTreeSet<String>, CheckError> {
@@ -394,10 +459,11 @@ impl<C: GenericClient> Reader<'_, C> {
         rows.iter().map(read).collect::<Result<_, tokio_postgres::Error>>().map_err(CheckError::Read)
     }
 
-    pub(super) async fn mappings(&self) -> Result<Vec<String>, CheckError> {
-        let sql =
-            "SELECT DISTINCT srvname::text FROM pg_user_mappings WHERE umuser = 0 OR usename = $1 ORDER BY 1";
-        self.texts(sql, &[&self.options.role]).await
+    pub(super) async fn mappings(&self) -> Result<Vec<(String, bool)>, CheckError> {
+        let sql = "SELECT DISTINCT srvname::text, umuser = 0 FROM pg_user_mappings WHERE umuser = 0 OR usename = $1 ORDER BY 1, 2";
+        let rows = self.rows(sql, &[&self.options.role]).await?;
+        let read = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
+        rows.iter().map(read).collect::<Result<_, tokio_postgres::Error>>().map_err(CheckError::Read)
     }
 
     pub(super) async fn schemas(&self) -> Result<Vec<String>, CheckError> {
@@ -436,15 +502,27 @@ fn letter(row: &Row, at: usize) -> Result<char, tokio_postgres::Error> {
 }
 
 fn table(row: &Row) -> Result<Table, tokio_postgres::Error> {
-    let tenant = match row.try_get::<_, Option<String>>(13)? {
+    let rights = |first: usize| -> Result<Rights, tokio_postgres::Error> {
+        Ok(Rights {
+            select: row.try_get(first)?,
+            insert: row.try_get(first + 1)?,
+            update: row.try_get(first + 2)?,
+            delete: row.try_get(first + 3)?,
+            truncate: row.try_get(first + 4)?,
+            trigger: row.try_get(first + 5)?,
+            references: row.try_get(first + 6)?,
+        })
+    };
+    let tenant = match row.try_get::<_, Option<String>>(20)? {
         None => None,
         Some(name) => Some(TenantColumn {
             name,
-            number: row.try_get(14)?,
-            kind: row.try_get(15)?,
-            not_null: row.try_get(16)?,
-            default: row.try_get(17)?,
-            fuzzy: row.try_get(18)?,
+            number: row.try_get(21)?,
+            kind: row.try_get(22)?,
+            not_null: row.try_get(23)?,
+            default: row.try_get(24)?,
+            fuzzy: row.try_get(25)?,
+            base: row.try_get(26)?,
         }),
     };
     Ok(Table {
@@ -454,18 +532,13 @@ fn table(row: &Row) -> Result<Table, tokio_postgres::Error> {
         owner: row.try_get(3)?,
         rls: row.try_get(4)?,
         forced: row.try_get(5)?,
-        rights: Rights {
-            select: row.try_get(6)?,
-            insert: row.try_get(7)?,
-            update: row.try_get(8)?,
-            delete: row.try_get(9)?,
-            truncate: row.try_get(10)?,
-            trigger: row.try_get(11)?,
-            references: row.try_get(12)?,
-        },
+        rights: rights(6)?,
+        own_rights: rights(13)?,
         tenant,
-        parents: row.try_get(19)?,
-        checks: row.try_get(20)?,
-        rows: row.try_get(21)?,
+        parents: row.try_get(27)?,
+        checks: row.try_get(28)?,
+        rows: row.try_get(29)?,
+        short: row.try_get(30)?,
+        granted_to: row.try_get(31)?,
     })
 }

@@ -1,54 +1,131 @@
 //! Functions that run with their owner's rights, and what runs by itself when rows are written.
 
+use std::collections::BTreeSet;
+
 use partywall_model::{Confidence, Severity};
 
 use super::Hit;
 use crate::check::{
-    catalogue::{Catalogue, Function, Table},
+    catalogue::{Catalogue, Function, Oid, Sight, Table},
     predicate,
 };
 
 /// Functions with their owner's rights that the application's role may call.
-fn definers(catalogue: &Catalogue) -> impl Iterator<Item = &Function> {
+fn definers(catalogue: &Catalogue) -> impl Iterator<Item = (&Oid, &Function)> {
     catalogue
         .functions
-        .values()
-        .filter(|function| function.definer && function.executable && !catalogue.app.superuser)
+        .iter()
+        .filter(|(_, function)| function.definer && function.executable && !catalogue.app.superuser)
 }
 
-/// Tenants' tables that a function's text names and whose rows its owner sees all of.
-fn opened<'c>(catalogue: &'c Catalogue, function: &Function) -> Vec<&'c Table> {
-    catalogue
-        .tables_of_tenants()
-        .filter(|table| catalogue.sees_all(function.owner, table) && names(&function.source, &table.name))
-        .collect()
+/// What a function's owner gets to with it, directly or through what it calls and the views that it reads.
+struct Reach<'c> {
+    /// Tables that are named, and who looks at them.
+    tables: Vec<(&'c Table, Oid)>,
+    /// Whether SQL in a text is run.
+    dynamic: bool,
+    /// Whether it reads the setting that names the tenant, or what stands in the caller's token.
+    asks: bool,
+    /// Whether it reads any setting.
+    reads_a_setting: bool,
 }
 
-/// Whether a text has the name of a table or function, with its schema or without.
-fn names(text: &str, name: &str) -> bool {
-    let Some(short) = name.rsplit('.').next().map(|name| name.trim_matches('"').to_lowercase()) else {
-        return false;
-    };
-    let text = text.to_lowercase();
-    text.match_indices(&short).any(|(at, _)| {
-        let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-        let before = text.get(..at).and_then(|text| text.chars().next_back());
-        let after = text.get(at + short.len()..).and_then(|text| text.chars().next());
-        !word(before) && !word(after)
-    })
+/// Whether a function reads a setting, or calls one that does.
+pub(super) fn reads_a_setting(catalogue: &Catalogue, function: &Function) -> bool {
+    reach(catalogue, function).reads_a_setting
 }
 
-/// Whether a function asks who the tenant is: it reads the setting, or calls a function that does. It may filter by that
-/// for itself; to name the tenant's column is not enough, since a list of what is selected names it too.
-fn asks_for_the_tenant(catalogue: &Catalogue, function: &Function) -> bool {
+/// The words of a text, and those of them that are called, in lower case.
+struct Words {
+    all: BTreeSet<String>,
+    calls: BTreeSet<String>,
+}
+
+impl Words {
+    fn of(text: &str) -> Self {
+        let text = text.to_lowercase();
+        let (mut all, mut calls) = (BTreeSet::new(), BTreeSet::new());
+        let mut rest = text.as_str();
+        let in_word = |c: char| c.is_alphanumeric() || c == '_';
+        while let Some(start) = rest.find(in_word) {
+            let from = rest.get(start..).unwrap_or_default();
+            let end = from.find(|c| !in_word(c)).unwrap_or(from.len());
+            let (word, after) = from.split_at(end);
+            if after.trim_start_matches('"').trim_start().starts_with('(') {
+                calls.insert(word.to_owned());
+            }
+            all.insert(word.to_owned());
+            rest = after;
+        }
+        Self { all, calls }
+    }
+
+    /// Whether a table or view is named; a name of several words by all of them.
+    fn names(&self, short: &str) -> bool {
+        let named = |name: &str| {
+            let mut words = name
+                .split(|c: char| !c.is_alphanumeric() && c != '_')
+                .filter(|word| !word.is_empty())
+                .peekable();
+            words.peek().is_some() && words.all(|word| self.all.contains(word))
+        };
+        named(&short.to_lowercase())
+    }
+}
+
+/// The name in `schema.name`, without quotes.
+fn short(name: &str) -> &str {
+    let bare = name.trim_end_matches('"');
+    if bare.len() == name.len() { name.rsplit('.').next() } else { bare.rsplit(".\"").next() }.unwrap_or(name)
+}
+
+/// Functions that run SQL in a text, beside EXECUTE.
+const DYNAMIC: [&str; 4] = ["query_to_xml", "cursor_to_xml", "dblink", "dblink_exec"];
+
+fn reach<'c>(catalogue: &'c Catalogue, function: &'c Function) -> Reach<'c> {
     let setting = format!("'{}'", catalogue.setting);
-    let asks = |source: &str| predicate::reads_a_setting(source) && source.contains(&setting);
-    let short = |name: &str| name.split('(').next().unwrap_or_default().to_owned();
-    asks(&function.source)
-        || catalogue
-            .functions
-            .values()
-            .any(|other| asks(&other.source) && names(&function.source, &short(&other.name)))
+    let asks = |source: &str| {
+        predicate::reads_a_setting(source) && (source.contains(&setting) || source.contains("'request.jwt."))
+    };
+    let mut reach = Reach { tables: Vec::new(), dynamic: false, asks: false, reads_a_setting: false };
+    let mut todo = vec![(function, function.owner)];
+    let mut done = BTreeSet::new();
+    while let Some((function, owner)) = todo.pop() {
+        let words = Words::of(&function.source);
+        reach.dynamic |= DYNAMIC.iter().any(|word| words.calls.contains(*word))
+            || (function.language != "sql" && words.all.contains("execute"));
+        reach.asks |= asks(&function.source);
+        reach.reads_a_setting |= predicate::reads_a_setting(&function.source);
+        let tables = catalogue.tables_of_tenants().filter(|table| words.names(&table.short));
+        reach.tables.extend(tables.map(|table| (table, owner)));
+        for view in catalogue.views.values().filter(|view| words.names(short(&view.name))) {
+            let looks = if view.invoker { owner } else { view.owner };
+            let seen = catalogue.seen_as(view, looks).into_iter();
+            reach
+                .tables
+                .extend(seen.filter_map(|(table, looks)| Some((catalogue.tables.get(&table)?, looks))));
+        }
+        for (oid, called) in &catalogue.functions {
+            if words.calls.contains(&called.short.to_lowercase()) {
+                let owner = if called.definer { called.owner } else { owner };
+                if done.insert((*oid, owner)) {
+                    todo.push((called, owner));
+                }
+            }
+        }
+    }
+    reach.tables.retain(|(table, _)| table.of_tenants());
+    reach
+}
+
+/// Whether a text has the name of a table, with its schema or without.
+fn names(text: &str, table: &Table) -> bool {
+    Words::of(text).names(&table.short)
+}
+
+/// The word for it in ALTER and REVOKE.
+const fn kind(function: &Function) -> &'static str {
+    if function.procedure { "PROCEDURE" } else { "FUNCTION" }
 }
 
 /// Whether a trigger does something with the tenant: it is not called, and what it does with whole rows is ordinary.
@@ -59,21 +136,41 @@ fn carries_the_tenant(catalogue: &Catalogue, function: &Function) -> bool {
 }
 
 pub(super) fn bypasses(catalogue: &Catalogue) -> Vec<Hit> {
+    let of_policies: BTreeSet<Oid> =
+        catalogue.policy_functions.iter().map(|(_, _, function)| *function).collect();
     definers(catalogue)
-        .filter_map(|function| {
-            let tables = opened(catalogue, function);
-            let first = tables.first()?;
-            let message = format!(
-                "{} runs with the rights of `{}`, whom no policy of {} binds",
-                function.name,
-                catalogue.role_name(function.owner),
-                first.name
-            );
-            let hit = Hit::new(&function.name, message)
-                .mended_by(format!("ALTER FUNCTION {} SECURITY INVOKER;", function.name));
+        .filter_map(|(oid, function)| {
+            let reach = reach(catalogue, function);
+            let (first, sight) = reach
+                .tables
+                .iter()
+                .map(|(table, looks)| (table.name.as_str(), catalogue.sees(*looks, table)))
+                .filter(|(_, sight)| *sight > Sight::Bound)
+                .max_by_key(|(_, sight)| *sight)
+                .or_else(|| {
+                    // Whatever SQL it is given, if there is something to see.
+                    let mut all = catalogue.tables_of_tenants();
+                    let open = all.find(|table| catalogue.sees_all(function.owner, table))?;
+                    (reach.dynamic && !function.trigger).then_some((open.name.as_str(), Sight::Perhaps))
+                })?;
+            let how = match sight {
+                Sight::All => format!("whom no policy of {first} binds"),
+                _ if reach.dynamic => format!("whom no policy of {first} binds, and runs SQL that stands in a text"),
+                _ => format!("whom a policy of {first} that is not understood may let see all of it"),
+            };
+            let owner = catalogue.role_name(function.owner);
+            let message = format!("{} runs with the rights of `{owner}`, {how}", function.name);
+            let hit = Hit::new(&function.name, message);
+            let hit = if of_policies.contains(oid) {
+                // With its caller's rights it would read the table whose policy calls it, and so on.
+                hit.advised("A policy calls it, so it cannot run with its caller's rights: see that it gives nothing but what \
+                             the caller may see, and allow this rule for it with the reason.")
+            } else {
+                hit.mended_by(format!("ALTER {} {} SECURITY INVOKER;", kind(function), function.name))
+            };
             Some(if carries_the_tenant(catalogue, function) {
                 hit.severity(Severity::Medium).confidence(Confidence::Low)
-            } else if asks_for_the_tenant(catalogue, function) {
+            } else if reach.asks || sight != Sight::All {
                 // Whether it filters, and rightly, is not known.
                 hit.severity(Severity::Medium).confidence(Confidence::Low).in_doubt()
             } else {
@@ -115,7 +212,7 @@ fn schema_of(name: &str) -> Option<&str> {
 
 pub(super) fn search_path(catalogue: &Catalogue) -> Vec<Hit> {
     definers(catalogue)
-        .filter_map(|function| Some((function, unsafe_path(catalogue, function)?)))
+        .filter_map(|(_, function)| Some((function, unsafe_path(catalogue, function)?)))
         .map(|(function, what)| {
             let message = format!(
                 "{} runs with the rights of `{}` and {what}",
@@ -126,7 +223,7 @@ pub(super) fn search_path(catalogue: &Catalogue) -> Vec<Hit> {
                 .filter(|schema| !catalogue.may_make_in.iter().any(|open| open == schema));
             let path = schema
                 .map_or_else(|| "pg_catalog, pg_temp".to_owned(), |schema| format!("{schema}, pg_temp"));
-            let sql = format!("ALTER FUNCTION {} SET search_path = {path};", function.name);
+            let sql = format!("ALTER {} {} SET search_path = {path};", kind(function), function.name);
             let hit = Hit::new(&function.name, message).mended_by(sql);
             if what == "the search path of whoever calls it" { hit } else { hit.severity(Severity::High) }
         })
@@ -147,7 +244,7 @@ pub(super) fn open_to_public(catalogue: &Catalogue) -> Vec<Hit> {
                 function.name,
                 catalogue.role_name(function.owner)
             );
-            let sql = format!("REVOKE EXECUTE ON FUNCTION {} FROM PUBLIC;", function.name);
+            let sql = format!("REVOKE EXECUTE ON {} {} FROM PUBLIC;", kind(function), function.name);
             Hit::new(&function.name, message).mended_by(sql)
         })
         .collect()
@@ -163,7 +260,7 @@ pub(super) fn sets_tenant(catalogue: &Catalogue) -> Vec<Hit> {
         })
         .map(|function| {
             let message = format!("{} runs as one fixed tenant, whoever calls it", function.name);
-            let sql = format!("ALTER FUNCTION {} RESET {};", function.name, catalogue.setting);
+            let sql = format!("ALTER {} {} RESET {};", kind(function), function.name, catalogue.setting);
             Hit::new(&function.name, message).mended_by(sql)
         })
         .collect()
@@ -196,10 +293,7 @@ pub(super) fn trigger_copies(catalogue: &Catalogue) -> Vec<Hit> {
             continue;
         }
         let open = catalogue.tables.values().filter(|other| {
-            other.oid != table.oid
-                && !other.rls
-                && other.rights.select
-                && names(&function.source, &other.name)
+            other.oid != table.oid && !other.rls && other.rights.select && names(&function.source, other)
         });
         for other in open.filter(|_| function.source.to_lowercase().contains("insert")) {
             let message = format!(
@@ -236,6 +330,22 @@ pub(super) fn rewrites(catalogue: &Catalogue) -> Vec<Hit> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn what_a_text_names_and_calls() {
+        let words = super::Words::of(
+            "SELECT count(*) FROM shop.\"My Orders\" o JOIN items USING (id); PERFORM f (1)",
+        );
+        assert!(
+            words.names("My Orders")
+                && words.names("items")
+                && !words.names("item")
+                && !words.names("Your Orders")
+        );
+        assert!(words.calls.contains("count") && words.calls.contains("f") && !words.calls.contains("items"));
+        assert_eq!(super::short("shop.\"My.Orders\""), "My.Orders");
+        assert_eq!(super::short("shop.orders"), "orders");
+    }
+
     #[test]
     fn a_schema_is_told_from_what_follows_it() {
         assert_eq!(super::schema_of("shop.first()"), Some("shop"));

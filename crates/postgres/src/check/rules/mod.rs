@@ -42,6 +42,17 @@ impl Hit {
         self
     }
 
+    fn advised(mut self, advice: &'static str) -> Self {
+        self.advice = Some(advice);
+        self
+    }
+
+    /// With SQL where there is some, and otherwise the page's advice.
+    fn mended_if(mut self, sql: Option<String>) -> Self {
+        self.sql = sql;
+        self
+    }
+
     fn severity(mut self, severity: Severity) -> Self {
         self.severity = Some(severity);
         self

@@ -6,8 +6,8 @@ use partywall_model::{Confidence, Severity};
 
 use super::{Hit, roles::quoted, tables};
 use crate::check::{
-    catalogue::{Catalogue, Policy, Table, TenantColumn},
-    predicate::{self, Reading, Tests},
+    catalogue::{Catalogue, Function, Policy, Table, TenantColumn},
+    predicate::{self, Tests},
 };
 
 /// Permissive policies that let the application's role, or one that it may become, do something with a tenant's table.
@@ -20,9 +20,8 @@ fn policies(catalogue: &Catalogue) -> impl Iterator<Item = (&Table, &TenantColum
     })
 }
 
-fn tests(catalogue: &Catalogue, tenant: &TenantColumn, text: Option<&str>) -> Tests {
-    let reading = Reading { column: &tenant.name, setting: &catalogue.setting };
-    text.map_or(Tests::Nothing, |text| reading.tests(text))
+fn tests(catalogue: &Catalogue, table: &Table, tenant: &TenantColumn, text: Option<&str>) -> Tests {
+    text.map_or(Tests::Nothing, |text| catalogue.reading(table, tenant).tests(text))
 }
 
 /// Whether restrictive policies hold what a permissive one lets through, for each of its commands.
@@ -36,7 +35,10 @@ fn held_by_others(catalogue: &Catalogue, table: &Table, tenant: &TenantColumn, o
         'd' => &['d'],
         _ => &['a'],
     };
-    commands.iter().all(|command| held(catalogue, table, tenant, open, *command, *command == 'a'))
+    let held = |command: char, check| held(catalogue, table, tenant, open, command, check);
+    // Where the USING is the check too, an UPDATE can give a row to another.
+    let written = open.check.is_some() || !matches!(open.command, '*' | 'w') || held('w', true);
+    written && commands.iter().all(|command| held(*command, *command == 'a'))
 }
 
 /// Whether a restrictive policy for the same roles tests the tenant for a command.
@@ -52,7 +54,7 @@ fn held(
         let for_command = policy.command == '*' || policy.command == command;
         let text =
             if check { policy.check.as_ref().or(policy.using.as_ref()) } else { policy.using.as_ref() };
-        let tested = tests(catalogue, tenant, text.map(String::as_str)) == Tests::Tenant;
+        let tested = tests(catalogue, table, tenant, text.map(String::as_str)).holds();
         let same_roles = policy.roles.contains(&0)
             || if open.for_app {
                 policy.for_app
@@ -67,24 +69,49 @@ fn name(table: &Table, policy: &Policy) -> String {
     format!("{} on {}", quoted(&policy.name), table.name)
 }
 
-fn replaced(catalogue: &Catalogue, table: &Table, tenant: &TenantColumn, policy: &Policy) -> String {
-    let setting = tables::setting(catalogue, tenant);
-    let column = quoted(&tenant.name);
-    let test = format!("({column} = {setting})");
-    let using = if policy.command == 'a' { String::new() } else { format!(" USING {test}") };
-    let check = if policy.check.is_some() || policy.command == 'a' {
-        format!(" WITH CHECK {test}")
-    } else {
-        String::new()
+/// SQL that has the policy test the tenant and leaves what else it tests; nothing if it is not known which setting it means.
+fn replaced(catalogue: &Catalogue, table: &Table, tenant: &TenantColumn, policy: &Policy) -> Option<String> {
+    let texts = || [&policy.using, &policy.check].into_iter().flatten();
+    let read: BTreeSet<String> = texts().flat_map(|text| predicate::settings_read(text)).collect();
+    let setting = match read.iter().collect::<Vec<_>>().as_slice() {
+        _ if read.contains(&catalogue.setting) => &catalogue.setting,
+        [] => &catalogue.setting,
+        [one] => *one,
+        _ => return None,
     };
-    format!("ALTER POLICY {}{using}{check};", name(table, policy))
+    let test = format!("{} = {}", quoted(&tenant.name), tables::of_setting(setting, tenant));
+    let mended = |text: &String| match tests(catalogue, table, tenant, Some(text)) {
+        Tests::Tenant | Tests::Never => None,
+        _ if text == "true" || predicate::only_compares(text, &tenant.name).is_some() => {
+            Some(format!("({test})"))
+        }
+        _ => Some(format!("({test} AND {text})")),
+    };
+    let using =
+        policy.using.as_ref().and_then(mended).map(|text| format!(" USING {text}")).unwrap_or_default();
+    let check =
+        policy.check.as_ref().and_then(mended).map(|text| format!(" WITH CHECK {text}")).unwrap_or_default();
+    (!using.is_empty() || !check.is_empty())
+        .then(|| format!("ALTER POLICY {}{using}{check};", name(table, policy)))
+}
+
+/// SQL for a policy that does nothing but compare the tenant with a setting: the same, as it is best written.
+fn rewritten(table: &Table, tenant: &TenantColumn, policy: &Policy) -> Option<String> {
+    let text = |text: &Option<String>, word: &str| match text {
+        None => Some(String::new()),
+        Some(text) => predicate::only_compares(text, &tenant.name).map(|setting| {
+            format!(" {word} ({} = {})", quoted(&tenant.name), tables::of_setting(&setting, tenant))
+        }),
+    };
+    let (using, check) = (text(&policy.using, "USING")?, text(&policy.check, "WITH CHECK")?);
+    Some(format!("ALTER POLICY {}{using}{check};", name(table, policy)))
 }
 
 /// Policies whose rows are not tested, for the commands that `wanted` names.
-fn untested(catalogue: &Catalogue, wanted: &[char], found: Tests) -> Vec<(String, String, String)> {
+fn untested(catalogue: &Catalogue, wanted: &[char], found: Tests) -> Vec<(String, String, Option<String>)> {
     policies(catalogue)
         .filter(|(_, _, policy)| wanted.contains(&policy.command))
-        .filter(|(_, tenant, policy)| tests(catalogue, tenant, policy.using.as_deref()) == found)
+        .filter(|(table, tenant, policy)| tests(catalogue, table, tenant, policy.using.as_deref()) == found)
         .filter(|(table, tenant, policy)| !held_by_others(catalogue, table, tenant, policy))
         .map(|(table, tenant, policy)| {
             let text = policy.using.clone().unwrap_or_default();
@@ -101,7 +128,7 @@ pub(super) fn no_test(catalogue: &Catalogue) -> Vec<Hit> {
                 "the policy {name} does not test the tenant: {text}; permissive policies are joined by OR, so it opens the \
                  table whatever the others say"
             );
-            Hit::new(name, message).mended_by(sql)
+            Hit::new(name, message).mended_if(sql)
         })
         .collect()
 }
@@ -113,7 +140,7 @@ pub(super) fn wide_write(catalogue: &Catalogue) -> Vec<Hit> {
             let message = format!(
                 "the policy {name} does not test the tenant: {text}; a statement without a WHERE reaches every tenant's rows"
             );
-            Hit::new(name, message).mended_by(sql)
+            Hit::new(name, message).mended_if(sql)
         })
         .collect()
 }
@@ -122,9 +149,10 @@ pub(super) fn no_check(catalogue: &Catalogue) -> Vec<Hit> {
     policies(catalogue)
         .filter(|(_, _, policy)| matches!(policy.command, '*' | 'a' | 'w'))
         // Without a WITH CHECK, the USING is one.
-        .filter(|(_, tenant, policy)| {
+        .filter(|(table, tenant, policy)| {
             let text = policy.check.as_deref();
-            text.is_some() && matches!(tests(catalogue, tenant, text), Tests::Nothing | Tests::FailsOpen)
+            text.is_some()
+                && matches!(tests(catalogue, table, tenant, text), Tests::Nothing | Tests::FailsOpen)
         })
         .filter(|(table, tenant, policy)| {
             let commands: &[char] = if policy.command == '*' { &['a', 'w'] } else { &[policy.command] };
@@ -136,7 +164,7 @@ pub(super) fn no_check(catalogue: &Catalogue) -> Vec<Hit> {
                 "the policy {name} checks new rows by {}: a tenant can write rows for another",
                 policy.check.as_deref().unwrap_or_default()
             );
-            Hit::new(name, message).mended_by(replaced(catalogue, table, tenant, policy))
+            Hit::new(name, message).mended_if(replaced(catalogue, table, tenant, policy))
         })
         .collect()
 }
@@ -146,7 +174,7 @@ pub(super) fn fails_open(catalogue: &Catalogue) -> Vec<Hit> {
         .into_iter()
         .map(|(name, text, sql)| {
             let message = format!("the policy {name} has a way around the test of the tenant: {text}");
-            Hit::new(name, message).mended_by(sql)
+            Hit::new(name, message).mended_if(sql)
         })
         .collect()
 }
@@ -163,7 +191,7 @@ pub(super) fn null_matching(catalogue: &Catalogue) -> Vec<Hit> {
                 "the policy {name} takes two NULLs for the same (IS NOT DISTINCT FROM): without a tenant, rows without a \
                  tenant are seen"
             );
-            let hit = Hit::new(name, message).mended_by(replaced(catalogue, table, tenant, policy));
+            let hit = Hit::new(name, message).mended_if(rewritten(table, tenant, policy));
             // No such row can exist.
             if tenant.not_null { hit.severity(Severity::Low) } else { hit }
         })
@@ -185,12 +213,35 @@ pub(super) fn self_comparison(catalogue: &Catalogue) -> Vec<Hit> {
         .collect()
 }
 
+/// Policies that compare the tenant in a way for which different texts are the same.
+pub(super) fn folding(catalogue: &Catalogue) -> Vec<Hit> {
+    policies(catalogue)
+        .filter(|(table, tenant, policy)| {
+            let texts = [&policy.using, &policy.check];
+            let folded = |text: &String| predicate::compares_folded(text, &tenant.name);
+            // A constraint may leave one spelling of each.
+            let checked = table.checks.iter().any(|check| {
+                check.contains(&tenant.name) && ["lower(", "upper(", "~"].iter().any(|way| check.contains(way))
+            });
+            texts.into_iter().flatten().any(folded) && !checked
+        })
+        .map(|(table, _, policy)| {
+            let name = name(table, policy);
+            let message = format!(
+                "the policy {name} compares the tenant in a way for which different texts are equal: two tenants can be one"
+            );
+            Hit::new(name, message).advised("Compare the column as it is with the setting as it is, or with lower() on the \
+                                             setting's side alone and a CHECK that the column is in lower case.")
+        })
+        .collect()
+}
+
 /// Policies of which it is not known whether they test the tenant.
 pub(super) fn not_understood(catalogue: &Catalogue) -> Vec<Hit> {
     policies(catalogue)
         .filter_map(|(table, tenant, policy)| {
             let mut texts = [&policy.using, &policy.check].into_iter().flatten();
-            let text = texts.find(|text| tests(catalogue, tenant, Some(text)) == Tests::Unknown)?;
+            let text = texts.find(|text| tests(catalogue, table, tenant, Some(text)) == Tests::Unknown)?;
             if held_by_others(catalogue, table, tenant, policy) {
                 return None;
             }
@@ -227,7 +278,7 @@ fn texts(catalogue: &Catalogue, is: impl Fn(&str) -> bool, message: &str) -> Vec
         .map(|(table, tenant, policy)| {
             let name = name(table, policy);
             let message = format!("the policy {name} {message}");
-            Hit::new(name, message).mended_by(replaced(catalogue, table, tenant, policy))
+            Hit::new(name, message).mended_if(rewritten(table, tenant, policy))
         })
         .collect()
 }
@@ -248,23 +299,19 @@ pub(super) fn unguarded_cast(catalogue: &Catalogue) -> Vec<Hit> {
     )
 }
 
-fn functions(catalogue: &Catalogue, volatility: char) -> impl Iterator<Item = (&Table, &str, &str, &str)> {
+fn functions(catalogue: &Catalogue, volatility: char) -> impl Iterator<Item = (&Table, &str, &Function)> {
     catalogue.policy_functions.iter().filter_map(move |(table, policy, function)| {
         let table = catalogue.tables.get(table)?;
         let function = catalogue.functions.get(function)?;
-        (function.volatility == volatility).then_some((
-            table,
-            policy.as_str(),
-            function.name.as_str(),
-            function.source.as_str(),
-        ))
+        (function.volatility == volatility).then_some((table, policy.as_str(), function))
     })
 }
 
 pub(super) fn immutable_function(catalogue: &Catalogue) -> Vec<Hit> {
     functions(catalogue, 'i')
-        .filter(|(_, _, _, source)| predicate::reads_a_setting(source))
-        .map(|(table, policy, function, _)| {
+        .filter(|(_, _, function)| super::functions::reads_a_setting(catalogue, function))
+        .map(|(table, policy, function)| {
+            let function = &function.name;
             let message = format!(
                 "the policy {} on {} calls {function}, which reads a setting and is IMMUTABLE: a prepared statement keeps \
                  the tenant of the call that planned it",
@@ -279,7 +326,8 @@ pub(super) fn immutable_function(catalogue: &Catalogue) -> Vec<Hit> {
 
 pub(super) fn volatile_function(catalogue: &Catalogue) -> Vec<Hit> {
     functions(catalogue, 'v')
-        .map(|(table, policy, function, _)| {
+        .map(|(table, policy, function)| {
+            let function = &function.name;
             let message = format!(
                 "the policy {} on {} calls {function}, which is VOLATILE: it runs for each row, and no index helps",
                 quoted(policy),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use partywall_model::Confidence;
 
 use super::Hit;
-use crate::check::catalogue::{Catalogue, Role};
+use crate::check::catalogue::{Catalogue, Oid, Role};
 
 /// Roles that the application's role may take on, itself left out.
 fn others(catalogue: &Catalogue) -> impl Iterator<Item = &Role> {
@@ -32,8 +32,19 @@ pub(super) fn bypasses(catalogue: &Catalogue) -> Vec<Hit> {
         .collect()
 }
 
+/// SQL that takes a role away from whoever leads to it: the application's role, or one that it may become.
 fn revoke(catalogue: &Catalogue, role: &Role) -> String {
-    format!("REVOKE {} FROM {};", quoted(&role.name), quoted(&catalogue.app.name))
+    let of = |oid: &Oid| catalogue.roles.get(oid);
+    let members: Vec<String> = catalogue
+        .memberships
+        .iter()
+        .filter(|(_, to)| of(to).is_some_and(|to| to.name == role.name))
+        .filter_map(|(member, _)| of(member))
+        .filter(|member| member.reachable || member.name == catalogue.app.name)
+        .map(|member| quoted(&member.name))
+        .collect();
+    let members = if members.is_empty() { quoted(&catalogue.app.name) } else { members.join(", ") };
+    format!("REVOKE {} FROM {members};", quoted(&role.name))
 }
 
 pub(super) fn owns(catalogue: &Catalogue) -> Vec<Hit> {
@@ -52,13 +63,17 @@ pub(super) fn owns(catalogue: &Catalogue) -> Vec<Hit> {
             let message = format!("the role `{}` {how} the owner of {}", catalogue.app.name, table.name);
             let sql = match owner == catalogue.app.name {
                 true => format!(
-                    "CREATE ROLE table_owner NOLOGIN; -- if there is none yet\nALTER TABLE {} OWNER TO table_owner;\n\
+                    "DO $$ BEGIN\n    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'table_owner') THEN CREATE ROLE \
+                     table_owner NOLOGIN; END IF;\nEND $$;\nALTER TABLE {} OWNER TO table_owner;\n\
                      GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {};",
                     table.name,
                     table.name,
                     quoted(&catalogue.app.name)
                 ),
-                false => format!("REVOKE {} FROM {};", quoted(owner), quoted(&catalogue.app.name)),
+                false => match catalogue.roles.get(&table.owner) {
+                    Some(owner) => revoke(catalogue, owner),
+                    None => format!("REVOKE {} FROM {};", quoted(owner), quoted(&catalogue.app.name)),
+                },
             };
             Hit::new(&table.name, message).mended_by(sql)
         })

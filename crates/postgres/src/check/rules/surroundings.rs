@@ -9,12 +9,12 @@ pub(super) fn sequence(catalogue: &Catalogue) -> Vec<Hit> {
     if catalogue.app.superuser {
         return Vec::new();
     }
-    let hit = |name: &String| {
+    let hit = |(name, granted_to): &(String, String)| {
         let message = format!(
             "`{}` can look at the sequence {name}: how many rows all tenants make",
             catalogue.app.name
         );
-        let sql = format!("REVOKE SELECT ON SEQUENCE {name} FROM {};", quoted(&catalogue.app.name));
+        let sql = format!("REVOKE SELECT ON SEQUENCE {name} FROM {granted_to};");
         Hit::new(name, message).mended_by(sql)
     };
     catalogue.sequences.iter().map(hit).collect()
@@ -45,12 +45,13 @@ pub(super) fn extension(catalogue: &Catalogue) -> Vec<Hit> {
 }
 
 pub(super) fn mapping(catalogue: &Catalogue) -> Vec<Hit> {
-    let hit = |server: &String| {
+    let hit = |(server, everybodys): &(String, bool)| {
         let message = format!(
             "`{}` has a login at the foreign server {server}, the same for every tenant",
             catalogue.app.name
         );
-        let sql = format!("DROP USER MAPPING FOR {} SERVER {};", quoted(&catalogue.app.name), quoted(server));
+        let of = if *everybodys { "PUBLIC".to_owned() } else { quoted(&catalogue.app.name) };
+        let sql = format!("DROP USER MAPPING FOR {of} SERVER {};", quoted(server));
         Hit::new(server, message).mended_by(sql)
     };
     catalogue.mappings.iter().map(hit).collect()

@@ -12,8 +12,9 @@ use crate::check::{
 
 /// A policy that tests the tenant, as SQL, for a column of any type.
 pub(in crate::check) fn policy(catalogue: &Catalogue, table: &Table, tenant: &TenantColumn) -> String {
+    // Another finding's fix may have made it already.
     format!(
-        "CREATE POLICY of_tenant ON {} TO {}\n    USING ({} = {});",
+        "DROP POLICY IF EXISTS of_tenant ON {0};\nCREATE POLICY of_tenant ON {0} TO {1}\n    USING ({2} = {3});",
         table.name,
         quoted(&catalogue.app.name),
         quoted(&tenant.name),
@@ -23,7 +24,12 @@ pub(in crate::check) fn policy(catalogue: &Catalogue, table: &Table, tenant: &Te
 
 /// The tenant of the transaction, as an expression of the column's type; nothing when there is none.
 pub(in crate::check) fn setting(catalogue: &Catalogue, tenant: &TenantColumn) -> String {
-    let text = format!("nullif(current_setting('{}', true), '')", catalogue.setting.replace('\'', "''"));
+    of_setting(&catalogue.setting, tenant)
+}
+
+/// The same of a setting that a policy names.
+pub(in crate::check) fn of_setting(setting: &str, tenant: &TenantColumn) -> String {
+    let text = format!("nullif(current_setting('{}', true), '')", setting.replace('\'', "''"));
     match tenant.kind.split('(').next().unwrap_or_default() {
         "text" | "character varying" | "character" | "bpchar" => text,
         kind => format!("{text}::{kind}"),
@@ -151,7 +157,7 @@ pub(super) fn command_without_policy(catalogue: &Catalogue) -> Vec<Hit> {
             if granted && !permissive().any(|policy| policy.command == '*' || policy.command == letter) {
                 let message =
                     format!("{command} on {} is granted, and no policy lets it do anything", table.name);
-                let sql = format!("REVOKE {command} ON {} FROM {};", table.name, quoted(&catalogue.app.name));
+                let sql = format!("REVOKE {command} ON {} FROM {};", table.name, table.granted_to);
                 hits.push(Hit::new(format!("{} {command}", table.name), message).mended_by(sql));
             }
         }
@@ -216,7 +222,7 @@ pub(super) fn unprotected_partition(catalogue: &Catalogue) -> Vec<Hit> {
             );
             let sql = match &table.tenant {
                 Some(tenant) => protect(catalogue, table, tenant),
-                None => format!("REVOKE ALL ON {} FROM {};", table.name, quoted(&catalogue.app.name)),
+                None => format!("REVOKE ALL ON {} FROM {};", table.name, table.granted_to),
             };
             Hit::new(&table.name, message).mended_by(sql)
         })
@@ -257,7 +263,7 @@ pub(super) fn nullable(catalogue: &Catalogue) -> Vec<Hit> {
 }
 
 fn is_text(tenant: &TenantColumn) -> bool {
-    matches!(tenant.kind.split('(').next(), Some("text" | "character varying" | "citext"))
+    matches!(tenant.base.as_str(), "text" | "varchar" | "citext")
 }
 
 pub(super) fn empty_allowed(catalogue: &Catalogue) -> Vec<Hit> {
@@ -291,6 +297,8 @@ pub(super) fn default_may_be_empty(catalogue: &Catalogue) -> Vec<Hit> {
     catalogue
         .tenant_tables()
         .filter(|(table, _)| table.rights.insert)
+        // For another type the empty text is an error, and no row.
+        .filter(|(_, tenant)| is_text(tenant))
         .filter_map(|(table, tenant)| Some((table, tenant, tenant.default.as_deref()?)))
         .filter(|(_, _, default)| predicate::lets_the_empty_text_through(default))
         .map(|(table, tenant, _)| {
@@ -314,7 +322,7 @@ pub(super) fn fuzzy(catalogue: &Catalogue) -> Vec<Hit> {
     catalogue
         .tenant_tables()
         .filter(|(table, tenant)| {
-            let fuzzy = tenant.fuzzy || tenant.kind == "citext" || tenant.kind.starts_with("character(");
+            let fuzzy = tenant.fuzzy || matches!(tenant.base.as_str(), "citext" | "bpchar");
             table.rights.any() && fuzzy
         })
         .map(|(table, tenant)| {
@@ -325,14 +333,47 @@ pub(super) fn fuzzy(catalogue: &Catalogue) -> Vec<Hit> {
                 tenant.kind,
                 if tenant.fuzzy { " with a collation that is not deterministic" } else { "" }
             );
-            let sql = format!(
-                "ALTER TABLE {} ALTER COLUMN {} TYPE text COLLATE \"C\"; -- drop the policy before, make it again after",
-                table.name,
-                quoted(&tenant.name)
-            );
-            Hit::new(&table.name, message).mended_by(sql)
+            Hit::new(&table.name, message).mended_if(as_text(catalogue, table, tenant))
         })
+        .chain(super::policies::folding(catalogue))
         .collect()
+}
+
+/// SQL that makes the tenant's column a plain text. A column that a policy names cannot be altered, so the policies are made
+/// anew; nothing if one of them does more than compare the tenant.
+fn as_text(catalogue: &Catalogue, table: &Table, tenant: &TenantColumn) -> Option<String> {
+    let plain = TenantColumn { kind: "text".to_owned(), ..tenant.clone() };
+    let column = quoted(&tenant.name);
+    let (mut before, mut after) = (String::new(), String::new());
+    for policy in catalogue.policies_of(table) {
+        let name = quoted(&policy.name);
+        let roles: Vec<String> = policy
+            .roles
+            .iter()
+            .map(|role| if *role == 0 { "PUBLIC".to_owned() } else { quoted(catalogue.role_name(*role)) })
+            .collect();
+        let command = match policy.command {
+            'r' => "SELECT",
+            'a' => "INSERT",
+            'w' => "UPDATE",
+            'd' => "DELETE",
+            _ => "ALL",
+        };
+        let test = |text: &Option<String>, word: &str| match text {
+            None => Some(String::new()),
+            Some(old) => predicate::only_compares(old, &tenant.name)
+                .map(|setting| format!(" {word} ({column} = {})", of_setting(&setting, &plain))),
+        };
+        let (using, check) = (test(&policy.using, "USING")?, test(&policy.check, "WITH CHECK")?);
+        let kind = if policy.permissive { "PERMISSIVE" } else { "RESTRICTIVE" };
+        before.push_str(&format!("DROP POLICY {name} ON {};\n", table.name));
+        after.push_str(&format!(
+            "\nCREATE POLICY {name} ON {} AS {kind} FOR {command} TO {}{using}{check};",
+            table.name,
+            roles.join(", ")
+        ));
+    }
+    Some(format!("{before}ALTER TABLE {} ALTER COLUMN {column} TYPE text COLLATE \"C\";{after}", table.name))
 }
 
 pub(super) fn foreign(catalogue: &Catalogue) -> Vec<Hit> {
@@ -342,7 +383,7 @@ pub(super) fn foreign(catalogue: &Catalogue) -> Vec<Hit> {
         .map(|(table, _)| {
             let message =
                 format!("{} is a foreign table: row-level security does not exist for it", table.name);
-            let sql = format!("REVOKE ALL ON {} FROM {};", table.name, quoted(&catalogue.app.name));
+            let sql = format!("REVOKE ALL ON {} FROM {};", table.name, table.granted_to);
             Hit::new(&table.name, message).mended_by(sql)
         })
         .collect()
@@ -360,8 +401,7 @@ fn granted(catalogue: &Catalogue, command: &str, effect: &str, has: impl Fn(&Tab
         })
         .map(|(table, _)| {
             let message = format!("{command} on {} is granted: {effect}", table.name);
-            let sql =
-                format!("REVOKE {command} ON {} FROM {}, PUBLIC;", table.name, quoted(&catalogue.app.name));
+            let sql = format!("REVOKE {command} ON {} FROM {};", table.name, table.granted_to);
             Hit::new(&table.name, message).mended_by(sql)
         })
         .collect()

@@ -1,6 +1,8 @@
 //! Every page's SQL on a real server: what is bad is found by that rule, what is good by none.
 
+mod fixes;
 mod hostile;
+mod reading;
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -239,6 +241,8 @@ fn the_printed_migration_makes_a_table_safe_and_can_be_run_twice() {
          INSERT INTO shop.wild VALUES ('acme', 1); GRANT ALL ON shop.wild TO shop_app, PUBLIC",
         "CREATE TABLE shop.wild (tenant_id text NOT NULL, id bigint PRIMARY KEY, order_id bigint);
          CREATE UNIQUE INDEX orders_id ON shop.orders (tenant_id, id, status)",
+        "CREATE TABLE shop.wild (tenant_id text NOT NULL, id bigint, email text, gone timestamptz, PRIMARY KEY (tenant_id, id));
+         CREATE UNIQUE INDEX wild_email ON shop.wild (lower(email)) WHERE gone IS NULL",
     ];
     runtime().block_on(async {
         let mut base = Base::new("pw_check_rls").await;
