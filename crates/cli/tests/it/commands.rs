@@ -132,7 +132,7 @@ fn a_wrong_configuration_is_named_by_file_line_and_key() {
         ),
         (
             "[[identity.issuer]]\nissuer = \"https://a.example\"\n[[identity.issuer]]\nissuer = \"nowhere\"\n",
-            "partywall.toml:4: `identity.issuer[1].issuer`",
+            "partywall.toml:3: `identity.issuer[1].tenant_claim`",
         ),
         ("[identity]\ndevelopment = true\n[[upstream]]\nname = \"files\"\n", "not served by this version"),
         ("", "identity"),

@@ -24,7 +24,7 @@ impl Tool for CurrentDesk {
     type Args = Nothing;
 
     fn meta(&self) -> ToolMeta {
-        ToolMeta::new("current_desk", "Returns the desk that the call was made for.")
+        reads("current_desk", "Returns the desk that the call was made for.")
     }
 
     async fn call<'t>(&'t self, cx: Cx<'t>, _args: Nothing) -> Result<Reply<'t>, ToolError> {

@@ -62,12 +62,8 @@ impl ArgTable {
         match given.keys().next() {
             None => Ok(checked),
             Some(unknown) => {
-                let shown: String = unknown.chars().take(64).collect();
                 let known = self.names().collect::<Vec<_>>().join(", ");
-                let known = if known.is_empty() { "none".to_owned() } else { known };
-                Err(ToolError::invalid(format!(
-                    "There is no argument `{shown}`; the arguments are: {known}."
-                )))
+                Err(ToolError::no_argument(unknown, &known))
             }
         }
     }

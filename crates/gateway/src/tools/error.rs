@@ -6,6 +6,7 @@ use partywall_model::Layer;
 use rmcp::model::ClientCapabilities;
 
 use super::http::{HttpErrorKind, HttpToolError};
+use crate::config::names_tenant;
 use crate::guards::{
     data::{DataError, ErrorKind},
     disclosure::{Denial, Refused},
@@ -20,6 +21,14 @@ pub enum ToolError {
     /// The arguments are not right; the text says what would be, and the model reads it.
     #[error("{0}")]
     Invalid(Cow<'static, str>),
+    /// There is no such argument.
+    #[error("There is no argument `{name}`; the arguments are: {known}.")]
+    NoArgument {
+        /// What the caller named, cut.
+        name: String,
+        /// The arguments that there are, with commas; `none` where there are none.
+        known: String,
+    },
     /// The tool cannot do it; the model reads the text.
     #[error("{0}")]
     Failed(Cow<'static, str>),
@@ -82,10 +91,19 @@ impl ToolError {
     /// and is the caller's alone.
     pub(crate) fn for_log(&self) -> String {
         match self {
+            // Who names a tenant is to be found there.
+            Self::NoArgument { name, .. } if names_tenant(name) => format!("there is no argument `{name}`"),
+            Self::NoArgument { .. } => "there is no argument of that name".to_owned(),
             Self::Invalid(Cow::Owned(_)) => "the arguments were not right".to_owned(),
             Self::Failed(Cow::Owned(_)) => "the tool could not do it".to_owned(),
             other => other.to_string(),
         }
+    }
+
+    /// There is no argument of a name that the caller chose.
+    pub(crate) fn no_argument(name: &str, known: &str) -> Self {
+        let known = if known.is_empty() { "none" } else { known };
+        Self::NoArgument { name: name.chars().take(64).collect(), known: known.to_owned() }
     }
 
     /// Something is wrong on our side; the caller is told only that.

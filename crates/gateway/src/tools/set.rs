@@ -213,8 +213,8 @@ impl ToolEntry {
                 refuse_unknown(known.as_ref(), &args)?;
                 // An open schema takes any name; those of tenants are refused all the same.
                 if let Some(name) = args.keys().find(|name| names_tenant(name)) {
-                    let shown: String = name.chars().take(64).collect();
-                    return Err(ToolError::invalid(format!("There is no argument `{shown}`.")));
+                    let known = known.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ");
+                    return Err(ToolError::no_argument(name, &known));
                 }
                 tool.call(cx, args).await
             }
@@ -325,10 +325,8 @@ fn refuse_unknown(known: Option<&BTreeSet<String>>, args: &Map<String, Value>) -
     match args.keys().find(|name| !known.contains(*name)) {
         None => Ok(()),
         Some(unknown) => {
-            let shown: String = unknown.chars().take(64).collect();
             let known = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let known = if known.is_empty() { "none".to_owned() } else { known };
-            Err(ToolError::invalid(format!("There is no argument `{shown}`; the arguments are: {known}.")))
+            Err(ToolError::no_argument(unknown, &known))
         }
     }
 }

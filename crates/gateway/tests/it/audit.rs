@@ -68,7 +68,8 @@ fn lines(house: &House, tenant: &str) -> Vec<Value> {
 #[tokio::test]
 async fn no_argument_gets_into_the_log() {
     let mut house = House::open().await;
-    let model = "[[tool]]\nname = \"ask\"\nsource = \"desk\"\nsql = \"@model\"\nargs.sql = { type = \"string\", required = true }\n";
+    let model =
+        "[[tool]]\nname = \"ask\"\nsource = \"desk\"\nsql = \"@model\"\nargs.sql = { type = \"string\" }\n";
     house.reload(|text| format!("{text}\n{model}")).unwrap();
     let mut acme = house.caller("acme");
     for (tool, arguments) in [

@@ -182,7 +182,10 @@ pub(super) fn is_test(path: &str) -> bool {
     in_folder
         || [".test", ".spec", ".e2e", ".cy", ".bench", ".mock"].iter().any(|end| stem.ends_with(end))
         || (name.ends_with(".py")
-            && (stem.starts_with("test_") || stem.ends_with("_test") || stem == "conftest"))
+            && (stem.starts_with("test_")
+                || stem.ends_with("_test")
+                // Django's own place for them, beside `models.py`.
+                || matches!(stem, "tests" | "conftest")))
 }
 
 /// The name of the language of a file that no front end reads.

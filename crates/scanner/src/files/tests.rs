@@ -40,6 +40,7 @@ fn what_was_written_for_the_project_is_read_and_the_rest_has_a_reason() {
         "src/a.test.ts",
         "tests/d.py",
         "test_e.py",
+        "shop/tests.py",
         "node_modules/x/i.js",
         "dist/a.js",
         "src/f.d.ts",

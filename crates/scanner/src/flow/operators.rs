@@ -160,7 +160,14 @@ pub(super) fn says(name: &str) -> Admits {
     let staff = matches!(words.as_slice(), [is, staff] if is == "is" && staff == "staff")
         || matches!(words.as_slice(), [staff, member, ..] if staff == "staff" && member == "member");
     let user = has(&["super"]) && has(&["user", "users"]);
-    if has(ALONE) || staff || user || (has(WHOLE) && has(ADMINS)) || (has(&["platform"]) && has(OF_PLATFORM))
+    // What the operator's own services know, and no tenant: `requireInternalSecret`.
+    let internal = has(&["internal"]) && has(&["secret", "key", "apikey", "token"]);
+    if has(ALONE)
+        || internal
+        || staff
+        || user
+        || (has(WHOLE) && has(ADMINS))
+        || (has(&["platform"]) && has(OF_PLATFORM))
     {
         return Admits::Operators;
     }

@@ -115,6 +115,7 @@ pub(crate) fn of_tool_error(error: &ToolError) -> ToolRefusal {
     match error {
         ToolError::NotFound => told("Not found."),
         ToolError::Invalid(text) | ToolError::Failed(text) => told(text),
+        ToolError::NoArgument { .. } => told(&error.to_string()),
         ToolError::MissingSecret(name) => told(&format!(
             "This tool needs the credential `{name}`, which has not been set up for you. Ask your administrator to \
              add it; other tools go on working."

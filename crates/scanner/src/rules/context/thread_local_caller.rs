@@ -47,7 +47,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
             let Some(storage) = storage(project, unit, At { module, expr: *object }) else { continue };
             let fun = Fun { module, id: write.function };
-            let severity = if lives.is_per_request(fun) { Severity::High } else { Severity::Medium };
+            let severity = if lives.is_per_request(fun) && !is_in_thread(unit, fun) { Severity::High } else { Severity::Medium };
             let text = format!("`{name}` of a request is kept in a thread's storage, and the thread answers other requests meanwhile");
             report.reached(At { module, expr: write.place }, text).severity(severity);
             if storage.module == module && !made.contains(&storage) {
@@ -59,6 +59,14 @@ fn run(project: &Project, report: &mut Report<'_>) {
             report.at(storage, text).severity(Severity::Medium).confidence(Confidence::Medium);
         }
     }
+}
+
+/// Whether a function is a middleware that Django runs in a thread of its own for each request, in front of views that are no coroutines.
+fn is_in_thread(unit: &Unit, fun: Fun) -> bool {
+    unit.ir.function(fun.id).is_some_and(|function| {
+        let name = function.name.map_or("", |name| unit.ir.text(name));
+        !function.is_async && function.class.is_some() && matches!(name, "__call__" | "process_request" | "process_view")
+    })
 }
 
 /// Whether handlers of the project are coroutines. A library has none, and says with coroutines of its own whom it is for.

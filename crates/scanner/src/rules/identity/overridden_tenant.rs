@@ -89,8 +89,11 @@ fn choice(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, val
     let Some(chosen) = named.or_else(|| values.iter().find(|at| own_user && is_chosen_id(project, **at))) else {
         return;
     };
+    // `user.id ?? body.userId`: who has signed in is taken first, and where everybody has nobody is taken for another.
+    let after = |own: &At| project.order(*own) < project.order(*chosen);
+    let last = values.iter().filter(|at| is_own(project, **at) || is_own_user(project, **at)).any(after);
     if named.is_none() {
-        return instead_of_user(project, report, lives, *chosen);
+        return instead_of_user(project, report, lives, *chosen, last);
     }
     let fun = project.function_of(*chosen);
     if !lives.is_per_request(fun) || project.is_checked(*chosen) || is_refused_unless_own(project, fun, *chosen, values) {
@@ -101,7 +104,7 @@ fn choice(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, val
     let ranked = asks_for_rank(project, fun) || record;
     let found =
         report.reached(*chosen, "the tenant that the caller names takes the place of the caller's own");
-    if ranked {
+    if ranked || last {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     }
 }
@@ -171,7 +174,7 @@ fn session_instead(project: &Project, values: &[At]) -> Option<At> {
 }
 
 /// Reports an id that the caller names where else its own is taken: `req.query.memberId ?? req.user.id`.
-fn instead_of_user(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, chosen: At) {
+fn instead_of_user(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, chosen: At, last: bool) {
     let fun = project.function_of(chosen);
     if !lives.is_per_request(fun) || project.is_checked(chosen) {
         return;
@@ -179,7 +182,7 @@ fn instead_of_user(project: &Project, report: &mut Report<'_>, lives: &Lifetimes
     let ranked = asks_for_rank(project, fun);
     let found = report.reached(chosen, "the user that the caller names takes the place of the caller itself");
     // `target = body.userId ?? user.id`, and then `madeBy(target, user.id)`, which may compare both.
-    if ranked || super::tenant_from_input::goes_beside(project, chosen) {
+    if ranked || last || super::tenant_from_input::goes_beside(project, chosen) {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     }
 }

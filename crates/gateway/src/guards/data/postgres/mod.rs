@@ -135,6 +135,7 @@ impl Source {
             Isolation::Rls => super::first_of("tenant-in-transaction", permit),
             Isolation::Schema | Isolation::Database => super::first_of("own-role", permit),
         };
+        let by_model = statement.is_model();
         let written;
         let (statement, values) = match statement.is_model() {
             true => {
@@ -163,7 +164,7 @@ impl Source {
         tokio::select! {
             biased;
             () = forgotten => Err(DataError::Cancelled),
-            done = self.attempt(permit, &mut lease, &ask) => match statement.is_for_once() {
+            done = self.attempt(permit, &mut lease, &ask) => match by_model {
                 true => done.map_err(DataError::of_written),
                 false => done,
             },
