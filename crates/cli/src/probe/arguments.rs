@@ -37,7 +37,7 @@ pub(crate) struct ProbeArguments {
     #[arg(long, default_value = "auto")]
     pub(crate) protocol: Protocol,
     /// The most time for the whole run.
-    #[arg(long, default_value = "120s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "180s", value_parser = humantime::parse_duration)]
     pub(crate) duration: Duration,
     /// The most requests at a time.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
