@@ -23,8 +23,27 @@ pub(super) fn key_line(text: &str, problem: &str) -> usize {
     best
 }
 
+/// What the parser says of a text, with its place, and the key of a value that is of another kind than it should be.
+pub(super) fn unparsed(text: &str, name: &str, error: &toml::de::Error) -> String {
+    let line = error.span().map_or(1, |span| line_of(text, span.start));
+    let message = plain(error.message());
+    // What does not fit its key names it; what is wrong in the text itself has no key.
+    let of_value = message.starts_with("invalid ") || message.starts_with("unknown variant");
+    match key_of(text, line).filter(|_| of_value) {
+        Some(key) => format!("{name}:{line}: `{key}`: {message}"),
+        None => format!("{name}:{line}: {message}"),
+    }
+}
+
+/// What the parser says of a value's type, for somebody who writes no Rust.
+fn plain(message: &str) -> String {
+    const NUMBERS: [&str; 6] =
+        ["expected usize", "expected u64", "expected u32", "expected u16", "expected u8", "expected i64"];
+    NUMBERS.iter().fold(message.to_owned(), |text, number| text.replace(number, "expected a whole number"))
+}
+
 /// The key that stands in a line, with a value.
-pub(super) fn key_of(text: &str, line: usize) -> Option<&str> {
+fn key_of(text: &str, line: usize) -> Option<&str> {
     let (key, _) = text.lines().nth(line.checked_sub(1)?)?.split_once('=')?;
     let key = key.trim();
     let is_key = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-' | '.' | '"' | '\'');

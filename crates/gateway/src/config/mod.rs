@@ -18,7 +18,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use self::lines::{key_line, key_of, line_of};
+use self::lines::{key_line, line_of, unparsed};
 
 pub(crate) use check::names::{is_tool_name, names_tenant};
 pub use shared::{Environment, Reference, ReferenceError, Shared};
@@ -539,13 +539,6 @@ pub enum ConfigError {
     },
 }
 
-/// What the parser says of a value's type, for somebody who writes no Rust.
-fn plain(message: &str) -> String {
-    const NUMBERS: [&str; 6] =
-        ["expected usize", "expected u64", "expected u32", "expected u16", "expected u8", "expected i64"];
-    NUMBERS.iter().fold(message.to_owned(), |text, number| text.replace(number, "expected a whole number"))
-}
-
 impl Config {
     /// Reads and checks a configuration file.
     ///
@@ -563,15 +556,8 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(text: &str, name: &str, base_dir: &Path) -> Result<Self, ConfigError> {
-        let mut config: Self = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| line_of(text, span.start));
-            let message = plain(error.message());
-            // What does not fit its key names it; what is wrong in the text itself has no key.
-            let key = key_of(text, line)
-                .filter(|_| message.starts_with("invalid ") || message.starts_with("unknown variant"));
-            let key = key.map_or_else(String::new, |key| format!("`{key}`: "));
-            ConfigError::Invalid { problems: vec![format!("{name}:{line}: {key}{message}")] }
-        })?;
+        let mut config: Self = toml::from_str(text)
+            .map_err(|error| ConfigError::Invalid { problems: vec![unparsed(text, name, &error)] })?;
         config.base_dir = base_dir.to_owned();
         let place = |tool: &toml::Spanned<ToolConfig>| format!("{name}:{}", line_of(text, tool.span().start));
         config.tool_places = config.tools.iter().map(place).collect();

@@ -5,10 +5,7 @@ use std::sync::Arc;
 use super::{
     Function, Place, PlacedPolicy, Privilege, Schema, Source, Table, View, key, orm::Model, owner, parties,
 };
-use crate::{
-    lang::sql::{Change, Changes, Column, Name, Placed, Policy, RowSecurity},
-    vocabulary,
-};
+use crate::lang::sql::{Change, Changes, Column, Name, Placed, Policy, RowSecurity};
 
 /// Roles through which clients speak to a database themselves.
 const CLIENT_ROLES: [&str; 3] = ["anon", "authenticated", "web_anon"];
@@ -239,15 +236,12 @@ impl Replay {
         merge(&mut table.columns, columns);
     }
 
-    /// A table that is made like another one, or as a copy of it, has its columns. One that is put aside while another is changed says
-    /// nothing of how the project keeps its rows.
+    /// A table that is made like another one, or as a copy of it, has its columns. Neither `LIKE` nor a copy takes
+    /// over what they refer to.
     fn columns_of(&mut self, table: &Name, other: Option<&Name>) {
-        const ASIDE: &[&str] = &["backup", "bak", "old", "tmp", "temp", "copy", "archive", "new"];
-        if vocabulary::words(&table.name).iter().any(|word| ASIDE.contains(&word.as_str())) {
-            return;
-        }
         let other = other.and_then(|other| self.schema.table(other));
-        let Some(columns) = other.map(|other| other.columns.clone()) else { return };
+        let Some(mut columns) = other.map(|other| other.columns.clone()) else { return };
+        columns.iter_mut().for_each(|column| column.references = None);
         if let Some(table) = self.schema.tables.get_mut(&key(table)) {
             merge(&mut table.columns, columns);
         }

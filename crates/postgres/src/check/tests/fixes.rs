@@ -155,7 +155,7 @@ fn nothing_is_tried_on_another_server() {
 /// What `partywall rls` prints of a table with keys leaves what they do as it was.
 #[test]
 fn the_printed_migration_keeps_what_keys_do() {
-    use crate::migration::{Table, of_live};
+    use crate::migration::of_live;
     runtime().block_on(async {
         let mut base = Base::new("pw_check_actions").await;
         let undone = base.client.transaction().await.expect("begins");
@@ -165,13 +165,7 @@ fn the_printed_migration_keeps_what_keys_do() {
             CREATE UNIQUE INDEX wild_email ON shop.wild (lower(email)) WHERE id > 0";
         undone.batch_execute(SAFE).await.expect("made");
         undone.batch_execute(table).await.expect("made");
-        let table = Table {
-            name: "shop.wild".to_owned(),
-            column: "tenant_id".to_owned(),
-            role: "shop_app".to_owned(),
-            owner: "shop_owner".to_owned(),
-            setting: "app.tenant".to_owned(),
-        };
+        let table = wild();
         let text = of_live(&undone, &table).await.expect("a migration");
         undone.batch_execute(&text.replace("BEGIN;\n", "").replace("COMMIT;\n", "")).await.unwrap_or_else(|error| panic!("{error:?}\n{text}"));
         let ask = "SELECT (SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'fk') || pg_get_indexdef('shop.wild_email'::regclass)";

@@ -97,6 +97,17 @@ fn also(page: &'static str) -> Vec<&'static str> {
     rest.split_once(".\n").expect("a sentence").0.split(", ").collect()
 }
 
+/// The table `shop.wild` of the tests, for a migration that makes it safe.
+fn wild() -> crate::migration::Table {
+    crate::migration::Table {
+        name: "shop.wild".to_owned(),
+        column: "tenant_id".to_owned(),
+        role: "shop_app".to_owned(),
+        owner: "shop_owner".to_owned(),
+        setting: "app.tenant".to_owned(),
+    }
+}
+
 #[test]
 fn every_page_is_true_of_a_real_server() {
     runtime().block_on(async {
@@ -230,7 +241,7 @@ fn a_role_can_check_itself_and_a_role_that_is_not_there_is_told() {
 /// Tables as people have them: what `partywall rls` prints makes each of them pass, and can be run again.
 #[test]
 fn the_printed_migration_makes_a_table_safe_and_can_be_run_twice() {
-    use crate::migration::{Table, of_live};
+    use crate::migration::of_live;
     let tables = [
         "CREATE TABLE shop.wild (id bigserial PRIMARY KEY, tenant_id text, body text);
          GRANT ALL ON SEQUENCE shop.wild_id_seq TO shop_app",
@@ -253,13 +264,7 @@ fn the_printed_migration_makes_a_table_safe_and_can_be_run_twice() {
                 .batch_execute(unsafe_table)
                 .await
                 .unwrap_or_else(|error| panic!("{unsafe_table}: {error:?}"));
-            let table = Table {
-                name: "shop.wild".to_owned(),
-                column: "tenant_id".to_owned(),
-                role: "shop_app".to_owned(),
-                owner: "shop_owner".to_owned(),
-                setting: "app.tenant".to_owned(),
-            };
+            let table = wild();
             let options = Options::for_role("shop_app");
             for round in ["first", "second"] {
                 let text = of_live(&undone, &table).await.expect("a migration");
