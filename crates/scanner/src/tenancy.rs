@@ -6,14 +6,16 @@ use std::{
 };
 
 use crate::{
-    ir::{ExprKind, Kinds},
+    flow::is_within,
+    ir::{ArgKind, ExprId, ExprKind, Kinds, PropertyKey},
     library::Role,
-    project::{At, ModuleId, Project, Unit},
+    project::{At, ModuleId, Parent, Project, Unit},
+    tables::{Level, Table},
     vocabulary,
 };
 
 /// What a part of the tree shows: where it serves HTTP, where it speaks over standard input, its words for parties.
-type Seen = (Option<String>, Option<String>, BTreeSet<String>);
+type Seen = (Option<String>, Option<String>, BTreeSet<String>, bool);
 
 /// Whether several tenants meet in one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +47,8 @@ pub struct Package {
     pub reason: String,
     /// How many different names in its code mean tenants, users or callers; no more than [`ENOUGH`] are looked for.
     pub owners: usize,
+    /// Whether it has an SDK of MCP verify the tokens of its callers, whoever asks afterwards whose they are.
+    pub verifies: bool,
 }
 
 /// So many names say that a package speaks of tenants, users or callers.
@@ -80,21 +84,40 @@ const HTTP: &[&str] = &[
 ];
 
 /// Texts of a server that speaks over standard input and output.
-const STDIO: &[&str] = &[
-    "StdioServerTransport",
-    "stdio_server",
-    "mcp.run()",
-    ".run(transport=\"stdio\"",
-    "'stdio'",
-    "\"stdio\"",
-];
+const STDIO: &[&str] = &["StdioServerTransport", "stdio_server", "mcp.run()", ".run(transport=\"stdio\""];
+
+/// Texts of files that name that transport: of a server, or of one that they start themselves.
+const STDIO_NAMED: &[&str] = &["'stdio'", "\"stdio\""];
 
 /// The texts that files are asked for here.
-pub(crate) const ASKED: [&[&str]; 3] = [HTTP, STDIO, CALLERS];
+pub(crate) const ASKED: [&[&str]; 5] = [HTTP, STDIO, STDIO_NAMED, CALLERS, VERIFIES];
 
 /// Whether a file's text has one of those.
 fn speaks_on_stdio(unit: &Unit) -> bool {
-    STDIO.iter().any(|own| unit.ir.source.mentions(own))
+    STDIO.iter().any(|own| unit.ir.source.mentions(own)) || names_own_stdio(unit)
+}
+
+/// Whether a file names standard input as its own transport. `{ transport: "stdio", command: "npx" }` is how to start another server.
+fn names_own_stdio(unit: &Unit) -> bool {
+    STDIO_NAMED.iter().any(|text| unit.ir.source.mentions(text))
+        && unit.ir.exprs_of(Kinds::TEXT).any(|(expr, kind)| {
+            let ExprKind::String(text) = kind else { return false };
+            unit.ir.text(*text) == "stdio" && !tells_how_to_start(unit, expr)
+        })
+}
+
+/// Whether a value stands in a record that has a program's name and arguments, or the address of a server, beside it.
+fn tells_how_to_start(unit: &Unit, expr: ExprId) -> bool {
+    let Parent::Expr(up) = unit.index.parent(expr) else { return false };
+    match unit.ir.expr(up) {
+        ExprKind::Object(properties) => properties.iter().any(|property| {
+            matches!(property.key, PropertyKey::Name(name) if matches!(unit.ir.text(name), "command" | "args" | "cwd"))
+        }),
+        ExprKind::Call(call) => call.args.iter().any(|arg| {
+            matches!(arg.kind, ArgKind::Keyword(name) if matches!(unit.ir.text(name), "command" | "args"))
+        }),
+        _ => false,
+    }
 }
 
 /// Texts of code that asks who calls, in the words of the SDKs: its callers are several, whatever it names them.
@@ -126,6 +149,29 @@ const CALLERS: &[&str] = &[
     "new AsyncLocalStorage",
     "getCurrentUser(",
     "getAuthSession(",
+    "login_required",
+    "LoginRequiredMixin",
+    "HTTPBearer",
+    "jwtVerify(",
+];
+
+/// Texts of code that has an SDK of MCP verify tokens, of which each caller has its own. Sources: modelcontextprotocol/typescript-sdk,
+/// docs/server.md; modelcontextprotocol/python-sdk, README, "Authentication"; gofastmcp.com/servers/auth; npm mcp-handler, mcp-framework,
+/// xmcp, mcp-use.
+const VERIFIES: &[&str] = &[
+    "requireBearerAuth(",
+    "withMcpAuth(",
+    "token_verifier=",
+    "JWTVerifier(",
+    "BearerAuthProvider(",
+    "RemoteAuthProvider(",
+    "OAuthProxy(",
+    "new OAuthProvider(",
+    "fastmcp.server.auth",
+    "JWTAuthProvider",
+    "OAuthAuthProvider",
+    "jwtAuthMiddleware",
+    "oauthAuth0Provider",
 ];
 
 /// Finds the packages and what they are.
@@ -149,6 +195,7 @@ pub(crate) fn find_packages(project: &Project, manifests: &[(String, String)]) -
         if slot.1.is_none() && speaks_on_stdio(unit) {
             slot.1 = Some(unit.ir.path.clone());
         }
+        slot.3 = slot.3 || VERIFIES.iter().any(|text| unit.ir.source.mentions(text));
         if slot.2.len() < ENOUGH
             && CALLERS.iter().any(|text| {
                 unit.ir.source.mentions(text) && !(*text == "this.props" && unit.ir.path.ends_with('x'))
@@ -177,9 +224,10 @@ pub(crate) fn find_packages(project: &Project, manifests: &[(String, String)]) -
             }
         }
     }
+    handlers_say(project, &folders, &mut found);
     let any_http = found.values().find_map(|(http, ..)| http.clone());
-    let any_stdio = found.values().find_map(|(_, stdio, _)| stdio.clone());
-    let finish = |(http, stdio, owners): Seen| {
+    let any_stdio = found.values().find_map(|(_, stdio, ..)| stdio.clone());
+    let finish = |(http, stdio, owners, verifies): Seen| {
         let (tenancy, reason) = match (http, stdio) {
             (Some(why), _) => (Tenancy::Multi, why),
             (None, Some(path)) => (Tenancy::Single, format!("{path} speaks over standard input only")),
@@ -189,9 +237,20 @@ pub(crate) fn find_packages(project: &Project, manifests: &[(String, String)]) -
                 (None, None) => (Tenancy::Unknown, "no transport was found".to_owned()),
             },
         };
-        Package { tenancy, reason, owners: owners.len() }
+        Package { tenancy, reason, owners: owners.len(), verifies }
     };
     found.into_iter().map(|(folder, what)| (folder, finish(what))).collect()
+}
+
+/// Adds what handlers of requests over HTTP say of their packages, whichever library calls them.
+fn handlers_say(project: &Project, folders: &[String], found: &mut BTreeMap<String, Seen>) {
+    for entry in project.entries().iter().filter(|entry| entry.kind == "http") {
+        let Some(unit) = project.unit(entry.handler.module) else { continue };
+        let Some(slot) = found.get_mut(folder_of(folders, &unit.ir.path)) else { continue };
+        if slot.0.is_none() && !is_for_development(&unit.ir.path) {
+            slot.0 = Some(format!("{} answers HTTP", unit.ir.path));
+        }
+    }
 }
 
 /// The folders of programs that run on somebody's desk: of a manifest that asks for Electron, or of the workspace that it is a part of.
@@ -259,7 +318,7 @@ fn http(project: &Project, module: ModuleId, unit: &Unit) -> Option<String> {
 }
 
 /// Whether an argument of a call names a transport over HTTP.
-fn names_http(unit: &Unit, call: crate::ir::ExprId) -> bool {
+fn names_http(unit: &Unit, call: ExprId) -> bool {
     let ExprKind::Call(call) = unit.ir.expr(call) else { return false };
     call.args.iter().any(|arg| match unit.ir.expr(arg.value) {
         ExprKind::String(text) => {
@@ -340,7 +399,26 @@ impl Project {
     /// Whether a module's package speaks of tenants, users or callers at all, or asks who calls.
     #[must_use]
     pub fn has_owners(&self, module: ModuleId) -> bool {
-        self.names_owners(module) || self.knows_callers(module)
+        self.names_owners(module) || self.knows_callers(module) || self.has_tenants_tables(module)
+    }
+
+    /// Whether a package that answers HTTP has a table whose rows say which tenant they belong to.
+    fn has_tenants_tables(&self, module: ModuleId) -> bool {
+        if self.tenancy_of(module) != Tenancy::Multi {
+            return false;
+        }
+        let folders = self.memory.tenants_tables.get_or_init(|| {
+            let says = |table: &&Table| {
+                table
+                    .owner
+                    .as_ref()
+                    .is_some_and(|own| own.level == Level::Tenant && !own.guessed && !own.itself)
+            };
+            let tables = self.tables.tables.values().filter(says);
+            tables.map(|table| self.package_folder(&table.place.path).to_owned()).collect()
+        });
+        let own = self.folder(module).unwrap_or_default();
+        folders.iter().any(|folder| is_within(own, folder) || is_within(folder, own))
     }
 
     /// Whether a module's package speaks of tenants, users or callers by several names.

@@ -17,7 +17,7 @@ impl Project {
     #[must_use]
     pub fn handlers_know_callers(&self, module: ModuleId) -> bool {
         let folders = self.memory.handlers_know.get_or_init(|| {
-            let mut folders: BTreeSet<String> = BTreeSet::new();
+            let mut folders = self.verifying_packages();
             for entry in self.entries() {
                 let folder = self.folder(entry.handler.module).unwrap_or_default();
                 if !folders.contains(folder) && self.knows_who_asks(entry.handler) {
@@ -27,6 +27,15 @@ impl Project {
             self.with_importers(folders)
         });
         self.folder(module).is_some_and(|own| folders.iter().any(|folder| is_within(own, folder)))
+    }
+
+    /// The folders of packages that have an SDK verify the tokens of their callers, whether or not a handler asks whose they are.
+    pub(super) fn verifying_packages(&self) -> BTreeSet<String> {
+        self.packages
+            .iter()
+            .filter(|(_, package)| package.verifies)
+            .map(|(folder, _)| folder.clone())
+            .collect()
     }
 
     /// Whether a handler is given the verified caller, or asks who it is.

@@ -85,4 +85,5 @@ pub use reach::Reach;
 pub(crate) use reach::{find_reach, find_served};
 pub use repositories::is_repository;
 pub use shared::{SharedWrite, captured, captured_by, holds_connection, is_connection};
+pub(crate) use stores::is_within;
 pub use stores::{Access, Store};

@@ -374,7 +374,7 @@ impl Project {
             // A command that its user signs in with has no callers.
             let served =
                 |unit: &Unit| !unit.ir.path.split('/').any(|part| matches!(part, "cli" | "commands"));
-            let mut folders: BTreeSet<String> = BTreeSet::new();
+            let mut folders = self.verifying_packages();
             for (module, unit) in self.units() {
                 let folder = self.folder(module).unwrap_or_default();
                 if served(unit) && asks(module, unit) {
@@ -423,7 +423,7 @@ impl Project {
 }
 
 /// Whether a folder is another one or lies in it; all lie in the root.
-pub(super) fn is_within(folder: &str, outer: &str) -> bool {
+pub(crate) fn is_within(folder: &str, outer: &str) -> bool {
     outer.is_empty()
         || folder.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

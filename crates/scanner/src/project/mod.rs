@@ -233,6 +233,8 @@ pub(crate) struct Memory {
     /// The texts that stand for a tenant in so many places that they are a place of all who have none.
     pub(crate) places_of_all: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) knows_callers: std::cell::OnceCell<std::collections::BTreeSet<String>>,
+    /// The folders of packages with a table of tenants' rows.
+    pub(crate) tenants_tables: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) guards: RefCell<FxHashMap<Fun, std::rc::Rc<Vec<crate::flow::Guard>>>>,
     pub(crate) queries: std::cell::OnceCell<Vec<crate::flow::Query>>,
     pub(crate) owned: std::cell::OnceCell<BTreeMap<String, crate::flow::Owned>>,

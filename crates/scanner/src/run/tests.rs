@@ -146,6 +146,42 @@ server.registerTool("mine", {}, async (args, { authInfo }) => pool.query("select
     assert_eq!(severity(tools, |options| options.tenancy = Tenancy::Multi), Some(Severity::High));
 }
 
+/// A server of a library that no list names, and the settings of another server that it starts.
+const NOTES_OVER_HTTP: &str = "from aiohttp import web\nimport asyncpg\n\nasync def note(request):\n    caller = request['user']\n    return await pool.fetchrow('SELECT body FROM notes WHERE id = $1', request.match_info['id'])\n\nasync def mine(request):\n    return await pool.fetch('SELECT body FROM notes WHERE tenant_id = $1', request['user'].tenant_id)\n\napp = web.Application()\napp.router.add_get('/notes/{id}', note)\napp.router.add_get('/notes', mine)\nweb.run_app(app)\n";
+
+#[test]
+fn how_another_server_is_started_does_not_make_a_server_one_users() {
+    let tables = "CREATE TABLE notes (id uuid PRIMARY KEY, tenant_id uuid NOT NULL REFERENCES tenants (id), body text);\n";
+    let worst = |settings: &str| {
+        let files = [
+            ("requirements.txt", "aiohttp\n"),
+            ("1.sql", tables),
+            ("server.py", NOTES_OVER_HTTP),
+            ("upstream.py", settings),
+        ];
+        severities(&run(&files, |_| {}).unwrap(), "unscoped-query")
+            .into_iter()
+            .map(|(_, severity)| severity)
+            .max()
+    };
+    assert_eq!(worst(""), Some(Severity::High));
+    assert_eq!(worst("UPSTREAM = {'transport': 'stdio', 'command': 'npx'}\n"), Some(Severity::High));
+}
+
+#[test]
+fn a_table_of_tenants_says_that_a_server_over_http_has_several() {
+    let server = "from fastmcp import FastMCP\nimport psycopg\nconn = psycopg.connect('')\nmcp = FastMCP('notes', auth=GitHubProvider(client_id='a', client_secret='b'))\n@mcp.tool\ndef get_note(note_id: str):\n    with conn.cursor() as cur:\n        cur.execute('SELECT id, title FROM notes WHERE id = %s', (note_id,))\n        return cur.fetchone()\n";
+    let tables = |owner: &str| format!("CREATE TABLE notes (id uuid PRIMARY KEY, title text{owner});\n");
+    let found = |owner: &str, runs: &str| {
+        let files = [("server.py", format!("{server}{runs}")), ("1.sql", tables(owner))];
+        let files: Vec<_> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+        severities(&run(&files, |_| {}).unwrap(), "unscoped-query").first().map(|(_, severity)| *severity)
+    };
+    let owner = ", tenant_id uuid NOT NULL REFERENCES tenants (id)";
+    assert_eq!(found(owner, "mcp.run(transport='http')\n"), Some(Severity::Medium));
+    assert_eq!(found("", "mcp.run(transport='http')\n"), None);
+}
+
 #[test]
 fn a_server_that_is_run_over_http_as_well_is_not_one_users() {
     let text = |runs: &str| {

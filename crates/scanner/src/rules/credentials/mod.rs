@@ -9,6 +9,7 @@ mod by_other;
 mod callers_own;
 mod ends_shared;
 pub(in crate::rules) mod for_first;
+mod global_fetch;
 mod in_its_place;
 mod kept_beside;
 mod kept_clients;

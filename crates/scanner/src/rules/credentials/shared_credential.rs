@@ -36,7 +36,7 @@ pub const RULE: Rule = Rule {
 const DEPTH: u32 = 6;
 
 /// Services that the operator uses for itself: payments, mail, messages.
-const OPERATORS: &[&str] = &["stripe", "twilio", "sendgrid", "mailchimp", "sentry", "resend", "postmark"];
+pub(super) const OPERATORS: &[&str] = &["stripe", "twilio", "sendgrid", "mailchimp", "sentry", "resend", "postmark"];
 
 fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
@@ -60,6 +60,10 @@ fn run(project: &Project, report: &mut Report<'_>) {
             if seen.contains(&made) || !has_fixed_credential(project, made) || super::of_models::asks_a_model(project, made) {
                 continue;
             }
+            let global = super::global_fetch::is_global(project, made);
+            if global && (super::global_fetch::is_the_servers_own(project, made) || !is_of_tool(project, at)) {
+                continue;
+            }
             seen.insert(made);
             judge(project, at, made, report);
         }
@@ -67,12 +71,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
 }
 
 fn judge(project: &Project, used: At, made: At, report: &mut Report<'_>) {
-    let fun = project.function_of(used);
-    let reach = project.around(fun).into_iter().find_map(|fun| project.reach(fun));
-    let tool =
-        reach.and_then(|reach| Some((reach.certain, project.entries().get(reach.entry)?))).is_some_and(
-            |(certain, entry)| certain && matches!(entry.kind.as_str(), "tool" | "resource" | "prompt"),
-        );
+    let tool = is_of_tool(project, used);
     let found =
         report.reached(used, "this call uses one credential of the process's environment for every caller");
     if made != used {
@@ -85,6 +84,15 @@ fn judge(project: &Project, used: At, made: At, report: &mut Report<'_>) {
         || !project.has_owners(used.module) || !(project.is_asked_multi() || project.knows_callers(used.module)) {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     }
+}
+
+/// Whether a call is certain to be reached by a tool, a resource or a prompt.
+fn is_of_tool(project: &Project, at: At) -> bool {
+    let fun = project.function_of(at);
+    let reach = project.around(fun).into_iter().find_map(|fun| project.reach(fun));
+    reach.and_then(|reach| Some((reach.certain, project.entries().get(reach.entry)?))).is_some_and(|(certain, entry)| {
+        certain && matches!(entry.kind.as_str(), "tool" | "resource" | "prompt")
+    })
 }
 
 /// Whether a client is made in a part of the server that is named for where it keeps its own data: `storage/cloudflare.py`,

@@ -206,7 +206,9 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     let record = matches!(name, "organization" | "organisation" | "account") && is_member(project, value);
     let about = words.last().is_some_and(|last| matches!(last.as_str(), "name" | "names")) || record || matches!(name, "customer" | "company" | "currentCompany" | "current_company" | "team");
     let id = (words.iter().any(|word| matches!(word.as_str(), "id" | "uuid" | "sub")) || vocabulary::is_tenant(name)) && !about;
-    if !id || is_behind_policies(project, at) {
+    // In another service a customer is one of its records.
+    let elsewhere = !reaches && words.iter().any(|word| word == "customer");
+    if !id || elsewhere || is_behind_policies(project, at) {
         found.severity(Severity::Low).confidence(Confidence::Low);
     } else if (beside || another_is_checked(project, at) || tenant_held_before(project, fun)) && vocabulary::is_user(name) {
         // Another user, within what the caller's own tenant scopes.

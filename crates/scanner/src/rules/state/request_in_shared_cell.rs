@@ -88,7 +88,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         );
         // Where it is not seen which object it is, it may be one of the request's own: of the browser, the run, the job.
         let whose = matches!(write.cell, Cell::Field(..)) && !is_on_shared_object(project, &lives, method_around(project, write.fun));
-        let severity = if nobody || whose || (!known && is_of_settings(project, write.value)) || (!origins.has(Origins::PRINCIPAL | Origins::REQUEST | Origins::UNVERIFIED) && super::got_for::is_of_own_parts(project, write.value, OWN_STEPS)) { severity.min(Severity::Medium) } else { severity };
+        let severity = if (nobody && !origins.has(Origins::PRINCIPAL)) || whose || (!known && is_of_settings(project, write.value)) || (!origins.has(Origins::PRINCIPAL | Origins::REQUEST | Origins::UNVERIFIED) && super::got_for::is_of_own_parts(project, write.value, OWN_STEPS)) { severity.min(Severity::Medium) } else { severity };
         found.severity(severity).confidence(confidence);
         report.show_way_of_last(write.fun);
         if severity == Severity::High {
