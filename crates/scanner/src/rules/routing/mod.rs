@@ -2,6 +2,7 @@
 
 pub mod vulnerable_sdk;
 
+mod asked_tasks;
 mod by_conversation;
 mod by_key;
 mod by_thread;
