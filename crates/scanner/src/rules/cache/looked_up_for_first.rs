@@ -22,12 +22,12 @@ pub(super) fn looked_up(project: &Project, unit: &Unit, fun: Fun, value: ExprId)
         made = *inner;
     }
     let ExprKind::Call(call) = unit.ir.expr(made) else { return None };
-    let credentials = call.args.iter().filter(|arg| {
+    let mut credentials = call.args.iter().filter(|arg| {
         let named =
             matches!(arg.kind, ArgKind::Keyword(name) if vocabulary::is_credential(unit.ir.text(name)));
         (named || names_credential(unit, arg.value)) && !is_whole_parameter(project, unit, fun, arg.value)
     });
-    credentials.into_iter().find_map(|arg| behind(project, unit, fun, arg.value))
+    credentials.find_map(|arg| behind(project, unit, fun, arg.value))
 }
 
 /// The parameter that a value was looked up by: through variables, and at least one call.
