@@ -57,14 +57,16 @@ fn variable(project: &Project, module: ModuleId, unit: &Unit, id: BindingId, rep
             continue;
         }
         let by_credential = || takes_credential(unit, source.function);
-        let returned = returns_it(unit, source.function, id) && (callers || waits(unit, source.function) || by_credential());
+        let looked_up = super::looked_up_for_first::looked_up(project, unit, fun, source.value);
+        let returned = returns_it(unit, source.function, id) && (callers || waits(unit, source.function) || by_credential() || looked_up.is_some());
         // A client of whoever came first, that the function goes on with and does not give.
         let client = || !callers && keeps_first(unit, source, id) && goes_on_with(unit, source, id) && is_brought(project, unit, fun, source.value);
         if !returned && !client() {
             continue;
         }
-        let told = telling_parameter(project, fun).or_else(|| callers.then(|| "the caller's credential".to_owned()));
-        let Some(used) = told else { continue };
+        let by_id = looked_up.is_some();
+        let told = looked_up.or_else(|| telling_parameter(project, fun));
+        let Some(used) = told.or_else(|| callers.then(|| "the caller's credential".to_owned())) else { continue };
         let name = unit.ir.binding_name(id);
         let shown = source.stmt.map_or_else(|| project.span(value), |stmt| unit.ir.stmt_span(stmt));
         let declared = unit.ir.binding(id).map(|binding| binding.span).unwrap_or_default();
@@ -75,7 +77,7 @@ fn variable(project: &Project, module: ModuleId, unit: &Unit, id: BindingId, rep
         let found = report.reached(value, format!("`{name}` keeps what `{function}` worked out for its first caller, although it depends on {used}"));
         found.related(module, declared, "the variable of all callers");
         found.related(module, shown, "it is set here and never told apart by caller");
-        let known = callers || waits(unit, source.function);
+        let known = callers || waits(unit, source.function) || by_id;
         // The server's own store is behind it for all.
         let store = crate::vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "storage" | "s3" | "bucket" | "redis" | "database" | "pool"));
         if !strong || store || compares_what_it_keeps(unit, source.function) {

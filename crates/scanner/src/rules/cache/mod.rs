@@ -9,6 +9,7 @@ mod key_makers;
 mod key_of_nobody;
 pub(crate) mod key_without_told;
 mod left_out;
+mod looked_up_for_first;
 mod made_for_caller;
 mod made_with_given;
 mod one_result;

@@ -139,7 +139,7 @@ fn knows_the_message(unit: &Unit) -> bool {
 }
 
 /// The name of the variable that a call of its `get` or `set` is about.
-pub(super) fn variable(project: &Project, at: At) -> Option<String> {
+pub(in crate::rules) fn variable(project: &Project, at: At) -> Option<String> {
     let mut path = project.written(at);
     path.pop();
     path.pop().map(String::from)
@@ -191,7 +191,7 @@ fn runs_in_middleware(project: &Project, fun: Fun, depth: u32) -> bool {
 
 /// Whether a function stands between HTTP requests and the application: ASGI's three parameters, or Starlette's `call_next`
 /// behind a request. fastmcp's own middleware (`on_message(context, call_next)`) runs in the session's task.
-fn is_middleware(project: &Project, fun: Fun) -> bool {
+pub(in crate::rules) fn is_middleware(project: &Project, fun: Fun) -> bool {
     project.around(fun).into_iter().chain([fun]).any(|fun| {
         let Some(unit) = project.unit(fun.module) else { return false };
         let Some(function) = unit.ir.function(fun.id) else { return false };

@@ -11,6 +11,7 @@ use super::{
         takes_callers,
     },
     environment_credential::is_sent,
+    lets_on::lets_on,
 };
 use crate::{
     flow::Lifetimes,
@@ -22,7 +23,35 @@ use crate::{
 
 /// Functions that use the caller's credential where there is one, and go on with the process's own client where there is none.
 pub(super) fn falls_to_own(project: &Project, report: &mut Report<'_>) {
+    let fallen = fallen(project);
+    for own in &fallen {
+        report
+            .reached(
+                own.call,
+                format!("a caller who brings no credential gets `{}`, which is the process's own", own.name),
+            )
+            .severity(Severity::Medium)
+            .confidence(Confidence::Medium);
+    }
+    lets_on(project, &fallen, report);
+    own_first(project, report);
+}
+
+/// A place where a function goes on with the process's own credential, behind a test for the caller's.
+#[derive(Debug)]
+pub(super) struct Fallen {
+    /// The test.
+    pub(super) test: At,
+    /// The process's own.
+    pub(super) call: At,
+    /// What that is called.
+    pub(super) name: String,
+}
+
+/// All such places.
+fn fallen(project: &Project) -> Vec<Fallen> {
     let mut known = Known::default();
+    let mut found = Vec::new();
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.language == Language::Python) {
         for (_, stmt) in unit.ir.stmts() {
             let StmtKind::If { test, .. } = stmt else { continue };
@@ -35,17 +64,12 @@ pub(super) fn falls_to_own(project: &Project, report: &mut Report<'_>) {
             if !asks || fun.id == FunctionId::MODULE {
                 continue;
             }
-            let Some((call, name)) = own_after(project, unit, fun, *test, &mut known) else { continue };
-            report
-                .reached(
-                    call,
-                    format!("a caller who brings no credential gets `{name}`, which is the process's own"),
-                )
-                .severity(Severity::Medium)
-                .confidence(Confidence::Medium);
+            if let Some((call, name)) = own_after(project, unit, fun, *test, &mut known) {
+                found.push(Fallen { test: at, call, name });
+            }
         }
     }
-    own_first(project, report);
+    found
 }
 
 /// The first use of the process's own credential after a test for the caller's, and nothing is raised in between.

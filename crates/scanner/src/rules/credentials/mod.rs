@@ -16,6 +16,7 @@ mod kept_clients;
 mod kept_once;
 mod last_issued;
 mod left_by_others;
+mod lets_on;
 mod of_models;
 mod of_session;
 mod own_first;

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     flow::{Entry, Origins},
-    ir::{ArgKind, Call, ExprKind, walk},
+    ir::{ArgKind, Call, ExprId, ExprKind, walk},
     project::{At, Fun, ModuleId, Project, Unit},
     rules::{Report, asking::may_ask},
     vocabulary,
@@ -94,12 +94,26 @@ fn look(project: &Project, entry: &Entry, file: &mut Neighbours) {
 pub(super) fn is_open(unit: &Unit, handler: Fun) -> bool {
     unit.ir.function(handler.id).is_some_and(|function| {
         function.decorators.iter().any(|decorator| {
-            let text = unit.ir.snippet(unit.ir.span(*decorator)).to_lowercase();
+            let text = said_of_callers(unit, *decorator).to_lowercase();
             ["public", "anonymous", "skipauth", "noauth", "admin", "internal", "system"]
                 .iter()
                 .any(|word| text.contains(word))
         })
     })
+}
+
+/// Arguments of a decorator that are for those who read the documentation of a route, and not for those who call it.
+const DOCUMENTS: &[&str] =
+    &["tags", "summary", "description", "responses", "response_description", "name", "operation_id"];
+
+/// What a decorator says without what is for documentation: `@router.post("/stop", tags=PUBLIC_API)` lets nobody in.
+fn said_of_callers(unit: &Unit, decorator: ExprId) -> String {
+    let text = |expr: ExprId| unit.ir.snippet(unit.ir.span(expr)).to_owned();
+    let ExprKind::Call(call) = unit.ir.expr(decorator) else { return text(decorator) };
+    let documents =
+        |kind: ArgKind| matches!(kind, ArgKind::Keyword(name) if DOCUMENTS.contains(&unit.ir.text(name)));
+    let given = call.args.iter().filter(|arg| !documents(arg.kind)).map(|arg| arg.value);
+    std::iter::once(call.callee).chain(given).map(text).collect::<Vec<_>>().join(" ")
 }
 
 /// The id out of the request that a call is given.

@@ -8,6 +8,7 @@ use super::unscoped_query;
 use crate::{
     flow::{Origins, Owned, Query},
     ir::{ArgKind, BindingId, BindingKind, Call, ExprId, ExprKind, FunctionId, FunctionKind, Language, NameRef, Parameter, StmtKind, walk},
+    library::Role,
     project::{At, Fun, Parent, Project, Unit},
     rules::{Report, Rule, identity::looked_up::is_callers_row},
     vocabulary,
@@ -78,7 +79,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 let own = unit.ir.binding_name(binding);
                 let nothing = parameter.default.is_some_and(|value| matches!(unit.ir.expr(value), ExprKind::Null));
                 let nullable = parameter.type_text.is_some_and(|text| may_be_nothing(unit.ir.text(text)));
-                if (parameter.optional || nothing || nullable) && vocabulary::is_owner(own) && !unit.index.uses(binding).is_empty() {
+                if (parameter.optional || nothing || nullable) && vocabulary::is_owner(own) && !unit.index.uses(binding).is_empty() && !finds_itself(project, unit, fun, binding) {
                     left_out(project, report, fun, number, own, &mut told);
                 }
             }
@@ -110,6 +111,22 @@ fn left_out(project: &Project, report: &mut Report<'_>, fun: Fun, number: usize,
                 .confidence(Confidence::Low);
         }
     }
+}
+
+/// Whether a function that is not told the owner takes it from the context of the request: `if tenant_id is None: tenant_id =
+/// current_tenant_id()`. Who leaves it out loses nothing.
+fn finds_itself(project: &Project, unit: &Unit, fun: Fun, id: BindingId) -> bool {
+    unit.index.sources(id).iter().filter(|source| source.function == fun.id).any(|source| {
+        let mut found = false;
+        walk::exprs_below(&unit.ir, source.value, &mut |expr| {
+            let at = At { module: fun.module, expr };
+            let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
+            let reads = project.callee(at).is_some_and(|callee| callee.defs.iter().any(|def| def.role == Role::ContextGet));
+            let named = project.last_written(at).is_some_and(|name| vocabulary::words(name).iter().any(|word| word == "current"));
+            found |= reads || (named && call.args.is_empty());
+        });
+        found
+    })
 }
 
 /// Whether a type says that there may be no value: `UUID | None`, `Optional[str]`, `string | null`.

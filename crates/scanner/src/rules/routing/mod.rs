@@ -2,6 +2,7 @@
 
 pub mod vulnerable_sdk;
 
+mod asked_tasks;
 mod by_conversation;
 mod by_key;
 mod by_thread;
@@ -12,6 +13,7 @@ mod handed_session;
 mod joined_rooms;
 mod mounted;
 mod named_object;
+mod one_event_store;
 mod one_process;
 mod one_upstream;
 mod own_mailbox;

@@ -5,7 +5,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use crate::{
     flow::Lifetimes,
     ir::{ExprId, ExprKind, FunctionId, NameRef, TemplatePart, walk},
-    project::{At, Fun, Project, Unit},
+    project::{At, Cls, Fun, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -30,6 +30,7 @@ pub const RULE: Rule = Rule {
 
 fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
+    super::one_event_store::one_event_store(project, &lives, report);
     for (module, unit) in project.units() {
         for (id, function) in unit.ir.functions() {
             let named = function.name.map(|name| unit.ir.text(name));
@@ -65,6 +66,13 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// Whether the events that a store replays are asked whose they are.
+pub(super) fn tells_owner(project: &Project, store: Cls) -> bool {
+    project
+        .method(store, "replay_events_after")
+        .is_some_and(|fun| project.unit(fun.module).is_some_and(|unit| names_any(unit, fun.id, OWNERS)))
 }
 
 /// Words of what tells one stream from another.

@@ -40,6 +40,7 @@ const HOLDERS: &[&str] = &[
 const OFFERS: &[&str] = &["registry", "handlers", "types", "config", "configs", "templates", "schemas", "classes", "definitions", "map", "names"];
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    super::asked_tasks::asked_tasks(project, report);
     let lives = Lifetimes::new(project);
     let accesses = project.accesses();
     let made: Vec<&Store> = accesses
