@@ -8,6 +8,7 @@ mod by_name;
 mod by_other;
 mod callers_own;
 mod ends_shared;
+mod falls_past;
 pub(in crate::rules) mod for_first;
 mod in_its_place;
 mod kept_beside;
