@@ -1,5 +1,6 @@
 //! Rules of the layer credentials.
 
+mod along_redirects;
 mod any_after_own;
 mod beside_callers;
 mod beside_sessions;
