@@ -12,6 +12,7 @@ pub(in crate::rules) mod looked_up;
 pub(in crate::rules) mod not_seen;
 mod one_subject;
 mod only_told;
+mod open_transport;
 mod other_scope;
 mod preferred;
 mod records;
