@@ -6,6 +6,7 @@ mod belonging;
 mod checked_as_told;
 mod copied_body;
 mod doubts;
+mod found_instead;
 pub(in crate::rules) mod header_as_caller;
 mod limited;
 pub(in crate::rules) mod looked_up;
