@@ -368,7 +368,10 @@ fn default_function(unit: &Unit) -> Option<FunctionId> {
 
 /// What a host calls for each session with that user's settings, and takes a server of: `export default function ({ config }) { … }`.
 fn configured(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
-    if !unit.ir.source.mentions(crate::marks::SDK) {
+    // Where the server is made in another file, the schema of the settings beside the function says what it is. Source:
+    // smithery.ai/docs/build/session-config.
+    let schema = || unit.ir.exports.iter().any(|export| unit.ir.text(export.name) == "configSchema");
+    if !unit.ir.source.mentions(crate::marks::SDK) && !schema() {
         return;
     }
     let Some((id, function)) = default_function(unit).and_then(|id| Some((id, unit.ir.function(id)?))) else {

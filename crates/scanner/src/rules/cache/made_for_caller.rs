@@ -46,6 +46,7 @@ pub(super) fn made_for_caller(project: &Project, report: &mut Report<'_>) {
     }
     by_methods(project, report);
     super::made_with_given::made_with_given(project, &lives, report);
+    super::repointed::repointed(project, report);
 }
 
 /// Whether a session is one with another service, which was opened with a credential and is kept under what callers choose: `sessions[region]

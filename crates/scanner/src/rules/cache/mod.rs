@@ -15,6 +15,7 @@ mod made_with_given;
 mod one_result;
 mod part_of_key;
 mod parts;
+mod repointed;
 mod token_of_first;
 mod worked_out_around;
 

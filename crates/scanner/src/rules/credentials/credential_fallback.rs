@@ -38,6 +38,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     super::ends_shared::ends_shared(project, report);
     super::in_its_place::in_its_place(project, &lives, report);
+    super::falls_past::falls_past(project, &lives, report);
     for (module, unit) in project.units() {
         for (expr, kind) in unit.ir.exprs_of(Kinds::CHOICE) {
             let (own, other) = match kind {

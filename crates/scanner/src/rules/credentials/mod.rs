@@ -1,5 +1,6 @@
 //! Rules of the layer credentials.
 
+mod along_redirects;
 mod any_after_own;
 mod beside_callers;
 mod beside_sessions;
@@ -8,6 +9,7 @@ mod by_name;
 mod by_other;
 mod callers_own;
 mod ends_shared;
+mod falls_past;
 pub(in crate::rules) mod for_first;
 mod global_fetch;
 mod in_its_place;

@@ -31,6 +31,7 @@ pub const RULE: Rule = Rule {
 };
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    super::along_redirects::along_redirects(project, report);
     let verified: Vec<At> = verifications(project);
     if verified.is_empty() {
         return;

@@ -1,4 +1,4 @@
-//! A server action that changes rows by an id and never asks who calls.
+//! A server action that changes rows by an id and never asks who calls, and endpoints of MCP that no guard stands before.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ pub const RULE: Rule = Rule {
     check: Check {
         id: "action-without-caller",
         layer: Layer::Identity,
-        summary: "A server action changes rows by an id, and never asks who calls.",
+        summary: "A server action that changes rows by an id, or an endpoint beside a guarded one, never asks who calls.",
     },
     severity: Severity::High,
     axis: Axis::Permissions,
@@ -35,6 +35,7 @@ pub const RULE: Rule = Rule {
 const DEPTH: u32 = 3;
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    super::open_transport::open_transport(project, report);
     let mut seen = BTreeSet::new();
     for entry in project.entries() {
         let fun = entry.handler;
