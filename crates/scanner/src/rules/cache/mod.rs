@@ -12,6 +12,7 @@ mod left_out;
 mod made_for_caller;
 mod made_with_given;
 mod one_result;
+mod own_keys;
 mod part_of_key;
 mod parts;
 mod token_of_first;

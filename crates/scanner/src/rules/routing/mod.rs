@@ -12,6 +12,7 @@ mod handed_session;
 mod joined_rooms;
 mod mounted;
 mod named_object;
+mod one_for_all;
 mod one_process;
 mod one_upstream;
 mod own_mailbox;
