@@ -46,7 +46,18 @@ impl Entry {
             "WebSocket",
             "HTTPConnection",
             "ASGIConnection",
+            // What agents' frameworks hand a tool beside what the model says.
+            "RunnableConfig",
+            "ToolRuntime",
+            "ToolContext",
+            "RunContext",
+            "RunContextWrapper",
+            "InvocationContext",
         ];
+        // `Annotated[dict, InjectedState]`: the framework's own, which the model cannot set.
+        if bare == "Annotated" && type_text.contains("Injected") {
+            return super::names::injected_name("", name, Origins::UNKNOWN);
+        }
         // A tool's function is given clients and stores beside the request in some projects.
         let service = matches!(
             name,

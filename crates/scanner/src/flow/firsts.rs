@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    ir::{ExprId, ExprKind, Kinds, Language, NameRef, UnaryOp},
+    ir::{ExprId, ExprKind, Kinds, Language, NameRef, StmtKind, UnaryOp},
     project::{At, Parent, Project, Unit},
 };
 
@@ -57,6 +57,9 @@ impl Project {
         {
             return None;
         }
+        if makes_room(self, unit, at) {
+            return None;
+        }
         match unit.ir.expr(at.expr) {
             ExprKind::Index { object, index, .. } => {
                 if is_end(unit, *index) {
@@ -94,6 +97,40 @@ impl Project {
             _ => None,
         }
     }
+}
+
+/// Whether a variable takes a value, and only says with it what goes: `oldest = next(iter(cache))`, `del cache[oldest]`.
+fn makes_room(project: &Project, unit: &Unit, at: At) -> bool {
+    let Some(StmtKind::Assign { target, value, .. }) =
+        unit.index.stmt_of(at.expr).map(|stmt| unit.ir.stmt(stmt))
+    else {
+        return false;
+    };
+    let Some(id) = target.as_binding().filter(|_| *value == at.expr) else { return false };
+    let (mut goes, mut stays) = (false, false);
+    for used in unit.index.uses(id) {
+        let Parent::Expr(up) = unit.index.parent(*used) else {
+            stays = true;
+            continue;
+        };
+        match unit.ir.expr(up) {
+            ExprKind::Index { index, .. } if *index == *used => {
+                let deleted = matches!(unit.index.parent(up), Parent::Stmt(stmt) if matches!(unit.ir.stmt(stmt), StmtKind::Delete(_)));
+                goes |= deleted;
+                stays |= !deleted;
+            }
+            ExprKind::Call(call) if call.callee != *used => {
+                let name = project.last_written(at.to(call.callee)).unwrap_or_default();
+                let removes = matches!(name, "pop" | "delete" | "remove");
+                goes |= removes;
+                stays |= !removes && !matches!(name, "debug" | "info" | "warn" | "warning" | "log" | "print");
+            }
+            // `if (oldest !== undefined)`
+            ExprKind::Compare { .. } | ExprKind::Template(_) => {}
+            _ => stays = true,
+        }
+    }
+    goes && !stays
 }
 
 /// Whether an index is that of the first or the last entry: `[0]`, `[-1]`.

@@ -206,14 +206,10 @@ impl<'p> Lifetimes<'p> {
         if let Some(outlives) = self.said_by_bases(class, decl) {
             return Some(outlives);
         }
-        let said = decl.decorators.iter().map(|expr| unit.ir.snippet(unit.ir.span(*expr)));
-        if said.clone().any(|text| {
-            text.contains("Scope.REQUEST")
-                || text.contains("Scope.TRANSIENT")
-                || text.contains("workflow.defn")
-        }) {
+        if self.is_for_each_request(class) {
             return Some(false);
         }
+        let said = decl.decorators.iter().map(|expr| unit.ir.snippet(unit.ir.span(*expr)));
         if said.clone().any(|text| text.contains("Injectable") || text.contains("Controller"))
             || self.is_said(class, "singleton")
         {
@@ -410,6 +406,11 @@ impl<'p> Lifetimes<'p> {
             return Some(Cell::Property(Box::new(Cell::Global), "app.state".to_owned()));
         }
         match unit.ir.expr(at.expr) {
+            ExprKind::Name(NameRef::Binding(_)) | ExprKind::Member { .. }
+                if self.is_of_this_request(unit, at) =>
+            {
+                None
+            }
             ExprKind::Name(NameRef::Binding(id)) => {
                 let binding = unit.ir.binding(*id)?;
                 // What another module of the project declares is the variable there.
@@ -483,7 +484,8 @@ impl<'p> Lifetimes<'p> {
         let of = self.place(object, depth).or_else(|| self.named_part(object, depth))?;
         // What its methods call `self.token` is the same field.
         if let Symbol::Instance(class) = self.project.symbol(object) {
-            return Some(Cell::Field(class, name));
+            let own = self.is_for_each_request(class) || self.is_set_in_context(class, &name);
+            return (!own).then_some(Cell::Field(class, name));
         }
         Some(Cell::Property(Box::new(of), name))
     }

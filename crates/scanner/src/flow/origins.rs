@@ -85,7 +85,7 @@ impl Origins {
             || self.has(Self(Self::PRINCIPAL.0 | Self::SECRET.0 | Self::REQUEST.0 | Self::OWNER.0))
     }
 
-    const fn of(origin: Origin) -> Self {
+    pub(super) const fn of(origin: Origin) -> Self {
         match origin {
             Origin::Principal => Self::PRINCIPAL,
             Origin::Secret => Self::SECRET,

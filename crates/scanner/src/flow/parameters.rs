@@ -142,7 +142,9 @@ impl Project {
             }
             origins
         };
-        if let Some(injected) = self.injected(fun, number, depth) {
+        if let Some(injected) =
+            self.told_by_default(fun, number).or_else(|| self.injected(fun, number, depth))
+        {
             return take(injected, path);
         }
         if let Some(entry) = self.entry_of.get(&fun).and_then(|number| self.entries.get(*number)) {

@@ -9,6 +9,7 @@ pub mod credentials;
 pub mod data;
 pub mod disclosure;
 pub mod identity;
+mod left_behind;
 #[cfg(test)]
 mod pages;
 mod refusing;
@@ -412,6 +413,10 @@ fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
         confidence = confidence.min(Confidence::Medium);
     }
     let aside = is_aside(&unit.ir.path);
+    if severity > Severity::Low && left_behind::is_left_behind(project, found.module, found.span) {
+        severity = Severity::Low;
+        confidence = Confidence::Low;
+    }
     if found.wrapped || aside {
         severity = severity.min(Severity::Medium);
     }

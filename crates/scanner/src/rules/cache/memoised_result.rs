@@ -31,7 +31,7 @@ pub const RULE: Rule = Rule {
 };
 
 /// Decorators that memoise, whatever they are imported from.
-const MEMOISERS: &[&str] = &[
+pub(super) const MEMOISERS: &[&str] = &[
     "lru_cache", "cache", "cached", "memoize", "memoise", "alru_cache", "ttl_cache", "cachedmethod", "async_lru_cache", "cache_data",
     "cache_resource", "Memoize", "Cacheable", "UseCache",
 ];
@@ -45,7 +45,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
         for (id, function) in unit.ir.functions() {
             for decorator in &function.decorators {
                 let at = At { module, expr: *decorator };
-                if memoises(project, unit, at) {
+                let fun = Fun { module, id };
+                if memoises(project, unit, at) || super::own_keys::leaves_out_caller(project, unit, at, function, fun) {
                     judge(project, module, unit, Fun { module, id }, report);
                     break;
                 }
@@ -120,7 +121,7 @@ fn own_key(project: &Project, unit: &Unit, at: At) -> bool {
 const KEYS: &[&str] = &["key", "key_builder", "key_func", "make_cache_key", "key_prefix"];
 
 /// What a memoiser is told makes the key: by name, or in a record that all of them share, `cached(**ONE_MINUTE)`.
-fn key_maker(project: &Project, unit: &Unit, at: At) -> Option<At> {
+pub(super) fn key_maker(project: &Project, unit: &Unit, at: At) -> Option<At> {
     let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
     call.args.iter().find_map(|arg| match arg.kind {
         // A text that all keys begin with makes none; a function is asked for the whole key.
@@ -155,7 +156,7 @@ fn left_out_of_key(project: &Project, unit: &Unit, at: At, function: &Function) 
 }
 
 /// The names that a maker of keys takes; `rest` for all arguments but the first, where that says whose the result is.
-fn taken_by(project: &Project, maker: Fun, function: &Function, memoised: &Unit) -> Option<Vec<String>> {
+pub(super) fn taken_by(project: &Project, maker: Fun, function: &Function, memoised: &Unit) -> Option<Vec<String>> {
     let unit = project.unit(maker.module)?;
     let mut taken = Vec::new();
     walk::function_exprs(&unit.ir, maker.id, &mut |expr| match unit.ir.expr(expr) {

@@ -13,6 +13,7 @@ mod looked_up_for_first;
 mod made_for_caller;
 mod made_with_given;
 mod one_result;
+mod own_keys;
 mod part_of_key;
 mod parts;
 mod repointed;

@@ -77,6 +77,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         branches(project, report, &lives, module, unit);
         beginnings(project, report, &lives, module, unit);
         super::first_administrator::first_administrator(project, &lives, report, module, unit);
+        super::get_default::get_default(project, &lives, report, module, unit);
         super::only_one::only_one(project, report, module, unit);
         super::first_party::first_party(project, report, module, unit);
         super::last_one::last_one(project, report, module, unit);
@@ -254,7 +255,7 @@ fn is_for_show(project: &Project, at: At) -> bool {
     target.as_binding().is_some_and(|id| vocabulary::words(unit.ir.binding_name(id)).last().is_some_and(|last| last == "name" || last == "title"))
 }
 
-fn tell(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, at: At, severity: Severity) {
+pub(super) fn tell(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, at: At, severity: Severity) {
     let fun = project.function_of(at);
     let reached = lives.is_per_request(fun);
     let found = report.reached(at, "a request without a tenant goes on with a default");
@@ -292,7 +293,7 @@ fn is_for_sign_in(project: &Project, at: At) -> bool {
 }
 
 /// Whether a value is written out: a text that could be an id, or the environment.
-fn is_fallback(project: &Project, unit: &Unit, at: At) -> bool {
+pub(super) fn is_fallback(project: &Project, unit: &Unit, at: At) -> bool {
     match unit.ir.expr(at.expr) {
         ExprKind::String(text) => is_id(unit.ir.text(*text)),
         ExprKind::Number(text) => unit.ir.text(*text) != "0",
@@ -620,6 +621,6 @@ fn gives_member(unit: &Unit, body: &[crate::ir::StmtId]) -> bool {
     found
 }
 
-fn tenant_like(name: &str) -> bool {
+pub(super) fn tenant_like(name: &str) -> bool {
     vocabulary::is_tenant(name) || vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "tenant" | "org" | "organization" | "workspace"))
 }

@@ -37,7 +37,7 @@ pub const RULE: Rule = Rule {
 const CALLERS: u32 = 3;
 
 fn run(project: &Project, report: &mut Report<'_>) {
-    if !has_sessions(project) {
+    if !has_sessions(project) || answers_each_message_for_its_sender(project) {
         return;
     }
     let lives = Lifetimes::new(project);
@@ -125,6 +125,25 @@ fn has_sessions(project: &Project) -> bool {
         }
     }
     serves
+}
+
+/// Whether the project is written for the SDK's second version, which answers each message in the context of the request that brought it: it
+/// has `MCPServer`, and servers that are told their handlers when they are made.
+fn answers_each_message_for_its_sender(project: &Project) -> bool {
+    let made = project.calls_of(|callee| {
+        callee.package.as_deref().is_some_and(|package| package == "mcp" || package.starts_with("mcp."))
+            && matches!(callee.name(), "MCPServer" | "Server")
+    });
+    project.units().any(|(module, unit)| {
+        made.among(module).any(|expr| {
+            let ExprKind::Call(call) = unit.ir.expr(*expr) else { return false };
+            let named = project.callee(At { module, expr: *expr }).is_some_and(|callee| callee.name() == "MCPServer");
+            let told = |arg: &crate::ir::Arg| {
+                matches!(arg.kind, crate::ir::ArgKind::Keyword(name) if unit.ir.text(name).starts_with("on_"))
+            };
+            named || call.args.iter().any(told)
+        })
+    })
 }
 
 /// The SDK's own reader of a context variable. That of fastmcp asks the message's request first.

@@ -6,6 +6,7 @@ mod empty_check;
 mod first_administrator;
 mod first_party;
 mod flushed;
+mod get_default;
 mod kept_in_thread;
 mod kept_worker;
 mod last_one;

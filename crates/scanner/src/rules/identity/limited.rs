@@ -1,7 +1,7 @@
 //! Ids that name a limiter's bucket: whoever names another's is slowed down by it, and reaches nothing.
 
 use crate::{
-    ir::{ExprId, ExprKind, StmtId, StmtKind},
+    ir::{ExprId, ExprKind, StmtId, StmtKind, TemplatePart},
     project::{At, Parent, Project, Unit},
     vocabulary,
 };
@@ -36,12 +36,22 @@ pub(super) fn is_kept_for_limiter(project: &Project, unit: &Unit, at: At, stmt: 
     let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
     let Some(id) = target.as_binding() else { return false };
     let limits = |used: ExprId| match unit.index.parent(used) {
-        Parent::Expr(up) => is_limiter(project, at.to(up)) || only_limits(project, unit, at.to(up)),
+        Parent::Expr(up) => {
+            is_limiter(project, at.to(up)) || only_limits(project, unit, at.to(up)) || is_bucket(unit, up)
+        }
         _ => false,
     };
     let uses = unit.index.uses(id);
     uses.iter().any(|used| limits(*used))
         && uses.iter().all(|used| limits(*used) || is_logged(project, unit, at.to(*used)))
+}
+
+/// Whether a text begins as the name of a limiter's bucket: `ratelimit:${tenantId}:${ip}`.
+fn is_bucket(unit: &Unit, expr: ExprId) -> bool {
+    let ExprKind::Template(parts) = unit.ir.expr(expr) else { return false };
+    let Some(TemplatePart::Text(first)) = parts.first() else { return false };
+    let text = unit.ir.text(*first).to_lowercase().replace(['_', '-', ' '], "");
+    ["ratelimit", "throttle"].iter().any(|word| text.starts_with(word))
 }
 
 /// Whether a value is only said in a log: `log.warn("too many", { bucket })`.

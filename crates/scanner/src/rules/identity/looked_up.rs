@@ -5,6 +5,7 @@ use crate::{
     ir::{BindingId, CompareOp, ExprId, ExprKind, NameRef, StmtKind, UnaryOp, walk},
     project::{At, Fun, ModuleId, Parent, Project, Unit},
     rules::data::{callers::is_caller, compared::item_of},
+    vocabulary,
 };
 
 /// The most uses of a variable that are looked at.
@@ -33,6 +34,93 @@ pub(in crate::rules) fn is_of_callers_row(project: &Project, at: At) -> bool {
         unit.index.uses(*id).iter().take(USES).filter(|used| unit.index.function(**used) == own).filter(same);
     uses.filter_map(|used| Some((*used, refused_after(project, unit, at.to(*used))?)))
         .any(|(used, refused)| used == at.expr || unit.index.order(at.expr) > refused)
+}
+
+/// Whether a part of what was sent is what a row is looked up by, here or in another place of the function that names the same part, and the
+/// row's owner is compared with the caller: `place = find(input.placeId)`, `if (place.userId !== me.id) throw …`.
+pub(super) fn finds_compared_row(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(at.expr) else { return false };
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(*object) else { return false };
+    let fun = unit.index.function(at.expr);
+    let uses = unit.index.uses(*id).iter().take(USES).filter(|used| unit.index.function(**used) == fun);
+    let same = uses.filter_map(|used| match unit.index.parent(*used) {
+        Parent::Expr(up) => match unit.ir.expr(up) {
+            ExprKind::Member { object, property: own, .. } => {
+                (*object == *used && own == property).then_some(up)
+            }
+            _ => None,
+        },
+        _ => None,
+    });
+    same.filter(|part| unit.index.order(*part) <= unit.index.order(at.expr)).any(|part| {
+        let mut here = part;
+        for _ in 0..6 {
+            let Parent::Expr(up) = unit.index.parent(here) else { return false };
+            match unit.ir.expr(up) {
+                ExprKind::Call(call) if call.callee != here => {
+                    return is_callers_own(project, unit, at.to(up));
+                }
+                ExprKind::Object(_) => here = up,
+                _ => return false,
+            }
+        }
+        false
+    })
+}
+
+/// Whether the owner of the row that a call gives is compared with the id of who is named as the caller, and who is another one is refused.
+fn is_callers_own(project: &Project, unit: &Unit, call: At) -> bool {
+    let Some(stmt) = unit.index.stmt_of(call.expr) else { return false };
+    let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
+    let Some(row) = target.as_binding() else { return false };
+    let fun = project.function_of(call);
+    let Some(function) = unit.ir.function(fun.id) else { return false };
+    let part = |expr: ExprId| match unit.ir.expr(expr) {
+        ExprKind::Member { object, property, .. } => match unit.ir.expr(*object) {
+            ExprKind::Name(NameRef::Binding(id)) => Some((*id, unit.ir.text(*property))),
+            _ => None,
+        },
+        _ => None,
+    };
+    let of_row = |expr: ExprId| part(expr).is_some_and(|(id, name)| id == row && vocabulary::is_owner(name));
+    let of_caller = |expr: ExprId| {
+        part(expr).is_some_and(|(id, name)| {
+            let words = vocabulary::words(unit.ir.binding_name(id));
+            let named = words.len() > 1
+                && words
+                    .first()
+                    .is_some_and(|first| matches!(first.as_str(), "current" | "auth" | "logged" | "session"))
+                && words.last().is_some_and(|last| vocabulary::is_user(last) || last == "user");
+            id != row
+                && matches!(name, "id" | "_id" | "sub" | "uid" | "userId" | "user_id")
+                && (named || vocabulary::is_principal(unit.ir.binding_name(id)))
+        })
+    };
+    let mut found = false;
+    walk::stmts_below(&unit.ir, &function.body, &mut |stmt| {
+        let StmtKind::If { test, then, .. } = unit.ir.stmt(stmt) else { return };
+        if found
+            || unit.index.order(*test) < unit.index.order(call.expr)
+            || !project.always_leaves(unit, fun, then)
+        {
+            return;
+        }
+        // `!place || place.userId !== currentUser.id`
+        let mut open = vec![*test];
+        while let Some(expr) = open.pop() {
+            match unit.ir.expr(expr) {
+                ExprKind::Logical { op: crate::ir::LogicalOp::Or, left, right } => {
+                    open.extend([*left, *right])
+                }
+                ExprKind::Compare { op: CompareOp::NotEq, left, right } => {
+                    found |= (of_row(*left) && of_caller(*right)) || (of_row(*right) && of_caller(*left));
+                }
+                _ => {}
+            }
+        }
+    });
+    found
 }
 
 /// How many variables and functions of ours a chosen id is followed through to where it is compared.

@@ -2,6 +2,8 @@
 
 mod apart;
 mod audience;
+mod before_sign_in;
+mod behind_policies;
 mod belonging;
 mod checked_as_told;
 mod copied_body;

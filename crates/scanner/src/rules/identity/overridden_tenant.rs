@@ -103,9 +103,12 @@ fn choice(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, val
     // The tenant of one record or of another is no choice between callers: `task.org_id if task else run.org_id`.
     let record = !values.iter().any(|at| is_own(project, *at) && is_of_party(project, *at));
     let ranked = asks_for_rank(project, fun) || record;
+    let bound = super::behind_policies::only_asks_what_policies_allow(project, *chosen);
     let found =
         report.reached(*chosen, "the tenant that the caller names takes the place of the caller's own");
-    if ranked || last {
+    if bound {
+        found.severity(Severity::Low).confidence(Confidence::Low);
+    } else if ranked || last {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     }
 }

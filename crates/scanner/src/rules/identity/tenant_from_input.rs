@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
-use super::{belonging::{held_before, tenant_held_before}, doubts, limited, looked_up, not_seen, records};
+use super::{before_sign_in, belonging::{held_before, tenant_held_before}, doubts, limited, looked_up, not_seen, records};
 use crate::{
     flow::{Origins, is_join, is_key_store},
     ir::{BindingId, ExprId, ExprKind, Kinds, PropertyKey},
@@ -183,10 +183,10 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     let fun = project.function_of(at);
     let origins = project.origins(value);
     // A fall-back to the caller or a choice between both is still the caller's choice, unless it is compared.
-    if project.is_for_members(fun) || project.is_checked(at) || is_compared(project, at) || finds_what_is_compared(project, at) || looked_up::is_held_against(project, at) || held_before(project, fun, name) || of_principal(project, value) || is_bearers(project, value) || not_seen::is_signed_before(project, at) || not_seen::is_of_strategy(project, value) || looked_up::is_of_callers_row(project, at) || looked_up::is_checked_where_used(project, at) || records::is_record(project, at, name) || !decides(project, at) {
+    if project.is_for_members(fun) || project.is_checked(at) || is_compared(project, at) || finds_what_is_compared(project, at) || looked_up::is_held_against(project, at) || held_before(project, fun, name) || of_principal(project, value) || is_bearers(project, value) || not_seen::is_signed_before(project, at) || not_seen::is_of_strategy(project, value) || looked_up::is_of_callers_row(project, at) || looked_up::is_checked_where_used(project, at) || records::is_record(project, at, name) || looked_up::finds_compared_row(project, at) || !decides(project, at) {
         return;
     }
-    if !seen.insert((fun, name.to_owned())) {
+    if before_sign_in::is_before_sign_in(project, at) || !seen.insert((fun, name.to_owned())) {
         return;
     }
     // The variable that it goes to is the same finding.

@@ -14,6 +14,7 @@ mod joined_rooms;
 mod mounted;
 mod named_object;
 mod one_event_store;
+mod one_for_all;
 mod one_process;
 mod one_upstream;
 mod own_mailbox;

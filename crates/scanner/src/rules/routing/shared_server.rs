@@ -63,6 +63,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
 /// A handler of requests that is made once, of one server: `createMcpHandler(server)` in a module.
 fn handler_of_one(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>, at: At) {
     let Some(callee) = project.callee(at) else { return };
+    super::one_for_all::one_for_all(project, lives, report, at, callee);
     if !callee.defs.iter().any(|def| def.role == Role::Connect && def.kind.as_deref() == Some("handler")) {
         return;
     }

@@ -312,6 +312,11 @@ fn judge(
     if kept && owner && !renewed {
         return Some((severity, confidence, ", and found there by the requests that follow"));
     }
+    // Other threads come in between although nothing is waited for.
+    let between = |order: u32| order > write.order && project.calls_between(write.fun, write.order, order);
+    if project.runs_in_threads(write.fun) && reads.iter().any(|(_, fun, order)| *fun == write.fun && between(*order)) {
+        return Some((severity, confidence, ", and read again while other threads answer other requests"));
+    }
     let same_turn = reads.iter().any(|(_, fun, order)| *fun == write.fun && *order > write.order);
     same_turn.then_some((Severity::Low, Confidence::Medium, "; an `await` before it is read would mix callers up"))
 }

@@ -4,7 +4,7 @@ use partywall_model::{Axis, Confidence, Severity};
 
 use super::{Found, Note, SchemaRule, is_internal, is_public, owned};
 use crate::{
-    lang::sql::Condition,
+    lang::sql::{Command, Condition},
     tables::{Schema, Table, View, key},
     vocabulary,
 };
@@ -23,8 +23,9 @@ pub(super) const RULE: SchemaRule = SchemaRule {
 const DEEPEST: usize = 8;
 
 fn check(schema: &Schema, found: &mut Found<'_>) {
-    let protected: Vec<&Table> =
-        owned(schema).filter(|table| table.enabled && !table.policies.is_empty()).collect();
+    let protected: Vec<&Table> = owned(schema)
+        .filter(|table| table.enabled && !table.policies.is_empty() && !is_read_by_all(table))
+        .collect();
     for view in schema.views.values().filter(|view| !view.invoker && !view.closed) {
         let Some(table) = reads(schema, view, &protected, 0) else { continue };
         let reachable = schema.exposed && is_public(view.name.schema.as_deref());
@@ -55,6 +56,17 @@ fn check(schema: &Schema, found: &mut Found<'_>) {
             related: vec![(&table.place, format!("`{}` is protected by policies", table.name))],
         });
     }
+}
+
+/// Whether everybody may read all rows of a table by its own policies, so that a view shows nothing else; that is told of the policy.
+fn is_read_by_all(table: &Table) -> bool {
+    table.policies.iter().map(|placed| &placed.policy).any(|policy| {
+        policy.permissive
+            && matches!(policy.command, Command::Select | Command::All)
+            && (policy.roles.is_empty() || policy.roles.iter().any(|role| role == "public"))
+            && policy.using.as_ref().is_some_and(|using| using.always)
+            && !super::always_true::held_back(table, policy)
+    })
 }
 
 /// The protected table that a view reads, through other views too.
