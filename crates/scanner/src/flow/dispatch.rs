@@ -40,6 +40,9 @@ pub(super) fn tables(project: &Project, entries: &mut Vec<Entry>) {
         .filter(|(_, unit)| one(unit))
         .filter_map(|(module, _)| project.folder(module))
         .collect();
+    for (module, unit) in project.units() {
+        super::dispatched::registries(project, module, unit, entries);
+    }
     let answers = |module: ModuleId| project.folder(module).is_some_and(|folder| folders.contains(folder));
     for (module, unit) in project.units().filter(|(module, _)| answers(*module)) {
         for (expr, kind) in unit.ir.exprs_of(Kinds::OBJECT | Kinds::CALL) {
@@ -58,6 +61,7 @@ pub(super) fn tables(project: &Project, entries: &mut Vec<Entry>) {
             }
         }
         classes(project, module, unit, entries);
+        super::dispatched::dispatched(project, module, unit, entries);
     }
 }
 
@@ -75,7 +79,7 @@ fn pairs(project: &Project, table: At, list: ExprId, entries: &mut Vec<Entry>) {
 }
 
 /// Adds the function that a value of a table is.
-fn add(project: &Project, table: At, value: At, entries: &mut Vec<Entry>) {
+pub(super) fn add(project: &Project, table: At, value: At, entries: &mut Vec<Entry>) {
     let Some(unit) = project.unit(value.module) else { return };
     let named = matches!(
         unit.ir.expr(value.expr),
@@ -86,7 +90,7 @@ fn add(project: &Project, table: At, value: At, entries: &mut Vec<Entry>) {
     }
 }
 
-fn push(project: &Project, registration: At, handler: Fun, entries: &mut Vec<Entry>) {
+pub(super) fn push(project: &Project, registration: At, handler: Fun, entries: &mut Vec<Entry>) {
     let Some(unit) = project.unit(handler.module) else { return };
     let Some(function) = unit.ir.function(handler.id) else { return };
     let python = unit.ir.language == Language::Python;
@@ -128,8 +132,7 @@ pub(super) fn is_table(unit: &Unit, expr: ExprId) -> bool {
 
 /// Whether a value is kept in a variable that is named for handlers or of which a name picks one, or given by a function that is.
 fn is_named(unit: &Unit, expr: ExprId) -> bool {
-    let says =
-        |name: &str| vocabulary::words(name).last().is_some_and(|last| TABLES.contains(&last.as_str()));
+    let says = is_name_of_table;
     match unit.index.parent(expr) {
         Parent::Stmt(stmt) => match unit.ir.stmt(stmt) {
             StmtKind::Assign { target, .. } => target
@@ -146,6 +149,11 @@ fn is_named(unit: &Unit, expr: ExprId) -> bool {
     }
 }
 
+/// Whether a name is that of a table of handlers.
+pub(super) fn is_name_of_table(name: &str) -> bool {
+    vocabulary::words(name).last().is_some_and(|last| TABLES.contains(&last.as_str()))
+}
+
 /// Whether a name that is not written out picks from a variable what is called.
 fn is_picked_from(unit: &Unit, id: BindingId) -> bool {
     unit.index.uses(id).iter().take(16).any(|used| {
@@ -158,7 +166,7 @@ fn is_picked_from(unit: &Unit, id: BindingId) -> bool {
 }
 
 /// Whether a value is the name of the tool that is called: `name`, `toolName`, `request.params.name`.
-fn is_name_of_tool(unit: &Unit, expr: ExprId) -> bool {
+pub(super) fn is_name_of_tool(unit: &Unit, expr: ExprId) -> bool {
     let last = match unit.ir.expr(expr) {
         ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
         ExprKind::Member { property, .. } => unit.ir.text(*property),

@@ -77,6 +77,7 @@ const COLLECTIONS: &[&str] = &[
     "index",
     "initIndex",
     "openTable",
+    "open_table",
 ];
 
 impl Project {
@@ -252,20 +253,29 @@ impl Project {
     }
 
     /// The name of the collection that an expression is: `db.collection("notes")`, or a variable that was set to one.
-    fn collection(&self, at: At) -> Option<String> {
+    pub(super) fn collection(&self, at: At) -> Option<String> {
         let unit = self.unit(at.module)?;
         match unit.ir.expr(at.expr) {
             ExprKind::Call(call) => {
                 let name = self.written(at.to(call.callee)).pop()?;
+                // `index.namespace(tenantId)` is a part of the index.
+                if let ExprKind::Member { object, .. } = unit.ir.expr(call.callee)
+                    && name == "namespace"
+                {
+                    return self.collection(at.to(*object));
+                }
                 let first = call.positional(0).filter(|_| COLLECTIONS.contains(&name.as_str()))?;
                 text(self, at.to(first))
             }
             ExprKind::Await(value) => self.collection(at.to(*value)),
             ExprKind::Name(NameRef::Binding(id)) => {
-                let [source] = unit.index.sources(*id) else { return None };
-                match unit.ir.expr(source.value) {
-                    ExprKind::Call(_) | ExprKind::Await(_) => self.collection(at.to(source.value)),
-                    ExprKind::Index { index, .. } if source.path.is_empty() => text(self, at.to(*index)),
+                let (module, id) = self.declared(at.module, *id).unwrap_or((at.module, *id));
+                let home = self.unit(module)?;
+                let [source] = home.index.sources(id) else { return None };
+                let value = At { module, expr: source.value };
+                match home.ir.expr(source.value) {
+                    ExprKind::Call(_) | ExprKind::Await(_) => self.collection(value),
+                    ExprKind::Index { index, .. } if source.path.is_empty() => text(self, value.to(*index)),
                     _ => None,
                 }
             }

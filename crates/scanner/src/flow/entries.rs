@@ -2,7 +2,7 @@
 
 use super::Origins;
 use crate::{
-    ir::{ExportKind, ExprKind, FunctionId, Kinds, Property, PropertyKey, StmtKind, walk},
+    ir::{ExportKind, ExprKind, FunctionId, Kinds, Language, Property, PropertyKey, StmtKind, walk},
     library::{PlaceArg, Role},
     project::{At, Cls, Fun, ModuleId, Path, Project, Symbol, Unit, Word},
     vocabulary,
@@ -97,6 +97,7 @@ pub(crate) fn find_entries(project: &Project) -> (Vec<Entry>, rustc_hash::FxHash
         by_base(project, module, unit, &mut entries);
         by_shape(module, unit, &mut entries);
         super::procedures::procedures(project, module, unit, &mut entries);
+        super::resolvers::resolvers(project, module, unit, &mut entries);
         by_file(project, module, unit, &mut entries);
     }
     super::handlers::handlers(project, &mut entries);
@@ -118,16 +119,14 @@ fn registered(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Ve
             if place.0.iter().any(|path| path.arg == PlaceArg::Decorated) {
                 continue;
             }
-            for value in project.at_place(at, place) {
-                for handler in project.functions_of(value) {
-                    entries.push(Entry {
-                        handler,
-                        kind: def.kind.clone().unwrap_or_else(|| "tool".to_owned()),
-                        registration: at,
-                        input: def.input.clone(),
-                        context: def.context.clone(),
-                    });
-                }
+            for handler in super::registered::handlers_at(project, at, place) {
+                entries.push(Entry {
+                    handler,
+                    kind: def.kind.clone().unwrap_or_else(|| "tool".to_owned()),
+                    registration: at,
+                    input: def.input.clone(),
+                    context: def.context.clone(),
+                });
             }
         }
     }
@@ -140,7 +139,7 @@ fn handed_over(project: &Project, unit: &Unit, at: At, entries: &mut Vec<Entry>)
     let decorator = match unit.ir.expr(call.callee) {
         ExprKind::Call(_) => at.to(call.callee),
         ExprKind::Member { property, .. }
-            if matches!(unit.ir.text(*property), "tool" | "resource" | "prompt") =>
+            if matches!(unit.ir.text(*property), "tool" | "resource" | "prompt" | "before_request") =>
         {
             at
         }
@@ -155,7 +154,7 @@ fn handed_over(project: &Project, unit: &Unit, at: At, entries: &mut Vec<Entry>)
     }) else {
         return;
     };
-    if let Symbol::Function(handler) = project.symbol(at.to(first)) {
+    for handler in super::registered::functions_of(project, at.to(first)) {
         entries.push(Entry {
             handler,
             kind: def.kind.clone().unwrap_or_else(|| "tool".to_owned()),
@@ -220,7 +219,7 @@ fn by_base(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<E
             for def in project.libraries.bases(unit.ir.language, package.as_deref(), &path) {
                 for method in &class.methods {
                     let name = unit.ir.function(*method).and_then(|function| function.name);
-                    if !name.is_some_and(|name| def.methods.iter().any(|own| own == unit.ir.text(name))) {
+                    if !name.is_some_and(|name| is_method(&def.methods, unit.ir.text(name))) {
                         continue;
                     }
                     entries.push(Entry {
@@ -234,6 +233,11 @@ fn by_base(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<E
             }
         }
     }
+}
+
+/// Whether a method is one that callers reach: `*` stands for all that are public.
+fn is_method(methods: &[String], name: &str) -> bool {
+    methods.iter().any(|own| own == name || (own == "*" && !name.starts_with('_')))
 }
 
 /// How many classes of the project may stand between a handler's class and the library's.
@@ -304,6 +308,7 @@ fn by_file(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<E
     components(project, module, unit, entries);
     configured(module, unit, entries);
     described(module, unit, entries);
+    exported(project, module, unit, entries);
     let Some(body) = unit.ir.function(FunctionId::MODULE).map(|function| &function.body) else { return };
     let action = body.iter().take(3).any(|stmt| match unit.ir.stmt(*stmt) {
         StmtKind::Expr(expr) => {
@@ -348,7 +353,9 @@ fn by_file(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<E
 /// A tool that a file describes beside its function: `export const schema`, `export const metadata`, `export default`.
 fn described(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
     let exports = |name: &str| unit.ir.exports.iter().any(|export| unit.ir.text(export.name) == name);
-    if !exports("metadata") || !exports("schema") {
+    // Without parameters a tool has no schema; pages have `metadata` as well.
+    let xmcp = || unit.ir.imports.iter().any(|import| unit.ir.text(import.specifier) == "xmcp");
+    if !exports("metadata") || !(exports("schema") || xmcp()) {
         return;
     }
     if let Some(id) = default_function(unit) {
@@ -359,6 +366,30 @@ fn described(module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
             input: Some(vec![0]),
             context: vec![1],
         });
+    }
+}
+
+/// A tool that a file of a folder of tools names, as Golf takes them: `export = get_note` in `tools/notes.py`.
+fn exported(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<Entry>) {
+    let folder =
+        unit.ir.path.rsplit('/').skip(1).any(|part| matches!(part, "tools" | "resources" | "prompts"));
+    if !folder || unit.ir.language != Language::Python {
+        return;
+    }
+    for (id, _) in unit.ir.bindings().filter(|(id, _)| unit.ir.binding_name(*id) == "export") {
+        let [source] = unit.index.sources(id) else { continue };
+        let at = At { module, expr: source.value };
+        if let Symbol::Function(handler) = project.symbol(at)
+            && unit.ir.is_module_level(id)
+        {
+            entries.push(Entry {
+                handler,
+                kind: "tool".to_owned(),
+                registration: At { module, expr: crate::ir::ExprId::MISSING },
+                input: None,
+                context: Vec::new(),
+            });
+        }
     }
 }
 

@@ -183,6 +183,9 @@ impl Project {
                     }
                     _ => take(self.origins_in(argument, depth), path),
                 };
+            } else if let Some(record) = self.spread_argument(*call, fun, number) {
+                passed = true;
+                value |= take(self.member_origins(record, name, depth), path);
             }
         }
         if !passed {

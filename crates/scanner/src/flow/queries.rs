@@ -265,6 +265,14 @@ impl Project {
         path: &[Word],
     ) -> Option<(String, Verb)> {
         let name = path.last()?.as_str();
+        if let Some(found) = self.of_manager(at, call, path).or_else(|| self.core_query(at, call, path)) {
+            return Some(found);
+        }
+        if let Some(verb) = of_repository(name)
+            && let Some(entity) = self.got_repository(unit, at, call)
+        {
+            return Some((entity, verb));
+        }
         let said = self.said_in_argument(at, call, name);
         if let Some((shown, verb)) = said.or_else(|| self.document_query(at, call, path)) {
             // Two classes may have a `noteRepo` for rows of two kinds.
@@ -333,21 +341,6 @@ impl Project {
                     return Some(found);
                 }
             }
-            // `em.findOne(Note, { id })`, `manager.delete(Note, id)`
-            (
-                "findOne" | "findOneOrFail" | "findOneBy" | "find" | "findBy" | "findAndCount"
-                | "nativeUpdate" | "nativeDelete" | "update" | "delete" | "softDelete",
-                2..,
-            ) if path.iter().rev().nth(1).is_some_and(|part| keeps_entities(part)) => {
-                if let Some(entity) = argument(0).filter(is_class) {
-                    let verb = match name {
-                        "nativeDelete" | "delete" | "softDelete" => Verb::Delete,
-                        "nativeUpdate" | "update" => Verb::Update,
-                        _ => Verb::Select,
-                    };
-                    return Some((entity, verb));
-                }
-            }
             // `Note.update({ body }, { where: { id } })`
             ("update", 2) if is_class(&path.first()?.to_string()) => {
                 let options = call.positional(1)?;
@@ -376,8 +369,11 @@ impl Project {
                 if said && (name != "from" || path.iter().any(|part| part == "storage")) {
                     return None;
                 }
-                // `db.delete(row)` takes a row that was found before, and finds none.
+                // `db.delete(row)` takes a row that was found before, and finds none; `repo.delete(id)` is told which.
+                let told = path.iter().rev().nth(1).is_some_and(|receiver| is_repository(receiver))
+                    && call.positional(0).is_some_and(|expr| is_id(unit, expr));
                 let row = name == "delete"
+                    && !told
                     && call.positional(0).is_some_and(|expr| {
                         matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(id)) if self.is_local(unit, *id))
                     });
@@ -415,18 +411,6 @@ impl Project {
         if let Some(found) = super::builders::built(unit, at.expr, call, path) {
             return Some(found);
         }
-        if let Some(entity) = self.got_repository(unit, at, call) {
-            let verb = METHODS.iter().find(|(own, _)| *own == name).map(|(_, verb)| *verb);
-            let more = match name {
-                "createQueryBuilder" | "find" | "findBy" | "count" | "countBy" | "findAndCount" => {
-                    Some(Verb::Select)
-                }
-                "update" => Some(Verb::Update),
-                "delete" | "softDelete" => Some(Verb::Delete),
-                _ => None,
-            };
-            return verb.or(more).map(|verb| (entity, verb));
-        }
         // `repo.get("owner")` takes a part out of what is said of a repository of code.
         // So does `self.repositories.get(kind)` one of several.
         let one = path
@@ -455,6 +439,8 @@ impl Project {
                     | "find_one"
                     | "findOne"
                     | "findOneBy"
+                    | "findOneOrFail"
+                    | "findOneByOrFail"
                     | "findById"
                     | "softDelete"
                     | "createQueryBuilder"
@@ -563,6 +549,8 @@ impl Project {
         for unit in &self.units {
             models(unit, &mut note);
         }
+        self.indexed_collections(&mut note);
+        self.typed_collections(&mut note);
         // One of many queries that names an owner of rows whose model has none is the odd one.
         let mut named: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
         for query in queries.iter().filter(|query| query.verb != Verb::Insert || !query.is_sql) {
@@ -590,14 +578,26 @@ impl Project {
     }
 }
 
-/// Whether a name is that of what asks for rows of all entities: `em`, `entityManager`, `dataSource.manager`, `orm.em.fork()`.
-fn keeps_entities(name: &str) -> bool {
-    let words = vocabulary::words(name);
-    matches!(words.as_slice(), [word] if word == "em" || word == "fork")
-        || words.last().is_some_and(|last| last == "manager" || last == "em")
-            && words.iter().all(|word| {
-                matches!(word.as_str(), "entity" | "manager" | "em" | "transactional" | "trx" | "tx")
-            })
+/// Whether a value is an id by its name: `id`, `note_id`, `args.noteId`.
+fn is_id(unit: &Unit, expr: crate::ir::ExprId) -> bool {
+    let name = match unit.ir.expr(expr) {
+        ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+        ExprKind::Member { property, .. } => unit.ir.text(*property),
+        _ => return false,
+    };
+    vocabulary::words(name).last().is_some_and(|last| matches!(last.as_str(), "id" | "ids" | "uuid"))
+}
+
+/// What a method of a repository that was got for a model does.
+fn of_repository(name: &str) -> Option<Verb> {
+    let known = METHODS.iter().find(|(own, _)| *own == name).map(|(_, verb)| *verb);
+    known.or(match name {
+        "createQueryBuilder" | "find" | "findBy" | "count" | "countBy" | "findAndCount"
+        | "findOneByOrFail" => Some(Verb::Select),
+        "update" => Some(Verb::Update),
+        "delete" | "softDelete" => Some(Verb::Delete),
+        _ => None,
+    })
 }
 
 /// Whether an entity lists tenants or people themselves.

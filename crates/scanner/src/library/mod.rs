@@ -220,7 +220,7 @@ pub struct MemberDef {
 pub struct BaseDef {
     /// Paths of base classes.
     pub names: Vec<String>,
-    /// Methods that callers of the server reach.
+    /// Methods that callers of the server reach; `*` for all that are public.
     pub methods: Vec<String>,
     /// What they are: as [`CallDef::kind`] of an entry.
     pub kind: Option<String>,

@@ -135,6 +135,108 @@ const HANDLERS: &[(&str, &str, &str, &str)] = &[
         "@app.websocket('/ws')\nasync def h():\n    SET = await websocket.receive()\n    await work()\n    await websocket.send(GET)\n",
         "",
     ),
+    (
+        "the low-level SDK 2",
+        "from mcp.server import Server\n",
+        "async def h(ctx, params):\n    SET = params.arguments['project']\n    await work()\n    return out(GET)\n",
+        "server = Server('x', on_call_tool=h)\n",
+    ),
+    (
+        "the low-level SDK's table",
+        "import mcp.types as types\nfrom mcp.server.lowlevel import Server\nserver = Server('x')\n",
+        "async def h(req: types.CallToolRequest):\n    SET = req.params.arguments['project']\n    await work()\n    return out(GET)\n",
+        "server.request_handlers[types.CallToolRequest] = h\n# \"tools/call\"\n",
+    ),
+    (
+        "tools of a constructor",
+        "from fastmcp import FastMCP\n",
+        "async def h(project: str) -> str:\n    SET = project\n    await work()\n    return out(GET)\n",
+        "mcp = FastMCP('x', tools=[h])\n",
+    ),
+    (
+        "tools of a loop",
+        "from fastmcp import FastMCP\nmcp = FastMCP('x')\n",
+        "async def h(project: str) -> str:\n    SET = project\n    await work()\n    return out(GET)\n",
+        "for f in (h,):\n    mcp.add_tool(f)\n",
+    ),
+    (
+        "tools of a table",
+        "from fastmcp import FastMCP\nmcp = FastMCP('x')\n",
+        "async def h(project: str) -> str:\n    SET = project\n    await work()\n    return out(GET)\n",
+        "KNOWN = {'h': h}\nfor name, f in KNOWN.items():\n    mcp.tool(name=name)(f)\n",
+    ),
+    (
+        "a registry of its own",
+        "from mcp.server.fastmcp import FastMCP\nmcp = FastMCP('x')\nTOOLS = []\ndef tool(f):\n    TOOLS.append(f)\n    return f\n",
+        "@tool\nasync def h(project: str) -> str:\n    SET = project\n    await work()\n    return out(GET)\n",
+        "for f in TOOLS:\n    mcp.tool()(f)\n# \"tools/call\"\n",
+    ),
+    (
+        "objects that a name picks",
+        "from mcp.server.lowlevel import Server\nserver = Server('x')\nclass ToolHandler:\n    async def run(self, args):\n        raise NotImplementedError\n",
+        "class H(ToolHandler):\n    async def run(self, args):\n        SET = args['project']\n        await work()\n        return out(GET)\n",
+        "handlers = {'h': H()}\n@server.call_tool()\nasync def call_tool(name, arguments):\n    return await handlers[name].run(arguments)\n",
+    ),
+    (
+        "a class of a tool",
+        "from fastmcp.tools.tool import Tool\n",
+        "class H(Tool):\n    async def run(self, arguments):\n        SET = arguments['project']\n        await work()\n        return out(GET)\n",
+        "",
+    ),
+    (
+        "FastMCP's mixin",
+        "from fastmcp.contrib.mcp_mixin import MCPMixin, mcp_tool\n",
+        "class H(MCPMixin):\n    @mcp_tool(name='h')\n    async def h(self, project: str) -> str:\n        SET = project\n        await work()\n        return out(GET)\n",
+        "",
+    ),
+    (
+        "EnrichMCP",
+        "from enrichmcp import EnrichMCP\napp = EnrichMCP('x', 'y')\n",
+        "@app.retrieve\nasync def h(project: str) -> str:\n    SET = project\n    await work()\n    return out(GET)\n",
+        "",
+    ),
+    (
+        "django-mcp-server",
+        "from mcp_server import MCPToolset\n",
+        "class H(MCPToolset):\n    async def h(self, project: str) -> str:\n        SET = project\n        await work()\n        return out(GET)\n",
+        "",
+    ),
+    (
+        "Gradio's interface",
+        "import gradio as gr\n",
+        "async def h(project: str) -> str:\n    SET = project\n    await work()\n    return out(GET)\n",
+        "gr.Interface(fn=h).launch(mcp_server=True)\n",
+    ),
+    (
+        "Gradio's button",
+        "import gradio as gr\n",
+        "async def h(project: str) -> str:\n    SET = project\n    await work()\n    return out(GET)\n",
+        "with gr.Blocks() as demo:\n    gr.Button('Go').click(h)\ndemo.launch(mcp_server=True)\n",
+    ),
+    (
+        "Chainlit's user",
+        "import chainlit as cl\n",
+        "@cl.on_message\nasync def h(message: cl.Message):\n    SET = cl.user_session.get('user')\n    await work()\n    await cl.Message(content=GET).send()\n",
+        "",
+    ),
+    (
+        "Falcon",
+        "import falcon.asgi\napp = falcon.asgi.App()\n",
+        "class H:\n    async def on_post(self, req, resp):\n        data = await req.get_media()\n        SET = data['project']\n        await work()\n        resp.media = out(GET)\n",
+        "app.add_route('/x', H())\n",
+    ),
+    (
+        "Tornado's arguments",
+        "import tornado.web\n",
+        "class H(tornado.web.RequestHandler):\n    async def get(self):\n        SET = self.get_argument('project')\n        await work()\n        self.write(out(GET))\n",
+        "",
+    ),
+    (
+        "Flask's hook as a call",
+        "from flask import Flask, request\napp = Flask('x')\n",
+        "def h():\n    SET = request.headers['authorization']\n    work()\n    use(out(GET))\n",
+        "app.before_request(h)\n",
+    ),
 ];
 
 #[test]

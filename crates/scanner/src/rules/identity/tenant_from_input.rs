@@ -160,10 +160,10 @@ fn chosen_binding(project: &Project, module: At, id: BindingId, name: &str, seen
         }
         // Only where the value enters: in the handler, not in each helper that it is passed on to.
         let direct = match project.parameter_of(module.module, id) {
-            Some((fun, ..)) => project.entry(fun).is_some(),
+            Some((fun, number, path)) => project.entry(fun).is_some() || project.takes_apart_sent(fun, number, &path),
             None => unit.index.sources(id).iter().any(|source| {
                 // A copy of what a function that is no handler was given: it entered elsewhere.
-                if handed_on(project, module.to(source.value)) {
+                if handed_on(project, module.to(source.value)) && !takes_apart(project, module.to(source.value), &source.path) {
                     return false;
                 }
                 let from = project.origins(module.to(source.value));
@@ -288,6 +288,14 @@ fn handed_on(project: &Project, value: At) -> bool {
     };
     let ExprKind::Name(crate::ir::NameRef::Binding(id)) = unit.ir.expr(expr) else { return false };
     project.parameter_of(value.module, *id).is_some_and(|(fun, _, path)| path.is_empty() && project.entry(fun).is_none())
+}
+
+/// Whether something is taken out of a parameter that callers hand all that was sent to: `const { id, tenantId } = args`.
+fn takes_apart(project: &Project, value: At, taken: &[Step]) -> bool {
+    let Some(unit) = project.unit(value.module) else { return false };
+    let ExprKind::Name(crate::ir::NameRef::Binding(id)) = unit.ir.expr(value.expr) else { return false };
+    let from = project.parameter_of(value.module, *id);
+    from.is_some_and(|(fun, number, path)| path.is_empty() && project.takes_apart_sent(fun, number, taken))
 }
 
 /// Whether a variable holds what was looked up by a credential or a session's id, `user = await sessions.user_of(cookie)`: whoever has
