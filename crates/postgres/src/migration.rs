@@ -413,6 +413,17 @@ fn write_keys(text: &mut String, known: &Known) {
         say!(text, "ALTER TABLE {name} DROP CONSTRAINT {key};");
         say!(text, "ALTER TABLE {name} ADD CONSTRAINT {key} {kind} ({column}, {columns});");
     }
+    write_indexes(text, known);
+    let by_key = known.keys.iter().any(|_| true);
+    if !known.indexed && !by_key {
+        say!(text, "CREATE INDEX IF NOT EXISTS {} ON {name} ({column});", quoted(&index_name(known)));
+    }
+    text.push('\n');
+}
+
+/// Unique indexes that are no constraints, with the tenant first.
+fn write_indexes(text: &mut String, known: &Known) {
+    let (name, column) = (&known.table, quoted(&known.column));
     for (index, definition, needed) in &known.indexes {
         if !needed.is_empty() {
             let of = needed.join(", ");
@@ -444,11 +455,6 @@ fn write_keys(text: &mut String, known: &Known) {
             }
         }
     }
-    let by_key = known.keys.iter().any(|_| true);
-    if !known.indexed && !by_key {
-        say!(text, "CREATE INDEX IF NOT EXISTS {} ON {name} ({column});", quoted(&index_name(known)));
-    }
-    text.push('\n');
 }
 
 /// What may stand in a comment: a line break in a name would end it, and what comes after would be run.

@@ -351,7 +351,12 @@ impl<'t> Parser<'t> {
         if tokens.is_empty() {
             return Vec::new();
         }
-        split(tokens, |token| token.is_sign(",")).into_iter().map(|part| within(part, self.depth)).collect()
+        // An array in place of a function's last values.
+        let value = |part: &'t [Token]| match part {
+            [word, rest @ ..] if word.is("variadic") => within(rest, self.depth),
+            part => within(part, self.depth),
+        };
+        split(tokens, |token| token.is_sign(",")).into_iter().map(value).collect()
     }
 
     fn prefix(&mut self) -> Option<Expr<'t>> {

@@ -226,7 +226,8 @@ fn many_functions_that_call_one_another_take_no_time() {
         let mut base = Base::new("pw_check_calls").await;
         let begin = std::time::Instant::now();
         base.check(MANY, &by_catalogue()).await;
-        assert!(begin.elapsed().as_secs() < 15, "{:?}", begin.elapsed());
+        // One function at a time it is minutes.
+        assert!(begin.elapsed().as_secs() < 60, "{:?}", begin.elapsed());
         base.drop().await;
     });
 }
