@@ -59,8 +59,8 @@ struct Known {
     not_null: bool,
     /// Constraint's name, whether it is the primary key, its columns.
     keys: Vec<(String, bool, Vec<String>)>,
-    /// Unique indexes that are no constraints: name, and the SQL that makes them.
-    indexes: Vec<(String, String)>,
+    /// Unique indexes that are no constraints: name, the SQL that makes them, and the foreign keys that need them.
+    indexes: Vec<(String, String, Vec<String>)>,
     /// Foreign keys that do not hold the tenant: name, other table, our columns, theirs, the other's tenant column.
     references: Vec<Reference>,
     indexed: bool,
@@ -74,7 +74,7 @@ struct Reference {
     other: String,
     ours: Vec<String>,
     theirs: Vec<String>,
-    /// MATCH, ON UPDATE, ON DELETE and DEFERRABLE, as they were.
+    /// ON UPDATE, ON DELETE and DEFERRABLE, as they were.
     actions: String,
 }
 
@@ -197,7 +197,11 @@ async fn look(
         .map_err(MigrationError::Read)?;
     let indexes = client
         .query(
-            "SELECT format('%I.%I', n.nspname, c.relname), pg_get_indexdef(i.indexrelid) FROM pg_index i
+            "SELECT format('%I.%I', n.nspname, c.relname), pg_get_indexdef(i.indexrelid),
+                    ARRAY(SELECT format('%I of %I.%I', k.conname, m.nspname, t.relname) FROM pg_constraint k
+                        JOIN pg_class t ON t.oid = k.conrelid JOIN pg_namespace m ON m.oid = t.relnamespace
+                        WHERE k.conindid = i.indexrelid AND k.contype = 'f' ORDER BY 1)
+             FROM pg_index i
              JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
              WHERE i.indrelid = $1 AND i.indisunique
                AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))
@@ -240,7 +244,7 @@ fn read(
     column: String,
 ) -> Result<Known, tokio_postgres::Error> {
     let key = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
-    let index = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
+    let index = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?));
     let reference = |row: &Row| {
         let ours: Vec<String> = row.try_get(2)?;
         let theirs: Vec<String> = row.try_get(3)?;
@@ -268,7 +272,8 @@ fn read(
 fn actions(definition: &str, ours: &[String], theirs: &[String]) -> String {
     let after = definition.split_once(&format!("({})", theirs.join(", "))).map_or("", |(_, after)| after);
     let ours = ours.join(", ");
-    let mut actions = after.to_owned();
+    // The tenant is there always: with MATCH FULL the others would have to be too.
+    let mut actions = after.replace(" MATCH FULL", "");
     for what in ["SET NULL", "SET DEFAULT"] {
         let deletion = format!("ON DELETE {what}");
         if actions.contains(&deletion) && !actions.contains(&format!("{deletion} (")) {
@@ -408,7 +413,30 @@ fn write_keys(text: &mut String, known: &Known) {
         say!(text, "ALTER TABLE {name} DROP CONSTRAINT {key};");
         say!(text, "ALTER TABLE {name} ADD CONSTRAINT {key} {kind} ({column}, {columns});");
     }
-    for (index, definition) in &known.indexes {
+    write_indexes(text, known);
+    let by_key = known.keys.iter().any(|_| true);
+    if !known.indexed && !by_key {
+        say!(text, "CREATE INDEX IF NOT EXISTS {} ON {name} ({column});", quoted(&index_name(known)));
+    }
+    text.push('\n');
+}
+
+/// Unique indexes that are no constraints, with the tenant first.
+fn write_indexes(text: &mut String, known: &Known) {
+    let (name, column) = (&known.table, quoted(&known.column));
+    for (index, definition, needed) in &known.indexes {
+        if !needed.is_empty() {
+            let of = needed.join(", ");
+            say!(
+                text,
+                "-- {}",
+                in_comment(&format!(
+                    "The unique index {index} is one for all tenants, and the foreign key {of} needs it: make that anew with \
+                     the tenant, and run this again."
+                ))
+            );
+            continue;
+        }
         let made = definition.split_once(&format!(" ON {name} USING ")).and_then(|(before, after)| {
             let (method, rest) = after.split_once('(')?;
             Some(format!("{before} ON {name} USING {method}({column}, {rest}"))
@@ -427,11 +455,6 @@ fn write_keys(text: &mut String, known: &Known) {
             }
         }
     }
-    let by_key = known.keys.iter().any(|_| true);
-    if !known.indexed && !by_key {
-        say!(text, "CREATE INDEX IF NOT EXISTS {} ON {name} ({column});", quoted(&index_name(known)));
-    }
-    text.push('\n');
 }
 
 /// What may stand in a comment: a line break in a name would end it, and what comes after would be run.
@@ -472,6 +495,8 @@ mod tests {
         assert_eq!(of("shop.p(id) ON DELETE SET NULL"), " ON DELETE SET NULL (pid)");
         assert_eq!(of("shop.p(id) ON UPDATE SET NULL ON DELETE SET NULL (pid)"), " ON DELETE SET NULL (pid)");
         assert_eq!(of("shop.p(id)"), "");
+        assert_eq!(of("shop.p(id) MATCH FULL ON DELETE CASCADE"), " ON DELETE CASCADE");
+        assert_eq!(of("shop.p(id) MATCH FULL ON DELETE SET NULL"), " ON DELETE SET NULL (pid)");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio_postgres::GenericClient;
 use self::read::Reader;
 use super::{
     CheckError, Options,
-    predicate::{Bodies, Body, Reading, Tests},
+    predicate::{self, Body, Keys, Known, Reading, Tests},
 };
 
 /// An object's number in the catalogue.
@@ -95,6 +95,12 @@ impl Table {
     /// nothing else.
     pub(crate) const fn of_tenants(&self) -> bool {
         self.tenant.is_some() || self.rls
+    }
+
+    /// Whether no two values of its tenant's column differ in their case alone.
+    pub(crate) fn one_case(&self, tenant: &TenantColumn) -> bool {
+        matches!(tenant.base.as_str(), "uuid" | "int2" | "int4" | "int8" | "numeric")
+            || self.checks.iter().any(|check| predicate::leaves_one_case(check, &tenant.name))
     }
 }
 
@@ -214,8 +220,8 @@ pub(crate) struct Catalogue {
     pub(crate) memberships: Vec<(Oid, Oid)>,
     pub(crate) views: BTreeMap<Oid, View>,
     pub(crate) functions: BTreeMap<Oid, Function>,
-    /// The functions' texts, for policies that call them.
-    pub(crate) bodies: Bodies,
+    /// What policies and views are read with: the functions that they call, keys of the tables that they read.
+    pub(crate) known: Known,
     /// Policies' functions: table, policy's name, function.
     pub(crate) policy_functions: Vec<(Oid, String, Oid)>,
     pub(crate) indexes: Vec<Index>,
@@ -257,8 +263,13 @@ impl Catalogue {
             .ok_or_else(|| CheckError::NoRole(options.role.clone()))?;
         let policies = reader.policies().await?;
         let functions = reader.functions().await?;
-        let bodies = bodies(&functions);
-        let tested = reader.tested_columns(&policies, &bodies).await?;
+        let known = Known {
+            functions: bodies(&functions),
+            types: reader.types().await?,
+            users_differ: users_differ(&app, &roles, &policies),
+            ..reader.keys().await?
+        };
+        let tested = reader.tested_columns(&policies, &known).await?;
         let (may_make_temp, database, large_objects) = reader.database().await?;
         Ok(Self {
             app,
@@ -269,7 +280,7 @@ impl Catalogue {
             memberships: reader.memberships().await?,
             views: reader.views().await?,
             functions,
-            bodies,
+            known,
             policy_functions: reader.policy_functions().await?,
             indexes: reader.indexes().await?,
             foreign_keys: reader.foreign_keys().await?,
@@ -306,7 +317,14 @@ impl Catalogue {
 
     /// What policies of a table are read with.
     pub(crate) fn reading<'c>(&'c self, table: &'c Table, tenant: &'c TenantColumn) -> Reading<'c> {
-        Reading { table: &table.short, column: &tenant.name, setting: &self.setting, bodies: &self.bodies }
+        Reading {
+            table: &table.short,
+            column: &tenant.name,
+            setting: &self.setting,
+            base: &tenant.base,
+            one_case: table.one_case(tenant),
+            known: &self.known,
+        }
     }
 
     /// What queries that run with a role's rights see of a table, whatever its policies say.
@@ -405,8 +423,22 @@ pub(crate) enum Sight {
     All,
 }
 
-fn bodies(functions: &BTreeMap<Oid, Function>) -> Bodies {
-    let mut bodies = Bodies::new();
+/// Roles that all who log in through a service are: what the server calls the user is then nobody's name.
+const FOR_ALL: [&str; 3] = ["anon", "authenticated", "service_role"];
+
+/// Whether the application's role becomes others that policies name, so that the server's name for who asks may be a
+/// tenant's; one role for all tenants tells nobody apart.
+fn users_differ(app: &Role, roles: &BTreeMap<Oid, Role>, policies: &[Policy]) -> bool {
+    let named: BTreeSet<Oid> = policies.iter().flat_map(|policy| policy.roles.iter().copied()).collect();
+    let others = roles.iter().filter(|(oid, role)| {
+        let bound = role.reachable && !role.superuser && !role.bypassrls;
+        bound && role.name != app.name && named.contains(oid) && !FOR_ALL.contains(&role.name.as_str())
+    });
+    others.count() > 1
+}
+
+fn bodies(functions: &BTreeMap<Oid, Function>) -> BTreeMap<String, Vec<Body>> {
+    let mut bodies: BTreeMap<String, Vec<Body>> = BTreeMap::new();
     for function in functions.values() {
         bodies.entry(function.short.clone()).or_default().push(Body {
             schema: function.schema.clone(),

@@ -4,9 +4,13 @@
 //! read. An expression tests the tenant when it compares the bare column with a value of the session, or leads to it through
 //! a subquery that is tied to both. What is not understood is [`Tests::Unknown`], and never a test.
 
+mod bound;
 mod calls;
+mod from;
+mod known;
 mod parse;
 mod select;
+mod texts;
 mod tokens;
 mod value;
 mod views;
@@ -14,20 +18,21 @@ mod views;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
-
+use self::{
+    bound::{Bound, bound},
+    parse::{Expr, expression},
+    select::Select,
+    tokens::tokens,
+    value::{Scope, Value},
+};
 pub(crate) use self::{
     calls::{
         asks_strictly, casts_the_empty_text, lets_the_empty_text_through, reads_a_setting,
         takes_null_for_a_tenant,
     },
-    views::Filter,
-};
-use self::{
-    parse::{Expr, expression},
-    select::Select,
-    tokens::tokens,
-    value::{Scope, Value},
+    known::{Body, Keys, Known},
+    texts::{compares_folded, compares_with_itself, leaves_one_case, only_compares, settings_read},
+    views::{Filter, Filtered},
 };
 
 /// What an expression does with the tenant.
@@ -52,20 +57,6 @@ impl Tests {
     }
 }
 
-/// A function's text, to be read where a policy calls it.
-#[derive(Debug, Clone)]
-pub(crate) struct Body {
-    pub(crate) schema: String,
-    /// `sql`, `plpgsql` and so on.
-    pub(crate) language: String,
-    /// Names of what it is called with.
-    pub(crate) arguments: Vec<String>,
-    pub(crate) source: String,
-}
-
-/// Functions by their names without schemas.
-pub(crate) type Bodies = BTreeMap<String, Vec<Body>>;
-
 /// An expression, and what it is read with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reading<'r> {
@@ -75,18 +66,24 @@ pub(crate) struct Reading<'r> {
     pub(crate) column: &'r str,
     /// The setting that names the tenant.
     pub(crate) setting: &'r str,
-    pub(crate) bodies: &'r Bodies,
+    /// The column's type in the catalogue, below domains; nothing if it is not known.
+    pub(crate) base: &'r str,
+    /// Whether no two of its values differ in their case alone.
+    pub(crate) one_case: bool,
+    pub(crate) known: &'r Known,
 }
 
 impl Reading<'_> {
     /// What `text` tests.
     pub(crate) fn tests(self, text: &str) -> Tests {
+        self.known.begin();
         self.of(&expression(&tokens(text)))
     }
 
     /// Whether it, or a part of it, compares the column with the setting itself: then the column says whose a row is,
     /// whatever it is called.
     pub(crate) fn compares_with_the_setting(self, text: &str) -> bool {
+        self.known.begin();
         self.names(&expression(&tokens(text)))
     }
 
@@ -109,12 +106,13 @@ impl Reading<'_> {
             Expr::Cast(of, kind) if kind.name == "boolean" || kind.name == "bool" => self.of(of),
             Expr::Or(all) => self.either(all),
             Expr::And(all) => self.both(all),
-            Expr::Case(_, results) => self.either(results),
+            Expr::Case(conditions, results) => self.case(conditions, results),
             Expr::Call(name, all) if matches!(name.as_slice(), [name] if name == "coalesce") => {
                 self.either(all)
             }
             Expr::Not(of) => match &**of {
                 Expr::Distinct(a, b) => self.compared(expr, a, b),
+                Expr::Op(a, sign, b) if sign == "<>" || sign == "!=" => self.compared(expr, a, b),
                 of => self.inverted(of),
             },
             Expr::Is(of, what) => self.is(expr, of, what),
@@ -135,29 +133,42 @@ impl Reading<'_> {
 
     /// Every branch of an OR lets rows pass.
     fn either(self, parts: &[Expr<'_>]) -> Tests {
-        let all: Vec<Tests> = parts.iter().map(|part| self.of(part)).collect();
-        let some = |wanted: &[Tests]| all.iter().any(|tests| wanted.contains(tests));
-        let open = some(&[Tests::Nothing]);
-        if some(&[Tests::FailsOpen]) || (open && some(&[Tests::Tenant, Tests::Unknown])) {
-            Tests::FailsOpen
-        } else if open {
-            Tests::Nothing
-        } else if some(&[Tests::Unknown]) {
-            Tests::Unknown
-        } else if some(&[Tests::Tenant]) {
-            Tests::Tenant
-        } else {
-            Tests::Never
-        }
+        any_of(&parts.iter().map(|part| self.of(part)).collect::<Vec<_>>())
     }
 
     /// One part of an AND is enough.
     fn both(self, parts: &[Expr<'_>]) -> Tests {
-        let all: Vec<Tests> = parts.iter().map(|part| self.of(part)).collect();
-        [Tests::Never, Tests::Tenant, Tests::Unknown, Tests::FailsOpen]
-            .into_iter()
-            .find(|wanted| all.contains(wanted))
-            .unwrap_or(Tests::Nothing)
+        all_of(&parts.iter().map(|part| self.of(part)).collect::<Vec<_>>())
+    }
+
+    /// A row passes by a branch if its condition and what comes of it let it, and those before did not.
+    fn case(self, conditions: &[Expr<'_>], results: &[Expr<'_>]) -> Tests {
+        // With a value after CASE each condition is one to compare it with.
+        let (of, conditions) = match conditions.split_first() {
+            Some((of, rest)) if conditions.len() == results.len() => (Some(of), rest),
+            _ => (None, conditions),
+        };
+        let mut asked = false;
+        let mut all = Vec::new();
+        for (at, result) in results.iter().enumerate() {
+            let result = match self.of(result) {
+                // Whose rows are left when a condition before has asked for the tenant is not known.
+                Tests::Nothing if asked => Tests::Unknown,
+                other => other,
+            };
+            let Some(condition) = conditions.get(at) else {
+                all.push(result);
+                break;
+            };
+            let condition = match of {
+                None => condition.clone(),
+                Some(of) => Expr::Op(Box::new(of.clone()), "=".to_owned(), Box::new(condition.clone())),
+            };
+            let tested = self.of(&condition);
+            all.push(all_of(&[tested, result]));
+            asked |= tested != Tests::Tenant && self.mentions(&condition);
+        }
+        any_of(&all)
     }
 
     /// NOT, and what comes to the same.
@@ -176,6 +187,8 @@ impl Reading<'_> {
             // Without a tenant the test is neither true nor false.
             "not false" => match self.of(of) {
                 Tests::Tenant => Tests::FailsOpen,
+                // So is a comparison with nothing.
+                Tests::Never => Tests::Nothing,
                 other => other,
             },
             // `auth.uid() IS NOT NULL`: whoever asks.
@@ -192,7 +205,7 @@ impl Reading<'_> {
             Expr::Call(name, _) => name.len() > 1,
             _ => false,
         };
-        self.value(of) == Value::Session && of.any(&own)
+        matches!(self.value(of), Value::Session | Value::Folded | Value::Shared) && of.any(&own)
     }
 
     /// `setting <> ''`, `auth.role() = 'authenticated'`: passes for everybody, or for everybody without a tenant.
@@ -223,7 +236,7 @@ impl Reading<'_> {
         } else {
             return self.other(whole);
         };
-        of_value(self.value(other))
+        self.of_value(self.value(other))
     }
 
     /// `column = ANY (…)` and `column IN (…)`.
@@ -232,7 +245,7 @@ impl Reading<'_> {
             return Tests::Unknown;
         }
         // The row's list of tenants.
-        if self.is_column(list) && self.value(a) == Value::Session {
+        if self.is_column(list) && matches!(self.value(a), Value::Session | Value::Rows) {
             return Tests::Tenant;
         }
         if !self.is_column(a) {
@@ -240,7 +253,7 @@ impl Reading<'_> {
         }
         match list.bare() {
             Expr::Array(all) => {
-                let all: Vec<Tests> = all.iter().map(|part| of_value(self.value(part))).collect();
+                let all: Vec<Tests> = all.iter().map(|part| self.of_value(self.value(part))).collect();
                 let some = |wanted: Tests| all.contains(&wanted);
                 if some(Tests::FailsOpen)
                     || (some(Tests::Nothing) && (some(Tests::Tenant) || some(Tests::Unknown)))
@@ -253,12 +266,14 @@ impl Reading<'_> {
                         .unwrap_or(Tests::Never)
                 }
             }
-            list => of_value(self.value(list)),
+            list => self.of_value(self.value(list)),
         }
     }
 
     fn exists(self, whole: &Expr<'_>, select: &Select<'_>) -> Tests {
-        let Some(branches) = select.understood() else { return Tests::Unknown };
+        let Some(branches) = select.understood().filter(|_| self.known.enters()) else {
+            return Tests::Unknown;
+        };
         if branches.iter().all(|branch| self.tied_to_row(branch)) {
             return Tests::Tenant;
         }
@@ -285,7 +300,7 @@ impl Reading<'_> {
 
     /// Whether a subquery's rows are the session's and the row's tenant is theirs.
     fn tied_to_row(self, branch: &select::Branch<'_>) -> bool {
-        let bound = self.bound(branch, &Scope::default());
+        let bound: Bound<'_> = bound(self.known, branch, &Scope::default());
         conjuncts(&branch.conditions).into_iter().any(|condition| {
             if condition.any(&folds) {
                 return false;
@@ -303,8 +318,8 @@ impl Reading<'_> {
                 return false;
             };
             match lossless(other) {
-                Some(Expr::Name(path)) => branch.alias(path).is_some_and(|alias| bound.contains(alias)),
-                _ => self.value(other) == Value::Session,
+                Some(Expr::Name(path)) => bound.has(branch, path),
+                _ => self.of_value(self.value(other)) == Tests::Tenant,
             }
         })
     }
@@ -330,7 +345,7 @@ impl Reading<'_> {
 
     /// Whether it is the bare column, or the column as a type in which different values stay different.
     fn is_column(self, expr: &Expr<'_>) -> bool {
-        matches!(lossless(expr), Some(Expr::Name(path)) if match path.as_slice() {
+        matches!(uncast(expr, self.base), Some(Expr::Name(path)) if match path.as_slice() {
             [name] => name == self.column,
             [.., table, name] => table == self.table && name == self.column,
             [] => false,
@@ -339,26 +354,50 @@ impl Reading<'_> {
 
     /// The same in a subquery, where the server writes the table before it.
     fn is_outer(self, expr: &Expr<'_>) -> bool {
-        matches!(lossless(expr), Some(Expr::Name(path)) if path.len() > 1) && self.is_column(expr)
+        matches!(uncast(expr, self.base), Some(Expr::Name(path)) if path.len() > 1) && self.is_column(expr)
     }
 
     fn value(self, expr: &Expr<'_>) -> Value {
-        value::of(self.bodies, expr, &Scope::default())
+        value::of(self.known, expr, &Scope::default())
     }
 
-    fn bound<'b>(self, branch: &'b select::Branch<'_>, scope: &Scope<'_>) -> BTreeSet<&'b str> {
-        value::bound(self.bodies, branch, scope)
+    /// What a comparison of the column with a value tests.
+    const fn of_value(self, value: Value) -> Tests {
+        match value {
+            Value::Session | Value::Rows => Tests::Tenant,
+            // Two tenants whose names differ in case alone would be one.
+            Value::Folded if self.one_case => Tests::Tenant,
+            Value::Null => Tests::Never,
+            Value::Fallback => Tests::FailsOpen,
+            Value::Constant | Value::Empty | Value::Row => Tests::Nothing,
+            Value::Folded | Value::Shared | Value::Unknown => Tests::Unknown,
+        }
     }
 }
 
-fn of_value(value: Value) -> Tests {
-    match value {
-        Value::Session => Tests::Tenant,
-        Value::Null => Tests::Never,
-        Value::Fallback => Tests::FailsOpen,
-        Value::Constant | Value::Empty | Value::Row => Tests::Nothing,
-        Value::Unknown => Tests::Unknown,
+/// What passes if one of several lets it.
+fn any_of(all: &[Tests]) -> Tests {
+    let some = |wanted: &[Tests]| all.iter().any(|tests| wanted.contains(tests));
+    let open = some(&[Tests::Nothing]);
+    if some(&[Tests::FailsOpen]) || (open && some(&[Tests::Tenant, Tests::Unknown])) {
+        Tests::FailsOpen
+    } else if open {
+        Tests::Nothing
+    } else if some(&[Tests::Unknown]) {
+        Tests::Unknown
+    } else if some(&[Tests::Tenant]) {
+        Tests::Tenant
+    } else {
+        Tests::Never
     }
+}
+
+/// What passes if all of several let it.
+fn all_of(all: &[Tests]) -> Tests {
+    [Tests::Never, Tests::Tenant, Tests::Unknown, Tests::FailsOpen]
+        .into_iter()
+        .find(|wanted| all.contains(wanted))
+        .unwrap_or(Tests::Nothing)
 }
 
 /// The parts of ANDs.
@@ -376,24 +415,26 @@ fn conjuncts<'e, 't>(conditions: &'e [Expr<'t>]) -> Vec<&'e Expr<'t>> {
 
 /// Without casts to types in which different values stay different; nothing with others.
 fn lossless<'e, 't>(expr: &'e Expr<'t>) -> Option<&'e Expr<'t>> {
-    const TYPES: [&str; 12] = [
-        "text",
-        "varchar",
-        "character varying",
-        "uuid",
-        "bigint",
-        "int8",
-        "integer",
-        "int",
-        "int4",
-        "smallint",
-        "int2",
-        "numeric",
-    ];
+    uncast(expr, "")
+}
+
+/// The same for values of a type, as the catalogue calls it: `'01'` and `'1'` are one number and two texts.
+fn uncast<'e, 't>(expr: &'e Expr<'t>, base: &str) -> Option<&'e Expr<'t>> {
+    const NUMBERS: [&str; 3] = ["int2", "int4", "int8"];
     match expr {
-        Expr::Cast(of, kind) if !kind.limited && TYPES.contains(&kind.name.as_str()) => lossless(of),
+        Expr::Cast(of, kind) if !kind.limited => {
+            let keeps = match kind.name.as_str() {
+                "text" | "varchar" | "character varying" | "uuid" => true,
+                "numeric" => base == "numeric" || base.is_empty() || NUMBERS.contains(&base),
+                "bigint" | "int8" | "integer" | "int" | "int4" | "smallint" | "int2" => {
+                    base.is_empty() || NUMBERS.contains(&base)
+                }
+                _ => false,
+            };
+            if keeps { uncast(of, base) } else { None }
+        }
         Expr::Cast(..) => None,
-        Expr::Collate(of, _) => lossless(of),
+        Expr::Collate(of, _) => uncast(of, base),
         other => Some(other),
     }
 }
@@ -443,95 +484,3 @@ const PURE: [&str; 26] = [
     "jsonb_array_length",
     "cardinality",
 ];
-
-/// Whether a column is compared with itself under the same name, as `(m.tenant_id = m.tenant_id)`: a name inside a
-/// subquery was taken for the subquery's own column.
-pub(crate) fn compares_with_itself(text: &str) -> bool {
-    expression(&tokens(text)).any(&|part| match part {
-        Expr::Op(a, sign, b) if sign == "=" => {
-            a.bare() == b.bare() && matches!(a.bare(), Expr::Name(path) if path.len() > 1)
-        }
-        _ => false,
-    })
-}
-
-/// Whether a column is compared in a way for which different texts are the same: by `lower`, or by a collation.
-pub(crate) fn compares_folded(text: &str, column: &str) -> bool {
-    let is_column = |expr: &Expr<'_>| matches!(expr.bare(), Expr::Name(path) if path.last().is_some_and(|name| name == column));
-    let folded = |expr: &Expr<'_>| match expr.bare() {
-        Expr::Call(name, with) => {
-            matches!(name.as_slice(), [name] if name == "lower" || name == "upper")
-                && with.iter().any(is_column)
-        }
-        _ => false,
-    };
-    expression(&tokens(text)).any(&|part| match part {
-        Expr::Op(a, sign, b) | Expr::Any(a, sign, b) if sign == "=" => {
-            let names = part.any(&|part| is_column(part));
-            // `tenant_id = lower(tenant_id)` says something of the row alone.
-            let other = if folded(a) { b } else { a };
-            names && (part.any(&folds) || ((folded(a) || folded(b)) && !other.any(&|part| is_column(part))))
-        }
-        _ => false,
-    })
-}
-
-/// The settings that a text reads, by name.
-pub(crate) fn settings_read(text: &str) -> BTreeSet<String> {
-    let found = std::cell::RefCell::new(BTreeSet::new());
-    let tokens = tokens(text);
-    // Nothing ends the search.
-    let _all = expression(&tokens).any(&|part| {
-        if let Expr::Call(name, with) = part
-            && name.last().is_some_and(|name| name == "current_setting")
-            && let Some(Expr::Text(setting)) = with.first().map(Expr::bare)
-        {
-            found.borrow_mut().insert(setting.clone());
-        }
-        false
-    });
-    found.into_inner()
-}
-
-/// The setting that a text compares a column with, if that is all that the text does.
-pub(crate) fn only_compares(text: &str, column: &str) -> Option<String> {
-    let tokens = tokens(text);
-    let whole = expression(&tokens);
-    let (a, b) = match &whole {
-        Expr::Op(a, sign, b) if sign == "=" => (a, b),
-        Expr::Not(of) => match &**of {
-            Expr::Distinct(a, b) => (a, b),
-            _ => return None,
-        },
-        _ => return None,
-    };
-    let is_column = |expr: &Expr<'_>| matches!(expr.bare(), Expr::Name(path) if path.last().is_some_and(|name| name == column));
-    match (is_column(a), is_column(b)) {
-        (true, false) => setting_in(b),
-        (false, true) => setting_in(a),
-        _ => None,
-    }
-}
-
-/// The setting, with no more around it than guards against its not being there.
-fn setting_in(expr: &Expr<'_>) -> Option<String> {
-    match expr.bare() {
-        Expr::Call(name, with) => match (name.last()?.as_str(), with.as_slice()) {
-            ("current_setting", [Expr::Text(setting), ..]) => Some(setting.clone()),
-            ("current_setting", [first, ..]) => match first.bare() {
-                Expr::Text(setting) => Some(setting.clone()),
-                _ => None,
-            },
-            ("nullif" | "coalesce", [first, ..]) => setting_in(first),
-            _ => None,
-        },
-        Expr::Select(select) => match select.understood()? {
-            [branch] if branch.from.is_empty() => match branch.targets.as_slice() {
-                [target] => setting_in(target),
-                _ => None,
-            },
-            _ => None,
-        },
-        _ => None,
-    }
-}

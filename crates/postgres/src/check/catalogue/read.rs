@@ -82,7 +82,7 @@ impl<C: GenericClient> Reader<'_, C> {
     pub(super) async fn tested_columns(
         &self,
         policies: &[Policy],
-        bodies: &Bodies,
+        known: &Known,
     ) -> Result<BTreeMap<Oid, String>, CheckError> {
         let of: BTreeSet<Oid> = policies.iter().map(|policy| policy.table).collect();
         let of: Vec<Oid> = of.into_iter().collect();
@@ -99,7 +99,15 @@ impl<C: GenericClient> Reader<'_, C> {
             let table: Oid = row.try_get(0).map_err(CheckError::Read)?;
             let column: String = row.try_get(1).map_err(CheckError::Read)?;
             let name: String = row.try_get(2).map_err(CheckError::Read)?;
-            let reading = Reading { table: &name, column: &column, setting: &self.options.setting, bodies };
+            // Which column it is, and not how well it is tested.
+            let reading = Reading {
+                table: &name,
+                column: &column,
+                setting: &self.options.setting,
+                base: "",
+                one_case: true,
+                known,
+            };
             let compares = |text: &String| reading.compares_with_the_setting(text);
             let of_table = |policy: &&Policy| policy.table == table;
             if !tested.contains_key(&table)
@@ -365,6 +373,53 @@ impl<C: GenericClient> Reader<'_, C> {
             })
         };
         rows.iter().map(read).collect::<Result<_, _>>().map_err(CheckError::Read)
+    }
+
+    /// What tells rows of each table apart.
+    pub(super) async fn keys(&self) -> Result<Known, CheckError> {
+        let rows = self
+            .rows(
+                &format!(
+                    "SELECT c.oid, c.relname::text, ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid
+                         AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])),
+                        (SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0
+                             AND NOT a.attisdropped AND a.attname = ANY ($1)
+                             ORDER BY array_position($1, a.attname::text) LIMIT 1)
+                     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                     LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
+                         AND 0 <> ALL (i.indkey::int2[])
+                     WHERE c.relkind IN ('r', 'p', 'f') AND {NOT_SYSTEM} ORDER BY c.oid"
+                ),
+                &[&self.options.tenant_columns],
+            )
+            .await?;
+        let mut tables: BTreeMap<Oid, (String, Keys)> = BTreeMap::new();
+        for row in &rows {
+            let read = || -> Result<(Oid, String, Vec<String>, Option<String>), tokio_postgres::Error> {
+                Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
+            };
+            let (oid, name, columns, tenant) = read().map_err(CheckError::Read)?;
+            let (_, keys) = tables.entry(oid).or_insert_with(|| (name, Keys { tenant, ..Keys::default() }));
+            if !columns.is_empty() {
+                keys.unique.insert(columns.into_iter().collect());
+            }
+        }
+        let mut known = Known::default();
+        for (name, keys) in tables.into_values() {
+            known.add_table(&name, keys);
+        }
+        Ok(known)
+    }
+
+    /// Enumerations, and domains over types in which different values stay different.
+    pub(super) async fn types(&self) -> Result<BTreeSet<String>, CheckError> {
+        let sql = format!(
+            "SELECT o.typname::text FROM pg_type o JOIN pg_namespace n ON n.oid = o.typnamespace
+             WHERE {NOT_SYSTEM} AND NOT EXISTS (SELECT FROM pg_type b WHERE b.typname = o.typname
+                 AND b.typnamespace = 'pg_catalog'::regnamespace) AND (o.typtype = 'e' OR (o.typtype = 'd' AND o.typtypmod = -1 AND o.typbasetype = ANY
+                 ('{{text,varchar,uuid,int2,int4,int8,numeric}}'::regtype[]::oid[])))"
+        );
+        Ok(self.texts(&sql, &[]).await?.into_iter().collect())
     }
 
     pub(super) async fn foreign_keys(&self) -> Result<Vec<ForeignKey>, CheckError> {

@@ -63,17 +63,26 @@ pub(super) enum Expr<'t> {
 impl<'t> Expr<'t> {
     /// Whether it, or a part of it, is something.
     pub(super) fn any(&self, is: &dyn Fn(&Expr<'t>) -> bool) -> bool {
-        if is(self) {
-            return true;
+        self.any_until(&|part| is(part).then_some(true))
+    }
+
+    /// The same, where an answer about a part is one about what stands in it too.
+    pub(super) fn any_until(&self, is: &dyn Fn(&Expr<'t>) -> Option<bool>) -> bool {
+        if let Some(answer) = is(self) {
+            return answer;
         }
         match self {
             Self::And(all) | Self::Or(all) | Self::Array(all) | Self::Parts(all) | Self::Call(_, all) => {
-                all.iter().any(|part| part.any(is))
+                all.iter().any(|part| part.any_until(is))
             }
-            Self::Not(one) | Self::Is(one, _) | Self::Cast(one, _) | Self::Collate(one, _) => one.any(is),
-            Self::Op(a, _, b) | Self::Any(a, _, b) | Self::Distinct(a, b) => a.any(is) || b.any(is),
-            Self::Case(a, b) => a.iter().chain(b).any(|part| part.any(is)),
-            Self::Select(select) | Self::Exists(select) => select.parts().any(|part| part.any(is)),
+            Self::Not(one) | Self::Is(one, _) | Self::Cast(one, _) | Self::Collate(one, _) => {
+                one.any_until(is)
+            }
+            Self::Op(a, _, b) | Self::Any(a, _, b) | Self::Distinct(a, b) => {
+                a.any_until(is) || b.any_until(is)
+            }
+            Self::Case(a, b) => a.iter().chain(b).any(|part| part.any_until(is)),
+            Self::Select(select) | Self::Exists(select) => select.parts().any(|part| part.any_until(is)),
             _ => false,
         }
     }
@@ -342,7 +351,12 @@ impl<'t> Parser<'t> {
         if tokens.is_empty() {
             return Vec::new();
         }
-        split(tokens, |token| token.is_sign(",")).into_iter().map(|part| within(part, self.depth)).collect()
+        // An array in place of a function's last values.
+        let value = |part: &'t [Token]| match part {
+            [word, rest @ ..] if word.is("variadic") => within(rest, self.depth),
+            part => within(part, self.depth),
+        };
+        split(tokens, |token| token.is_sign(",")).into_iter().map(value).collect()
     }
 
     fn prefix(&mut self) -> Option<Expr<'t>> {
@@ -468,7 +482,26 @@ impl<'t> Parser<'t> {
         let end = closing(self.tokens, self.at)?;
         let inside = self.tokens.get(self.at + 1..end)?;
         self.at = end + 1;
+        if path.as_slice() == ["trim"] {
+            return Some(self.trim(inside));
+        }
         Some(Expr::Call(path, self.list(inside)))
+    }
+
+    /// `TRIM(BOTH 'x' FROM y)` is `btrim(y, 'x')`.
+    fn trim(&self, inside: &'t [Token]) -> Expr<'t> {
+        let (name, rest) = match inside {
+            [side, rest @ ..] if side.is("leading") => ("ltrim", rest),
+            [side, rest @ ..] if side.is("trailing") => ("rtrim", rest),
+            [side, rest @ ..] if side.is("both") => ("btrim", rest),
+            all => ("btrim", all),
+        };
+        let with = match split(rest, |token| token.is("from")).as_slice() {
+            [[], of] => self.list(of),
+            [signs, of] => self.list(of).into_iter().chain(self.list(signs)).collect(),
+            _ => self.list(rest),
+        };
+        Expr::Call(vec![name.to_owned()], with)
     }
 }
 

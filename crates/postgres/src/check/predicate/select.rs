@@ -1,6 +1,7 @@
 //! SELECT, as far as policies, views and functions need it: what is read from where, and what must hold.
 
 use super::{
+    from,
     parse::{Expr, named, split, within},
     tokens::Token,
 };
@@ -21,10 +22,7 @@ impl<'t> Select<'t> {
 
     /// Everything that stands in it.
     pub(super) fn parts(&self) -> impl Iterator<Item = &Expr<'t>> {
-        self.branches
-            .iter()
-            .flat_map(|branch| branch.targets.iter().chain(&branch.conditions).chain(&branch.rest))
-            .chain(&self.opaque)
+        self.branches.iter().flat_map(Branch::parts).chain(&self.opaque)
     }
 }
 
@@ -34,14 +32,30 @@ pub(super) struct Branch<'t> {
     pub(super) targets: Vec<Expr<'t>>,
     /// Tables, or whatever else rows come from, by the name that columns have before them.
     pub(super) from: Vec<Relation>,
-    /// What all rows fulfil: WHERE, and ON where no join is an outer one.
+    /// What all rows fulfil: WHERE, and ON and USING of inner joins.
     pub(super) conditions: Vec<Expr<'t>>,
-    /// ON of outer joins, and everything that was not understood.
+    /// ON and USING of left joins.
+    pub(super) sided: Vec<Sided<'t>>,
+    /// ON of other outer joins, and everything that was not understood.
     pub(super) rest: Vec<Expr<'t>>,
-    /// Whether a join says USING, or NATURAL: then all are tied together.
-    pub(super) tied: bool,
     /// Whether rows come from tables alone, joined by what was understood.
     pub(super) plain: bool,
+}
+
+impl<'t> Branch<'t> {
+    /// Everything that stands in it.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &Expr<'t>> {
+        let sided = self.sided.iter().map(|sided| &sided.condition);
+        self.targets.iter().chain(&self.conditions).chain(sided).chain(&self.rest)
+    }
+}
+
+/// A condition of a left join: it says nothing of the left side's rows.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Sided<'t> {
+    /// The relations of the right side, as columns name them.
+    pub(super) of: Vec<String>,
+    pub(super) condition: Expr<'t>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +64,8 @@ pub(super) struct Relation {
     pub(super) table: String,
     /// How columns name it.
     pub(super) alias: String,
+    /// Whether it is none that is known: a subquery, or a function's rows.
+    pub(super) opaque: bool,
 }
 
 pub(super) fn read(tokens: &[Token], depth: usize) -> Select<'_> {
@@ -109,8 +125,8 @@ fn branch(tokens: &[Token], depth: usize) -> Option<Branch<'_>> {
         targets: Vec::new(),
         from: Vec::new(),
         conditions: Vec::new(),
+        sided: Vec::new(),
         rest: Vec::new(),
-        tied: false,
         plain: true,
     };
     let mut targets = clause("select")?;
@@ -124,7 +140,7 @@ fn branch(tokens: &[Token], depth: usize) -> Option<Branch<'_>> {
             split(targets, |token| token.is_sign(",")).into_iter().map(|part| named(part, depth)).collect();
     }
     if let Some(from) = clause("from") {
-        branch.from(from, depth);
+        from::read(&mut branch, from, depth);
     }
     if let Some(condition) = clause("where") {
         branch.conditions.push(within(condition, depth));
@@ -135,129 +151,4 @@ fn branch(tokens: &[Token], depth: usize) -> Option<Branch<'_>> {
         }
     }
     Some(branch)
-}
-
-/// Words that come after a relation and are not its alias.
-const AFTER: [&str; 13] = [
-    "join",
-    "inner",
-    "left",
-    "right",
-    "full",
-    "cross",
-    "natural",
-    "outer",
-    "on",
-    "using",
-    "lateral",
-    "only",
-    "tablesample",
-];
-
-impl<'t> Branch<'t> {
-    fn from(&mut self, tokens: &'t [Token], depth: usize) {
-        let word = |wanted: &str| tokens.iter().any(|token| token.is(wanted));
-        let outer = word("left") || word("right") || word("full");
-        // Which side an outer join fills with nothing is not followed, but for LEFT.
-        self.plain =
-            !(word("right") || word("full") || word("lateral") || word("select") || word("tablesample"));
-        self.tied = word("natural");
-        let mut at = 0;
-        while let Some(token) = tokens.get(at) {
-            match token {
-                // Around joins, and around what is read in place of a table.
-                Token::Open => match super::parse::closing(tokens, at) {
-                    Some(end) if tokens.get(at + 1).is_some_and(|token| token.is("select")) => {
-                        self.rest.push(Expr::Opaque(tokens.get(at..end).unwrap_or_default()));
-                        self.plain = false;
-                        at = end;
-                    }
-                    _ => {}
-                },
-                word if word.is("on") || word.is("using") => {
-                    let (inside, next) = condition(tokens, at + 1);
-                    if word.is("using") {
-                        self.tied = true;
-                        let columns = inside.iter().filter_map(Token::name);
-                        self.rest.extend(columns.map(|column| Expr::Name(vec![column.to_owned()])));
-                    } else if outer {
-                        self.rest.push(within(inside, depth));
-                    } else {
-                        self.conditions.push(within(inside, depth));
-                    }
-                    at = next;
-                    continue;
-                }
-                Token::Word(word) if AFTER.contains(&word.as_str()) => {}
-                Token::Word(_) | Token::Quoted(_) => {
-                    at = self.relation(tokens, at);
-                    continue;
-                }
-                _ => {}
-            }
-            at += 1;
-        }
-        // What stands beside the join is not tied to it.
-        self.tied &= !word("cross") && split(tokens, |token| token.is_sign(",")).len() == 1;
-    }
-
-    /// A relation's name and alias; gives back where it ends.
-    fn relation(&mut self, tokens: &[Token], mut at: usize) -> usize {
-        let mut table = String::new();
-        while let Some(name) = tokens.get(at).and_then(Token::name) {
-            name.clone_into(&mut table);
-            at += 1;
-            if !tokens.get(at).is_some_and(|token| token.is_sign(".")) {
-                break;
-            }
-            at += 1;
-        }
-        // A function, or an alias with names for columns.
-        let mut odd = |at: usize| match tokens.get(at) {
-            Some(Token::Open) => {
-                self.plain = false;
-                super::parse::closing(tokens, at).map_or(tokens.len(), |end| end + 1)
-            }
-            _ => at,
-        };
-        at = odd(at);
-        if tokens.get(at).is_some_and(|token| token.is("as")) {
-            at += 1;
-        }
-        let mut alias = table.clone();
-        if let Some(name) = tokens
-            .get(at)
-            .filter(|t| !matches!(t, Token::Word(w) if AFTER.contains(&w.as_str())))
-            .and_then(Token::name)
-        {
-            name.clone_into(&mut alias);
-            at = odd(at + 1);
-        }
-        self.from.push(Relation { table, alias });
-        at
-    }
-}
-
-/// The condition after ON, in parentheses or not, and where it ends.
-fn condition(tokens: &[Token], at: usize) -> (&[Token], usize) {
-    let rest = tokens.get(at..).unwrap_or_default();
-    let mut open = 0_usize;
-    for (place, token) in rest.iter().enumerate() {
-        let joins =
-            |word: &str| ["join", "inner", "left", "right", "full", "cross", "natural"].contains(&word);
-        match token {
-            Token::Open => open += 1,
-            // The end of the parentheses around the join.
-            Token::Close if open == 0 => return (rest.get(..place).unwrap_or_default(), at + place),
-            Token::Close => open -= 1,
-            Token::Word(word) if open == 0 && joins(word) => {
-                return (rest.get(..place).unwrap_or_default(), at + place);
-            }
-            comma if open == 0 && comma.is_sign(",") => {
-                return (rest.get(..place).unwrap_or_default(), at + place);
-            }
-            _ => {}
-        }
-    }
-    (rest, tokens.len())
 }

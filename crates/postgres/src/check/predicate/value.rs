@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Bodies, Body, conjuncts,
-    parse::{Expr, expression},
-    select::{Branch, Select, read},
+    bound::bound,
+    known::{Body, Known},
+    parse::{Expr, Type, expression},
+    select::{Select, read},
     tokens::{Token, tokens},
 };
 
@@ -14,6 +15,12 @@ use super::{
 pub(super) enum Value {
     /// A setting or the user's name, or nothing where there is none.
     Session,
+    /// The same in one case: two names that differ in nothing else come to one.
+    Folded,
+    /// A column of rows that are the session's.
+    Rows,
+    /// The session's, and the same for many who ask: its role.
+    Shared,
     Null,
     /// The empty text, or an empty object.
     Empty,
@@ -31,63 +38,89 @@ pub(super) enum Value {
 pub(super) struct Scope<'s> {
     names: &'s [String],
     arguments: Vec<Value>,
+    /// What the arguments say, where they are literals.
+    literals: Vec<Option<String>>,
     /// How many functions have been entered.
     depth: usize,
+}
+
+impl Scope<'_> {
+    /// The place of the argument that a name or a parameter means.
+    fn argument(&self, expr: &Expr<'_>) -> Option<usize> {
+        match expr {
+            Expr::Param(number) => number.checked_sub(1),
+            Expr::Name(path) => self.names.iter().position(|name| path.as_slice() == [name.as_str()]),
+            _ => None,
+        }
+    }
+
+    /// What a literal says, or an argument that is one; several with commas between them.
+    fn literal(&self, expr: &Expr<'_>) -> Option<String> {
+        match expr.bare() {
+            Expr::Text(text) => Some(text.clone()),
+            Expr::Number => Some(String::new()),
+            Expr::Array(all) => {
+                let all: Option<Vec<String>> = all.iter().map(|part| self.literal(part)).collect();
+                all.map(|all| all.join(","))
+            }
+            other => self.literals.get(self.argument(other)?)?.clone(),
+        }
+    }
 }
 
 /// How many functions may call one another.
 const DEEPEST: usize = 8;
 
-/// Built-in functions and operators that make one value of the session from another, and two of two.
-const KEEPING: [&str; 11] = [
-    "lower",
-    "upper",
-    "btrim",
-    "ltrim",
-    "rtrim",
-    "trim",
-    "concat",
-    "json_extract_path_text",
-    "jsonb_extract_path_text",
-    "json_extract_path",
-    "jsonb_extract_path",
-];
-
 /// What a user may change by itself, of what stands in its token.
 const OWN: [&str; 2] = ["user_metadata", "raw_user_meta_data"];
 
-pub(super) fn of(bodies: &Bodies, expr: &Expr<'_>, scope: &Scope<'_>) -> Value {
-    let value = |expr: &Expr<'_>| of(bodies, expr, scope);
+/// What stands in the tokens of many users alike.
+const ALIKE: [&str; 10] = ["role", "aud", "iss", "exp", "iat", "nbf", "alg", "aal", "amr", "is_anonymous"];
+
+/// Functions that take a part out of an object, by its path.
+const PATHS: [&str; 4] =
+    ["json_extract_path_text", "jsonb_extract_path_text", "json_extract_path", "jsonb_extract_path"];
+
+/// Types in which different values of the session stay different.
+const KEEPING: [&str; 13] = [
+    "text",
+    "varchar",
+    "character varying",
+    "uuid",
+    "bigint",
+    "int8",
+    "integer",
+    "int",
+    "int4",
+    "smallint",
+    "int2",
+    "numeric",
+    "jsonb",
+];
+
+pub(super) fn of(known: &Known, expr: &Expr<'_>, scope: &Scope<'_>) -> Value {
+    let value = |expr: &Expr<'_>| of(known, expr, scope);
     match expr {
         Expr::Null => Value::Null,
         Expr::Text(text) if text.is_empty() || text == "{}" => Value::Empty,
         Expr::Text(_) | Expr::Number | Expr::True | Expr::False => Value::Constant,
-        Expr::User => Value::Session,
-        Expr::Cast(inner, _) | Expr::Collate(inner, _) => value(inner),
-        Expr::Param(number) => {
-            number.checked_sub(1).and_then(|at| scope.arguments.get(at)).copied().unwrap_or(Value::Unknown)
-        }
-        Expr::Name(path) => match scope.names.iter().position(|name| path.as_slice() == [name.as_str()]) {
+        Expr::User => by_name(known),
+        Expr::Cast(inner, kind) => cast(known, value(inner), kind),
+        Expr::Collate(inner, _) => value(inner),
+        Expr::Param(_) | Expr::Name(_) => match scope.argument(expr) {
             Some(at) => scope.arguments.get(at).copied().unwrap_or(Value::Unknown),
-            None => Value::Row,
+            None if matches!(expr, Expr::Name(_)) => Value::Row,
+            None => Value::Unknown,
         },
-        Expr::Call(name, with) => called(bodies, name, with, scope),
+        Expr::Call(name, with) => called(known, name, with, scope),
         Expr::Op(a, sign, b) => match sign.as_str() {
-            "->" | "->>" | "#>" | "#>>" => {
-                let of_its_user = b.any(
-                    &|part| matches!(part, Expr::Text(text) if OWN.iter().any(|own| text.contains(own))),
-                );
-                match together([value(a), value(b)]) {
-                    Value::Session if of_its_user => Value::Fallback,
-                    other => other,
-                }
-            }
+            "->" | "->>" | "#>" | "#>>" => picked(known, a, std::slice::from_ref(b), scope),
             "||" => together([value(a), value(b)]),
             _ => Value::Unknown,
         },
         Expr::Array(all) => one_of(all.iter().map(value)),
         Expr::Case(_, results) => one_of(results.iter().map(value)),
-        Expr::Select(select) => selected(bodies, select, scope),
+        Expr::Select(select) => selected(known, select, scope),
         _ => Value::Unknown,
     }
 }
@@ -95,10 +128,80 @@ pub(super) fn of(bodies: &Bodies, expr: &Expr<'_>, scope: &Scope<'_>) -> Value {
 /// A value that is made of others.
 fn together(all: impl IntoIterator<Item = Value>) -> Value {
     let all: Vec<Value> = all.into_iter().collect();
-    [Value::Row, Value::Unknown, Value::Fallback, Value::Session, Value::Null]
-        .into_iter()
-        .find(|value| all.contains(value))
-        .unwrap_or(Value::Constant)
+    [
+        Value::Row,
+        Value::Unknown,
+        Value::Fallback,
+        Value::Folded,
+        Value::Session,
+        Value::Rows,
+        Value::Shared,
+        Value::Null,
+    ]
+    .into_iter()
+    .find(|value| all.contains(value))
+    .unwrap_or(Value::Constant)
+}
+
+/// The name by which the server knows who asks.
+const fn by_name(known: &Known) -> Value {
+    if known.users_differ { Value::Session } else { Value::Shared }
+}
+
+/// A value as a type: what is the session's is nobody knows whose in a type that leaves something out.
+fn cast(known: &Known, value: Value, kind: &Type) -> Value {
+    let name = kind.name.as_str();
+    let keeps = !kind.limited && (KEEPING.contains(&name) || name == "json" || known.types.contains(name));
+    match value {
+        Value::Session | Value::Folded | Value::Rows if !keeps => Value::Unknown,
+        value => value,
+    }
+}
+
+/// A setting's value: the session's, if it is one of the application's own or of its user's token.
+fn setting(known: &Known, name: &str) -> Value {
+    let name = name.to_ascii_lowercase();
+    match name.split_once('.') {
+        None if name == "role" || name == "session_authorization" => by_name(known),
+        // The server's own settings are anybody's to set, by SET or when it connects.
+        None => Value::Fallback,
+        Some(("request", rest)) => match rest.strip_prefix("jwt.") {
+            Some(token) => token.strip_prefix("claim.").map_or(Value::Session, claim),
+            // What a request says of itself: headers, cookies, its path.
+            None => Value::Fallback,
+        },
+        Some(_) => Value::Session,
+    }
+}
+
+/// What a token has by a name.
+fn claim(name: &str) -> Value {
+    if OWN.iter().any(|own| name.contains(own)) {
+        Value::Fallback
+    } else if ALIKE.contains(&name.trim_matches(['{', '}']).rsplit(',').next().unwrap_or(name)) {
+        Value::Shared
+    } else {
+        Value::Session
+    }
+}
+
+/// What stands in an object by names.
+fn picked(known: &Known, object: &Expr<'_>, keys: &[Expr<'_>], scope: &Scope<'_>) -> Value {
+    let whole = of(known, object, scope);
+    match together(std::iter::once(whole).chain(keys.iter().map(|key| of(known, key, scope)))) {
+        own @ (Value::Session | Value::Folded) if whole == own => {
+            let literals: Option<Vec<String>> = keys.iter().map(|key| scope.literal(key)).collect();
+            let Some(literals) = literals else { return Value::Unknown };
+            let claims: Vec<Value> = literals.iter().map(|literal| claim(literal)).collect();
+            match claims.last() {
+                _ if claims.contains(&Value::Fallback) => Value::Fallback,
+                Some(Value::Session) => own,
+                Some(other) => *other,
+                None => Value::Unknown,
+            }
+        }
+        other => other,
+    }
 }
 
 /// A value that is one of others.
@@ -106,39 +209,67 @@ fn one_of(all: impl IntoIterator<Item = Value>) -> Value {
     let all: Vec<Value> = all.into_iter().collect();
     let some = |wanted: &[Value]| all.iter().any(|value| wanted.contains(value));
     let from_elsewhere = some(&[Value::Constant, Value::Row]);
-    if some(&[Value::Fallback]) || (from_elsewhere && some(&[Value::Session, Value::Unknown])) {
+    let from_session = [Value::Session, Value::Folded, Value::Rows, Value::Unknown];
+    if some(&[Value::Fallback]) || (from_elsewhere && some(&from_session)) {
         Value::Fallback
     } else {
-        [Value::Unknown, Value::Row, Value::Constant, Value::Session, Value::Empty]
-            .into_iter()
-            .find(|value| all.contains(value))
-            .unwrap_or(Value::Null)
+        [
+            Value::Unknown,
+            Value::Shared,
+            Value::Row,
+            Value::Constant,
+            Value::Folded,
+            Value::Rows,
+            Value::Session,
+            Value::Empty,
+        ]
+        .into_iter()
+        .find(|value| all.contains(value))
+        .unwrap_or(Value::Null)
     }
 }
 
-fn called(bodies: &Bodies, name: &[String], with: &[Expr<'_>], scope: &Scope<'_>) -> Value {
-    let value = |expr: &Expr<'_>| of(bodies, expr, scope);
+fn called(known: &Known, name: &[String], with: &[Expr<'_>], scope: &Scope<'_>) -> Value {
+    let value = |expr: &Expr<'_>| of(known, expr, scope);
     let builtin = match name {
         [name] => Some(name.as_str()),
         [schema, name] if schema == "pg_catalog" => Some(name.as_str()),
         _ => None,
     };
     match (builtin, with) {
-        (Some("current_setting"), [setting, ..]) if matches!(setting.bare(), Expr::Text(_)) => Value::Session,
+        (Some("current_setting"), [name, ..]) => {
+            scope.literal(name).map_or(Value::Unknown, |name| setting(known, &name))
+        }
         (Some("nullif"), [of, nothing]) => match (value(of), value(nothing)) {
             (of, Value::Constant | Value::Empty | Value::Null) => of,
             _ => Value::Unknown,
         },
         (Some("coalesce"), all) => one_of(all.iter().map(value)),
-        (Some(name), all) if KEEPING.contains(&name) => together(all.iter().map(value)),
+        (Some("lower" | "upper"), [of]) => match value(of) {
+            Value::Session | Value::Rows => Value::Folded,
+            other => other,
+        },
+        // With a second argument it leaves out what is named there.
+        (Some("btrim" | "ltrim" | "rtrim" | "trim"), [of]) => value(of),
+        (Some(name), [object, keys @ ..]) if PATHS.contains(&name) => picked(known, object, keys, scope),
+        // It leaves out what is nothing, and the rest is a value then.
+        (Some("concat"), all) => {
+            let all: Vec<Value> = all.iter().map(value).collect();
+            match together(all.iter().copied()) {
+                Value::Session | Value::Folded | Value::Rows if all.contains(&Value::Constant) => {
+                    Value::Unknown
+                }
+                other => other,
+            }
+        }
         _ => {
             let arguments: Vec<Value> = with.iter().map(value).collect();
             // What a function makes of the row's own value is not followed.
-            if arguments.contains(&Value::Row) || scope.depth >= DEEPEST {
+            if arguments.contains(&Value::Row) || scope.depth >= DEEPEST || !known.enters() {
                 return Value::Unknown;
             }
             let Some((short, schema)) = name.split_last() else { return Value::Unknown };
-            let found = bodies.get(short).map(Vec::as_slice).unwrap_or_default();
+            let found = known.functions.get(short).map(Vec::as_slice).unwrap_or_default();
             let named: Vec<&Body> = found
                 .iter()
                 .filter(|body| schema.last().is_none_or(|schema| *schema == body.schema))
@@ -147,8 +278,13 @@ fn called(bodies: &Bodies, name: &[String], with: &[Expr<'_>], scope: &Scope<'_>
             if named.is_empty() || (schema.is_empty() && scope.depth == 0) {
                 return Value::Unknown;
             }
-            let values: BTreeSet<u8> =
-                named.iter().map(|body| rank(of_body(bodies, body, &arguments, scope.depth + 1))).collect();
+            let inner = Scope {
+                names: &[],
+                literals: with.iter().map(|part| scope.literal(part)).collect(),
+                arguments,
+                depth: scope.depth + 1,
+            };
+            let values: BTreeSet<u8> = named.iter().map(|body| rank(of_body(known, body, &inner))).collect();
             // The one that is called is one of these.
             values.last().map_or(Value::Unknown, |worst| from_rank(*worst))
         }
@@ -156,8 +292,18 @@ fn called(bodies: &Bodies, name: &[String], with: &[Expr<'_>], scope: &Scope<'_>
 }
 
 /// The worse one is higher.
-const RANKS: [Value; 7] =
-    [Value::Session, Value::Null, Value::Empty, Value::Constant, Value::Row, Value::Unknown, Value::Fallback];
+const RANKS: [Value; 10] = [
+    Value::Session,
+    Value::Rows,
+    Value::Folded,
+    Value::Null,
+    Value::Empty,
+    Value::Constant,
+    Value::Row,
+    Value::Shared,
+    Value::Unknown,
+    Value::Fallback,
+];
 
 fn rank(value: Value) -> u8 {
     RANKS.iter().position(|known| *known == value).and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX)
@@ -168,7 +314,7 @@ fn from_rank(rank: u8) -> Value {
 }
 
 /// What a function gives, if all that it does is to give something.
-fn of_body(bodies: &Bodies, body: &Body, arguments: &[Value], depth: usize) -> Value {
+fn of_body(known: &Known, body: &Body, with: &Scope<'_>) -> Value {
     let tokens = tokens(&body.source);
     let mut rest = tokens.as_slice();
     let end = |rest: &mut &[Token]| {
@@ -193,23 +339,23 @@ fn of_body(bodies: &Bodies, body: &Body, arguments: &[Value], depth: usize) -> V
     if rest.iter().any(|token| token.is_sign(";")) {
         return Value::Unknown;
     }
-    let scope = Scope { names: &body.arguments, arguments: arguments.to_vec(), depth };
+    let scope = Scope { names: &body.arguments, ..with.clone() };
     match rest {
-        [word, given @ ..] if word.is("return") => of(bodies, &expression(given), &scope),
-        [word, ..] if word.is("select") && body.language == "sql" => selected(bodies, &read(rest, 0), &scope),
+        [word, given @ ..] if word.is("return") => of(known, &expression(given), &scope),
+        [word, ..] if word.is("select") && body.language == "sql" => selected(known, &read(rest, 0), &scope),
         _ => Value::Unknown,
     }
 }
 
 /// What a subquery gives: the session's if its rows are.
-fn selected(bodies: &Bodies, select: &Select<'_>, scope: &Scope<'_>) -> Value {
-    let Some(branches) = select.understood() else { return Value::Unknown };
+fn selected(known: &Known, select: &Select<'_>, scope: &Scope<'_>) -> Value {
+    let Some(branches) = select.understood().filter(|_| known.enters()) else { return Value::Unknown };
     // Where there are rows, a name is a column before it is an argument.
     let inner = Scope { names: &[], ..scope.clone() };
     one_of(branches.iter().map(|branch| {
         let [target] = branch.targets.as_slice() else { return Value::Unknown };
         if branch.from.is_empty() && branch.plain {
-            return of(bodies, target, scope);
+            return of(known, target, scope);
         }
         let of_all =
             |name: &[String]| matches!(name, [name] if ["array_agg", "min", "max"].contains(&name.as_str()));
@@ -218,69 +364,12 @@ fn selected(bodies: &Bodies, select: &Select<'_>, scope: &Scope<'_>) -> Value {
             other => Some(other),
         };
         match column {
-            Some(Expr::Name(path))
-                if branch.alias(path).is_some_and(|alias| bound(bodies, branch, &inner).contains(alias)) =>
-            {
-                Value::Session
-            }
+            Some(Expr::Name(path)) if bound(known, branch, &inner).has(branch, path) => Value::Rows,
             // The session's, whatever the rows are.
-            _ if of(bodies, target, &inner) == Value::Session => Value::Session,
-            _ => Value::Unknown,
+            _ => match of(known, target, &inner) {
+                own @ (Value::Session | Value::Folded | Value::Shared) => own,
+                _ => Value::Unknown,
+            },
         }
     }))
-}
-
-impl Branch<'_> {
-    /// The relation that a column is of.
-    pub(super) fn alias(&self, path: &[String]) -> Option<&str> {
-        let known = |name: &str| self.from.iter().find(|relation| relation.alias == name);
-        match (path, self.from.as_slice()) {
-            ([_], [only]) => Some(only.alias.as_str()),
-            ([.., table, _], _) => known(table).map(|relation| relation.alias.as_str()),
-            _ => None,
-        }
-    }
-}
-
-/// The relations of which only rows of the session's are left: a column is compared with a value of the session, or with a
-/// column of one that is.
-pub(super) fn bound<'b>(bodies: &Bodies, branch: &'b Branch<'_>, scope: &Scope<'_>) -> BTreeSet<&'b str> {
-    let mut found: BTreeSet<&str> = BTreeSet::new();
-    let mut edges: Vec<(&str, &str)> = Vec::new();
-    let column = |expr: &Expr<'_>| match expr.bare() {
-        Expr::Name(path) => branch.alias(path),
-        _ => None,
-    };
-    for condition in conjuncts(&branch.conditions) {
-        let (a, b) = match condition {
-            Expr::Op(a, sign, b) if sign == "=" => (a, b),
-            Expr::Any(a, sign, b) if sign == "=" => (a, b),
-            _ => continue,
-        };
-        match (column(a), column(b)) {
-            (Some(one), Some(other)) => edges.push((one, other)),
-            (Some(one), None) if of(bodies, b, scope) == Value::Session => {
-                found.insert(one);
-            }
-            (None, Some(other)) if of(bodies, a, scope) == Value::Session => {
-                found.insert(other);
-            }
-            _ => {}
-        }
-    }
-    let aliases: Vec<&str> = branch.from.iter().map(|relation| relation.alias.as_str()).collect();
-    if branch.tied {
-        edges.extend(aliases.iter().zip(aliases.iter().skip(1)).map(|(a, b)| (*a, *b)));
-    }
-    loop {
-        let before = found.len();
-        for (a, b) in &edges {
-            if found.contains(a) || found.contains(b) {
-                found.extend([*a, *b]);
-            }
-        }
-        if found.len() == before {
-            return found;
-        }
-    }
 }

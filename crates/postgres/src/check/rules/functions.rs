@@ -1,10 +1,16 @@
 //! Functions that run with their owner's rights, and what runs by itself when rows are written.
 
-use std::collections::BTreeSet;
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use partywall_model::{Confidence, Severity};
 
-use super::Hit;
+use super::{
+    Hit,
+    reach::{Graph, Words},
+};
 use crate::check::{
     catalogue::{Catalogue, Function, Oid, Sight, Table},
     predicate,
@@ -16,106 +22,6 @@ fn definers(catalogue: &Catalogue) -> impl Iterator<Item = (&Oid, &Function)> {
         .functions
         .iter()
         .filter(|(_, function)| function.definer && function.executable && !catalogue.app.superuser)
-}
-
-/// What a function's owner gets to with it, directly or through what it calls and the views that it reads.
-struct Reach<'c> {
-    /// Tables that are named, and who looks at them.
-    tables: Vec<(&'c Table, Oid)>,
-    /// Whether SQL in a text is run.
-    dynamic: bool,
-    /// Whether it reads the setting that names the tenant, or what stands in the caller's token.
-    asks: bool,
-    /// Whether it reads any setting.
-    reads_a_setting: bool,
-}
-
-/// Whether a function reads a setting, or calls one that does.
-pub(super) fn reads_a_setting(catalogue: &Catalogue, function: &Function) -> bool {
-    reach(catalogue, function).reads_a_setting
-}
-
-/// The words of a text, and those of them that are called, in lower case.
-struct Words {
-    all: BTreeSet<String>,
-    calls: BTreeSet<String>,
-}
-
-impl Words {
-    fn of(text: &str) -> Self {
-        let text = text.to_lowercase();
-        let (mut all, mut calls) = (BTreeSet::new(), BTreeSet::new());
-        let mut rest = text.as_str();
-        let in_word = |c: char| c.is_alphanumeric() || c == '_';
-        while let Some(start) = rest.find(in_word) {
-            let from = rest.get(start..).unwrap_or_default();
-            let end = from.find(|c| !in_word(c)).unwrap_or(from.len());
-            let (word, after) = from.split_at(end);
-            if after.trim_start_matches('"').trim_start().starts_with('(') {
-                calls.insert(word.to_owned());
-            }
-            all.insert(word.to_owned());
-            rest = after;
-        }
-        Self { all, calls }
-    }
-
-    /// Whether a table or view is named; a name of several words by all of them.
-    fn names(&self, short: &str) -> bool {
-        let named = |name: &str| {
-            let mut words = name
-                .split(|c: char| !c.is_alphanumeric() && c != '_')
-                .filter(|word| !word.is_empty())
-                .peekable();
-            words.peek().is_some() && words.all(|word| self.all.contains(word))
-        };
-        named(&short.to_lowercase())
-    }
-}
-
-/// The name in `schema.name`, without quotes.
-fn short(name: &str) -> &str {
-    let bare = name.trim_end_matches('"');
-    if bare.len() == name.len() { name.rsplit('.').next() } else { bare.rsplit(".\"").next() }.unwrap_or(name)
-}
-
-/// Functions that run SQL in a text, beside EXECUTE.
-const DYNAMIC: [&str; 4] = ["query_to_xml", "cursor_to_xml", "dblink", "dblink_exec"];
-
-fn reach<'c>(catalogue: &'c Catalogue, function: &'c Function) -> Reach<'c> {
-    let setting = format!("'{}'", catalogue.setting);
-    let asks = |source: &str| {
-        predicate::reads_a_setting(source) && (source.contains(&setting) || source.contains("'request.jwt."))
-    };
-    let mut reach = Reach { tables: Vec::new(), dynamic: false, asks: false, reads_a_setting: false };
-    let mut todo = vec![(function, function.owner)];
-    let mut done = BTreeSet::new();
-    while let Some((function, owner)) = todo.pop() {
-        let words = Words::of(&function.source);
-        reach.dynamic |= DYNAMIC.iter().any(|word| words.calls.contains(*word))
-            || (function.language != "sql" && words.all.contains("execute"));
-        reach.asks |= asks(&function.source);
-        reach.reads_a_setting |= predicate::reads_a_setting(&function.source);
-        let tables = catalogue.tables_of_tenants().filter(|table| words.names(&table.short));
-        reach.tables.extend(tables.map(|table| (table, owner)));
-        for view in catalogue.views.values().filter(|view| words.names(short(&view.name))) {
-            let looks = if view.invoker { owner } else { view.owner };
-            let seen = catalogue.seen_as(view, looks).into_iter();
-            reach
-                .tables
-                .extend(seen.filter_map(|(table, looks)| Some((catalogue.tables.get(&table)?, looks))));
-        }
-        for (oid, called) in &catalogue.functions {
-            if words.calls.contains(&called.short.to_lowercase()) {
-                let owner = if called.definer { called.owner } else { owner };
-                if done.insert((*oid, owner)) {
-                    todo.push((called, owner));
-                }
-            }
-        }
-    }
-    reach.tables.retain(|(table, _)| table.of_tenants());
-    reach
 }
 
 /// Whether a text has the name of a table, with its schema or without.
@@ -138,19 +44,26 @@ fn carries_the_tenant(catalogue: &Catalogue, function: &Function) -> bool {
 pub(super) fn bypasses(catalogue: &Catalogue) -> Vec<Hit> {
     let of_policies: BTreeSet<Oid> =
         catalogue.policy_functions.iter().map(|(_, _, function)| *function).collect();
+    let graph = Graph::of(catalogue);
+    let sights = RefCell::new(BTreeMap::new());
+    // What a role sees of a table is asked for many functions alike.
+    let sees = |looks: Oid, table: &Table| {
+        *sights.borrow_mut().entry((looks, table.oid)).or_insert_with(|| catalogue.sees(looks, table))
+    };
     definers(catalogue)
         .filter_map(|(oid, function)| {
-            let reach = reach(catalogue, function);
+            let reach = graph.reach(function);
             let (first, sight) = reach
                 .tables
                 .iter()
-                .map(|(table, looks)| (table.name.as_str(), catalogue.sees(*looks, table)))
+                .filter_map(|(oid, looks)| Some((catalogue.tables.get(oid)?, *looks)))
+                .map(|(table, looks)| (table.name.as_str(), sees(looks, table)))
                 .filter(|(_, sight)| *sight > Sight::Bound)
                 .max_by_key(|(_, sight)| *sight)
                 .or_else(|| {
                     // Whatever SQL it is given, if there is something to see.
                     let mut all = catalogue.tables_of_tenants();
-                    let open = all.find(|table| catalogue.sees_all(function.owner, table))?;
+                    let open = all.find(|table| sees(function.owner, table) == Sight::All)?;
                     (reach.dynamic && !function.trigger).then_some((open.name.as_str(), Sight::Perhaps))
                 })?;
             let how = match sight {
@@ -330,22 +243,6 @@ pub(super) fn rewrites(catalogue: &Catalogue) -> Vec<Hit> {
 
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn what_a_text_names_and_calls() {
-        let words = super::Words::of(
-            "SELECT count(*) FROM shop.\"My Orders\" o JOIN items USING (id); PERFORM f (1)",
-        );
-        assert!(
-            words.names("My Orders")
-                && words.names("items")
-                && !words.names("item")
-                && !words.names("Your Orders")
-        );
-        assert!(words.calls.contains("count") && words.calls.contains("f") && !words.calls.contains("items"));
-        assert_eq!(super::short("shop.\"My.Orders\""), "My.Orders");
-        assert_eq!(super::short("shop.orders"), "orders");
-    }
-
     #[test]
     fn a_schema_is_told_from_what_follows_it() {
         assert_eq!(super::schema_of("shop.first()"), Some("shop"));

@@ -3,6 +3,7 @@
 mod functions;
 mod keys;
 mod policies;
+mod reach;
 pub(super) mod roles;
 mod surroundings;
 mod tables;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use partywall_model::{Confidence, Severity};
 
-use super::{Hit, roles::quoted, tables};
+use super::{Hit, reach::Graph, roles::quoted, tables};
 use crate::check::{
     catalogue::{Catalogue, Function, Policy, Table, TenantColumn},
     predicate::{self, Tests},
@@ -39,6 +39,12 @@ fn held_by_others(catalogue: &Catalogue, table: &Table, tenant: &TenantColumn, o
     // Where the USING is the check too, an UPDATE can give a row to another.
     let written = open.check.is_some() || !matches!(open.command, '*' | 'w') || held('w', true);
     written && commands.iter().all(|command| held(*command, *command == 'a'))
+}
+
+/// Whether restrictive policies check the new rows that a permissive one lets through, for each of its commands.
+fn checked_by_others(catalogue: &Catalogue, table: &Table, tenant: &TenantColumn, open: &Policy) -> bool {
+    let commands: &[char] = if open.command == '*' { &['a', 'w'] } else { &[open.command] };
+    commands.iter().all(|command| held(catalogue, table, tenant, open, *command, true))
 }
 
 /// Whether a restrictive policy for the same roles tests the tenant for a command.
@@ -154,10 +160,7 @@ pub(super) fn no_check(catalogue: &Catalogue) -> Vec<Hit> {
             text.is_some()
                 && matches!(tests(catalogue, table, tenant, text), Tests::Nothing | Tests::FailsOpen)
         })
-        .filter(|(table, tenant, policy)| {
-            let commands: &[char] = if policy.command == '*' { &['a', 'w'] } else { &[policy.command] };
-            !commands.iter().all(|command| held(catalogue, table, tenant, policy, *command, true))
-        })
+        .filter(|(table, tenant, policy)| !checked_by_others(catalogue, table, tenant, policy))
         .map(|(table, tenant, policy)| {
             let name = name(table, policy);
             let message = format!(
@@ -240,11 +243,16 @@ pub(super) fn folding(catalogue: &Catalogue) -> Vec<Hit> {
 pub(super) fn not_understood(catalogue: &Catalogue) -> Vec<Hit> {
     policies(catalogue)
         .filter_map(|(table, tenant, policy)| {
-            let mut texts = [&policy.using, &policy.check].into_iter().flatten();
-            let text = texts.find(|text| tests(catalogue, table, tenant, Some(text)) == Tests::Unknown)?;
-            if held_by_others(catalogue, table, tenant, policy) {
-                return None;
-            }
+            let unknown = |text: &&String| tests(catalogue, table, tenant, Some(text)) == Tests::Unknown;
+            let using = policy
+                .using
+                .as_ref()
+                .filter(unknown)
+                .filter(|_| !held_by_others(catalogue, table, tenant, policy));
+            let text = using.or_else(|| {
+                let check = policy.check.as_ref().filter(unknown);
+                check.filter(|_| !checked_by_others(catalogue, table, tenant, policy))
+            })?;
             let name = name(table, policy);
             let message =
                 format!("whether the policy {name} tests the tenant cannot be told from its text: {text}");
@@ -308,8 +316,9 @@ fn functions(catalogue: &Catalogue, volatility: char) -> impl Iterator<Item = (&
 }
 
 pub(super) fn immutable_function(catalogue: &Catalogue) -> Vec<Hit> {
+    let graph = Graph::of(catalogue);
     functions(catalogue, 'i')
-        .filter(|(_, _, function)| super::functions::reads_a_setting(catalogue, function))
+        .filter(|(_, _, function)| graph.reads_a_setting(function))
         .map(|(table, policy, function)| {
             let function = &function.name;
             let message = format!(

@@ -5,7 +5,7 @@ use partywall_model::{Confidence, Severity};
 use super::Hit;
 use crate::check::{
     catalogue::{Catalogue, Sight, Table, View},
-    predicate::Filter,
+    predicate::{Filter, Filtered},
 };
 
 /// Tenants' tables of which a view shows all rows to whoever reads it, or may.
@@ -37,13 +37,20 @@ fn filters(catalogue: &Catalogue, view: &View) -> bool {
     // What a view that it reads tests is not known here, and neither is a table whose tenants nobody knows.
     let known =
         read.len() == view.reads.len() && read.iter().all(|table| table.tenant.is_some() || !table.rls);
-    let tables: Vec<(&str, &str)> = read
+    let tables: Vec<Filtered<'_>> = read
         .iter()
-        .filter_map(|table| Some((table.short.as_str(), table.tenant.as_ref()?.name.as_str())))
+        .filter_map(|table| {
+            let tenant = table.tenant.as_ref()?;
+            Some(Filtered {
+                table: &table.short,
+                column: &tenant.name,
+                base: &tenant.base,
+                one_case: table.one_case(tenant),
+            })
+        })
         .collect();
     known
-        && Filter { tables: &tables, setting: &catalogue.setting, bodies: &catalogue.bodies }
-            .holds(&view.text)
+        && Filter { tables: &tables, setting: &catalogue.setting, known: &catalogue.known }.holds(&view.text)
 }
 
 fn plain(catalogue: &Catalogue, filtering: bool) -> impl Iterator<Item = (&View, Vec<(&Table, Sight)>)> {

@@ -28,7 +28,8 @@ const CASES: &[Case] = &[
         bad: "DROP POLICY own ON shop.orders; CREATE POLICY own ON shop.orders TO shop_app
               USING (tenant_id = lower(tenant_id))",
         rule: "policy-without-tenant-test",
-        good: "DROP POLICY own ON shop.orders; CREATE POLICY own ON shop.orders TO shop_app
+        good: "ALTER TABLE shop.orders ADD CHECK (tenant_id = lower(tenant_id));
+               DROP POLICY own ON shop.orders; CREATE POLICY own ON shop.orders TO shop_app
                USING (tenant_id = lower(nullif(current_setting('app.tenant', true), '')))",
     },
     Case {

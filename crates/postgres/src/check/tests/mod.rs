@@ -3,6 +3,7 @@
 mod fixes;
 mod hostile;
 mod reading;
+mod subtle;
 
 use std::{collections::BTreeSet, path::Path};
 

@@ -6,17 +6,17 @@ use super::*;
 /// The setting as policies read it.
 const S: &str = "nullif(current_setting('app.tenant', true), '')";
 
-fn by_catalogue() -> Options {
+pub(super) fn by_catalogue() -> Options {
     Options { behaviour: false, ..Options::for_role("shop_app") }
 }
 
 /// What keeps the gateway from starting.
-fn grave(report: &Report) -> BTreeSet<&str> {
+pub(super) fn grave(report: &Report) -> BTreeSet<&str> {
     let grave = |found: &&Found| found.finding.severity >= Severity::High || found.in_doubt;
     report.found.iter().filter(grave).map(|found| found.finding.rule.as_str()).collect()
 }
 
-fn policy(using: &str) -> String {
+pub(super) fn policy(using: &str) -> String {
     format!(
         "DROP POLICY own ON shop.orders; CREATE POLICY own ON shop.orders TO shop_app USING ({});",
         using.replace("{S}", S)
@@ -217,7 +217,6 @@ fn quiet() -> Vec<String> {
         "{S} = tenant_id",
         "tenant_id = (SELECT {S})",
         "tenant_id::text = {S}::text",
-        "tenant_id = lower({S})",
         "(tenant_id, 1) = ({S}, 1)",
         "tenant_id = (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'tenant')",
         "tenant_id = coalesce(nullif(current_setting('request.jwt.claim.tenant', true), ''), nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'tenant')",
@@ -232,10 +231,9 @@ fn quiet() -> Vec<String> {
         "md5(tenant_id) = md5({S})",
         "tenant_id = {S} AND tenant_id = lower(tenant_id)",
         "tenant_id = shop.cur()",
-        "tenant_id = shop.keep({S})",
         "EXISTS (SELECT 1 FROM shop.items m WHERE m.tenant_id = orders.tenant_id AND m.tenant_id = {S})",
         "tenant_id IN (SELECT m.tenant_id FROM shop.items m WHERE m.tenant_id = {S})",
-        "tenant_id IN (SELECT m.tenant_id FROM shop.items m JOIN shop.countries c ON c.code = m.tenant_id WHERE c.name = current_user)",
+        "tenant_id IN (SELECT m.tenant_id FROM shop.items m JOIN shop.countries c ON c.code = m.tenant_id WHERE c.name = current_setting('app.user', true))",
     ]
     .into_iter()
     .map(|using| format!("{HELPERS} {}", policy(using)))
@@ -280,7 +278,7 @@ fn quiet() -> Vec<String> {
 }
 
 /// Supabase's own functions, word for word, and some of one's own.
-const HELPERS: &str = "
+pub(super) const HELPERS: &str = "
     CREATE SCHEMA auth; GRANT USAGE ON SCHEMA auth TO shop_app;
     CREATE FUNCTION auth.uid() RETURNS uuid STABLE LANGUAGE sql AS $$
       select

@@ -1,0 +1,159 @@
+//! Of which relations of a subquery only rows of the session's are left.
+
+use std::collections::BTreeSet;
+
+use super::{
+    conjuncts,
+    known::Known,
+    lossless,
+    parse::Expr,
+    select::{Branch, Relation},
+    value::{self, Scope, Value},
+};
+
+/// A column, with the name that stands before it.
+type Column<'b> = (&'b str, String);
+
+/// What is the session's of a subquery's rows.
+#[derive(Debug, Default)]
+pub(super) struct Bound<'b> {
+    /// Relations with a column that is compared with a value of the session, and what belongs to one of their rows.
+    own: BTreeSet<&'b str>,
+    /// Relations with the one row that a row of the session's refers to.
+    referred: BTreeSet<&'b str>,
+    /// Columns that have a value of one of those.
+    columns: BTreeSet<Column<'b>>,
+}
+
+impl Bound<'_> {
+    /// Whether a column's values are the session's.
+    pub(super) fn has(&self, branch: &Branch<'_>, path: &[String]) -> bool {
+        let (Some(alias), Some(name)) = (branch.alias(path), path.last()) else { return false };
+        self.relation(alias)
+            || self.columns.iter().any(|(relation, column)| *relation == alias && column == name)
+    }
+
+    fn relation(&self, alias: &str) -> bool {
+        self.own.contains(alias) || self.referred.contains(alias)
+    }
+}
+
+impl Branch<'_> {
+    /// The relation that a column is of.
+    pub(super) fn alias(&self, path: &[String]) -> Option<&str> {
+        let known = |name: &str| self.from.iter().find(|relation| relation.alias == name);
+        let relation = match (path, self.from.as_slice()) {
+            ([_], [only]) => only,
+            ([.., table, _], _) => known(table)?,
+            _ => return None,
+        };
+        (!relation.opaque).then_some(relation.alias.as_str())
+    }
+}
+
+/// What a value of the session leads to. A value is carried on to another relation over a key alone: two rows that have the
+/// same country are not one's.
+pub(super) fn bound<'b>(known: &Known, branch: &'b Branch<'_>, scope: &Scope<'_>) -> Bound<'b> {
+    let mut found = Bound::default();
+    let mut equal: Vec<(Column<'b>, Column<'b>)> = Vec::new();
+    let column = |expr: &Expr<'_>| -> Option<Column<'b>> {
+        match lossless(expr)? {
+            Expr::Name(path) => Some((branch.alias(path)?, path.last()?.clone())),
+            _ => None,
+        }
+    };
+    for condition in conjuncts(&branch.conditions) {
+        let (a, b) = match condition {
+            Expr::Op(a, sign, b) | Expr::Any(a, sign, b) if sign == "=" => (a, b),
+            _ => continue,
+        };
+        let (one, other) = match (column(a), column(b)) {
+            (Some(one), Some(other)) => {
+                equal.push((other.clone(), one.clone()));
+                equal.push((one, other));
+                continue;
+            }
+            (Some(one), None) => (one, b),
+            (None, Some(one)) => (one, a),
+            (None, None) => continue,
+        };
+        match value::of(known, other, scope) {
+            Value::Session | Value::Folded => {
+                found.own.insert(one.0);
+            }
+            Value::Rows => {
+                found.columns.insert(one);
+            }
+            _ => {}
+        }
+    }
+    spread(known, branch, &equal, &mut found);
+    found
+}
+
+/// Carries the session's rows on over keys, until there is nothing more.
+fn spread<'b>(
+    known: &Known,
+    branch: &'b Branch<'_>,
+    equal: &[(Column<'b>, Column<'b>)],
+    found: &mut Bound<'b>,
+) {
+    loop {
+        let before = (found.own.len() + found.referred.len(), found.columns.len());
+        for (one, other) in equal {
+            if found.relation(one.0) || found.columns.contains(one) {
+                found.columns.insert(other.clone());
+            }
+        }
+        for relation in branch.from.iter().filter(|relation| !relation.opaque) {
+            let alias = relation.alias.as_str();
+            if !found.relation(alias) {
+                match carried(known, branch, equal, found, relation) {
+                    Some(true) => found.own.insert(alias),
+                    Some(false) => found.referred.insert(alias),
+                    None => continue,
+                };
+            }
+        }
+        if before == (found.own.len() + found.referred.len(), found.columns.len()) {
+            return;
+        }
+    }
+}
+
+/// Whether a relation's rows are the session's own, or those that they refer to; nothing where it is neither.
+fn carried(
+    known: &Known,
+    branch: &Branch<'_>,
+    equal: &[(Column<'_>, Column<'_>)],
+    found: &Bound<'_>,
+    relation: &Relation,
+) -> Option<bool> {
+    let keys = known.keys.get(&relation.table);
+    let has = |column: &String| {
+        found.columns.iter().any(|(alias, name)| *alias == relation.alias && name == column)
+    };
+    // Rows of the session's tenant.
+    if keys.and_then(|keys| keys.tenant.as_ref()).is_some_and(has) {
+        return Some(true);
+    }
+    // What belongs to a row of the session's: it has that row's key. The row has to be the session's own, or a tenant's: what
+    // refers to the same country or plan is everybody's.
+    let belongs = branch.from.iter().any(|other| {
+        let of_other = known.keys.get(&other.table);
+        let whole = found.own.contains(other.alias.as_str())
+            || (found.referred.contains(other.alias.as_str())
+                && of_other.is_some_and(|k| k.tenant.is_some()));
+        let given = |column: &String| {
+            let tied = |((a, name), (b, _)): &(Column<'_>, Column<'_>)| {
+                *a == other.alias && name == column && *b == relation.alias
+            };
+            equal.iter().any(tied)
+        };
+        whole && of_other.is_some_and(|keys| keys.unique.iter().any(|key| key.iter().all(given)))
+    });
+    if belongs {
+        return Some(true);
+    }
+    keys.is_some_and(|keys| keys.unique.iter().any(|key| key.iter().all(has))).then_some(false)
+}
