@@ -77,5 +77,5 @@ async fn a_long_list_in_which_one_thing_changes_is_surveyed_in_time() {
     plan.probes = vec!["DA-06".to_owned()];
     let verdicts = run(&plan).await.unwrap();
     assert_ne!(verdicts.verdicts[0].verdict, Outcome::Leaked, "{}", verdicts.verdicts[0].reason);
-    assert!(verdicts.stats.seconds < 60.0, "{}", verdicts.stats.seconds);
+    assert!(verdicts.stats.seconds < 90.0, "{}", verdicts.stats.seconds);
 }
