@@ -6,7 +6,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::places::{Place, filled, places};
+use crate::{
+    choices,
+    places::{Place, filled, places},
+};
 
 /// How many levels of nested objects are filled.
 const DEPTH: usize = 4;
@@ -335,7 +338,7 @@ fn value(name: &str, schema: &Value, depth: usize) -> Value {
         }
     }
     for key in ["enum", "examples"] {
-        if let Some(value) = schema.get(key).and_then(Value::as_array).and_then(|all| all.first()) {
+        if let Some(value) = schema.get(key).and_then(Value::as_array).and_then(|all| plainest(name, all)) {
             return value.clone();
         }
     }
@@ -358,7 +361,7 @@ fn value(name: &str, schema: &Value, depth: usize) -> Value {
         return json!(if role(name) == Role::Limit { most.min(50) } else { least.max(1).min(most) });
     }
     if is_kind(schema, "boolean") {
-        return json!(false);
+        return json!(choices::guards(name));
     }
     if is_kind(schema, "array") {
         let wanted = schema.get("minItems").and_then(Value::as_u64).unwrap_or(0).min(3);
@@ -373,6 +376,13 @@ fn value(name: &str, schema: &Value, depth: usize) -> Value {
         return if depth == 0 { json!({}) } else { object(schema, &Map::new(), depth - 1) };
     }
     json!("a")
+}
+
+/// The first of several values that does nothing by what it is called, or the first.
+fn plainest<'a>(name: &str, all: &'a [Value]) -> Option<&'a Value> {
+    let acts = choices::acts(name);
+    let plain = |value: &&Value| value.as_str().is_none_or(|said| !acts.changes(said));
+    all.iter().find(plain).or_else(|| all.first())
 }
 
 fn text(name: &str, schema: &Value) -> String {
@@ -457,6 +467,14 @@ mod tests {
         json!({"type": "object", "required": ["ticket_id", "mode"], "properties": {
             "ticket_id": {"type": "integer"}, "mode": {"enum": ["full", "short"]},
             "limit": {"type": "integer", "maximum": 20}, "note": {"type": "string"}}})
+    }
+
+    #[test]
+    fn what_has_to_be_given_is_given_as_harmlessly_as_it_can_be() {
+        let schema = json!({"required": ["action", "dry_run", "all"], "properties": {"all": {"type": "boolean"},
+            "action": {"enum": ["delete", "view"]}, "dry_run": {"type": "boolean"}}});
+        let set = &sets(&schema, &[], "get_plan")[0];
+        assert_eq!(*set, json!({"action": "view", "dry_run": true, "all": false}));
     }
 
     #[test]

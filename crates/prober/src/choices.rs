@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     arguments::{Role, is_kind, role},
     places::{self, Place, places},
-    survey::Chosen,
+    survey::{Chosen, words},
 };
 
 /// The most choices of one argument that are tried.
@@ -13,11 +13,20 @@ const EACH: usize = 6;
 /// The most further sets of arguments of one tool.
 const MOST: usize = 8;
 
+/// A further set of arguments.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Choice {
+    /// The set.
+    pub(crate) arguments: Value,
+    /// What was chosen: the value's text, or the name of the switch that was turned.
+    pub(crate) said: String,
+}
+
 /// Further sets of arguments.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Choices {
     /// The sets, each with one argument otherwise than the plain one.
-    pub(crate) sets: Vec<Value>,
+    pub(crate) sets: Vec<Choice>,
     /// The arguments of which not everything is tried.
     pub(crate) left_out: Vec<String>,
 }
@@ -29,14 +38,16 @@ pub(crate) fn further(schema: &Value, plain: &Value, strange: impl Fn(&str) -> b
         let own = plain.pointer(&place.pointer);
         let (values, mut all) = others(&place, own);
         for value in values {
-            let said = value.as_str().unwrap_or_default();
-            if acts(place.name).changes(said) || strange(said) || choices.sets.len() >= MOST {
+            let one = value.as_array().and_then(|list| list.first()).unwrap_or(&value);
+            let said = one.as_str().map_or_else(|| place.name.to_owned(), str::to_owned);
+            let acts = one.is_string() && acts(place.name).changes(&said) || off(place.name, one);
+            if acts || strange(&said) || choices.sets.len() >= MOST {
                 all = false;
                 continue;
             }
-            let mut set = plain.clone();
-            places::put(&mut set, schema, &place.pointer, value);
-            choices.sets.push(set);
+            let mut arguments = plain.clone();
+            places::put(&mut arguments, schema, &place.pointer, value);
+            choices.sets.push(Choice { arguments, said });
         }
         if !all {
             choices.left_out.push(place.pointer.trim_start_matches('/').to_owned());
@@ -45,10 +56,95 @@ pub(crate) fn further(schema: &Value, plain: &Value, strange: impl Fn(&str) -> b
     choices
 }
 
+/// Words of an argument that says what to do.
+const ACTS: [&str; 4] = ["action", "operation", "command", "verb"];
+/// The same, where they stand last.
+const LAST: [&str; 4] = ["op", "method", "do", "cmd"];
+/// Last words of an argument whose values are kinds or states of things, in whatever words.
+const KINDS: [&str; 30] = [
+    "by",
+    "categories",
+    "category",
+    "columns",
+    "entity",
+    "event",
+    "events",
+    "expand",
+    "field",
+    "fields",
+    "filter",
+    "filters",
+    "format",
+    "include",
+    "kind",
+    "kinds",
+    "object",
+    "order",
+    "priority",
+    "resource",
+    "section",
+    "sort",
+    "state",
+    "states",
+    "status",
+    "statuses",
+    "table",
+    "topic",
+    "type",
+    "types",
+];
+/// Words of an argument that keeps a call from doing anything.
+const GUARDS: [&str; 23] = [
+    "check",
+    "checkonly",
+    "draft",
+    "dry",
+    "dryrun",
+    "effects",
+    "estimate",
+    "harmless",
+    "mock",
+    "noop",
+    "peek",
+    "plan",
+    "preview",
+    "read",
+    "readonly",
+    "safe",
+    "sandbox",
+    "simulate",
+    "simulated",
+    "simulation",
+    "test",
+    "validate",
+    "validation",
+];
+
 /// What the values of an argument may do.
-fn acts(name: &str) -> Chosen {
-    let says = ["action", "operation", "op", "command", "method", "verb", "do"];
-    if says.contains(&name.to_ascii_lowercase().as_str()) { Chosen::Act } else { Chosen::Thing }
+pub(crate) fn acts(name: &str) -> Chosen {
+    let words = words(name);
+    let last = words.last().map(String::as_str).unwrap_or_default();
+    if words.iter().any(|word| ACTS.contains(&word.as_str())) || LAST.contains(&last) {
+        Chosen::Act
+    } else if KINDS.contains(&last) {
+        Chosen::Thing
+    } else {
+        Chosen::Value
+    }
+}
+
+/// Whether an argument of this name keeps a call from doing anything, where it is on.
+pub(crate) fn guards(name: &str) -> bool {
+    words(name).iter().any(|word| GUARDS.contains(&word.as_str()) || word == "validateonly")
+}
+
+/// Whether a value switches off what keeps a call from doing anything.
+fn off(name: &str, value: &Value) -> bool {
+    let says = |text: &str| {
+        ["false", "no", "off", "none", "never", "0"].contains(&text.to_ascii_lowercase().as_str())
+    };
+    guards(name)
+        && (value.as_bool() == Some(false) || value.as_i64() == Some(0) || value.as_str().is_some_and(says))
 }
 
 /// What else may stand in a place that has few values, and whether that is all.
@@ -74,7 +170,11 @@ fn others(place: &Place<'_>, own: Option<&Value>) -> (Vec<Value>, bool) {
             (vec![json!(!usual)], true)
         };
     }
-    (Vec::new(), true)
+    // Of what has more values than can be tried, one is.
+    let number = is_kind(place.schema, "integer") || is_kind(place.schema, "number");
+    let free = is_kind(place.schema, "object")
+        && ["properties", "anyOf", "oneOf", "allOf"].iter().all(|key| place.schema.get(key).is_none());
+    (Vec::new(), !((number && role(place.name) == Role::Other) || free))
 }
 
 /// The values that a schema names one by one.
@@ -107,7 +207,7 @@ mod tests {
         let plain = &sets(&schema, &[], "get_report")[0];
         let choices = further(&schema, plain, |text| text == "globex");
         let valid = jsonschema::validator_for(&schema).unwrap();
-        assert!(choices.sets.iter().all(|set| valid.is_valid(set)), "{choices:?}");
+        assert!(choices.sets.iter().all(|set| valid.is_valid(&set.arguments)), "{choices:?}");
         for set in [
             json!({"kind": "summary"}),
             json!({"kind": "full"}),
@@ -117,7 +217,7 @@ mod tests {
             json!({"kind": "none", "recent": false}),
             json!({"kind": "none", "filter": {"state": "open"}}),
         ] {
-            assert!(choices.sets.contains(&set), "{set} in {:?}", choices.sets);
+            assert!(choices.sets.iter().any(|one| one.arguments == set), "{set} in {:?}", choices.sets);
         }
         assert_eq!(choices.sets.len(), 7, "{choices:?}");
         assert_eq!(choices.left_out, ["mark_as_read", "filter/state"]);
@@ -129,5 +229,41 @@ mod tests {
         let schema = json!({"properties": {"a": {"enum": many}, "b": {"enum": many}}});
         let choices = further(&schema, &json!({}), |_| false);
         assert_eq!((choices.sets.len(), choices.left_out.len()), (MOST, 2));
+    }
+
+    #[test]
+    fn what_keeps_a_call_harmless_stays_on_and_what_acts_is_not_chosen() {
+        let schema = json!({"properties": {
+            "peek": {"type": "boolean", "default": true}, "read_only": {"type": "boolean", "default": true},
+            "validateOnly": {"type": "boolean", "default": true}, "simulate": {"enum": ["true", "false"]},
+            "order_action": {"enum": ["show", "refund", "transfer"]}, "mode": {"enum": ["view", "charge", "lock"]},
+            "steps": {"type": "array", "items": {"enum": ["look", "purge"]}}, "preview": {"type": "boolean"},
+            "type": {"enum": ["order", "refund"]}}});
+        let choices = further(&schema, &json!({}), |_| false);
+        let said: Vec<String> = choices.sets.iter().map(|one| one.arguments.to_string()).collect();
+        assert_eq!(
+            said,
+            [
+                r#"{"mode":"view"}"#,
+                r#"{"order_action":"show"}"#,
+                r#"{"preview":true}"#,
+                r#"{"simulate":"true"}"#,
+                r#"{"steps":["look"]}"#,
+                r#"{"type":"order"}"#,
+                r#"{"type":"refund"}"#
+            ]
+        );
+        assert_eq!(
+            choices.left_out,
+            ["mode", "order_action", "peek", "read_only", "simulate", "steps", "validateOnly"]
+        );
+    }
+
+    #[test]
+    fn what_has_more_values_than_are_tried_is_told_of() {
+        let schema = json!({"properties": {"page": {"type": "integer"}, "where": {"type": "object"},
+            "limit": {"type": "integer"}, "id": {"type": "integer"}, "of": {"properties": {"all": {"type": "boolean"}}}}});
+        let choices = further(&schema, &json!({}), |_| false);
+        assert_eq!((choices.sets.len(), choices.left_out), (1, vec!["page".to_owned(), "where".to_owned()]));
     }
 }

@@ -26,6 +26,6 @@ mod transcript;
 
 pub use errand::Errands;
 pub use error::ProbeError;
-pub use plan::{Credential, Plan, Protocol};
+pub use plan::{Credential, Pauses, Plan, Protocol};
 pub use probes::{Probe, Technique, coverage, pages, probes};
 pub use run::{Progress, run};

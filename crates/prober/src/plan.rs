@@ -46,6 +46,22 @@ impl FromStr for Protocol {
     }
 }
 
+/// How long the survey waits where waiting tells something.
+#[derive(Debug, Clone, Copy)]
+pub struct Pauses {
+    /// How long nobody asks before a tenant is taken to be alone: most caches of answers that are kept by mistake are of
+    /// seconds.
+    pub alone: Duration,
+    /// What every clock with seconds has moved on in.
+    pub clock: Duration,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self { alone: Duration::from_secs(3), clock: Duration::from_millis(1_100) }
+    }
+}
+
 /// One run: the target, who attacks it, with what and how long.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -85,6 +101,8 @@ pub struct Plan {
     pub seed_run: u64,
     /// How long one race goes on.
     pub racing: Duration,
+    /// How long the survey waits.
+    pub pauses: Pauses,
     /// Only the techniques that most incidents on record would have been found by.
     pub quick: bool,
 }
@@ -112,6 +130,7 @@ impl Plan {
             errands: Errands::default(),
             seed_run: 1,
             racing: Duration::from_secs(10),
+            pauses: Pauses::default(),
             quick: false,
         }
     }

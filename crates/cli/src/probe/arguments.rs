@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use partywall_model::Layer;
 use partywall_prober::Protocol;
 
@@ -27,7 +27,7 @@ pub(crate) struct ProbeArguments {
     /// Only this layer; may stand several times. Load tests run only with --layer capacity.
     #[arg(long, value_parser = layer)]
     pub(crate) layer: Vec<Layer>,
-    /// Only this probe or technique; may stand several times.
+    /// Only this probe or technique, of whatever layer; may stand several times. --layer beside it only allows load tests.
     #[arg(long, value_name = "ID")]
     pub(crate) probe: Vec<String>,
     /// Only the techniques that find the most common leaks; shows no isolation.
@@ -51,7 +51,7 @@ pub(crate) struct ProbeArguments {
     /// The JSON of an earlier run: what leaked in it is run again, with the same schedules and nothing beside it.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["probe", "seed_run", "quick"])]
     pub(crate) replay: Option<PathBuf>,
-    /// A file with the private key (PEM) that the target's tokens are signed with, for hostile tokens.
+    /// A file with the private key (PEM, not encrypted) that the target's tokens are signed with, for hostile tokens.
     #[arg(long, value_name = "FILE")]
     pub(crate) issuer_key: Option<PathBuf>,
     /// A command that suspends the tenant in the variable TENANT; with --resume. It is run at the end.
@@ -75,12 +75,24 @@ pub(crate) struct ProbeArguments {
     /// Attack a target that is not on this machine. Do it only to what is yours.
     #[arg(long)]
     pub(crate) i_own_this_target: bool,
+    /// From which verdict on the exit status is 1: leaked, or inconclusive too, which by itself is no pass.
+    #[arg(long, value_enum, default_value_t = FailOn::Leaked)]
+    pub(crate) fail_on: FailOn,
     /// text, json, jsonl, sarif, html or markdown; FORMAT=FILE writes to a file, and may stand several times
     #[arg(long, value_name = "FORMAT[=FILE]")]
     pub(crate) format: Vec<Output>,
     /// The file for the format that names none, instead of standard output.
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+/// What a run fails on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FailOn {
+    /// One tenant met the other.
+    Leaked,
+    /// That, or it was tried and could not be judged.
+    Inconclusive,
 }
 
 fn header_name(word: &str) -> Result<String, String> {

@@ -14,6 +14,7 @@ use secrecy::SecretString;
 use tokio::sync::watch;
 use url::{Host, Url};
 
+use arguments::FailOn;
 pub(crate) use arguments::{ProbeArguments, ProbesArguments};
 
 use crate::{
@@ -26,6 +27,10 @@ use crate::{
 pub(crate) fn run(general: &Arguments, arguments: &ProbeArguments) -> anyhow::Result<ExitCode> {
     let outputs = Outputs::new(&arguments.format, arguments.output.as_deref())?;
     let plan = plan(arguments)?;
+    ensure!(
+        !(plan.quick && arguments.fail_on == FailOn::Inconclusive),
+        "--quick calls nothing isolated, so that --fail-on inconclusive would always fail"
+    );
     let mut bar = Bar::new(general);
     let runtime = crate::serve::runtime()?;
     let (stop, stopped) = watch::channel(false);
@@ -46,7 +51,8 @@ pub(crate) fn run(general: &Arguments, arguments: &ProbeArguments) -> anyhow::Re
         let style = Style { colour, ..style };
         Ok(VerdictReport { verdicts: &verdicts, pages: &pages, style }.render(format)?)
     })?;
-    Ok(if verdicts.summary.leaked > 0 {
+    let open = verdicts.summary.inconclusive;
+    Ok(if verdicts.summary.leaked > 0 || (open > 0 && arguments.fail_on == FailOn::Inconclusive) {
         ExitCode::from(1)
     } else if *halted.borrow() {
         // What was not tried is no pass.
@@ -58,6 +64,12 @@ pub(crate) fn run(general: &Arguments, arguments: &ProbeArguments) -> anyhow::Re
         output::note("nothing could be judged: that is no pass");
         ExitCode::from(2)
     } else {
+        if open > 0 && !plan.quick {
+            output::note(&format!(
+                "{open} of the techniques could not judge what they tried, which is no pass of theirs and does not change the \
+                 exit status; --fail-on inconclusive makes it 1"
+            ));
+        }
         ExitCode::SUCCESS
     })
 }

@@ -14,7 +14,16 @@ fn what_is_wrong_is_said_and_secrets_are_not_repeated() {
     let here = Path::new(".");
     let tenants = ["--tenant", "acme=hunter2-acme", "--tenant", "globex=hunter2-globex"];
     let probe = |more: &[&str]| fails(here, &[&["probe"], more].concat(), "");
-    let cases: [(Vec<&str>, &str); 7] = [
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key.txt");
+    std::fs::write(&key, "hunter2, which is no key").unwrap();
+    let key = key.to_str().unwrap();
+    // A token as an issuer signs it with an elliptic curve.
+    let signed = ["--tenant", "acme=eyJhbGciOiJFUzI1NiJ9.e30.hunter2", "--tenant", "globex=hunter2-globex"];
+    let cases: [(Vec<&str>, &str); 10] = [
+        ([&[DEAD][..], &signed, &["--issuer-key", key]].concat(), "openssl pkcs8"),
+        ([&[DEAD][..], &tenants, &["--issuer-key", key]].concat(), "no JSON web tokens"),
+        ([&[DEAD][..], &tenants, &["--quick", "--fail-on", "inconclusive"]].concat(), "always fail"),
         ([&[DEAD][..], &tenants].concat(), "Connection refused"),
         ([&["nonsense"][..], &tenants].concat(), "is no URL"),
         ([&["http://example.com/mcp"][..], &tenants].concat(), "--i-own-this-target"),
@@ -40,6 +49,7 @@ fn techniques_are_listed_and_explained() {
             assert!(text.contains(technique.id), "{}", technique.id);
         }
     }
+    assert!(ok(here, &["probe", "--help"], "").contains("of whatever layer"));
     assert!(ok(here, &["explain", "se-01"], "").starts_with("# foreign-session\n"));
     let listed: Value = serde_json::from_str(&ok(here, &["probes", "--format", "json"], "")).unwrap();
     assert_eq!(listed.as_array().unwrap().len(), partywall_prober::probes().len());

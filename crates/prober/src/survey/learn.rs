@@ -112,13 +112,11 @@ pub(super) fn with_tenant(schema: &Value, mut arguments: Value, party: &Party) -
     arguments
 }
 
-/// What every clock with seconds has moved on in.
-pub(super) const SECOND: Duration = Duration::from_millis(1_100);
-
 /// Reads everything twice as each tenant, one tenant after the other, and once more later, with the tenant's own ids only: another's id is an
 /// attack, and what it brings is not what the tenant sees alone.
 pub(super) async fn readings(
     parties: &[Party; 2],
+    clock: Duration,
     hanging: &mut Hanging,
     heard: &mut Vec<Heard>,
 ) -> Vec<Reading> {
@@ -131,7 +129,7 @@ pub(super) async fn readings(
     // Who is read thrice within one second is told the same time thrice.
     let tells = |facts: &Facts| facts.leaves().any(|(_, text)| timely(text));
     if readings.iter().any(|reading| reading.alone.values().any(tells)) {
-        tokio::time::sleep(SECOND).await;
+        tokio::time::sleep(clock).await;
     }
     // And once more when everything was read: what has moved by then moves by itself.
     for party in parties {

@@ -13,6 +13,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 pub(crate) use further::Beyond;
 pub(crate) use surface::{Kind, Surface, Tool, tools, words};
+use url::Url;
 pub(crate) use verbs::Chosen;
 
 use crate::{
@@ -63,8 +64,9 @@ pub(crate) async fn survey(
             ));
         }
     }
-    let mut readings = learn::readings(&parties, &mut hanging, &mut heard).await;
-    let told = quiet::alone(&mut parties, (&mut readings, &mut heard), &mut hanging, &marks).await;
+    let mut readings = learn::readings(&parties, plan.pauses.clock, &mut hanging, &mut heard).await;
+    let pause = plan.pauses.alone;
+    let told = quiet::alone(&mut parties, (&mut readings, &mut heard), (pause, &mut hanging), &marks).await;
     leave_out(&mut parties, &hanging, notes);
     learn::marks(&parties, &readings, &mut marks);
     learn::settle(&parties, &heard, &mut marks);
@@ -138,6 +140,9 @@ fn check(plan: &Plan, one: &Credential, other: &Credential) -> Result<(), ProbeE
             user.tenant
         )));
     }
+    if let Some(key) = &plan.issuer_key {
+        crate::probes::identity::signs(key, one.token.expose_secret()).map_err(ProbeError::Plan)?;
+    }
     for id in &plan.probes {
         if !crate::probes().iter().any(|probe| probe.answers_to(id)) {
             return Err(ProbeError::Plan(format!(
@@ -209,7 +214,7 @@ fn nobody(party: &Party) -> Result<Vec<Caller>, ProbeError> {
     let mut all = Vec::new();
     for caller in party.callers() {
         let nobody = Caller::new(&party.caller.target().clone(), "nobody", "", None, caller.era().clone())
-            .map_err(|reason| ProbeError::Unreachable { target: caller.target().url.to_string(), reason })?;
+            .map_err(|reason| ProbeError::Unreachable { target: shown_url(&caller.target().url), reason })?;
         all.push(if caller.streams() { nobody.over(Transport::Streams) } else { nobody });
     }
     Ok(all)
@@ -227,19 +232,60 @@ fn redactor(plan: &Plan) -> Redactor {
     for value in query.filter(|value| value.len() >= 8) {
         redactor.add("value of the address", &value.into());
     }
+    for part in plan.url.path().split('/').filter(|part| secret(part)) {
+        redactor.add("part of the address", &part.into());
+    }
     redactor
 }
 
 /// The endpoint without what may be a credential in it.
 pub(crate) fn shown(plan: &Plan) -> String {
-    let mut url = plan.url.clone();
+    shown_url(&plan.url)
+}
+
+/// What stands for a part of the path that may be a secret.
+const HIDDEN: &str = "SECRET";
+
+fn shown_url(url: &Url) -> String {
+    let mut url = url.clone();
     url.set_query(None);
     url.set_fragment(None);
     // A URL that cannot have them has none.
     let _none = url.set_password(None);
     let _none = url.set_username("");
+    let path: Vec<&str> =
+        url.path().split('/').map(|part| if secret(part) { HIDDEN } else { part }).collect();
+    let path = path.join("/");
+    url.set_path(&path);
     url.to_string()
+}
+
+/// Whether a part of a path may be a secret, as hosted servers are given out by them: long, and of letters and digits.
+fn secret(part: &str) -> bool {
+    let has = |kind: fn(&char) -> bool| part.chars().any(|letter| kind(&letter));
+    part.len() >= 16 && has(char::is_ascii_digit) && has(char::is_ascii_alphabetic)
 }
 
 /// What tenants are shown alone, by tenant.
 pub(crate) type Alone = BTreeMap<String, crate::facts::Facts>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_what_opens_it() {
+        for (url, wanted) in [
+            ("https://u:p@host/mcp?key=abc#x", "https://host/mcp"),
+            ("https://host/s/k3yK3yk3yK3yk3y4/mcp", "https://host/s/SECRET/mcp"),
+            ("https://host/0d9f6a52-1c1e-4a5b-9f5e-0a1b2c3d4e5f/mcp", "https://host/SECRET/mcp"),
+            ("https://host/organizations/api/v1/mcp", "https://host/organizations/api/v1/mcp"),
+            ("http://127.0.0.1:8787", "http://127.0.0.1:8787/"),
+        ] {
+            assert_eq!(shown_url(&Url::parse(url).unwrap()), wanted, "{url}");
+        }
+        let plan = Plan::new(Url::parse("https://host/s/k3yK3yk3yK3yk3y4/mcp").unwrap(), Vec::new());
+        let told = redactor(&plan).clean("GET /s/k3yK3yk3yK3yk3y4/mcp HTTP/1.1");
+        assert_eq!(told, "GET /s/[part of the address]/mcp HTTP/1.1");
+    }
+}

@@ -15,8 +15,6 @@ use crate::{
     transcript::Redactor,
 };
 
-/// How long nobody asks before a tenant is taken to be alone: most caches of answers that are kept by mistake are of seconds.
-const PAUSE: Duration = Duration::from_secs(3);
 /// How many pauses there must be time for.
 const NEEDED: u32 = 8;
 /// How often it is tried whether the other's reading brings it: once by chance, twice not.
@@ -37,8 +35,10 @@ struct Case {
     owner: String,
     other: String,
     text: String,
+    /// Whether it could be made again.
+    made: bool,
     /// What shows it: the owner alone, the other alone, the other right after the owner. Absent where it could not be
-    /// made again.
+    /// made again, and where enough is told of.
     shown: Option<Box<[Exchange; 3]>>,
 }
 
@@ -54,9 +54,9 @@ impl Told {
     /// which that cannot be told is doubted.
     pub(super) fn judged(self, marks: &mut Marks, redactor: &Redactor) -> Early {
         let mut early = Early { leaks: Vec::new(), doubts: self.doubts };
-        for Case { what, owner, other, text, shown } in self.cases {
+        for Case { what, owner, other, text, made, shown } in self.cases {
             let name = what.name().to_owned();
-            let Some(shown) = shown else {
+            if !made {
                 let why = format!(
                     "{name} showed {other} {text:?} at times while nobody attacked, which {owner} is always shown; whether \
                      that is {owner}'s alone cannot be told: {NAME}"
@@ -66,10 +66,8 @@ impl Told {
                     early.doubts.push((what, why));
                 }
                 continue;
-            };
-            if early.leaks.len() >= MOST_TOLD {
-                continue;
             }
+            let Some(shown) = shown.filter(|_| early.leaks.len() < MOST_TOLD) else { continue };
             let [alone, before, after] = *shown;
             // A row is told of in other words than it was sent in.
             let sent =
@@ -94,19 +92,19 @@ impl Told {
 pub(super) async fn alone(
     parties: &mut [Party; 2],
     (readings, heard): (&mut Vec<Reading>, &mut Vec<Heard>),
-    hanging: &mut Hanging,
+    (pause, hanging): (Duration, &mut Hanging),
     marks: &Marks,
 ) -> Told {
     let mut whats = at_times(parties, heard);
     let named = parties.iter().all(|party| marks.certain(&party.tenant));
     let alike: Vec<What> = if named { Vec::new() } else { same_for_both(parties, readings) };
     let [first, second] = &*parties;
-    if first.caller.target().left() < PAUSE * NEEDED {
+    if first.caller.target().left() < pause * NEEDED {
         return untried(parties, whats);
     }
     if !alike.is_empty() {
         // What is kept for both for some time is the same for both only so long.
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
         let moved = moved(second, alike, readings, hanging, heard).await;
         whats.extend(moved.into_iter().filter(|what| !whats.contains(what)).collect::<Vec<_>>());
     }
@@ -120,15 +118,15 @@ pub(super) async fn alone(
     for _ in 0..ROUNDS {
         let [one, two] = &*parties;
         for (own, other) in [(two, one), (one, two)] {
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause).await;
             trials.quietly(own, hanging).await;
             trials.one_after_the_other((own, other), hanging).await;
         }
     }
     trials.settle(parties, readings);
-    let told = trials.told(parties, readings, heard);
+    let told = trials.told(parties, readings, heard).await;
     heard.extend(trials.heard(&told));
-    anew(parties, (readings, heard), hanging).await;
+    anew(parties, (readings, heard), (pause, hanging)).await;
     told
 }
 
@@ -289,58 +287,54 @@ impl Trials {
         readings.iter().filter_map(|reading| reading.alone.get(tenant)).flat_map(lines).collect()
     }
 
-    /// What one tenant is always shown alone, the other not, and was all the same.
-    fn told(&self, parties: &[Party; 2], readings: &[Reading], heard: &[Heard]) -> Told {
+    /// What one tenant is always shown alone, the other not, and was all the same. Answers may be long, and others of the run
+    /// must have their turn meanwhile.
+    async fn told(&self, parties: &[Party; 2], readings: &[Reading], heard: &[Heard]) -> Told {
         let mut told = Told::default();
         let always = parties.each_ref().map(|party| Self::always(&party.tenant, readings));
+        let mut seen: Vec<Sighting> = Vec::new();
+        for heard in heard {
+            seen.push(sighting(heard));
+            tokio::task::yield_now().await;
+        }
         for (own, other) in [(0, 1), (1, 0)] {
             let (Some(owner), Some(reader)) = (parties.get(own), parties.get(other)) else { continue };
             let (Some(own), Some(other)) = (always.get(own), always.get(other)) else { continue };
+            let texts: BTreeSet<&String> = own.difference(other).collect();
+            let owners = first_shown(&owner.caller.name, &seen);
             for number in 0..self.whats.len() {
-                for text in own.difference(other) {
-                    told.cases.extend(self.case((owner, reader), number, text, heard));
+                if reader.caller.target().late() {
+                    break;
                 }
+                if let Some(shown) = self.shown((owner, reader), number, (&seen, &owners)) {
+                    let left = MOST_TOLD.saturating_sub(told.cases.iter().filter(|case| case.made).count());
+                    told.cases.extend(shown.cases(&texts, heard, left));
+                }
+                tokio::task::yield_now().await;
             }
         }
         // What could be made again anywhere is no doubt elsewhere.
-        let made = |case: &Case| case.shown.is_some().then(|| (case.owner.clone(), case.text.clone()));
+        let made = |case: &Case| case.made.then(|| (case.owner.clone(), case.text.clone()));
         let made: BTreeSet<(String, String)> = told.cases.iter().filter_map(made).collect();
-        told.cases
-            .retain(|case| case.shown.is_some() || !made.contains(&(case.owner.clone(), case.text.clone())));
+        told.cases.retain(|case| case.made || !made.contains(&(case.owner.clone(), case.text.clone())));
         told.doubts = self.both_at_times(parties, &always);
         told
     }
 
-    /// One text of the owner's in the answers to one thing that the other was given.
-    fn case(
-        &self,
-        (owner, other): (&Party, &Party),
+    /// What was shown of one thing, each answer read once.
+    fn shown<'a>(
+        &'a self,
+        (owner, reader): (&'a Party, &'a Party),
         number: usize,
-        text: &str,
-        heard: &[Heard],
-    ) -> Option<Case> {
+        (seen, owners): (&'a [Sighting], &'a BTreeMap<&'a str, usize>),
+    ) -> Option<Shown<'a>> {
         let what = self.whats.get(number)?;
-        let shows = |exchange: &&Exchange| texts(exchange).contains(text);
-        let after = self.after.get(&(other.tenant.clone(), number)).map(Vec::as_slice).unwrap_or_default();
-        let quiet = self.quiet_of(&other.tenant, number);
-        let [times, alone] = [after, quiet].map(|answers| answers.iter().filter(shows).count());
-        let before = |party: &Party| {
-            let own = heard.iter().filter(|heard| heard.exchange.who == party.caller.name);
-            own.filter(|heard| texts(&heard.exchange).contains(text)).collect::<Vec<&Heard>>()
-        };
-        if times + alone == 0 && !before(other).iter().any(|heard| heard.what == *what) {
-            return None;
-        }
-        let theirs = before(owner).first().map(|heard| heard.exchange.clone());
-        let made = alone == 0 && times == ROUNDS && after.len() == ROUNDS;
-        let shown = match (theirs, quiet.last(), after.last()) {
-            (Some(theirs), Some(quiet), Some(after)) if made => {
-                Some(Box::new([theirs, quiet.clone(), after.clone()]))
-            }
-            _ => None,
-        };
-        let (owner, other) = (owner.tenant.clone(), other.tenant.clone());
-        Some(Case { what: what.clone(), owner, other, text: text.to_owned(), shown })
+        let after = self.after.get(&(reader.tenant.clone(), number)).map(Vec::as_slice).unwrap_or_default();
+        let quiet = self.quiet_of(&reader.tenant, number);
+        let [after_texts, quiet_texts] = [after, quiet].map(|answers| answers.iter().map(texts).collect());
+        let before = seen.iter().filter(|(who, known, _)| *who == reader.caller.name && known == what);
+        let before = before.flat_map(|(.., texts)| texts).collect();
+        Some(Shown { what, owner, reader, after, after_texts, quiet, quiet_texts, before, owners })
     }
 
     /// What shows each of the two the same at times, and at times not, though he is alone: nobody can say whose it is.
@@ -373,9 +367,10 @@ impl Trials {
     /// All that was answered. What showed the other's was not answered to somebody alone.
     fn heard(self, told: &Told) -> Vec<Heard> {
         let Self { whats, quiet, after } = self;
+        let cases: BTreeSet<(&str, &str)> =
+            told.cases.iter().map(|case| (case.other.as_str(), case.text.as_str())).collect();
         let disputed = |exchange: &Exchange| {
-            let texts = texts(exchange);
-            told.cases.iter().any(|case| case.other == exchange.who && texts.contains(&case.text))
+            texts(exchange).iter().any(|text| cases.contains(&(exchange.who.as_str(), text.as_str())))
         };
         let mut heard = Vec::new();
         for (answers, alone) in [(quiet, true), (after, false)] {
@@ -391,11 +386,67 @@ impl Trials {
     }
 }
 
+/// Where somebody was first shown each text, among all that was heard.
+fn first_shown<'a>(who: &str, seen: &'a [Sighting]) -> BTreeMap<&'a str, usize> {
+    let mut first = BTreeMap::new();
+    for (at, (_, _, texts)) in seen.iter().enumerate().filter(|(_, (known, ..))| known == who) {
+        for text in texts {
+            first.entry(text.as_str()).or_insert(at);
+        }
+    }
+    first
+}
+
+/// What two tenants were shown of one thing.
+struct Shown<'a> {
+    what: &'a What,
+    owner: &'a Party,
+    reader: &'a Party,
+    /// The reader's answers right after the owner had read, and the texts of each.
+    after: &'a [Exchange],
+    after_texts: Vec<BTreeSet<String>>,
+    /// The same of the reader who was alone.
+    quiet: &'a [Exchange],
+    quiet_texts: Vec<BTreeSet<String>>,
+    /// The texts that the reader was shown by this before anything was tried.
+    before: BTreeSet<&'a String>,
+    /// Where the owner was first shown a text, by anything.
+    owners: &'a BTreeMap<&'a str, usize>,
+}
+
+impl Shown<'_> {
+    /// The texts of the owner's in the answers that the reader was given; with what shows them for so many that could be made
+    /// again.
+    fn cases(&self, texts: &BTreeSet<&String>, heard: &[Heard], mut left: usize) -> Vec<Case> {
+        let mut cases = Vec::new();
+        for text in texts {
+            let count =
+                |answers: &[BTreeSet<String>]| answers.iter().filter(|all| all.contains(*text)).count();
+            let (times, alone) = (count(&self.after_texts), count(&self.quiet_texts));
+            if times + alone == 0 && !self.before.contains(text) {
+                continue;
+            }
+            let theirs = self.owners.get(text.as_str()).and_then(|at| heard.get(*at));
+            let again = alone == 0 && times == ROUNDS && self.after.len() == ROUNDS;
+            let shown = match (theirs, self.quiet.last(), self.after.last()) {
+                (Some(theirs), Some(quiet), Some(after)) if again => Some([&theirs.exchange, quiet, after]),
+                _ => None,
+            };
+            let made = shown.is_some();
+            let shown = shown.filter(|_| left > 0).map(|three| Box::new(three.map(Exchange::clone)));
+            left = left.saturating_sub(usize::from(made));
+            let (owner, other) = (self.owner.tenant.clone(), self.reader.tenant.clone());
+            cases.push(Case { what: self.what.clone(), owner, other, text: (*text).clone(), made, shown });
+        }
+        cases
+    }
+}
+
 /// The ids of what each is shown alone, in place of those that the other's data brought; and what can be read with them.
 async fn anew(
     parties: &mut [Party; 2],
     (readings, heard): (&mut Vec<Reading>, &mut Vec<Heard>),
-    hanging: &mut Hanging,
+    (pause, hanging): (Duration, &mut Hanging),
 ) {
     for party in parties {
         party.ids.clear();
@@ -411,7 +462,7 @@ async fn anew(
         if new.is_empty() {
             continue;
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
         if let Some(first) = new.first() {
             let _left = read(party, first, hanging).await;
         }

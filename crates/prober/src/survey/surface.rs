@@ -49,25 +49,74 @@ impl Tool {
         self.said == Some(true)
     }
 
-    /// The argument that takes SQL.
+    /// The argument that takes SQL: one that is called so, or one for a query or command of which its own description or the
+    /// tool's name says that it is SQL. A tool that reads may say it anywhere, for it is called in any case.
     pub(crate) fn takes_sql(&self) -> Option<&str> {
-        let about = format!("{} {}", self.name, self.description).to_ascii_lowercase();
         let places = arguments::properties(&self.schema);
         places.into_iter().find_map(|(name, place, _)| {
-            let flat = name.to_ascii_lowercase();
-            let named = flat.contains("sql");
-            let fits = ["query", "q", "statement", "command", "code"].contains(&flat.as_str())
-                && (about.contains("sql") || about.contains("database"))
-                && !about.contains("graphql");
-            ((named || fits) && arguments::is_kind(place, "string")).then_some(name)
+            (arguments::is_kind(place, "string") && self.is_statement(name, place)).then_some(name)
         })
     }
 
-    /// Whether a tool that takes SQL may be sent statements that read: it need not say that it only reads, for a statement says
-    /// that, but one that says that it writes is called with leave only.
-    pub(crate) fn runs_sql(&self, writes: bool) -> bool {
-        !self.destroys && (self.said != Some(false) || writes)
+    fn is_statement(&self, name: &str, place: &Value) -> bool {
+        let called: Vec<String> = words(name);
+        let flat = called.concat();
+        let sql = |word: &String| word == "sql";
+        if STATEMENTS.contains(&flat.as_str())
+            || (called.iter().any(sql) && called.iter().all(|word| AROUND.contains(&word.as_str())))
+        {
+            return true;
+        }
+        if !["query", "q", "statement", "command", "code"].contains(&flat.as_str()) {
+            return false;
+        }
+        let described = place.get("description").and_then(Value::as_str).unwrap_or_default();
+        let about = self.description.to_ascii_lowercase();
+        says_sql(described)
+            || words(&self.name).iter().any(sql)
+            || (self.kind == Kind::Read
+                && (about.contains("sql") || about.contains("database"))
+                && !about.contains("graphql"))
     }
+
+    /// Whether a tool that takes SQL may be sent statements that read: it need not say that it only reads, for a statement says
+    /// that, but its name must say that it runs what it is given. One that does something else beside it, or says that it
+    /// writes, is called with leave only.
+    pub(crate) fn runs_sql(&self, writes: bool) -> bool {
+        let named = || self.kind == Kind::Read || verbs::runs_statements(&self.name);
+        !self.destroys && (writes || self.said == Some(true) || (self.said.is_none() && named()))
+    }
+
+    /// Whether it says that it writes.
+    pub(crate) fn says_it_writes(&self) -> bool {
+        self.said == Some(false)
+    }
+}
+
+/// Whole names of arguments that take SQL, in one word.
+const STATEMENTS: [&str; 5] = ["sql", "sqlquery", "sqlstatement", "sqltext", "rawsql"];
+
+/// What may stand beside `sql` in the name of an argument that takes a statement. Beside anything else it names a product.
+const AROUND: [&str; 12] = [
+    "sql",
+    "query",
+    "queries",
+    "statement",
+    "statements",
+    "stmt",
+    "raw",
+    "text",
+    "string",
+    "code",
+    "command",
+    "select",
+];
+
+/// Whether a description says that something is SQL, as a word of its own.
+fn says_sql(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    let names = ["sql", "postgresql", "mysql", "sqlite", "tsql"];
+    text.split(|letter: char| !letter.is_alphanumeric()).any(|word| names.contains(&word))
 }
 
 /// What one tenant is offered.
@@ -180,19 +229,28 @@ fn tool(raw: Value) -> Option<Tool> {
     Some(Tool { name, description: description.to_owned(), schema, kind, said, destroys })
 }
 
-/// The words of a name in any of the usual spellings.
+/// The words of a name in any of the usual spellings; `DBDelete` are two, `URLs` is one.
 pub(crate) fn words(name: &str) -> Vec<String> {
+    let letters: Vec<char> = name.chars().collect();
     let mut words = Vec::new();
     let mut word = String::new();
-    let mut lower = false;
-    for letter in name.chars() {
-        if (!letter.is_alphanumeric() || (letter.is_uppercase() && lower)) && !word.is_empty() {
+    let mut before: Option<char> = None;
+    for (at, letter) in letters.iter().enumerate() {
+        let after = |by: usize| letters.get(at + by).copied();
+        // The last capital of several begins the next word, unless only the `s` of a plural follows.
+        let plural = after(1) == Some('s') && after(2).is_none_or(|next| !next.is_lowercase());
+        let next = after(1).is_some_and(char::is_lowercase) && !plural;
+        let begins = letter.is_uppercase()
+            && before.is_some_and(|before| {
+                before.is_lowercase() || before.is_numeric() || (before.is_uppercase() && next)
+            });
+        if (!letter.is_alphanumeric() || begins) && !word.is_empty() {
             words.push(std::mem::take(&mut word));
         }
         if letter.is_alphanumeric() {
             word.extend(letter.to_lowercase());
         }
-        lower = letter.is_lowercase();
+        before = Some(*letter);
     }
     if !word.is_empty() {
         words.push(word);
@@ -232,5 +290,54 @@ mod tests {
         assert!(!writes.runs_sql(false) && writes.runs_sql(true));
         assert!(!sql(json!({"destructiveHint": true})).runs_sql(true));
         assert!(tool(json!({"name": "list_tickets"})).unwrap().takes_sql().is_none());
+    }
+
+    #[test]
+    fn what_is_named_after_a_database_or_does_more_than_run_a_statement_is_sent_none() {
+        let of = |name: &str, place: &str, about: &str, described: &str| {
+            let schema = json!({"properties": {place: {"type": "string", "description": described}}});
+            tool(json!({"name": name, "description": about, "inputSchema": schema})).unwrap()
+        };
+        let sent = |tool: &Tool| tool.takes_sql().is_some() && tool.runs_sql(false);
+        for (name, place, about, described) in [
+            ("create_instance", "postgresql_version", "Creates an instance", ""),
+            ("restore_backup", "mysql_host", "", ""),
+            ("deploy_service", "cloudsql_tier", "", ""),
+            ("resize_instance", "sql_tier", "", ""),
+            ("run_command", "command", "Runs a shell command on the database host", ""),
+            ("send_campaign", "query", "Sends an e-mail to all contacts of the database that match", ""),
+            ("send_campaign", "query", "", "The SQL that chooses the contacts"),
+            ("bulk_mail", "sql", "", ""),
+            ("apply_migration", "query", "", "The SQL to apply"),
+            ("frobnicate", "query", "", "SQL that says which"),
+        ] {
+            assert!(!sent(&of(name, place, about, described)), "{name} {place}");
+        }
+        for (name, place, about, described) in [
+            ("execute_sql", "query", "", ""),
+            ("queryPostgreSQL", "q", "", ""),
+            ("run_query", "query", "", "The SQL to run"),
+            ("query", "sql", "", ""),
+            ("query_database", "query", "Queries the database", ""),
+            ("db_query", "sqlQuery", "", ""),
+            ("bigquery", "raw_sql", "", ""),
+        ] {
+            assert!(sent(&of(name, place, about, described)), "{name} {place}");
+        }
+        assert!(of("bulk_mail", "sql", "", "").runs_sql(true));
+    }
+
+    #[test]
+    fn names_are_split_into_their_words() {
+        for (name, wanted) in [
+            ("queryDBDelete", "query db delete"),
+            ("getUserAPIReset", "get user api reset"),
+            ("FetchURL", "fetch url"),
+            ("getURLs", "get urls"),
+            ("list2Delete", "list2 delete"),
+            ("get-open_tickets", "get open tickets"),
+        ] {
+            assert_eq!(words(name).join(" "), wanted, "{name}");
+        }
     }
 }

@@ -224,6 +224,47 @@ const EITHER: [&str; 72] = [
     "sync", "tag", "transfer", "trigger", "upload", "use", "vote",
 ];
 
+/// Words that leave it open what a reader does beside reading: who gets the next message or a lock has taken it.
+const UNSURE: [&str; 6] = ["do", "lease", "lock", "next", "rid", "sale"];
+
+/// Verbs that are hardly ever what the noun behind them is of: `find_fix_ticket` finds a ticket and fixes it.
+const BEFORE: [&str; 11] =
+    ["act", "bump", "clean", "empty", "fill", "fix", "mint", "move", "reserve", "snooze", "use"];
+
+/// Verbs and things of tools that run a statement and do nothing that the statement does not say.
+const RUNS: [&str; 27] = [
+    "bigquery",
+    "clickhouse",
+    "database",
+    "databases",
+    "db",
+    "duckdb",
+    "exec",
+    "execute",
+    "mysql",
+    "postgres",
+    "postgresql",
+    "psql",
+    "queries",
+    "query",
+    "read",
+    "readonly",
+    "redshift",
+    "run",
+    "runs",
+    "select",
+    "snowflake",
+    "sql",
+    "sqlite",
+    "statement",
+    "statements",
+    "warehouse",
+    "only",
+];
+
+/// Words of a switch that make what a call does real.
+const REAL: [&str; 6] = ["force", "hard", "live", "permanent", "permanently", "real"];
+
 const JOINS: [&str; 4] = ["and", "or", "then", "plus"];
 
 fn is(word: &str, list: &[&str]) -> bool {
@@ -235,11 +276,20 @@ pub(super) fn destroys(name: &str) -> bool {
     words(name).iter().any(|word| is(word, &DESTROYS))
 }
 
+/// Whether a tool's name says that it runs statements, and nothing else that changes something.
+pub(super) fn runs_statements(name: &str) -> bool {
+    let words = words(name);
+    let changes = |word: &String| is(word, &DESTROYS) || is(word, &CHANGES) || is(word, &EITHER);
+    words.iter().any(|word| is(word, &RUNS)) && words.iter().all(|word| is(word, &RUNS) || !changes(word))
+}
+
 /// What a choice among several may do, or a switch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Chosen {
-    /// A value that is a thing or a way: an order, open.
+    /// A value that is a kind or state of things: an order, open.
     Thing,
+    /// A value of which it is not known what it is: `charge` alone may charge.
+    Value,
     /// A value that says what to do.
     Act,
     /// The name of a switch.
@@ -255,8 +305,9 @@ impl Chosen {
             || any(&CHANGES)
             || match self {
                 Self::Thing => false,
+                Self::Value => words.first().is_some_and(|first| is(first, &EITHER)) || any(&REAL),
                 Self::Act => !words.first().is_some_and(|first| is(first, &READS)),
-                Self::Switch => any(&EITHER) || any(&["force"]),
+                Self::Switch => any(&EITHER) || any(&REAL),
             }
     }
 }
@@ -275,6 +326,12 @@ pub(super) fn guess(name: &str) -> Kind {
     }
     // After a verb and "and" there may stand another verb, which no list knows; two kinds of things stand in the plural.
     let clear = |word: &&str| is(word, &READS) || (word.ends_with('s') && !word.ends_with("ss"));
+    let shows = |word: &String| word.ends_with('s');
+    let acts = |(verb, of): (&String, &String)| is(verb, &BEFORE) && !shows(of);
+    let pairs = rest.iter().zip(rest.iter().skip(1));
+    if rest.iter().any(|word| is(word, &UNSURE)) || pairs.into_iter().any(acts) {
+        return Kind::Unclear;
+    }
     let reads = is(first, &READS) || (rest.is_empty() && is(first, &NAMES));
     if reads && next.iter().all(clear) { Kind::Read } else { Kind::Unclear }
 }
@@ -321,6 +378,8 @@ mod tests {
             "fetch_and_burn",
             "read_out",
             "search_replace",
+            "queryDBDelete",
+            "getUserAPIReset",
         ] {
             assert_eq!(guess(name), Kind::Write, "{name}");
         }
@@ -338,6 +397,12 @@ mod tests {
             "status",
             "",
             "my_desk",
+            "get_lock",
+            "lookup_do_charge",
+            "find_fix_ticket",
+            "list_item_for_sale",
+            "get_rid_of_account",
+            "get_next_message",
         ] {
             assert_ne!(guess(name), Kind::Read, "{name}");
         }
@@ -364,6 +429,10 @@ mod tests {
             "FetchURL",
             "ping",
             "count-open-tickets",
+            "get_fix_versions",
+            "list_locks",
+            "get_use_cases",
+            "getURLs",
         ] {
             assert_eq!(guess(name), Kind::Read, "{name}");
         }
@@ -376,6 +445,8 @@ mod tests {
         assert_eq!(once.len(), all.len());
         assert!(destroys("purge_ticket") && !destroys("list_tickets"));
         assert!(Chosen::Switch.changes("mark_as_read") && !Chosen::Switch.changes("include_archived"));
+        assert!(Chosen::Value.changes("charge") && Chosen::Value.changes("transfer_now"));
+        assert!(!Chosen::Value.changes("all") && Chosen::Switch.changes("hard"));
         assert!(Chosen::Thing.changes("delete") && !Chosen::Thing.changes("open"));
         assert!(Chosen::Act.changes("frob") && !Chosen::Act.changes("list_all"));
     }

@@ -27,7 +27,7 @@ fn noted(verdicts: &Verdicts, words: &[&str]) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tools_that_do_not_say_that_they_read_are_not_called() {
-    let probes = ["DA-01", "DA-06", "DA-13", "CA-01", "ST-01", "CA-10", "CR-10"];
+    let probes = ["DA-01", "DA-06", "DA-13", "CA-01", "ST-01", "CA-10", "CR-10", "DB-01"];
     let probes: Vec<&str> =
         probes.into_iter().filter(|id| crate::covered::techniques().contains(id)).collect();
     let (stub, verdicts) = ran(&["silent-tools"], &probes, |_| {}).await;
@@ -43,7 +43,7 @@ async fn tools_that_do_not_say_that_they_read_are_not_called() {
         verdicts.notes
     );
     assert!(
-        noted(&verdicts, &["not called as acme", "rotate_key", "account", "add_note"]),
+        noted(&verdicts, &["not called as acme", "rotate_key", "account", "add_note", "create_instance"]),
         "{:?}",
         verdicts.notes
     );
@@ -114,6 +114,21 @@ async fn what_another_choice_shows_is_found() {
         "{:?}",
         verdicts.notes
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_further_down_or_is_chosen_by_a_free_object_is_found() {
+    let cases = [("page-shows-all", "DA-06"), ("where-shows-all", "DA-06")];
+    found(&cases, plain).await;
+    found(&cases, |plan| plan.seeds.clear()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_was_chosen_says_that_it_is_everybodys() {
+    found(&[("template-shows-all", "DA-06")], |plan| plan.seeds.clear()).await;
+    let shared = verdict("registry-shows-all", "DA-06", |plan| plan.seeds.clear()).await;
+    assert_eq!(shared.verdict, Outcome::Inconclusive, "{}", shared.reason);
+    assert!(shared.reason.contains("that may be everybody's"), "{}", shared.reason);
 }
 
 #[tokio::test(flavor = "multi_thread")]

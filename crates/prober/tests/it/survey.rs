@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use partywall_model::{Outcome, Verdict};
+use partywall_prober::Pauses;
 
 use crate::{
     stub::Stub,
@@ -15,6 +16,7 @@ async fn unnamed(defect: &'static str, techniques: &[&str], seconds: u64) -> Vec
     let stub = Stub::start(&[defect]).await;
     let mut plan = plan(&stub);
     plan.seeds.clear();
+    plan.pauses = Pauses::default();
     plan.duration = Duration::from_secs(seconds);
     plan.probes = techniques.iter().map(|id| (*id).to_owned()).collect();
     run(&plan).await.unwrap().verdicts
@@ -64,4 +66,16 @@ async fn what_stands_rightly_in_both_tenants_answers_is_no_leak() {
             assert!(wanted == Outcome::Isolated || why.contains("--seed"), "{id} on {safe}: {why}");
         }
     }
+}
+
+/// Each text of a long answer is looked up, and the answers are not read once more for each.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_list_in_which_one_thing_changes_is_surveyed_in_time() {
+    let stub = Stub::start(&["long-with-a-banner"]).await;
+    let mut plan = plan(&stub);
+    plan.seeds.clear();
+    plan.probes = vec!["DA-06".to_owned()];
+    let verdicts = run(&plan).await.unwrap();
+    assert_ne!(verdicts.verdicts[0].verdict, Outcome::Leaked, "{}", verdicts.verdicts[0].reason);
+    assert!(verdicts.stats.seconds < 90.0, "{}", verdicts.stats.seconds);
 }

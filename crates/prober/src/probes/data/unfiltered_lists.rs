@@ -4,7 +4,7 @@ use partywall_model::{Layer, Severity};
 use serde_json::{Value, json};
 
 use crate::{
-    arguments::{self, Role, role},
+    arguments::{self, Id, Role, role},
     probes::{Probe, Technique, attempt},
     site::{Party, Site},
     survey::{Kind, Tool},
@@ -56,7 +56,7 @@ async fn lists(site: &Site) -> Tally {
             attacker.surface.tools.iter().filter(|tool| tool.kind == Kind::Read && lists_something(tool))
         {
             let mut seen_own = false;
-            for arguments in wide(tool) {
+            for arguments in wide(tool, &victim.ids) {
                 if tally.has_leaked() || site.target.late() {
                     return tally;
                 }
@@ -104,20 +104,31 @@ async fn own_reading(tally: &mut Tally, site: &Site, party: &Party) {
     }
 }
 
-/// Arguments that ask for as much as there is.
-fn wide(tool: &Tool) -> Vec<Value> {
+/// How places in a list are called that are counted, without a cursor.
+const PLACES: [&str; 12] = [
+    "from",
+    "offset",
+    "page",
+    "pageindex",
+    "pageno",
+    "pagenr",
+    "pagenumber",
+    "skip",
+    "start",
+    "startat",
+    "startindex",
+    "startpage",
+];
+
+/// The most sets of arguments of one tool.
+const MOST: usize = 32;
+
+/// Arguments that ask for as much as there is: for all, for what stands further down, and for the other's by its ids.
+fn wide(tool: &Tool, others: &[Id]) -> Vec<Value> {
     let plain = arguments::object(&tool.schema, &serde_json::Map::new(), 3);
     let mut all = vec![plain.clone()];
     for (name, place, _) in arguments::properties(&tool.schema) {
-        let values: Vec<Value> = match role(name) {
-            Role::Search => ["", "%", "*", ".*", "' OR '1'='1", "_"].iter().map(|word| json!(word)).collect(),
-            Role::Limit => vec![json!(-1), json!(0), json!(100_000)],
-            Role::Other if arguments::is_kind(place, "string") && place.get("enum").is_none() => {
-                vec![json!(""), json!("*"), json!("tenant"), json!("' OR 1=1 --")]
-            }
-            _ => Vec::new(),
-        };
-        for value in values {
+        for value in values(name, place, others) {
             let mut arguments = plain.clone();
             if let Some(arguments) = arguments.as_object_mut() {
                 arguments.insert(name.to_owned(), value);
@@ -125,6 +136,48 @@ fn wide(tool: &Tool) -> Vec<Value> {
             all.push(arguments);
         }
     }
-    all.truncate(24);
+    all.truncate(MOST);
     all
+}
+
+/// What one argument is tried with.
+fn values(name: &str, place: &Value, others: &[Id]) -> Vec<Value> {
+    let flat = name.replace(['_', '-'], "").to_ascii_lowercase();
+    let is = |kind: &str| arguments::is_kind(place, kind);
+    if is("object") && place.get("properties").is_none() && role(name) != Role::Tenant {
+        let ids = others.iter().take(3).map(|id| json!({id.key.clone(): id.value}));
+        return std::iter::once(json!({})).chain(ids).collect();
+    }
+    match role(name) {
+        Role::Search => ["", "%", "*", ".*", "' OR '1'='1", "_"].iter().map(|word| json!(word)).collect(),
+        Role::Limit => vec![json!(-1), json!(0), json!(100_000)],
+        Role::Other if PLACES.contains(&flat.as_str()) && (is("integer") || is("number")) => {
+            [1, 2, 10, 1_000].iter().map(|number| json!(number)).collect()
+        }
+        Role::Other if is("string") && place.get("enum").is_none() => {
+            vec![json!(""), json!("*"), json!("tenant"), json!("' OR 1=1 --")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_turned_and_free_objects_filled() {
+        let of = |name: &str, kind: &str| {
+            values(
+                name,
+                &json!({"type": kind}),
+                &[Id { key: "id".into(), from: "list".into(), value: json!(41) }],
+            )
+        };
+        assert!(of("page", "integer").contains(&json!(2)));
+        assert!(of("startAt", "number").contains(&json!(10)));
+        assert!(of("year", "integer").is_empty() && of("org", "object").is_empty());
+        assert_eq!(of("where", "object"), [json!({}), json!({"id": 41})]);
+        assert_eq!(of("filter", "object"), [json!({}), json!({"id": 41})]);
+    }
 }

@@ -1,8 +1,12 @@
 //! JSON web tokens in their parts, and tokens that are signed with the issuer's key.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use aws_lc_rs::signature;
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
 use crate::site::{Party, Site};
@@ -29,12 +33,67 @@ impl Jwt {
         Some(Self { header: decode(header)?, claims: decode(claims)?, signature: signature.to_owned() })
     }
 
+    /// How it is signed.
+    fn algorithm(&self) -> Result<Algorithm, String> {
+        let named = self.header.get("alg").and_then(Value::as_str).unwrap_or_default();
+        named.parse().map_err(|_| format!("tokens signed with {named:?} cannot be made here"))
+    }
+
     /// A token of these parts.
     pub(super) fn write(header: &Map<String, Value>, claims: &Map<String, Value>, signature: &str) -> String {
         let encode =
             |part: &Map<String, Value>| URL_SAFE_NO_PAD.encode(Value::Object(part.clone()).to_string());
         format!("{}.{}.{signature}", encode(header), encode(claims))
     }
+}
+
+/// Whether a key can sign tokens as this one is signed.
+///
+/// # Errors
+///
+/// Why it cannot, and what to do.
+pub(crate) fn signs(key: &SecretString, token: &str) -> Result<(), String> {
+    let own =
+        Jwt::parse(token).ok_or("the tokens are no JSON web tokens, so no key makes others of their kind")?;
+    encoding(own.algorithm()?, key).map(|_| ())
+}
+
+/// The key of a file, for an algorithm.
+fn encoding(algorithm: Algorithm, key: &SecretString) -> Result<EncodingKey, String> {
+    let text = key.expose_secret();
+    let pem = text.as_bytes();
+    let made = match algorithm {
+        Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
+            Some(EncodingKey::from_secret(pem.trim_ascii()))
+        }
+        Algorithm::ES256 | Algorithm::ES384 => {
+            EncodingKey::from_ec_pem(pem).ok().or_else(|| elliptic(algorithm, text))
+        }
+        Algorithm::EdDSA => EncodingKey::from_ed_pem(pem).ok(),
+        _ => EncodingKey::from_rsa_pem(pem).ok(),
+    };
+    made.ok_or_else(|| {
+        format!(
+            "the key of --issuer-key is none that signs {algorithm:?} in PEM, as the tokens are signed; an unencrypted private key \
+             of that kind is written as PKCS#8 by `openssl pkcs8 -topk8 -nocrypt -in KEY -out KEY.pem`"
+        )
+    })
+}
+
+/// A key as `openssl ecparam -genkey` writes it (SEC1), with or without the parameters before it.
+fn elliptic(algorithm: Algorithm, text: &str) -> Option<EncodingKey> {
+    let (_, rest) = text.split_once("-----BEGIN EC PRIVATE KEY-----")?;
+    let (body, _) = rest.split_once("-----END EC PRIVATE KEY-----")?;
+    let body: String = body.split_ascii_whitespace().collect();
+    let der = STANDARD.decode(body).ok()?;
+    let curve = if algorithm == Algorithm::ES256 {
+        &signature::ECDSA_P256_SHA256_FIXED_SIGNING
+    } else {
+        &signature::ECDSA_P384_SHA384_FIXED_SIGNING
+    };
+    let pair = signature::EcdsaKeyPair::from_private_key_der(curve, &der).ok()?;
+    let whole = pair.to_pkcs8v1().ok()?;
+    Some(EncodingKey::from_ec_der(whole.as_ref()))
 }
 
 /// What makes tokens that are signed as a tenant's own is.
@@ -56,17 +115,8 @@ impl Mint {
             return Err("no key to sign tokens with was given; --issuer-key FILE gives one".to_owned());
         };
         let own = party.caller.token().and_then(Jwt::parse).ok_or("the tokens are no JSON web tokens")?;
-        let named = own.header.get("alg").and_then(Value::as_str).unwrap_or_default();
-        let algorithm: Algorithm =
-            named.parse().map_err(|_| format!("tokens signed with {named:?} cannot be made here"))?;
-        let key = key.expose_secret().as_bytes();
-        let made = match named.get(..2) {
-            Some("ES") => EncodingKey::from_ec_pem(key),
-            Some("Ed") => EncodingKey::from_ed_pem(key),
-            Some("HS") => Ok(EncodingKey::from_secret(key.trim_ascii())),
-            _ => EncodingKey::from_rsa_pem(key),
-        };
-        let key = made.map_err(|_| format!("the key of --issuer-key is no key in PEM for {named}"))?;
+        let algorithm = own.algorithm()?;
+        let key = encoding(algorithm, key)?;
         Ok(Self { own, key, algorithm })
     }
 
@@ -121,4 +171,55 @@ pub(super) fn tenant_claim(own: &Jwt, theirs: &Jwt) -> Option<String> {
         .or_else(|| differ.iter().find(|name| name.as_str() != "sub"))
         .or_else(|| differ.first())
         .map(|name| (*name).clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::{
+        encoding::{AsDer as _, EcPrivateKeyRfc5915Der},
+        signature::EcdsaKeyPair,
+    };
+
+    use super::*;
+
+    /// A key as `openssl ecparam -genkey -name prime256v1` writes it, and the same as `openssl pkcs8 -topk8 -nocrypt` does.
+    fn keys() -> [String; 2] {
+        let pair = EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let old: EcPrivateKeyRfc5915Der<'_> = pair.private_key().as_der().unwrap();
+        let new = pair.to_pkcs8v1().unwrap();
+        let pem = |label: &str, der: &[u8]| {
+            let body = STANDARD.encode(der);
+            let lines: Vec<&str> =
+                body.as_bytes().chunks(64).map(|line| str::from_utf8(line).unwrap()).collect();
+            format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+        };
+        // The object identifier of the curve stands before it.
+        let curve = pem("EC PARAMETERS", &[6, 8, 42, 134, 72, 206, 61, 3, 1, 7]);
+        [curve + &pem("EC PRIVATE KEY", old.as_ref()), pem("PRIVATE KEY", new.as_ref())]
+    }
+
+    fn token(algorithm: &str) -> String {
+        let header = Map::from_iter([("alg".to_owned(), Value::from(algorithm))]);
+        Jwt::write(&header, &Map::new(), "x")
+    }
+
+    #[test]
+    fn keys_are_read_as_openssl_writes_them() {
+        for key in keys() {
+            assert_eq!(signs(&key.clone().into(), &token("ES256")), Ok(()), "{key}");
+        }
+        assert_eq!(signs(&"any words".into(), &token("HS256")), Ok(()));
+    }
+
+    #[test]
+    fn a_key_that_signs_nothing_is_refused_with_what_to_do() {
+        let [old, new] = keys();
+        let cases = [("any words", "ES256"), (new.as_str(), "RS256"), (&old, "ES384"), (&old, "EdDSA")];
+        for (key, algorithm) in cases {
+            let why = signs(&key.to_owned().into(), &token(algorithm)).unwrap_err();
+            assert!(why.contains(algorithm) && why.contains("openssl pkcs8"), "{why}");
+        }
+        assert!(signs(&new.clone().into(), "opaque").unwrap_err().contains("no JSON web tokens"));
+        assert!(signs(&new.into(), &token("none")).is_err());
+    }
 }

@@ -9,6 +9,8 @@ mod low_scope;
 mod minted_tokens;
 mod spoofed_tenant;
 
+pub(crate) use jwt::signs;
+
 use super::Probe;
 
 pub(super) static PROBES: &[&Probe] = &[

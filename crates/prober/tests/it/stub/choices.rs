@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Names of tools that change something and do not say so.
-pub(crate) const SILENT: [&str; 17] = [
+pub(crate) const SILENT: [&str; 28] = [
     "deactivate_account",
     "terminate_account",
     "erase_history",
@@ -27,7 +27,28 @@ pub(crate) const SILENT: [&str; 17] = [
     "rotate_key",
     "finish",
     "account",
+    "queryDBDelete",
+    "getUserAPIReset",
+    "get_lock",
+    "lookup_do_charge",
+    "find_fix_ticket",
+    "list_item_for_sale",
+    "get_rid_of_account",
+    "get_next_message",
+    "create_instance",
+    "run_command",
+    "send_campaign",
 ];
+
+/// What some of them take, in words that a statement might be taken in, and what they say of themselves.
+fn takes(name: &str) -> (&'static str, &'static str) {
+    match name {
+        "create_instance" => ("postgresql_version", "Creates an instance."),
+        "run_command" => ("command", "Runs a shell command on the database host."),
+        "send_campaign" => ("query", "Sends an e-mail to all contacts of the database that match."),
+        _ => ("id", "Returns what there is."),
+    }
+}
 
 /// How many tools there are where there are many.
 const AREAS: usize = 20;
@@ -43,10 +64,17 @@ fn report(app: &App) -> Option<(Value, Vec<&'static str>)> {
         () if has("scope-shows-all") || has("public-scope-shows-all") => {
             (json!({"scope": {"type": "string", "enum": ["mine", "all"]}}), vec![])
         }
+        () if has("registry-shows-all") => (json!({"source": {"enum": ["mine", "registry"]}}), vec![]),
+        () if has("template-shows-all") => (json!({"template": {"enum": ["short", "full"]}}), vec![]),
+        () if has("page-shows-all") => {
+            (json!({"page": {"type": "integer", "minimum": 1, "default": 1}}), vec![])
+        }
+        () if has("where-shows-all") => (json!({"where": {"type": "object"}}), vec![]),
         () if has("switch-shows-all") => (json!({"include_all": {"type": "boolean"}}), vec![]),
         () if has("choices") => {
             let places = json!({"scope": {"enum": ["mine", "all"]}, "include_all": {"type": "boolean"},
-                "state": {"enum": ["a", "b", "c", "d", "e", "f", "g", "h"]}, "purge_first": {"type": "boolean"}});
+                "state": {"enum": ["a", "b", "c", "d", "e", "f", "g", "h"]}, "purge_first": {"type": "boolean"},
+                "peek": {"type": "boolean", "default": true}, "order_action": {"enum": ["show", "refund"]}});
             (places, vec![])
         }
         () if has("nested-id") || has("nested") => (json!({"filter": ticket}), vec!["filter"]),
@@ -65,8 +93,10 @@ fn report(app: &App) -> Option<(Value, Vec<&'static str>)> {
 pub(super) fn list(app: &App) -> Vec<Value> {
     let has = |name: &str| app.defects.has(name);
     let silent = |name: &str| {
-        json!({"name": name, "description": "Returns what there is.",
-            "inputSchema": {"type": "object", "properties": {"id": {"type": "integer"}}}})
+        let (takes, about) = takes(name);
+        let kind = if takes == "id" { "integer" } else { "string" };
+        json!({"name": name, "description": about,
+            "inputSchema": {"type": "object", "properties": {takes: {"type": kind}}}})
     };
     let mut tools = Vec::new();
     if let Some((properties, required)) = report(app) {
@@ -115,8 +145,16 @@ pub(super) fn call(app: &App, tenant: &str, name: &str, arguments: &Value) -> Op
             let wide = (has("choice-shows-all") && arguments["kind"] == "full")
                 || (has("scope-shows-all") && arguments["scope"] == "all")
                 || (has("public-scope-shows-all") && arguments["scope"] == "public")
+                || (has("registry-shows-all") && arguments["source"] == "registry")
+                || (has("template-shows-all") && arguments["template"] == "full")
+                || (has("page-shows-all") && arguments["page"].as_u64().is_some_and(|page| page > 1))
+                || (has("where-shows-all")
+                    && arguments["where"].as_object().is_some_and(|all| !all.is_empty()))
                 || (has("switch-shows-all") && arguments["include_all"] == true);
-            if arguments["purge_first"] == true {
+            if arguments["purge_first"] == true
+                || arguments["peek"] == false
+                || arguments["order_action"] == "refund"
+            {
                 shelf.insert("purged".to_owned(), json!(true));
             }
             let inner = ["/filter/ticket_id", "/items/0/ticket_id"];

@@ -1,6 +1,8 @@
 //! What the survey meets: answers that are kept for some time for whoever asks, rows that come in addition, and data in which
 //! something of the other tenant's, or of everybody's, stands rightly.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -24,6 +26,7 @@ pub(super) fn list(app: &App) -> Vec<Value> {
         }
     };
     add(BILLS.iter().any(|name| has(name)), "list_bills", json!({}), &[]);
+    add(has("long-with-a-banner"), "list_events", json!({}), &[]);
     add(has("same-for-every-id"), "list_comments", json!({"ticket_id": {"type": "integer"}}), &["ticket_id"]);
     let (organization, workspace) =
         (json!({"organization": {}}), json!({"workspace_id": {"type": "string"}}));
@@ -38,6 +41,16 @@ pub(super) fn list(app: &App) -> Vec<Value> {
 fn bills(tenant: &str) -> Vec<Value> {
     let (payer, amount) = if tenant == "acme" { ("Ann", 95_000) } else { ("Bob", 71_000) };
     vec![json!({"payer": payer, "amount": amount}), json!({"payer": "Kim", "amount": 880})]
+}
+
+/// Hundreds of rows, and a banner that is one of two without a rule.
+fn events(app: &App, tenant: &str) -> Value {
+    let turn = app.next.fetch_add(1, Ordering::Relaxed);
+    let banner = ["Our webinar starts on Monday", "Join the conference in June"];
+    let row = |number: u64| json!({"id": number, "title": format!("Event number {number} of the company {tenant}")});
+    let first = if tenant == "acme" { 1_000 } else { 900_000 };
+    let rows: Vec<Value> = (first..first + 400).map(row).collect();
+    json!({"events": rows, "banner": banner[usize::from((turn / 3 + turn / 5).is_multiple_of(2))]})
 }
 
 /// Calls a tool of this family.
@@ -57,6 +70,7 @@ pub(super) fn call(
             let rows = [bills(tenant), more].concat();
             said(&json!({"bills": rows}))
         }
+        "list_events" => said(&events(app, tenant)),
         "list_comments" => said(&json!({"comments": [], "total": 0})),
         "list_alerts" => said(&json!({"alerts": [], "total": 0})),
         "list_plans" => said(&json!([{"plan": "Basic for small teams", "price": 9}])),

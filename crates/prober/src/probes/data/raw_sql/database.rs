@@ -44,7 +44,12 @@ pub(super) async fn databases<'a>(
             continue;
         }
         if !tool.runs_sql(site.plan.allow_writes) {
-            tally.absent(format!("{} takes SQL and says that it writes: --allow-writes calls it", tool.name));
+            let why = if tool.says_it_writes() {
+                "says that it writes"
+            } else {
+                "may do more than run it, by its name"
+            };
+            tally.absent(format!("{} takes SQL and {why}: --allow-writes calls it", tool.name));
             continue;
         }
         if victim.surface.tool(&tool.name).is_none() || all.len() >= 2 {
