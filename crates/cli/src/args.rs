@@ -98,7 +98,7 @@ pub(crate) enum Command {
     Probes(ProbesArguments),
     /// Merge what scan, probe, check and audit said into one bundle of evidence.
     #[command(
-        after_help = "Examples:\n  partywall report --demo\n  partywall report scan.json probe.json check.json --commit $(git rev-parse HEAD)\n  partywall report probe.json --output evidence.html\n\nExit status: 0 nothing found, 1 something found or leaked, 2 could not run."
+        after_help = "Examples:\n  partywall report --demo\n  partywall report scan.json probe.json check.json --commit $(git rev-parse HEAD)\n  partywall report probe.json --output evidence.html\n\nExit status: 0 nothing found, 1 something found or leaked, or an audit log is damaged, 2 could not run, or a run was not complete."
     )]
     Report(ReportArguments),
     /// Print what each face has for each layer.

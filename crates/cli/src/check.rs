@@ -12,7 +12,7 @@ use partywall_gateway::{
     Gateway,
     config::{Allowed, Config, Driver, Isolation},
 };
-use partywall_model::{Axis, Document, Layer, Skipped, Stats};
+use partywall_model::{Axis, Document, Layer, NOT_ASSESSED, Score, Skipped, Stats};
 use partywall_postgres::{
     Connector, DatabaseUrl,
     check::{self, Found, Options, Report},
@@ -135,6 +135,7 @@ pub(crate) fn run(general: &Arguments, arguments: &CheckArguments) -> anyhow::Re
     let findings = found.into_iter().map(|found| found.finding).collect();
     let document = Document::new(env!("CARGO_PKG_VERSION"), target, &[Layer::Data], findings, skipped, stats)
         .assessing(&[Axis::Security, Axis::Permissions]);
+    let document = graded(document, at.is_empty(), !arguments.rule.is_empty());
     let failed = fails(&document, arguments.fail_on);
     if !arguments.fix {
         let pages = pages();
@@ -145,6 +146,7 @@ pub(crate) fn run(general: &Arguments, arguments: &CheckArguments) -> anyhow::Re
             sources: &(),
             style,
             below: "",
+            here: "",
         })?;
     }
     if let (Some(config), false) = (config, failed) {
@@ -152,6 +154,23 @@ pub(crate) fn run(general: &Arguments, arguments: &CheckArguments) -> anyhow::Re
         note(&format!("the configuration is good: {} tools", gateway.config().tools.len()));
     }
     Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// The document with the grades that a check can give: none without a database, none of the whole where not all rules were asked for,
+/// and none of credentials, of which no rule says anything.
+fn graded(document: Document, of_nothing: bool, narrowed: bool) -> Document {
+    if of_nothing {
+        return document.of_nothing();
+    }
+    if narrowed {
+        return document.narrowed(&[Axis::Security, Axis::Permissions], &[Layer::Data]);
+    }
+    let mut document = document;
+    let found = document.findings.iter().any(|finding| finding.axis == Axis::Credentials);
+    if let Some(score) = document.axes.get_mut(Axis::Credentials.name()).filter(|_| !found) {
+        *score = Score { score: None, grade: NOT_ASSESSED.to_owned() };
+    }
+    document
 }
 
 /// Refuses rules that there are not, which would leave something out in silence.
@@ -308,4 +327,24 @@ pub(crate) fn rls(arguments: &RlsArguments) -> anyhow::Result<()> {
         }
     };
     print(text.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_rule_looked_at_has_no_grade() {
+        let document = || {
+            let at = "postgres://localhost/app".to_owned();
+            let stats = Stats { relations: 3, ..Stats::default() };
+            Document::new("0", at, &[Layer::Data], Vec::new(), Vec::new(), stats)
+        };
+        let whole = graded(document(), false, false);
+        assert_eq!((whole.grade.as_str(), whole.axes["credentials"].score), ("A", None));
+        assert_eq!(whole.axes["security"].score, Some(100));
+        assert!(graded(document(), true, false).is_of_nothing());
+        let narrowed = graded(document(), false, true);
+        assert_eq!((narrowed.grade.as_str(), narrowed.is_of_nothing()), (NOT_ASSESSED, false));
+    }
 }

@@ -35,7 +35,12 @@ pub(crate) fn colour(arguments: &Arguments) -> bool {
     match arguments.color {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+        Color::Auto => {
+            let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+            io::stdout().is_terminal()
+                && set("NO_COLOR").is_none()
+                && set("TERM").is_none_or(|term| term != "dumb")
+        }
     }
 }
 

@@ -102,7 +102,7 @@ impl Axis {
         Self::Documentation,
     ];
 
-    /// The axes that isolation is judged by. They are always graded.
+    /// The axes that isolation is judged by. They are graded in every run of all rules over something that was read.
     pub const ISOLATION: [Self; 3] = [Self::Security, Self::Permissions, Self::Credentials];
 
     /// The word as it stands in findings.
@@ -227,8 +227,19 @@ pub struct Score {
 pub struct LayerStatus {
     /// The number of findings.
     pub findings: usize,
-    /// `clean` or `findings`.
+    /// `clean` or `findings`; `known` where a baseline lists all that was found, `partly looked at` where not all of its rules were
+    /// run and nothing was found, `not assessed` where nothing was read.
     pub status: String,
+}
+
+/// A finding that does not count, because the source allows it, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Allowed {
+    /// What was found.
+    #[serde(flatten)]
+    pub finding: Finding,
+    /// Why it is allowed.
+    pub reason: String,
 }
 
 /// What was not looked at or not counted, and why.
@@ -245,6 +256,9 @@ pub struct Skipped {
 pub struct Stats {
     /// Files that were read.
     pub files: u64,
+    /// Those among them that hold a program, SQL or models, and not only how a project is built and started.
+    #[serde(default)]
+    pub programs: u64,
     /// Lines that were read.
     pub lines: u64,
     /// Bytes that were read.
@@ -280,6 +294,12 @@ pub struct Document {
     /// What a reader has to know about this run: choices that were made for him, and findings that were left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What was found and stands in the baseline, so that it does not count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<Finding>,
+    /// What was found and is allowed by a comment, so that it does not count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<Allowed>,
 }
 
 /// How many findings of one severity count against one axis; more make it no worse.
@@ -287,6 +307,12 @@ pub const COUNTED: usize = 3;
 
 /// What the grade of an axis says that nothing was looked at for.
 pub const NOT_ASSESSED: &str = "not assessed";
+
+/// The status of a layer of which only some rules were run, which found nothing.
+pub const PARTLY: &str = "partly looked at";
+
+/// The status of a layer whose findings all stand in the baseline.
+pub const KNOWN: &str = "known";
 
 /// The grades with the least score that each needs, the best first.
 pub const GRADES: [(u32, &str); 5] = [(90, "A"), (80, "B"), (70, "C"), (60, "D"), (0, "F")];
@@ -337,6 +363,8 @@ impl Document {
             skipped,
             stats,
             notes: Vec::new(),
+            known: Vec::new(),
+            allowed: Vec::new(),
         }
     }
 
@@ -358,7 +386,7 @@ impl Document {
         for score in self.axes.values_mut() {
             *score = Score { score: None, grade: NOT_ASSESSED.to_owned() };
         }
-        for layer in self.layers.values_mut() {
+        for layer in self.layers.values_mut().filter(|layer| layer.findings == 0) {
             NOT_ASSESSED.clone_into(&mut layer.status);
         }
         self
@@ -367,7 +395,72 @@ impl Document {
     /// Whether the document says of nothing that it was looked at.
     #[must_use]
     pub fn is_of_nothing(&self) -> bool {
-        self.grade == NOT_ASSESSED
+        self.grade == NOT_ASSESSED && self.axes.values().all(|score| score.score.is_none())
+    }
+
+    /// Says that only some rules were run: those of these axes, and not all of those of the `partly` layers. The whole has no grade
+    /// then, and neither has an axis that no rule looked at.
+    #[must_use]
+    pub fn narrowed(mut self, axes: &[Axis], partly: &[Layer]) -> Self {
+        NOT_ASSESSED.clone_into(&mut self.grade);
+        for axis in Axis::ALL.into_iter().filter(|axis| !axes.contains(axis)) {
+            let found = self.findings.iter().any(|finding| finding.axis == axis);
+            if let Some(score) = self.axes.get_mut(axis.name()).filter(|_| !found) {
+                *score = Score { score: None, grade: NOT_ASSESSED.to_owned() };
+            }
+        }
+        for layer in partly {
+            if let Some(layer) = self.layers.get_mut(layer.name()).filter(|layer| layer.findings == 0) {
+                PARTLY.clone_into(&mut layer.status);
+            }
+        }
+        self
+    }
+
+    /// Leaves `new` of the findings, and sets those aside that were `known`.
+    #[must_use]
+    pub fn with_known(mut self, new: Vec<Finding>, known: Vec<Finding>) -> Self {
+        self.findings = new;
+        self.known = known;
+        for (name, value) in &mut self.axes {
+            if let Some(axis) =
+                Axis::ALL.into_iter().find(|axis| axis.name() == name && value.score.is_some())
+            {
+                let points = score(&self.findings, axis);
+                *value = Score { score: Some(points), grade: grade(points).to_owned() };
+            }
+        }
+        if self.grade != NOT_ASSESSED {
+            let worst = self.axes.values().filter_map(|score| score.score).min().unwrap_or(100);
+            grade(worst).clone_into(&mut self.grade);
+        }
+        for (name, layer) in &mut self.layers {
+            layer.findings = self.findings.iter().filter(|finding| finding.layer.name() == name).count();
+            if layer.findings == 0 && self.known.iter().any(|finding| finding.layer.name() == name) {
+                KNOWN.clone_into(&mut layer.status);
+            }
+        }
+        self
+    }
+
+    /// Adds what was found and is allowed.
+    #[must_use]
+    pub fn with_allowed(mut self, allowed: Vec<Allowed>) -> Self {
+        self.allowed.extend(allowed);
+        self
+    }
+
+    /// The grade with everything that was found, whether a baseline lists it or not: what a picture shows for long.
+    #[must_use]
+    pub fn grade_with_known(&self) -> &str {
+        if self.grade == NOT_ASSESSED || self.known.is_empty() {
+            return &self.grade;
+        }
+        let all: Vec<Finding> = self.findings.iter().chain(&self.known).cloned().collect();
+        let graded = Axis::ALL
+            .into_iter()
+            .filter(|axis| self.axes.get(axis.name()).is_some_and(|score| score.score.is_some()));
+        grade(graded.map(|axis| score(&all, axis)).min().unwrap_or(100))
     }
 
     /// Adds notes for the reader.
@@ -450,6 +543,31 @@ mod tests {
         let found = Document::new("0", "t".to_owned(), &[], vec![slow; 4], Vec::new(), Stats::default());
         assert_eq!(found.axes["maintenance"].score, Some(70), "three of a severity count");
         assert_eq!(found.grade, "C");
+    }
+
+    #[test]
+    fn a_narrowed_run_has_no_grade_of_the_whole_and_none_of_what_no_rule_looked_at() {
+        let empty =
+            Document::new("0", "t".to_owned(), &[Layer::Data], Vec::new(), Vec::new(), Stats::default());
+        let narrowed = empty.narrowed(&[Axis::Security], &[Layer::Data]);
+        assert_eq!((narrowed.grade.as_str(), narrowed.is_of_nothing()), (NOT_ASSESSED, false));
+        assert_eq!(narrowed.axes["security"].score, Some(100));
+        assert_eq!(narrowed.axes["credentials"].score, None);
+        assert_eq!(narrowed.layers["data"].status, PARTLY);
+        assert!(narrowed.of_nothing().is_of_nothing());
+    }
+
+    #[test]
+    fn known_findings_do_not_count_and_are_not_forgotten() {
+        let (high, low) = (finding(Severity::High), finding(Severity::Low));
+        let all = vec![high.clone(), low.clone()];
+        let document = Document::new("0", "t".to_owned(), &[Layer::Data], all, Vec::new(), Stats::default());
+        let left = document.clone().with_known(vec![low.clone()], vec![high.clone()]);
+        assert_eq!((left.grade.as_str(), left.grade_with_known()), ("A", document.grade.as_str()));
+        assert_eq!(left.layers["data"].findings, 1);
+        let left = document.with_known(Vec::new(), vec![high, low]);
+        assert_eq!(left.layers["data"].status, KNOWN);
+        assert_eq!(serde_json::to_value(&left).unwrap()["known"].as_array().unwrap().len(), 2);
     }
 
     #[test]

@@ -22,8 +22,8 @@ mod verdict;
 
 pub use coverage::{Check, Coverage, Face, Page};
 pub use finding::{
-    Axis, COUNTED, Confidence, Document, Finding, GRADES, LayerStatus, Maps, NOT_ASSESSED, Related, Score,
-    Severity, Skipped, Stats, Tool, fingerprint,
+    Allowed, Axis, COUNTED, Confidence, Document, Finding, GRADES, KNOWN, LayerStatus, Maps, NOT_ASSESSED,
+    PARTLY, Related, Score, Severity, Skipped, Stats, Tool, fingerprint,
 };
 pub use layer::{Layer, UnknownLayer};
 pub use mapping::{Criterion, SOC2};

@@ -33,6 +33,8 @@ struct Brief {
     bad: usize,
     good: usize,
     left_out: usize,
+    /// Whether an example of the section that waits in `before` was left out.
+    cut: bool,
 }
 
 impl Brief {
@@ -48,7 +50,7 @@ impl Brief {
             self.begin(words);
         } else {
             if line.starts_with('#') {
-                self.show_before();
+                self.end_section();
             }
             add(&mut self.before, line);
         }
@@ -64,26 +66,48 @@ impl Brief {
             _ => true,
         };
         self.example = Some(shown);
-        // A section's own text stays, whatever it leads to; what only introduces an example goes with it.
-        if shown || self.before.starts_with('#') {
-            self.show_before();
-        }
-        self.before.clear();
         if shown {
+            self.show_before();
             add(&mut self.text, &format!("```{language}"));
-        } else {
-            self.left_out += 1;
+            return;
         }
+        self.left_out += 1;
+        self.cut = true;
+        // A section's own text stays, whatever it leads to; what only introduces an example goes with it.
+        if self.before.starts_with('#') {
+            let trimmed = self.before.trim_end();
+            let (rest, last) = trimmed.rsplit_once("\n\n").unwrap_or(("", trimmed));
+            self.before = format!("{}\n\n", if last.ends_with(':') { rest } else { trimmed });
+            if !self.is_heading() {
+                self.show_before();
+            }
+        } else {
+            self.before.clear();
+        }
+    }
+
+    /// Whether nothing but a heading waits.
+    fn is_heading(&self) -> bool {
+        self.before.trim_end().lines().count() <= 1
+    }
+
+    /// A heading of which everything was left out goes too.
+    fn end_section(&mut self) {
+        if self.cut && self.before.starts_with('#') && self.is_heading() {
+            self.before.clear();
+        }
+        self.show_before();
     }
 
     fn show_before(&mut self) {
         self.text.push_str(&self.before);
         self.before.clear();
+        self.cut = false;
     }
 
     /// The text without gaps, and how many examples it leaves out.
     fn end(mut self) -> (String, usize) {
-        self.show_before();
+        self.end_section();
         let mut told = String::with_capacity(self.text.len());
         let mut empty = true;
         for line in self.text.lines() {
@@ -134,6 +158,14 @@ mod tests {
         let page = "## Mend\n\nSo.\n\n```ts reworded\nd\n```\n\nAnd so.\n";
         let told = brief(page);
         assert!(told.starts_with("## Mend\n\nSo.\n\nAnd so.\n"), "{told}");
+    }
+
+    #[test]
+    fn a_heading_goes_with_its_examples() {
+        let page = "# r\n\nWhat.\n\n## One\n\nA header:\n\n```ts reworded\na\n```\n\n## Two\n\n```ts reworded\nb\n```\n\n\
+                    ## Three\n\nSo:\n\n```ts reworded\nc\n```\n\n```ts bad\nd\n```\n";
+        let told = brief(page);
+        assert!(told.starts_with("# r\n\nWhat.\n\n## Three\n\n```ts\nd\n```\n"), "{told}");
     }
 
     #[test]

@@ -22,8 +22,9 @@ pub(crate) fn short(grade: &str) -> &str {
 
 /// The picture. Its texts are of a fixed length, so that no font has to be measured.
 pub(crate) fn render(document: &Document) -> String {
-    let grade = document.grade.as_str();
-    let label = if document.is_of_nothing() {
+    // A picture stands for long and says nothing of a baseline.
+    let grade = document.grade_with_known();
+    let label = if grade == NOT_ASSESSED {
         format!("partywall: {grade}")
     } else {
         format!("partywall: grade {grade}")

@@ -1,7 +1,7 @@
 //! The report card: one HTML page that needs no network, no script and no other file.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use partywall_model::{Axis, Document, Finding, Layer, Severity};
+use partywall_model::{Allowed, Axis, Document, Finding, Layer, Severity};
 
 use crate::{
     Report, badge, counted,
@@ -61,7 +61,7 @@ fn head(document: &Document) -> Markup {
             div {
                 h1 { "Tenant isolation report" }
                 p class="target" { (plain(&document.target)) }
-                @if document.is_of_nothing() { p { "Not assessed: no source file was read." } }
+                @if let Some(why) = crate::not_assessed(document) { p { "Not assessed: " (why) "." } }
                 p {
                     (counted(document.findings.len(), "finding")) ", " (high) " high"
                     @if stats.files > 0 { " · " (stats.files) " files, " (stats.lines) " lines" }
@@ -111,7 +111,9 @@ fn layers(document: &Document) -> Markup {
                             td { (layer.name()) }
                             td { (layer.promise()) }
                             @match document.layers.get(layer.name()) {
-                                Some(status) if status.findings == 0 => td class="clean" { (status.status) },
+                                Some(status) if status.findings == 0 => {
+                                    td class=(if status.status == "clean" { "clean" } else { "none" }) { (status.status) }
+                                },
                                 Some(status) => td class="found" { (status.findings) },
                                 None => td class="none" { "not looked at" },
                             }
@@ -130,7 +132,32 @@ fn findings(report: &Report<'_>) -> Markup {
             h2 { "Findings" }
             @if all.is_empty() { p { "Nothing found." } }
             @for finding in all.iter().take(MOST) { (one(finding, report)) }
+            (aside("known: the baseline lists them", &report.document.known, &[]))
+            (aside("allowed by comments", &[], &report.document.allowed))
             @if all.len() > MOST { p { (counted(all.len() - MOST, "more finding")) ", the less severe ones, are in the JSON document only." } }
+        }
+    }
+}
+
+/// Findings that do not count: those that are known, or allowed with a reason.
+fn aside(what: &str, known: &[Finding], allowed: &[Allowed]) -> Markup {
+    let all = known.iter().map(|finding| (finding, ""));
+    let all: Vec<(&Finding, &str)> =
+        all.chain(allowed.iter().map(|one| (&one.finding, one.reason.as_str()))).collect();
+    html! {
+        @if !all.is_empty() {
+            details {
+                summary { (counted(all.len(), "finding")) " " (what) }
+                ul {
+                    @for (finding, reason) in all.iter().take(MOST) {
+                        li {
+                            (finding.severity.name()) " " code { (plain(&finding.rule)) } " "
+                            (place(&finding.path, finding.line)) ": " (prose(&finding.message))
+                            @if !reason.is_empty() { span class="hint" { " – " (plain(reason)) } }
+                        }
+                    }
+                }
+            }
         }
     }
 }
@@ -189,8 +216,9 @@ fn code(excerpt: &Excerpt) -> Markup {
     html! {
         pre class="code" {
             @for line in &excerpt.lines {
+                // A block each: a line break in one would stand inside of it, and not end the line.
                 span class=[line.marked.then_some("marked")] {
-                    span class="number" { (line.number) } (line.text) "\n"
+                    span class="number" { (line.number) } (line.text)
                 }
             }
         }

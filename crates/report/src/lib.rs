@@ -140,8 +140,10 @@ pub struct Report<'a> {
     /// How text looks.
     pub style: Style,
     /// What leads from the folder where the reader is to the paths of the document, with a `/` at its end; empty where they begin
-    /// there. Code hosts and comments name files from the repository's root on.
+    /// there. Code hosts and comments name files from the repository's root on; what lies in none begins with `/`.
     pub below: &'a str,
+    /// The same from the folder on where the reader of text stands, who opens what it names.
+    pub here: &'a str,
 }
 
 /// Sources whose paths were put below a folder.
@@ -162,10 +164,16 @@ impl Report<'_> {
     /// # Errors
     /// When the document cannot be written as JSON, which no document of ours is.
     pub fn render(&self, format: Format) -> Result<String, serde_json::Error> {
-        if !self.below.is_empty() && matches!(format, Format::Sarif | Format::Markdown) {
-            let document = self.moved();
-            let sources = Below { sources: self.sources, folder: self.below };
-            return Report { document: &document, sources: &sources, below: "", ..*self }.render(format);
+        let below = match format {
+            Format::Sarif | Format::Markdown => self.below,
+            Format::Text => self.here,
+            _ => "",
+        };
+        if !below.is_empty() {
+            let document = self.moved(below);
+            let sources = Below { sources: self.sources, folder: below };
+            return Report { document: &document, sources: &sources, below: "", here: "", ..*self }
+                .render(format);
         }
         Ok(match format {
             Format::Text => text::render(self),
@@ -180,20 +188,54 @@ impl Report<'_> {
         })
     }
 
-    /// The document with its paths below the folder.
-    fn moved(&self) -> Document {
-        let mut document = self.document.clone();
-        let related = document.findings.iter_mut().flat_map(|finding| {
-            std::iter::once(&mut finding.path).chain(finding.related.iter_mut().map(|step| &mut step.path))
-        });
-        for path in related.chain(document.skipped.iter_mut().map(|skipped| &mut skipped.path)) {
+    /// The document with its paths below a folder.
+    fn moved(&self, below: &str) -> Document {
+        with_paths(self.document.clone(), &|path| {
             if !path.contains("://") && !path.starts_with('/') {
-                path.insert_str(0, self.below);
+                path.insert_str(0, below);
             }
-        }
-        document
+        })
     }
 }
+
+/// The document with other paths.
+#[must_use]
+pub fn with_paths(mut document: Document, change: &dyn Fn(&mut String)) -> Document {
+    let allowed = document.allowed.iter_mut().map(|allowed| &mut allowed.finding);
+    let all = document.findings.iter_mut().chain(&mut document.known).chain(allowed);
+    let places = all.flat_map(|finding| {
+        std::iter::once(&mut finding.path).chain(finding.related.iter_mut().map(|step| &mut step.path))
+    });
+    for path in places.chain(document.skipped.iter_mut().map(|skipped| &mut skipped.path)) {
+        change(path);
+    }
+    document
+}
+
+/// Why a document has no grade, if it has none.
+pub(crate) fn not_assessed(document: &Document) -> Option<String> {
+    if document.grade != partywall_model::NOT_ASSESSED {
+        return None;
+    }
+    Some(match document.stats.files {
+        _ if !document.is_of_nothing() => {
+            "not all rules were asked for, and the whole has no grade without the others".to_owned()
+        }
+        0 if document.stats.relations == 0 && document.target == NO_DATABASE => {
+            "no database was looked at, so nothing is known".to_owned()
+        }
+        0 => "no source file was read, so nothing is known".to_owned(),
+        files => {
+            let files = counted(usize::try_from(files).unwrap_or(usize::MAX), "file");
+            format!(
+                "no program was read, but only {files} of how one is built or started, so nothing is known"
+            )
+        }
+    })
+}
+
+/// The target of a check of a configuration that names no database.
+pub(crate) const NO_DATABASE: &str = "no database";
 
 /// How many there are of something, with the noun in its number.
 fn counted(count: usize, noun: &str) -> String {

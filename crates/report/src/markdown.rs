@@ -22,9 +22,11 @@ pub(crate) fn render(report: &Report<'_>) -> String {
         }
     }
     text.push('\n');
-    if document.is_of_nothing() {
-        text.push_str("No source file was read, so nothing is known.\n");
-    } else if document.findings.is_empty() {
+    if let Some(why) = crate::not_assessed(document) {
+        text.push_str(&format!("Not assessed: {why}.\n\n"));
+    }
+    // That nothing was found is no news of what nobody looked at.
+    if document.findings.is_empty() && !document.is_of_nothing() {
         text.push_str("Nothing found.\n");
     }
     let mut left = 0;

@@ -43,7 +43,7 @@ pub fn rubric(rules: &[RubricRule]) -> String {
     );
     for axis in Axis::ALL {
         let always = if Axis::ISOLATION.contains(&axis) {
-            "always graded"
+            "graded in every run of all rules that read a program"
         } else {
             "graded only from what is looked at"
         };

@@ -3,9 +3,9 @@
 //! Written out here rather than with types generated from the schema: the generator brings unmaintained dependencies, and
 //! a test validates what is written against the official schema.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use partywall_model::{Finding, Page, Severity};
+use partywall_model::{Confidence, Finding, Page, Severity};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Value, json};
 
@@ -41,7 +41,7 @@ pub(crate) fn render(report: &Report<'_>) -> Value {
         .findings
         .iter()
         .take(MOST)
-        .map(|finding| result(finding, rules.get(finding.rule.as_str())))
+        .map(|finding| result(finding, &id(finding, report.pages), &rules))
         .collect();
     let mut descriptors: Vec<(usize, Value)> = rules.into_values().collect();
     descriptors.sort_by_key(|(index, _)| *index);
@@ -50,7 +50,7 @@ pub(crate) fn render(report: &Report<'_>) -> Value {
         .iter()
         .map(|skipped| {
             json!({
-                "level": "note",
+                "level": if is_failure(&skipped.reason) { "warning" } else { "note" },
                 "message": { "text": format!("not looked at: {}", skipped.reason) },
                 "locations": [{ "physicalLocation": { "artifactLocation": artifact(&skipped.path) } }],
             })
@@ -73,40 +73,72 @@ pub(crate) fn render(report: &Report<'_>) -> Value {
     })
 }
 
-/// A descriptor for each rule that found something, with its index. Those that found nothing would make every log large.
-fn rules<'a>(report: &Report<'a>) -> BTreeMap<&'a str, (usize, Value)> {
-    let mut rules = BTreeMap::new();
-    let found: BTreeSet<&str> =
-        report.document.findings.iter().map(|finding| finding.rule.as_str()).collect();
-    for page in report.pages.iter().filter(|page| found.contains(page.check.id)) {
-        let index = rules.len();
-        rules.entry(page.check.id).or_insert_with(|| (index, descriptor(page)));
-    }
-    for finding in &report.document.findings {
-        let index = rules.len();
-        rules.entry(finding.rule.as_str()).or_insert_with(|| (index, json!({ "id": finding.rule })));
-    }
-    rules
+/// Whether something should have been looked at and could not be.
+fn is_failure(reason: &str) -> bool {
+    ["cannot be read", "was not understood", "is no UTF-8", "was changed"]
+        .iter()
+        .any(|word| reason.starts_with(word))
 }
 
-fn descriptor(page: &Page) -> Value {
-    let id = page.check.id;
+/// The id of a result's descriptor. Code hosts judge a result by the severity of its descriptor, so one that is less severe than its
+/// rule can be has a descriptor of its own below the rule's: `tenant-from-input/low`.
+fn id(finding: &Finding, pages: &[Page]) -> String {
+    let page = pages.iter().find(|page| page.check.id == finding.rule);
+    match page {
+        Some(page) if page.severity != finding.severity => {
+            format!("{}/{}", finding.rule, finding.severity.name())
+        }
+        _ => finding.rule.clone(),
+    }
+}
+
+/// A descriptor for each rule and severity that found something, with its index. Those that found nothing would make every log large.
+fn rules(report: &Report<'_>) -> BTreeMap<String, (usize, Value)> {
+    let mut found: BTreeMap<String, Vec<&Finding>> = BTreeMap::new();
+    for finding in &report.document.findings {
+        found.entry(id(finding, report.pages)).or_default().push(finding);
+    }
+    found
+        .into_iter()
+        .enumerate()
+        .map(|(index, (id, findings))| {
+            let page = |rule: &str| report.pages.iter().find(|page| page.check.id == rule);
+            let described = match findings.first().and_then(|finding| Some((finding, page(&finding.rule)?))) {
+                Some((finding, page)) => descriptor(&id, page, finding.severity, &findings),
+                None => json!({ "id": id }),
+            };
+            (id, (index, described))
+        })
+        .collect()
+}
+
+fn descriptor(id: &str, page: &Page, severity: Severity, findings: &[&Finding]) -> Value {
     let help = page.brief();
+    let sure = findings.iter().map(|finding| finding.confidence).max().unwrap_or(Confidence::Low);
+    let mut tags =
+        vec!["security".to_owned(), "tenant-isolation".to_owned(), page.check.layer.name().to_owned()];
+    for cwe in findings.iter().flat_map(|finding| &finding.maps.cwe) {
+        let tag = format!("external/cwe/{}", cwe.to_lowercase());
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
     json!({
         "id": id,
-        "name": pascal(id),
+        "name": pascal(&id.replace('/', "-")),
         "shortDescription": { "text": page.check.summary },
         "fullDescription": { "text": page.check.summary },
         "help": { "text": help, "markdown": help },
-        "defaultConfiguration": { "level": level(page.severity) },
+        "defaultConfiguration": { "level": level(severity) },
         "properties": {
-            "tags": ["security", "tenant-isolation", page.check.layer.name()],
-            "security-severity": score(page.severity),
+            "tags": tags,
+            "precision": sure.name(),
+            "security-severity": score(severity),
         },
     })
 }
 
-fn result(finding: &Finding, rule: Option<&(usize, Value)>) -> Value {
+fn result(finding: &Finding, id: &str, rules: &BTreeMap<String, (usize, Value)>) -> Value {
     let steps: Vec<Value> = finding
         .related
         .iter()
@@ -128,12 +160,13 @@ fn result(finding: &Finding, rule: Option<&(usize, Value)>) -> Value {
     let place =
         json!({ "physicalLocation": { "artifactLocation": artifact(&finding.path), "region": region } });
     let mut result = json!({
-        "ruleId": finding.rule,
+        "ruleId": id,
         "level": level(finding.severity),
         "message": { "text": format!("{}\n\nWhy: {}\n\nFix: {}", finding.message, finding.why, finding.fix) },
         "locations": [place],
-        "partialFingerprints": { "partywall/v1": finding.fingerprint },
+        "partialFingerprints": { fingerprints(&finding.path): finding.fingerprint },
         "properties": {
+            "rule": finding.rule,
             "layer": finding.layer.name(),
             "axis": finding.axis.name(),
             "severity": finding.severity.name(),
@@ -144,7 +177,7 @@ fn result(finding: &Finding, rule: Option<&(usize, Value)>) -> Value {
         },
     });
     if let Some(map) = result.as_object_mut() {
-        if let Some((index, _)) = rule {
+        if let Some((index, _)) = rules.get(id) {
             map.insert("ruleIndex".to_owned(), json!(index));
         }
         if !steps.is_empty() {
@@ -156,6 +189,11 @@ fn result(finding: &Finding, rule: Option<&(usize, Value)>) -> Value {
         }
     }
     result
+}
+
+/// The kind of a finding's fingerprint: that of a place in a file has the whole place and what it stands in as its parts.
+fn fingerprints(path: &str) -> &'static str {
+    if path.contains("://") { "partywall/v1" } else { "partywall/v2" }
 }
 
 /// A file of the repository, or a thing that has a URL of its own.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use partywall_model::{
-    Axis, Check, Confidence, Document, Face, Finding, Layer, Maps, Page, Related, Severity, Skipped, Stats,
-    fingerprint,
+    Allowed, Axis, Check, Confidence, Document, Face, Finding, Layer, Maps, Page, Related, Severity, Skipped,
+    Stats, fingerprint,
 };
 use serde_json::Value;
 
@@ -54,7 +54,7 @@ fn finding() -> Finding {
 
 fn document(findings: Vec<Finding>) -> Document {
     let skipped = vec![Skipped { path: "src/a.test.ts".to_owned(), reason: "a test".to_owned() }];
-    let stats = Stats { files: 3, lines: 40, bytes: 900, relations: 0, seconds: 0.02 };
+    let stats = Stats { files: 3, programs: 3, lines: 40, bytes: 900, relations: 0, seconds: 0.02 };
     Document::new("1.2.3", ".".to_owned(), &Layer::ALL, findings, skipped, stats)
         .with_notes(vec!["tenancy: multi, because `src/http.ts` serves HTTP".to_owned()])
 }
@@ -67,7 +67,14 @@ fn sources() -> BTreeMap<String, String> {
 }
 
 fn show(document: &Document, format: Format) -> String {
-    let report = Report { document, pages: &[PAGE], sources: &sources(), style: Style::default(), below: "" };
+    let report = Report {
+        document,
+        pages: &[PAGE],
+        sources: &sources(),
+        style: Style::default(),
+        below: "",
+        here: "",
+    };
     report.render(format).unwrap()
 }
 
@@ -91,11 +98,11 @@ high[unscoped-cache-key]: the key of `documents` does not hold the tenant
   = fix: Put the tenant into the key: `${tenant}:${id}`.
   = note: cache layer, high confidence; `partywall explain unscoped-cache-key` says more
 
-1 finding: 1 high
-grade C (security C, permissions A, credentials A, maintenance not assessed, compatibility not assessed, documentation not assessed)
 read 3 files (40 lines) in 0.02 s
 skipped src/a.test.ts: a test
 note: tenancy: multi, because `src/http.ts` serves HTTP
+1 finding: 1 high
+grade C (security C, permissions A, credentials A, maintenance not assessed, compatibility not assessed, documentation not assessed)
 ";
     assert_eq!(text, expected);
 }
@@ -104,7 +111,7 @@ note: tenancy: multi, because `src/http.ts` serves HTTP
 fn colour_comes_only_when_it_is_asked_for() {
     let document = document(vec![finding()]);
     let style = Style { colour: true, ..Style::default() };
-    let report = Report { document: &document, pages: &[], sources: &(), style, below: "" };
+    let report = Report { document: &document, pages: &[], sources: &(), style, below: "", here: "" };
     assert!(report.render(Format::Text).unwrap().contains('\u{1b}'));
     for format in Format::ALL {
         assert!(!show(&document, format).contains('\u{1b}'), "{format}");
@@ -132,8 +139,14 @@ fn hostile() -> Document {
 fn what_a_repository_says_stays_text_in_every_format() {
     let document = hostile();
     let code = BTreeMap::from([(document.findings[0].path.clone(), document.target.clone())]);
-    let report =
-        Report { document: &document, pages: &[], sources: &code, style: Style::default(), below: "" };
+    let report = Report {
+        document: &document,
+        pages: &[],
+        sources: &code,
+        style: Style::default(),
+        below: "",
+        here: "",
+    };
     for format in [Format::Text, Format::Markdown, Format::Html] {
         let shown = report.render(format).unwrap();
         for character in ['\u{1b}', '\u{7}', '\u{202e}'] {
@@ -219,7 +232,7 @@ fn sarif_is_valid_and_says_the_same() {
     let place = &result["locations"][0]["physicalLocation"];
     assert_eq!(place["artifactLocation"]["uri"], "src/a%20b.ts");
     assert_eq!(place["region"]["startLine"], 2);
-    assert_eq!(result["partialFingerprints"]["partywall/v1"], finding().fingerprint);
+    assert_eq!(result["partialFingerprints"]["partywall/v2"], finding().fingerprint);
     assert_eq!(result["codeFlows"][0]["threadFlows"][0]["locations"].as_array().unwrap().len(), 3);
 }
 
@@ -232,6 +245,7 @@ fn code_hosts_are_told_paths_from_the_root_of_the_repository_on() {
         sources: &code,
         style: Style::default(),
         below: "services/mcp/",
+        here: "mcp/",
     };
     let sarif: Value = serde_json::from_str(&report.render(Format::Sarif).unwrap()).unwrap();
     let result = &sarif["runs"][0]["results"][0];
@@ -241,6 +255,13 @@ fn code_hosts_are_told_paths_from_the_root_of_the_repository_on() {
     let comment = report.render(Format::Markdown).unwrap();
     assert!(comment.contains("`services/mcp/src/a b.ts:2`") && comment.contains("```ts"), "{comment}");
     assert!(report.render(Format::Json).unwrap().contains("\"path\": \"src/a b.ts\""));
+    // Whoever reads text opens files from where he stands.
+    let text = report.render(Format::Text).unwrap();
+    assert!(text.contains("--> mcp/src/a b.ts:2:3") && text.contains("documents.set(id, doc)"), "{text}");
+    let outside = Report { below: "/srv/mcp/", ..report };
+    let sarif: Value = serde_json::from_str(&outside.render(Format::Sarif).unwrap()).unwrap();
+    let place = &sarif["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"];
+    assert_eq!(place["uri"], "file:///srv/mcp/src/a%20b.ts");
 }
 
 #[test]
@@ -251,8 +272,70 @@ fn what_nobody_looked_at_has_no_grade() {
     let told = show(&nothing, Format::Text);
     assert!(told.starts_with("no source file was read") && !told.contains("grade"), "{told}");
     assert!(show(&nothing, Format::Badge).contains("not assessed"));
-    assert!(show(&nothing, Format::Markdown).contains("No source file was read"));
+    assert!(show(&nothing, Format::Markdown).contains("Not assessed: no source file was read"));
     assert!(show(&nothing, Format::Html).contains("no source file was read"));
+}
+
+#[test]
+fn each_result_has_a_descriptor_of_its_own_severity() {
+    let low = Finding { severity: Severity::Low, confidence: Confidence::Low, ..finding() };
+    let sarif: Value = serde_json::from_str(&show(&document(vec![finding(), low]), Format::Sarif)).unwrap();
+    let run = &sarif["runs"][0];
+    let of = |index: usize| {
+        let result = &run["results"][index];
+        let rule =
+            &run["tool"]["driver"]["rules"][usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap()];
+        assert_eq!(rule["id"], result["ruleId"]);
+        (rule["id"].clone(), rule["properties"]["security-severity"].clone(), result["level"].clone())
+    };
+    assert_eq!(of(0), ("unscoped-cache-key".into(), "8.0".into(), "error".into()));
+    assert_eq!(of(1), ("unscoped-cache-key/low".into(), "3.0".into(), "note".into()));
+    assert_eq!(run["results"][1]["properties"]["rule"], "unscoped-cache-key");
+    let tags = run["tool"]["driver"]["rules"][0]["properties"]["tags"].as_array().unwrap();
+    assert!(tags.contains(&"external/cwe/cwe-668".into()));
+}
+
+#[test]
+fn every_line_of_a_frame_is_a_box_of_its_own() {
+    let html = show(&document(vec![finding()]), Format::Html);
+    let frame = html.split("<pre class=\"code\">").nth(1).unwrap().split("</pre>").next().unwrap();
+    assert_eq!(frame.matches("class=\"number\"").count(), 3);
+    assert!(!frame.contains('\n'), "a line break inside of a box does not end its line: {frame}");
+    let css: String = crate::html::CSS.split_whitespace().collect();
+    assert!(
+        css.contains(".code>span{display:block;") && !css.contains(".marked{background:var(--mark);display")
+    );
+}
+
+#[test]
+fn what_does_not_count_is_told() {
+    let (new, mut known) = (finding(), finding());
+    known.path = "src/old.ts".to_owned();
+    let allowed = Allowed { finding: finding(), reason: "public documents".to_owned() };
+    let document = document(vec![new.clone(), known.clone()])
+        .with_known(vec![new], vec![known])
+        .with_allowed(vec![allowed]);
+    let html = show(&document, Format::Html);
+    assert!(html.contains("src/old.ts") && html.contains("public documents"), "{html}");
+    let style = Style { verbose: true, ..Style::default() };
+    let report = Report { document: &document, pages: &[], sources: &(), style, below: "", here: "" };
+    let text = report.render(Format::Text).unwrap();
+    assert!(text.contains("known src/old.ts:2: unscoped-cache-key (high)"), "{text}");
+    assert!(text.contains("allowed src/a b.ts:2: unscoped-cache-key (high): public documents"), "{text}");
+    assert!(!show(&document, Format::Text).contains("src/old.ts"));
+}
+
+#[test]
+fn a_grade_that_cannot_be_given_says_why() {
+    let narrowed = document(Vec::new()).narrowed(&[Axis::Security], &[Layer::Cache]);
+    let text = show(&narrowed, Format::Text);
+    assert!(
+        text.contains("nothing found\nnot all rules were asked for") && text.contains("security A"),
+        "{text}"
+    );
+    assert!(show(&narrowed, Format::Badge).contains("not assessed"));
+    let of_nothing = document(Vec::new()).of_nothing();
+    assert!(show(&of_nothing, Format::Html).contains("no program was read, but only 3 files"));
 }
 
 #[test]

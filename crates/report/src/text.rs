@@ -90,11 +90,10 @@ fn origin<'a>(path: &str, line: u32) -> Origin<'a> {
     if path.contains("://") { origin } else { origin.line(usize::try_from(line).unwrap_or(1)) }
 }
 
-/// What was found by severity, the grades, what was looked at and what was not.
+/// What was looked at and what was not, and last what was found by severity, with the grades.
 fn summary(report: &Report<'_>) -> String {
     let document = report.document;
-    let mut lines = vec![found(document)];
-    lines.extend((!document.is_of_nothing()).then(|| grades(document)));
+    let mut lines = Vec::new();
     let stats = &document.stats;
     if stats.files > 0 {
         lines.push(format!(
@@ -107,16 +106,36 @@ fn summary(report: &Report<'_>) -> String {
         lines.push(format!("read {} relations in {:.2} s", stats.relations, stats.seconds));
     }
     lines.extend(skipped(document, report.style.verbose));
+    if report.style.verbose {
+        lines.extend(aside(document));
+    }
     lines.extend(document.notes.iter().map(|note| format!("note: {}", one_line(note))));
+    lines.extend(Some(found(document)).filter(|found| !found.is_empty()));
+    if let Some(why) = crate::not_assessed(document) {
+        lines.push(format!("{why}: not assessed"));
+    }
+    lines.extend((!document.is_of_nothing()).then(|| grades(document)));
     lines.join("\n") + "\n"
 }
 
+/// The findings that do not count.
+fn aside(document: &Document) -> impl Iterator<Item = String> {
+    let one = |finding: &Finding, what: String| {
+        let (path, rule) = (one_line(&finding.path), one_line(&finding.rule));
+        format!("{what} {path}:{}: {rule} ({})", finding.line, finding.severity.name())
+    };
+    let known = document.known.iter().map(move |finding| one(finding, "known".to_owned()));
+    let allowed = document.allowed.iter();
+    known.chain(
+        allowed.map(move |allowed| {
+            one(&allowed.finding, "allowed".to_owned()) + ": " + &one_line(&allowed.reason)
+        }),
+    )
+}
+
 fn found(document: &Document) -> String {
-    if document.is_of_nothing() {
-        return "no source file was read, so nothing is known: not assessed".to_owned();
-    }
     if document.findings.is_empty() {
-        return "nothing found".to_owned();
+        return if document.is_of_nothing() { String::new() } else { "nothing found".to_owned() };
     }
     let parts: Vec<String> = Severity::ALL
         .into_iter()

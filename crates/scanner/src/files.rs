@@ -4,9 +4,11 @@
 //! the end of the run: a scanner is pointed at trees that nobody vouches for. Links are not followed, so there are no
 //! loops and no way out of the tree.
 
+mod left_out;
 mod names;
 
 use std::{
+    collections::BTreeSet,
     fs,
     hash::BuildHasher,
     io,
@@ -14,6 +16,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
+        mpsc::SyncSender,
     },
 };
 
@@ -72,6 +75,8 @@ pub struct Listing {
     pub files: Vec<SourceFile>,
     /// What will not, and why.
     pub skipped: Vec<Skipped>,
+    /// What a reader has to know about the choice.
+    pub notes: Vec<String>,
 }
 
 /// A target that cannot be scanned.
@@ -84,6 +89,12 @@ pub enum FilesError {
         path: String,
         /// What the system said.
         error: io::Error,
+    },
+    /// It is a pipe, a device or the like.
+    #[error("cannot scan {path}: it is no ordinary file; name a folder or a source file")]
+    NoFile {
+        /// The target.
+        path: String,
     },
     /// It is an archive.
     #[error(
@@ -99,7 +110,7 @@ pub enum FilesError {
 /// Lists the files below the targets.
 ///
 /// # Errors
-/// When a target is not there or is an archive.
+/// When a target is not there, is no ordinary file or is an archive.
 pub fn list(selection: &Selection) -> Result<Listing, FilesError> {
     let mut listing = Listing::default();
     let single = selection.targets.len() == 1;
@@ -108,17 +119,31 @@ pub fn list(selection: &Selection) -> Result<Listing, FilesError> {
         let metadata = fs::metadata(target).map_err(unreadable)?;
         if metadata.is_dir() {
             fs::read_dir(target).map_err(unreadable)?;
-            walk(target, single, selection.include_tests, &mut listing);
-        } else {
+            let tree = Tree::new(target, single, selection.include_tests);
+            tree.walk(target, &mut listing);
+            left_out::shipped(&tree, &mut listing);
+            left_out::ignored(&tree, &mut listing);
+        } else if metadata.is_file() {
             one(target, metadata.len(), &mut listing)?;
+        } else {
+            return Err(FilesError::NoFile { path: target.display().to_string() });
         }
     }
     other_languages(&mut listing);
+    if !single {
+        once(&mut listing.files);
+    }
     listing.files.sort_by(|a, b| a.path.cmp(&b.path));
-    listing.files.dedup_by(|a, b| a.disk == b.disk);
     listing.skipped.sort_by(|a, b| (&a.path, &a.reason).cmp(&(&b.path, &b.reason)));
     listing.skipped.dedup();
+    listing.notes.dedup();
     Ok(listing)
+}
+
+/// Leaves each file once: targets can hold one another, and a path can be written in several ways.
+fn once(files: &mut Vec<SourceFile>) {
+    let mut seen = BTreeSet::new();
+    files.retain(|file| seen.insert(file.disk.canonicalize().unwrap_or_else(|_| file.disk.clone())));
 }
 
 /// Adds a file that was named itself.
@@ -149,38 +174,71 @@ fn shown(target: &Path, disk: &Path, single: bool) -> String {
     slashes(path)
 }
 
-fn walk(target: &Path, single: bool, include_tests: bool, listing: &mut Listing) {
-    let (sender, receiver) = std::sync::mpsc::sync_channel::<Skipped>(1024);
-    // Folders are judged while walking, so that nothing below a skipped one is looked at. The walk runs here; the channel
-    // only carries notices out of the closure, and a full one drops a notice rather than waiting.
-    let (root, base) = (target.to_owned(), target.to_owned());
-    let walker = WalkBuilder::new(target)
-        .follow_links(false)
-        .max_depth(Some(DEEPEST))
-        .require_git(false)
-        .git_global(false)
-        .sort_by_file_name(Ord::cmp)
-        .filter_entry(move |entry| {
-            if entry.depth() == 0 || !entry.file_type().is_some_and(|kind| kind.is_dir()) {
-                return true;
+/// A folder that was named.
+struct Tree<'a> {
+    target: &'a Path,
+    /// Whether it is the only target, so that paths begin below it.
+    single: bool,
+    include_tests: bool,
+    /// Whether it stands in a repository of git, whose `.gitignore` files are those up to its top.
+    in_git: bool,
+}
+
+impl<'a> Tree<'a> {
+    fn new(target: &'a Path, single: bool, include_tests: bool) -> Self {
+        let full = target.canonicalize().unwrap_or_else(|_| target.to_owned());
+        let in_git = full.ancestors().any(|folder| folder.join(".git").exists());
+        Self { target, single, include_tests, in_git }
+    }
+
+    /// The entries below a folder of the tree; `ignoring` leaves out what `.gitignore` names. A folder that is not looked into is told.
+    fn entries(&self, from: &Path, ignoring: bool, told: SyncSender<Skipped>) -> ignore::Walk {
+        // Folders are judged while walking, so that nothing below a skipped one is looked at. The walk runs here; the channel
+        // only carries notices out of the closure, and a full one drops a notice rather than waiting.
+        let (base, single, include_tests) = (self.target.to_owned(), self.single, self.include_tests);
+        WalkBuilder::new(from)
+            .follow_links(false)
+            .max_depth(Some(DEEPEST))
+            .hidden(false)
+            .ignore(false)
+            .git_ignore(ignoring)
+            .git_exclude(ignoring)
+            .git_global(false)
+            // Elsewhere than in a repository, only what is in the tree itself speaks of it.
+            .require_git(self.in_git)
+            .parents(self.in_git)
+            .sort_by_file_name(Ord::cmp)
+            .filter_entry(move |entry| {
+                if entry.depth() == 0 || !entry.file_type().is_some_and(|kind| kind.is_dir()) {
+                    return true;
+                }
+                if entry.file_name().to_str().is_some_and(names::is_history) {
+                    return false;
+                }
+                let path = shown(&base, entry.path(), true);
+                let reason = names::folder(&path, entry.path())
+                    .or_else(|| (!include_tests && names::is_test_folder(&path)).then_some(names::TEST));
+                if let Some(reason) = reason {
+                    let _full = told.try_send(skip(shown(&base, entry.path(), single) + "/", reason));
+                }
+                reason.is_none()
+            })
+            .build()
+    }
+
+    fn walk(&self, from: &Path, listing: &mut Listing) {
+        let (sender, receiver) = std::sync::mpsc::sync_channel::<Skipped>(1024);
+        for entry in self.entries(from, true, sender) {
+            match entry {
+                Ok(entry) => {
+                    visit(&entry, self.target, self.single, self.include_tests, listing);
+                }
+                Err(error) => listing.skipped.push(unreadable(&error, self.target, self.single)),
             }
-            let path = shown(&root, entry.path(), true);
-            let reason = names::folder(&path, entry.path())
-                .or_else(|| (!include_tests && names::is_test_folder(&path)).then_some(names::TEST));
-            if let Some(reason) = reason {
-                let _full = sender.try_send(skip(shown(&base, entry.path(), single) + "/", reason));
-            }
-            reason.is_none()
-        })
-        .build();
-    for entry in walker {
-        match entry {
-            Ok(entry) => visit(&entry, target, single, include_tests, listing),
-            Err(error) => listing.skipped.push(unreadable(&error, target, single)),
+            listing.skipped.extend(receiver.try_iter());
         }
         listing.skipped.extend(receiver.try_iter());
     }
-    listing.skipped.extend(receiver.try_iter());
 }
 
 fn unreadable(error: &ignore::Error, target: &Path, single: bool) -> Skipped {

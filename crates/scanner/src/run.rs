@@ -10,11 +10,11 @@ use std::{
     time::Instant,
 };
 
-use partywall_model::{Axis, Confidence, Document, Finding, Layer, Page, Skipped};
+use partywall_model::{Confidence, Document, Finding, Layer, Page, Skipped};
 use rayon::prelude::*;
 
 pub(crate) use self::tell::lines;
-use self::tell::{chosen, layers, lower, stats, tell};
+use self::tell::{assessed, chosen, layers, lower, stats, tell};
 use crate::{
     files::{self, FilesError, Kind, Seen, Selection, SourceFile},
     ir::Again,
@@ -111,6 +111,8 @@ pub struct Scan {
     pub texts: BTreeMap<String, String>,
     /// How many files could not be read or understood, in whole or in part.
     pub not_understood: usize,
+    /// The fingerprints that findings had in baselines of the first kind, by those that they have.
+    pub earlier: BTreeMap<String, String>,
 }
 
 /// A run that cannot be.
@@ -224,7 +226,7 @@ pub fn scan(options: &Options, progress: &dyn Progress) -> Result<Scan, ScanErro
         }) {
             return Err(ScanError::NotRead { path: notice.path.clone(), reason: notice.reason.clone() });
         }
-        Ok(finish(options, libraries, read, listing.skipped, began))
+        Ok(finish(options, libraries, read, (listing.skipped, listing.notes), began))
     })
 }
 
@@ -401,7 +403,7 @@ fn finish(
     options: &Options,
     libraries: Libraries,
     read: Vec<Result<Loaded, Skipped>>,
-    mut skipped: Vec<Skipped>,
+    (mut skipped, mut notes): (Vec<Skipped>, Vec<String>),
     began: Instant,
 ) -> Scan {
     let mut loaded = Vec::with_capacity(read.len());
@@ -429,7 +431,7 @@ fn finish(
     findings.extend(judge("vulnerable-sdk", &options.target, &mut skipped, check));
     let check = || shared_process::check(&launches(&loaded));
     findings.extend(judge("shared-process", &options.target, &mut skipped, check));
-    let mut notes: Vec<String> = for_browsers(&loaded).into_iter().collect();
+    notes.extend(for_browsers(&loaded));
     let mut project = project(options, libraries, &mut loaded, schema);
     for rule in rules::all() {
         let found = judge(rule.check.id, &options.target, &mut skipped, || rules::run(rule, &project));
@@ -451,26 +453,21 @@ fn finish(
     }
     // What is told from here on needs the files only, and copies some.
     drop(project);
-    let (findings, texts) = tell(options, &loaded, findings, &mut notes);
+    let told = tell(options, &loaded, findings, &mut notes);
     skipped.extend(changed(&loaded));
     let stats = stats(&loaded, began);
     skipped.sort_by(|a, b| (&a.path, &a.reason).cmp(&(&b.path, &b.reason)));
     notes.extend(chosen(options));
-    let of_nothing = stats.files == 0;
-    let mut document = Document::new(
+    let document = Document::new(
         env!("CARGO_PKG_VERSION"),
         options.target.clone(),
         &layers(options),
-        findings,
+        told.findings,
         skipped,
         stats,
-    )
-    .assessing(&[Axis::Maintenance])
-    .with_notes(notes);
-    if of_nothing {
-        document = document.of_nothing();
-    }
-    Scan { document, texts, not_understood }
+    );
+    let document = assessed(document, options).with_notes(notes).with_allowed(told.allowed);
+    Scan { document, texts: told.texts, not_understood, earlier: told.earlier }
 }
 
 /// The files that were changed while they were looked at.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use partywall_model::{Axis, Check, Confidence, Face, Finding, Layer, Maps, Page, Severity};
+use partywall_model::{Allowed, Axis, Check, Confidence, Face, Finding, Layer, Maps, Page, Severity};
 
 /// The rule that speaks of suppressions.
 pub const RULE: &str = "unused-suppression";
@@ -165,8 +165,8 @@ fn is_comment(line: &str) -> bool {
 pub struct Applied {
     /// Findings that nothing allows, with those about the suppressions themselves.
     pub findings: Vec<Finding>,
-    /// How many were allowed.
-    pub allowed: usize,
+    /// Those that are allowed, with the reasons.
+    pub allowed: Vec<Allowed>,
 }
 
 /// Takes out the findings that the suppressions of their file allow. `ran` says whether a rule looked at the file in this
@@ -183,20 +183,19 @@ pub fn apply(
         findings.iter().map(|finding| (finding.rule.clone(), finding.line)).collect();
     let mut used = vec![BTreeSet::new(); suppressions.len()];
     for finding in findings {
-        let mut allowed = false;
+        let mut allowed = None;
         for (suppression, used) in suppressions.iter().zip(&mut used) {
             let about = suppression.rules.contains(&finding.rule)
                 && finding.line <= suppression.last
                 && suppression.target <= finding.end_line.max(finding.line);
             if about && !suppression.reason.is_empty() {
-                allowed = true;
+                allowed = Some(suppression.reason.clone());
                 used.insert(finding.rule.clone());
             }
         }
-        if allowed {
-            applied.allowed += 1;
-        } else {
-            applied.findings.push(finding);
+        match allowed {
+            Some(reason) => applied.allowed.push(Allowed { finding, reason }),
+            None => applied.findings.push(finding),
         }
     }
     for (suppression, used) in suppressions.iter().zip(used) {
@@ -289,7 +288,7 @@ mod tests {
                 .into_iter()
                 .map(|finding| format!("{}:{}", finding.rule, finding.line))
                 .collect(),
-            applied.allowed,
+            applied.allowed.len(),
         )
     }
 

@@ -33,7 +33,7 @@ pub(crate) struct ScanArguments {
     /// A file of known findings, which do not count.
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,
-    /// Write what is found to a baseline, and end with status 0.
+    /// Write what is found to a baseline, and end with status 0; reports are written too where --format or --output asks for them.
     #[arg(long, value_name = "FILE", conflicts_with = "baseline")]
     pub(crate) write_baseline: Option<PathBuf>,
     /// Exit status 1 too when a file, or every file, could not be read or understood, or when the baseline lists what is no longer found.
@@ -49,7 +49,7 @@ pub(crate) struct ScanArguments {
     #[arg(long, value_name = "FILE")]
     pub(crate) library: Vec<PathBuf>,
     /// Offer the scanner to an MCP client on standard input, for the one folder that is named.
-    #[arg(long, conflicts_with_all = ["format", "output", "baseline", "write_baseline"])]
+    #[arg(long, conflicts_with_all = ["format", "output", "baseline", "write_baseline", "fail_on", "layer", "rule", "min_confidence", "strict"])]
     pub(crate) mcp: bool,
 }
 
@@ -118,6 +118,9 @@ pub(crate) struct RulesArguments {
     /// How to print them.
     #[arg(long, value_enum, default_value_t = Listing::Text)]
     pub(crate) format: Listing,
+    /// Only this layer; may stand several times.
+    #[arg(long, value_parser = layer, value_delimiter = ',')]
+    pub(crate) layer: Vec<Layer>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -26,6 +26,7 @@ impl FromStr for Output {
             None => (text, None),
         };
         let format = name.parse::<Format>().map_err(|error| error.to_string())?;
+        let file = file.filter(|file| file != Path::new("-"));
         Ok(Self { format, file })
     }
 }
@@ -41,6 +42,7 @@ impl Outputs {
         if outputs.is_empty() {
             outputs.push(Output { format: Format::Text, file: None });
         }
+        let output = output.filter(|path| *path != Path::new("-"));
         let mut plain = outputs.iter_mut().filter(|output| output.file.is_none());
         let first = plain.next();
         if let Some(second) = plain.next() {
@@ -56,6 +58,15 @@ impl Outputs {
                 path.display()
             ),
             _ => {}
+        }
+        let files: Vec<&Path> = outputs.iter().filter_map(|output| output.file.as_deref()).collect();
+        for (at, file) in files.iter().enumerate() {
+            anyhow::ensure!(
+                !files.iter().take(at).any(|other| same(other, file)),
+                "two formats go to {}, and one would replace the other; name another file",
+                file.display()
+            );
+            can_be_written(file)?;
         }
         Ok(Self(outputs))
     }
@@ -74,12 +85,14 @@ impl Outputs {
         colour: bool,
         render: impl Fn(Format, bool) -> anyhow::Result<String>,
     ) -> anyhow::Result<()> {
+        // One that cannot be written is no reason to lose the others.
+        let mut failed = None;
         for output in &self.0 {
             match &output.file {
-                Some(path) => {
-                    super::write(path, &render(output.format, false)?)?;
-                    output::note(&format!("wrote {} to {}", output.format, path.display()));
-                }
+                Some(path) => match super::write(path, &render(output.format, false)?) {
+                    Ok(()) => output::note(&format!("wrote {} to {}", output.format, path.display())),
+                    Err(error) => failed = failed.or(Some(error)),
+                },
                 None => {
                     let text = render(output.format, colour)?;
                     if !text.is_empty() {
@@ -88,8 +101,32 @@ impl Outputs {
                 }
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
+}
+
+/// Whether two paths name one file, as far as it can be told before it is there.
+pub(crate) fn same(a: &Path, b: &Path) -> bool {
+    let full = |path: &Path| {
+        path.canonicalize().ok().or_else(|| {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            Some(folder.unwrap_or(Path::new(".")).canonicalize().ok()?.join(path.file_name()?))
+        })
+    };
+    a == b || full(a).is_some_and(|full_a| full(b) == Some(full_a))
+}
+
+/// That a file can be made where it is to be: asked before the work, and not after.
+pub(crate) fn can_be_written(path: &Path) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    anyhow::ensure!(
+        folder.is_dir(),
+        "cannot write {}: there is no folder {}",
+        path.display(),
+        folder.display()
+    );
+    anyhow::ensure!(!path.is_dir(), "cannot write {}: it is a folder", path.display());
+    Ok(())
 }
 
 #[cfg(test)]
@@ -117,6 +154,9 @@ mod tests {
             ])
         );
         assert!(outputs(&["sarif", "json"], None).unwrap_err().contains("--format json=FILE"));
+        assert_eq!(outputs(&["json=-"], None), Ok(vec![(Format::Json, None)]));
+        assert!(outputs(&["json=a", "html=./a"], None).unwrap_err().contains("two formats"));
+        assert!(outputs(&["json=no/folder/a"], None).unwrap_err().contains("there is no folder no/folder"));
         assert!(outputs(&["sarif=a"], Some("b")).unwrap_err().contains("--output b"));
         assert!("xml".parse::<Output>().unwrap_err().contains("sarif"));
         assert!("json=".parse::<Output>().is_err());

@@ -3,10 +3,12 @@
 //! Its tools read and never write, and nothing outside of the one folder that was named: a path that leads out of it, by
 //! `..` or by a link, is refused before anything is read.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context as _;
-use partywall_report::{Format, Report, Style};
 use partywall_scanner::{Options, files::Selection};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler, ServiceExt as _,
@@ -18,12 +20,13 @@ use rmcp::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 /// The most findings in one reply: a model's context is small.
 const MOST: usize = 50;
 
 /// Serves until the client closes standard input.
-pub(super) fn run(paths: &[PathBuf]) -> anyhow::Result<()> {
+pub(super) fn run(paths: &[PathBuf], options: Options) -> anyhow::Result<()> {
     let root = match paths {
         [] => Path::new("."),
         [root] => root,
@@ -36,18 +39,26 @@ pub(super) fn run(paths: &[PathBuf]) -> anyhow::Result<()> {
         root.display()
     );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let running = Scanner { root }
+    let served: anyhow::Result<()> = runtime.block_on(async {
+        let running = Scanner { root, options, turn: Arc::new(Semaphore::new(1)) }
             .serve(rmcp::transport::stdio())
             .await
             .context("the client on standard input did not start an MCP session")?;
         running.waiting().await?;
         Ok(())
-    })
+    });
+    // A scan that is at work is for nobody any more.
+    runtime.shutdown_background();
+    served
 }
 
+#[derive(Clone)]
 struct Scanner {
     root: PathBuf,
+    /// What the command line asks of every scan.
+    options: Options,
+    /// One scan at a time: each takes all processors.
+    turn: Arc<Semaphore>,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +66,8 @@ struct Scanner {
 struct ScanCall {
     path: Option<String>,
     rule: Option<String>,
+    #[serde(default)]
+    offset: usize,
 }
 
 #[derive(Deserialize)]
@@ -69,13 +82,14 @@ struct RulesCall {}
 
 fn tools() -> Value {
     let read_only = json!({ "readOnlyHint": true, "destructiveHint": false, "idempotentHint": true, "openWorldHint": false });
-    json!({ "tools": [
+    json!({ "resultType": "complete", "tools": [
         {
             "name": "scan",
-            "description": "Finds places in the source where tenants of an MCP server can meet. Gives a JSON document of findings.",
+            "description": "Finds places in the source where tenants of an MCP server can meet. Gives a JSON document of findings, with paths below the root.",
             "inputSchema": { "type": "object", "additionalProperties": false, "properties": {
                 "path": { "type": "string", "description": "A folder or file below the root; the root when left out." },
                 "rule": { "type": "string", "description": "Only this rule." },
+                "offset": { "type": "integer", "minimum": 0, "description": "How many findings to leave out at the beginning; the worst come first, 50 at a time." },
             }},
             "annotations": read_only,
         },
@@ -124,23 +138,41 @@ impl Scanner {
     fn scan(&self, call: ScanCall) -> Told {
         let path = call.path.unwrap_or_else(|| ".".to_owned());
         let target = self.inside(&path)?;
+        let include_tests = self.options.selection.include_tests;
+        let below =
+            target.strip_prefix(&self.root).unwrap_or(Path::new("")).to_string_lossy().replace('\\', "/");
         let options = Options {
-            selection: Selection { targets: vec![target], include_tests: false },
+            selection: Selection { targets: vec![target.clone()], include_tests },
             target: path,
             rules: call.rule.into_iter().collect(),
-            ..Options::default()
+            ..self.options.clone()
         };
-        let mut scan = partywall_scanner::scan(&options, &()).map_err(|error| error.to_string())?;
-        let document = &mut scan.document;
+        let scan = partywall_scanner::scan(&options, &()).map_err(|error| error.to_string())?;
+        let is_folder = target.is_dir() && !below.is_empty();
+        let mut document = partywall_report::with_paths(scan.document, &|path| {
+            // A file that was named has the path that it was named by, which is a whole one here.
+            if Path::new(path.as_str()) == target {
+                path.clone_from(&below);
+            } else if is_folder {
+                path.insert_str(0, &format!("{below}/"));
+            }
+        });
+        document.findings = document.findings.into_iter().skip(call.offset).collect();
         if document.findings.len() > MOST {
-            document
-                .notes
-                .push(format!("{} less severe findings are left out here", document.findings.len() - MOST));
+            document.notes.push(format!(
+                "{} less severe findings are left out here; `offset` {} gives the next",
+                document.findings.len() - MOST,
+                call.offset.saturating_add(MOST)
+            ));
             document.findings.truncate(MOST);
         }
-        document.skipped.truncate(MOST);
-        let report = Report { document, pages: &[], sources: &(), style: Style::default(), below: "" };
-        report.render(Format::Json).map_err(|error| error.to_string())
+        if document.skipped.len() > MOST {
+            document
+                .notes
+                .push(format!("{} more were skipped than are listed here", document.skipped.len() - MOST));
+            document.skipped.truncate(MOST);
+        }
+        serde_json::to_string(&document).map_err(|error| error.to_string())
     }
 }
 
@@ -169,17 +201,35 @@ impl ServerHandler for Scanner {
     async fn call_tool(
         &self,
         request: CallToolRequestParams,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let given = Value::Object(request.arguments.unwrap_or_default());
-        let Some(told) = self.call(&request.name, given) else {
+        let failed = |text: String| ErrorData::internal_error(text, None);
+        let scanner = self.clone();
+        // Others are answered meanwhile, such as a client that asks whether we are still there.
+        let work = async {
+            let turn =
+                Arc::clone(&self.turn).acquire_owned().await.map_err(|error| failed(error.to_string()))?;
+            tokio::task::spawn_blocking(move || {
+                let told = scanner.call(&request.name, given);
+                drop(turn);
+                told
+            })
+            .await
+            .map_err(|error| failed(error.to_string()))
+        };
+        let told = tokio::select! {
+            told = work => told?,
+            () = context.ct.cancelled() => return Err(failed("the call was cancelled".to_owned())),
+        };
+        let Some(told) = told else {
             return Err(ErrorData::invalid_params("there is no such tool", None));
         };
         let (text, is_error) = match told {
             Ok(text) => (text, false),
             Err(text) => (text, true),
         };
-        let result = json!({ "content": [{ "type": "text", "text": text }], "isError": is_error });
+        let result = json!({ "resultType": "complete", "content": [{ "type": "text", "text": text }], "isError": is_error });
         let result: CallToolResult = serde_json::from_value(result)
             .map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
         Ok(result.into())
@@ -196,9 +246,32 @@ mod tests {
     fn the_tools_can_be_listed_and_only_read() {
         let list: ListToolsResult = serde_json::from_value(tools()).unwrap();
         assert_eq!(list.tools.len(), 3);
+        assert!(list.result_type.is_some(), "revision 2026-07-28 asks for it");
         for tool in list.tools {
             assert_eq!(tool.annotations.unwrap().read_only_hint, Some(true));
         }
+    }
+
+    fn scanner(root: &Path) -> Scanner {
+        let root = root.canonicalize().unwrap();
+        Scanner { root, options: Options::default(), turn: Arc::new(Semaphore::new(1)) }
+    }
+
+    #[test]
+    fn paths_are_those_that_the_tools_take() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("db/old")).unwrap();
+        let leak = "CREATE TABLE notes (id int, tenant_id uuid);\nCREATE POLICY p ON notes USING (tenant_id = current_setting('app.t')::uuid);\n";
+        fs::write(folder.path().join("db/old/1.sql"), leak).unwrap();
+        let scanner = scanner(folder.path());
+        for path in [".", "db", "db/old", "db/old/1.sql", "db/../db"] {
+            let told = scanner.call("scan", json!({ "path": path })).unwrap().unwrap();
+            let document: Value = serde_json::from_str(&told).unwrap();
+            assert_eq!(document["findings"][0]["path"], "db/old/1.sql", "{path}");
+            assert!(!told.contains(&*folder.path().to_string_lossy()), "{told}");
+        }
+        let none = scanner.call("scan", json!({ "offset": 1 })).unwrap().unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&none).unwrap()["findings"], json!([]));
     }
 
     #[cfg(unix)]
@@ -210,7 +283,7 @@ mod tests {
         fs::create_dir(&root).unwrap();
         fs::write(root.join("a.sql"), "SELECT 1;").unwrap();
         std::os::unix::fs::symlink(outside.path(), root.join("link")).unwrap();
-        let scanner = Scanner { root: root.canonicalize().unwrap() };
+        let scanner = scanner(&root);
         let absolute = outside.path().join("secret.sql");
         for path in
             ["..", "../secret.sql", "link", "link/secret.sql", "/etc", absolute.to_str().unwrap(), "gone"]
@@ -220,7 +293,7 @@ mod tests {
         }
         for given in [json!({}), json!({ "path": "a.sql" })] {
             let told = scanner.call("scan", given).unwrap().unwrap();
-            assert!(told.contains("\"files\": 1"), "{told}");
+            assert!(told.contains("\"files\":1"), "{told}");
         }
         assert!(scanner.call("scan", json!({ "root": "/" })).unwrap().is_err());
         assert!(

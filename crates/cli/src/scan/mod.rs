@@ -3,13 +3,9 @@
 mod arguments;
 mod formats;
 mod mcp;
+mod places;
 
-use std::{
-    fs,
-    io::IsTerminal as _,
-    path::{Component, Path, PathBuf},
-    process::ExitCode,
-};
+use std::{fs, io::IsTerminal as _, path::Path, process::ExitCode};
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -19,7 +15,8 @@ use partywall_scanner::{Options, Progress, Scan, baseline::Baseline};
 
 use arguments::Sure;
 pub(crate) use arguments::{Explain, FailOn, Listing, RulesArguments, ScanArguments, layer};
-pub(crate) use formats::{Output, Outputs};
+pub(crate) use formats::{Output, Outputs, can_be_written, same};
+use places::Places;
 
 use crate::{args::Arguments, output};
 
@@ -35,7 +32,7 @@ pub(crate) fn pages() -> Vec<Page> {
 /// Runs `partywall scan`.
 pub(crate) fn run(general: &Arguments, arguments: &ScanArguments) -> anyhow::Result<ExitCode> {
     if arguments.mcp {
-        mcp::run(&arguments.paths)?;
+        mcp::run(&arguments.paths, options(arguments))?;
         return Ok(ExitCode::SUCCESS);
     }
     let outputs = Outputs::new(&arguments.format, arguments.output.as_deref())?;
@@ -44,18 +41,27 @@ pub(crate) fn run(general: &Arguments, arguments: &ScanArguments) -> anyhow::Res
         is_rule_of_scan(rule)?;
     }
     let mut scan = partywall_scanner::scan(&options(arguments), &Bar::new(general))?;
-    if let Some(path) = &arguments.write_baseline {
-        let list = Baseline::of(&scan.document.findings);
-        write(path, &list.write()?)?;
-        output::note(&format!("wrote {} to {}", findings(scan.document.findings.len()), path.display()));
-        return Ok(ExitCode::SUCCESS);
-    }
+    something_was_read(arguments, &scan.document)?;
     let gone = baseline.map_or(0, |baseline| without_known(&mut scan, &baseline, arguments));
     let pages = partywall_scanner::pages();
-    let style = Style { colour: output::colour(general), verbose: general.verbose > 0, ..Style::default() };
-    let below = below(&arguments.paths);
-    let report =
-        Report { document: &scan.document, pages: &pages, sources: &scan.texts, style, below: &below };
+    let width = output::width().unwrap_or_else(|| Style::default().width);
+    let style = Style { colour: output::colour(general), width, verbose: general.verbose > 0 };
+    let Places { below, here } = Places::of(&arguments.paths);
+    let report = Report {
+        document: &scan.document,
+        pages: &pages,
+        sources: &scan.texts,
+        style,
+        below: &below,
+        here: &here,
+    };
+    if let Some(path) = &arguments.write_baseline {
+        write_baseline(path, &scan.document)?;
+        if !arguments.format.is_empty() || arguments.output.is_some() {
+            outputs.write(&report)?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     outputs.write(&report)?;
     let strict = if arguments.strict { not_strict(&scan, gone) } else { None };
     if let Some(reason) = &strict {
@@ -68,7 +74,7 @@ pub(crate) fn run(general: &Arguments, arguments: &ScanArguments) -> anyhow::Res
 /// Why a run is not good enough for `--strict`, whatever it found.
 fn not_strict(scan: &Scan, gone: usize) -> Option<String> {
     if scan.document.is_of_nothing() {
-        Some("no source file was read".to_owned())
+        Some("no program was read".to_owned())
     } else if gone > 0 {
         Some(format!(
             "{gone} of the baseline {} no longer found; write it anew with --write-baseline",
@@ -84,19 +90,29 @@ fn not_strict(scan: &Scan, gone: usize) -> Option<String> {
     }
 }
 
-/// What leads from here to the paths of the document: the folder that was named, where it is the only one and below this one.
-fn below(paths: &[PathBuf]) -> String {
-    let [path] = paths else { return String::new() };
-    let inside = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    if !inside || !path.is_dir() {
-        return String::new();
-    }
-    path.components()
-        .filter_map(|part| match part {
-            Component::Normal(name) => Some(name.to_string_lossy().into_owned() + "/"),
-            _ => None,
-        })
-        .collect()
+/// That something was read of what was named. The current folder may well hold no source; a folder that was named was to hold some.
+fn something_was_read(arguments: &ScanArguments, document: &Document) -> anyhow::Result<()> {
+    let named = arguments.paths.iter().any(|path| path != Path::new("."));
+    let first = document.skipped.first();
+    let why = first.map_or_else(String::new, |skipped| format!(" ({}: {})", skipped.path, skipped.reason));
+    anyhow::ensure!(
+        !named || document.stats.files > 0,
+        "nothing was read of {}{why}; name a folder or a file with source that Partywall reads",
+        document.target
+    );
+    Ok(())
+}
+
+fn write_baseline(path: &Path, document: &Document) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !document.is_of_nothing() || !document.findings.is_empty(),
+        "no program was read of {}, so there is nothing to list in {}; name the folder of its source",
+        document.target,
+        path.display()
+    );
+    write(path, &Baseline::of(&document.findings).write()?)?;
+    output::note(&format!("wrote {} to {}", findings(document.findings.len()), path.display()));
+    Ok(())
 }
 
 /// That the scanner has a rule.
@@ -170,37 +186,18 @@ fn without_known(scan: &mut Scan, baseline: &Baseline, arguments: &ScanArguments
             && (arguments.layer.is_empty() || layer.is_none_or(|layer| arguments.layer.contains(&layer)))
             && arguments.min_confidence == Sure::Low
     };
-    let of_nothing = document.is_of_nothing();
-    let (new, known, gone) = baseline.apply(std::mem::take(&mut document.findings), &asked);
-    let layers: Vec<_> = partywall_model::Layer::ALL
-        .into_iter()
-        .filter(|layer| document.layers.contains_key(layer.name()))
-        .collect();
-    let assessed: Vec<_> = partywall_model::Axis::ALL
-        .into_iter()
-        .filter(|axis| document.axes.get(axis.name()).is_some_and(|score| score.score.is_some()))
-        .collect();
-    let mut notes = std::mem::take(&mut document.notes);
-    notes.push(format!(
+    let found = std::mem::take(&mut document.findings);
+    let applied = baseline.apply(found, &scan.earlier, &asked);
+    let (known, gone) = (applied.known.len(), applied.gone);
+    document.notes.extend(applied.notes);
+    document.notes.push(format!(
         "{} {} in the baseline and {} not count, so that the grade is one of what is new; {gone} of the baseline {} no longer found",
         findings(known),
         are(known),
         if known == 1 { "does" } else { "do" },
         are(gone)
     ));
-    *document = Document::new(
-        &document.tool.version,
-        std::mem::take(&mut document.target),
-        &layers,
-        new,
-        std::mem::take(&mut document.skipped),
-        document.stats.clone(),
-    )
-    .assessing(&assessed)
-    .with_notes(notes);
-    if of_nothing {
-        *document = document.clone().of_nothing();
-    }
+    *document = document.clone().with_known(applied.new, applied.known);
     gone
 }
 
@@ -264,11 +261,39 @@ fn nearest<'a>(id: &str, pages: &'a [Page]) -> Option<&'a str> {
     (alike(nearest) > 0.8).then_some(nearest.check.id)
 }
 
+/// The command whose rule it is.
+fn command(page: &Page) -> &'static str {
+    if partywall_postgres::check::pages().iter().any(|own| own.check.id == page.check.id) {
+        "check"
+    } else {
+        "scan"
+    }
+}
+
 /// Runs `partywall rules`.
 pub(crate) fn rules(arguments: &RulesArguments) -> anyhow::Result<()> {
-    let pages: Vec<Page> = pages().into_iter().filter(|page| page.face == Face::Scan).collect();
+    let asked = |page: &Page| arguments.layer.is_empty() || arguments.layer.contains(&page.check.layer);
+    let pages: Vec<Page> =
+        pages().into_iter().filter(|page| page.face == Face::Scan && asked(page)).collect();
     match arguments.format {
-        Listing::Json => output::print(&serde_json::to_string_pretty(&pages)?),
+        Listing::Json => {
+            let axes = partywall_scanner::rules::table();
+            let rules = pages
+                .iter()
+                .map(|page| {
+                    let mut rule = serde_json::to_value(page)?;
+                    if let Some(map) = rule.as_object_mut() {
+                        map.insert("command".to_owned(), command(page).into());
+                        let axis = axes.iter().find(|(own, _)| own.check.id == page.check.id);
+                        if let Some((_, axis)) = axis {
+                            map.insert("axis".to_owned(), axis.name().into());
+                        }
+                    }
+                    anyhow::Ok(rule)
+                })
+                .collect::<anyhow::Result<Vec<_>>>()?;
+            output::print(&serde_json::to_string_pretty(&rules)?)
+        }
         Listing::Text => {
             let width = pages.iter().map(|page| page.check.id.len()).max().unwrap_or(0);
             let lines: Vec<String> = pages
@@ -276,10 +301,11 @@ pub(crate) fn rules(arguments: &RulesArguments) -> anyhow::Result<()> {
                 .map(|page| {
                     let check = page.check;
                     format!(
-                        "{:<width$}  {:<11}  {:<6}  {}",
+                        "{:<width$}  {:<11}  {:<6}  {:<5}  {}",
                         check.id,
                         check.layer.name(),
                         page.severity.name(),
+                        command(page),
                         check.summary
                     )
                 })

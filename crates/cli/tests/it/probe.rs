@@ -86,6 +86,25 @@ fn evidence_is_merged_and_says_by_its_status_what_was_found() {
         let bundle: Value = serde_json::from_str(&std::fs::read_to_string(file("r.json")).unwrap()).unwrap();
         assert_eq!((&bundle["commit"], &bundle["sources"][0]["face"]), (&"abc123".into(), &"probe".into()));
     }
+    let mut cut = Verdicts::new(
+        "1",
+        DEAD.to_owned(),
+        Vec::new(),
+        vec![verdict(Outcome::Isolated)],
+        VerdictStats::default(),
+        Vec::new(),
+    );
+    cut.incomplete = vec!["the time was up".to_owned()];
+    let evidence = serde_json::to_string(&cut).unwrap();
+    std::fs::write(file("cut.json"), &evidence).unwrap();
+    let output = run(folder.path(), &["report", "cut.json", "--output", "cut.html"], "");
+    assert_eq!(output.status.code(), Some(2), "a run that was not complete is no pass");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the time was up"));
+    assert_eq!(std::fs::read_to_string(file("cut.json")).unwrap(), evidence, "the evidence is still there");
+    assert!(file("cut.report.json").is_file());
+    assert!(
+        fails(folder.path(), &["report", "cut.json", "--output", "cut.json"], "").contains("is evidence")
+    );
     assert!(fails(folder.path(), &["report", "no.json"], "").contains("no.json"));
     std::fs::write(file("other.json"), "{}").unwrap();
     assert!(fails(folder.path(), &["report", "other.json"], "").contains("--format json"));

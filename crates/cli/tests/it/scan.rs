@@ -100,6 +100,67 @@ fn code_hosts_get_paths_from_here_on() {
     let json: Value =
         serde_json::from_slice(&run(folder.path(), &["scan", "db", "--format", "json"], "").stdout).unwrap();
     assert_eq!(json["findings"][0]["path"], "1.sql");
+    let text = String::from_utf8(run(folder.path(), &["scan", "db"], "").stdout).unwrap();
+    assert!(text.contains("--> db/1.sql:2:1"), "{text}");
+}
+
+#[test]
+fn a_named_folder_of_which_nothing_is_read_is_no_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    fs::create_dir(here.join("empty")).unwrap();
+    fs::write(here.join("main.go"), "package main").unwrap();
+    for target in ["empty", "main.go"] {
+        let said = fails(here, &["scan", target], "");
+        assert!(said.contains(&format!("nothing was read of {target}")), "{said}");
+    }
+    assert_eq!(status(here, &["scan"]), 0);
+    fs::write(here.join("package.json"), "{}").unwrap();
+    let output = run(here, &["scan", "."], "");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("no program was read") && !text.contains("grade"), "{text}");
+    assert_eq!(status(here, &["scan", "--strict"]), 1);
+    assert!(fails(here, &["scan", "--write-baseline", "b.json"], "").contains("no program was read"));
+}
+
+#[test]
+fn a_baseline_is_written_with_the_reports_that_are_asked_for() {
+    let folder = tree(LEAK);
+    let here = folder.path();
+    let text =
+        ok(here, &["scan", "--write-baseline", "b.json", "--format", "json=a.json", "--format", "text"], "");
+    assert!(text.contains("rls-policies-inert") && here.join("b.json").is_file(), "{text}");
+    let all: Value = serde_json::from_slice(&fs::read(here.join("a.json")).unwrap()).unwrap();
+    let left: Value =
+        serde_json::from_slice(&run(here, &["scan", "--baseline", "b.json", "--format", "json"], "").stdout)
+            .unwrap();
+    assert_eq!(left["known"], all["findings"]);
+    assert_eq!(left["layers"]["data"]["status"], "known");
+}
+
+#[test]
+fn outputs_are_looked_at_before_the_work() {
+    let folder = tree(LEAK);
+    let here = folder.path();
+    let said = fails(here, &["scan", "--format", "json=a.json", "--format", "sarif=no/x.sarif"], "");
+    assert!(said.contains("no folder no") && !here.join("a.json").exists(), "{said}");
+    let said = fails(here, &["scan", "--format", "json=a", "--format", "html=./a"], "");
+    assert!(said.contains("two formats go to"), "{said}");
+    let output = run(here, &["scan", "--format", "json=-"], "");
+    assert!(output.stdout.starts_with(b"{") && !here.join("-").exists());
+}
+
+#[test]
+fn a_rule_says_whose_it_is() {
+    let rules: Value =
+        serde_json::from_str(&ok(Path::new("."), &["rules", "--format", "json", "--layer", "data"], ""))
+            .unwrap();
+    let rules = rules.as_array().unwrap();
+    assert!(rules.iter().all(|rule| rule["layer"] == "data"));
+    let of = |id: &str| rules.iter().find(|rule| rule["id"] == id).unwrap()["command"].clone();
+    assert_eq!((of("unscoped-query"), of("app-role-owns-table")), ("scan".into(), "check".into()));
+    let said = fails(Path::new("."), &["scan", "--mcp", "--layer", "data", "."], "");
+    assert!(said.contains("--layer"), "{said}");
 }
 
 #[test]
@@ -281,6 +342,23 @@ fn what_runs_the_command_elsewhere_uses_flags_that_it_has() {
     }
     let hook = fs::read_to_string(root.join(".pre-commit-hooks.yaml")).unwrap();
     assert!(hook.contains("entry: partywall scan"));
+    let files = hook.lines().find_map(|line| line.trim().strip_prefix("files:")).unwrap();
+    for name in [
+        "mts",
+        "cts",
+        "prisma",
+        "Dockerfile",
+        "compose",
+        "requirements",
+        "Procfile",
+        "sh",
+        "pnpm-",
+        "yarn",
+        "sql",
+        "py",
+    ] {
+        assert!(files.contains(name), "the hook does not run for {name}");
+    }
 }
 
 #[test]

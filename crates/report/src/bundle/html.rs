@@ -85,7 +85,7 @@ fn overview(bundle: &Bundle) -> Markup {
         section {
             h2 { "Layers" }
             table {
-                thead { tr { th { "layer" } th { "promise" } th { "status" } th { "found" } th { "leaked" } th { "held" } } }
+                thead { tr { th { "layer" } th { "promise" } th { "status" } th { "found" } th { "known" } th { "leaked" } th { "held" } } }
                 tbody {
                     @for layer in Layer::ALL {
                         @if let Some(evidence) = bundle.layers.get(layer.name()) {
@@ -94,6 +94,7 @@ fn overview(bundle: &Bundle) -> Markup {
                                 td { (layer.promise()) }
                                 td class=(class(evidence)) { (evidence.status) }
                                 td { (evidence.findings.len()) }
+                                td { (evidence.known.len()) }
                                 td { (evidence.leaked.len()) }
                                 td { (evidence.held.len()) }
                             }
@@ -121,6 +122,8 @@ fn section(layer: Layer, evidence: &LayerEvidence) -> Markup {
             @if evidence.status == "not covered" { p class="none" { "Nothing looked at this layer." } }
             @for verdict in &evidence.leaked { (verdicts::transcripts(verdict)) }
             @for finding in &evidence.findings { (found(finding)) }
+            (aside("known: a baseline lists them", evidence.known.iter().map(|finding| (finding, ""))))
+            (aside("allowed by the source", evidence.allowed.iter().map(|one| (&one.finding, one.reason.as_str()))))
             (listed("attacked and held", &evidence.held))
             (listed("inconclusive", &evidence.inconclusive))
         }
@@ -134,6 +137,28 @@ fn found(finding: &Finding) -> Markup {
             p class="place" { (plain(&finding.path)) ":" (finding.line) " · " (finding.rule) }
             p { (plain(&finding.why)) }
             p { (plain(&finding.fix)) }
+        }
+    }
+}
+
+/// Findings that do not count.
+fn aside<'a>(what: &str, findings: impl ExactSizeIterator<Item = (&'a Finding, &'a str)>) -> Markup {
+    html! {
+        @if findings.len() > 0 {
+            details {
+                summary { (findings.len()) " " (what) }
+                table {
+                    tbody {
+                        @for (finding, reason) in findings {
+                            tr {
+                                td { (finding.severity.name()) } td { (plain(&finding.rule)) }
+                                td class="place" { (plain(&finding.path)) ":" (finding.line) }
+                                td { (plain(&finding.message)) @if !reason.is_empty() { p class="hint" { (plain(reason)) } } }
+                            }
+                        }
+                    }
+                }
+            }
         }
     }
 }
@@ -165,7 +190,12 @@ fn audit(bundle: &Bundle) -> Markup {
                     thead { tr { th { "log" } th { "verdict" } th { "lines" } th { "SHA-256 of the last line" } } }
                     tbody {
                         @for log in &bundle.audit {
-                            tr { td { (plain(&log.log)) } td { (log.verdict) } td { (log.last) } td class="place" { (log.head) } }
+                            tr { td { (plain(&log.log)) }
+                                td class=(if log.is_whole() { "clean" } else { "found" }) {
+                                    (plain(&log.verdict))
+                                    @if let Some(problem) = &log.problem { p class="hint" { (plain(problem)) } }
+                                    @if log.lost > 0 { p class="hint" { (log.lost) " lines could not be written" } }
+                                } td { (log.last) } td class="place" { (log.head) } }
                         }
                     }
                 }

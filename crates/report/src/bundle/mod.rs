@@ -4,9 +4,13 @@ mod html;
 
 use std::collections::BTreeMap;
 
-use partywall_model::{Document, Finding, Layer, Outcome, SOC2, Tool, Verdict, Verdicts};
+use partywall_model::{
+    Allowed, Document, Finding, Layer, NOT_ASSESSED, Outcome, PARTLY, SOC2, Tool, Verdict, Verdicts,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::NO_DATABASE;
 
 /// What one file holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,7 +24,7 @@ pub enum Piece {
 }
 
 /// One audit log, as `audit verify` judged it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditedLog {
     /// The tenant, or `-unattributed`.
     pub log: String,
@@ -30,6 +34,27 @@ pub struct AuditedLog {
     pub last: u64,
     /// SHA-256 of the last line.
     pub head: String,
+    /// What is wrong with it, if it is damaged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// How many lines could not be written at the time.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub lost: u64,
+    /// What a reader has to know about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
+impl AuditedLog {
+    /// Whether nothing in it was changed or taken away.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.verdict == "whole"
+    }
 }
 
 /// Where evidence came from.
@@ -57,10 +82,17 @@ pub struct Gap {
 /// What is known of one layer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LayerEvidence {
-    /// `found`, `held`, `inconclusive` or `not covered`.
+    /// `found`, `held`, `inconclusive`, `known` where a baseline lists all that was found, `read, nothing found`, `partly read, nothing
+    /// found` or `not covered`.
     pub status: String,
     /// What rules found.
     pub findings: Vec<Finding>,
+    /// What rules found and a baseline lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<Finding>,
+    /// What rules found and the source allows, with the reasons.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<Allowed>,
     /// Attacks by which tenants met.
     pub leaked: Vec<Verdict>,
     /// Attacks that showed nothing.
@@ -85,7 +117,7 @@ pub struct Mapped {
     pub found: bool,
 }
 
-/// The whole: what `partywall report --format json` prints.
+/// The whole: what `partywall report` writes as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Bundle {
     /// The version of this format: 1.
@@ -109,10 +141,10 @@ pub struct Bundle {
     pub mapping: Vec<Mapped>,
     /// The words that go with the mapping.
     pub caveat: String,
+    /// Why this is no pass, whatever was found: a run was not complete.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<String>,
 }
-
-/// The target of a check of a configuration that names no database.
-const NO_DATABASE: &str = "no database";
 
 /// What every page and document of the mapping says.
 pub const CAVEAT: &str = "This is a mapping, not certification: an auditor decides what the evidence shows.";
@@ -124,43 +156,22 @@ impl Bundle {
         let mut layers: BTreeMap<String, LayerEvidence> =
             Layer::ALL.iter().map(|layer| (layer.name().to_owned(), LayerEvidence::default())).collect();
         let mut audit = Vec::new();
-        let mut looked: Vec<(&str, Layer)> = Vec::new();
-        for (_, piece) in pieces {
+        let mut incomplete = Vec::new();
+        for (file, piece) in pieces {
             match piece {
-                Piece::Findings(document) => {
-                    looked.extend(
-                        Layer::ALL
-                            .into_iter()
-                            .filter(|l| {
-                                document.target != NO_DATABASE && document.layers.contains_key(l.name())
-                            })
-                            .map(|l| (face(piece), l)),
-                    );
-                    for finding in &document.findings {
-                        layers
-                            .entry(finding.layer.name().to_owned())
-                            .or_default()
-                            .findings
-                            .push(finding.clone());
-                    }
-                }
+                Piece::Findings(document) => take_findings(&mut layers, document),
                 Piece::Verdicts(verdicts) => {
-                    for verdict in &verdicts.verdicts {
-                        let layer = layers.entry(verdict.layer.name().to_owned()).or_default();
-                        match verdict.verdict {
-                            Outcome::Leaked => layer.leaked.push(verdict.clone()),
-                            Outcome::Isolated => layer.held.push(verdict.clone()),
-                            Outcome::Inconclusive => layer.inconclusive.push(verdict.clone()),
-                            Outcome::NotRun => {}
-                        }
-                    }
+                    take_verdicts(&mut layers, verdicts);
+                    incomplete.extend(verdicts.incomplete.iter().map(|reason| format!("{file}: {reason}")));
                 }
                 Piece::Audit(logs) => audit.extend(logs.iter().cloned()),
             }
         }
-        for (name, layer) in &mut layers {
-            let read = looked.iter().any(|(_, known)| known.name() == name);
-            layer.status = status(layer, read).to_owned();
+        let looked = looked(pieces);
+        for layer in Layer::ALL {
+            if let Some(evidence) = layers.get_mut(layer.name()) {
+                status(evidence, looked.get(&layer).copied()).clone_into(&mut evidence.status);
+            }
         }
         let mapping = mapping(&layers, &audit);
         Self {
@@ -174,13 +185,15 @@ impl Bundle {
             audit,
             mapping,
             caveat: CAVEAT.to_owned(),
+            incomplete,
         }
     }
 
-    /// Whether something was found or leaked.
+    /// Whether something was found or leaked, or an audit log is damaged.
     #[must_use]
     pub fn has_found(&self) -> bool {
         self.layers.values().any(|layer| layer.status == "found")
+            || !self.audit.iter().all(AuditedLog::is_whole)
     }
 
     /// The one page.
@@ -190,17 +203,78 @@ impl Bundle {
     }
 }
 
-fn status(layer: &LayerEvidence, read: bool) -> &'static str {
+/// How much of a layer was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Read {
+    /// Some of its rules were run.
+    Partly,
+    /// All of them were.
+    Whole,
+}
+
+/// The layers that were read.
+fn looked(pieces: &[(String, Piece)]) -> BTreeMap<Layer, Read> {
+    let mut looked = BTreeMap::new();
+    for (_, piece) in pieces {
+        let Piece::Findings(document) = piece else { continue };
+        if document.target == NO_DATABASE {
+            continue;
+        }
+        for layer in Layer::ALL {
+            let read = match document.layers.get(layer.name()).map(|layer| layer.status.as_str()) {
+                None | Some(NOT_ASSESSED) => continue,
+                Some(PARTLY) => Read::Partly,
+                Some(_) => Read::Whole,
+            };
+            let most = looked.entry(layer).or_insert(read);
+            *most = read.max(*most);
+        }
+    }
+    looked
+}
+
+fn take_findings(layers: &mut BTreeMap<String, LayerEvidence>, document: &Document) {
+    let mut of = |layer: Layer, take: &dyn Fn(&mut LayerEvidence)| {
+        take(layers.entry(layer.name().to_owned()).or_default());
+    };
+    for finding in &document.findings {
+        of(finding.layer, &|layer| layer.findings.push(finding.clone()));
+    }
+    for finding in &document.known {
+        of(finding.layer, &|layer| layer.known.push(finding.clone()));
+    }
+    for allowed in &document.allowed {
+        of(allowed.finding.layer, &|layer| layer.allowed.push(allowed.clone()));
+    }
+}
+
+fn take_verdicts(layers: &mut BTreeMap<String, LayerEvidence>, verdicts: &Verdicts) {
+    for verdict in &verdicts.verdicts {
+        let layer = layers.entry(verdict.layer.name().to_owned()).or_default();
+        match verdict.verdict {
+            Outcome::Leaked => layer.leaked.push(verdict.clone()),
+            Outcome::Isolated => layer.held.push(verdict.clone()),
+            Outcome::Inconclusive => layer.inconclusive.push(verdict.clone()),
+            Outcome::NotRun => {}
+        }
+    }
+}
+
+fn status(layer: &LayerEvidence, read: Option<Read>) -> &'static str {
     if !layer.leaked.is_empty() || !layer.findings.is_empty() {
         "found"
+    } else if !layer.known.is_empty() {
+        "known"
     } else if !layer.held.is_empty() {
         "held"
     } else if !layer.inconclusive.is_empty() {
         "inconclusive"
-    } else if read {
-        "read, nothing found"
     } else {
-        "not covered"
+        match read {
+            Some(Read::Whole) => "read, nothing found",
+            Some(Read::Partly) => "partly read, nothing found",
+            None => "not covered",
+        }
     }
 }
 
@@ -229,8 +303,9 @@ fn source(file: &str, piece: &Piece) -> SourceOf {
 }
 
 /// What is missing: faces that said nothing, layers that nobody looked at, what each face left out.
-fn gaps(pieces: &[(String, Piece)], looked: &[(&str, Layer)]) -> Vec<Gap> {
+fn gaps(pieces: &[(String, Piece)], looked: &BTreeMap<Layer, Read>) -> Vec<Gap> {
     let mut gaps = Vec::new();
+    gaps.extend(pieces.iter().flat_map(|(file, piece)| no_pass(file, piece)));
     let has = |name: &str| pieces.iter().any(|(_, piece)| face(piece) == name);
     for (name, what) in [
         ("scan", "the source was not read"),
@@ -245,15 +320,6 @@ fn gaps(pieces: &[(String, Piece)], looked: &[(&str, Layer)]) -> Vec<Gap> {
             });
         }
     }
-    for (file, piece) in pieces {
-        if matches!(piece, Piece::Findings(document) if document.target == NO_DATABASE) {
-            let what = "no database's catalogue was checked".to_owned();
-            gaps.push(Gap {
-                what,
-                reason: format!("the configuration of {file} names no PostgreSQL database"),
-            });
-        }
-    }
     for layer in Layer::ALL {
         let attacked = pieces.iter().any(|(_, piece)| match piece {
             Piece::Verdicts(verdicts) => verdicts.verdicts.iter().any(|verdict| {
@@ -261,16 +327,17 @@ fn gaps(pieces: &[(String, Piece)], looked: &[(&str, Layer)]) -> Vec<Gap> {
             }),
             _ => false,
         });
-        let read = looked.iter().any(|(_, known)| *known == layer);
         if !attacked && has("probe") {
             let reason = "no attack on it came to a verdict".to_owned();
             gaps.push(Gap { what: format!("the layer {layer} was not attacked"), reason });
         }
-        if !read && (has("scan") || has("check")) {
-            gaps.push(Gap {
-                what: format!("the layer {layer} was not read"),
-                reason: "no rule of it was run".to_owned(),
-            });
+        let (what, reason) = match looked.get(&layer) {
+            None => ("not read", "no rule of it was run over anything"),
+            Some(Read::Partly) => ("read in part only", "not all of its rules were run"),
+            Some(Read::Whole) => continue,
+        };
+        if has("scan") || has("check") {
+            gaps.push(Gap { what: format!("the layer {layer} was {what}"), reason: reason.to_owned() });
         }
     }
     for (file, piece) in pieces {
@@ -295,23 +362,68 @@ fn gaps(pieces: &[(String, Piece)], looked: &[(&str, Layer)]) -> Vec<Gap> {
                     verdicts.notes.iter().map(|note| Gap { what: file.clone(), reason: note.clone() }),
                 );
             }
-            Piece::Audit(_) => {}
+            Piece::Audit(logs) => gaps.extend(logs.iter().flat_map(of_log)),
         }
     }
     gaps
+}
+
+/// Why a piece is no pass, whatever it found: it was not complete, or looked at nothing.
+fn no_pass(file: &str, piece: &Piece) -> Vec<Gap> {
+    let gap = |what: &str, reason: String| Gap { what: what.to_owned(), reason };
+    match piece {
+        Piece::Verdicts(verdicts) => verdicts
+            .incomplete
+            .iter()
+            .map(|reason| gap(&format!("the run of {file} was not complete"), reason.clone()))
+            .collect(),
+        Piece::Findings(document) if document.target == NO_DATABASE => vec![gap(
+            "no database's catalogue was checked",
+            format!("the configuration of {file} names no PostgreSQL database"),
+        )],
+        Piece::Findings(document) if document.is_of_nothing() => {
+            vec![gap("no program was read", format!("the scan of {file} found none to read"))]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What a log cannot say.
+fn of_log(log: &AuditedLog) -> Vec<Gap> {
+    let what = format!("audit log {}", log.log);
+    let lost = (log.lost > 0).then(|| format!("{} lines could not be written at the time", log.lost));
+    let reasons = log.problem.iter().cloned().chain(lost).chain(log.notes.iter().cloned());
+    reasons.map(|reason| Gap { what: what.clone(), reason }).collect()
+}
+
+/// The evidence of a layer in one line.
+fn told(layer: Layer, evidence: &LayerEvidence) -> String {
+    if evidence.status == "not covered" {
+        return format!("{layer}: not covered");
+    }
+    let mut text = format!(
+        "{layer}: {} found, {} leaked, {} attacked and held, {} inconclusive",
+        evidence.findings.len(),
+        evidence.leaked.len(),
+        evidence.held.len(),
+        evidence.inconclusive.len()
+    );
+    for (count, word) in [(evidence.known.len(), "known"), (evidence.allowed.len(), "allowed")] {
+        if count > 0 {
+            text.push_str(&format!(", {count} {word}"));
+        }
+    }
+    if evidence.status.starts_with("partly") {
+        text.push_str(", read in part only");
+    }
+    text
 }
 
 fn mapping(layers: &BTreeMap<String, LayerEvidence>, audit: &[AuditedLog]) -> Vec<Mapped> {
     let mut lines: BTreeMap<(u8, String), Mapped> = BTreeMap::new();
     for layer in Layer::ALL {
         let Some(evidence) = layers.get(layer.name()) else { continue };
-        let told = format!(
-            "{layer}: {} found, {} leaked, {} attacked and held, {} inconclusive",
-            evidence.findings.len(),
-            evidence.leaked.len(),
-            evidence.held.len(),
-            evidence.inconclusive.len()
-        );
+        let told = told(layer, evidence);
         let maps = layer.maps();
         for (rank, list, ids) in [(0, "SOC 2", maps.soc2), (1, "OWASP", maps.owasp), (2, "CWE", maps.cwe)] {
             for id in ids {
@@ -325,12 +437,12 @@ fn mapping(layers: &BTreeMap<String, LayerEvidence>, audit: &[AuditedLog]) -> Ve
                     found: false,
                 });
                 line.evidence.push(told.clone());
-                line.found |= evidence.status == "found";
+                line.found |= matches!(evidence.status.as_str(), "found" | "known");
             }
         }
     }
     if let Some(line) = lines.get_mut(&(0, "CC7.2".to_owned())).filter(|_| !audit.is_empty()) {
-        let whole = audit.iter().filter(|log| log.verdict == "whole").count();
+        let whole = audit.iter().filter(|log| log.is_whole()).count();
         line.evidence.push(format!("audit: {whole} of {} logs are whole and chained", audit.len()));
         line.found |= whole < audit.len();
     }

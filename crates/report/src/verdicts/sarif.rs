@@ -27,11 +27,18 @@ pub(super) fn render(report: &VerdictReport<'_>) -> Result<String, serde_json::E
         Stats { seconds: verdicts.stats.seconds, ..Stats::default() },
     )
     .with_notes(verdicts.notes.clone());
-    Report { document: &document, pages: report.pages, sources: &(), style: Style::default(), below: "" }
-        .render(Format::Sarif)
+    Report {
+        document: &document,
+        pages: report.pages,
+        sources: &(),
+        style: Style::default(),
+        below: "",
+        here: "",
+    }
+    .render(Format::Sarif)
 }
 
-fn finding(target: &str, verdict: &Verdict) -> Finding {
+pub(super) fn finding(target: &str, verdict: &Verdict) -> Finding {
     Finding {
         rule: verdict.probe.clone(),
         layer: verdict.layer,

@@ -139,7 +139,13 @@ fn a_check_without_a_database_has_read_none() {
 
 #[test]
 fn a_bundle_says_first_what_it_does_not_cover_and_maps_what_it_does() {
-    let log = AuditedLog { log: "acme".into(), verdict: "whole".into(), last: 3, head: "ab".into() };
+    let log = AuditedLog {
+        log: "acme".into(),
+        verdict: "whole".into(),
+        last: 3,
+        head: "ab".into(),
+        ..AuditedLog::default()
+    };
     let pieces = [
         ("probe.json".to_owned(), Piece::Verdicts(verdicts())),
         ("audit.json".to_owned(), Piece::Audit(vec![log])),
@@ -163,4 +169,56 @@ fn a_bundle_says_first_what_it_does_not_cover_and_maps_what_it_does() {
     );
     let faces: Vec<&str> = bundle.sources.iter().map(|source| source.face.as_str()).collect();
     assert_eq!(faces, [Face::Probe.name(), "audit"]);
+}
+
+fn bundle(pieces: &[(String, Piece)]) -> Bundle {
+    Bundle::new("0.1.0", "2026-11-26T10:00:00Z".to_owned(), None, pieces)
+}
+
+fn gap(bundle: &Bundle, text: &str) -> bool {
+    bundle.not_covered.iter().any(|gap| format!("{}: {}", gap.what, gap.reason).contains(text))
+}
+
+#[test]
+fn a_damaged_log_and_a_run_that_was_not_complete_are_no_pass() {
+    let log = AuditedLog {
+        log: "acme".into(),
+        verdict: "damaged".into(),
+        problem: Some("line 2 does not follow".into()),
+        lost: 4,
+        ..AuditedLog::default()
+    };
+    let damaged = bundle(&[("audit.json".to_owned(), Piece::Audit(vec![log]))]);
+    assert!(damaged.has_found() && gap(&damaged, "line 2 does not follow") && gap(&damaged, "4 lines"));
+    assert!(damaged.html().contains("line 2 does not follow"));
+    let mut verdicts = verdicts();
+    verdicts.incomplete = vec!["the time was up".to_owned()];
+    let cut = bundle(&[("probe.json".to_owned(), Piece::Verdicts(verdicts))]);
+    assert_eq!(cut.incomplete, ["probe.json: the time was up"]);
+    assert!(cut.not_covered[0].reason.contains("the time was up"));
+}
+
+#[test]
+fn what_was_not_read_or_does_not_count_is_not_called_clean() {
+    use partywall_model::{Axis, Document, Stats};
+    let document = |layers: &[Layer]| {
+        Document::new("0.1.0", "src".to_owned(), layers, Vec::new(), Vec::new(), Stats::default())
+    };
+    let of = |document: Document| bundle(&[("scan.json".to_owned(), Piece::Findings(document))]);
+    let nothing = of(document(&Layer::ALL).of_nothing());
+    assert!(nothing.layers.values().all(|layer| layer.status == "not covered"));
+    assert!(gap(&nothing, "no program was read"));
+    assert!(
+        nothing.mapping.iter().all(|line| line.evidence.iter().all(|text| text.ends_with("not covered")))
+    );
+    let partly = of(document(&Layer::ALL).narrowed(&[Axis::Security], &[Layer::Cache]));
+    assert_eq!(partly.layers["cache"].status, "partly read, nothing found");
+    assert!(gap(&partly, "the layer cache was read in part only"));
+    let mut finding = super::sarif::finding("src", &verdict(Outcome::Leaked, Layer::Data));
+    finding.severity = Severity::High;
+    let layer = finding.layer;
+    let known = of(document(&Layer::ALL).with_known(Vec::new(), vec![finding]));
+    assert_eq!(known.layers[layer.name()].status, "known");
+    assert!(!known.has_found());
+    assert!(known.mapping.iter().any(|line| line.found && line.evidence[0].contains("1 known")));
 }

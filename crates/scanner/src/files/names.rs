@@ -95,6 +95,32 @@ impl Kind {
     pub const fn is_code(self) -> bool {
         matches!(self, Self::JavaScript | Self::TypeScript | Self::Python)
     }
+
+    /// Whether it says something of a program itself: one, or its tables. The others say how it is built and started.
+    #[must_use]
+    pub const fn is_source(self) -> bool {
+        self.is_code() || matches!(self, Self::Sql | Self::Prisma)
+    }
+}
+
+/// The reason for what a build has made.
+pub(super) const BUILT: &str = "is build output";
+
+/// Folders of version control, which are no part of the tree.
+pub(super) fn is_history(name: &str) -> bool {
+    matches!(name, ".git" | ".hg" | ".svn" | ".jj")
+}
+
+/// Whether a folder is one that a build fills and that can be what a package ships.
+pub(super) fn can_be_shipped(path: &str) -> bool {
+    matches!(path.rsplit('/').next(), Some("dist" | "build" | "out" | "target" | "esm" | "cjs"))
+}
+
+/// Whether a program says how another is built, checked or tested: `eslint.config.js`.
+pub(super) fn is_settings(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    stem.ends_with(".config") || matches!(stem, "setup" | "gulpfile" | "Gruntfile")
 }
 
 /// The reason why a folder is not looked into: what is in it was not written for this project, or not by hand.
@@ -107,10 +133,13 @@ pub(super) fn folder(path: &str, disk: &Path) -> Option<&'static str> {
         "__pycache__" | ".venv" | "venv" | ".tox" | ".nox" | ".mypy_cache" | ".ruff_cache"
         | ".pytest_cache" => Some("is an environment of Python"),
         "coverage" | "htmlcov" | ".nyc_output" | ".next" | ".nuxt" | ".svelte-kit" | ".turbo"
-        | ".wrangler" | ".vercel" | ".output" | ".parcel-cache" => Some("is build output"),
-        "dist" | "build" | "out" | "target" | "esm" | "cjs" if beside_a_manifest(disk) => {
-            Some("is build output")
+        | ".wrangler" | ".vercel" | ".output" | ".parcel-cache" => Some(BUILT),
+        ".github" | ".gitlab" | ".circleci" | ".husky" | ".changeset" | ".vscode" | ".idea" | ".zed"
+        | ".devcontainer" | ".storybook" | ".claude" | ".cursor" | ".gemini" | ".codex" | ".agents"
+        | ".windsurf" | ".cache" | ".npm" | ".direnv" | ".terraform" | ".eggs" => {
+            Some("holds what a tool keeps")
         }
+        name if can_be_shipped(name) && beside_a_manifest(disk) => Some(BUILT),
         _ => None,
     }
 }
@@ -127,6 +156,9 @@ fn beside_a_manifest(disk: &Path) -> bool {
 /// The reason why a file is not read, by its name.
 pub(super) fn file(path: &str, kind: Kind) -> Option<&'static str> {
     let name = path.rsplit('/').next().unwrap_or(path);
+    if name.starts_with('.') {
+        return Some("is hidden, as settings of tools are");
+    }
     if !kind.is_code() {
         return None;
     }

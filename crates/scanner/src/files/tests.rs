@@ -50,7 +50,10 @@ fn what_was_written_for_the_project_is_read_and_the_rest_has_a_reason() {
         "svc/other.go",
         "README.md",
         "ignored/k.ts",
-        ".hidden/l.ts",
+        ".well-known/l.ts",
+        ".github/m.js",
+        ".git/n.ts",
+        ".eslintrc.js",
     ] {
         put(root, path, b"let a = 1\n");
     }
@@ -59,6 +62,7 @@ fn what_was_written_for_the_project_is_read_and_the_rest_has_a_reason() {
     assert_eq!(
         read(&listing),
         [
+            ".well-known/l.ts",
             "Dockerfile",
             "deploy/compose.prod.yaml",
             "examples/server/c.js",
@@ -77,6 +81,13 @@ fn what_was_written_for_the_project_is_read_and_the_rest_has_a_reason() {
     assert_eq!(reason(&listing, "src/g.min.js"), "is minified");
     assert_eq!(reason(&listing, "*.go"), "2 files: there is no front end for Go");
     assert_eq!(reason(&listing, "README.md"), "");
+    assert_eq!(reason(&listing, ".github/"), "holds what a tool keeps");
+    assert_eq!(reason(&listing, ".eslintrc.js"), "is hidden, as settings of tools are");
+    assert_eq!(reason(&listing, ".git/"), "");
+    assert_eq!(
+        listing.notes,
+        ["1 source file is named by .gitignore and not read: ignored/k.ts; name a file to read it"]
+    );
     let all = list(&Selection { targets: vec![root.to_owned()], include_tests: true }).unwrap();
     assert!(read(&all).contains(&"src/a.test.ts") && read(&all).contains(&"tests/d.py"));
 }
@@ -149,4 +160,53 @@ fn a_file_that_vanishes_gives_a_notice() {
     let listing = select(folder.path());
     fs::remove_file(folder.path().join("a.ts")).unwrap();
     assert!(listing.files[0].read().unwrap_err().reason.starts_with("cannot be read"));
+}
+
+#[test]
+fn what_stands_above_a_repository_says_nothing_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), ".gitignore", b"*\n");
+    put(folder.path(), "project/.git/HEAD", b"ref: refs/heads/main\n");
+    put(folder.path(), "project/.ignore", b"*.ts\n");
+    put(folder.path(), "project/src/a.ts", b"let a = 1\n");
+    put(folder.path(), "plain/a.ts", b"let a = 1\n");
+    for (root, path) in [("project", "src/a.ts"), ("plain", "a.ts")] {
+        assert_eq!(read(&select(&folder.path().join(root))), [path]);
+    }
+}
+
+#[test]
+fn a_package_that_ships_only_what_was_built_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for path in
+        ["a/package.json", "a/dist/a.js", "a/eslint.config.js", "b/package.json", "b/dist/b.js", "b/src/b.ts"]
+    {
+        put(folder.path(), path, b"let a = 1\n");
+    }
+    let listing = select(folder.path());
+    let read = read(&listing);
+    assert!(read.contains(&"a/dist/a.js") && !read.contains(&"b/dist/b.js"), "{read:?}");
+    assert_eq!(listing.notes, ["a/dist/ is build output and was read: its package holds no other program"]);
+    assert_eq!((reason(&listing, "a/dist/"), reason(&listing, "b/dist/")), ("", "is build output"));
+    let named = select(&folder.path().join("b/dist"));
+    assert_eq!(named.files.len(), 1);
+}
+
+#[test]
+fn a_file_is_read_once_however_it_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), "src/a.ts", b"let a = 1\n");
+    let targets = ["", "src", "src/../src", "src/a.ts"].map(|path| folder.path().join(path)).to_vec();
+    let listing = list(&Selection { targets, include_tests: false }).unwrap();
+    assert_eq!(listing.files.len(), 1, "{:?}", listing.files);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_refused_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().join("x.ts");
+    let _listener = std::os::unix::net::UnixListener::bind(&at).unwrap();
+    let error = list(&Selection { targets: vec![at], include_tests: false }).unwrap_err().to_string();
+    assert!(error.contains("is no ordinary file"), "{error}");
 }

@@ -5,10 +5,10 @@ use std::{
     time::Instant,
 };
 
-use partywall_model::{Confidence, Finding, Layer, Page, Severity, Stats};
+use partywall_model::{Allowed, Axis, Confidence, Document, Finding, Layer, Page, Severity, Stats};
 
 use super::{Loaded, Options, pages};
-use crate::{baseline, suppress};
+use crate::{baseline, rules, suppress};
 
 /// The layers that the run was to look at: those that were asked for, or those of the rules that were.
 pub(super) fn layers(options: &Options) -> Vec<Layer> {
@@ -37,11 +37,45 @@ pub(super) fn chosen(options: &Options) -> Option<String> {
         .then(|| format!("the grade says nothing of {}, which were not asked for", left_out.join(" and ")))
 }
 
+/// The document with the grades that this run can give: none where no program was read, and none of the whole where less was asked for.
+pub(super) fn assessed(document: Document, options: &Options) -> Document {
+    if document.stats.programs == 0 {
+        return document.of_nothing();
+    }
+    let asked = |page: &Page| {
+        (options.rules.is_empty() || options.rules.iter().any(|rule| rule == page.check.id))
+            && (options.layers.is_empty() || options.layers.contains(&page.check.layer))
+    };
+    let mut axes: Vec<Axis> = Vec::new();
+    let mut partly: Vec<Layer> = Vec::new();
+    for (page, axis) in rules::table().into_iter().chain([(suppress::PAGE, Axis::Maintenance)]) {
+        if asked(&page) {
+            axes.push(axis);
+        } else {
+            partly.push(page.check.layer);
+        }
+    }
+    if options.min_confidence > Confidence::Low {
+        partly.extend(Layer::ALL);
+    }
+    let document = document.assessing(&[Axis::Maintenance]);
+    if partly.is_empty() { document } else { document.narrowed(&axes, &partly) }
+}
+
 /// Where one party has the process for itself, nothing reaches another.
 pub(super) fn lower(findings: &mut [Finding]) {
     for finding in findings {
         finding.severity = Severity::Low;
     }
+}
+
+/// What a run tells.
+pub(super) struct Told {
+    pub(super) findings: Vec<Finding>,
+    pub(super) allowed: Vec<Allowed>,
+    pub(super) texts: BTreeMap<String, String>,
+    /// The fingerprints of the first kind, by those that findings have.
+    pub(super) earlier: BTreeMap<String, String>,
 }
 
 /// Stamps findings, and leaves out those that were not asked for and those that the source allows; with the texts that they name.
@@ -50,7 +84,7 @@ pub(super) fn tell(
     loaded: &[Loaded],
     mut findings: Vec<Finding>,
     notes: &mut Vec<String>,
-) -> (Vec<Finding>, BTreeMap<String, String>) {
+) -> Told {
     findings
         .sort_by(|a, b| (&a.path, a.line, &a.rule, &a.message).cmp(&(&b.path, b.line, &b.rule, &b.message)));
     let pages = pages();
@@ -65,25 +99,31 @@ pub(super) fn tell(
         by_file.entry(finding.path.clone()).or_default().push(finding);
     }
     let mut left = Vec::new();
-    let mut allowed = 0;
+    let mut allowed = Vec::new();
     for file in loaded.iter().filter(|file| !file.suppressions.is_empty()) {
         let found = by_file.remove(&file.file.path).unwrap_or_default();
         let applied = suppress::apply(&file.file.path, &file.suppressions, found, &ran, &known);
-        allowed += applied.allowed;
+        allowed.extend(applied.allowed);
         left.extend(applied.findings);
     }
     left.extend(by_file.into_values().flatten());
-    left.retain(|finding| {
+    let wanted = |finding: &Finding| {
         asked(&finding.rule, finding.layer) && finding.confidence >= options.min_confidence
-    });
+    };
+    left.retain(wanted);
+    allowed.retain(|allowed| wanted(&allowed.finding));
     left.sort_by(|a, b| (&a.path, a.line, &a.rule, &a.message).cmp(&(&b.path, b.line, &b.rule, &b.message)));
-    if allowed > 0 {
-        let are = if allowed == 1 { "finding is" } else { "findings are" };
-        notes.push(format!("{allowed} {are} allowed by comments with a reason"));
+    if !allowed.is_empty() {
+        let are = if allowed.len() == 1 { "finding is" } else { "findings are" };
+        notes.push(format!("{} {are} allowed by comments with a reason", allowed.len()));
     }
-    let texts = texts(loaded, &left);
-    baseline::stamp(&mut left, &|path| texts.get(path).map(String::as_str));
-    (left, texts)
+    let texts = texts(loaded, left.iter().chain(allowed.iter().map(|allowed| &allowed.finding)));
+    let text = |path: &str| texts.get(path).map(String::as_str);
+    let earlier = baseline::stamp(&mut left, &text);
+    for allowed in &mut allowed {
+        baseline::stamp(std::slice::from_mut(&mut allowed.finding), &text);
+    }
+    Told { findings: left, allowed, texts, earlier }
 }
 
 /// How many lines a text has.
@@ -99,6 +139,7 @@ pub(super) fn stats(loaded: &[Loaded], began: Instant) -> Stats {
     let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
     Stats {
         files: count(loaded.len()),
+        programs: count(loaded.iter().filter(|file| file.file.kind.is_source()).count()),
         lines: loaded.iter().map(|file| count(file.lines)).sum(),
         bytes: loaded.iter().map(|file| count(file.bytes)).sum(),
         relations: 0,
@@ -107,9 +148,8 @@ pub(super) fn stats(loaded: &[Loaded], began: Instant) -> Stats {
 }
 
 /// The texts of the files that findings name.
-fn texts(loaded: &[Loaded], findings: &[Finding]) -> BTreeMap<String, String> {
+fn texts<'a>(loaded: &[Loaded], findings: impl Iterator<Item = &'a Finding>) -> BTreeMap<String, String> {
     let named: BTreeSet<&str> = findings
-        .iter()
         .flat_map(|finding| {
             std::iter::once(finding.path.as_str())
                 .chain(finding.related.iter().map(|related| related.path.as_str()))

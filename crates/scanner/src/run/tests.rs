@@ -42,8 +42,13 @@ fn a_tree_becomes_a_document() {
 fn only_what_is_asked_for_is_told() {
     let none = run(&[("1.sql", LEAK)], |options| options.layers = vec![Layer::Cache]).unwrap();
     assert!(none.document.findings.is_empty());
+    assert_eq!((none.document.grade.as_str(), none.document.is_of_nothing()), ("not assessed", false));
+    assert_eq!(none.document.axes["security"].score, Some(100));
+    assert_eq!(none.document.layers["cache"].status, "clean");
     let other = run(&[("1.sql", LEAK)], |options| options.rules = vec!["vulnerable-sdk".to_owned()]).unwrap();
     assert!(other.document.findings.is_empty());
+    assert_eq!(other.document.axes["credentials"].score, None);
+    assert_eq!(other.document.layers["routing"].status, "partly looked at");
     let single = run(&[("1.sql", LEAK)], |options| options.tenancy = Tenancy::Single).unwrap();
     assert_eq!(single.document.findings[0].severity, Severity::Low);
     let unknown = run(&[], |options| options.rules = vec!["nothing".to_owned()]).unwrap_err().to_string();
@@ -59,6 +64,9 @@ fn a_comment_with_a_reason_allows_a_finding_and_is_counted() {
     let scan = run(&[("1.sql", &text)], |_| {}).unwrap();
     assert!(scan.document.findings.is_empty(), "{:?}", scan.document.findings);
     assert!(scan.document.notes.iter().any(|note| note.contains("allowed by comments")));
+    let allowed = &scan.document.allowed[0];
+    assert_eq!((allowed.finding.line, allowed.reason.as_str()), (3, "enabled by the operator"));
+    assert_eq!(allowed.finding.fingerprint.len(), 32);
     let unused =
         run(&[("1.sql", "-- partywall: allow rls-policies-inert -- x\nSELECT 1;\n")], |_| {}).unwrap();
     assert_eq!(rules(&unused), ["unused-suppression"]);
@@ -227,4 +235,43 @@ fn a_body_that_is_spread_over_the_owner_is_told_once() {
     let code = "from fastapi import Depends, FastAPI, Request\nfrom pymongo import MongoClient\nfrom security import current_user\n\napp = FastAPI()\nplants = MongoClient().garden.plants\n\n@app.get(\"/plants\")\ndef mine(user=Depends(current_user)):\n    return list(plants.find({\"user_id\": user.id}, {\"_id\": 0}))\n\n@app.post(\"/plants\")\nasync def add(request: Request, user=Depends(current_user)):\n    payload = await request.json()\n    return str(plants.insert_one({\"user_id\": user.id, **payload}).inserted_id)\n";
     let scan = run(&[("main.py", code)], |_| {}).unwrap();
     assert_eq!(rules(&scan), ["owner-from-body"]);
+}
+
+#[test]
+fn what_only_says_how_a_program_is_built_is_no_program() {
+    let files = [
+        ("package.json", "{}"),
+        ("Dockerfile", "FROM golang"),
+        ("main.go", "package main"),
+        ("tsconfig.json", "{}"),
+    ];
+    let scan = run(&files, |_| {}).unwrap();
+    assert!(scan.document.is_of_nothing());
+    assert_eq!((scan.document.stats.files, scan.document.stats.programs), (3, 0));
+    assert!(scan.document.layers.values().all(|layer| layer.status == "not assessed"));
+    let with = run(&[("package.json", "{}"), ("a.py", "a = 1")], |_| {}).unwrap();
+    assert_eq!((with.document.grade.as_str(), with.document.stats.programs), ("A", 1));
+}
+
+#[test]
+fn a_baseline_hides_nothing_that_has_become_worse() {
+    let tools = |transport: &str| {
+        format!(
+            "import {{ McpServer }} from \"@modelcontextprotocol/sdk/server/mcp.js\";\n{transport}\nconst server = new McpServer({{ name: \"n\", version: \"1\" }});\n\
+             server.registerTool(\"of\", {{ inputSchema: {{ tenantId: z.string() }} }}, async ({{ tenantId }}) => pool.query(\"select * from notes where tenant_id = $1\", [tenantId]));\n"
+        )
+    };
+    let stdio = "import { StdioServerTransport } from \"@modelcontextprotocol/sdk/server/stdio.js\";";
+    let http = "import { StreamableHTTPServerTransport } from \"@modelcontextprotocol/sdk/server/streamableHttp.js\";";
+    let of = |transport: &str| {
+        let text = tools(transport);
+        run(&[("package.json", "{}"), ("src/main.ts", &text)], |_| {}).unwrap()
+    };
+    let (local, remote) = (of(stdio), of(http));
+    let baseline = crate::baseline::Baseline::of(&local.document.findings);
+    assert!(!local.document.findings.is_empty());
+    let same = baseline.apply(local.document.findings, &local.earlier, &|_| true);
+    assert_eq!((same.new.len(), same.gone), (0, 0));
+    let worse = baseline.apply(remote.document.findings, &remote.earlier, &|_| true);
+    assert!(!worse.new.is_empty() && !worse.notes.is_empty(), "{worse:?}");
 }
