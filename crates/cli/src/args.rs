@@ -102,8 +102,10 @@ pub(crate) enum Command {
     )]
     Report(ReportArguments),
     /// Print what each face has for each layer.
+    #[command(after_help = "Example:\n  partywall matrix")]
     Matrix,
     /// Print the JSON Schema of a document.
+    #[command(after_help = "Example:\n  partywall schema config > partywall.schema.json")]
     Schema {
         /// Which document.
         document: Document,
@@ -181,6 +183,9 @@ pub(crate) struct GlobalConfigFile {
 #[derive(Subcommand)]
 pub(crate) enum TenantAction {
     /// Add a tenant, or many: all of them or none.
+    #[command(
+        after_help = "Examples:\n  partywall tenant add acme globex\n  cut -d, -f1 customers.csv | partywall tenant add -"
+    )]
     Add {
         /// 1 to 64 of A-Z a-z 0-9 . _ -; a single `-` reads the ids from standard input, one a line
         #[arg(required = true)]
@@ -190,31 +195,38 @@ pub(crate) enum TenantAction {
         reuse_rows: bool,
     },
     /// List the tenants.
+    #[command(after_help = "Examples:\n  partywall tenant list\n  partywall tenant list --json")]
     List {
         /// Print JSON, one tenant a line.
         #[arg(long)]
         json: bool,
     },
     /// Show one tenant.
+    #[command(after_help = "Example:\n  partywall tenant show acme")]
     Show {
         /// The tenant.
         id: String,
     },
     /// Refuse a tenant's requests from the next one on.
+    #[command(after_help = "Example:\n  partywall tenant suspend acme")]
     Suspend {
         /// The tenant.
         id: String,
     },
     /// Serve a suspended tenant again.
+    #[command(after_help = "Example:\n  partywall tenant resume acme")]
     Resume {
         /// The tenant.
         id: String,
     },
     /// Delete a tenant with its data and secrets; the audit log stays.
+    #[command(
+        after_help = "Examples:\n  partywall tenant remove acme\n  partywall tenant remove acme --yes\n\nWithout --yes it asks, at a terminal; elsewhere --yes is needed."
+    )]
     Remove {
         /// The tenant.
         id: String,
-        /// Do it: there is no way back.
+        /// Do it without asking: there is no way back.
         #[arg(long)]
         yes: bool,
     },
@@ -231,23 +243,33 @@ pub(crate) struct Secret {
 #[derive(Subcommand)]
 pub(crate) enum SecretAction {
     /// Set a secret; the value is read from standard input, and one line break at its end is left out.
+    #[command(
+        override_usage = "partywall secret set [OPTIONS] <TENANT> <NAME>",
+        after_help = "Example:\n  partywall secret set acme crm_api_key < key.txt"
+    )]
     Set {
         /// The tenant.
         tenant: String,
         /// The secret's name, as tools use it: secret:NAME
         name: String,
+        /// A value that was given by mistake, so that it is not shown.
+        #[arg(hide = true, allow_hyphen_values = true)]
+        value: Vec<String>,
     },
     /// List the names of a tenant's secrets.
+    #[command(after_help = "Example:\n  partywall secret list acme")]
     List {
         /// The tenant.
         tenant: String,
     },
     /// Give a tenant a new key and seal its secrets anew.
+    #[command(after_help = "Example:\n  partywall secret rotate acme")]
     Rotate {
         /// The tenant.
         tenant: String,
     },
     /// Remove a secret.
+    #[command(after_help = "Example:\n  partywall secret remove acme crm_api_key")]
     Remove {
         /// The tenant.
         tenant: String,
@@ -267,6 +289,9 @@ pub(crate) struct Audit {
 #[derive(Subcommand)]
 pub(crate) enum AuditAction {
     /// Print the last lines.
+    #[command(
+        after_help = "Examples:\n  partywall audit tail --tenant acme -n 50\n  partywall audit tail --follow --json"
+    )]
     Tail {
         /// One tenant's lines; requests without a tenant are under -unattributed.
         #[arg(long, allow_hyphen_values = true)]
@@ -282,6 +307,9 @@ pub(crate) enum AuditAction {
         json: bool,
     },
     /// Check the chain of every line, and that the last one written is there.
+    #[command(
+        after_help = "Examples:\n  partywall audit verify\n  partywall audit verify --tenant acme --json > audit.json\n\nExit status: 0 whole, 1 damaged, 2 could not run."
+    )]
     Verify {
         /// One tenant's log only.
         #[arg(long, allow_hyphen_values = true)]

@@ -33,10 +33,9 @@ pub(crate) fn run(command: &Audit) -> anyhow::Result<ExitCode> {
 
 /// The logs to look at.
 fn names(logs: &Logs, tenant: Option<&str>) -> anyhow::Result<Vec<String>> {
-    let all = logs.names()?;
-    let Some(tenant) = tenant else { return Ok(all) };
+    let Some(tenant) = tenant else { return Ok(logs.names()?) };
     ensure!(
-        all.iter().any(|log| log == tenant),
+        logs.has(tenant)?,
         "there is no audit log of `{tenant}` in {}; `partywall tenant list` shows the tenants, and a log begins with \
          the first request",
         logs.place()
@@ -57,12 +56,23 @@ fn verify(logs: &Logs, tenant: Option<&str>, json: bool) -> anyhow::Result<ExitC
         (0, _) => note("there is no audit log yet: it begins with the first request"),
         (1, 0) => note("the log is whole"),
         (all, 0) => note(&format!("all {all} logs are whole")),
-        (all, some) => note(&format!(
-            "{some} of {all} logs are damaged; move the files that are named, and not their .head files, away as evidence: \
-             the gateway then goes on after the last line that it knows of"
-        )),
+        (all, some) => note(&format!("{some} of {all} logs are damaged; {}", advice(logs))),
     }
     Ok(if damaged > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// What to do about damage.
+fn advice(logs: &Logs) -> &'static str {
+    match logs {
+        Logs::Files(_) => {
+            "move the files that are named, and not their .head files, away as evidence: the gateway then goes on after the \
+             last line that it knows of"
+        }
+        Logs::Central(_) => {
+            "copy the rows of the servers that are named, from partywall.audit and partywall.audit_head, as evidence before \
+             anything is changed; a server begins a chain of its own when it starts again"
+        }
+    }
 }
 
 fn summary(report: &LogReport) -> String {
@@ -98,12 +108,12 @@ fn tail(
         other => other?,
     };
     for log in found {
-        let lines = logs.tail(&log, most.max(1))?;
+        let (lines, so_far) = logs.tail_to_follow(&log, most.max(1))?;
         for line in &lines {
             let key = key(line);
             latest.insert((key.0, log.clone(), key.1), line.clone());
         }
-        seen.insert(log, Seen::of(lines));
+        seen.insert(log, so_far);
         while latest.len() > most {
             latest.pop_first();
         }
@@ -123,7 +133,7 @@ fn go_on(
 ) -> anyhow::Result<()> {
     loop {
         std::thread::sleep(Duration::from_millis(200));
-        for log in logs.names()?.into_iter().filter(|log| tenant.is_none_or(|tenant| tenant == *log)) {
+        for log in logs.begun()?.into_iter().filter(|log| tenant.is_none_or(|tenant| tenant == *log)) {
             let known = seen.entry(log.clone()).or_default();
             let news = logs.follow(&log, known)?;
             if news.skipped {

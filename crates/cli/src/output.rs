@@ -49,6 +49,13 @@ pub(crate) fn width() -> Option<usize> {
     console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns))
 }
 
+/// Asks something at the terminal.
+pub(crate) fn ask(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stderr().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
 fn to_stderr(text: &str) {
     // There is nobody to tell when standard error is closed.
     let _closed = writeln!(io::stderr().lock(), "{text}");

@@ -4,7 +4,7 @@ use std::{path::Path, pin::pin, sync::Arc};
 
 use anyhow::Context;
 use partywall_gateway::{
-    Gateway, Server,
+    Gateway, OpenError, Server,
     config::{Config, Environment},
     raise_file_limit,
 };
@@ -19,9 +19,22 @@ use crate::{
 pub(crate) fn run(command: &Serve) -> anyhow::Result<()> {
     let file = &command.file.config;
     let config = Config::load(file)?;
-    let gateway = Arc::new(Gateway::builder(config).environment(environment()).open()?);
+    let gateway = Gateway::builder(config).environment(environment()).open();
+    let gateway = Arc::new(gateway.map_err(|error| match error {
+        // What stands in the file, and is looked at later than the file is read.
+        OpenError::Identity(_) | OpenError::Data(_) => {
+            anyhow::Error::new(error).context(file.display().to_string())
+        }
+        other => other.into(),
+    })?);
     if command.check {
         let tenants = gateway.administration().registry.list()?.len();
+        if let Some(why) = runtime()?.block_on(gateway.shared_trouble()) {
+            note(&format!(
+                "warning: the server of shared.redis does not answer ({why}); until it does, each process applies its share of \
+                 the limits"
+            ));
+        }
         note(&format!(
             "{} is good: {} tools, {tenants} tenants",
             file.display(),

@@ -1,6 +1,10 @@
 //! `tenant`, `secret` and `token`: what is done to the stores from outside a server.
 
-use std::{io::Read, path::Path};
+use std::{
+    collections::HashSet,
+    io::{BufRead as _, IsTerminal as _, Read},
+    path::Path,
+};
 
 use anyhow::{Context, bail, ensure};
 use partywall_gateway::{
@@ -15,7 +19,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     args::{Secret, SecretAction, Tenant, TenantAction, Token},
-    output::{note, print},
+    output::{ask, note, print},
     serve::environment,
 };
 
@@ -54,9 +58,8 @@ pub(crate) fn tenant(command: &Tenant) -> anyhow::Result<()> {
     match &command.action {
         TenantAction::Add { ids, reuse_rows } => {
             let ids: Vec<TenantId> = listed(ids)?.iter().map(|id| parse(id)).collect::<Result<_, _>>()?;
-            if let Some(twice) =
-                ids.iter().enumerate().find_map(|(n, id)| ids.iter().take(n).find(|one| *one == id))
-            {
+            let mut seen = HashSet::with_capacity(ids.len());
+            if let Some(twice) = ids.iter().find(|id| !seen.insert(*id)) {
                 bail!("adding tenants: `{twice}` stands there twice; nothing was added");
             }
             match reuse_rows {
@@ -94,7 +97,10 @@ pub(crate) fn tenant(command: &Tenant) -> anyhow::Result<()> {
         }
         TenantAction::Remove { id, yes } => {
             let record = find(&registry, id)?;
-            ensure!(*yes, "this deletes all data and secrets of `{id}` for ever; add --yes to do it");
+            ensure!(
+                *yes || is_wanted(id)?,
+                "this deletes all data and secrets of `{id}` for ever; add --yes to do it"
+            );
             remove_tenant(&registry, &vault, &data_dir, &record.id)?;
             note(&format!("removed {id} with its data and secrets; its audit log stays"));
             for (source, _) in config.data.iter().filter(|(_, source)| source.driver == Driver::Postgres) {
@@ -105,6 +111,21 @@ pub(crate) fn tenant(command: &Tenant) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Asks at the terminal whether a tenant is to be removed; where there is nobody to ask, it is not.
+fn is_wanted(id: &str) -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Ok(false);
+    }
+    ask(&format!("This deletes all data and secrets of {id} for ever. Type its id to do it: "))?;
+    let mut typed = String::new();
+    std::io::stdin()
+        .lock()
+        .take(1024)
+        .read_line(&mut typed)
+        .context("the answer is read from the terminal")?;
+    Ok(typed.trim() == id)
 }
 
 fn line(record: &TenantRecord, json: bool) -> String {
@@ -125,7 +146,13 @@ pub(crate) fn secret(command: &Secret) -> anyhow::Result<()> {
     let config = load(&command.file.config)?;
     let Stores { registry, vault, .. } = stores(&config)?;
     match &command.action {
-        SecretAction::Set { tenant, name } => {
+        SecretAction::Set { tenant, name, value } => {
+            // It may be the secret itself, so it is not repeated.
+            ensure!(
+                value.is_empty(),
+                "the value is read from standard input, and was given as an argument: it stands in the shell's history now, \
+                 and others of this machine could see it; make a new one and run: partywall secret set {tenant} {name} < FILE"
+            );
             let record = find(&registry, tenant)?;
             let name = SecretName::parse(name)?;
             vault.set(&record, &name, from_stdin()?)?;
@@ -190,8 +217,9 @@ pub(crate) fn token(command: &Token) -> anyhow::Result<()> {
     let issuer = DevelopmentIssuer::open_or_create(&config.data_dir(), &config.resource())?;
     let mut text = String::new();
     for tenant in listed(std::slice::from_ref(&command.tenant))? {
-        let id = find(&registry, &tenant)?.id;
-        let token = issuer.mint(&id, &command.subject, &command.scope, command.ttl, &Clock::system())?;
+        let record = find(&registry, &tenant)?;
+        let token =
+            issuer.mint_for(&record, &command.subject, &command.scope, command.ttl, &Clock::system())?;
         text.push_str(token.expose_secret());
         text.push('\n');
     }

@@ -173,8 +173,12 @@ pub(crate) async fn admit(
 ) -> Result<Permit, Denial> {
     let principal = &verified.principal;
     // Suspension and removal take effect here, whatever the token says and however it was cached.
-    let active = services.registry.active(&principal.tenant);
-    let incarnation = active.map_err(|why| turned_away(services, &principal.tenant, why))?;
+    let life = services.registry.life(&principal.tenant);
+    let life = life.map_err(|why| turned_away(services, &principal.tenant, why))?;
+    if !life.accepts(verified.issued) {
+        return Err(of_earlier_life(services));
+    }
+    let incarnation = life.incarnation;
     let came = Instant::now();
     let resident = services.residents.of(&principal.tenant, incarnation, &services.limits, came);
     // Below identity, since only a tenant that exists may use up its own allowance.
@@ -218,6 +222,12 @@ fn still(
 fn ended(services: &Services) -> Denial {
     let challenge = Refused::Unauthenticated(services.identity.rejected());
     Denial::new(Layer::Identity, "ended-while-waiting", challenge)
+}
+
+/// What an earlier tenant of the id was given is no credential of this one; nor does it stand in this one's log.
+fn of_earlier_life(services: &Services) -> Denial {
+    let challenge = Refused::Unauthenticated(services.identity.rejected());
+    Denial::new(Layer::Identity, "earlier-life", challenge).into_stranger()
 }
 
 /// Unknown, suspended and removed look like a bad token: a token tells nobody which tenants exist.

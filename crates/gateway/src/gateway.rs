@@ -578,6 +578,11 @@ impl Gateway {
         self.lasting.residents.drop_idle(idle, now)
     }
 
+    /// Asks the server that limits are shared through, if there is one; why there is no answer.
+    pub async fn shared_trouble(&self) -> Option<String> {
+        self.live.services().shared.as_ref()?.trouble().await
+    }
+
     /// Serves on a listener that is open already; its address must be the one of the configuration.
     ///
     /// # Errors

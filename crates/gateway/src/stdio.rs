@@ -32,6 +32,7 @@ use crate::{
         disclosure::{Denial, Refused, audit::Line, metrics::Outcome, refusal},
         identity::Verified,
     },
+    tenants::Issued,
     wire::{headers::Era, message::Params, reply::codes},
 };
 
@@ -57,7 +58,8 @@ impl Gateway {
     /// # Errors
     /// When the tenant is not served, or the client does not speak MCP.
     pub async fn serve_stdio(&self, tenant: &TenantId) -> Result<(), StdioError> {
-        self.lasting
+        let life = self
+            .lasting
             .registry
             .active(tenant)
             .map_err(|why| StdioError::Tenant { tenant: tenant.clone(), reason: why.reason() })?;
@@ -68,7 +70,8 @@ impl Gateway {
             scopes: Scopes::default(),
         };
         // Whoever starts the process is the caller for as long as it runs.
-        let verified = Verified { principal: Arc::new(principal), expires_at: u64::MAX };
+        let issued = Issued::For(life);
+        let verified = Verified { principal: Arc::new(principal), expires_at: u64::MAX, issued };
         let local = Local { live: Arc::clone(&self.live), verified };
         let protocol = |error: String| StdioError::Protocol(error);
         let running =

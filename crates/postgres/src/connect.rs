@@ -41,6 +41,7 @@ impl Connector {
         });
         let limit = config.get_connect_timeout().copied().unwrap_or(CONNECT_TIMEOUT);
         config.connect_timeout(limit);
+        keep_alive(&mut config);
         Ok(Self { url, config, tls: MakeRustlsConnect::new(client), limit })
     }
 
@@ -81,6 +82,22 @@ impl Connector {
             None => "is the server running, and is the address right?",
         };
         ConnectError::Refused { at: self.url.to_string(), what: chain(&error), advice, error }
+    }
+}
+
+/// Has the system notice within a minute that nobody is there any more, and lets nothing between forget a connection that
+/// is quiet, unless the URL says something else.
+fn keep_alive(config: &mut tokio_postgres::Config) {
+    /// What the library has when nothing is said.
+    const NOTHING_SAID: Duration = Duration::from_secs(2 * 60 * 60);
+    if config.get_keepalives_idle() == NOTHING_SAID {
+        config.keepalives_idle(Duration::from_secs(30));
+        if config.get_keepalives_interval().is_none() {
+            config.keepalives_interval(Duration::from_secs(10));
+        }
+        if config.get_keepalives_retries().is_none() {
+            config.keepalives_retries(3);
+        }
     }
 }
 

@@ -131,11 +131,13 @@ fn tokens(gateway: &Gateway) -> anyhow::Result<Vec<(&'static str, SecretString)>
     let config = gateway.config();
     let issuer = DevelopmentIssuer::open_or_create(&config.data_dir(), &config.resource())?;
     let day = Duration::from_secs(24 * 3600);
+    let registry = &gateway.administration().registry;
     NEIGHBOURS
         .iter()
         .map(|neighbour| {
             let tenant = TenantId::parse(neighbour.id)?;
-            Ok((neighbour.id, issuer.mint(&tenant, neighbour.subject, "", day, &Clock::system())?))
+            let record = registry.get(&tenant)?.context("the demo's tenant is gone")?;
+            Ok((neighbour.id, issuer.mint_for(&record, neighbour.subject, "", day, &Clock::system())?))
         })
         .collect()
 }

@@ -68,6 +68,60 @@ fn an_id_whose_rows_may_be_left_is_taken_again_only_when_asked() {
     ok(here, &["tenant", "add", "acme", "--reuse-rows"], "");
 }
 
+/// It would stand in the terminal and in whatever keeps what commands print.
+#[test]
+fn a_secret_that_is_given_as_an_argument_is_not_repeated() {
+    let folder = folder();
+    let here = folder.path();
+    ok(here, &["tenant", "add", "acme"], "");
+    for more in [&["hush-hush"][..], &["--hush-hush"], &["hush-hush", "more"]] {
+        let told = fails(here, &[&["secret", "set", "acme", "key"][..], more].concat(), "");
+        assert!(told.contains("standard input") && !told.contains("hush"), "{told}");
+    }
+    assert_eq!(ok(here, &["secret", "list", "acme"], ""), "");
+}
+
+#[test]
+fn a_check_asks_the_server_of_the_shared_limits() {
+    let folder = folder();
+    let here = folder.path();
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let shared = format!("\n[shared]\nredis = \"redis://127.0.0.1:{port}\"\nreplicas = 2\n");
+    fs::write(here.join("partywall.toml"), format!("{CONFIG}{shared}")).unwrap();
+    let checked = run(here, &["serve", "--check"], "");
+    let told = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success() && told.contains("warning: the server of shared.redis"), "{told}");
+}
+
+/// A token is its tenant's, and not that of whoever has the id later.
+#[test]
+fn a_token_ends_with_its_tenant() {
+    let folder = folder();
+    let here = folder.path();
+    ok(here, &["tenant", "add", "acme"], "");
+    let token = |here: &Path| ok(here, &["token", "--tenant", "acme", "--subject", "ann"], "");
+    let claims = |token: &str| {
+        let letters: String = ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(['-', '_']).collect();
+        let (mut bits, mut held, mut bytes) = (0_u32, 0, Vec::new());
+        for letter in token.trim().split('.').nth(1).unwrap().chars() {
+            bits = (bits << 6) | letters.find(letter).unwrap() as u32;
+            held += 6;
+            if held >= 8 {
+                held -= 8;
+                bytes.push((bits >> held) as u8);
+                bits &= (1 << held) - 1;
+            }
+        }
+        serde_json::from_slice::<serde_json::Value>(&bytes).unwrap()
+    };
+    let first = claims(&token(here));
+    ok(here, &["tenant", "remove", "acme", "--yes"], "");
+    ok(here, &["tenant", "add", "acme"], "");
+    let second = claims(&token(here));
+    assert!(first["life"].as_u64().unwrap() < second["life"].as_u64().unwrap(), "{first} {second}");
+}
+
 #[test]
 fn a_secret_goes_in_and_never_comes_out() {
     let folder = folder();

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::{
     Reply, Tool, ToolMeta, admit::admit, config::Config, gateway::Gateway, guards::identity::Verified,
+    tenants::Issued,
 };
 
 /// Writes, as far as anybody knows; it can be made to wait.
@@ -71,7 +72,7 @@ impl Desk {
             subject: "tester".into(),
             scopes: Scopes::default(),
         };
-        let verified = Verified { principal: Arc::new(principal), expires_at };
+        let verified = Verified { principal: Arc::new(principal), expires_at, issued: Issued::Unknown };
         let services = self.gateway.live.services();
         admit(&services, &verified, None, services.next_request()).await.expect("admitted")
     }

@@ -52,6 +52,12 @@ pub enum CentralError {
          one that is neither: CREATE ROLE partywall LOGIN; GRANT CREATE ON DATABASE … TO partywall"
     )]
     Unbound(String),
+    /// A pooler is between that gives each transaction another session.
+    #[error(
+        "server.state_url leads to a pooler that gives each transaction another session of the database, which would be told \
+         of no change of a tenant; name the database itself, or a pooler in session mode"
+    )]
+    Pooled,
     /// It has not all characters.
     #[error(
         "the database of server.state_url has the encoding {0}, so it cannot keep every line of the audit log, and one that \

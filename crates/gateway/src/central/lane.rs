@@ -1,7 +1,11 @@
 //! One connection and the thread that has it: work is done one after the other, each within its time.
 
 use std::{
-    sync::mpsc as std_mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc as std_mpsc,
+    },
     time::{Duration, Instant},
 };
 
@@ -10,36 +14,53 @@ use partywall_postgres::connect::{Connection, Connector};
 use tokio::sync::mpsc;
 use tokio_postgres::Client;
 
-use super::{CentralError, LIMIT, Work};
+use super::{CentralError, LIMIT, Work, connect};
 
 /// The most work that waits for a connection; more is refused.
 const MOST_WAITING: usize = 256;
 /// For so long after a failed attempt nobody tries to connect.
 const PAUSE: Duration = Duration::from_millis(500);
+/// A connection that was not used for so long is asked whether it is there still: what is between may have forgotten it.
+#[cfg(not(test))]
+const IDLE: Duration = Duration::from_secs(20);
+#[cfg(test)]
+const IDLE: Duration = Duration::from_millis(300);
+/// How long that may take.
+const THERE: Duration = Duration::from_secs(1);
 
 /// Work whose outcome is known to itself: what it is given is a connection, or why there is none. Whether the connection
-/// may be used again.
+/// may be used again. It knows by when it has to be done.
 type Job = Box<dyn for<'c> FnOnce(Result<&'c mut Client, CentralError>) -> Work<'c, bool, ()> + Send>;
 
 /// A connection of its own.
 pub(super) struct Lane {
     jobs: mpsc::Sender<Job>,
+    /// Whether the last attempt to connect, or the last use, went wrong.
+    failing: Arc<AtomicBool>,
 }
 
 impl Lane {
-    pub(super) fn start(name: &str, connector: &Connector) -> Result<Self, CentralError> {
+    pub(super) fn start(name: &str, connector: &Connector, held: &'static str) -> Result<Self, CentralError> {
         let (jobs, queue) = mpsc::channel(MOST_WAITING);
         let connector = connector.clone();
+        let failing = Arc::new(AtomicBool::new(false));
+        let fails = Arc::clone(&failing);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || runtime.block_on(serve(connector, queue)))?;
-        Ok(Self { jobs })
+            .spawn(move || runtime.block_on(serve(connector, held, queue, &fails)))?;
+        Ok(Self { jobs, failing })
+    }
+
+    /// Whether the database answered what was asked last.
+    pub(super) fn is_reachable(&self) -> bool {
+        !self.failing.load(Relaxed)
     }
 
     /// Runs work and waits for it.
     pub(super) fn run<T, E>(
         &self,
+        limit: Duration,
         doing: &str,
         work: impl for<'c> FnOnce(&'c mut Client) -> Work<'c, T, E> + Send + 'static,
     ) -> Result<T, E>
@@ -50,10 +71,11 @@ impl Lane {
         let (answer, answered) = std_mpsc::sync_channel(1);
         let what = doing.to_owned();
         let slow = || CentralError::Slow { doing: doing.to_owned() };
+        let end = Instant::now() + limit;
         let job: Job = Box::new(move |client| {
             Box::pin(async move {
                 let outcome = match client {
-                    Ok(client) => within(&what, work(client)).await,
+                    Ok(client) => within(end, &what, work(client)).await,
                     Err(error) => Outcome { value: Err(E::from(named(error, &what))), sound: false },
                 };
                 // Whoever waited may have given up.
@@ -64,7 +86,7 @@ impl Lane {
         if self.jobs.try_send(job).is_err() {
             return Err(E::from(slow()));
         }
-        answered.recv_timeout(LIMIT * 2).unwrap_or_else(|_gone| Err(E::from(slow())))
+        answered.recv_timeout(limit + THERE).unwrap_or_else(|_gone| Err(E::from(slow())))
     }
 
     /// Has work done; `missed` is told when it was not, or may not have been.
@@ -74,10 +96,11 @@ impl Lane {
         missed: impl FnOnce(E) + Send + 'static,
     ) {
         let what = "writing the audit log";
+        let end = Instant::now() + LIMIT;
         let job: Job = Box::new(move |client| {
             Box::pin(async move {
                 let outcome = match client {
-                    Ok(client) => within(what, work(client)).await,
+                    Ok(client) => within(end, what, work(client)).await,
                     Err(error) => Outcome { value: Err(E::from(named(error, what))), sound: false },
                 };
                 if let Err(error) = outcome.value {
@@ -102,12 +125,16 @@ struct Outcome<T, E> {
 }
 
 /// An error in the middle leaves a transaction that its guard has rolled back; a lapse of time leaves nobody knows what.
-async fn within<T, E: From<CentralError>>(doing: &str, work: Work<'_, T, E>) -> Outcome<T, E> {
-    match tokio::time::timeout(LIMIT, work).await {
+async fn within<T, E: From<CentralError>>(end: Instant, doing: &str, work: Work<'_, T, E>) -> Outcome<T, E> {
+    let slow = || Err(E::from(CentralError::Slow { doing: doing.to_owned() }));
+    let left = end.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        // Nothing was begun, so the connection is as it was.
+        return Outcome { value: slow(), sound: true };
+    }
+    match tokio::time::timeout(left, work).await {
         Ok(value) => Outcome { sound: true, value },
-        Err(_elapsed) => {
-            Outcome { value: Err(E::from(CentralError::Slow { doing: doing.to_owned() })), sound: false }
-        }
+        Err(_elapsed) => Outcome { value: slow(), sound: false },
     }
 }
 
@@ -119,7 +146,12 @@ fn named(error: CentralError, doing: &str) -> CentralError {
 }
 
 /// Does work until nobody can give any, and connects when there is some.
-async fn serve(connector: Connector, mut queue: mpsc::Receiver<Job>) {
+async fn serve(
+    connector: Connector,
+    held: &'static str,
+    mut queue: mpsc::Receiver<Job>,
+    failing: &AtomicBool,
+) {
     let mut failed_at: Option<Instant> = None;
     let mut first = None;
     loop {
@@ -132,37 +164,68 @@ async fn serve(connector: Connector, mut queue: mpsc::Receiver<Job>) {
         let made = if failed_at.is_some_and(|at| at.elapsed() < PAUSE) {
             Err(CentralError::JustFailed { doing: String::new() })
         } else {
-            connector.connect().await.map_err(CentralError::from)
+            connect(&connector, held).await
         };
         match made {
             Ok((client, connection)) => {
-                if failed_at.take().is_some() {
-                    tracing::info!(at = %connector.url(), "the database of the state can be reached again");
+                failed_at = None;
+                if failing.swap(false, Relaxed) {
+                    tracing::warn!(at = %connector.url(), "the database of the state can be reached again");
                 }
-                let Some(next) = attend(client, connection, job, &mut queue).await else { return };
-                first = next;
+                match attend(client, connection, job, &mut queue).await {
+                    Ended::ForGood => return,
+                    Ended::Before(job) => first = Some(job),
+                    Ended::HungUp => {}
+                    Ended::NoAnswer => {
+                        failed_at = Some(Instant::now());
+                        if !failing.swap(true, Relaxed) {
+                            tracing::error!(at = %connector.url(), "the database of the state does not answer in time");
+                        }
+                        turn_away(&mut queue).await;
+                    }
+                }
             }
             Err(error) => {
                 if !matches!(error, CentralError::JustFailed { .. }) {
-                    if failed_at.is_none() {
+                    if !failing.swap(true, Relaxed) {
                         tracing::error!(%error, "the database of the state cannot be reached");
                     }
                     failed_at = Some(Instant::now());
                 }
                 let _told = job(Err(error)).await;
+                turn_away(&mut queue).await;
             }
         }
     }
 }
 
-/// Does work on one connection until it ends. `None` when there will be no more work; else the work that came when the
-/// connection had just ended.
+/// Tells those who wait that there is no connection: it would take each of them as long as whoever was before.
+async fn turn_away(queue: &mut mpsc::Receiver<Job>) {
+    for _ in 0..MOST_WAITING {
+        let Ok(job) = queue.try_recv() else { return };
+        let _told = job(Err(CentralError::JustFailed { doing: String::new() })).await;
+    }
+}
+
+/// How a connection has ended.
+enum Ended {
+    /// There will be no more work.
+    ForGood,
+    /// The server has hung up, or work has left it in doubt.
+    HungUp,
+    /// Work had no answer in its time.
+    NoAnswer,
+    /// Before this work was begun.
+    Before(Job),
+}
+
+/// Does work on one connection until it ends.
 async fn attend(
     mut client: Client,
     connection: Connection,
     first: Job,
     queue: &mut mpsc::Receiver<Job>,
-) -> Option<Option<Job>> {
+) -> Ended {
     let mut connection = Box::pin(connection);
     let mut job = first;
     loop {
@@ -171,15 +234,27 @@ async fn attend(
             // The server has hung up: the work learns it from its client at its next step.
             Either::Right((_ended, work)) => {
                 let _told = work.await;
-                false
+                return Ended::HungUp;
             }
         };
-        if !sound || client.is_closed() {
-            return Some(None);
+        if client.is_closed() {
+            return Ended::HungUp;
         }
+        if !sound {
+            return Ended::NoAnswer;
+        }
+        let since = Instant::now();
         job = match select(Box::pin(queue.recv()), connection.as_mut()).await {
-            Either::Left((next, _)) => next?,
-            Either::Right((_ended, _waiting)) => return Some(None),
+            Either::Left((Some(next), _)) => next,
+            Either::Left((None, _)) => return Ended::ForGood,
+            Either::Right((_ended, _waiting)) => return Ended::HungUp,
         };
+        if since.elapsed() > IDLE {
+            let there = tokio::time::timeout(THERE, client.simple_query(""));
+            match select(Box::pin(there), connection.as_mut()).await {
+                Either::Left((Ok(Ok(_)), _)) => {}
+                _ => return Ended::Before(job),
+            }
+        }
     }
 }

@@ -20,11 +20,11 @@ use std::{
 };
 
 use partywall_postgres::{
-    connect::Connector,
+    connect::{ConnectError, Connection, Connector, drive},
     url::{DatabaseUrl, UrlError},
 };
 use secrecy::ExposeSecret as _;
-use tokio_postgres::{Client, Transaction};
+use tokio_postgres::{Client, SimpleQueryMessage, Transaction, types::Type};
 
 pub use self::error::CentralError;
 use self::lane::Lane;
@@ -34,7 +34,14 @@ use crate::config::{Config, Environment, State};
 pub(crate) const LIMIT: Duration = Duration::from_secs(5);
 
 const SCHEMA: &str = include_str!("schema.sql");
-const SPELLING: &str = include_str!("spelling.sql");
+const ADDITIONS: &str = include_str!("additions.sql");
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(3);
+/// What the server itself holds a connection to, so that nothing of ours goes on there when we have given up: a statement,
+/// and a wait for a lock.
+pub(crate) const HELD: &str = "SET statement_timeout = '4s'; SET lock_timeout = '4s'";
+/// A line of the audit log waits less for a lock, which can be one tenant's: the lines of others wait with it.
+const HELD_FOR_LINES: &str = "SET statement_timeout = '4s'; SET lock_timeout = '1s'";
 /// What `partywall.format` says when the schema is this one.
 const FORMAT: i32 = 1;
 /// Whoever changes tenants or makes the schema does it alone: this lock has no other meaning.
@@ -77,15 +84,35 @@ impl Central {
     }
 
     fn connect(connector: Connector) -> Result<Self, CentralError> {
-        let lane = |name| Lane::start(name, &connector);
+        let lane = |name| Lane::start(name, &connector, HELD);
         let central = Self {
             lanes: [lane("state-1")?, lane("state-2")?, lane("state-3")?, lane("state-4")?],
-            audit: lane("state-audit")?,
+            audit: Lane::start("state-audit", &connector, HELD_FOR_LINES)?,
             connector: connector.clone(),
             next: AtomicUsize::new(0),
         };
-        central.run("checking the database of the state", |client| Box::pin(prepare(client)))?;
+        central.run("checking the database of the state", move |client| {
+            Box::pin(async move {
+                same_session(client, &connector).await?;
+                prepare(client).await
+            })
+        })?;
         Ok(central)
+    }
+
+    /// Makes every connection, so that a server that has not room for all of them is noticed at the start.
+    pub(crate) fn open_all(&self) -> Result<(), CentralError> {
+        for lane in self.lanes.iter().chain([&self.audit]) {
+            lane.run::<_, CentralError>(LIMIT, "connecting", |client| {
+                Box::pin(async move { client.batch_execute("").await.map_err(failed) })
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Whether every connection was answered what it asked last.
+    pub(crate) fn is_reachable(&self) -> bool {
+        self.lanes.iter().chain([&self.audit]).all(Lane::is_reachable)
     }
 
     /// Where it is, without credentials.
@@ -107,9 +134,24 @@ impl Central {
         T: Send + 'static,
         E: From<CentralError> + Send + 'static,
     {
+        self.run_within(LIMIT, doing, work)
+    }
+
+    /// The same for work that may take longer, because it is of many tenants.
+    pub(crate) fn run_within<T, E>(
+        &self,
+        limit: Duration,
+        doing: &str,
+        work: impl for<'c> FnOnce(&'c mut Client) -> Work<'c, T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<CentralError> + Send + 'static,
+    {
         let at = self.next.fetch_add(1, Relaxed) % Self::LANES;
         let [first, ..] = &self.lanes;
-        self.lanes.get(at).unwrap_or(first).run(doing, work)
+        let lane = self.lanes.get(at).unwrap_or(first);
+        lane.run(limit, doing, move |client| Box::pin(long(client, limit, work)))
     }
 
     /// Has work done on the audit log's connection, in the order in which it was given; `missed` runs when it was not.
@@ -128,9 +170,65 @@ impl std::fmt::Debug for Central {
     }
 }
 
+/// Makes a connection that the server holds to its times, itself within [`CONNECT`].
+pub(crate) async fn connect(connector: &Connector, held: &str) -> Result<(Client, Connection), CentralError> {
+    let made = tokio::time::timeout(CONNECT, async {
+        let (client, mut connection) = connector.connect().await?;
+        let ended = || CentralError::JustFailed { doing: "connecting".to_owned() };
+        let set = tokio::select! {
+            biased;
+            set = client.batch_execute(held) => set,
+            _ended = std::future::poll_fn(|cx| Pin::new(&mut connection).poll(cx)) => return Err(ended()),
+        };
+        set.map_err(|error| CentralError::sql("connecting", &error))?;
+        Ok((client, connection))
+    });
+    made.await.unwrap_or_else(|_elapsed| {
+        let (at, seconds) = (connector.url().to_string(), CONNECT.as_secs());
+        Err(ConnectError::Slow { at, seconds }.into())
+    })
+}
+
+/// Work that may take longer than a use of the database usually does.
+async fn long<'c, T, E: From<CentralError>>(
+    client: &'c mut Client,
+    limit: Duration,
+    work: impl for<'d> FnOnce(&'d mut Client) -> Work<'d, T, E>,
+) -> Result<T, E> {
+    if limit <= LIMIT {
+        return work(client).await;
+    }
+    let failed = |error| E::from(CentralError::sql("changing the time limit", &error));
+    client.batch_execute(&format!("SET statement_timeout = {}", limit.as_millis())).await.map_err(failed)?;
+    let done = work(client).await;
+    client.batch_execute(HELD).await.map_err(failed)?;
+    done
+}
+
+/// Refuses a pooler that gives each transaction another session: prepared statements, the marks of who listens and the
+/// limits of time are the session's.
+async fn same_session(client: &Client, connector: &Connector) -> Result<(), CentralError> {
+    let text = "SELECT pg_catalog.current_setting('partywall.here', true) IS NOT DISTINCT FROM 'here'";
+    client.batch_execute("SET partywall.here = 'here'").await.map_err(failed)?;
+    // Whoever comes next takes the session that is free, if they are shared, and keeps it for the transaction.
+    let (other, connection) = connect(connector, "BEGIN; SELECT 1").await?;
+    let same = tokio::time::timeout(CONNECT, drive(connection, client.simple_query(text))).await;
+    drop(other);
+    let rows = match same {
+        Ok(Some(rows)) => rows.map_err(failed)?,
+        Ok(None) => {
+            return Err(CentralError::JustFailed { doing: "checking the database of the state".to_owned() });
+        }
+        Err(_elapsed) => return Err(CentralError::Pooled),
+    };
+    let here = rows.iter().any(|row| matches!(row, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")));
+    if here { Ok(()) } else { Err(CentralError::Pooled) }
+}
+
 /// Names the tenant whose rows the rest of the transaction sees.
 pub(crate) async fn name_tenant(tx: &Transaction<'_>, tenant: &str) -> Result<(), tokio_postgres::Error> {
-    tx.execute("SELECT set_config('partywall.tenant', $1, true)", &[&tenant]).await.map(|_row| ())
+    let text = "SELECT set_config('partywall.tenant', $1, true)";
+    tx.query_typed(text, &[(&tenant, Type::TEXT)]).await.map(|_row| ())
 }
 
 /// Keeps other writers out until the transaction ends, so that changes are numbered in the order of their commits.
@@ -177,17 +275,13 @@ async fn prepare(client: &mut Client) -> Result<(), CentralError> {
     if found != FORMAT {
         return Err(CentralError::Format { found, known: FORMAT });
     }
-    let spelling: bool = tx
-        .query_one(
-            "SELECT EXISTS (SELECT FROM pg_catalog.pg_policy
-             WHERE polname = 'in_any_spelling' AND polrelid = 'partywall.shredded'::regclass)",
-            &[],
-        )
+    let complete: bool = tx
+        .query_one("SELECT pg_catalog.to_regprocedure('partywall.with_lines(text[])') IS NOT NULL", &[])
         .await
         .map_err(failed)?
         .get(0);
-    if !spelling {
-        tx.batch_execute(SPELLING).await.map_err(failed)?;
+    if !complete {
+        tx.batch_execute(ADDITIONS).await.map_err(failed)?;
     }
     let open = tx
         .query(

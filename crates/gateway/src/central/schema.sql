@@ -16,7 +16,8 @@ CREATE TABLE partywall.tenant (
 );
 -- Two ids that a file system without case could not tell apart are one.
 CREATE UNIQUE INDEX tenant_spelling ON partywall.tenant (lower(id));
--- Counting starts at the present time, so that not even a lost and remade registry repeats an incarnation.
+-- Counting starts at the present time, so that not even a lost and remade registry repeats an incarnation (nor a restored
+-- one, by `additions.sql`).
 SELECT setval(pg_get_serial_sequence('partywall.tenant', 'incarnation'),
               (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
 
@@ -132,7 +133,7 @@ ALTER TABLE partywall.shredded FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_tenant ON partywall.shredded
     USING (tenant = current_setting('partywall.tenant', true))
     WITH CHECK (tenant = current_setting('partywall.tenant', true));
--- `spelling.sql` lets an id be found in any spelling.
+-- `additions.sql` lets everybody read which ids were removed.
 ALTER TABLE partywall.audit ENABLE ROW LEVEL SECURITY;
 ALTER TABLE partywall.audit FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_tenant ON partywall.audit

@@ -6,9 +6,9 @@
 //! the database denies everybody once its term is over.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -17,24 +17,40 @@ use std::{
 use partywall_model::TenantId;
 use tokio_postgres::{Client, GenericClient, Row, error::SqlState};
 
-use super::{RegistryError, TenantDenial, TenantRecord, TenantState, keeper};
+use super::{
+    Life, RegistryError, TenantDenial, TenantRecord, TenantState,
+    keeper::{self, Keeper},
+};
 use crate::{
     admit::Incarnation,
-    central::{Central, CentralError, write_alone},
+    central::{Central, CentralError, LIMIT, write_alone},
     clock::{Clock, since_boot},
 };
 
 /// How often a change looks whether all processes have seen it.
 const LOOK: Duration = Duration::from_millis(10);
+/// The most seconds that a use may take longer because it is of many tenants.
+const MOST_SECONDS: u32 = 600;
 
 /// What a lookup needs to know of each tenant.
-pub(super) type Tenants = HashMap<TenantId, (Incarnation, TenantState)>;
+pub(super) type Tenants = HashMap<TenantId, (Life, TenantState)>;
 
 /// All tenants, in a database.
 pub(super) struct CentralTenants {
     central: Arc<Central>,
     copy: Arc<Copy>,
+    /// Who keeps the copy, once it is served from.
+    keeper: Mutex<Option<Keeper>>,
     clock: Clock,
+}
+
+impl Drop for CentralTenants {
+    /// Says that this process is gone, so that nobody waits until its term has run out.
+    fn drop(&mut self) {
+        if let Some(keeper) = self.keeper.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            keeper.end();
+        }
+    }
 }
 
 /// The registry as this process knows it.
@@ -63,12 +79,15 @@ fn micros(time: Duration) -> u64 {
 impl CentralTenants {
     pub(super) fn new(central: Arc<Central>) -> Self {
         let copy = Copy { until: AtomicU64::new(0), tenants: RwLock::default() };
-        Self { central, copy: Arc::new(copy), clock: Clock::system() }
+        Self { central, copy: Arc::new(copy), keeper: Mutex::default(), clock: Clock::system() }
     }
 
     /// Starts to keep the copy true, and waits until it is.
     pub(super) fn attend(&self) -> Result<(), RegistryError> {
-        keeper::start(self.central.connector().clone(), &self.copy).map_err(RegistryError::Central)
+        self.central.open_all()?;
+        let keeper = Keeper::start(self.central.connector().clone(), &self.copy)?;
+        *self.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
+        Ok(())
     }
 
     fn fresh<T>(&self, ask: impl FnOnce(&Tenants) -> T) -> Option<T> {
@@ -77,14 +96,29 @@ impl CentralTenants {
         self.copy.is_true().then(|| ask(&tenants))
     }
 
-    pub(super) fn active(&self, id: &TenantId) -> Result<Incarnation, TenantDenial> {
+    pub(super) fn life(&self, id: &TenantId) -> Result<Life, TenantDenial> {
         match self.fresh(|tenants| tenants.get(id).copied()) {
-            Some(Some((incarnation, TenantState::Active))) => Ok(incarnation),
+            Some(Some((life, TenantState::Active))) => Ok(life),
             Some(Some((_, TenantState::Suspended))) => Err(TenantDenial::Suspended),
             Some(Some((_, TenantState::Removing))) => Err(TenantDenial::Removed),
             Some(None) => Err(TenantDenial::Unknown),
             None => Err(TenantDenial::Unavailable),
         }
+    }
+
+    /// In the Prometheus text format.
+    pub(super) fn render(&self) -> String {
+        let until = self.copy.until.load(Ordering::Acquire);
+        // It was true when it was asked for, a term before.
+        let asked = until.saturating_sub(micros(keeper::USABLE));
+        let age = Duration::from_micros(micros(since_boot()).saturating_sub(asked)).as_secs_f64();
+        let reachable = u8::from(self.central.is_reachable());
+        format!(
+            "# HELP partywall_state_reachable Whether the database of the state answered all that was asked last.\n\
+             # TYPE partywall_state_reachable gauge\npartywall_state_reachable {reachable}\n\
+             # HELP partywall_state_age_seconds Age of what is known of the tenants; everybody is denied after some seconds.\n\
+             # TYPE partywall_state_age_seconds gauge\npartywall_state_age_seconds {age:.3}\n"
+        )
     }
 
     pub(super) fn check(&self) -> Result<(), RegistryError> {
@@ -103,7 +137,10 @@ impl CentralTenants {
         self.central.run(DOING, |client| {
             Box::pin(async move {
                 let rows = client
-                    .query("SELECT id, incarnation, state, created_at FROM partywall.tenant ORDER BY id", &[])
+                    .query(
+                        "SELECT id, incarnation, state, created_at, again FROM partywall.tenant ORDER BY id",
+                        &[],
+                    )
                     .await
                     .map_err(failed(DOING))?;
                 rows.iter().map(record).collect()
@@ -121,30 +158,31 @@ impl CentralTenants {
 
     pub(super) fn add_many(&self, ids: &[TenantId]) -> Result<Vec<TenantRecord>, RegistryError> {
         const DOING: &str = "adding tenants";
+        twins(ids)?;
         let now = self.clock.unix_seconds().cast_signed();
         let ids = ids.to_vec();
-        let added = self.central.run(DOING, move |client| {
+        let added = self.central.run_within(time_for(ids.len()), DOING, move |client| {
             Box::pin(async move {
+                let names: Vec<&str> = ids.iter().map(TenantId::as_str).collect();
                 let tx = client.transaction().await.map_err(failed(DOING))?;
                 write_alone(&tx).await.map_err(failed(DOING))?;
-                let mut added = Vec::with_capacity(ids.len());
-                for id in ids {
-                    let inserted = tx
-                        .query_one(
-                            "INSERT INTO partywall.tenant (id, state, created_at) VALUES ($1, 'active', $2)
-                             RETURNING id, incarnation, state, created_at",
-                            &[&id.as_str(), &now],
-                        )
-                        .await;
-                    match inserted {
-                        Ok(row) => added.push(record(&row)?),
-                        Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
-                            tx.rollback().await.map_err(failed(DOING))?;
-                            return Err(taken(client, id).await);
-                        }
-                        Err(error) => return Err(failed(DOING)(error)),
+                let inserted = tx
+                    .query(
+                        "INSERT INTO partywall.tenant (id, state, created_at)
+                         SELECT id, 'active', $2 FROM unnest($1::text[]) AS new (id)
+                         RETURNING id, incarnation, state, created_at, again",
+                        &[&names, &now],
+                    )
+                    .await;
+                let rows = match inserted {
+                    Ok(rows) => rows,
+                    Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+                        tx.rollback().await.map_err(failed(DOING))?;
+                        return Err(taken(client, &ids).await.unwrap_or_else(|| failed(DOING)(error)));
                     }
-                }
+                    Err(error) => return Err(failed(DOING)(error)),
+                };
+                let added = rows.iter().map(record).collect::<Result<_, _>>()?;
                 tx.commit().await.map_err(failed(DOING))?;
                 Ok(added)
             })
@@ -157,25 +195,20 @@ impl CentralTenants {
     pub(super) fn removed_before(&self, ids: &[TenantId]) -> Result<Option<TenantId>, RegistryError> {
         const DOING: &str = "looking for removed tenants";
         let ids = ids.to_vec();
-        self.central.run(DOING, move |client| {
+        self.central.run_within(time_for(ids.len()), DOING, move |client| {
             Box::pin(async move {
-                let tx = client.transaction().await.map_err(failed(DOING))?;
-                for id in ids {
-                    tx.query("SELECT set_config('partywall.tenant', $1, true)", &[&id.as_str()])
-                        .await
-                        .map_err(failed(DOING))?;
-                    let row = tx
-                        .query_one(
-                            "SELECT EXISTS (SELECT FROM partywall.shredded WHERE lower(tenant) = lower($1))",
-                            &[&id.as_str()],
-                        )
-                        .await
-                        .map_err(failed(DOING))?;
-                    if row.try_get(0).map_err(failed(DOING))? {
-                        return Ok(Some(id));
-                    }
-                }
-                Ok(None)
+                let spelled: Vec<String> = ids.iter().map(|id| id.as_str().to_ascii_lowercase()).collect();
+                let rows = client
+                    .query(
+                        "SELECT DISTINCT lower(tenant) FROM partywall.shredded WHERE lower(tenant) = ANY ($1)",
+                        &[&spelled],
+                    )
+                    .await
+                    .map_err(failed(DOING))?;
+                let known: HashSet<String> =
+                    rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(failed(DOING))?;
+                let first = ids.iter().zip(&spelled).find(|(_, spelled)| known.contains(*spelled));
+                Ok(first.map(|(id, _)| id.clone()))
             })
         })
     }
@@ -248,7 +281,7 @@ impl CentralTenants {
     /// Waits until no process acts on an earlier state: all have seen the last change, or their terms have run out.
     fn seen_by_all(&self, doing: &'static str) -> Result<(), RegistryError> {
         const WAITING: &str = "waiting until all servers have seen the change";
-        let end = Instant::now() + keeper::TERM * 2;
+        let begun = Instant::now();
         let number: i64 = self.central.run(doing, move |client| {
             Box::pin(async move {
                 let row = client
@@ -259,12 +292,23 @@ impl CentralTenants {
             })
         })?;
         loop {
+            // Whoever has a term that ends later than any that is given now has it from a clock that was put back since, and
+            // was waited for when so much time is over.
+            let waited = begun.elapsed() > keeper::TERM;
             let behind: i64 = self.central.run(doing, move |client| {
                 Box::pin(async move {
+                    // A place that the log does not have is one in a log that a backup has replaced.
                     let row = client
                         .query_one(
-                            "SELECT count(*) FROM partywall.replica WHERE until > clock_timestamp() AND seen < $1",
-                            &[&number],
+                            "WITH gone AS (
+                                DELETE FROM partywall.replica
+                                WHERE $2 AND until > clock_timestamp() + $3 * interval '1 second')
+                             SELECT count(*) FROM partywall.replica AS r
+                             WHERE until > clock_timestamp()
+                               AND NOT ($2 AND until > clock_timestamp() + $3 * interval '1 second')
+                               AND (seen < $1 OR tag IS NOT NULL AND NOT EXISTS (
+                                   SELECT FROM partywall.change AS c WHERE c.number = r.seen AND c.tag = r.tag))",
+                            &[&number, &waited, &keeper::TERM.as_secs_f64()],
                         )
                         .await
                         .map_err(failed(WAITING))?;
@@ -274,12 +318,32 @@ impl CentralTenants {
             if behind == 0 {
                 return Ok(());
             }
-            if Instant::now() > end {
+            if begun.elapsed() > keeper::TERM * 2 {
                 return Err(RegistryError::NotSeen { servers: behind });
             }
             std::thread::sleep(LOOK);
         }
     }
+}
+
+/// How long a use may take that is of many tenants.
+fn time_for(tenants: usize) -> Duration {
+    let more = u32::try_from(tenants / 1000).unwrap_or(u32::MAX).min(MOST_SECONDS);
+    LIMIT + Duration::from_secs(u64::from(more))
+}
+
+/// Refuses ids of one list that differ in upper and lower case only.
+fn twins(ids: &[TenantId]) -> Result<(), RegistryError> {
+    let mut spelled: HashMap<String, &TenantId> = HashMap::with_capacity(ids.len());
+    for id in ids {
+        if let Some(other) = spelled.insert(id.as_str().to_ascii_lowercase(), id) {
+            return Err(match other == id {
+                true => RegistryError::AlreadyExists(id.clone()),
+                false => RegistryError::CaseTwin { id: id.clone(), existing: other.clone() },
+            });
+        }
+    }
+    Ok(())
 }
 
 impl std::fmt::Debug for CentralTenants {
@@ -294,27 +358,38 @@ fn failed(doing: &'static str) -> impl Fn(tokio_postgres::Error) -> RegistryErro
 
 /// The tenant with this id in any spelling.
 async fn find(client: &impl GenericClient, id: &TenantId) -> Result<Option<TenantRecord>, RegistryError> {
+    // The server's own way of lowering letters would be that of its language.
+    let spelled = id.as_str().to_ascii_lowercase();
     let row = client
         .query_opt(
-            "SELECT id, incarnation, state, created_at FROM partywall.tenant WHERE lower(id) = lower($1)",
-            &[&id.as_str()],
+            "SELECT id, incarnation, state, created_at, again FROM partywall.tenant WHERE lower(id) = $1",
+            &[&spelled],
         )
         .await
         .map_err(failed("looking for a tenant"))?;
     row.as_ref().map(record).transpose()
 }
 
-/// Why an id cannot be added.
-async fn taken(client: &Client, id: TenantId) -> RegistryError {
-    match find(client, &id).await {
-        Ok(Some(other)) if other.id != id => RegistryError::CaseTwin { id, existing: other.id },
-        Ok(Some(same)) if same.state == TenantState::Removing => RegistryError::BeingRemoved(same.id),
-        Ok(_) => RegistryError::AlreadyExists(id),
+/// Why one of the ids cannot be added.
+async fn taken(client: &Client, ids: &[TenantId]) -> Option<RegistryError> {
+    let spelled: Vec<String> = ids.iter().map(|id| id.as_str().to_ascii_lowercase()).collect();
+    let text = "SELECT id, incarnation, state, created_at, again FROM partywall.tenant
+        WHERE lower(id) = ANY ($1) ORDER BY id LIMIT 1";
+    let there = match client.query_opt(text, &[&spelled]).await.map_err(failed("looking for a tenant")) {
+        Ok(row) => record(&row?),
+        Err(error) => Err(error),
+    };
+    Some(match there {
+        Ok(there) => match ids.iter().find(|id| id.as_str().eq_ignore_ascii_case(there.id.as_str())) {
+            Some(id) if *id != there.id => RegistryError::CaseTwin { id: id.clone(), existing: there.id },
+            _ if there.state == TenantState::Removing => RegistryError::BeingRemoved(there.id),
+            _ => RegistryError::AlreadyExists(there.id),
+        },
         Err(error) => error,
-    }
+    })
 }
 
-/// Reads a row of id, incarnation, state and time of creation.
+/// Reads a row of id, incarnation, state, time of creation and whether there was an earlier life.
 pub(super) fn record(row: &Row) -> Result<TenantRecord, RegistryError> {
     let failed = failed("reading a tenant");
     let id: String = row.try_get(0).map_err(&failed)?;
@@ -325,5 +400,6 @@ pub(super) fn record(row: &Row) -> Result<TenantRecord, RegistryError> {
         incarnation: Incarnation(row.try_get::<_, i64>(1).map_err(&failed)?.cast_unsigned()),
         state: TenantState::parse(&state).ok_or_else(|| damaged("it has an unknown state"))?,
         created_at: row.try_get::<_, i64>(3).map_err(&failed)?.cast_unsigned(),
+        again: row.try_get(4).map_err(&failed)?,
     })
 }

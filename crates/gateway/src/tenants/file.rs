@@ -10,7 +10,7 @@ use partywall_model::TenantId;
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
 
 use super::{
-    RegistryError, StoreError, TenantDenial, TenantRecord, TenantState,
+    Life, RegistryError, StoreError, TenantDenial, TenantRecord, TenantState,
     index::{Index, Tenants},
     store::{Kind, Store},
     tenant_dir,
@@ -81,38 +81,33 @@ impl FileTenants {
             .map_err(|cause| StoreError::Create { path: data_dir.into(), cause })?;
         let clock = Clock::system();
         // Counting starts at the present time, so that not even a lost and remade registry repeats an incarnation.
-        let start = clock.since_epoch().as_micros() as u64;
+        let start = micros(&clock);
         let store = Store::open(data_dir.join("tenants.sqlite"), &KIND, |conn| {
             conn.execute_batch(SCHEMA)?;
             conn.execute_batch(CHANGES)?;
             conn.execute_batch(REMOVED)?;
-            conn.execute(
-                "INSERT INTO sqlite_sequence (name, seq) VALUES ('tenant', ?1)",
-                [start.cast_signed()],
-            )?;
+            conn.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('tenant', ?1)", [start])?;
             Ok(())
         })?;
         let index = Index::load(&store)?;
         Ok(Self { store, data_dir, index, failing: AtomicBool::new(false), clock })
     }
 
-    /// The incarnation of an active tenant, as of this moment: a change that any process has committed is seen.
+    /// The life of an active tenant, as of this moment: a change that any process has committed is seen.
     ///
     /// # Errors
     /// Everybody else is denied; so is everybody while the file cannot be read.
-    pub(super) fn active(&self, id: &TenantId) -> Result<Incarnation, TenantDenial> {
+    pub(super) fn life(&self, id: &TenantId) -> Result<Life, TenantDenial> {
         match self.index.fresh(&self.store, |tenants| tenants.get(id).copied()) {
             Ok(found) => {
                 if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
-                    tracing::info!("the tenant registry can be read again");
+                    tracing::warn!("the tenant registry can be read again");
                 }
                 match found {
-                    Some((incarnation, TenantState::Active)) => Ok(incarnation),
+                    Some((life, TenantState::Active)) => Ok(life),
                     #[cfg(test)]
-                    Some((incarnation, TenantState::Suspended))
-                        if crate::removed::removed("active-tenant") =>
-                    {
-                        Ok(incarnation)
+                    Some((life, TenantState::Suspended)) if crate::removed::removed("active-tenant") => {
+                        Ok(life)
                     }
                     Some((_, TenantState::Suspended)) => Err(TenantDenial::Suspended),
                     Some((_, TenantState::Removing)) => Err(TenantDenial::Removed),
@@ -176,16 +171,17 @@ impl FileTenants {
             return Err(RegistryError::LeftOver { id: id.clone(), path: folder });
         }
         let failed = || self.store.failed("adding a tenant");
-        tx.prepare_cached("INSERT INTO tenant (id, state, created_at) VALUES (?1, 'active', ?2)")
-            .map_err(failed())?
-            .execute(params![id.as_str(), created_at.cast_signed()])
-            .map_err(failed())?;
-        Ok(TenantRecord {
-            id: id.clone(),
-            incarnation: Incarnation(tx.last_insert_rowid().cast_unsigned()),
-            state: TenantState::Active,
-            created_at,
-        })
+        // No smaller than the present time: in a registry that was restored, counting on would give numbers again that
+        // were given after the backup was made.
+        tx.prepare_cached(
+            "INSERT INTO tenant (incarnation, id, state, created_at)
+             SELECT max(?3, 1 + coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'tenant'), 0)),
+                 ?1, 'active', ?2",
+        )
+        .map_err(failed())?
+        .execute(params![id.as_str(), created_at.cast_signed(), micros(&self.clock)])
+        .map_err(failed())?;
+        self.find(tx, id)?.ok_or_else(|| RegistryError::NotFound(id.clone()))
     }
 
     /// The first of the ids that was removed before, in any spelling.
@@ -296,12 +292,15 @@ impl FileTenants {
     /// The tenant with this id in any spelling.
     fn find(&self, tx: &Transaction<'_>, id: &TenantId) -> Result<Option<TenantRecord>, RegistryError> {
         let failed = || self.store.failed("looking for a tenant");
-        tx.prepare_cached("SELECT id, incarnation, state, created_at FROM tenant WHERE id = ?1")
-            .map_err(failed())?
-            .query_row([id.as_str()], |row| Ok(record(&self.store, row)))
-            .optional()
-            .map_err(failed())?
-            .transpose()
+        let again = again(&self.store, tx)?;
+        tx.prepare_cached(&format!(
+            "SELECT id, incarnation, state, created_at, {again} FROM tenant WHERE id = ?1"
+        ))
+        .map_err(failed())?
+        .query_row([id.as_str()], |row| Ok(record(&self.store, row)))
+        .optional()
+        .map_err(failed())?
+        .transpose()
     }
 
     #[cfg(test)]
@@ -328,6 +327,21 @@ fn records(store: &Store, tx: &Transaction<'_>) -> Result<Vec<TenantRecord>, Reg
     Ok(all)
 }
 
+/// What tells in a query whether a tenant's id had an earlier life. A file that does not say, because a backup of the first
+/// format was put in its place, leaves it in doubt.
+pub(super) fn again(store: &Store, tx: &Transaction<'_>) -> Result<&'static str, RegistryError> {
+    let known = tx
+        .prepare_cached("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'removed'")
+        .and_then(|mut statement| statement.exists([]))
+        .map_err(store.failed("reading the tenants"))?;
+    Ok(if known { "EXISTS (SELECT 1 FROM removed WHERE removed.id = tenant.id)" } else { "1" })
+}
+
+/// The time in microseconds since 1970.
+fn micros(clock: &Clock) -> i64 {
+    i64::try_from(clock.since_epoch().as_micros()).unwrap_or(i64::MAX)
+}
+
 /// Runs `f` on every row.
 pub(super) fn each(
     store: &Store,
@@ -335,8 +349,10 @@ pub(super) fn each(
     mut f: impl FnMut(TenantRecord),
 ) -> Result<(), RegistryError> {
     let failed = || store.failed("reading the tenants");
-    let mut statement =
-        tx.prepare_cached("SELECT id, incarnation, state, created_at FROM tenant").map_err(failed())?;
+    let again = again(store, tx)?;
+    let mut statement = tx
+        .prepare_cached(&format!("SELECT id, incarnation, state, created_at, {again} FROM tenant"))
+        .map_err(failed())?;
     let mut rows = statement.query([]).map_err(failed())?;
     while let Some(row) = rows.next().map_err(failed())? {
         f(record(store, row)?);
@@ -344,7 +360,7 @@ pub(super) fn each(
     Ok(())
 }
 
-/// Reads a row of id, incarnation, state and time of creation.
+/// Reads a row of id, incarnation, state, time of creation and whether there was an earlier life.
 pub(super) fn record(store: &Store, row: &Row<'_>) -> Result<TenantRecord, RegistryError> {
     let failed = || store.failed("reading a tenant");
     let id = row.get_ref(0).map_err(failed())?.as_str().map_err(|e| failed()(e.into()))?;
@@ -359,5 +375,6 @@ pub(super) fn record(store: &Store, row: &Row<'_>) -> Result<TenantRecord, Regis
         incarnation: Incarnation(row.get::<_, i64>(1).map_err(failed())?.cast_unsigned()),
         state: TenantState::parse(state).ok_or_else(|| damaged("it has an unknown state"))?,
         created_at: row.get::<_, i64>(3).map_err(failed())?.cast_unsigned(),
+        again: row.get(4).map_err(failed())?,
     })
 }

@@ -14,8 +14,8 @@ use partywall_model::TenantId;
 use rusqlite::{Row, Transaction, types::ValueRef};
 
 use super::{
-    RegistryError, StoreError, TenantState,
-    file::{each, record},
+    Life, RegistryError, StoreError, TenantState,
+    file::{again, each, record},
     store::{FileIdentity, Store},
 };
 use crate::admit::Incarnation;
@@ -24,7 +24,7 @@ use crate::admit::Incarnation;
 const CHANGE_COUNTER_OFFSET: u64 = 24;
 
 /// What a lookup needs to know of each tenant.
-pub(super) type Tenants = HashMap<TenantId, (Incarnation, TenantState)>;
+pub(super) type Tenants = HashMap<TenantId, (Life, TenantState)>;
 
 /// A copy of the registry that knows whether it is still true.
 pub(super) struct Index {
@@ -55,7 +55,7 @@ struct Position {
 struct Change {
     id: TenantId,
     incarnation: Incarnation,
-    state: Option<TenantState>,
+    now: Option<(Life, TenantState)>,
 }
 
 /// What a reader of an earlier state has to learn.
@@ -136,13 +136,13 @@ impl Index {
 
 impl Snapshot {
     fn apply(&mut self, counter: u32, position: Position, changes: Vec<Change>) {
-        for Change { id, incarnation, state } in changes {
-            match state {
-                Some(state) => {
-                    self.tenants.insert(id, (incarnation, state));
+        for Change { id, incarnation, now } in changes {
+            match now {
+                Some(now) => {
+                    self.tenants.insert(id, now);
                 }
                 // Another life of the id may have begun before this one's end is read.
-                None if self.tenants.get(&id).is_some_and(|(now, _)| *now == incarnation) => {
+                None if self.tenants.get(&id).is_some_and(|(life, _)| life.incarnation == incarnation) => {
                     self.tenants.remove(&id);
                 }
                 None => {}
@@ -179,7 +179,8 @@ fn all(store: &Store, tx: &Transaction<'_>, counter: u32) -> Result<Snapshot, Re
         .map_err(store.failed("counting the tenants"))?;
     let mut tenants = Tenants::with_capacity(usize::try_from(expected).unwrap_or_default());
     each(store, tx, |record| {
-        tenants.insert(record.id, (record.incarnation, record.state));
+        let now = (record.life(), record.state);
+        tenants.insert(record.id, now);
     })?;
     // Without a log everything is read at every change.
     let position = tx.query_row("SELECT number, tag FROM change ORDER BY number DESC LIMIT 1", [], |row| {
@@ -196,18 +197,20 @@ fn changes_since(
 ) -> Result<Option<(Position, Vec<Change>)>, RegistryError> {
     let failed = || store.failed("reading the changes of tenants");
     // The row that was seen last comes along, to show that this is the same log and nothing between is missing.
+    let again = again(store, tx)?;
     let mut statement = tx
-        .prepare_cached(
-            "SELECT t.id, change.incarnation, t.state, 0, change.number, change.tag, change.id
-             FROM change LEFT JOIN tenant AS t
-                 ON t.incarnation = change.incarnation AND t.id = change.id COLLATE BINARY
-             WHERE change.number >= ?1 ORDER BY change.number",
-        )
+        .prepare_cached(&format!(
+            "SELECT tenant.id, change.incarnation, tenant.state, tenant.created_at, {again},
+                 change.number, change.tag, change.id
+             FROM change LEFT JOIN tenant
+                 ON tenant.incarnation = change.incarnation AND tenant.id = change.id COLLATE BINARY
+             WHERE change.number >= ?1 ORDER BY change.number"
+        ))
         .map_err(failed())?;
     let mut rows = statement.query([seen.number]).map_err(failed())?;
     let (mut position, mut changes) = (None, Vec::new());
     while let Some(row) = rows.next().map_err(failed())? {
-        let at = Position { number: row.get(4).map_err(failed())?, tag: row.get(5).map_err(failed())? };
+        let at = Position { number: row.get(5).map_err(failed())?, tag: row.get(6).map_err(failed())? };
         match position.replace(at) {
             None if at != seen => return Ok(None),
             None => {}
@@ -221,9 +224,10 @@ fn change(store: &Store, row: &Row<'_>) -> Result<Change, RegistryError> {
     let failed = || store.failed("reading a change of a tenant");
     if row.get_ref(0).map_err(failed())? != ValueRef::Null {
         let record = record(store, row)?;
-        return Ok(Change { id: record.id, incarnation: record.incarnation, state: Some(record.state) });
+        let now = Some((record.life(), record.state));
+        return Ok(Change { id: record.id, incarnation: record.incarnation, now });
     }
-    let id: String = row.get(6).map_err(failed())?;
+    let id: String = row.get(7).map_err(failed())?;
     let damaged = |_error| RegistryError::Row {
         path: store.path().into(),
         row: format!("`{}`", id.escape_debug()),
@@ -232,7 +236,7 @@ fn change(store: &Store, row: &Row<'_>) -> Result<Change, RegistryError> {
     Ok(Change {
         id: TenantId::parse(&id).map_err(damaged)?,
         incarnation: Incarnation(row.get::<_, i64>(1).map_err(failed())?.cast_unsigned()),
-        state: None,
+        now: None,
     })
 }
 

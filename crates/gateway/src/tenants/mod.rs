@@ -19,7 +19,8 @@ use std::path::{Path, PathBuf};
 
 use partywall_model::TenantId;
 
-pub use record::{RegistryError, TenantDenial, TenantRecord, TenantState};
+pub(crate) use record::Life;
+pub use record::{Issued, RegistryError, TenantDenial, TenantRecord, TenantState};
 pub use registry::Registry;
 pub use remove::{RemovalError, remove_tenant};
 pub use store::StoreError;

@@ -53,6 +53,50 @@ pub struct TenantRecord {
     pub state: TenantState,
     /// When it was added, in seconds since 1970.
     pub created_at: u64,
+    /// Whether the id had a life before this one, as far as the registry knows.
+    pub again: bool,
+}
+
+impl TenantRecord {
+    pub(crate) fn life(&self) -> Life {
+        Life { incarnation: self.incarnation, begun: self.again.then_some(self.created_at) }
+    }
+}
+
+/// One life of a tenant id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Life {
+    pub(crate) incarnation: Incarnation,
+    /// When it began, in seconds since 1970, if there was an earlier one.
+    pub(crate) begun: Option<u64>,
+}
+
+/// What a credential says about the life of the tenant that it was made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Issued {
+    /// Nothing.
+    Unknown,
+    /// When it was made.
+    At {
+        /// Seconds since 1970, by its issuer's clock.
+        time: u64,
+        /// How many seconds that clock and ours may differ.
+        leeway: u64,
+    },
+    /// For which life it was made.
+    For(Incarnation),
+}
+
+impl Life {
+    /// Whether a credential was certainly made for this life and not for an earlier one of the id.
+    pub(crate) fn accepts(&self, issued: Issued) -> bool {
+        match issued {
+            Issued::For(life) => life == self.incarnation,
+            // A second is as exact as the times are: one of the same second is in doubt.
+            Issued::At { time, leeway } => self.begun.is_none_or(|begun| time > begun.saturating_add(leeway)),
+            Issued::Unknown => self.begun.is_none(),
+        }
+    }
 }
 
 /// Why a tenant is not admitted.

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use partywall_model::TenantId;
 
 use super::{
-    RegistryError, TenantDenial, TenantRecord, TenantState, central::CentralTenants, file::FileTenants,
+    Life, RegistryError, TenantDenial, TenantRecord, TenantState, central::CentralTenants, file::FileTenants,
 };
 use crate::{
     admit::Incarnation,
@@ -58,9 +58,14 @@ impl Registry {
     /// # Errors
     /// Everybody else is denied; so is everybody while the registry cannot be read.
     pub fn active(&self, id: &TenantId) -> Result<Incarnation, TenantDenial> {
+        self.life(id).map(|life| life.incarnation)
+    }
+
+    /// The same, with what tells a credential of this life from one of an earlier life.
+    pub(crate) fn life(&self, id: &TenantId) -> Result<Life, TenantDenial> {
         match &self.0 {
-            Kept::File(file) => file.active(id),
-            Kept::Central(central) => central.active(id),
+            Kept::File(file) => file.life(id),
+            Kept::Central(central) => central.life(id),
         }
     }
 
@@ -80,7 +85,9 @@ impl Registry {
         match &self.0 {
             Kept::File(file) => file.while_it_lives(id, life, by_operator, make),
             // A removal has nothing to delete on this machine.
-            Kept::Central(central) => Ok((central.active(id) == Ok(life)).then(make)),
+            Kept::Central(central) => {
+                Ok(central.life(id).is_ok_and(|now| now.incarnation == life).then(make))
+            }
         }
     }
 
@@ -92,6 +99,14 @@ impl Registry {
         match &self.0 {
             Kept::File(file) => file.check(),
             Kept::Central(central) => central.check(),
+        }
+    }
+
+    /// What is to be known of a registry in a database, in the Prometheus text format.
+    pub(crate) fn render(&self) -> String {
+        match &self.0 {
+            Kept::File(_) => String::new(),
+            Kept::Central(central) => central.render(),
         }
     }
 

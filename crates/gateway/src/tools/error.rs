@@ -68,7 +68,7 @@ pub enum ToolError {
     /// The call was carried out, and the audit log could not note how it ended.
     #[error("the call ended, and the audit log could not note how")]
     EndUnaudited,
-    /// The tenant was suspended or removed since the call was admitted, so nothing was made for it.
+    /// The tenant was suspended or removed since the call was admitted, so nothing was made for it, or its call was stopped.
     #[error("the tenant was suspended or removed since the call was admitted")]
     Ended,
     /// A guard said no.
@@ -121,8 +121,9 @@ impl From<Denial> for ToolError {
 impl From<DataError> for ToolError {
     fn from(error: DataError) -> Self {
         match error.kind() {
-            ErrorKind::TimedOut | ErrorKind::Cancelled => Self::TimedOut,
-            ErrorKind::Ended => Self::Ended,
+            ErrorKind::TimedOut => Self::TimedOut,
+            // Whose caller went away nobody is told of; what is left are tenants that are gone.
+            ErrorKind::Ended | ErrorKind::Cancelled => Self::Ended,
             ErrorKind::TooLarge => Self::TooLarge,
             ErrorKind::Busy => Self::Busy,
             ErrorKind::Full => Self::Full,
@@ -171,5 +172,17 @@ impl From<HttpToolError> for ToolError {
             HttpErrorKind::TooLarge => Self::TooLarge,
             HttpErrorKind::Config => Self::Internal(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tenant that is gone has not asked for too much.
+    #[test]
+    fn a_call_that_was_stopped_is_not_told_of_a_time_limit() {
+        assert!(matches!(ToolError::from(DataError::Cancelled), ToolError::Ended));
+        assert!(matches!(ToolError::from(DataError::TimedOut), ToolError::TimedOut));
     }
 }

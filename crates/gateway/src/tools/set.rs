@@ -116,10 +116,11 @@ impl ToolEntry {
                 SqlTool::compile(tool, sources).map_err(|error| ToolSetError::of_sql(&tool.name, &error))?;
             Kind::Sql(compiled, table)
         };
-        Self::declared(tool, config, kind, revision)
+        let declaration = declaration(tool, config, sources);
+        Ok(Self { declaration, ..Self::declared(tool, kind, revision)? })
     }
 
-    fn declared(tool: &ToolConfig, config: &Config, kind: Kind, revision: u64) -> Result<Self, ToolSetError> {
+    fn declared(tool: &ToolConfig, kind: Kind, revision: u64) -> Result<Self, ToolSetError> {
         let table = ArgTable::new(&tool.args);
         let reads = !tool.writes && tool.http.as_ref().is_none_or(|http| http.method == HttpMethod::Get);
         let annotations = ToolAnnotations::new().read_only(reads);
@@ -134,7 +135,6 @@ impl ToolEntry {
             cache: tool.cache.clone(),
             tenants,
             revision,
-            declaration: declaration(tool, config),
             ..entry
         })
     }
@@ -293,9 +293,11 @@ impl ToolEntry {
 }
 
 /// Whatever a reply may depend on that stands in the configuration; not the order or the spelling in the file.
-fn declaration(tool: &ToolConfig, config: &Config) -> [u8; 32] {
+fn declaration(tool: &ToolConfig, config: &Config, sources: &Sources) -> [u8; 32] {
     let source = tool.source.as_ref().and_then(|name| config.data.get(name));
-    let text = format!("{}\n{tool:?}\n{source:?}\n{:?}", crate::VERSION, config.http);
+    // What the configuration refers to may be another database in another process.
+    let at = tool.source.as_ref().and_then(|name| sources.address(name));
+    let text = format!("{}\n{tool:?}\n{source:?}\n{at:?}\n{:?}", crate::VERSION, config.http);
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
     digest.as_ref().try_into().unwrap_or_default()
 }

@@ -389,6 +389,7 @@ fn operator(live: &Live, connections: &Seats, request: &Request<Incoming>) -> Re
         "/metrics" => {
             let mut text = services.metrics.render();
             text.push_str(&services.audit.render());
+            text.push_str(&services.registry.render());
             text.push_str(&format!(
                 "# HELP partywall_resident_tenants Tenants held in memory.\n\
                  # TYPE partywall_resident_tenants gauge\n\

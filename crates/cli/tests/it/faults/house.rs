@@ -146,7 +146,7 @@ impl House {
         let config = gateway.config();
         let issuer = DevelopmentIssuer::open_or_create(&config.data_dir(), &config.resource()).unwrap();
         let day = Duration::from_secs(86_400);
-        let token = issuer.mint(&record.id, "user", "", day, &Clock::system()).unwrap();
+        let token = issuer.mint_for(&record, "user", "", day, &Clock::system()).unwrap();
         self.tokens.insert(tenant.to_owned(), token.expose_secret().to_owned());
     }
 

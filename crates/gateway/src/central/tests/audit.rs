@@ -153,3 +153,124 @@ fn the_gateways_role_sees_no_lines_without_a_tenant() {
     runtime().block_on(audit.record(line("acme", "read"))).expect("written");
     assert_eq!(base.sql_as_role("SELECT count(*) FROM partywall.audit"), [["0"]]);
 }
+
+/// Whoever can delete a line can delete a head; a log without any is looked for by the tenants that there are and were.
+#[test]
+fn a_log_whose_heads_were_taken_away_is_found() {
+    let base = Base::new();
+    let stores = base.stores();
+    stores.registry.add_many(&[id("acme"), id("globex"), id("quiet")]).expect("added");
+    let audit = Audit::central(&base.central()).expect("a log");
+    runtime().block_on(async {
+        for tenant in ["acme", "globex", "stranger"] {
+            audit.record(line(tenant, "read")).await.expect("written");
+        }
+    });
+    crate::tenants::remove_tenant(&stores.registry, &stores.vault, Path::new("/nowhere"), &id("globex"))
+        .expect("removed");
+    let logs = logs(&base);
+    assert_eq!(logs.names().unwrap(), ["acme", "globex", "stranger"]);
+    base.sql("DELETE FROM partywall.audit_head");
+    assert_eq!(logs.names().unwrap(), ["acme", "globex"], "of those that there are or were");
+    for tenant in ["acme", "globex", "stranger"] {
+        assert!(logs.has(tenant).unwrap(), "{tenant}");
+        let found = format!("{:?}", logs.verify(tenant).unwrap()[0].verdict);
+        assert!(found.contains("head is missing"), "{found}");
+    }
+    assert!(!logs.has("quiet").unwrap());
+}
+
+/// Each server by its own numbers, whatever its clock says; and nothing twice.
+#[test]
+fn who_follows_sees_every_new_line_once() {
+    let base = Base::new();
+    let audits = [(); 2].map(|()| Audit::central(&base.central()).expect("a log"));
+    let runtime = runtime();
+    let write = |audit: &Audit, at: f64, method: &'static str| {
+        let mut line = line("acme", method);
+        line.at = at;
+        runtime.block_on(audit.record(line)).expect("written");
+    };
+    for _ in 0..5 {
+        write(&audits[0], 1000.0, "old");
+    }
+    let logs = logs(&base);
+    let (shown, mut seen) = logs.tail_to_follow("acme", 2).unwrap();
+    assert_eq!(shown.len(), 2);
+    assert!(logs.follow("acme", &mut seen).unwrap().lines.is_empty(), "nothing is new");
+    write(&audits[1], 10.0, "late");
+    write(&audits[0], 1001.0, "new");
+    let news = logs.follow("acme", &mut seen).unwrap();
+    assert_eq!((news.lines.len(), news.skipped), (2, false), "{news:?}");
+    assert!(news.lines[0].contains("late") && news.lines[1].contains("new"), "{news:?}");
+    assert!(logs.follow("acme", &mut seen).unwrap().lines.is_empty());
+}
+
+/// Somebody holds a row of one tenant's: its own lines wait, and are lost at last.
+#[test]
+fn a_lock_on_one_tenants_row_costs_no_other_its_lines() {
+    let base = Base::new();
+    let audit = Audit::central(&base.central()).expect("a log");
+    let runtime = runtime();
+    runtime.block_on(audit.record(line("acme", "first"))).expect("written");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            base.sql(
+                "BEGIN; DELETE FROM partywall.audit_head WHERE tenant = 'acme'; SELECT pg_sleep(8); ROLLBACK",
+            )
+        });
+        let held = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(8)%' AND wait_event = 'PgSleep'";
+        while base.sql(held) != [["1"]] {
+            std::thread::yield_now();
+        }
+        let asked = std::time::Instant::now();
+        let (acme, globex) = runtime.block_on(async {
+            tokio::join!(
+                audit.record_durably(line("acme", "write")),
+                audit.record_durably(line("globex", "write"))
+            )
+        });
+        assert!(globex.is_ok() && acme.is_err(), "{globex:?} {acme:?}");
+        assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    });
+}
+
+/// What was given up here is given up there: the server is not left with it.
+#[test]
+fn what_lapses_leaves_no_session_behind() {
+    let base = Base::new();
+    let audit = Audit::central(&base.central()).expect("a log");
+    let runtime = runtime();
+    runtime.block_on(audit.record(line("acme", "first"))).expect("written");
+    std::thread::scope(|scope| {
+        scope.spawn(|| base.sql("BEGIN; LOCK TABLE partywall.audit; SELECT pg_sleep(9); ROLLBACK"));
+        let asked = std::time::Instant::now();
+        while asked.elapsed() < Duration::from_secs(8) {
+            let _late = runtime.block_on(audit.record_durably(line("acme", "write")));
+        }
+        let waiting = format!(
+            "SELECT count(*) <= 1 FROM pg_stat_activity WHERE usename = '{}' AND wait_event_type = 'Lock'",
+            base.name
+        );
+        assert_eq!(base.sql(&waiting), [["t"]]);
+    });
+}
+
+/// A read is answered while its line waits for a database that does not answer.
+#[test]
+fn the_reply_of_a_read_waits_a_second_for_its_line() {
+    let base = Base::new();
+    let audit = Audit::central(&base.central()).expect("a log");
+    let runtime = runtime();
+    runtime.block_on(audit.record(line("acme", "first"))).expect("written");
+    std::thread::scope(|scope| {
+        scope.spawn(|| base.sql("BEGIN; LOCK TABLE partywall.audit; SELECT pg_sleep(4); ROLLBACK"));
+        let held = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(4)%' AND wait_event = 'PgSleep'";
+        while base.sql(held) != [["1"]] {
+            std::thread::yield_now();
+        }
+        let asked = std::time::Instant::now();
+        let _late = runtime.block_on(audit.record(line("acme", "read")));
+        assert!(asked.elapsed() < Duration::from_millis(2500), "{:?}", asked.elapsed());
+    });
+}

@@ -1,6 +1,7 @@
 //! Tenants, secrets and audit logs in a real PostgreSQL database, used by several processes' worth of stores.
 
 mod audit;
+mod quiet;
 mod secrets;
 mod tenants;
 

@@ -2,13 +2,33 @@
 
 /// Whether an argument of this name would let the caller choose a tenant or act as somebody else.
 ///
-/// Case and separators do not matter: `tenant_id`, `tenantId`, `X-Tenant` and `TENANT` are one name. Names of people
-/// and customers are not tenants: `user_id` and `customer_id` say whom a call is about.
+/// Case and separators do not matter: `tenant_id`, `tenantId`, `X-Tenant` and `TENANT` are one name. Names of people,
+/// customers, companies and teams are not tenants: `user_id` and `company_id` say whom a call is about, and are records as often.
 pub(crate) fn names_tenant(name: &str) -> bool {
     const PARTY: [&str; 6] = ["org", "orgs", "organization", "organisation", "workspace", "accounttenant"];
     const BEFORE: [&str; 8] = ["x", "current", "target", "customer", "active", "selected", "my", "for"];
     const AFTER: [&str; 9] = ["id", "ids", "name", "slug", "key", "uuid", "guid", "code", "ref"];
     const ACTING: [&str; 6] = ["actas", "actingas", "onbehalfof", "runas", "assumerole", "sudo"];
+
+    /// Whom somebody acts as, where nothing separates the words.
+    const WHOM: [&str; 14] = [
+        "user",
+        "userid",
+        "username",
+        "account",
+        "accountid",
+        "id",
+        "name",
+        "role",
+        "rolearn",
+        "sub",
+        "subject",
+        "principal",
+        "identity",
+        "",
+    ];
+    /// The same in two words, which alone are too short to be looked for in others.
+    const AS: [&str; 5] = ["asuser", "asuserid", "asaccount", "asprincipal", "assubject"];
 
     #[cfg(test)]
     if crate::removed::removed("no-tenant-argument") {
@@ -19,7 +39,14 @@ pub(crate) fn names_tenant(name: &str) -> bool {
     if folded.replace("lieutenant", "").contains("tenant") {
         return true;
     }
-    if folded.contains("impersonat") || begins(name).iter().any(|words| ACTING.contains(&words.as_str())) {
+    let acts = |words: &str| {
+        ACTING.iter().filter_map(|acting| words.strip_prefix(acting)).any(|whom| WHOM.contains(&whom))
+    };
+    if folded.contains("impersonat")
+        || acts(&folded)
+        || AS.contains(&folded.as_str())
+        || begins(name).iter().any(|words| ACTING.contains(&words.as_str()))
+    {
         return true;
     }
     // An account may be a record like any other (`account_name`), but its id is what many systems call the tenant.

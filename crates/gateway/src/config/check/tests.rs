@@ -429,13 +429,15 @@ fn names_of_tenants_are_known_in_every_spelling() {
                organization organizationId organisation_id organization_slug workspace workspaceId \
                workspace_name account account_id accountId x-account-id customer_org customerOrgId \
                currentOrg act_as actAs impersonate impersonateUser on_behalf_of onBehalfOf run_as \
-               runAsUser sudo sudo_user SUDO assume_role ACT_AS";
+               runAsUser sudo sudo_user SUDO assume_role ACT_AS actasuser runasuser onbehalfofuser runASUser \
+               actAsUserId assumeroleArn as_user asUser asAccount";
     for yes in yes.split_whitespace() {
         assert!(names_tenant(yes), "{yes}");
     }
     let no = "customer_id user_id owner id status limit query ticket_id lieutenant organizer orgchart \
                account_name accountant workspaces_count active forest force myid x action organic \
-               storage_key namespace run_assertions act_assigned sudoku running_assets";
+               storage_key namespace run_assertions act_assigned sudoku running_assets \
+               company_id team as_of actassigned runassertions";
     for no in no.split_whitespace() {
         assert!(!names_tenant(no), "{no}");
     }

@@ -8,9 +8,13 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use futures_util::future::try_join;
 use partywall_model::TenantId;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio_postgres::Transaction;
+use tokio_postgres::{
+    Transaction,
+    types::{ToSql, Type},
+};
 
 use super::{
     MasterKey, SecretName, VaultError,
@@ -177,18 +181,21 @@ impl CentralVault {
         self.central.run(DOING, move |client| {
             Box::pin(async move {
                 let owner = life.owner();
-                let tx = begin(client, DOING, &life).await?;
-                // One statement, so that the key and the secret are of the same moment.
-                let row = tx
-                    .query_opt(
-                        "SELECT s.version, s.sealed, k.sealed
-                         FROM partywall.secret AS s LEFT JOIN partywall.tenant_key AS k USING (tenant, incarnation)
-                         WHERE s.tenant = $1 AND s.incarnation = $2 AND s.name = $3",
-                        &[&owner.id.as_str(), &owner.row(), &name.as_str()],
-                    )
-                    .await
-                    .map_err(failed(DOING))?;
-                let Some(row) = row else { return Ok(None) };
+                let tx = client.transaction().await.map_err(failed(DOING))?;
+                let (id, row, wanted) = (owner.id.as_str(), owner.row(), name.as_str());
+                // One statement, so that the key and the secret are of the same moment; sent together with the tenant's name,
+                // since each way to the database and back holds up whoever waits for the connection.
+                let given: [(&(dyn ToSql + Sync), Type); 3] =
+                    [(&id, Type::TEXT), (&row, Type::INT8), (&wanted, Type::TEXT)];
+                let found = tx.query_typed(
+                    "SELECT s.version, s.sealed, k.sealed
+                     FROM partywall.secret AS s LEFT JOIN partywall.tenant_key AS k USING (tenant, incarnation)
+                     WHERE s.tenant = $1 AND s.incarnation = $2 AND s.name = $3",
+                    &given,
+                );
+                let (_named, found) =
+                    try_join(name_tenant(&tx, id), found).await.map_err(failed(DOING))?;
+                let Some(row) = found.first() else { return Ok(None) };
                 let version: i64 = row.try_get(0).map_err(failed(DOING))?;
                 let sealed: Vec<u8> = row.try_get(1).map_err(failed(DOING))?;
                 let sealed_key: Option<Vec<u8>> = row.try_get(2).map_err(failed(DOING))?;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use partywall_model::{Principal, Scopes, TenantId};
 use serde_json::{Map, Value};
 
-use super::{error::IdentityDenial, issuer::Issuer};
+use super::{development, error::IdentityDenial, issuer::Issuer};
+use crate::{admit::Incarnation, tenants::Issued};
 
 /// The longest life of a token, in seconds: 366 days.
 pub(super) const MAX_LIFE: u64 = 366 * 24 * 60 * 60;
@@ -21,6 +22,8 @@ pub(super) struct Accepted {
     pub(super) expires_at: u64,
     /// Before this the token is only good by leeway.
     pub(super) not_before: u64,
+    /// Which life of the tenant it was made for, as far as it says.
+    pub(super) issued: Issued,
 }
 
 /// Checks every claim of a token whose signature is the issuer's.
@@ -35,7 +38,8 @@ pub(super) fn accept(
     }
     audience(issuer, claims.get("aud"))?;
     let expires_at = seconds(claims, "exp")?.ok_or(IdentityDenial::Times)?;
-    let not_before = seconds(claims, "nbf")?.max(seconds(claims, "iat")?).unwrap_or(0);
+    let issued_at = seconds(claims, "iat")?;
+    let not_before = seconds(claims, "nbf")?.max(issued_at).unwrap_or(0);
     // Leeway helps a token that came early, never one that has ended: streams and caches end it at `exp` too.
     if now >= expires_at {
         return Err(IdentityDenial::Expired);
@@ -52,7 +56,23 @@ pub(super) fn accept(
         subject: subject(claims)?.into(),
         scopes: scopes(claims)?,
     };
-    Ok(Accepted { principal, expires_at, not_before })
+    Ok(Accepted { principal, expires_at, not_before, issued: issued(issuer, claims, issued_at, leeway)? })
+}
+
+/// What a token says about the life of its tenant: the development issuer names it; of others there is the time.
+fn issued(
+    issuer: &Issuer,
+    claims: &Map<String, Value>,
+    issued_at: Option<u64>,
+    leeway: u64,
+) -> Result<Issued, IdentityDenial> {
+    // Its clock is this machine's.
+    let ours = *issuer.name == *development::ISSUER;
+    if ours && let Some(life) = seconds(claims, development::LIFE_CLAIM)? {
+        return Ok(Issued::For(Incarnation(life)));
+    }
+    let leeway = if ours { 0 } else { leeway };
+    Ok(issued_at.map_or(Issued::Unknown, |time| Issued::At { time, leeway }))
 }
 
 /// `aud` must be ours: the string, or an array of just it.

@@ -30,7 +30,7 @@ use super::{
     key_store::KeyStore,
     keys::{Key, KeySet},
 };
-use crate::clock::Clock;
+use crate::{admit::Incarnation, clock::Clock, tenants::TenantRecord};
 
 /// The `iss` of development tokens; a name and no URL, since there is nothing to discover.
 pub(super) const ISSUER: &str = "urn:partywall:development";
@@ -38,6 +38,8 @@ pub(super) const ISSUER: &str = "urn:partywall:development";
 const KEY_FILE: &str = "development-issuer.pem";
 const TOKEN_TYPE: &str = "at+jwt";
 const TENANT_CLAIM: &str = "tenant";
+/// Names the life of the tenant that a token was made for.
+pub(super) const LIFE_CLAIM: &str = "life";
 
 /// The built-in issuer of tokens for development and demonstrations.
 ///
@@ -87,13 +89,41 @@ impl DevelopmentIssuer {
         ISSUER.to_owned()
     }
 
-    /// Mints a token for a caller in a tenant.
+    /// Mints a token for a caller in this life of a tenant: it is good in no other.
+    ///
+    /// # Errors
+    /// As for [`DevelopmentIssuer::mint`].
+    pub fn mint_for(
+        &self,
+        tenant: &TenantRecord,
+        subject: &str,
+        scopes: &str,
+        ttl: Duration,
+        clock: &Clock,
+    ) -> Result<SecretString, IdentityError> {
+        self.sign(&tenant.id, Some(tenant.incarnation), subject, scopes, ttl, clock)
+    }
+
+    /// Mints a token for a caller in a tenant. It names no life of the tenant, so one that was removed and added again
+    /// has to have been added in an earlier second.
     ///
     /// # Errors
     /// When the subject or a scope could not be accepted again, or the life is under a second or over 366 days.
     pub fn mint(
         &self,
         tenant: &TenantId,
+        subject: &str,
+        scopes: &str,
+        ttl: Duration,
+        clock: &Clock,
+    ) -> Result<SecretString, IdentityError> {
+        self.sign(tenant, None, subject, scopes, ttl, clock)
+    }
+
+    fn sign(
+        &self,
+        tenant: &TenantId,
+        life: Option<Incarnation>,
         subject: &str,
         scopes: &str,
         ttl: Duration,
@@ -114,7 +144,7 @@ impl DevelopmentIssuer {
         }
         let now = clock.unix_seconds();
         let header = json!({"alg": "ES256", "typ": TOKEN_TYPE, "kid": self.key_id});
-        let payload = json!({
+        let mut payload = json!({
             "iss": ISSUER,
             "aud": self.resource,
             "sub": subject,
@@ -123,6 +153,9 @@ impl DevelopmentIssuer {
             "iat": now,
             "exp": now.saturating_add(ttl.as_secs()),
         });
+        if let (Some(life), Some(payload)) = (life, payload.as_object_mut()) {
+            payload.insert(LIFE_CLAIM.to_owned(), life.0.into());
+        }
         let message = format!(
             "{}.{}",
             URL_SAFE_NO_PAD.encode(header.to_string()),

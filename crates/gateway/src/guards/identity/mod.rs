@@ -44,7 +44,7 @@ pub use self::{
     development::DevelopmentIssuer,
     error::{IdentityDenial, IdentityError},
 };
-use crate::{clock::Clock, config::Config};
+use crate::{clock::Clock, config::Config, tenants::Issued};
 
 /// The most verified tokens that are remembered.
 const CACHED_TOKENS: usize = 50_000;
@@ -76,6 +76,8 @@ pub struct Verified {
     pub principal: Arc<Principal>,
     /// When the token ends, in seconds since 1970; nothing may be done with it from then on.
     pub expires_at: u64,
+    /// What it says about the life of the tenant that it was made for.
+    pub issued: Issued,
 }
 
 #[cfg(test)]
@@ -88,7 +90,7 @@ impl Verified {
             subject: "nobody".into(),
             scopes: partywall_model::Scopes::default(),
         };
-        Self { principal: Arc::new(principal), expires_at: u64::MAX }
+        Self { principal: Arc::new(principal), expires_at: u64::MAX, issued: Issued::Unknown }
     }
 }
 
@@ -214,7 +216,11 @@ impl Authenticator {
             self.ended.insert(hash, ());
         }
         let accepted = accepted?;
-        let verified = Verified { principal: Arc::new(accepted.principal), expires_at: accepted.expires_at };
+        let verified = Verified {
+            principal: Arc::new(accepted.principal),
+            expires_at: accepted.expires_at,
+            issued: accepted.issued,
+        };
         let remembered = Remembered {
             verified: verified.clone(),
             not_before: accepted.not_before,

@@ -98,6 +98,48 @@ fn another_history_with_the_same_numbers_is_noticed() {
     assert_eq!(reloads(&server), 1);
 }
 
+/// What a restored registry lost is not given out again: data under a life's number belongs to that life alone.
+#[test]
+fn a_restored_registry_gives_no_life_out_twice() {
+    let dir = folder();
+    let registry = open(&dir);
+    registry.add(&id("acme")).expect("added");
+    let path = dir.path().join("tenants.sqlite");
+    let backup = fs::read(&path).expect("readable");
+    let lost = registry.add(&id("newco")).expect("added").incarnation;
+    fs::write(&path, &backup).expect("put back");
+    let again = registry.add(&id("newco")).expect("added").incarnation;
+    assert!(again > lost, "{again:?} after {lost:?}");
+}
+
+/// What a credential has to say where the id had a life before; in a first life there is nothing to be told apart.
+#[test]
+fn a_credential_of_an_earlier_life_is_none_of_this_one() {
+    let dir = folder();
+    let registry = open(&dir);
+    let acme = id("acme");
+    let at = |time| Issued::At { time, leeway: 30 };
+    let first = registry.add(&acme).expect("added");
+    let now = first.created_at;
+    let life = registry.life(&acme).expect("active");
+    assert!(
+        life.accepts(Issued::Unknown)
+            && life.accepts(at(now - 1000))
+            && life.accepts(Issued::For(first.incarnation))
+    );
+    registry.begin_removal(&acme).expect("begun");
+    registry.finish_removal(&acme).expect("finished");
+    let second = registry.add(&acme).expect("added");
+    for registry in [&registry, &open(&dir)] {
+        let life = registry.life(&acme).expect("active");
+        assert!(
+            life.accepts(Issued::For(second.incarnation)) && !life.accepts(Issued::For(first.incarnation))
+        );
+        assert!(!life.accepts(Issued::Unknown) && !life.accepts(at(second.created_at + 30)));
+        assert!(life.accepts(at(second.created_at + 31)));
+    }
+}
+
 /// What a data folder of the first format has.
 const FIRST_FORMAT: &str = "
     DROP TRIGGER tenant_added;

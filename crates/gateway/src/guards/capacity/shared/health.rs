@@ -12,6 +12,9 @@ use std::{
 /// answer, and a line for each answer in between says nothing.
 const QUIET: Duration = Duration::from_secs(5);
 
+/// How long another cause of the same outage is not told.
+const AGAIN: Duration = Duration::from_secs(10);
+
 /// What is asked for, in the words of metrics and of the log.
 pub(crate) struct Words {
     /// What the names of its metrics begin with.
@@ -46,6 +49,9 @@ struct Outage {
     /// The last failure of the outage that goes on.
     failed: Option<Instant>,
     answered: Option<Instant>,
+    /// Why it failed, as it was told last.
+    why: String,
+    told: Option<Instant>,
 }
 
 impl Health {
@@ -65,21 +71,35 @@ impl Health {
         outage.answered = Some(now);
         if outage.failed.is_some_and(|failed| now.saturating_duration_since(failed) >= QUIET) {
             outage.failed = None;
-            tracing::info!("the server of {} answers again; {}", self.words.what, self.words.end);
+            tracing::warn!("the server of {} answers again; {}", self.words.what, self.words.end);
         }
     }
 
     pub(crate) fn failed(&self, now: Instant, why: &str) {
         self.failures.fetch_add(1, Relaxed);
         let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
-        if outage.failed.replace(now).is_none() {
+        let begins = outage.failed.replace(now).is_none();
+        if begins {
             self.outages.fetch_add(1, Relaxed);
+        }
+        // What it was at first need not be what it is: a server that was away may have another password now.
+        let other =
+            outage.why != why && outage.told.is_none_or(|told| now.saturating_duration_since(told) >= AGAIN);
+        if begins || other {
+            why.clone_into(&mut outage.why);
+            outage.told = Some(now);
             tracing::warn!(
                 "the server of {} does not answer ({why}); {}; look at the server, its address and its password",
                 self.words.what,
                 self.words.outage
             );
         }
+    }
+
+    /// Why there is no answer, while there is none.
+    pub(crate) fn last_trouble(&self) -> Option<String> {
+        let outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        outage.failed.map(|_| outage.why.clone())
     }
 
     /// Whether there was no answer for so long, and something asked.

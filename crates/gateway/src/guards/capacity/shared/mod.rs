@@ -118,20 +118,34 @@ impl SharedLimits {
 
     /// Asks a bucket; nothing when there is no answer in time.
     async fn ask(&self, key: &str, terms: Terms, question: Question) -> Option<Answer> {
-        let asked = async {
-            let (taken, wait): (u32, u64) = self
-                .link
-                .run(&self.take, |command| {
-                    command.arg(1).arg(key).arg(terms.per_second).arg(terms.burst);
-                    command.arg(question.want).arg(question.back).arg(question.owed);
-                })
-                .await?;
-            if taken > question.want {
-                return Err(Trouble::Strange);
-            }
-            Ok(Answer { taken, wait: Duration::from_micros(wait) })
-        };
-        self.link.ask(asked).await
+        self.link.ask(self.question(key, terms, question)).await
+    }
+
+    async fn question(&self, key: &str, terms: Terms, question: Question) -> Result<Answer, Trouble> {
+        let (taken, wait): (u32, u64) = self
+            .link
+            .run(&self.take, |command| {
+                command.arg(1).arg(key).arg(terms.per_second).arg(terms.burst);
+                command.arg(question.want).arg(question.back).arg(question.owed);
+            })
+            .await?;
+        if taken > question.want {
+            return Err(Trouble::Strange);
+        }
+        Ok(Answer { taken, wait: Duration::from_micros(wait) })
+    }
+
+    /// Why there is no answer, to somebody who has some seconds.
+    pub(crate) async fn trouble(&self) -> Option<String> {
+        const PATIENCE: Duration = Duration::from_secs(3);
+        // No tenant has this name, and a bucket that nothing is taken from goes by itself.
+        let key = format!("{}:{{-check}}:0:rate", self.place.settings().prefix);
+        let terms = Terms { per_second: 1, burst: 1, replicas: 1 };
+        let nothing = Question { want: 0, back: 0, owed: 0.0 };
+        let asked = tokio::time::timeout(PATIENCE, self.question(&key, terms, nothing)).await;
+        let why = asked.unwrap_or(Err(Trouble::Late)).err()?;
+        // What connecting failed for, if that is why there is no answer.
+        Some(self.link.health.last_trouble().unwrap_or_else(|| why.to_string()))
     }
 }
 

@@ -171,6 +171,11 @@ impl Source {
         }
     }
 
+    /// Which database this is, without credentials.
+    pub(super) fn address(&self) -> String {
+        self.url.to_string()
+    }
+
     /// Runs the call, and once more on a new connection if the one that was there had ended while nobody used it. Nothing
     /// was changed then: a write that got as far as its commit is never repeated.
     async fn attempt(&self, permit: &Permit, lease: &mut Lease, ask: &Ask<'_>) -> Result<Rows, DataError> {

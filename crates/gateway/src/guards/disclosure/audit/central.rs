@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -27,6 +27,8 @@ use crate::central::{Central, CentralError};
 const MOST_CHAINS: usize = 10_000;
 /// How often the log of the process is told that the database refuses lines.
 const TOLD: Duration = Duration::from_secs(60);
+/// How long the reply of what changes nothing waits for its line.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Tenants whose missing lines are remembered until they can be told.
 const MOST_OWED: usize = 1024;
 
@@ -34,6 +36,8 @@ const MOST_OWED: usize = 1024;
 pub(super) struct CentralLog {
     central: Arc<Central>,
     shared: Arc<Shared>,
+    /// Whether the last flush was in vain.
+    late: AtomicBool,
 }
 
 struct Shared {
@@ -52,6 +56,8 @@ struct Chains {
     /// Lines that could not be written since one could.
     owed: BTreeMap<Option<TenantId>, u64>,
     failing: bool,
+    /// How many tenants' lines the database did not take last time.
+    refused: usize,
     /// When it was last told that lines were refused.
     told: Option<Instant>,
 }
@@ -76,16 +82,27 @@ impl CentralLog {
             chains: Mutex::default(),
             lost,
         };
-        Ok(Self { central, shared: Arc::new(shared) })
+        Ok(Self { central, shared: Arc::new(shared), late: AtomicBool::new(false) })
     }
 
-    /// Waits until the line is on the server's disk, or is known not to get there.
-    pub(super) async fn record(&self, line: Line) -> Result<(), Unwritten> {
+    /// Waits until the line is on the server's disk, or is known not to get there; for a line without which the request is
+    /// answered all the same, not longer than [`PATIENCE`].
+    pub(super) async fn record(&self, line: Line, durably: bool) -> Result<(), Unwritten> {
         let tenant = line.caller.clone();
         let tenant = tenant.as_ref().map(|caller| &caller.tenant);
         let batch = self.join(line);
-        batch.wait().await;
+        match durably {
+            true => batch.wait().await,
+            // The line is written when it can be, or counted as lost.
+            false => tokio::time::timeout(PATIENCE, batch.wait()).await.map_err(|_elapsed| Unwritten)?,
+        }
         batch.has(tenant)
+    }
+
+    /// Whether the database took the last lines.
+    pub(super) fn is_writable(&self) -> bool {
+        let chains = self.shared.chains.lock().unwrap_or_else(PoisonError::into_inner);
+        !chains.failing && chains.refused == 0
     }
 
     /// Adds a line; the first of a batch has it written.
@@ -107,10 +124,14 @@ impl CentralLog {
 
     /// Waits on this thread until what was given so far is written or lost, or `limit` is over.
     pub(super) fn flush(&self, limit: Duration) {
-        let end = Instant::now() + limit;
-        while self.shared.has_work() && Instant::now() < end {
+        // Once in vain is enough: the end of the process asks more than once.
+        let end = Instant::now() + if self.late.load(Relaxed) { Duration::ZERO } else { limit };
+        let mut waits = self.shared.has_work();
+        while waits && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(2));
+            waits = self.shared.has_work();
         }
+        self.late.store(waits, Relaxed);
     }
 }
 
@@ -169,8 +190,9 @@ impl Shared {
         };
         let mut chains = self.chains.lock().unwrap_or_else(PoisonError::into_inner);
         if std::mem::take(&mut chains.failing) {
-            tracing::info!("the audit log can be written again");
+            tracing::warn!("the audit log can be written again");
         }
+        chains.refused = refused.len();
         for append in appends.into_iter().filter(|append| !refused.contains(&append.tenant)) {
             chains.owed.remove(&append.tenant);
             chains.ends.insert(append.tenant, append.end);
@@ -201,6 +223,8 @@ impl Shared {
     ) -> Result<BTreeSet<Option<TenantId>>, tokio_postgres::Error> {
         let mut refused = BTreeSet::new();
         let mut tx = client.transaction().await?;
+        // Whoever waits for a lock was waited for once.
+        tx.batch_execute("SET LOCAL lock_timeout = '100ms'").await?;
         for append in appends {
             let part = tx.transaction().await?;
             match append.send(&part, &self.writer).await {

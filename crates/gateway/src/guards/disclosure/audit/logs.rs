@@ -1,11 +1,11 @@
 //! Reading the logs wherever they are kept.
 
-use std::{collections::HashSet, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use tokio_postgres::{Client, Transaction};
 
 use super::{
-    LogReport, ReadError, Verdict,
+    LogReport, ReadError, UNATTRIBUTED, Verdict,
     line::{Link, Place},
     read,
 };
@@ -43,16 +43,8 @@ pub struct CentralLogs(Arc<Central>);
 pub struct Seen {
     /// The number of the last line, in a file.
     last: u64,
-    /// In a database, where each server has numbers of its own, the last lines.
-    lines: HashSet<String>,
-}
-
-impl Seen {
-    /// The last lines of a log.
-    #[must_use]
-    pub fn of(lines: Vec<String>) -> Self {
-        Self { last: lines.last().map_or(0, |line| read::number(line)), lines: lines.into_iter().collect() }
-    }
+    /// In a database the last number of each server, since each has numbers of its own.
+    of_servers: HashMap<String, i64>,
 }
 
 /// What has come to a log.
@@ -64,9 +56,12 @@ pub struct News {
     pub skipped: bool,
 }
 
-/// How many lines are looked at each time by who follows a log; at first in a database, and at most.
-const AT_ONCE: usize = 1000;
+/// How many lines are looked at each time by who follows a log, at most; in a database, of each server.
 const MOST_AT_ONCE: usize = 100_000;
+const MOST_OF_SERVER: i64 = 10_000;
+
+/// How many logs are looked for at once.
+const LOGS_AT_ONCE: usize = 5000;
 
 /// How many lines are held at once while a log is checked.
 const PAGE: i64 = 1000;
@@ -92,11 +87,37 @@ impl Logs {
         }
     }
 
-    /// The names of all logs, in order.
+    /// The names of all logs, in order. In a database a log is found by its heads, and one whose heads are gone by the
+    /// tenants that there are and were.
     ///
     /// # Errors
     /// They cannot be read.
     pub fn names(&self) -> Result<Vec<String>, LogsError> {
+        let Self::Central(CentralLogs(central)) = self else { return self.begun() };
+        let mut names = self.begun()?;
+        let mut others = central.run(READING, |client| {
+            Box::pin(async move {
+                let text = "SELECT id FROM partywall.tenant UNION SELECT tenant FROM partywall.shredded
+                    EXCEPT SELECT tenant FROM partywall.audit_head";
+                let rows = client.query(text, &[]).await.map_err(failed)?;
+                rows.iter().map(|row| row.try_get(0).map_err(failed)).collect::<Result<Vec<String>, _>>()
+            })
+        })?;
+        if !names.iter().any(|name| name == UNATTRIBUTED) {
+            others.push(UNATTRIBUTED.to_owned());
+        }
+        for some in others.chunks(LOGS_AT_ONCE) {
+            names.extend(with_lines(central, some.to_vec())?);
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// The names of the logs that have been begun as they should be, in order; all that somebody who follows them needs.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn begun(&self) -> Result<Vec<String>, LogsError> {
         match self {
             Self::Files(data_dir) => Ok(read::logs(data_dir)?),
             Self::Central(CentralLogs(central)) => central.run(READING, |client| {
@@ -108,6 +129,20 @@ impl Logs {
                     rows.iter().map(|row| row.try_get(0).map_err(failed)).collect()
                 })
             }),
+        }
+    }
+
+    /// Whether there is a log of this name.
+    ///
+    /// # Errors
+    /// That cannot be read.
+    pub fn has(&self, log: &str) -> Result<bool, LogsError> {
+        if self.begun()?.iter().any(|name| name == log) {
+            return Ok(true);
+        }
+        match self {
+            Self::Files(_) => Ok(false),
+            Self::Central(CentralLogs(central)) => Ok(!with_lines(central, vec![log.to_owned()])?.is_empty()),
         }
     }
 
@@ -126,31 +161,46 @@ impl Logs {
         }
     }
 
+    /// The last lines of a log, oldest first, and from where somebody who follows it goes on.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn tail_to_follow(&self, log: &str, most: usize) -> Result<(Vec<String>, Seen), LogsError> {
+        let Self::Central(CentralLogs(central)) = self else {
+            let lines = self.tail(log, most)?;
+            let last = lines.last().map_or(0, |line| read::number(line));
+            return Ok((lines, Seen { last, ..Seen::default() }));
+        };
+        let (log, most) = (log.to_owned(), i64::try_from(most).unwrap_or(i64::MAX));
+        central.run(READING, move |client| {
+            Box::pin(async move {
+                let tx = of_log(client, &log).await?;
+                let of_servers = heads(&tx, &log).await?.into_iter().collect();
+                Ok((last_lines(&tx, &log, most).await?, Seen { last: 0, of_servers }))
+            })
+        })
+    }
+
     /// What has come to a log since, also if its file has gone to the archive.
     ///
     /// # Errors
     /// It cannot be read.
     pub fn follow(&self, log: &str, seen: &mut Seen) -> Result<News, LogsError> {
-        if let Self::Files(data_dir) = self {
-            let lines = read::since(data_dir, log, seen.last, MOST_AT_ONCE)?;
-            let skipped =
-                seen.last > 0 && lines.first().is_some_and(|line| read::number(line) > seen.last + 1);
-            seen.last = lines.last().map_or(seen.last, |line| read::number(line));
-            return Ok(News { lines, skipped });
-        }
-        let mut asked = AT_ONCE;
-        loop {
-            let lines = self.tail(log, asked)?;
-            let meets = lines.len() < asked || lines.iter().any(|line| seen.lines.contains(line));
-            if !meets && !seen.lines.is_empty() && asked < MOST_AT_ONCE {
-                asked *= 10;
-                continue;
+        let central = match self {
+            Self::Central(CentralLogs(central)) => central,
+            Self::Files(data_dir) => {
+                let lines = read::since(data_dir, log, seen.last, MOST_AT_ONCE)?;
+                let skipped =
+                    seen.last > 0 && lines.first().is_some_and(|line| read::number(line) > seen.last + 1);
+                seen.last = lines.last().map_or(seen.last, |line| read::number(line));
+                return Ok(News { lines, skipped });
             }
-            let skipped = !meets && !seen.lines.is_empty();
-            let new = lines.iter().filter(|line| !seen.lines.contains(*line)).cloned().collect();
-            seen.lines = lines.into_iter().collect();
-            return Ok(News { lines: new, skipped });
-        }
+        };
+        let (name, known) = (log.to_owned(), seen.of_servers.clone());
+        let (news, now) =
+            central.run(READING, move |client| Box::pin(async move { news(client, &name, &known).await }))?;
+        seen.of_servers.extend(now);
+        Ok(news)
     }
 
     /// Checks one log from its first line to its head; in a database, each server's part of it.
@@ -191,6 +241,10 @@ async fn of_log<'c>(client: &'c mut Client, log: &str) -> Result<Transaction<'c>
 
 async fn tail(client: &mut Client, log: &str, most: i64) -> Result<Vec<String>, LogsError> {
     let tx = of_log(client, log).await?;
+    last_lines(&tx, log, most).await
+}
+
+async fn last_lines(tx: &Transaction<'_>, log: &str, most: i64) -> Result<Vec<String>, LogsError> {
     let rows = tx
         .query(
             "SELECT line FROM partywall.audit WHERE tenant = $1 ORDER BY at DESC, writer DESC, seq DESC LIMIT $2",
@@ -201,13 +255,73 @@ async fn tail(client: &mut Client, log: &str, most: i64) -> Result<Vec<String>, 
     rows.iter().rev().map(|row| row.try_get(0).map_err(failed)).collect()
 }
 
-/// Who has written to a log, by what the heads say and by what the lines say.
+/// How far each server has come.
+async fn heads(tx: &Transaction<'_>, log: &str) -> Result<Vec<(String, i64)>, LogsError> {
+    let rows = tx
+        .query("SELECT writer, seq FROM partywall.audit_head WHERE tenant = $1", &[&log])
+        .await
+        .map_err(failed)?;
+    let read = |row: &tokio_postgres::Row| Ok::<_, tokio_postgres::Error>((row.try_get(0)?, row.try_get(1)?));
+    rows.iter().map(|row| read(row).map_err(failed)).collect()
+}
+
+/// The lines that servers have written since, and how far those have come.
+async fn news(
+    client: &mut Client,
+    log: &str,
+    known: &HashMap<String, i64>,
+) -> Result<(News, Vec<(String, i64)>), LogsError> {
+    let tx = of_log(client, log).await?;
+    let mut now = heads(&tx, log).await?;
+    now.retain(|(writer, seq)| known.get(writer).is_none_or(|known| known < seq));
+    let (mut lines, mut skipped) = (Vec::new(), false);
+    for (writer, seq) in &now {
+        let after = known.get(writer).copied().unwrap_or(0);
+        let from = after.max(seq - MOST_OF_SERVER);
+        skipped |= from > after;
+        let rows = tx
+            .query(
+                "SELECT at, seq, line FROM partywall.audit WHERE tenant = $1 AND writer = $2 AND seq > $3
+                 ORDER BY seq LIMIT $4",
+                &[&log, writer, &from, &MOST_OF_SERVER],
+            )
+            .await
+            .map_err(failed)?;
+        for row in &rows {
+            let (at, seq): (f64, i64) = (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
+            lines.push((at, writer.as_str(), seq, row.try_get::<_, String>(2).map_err(failed)?));
+        }
+    }
+    lines.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| (a.1, a.2).cmp(&(b.1, b.2))));
+    let lines = lines.into_iter().map(|(.., line)| line).collect();
+    Ok((News { lines, skipped }, now))
+}
+
+/// Those of these logs that have lines.
+fn with_lines(central: &Central, names: Vec<String>) -> Result<Vec<String>, LogsError> {
+    central.run(READING, move |client| {
+        Box::pin(async move {
+            let text = "SELECT name FROM partywall.with_lines($1) AS log (name)";
+            let rows = client.query(text, &[&names]).await.map_err(failed)?;
+            rows.iter().map(|row| row.try_get(0).map_err(failed)).collect()
+        })
+    })
+}
+
+/// Who has written to a log, by what the heads say and by what the lines say; from one server to the next by the index, not by
+/// all lines.
 async fn writers(client: &mut Client, log: &str) -> Result<Vec<String>, LogsError> {
     let tx = of_log(client, log).await?;
     let rows = tx
         .query(
-            "SELECT writer FROM partywall.audit_head WHERE tenant = $1
-             UNION SELECT DISTINCT writer FROM partywall.audit WHERE tenant = $1 ORDER BY 1",
+            "WITH RECURSIVE of_lines AS (
+                (SELECT writer FROM partywall.audit WHERE tenant = $1 ORDER BY writer LIMIT 1)
+                UNION ALL
+                SELECT (SELECT a.writer FROM partywall.audit AS a
+                        WHERE a.tenant = $1 AND a.writer > of_lines.writer ORDER BY a.writer LIMIT 1)
+                FROM of_lines WHERE of_lines.writer IS NOT NULL)
+             SELECT writer FROM partywall.audit_head WHERE tenant = $1
+             UNION SELECT writer FROM of_lines WHERE writer IS NOT NULL ORDER BY 1",
             &[&log],
         )
         .await

@@ -144,7 +144,7 @@ impl Audit {
             return Ok(());
         }
         if let Some(central) = &self.central {
-            return central.record(line).await;
+            return central.record(line, false).await;
         }
         let tenant = line.caller.clone();
         let tenant = tenant.as_ref().map(|caller| &caller.tenant);
@@ -154,7 +154,7 @@ impl Audit {
     /// Waits until the line is on the disk.
     pub(crate) async fn record_durably(&self, line: Line) -> Result<(), Unwritten> {
         if let Some(central) = &self.central {
-            return central.record(line).await;
+            return central.record(line, true).await;
         }
         let line = Line { durable: true, ..line };
         let tenant = line.caller.clone();
@@ -204,6 +204,14 @@ impl Audit {
         );
         // Writing to a String does not fail.
         let _written = writeln!(text, "partywall_audit_lost_lines_total {}", self.lost.load(Relaxed));
+        if let Some(central) = &self.central {
+            let writable = u8::from(central.is_writable());
+            let _written = writeln!(
+                text,
+                "# HELP partywall_audit_writable Whether the database of the state took the last audit lines.\n\
+                 # TYPE partywall_audit_writable gauge\npartywall_audit_writable {writable}"
+            );
+        }
         text
     }
 }

@@ -421,7 +421,7 @@ async fn who_follows_a_log_sees_each_line_once() {
     assert!(last > 805 && fs::read_dir(folder.path().join("audit/archive/acme")).unwrap().count() > 50);
     assert_eq!(shown, (1..=last).collect::<Vec<_>>());
     // Who begins at the end sees what comes after it.
-    let mut late = Seen::of(logs.tail("acme", 3).unwrap());
+    let (_, mut late) = logs.tail_to_follow("acme", 3).unwrap();
     assert!(logs.follow("acme", &mut late).unwrap().lines.is_empty());
     fill(&audit, "acme", 20).await;
     assert_eq!(read::number(&logs.follow("acme", &mut late).unwrap().lines[0]), last + 1);

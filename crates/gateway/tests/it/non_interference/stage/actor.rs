@@ -134,8 +134,8 @@ impl Actor<'_> {
         seen
     }
 
-    fn token(&self) -> Option<&str> {
-        Some(&self.house.tokens[self.number])
+    fn token(&self) -> Option<&'static str> {
+        Some(self.house.token(self.number))
     }
 
     fn request(&self, headers: &str, body: &str, token: Option<&str>) -> String {

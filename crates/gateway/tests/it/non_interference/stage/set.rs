@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, SystemTime},
@@ -33,10 +33,12 @@ CREATE TABLE comments (id INTEGER PRIMARY KEY, ticket_id INTEGER NOT NULL REFERE
 pub(in super::super) struct House {
     pub(super) gateway: Arc<Gateway>,
     pub(super) address: std::net::SocketAddr,
-    pub(super) tokens: Vec<String>,
+    /// Those of the tenants' present lives.
+    tokens: Mutex<Vec<&'static str>>,
     /// Tokens that were good once.
     pub(super) ended: Vec<String>,
     pub(super) results: AtomicU64,
+    issuer: DevelopmentIssuer,
     base: Base,
     _folder: tempfile::TempDir,
 }
@@ -88,17 +90,15 @@ impl House {
                 .unwrap();
         let day = Duration::from_secs(86_400);
         let last_week = Clock::from_fn(|| SystemTime::now() - Duration::from_secs(7 * 86_400));
-        let tokens_of = |clock: &Clock| {
-            let token = |number| issuer.mint(&tenant(number), "user", "", day, clock).unwrap();
-            (0..super::TENANTS).map(|number| token(number).expose_secret().to_owned()).collect()
-        };
-        let (tokens, ended) = (tokens_of(&Clock::system()), tokens_of(&last_week));
+        let token = |number| issuer.mint(&tenant(number), "user", "", day, &last_week).unwrap();
+        let ended = (0..super::TENANTS).map(|number| token(number).expose_secret().to_owned()).collect();
         let server = gateway.serve_on(listener).await.unwrap();
         background(server.serve(std::future::pending()));
         Self {
             gateway: Arc::new(gateway),
             address,
-            tokens,
+            tokens: Mutex::new(vec![""; super::TENANTS]),
+            issuer,
             ended,
             results: AtomicU64::new(0),
             base,
@@ -114,6 +114,10 @@ impl House {
             remove_tenant(&stores.registry, &stores.vault, &stores.data_dir, &id).unwrap();
         }
         let record = stores.registry.add(&id).unwrap();
+        let day = Duration::from_secs(86_400);
+        let token = self.issuer.mint_for(&record, "user", "", day, &Clock::system()).unwrap();
+        // A test has few of them.
+        self.tokens.lock().unwrap()[number] = Box::leak(Box::<str>::from(token.expose_secret()));
         let seed: String = (1..5)
             .map(|n| format!("INSERT INTO tickets VALUES ({n}, 'ticket {n} of {id}: a story');"))
             .collect();
@@ -126,6 +130,10 @@ impl House {
         // A key of this life of the tenant, so that an answer cached for an earlier one would show.
         let key = SecretString::from(format!("key {id} {}", record.incarnation.0));
         stores.vault.set(&record, &SecretName::parse("crm").unwrap(), key).unwrap();
+    }
+
+    pub(super) fn token(&self, number: usize) -> &'static str {
+        self.tokens.lock().unwrap()[number]
     }
 
     pub(super) fn results(&self) -> u64 {

@@ -20,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 use partywall_model::TenantId;
 use serde_json::{Value, json};
 
-pub(crate) use self::{lab::Lab, own::Town};
+pub(crate) use self::{lab::Lab, own::Town, pooler::Bouncer};
 use crate::{
     admit::Permit,
     guards::data::{

@@ -10,21 +10,30 @@ use std::{
 use super::*;
 
 /// A PgBouncer with two server connections, stopped at the end.
-struct Bouncer {
+pub(crate) struct Bouncer {
     child: Child,
     address: SocketAddr,
     _folder: tempfile::TempDir,
 }
 
 impl Bouncer {
-    async fn start(lab: &Lab) -> Self {
+    fn start(lab: &Lab) -> Self {
         let url = url::Url::parse(&lab.admin).expect("a URL");
+        Self::before(&url, &lab.name, &format!("{}_app", lab.name), "app pass")
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Before a database of a server, for one role.
+    pub(crate) fn before(url: &url::Url, name: &str, role: &str, password: &str) -> Self {
         let (host, port) = (url.host_str().expect("a host"), url.port().unwrap_or(5432));
         let listener = TcpListener::bind("127.0.0.1:0").expect("an address");
         let address = listener.local_addr().expect("an address");
         let folder = tempfile::tempdir().expect("a folder");
-        let (name, users) = (&lab.name, folder.path().join("users.txt"));
-        fs::write(&users, format!("\"{name}_app\" \"app pass\"\n")).expect("written");
+        let users = folder.path().join("users.txt");
+        fs::write(&users, format!("\"{role}\" \"{password}\"\n")).expect("written");
         let config = folder.path().join("pgbouncer.ini");
         fs::write(
             &config,
@@ -48,12 +57,11 @@ impl Bouncer {
         drop(listener);
         let child = command.arg("--quiet").arg(&config).stdin(Stdio::null()).stderr(Stdio::null()).spawn();
         let child = child.expect("pgbouncer is not installed; install the package of that name");
-        let up = async {
-            while tokio::net::TcpStream::connect(address).await.is_err() {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(10), up).await.expect("pgbouncer listens");
+        let begun = std::time::Instant::now();
+        while std::net::TcpStream::connect(address).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "pgbouncer listens");
+            std::thread::yield_now();
+        }
         Self { child, address, _folder: folder }
     }
 }
@@ -68,7 +76,7 @@ impl Drop for Bouncer {
 #[tokio::test(flavor = "multi_thread")]
 async fn tenants_that_take_turns_on_a_poolers_connections_see_their_own_rows() {
     let mut lab = Lab::rls_with("pooler = true\nmax_connections = 16").await;
-    let bouncer = Bouncer::start(&lab).await;
+    let bouncer = Bouncer::start(&lab);
     lab.address = Some(bouncer.address);
     let sources = lab.open();
     let read =

@@ -127,6 +127,28 @@ fn concurrent_first_uses_migrate_once() {
     assert_eq!(applied, 2);
 }
 
+/// One file that was restored from another release is its tenant's trouble, whatever its tenant is called; when all disagree, the
+/// migrations are wrong.
+#[test]
+fn one_file_that_disagrees_does_not_stop_the_others() {
+    let lab = Lab::new();
+    let life = Incarnation(1);
+    let ids = ["acme", "globex"].map(tenant);
+    for id in &ids {
+        lab.open().setup(id, life, "desk", "").expect("made");
+    }
+    let agree = || lab.open().agree(ids.iter().map(|id| (id, life)));
+    let change = |id: &str| {
+        let raw = rusqlite::Connection::open(lab.file(id)).expect("open");
+        raw.execute("UPDATE _partywall_migrations SET sha256 = 'another'", []).expect("changed");
+    };
+    agree().expect("all agree");
+    change("acme");
+    agree().expect("the other agrees");
+    change("globex");
+    agree().expect_err("nobody would be served");
+}
+
 #[tokio::test]
 async fn a_new_migration_reaches_old_tenants_and_a_changed_one_stops_its_tenant() {
     let lab = Lab::new();
