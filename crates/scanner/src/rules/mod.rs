@@ -396,13 +396,8 @@ fn kind_name(kind: &str) -> &str {
     }
 }
 
-fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
-    if found.operators && sure::is_of_tenants(rule.check.id) {
-        return None;
-    }
-    let unit = project.unit(found.module)?;
-    let start = unit.ir.position(found.span.start);
-    let end = unit.ir.position(found.span.end);
+/// How bad and how sure a finding is, by where it stands and who reaches it.
+fn weighed(project: &Project, rule: &Rule, found: &Found, path: &str) -> (Severity, Confidence) {
     let mut severity = found.severity;
     let mut confidence = found.confidence;
     if !found.latent && project.tenancy_of(found.module) == Tenancy::Single {
@@ -412,7 +407,7 @@ fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
     if found.wrapped {
         confidence = confidence.min(Confidence::Medium);
     }
-    let aside = is_aside(&unit.ir.path);
+    let aside = is_aside(path);
     if severity > Severity::Low && left_behind::is_left_behind(project, found.module, found.span) {
         severity = Severity::Low;
         confidence = Confidence::Low;
@@ -441,6 +436,17 @@ fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
         severity = Severity::Low;
         confidence = Confidence::Low;
     }
+    (severity, confidence)
+}
+
+fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
+    if found.operators && sure::is_of_tenants(rule.check.id) {
+        return None;
+    }
+    let unit = project.unit(found.module)?;
+    let start = unit.ir.position(found.span.start);
+    let end = unit.ir.position(found.span.end);
+    let (mut severity, confidence) = weighed(project, rule, &found, &unit.ir.path);
     let mut why = found.why.unwrap_or_else(|| rule.why.to_owned());
     if severity == Severity::High
         && !found.latent
