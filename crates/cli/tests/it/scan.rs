@@ -78,7 +78,7 @@ fn what_nobody_read_is_not_good() {
     let output = run(here, &["scan", "--format", "text", "--format", "json=a.json"], "");
     assert_eq!(output.status.code(), Some(0));
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.starts_with("no source file was read") && !text.contains("grade A"), "{text}");
+    assert!(text.contains("no source file was read") && !text.contains("grade A"), "{text}");
     let document: Value = serde_json::from_slice(&fs::read(here.join("a.json")).unwrap()).unwrap();
     assert_eq!(
         (document["grade"].as_str(), document["stats"]["files"].as_u64()),
@@ -332,7 +332,7 @@ fn what_runs_the_command_elsewhere_uses_flags_that_it_has() {
         let text = fs::read_to_string(root.join(file)).unwrap();
         let lines = text.lines().filter(|line| line.contains("partywall scan") || line.contains("arguments"));
         let flags: Vec<&str> = lines
-            .flat_map(|line| line.split([' ', '(', '"', '`']))
+            .flat_map(|line| line.split([' ', '(', ')', '"', '`']))
             .filter(|word| word.starts_with("--") && word.len() > 2)
             .collect();
         assert!(!flags.is_empty(), "{file} starts no scan");

@@ -36,6 +36,7 @@ const OF_TENANTS: &[&str] = &[
     "overridden-tenant",
     "owner-from-body",
     "owner-left-out",
+    "request-in-shared-variable",
     "role-instead-of-tenant",
     "sibling-without-check",
     "skipped-check",

@@ -105,6 +105,7 @@ async fn a_tenant_that_was_removed_and_added_again_meets_nothing_of_before() {
     let twin = house.twin().await;
     let mut acme = house.caller("acme");
     assert_owner(&acme.ask(profile("cus_1")).await, &acme, &house);
+    let mut before = house.caller_at("acme", twin);
     house.remove("acme");
     house.add("acme");
     let mut acme = house.caller("acme");
@@ -113,7 +114,6 @@ async fn a_tenant_that_was_removed_and_added_again_meets_nothing_of_before() {
     assert_eq!(house.metric(HITS).await, 0);
     // The twin knows of no removal. It finds the first life's reply, which shows that it was still there; it has no key
     // of its own left that the service takes.
-    let mut before = house.caller_at("acme", twin);
     assert!(before.ask(profile("cus_1")).await.is_ok());
     assert!(!before.ask(profile("cus_2")).await.is_ok());
 }

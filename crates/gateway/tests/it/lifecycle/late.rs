@@ -71,8 +71,8 @@ async fn lc_01_a_suspension_holds_for_a_call_whose_body_comes_later() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lc_03_a_late_call_of_an_earlier_life_makes_nothing() {
     let house = House::open().await;
-    let acme = house.caller("acme");
     for ask in [comment(), Ask::call("list_tickets", &json!({}))] {
+        let acme = house.caller("acme");
         // Removed and not added again: the folder stays away.
         let held = Held::send(&house, &acme, ask.clone()).await;
         house.remove("acme");
@@ -80,6 +80,7 @@ async fn lc_03_a_late_call_of_an_earlier_life_makes_nothing() {
         assert!(!folder(&house, "acme").exists());
         // Removed and added, and nobody has used the new one.
         house.add_without_secret("acme");
+        let acme = house.caller("acme");
         let held = Held::send(&house, &acme, ask).await;
         house.remove("acme");
         let stores = house.gateway.administration();
