@@ -9,6 +9,7 @@ mod client;
 mod load;
 mod proc;
 mod process;
+mod say;
 mod servers;
 mod soak;
 mod summary;

@@ -13,6 +13,8 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::say::say;
+
 /// A program that was started, and is killed when this goes.
 pub(crate) struct Running {
     child: Child,
@@ -81,7 +83,7 @@ impl Drop for Running {
 
 /// Runs a program with our own input and output; whether it ended well.
 pub(crate) fn succeeds(command: &mut Command, most: Duration) -> Result<bool> {
-    println!("$ {}", Name(command));
+    say(&format!("$ {}", Name(command)));
     Ok(Running::start(command)?.wait(most)?.success())
 }
 
@@ -93,7 +95,7 @@ pub(crate) fn must(command: &mut Command, most: Duration) -> Result<()> {
 
 /// Runs a program and hands each line of its standard output to `each` as it comes; whether it ended well.
 pub(crate) fn follow(command: &mut Command, most: Duration, mut each: impl FnMut(&str)) -> Result<bool> {
-    println!("$ {}", Name(command));
+    say(&format!("$ {}", Name(command)));
     let mut running = Running::start(command.stdout(Stdio::piped()))?;
     let output = BufReader::new(running.stdout()?);
     let (sender, receiver) = mpsc::sync_channel(64);

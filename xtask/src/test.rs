@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 
 use crate::{
     process::{Running, follow, must},
+    say::say,
     servers::Servers,
     summary::Summary,
     tools::{self, fresh_folder},
@@ -42,21 +43,21 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
     let place = Bench { root, own, built, node, python };
     let mut summary = Summary::default();
 
-    println!("\n== build");
+    say("\n== build");
     must(
         Command::new("cargo").args(["build", "--workspace", "--exclude", "xtask", "--bins", "--examples"]),
         BUILD,
     )?;
-    println!("\n== unit and integration tests");
+    say("\n== unit and integration tests");
     let servers = Servers::start(&place.own)?;
     cargo_test(&servers, &mut summary)?;
     drop(servers);
-    println!("\n== conformance");
+    say("\n== conformance");
     place.conformance(&mut summary)?;
-    println!("\n== real clients");
+    say("\n== real clients");
     place.clients(&mut summary)?;
 
-    println!("\n{summary}");
+    say(&format!("\n{summary}"));
     Ok(summary.is_good())
 }
 
@@ -69,14 +70,15 @@ pub(crate) fn built() -> Result<PathBuf> {
 /// The tests inside of crates and those beside them at the same time: many of both wait for a clock or a process.
 fn cargo_test(servers: &Servers, summary: &mut Summary) -> Result<()> {
     must(Command::new("cargo").args(["test", "--workspace", "--no-run"]), BUILD)?;
-    let run = |targets: &[&str], show: bool| -> Result<(bool, Said, Vec<String>)> {
+    let run = |targets: &[&str], threads: &str, show: bool| -> Result<(bool, Said, Vec<String>)> {
         let (mut said, mut lines) = (Said::default(), Vec::new());
         let mut command = Command::new("cargo");
         servers.tell(command.args(["test", "--workspace", "--no-fail-fast"]).args(targets));
+        command.env("RUST_TEST_THREADS", threads);
         let good = follow(command.stdin(Stdio::null()), BUILD, |line| {
             said.read(line);
             if show {
-                println!("{line}");
+                say(&line);
             } else {
                 lines.push(line.to_owned());
             }
@@ -84,14 +86,15 @@ fn cargo_test(servers: &Servers, summary: &mut Summary) -> Result<()> {
         Ok((good, said, lines))
     };
     let (inside, beside) = thread::scope(|scope| {
-        let inside = scope.spawn(|| run(&["--lib", "--bins"], false));
-        let beside = run(&["--test", "*"], true);
+        let inside = scope.spawn(|| run(&["--lib", "--bins"], "2", false));
+        // Those wait for most of their time.
+        let beside = run(&["--test", "*"], "4", true);
         (inside.join(), beside)
     });
     let inside = inside.map_err(|_panic| anyhow::anyhow!("what ran the unit tests stopped"))?;
     for (name, (good, said, lines)) in [("unit tests", inside?), ("integration tests", beside?)] {
         for line in lines {
-            println!("{line}");
+            say(&line);
         }
         summary.add(name, good, said.passed, said.failed);
         summary.tell(said.failures);
@@ -138,7 +141,7 @@ impl Bench<'_> {
             command.arg(self.root.join("tests/conformance/run.mjs"));
             command.arg(self.built.join("examples/conformance")).arg(revision).stdin(Stdio::null());
             let good = follow(&mut command, PART, |line| {
-                println!("{line}");
+                say(&line);
                 if let Some(rest) = line.strip_prefix("conformance ") {
                     passed = number_before(rest, " checks passed").unwrap_or(0);
                 }
@@ -166,7 +169,7 @@ impl Bench<'_> {
         ] {
             let mut command = Command::new(program);
             command.arg(clients.join(script)).arg(&ready).stdin(Stdio::null());
-            let good = follow(&mut command, PART, |line| println!("{line}"))?;
+            let good = follow(&mut command, PART, say)?;
             summary.add(name, good, usize::from(good), 0);
         }
         drop(demo);

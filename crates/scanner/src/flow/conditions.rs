@@ -119,6 +119,6 @@ impl Project {
         let model = getter
             .positional(0)
             .filter(|_| matches!(name.as_str(), "getRepository" | "getCustomRepository"))?;
-        self.written(at.to(model)).pop().map(String::from)
+        self.written_as_exported(at.to(model)).pop().map(String::from)
     }
 }

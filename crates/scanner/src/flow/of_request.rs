@@ -45,7 +45,9 @@ impl Lifetimes<'_> {
         unit.ir.class(class.id).is_some_and(|decl| {
             decl.decorators.iter().any(|expr| {
                 let text = unit.ir.snippet(unit.ir.span(*expr));
-                ["Scope.REQUEST", "Scope.TRANSIENT", "workflow.defn"].iter().any(|said| text.contains(said))
+                let scoped = text.contains("scope")
+                    && [".REQUEST", ".TRANSIENT"].iter().any(|said| text.contains(said));
+                scoped || text.contains("workflow.defn")
             })
         })
     }
