@@ -78,7 +78,7 @@ fn cargo_test(servers: &Servers, summary: &mut Summary) -> Result<()> {
         let good = follow(command.stdin(Stdio::null()), BUILD, |line| {
             said.read(line);
             if show {
-                say(&line);
+                say(line);
             } else {
                 lines.push(line.to_owned());
             }
@@ -141,7 +141,7 @@ impl Bench<'_> {
             command.arg(self.root.join("tests/conformance/run.mjs"));
             command.arg(self.built.join("examples/conformance")).arg(revision).stdin(Stdio::null());
             let good = follow(&mut command, PART, |line| {
-                say(&line);
+                say(line);
                 if let Some(rest) = line.strip_prefix("conformance ") {
                     passed = number_before(rest, " checks passed").unwrap_or(0);
                 }
