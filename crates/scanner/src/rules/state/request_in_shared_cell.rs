@@ -284,7 +284,9 @@ fn judge(
     }
     // `if (lastKey !== key) client = null`: it may still mix callers up that come at once, and is asked whose it is.
     let compared = matches!(write.cell, Cell::Binding(..)) && compares_what_it_keeps(unit, write.fun.id);
-    let (severity, confidence) = if compared {
+    // How much or how long, and not whose.
+    let amount = vocabulary::words(name).iter().any(|word| matches!(word.as_str(), "rate" | "limit" | "seconds" | "timeout" | "ttl" | "retries" | "interval"));
+    let (severity, confidence) = if compared || (amount && !vocabulary::is_credential(name)) {
         (Severity::Medium, Confidence::Medium)
     } else if owner || (named && !infrastructure && origins.has(Origins::OWNER | Origins::INPUT | Origins::UNVERIFIED)) {
         (Severity::High, Confidence::High)
