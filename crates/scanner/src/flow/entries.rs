@@ -3,7 +3,7 @@
 use super::Origins;
 use crate::{
     ir::{ExportKind, ExprKind, FunctionId, Kinds, Language, Property, PropertyKey, StmtKind, walk},
-    library::{PlaceArg, Role},
+    library::{CallDef, PlaceArg, Role},
     project::{At, Cls, Fun, ModuleId, Path, Project, Symbol, Unit, Word},
     vocabulary,
 };
@@ -24,6 +24,12 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// A handler of what a library defines, which is a tool unless the library says what it is.
+    fn defined(def: &CallDef, handler: Fun, registration: At) -> Self {
+        let kind = def.kind.clone().unwrap_or_else(|| "tool".to_owned());
+        Self { handler, kind, registration, input: def.input.clone(), context: def.context.clone() }
+    }
+
     /// What a parameter of the handler is.
     #[must_use]
     pub(crate) fn parameter(&self, number: usize, name: &str, type_text: &str) -> Origins {
@@ -120,13 +126,7 @@ fn registered(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Ve
                 continue;
             }
             for handler in super::registered::handlers_at(project, at, place) {
-                entries.push(Entry {
-                    handler,
-                    kind: def.kind.clone().unwrap_or_else(|| "tool".to_owned()),
-                    registration: at,
-                    input: def.input.clone(),
-                    context: def.context.clone(),
-                });
+                entries.push(Entry::defined(def, handler, at));
             }
         }
     }
@@ -155,13 +155,7 @@ fn handed_over(project: &Project, unit: &Unit, at: At, entries: &mut Vec<Entry>)
         return;
     };
     for handler in super::registered::functions_of(project, at.to(first)) {
-        entries.push(Entry {
-            handler,
-            kind: def.kind.clone().unwrap_or_else(|| "tool".to_owned()),
-            registration: at,
-            input: def.input.clone(),
-            context: def.context.clone(),
-        });
+        entries.push(Entry::defined(def, handler, at));
     }
 }
 
@@ -185,13 +179,7 @@ fn decorated(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec
                 if def.handler.as_ref().is_some_and(|place| !place.0.iter().any(on)) {
                     continue;
                 }
-                entries.push(Entry {
-                    handler: Fun { module, id },
-                    kind: def.kind.clone().unwrap_or_else(|| "tool".to_owned()),
-                    registration: at,
-                    input: def.input.clone(),
-                    context: def.context.clone(),
-                });
+                entries.push(Entry::defined(def, Fun { module, id }, at));
             }
         }
     }
