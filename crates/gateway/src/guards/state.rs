@@ -103,25 +103,16 @@ impl Resident {
     }
 
     /// The tenant's own HTTP client, made on first use. A call of an earlier configuration gets one for itself.
-    pub(crate) fn client<E>(
-        &self,
-        revision: u64,
-        make: impl FnOnce() -> Result<TenantClient, E>,
-    ) -> Result<Arc<TenantClient>, E> {
+    pub(crate) fn client(&self, revision: u64, make: impl FnOnce() -> TenantClient) -> Arc<TenantClient> {
         if revision != self.revision {
-            return make().map(Arc::new);
+            return Arc::new(make());
         }
         #[cfg(test)]
         if crate::removed::removed("client-per-tenant") {
             static COMMON: OnceLock<Arc<TenantClient>> = OnceLock::new();
-            let made = Arc::new(make()?);
-            return Ok(Arc::clone(COMMON.get_or_init(|| made)));
+            return Arc::clone(COMMON.get_or_init(|| Arc::new(make())));
         }
-        if let Some(client) = self.client.get() {
-            return Ok(Arc::clone(client));
-        }
-        let made = Arc::new(make()?);
-        Ok(Arc::clone(self.client.get_or_init(|| made)))
+        Arc::clone(self.client.get_or_init(|| Arc::new(make())))
     }
 
     fn states(&self) -> &States {

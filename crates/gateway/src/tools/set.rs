@@ -315,8 +315,7 @@ async fn call_http<'t>(
         secrets.push((name.as_str(), services.read_secret(permit, &parsed).await?));
     }
     let secrets: Vec<(&str, &SecretString)> = secrets.iter().map(|(name, value)| (*name, value)).collect();
-    let client =
-        permit.resident().client(services.limits.revision(), || TenantClient::new(&services.http))?;
+    let client = permit.resident().client(services.limits.revision(), || TenantClient::new(&services.http));
     let limits = CallLimits { time: cx.time_left(), reply_bytes: cx.room() };
     let reply = tool.call(permit, &client, args, &secrets, limits).await?;
     Ok(Reply::from_json(cx, reply.body.into()))

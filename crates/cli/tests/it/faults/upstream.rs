@@ -133,9 +133,12 @@ fn broken(mut stream: &TcpStream, how: &str, desk: &Desk) -> io::Result<()> {
                 stream.write_all(large.as_bytes())?;
             }
         }
-        "endless-interim" => loop {
-            stream.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")?;
-        },
+        "endless-interim" => {
+            let many = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n".repeat(1000);
+            loop {
+                stream.write_all(many.as_bytes())?;
+            }
+        }
         "garbage" => stream.write_all(b"SSH-2.0-OpenSSH_9.9\r\n\r\n"),
         "nothing" => Ok(()),
         "deep" => {

@@ -7,30 +7,47 @@
 //! of them.
 
 use std::{
-    io,
-    net::{SocketAddr, ToSocketAddrs as _},
+    error::Error as StdError,
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::{
+    client::legacy::{Client, Error, connect::HttpConnector},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+};
 use rustls::{ClientConfig, RootCertStore, client::Resumption, crypto::aws_lc_rs};
 use rustls_platform_verifier::Verifier;
-use tokio::sync::Semaphore;
+use tokio::{net::TcpStream, time::error::Elapsed};
+use tower_service::Service;
+use url::Url;
 
 use super::{
     HttpToolError,
-    address::{self, AllowList},
+    address::AllowList,
+    resolver::{self, NotPublic, PublicOnly},
 };
 use crate::config;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_PER_HOST: usize = 4;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection may be silent before it is asked whether it is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const TLS_SESSIONS: usize = 16;
-/// Look-ups of names of one tenant at a time. The system's own resolver may take half a minute for a name whose servers do
-/// not answer, whatever the call's time is, and the threads are those that statements of all tenants run on.
-const LOOK_UPS: usize = 8;
+/// A reply's head may be so large, as in Node's own client; and no more is read at a time.
+///
+/// The client reads on while there is something to read, and only a count of reads (tokio's) makes it stop for others. With
+/// the buffer of up to 400 KB that is usual, an upstream that sends interim replies without an end had each of its
+/// connections hold a thread of all tenants for as long as 50 MB take.
+const MAX_HEAD: usize = 16 * 1024;
 
 /// What all tenants' clients are made from; nothing in it depends on a tenant or changes with use.
 #[derive(Debug)]
@@ -61,7 +78,7 @@ fn tls_config() -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder =
         || ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
-    let mut config = match Verifier::new(Arc::clone(&provider)) {
+    Ok(match Verifier::new(Arc::clone(&provider)) {
         Ok(verifier) => {
             builder()?.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
         }
@@ -69,51 +86,63 @@ fn tls_config() -> Result<ClientConfig, rustls::Error> {
             tracing::warn!("no certificate store was found; upstreams with `https` cannot be called");
             builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth()
         }
-    };
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+    })
+}
+
+/// A request as a tool makes it.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<String>,
+}
+
+impl Outgoing {
+    fn into_request(self) -> Result<Request<Full<Bytes>>, http::Error> {
+        let mut request = Request::builder()
+            .method(self.method)
+            .uri(self.url.as_str())
+            .body(Full::from(self.body.unwrap_or_default()))?;
+        *request.headers_mut() = self.headers;
+        Ok(request)
+    }
 }
 
 /// The connections of one tenant.
 pub(crate) struct TenantClient {
-    client: reqwest::Client,
+    client: Client<Connector, Full<Bytes>>,
     allow: Arc<AllowList>,
 }
 
 impl TenantClient {
     /// Makes a client with no connections yet.
-    pub(crate) fn new(shared: &HttpShared) -> Result<Self, HttpToolError> {
-        let mut tls = shared.tls.clone();
-        // A session that one tenant's connection began is not resumed by another's.
-        tls.resumption = Resumption::in_memory_sessions(TLS_SESSIONS);
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .referer(false)
-            .connect_timeout(shared.connect_timeout)
+    pub(crate) fn new(shared: &HttpShared) -> Self {
+        let connector = Connector::new(shared);
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(IDLE_PER_HOST)
             .pool_idle_timeout(IDLE_TIMEOUT)
-            .dns_resolver(Arc::new(PublicOnly::new(&shared.allow, system)))
-            .tls_backend_preconfigured(tls)
-            .build()
-            .map_err(|_| HttpToolError::Client("TLS cannot be set up"))?;
-        Ok(Self { client, allow: Arc::clone(&shared.allow) })
+            .http1_max_buf_size(MAX_HEAD)
+            .build(connector);
+        Self { client, allow: Arc::clone(&shared.allow) }
     }
 
     /// Sends a request and gives the head of the reply.
-    pub(super) async fn send(&self, request: reqwest::Request) -> Result<reqwest::Response, HttpToolError> {
-        let refused = || HttpToolError::AddressRefused {
-            host: request.url().host_str().unwrap_or_default().to_owned(),
-        };
+    pub(super) async fn send(&self, request: Outgoing) -> Result<Response<Incoming>, HttpToolError> {
+        let url = &request.url;
+        let refused = HttpToolError::AddressRefused { host: url.host_str().unwrap_or_default().to_owned() };
         // The resolver is not asked about literal addresses.
-        if !self.allow.permits(request.url()) {
-            return Err(refused());
+        if !self.allow.permits(url) {
+            return Err(refused);
         }
-        let (refusal, tls) = (refused(), request.url().scheme() == "https");
-        self.client.execute(request).await.map_err(|error| {
-            if is_refusal(&error) {
-                refusal
-            } else if error.is_timeout() {
+        let tls = url.scheme() == "https";
+        let unsent = |_| HttpToolError::UpstreamFailed { stage: "the request cannot be written" };
+        self.client.request(request.into_request().map_err(unsent)?).await.map_err(|error: Error| {
+            if is_caused_by::<NotPublic>(&error) {
+                refused
+            } else if is_caused_by::<Elapsed>(&error) {
                 HttpToolError::Timeout
             } else if error.is_connect() && tls {
                 HttpToolError::UpstreamFailed { stage: "no connection, or its certificate is not trusted" }
@@ -126,120 +155,52 @@ impl TenantClient {
     }
 }
 
-/// A name that has no public address.
-#[derive(Debug, thiserror::Error)]
-#[error("the name has no public address")]
-struct NotPublic;
-
-fn is_refusal(error: &reqwest::Error) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if error.is::<NotPublic>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+fn is_caused_by<E: StdError + 'static>(error: &dyn StdError) -> bool {
+    std::iter::successors(error.source(), |error: &&(dyn StdError + 'static)| (*error).source())
+        .any(<dyn StdError>::is::<E>)
 }
 
-/// Asks the system for a name's addresses; it may take long.
-type LookUp = fn(&str) -> io::Result<Vec<SocketAddr>>;
-
-fn system(name: &str) -> io::Result<Vec<SocketAddr>> {
-    Ok((name, 0).to_socket_addrs()?.collect())
+/// Makes connections to public and listed addresses, with TLS where the URL says so, within a time.
+#[derive(Clone)]
+struct Connector {
+    inner: HttpsConnector<HttpConnector<PublicOnly>>,
+    /// From the look-up of the name to the end of the handshake.
+    limit: Duration,
 }
 
-/// Resolves one tenant's names to their public addresses, and listed names to all of theirs.
-#[derive(Debug)]
-struct PublicOnly {
-    allow: Arc<AllowList>,
-    seats: Arc<Semaphore>,
-    look_up: LookUp,
-}
-
-impl PublicOnly {
-    fn new(allow: &Arc<AllowList>, look_up: LookUp) -> Self {
-        Self { allow: Arc::clone(allow), seats: Arc::new(Semaphore::new(LOOK_UPS)), look_up }
-    }
-}
-
-impl Resolve for PublicOnly {
-    fn resolve(&self, name: Name) -> Resolving {
-        let (allow, seats, look_up) = (Arc::clone(&self.allow), Arc::clone(&self.seats), self.look_up);
-        Box::pin(async move {
-            let listed = allow.lists_host(name.as_str());
-            let seat = seats.acquire_owned().await?;
-            let found = tokio::task::spawn_blocking(move || {
-                // Given back when the system has answered, whether or not the call still waits.
-                let _seat = seat;
-                look_up(name.as_str())
-            })
-            .await??;
-            let any = !found.is_empty();
-            let usable: Vec<SocketAddr> =
-                found.into_iter().filter(|address| listed || address::is_public(address.ip())).collect();
-            if any && usable.is_empty() {
-                return Err(NotPublic.into());
-            }
-            Ok(Box::new(usable.into_iter()) as Addrs)
-        })
+impl Connector {
+    fn new(shared: &HttpShared) -> Self {
+        let mut tls = shared.tls.clone();
+        // A session that one tenant's connection began is not resumed by another's.
+        tls.resumption = Resumption::in_memory_sessions(TLS_SESSIONS);
+        let mut plain = HttpConnector::new_with_resolver(PublicOnly::new(&shared.allow, resolver::system));
+        plain.enforce_http(false);
+        plain.set_nodelay(true);
+        plain.set_keepalive(Some(KEEP_ALIVE));
+        plain.set_keepalive_interval(Some(KEEP_ALIVE));
+        plain.set_keepalive_retries(Some(3));
+        // Divided among the addresses of a name.
+        plain.set_connect_timeout(Some(shared.connect_timeout));
+        let inner = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(plain);
+        Self { inner, limit: shared.connect_timeout }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::{
-        Condvar, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    };
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = Box<dyn StdError + Send + Sync>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
-    use super::*;
-
-    static ASKED: AtomicUsize = AtomicUsize::new(0);
-    static ANSWERS: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
-
-    /// A system whose name servers do not answer.
-    fn silent(_name: &str) -> io::Result<Vec<SocketAddr>> {
-        ASKED.fetch_add(1, SeqCst);
-        let answers = ANSWERS.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Ends by itself, so that a test that fails ends too.
-        let most = Duration::from_secs(20);
-        drop(ANSWERS.1.wait_timeout_while(answers, most, |answers| !*answers));
-        Ok(vec![SocketAddr::from(([8, 8, 8, 8], 0))])
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
     }
 
-    fn quick(_name: &str) -> io::Result<Vec<SocketAddr>> {
-        Ok(vec![SocketAddr::from(([8, 8, 8, 8], 0)), SocketAddr::from(([10, 0, 0, 1], 0))])
-    }
-
-    fn ask(resolver: &PublicOnly) -> Resolving {
-        resolver.resolve("api.example.com".parse().expect("a name"))
-    }
-
-    /// Calls that gave up leave their look-ups behind. (Without the seats each of them has a thread.)
-    #[tokio::test]
-    async fn a_tenants_look_ups_hold_few_threads_however_many_calls_gave_up() {
-        let allow = Arc::new(AllowList::parse(&[]).expect("a list"));
-        let (acme, globex) = (PublicOnly::new(&allow, silent), PublicOnly::new(&allow, quick));
-        let mut calls: Vec<Resolving> = (0..100).map(|_| ask(&acme)).collect();
-        while ASKED.load(SeqCst) < LOOK_UPS {
-            for call in &mut calls {
-                assert!(futures_util::poll!(call).is_pending());
-            }
-            tokio::task::yield_now().await;
-        }
-        drop(calls);
-        let mut late = ask(&acme);
-        for _ in 0..100 {
-            assert!(futures_util::poll!(&mut late).is_pending());
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(ASKED.load(SeqCst), LOOK_UPS);
-        // The neighbour's names are found, and only what is public of them.
-        let found: Vec<SocketAddr> = ask(&globex).await.expect("found").collect();
-        assert_eq!(found, [SocketAddr::from(([8, 8, 8, 8], 0))]);
-        *ANSWERS.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        ANSWERS.1.notify_all();
-        assert_eq!(late.await.expect("found").count(), 1);
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connecting = tokio::time::timeout(self.limit, self.inner.call(uri));
+        Box::pin(async move { connecting.await? })
     }
 }

@@ -11,6 +11,7 @@ mod error;
 mod owner;
 mod parts;
 mod reply;
+mod resolver;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::{Map, Value};
 
 pub use client::HttpShared;
+use client::Outgoing;
 pub(crate) use client::TenantClient;
 pub(crate) use credential::Secrets;
 pub use error::{HttpErrorKind, HttpToolError};
@@ -176,27 +178,22 @@ impl HttpTool {
         Ok(HttpReply { body: one_line(body) })
     }
 
-    fn request(
-        &self,
-        args: &Map<String, Value>,
-        secrets: &Secrets<'_>,
-    ) -> Result<reqwest::Request, HttpToolError> {
+    fn request(&self, args: &Map<String, Value>, secrets: &Secrets<'_>) -> Result<Outgoing, HttpToolError> {
         let values = Values { declared: &self.declared, given: args };
-        let mut request = reqwest::Request::new(self.method.clone(), self.target.render(&values)?);
+        let url = self.target.render(&values)?;
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         let body = match &self.body {
             Some(body) => body.render(&values)?,
             None => None,
         };
-        if let Some(body) = body {
+        if body.is_some() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            *request.body_mut() = Some(body.to_string().into());
         }
         self.headers.render(&values, &mut headers)?;
         self.credential.apply(secrets, &mut headers)?;
-        *request.headers_mut() = headers;
-        Ok(request)
+        let body = body.map(|body| body.to_string());
+        Ok(Outgoing { method: self.method.clone(), url, headers, body })
     }
 }
 

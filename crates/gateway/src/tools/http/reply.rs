@@ -1,6 +1,8 @@
 //! Reads an upstream's reply within the limits; nothing of a reply that is not a success is read at all.
 
-use http::{StatusCode, header};
+use http::{Response, StatusCode, header};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
 
 use super::HttpToolError;
@@ -16,7 +18,7 @@ pub(super) enum Read {
 /// The text of a successful JSON reply of at most `limit` bytes that has come when `ends` is there. With `beginning`, as
 /// much of one that is too large is read.
 pub(super) async fn read(
-    mut response: reqwest::Response,
+    mut response: Response<Incoming>,
     limit: usize,
     beginning: bool,
     ends: Instant,
@@ -25,7 +27,7 @@ pub(super) async fn read(
     let too_large = |begun| Read::Not { begun, why: HttpToolError::TooLarge { limit } };
     let no_json = |begun| Ok(Read::Not { begun, why: HttpToolError::UpstreamNotJson });
     // An upstream that announces too much is not read; what it announces is otherwise not believed.
-    let announced = response.content_length().unwrap_or(0);
+    let announced = response.body().size_hint().lower();
     if !beginning && usize::try_from(announced).map_or(true, |announced| announced > limit) {
         return Ok(too_large(Vec::new()));
     }
@@ -35,10 +37,11 @@ pub(super) async fn read(
     let mut body = Vec::new();
     loop {
         // That there is an answer must show no more than an answer would: how it ends is told to its owner.
-        let chunk = match tokio::time::timeout_at(ends, response.chunk()).await {
-            Ok(Ok(Some(chunk))) => chunk,
-            Ok(Ok(None)) => break,
-            Ok(Err(_broken)) => {
+        let chunk = match tokio::time::timeout_at(ends, response.frame()).await {
+            // What is no data is a trailer.
+            Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+            Ok(None) => break,
+            Ok(Some(Err(_broken))) => {
                 let why = HttpToolError::UpstreamFailed { stage: "the answer broke off" };
                 return Ok(Read::Not { begun: body, why });
             }

@@ -1,6 +1,15 @@
 //! Upstreams that answer too much, too slowly, or something else.
 
-use std::{io::Write, net::TcpStream, thread, time::Instant};
+use std::{
+    io::Write,
+    net::TcpStream,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+    time::Instant,
+};
 
 use serde_json::json;
 
@@ -69,11 +78,7 @@ async fn the_configured_limit_holds_besides_the_callers() {
     let upstream = Upstream::json(|_| format!("\"{}\"", "x".repeat(100)));
     let text = config(&by_id(&upstream, "")).replacen("[http]", "[http]\nmax_reply_bytes = 64", 1);
     let (tool, shared) = compile(&text).expect("a good tool");
-    let bench = Bench {
-        tool,
-        client: TenantClient::new(&shared).expect("a client"),
-        ..Bench::new(&by_id(&upstream, ""))
-    };
+    let bench = Bench { tool, client: TenantClient::new(&shared), ..Bench::new(&by_id(&upstream, "")) };
     assert_eq!(bench.call(json!({"id": "1"})).await, Err(HttpToolError::TooLarge { limit: 64 }));
 }
 
@@ -122,6 +127,38 @@ async fn the_time_limit_covers_the_whole_exchange() {
         stream.write_all(format!("{JSON_HEAD}Content-Length: 2\r\n\r\n{{}}").as_bytes()).is_ok()
     });
     assert_eq!(outcome(&slow, Duration::from_secs(5), 1 << 20).await, Ok("{}".to_owned()));
+}
+
+/// Everybody's calls go on while one upstream sends what is skipped. (With the client's usual buffer it reads 50 MB at a
+/// time.)
+#[tokio::test]
+async fn an_upstream_that_never_stops_lets_others_have_their_turn() {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let upstream = Upstream::start({
+        let sent = Arc::clone(&sent);
+        let block = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n".repeat(1000);
+        move |_, stream| {
+            while stream.write_all(block.as_bytes()).is_ok() {
+                sent.fetch_add(block.len(), SeqCst);
+            }
+            false
+        }
+    });
+    let others = async {
+        let (mut before, mut most) = (0, 0);
+        while sent.load(SeqCst) < 100 << 20 {
+            let now = sent.load(SeqCst);
+            most = most.max(now - before);
+            before = now;
+            tokio::task::yield_now().await;
+        }
+        most
+    };
+    tokio::select! {
+        biased;
+        most = others => assert!(most < 16 << 20, "{most} bytes were read before anybody had a turn"),
+        answer = outcome(&upstream, Duration::from_secs(60), 1 << 10) => panic!("{answer:?}"),
+    }
 }
 
 /// That a foreign thing is there shows no more when its reply stalls or breaks off than when it comes whole.
