@@ -23,7 +23,7 @@ use crate::{args::Arguments, output};
 /// The pages of everything that can find something, in the order of their ids.
 pub(crate) fn pages() -> Vec<Page> {
     let mut pages = partywall_scanner::pages();
-    pages.extend(partywall_postgres::check::pages());
+    pages.extend(crate::check::own_pages());
     pages.extend(partywall_prober::pages());
     pages.sort_by_key(|page| page.check.id);
     pages
@@ -121,9 +121,9 @@ fn is_rule_of_scan(id: &str) -> anyhow::Result<()> {
     if own.iter().any(|page| page.check.id == id) {
         return Ok(());
     }
-    if partywall_postgres::check::pages().iter().any(|page| page.check.id == id) {
+    if crate::check::own_pages().iter().any(|page| page.check.id == id) {
         anyhow::bail!(
-            "`{id}` is a rule of `partywall check`, which looks at databases; scan has no such rule"
+            "`{id}` is a rule of `partywall check`, which looks at configurations and databases; scan has no such rule"
         );
     }
     let near = nearest(id, &own).map_or_else(|| "; ".to_owned(), |near| format!("; did you mean `{near}`? "));
@@ -263,11 +263,7 @@ fn nearest<'a>(id: &str, pages: &'a [Page]) -> Option<&'a str> {
 
 /// The command whose rule it is.
 fn command(page: &Page) -> &'static str {
-    if partywall_postgres::check::pages().iter().any(|own| own.check.id == page.check.id) {
-        "check"
-    } else {
-        "scan"
-    }
+    if crate::check::own_pages().iter().any(|own| own.check.id == page.check.id) { "check" } else { "scan" }
 }
 
 /// Runs `partywall rules`.

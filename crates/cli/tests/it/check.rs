@@ -108,3 +108,47 @@ fn the_configuration_names_tenants_columns_and_what_is_allowed_of_which_object()
     let (status, said) = base.check(&["--tenant-column", "id"]);
     assert!(said.contains("own on public.orders"), "the argument stands for all others: {status:?} {said}");
 }
+
+/// What `serve` refuses is a list of findings here, in every form that findings have.
+#[test]
+fn a_configuration_that_is_refused_is_findings_with_file_line_and_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |arguments: &[&str]| {
+        let all = [&["check", "--config", "partywall.toml"], arguments].concat();
+        let Output { status, stdout, stderr } = partywall(&all).current_dir(folder.path()).output().unwrap();
+        (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+    };
+    let bad = "[server]\nlisten = \"127.0.0.1:0\"\n[identity]\ndevelopment = true\n[data.desk]\ndriver = \"sqlite\"\n\
+               max_open_files = 0\n[[tool]]\nname = \"rows\"\ndescription = \"x\"\nsource = \"desk\"\n\
+               sql = \"SELECT 1 AS one\"\nargs.tenant_id = { type = \"string\" }\n";
+    fs::write(folder.path().join("partywall.toml"), bad).unwrap();
+    let (status, stdout, stderr) = check(&["--format", "json"]);
+    assert_eq!((status, stderr.as_str()), (Some(1), ""), "{stdout}");
+    let document: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let findings = document["findings"].as_array().unwrap();
+    let at: Vec<_> = findings
+        .iter()
+        .map(|one| {
+            (one["layer"].as_str().unwrap(), one["path"].as_str().unwrap(), one["line"].as_u64().unwrap())
+        })
+        .collect();
+    assert!(at.contains(&("data", "partywall.toml", 7)), "{at:?}");
+    assert!(at.contains(&("identity", "partywall.toml", 8)), "{at:?}");
+    let said = |part: &str| findings.iter().any(|one| one["message"].as_str().unwrap().contains(part));
+    assert!(said("`data.desk.max_open_files`") && said("tenant_id"), "{stdout}");
+    let (status, stdout, _) = check(&["--format", "sarif"]);
+    assert!(status == Some(1) && stdout.contains("\"configuration-refused\""), "{stdout}");
+    let (status, stdout, _) = check(&["--fix"]);
+    assert!(
+        status == Some(1) && stdout.lines().all(|line| line.is_empty() || line.starts_with("--")),
+        "{stdout}"
+    );
+    assert_eq!(check(&["--fail-on", "never"]).0, Some(0));
+    // What is no TOML has a line too, and what is not there is no finding.
+    fs::write(folder.path().join("partywall.toml"), "[server\n").unwrap();
+    let (status, stdout, _) = check(&[]);
+    assert!(status == Some(1) && stdout.contains("partywall.toml:1"), "{stdout}");
+    fs::remove_file(folder.path().join("partywall.toml")).unwrap();
+    let (status, stdout, stderr) = check(&["--format", "json"]);
+    assert!(status == Some(2) && stdout.is_empty() && stderr.contains("cannot read"), "{stderr}");
+}

@@ -23,15 +23,15 @@ pub(super) fn key_line(text: &str, problem: &str) -> usize {
     best
 }
 
-/// What the parser says of a text, with its place, and the key of a value that is of another kind than it should be.
-pub(super) fn unparsed(text: &str, name: &str, error: &toml::de::Error) -> String {
+/// The line that the parser speaks of and what it says, with the key of a value that is of another kind than it should be.
+pub(super) fn unparsed(text: &str, error: &toml::de::Error) -> (usize, String) {
     let line = error.span().map_or(1, |span| line_of(text, span.start));
     let message = plain(error.message());
     // What does not fit its key names it; what is wrong in the text itself has no key.
     let of_value = message.starts_with("invalid ") || message.starts_with("unknown variant");
     match key_of(text, line).filter(|_| of_value) {
-        Some(key) => format!("{name}:{line}: `{key}`: {message}"),
-        None => format!("{name}:{line}: {message}"),
+        Some(key) => (line, format!("`{key}`: {message}")),
+        None => (line, message),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod check;
 mod lines;
+mod problem;
 mod shared;
 mod tool;
 
@@ -19,6 +20,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::lines::{key_line, line_of, unparsed};
+
+pub use problem::{ConfigError, ConfigProblem};
 
 pub(crate) use check::names::{is_tool_name, names_tenant};
 pub use shared::{Environment, Reference, ReferenceError, Shared};
@@ -520,25 +523,6 @@ pub(crate) mod duration_option {
     }
 }
 
-/// Why a configuration cannot be used: every problem found, each with its place.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file could not be read.
-    #[error("cannot read the configuration {path}; name another with --config")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file is not what it should be; one line a problem.
-    #[error("{}", problems.join("\n"))]
-    Invalid {
-        /// Each problem with file, line, key and what would be right.
-        problems: Vec<String>,
-    },
-}
-
 impl Config {
     /// Reads and checks a configuration file.
     ///
@@ -556,17 +540,20 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(text: &str, name: &str, base_dir: &Path) -> Result<Self, ConfigError> {
-        let mut config: Self = toml::from_str(text)
-            .map_err(|error| ConfigError::Invalid { problems: vec![unparsed(text, name, &error)] })?;
+        let problem = |line, text| ConfigProblem { file: name.to_owned(), line, text };
+        let mut config: Self = toml::from_str(text).map_err(|error| {
+            let (line, said) = unparsed(text, &error);
+            ConfigError::Invalid { problems: vec![problem(line, said)] }
+        })?;
         config.base_dir = base_dir.to_owned();
         let place = |tool: &toml::Spanned<ToolConfig>| format!("{name}:{}", line_of(text, tool.span().start));
         config.tool_places = config.tools.iter().map(place).collect();
-        let problems: Vec<String> = check::problems(&config)
+        let problems: Vec<ConfigProblem> = check::problems(&config)
             .into_iter()
-            .map(|problem| {
+            .map(|found| {
                 let line =
-                    problem.at.map_or_else(|| key_line(text, &problem.text), |offset| line_of(text, offset));
-                format!("{name}:{line}: {}", problem.text)
+                    found.at.map_or_else(|| key_line(text, &found.text), |offset| line_of(text, offset));
+                problem(line, found.text)
             })
             .collect();
         if problems.is_empty() { Ok(config) } else { Err(ConfigError::Invalid { problems }) }

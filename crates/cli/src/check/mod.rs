@@ -1,4 +1,6 @@
-//! `check` and `rls`: whether a PostgreSQL database keeps tenants apart, and SQL that makes a table do so.
+//! `check` and `rls`: whether a configuration and its PostgreSQL databases keep tenants apart, and SQL that makes a table do so.
+
+mod lint;
 
 use std::{
     path::{Path, PathBuf},
@@ -10,9 +12,9 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use partywall_gateway::{
     Gateway,
-    config::{Allowed, Config, Driver, Isolation},
+    config::{Allowed, Config, ConfigError, ConfigProblem, Driver, Isolation},
 };
-use partywall_model::{Axis, Document, Layer, NOT_ASSESSED, Score, Skipped, Stats};
+use partywall_model::{Axis, Document, Finding, Layer, NOT_ASSESSED, Page, Score, Skipped, Stats};
 use partywall_postgres::{
     Connector, DatabaseUrl,
     check::{self, Found, Options, Report},
@@ -96,6 +98,13 @@ impl Target {
     }
 }
 
+/// The pages of this command's rules.
+pub(crate) fn own_pages() -> Vec<Page> {
+    let mut pages = check::pages();
+    pages.push(lint::page());
+    pages
+}
+
 /// Runs `partywall check`.
 pub(crate) fn run(general: &Arguments, arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
     let outputs = Outputs::new(&arguments.format, arguments.output.as_deref())?;
@@ -104,7 +113,12 @@ pub(crate) fn run(general: &Arguments, arguments: &CheckArguments) -> anyhow::Re
     let (targets, config) = match (&arguments.database, &arguments.config) {
         (Some(word), _) => (vec![one(arguments, word)?], None),
         (None, Some(file)) => {
-            let config = Config::load(file)?;
+            let config = match Config::load(file) {
+                Err(ConfigError::Invalid { problems }) => {
+                    return refused(general, arguments, &outputs, &problems);
+                }
+                loaded => loaded?,
+            };
             (all(arguments, &config)?, Some(config))
         }
         (None, None) => bail!("name a database with --database, or a configuration with --config"),
@@ -128,7 +142,7 @@ pub(crate) fn run(general: &Arguments, arguments: &CheckArguments) -> anyhow::Re
         at.push(place);
     }
     if arguments.fix {
-        print(&fixes(&found))?;
+        print(&fixes(found.iter().map(|found| (&found.finding, found.sql.as_deref()))))?;
     }
     let stats = Stats { relations, seconds: began.elapsed().as_secs_f64(), ..Stats::default() };
     let target = if at.is_empty() { "no database".to_owned() } else { at.join(" ") };
@@ -138,21 +152,46 @@ pub(crate) fn run(general: &Arguments, arguments: &CheckArguments) -> anyhow::Re
     let document = graded(document, at.is_empty(), !arguments.rule.is_empty());
     let failed = fails(&document, arguments.fail_on);
     if !arguments.fix {
-        let pages = pages();
-        let style = Style { colour: output::colour(general), verbose: true, ..Style::default() };
-        outputs.write(&partywall_report::Report {
-            document: &document,
-            pages: &pages,
-            sources: &(),
-            style,
-            below: "",
-            here: "",
-        })?;
+        outputs.write(&report(general, &document, &pages()))?;
     }
     if let (Some(config), false) = (config, failed) {
         let gateway = Gateway::builder(config).environment(environment()).open()?;
         note(&format!("the configuration is good: {} tools", gateway.config().tools.len()));
     }
+    Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+fn report<'d>(
+    general: &Arguments,
+    document: &'d Document,
+    pages: &'d [Page],
+) -> partywall_report::Report<'d> {
+    let style = Style { colour: output::colour(general), verbose: true, ..Style::default() };
+    partywall_report::Report { document, pages, sources: &(), style, below: "", here: "" }
+}
+
+/// What is wrong with a configuration. Its databases are not looked at: what it says of them may not be what is meant.
+fn refused(
+    general: &Arguments,
+    arguments: &CheckArguments,
+    outputs: &Outputs,
+    problems: &[ConfigProblem],
+) -> anyhow::Result<ExitCode> {
+    let findings: Vec<Finding> = problems.iter().map(lint::finding).collect();
+    let target = problems.first().map(|problem| problem.file.clone()).unwrap_or_default();
+    if arguments.fix {
+        print(&fixes(findings.iter().map(|finding| (finding, None))))?;
+        return Ok(ExitCode::from(1));
+    }
+    let layers: Vec<Layer> = Layer::ALL
+        .into_iter()
+        .filter(|layer| findings.iter().any(|finding| finding.layer == *layer))
+        .collect();
+    let stats = Stats { files: 1, ..Stats::default() };
+    let document = Document::new(env!("CARGO_PKG_VERSION"), target, &layers, findings, Vec::new(), stats)
+        .narrowed(&[Axis::Security], &[]);
+    let failed = fails(&document, arguments.fail_on);
+    outputs.write(&report(general, &document, &pages()))?;
     Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
@@ -175,11 +214,11 @@ fn graded(document: Document, of_nothing: bool, narrowed: bool) -> Document {
 
 /// Refuses rules that there are not, which would leave something out in silence.
 fn known(arguments: &CheckArguments) -> anyhow::Result<()> {
-    let pages = check::pages();
+    let pages = own_pages();
     for id in arguments.rule.iter().chain(arguments.allow.iter().map(|(rule, _)| rule)) {
         ensure!(
             pages.iter().any(|page| page.check.id == id),
-            "there is no rule `{id}` for databases; `partywall rules` lists all"
+            "`check` has no rule `{id}`; `partywall rules` lists all"
         );
     }
     Ok(())
@@ -257,19 +296,18 @@ fn examine(target: &Target, place: &str) -> anyhow::Result<Report> {
     })
 }
 
-/// What mends each finding, as a script to be read first.
-fn fixes(found: &[Found]) -> String {
+/// What mends each finding, as a script to be read first: the finding with its SQL.
+fn fixes<'f>(found: impl Iterator<Item = (&'f Finding, Option<&'f str>)>) -> String {
     let mut text =
         String::from("-- Read this first: it was not run, and a statement may not be what you want.\n");
-    for one in found {
-        let finding = &one.finding;
+    for (finding, sql) in found {
         text.push_str(&format!(
             "\n-- {} ({}): {}\n",
             finding.rule,
             finding.severity.name(),
             one_line(&finding.message)
         ));
-        match &one.sql {
+        match sql {
             Some(sql) => text.push_str(&format!("{sql}\n")),
             None => text.push_str(&format!("-- {}\n", one_line(&finding.fix))),
         }
