@@ -30,7 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         [what, path, out] => (what, path, Some(out)),
         _ => return Err("usage: speed parse|scan PATH [OUT]".into()),
     };
-    let selection = Selection { targets: vec![PathBuf::from(path)], include_tests: true };
+    let selection =
+        Selection { targets: vec![PathBuf::from(path)], include_tests: true, ..Selection::default() };
     let (bytes, seconds) = match what.as_str() {
         "scan" => {
             let scan = scan(&Options { selection, ..Options::default() }, &())?;

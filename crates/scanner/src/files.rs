@@ -20,7 +20,10 @@ use std::{
     },
 };
 
-use ignore::WalkBuilder;
+use ignore::{
+    WalkBuilder,
+    gitignore::{Gitignore, GitignoreBuilder},
+};
 use partywall_model::Skipped;
 use rustc_hash::FxBuildHasher;
 
@@ -39,6 +42,9 @@ pub const DEEPEST: usize = 64;
 /// The longest line of a source file in bytes: what is longer was not written by hand.
 pub const LONGEST_LINE: usize = 100_000;
 
+/// Why somebody else's choice is not read.
+const EXCLUDED: &str = "is left out by --exclude";
+
 /// What is read.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
@@ -46,6 +52,8 @@ pub struct Selection {
     pub targets: Vec<PathBuf>,
     /// Whether tests are read too.
     pub include_tests: bool,
+    /// What is left out below each target: patterns as in `.gitignore`.
+    pub exclude: Vec<String>,
 }
 
 impl Selection {
@@ -96,6 +104,12 @@ pub enum FilesError {
         /// The target.
         path: String,
     },
+    /// A pattern of what is left out is none.
+    #[error("--exclude: {error}; write a pattern as in .gitignore, such as \"examples/\" or \"**/*.gen.ts\"")]
+    Pattern {
+        /// What is wrong with it.
+        error: ignore::Error,
+    },
     /// It is an archive.
     #[error(
         "cannot scan {path}: it is an archive, and archives are not opened, since their entries can point anywhere; \
@@ -110,7 +124,7 @@ pub enum FilesError {
 /// Lists the files below the targets.
 ///
 /// # Errors
-/// When a target is not there, is no ordinary file or is an archive.
+/// When a target is not there, is no ordinary file or is an archive, or when a pattern of what is left out is none.
 pub fn list(selection: &Selection) -> Result<Listing, FilesError> {
     let mut listing = Listing::default();
     let single = selection.targets.len() == 1;
@@ -119,7 +133,7 @@ pub fn list(selection: &Selection) -> Result<Listing, FilesError> {
         let metadata = fs::metadata(target).map_err(unreadable)?;
         if metadata.is_dir() {
             fs::read_dir(target).map_err(unreadable)?;
-            let tree = Tree::new(target, single, selection.include_tests);
+            let tree = Tree::new(target, single, selection)?;
             tree.walk(target, &mut listing);
             left_out::shipped(&tree, &mut listing);
             left_out::ignored(&tree, &mut listing);
@@ -130,6 +144,13 @@ pub fn list(selection: &Selection) -> Result<Listing, FilesError> {
         }
     }
     other_languages(&mut listing);
+    let excluded = listing.skipped.iter().filter(|skipped| skipped.reason == EXCLUDED).count();
+    if !selection.exclude.is_empty() {
+        let entries = if excluded == 1 { "file or folder" } else { "files and folders" };
+        listing
+            .notes
+            .push(format!("{excluded} {entries} left out by --exclude: what stands there was not looked at"));
+    }
     if !single {
         once(&mut listing.files);
     }
@@ -182,13 +203,26 @@ struct Tree<'a> {
     include_tests: bool,
     /// Whether it stands in a repository of git, whose `.gitignore` files are those up to its top.
     in_git: bool,
+    /// What is left out because somebody says so.
+    excluded: Gitignore,
 }
 
 impl<'a> Tree<'a> {
-    fn new(target: &'a Path, single: bool, include_tests: bool) -> Self {
+    fn new(target: &'a Path, single: bool, selection: &Selection) -> Result<Self, FilesError> {
         let full = target.canonicalize().unwrap_or_else(|_| target.to_owned());
         let in_git = full.ancestors().any(|folder| folder.join(".git").exists());
-        Self { target, single, include_tests, in_git }
+        let mut excluded = GitignoreBuilder::new(target);
+        let pattern = |error| FilesError::Pattern { error };
+        for line in &selection.exclude {
+            excluded.add_line(None, line).map_err(pattern)?;
+        }
+        let excluded = excluded.build().map_err(pattern)?;
+        Ok(Self { target, single, include_tests: selection.include_tests, in_git, excluded })
+    }
+
+    /// Whether an entry is left out because somebody says so.
+    fn excludes(&self, entry: &Path, is_folder: bool) -> bool {
+        self.excluded.matched(entry, is_folder).is_ignore()
     }
 
     /// The entries below a folder of the tree; `ignoring` leaves out what `.gitignore` names. A folder that is not looked into is told.
@@ -196,6 +230,7 @@ impl<'a> Tree<'a> {
         // Folders are judged while walking, so that nothing below a skipped one is looked at. The walk runs here; the channel
         // only carries notices out of the closure, and a full one drops a notice rather than waiting.
         let (base, single, include_tests) = (self.target.to_owned(), self.single, self.include_tests);
+        let excluded = self.excluded.clone();
         WalkBuilder::new(from)
             .follow_links(false)
             .max_depth(Some(DEEPEST))
@@ -217,7 +252,8 @@ impl<'a> Tree<'a> {
                 }
                 let path = shown(&base, entry.path(), true);
                 let reason = names::folder(&path, entry.path())
-                    .or_else(|| (!include_tests && names::is_test_folder(&path)).then_some(names::TEST));
+                    .or_else(|| (!include_tests && names::is_test_folder(&path)).then_some(names::TEST))
+                    .or_else(|| excluded.matched(entry.path(), true).is_ignore().then_some(EXCLUDED));
                 if let Some(reason) = reason {
                     let _full = told.try_send(skip(shown(&base, entry.path(), single) + "/", reason));
                 }
@@ -231,7 +267,7 @@ impl<'a> Tree<'a> {
         for entry in self.entries(from, true, sender) {
             match entry {
                 Ok(entry) => {
-                    visit(&entry, self.target, self.single, self.include_tests, listing);
+                    visit(&entry, self, listing);
                 }
                 Err(error) => listing.skipped.push(unreadable(&error, self.target, self.single)),
             }
@@ -255,7 +291,8 @@ fn unreadable(error: &ignore::Error, target: &Path, single: bool) -> Skipped {
     skip(at, format!("cannot be read: {reason}"))
 }
 
-fn visit(entry: &ignore::DirEntry, target: &Path, single: bool, include_tests: bool, listing: &mut Listing) {
+fn visit(entry: &ignore::DirEntry, tree: &Tree<'_>, listing: &mut Listing) {
+    let Tree { target, single, include_tests, .. } = *tree;
     let Some(file_type) = entry.file_type() else { return };
     if file_type.is_dir() {
         return;
@@ -282,6 +319,10 @@ fn visit(entry: &ignore::DirEntry, target: &Path, single: bool, include_tests: b
     }
     if !include_tests && kind.is_code() && names::is_test(&below) {
         listing.skipped.push(skip(path, names::TEST));
+        return;
+    }
+    if tree.excludes(entry.path(), false) {
+        listing.skipped.push(skip(path, EXCLUDED));
         return;
     }
     match entry.metadata() {

@@ -74,7 +74,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            selection: Selection { targets: vec![PathBuf::from(".")], include_tests: false },
+            selection: Selection { targets: vec![PathBuf::from(".")], ..Selection::default() },
             target: ".".to_owned(),
             tenancy: Tenancy::Auto,
             layers: Vec::new(),

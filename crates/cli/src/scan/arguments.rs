@@ -42,6 +42,9 @@ pub(crate) struct ScanArguments {
     /// Read tests too.
     #[arg(long)]
     pub(crate) include_tests: bool,
+    /// What is left out below each folder, as in .gitignore ("examples/", "**/*.gen.ts"); may stand several times. The report says so.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) exclude: Vec<String>,
     /// Whether several parties use one process of the server; auto tells it from the source and says why.
     #[arg(long, value_enum, default_value_t = Parties::Auto)]
     pub(crate) tenancy: Parties,

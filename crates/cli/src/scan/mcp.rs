@@ -138,11 +138,10 @@ impl Scanner {
     fn scan(&self, call: ScanCall) -> Told {
         let path = call.path.unwrap_or_else(|| ".".to_owned());
         let target = self.inside(&path)?;
-        let include_tests = self.options.selection.include_tests;
         let below =
             target.strip_prefix(&self.root).unwrap_or(Path::new("")).to_string_lossy().replace('\\', "/");
         let options = Options {
-            selection: Selection { targets: vec![target.clone()], include_tests },
+            selection: Selection { targets: vec![target.clone()], ..self.options.selection.clone() },
             target: path,
             rules: call.rule.into_iter().collect(),
             ..self.options.clone()

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use partywall_model::{Document, Face, Page, Severity};
 use partywall_report::{Report, Style};
-use partywall_scanner::{Options, Progress, Scan, baseline::Baseline};
+use partywall_scanner::{Options, Progress, Scan, baseline::Baseline, files::Selection};
 
 use arguments::Sure;
 pub(crate) use arguments::{Explain, FailOn, Listing, RulesArguments, ScanArguments, layer};
@@ -147,7 +147,11 @@ fn options(arguments: &ScanArguments) -> Options {
     let targets = if arguments.paths.is_empty() { vec![".".into()] } else { arguments.paths.clone() };
     let target = targets.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" ");
     Options {
-        selection: partywall_scanner::files::Selection { targets, include_tests: arguments.include_tests },
+        selection: Selection {
+            targets,
+            include_tests: arguments.include_tests,
+            exclude: arguments.exclude.clone(),
+        },
         target,
         tenancy: arguments.tenancy.into(),
         layers: arguments.layer.clone(),

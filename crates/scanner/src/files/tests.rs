@@ -11,7 +11,7 @@ fn put(root: &Path, path: &str, text: &[u8]) {
 }
 
 fn select(root: &Path) -> Listing {
-    list(&Selection { targets: vec![root.to_owned()], include_tests: false }).unwrap()
+    list(&Selection { targets: vec![root.to_owned()], ..Selection::default() }).unwrap()
 }
 
 fn read(listing: &Listing) -> Vec<&str> {
@@ -88,7 +88,9 @@ fn what_was_written_for_the_project_is_read_and_the_rest_has_a_reason() {
         listing.notes,
         ["1 source file is named by .gitignore and not read: ignored/k.ts; name a file to read it"]
     );
-    let all = list(&Selection { targets: vec![root.to_owned()], include_tests: true }).unwrap();
+    let all =
+        list(&Selection { targets: vec![root.to_owned()], include_tests: true, ..Selection::default() })
+            .unwrap();
     assert!(read(&all).contains(&"src/a.test.ts") && read(&all).contains(&"tests/d.py"));
 }
 
@@ -98,7 +100,7 @@ fn a_file_that_is_named_is_read_whatever_it_is_called() {
     put(folder.path(), "dist/a.test.js", b"let a = 1\n");
     let target = folder.path().join("dist/a.test.js");
     let listing =
-        list(&Selection { targets: vec![target, folder.path().to_owned()], include_tests: false }).unwrap();
+        list(&Selection { targets: vec![target, folder.path().to_owned()], ..Selection::default() }).unwrap();
     assert_eq!(listing.files.len(), 1);
 }
 
@@ -108,7 +110,8 @@ fn archives_and_what_is_not_there_are_refused_with_what_to_do() {
     put(folder.path(), "repository.zip", b"PK\x03\x04../../etc/passwd");
     for (name, says) in [("repository.zip", "unpack it"), ("gone", "name a folder")] {
         let target = folder.path().join(name);
-        let error = list(&Selection { targets: vec![target], include_tests: false }).unwrap_err().to_string();
+        let error =
+            list(&Selection { targets: vec![target], ..Selection::default() }).unwrap_err().to_string();
         assert!(error.contains(says) && error.contains(name), "{error}");
     }
 }
@@ -197,7 +200,7 @@ fn a_file_is_read_once_however_it_is_named() {
     let folder = tempfile::tempdir().unwrap();
     put(folder.path(), "src/a.ts", b"let a = 1\n");
     let targets = ["", "src", "src/../src", "src/a.ts"].map(|path| folder.path().join(path)).to_vec();
-    let listing = list(&Selection { targets, include_tests: false }).unwrap();
+    let listing = list(&Selection { targets, ..Selection::default() }).unwrap();
     assert_eq!(listing.files.len(), 1, "{:?}", listing.files);
 }
 
@@ -207,6 +210,31 @@ fn what_is_no_file_is_refused_and_not_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().join("x.ts");
     let _listener = std::os::unix::net::UnixListener::bind(&at).unwrap();
-    let error = list(&Selection { targets: vec![at], include_tests: false }).unwrap_err().to_string();
+    let error = list(&Selection { targets: vec![at], ..Selection::default() }).unwrap_err().to_string();
     assert!(error.contains("is no ordinary file"), "{error}");
+}
+
+#[test]
+fn what_somebody_leaves_out_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for path in ["src/a.ts", "src/b.gen.ts", "examples/one/c.ts", "src/examples.ts"] {
+        put(folder.path(), path, b"x");
+    }
+    let listed = |exclude: &[&str]| {
+        let exclude = exclude.iter().map(|pattern| (*pattern).to_owned()).collect();
+        list(&Selection { targets: vec![folder.path().to_owned()], exclude, ..Selection::default() })
+    };
+    let listing = listed(&["examples/", "*.gen.ts"]).unwrap();
+    let read: Vec<_> = listing.files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(read, ["src/a.ts", "src/examples.ts"]);
+    let told: Vec<_> = listing.skipped.iter().map(|one| (one.path.as_str(), one.reason.as_str())).collect();
+    assert_eq!(told, [("examples/", EXCLUDED), ("src/b.gen.ts", EXCLUDED)]);
+    assert_eq!(
+        listing.notes,
+        ["2 files and folders left out by --exclude: what stands there was not looked at"]
+    );
+    // The later pattern takes back what an earlier one says.
+    assert_eq!(listed(&["*.ts", "!a.ts"]).unwrap().files.len(), 1);
+    let error = listed(&["a{"]).unwrap_err().to_string();
+    assert!(error.starts_with("--exclude: ") && error.contains("a{"), "{error}");
 }
