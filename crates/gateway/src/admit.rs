@@ -175,7 +175,10 @@ pub(crate) async fn admit(
     // Suspension and removal take effect here, whatever the token says and however it was cached.
     let life = services.registry.life(&principal.tenant);
     let life = life.map_err(|why| turned_away(services, &principal.tenant, why))?;
-    if !life.accepts(verified.issued) {
+    let own = life.accepts(verified.issued);
+    #[cfg(test)]
+    let own = own || crate::removed::removed("own-life");
+    if !own {
         return Err(of_earlier_life(services));
     }
     let incarnation = life.incarnation;

@@ -13,21 +13,31 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::Mutex,
+    time::Duration,
 };
 
 use partywall_model::{Layer, Outcome, TenantId, Verdicts};
 use partywall_prober::Plan;
+use secrecy::ExposeSecret as _;
 
 use self::{
     removals::{REMOVALS, table, tried},
     stage::{On, Stage},
 };
-use crate::tenants::Registry;
+use crate::{
+    clock::Clock,
+    guards::{
+        credentials::{MasterKey, Vault},
+        identity::DevelopmentIssuer,
+    },
+    tenants::{Registry, remove_tenant},
+};
 
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/closed-loop.md");
 const GUARD: &str = "PARTYWALL_CLOSED_LOOP_GUARD";
 const RESULT: &str = "PARTYWALL_CLOSED_LOOP_RESULT";
 const FOLDER: &str = "PARTYWALL_CLOSED_LOOP_FOLDER";
+const RESOURCE: &str = "PARTYWALL_CLOSED_LOOP_RESOURCE";
 const ERRAND: &str = "PARTYWALL_CLOSED_LOOP_ERRAND";
 
 /// The techniques that see a guard of this stage go.
@@ -82,7 +92,7 @@ async fn the_prober_finds_nothing_in_the_gateway() {
 /// With all guards in their places the same techniques find nothing, whatever the gateway stands on.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_sees_a_guard_go_finds_nothing_while_it_is_there() {
-    for on in [On::FewPlaces, On::Log, On::Redis, On::Policies, On::Roles] {
+    for on in [On::Anew, On::FewPlaces, On::Log, On::Redis, On::Policies, On::Roles] {
         let stage = Stage::open(on).await.unwrap();
         let mut plan = stage.plan();
         plan.layers = Layer::ALL.to_vec();
@@ -113,17 +123,28 @@ async fn without_a_guard() {
     std::fs::write(result, serde_json::to_string(&verdicts).unwrap()).unwrap();
 }
 
-/// Suspends or resumes a tenant, as another process of the operator's; the prober runs it.
+/// Suspends or resumes a tenant or makes it anew, as another process of the operator's; the prober runs it.
 #[test]
 #[ignore = "the prober starts it"]
 #[expect(clippy::disallowed_methods, reason = "the prober says by the environment whom it means")]
 fn an_errand() {
     let variable = |name: &str| std::env::var(name).unwrap();
-    let registry = Registry::open(Path::new(&variable(FOLDER))).unwrap();
+    let data = PathBuf::from(variable(FOLDER));
+    let registry = Registry::open(&data).unwrap();
     let tenant = TenantId::parse(&variable("TENANT")).unwrap();
     match variable(ERRAND).as_str() {
         "suspend" => registry.suspend(&tenant).unwrap(),
         "resume" => registry.resume(&tenant).unwrap(),
+        "recreate" => {
+            let vault = Vault::open(&data, MasterKey::load_or_create(&data).unwrap()).unwrap();
+            remove_tenant(&registry, &vault, &data, &tenant).unwrap();
+            let record = registry.add(&tenant).unwrap();
+            let issuer = DevelopmentIssuer::open_or_create(&data, &variable(RESOURCE)).unwrap();
+            let hour = Duration::from_secs(3600);
+            let token = issuer.mint_for(&record, "new@example", "", hour, &Clock::system()).unwrap();
+            std::fs::write(data.join("new-token"), token.expose_secret()).unwrap();
+            record
+        }
         other => panic!("no errand is called {other}"),
     };
 }

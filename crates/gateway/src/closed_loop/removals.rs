@@ -25,9 +25,16 @@ const fn removal(
     Removal { guard, layer, instead, found_by, on }
 }
 
-pub(super) const REMOVALS: [Removal; 21] = [
+pub(super) const REMOVALS: [Removal; 22] = [
     removal(Layer::Identity, "verified-token", "signatures are not compared", &["ID-02"], On::Files),
     removal(Layer::Identity, "active-tenant", "a suspended tenant is served on", &["LC-01"], On::Files),
+    removal(
+        Layer::Identity,
+        "own-life",
+        "a token of a tenant that was removed is one of the next of its name",
+        &["LC-03"],
+        On::Anew,
+    ),
     removal(
         Layer::Identity,
         "no-tenant-argument",

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use tokio::sync::oneshot;
 
 use super::{
-    ERRAND, FOLDER, service,
+    ERRAND, FOLDER, RESOURCE, service,
     tools::{AfterHoursDesk, ConfirmedDesk, CurrentDesk, DeskActivity, SlowReport},
 };
 use crate::{
@@ -118,6 +118,8 @@ const TICKETS: [(&str, [Ticket; 3]); 2] = [
 pub(super) enum On {
     /// A file for each tenant.
     Files,
+    /// The same with a tenant that is removed and made anew.
+    Anew,
     /// The same with few places for calls.
     FewPlaces,
     /// The same with a tool that shows a tenant its log.
@@ -178,8 +180,10 @@ impl Ground {
 /// A running gateway.
 pub(super) struct Stage {
     url: url::Url,
+    on: On,
     tokens: Vec<(&'static str, SecretString)>,
     data: std::path::PathBuf,
+    resource: String,
     _stop: oneshot::Sender<()>,
     ground: Ground,
 }
@@ -219,8 +223,9 @@ impl Stage {
         let issuer = DevelopmentIssuer::open_or_create(&data, &resource).unwrap();
         let hour = Duration::from_secs(3600);
         let token = |id: &str| {
-            let tenant = TenantId::parse(id).unwrap();
-            issuer.mint(&tenant, &format!("user@{id}.example"), "", hour, &Clock::system()).unwrap()
+            let tenant =
+                gateway.administration().registry.get(&TenantId::parse(id).unwrap()).unwrap().unwrap();
+            issuer.mint_for(&tenant, &format!("user@{id}.example"), "", hour, &Clock::system()).unwrap()
         };
         let tokens = TICKETS.iter().map(|(id, _)| (*id, token(id))).collect();
         let server = gateway.serve_on(listener).await.unwrap();
@@ -230,7 +235,7 @@ impl Stage {
             drop(gateway);
         });
         let url = format!("http://{address}/mcp").parse().unwrap();
-        Ok(Self { url, tokens, data, _stop: stop, ground })
+        Ok(Self { url, on, tokens, data, resource, _stop: stop, ground })
     }
 
     /// A plan with both tenants and their seeds.
@@ -259,6 +264,12 @@ impl Stage {
             resume: Some(self.errand("resume")),
             recreate: None,
         };
+        if self.on == On::Anew {
+            plan.allow_writes = true;
+            let token = self.data.join("new-token");
+            plan.errands.recreate =
+                Some(format!("{} >&2 && cat '{}'", self.errand("recreate"), token.display()));
+        }
         plan
     }
 
@@ -266,8 +277,9 @@ impl Stage {
     fn errand(&self, what: &str) -> String {
         let program = std::env::current_exe().unwrap();
         format!(
-            "{FOLDER}='{}' {ERRAND}={what} '{}' closed_loop::an_errand --exact --ignored",
+            "{FOLDER}='{}' {RESOURCE}='{}' {ERRAND}={what} '{}' closed_loop::an_errand --exact --ignored",
             self.data.display(),
+            self.resource,
             program.display()
         )
     }
