@@ -31,8 +31,9 @@ pub(crate) struct Choices {
     pub(crate) left_out: Vec<String>,
 }
 
-/// One argument otherwise at a time. What may change something is left out, and so is what names somebody else.
-pub(crate) fn further(schema: &Value, plain: &Value, strange: impl Fn(&str) -> bool) -> Choices {
+/// One argument otherwise at a time. What may change something is left out, and so is what names somebody else. `reads` says that
+/// the tool does nothing but read: what would keep another from acting only chooses what it shows.
+pub(crate) fn further(schema: &Value, plain: &Value, reads: bool, strange: impl Fn(&str) -> bool) -> Choices {
     let mut choices = Choices::default();
     for place in places(schema) {
         let own = plain.pointer(&place.pointer);
@@ -40,7 +41,7 @@ pub(crate) fn further(schema: &Value, plain: &Value, strange: impl Fn(&str) -> b
         for value in values {
             let one = value.as_array().and_then(|list| list.first()).unwrap_or(&value);
             let said = one.as_str().map_or_else(|| place.name.to_owned(), str::to_owned);
-            let acts = one.is_string() && acts(place.name).changes(&said) || off(place.name, one);
+            let acts = one.is_string() && acts(place.name).changes(&said) || off(place.name, one, reads);
             if acts || strange(&said) || choices.sets.len() >= MOST {
                 all = false;
                 continue;
@@ -93,32 +94,27 @@ const KINDS: [&str; 30] = [
     "type",
     "types",
 ];
-/// Words of an argument that keeps a call from doing anything.
-const GUARDS: [&str; 23] = [
-    "check",
+/// Words of an argument that keeps a call from doing anything, whatever the tool says of itself.
+const GUARDS: [&str; 15] = [
     "checkonly",
-    "draft",
     "dry",
     "dryrun",
     "effects",
-    "estimate",
     "harmless",
     "mock",
     "noop",
     "peek",
-    "plan",
-    "preview",
-    "read",
     "readonly",
     "safe",
     "sandbox",
     "simulate",
     "simulated",
     "simulation",
-    "test",
-    "validate",
-    "validation",
+    "validateonly",
 ];
+/// The same of a tool that may act. In one that reads they say what is shown: drafts, what was read, plans.
+const FILTERS: [&str; 9] =
+    ["check", "draft", "estimate", "plan", "preview", "read", "test", "validate", "validation"];
 
 /// What the values of an argument may do.
 pub(crate) fn acts(name: &str) -> Chosen {
@@ -135,15 +131,27 @@ pub(crate) fn acts(name: &str) -> Chosen {
 
 /// Whether an argument of this name keeps a call from doing anything, where it is on.
 pub(crate) fn guards(name: &str) -> bool {
-    words(name).iter().any(|word| GUARDS.contains(&word.as_str()) || word == "validateonly")
+    words(name).iter().any(|word| GUARDS.contains(&word.as_str()) || FILTERS.contains(&word.as_str()))
+}
+
+/// The same in a tool that reads.
+fn guards_a_reader(name: &str) -> bool {
+    let words = words(name);
+    let pair = |first: &str, second: &str| {
+        words.iter().any(|word| word == first) && words.iter().any(|word| word == second)
+    };
+    words.iter().any(|word| GUARDS.contains(&word.as_str()))
+        || pair("read", "only")
+        || pair("validate", "only")
 }
 
 /// Whether a value switches off what keeps a call from doing anything.
-fn off(name: &str, value: &Value) -> bool {
+fn off(name: &str, value: &Value, reads: bool) -> bool {
     let says = |text: &str| {
         ["false", "no", "off", "none", "never", "0"].contains(&text.to_ascii_lowercase().as_str())
     };
-    guards(name)
+    let guarded = if reads { guards_a_reader(name) } else { guards(name) };
+    guarded
         && (value.as_bool() == Some(false) || value.as_i64() == Some(0) || value.as_str().is_some_and(says))
 }
 
@@ -205,7 +213,7 @@ mod tests {
             "mark_as_read": {"type": "boolean"}, "org": {"enum": ["acme", "globex"]},
             "filter": {"type": "object", "properties": {"state": {"enum": ["open", "delete", "globex"]}}}}});
         let plain = &sets(&schema, &[], "get_report")[0];
-        let choices = further(&schema, plain, |text| text == "globex");
+        let choices = further(&schema, plain, false, |text| text == "globex");
         let valid = jsonschema::validator_for(&schema).unwrap();
         assert!(choices.sets.iter().all(|set| valid.is_valid(&set.arguments)), "{choices:?}");
         for set in [
@@ -227,7 +235,7 @@ mod tests {
     fn there_are_few_and_what_is_left_out_is_known() {
         let many: Vec<String> = (0..20).map(|number| format!("kind {number}")).collect();
         let schema = json!({"properties": {"a": {"enum": many}, "b": {"enum": many}}});
-        let choices = further(&schema, &json!({}), |_| false);
+        let choices = further(&schema, &json!({}), false, |_| false);
         assert_eq!((choices.sets.len(), choices.left_out.len()), (MOST, 2));
     }
 
@@ -239,7 +247,7 @@ mod tests {
             "order_action": {"enum": ["show", "refund", "transfer"]}, "mode": {"enum": ["view", "charge", "lock"]},
             "steps": {"type": "array", "items": {"enum": ["look", "purge"]}}, "preview": {"type": "boolean"},
             "type": {"enum": ["order", "refund"]}}});
-        let choices = further(&schema, &json!({}), |_| false);
+        let choices = further(&schema, &json!({}), false, |_| false);
         let said: Vec<String> = choices.sets.iter().map(|one| one.arguments.to_string()).collect();
         assert_eq!(
             said,
@@ -260,10 +268,29 @@ mod tests {
     }
 
     #[test]
+    fn what_says_only_what_a_reader_shows_is_turned() {
+        let schema = json!({"required": ["draft"], "properties": {
+            "draft": {"type": "boolean"}, "preview": {"type": "boolean", "default": true},
+            "read": {"type": "boolean", "default": true}, "read_only": {"type": "boolean", "default": true},
+            "dry_run": {"type": "boolean", "default": true}}});
+        let plain = &sets(&schema, &[], "list_notes")[0];
+        assert_eq!(*plain, json!({"draft": true}));
+        let said = |reads| -> Vec<String> {
+            let choices = further(&schema, plain, reads, |_| false);
+            choices.sets.iter().map(|one| one.arguments.to_string()).collect()
+        };
+        assert_eq!(
+            said(true),
+            [r#"{"draft":false}"#, r#"{"draft":true,"preview":false}"#, r#"{"draft":true,"read":false}"#]
+        );
+        assert!(said(false).is_empty());
+    }
+
+    #[test]
     fn what_has_more_values_than_are_tried_is_told_of() {
         let schema = json!({"properties": {"page": {"type": "integer"}, "where": {"type": "object"},
             "limit": {"type": "integer"}, "id": {"type": "integer"}, "of": {"properties": {"all": {"type": "boolean"}}}}});
-        let choices = further(&schema, &json!({}), |_| false);
+        let choices = further(&schema, &json!({}), false, |_| false);
         assert_eq!((choices.sets.len(), choices.left_out), (1, vec!["page".to_owned(), "where".to_owned()]));
     }
 }

@@ -163,7 +163,9 @@ fn whats(
                 _ => None,
             });
             let (Some(plain), false) = (plain, plan.quick) else { continue };
-            let choices = choices::further(&tool.schema, plain, |text| text.eq_ignore_ascii_case(other));
+            let choices = choices::further(&tool.schema, plain, tool.only_reads(), |text| {
+                text.eq_ignore_ascii_case(other)
+            });
             if !choices.left_out.is_empty() {
                 further.left_out.entry(tool.name.clone()).or_default().extend(choices.left_out);
             }

@@ -260,10 +260,17 @@ fn shown_url(url: &Url) -> String {
     url.to_string()
 }
 
-/// Whether a part of a path may be a secret, as hosted servers are given out by them: long, and of letters and digits.
+/// Whether a part of a path may be a secret, as hosted servers are given out by them: long, and of letters and digits. A name of
+/// words with a version or a year is none.
 fn secret(part: &str) -> bool {
     let has = |kind: fn(&char) -> bool| part.chars().any(|letter| kind(&letter));
-    part.len() >= 16 && has(char::is_ascii_digit) && has(char::is_ascii_alphabetic)
+    let is_version = |piece: &str| {
+        let digits = piece.strip_prefix('v').unwrap_or(piece);
+        digits.len() <= 4 && digits.chars().all(|letter| letter.is_ascii_digit())
+    };
+    let is_word = |piece: &str| piece.chars().all(|letter| letter.is_ascii_lowercase());
+    let named = part.split(['-', '_', '.']).all(|piece| is_word(piece) || is_version(piece));
+    part.len() >= 16 && has(char::is_ascii_digit) && has(char::is_ascii_alphabetic) && !named
 }
 
 /// What tenants are shown alone, by tenant.
@@ -279,6 +286,9 @@ mod tests {
             ("https://u:p@host/mcp?key=abc#x", "https://host/mcp"),
             ("https://host/s/k3yK3yk3yK3yk3y4/mcp", "https://host/s/SECRET/mcp"),
             ("https://host/0d9f6a52-1c1e-4a5b-9f5e-0a1b2c3d4e5f/mcp", "https://host/SECRET/mcp"),
+            ("https://host/customer-support-v2/mcp", "https://host/customer-support-v2/mcp"),
+            ("https://host/customer-support-v2-k3yK3y/mcp", "https://host/SECRET/mcp"),
+            ("https://host/abcdefghijklmnopq1/mcp", "https://host/SECRET/mcp"),
             ("https://host/organizations/api/v1/mcp", "https://host/organizations/api/v1/mcp"),
             ("http://127.0.0.1:8787", "http://127.0.0.1:8787/"),
         ] {

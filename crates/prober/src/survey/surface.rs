@@ -44,13 +44,20 @@ impl Tool {
         self.kind == Kind::Read && self.said.is_none()
     }
 
+    /// Whether it does nothing but read: it says so, or its name does and is not that of a trial.
+    pub(crate) fn only_reads(&self) -> bool {
+        let trial =
+            || words(&self.name).first().is_some_and(|first| ["preview", "peek"].contains(&first.as_str()));
+        self.says_it_reads() || (self.guessed() && !trial())
+    }
+
     /// Whether it says that it only reads.
     pub(crate) fn says_it_reads(&self) -> bool {
         self.said == Some(true)
     }
 
-    /// The argument that takes SQL: one that is called so, or one for a query or command of which its own description or the
-    /// tool's name says that it is SQL. A tool that reads may say it anywhere, for it is called in any case.
+    /// The argument that takes SQL: one that is called so, or one for a query or command of which its own description, the tool's
+    /// or the tool's name says that it is SQL. A tool that reads may speak of a database instead, for it is called in any case.
     pub(crate) fn takes_sql(&self) -> Option<&str> {
         let places = arguments::properties(&self.schema);
         places.into_iter().find_map(|(name, place, _)| {
@@ -73,6 +80,7 @@ impl Tool {
         let described = place.get("description").and_then(Value::as_str).unwrap_or_default();
         let about = self.description.to_ascii_lowercase();
         says_sql(described)
+            || says_sql(&about)
             || words(&self.name).iter().any(sql)
             || (self.kind == Kind::Read
                 && (about.contains("sql") || about.contains("database"))
@@ -310,6 +318,11 @@ mod tests {
             ("bulk_mail", "sql", "", ""),
             ("apply_migration", "query", "", "The SQL to apply"),
             ("frobnicate", "query", "", "SQL that says which"),
+            ("frobnicate", "query", "Runs SQL and does more", ""),
+            ("run_campaign", "query", "", "The SQL that chooses what it is about"),
+            ("run_payroll", "sql", "", ""),
+            ("exec_billing", "statement", "", "SQL"),
+            ("database_mailing", "sql", "", ""),
         ] {
             assert!(!sent(&of(name, place, about, described)), "{name} {place}");
         }
@@ -321,10 +334,21 @@ mod tests {
             ("query_database", "query", "Queries the database", ""),
             ("db_query", "sqlQuery", "", ""),
             ("bigquery", "raw_sql", "", ""),
+            (
+                "run_query",
+                "query",
+                "Executes a SQL query against the PostgreSQL database and returns the rows",
+                "",
+            ),
+            ("postgres_execute", "statement", "Executes a SQL query and returns the rows", ""),
+            ("run_custom_sql_query", "query", "", ""),
+            ("duckdb-sql", "q", "", ""),
         ] {
             assert!(sent(&of(name, place, about, described)), "{name} {place}");
         }
         assert!(of("bulk_mail", "sql", "", "").runs_sql(true));
+        // That it takes SQL is told also of one that is not called.
+        assert_eq!(of("frobnicate", "query", "Runs SQL and does more", "").takes_sql(), Some("query"));
     }
 
     #[test]

@@ -232,18 +232,29 @@ const BEFORE: [&str; 11] =
     ["act", "bump", "clean", "empty", "fill", "fix", "mint", "move", "reserve", "snooze", "use"];
 
 /// Verbs and things of tools that run a statement and do nothing that the statement does not say.
-const RUNS: [&str; 27] = [
+const RUNS: [&str; 43] = [
+    "athena",
     "bigquery",
     "clickhouse",
+    "cockroachdb",
     "database",
     "databases",
+    "databricks",
     "db",
     "duckdb",
     "exec",
     "execute",
+    "hive",
+    "libsql",
+    "mariadb",
+    "mssql",
     "mysql",
+    "neon",
+    "only",
+    "oracle",
     "postgres",
     "postgresql",
+    "presto",
     "psql",
     "queries",
     "query",
@@ -254,12 +265,23 @@ const RUNS: [&str; 27] = [
     "runs",
     "select",
     "snowflake",
+    "spark",
     "sql",
     "sqlite",
     "statement",
     "statements",
+    "supabase",
+    "timescale",
+    "trino",
+    "turso",
     "warehouse",
-    "only",
+    "duck",
+];
+
+/// Words beside them that say nothing of what is done.
+const BESIDE: [&str; 17] = [
+    "a", "ad", "adhoc", "against", "any", "async", "by", "custom", "hoc", "in", "mcp", "on", "raw", "simple",
+    "the", "tool", "with",
 ];
 
 /// Words of a switch that make what a call does real.
@@ -276,11 +298,11 @@ pub(super) fn destroys(name: &str) -> bool {
     words(name).iter().any(|word| is(word, &DESTROYS))
 }
 
-/// Whether a tool's name says that it runs statements, and nothing else that changes something.
+/// Whether a tool's name says that it runs statements, and nothing of what else it does: what stands beside may be what the
+/// statement chooses for, and `run_campaign` mails whoever it chooses.
 pub(super) fn runs_statements(name: &str) -> bool {
     let words = words(name);
-    let changes = |word: &String| is(word, &DESTROYS) || is(word, &CHANGES) || is(word, &EITHER);
-    words.iter().any(|word| is(word, &RUNS)) && words.iter().all(|word| is(word, &RUNS) || !changes(word))
+    words.iter().any(|word| is(word, &RUNS)) && words.iter().all(|word| is(word, &RUNS) || is(word, &BESIDE))
 }
 
 /// What a choice among several may do, or a switch.
