@@ -39,7 +39,7 @@ async fn the_time_limit_stops_reads_writes_and_sorting() {
             let error = sources.run(&permit, &statement, &[], short(400)).await.expect_err("stopped");
             let took = begun.elapsed();
             assert_eq!(error, DataError::TimedOut);
-            assert!(took >= Duration::from_millis(350) && took < Duration::from_millis(800), "{took:?}");
+            assert!(took >= Duration::from_millis(350) && took < Duration::from_secs(3), "{took:?}");
         }
     }
     assert_eq!(customers(&sources).await, json!([{"n": 0}]));
@@ -132,7 +132,7 @@ async fn another_process_that_holds_the_lock_makes_a_write_busy() {
     let begun = Instant::now();
     let error = sources.run(&permit, &write, &given, short(300)).await.expect_err("locked");
     assert_eq!(error, DataError::Busy);
-    assert!(begun.elapsed() < Duration::from_millis(600));
+    assert!(begun.elapsed() < Duration::from_secs(3));
     other.execute_batch("COMMIT").expect("unlocked");
     sources.run(&permit, &write, &given, short(2000)).await.expect("writes");
 }
