@@ -188,8 +188,10 @@ fn refused(
         .filter(|layer| findings.iter().any(|finding| finding.layer == *layer))
         .collect();
     let stats = Stats { files: 1, ..Stats::default() };
-    let document = Document::new(env!("CARGO_PKG_VERSION"), target, &layers, findings, Vec::new(), stats)
-        .narrowed(&[Axis::Security], &[]);
+    let mut document = Document::new(env!("CARGO_PKG_VERSION"), target, &layers, findings, Vec::new(), stats);
+    for axis in [Axis::Permissions, Axis::Credentials] {
+        leave_open(&mut document, axis);
+    }
     let failed = fails(&document, arguments.fail_on);
     outputs.write(&report(general, &document, &pages()))?;
     Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
@@ -205,11 +207,16 @@ fn graded(document: Document, of_nothing: bool, narrowed: bool) -> Document {
         return document.narrowed(&[Axis::Security, Axis::Permissions], &[Layer::Data]);
     }
     let mut document = document;
-    let found = document.findings.iter().any(|finding| finding.axis == Axis::Credentials);
-    if let Some(score) = document.axes.get_mut(Axis::Credentials.name()).filter(|_| !found) {
+    leave_open(&mut document, Axis::Credentials);
+    document
+}
+
+/// Takes the grade of an axis away that nothing was found of and no rule looked at.
+fn leave_open(document: &mut Document, axis: Axis) {
+    let found = document.findings.iter().any(|finding| finding.axis == axis);
+    if let Some(score) = document.axes.get_mut(axis.name()).filter(|_| !found) {
         *score = Score { score: None, grade: NOT_ASSESSED.to_owned() };
     }
-    document
 }
 
 /// Refuses rules that there are not, which would leave something out in silence.

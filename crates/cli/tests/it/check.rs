@@ -120,7 +120,7 @@ fn a_configuration_that_is_refused_is_findings_with_file_line_and_key() {
     };
     let bad = "[server]\nlisten = \"127.0.0.1:0\"\n[identity]\ndevelopment = true\n[data.desk]\ndriver = \"sqlite\"\n\
                max_open_files = 0\n[[tool]]\nname = \"rows\"\ndescription = \"x\"\nsource = \"desk\"\n\
-               sql = \"SELECT 1 AS one\"\nargs.tenant_id = { type = \"string\" }\n";
+               args.tenant_id = { type = \"string\" }\n";
     fs::write(folder.path().join("partywall.toml"), bad).unwrap();
     let (status, stdout, stderr) = check(&["--format", "json"]);
     assert_eq!((status, stderr.as_str()), (Some(1), ""), "{stdout}");
@@ -134,6 +134,8 @@ fn a_configuration_that_is_refused_is_findings_with_file_line_and_key() {
         .collect();
     assert!(at.contains(&("data", "partywall.toml", 7)), "{at:?}");
     assert!(at.contains(&("identity", "partywall.toml", 8)), "{at:?}");
+    assert!(at.iter().filter(|one| one.0 == "data").count() == 2, "the tool has no `sql`: {at:?}");
+    assert_eq!(document["grade"], "F");
     let said = |part: &str| findings.iter().any(|one| one["message"].as_str().unwrap().contains(part));
     assert!(said("`data.desk.max_open_files`") && said("tenant_id"), "{stdout}");
     let (status, stdout, _) = check(&["--format", "sarif"]);

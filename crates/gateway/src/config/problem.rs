@@ -14,10 +14,14 @@ pub struct ConfigProblem {
 }
 
 impl ConfigProblem {
-    /// The full key, where the problem is one of a key.
+    /// The key, where the problem is one of a key: the full one, or that within the tool's table.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
-        let (key, _) = self.text.strip_prefix('`')?.split_once('`')?;
+        let text = match self.text.strip_prefix("tool `") {
+            Some(tool) => tool.split_once("`: ")?.1,
+            None => &self.text,
+        };
+        let (key, _) = text.strip_prefix('`')?.split_once('`')?;
         Some(key)
     }
 }
