@@ -167,8 +167,12 @@ pub(super) fn session_setting(mut at: Cursor<'_>) -> Option<String> {
         }
         at.words("session");
         let name = at.name()?;
-        let schema = name.schema?;
-        return (at.words("to") || at.token(&Token::Eq)).then(|| format!("{schema}.{}", name.name));
+        // `SET "app.tenant"` is the same setting.
+        let setting = match name.schema {
+            Some(schema) => format!("{schema}.{}", name.name),
+            None => name.name.contains('.').then_some(name.name)?,
+        };
+        return (at.words("to") || at.token(&Token::Eq)).then_some(setting);
     }
     let call = at.words("select set_config") || at.words("perform set_config") || at.words("set_config");
     let parts = call.then(|| at.parenthesis()).flatten()?.commas();

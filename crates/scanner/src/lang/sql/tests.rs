@@ -161,6 +161,7 @@ fn a_session_setting_is_one_that_outlives_the_transaction() {
     for text in [
         "SET app.tenant = 'x'",
         "SET SESSION app.tenant TO 'x'",
+        "SET \"app.tenant\" = 'x'",
         "SELECT set_config('app.tenant', 'x', false)",
     ] {
         assert!(

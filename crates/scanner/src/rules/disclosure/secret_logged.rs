@@ -36,6 +36,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     let redacts = project.units().any(|(_, unit)| unit.ir.has_name(&["redact", "redactions", "redactor", "redactPaths"]));
     let lives = Lifetimes::new(project);
     let named = project.calls_named(|name| METHODS.contains(&name) || name == "print");
+    let functions = project.calls_of(|callee| FUNCTIONS.contains(&callee.name()));
     for (module, unit) in project.units() {
         // What a command of the operator's prints is no caller's.
         let served = |call: &&ExprId| {
@@ -44,7 +45,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
             (is_of_logger(unit, at) && lives.is_per_request(fun)) || (is_print(unit, at) && is_served(project, fun))
         };
         let own = named.among(module).filter(served);
-        for call in asked.among(module).chain(own) {
+        let by_function = |call: &&ExprId| lives.is_per_request(project.function_of(At { module, expr: **call }));
+        for call in asked.among(module).chain(own).chain(functions.among(module).filter(by_function)) {
             let at = At { module, expr: *call };
             let ExprKind::Call(expr) = unit.ir.expr(*call) else { continue };
             let whole = |arg: At| (!redacts).then(|| in_whole(project, unit, arg, 3)).flatten();
@@ -58,6 +60,12 @@ fn run(project: &Project, report: &mut Report<'_>) {
 
 /// Methods of loggers.
 const METHODS: &[&str] = &["log", "info", "debug", "warn", "warning", "error", "trace", "verbose", "fatal", "http"];
+
+/// Functions that write to a log, as projects call them that have written one.
+const FUNCTIONS: &[&str] = &[
+    "logDebug", "logInfo", "logWarn", "logWarning", "logError", "logTrace", "logVerbose", "log_debug", "log_info", "log_warn",
+    "log_warning", "log_error", "log_trace",
+];
 
 /// Whether a call is one of a logger that the project has written itself, by the name of what it is a method of: `this.logger.info(…)`.
 fn is_of_logger(unit: &Unit, at: At) -> bool {

@@ -50,6 +50,7 @@ enum Says {
 }
 
 fn run(project: &Project, report: &mut Report<'_>) {
+    super::unverified_email::unverified_email(project, report);
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.has_name(EDITABLE)) {
         let mut seen: Vec<FunctionId> = Vec::new();
         let read = unit.ir.exprs_of(Kinds::MEMBER | Kinds::INDEX | Kinds::CALL);

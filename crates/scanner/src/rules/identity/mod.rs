@@ -23,5 +23,6 @@ mod spread_last;
 mod spread_over;
 mod stamped;
 mod thrown_away;
+mod unverified_email;
 
 crate::rules::rules! { action_without_caller, client_as_principal, owner_from_body, overridden_tenant, role_instead_of_tenant, tenant_from_input, unverified_token, editable_metadata, lossy_owner_name }

@@ -275,6 +275,8 @@ fn is_of_socket_server(project: &Project, unit: &Unit, at: At, call: &Call) -> b
             [source] if matches!(unit.ir.expr(source.value), ExprKind::Call(_)) => gives_sockets(project, unit, at.to(source.value)),
             sources => kept(*object) && (sources.is_empty() || unit.ir.is_module_level(*id)),
         },
+        // `io.sockets.emit("note", note)` is the same to socket.io.
+        ExprKind::Member { object: server, property, .. } if unit.ir.text(*property) == "sockets" => kept(*server),
         ExprKind::Name(_) | ExprKind::Member { .. } => kept(*object),
         _ => false,
     }

@@ -19,6 +19,7 @@ mod one_process;
 mod one_upstream;
 mod own_mailbox;
 mod posted_on;
+mod session_by_helper;
 mod session_holders;
 mod subscribed;
 mod tagged_sockets;

@@ -50,6 +50,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::own_mailbox::own_mailbox(project, report);
     super::handed_session::handed_session(project, report);
     super::told_ids::told_ids(project, report);
+    super::session_by_helper::session_by_helper(project, report);
     let likely = project.calls_named(|name| name == "get" || FINDS.contains(&name));
     for (module, unit) in project.units() {
         let looking = looking(project, &likely, module, unit);
