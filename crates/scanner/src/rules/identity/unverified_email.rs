@@ -184,11 +184,16 @@ fn is_claims(unit: &Unit, expr: ExprId) -> bool {
 fn is_verified_below(project: &Project, unit: &Unit, fun: Fun) -> bool {
     unit.ir.exprs_of(Kinds::CALL).any(|(expr, _)| {
         unit.index.function(expr) == fun.id
-            && project.callee(At { module: fun.module, expr }).is_some_and(|callee| {
-                callee
-                    .targets
-                    .iter()
-                    .any(|target| project.unit(target.module).is_some_and(|unit| unit.ir.has_name(VERIFIED)))
-            })
+            && project
+                .callee(At { module: fun.module, expr })
+                .is_some_and(|callee| callee.targets.iter().any(|target| speaks_of_it(project, *target)))
+    })
+}
+
+/// Whether a function has the claim's name in its text.
+fn speaks_of_it(project: &Project, fun: Fun) -> bool {
+    project.unit(fun.module).is_some_and(|unit| {
+        let text = unit.ir.function(fun.id).map(|function| unit.ir.snippet(function.span));
+        text.is_some_and(|text| VERIFIED.iter().any(|name| text.contains(name)))
     })
 }
