@@ -25,4 +25,4 @@ mod stamped;
 mod thrown_away;
 mod unverified_email;
 
-crate::rules::rules! { action_without_caller, client_as_principal, owner_from_body, overridden_tenant, role_instead_of_tenant, tenant_from_input, unverified_token, editable_metadata, lossy_owner_name }
+crate::rules::rules! { action_without_caller, client_as_principal, owner_from_body, overridden_tenant, role_instead_of_tenant, tenant_from_input, unverified_token, editable_metadata, lossy_owner_name, unbound_state }

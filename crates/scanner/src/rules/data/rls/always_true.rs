@@ -2,7 +2,7 @@
 
 use partywall_model::{Axis, Confidence, Severity};
 
-use super::{Found, Note, SchemaRule, is_internal, of_tenants, owned, predicate};
+use super::{Found, Note, SchemaRule, is_internal, is_public, of_tenants, owned, predicate};
 use crate::{
     lang::sql::{Command, Policy},
     tables::{Schema, Table},
@@ -20,6 +20,7 @@ pub(super) const RULE: SchemaRule = SchemaRule {
 };
 
 fn check(schema: &Schema, found: &mut Found<'_>) {
+    meant_for_service(schema, found);
     for table in owned(schema).filter(|table| table.enabled) {
         for placed in &table.policies {
             let policy = &placed.policy;
@@ -60,6 +61,47 @@ fn check(schema: &Schema, found: &mut Found<'_>) {
                     predicate(schema, table)
                 ),
                 related: vec![(&table.place, format!("`{}` is made here", table.name))],
+            });
+        }
+    }
+}
+
+/// Policies that are meant for the service by their name and are for everybody, since they name no role: on tables of nobody in
+/// particular too, whoever has the key that is in every browser changes the rows. `CREATE POLICY service_all ON jobs FOR ALL USING (true)`
+fn meant_for_service(schema: &Schema, found: &mut Found<'_>) {
+    let unowned = schema.tables.values().filter(|table| {
+        table.owner.is_none()
+            && table.enabled
+            && table.source == crate::tables::Source::Sql
+            && is_public(table.name.schema.as_deref())
+    });
+    for table in unowned {
+        for placed in &table.policies {
+            let policy = &placed.policy;
+            let always = policy.using.as_ref().is_some_and(|using| using.always);
+            let changes = matches!(policy.command, Command::All | Command::Update | Command::Delete);
+            let open = policy.permissive
+                && policy
+                    .roles
+                    .iter()
+                    .all(|role| matches!(role.as_str(), "public" | "anon" | "authenticated"));
+            if !(always && changes && open && is_internal(&policy.name.to_lowercase()))
+                || held_back(table, policy)
+            {
+                continue;
+            }
+            found.add(Note {
+                severity: Severity::Medium,
+                confidence: Confidence::Medium,
+                place: &placed.place,
+                message: format!(
+                    "policy `{}` of `{}` is meant for the service by its name, and lets everybody read and change all rows",
+                    policy.name, table.name
+                ),
+                why: "A policy without TO is for every role, also for the one whose key is in every browser. The service's own role needs no \
+                      policy where it passes over row-level security.",
+                fix: format!("DROP POLICY \"{}\" ON {};", policy.name, table.name),
+                related: Vec::new(),
             });
         }
     }
