@@ -40,12 +40,12 @@ const KEEPERS: &[&str] = &[
 const LOOKS: &[&str] = &["get", "getdel", "get_del", "getDel", "take", "pop", "consume", "load", "find"];
 
 /// Names in a program that exchanges a code for a token.
-const EXCHANGES: &[&str] = &["authorization_code", "grant_type", "exchangeCode", "exchange_code", "exchangeCodeForToken", "fetch_token"];
+const EXCHANGES: &[&str] = &["authorization_code", "grant_type", "client_secret", "clientSecret", "fetch_token"];
 
 fn run(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.has_name(&["state"])) {
-        if unit.ir.has_name_with(&["cookie"]) || !is_of_sign_in(project, unit) {
+        if !is_of_sign_in(project, unit) {
             continue;
         }
         for (id, _) in unit.ir.functions() {
@@ -65,9 +65,10 @@ fn is_of_sign_in(project: &Project, unit: &Unit) -> bool {
     let says = |text: &str| {
         vocabulary::words(text).iter().any(|word| matches!(word.as_str(), "oauth" | "oauth2" | "oidc" | "callback"))
     };
-    unit.ir.has_name(EXCHANGES)
-        || unit.ir.path.split(['/', '.']).any(says)
-            && project.units().any(|(_, other)| other.ir.has_name(EXCHANGES) && other.ir.has_name(&["code"]))
+    let exchanges = |unit: &Unit| {
+        unit.ir.has_name(&["code"]) && (unit.ir.has_name(EXCHANGES) || unit.ir.has_name_with(&["exchange"]))
+    };
+    exchanges(unit) || (unit.ir.path.split(['/', '.']).any(says) && project.units().any(|(_, other)| exchanges(other)))
 }
 
 /// Where a function looks up what is kept under the state that came back.
@@ -159,38 +160,42 @@ fn has(unit: &Unit, value: ExprId, names: &[BindingId]) -> bool {
     found
 }
 
-/// Whether a function, or one that calls it, asks for a cookie or for the session of the browser.
+/// Whether a function, one that calls it or one that it calls asks for a cookie or for the session of the browser.
 fn is_bound_above(project: &Project, fun: Fun) -> bool {
-    let asks = |fun: Fun| {
-        project.unit(fun.module).is_some_and(|unit| {
-            let text = unit.ir.function(fun.id).map(|function| unit.ir.snippet(function.span).to_lowercase());
-            text.is_some_and(|text| {
-                ["cookie", "req.session", "request.session", "ctx.session", "getsession("].iter().any(|word| text.contains(word))
-            })
+    let Some(unit) = project.unit(fun.module) else { return true };
+    let called = || {
+        unit.ir.exprs_of(Kinds::CALL).any(|(expr, _)| {
+            unit.index.function(expr) == fun.id
+                && project
+                    .callee(At { module: fun.module, expr })
+                    .is_some_and(|callee| callee.targets.iter().any(|target| asks_browser(project, *target)))
         })
     };
-    let callers = project.callers(fun);
-    asks(fun)
-        || project.around(fun).into_iter().any(asks)
-        || callers.iter().take(8).any(|call| {
-            let caller = project.function_of(*call);
-            project.unit(caller.module).is_some_and(|unit| unit.ir.has_name_with(&["cookie"])) || asks(caller)
-        })
-        || calls_something_bound(project, fun)
+    let calling = || project.callers(fun).iter().take(8).any(|call| asks_browser(project, project.function_of(*call)));
+    project.around(fun).into_iter().any(|around| asks_browser(project, around)) || calling() || called()
 }
 
-/// Whether a function of the project that is called here asks for a cookie.
-fn calls_something_bound(project: &Project, fun: Fun) -> bool {
-    let Some(unit) = project.unit(fun.module) else { return true };
-    unit.ir.exprs_of(Kinds::CALL).any(|(expr, _)| {
-        unit.index.function(expr) == fun.id
-            && project.callee(At { module: fun.module, expr }).is_some_and(|callee| {
-                callee.targets.iter().any(|target| {
-                    let text = project.unit(target.module).and_then(|unit| {
-                        Some(unit.ir.snippet(unit.ir.function(target.id)?.span).to_lowercase())
-                    });
-                    text.is_some_and(|text| text.contains("cookie"))
-                })
-            })
-    })
+/// Whether a function reads a cookie, or the session that a cookie is for: `req.cookies.state`, `getCookie(c, "state")`,
+/// `request.headers.get("cookie")`, `request.session`.
+fn asks_browser(project: &Project, fun: Fun) -> bool {
+    let Some(unit) = project.unit(fun.module) else { return false };
+    let mut found = false;
+    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+        found |= match unit.ir.expr(expr) {
+            ExprKind::Member { property, .. } => {
+                matches!(unit.ir.text(*property), "cookies" | "cookie" | "signedCookies" | "session")
+            }
+            ExprKind::String(text) => unit.ir.text(*text).eq_ignore_ascii_case("cookie"),
+            ExprKind::Call(call) => project.last_written(At { module: fun.module, expr: call.callee }).is_some_and(|name| {
+                let words = vocabulary::words(name);
+                let reads = matches!(words.first().map(String::as_str), Some("get" | "read" | "parse" | "verify" | "cookies" | "use" | "load"));
+                // `get_db_session` gives no browser's.
+                let of_browser = words.last().is_some_and(|last| last == "session") && words.len() <= 3;
+                let of_database = words.iter().any(|word| matches!(word.as_str(), "db" | "database" | "async" | "sql"));
+                reads && (words.iter().any(|word| matches!(word.as_str(), "cookie" | "cookies")) || (of_browser && !of_database))
+            }),
+            _ => false,
+        };
+    });
+    found
 }
