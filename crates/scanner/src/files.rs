@@ -369,28 +369,31 @@ impl SourceFile {
     /// # Errors
     /// The notice to report when the file cannot be read, is no UTF-8, or was not written by hand.
     pub fn read(&self) -> Result<String, Skipped> {
-        let bytes = match fs::read(&self.disk) {
-            Ok(bytes) => bytes,
-            Err(error) => return Err(skip(self.path.clone(), format!("cannot be read: {}", error.kind()))),
-        };
-        let text = match String::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => {
-                let at = error.utf8_error().valid_up_to();
-                return Err(skip(self.path.clone(), format!("is no UTF-8 from byte {at} on")));
-            }
-        };
+        let text = self.read_any()?;
         if self.kind.is_code()
             && let Some(reason) = names::made_by_a_program(&text)
         {
             return Err(skip(self.path.clone(), reason));
         }
-        // A byte order mark is no part of the text.
-        match text.strip_prefix('\u{feff}') {
-            Some(rest) => Ok(rest.to_owned()),
-            None => Ok(text),
-        }
+        Ok(without_mark(text))
     }
+
+    /// The same of a text that may not have been written by hand, as it stands in the file.
+    fn read_any(&self) -> Result<String, Skipped> {
+        let bytes = match fs::read(&self.disk) {
+            Ok(bytes) => bytes,
+            Err(error) => return Err(skip(self.path.clone(), format!("cannot be read: {}", error.kind()))),
+        };
+        String::from_utf8(bytes).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            skip(self.path.clone(), format!("is no UTF-8 from byte {at} on"))
+        })
+    }
+}
+
+/// A text without a byte order mark, which is no part of it.
+fn without_mark(text: String) -> String {
+    text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)
 }
 
 /// A file that was read once, for reading it again.
@@ -415,7 +418,9 @@ impl Seen {
 
 impl Again for Seen {
     fn read(&self) -> Option<Arc<str>> {
-        let text = self.file.read().ok().filter(|text| FxBuildHasher.hash_one(text.as_str()) == self.hash);
+        // One that was written by hand still is when it is the same.
+        let text = self.file.read_any().ok().map(without_mark);
+        let text = text.filter(|text| FxBuildHasher.hash_one(text.as_str()) == self.hash);
         if text.is_none() {
             self.changed.store(true, Ordering::Relaxed);
         }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use rustc_hash::FxHashMap;
 
-use crate::{flow, tables, tenancy};
+use crate::{flow, rules, tables, tenancy};
 
 /// What a server asks its library when it knows that callers differ.
 pub(crate) const TELLS: &[&str] = &["AsyncLocalStorage", "authInfo", "requestInfo", "getMcpAuthContext"];
@@ -26,8 +26,19 @@ pub(crate) const MESSAGE: &str = "JSONRPC";
 /// The SDK's packages.
 pub(crate) const SDK: &str = "@modelcontextprotocol/";
 
+/// What a call that follows one address to the next is asked about.
+pub(crate) const REDIRECT: &str = "redirect";
+/// What cleans names.
+pub(crate) const CLEANS: &[&str] = &["isalnum", "re.sub", ".replace(", "[^"];
+/// What asks how an address begins.
+pub(crate) const BEGINS: &[&str] = &["startswith(", "startsWith("];
+/// What sets guards for all routes.
+pub(crate) const GUARDS: &[&str] = &["APP_GUARD", "useGlobalGuards"];
+
 /// How many texts a file's marks have room for.
-const MOST: usize = 128;
+const MOST: usize = 256;
+/// How many of them a word has.
+const WORD: usize = 64;
 
 struct Known {
     all: Option<AhoCorasick>,
@@ -35,8 +46,21 @@ struct Known {
 }
 
 static KNOWN: LazyLock<Known> = LazyLock::new(|| {
-    let lists = [TELLS, POSTS, KEEPS, MESSAGES, SETS, &[BRIDGE, MESSAGE, SDK]];
-    let lists = lists.into_iter().chain(tenancy::ASKED).chain([flow::ONE_HANDLER, tables::SCHEMAS]);
+    let lists = [
+        TELLS,
+        POSTS,
+        KEEPS,
+        MESSAGES,
+        SETS,
+        CLEANS,
+        BEGINS,
+        GUARDS,
+        &[BRIDGE, MESSAGE, SDK, REDIRECT],
+        flow::ONE_HANDLER,
+        tables::SCHEMAS,
+        rules::AMBIENT,
+    ];
+    let lists = lists.into_iter().chain(tenancy::ASKED);
     let mut texts: Vec<&'static str> = lists.flatten().copied().collect();
     texts.sort_unstable();
     texts.dedup();
@@ -49,20 +73,26 @@ static KNOWN: LazyLock<Known> = LazyLock::new(|| {
 
 /// Which of the texts stand in a file, a bit each.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Marks(u128);
+pub(crate) struct Marks([u64; MOST / WORD]);
 
 impl Marks {
     /// Those of a file; none when they cannot be looked for.
     pub(crate) fn of(source: &str) -> Option<Self> {
         let all = KNOWN.all.as_ref()?;
-        let found = all.find_overlapping_iter(source);
-        Some(Self(found.fold(0, |bits, found| bits | (1 << (found.pattern().as_usize() % MOST)))))
+        let mut bits = [0; MOST / WORD];
+        for found in all.find_overlapping_iter(source) {
+            let place = found.pattern().as_usize();
+            if let Some(word) = bits.get_mut(place / WORD) {
+                *word |= 1 << (place % WORD);
+            }
+        }
+        Some(Self(bits))
     }
 
     /// Whether a text is one of those that stand in the file; nothing for a text that was not looked for.
     pub(crate) fn have(self, text: &str) -> Option<bool> {
         let place = KNOWN.places.get(text)?;
-        Some((self.0 >> place) & 1 == 1)
+        self.0.get(place / WORD).map(|word| (word >> (place % WORD)) & 1 == 1)
     }
 }
 

@@ -178,15 +178,18 @@ fn may_mean(name: &str) -> bool {
 #[must_use]
 pub fn mentions(text: &str, others: &[&str]) -> bool {
     let bytes = text.as_bytes();
-    others.iter().any(|other| {
-        let other = other.as_bytes();
-        let Some(first) = other.first() else { return true };
-        // Most places are told by their first letter.
-        bytes.windows(other.len()).any(|part| {
-            part.first().is_some_and(|own| own.to_ascii_lowercase() == *first)
-                && part.eq_ignore_ascii_case(other)
+    let bit = |byte: u8| 1_u64 << (byte.to_ascii_lowercase() % 64);
+    let firsts =
+        others.iter().fold(0, |bits, other| bits | other.as_bytes().first().map_or(0, |first| bit(*first)));
+    // Most places are told by their first letter.
+    let mut places = bytes.iter().enumerate().filter(|(_, byte)| bit(**byte) & firsts != 0);
+    others.iter().any(|other| other.is_empty())
+        || places.any(|(at, _)| {
+            let rest = bytes.get(at..).unwrap_or_default();
+            others.iter().any(|other| {
+                rest.get(..other.len()).is_some_and(|part| part.eq_ignore_ascii_case(other.as_bytes()))
+            })
         })
-    })
 }
 
 /// The words of an identifier, in lower case: `orgId`, `org_id`, `ORG-ID` are `org`, `id`.

@@ -239,18 +239,16 @@ pub(super) fn is_archive(path: &str) -> bool {
 
 /// The reason why a text was not written by hand, by its first lines and its longest line.
 pub(super) fn made_by_a_program(text: &str) -> Option<&'static str> {
-    let head: String = text
-        .lines()
-        .take(12)
-        .map(|line| line.get(..200).unwrap_or(line))
-        .take_while(|line| line.len() <= 2_000)
-        .collect::<Vec<_>>()
-        .join("\n");
-    let comment = |line: &&str| {
+    let lines = text.lines().take(12).map(|line| line.get(..200).unwrap_or(line));
+    let mut head = lines.take_while(|line| line.len() <= 2_000);
+    let comment = |line: &str| {
         let line = line.trim_start();
         ["//", "/*", "*", "#", "\"\"\""].iter().any(|mark| line.starts_with(mark))
     };
-    let marked = head.lines().filter(comment).any(|line| {
+    let marked = head.any(|line| {
+        if !comment(line) {
+            return false;
+        }
         let line = line.to_ascii_lowercase();
         line.contains("@generated")
             || line.contains("do not edit")

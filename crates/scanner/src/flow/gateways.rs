@@ -15,6 +15,7 @@ use crate::{
         ArgKind, BindingId, BindingKind, Call, ClassId, ExprId, ExprKind, ImportKind, NameRef, PropertyKey,
         StmtKind,
     },
+    marks,
     project::{At, Cls, Fun, ModuleId, Parent, Project, Unit},
     vocabulary,
 };
@@ -124,7 +125,7 @@ impl Gates<'_> {
     /// `if path.startswith("/admin"): return await self.admin_only(request, call_next)`.
     fn asks_below_prefix(&self) -> bool {
         self.project.units().any(|(module, unit)| {
-            let spoken = ["startswith(", "startsWith("].iter().any(|text| unit.ir.source.contains(text));
+            let spoken = marks::BEGINS.iter().any(|text| unit.ir.source.mentions(text));
             spoken
                 && unit.index.calls.iter().any(|expr| {
                     let at = At { module, expr: *expr };
@@ -212,9 +213,10 @@ impl Gates<'_> {
                 text.contains("Guard") && !text.starts_with("Roles")
             };
             own.iter().chain(of_class).any(guard)
-                || self.project.units().any(|(_, unit)| {
-                    unit.ir.source.contains("APP_GUARD") || unit.ir.source.contains("useGlobalGuards")
-                })
+                || self
+                    .project
+                    .units()
+                    .any(|(_, unit)| marks::GUARDS.iter().any(|text| unit.ir.source.mentions(text)))
         };
         for at in own.iter().chain(of_class) {
             let name = self.project.last_written(*at).unwrap_or_default();

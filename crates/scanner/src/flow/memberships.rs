@@ -55,6 +55,10 @@ impl Project {
 
     /// Whether the program is for those who let flats: its modules are named for rents, leases and landlords.
     pub(crate) fn lets_flats(&self) -> bool {
+        *self.memory.lets_flats.get_or_init(|| self.find_flats())
+    }
+
+    fn find_flats(&self) -> bool {
         const LETS: &[&str] = &[
             "rent",
             "rents",

@@ -393,8 +393,8 @@ impl Project {
         for _ in 0..self.packages.len() {
             let before = folders.len();
             for (from, to) in &imports {
-                if folders.contains(to) {
-                    folders.insert(from.clone());
+                if folders.contains(*to) && !folders.contains(*from) {
+                    folders.insert((*from).to_owned());
                 }
             }
             if folders.len() == before {
@@ -405,7 +405,7 @@ impl Project {
     }
 
     /// Which package's folder imports from which other one.
-    fn package_imports(&self) -> BTreeSet<(String, String)> {
+    fn package_imports(&self) -> BTreeSet<(&str, &str)> {
         let mut edges = BTreeSet::new();
         for (module, unit) in self.units() {
             let from = self.folder(module).unwrap_or_default();
@@ -414,7 +414,7 @@ impl Project {
                 let target = self.imported_module(module, specifier);
                 let Some(to) = target.and_then(|module| self.folder(module)) else { continue };
                 if from != to {
-                    edges.insert((from.to_owned(), to.to_owned()));
+                    edges.insert((from, to));
                 }
             }
         }

@@ -9,6 +9,7 @@ use super::{
     kinds::Rows,
     names::{Interned, Names},
     numbers::Spans,
+    walked::Walked,
 };
 
 /// A module that is being made.
@@ -81,6 +82,7 @@ impl ModuleBuilder {
             exprs,
             expr_spans: Spans::default(),
             kinds: Rows::default(),
+            walked: Walked::default(),
             stmts,
             stmt_spans: Spans::default(),
             bindings,
@@ -245,6 +247,7 @@ impl ModuleBuilder {
         module.scopes.shrink_to_fit();
         module.functions.shrink_to_fit();
         module.comments.shrink_to_fit();
+        module.walked = Walked::of(&module);
         interned.clear();
         room.interned = interned;
         if room.exprs.capacity() <= KEPT {

@@ -29,6 +29,7 @@ mod pattern;
 mod source;
 mod stmt;
 pub mod walk;
+mod walked;
 
 pub use build::ModuleBuilder;
 pub use decl::{
@@ -168,6 +169,8 @@ pub struct Module {
     pub(crate) scopes: Vec<Scope>,
     pub(crate) functions: Vec<Function>,
     pub(crate) classes: Vec<Class>,
+    /// What functions have in them.
+    walked: walked::Walked,
 }
 
 static MISSING: ExprKind = ExprKind::Missing;
@@ -237,7 +240,7 @@ impl Module {
     /// Whether one of its names is one of some texts.
     #[must_use]
     pub fn has_name(&self, texts: &[&str]) -> bool {
-        self.names.iter().any(|text| texts.contains(&text))
+        self.names.have(texts)
     }
 
     /// A scope.

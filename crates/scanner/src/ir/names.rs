@@ -15,7 +15,7 @@ pub(crate) enum Names {
     /// Of a module that stands alone. What is short stands in the list itself.
     Own(Vec<CompactString>),
     /// Of one of many: the places of its texts among those of all.
-    Shared(Box<[u32]>, Arc<[CompactString]>),
+    Shared(Box<[u32]>, Texts),
 }
 
 impl Default for Names {
@@ -39,7 +39,7 @@ impl Names {
     pub(crate) fn get(&self, name: Name) -> Option<&str> {
         match self {
             Self::Own(texts) => texts.get(name.index()),
-            Self::Shared(places, texts) => texts.get(*places.get(name.index())? as usize),
+            Self::Shared(places, texts) => texts.all.get(*places.get(name.index())? as usize),
         }
         .map(CompactString::as_str)
     }
@@ -50,6 +50,25 @@ impl Names {
         match self {
             Self::Own(_) => None,
             Self::Shared(places, _) => places.get(name.index()).copied(),
+        }
+    }
+
+    /// Whether one of some texts is among them.
+    pub(super) fn have(&self, wanted: &[&str]) -> bool {
+        match self {
+            Self::Own(texts) => texts.iter().any(|text| wanted.contains(&text.as_str())),
+            // Places are compared, and not texts.
+            Self::Shared(places, texts) => {
+                wanted.iter().filter_map(|text| texts.place(text)).any(|place| places.contains(&place))
+            }
+        }
+    }
+
+    /// Whether one of them is held, by the places among those of all modules; none of a module that stands alone is.
+    pub(crate) fn hold(&self, held: &[bool]) -> bool {
+        match self {
+            Self::Own(_) => false,
+            Self::Shared(places, _) => places.iter().any(|place| held.get(*place as usize) == Some(&true)),
         }
     }
 
@@ -104,11 +123,11 @@ impl Interned {
     }
 }
 
-/// The texts of all modules of a project, each of them once.
-#[derive(Debug, Default)]
+/// The texts of all modules of a project, each of them once. A copy is cheap.
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Texts {
     all: Arc<[CompactString]>,
-    places: HashTable<u32>,
+    places: Arc<HashTable<u32>>,
 }
 
 impl Texts {
@@ -133,17 +152,22 @@ impl Texts {
             });
             of.push(own.collect::<Box<[u32]>>());
         }
-        let all: Arc<[CompactString]> = all.into();
+        let texts = Self { all: all.into(), places: Arc::new(places) };
         for (module, own) in modules.iter_mut().zip(of) {
-            module.names = Names::Shared(own, Arc::clone(&all));
+            module.names = Names::Shared(own, texts.clone());
         }
-        Self { all, places }
+        texts
     }
 
     /// The place of a text, if a module has it.
     pub(crate) fn place(&self, text: &str) -> Option<u32> {
         let is = |place: &u32| self.all.get(*place as usize).is_some_and(|own| own == text);
         self.places.find(FxBuildHasher.hash_one(text), is).copied()
+    }
+
+    /// Which texts are what `holds` asks for, by their places. Each is asked for once, in however many modules it stands.
+    pub(crate) fn held(&self, mut holds: impl FnMut(&str) -> bool) -> Box<[bool]> {
+        self.all.iter().map(|text| holds(text)).collect()
     }
 }
 
@@ -165,5 +189,13 @@ mod tests {
             }
         }
         assert_eq!(all.place("nowhere"), None);
+        let held = all.held(|text| text == "x");
+        for (alone, together) in alone.iter().zip(&together) {
+            let has = alone.names.iter().any(|text| text == "x");
+            assert_eq!(together.names.hold(&held), has);
+            for names in [&alone.names, &together.names] {
+                assert_eq!((names.have(&["nowhere", "x"]), names.have(&["nowhere"])), (has, false));
+            }
+        }
     }
 }

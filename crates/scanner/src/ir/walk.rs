@@ -235,6 +235,14 @@ pub fn stmts_below(module: &Module, block: &[StmtId], visit: &mut impl FnMut(Stm
 
 /// Calls `visit` for every expression of a function's own code, without that of functions inside of it.
 pub fn function_exprs(module: &Module, id: FunctionId, visit: &mut impl FnMut(ExprId)) {
+    match module.walked.of_function(id) {
+        Some(exprs) => exprs.for_each(visit),
+        None => walk_function(module, id, visit),
+    }
+}
+
+/// The same by walking, for whoever gathers them.
+pub(super) fn walk_function(module: &Module, id: FunctionId, visit: &mut impl FnMut(ExprId)) {
     let Some(function) = module.function(id) else { return };
     let mut open = Vec::new();
     let mut root = |expr: ExprId| below(module, expr, &mut open, visit);

@@ -263,7 +263,7 @@ impl Project {
     /// The function of the project that a call has run in a thread, and which argument is its first:
     /// `loop.run_in_executor(None, send, token)`, `asyncio.to_thread(send, token)`, `sync_to_async(send)(token)`.
     fn run_by(&self, call: At) -> Option<(usize, Fun)> {
-        let unit = self.unit(call.module)?;
+        let unit = self.unit(call.module).filter(|unit| unit.ir.language == Language::Python)?;
         let ExprKind::Call(expr) = unit.ir.expr(call.expr) else { return None };
         let runner = |callee: ExprId, of: &[(&str, usize)]| {
             let name = match unit.ir.expr(callee) {
@@ -281,7 +281,7 @@ impl Project {
             }
         };
         match self.symbol(call.to(function)) {
-            Symbol::Function(run) if unit.ir.language == Language::Python => Some((first, run)),
+            Symbol::Function(run) => Some((first, run)),
             _ => None,
         }
     }

@@ -8,6 +8,7 @@ mod compact;
 mod imports;
 pub mod index;
 mod kept;
+mod methods;
 mod packages;
 mod path;
 mod resolve;
@@ -98,7 +99,7 @@ pub struct Unit {
 }
 
 /// How many bytes of texts that can be read again are held from one rule to the next.
-const MOST_TEXT: usize = 8 * 1024 * 1024;
+const MOST_TEXT: usize = 32 * 1024 * 1024;
 
 /// The bit of a name whose meaning is known.
 const KNOWN: u8 = 1 << 7;
@@ -250,6 +251,8 @@ pub(crate) struct Memory {
     pub(crate) firsts: std::cell::OnceCell<BTreeMap<At, At>>,
     pub(crate) header_words: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     pub(crate) tenant_words: std::cell::OnceCell<std::collections::BTreeSet<String>>,
+    /// Whether the program is for those who let flats.
+    pub(crate) lets_flats: std::cell::OnceCell<bool>,
     pub(crate) hubs: std::cell::OnceCell<crate::flow::Hubs>,
     /// Whether objects are the request's own, and whether they are shared, as far as that was asked.
     pub(crate) own_objects: crate::flow::Asked,
@@ -292,6 +295,12 @@ impl Project {
     /// All modules with their ids.
     pub fn units(&self) -> impl Iterator<Item = (ModuleId, &Unit)> {
         (0..).map(ModuleId).zip(&self.units)
+    }
+
+    /// Tells which modules have a name with one of these texts in it, in small or capital letters; a text is in small letters.
+    pub(crate) fn naming(&self, texts: &[&str]) -> impl Fn(ModuleId) -> bool {
+        let held = self.texts.held(|text| vocabulary::mentions(text, texts));
+        move |module| self.unit(module).is_some_and(|unit| unit.ir.names.hold(&held))
     }
 
     /// The text of an expression's source.

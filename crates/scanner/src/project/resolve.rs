@@ -428,44 +428,6 @@ impl Project {
         Some(self.symbol_in(at.to(found.value), depth))
     }
 
-    /// The name of a class for messages.
-    #[must_use]
-    pub fn class_name(&self, class: Cls) -> &str {
-        let name =
-            self.unit(class.module).and_then(|unit| Some(unit.ir.text(unit.ir.class(class.id)?.name?)));
-        name.unwrap_or("this class")
-    }
-
-    /// The method of a class or of one that it extends: of the class itself, else of the first one of those that has it.
-    #[must_use]
-    pub fn method(&self, class: Cls, name: &str) -> Option<Fun> {
-        let mut open = vec![class];
-        let mut seen: Vec<Cls> = Vec::new();
-        while let Some(class) = open.pop().filter(|_| seen.len() < 16) {
-            if seen.contains(&class) {
-                continue;
-            }
-            seen.push(class);
-            let unit = self.unit(class.module)?;
-            let decl = unit.ir.class(class.id)?;
-            let found = decl.methods.iter().find(|id| {
-                let function = unit.ir.function(**id);
-                function.and_then(|function| function.name).is_some_and(|own| unit.ir.text(own) == name)
-            });
-            if let Some(id) = found {
-                return Some(Fun { module: class.module, id: *id });
-            }
-            let bases = decl.bases.iter().rev().filter_map(|base| {
-                match self.symbol(At { module: class.module, expr: *base }) {
-                    Symbol::Class(base) => Some(base),
-                    _ => None,
-                }
-            });
-            open.extend(bases);
-        }
-        None
-    }
-
     fn class_member(&self, class: Cls, name: &str, depth: u32) -> Option<Symbol> {
         let depth = self.step(depth)?;
         if let Some(fun) = self.method(class, name) {

@@ -185,35 +185,45 @@ impl<T: Small> Shelf<T> for Dense<T> {
     }
 
     fn put(&mut self, at: At, slot: Slot<T>) {
-        self.remove(at);
-        let cell = match slot {
+        let Self { places, opened, beyond } = self;
+        let Some(place) = places.make(at) else { return };
+        close(*place, at, opened, beyond);
+        *place = match slot {
             Slot::Known(answer) => KNOWN | (answer.number() & MOST),
             Slot::Open(answer, on) => {
-                let number = self.opened.add(answer, on);
+                let number = opened.add(answer, on);
                 match u16::try_from(number) {
                     Ok(number) if number < MOST => OPEN | number,
                     _ => {
-                        self.opened.remove(number);
-                        self.beyond.insert(at, (answer, on));
+                        opened.remove(number);
+                        beyond.insert(at, (answer, on));
                         OPEN | MOST
                     }
                 }
             }
         };
-        if let Some(place) = self.places.make(at) {
-            *place = cell;
-        }
     }
 
     fn remove(&mut self, at: At) {
-        let Some(place) = self.places.get_mut(at) else { return };
-        let cell = std::mem::take(place);
-        if cell & (KNOWN | OPEN) == OPEN {
-            if cell & MOST == MOST {
-                self.beyond.remove(&at);
-            } else {
-                self.opened.remove(u32::from(cell & MOST));
-            }
+        let Self { places, opened, beyond } = self;
+        let Some(place) = places.get_mut(at) else { return };
+        close(std::mem::take(place), at, opened, beyond);
+    }
+}
+
+/// Gives up what a place says is open, if it does.
+#[inline]
+fn close<T: Clone>(
+    cell: u16,
+    at: At,
+    opened: &mut Opened<T>,
+    beyond: &mut rustc_hash::FxHashMap<At, (T, u16)>,
+) {
+    if cell & (KNOWN | OPEN) == OPEN {
+        if cell & MOST == MOST {
+            beyond.remove(&at);
+        } else {
+            opened.remove(u32::from(cell & MOST));
         }
     }
 }

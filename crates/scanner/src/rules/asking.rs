@@ -23,7 +23,7 @@ const ASKS: &[&str] = &[
 ];
 
 /// Words of a file that has to do with whom a thread or task serves, without being told.
-const AMBIENT: &[&str] = &[
+pub(crate) const AMBIENT: &[&str] = &[
     "ContextVar",
     "contextvars",
     "AsyncLocalStorage",
@@ -49,7 +49,7 @@ pub(crate) fn may_ask(project: &Project, fun: Fun, depth: u32) -> bool {
 
 /// As [`may_ask`]; what is called deeper may only where its file has to do with whom a thread or task serves.
 pub(crate) fn may_find_out(project: &Project, fun: Fun, depth: u32) -> bool {
-    follow(project, fun, depth, &|unit| AMBIENT.iter().any(|word| unit.ir.source.contains(word)))
+    follow(project, fun, depth, &|unit| AMBIENT.iter().any(|word| unit.ir.source.mentions(word)))
 }
 
 fn follow(project: &Project, fun: Fun, depth: u32, deeper: &impl Fn(&Unit) -> bool) -> bool {

@@ -17,6 +17,8 @@ pub mod routing;
 pub mod state;
 mod sure;
 
+pub(crate) use asking::AMBIENT;
+
 use std::sync::LazyLock;
 
 use partywall_model::{

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
+use rustc_hash::FxHashMap;
 
 use super::unscoped_cache_key::is_scoped;
 use crate::{
@@ -71,6 +72,7 @@ const COMMON: &[&str] = &["acquire", "wrap", "remember", "memoize", "obtain", "g
 /// `pool.acquire({ key: server.id, create: () => connect(server, userId) })`.
 fn made_for_one(project: &Project, report: &mut Report<'_>) {
     let making = project.calls_named(|name| MAKING.contains(&name));
+    let mut keeping: FxHashMap<Fun, bool> = FxHashMap::default();
     for (module, unit) in project.units() {
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
@@ -80,12 +82,12 @@ fn made_for_one(project: &Project, report: &mut Report<'_>) {
                     (unit.ir.text(*property).to_owned(), project.written(at.to(*object)).pop().unwrap_or_default())
                 }
                 // `memo("repos", ttl, () => reposOf(user))`, a function of the project that keeps what it makes.
-                ExprKind::Name(_) if keeps_by_key(project, at) => {
+                ExprKind::Name(_) if keeps_by_key(project, at, &mut keeping) => {
                     let name = project.written(at.to(call.callee)).pop().unwrap_or_default();
                     (MAKING.first().copied().unwrap_or_default().to_owned(), name)
                 }
                 // `dashboards.get(range, () => repo.dash(tenant, range))` of a class that does.
-                ExprKind::Member { object, .. } if key_and_maker(unit, call).is_some() && keeps_by_key(project, at) => {
+                ExprKind::Member { object, .. } if key_and_maker(unit, call).is_some() && keeps_by_key(project, at, &mut keeping) => {
                     let name = project.written(at.to(*object)).pop().unwrap_or_default();
                     (MAKING.first().copied().unwrap_or_default().to_owned(), name)
                 }
@@ -151,13 +153,17 @@ pub(super) fn names_who_is_asked_for(project: &Project, unit: &Unit, key: At) ->
     chosen && !other
 }
 
-/// Whether a function of the project that is called keeps what it makes under what it is given as a key.
-fn keeps_by_key(project: &Project, call: At) -> bool {
+/// Whether a function of the project that is called keeps what it makes under what it is given as a key; each is looked at once.
+fn keeps_by_key(project: &Project, call: At, known: &mut FxHashMap<Fun, bool>) -> bool {
     let Some(callee) = project.callee(call).filter(|callee| callee.certain) else { return false };
     let [target] = callee.targets.as_slice() else { return false };
-    project.puts_of(*target).any(|access| {
-        project.roots(access.key).iter().any(|root| project.parameter_of(access.at.module, *root).is_some_and(|(fun, ..)| fun == *target))
-    }) || asks_and_sets(project, *target)
+    *known.entry(*target).or_insert_with(|| puts_by_key(project, *target))
+}
+
+fn puts_by_key(project: &Project, target: Fun) -> bool {
+    project.puts_of(target).any(|access| {
+        project.roots(access.key).iter().any(|root| project.parameter_of(access.at.module, *root).is_some_and(|(fun, ..)| fun == target))
+    }) || asks_and_sets(project, target)
 }
 
 /// Whether a function asks a cache that is elsewhere, and sets in it what it was not found, under what it is given or what is made of it.

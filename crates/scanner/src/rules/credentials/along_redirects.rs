@@ -46,7 +46,8 @@ const AROUND: usize = 16;
 /// Reports such calls.
 pub(super) fn along_redirects(project: &Project, report: &mut Report<'_>) {
     let lives = Lifetimes::new(project);
-    for (module, unit) in project.units().filter(|(_, unit)| unit.ir.source.mentions("redirect")) {
+    for (module, unit) in project.units().filter(|(_, unit)| unit.ir.source.mentions(crate::marks::REDIRECT))
+    {
         for expr in &unit.index.calls {
             let fun = Fun { module, id: unit.index.function(*expr) };
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };

@@ -134,7 +134,8 @@ const ABOUT: &[&str] = &[
 
 /// Whether a name is one that credentials, or what is sent with them, have.
 fn may_hold(name: &str) -> bool {
-    !vocabulary::words(name).last().is_some_and(|last| ABOUT.contains(&last.as_str())) && vocabulary::mentions(name, &["key", "token", "secret", "pass", "auth", "header", "credential", "creds", "pat", "bearer", "cookie"])
+    vocabulary::mentions(name, &["key", "token", "secret", "pass", "auth", "header", "credential", "creds", "pat", "bearer", "cookie"])
+        && !vocabulary::words(name).last().is_some_and(|last| ABOUT.contains(&last.as_str()))
 }
 
 /// The variable of the environment that an expression reads: `process.env.X`, `os.environ["X"]`, `os.getenv("X")`.

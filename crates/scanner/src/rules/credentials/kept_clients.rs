@@ -16,7 +16,7 @@ use crate::{
         StmtKind, walk,
     },
     library::Role,
-    project::{At, Cls, Fun, ModuleId, Parent, Project, Symbol, Unit},
+    project::{At, Cls, Fun, ModuleId, NameSet, Parent, Project, Symbol, Unit},
     rules::Report,
     tenancy::{Tenancy, is_stdio_only},
     vocabulary,
@@ -90,6 +90,7 @@ struct Held {
 
 /// Reports clients that hold the process's own credential and are there for all requests.
 pub(super) fn kept_clients(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>) {
+    let names = Names::of(project);
     let mut sending: FxHashMap<Cls, bool> = FxHashMap::default();
     let mut told: BTreeSet<At> = BTreeSet::new();
     for (module, unit) in project.units() {
@@ -102,7 +103,7 @@ pub(super) fn kept_clients(project: &Project, lives: &Lifetimes<'_>, report: &mu
             if call.args.is_empty() || lives.is_per_request(project.function_of(at)) {
                 continue;
             }
-            if !is_client(project, at, call, &mut sending) {
+            if !is_client(project, at, call, &names, &mut sending) {
                 continue;
             }
             let Some(name) = call.args.iter().find_map(|arg| own_credential(project, unit, at.to(arg.value)))
@@ -150,27 +151,53 @@ fn say<'r>(
     report.at(at, message).severity(severity).confidence(confidence)
 }
 
+/// What the names of calls say of clients, asked once for each name.
+struct Names<'p> {
+    /// What is the operator's or the process's own.
+    own: NameSet<'p>,
+    /// What speaks to another service.
+    clients: NameSet<'p>,
+}
+
+impl<'p> Names<'p> {
+    fn of(project: &'p Project) -> Self {
+        let has = |name: &str, list: &[&str]| {
+            vocabulary::words(name).iter().any(|word| list.contains(&word.as_str()))
+        };
+        let operators = |name: &str| {
+            let is =
+                |word: &String| OPERATORS.contains(&word.as_str()) && word != "client" && word != "admin";
+            vocabulary::words(name).iter().any(is)
+        };
+        Self {
+            own: project.calls_named(|name| operators(name) || has(name, ITS_OWN)),
+            clients: project.calls_named(|name| has(name, CLIENTS)),
+        }
+    }
+}
+
 /// Whether a call makes a client of another service that is no library's own, whose credentials another rule asks for.
-fn is_client(project: &Project, at: At, call: &Call, sending: &mut FxHashMap<Cls, bool>) -> bool {
-    let Some(name) = project.last_written(at.to(call.callee)) else { return false };
-    let words = vocabulary::words(name);
-    let has = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
-    let operators =
-        words.iter().any(|word| OPERATORS.contains(&word.as_str()) && word != "client" && word != "admin");
+fn is_client(
+    project: &Project,
+    at: At,
+    call: &Call,
+    names: &Names<'_>,
+    sending: &mut FxHashMap<Cls, bool>,
+) -> bool {
+    let Some(name) = project.last_written(at.to(call.callee)).filter(|_| !names.own.has(at)) else {
+        return false;
+    };
     let package = project.callee(at).and_then(|callee| callee.package.as_deref());
-    if operators
-        || has(ITS_OWN)
-        || package.is_some_and(|package| PLATFORMS.iter().any(|part| package.contains(part)))
-    {
+    if package.is_some_and(|package| PLATFORMS.iter().any(|part| package.contains(part))) {
         return false;
     }
-    let named = has(CLIENTS);
+    let named = names.clients.has(at);
     if let Symbol::Class(class) = project.symbol(at.to(call.callee)) {
         return named || *sending.entry(class).or_insert_with(|| sends(project, class));
     }
     let makes = call.is_new
         || name.starts_with(|char: char| char.is_uppercase())
-        || words
+        || vocabulary::words(name)
             .first()
             .is_some_and(|verb| matches!(verb.as_str(), "create" | "make" | "build" | "init" | "new"));
     named && makes && project.callee(at).is_none_or(|callee| callee.defs.is_empty())

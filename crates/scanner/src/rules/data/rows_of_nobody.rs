@@ -41,6 +41,7 @@ const BEFORE: usize = 240;
 
 fn run(project: &Project, report: &mut Report<'_>) {
     super::missing_owner::missing_owner(project, report);
+    let naming = project.naming(&["isnull", "is_"]);
     for (module, unit) in project.units() {
         if is_aside(&unit.ir.path) {
             continue;
@@ -66,7 +67,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             tell(project, report, unit, At { module, expr }, column);
         }
         // `Q(owner=user) | Q(owner__isnull=True)`
-        if !unit.ir.has_name_with(&["isnull", "is_"]) {
+        if !naming(module) {
             continue;
         }
         for (expr, kind) in unit.ir.exprs() {

@@ -55,10 +55,8 @@ const LOOKS: &[&str] = &[
 /// Reports such functions where they read the header.
 pub(super) fn header_as_caller(project: &Project, report: &mut Report<'_>) {
     told_as_caller(project, report);
-    for (module, unit) in project.units() {
-        if !unit.ir.has_name_with(&["headers", "header"]) {
-            continue;
-        }
+    let naming = project.naming(&["headers", "header"]);
+    for (module, unit) in project.units().filter(|(module, _)| naming(*module)) {
         for (id, function) in unit.ir.functions() {
             let named = function.name.is_some_and(|name| says_who_calls(unit.ir.text(name)));
             if !named || looks(unit, id) {
@@ -116,12 +114,14 @@ pub(in crate::rules) fn says_who_calls(name: &str) -> bool {
     let words = vocabulary::words(name);
     let verb = words.iter().any(|word| FINDS.contains(&word.as_str()));
     let list = words.last().is_some_and(|last| last.ends_with('s') && last != "address");
+    if !verb || list {
+        return false;
+    }
     let rest: Vec<&str> = words.iter().map(String::as_str).filter(|word| !FINDS.contains(word)).collect();
     let rest = rest.join("_");
-    let party = vocabulary::is_owner(&rest)
+    vocabulary::is_owner(&rest)
         || vocabulary::is_principal(&rest)
-        || matches!(rest.as_str(), "caller" | "identity" | "caller_id");
-    verb && !list && party
+        || matches!(rest.as_str(), "caller" | "identity" | "caller_id")
 }
 
 fn looks(unit: &Unit, id: FunctionId) -> bool {

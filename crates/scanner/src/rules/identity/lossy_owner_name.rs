@@ -41,8 +41,7 @@ const APART: &[&str] = &["sha1", "sha256", "sha512", "sha", "md5", "blake2b", "b
 
 fn run(project: &Project, report: &mut Report<'_>) {
     for (module, unit) in project.units() {
-        let likely = ["isalnum", "re.sub", ".replace(", "[^"];
-        if !likely.iter().any(|text| unit.ir.source.contains(text)) {
+        if !crate::marks::CLEANS.iter().any(|text| unit.ir.source.mentions(text)) {
             continue;
         }
         for (id, function) in unit.ir.functions().filter(|(id, _)| *id != FunctionId::MODULE) {

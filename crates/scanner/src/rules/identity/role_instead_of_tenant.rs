@@ -32,7 +32,8 @@ pub const RULE: Rule = Rule {
 const ROLES: &[&str] = &["role", "rank"];
 
 fn run(project: &Project, report: &mut Report<'_>) {
-    for (module, unit) in project.units().filter(|(_, unit)| unit.ir.has_name_with(ROLES)) {
+    let naming = project.naming(ROLES);
+    for (module, unit) in project.units().filter(|(module, _)| naming(*module)) {
         for (id, function) in unit.ir.functions() {
             if id == FunctionId::MODULE {
                 continue;

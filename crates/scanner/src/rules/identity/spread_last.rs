@@ -81,12 +81,14 @@ pub(super) fn spread_last(project: &Project, report: &mut Report<'_>) {
 fn first_owner<'u>(unit: &'u Unit, properties: &[Property]) -> Option<(usize, &'u str)> {
     properties.iter().enumerate().find_map(|(place, own)| {
         let PropertyKey::Name(name) = own.key else { return None };
+        if !matches!(unit.ir.expr(own.value), ExprKind::Member { .. } | ExprKind::Name(_)) {
+            return None;
+        }
         let name = unit.ir.text(name);
         let words = vocabulary::words(name);
         let id = words.len() > 1
             && words.last().is_some_and(|last| matches!(last.as_str(), "id" | "uuid" | "slug"));
-        let read = matches!(unit.ir.expr(own.value), ExprKind::Member { .. } | ExprKind::Name(_));
-        (id && read).then_some((place, name))
+        id.then_some((place, name))
     })
 }
 
