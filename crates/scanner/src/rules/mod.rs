@@ -10,6 +10,7 @@ pub mod data;
 pub mod disclosure;
 pub mod identity;
 mod left_behind;
+mod never_run;
 #[cfg(test)]
 mod pages;
 mod refusing;
@@ -152,6 +153,8 @@ pub struct Found {
     staff: bool,
     /// The severity that the rule has set itself.
     said: Option<Severity>,
+    /// How bad it can be at most, whatever the rule says: less where it is known who comes there.
+    most: Severity,
     /// Whether so many calls lie between that nobody can say what was looked at on the way.
     guessed: bool,
     /// The function that no way from the callers to was found, if so.
@@ -164,7 +167,7 @@ impl Found {
     /// Sets how bad it is; at first it is what the rule says.
     pub fn severity(&mut self, severity: Severity) -> &mut Self {
         self.said = Some(severity);
-        self.severity = severity;
+        self.severity = severity.min(self.most);
         self
     }
 
@@ -243,6 +246,7 @@ impl<'p> Report<'p> {
             admins: false,
             staff: false,
             said: None,
+            most: Severity::High,
             guessed: false,
             unreached: None,
             far: false,
@@ -304,7 +308,8 @@ const FAR: usize = 4;
 impl Found {
     /// Makes it at most medium, and less sure.
     fn lower(&mut self) {
-        self.severity = self.severity.min(Severity::Medium);
+        self.most = Severity::Medium;
+        self.severity = self.severity.min(self.most);
         self.confidence = self.confidence.min(Confidence::Medium);
     }
 

@@ -10,6 +10,7 @@ mod copied_body;
 mod doubts;
 mod found_instead;
 pub(in crate::rules) mod header_as_caller;
+mod kept_tokens;
 mod limited;
 pub(in crate::rules) mod looked_up;
 pub(in crate::rules) mod not_seen;
