@@ -316,11 +316,9 @@ fn takes_nothing(project: &Project, at: At, steps: u32, asked: &mut usize) -> bo
     let (mut nothing, mut sources, mut calls) = (true, Vec::new(), Vec::new());
     walk::exprs_below(&unit.ir, at.expr, &mut |expr| match unit.ir.expr(expr) {
         ExprKind::Name(NameRef::Binding(id)) if !unit.ir.is_module_level(*id) => {
-            let waited = waited_for(project, unit, at, *id);
-            sources.extend(waited);
             let local =
                 unit.ir.binding_function(*id) == own && project.parameter_of(at.module, *id).is_none();
-            nothing &= local || waited.is_some();
+            nothing &= local;
             if local {
                 sources.extend(
                     unit.index
@@ -337,28 +335,13 @@ fn takes_nothing(project: &Project, at: At, steps: u32, asked: &mut usize) -> bo
         ExprKind::Member { property, .. } => nothing &= unit.ir.text(*property) != "request_context",
         // What it is told by a callback of its options is of no request.
         ExprKind::Function(_) => {
-            nothing &= matches!(unit.index.parent(expr), Parent::Expr(up) if matches!(unit.ir.expr(up), ExprKind::Object(_)) || awaited(unit, up).is_some());
+            nothing &= matches!(unit.index.parent(expr), Parent::Expr(up) if matches!(unit.ir.expr(up), ExprKind::Object(_)));
         }
         _ => {}
     });
     nothing
         && calls.into_iter().all(|call| !takes_of_context(project, call, 6, asked))
         && sources.into_iter().all(|source| takes_nothing(project, at.to(source), steps, asked))
-}
-
-/// What a parameter of a function is told by that is run when something is there: `build()` of `build().then((built) => …)`.
-fn waited_for(project: &Project, unit: &Unit, at: At, id: BindingId) -> Option<ExprId> {
-    let (fun, number, path) = project.parameter_of(at.module, id)?;
-    let site = unit.index.site(fun.id).filter(|_| number == 0 && path.is_empty())?;
-    let Parent::Expr(up) = unit.index.parent(site) else { return None };
-    awaited(unit, up)
-}
-
-/// What a call waits for: `build()` of `build().then(use)`.
-fn awaited(unit: &Unit, call: ExprId) -> Option<ExprId> {
-    let ExprKind::Call(call) = unit.ir.expr(call) else { return None };
-    let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
-    matches!(unit.ir.text(*property), "then" | "finally" | "catch").then_some(*object)
 }
 
 /// Whether a call, or what the functions that it calls do, takes something from a store of the request's context.

@@ -23,7 +23,8 @@ const SAID: &[&str] = &[
 ];
 
 /// Words of lists of paths.
-const PATHS: &[&str] = &["path", "paths", "route", "routes", "prefix", "prefixes", "endpoint", "endpoints", "url", "urls"];
+const PATHS: &[&str] =
+    &["path", "paths", "route", "routes", "prefix", "prefixes", "endpoint", "endpoints", "url", "urls"];
 
 impl Project {
     /// Whether the project says that everybody may call a handler.
@@ -40,14 +41,17 @@ impl Project {
             SAID.iter().any(|said| text.contains(said))
         };
         let begins = function.body.first().is_some_and(|stmt| match unit.ir.stmt(*stmt) {
-            StmtKind::Expr(expr) => matches!(unit.ir.expr(*expr), ExprKind::String(text) if says(unit.ir.text(*text))),
+            StmtKind::Expr(expr) => {
+                matches!(unit.ir.expr(*expr), ExprKind::String(text) if says(unit.ir.text(*text)))
+            }
             _ => false,
         });
         let registered = self.span(entry.registration).start;
-        let place = match entry.registration.module == entry.handler.module && registered < function.span.start {
-            true => registered,
-            false => function.span.start,
-        };
+        let place =
+            match entry.registration.module == entry.handler.module && registered < function.span.start {
+                true => registered,
+                false => function.span.start,
+            };
         begins || comment_above(unit, place).is_some_and(|text| says(&text))
     }
 
@@ -95,7 +99,11 @@ impl Project {
         let mut here = at.expr;
         for _ in 0..4 {
             match unit.index.parent(here) {
-                Parent::Expr(up) if matches!(unit.ir.expr(up), ExprKind::Array { .. } | ExprKind::Call(_)) => here = up,
+                Parent::Expr(up)
+                    if matches!(unit.ir.expr(up), ExprKind::Array { .. } | ExprKind::Call(_)) =>
+                {
+                    here = up
+                }
                 Parent::Stmt(stmt) => {
                     let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
                     return target.as_binding().is_some_and(|id| says(unit.ir.binding_name(id), true));

@@ -308,8 +308,7 @@ const FAR: usize = 4;
 impl Found {
     /// Makes it at most medium, and less sure.
     fn lower(&mut self) {
-        self.most = Severity::Medium;
-        self.severity = self.severity.min(self.most);
+        self.severity = self.severity.min(Severity::Medium);
         self.confidence = self.confidence.min(Confidence::Medium);
     }
 
@@ -352,6 +351,7 @@ impl Found {
                 || project.is_registered_for_operators(entry)
                 || project.is_public(entry)
             {
+                self.most = Severity::Medium;
                 self.lower();
             }
             self.wrapped = project.is_wrapped(entry);
@@ -496,6 +496,8 @@ fn is_aside(path: &str) -> bool {
         )
     });
     stands_in
+        // What an operator starts from a shell: docs.djangoproject.com/en/stable/howto/custom-management-commands.
+        || path.contains("management/commands/")
         || path.split('/').any(|part| {
             matches!(
                 part,

@@ -54,7 +54,8 @@ fn is_behind_end(unit: &Unit, block: &[StmtId], span: Span, depth: u32) -> bool 
         if unit.ir.stmt_span(*stmt).contains(span) {
             // JavaScript knows a function before it comes to it.
             let known = matches!(unit.ir.stmt(*stmt), StmtKind::Function(_) | StmtKind::Class(_));
-            return (ended && !known) || blocks(unit, *stmt).iter().any(|inner| is_behind_end(unit, inner, span, depth));
+            return (ended && !known)
+                || blocks(unit, *stmt).iter().any(|inner| is_behind_end(unit, inner, span, depth));
         }
         ended |= always_ends(unit, *stmt, depth);
     }
@@ -70,7 +71,8 @@ fn always_ends(unit: &Unit, stmt: StmtId, depth: u32) -> bool {
         StmtKind::If { then, otherwise, .. } => ends(then) && ends(otherwise),
         StmtKind::Try { body, handlers, after } => {
             ends(&after.finally)
-                || ((ends(body) || ends(&after.otherwise)) && handlers.iter().all(|handler| ends(&handler.body)))
+                || ((ends(body) || ends(&after.otherwise))
+                    && handlers.iter().all(|handler| ends(&handler.body)))
         }
         StmtKind::Block(block) => ends(block),
         // What `with` enters may keep an error to itself.

@@ -50,7 +50,9 @@ fn lists_narrowing(project: &Project, unit: &Unit, list: crate::ir::ExprId) -> b
             found |= project.units().any(|(module, home)| {
                 home.ir.classes().any(|(id, class)| {
                     class.name.is_some_and(|own| home.ir.text(own) == name)
-                        && project.method(Cls { module, id }, "filter_queryset").is_some_and(|fun| narrows(project, fun))
+                        && project
+                            .method(Cls { module, id }, "filter_queryset")
+                            .is_some_and(|fun| narrows(project, fun))
                 })
             });
         }

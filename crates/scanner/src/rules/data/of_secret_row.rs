@@ -13,9 +13,18 @@ const STEPS: u32 = 4;
 /// Whether all that a query finds rows by was taken out of a row of the same table that only whoever has a secret finds.
 pub(super) fn is_of_secret_row(project: &Project, query: &Query) -> bool {
     let Some(unit) = project.unit(query.at.module) else { return false };
-    let own: Vec<&At> = query.filters.iter().filter(|at| !project.is_fixed(**at)).collect();
+    // `query(sql, [id])` is given a list.
+    let values = query.filters.iter().flat_map(|at| match unit.ir.expr(at.expr) {
+        ExprKind::Array { items, .. } => items.iter().map(|item| at.to(*item)).collect(),
+        _ => vec![*at],
+    });
+    let own: Vec<At> = values
+        .filter(|at| !matches!(unit.ir.expr(at.expr), ExprKind::String(_) | ExprKind::Number(_)))
+        .collect();
     !own.is_empty()
-        && own.iter().all(|at| root(unit, at.expr).is_some_and(|id| comes_of_secret(project, unit, query, id, STEPS)))
+        && own
+            .iter()
+            .all(|at| root(unit, at.expr).is_some_and(|id| comes_of_secret(project, unit, query, id, STEPS)))
 }
 
 /// The variable that a value is, or is a part of.
@@ -43,5 +52,7 @@ fn comes_of_secret(project: &Project, unit: &Unit, query: &Query, id: BindingId,
             && span.contains(unit.ir.span(other.at.expr))
             && is_by_what_one_has(project, other)
     });
-    found || root(unit, source.value).is_some_and(|from| from != id && comes_of_secret(project, unit, query, from, depth))
+    found
+        || root(unit, source.value)
+            .is_some_and(|from| from != id && comes_of_secret(project, unit, query, from, depth))
 }

@@ -29,7 +29,9 @@ fn is_given(unit: &Unit, at: At) -> bool {
         StmtKind::Return(_) => true,
         StmtKind::Assign { target, .. } => target.as_binding().is_some_and(|id| {
             let returns = unit.index.returns(unit.index.function(at.expr));
-            returns.iter().any(|expr| matches!(unit.ir.expr(*expr), ExprKind::Name(NameRef::Binding(own)) if *own == id))
+            returns.iter().any(
+                |expr| matches!(unit.ir.expr(*expr), ExprKind::Name(NameRef::Binding(own)) if *own == id),
+            )
         }),
         _ => false,
     }
@@ -40,7 +42,8 @@ fn is_used_beside(project: &Project, call: At) -> bool {
     if beside_caller(project, call) {
         return true;
     }
-    let Some(StmtKind::Assign { target, .. }) = unit.index.stmt_of(call.expr).map(|stmt| unit.ir.stmt(stmt)) else {
+    let Some(StmtKind::Assign { target, .. }) = unit.index.stmt_of(call.expr).map(|stmt| unit.ir.stmt(stmt))
+    else {
         return false;
     };
     target.as_binding().is_some_and(|id| {

@@ -15,7 +15,9 @@ pub(super) fn is_session_user(project: &Project, at: At) -> bool {
     let ExprKind::Member { object, property, .. } = unit.ir.expr(at.expr) else { return false };
     let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(*object) else { return false };
     if !matches!(unit.ir.text(*property), "id" | "uid" | "sub" | "userId" | "user_id" | "_id")
-        || !vocabulary::words(unit.ir.binding_name(*id)).iter().any(|word| matches!(word.as_str(), "user" | "session"))
+        || !vocabulary::words(unit.ir.binding_name(*id))
+            .iter()
+            .any(|word| matches!(word.as_str(), "user" | "session"))
     {
         return false;
     }
@@ -26,9 +28,12 @@ pub(super) fn is_session_user(project: &Project, at: At) -> bool {
     };
     let ExprKind::Call(expr) = unit.ir.expr(call) else { return false };
     // What is found by an id that was sent is somebody's, and not the caller's.
-    let sent = expr.args.iter().any(|arg| matches!(unit.ir.expr(arg.value), ExprKind::Member { .. } | ExprKind::String(_)));
+    let sent = expr
+        .args
+        .iter()
+        .any(|arg| matches!(unit.ir.expr(arg.value), ExprKind::Member { .. } | ExprKind::String(_)));
     !sent
-        && project.last_written(at.to(expr.callee)).is_some_and(|name| {
-            vocabulary::words(name).iter().any(|word| GIVES.contains(&word.as_str()))
-        })
+        && project
+            .last_written(at.to(expr.callee))
+            .is_some_and(|name| vocabulary::words(name).iter().any(|word| GIVES.contains(&word.as_str())))
 }

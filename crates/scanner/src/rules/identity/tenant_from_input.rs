@@ -211,6 +211,8 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     let elsewhere = !reaches && words.iter().any(|word| word == "customer");
     if !id || elsewhere || is_behind_policies(project, at) {
         found.severity(Severity::Low).confidence(Confidence::Low);
+    } else if service && !reaches {
+        found.severity(Severity::Low).confidence(Confidence::Low).why(NOT_SEEN);
     } else if (beside || another_is_checked(project, at) || tenant_held_before(project, fun)) && vocabulary::is_user(name) {
         // Another user, within what the caller's own tenant scopes.
         found.severity(Severity::Low).confidence(Confidence::Low);
@@ -220,8 +222,6 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     } else if doubts::may_name_others(project, fun, at) || words.iter().any(|word| word == "customer") {
         // A customer is whom those who call sell to, more often than the one who calls.
         found.severity(Severity::Medium).confidence(Confidence::Medium);
-    } else if service && !reaches {
-        found.severity(Severity::Low).confidence(Confidence::Low).why(NOT_SEEN);
     } else if service || !reaches {
         found.severity(Severity::Medium).confidence(Confidence::Medium).why(NOT_SEEN);
     } else if vocabulary::is_user(name) && !verified {

@@ -11,7 +11,8 @@ const ADDS: &[&str] = &["set", "add", "push", "append", "unshift"];
 /// Whether all that is done with the variable that an entry goes into is to add to it: `room = rooms.get(id)`, `room.users.set(me, seat)`,
 /// `room.count++`.
 pub(super) fn is_only_added_to(unit: &Unit, at: At) -> bool {
-    let Some(StmtKind::Assign { target, .. }) = unit.index.stmt_of(at.expr).map(|stmt| unit.ir.stmt(stmt)) else {
+    let Some(StmtKind::Assign { target, .. }) = unit.index.stmt_of(at.expr).map(|stmt| unit.ir.stmt(stmt))
+    else {
         return false;
     };
     let Some(id) = target.as_binding() else { return false };
