@@ -259,7 +259,7 @@ pub(super) fn tell(project: &Project, report: &mut Report<'_>, lives: &Lifetimes
     let fun = project.function_of(at);
     let reached = lives.is_per_request(fun);
     let found = report.reached(at, "a request without a tenant goes on with a default");
-    let unsure = !reached || is_for_sign_in(project, at) || is_for_message(project, at) || is_place_of_all(project, at) || is_configured(project, at) || is_for_show(project, at) || super::switched::is_of_demonstration(project, at);
+    let unsure = !reached || is_for_sign_in(project, at) || is_for_message(project, at) || is_place_of_all(project, at) || is_configured(project, at) || is_for_show(project, at);
     found.severity(if unsure { severity.min(Severity::Medium) } else { severity });
     // Who is counted together, or what a key says, is no data that is reached.
     if super::counted::is_only_counted(project, at) || super::switched::is_for_switch(project, at) {

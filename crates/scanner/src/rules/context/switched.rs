@@ -1,7 +1,7 @@
-//! Defaults that only decide whether something new is switched on, the bucket of a feature flag or an experiment, or whose data is made up.
+//! Defaults that only decide whether something new is switched on, the bucket of a feature flag or an experiment.
 
 use crate::{
-    ir::{ExprKind, walk},
+    ir::ExprKind,
     project::{At, Parent, Project},
     vocabulary,
 };
@@ -26,20 +26,4 @@ pub(super) fn is_for_switch(project: &Project, at: At) -> bool {
         here = up;
     }
     false
-}
-
-/// Words of what is shown to visitors, and is nobody's.
-const MADE_UP: &[&str] = &["demo", "sample"];
-
-/// Whether a default says by its name that what it stands for is made up: `company ?? "demo"`.
-pub(super) fn is_of_demonstration(project: &Project, at: At) -> bool {
-    let Some(unit) = project.unit(at.module) else { return false };
-    let mut found = false;
-    walk::exprs_below(&unit.ir, at.expr, &mut |expr| {
-        if let ExprKind::String(text) = unit.ir.expr(expr) {
-            found |=
-                vocabulary::words(unit.ir.text(*text)).iter().any(|word| MADE_UP.contains(&word.as_str()));
-        }
-    });
-    found
 }
