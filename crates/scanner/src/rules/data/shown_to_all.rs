@@ -33,7 +33,8 @@ pub(super) fn is_shown_to_all(project: &Project, query: &Query) -> bool {
         && (is_published(project, query) || is_said_to_all(project, query) || is_asked_openly(project, query))
 }
 
-/// Whether another query shows the published ones of the same rows to whoever asks: `.eq("status", "published")` without an owner.
+/// Whether another query shows the published ones of the same rows to whoever asks: `.eq("status", "published")` without an owner. Where
+/// each row is said to be public or not, those that are not are somebody's.
 fn is_published(project: &Project, query: &Query) -> bool {
     project.queries().iter().any(|other| {
         other.at != query.at
@@ -41,7 +42,20 @@ fn is_published(project: &Project, query: &Query) -> bool {
             && other.scope == Scope::None
             && !other.tied
             && is_for_everybody(project, other)
+            && !speaks_of_visibility(project, other)
     })
+}
+
+/// Whether the statement of a query asks which rows are public.
+fn speaks_of_visibility(project: &Project, query: &Query) -> bool {
+    let Some(unit) = project.unit(query.at.module) else { return true };
+    let Some(stmt) = unit.index.stmt_of(query.at.expr) else { return true };
+    let text = unit.ir.snippet(unit.ir.stmt_span(stmt)).to_lowercase();
+    text.contains("visib")
+        || text.contains("public\"")
+        || text.contains("public'")
+        || text.contains("_public")
+        || text.contains("ispublic")
 }
 
 /// Whether rows are what people say of something, of which each changes its own only and nobody asks for its own.
