@@ -253,11 +253,19 @@ fn handlers_say(project: &Project, folders: &[String], found: &mut BTreeMap<Stri
     }
 }
 
-/// The folders of programs that run on somebody's desk: of a manifest that asks for Electron, or of the workspace that it is a part of.
+/// What a manifest says of an extension that a program on somebody's desk loads: an editor, a personal assistant. Sources:
+/// code.visualstudio.com/api/references/extension-manifest, docs.openclaw.ai/plugins/manifest.
+const EXTENSIONS: &[&str] = &["\"vscode\":", "\"openclaw\": {", "\"openclaw\":{"];
+
+/// The folders of programs that run on somebody's desk: of a manifest that asks for Electron, or of the workspace that it is a part of;
+/// and of extensions that such a program loads.
 pub(crate) fn find_desktops(manifests: &[(String, String)]) -> BTreeSet<String> {
     let folder = |path: &str| path.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_owned());
     let packages = manifests.iter().filter(|(path, _)| path.rsplit('/').next() == Some("package.json"));
     let folders: BTreeSet<String> = packages.clone().map(|(path, _)| folder(path)).collect();
+    let extension = |text: &str| EXTENSIONS.iter().any(|mark| text.contains(mark));
+    let extensions: Vec<String> =
+        packages.clone().filter(|(_, text)| extension(text)).map(|(path, _)| folder(path)).collect();
     let desktop = packages.filter(|(_, text)| text.contains("\"electron\":")).map(|(path, _)| folder(path));
     desktop
         .map(|own| {
@@ -265,6 +273,7 @@ pub(crate) fn find_desktops(manifests: &[(String, String)]) -> BTreeSet<String> 
             let around = folders_around(&own).filter(|folder| folders.contains(*folder)).last();
             around.map_or_else(|| own.clone(), str::to_owned)
         })
+        .chain(extensions.into_iter().filter(|own| !own.is_empty()))
         .collect()
 }
 

@@ -536,18 +536,20 @@ impl Project {
             || has_part(&unit.ir.path, OPERATORS)
             || route.is_some_and(|route| has_part(route, OPERATORS))
             || self.is_signed_for(entry)
+            || vocabulary::words(self.function_name(entry.handler)).iter().any(|word| word == "internal")
     }
 
-    /// Whether an entry point is for everybody by its name: `/public/posts`.
+    /// Whether an entry point is for everybody by its name: `/public/posts`, `/.well-known/oauth-protected-resource`.
     #[must_use]
     pub fn is_public(&self, entry: &Entry) -> bool {
         entry.kind == "http"
-            && (self.unit(entry.handler.module).is_some_and(|unit| has_part(&unit.ir.path, PUBLIC))
+            && (self.route(entry).is_some_and(|route| route.contains("/.well-known/"))
+                || self.unit(entry.handler.module).is_some_and(|unit| has_part(&unit.ir.path, PUBLIC))
                 || self.route(entry).is_some_and(|route| has_part(route, PUBLIC)))
     }
 
     /// The path under which a handler is registered.
-    fn route(&self, entry: &Entry) -> Option<&str> {
+    pub(super) fn route(&self, entry: &Entry) -> Option<&str> {
         let unit = self.unit(entry.registration.module)?;
         let ExprKind::Call(call) = unit.ir.expr(entry.registration.expr) else { return None };
         match unit.ir.expr(call.positional(0)?) {

@@ -41,6 +41,7 @@ mod models;
 mod named;
 mod names;
 mod of_request;
+mod open_to_all;
 mod operators;
 mod optional;
 mod origins;

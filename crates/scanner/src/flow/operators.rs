@@ -131,6 +131,9 @@ pub(super) const REFUSES: &[&str] = &[
     "restrict",
 ];
 
+/// Words of secrets that the operator's own services have, and no tenant: `WORKER_SECRET`, `CRON_SECRET`.
+const OWN_SERVICES: &[&str] = &["worker", "cron", "scheduler", "internal"];
+
 /// How many calls a check may be away.
 pub(super) const DEPTH: u32 = 4;
 
@@ -333,7 +336,7 @@ impl Project {
         let secret = |name: &str| {
             let words = vocabulary::words(name);
             let has = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
-            (has(ADMINS) || has(ALONE) || has(&["operator", "platform"]))
+            (has(ADMINS) || has(ALONE) || has(&["operator", "platform"]) || has(OWN_SERVICES))
                 && has(&["key", "apikey", "secret", "token", "password"])
         };
         let mut expr = at.expr;

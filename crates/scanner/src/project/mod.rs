@@ -253,6 +253,8 @@ pub(crate) struct Memory {
     pub(crate) tenant_words: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     /// Whether the program is for those who let flats.
     pub(crate) lets_flats: std::cell::OnceCell<bool>,
+    /// The beginnings of paths that the project lists as open to everybody.
+    pub(crate) open_paths: std::cell::OnceCell<Vec<String>>,
     pub(crate) hubs: std::cell::OnceCell<crate::flow::Hubs>,
     /// Whether objects are the request's own, and whether they are shared, as far as that was asked.
     pub(crate) own_objects: crate::flow::Asked,

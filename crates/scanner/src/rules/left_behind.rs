@@ -1,5 +1,6 @@
 //! Code that stands in the tree and that nobody starts any more: a copy beside what took its place, a view that no route names.
 
+use super::never_run;
 use crate::{
     ir::{ClassId, Language, Span},
     project::{Cls, ModuleId, Project, Unit},
@@ -11,9 +12,11 @@ const REPLACED: &[&str] = &["old", "backup", "bak", "deprecated", "orig"];
 
 /// Whether a finding stands in code that is left behind.
 pub(super) fn is_left_behind(project: &Project, module: ModuleId, span: Span) -> bool {
-    project
-        .unit(module)
-        .is_some_and(|unit| is_replaced(project, module, unit) || is_unrouted(project, module, unit, span))
+    project.unit(module).is_some_and(|unit| {
+        is_replaced(project, module, unit)
+            || is_unrouted(project, module, unit, span)
+            || never_run::is_never_run(unit, span)
+    })
 }
 
 /// Whether a file is a copy of another one that lies beside it and is in use, and nothing imports it: `server_old.py` beside `server.py`.

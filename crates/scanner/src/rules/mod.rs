@@ -10,6 +10,7 @@ pub mod data;
 pub mod disclosure;
 pub mod identity;
 mod left_behind;
+mod never_run;
 #[cfg(test)]
 mod pages;
 mod refusing;
@@ -154,6 +155,8 @@ pub struct Found {
     staff: bool,
     /// The severity that the rule has set itself.
     said: Option<Severity>,
+    /// How bad it can be at most, whatever the rule says: less where it is known who comes there.
+    most: Severity,
     /// Whether so many calls lie between that nobody can say what was looked at on the way.
     guessed: bool,
     /// The function that no way from the callers to was found, if so.
@@ -166,7 +169,7 @@ impl Found {
     /// Sets how bad it is; at first it is what the rule says.
     pub fn severity(&mut self, severity: Severity) -> &mut Self {
         self.said = Some(severity);
-        self.severity = severity;
+        self.severity = severity.min(self.most);
         self
     }
 
@@ -245,6 +248,7 @@ impl<'p> Report<'p> {
             admins: false,
             staff: false,
             said: None,
+            most: Severity::High,
             guessed: false,
             unreached: None,
             far: false,
@@ -349,6 +353,7 @@ impl Found {
                 || project.is_registered_for_operators(entry)
                 || project.is_public(entry)
             {
+                self.most = Severity::Medium;
                 self.lower();
             }
             self.wrapped = project.is_wrapped(entry);
@@ -493,6 +498,8 @@ fn is_aside(path: &str) -> bool {
         )
     });
     stands_in
+        // What an operator starts from a shell: docs.djangoproject.com/en/stable/howto/custom-management-commands.
+        || path.contains("management/commands/")
         || path.split('/').any(|part| {
             matches!(
                 part,

@@ -16,7 +16,8 @@ const NO_TENANT: &str = "project space namespace vault site realm env environmen
     tag type status parent country city language currency request correlation trace transaction external \
     course class lesson quiz exam question patient student employee contact lead deal address department \
     position manager provider resource object entity record row source target template workflow node \
-    edge step version app api service dataset collection page booking appointment";
+    edge step version app api service dataset collection page booking appointment execution result response \
+    output answer attempt report skill revision draft variable prompt";
 
 /// Words for what a project keeps apart: it has its own tenants, in whose rows everything else is.
 pub(super) fn find<'a>(

@@ -262,7 +262,7 @@ pub(super) fn tell(project: &Project, report: &mut Report<'_>, lives: &Lifetimes
     let unsure = !reached || is_for_sign_in(project, at) || is_for_message(project, at) || is_place_of_all(project, at) || is_configured(project, at) || is_for_show(project, at);
     found.severity(if unsure { severity.min(Severity::Medium) } else { severity });
     // Who is counted together, or what a key says, is no data that is reached.
-    if super::counted::is_only_counted(project, at) {
+    if super::counted::is_only_counted(project, at) || super::switched::is_for_switch(project, at) {
         found.severity(Severity::Low).confidence(Confidence::Low);
     }
 }

@@ -17,6 +17,7 @@ mod only_one;
 mod open_unless_set;
 mod own_missing;
 mod set_in_thread;
+mod switched;
 mod unawaited_check;
 mod unused_default;
 

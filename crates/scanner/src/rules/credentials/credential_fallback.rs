@@ -287,7 +287,19 @@ fn ends_own(unit: &Unit, stmt: StmtId, moment: u32) -> bool {
     asks_for_owner(unit, stmt).is_some_and(|branch| unit.index.stmt_order(branch) < moment)
 }
 
+/// Whether a value is a column of a row, by the row's name: `tokenRecord.resource` is what a token is for, and none.
+fn is_column_of_row(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let ExprKind::Member { object, .. } = unit.ir.expr(at.expr) else { return false };
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(*object) else { return false };
+    let words = vocabulary::words(unit.ir.binding_name(*id));
+    words.last().is_some_and(|last| matches!(last.as_str(), "record" | "row" | "entry" | "doc"))
+}
+
 /// Whether a value is named like a credential, or made of what is.
 fn names_credential(project: &Project, at: At) -> bool {
+    if is_column_of_row(project, at) {
+        return project.last_written(at).is_some_and(vocabulary::is_credential);
+    }
     names_in(project, at).iter().any(|name| vocabulary::is_credential(name))
 }

@@ -1,4 +1,4 @@
-//! Keys of what answers with a model: whoever uses one costs the operator, and reaches no data of anybody.
+//! Keys of what answers with a model, or searches the web: whoever uses one costs the operator, and reaches no data of anybody.
 
 use crate::{
     ir::{ExprKind, NameRef, walk},
@@ -6,7 +6,7 @@ use crate::{
     vocabulary,
 };
 
-/// Words of what answers with a model.
+/// Words of what answers with a model, or out of the web.
 const MODELS: &[&str] = &[
     "ai",
     "llm",
@@ -33,6 +33,12 @@ const MODELS: &[&str] = &[
     "whisper",
     "elevenlabs",
     "deepgram",
+    "firecrawl",
+    "tavily",
+    "serper",
+    "serpapi",
+    "exa",
+    "perplexity",
 ];
 
 /// Parts of the addresses of such services.
@@ -51,6 +57,13 @@ const ADDRESSES: &[&str] = &[
     "://api.together.xyz",
     "://api.elevenlabs.io",
     "://api.deepgram.com",
+    "://api.firecrawl.dev",
+    "://api.tavily.com",
+    "://google.serper.dev",
+    "://serpapi.com",
+    "://api.exa.ai",
+    "://api.search.brave.com",
+    "://api.perplexity.ai",
 ];
 
 /// Whether names are those of a model's key: a caller without one uses it up, and reaches no data with it.

@@ -114,6 +114,7 @@ pub(super) fn skipped(project: &Project, query: &Query) -> bool {
     let Some(unit) = project.unit(query.at.module) else { return true };
     is_of_no_tenant(project, unit, query)
         || project.is_behind_policies(query)
+        || super::filter_backends::is_narrowed_later(project, query)
         || says_which_party(project, query)
         || is_for_all_or_nobody(project, query)
         || is_by_what_one_has(project, query)
@@ -223,7 +224,7 @@ fn is_for_all_or_nobody(project: &Project, query: &Query) -> bool {
 }
 
 /// Whether rows are found by a secret, or by what only one party has.
-fn is_by_what_one_has(project: &Project, query: &Query) -> bool {
+pub(super) fn is_by_what_one_has(project: &Project, query: &Query) -> bool {
     let text = project.snippet(query.at).to_lowercase();
     let secret = [
         "token",

@@ -1,10 +1,10 @@
 //! A client of the database that does not meet its policies.
 
-use partywall_model::{Axis, Check, Layer, Severity};
+use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     ir::{ExprKind, Kinds},
-    project::{At, Project},
+    project::{At, ModuleId, Project},
     rules::{Report, Rule},
 };
 
@@ -35,8 +35,20 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let ExprKind::Call(call) = kind else { continue };
             let at = At { module, expr };
             if project.is_service_client(at, call) == Some(true) {
-                report.reached(at, "this client skips row-level security: it has the service's key");
+                let found = report.reached(at, "this client skips row-level security: it has the service's key");
+                // Who calls is found out there, and each query is looked at by itself.
+                if asks_who_calls(project, module) {
+                    found.severity(Severity::Low).confidence(Confidence::Low);
+                }
             }
         }
     }
+}
+
+/// Whether a module has the database's own service say who calls: `await client.auth.getUser(token)`.
+fn asks_who_calls(project: &Project, module: ModuleId) -> bool {
+    let asks = project.calls_named(|name| matches!(name, "getUser" | "get_user" | "getClaims"));
+    asks.among(module).any(|call| {
+        project.written(At { module, expr: *call }).iter().rev().nth(1).is_some_and(|of| of == "auth")
+    })
 }

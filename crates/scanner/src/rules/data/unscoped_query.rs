@@ -57,7 +57,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
         let found = judge(project, query, is, report);
         if schemas || (extension && !query.is_sql) {
             found.severity(Severity::Low).confidence(Confidence::Low);
-        } else if super::authorship::is_only_made_by_somebody(project, query) {
+        } else if super::authorship::is_only_made_by_somebody(project, query)
+            || (found.is_high() && super::shown_to_all::is_shown_to_all(project, query))
+        {
             found.lower_by_one();
         }
     }
@@ -164,7 +166,7 @@ fn is_mostly_open(project: &Project, query: &Query) -> bool {
 
 /// Whether the owner is compared before the query or on the row it gives, or the function is told an owner and checks it.
 pub(super) fn is_checked(project: &Project, query: &Query) -> bool {
-    if query.filters.iter().any(|at| !project.is_fixed(*at) && (project.is_checked(*at) || is_of_callers_row(project, *at))) || super::callers_decide::found_before(project, query) || super::callers_decide::callers_decide(project, query) || super::wheres::is_compared_apart(project, query) {
+    if query.filters.iter().any(|at| !project.is_fixed(*at) && (project.is_checked(*at) || is_of_callers_row(project, *at))) || super::callers_decide::found_before(project, query) || super::callers_decide::callers_decide(project, query) || super::wheres::is_compared_apart(project, query) || super::of_secret_row::is_of_secret_row(project, query) {
         return true;
     }
     let Some(unit) = project.unit(query.at.module) else { return false };

@@ -130,7 +130,7 @@ fn is_narrowed(project: &Project, own: Cls, unit: &Unit, class: &Class) -> bool 
             }
         });
     }
-    methods || mixed || more
+    methods || mixed || more || super::filter_backends::narrows_views(project, own)
 }
 
 /// What a method that gives a view's rows may do with them for all callers alike: choose, sort and join by what everybody may send.

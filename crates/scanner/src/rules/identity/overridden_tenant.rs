@@ -108,7 +108,7 @@ fn choice(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, val
         report.reached(*chosen, "the tenant that the caller names takes the place of the caller's own");
     if bound {
         found.severity(Severity::Low).confidence(Confidence::Low);
-    } else if ranked || last {
+    } else if ranked || last || super::given_on::is_given_on_beside(project, *chosen) {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     }
 }

@@ -196,7 +196,8 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     let verified = project.has_owners(at.module) && caller_known(project, fun);
     let header = origins.has(Origins::UNVERIFIED) && !origins.has(Origins::INPUT);
     let what = if header { "an unverified header or token" } else { "what the caller sends" };
-    let beside = beside_caller(project, at) || goes_beside(project, at) || goes_beside_later(project, at);
+    let beside = beside_caller(project, at) || goes_beside(project, at) || goes_beside_later(project, at) || super::given_on::is_given_on_beside(project, at) || super::given_on::is_asked_with_owner(project, at);
+    let service = super::callers_service::is_callers_service(project, at.module);
     let reaches = project.reaches_store(at);
     let decides = if reaches { "decides whose data is reached" } else { "says for whom the call is" };
     let found = report.reached(at, format!("`{name}` comes from {what} and {decides}"));
@@ -210,6 +211,8 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     let elsewhere = !reaches && words.iter().any(|word| word == "customer");
     if !id || elsewhere || is_behind_policies(project, at) {
         found.severity(Severity::Low).confidence(Confidence::Low);
+    } else if service && !reaches {
+        found.severity(Severity::Low).confidence(Confidence::Low).why(NOT_SEEN);
     } else if (beside || another_is_checked(project, at) || tenant_held_before(project, fun)) && vocabulary::is_user(name) {
         // Another user, within what the caller's own tenant scopes.
         found.severity(Severity::Low).confidence(Confidence::Low);
@@ -219,7 +222,7 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     } else if doubts::may_name_others(project, fun, at) || words.iter().any(|word| word == "customer") {
         // A customer is whom those who call sell to, more often than the one who calls.
         found.severity(Severity::Medium).confidence(Confidence::Medium);
-    } else if !reaches {
+    } else if service || !reaches {
         found.severity(Severity::Medium).confidence(Confidence::Medium).why(NOT_SEEN);
     } else if vocabulary::is_user(name) && !verified {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
@@ -344,14 +347,14 @@ fn of_principal(project: &Project, value: At) -> bool {
 }
 
 /// Whether the call or record that a use stands in has the verified caller, or a credential, too.
-fn beside_caller(project: &Project, at: At) -> bool {
+pub(super) fn beside_caller(project: &Project, at: At) -> bool {
     use crate::project::Parent;
     let Some(unit) = project.unit(at.module) else { return false };
     let verified = |expr: ExprId| {
         let origins = project.origins(at.to(expr));
         // `projectId: context.projectId`, where users are members of projects.
         let own = origins.has(Origins::REQUEST) && !origins.is_chosen() && project.written(at.to(expr)).last().is_some_and(|name| project.is_own_tenant(name));
-        if own || not_seen::is_set_for_request(project, at.to(expr)) {
+        if own || not_seen::is_set_for_request(project, at.to(expr)) || super::session_user::is_session_user(project, at.to(expr)) {
             return true;
         }
         origins.has(Origins::PRINCIPAL) || (origins.has(Origins::OWNER) && !origins.is_chosen())

@@ -165,6 +165,7 @@ fn is_no_identity(project: &Project, unit: &Unit, at: At) -> bool {
         })
     });
     helper || signs || made || reads_form_only(unit, at) || is_only_logged(project, unit, at) || is_called_unverified(unit, at) || is_verified_elsewhere(project, unit, at)
+        || super::kept_tokens::is_kept(project, unit, at)
 }
 
 /// Whether what was read goes into the log and nowhere else.

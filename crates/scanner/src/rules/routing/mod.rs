@@ -17,6 +17,8 @@ mod one_event_store;
 mod one_for_all;
 mod one_process;
 mod one_upstream;
+mod only_added;
+mod only_touched;
 mod own_mailbox;
 mod posted_on;
 mod session_by_helper;

@@ -225,6 +225,9 @@ fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
     if is_index && unit.index.writes.iter().any(|write| write.place == at.expr) {
         return None;
     }
+    if super::only_touched::is_only_touched(unit, at.expr) {
+        return None;
+    }
     let name = project.written(at.to(key)).pop().unwrap_or_default();
     let key_at = at.to(key);
     // `delete sessions[transport.sessionId]`: what a transport says of itself is no id that a client sends.

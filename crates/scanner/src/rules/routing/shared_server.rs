@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::{Held, Lifetimes, Origins},
+    flow::{Held, Lifetimes, Origins, has_own_receiver},
     ir::{ExprKind, FunctionId, Kinds, NameRef, PropertyKey, walk},
     library::Role,
     project::{At, Callee, Project},
@@ -46,6 +46,10 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 continue;
             }
             for (value, roles, thing) in uses(project, &lives, at) {
+                // Other objects of the class may live longer than the one that this request made.
+                if is_of_own_object(project, &lives, value) {
+                    continue;
+                }
                 if let Some(made) = lives.made_before(value, roles) {
                     both(project, report, &mut reported, (made, at), thing);
                 } else if let Some(held) = lives.held(value) {
@@ -73,6 +77,18 @@ fn handler_of_one(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<
     if project.function_of(at).id == FunctionId::MODULE && server.is_some_and(|server| lives.makes(server, &[Role::Server])) {
         report.add(at.module, project.span(at), "this handler answers all requests with one server, which can speak to one client only");
     }
+}
+
+/// Whether a value is a field of the object whose method this is, and requests call the method on objects only that they made.
+fn is_of_own_object(project: &Project, lives: &Lifetimes<'_>, value: At) -> bool {
+    let Some(unit) = project.unit(value.module) else { return false };
+    let ExprKind::Member { object, .. } = unit.ir.expr(value.expr) else { return false };
+    let method = project.function_of(value);
+    let callers = project.callers(method);
+    let asked: Vec<&At> = callers.iter().filter(|call| lives.is_per_request(project.function_of(**call))).collect();
+    matches!(unit.ir.expr(*object), ExprKind::This)
+        && !asked.is_empty()
+        && asked.into_iter().all(|call| has_own_receiver(project, lives, *call))
 }
 
 /// The servers and transports that a call uses.

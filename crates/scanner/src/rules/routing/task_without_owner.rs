@@ -62,7 +62,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         }
         let severity = match (project.knows_callers(access.at.module), sees_caller(project, fun)) {
             // What is put there, or counted, is not given to anybody.
-            (true, _) if only_adds(unit, access.at) => Severity::Medium,
+            (true, _) if only_adds(unit, access.at) || super::only_added::is_only_added_to(unit, access.at) => Severity::Medium,
             (true, true) => Severity::High,
             (true, false) => Severity::Medium,
             (false, _) => Severity::Low,
