@@ -17,15 +17,28 @@ UPDATE partywall.tenant AS t SET again = true
     WHERE NOT again AND EXISTS (SELECT FROM partywall.shredded AS s WHERE lower(s.tenant) = lower(t.id));
 
 -- A life's number is no smaller than the present time: in a database that was restored, counting on would give numbers
--- again that were given after the backup was made. Whoever adds tenants does it alone.
+-- again that were given after the backup was made. Whoever adds tenants does it alone. When a life begins is said by this
+-- server's clock, as the number is, and not by that of whoever runs the command. A row whose number was not counted here
+-- just now is one of a backup, and keeps what it has: its secrets lie under its number.
 CREATE OR REPLACE FUNCTION partywall.begin_life() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
-DECLARE now bigint := (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
+DECLARE
+    now bigint := (extract(epoch FROM statement_timestamp()) * 1000000)::bigint;
+    counted bigint;
 BEGIN
+    new.again := new.again OR EXISTS (SELECT FROM partywall.shredded AS s WHERE lower(s.tenant) = lower(new.id));
+    BEGIN
+        counted := currval('partywall.tenant_incarnation_seq');
+    EXCEPTION WHEN object_not_in_prerequisite_state THEN
+        RETURN new;
+    END;
+    IF new.incarnation <> counted THEN
+        RETURN new;
+    END IF;
     IF new.incarnation < now THEN
         new.incarnation := now;
-        PERFORM setval(pg_get_serial_sequence('partywall.tenant', 'incarnation'), now);
+        PERFORM setval('partywall.tenant_incarnation_seq', now);
     END IF;
-    new.again := EXISTS (SELECT FROM partywall.shredded AS s WHERE lower(s.tenant) = lower(new.id));
+    new.created_at := now / 1000000;
     RETURN new;
 END $$;
 DROP TRIGGER IF EXISTS begun ON partywall.tenant;
@@ -44,3 +57,30 @@ BEGIN
     END LOOP;
     PERFORM set_config('partywall.tenant', '', true);
 END $$;
+
+-- What was added is noted together: nobody else can change a tenant meanwhile. When it is more than the log keeps, one
+-- change stands for all of it and nothing is left of what was before, so that everybody reads everything.
+CREATE OR REPLACE FUNCTION partywall.note_new() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    added bigint := (SELECT count(*) FROM fresh);
+    last bigint;
+BEGIN
+    IF added > 4096 THEN
+        DELETE FROM partywall.change;
+        INSERT INTO partywall.change (id, incarnation) VALUES ('', 0);
+    ELSIF added > 0 THEN
+        INSERT INTO partywall.change (id, incarnation) SELECT id, incarnation FROM fresh ORDER BY incarnation;
+        SELECT max(number) INTO last FROM partywall.change;
+        IF last % 256 < added THEN
+            DELETE FROM partywall.change WHERE number <= last - 4096;
+        END IF;
+    END IF;
+    PERFORM pg_notify('partywall_tenants', '');
+    RETURN NULL;
+END $$;
+DROP TRIGGER IF EXISTS noted ON partywall.tenant;
+CREATE TRIGGER noted AFTER UPDATE OR DELETE ON partywall.tenant
+    FOR EACH ROW EXECUTE FUNCTION partywall.note_change();
+DROP TRIGGER IF EXISTS noted_new ON partywall.tenant;
+CREATE TRIGGER noted_new AFTER INSERT ON partywall.tenant REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION partywall.note_new();

@@ -5,6 +5,7 @@ use std::error::Error as _;
 use partywall_postgres::{connect::ConnectError, url::UrlError};
 use tokio_postgres::error::SqlState;
 
+use super::Central;
 use crate::config::ReferenceError;
 
 /// Why tenants, secrets or audit logs cannot be reached in PostgreSQL.
@@ -36,6 +37,31 @@ pub enum CentralError {
         /// What was being done.
         doing: String,
     },
+    /// Somebody else is changing tenants.
+    #[error(
+        "{doing}: nothing was done, since somebody else is changing tenants and was not ready in time (adding many of them, \
+         perhaps); run it again"
+    )]
+    Busy {
+        /// What was to be done.
+        doing: String,
+    },
+    /// Fewer connections can be made than a process has.
+    #[error(
+        "{made} connections to {at} were made and the next got none ({what}); a process that serves has {needed}, and a \
+         command four: let each process have so many in the pooler that is between (default_pool_size), of the role \
+         (CONNECTION LIMIT) and of the server (max_connections)"
+    )]
+    TooFew {
+        /// The database.
+        at: String,
+        /// How many were made.
+        made: usize,
+        /// How many are needed.
+        needed: usize,
+        /// What was said.
+        what: String,
+    },
     /// The server said no.
     #[error("{doing}: {what}{advice}")]
     Sql {
@@ -54,8 +80,8 @@ pub enum CentralError {
     Unbound(String),
     /// A pooler is between that gives each transaction another session.
     #[error(
-        "server.state_url leads to a pooler that gives each transaction another session of the database, which would be told \
-         of no change of a tenant; name the database itself, or a pooler in session mode"
+        "server.state_url leads to a pooler that gives each transaction or statement another session of the database, which \
+         would be told of no change of a tenant; name the database itself, or a pooler in session mode"
     )]
     Pooled,
     /// It has not all characters.
@@ -94,6 +120,9 @@ impl CentralError {
             }
             Some(&SqlState::DISK_FULL | &SqlState::OUT_OF_MEMORY) => "; look after the database server",
             Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => "; the server is a standby: name the primary",
+            Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::QUERY_CANCELED) => {
+                "; is the server busy, or does somebody hold a lock? try again"
+            }
             _ => "",
         };
         let what = match error.as_db_error() {
@@ -104,5 +133,21 @@ impl CentralError {
             },
         };
         Self::Sql { doing: doing.to_owned(), what, advice }
+    }
+    /// What it means that a connection could not be made when so many had been a moment before.
+    pub(crate) fn after(self, made: usize) -> Self {
+        let few = |at, what| Self::TooFew { at, made, needed: Central::CONNECTIONS, what };
+        match self {
+            Self::Connect(ConnectError::Slow { at, seconds }) if made > 0 => {
+                few(at, format!("no answer within {seconds} s"))
+            }
+            // Said by a server or a pooler that is there.
+            Self::Connect(ConnectError::Refused { at, what, error, .. })
+                if made > 0 && error.code().is_some() =>
+            {
+                few(at, what)
+            }
+            other => other,
+        }
     }
 }

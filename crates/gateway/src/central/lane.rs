@@ -20,6 +20,8 @@ use super::{CentralError, LIMIT, Work, connect};
 const MOST_WAITING: usize = 256;
 /// For so long after a failed attempt nobody tries to connect.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often a connection that has failed is made again while nobody has work for it, so that it is known when it can be.
+const AGAIN: Duration = Duration::from_secs(1);
 /// A connection that was not used for so long is asked whether it is there still: what is between may have forgotten it.
 #[cfg(not(test))]
 const IDLE: Duration = Duration::from_secs(20);
@@ -155,11 +157,13 @@ async fn serve(
     let mut failed_at: Option<Instant> = None;
     let mut first = None;
     loop {
-        let Some(job) = (match first.take() {
+        let job = match first.take() {
             Some(job) => Some(job),
-            None => queue.recv().await,
-        }) else {
-            return;
+            None => match next(&mut queue, failing.load(Relaxed)).await {
+                Next::Work(job) => Some(job),
+                Next::Look => None,
+                Next::Never => return,
+            },
         };
         let made = if failed_at.is_some_and(|at| at.elapsed() < PAUSE) {
             Err(CentralError::JustFailed { doing: String::new() })
@@ -192,10 +196,33 @@ async fn serve(
                     }
                     failed_at = Some(Instant::now());
                 }
-                let _told = job(Err(error)).await;
+                if let Some(job) = job {
+                    let _told = job(Err(error)).await;
+                }
                 turn_away(&mut queue).await;
             }
         }
+    }
+}
+
+/// What is to be done next.
+enum Next {
+    Work(Job),
+    /// To see whether there is a connection again.
+    Look,
+    /// There will be no more work.
+    Never,
+}
+
+async fn next(queue: &mut mpsc::Receiver<Job>, failing: bool) -> Next {
+    let given = match failing {
+        false => Ok(queue.recv().await),
+        true => tokio::time::timeout(AGAIN, queue.recv()).await,
+    };
+    match given {
+        Ok(Some(job)) => Next::Work(job),
+        Ok(None) => Next::Never,
+        Err(_elapsed) => Next::Look,
     }
 }
 
@@ -223,28 +250,30 @@ enum Ended {
 async fn attend(
     mut client: Client,
     connection: Connection,
-    first: Job,
+    first: Option<Job>,
     queue: &mut mpsc::Receiver<Job>,
 ) -> Ended {
     let mut connection = Box::pin(connection);
-    let mut job = first;
+    let mut next = first;
     loop {
-        let sound = match select(job(Ok(&mut client)), connection.as_mut()).await {
-            Either::Left((sound, _)) => sound == Ok(true),
-            // The server has hung up: the work learns it from its client at its next step.
-            Either::Right((_ended, work)) => {
-                let _told = work.await;
+        if let Some(job) = next.take() {
+            let sound = match select(job(Ok(&mut client)), connection.as_mut()).await {
+                Either::Left((sound, _)) => sound == Ok(true),
+                // The server has hung up: the work learns it from its client at its next step.
+                Either::Right((_ended, work)) => {
+                    let _told = work.await;
+                    return Ended::HungUp;
+                }
+            };
+            if client.is_closed() {
                 return Ended::HungUp;
             }
-        };
-        if client.is_closed() {
-            return Ended::HungUp;
-        }
-        if !sound {
-            return Ended::NoAnswer;
+            if !sound {
+                return Ended::NoAnswer;
+            }
         }
         let since = Instant::now();
-        job = match select(Box::pin(queue.recv()), connection.as_mut()).await {
+        let job = match select(Box::pin(queue.recv()), connection.as_mut()).await {
             Either::Left((Some(next), _)) => next,
             Either::Left((None, _)) => return Ended::ForGood,
             Either::Right((_ended, _waiting)) => return Ended::HungUp,
@@ -256,5 +285,6 @@ async fn attend(
                 _ => return Ended::Before(job),
             }
         }
+        next = Some(job);
     }
 }

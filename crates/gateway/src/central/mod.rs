@@ -6,6 +6,7 @@
 
 mod error;
 mod lane;
+mod start;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -20,11 +21,11 @@ use std::{
 };
 
 use partywall_postgres::{
-    connect::{ConnectError, Connection, Connector, drive},
+    connect::{ConnectError, Connection, Connector},
     url::{DatabaseUrl, UrlError},
 };
 use secrecy::ExposeSecret as _;
-use tokio_postgres::{Client, SimpleQueryMessage, Transaction, types::Type};
+use tokio_postgres::{Client, Transaction, error::SqlState, types::Type};
 
 pub use self::error::CentralError;
 use self::lane::Lane;
@@ -32,9 +33,11 @@ use crate::config::{Config, Environment, State};
 
 /// How long one use of the database may take.
 pub(crate) const LIMIT: Duration = Duration::from_secs(5);
+/// How long a change of a tenant may take, with the wait for whoever is changing others: many may be added just then.
+pub(crate) const TURN: Duration = Duration::from_secs(60);
+/// How long before we give up the server does.
+const BEFORE: Duration = Duration::from_secs(1);
 
-const SCHEMA: &str = include_str!("schema.sql");
-const ADDITIONS: &str = include_str!("additions.sql");
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(3);
 /// What the server itself holds a connection to, so that nothing of ours goes on there when we have given up: a statement,
@@ -42,8 +45,6 @@ const CONNECT: Duration = Duration::from_secs(3);
 pub(crate) const HELD: &str = "SET statement_timeout = '4s'; SET lock_timeout = '4s'";
 /// A line of the audit log waits less for a lock, which can be one tenant's: the lines of others wait with it.
 const HELD_FOR_LINES: &str = "SET statement_timeout = '4s'; SET lock_timeout = '1s'";
-/// What `partywall.format` says when the schema is this one.
-const FORMAT: i32 = 1;
 /// Whoever changes tenants or makes the schema does it alone: this lock has no other meaning.
 const WRITERS: i64 = 0x7061_7274_7977_616c;
 
@@ -61,6 +62,8 @@ pub(crate) struct Central {
 
 impl Central {
     const LANES: usize = 4;
+    /// How many connections a process that serves has: these, the audit log's, and that of whoever keeps the tenants.
+    pub(crate) const CONNECTIONS: usize = Self::LANES + 2;
 
     /// Connects as the configuration says, and makes the tables when there are none; `None` when state is kept in
     /// files.
@@ -93,8 +96,8 @@ impl Central {
         };
         central.run("checking the database of the state", move |client| {
             Box::pin(async move {
-                same_session(client, &connector).await?;
-                prepare(client).await
+                start::same_session(client, &connector).await?;
+                start::prepare(client).await
             })
         })?;
         Ok(central)
@@ -102,10 +105,11 @@ impl Central {
 
     /// Makes every connection, so that a server that has not room for all of them is noticed at the start.
     pub(crate) fn open_all(&self) -> Result<(), CentralError> {
-        for lane in self.lanes.iter().chain([&self.audit]) {
+        for (made, lane) in self.lanes.iter().chain([&self.audit]).enumerate() {
             lane.run::<_, CentralError>(LIMIT, "connecting", |client| {
                 Box::pin(async move { client.batch_execute("").await.map_err(failed) })
-            })?;
+            })
+            .map_err(|error| error.after(made))?;
         }
         Ok(())
     }
@@ -199,30 +203,12 @@ async fn long<'c, T, E: From<CentralError>>(
         return work(client).await;
     }
     let failed = |error| E::from(CentralError::sql("changing the time limit", &error));
-    client.batch_execute(&format!("SET statement_timeout = {}", limit.as_millis())).await.map_err(failed)?;
+    let held = limit.saturating_sub(BEFORE).as_millis();
+    let text = format!("SET statement_timeout = {held}; SET lock_timeout = {held}");
+    client.batch_execute(&text).await.map_err(failed)?;
     let done = work(client).await;
     client.batch_execute(HELD).await.map_err(failed)?;
     done
-}
-
-/// Refuses a pooler that gives each transaction another session: prepared statements, the marks of who listens and the
-/// limits of time are the session's.
-async fn same_session(client: &Client, connector: &Connector) -> Result<(), CentralError> {
-    let text = "SELECT pg_catalog.current_setting('partywall.here', true) IS NOT DISTINCT FROM 'here'";
-    client.batch_execute("SET partywall.here = 'here'").await.map_err(failed)?;
-    // Whoever comes next takes the session that is free, if they are shared, and keeps it for the transaction.
-    let (other, connection) = connect(connector, "BEGIN; SELECT 1").await?;
-    let same = tokio::time::timeout(CONNECT, drive(connection, client.simple_query(text))).await;
-    drop(other);
-    let rows = match same {
-        Ok(Some(rows)) => rows.map_err(failed)?,
-        Ok(None) => {
-            return Err(CentralError::JustFailed { doing: "checking the database of the state".to_owned() });
-        }
-        Err(_elapsed) => return Err(CentralError::Pooled),
-    };
-    let here = rows.iter().any(|row| matches!(row, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")));
-    if here { Ok(()) } else { Err(CentralError::Pooled) }
 }
 
 /// Names the tenant whose rows the rest of the transaction sees.
@@ -232,69 +218,18 @@ pub(crate) async fn name_tenant(tx: &Transaction<'_>, tenant: &str) -> Result<()
 }
 
 /// Keeps other writers out until the transaction ends, so that changes are numbered in the order of their commits.
-pub(crate) async fn write_alone(tx: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
-    tx.execute("SELECT pg_advisory_xact_lock($1)", &[&WRITERS]).await.map(|_row| ())
-}
-
-/// Refuses a role that sees the rows of all tenants, and a database that cannot keep every text.
-async fn look(client: &Client) -> Result<(), CentralError> {
-    let row = client
-        .query_one(
-            "SELECT rolsuper OR rolbypassrls, current_user::text, pg_catalog.current_setting('server_encoding')
-             FROM pg_catalog.pg_roles WHERE rolname = current_user",
-            &[],
-        )
-        .await
-        .map_err(failed)?;
-    if row.get::<_, bool>(0) {
-        return Err(CentralError::Unbound(row.get(1)));
-    }
-    match row.get::<_, String>(2) {
-        encoding if encoding == "UTF8" => Ok(()),
-        encoding => Err(CentralError::Encoding(encoding)),
+pub(crate) async fn write_alone(tx: &Transaction<'_>, doing: &str) -> Result<(), CentralError> {
+    match tx.execute("SELECT pg_advisory_xact_lock($1)", &[&WRITERS]).await {
+        Ok(_row) => Ok(()),
+        Err(error)
+            if matches!(error.code(), Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::QUERY_CANCELED)) =>
+        {
+            Err(CentralError::Busy { doing: doing.to_owned() })
+        }
+        Err(error) => Err(CentralError::sql(doing, &error)),
     }
 }
 
 fn failed(error: tokio_postgres::Error) -> CentralError {
     CentralError::sql("preparing the database of the state", &error)
-}
-
-async fn prepare(client: &mut Client) -> Result<(), CentralError> {
-    look(client).await?;
-    let tx = client.transaction().await.map_err(failed)?;
-    write_alone(&tx).await.map_err(failed)?;
-    let there: bool = tx
-        .query_one("SELECT pg_catalog.to_regclass('partywall.format') IS NOT NULL", &[])
-        .await
-        .map_err(failed)?
-        .get(0);
-    if !there {
-        tx.batch_execute(SCHEMA).await.map_err(failed)?;
-    }
-    let found: i32 = tx.query_one("SELECT version FROM partywall.format", &[]).await.map_err(failed)?.get(0);
-    if found != FORMAT {
-        return Err(CentralError::Format { found, known: FORMAT });
-    }
-    let complete: bool = tx
-        .query_one("SELECT pg_catalog.to_regprocedure('partywall.with_lines(text[])') IS NOT NULL", &[])
-        .await
-        .map_err(failed)?
-        .get(0);
-    if !complete {
-        tx.batch_execute(ADDITIONS).await.map_err(failed)?;
-    }
-    let open = tx
-        .query(
-            "SELECT c.relname::text FROM pg_catalog.pg_class AS c
-             WHERE c.relnamespace = 'partywall'::regnamespace
-               AND c.relname IN ('tenant_key', 'secret', 'shredded', 'audit')
-               AND NOT (c.relrowsecurity AND c.relforcerowsecurity)",
-            &[],
-        )
-        .await
-        .map_err(failed)?;
-    if let Some(row) = open.first() {
-        return Err(CentralError::NotForced(row.get(0)));
-    }
-    tx.commit().await.map_err(failed)
 }

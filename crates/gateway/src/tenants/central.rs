@@ -9,7 +9,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     admit::Incarnation,
-    central::{Central, CentralError, LIMIT, write_alone},
-    clock::{Clock, since_boot},
+    central::{Central, CentralError, LIMIT, TURN, write_alone},
+    clock::since_boot,
 };
 
 /// How often a change looks whether all processes have seen it.
@@ -41,7 +41,6 @@ pub(super) struct CentralTenants {
     copy: Arc<Copy>,
     /// Who keeps the copy, once it is served from.
     keeper: Mutex<Option<Keeper>>,
-    clock: Clock,
 }
 
 impl Drop for CentralTenants {
@@ -58,6 +57,8 @@ pub(super) struct Copy {
     /// Until when it is known to be true, in microseconds since the machine started; 0 for not at all. The term of a
     /// machine that sleeps runs on.
     until: AtomicU64,
+    /// Whether the database answered what was asked last of the tenants.
+    pub(super) answered: AtomicBool,
     pub(super) tenants: RwLock<Tenants>,
 }
 
@@ -78,14 +79,16 @@ fn micros(time: Duration) -> u64 {
 
 impl CentralTenants {
     pub(super) fn new(central: Arc<Central>) -> Self {
-        let copy = Copy { until: AtomicU64::new(0), tenants: RwLock::default() };
-        Self { central, copy: Arc::new(copy), keeper: Mutex::default(), clock: Clock::system() }
+        let copy =
+            Copy { until: AtomicU64::new(0), answered: AtomicBool::new(false), tenants: RwLock::default() };
+        Self { central, copy: Arc::new(copy), keeper: Mutex::default() }
     }
 
     /// Starts to keep the copy true, and waits until it is.
     pub(super) fn attend(&self) -> Result<(), RegistryError> {
         self.central.open_all()?;
-        let keeper = Keeper::start(self.central.connector().clone(), &self.copy)?;
+        let keeper = Keeper::start(self.central.connector().clone(), &self.copy)
+            .map_err(|error| error.after(Central::CONNECTIONS - 1))?;
         *self.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
         Ok(())
     }
@@ -112,7 +115,9 @@ impl CentralTenants {
         // It was true when it was asked for, a term before.
         let asked = until.saturating_sub(micros(keeper::USABLE));
         let age = Duration::from_micros(micros(since_boot()).saturating_sub(asked)).as_secs_f64();
-        let reachable = u8::from(self.central.is_reachable());
+        // Asked each second by whoever keeps the tenants; a connection that has failed is tried again as often.
+        let answered = self.copy.answered.load(Ordering::Relaxed);
+        let reachable = u8::from(answered && self.central.is_reachable());
         format!(
             "# HELP partywall_state_reachable Whether the database of the state answered all that was asked last.\n\
              # TYPE partywall_state_reachable gauge\npartywall_state_reachable {reachable}\n\
@@ -159,19 +164,19 @@ impl CentralTenants {
     pub(super) fn add_many(&self, ids: &[TenantId]) -> Result<Vec<TenantRecord>, RegistryError> {
         const DOING: &str = "adding tenants";
         twins(ids)?;
-        let now = self.clock.unix_seconds().cast_signed();
         let ids = ids.to_vec();
-        let added = self.central.run_within(time_for(ids.len()), DOING, move |client| {
+        let added = self.central.run_within(time_for(TURN, ids.len()), DOING, move |client| {
             Box::pin(async move {
                 let names: Vec<&str> = ids.iter().map(TenantId::as_str).collect();
                 let tx = client.transaction().await.map_err(failed(DOING))?;
-                write_alone(&tx).await.map_err(failed(DOING))?;
+                write_alone(&tx, DOING).await?;
                 let inserted = tx
                     .query(
                         "INSERT INTO partywall.tenant (id, state, created_at)
-                         SELECT id, 'active', $2 FROM unnest($1::text[]) AS new (id)
+                         SELECT id, 'active', floor(extract(epoch FROM statement_timestamp()))::bigint
+                         FROM unnest($1::text[]) AS new (id)
                          RETURNING id, incarnation, state, created_at, again",
-                        &[&names, &now],
+                        &[&names],
                     )
                     .await;
                 let rows = match inserted {
@@ -195,7 +200,7 @@ impl CentralTenants {
     pub(super) fn removed_before(&self, ids: &[TenantId]) -> Result<Option<TenantId>, RegistryError> {
         const DOING: &str = "looking for removed tenants";
         let ids = ids.to_vec();
-        self.central.run_within(time_for(ids.len()), DOING, move |client| {
+        self.central.run_within(time_for(LIMIT, ids.len()), DOING, move |client| {
             Box::pin(async move {
                 let spelled: Vec<String> = ids.iter().map(|id| id.as_str().to_ascii_lowercase()).collect();
                 let rows = client
@@ -220,10 +225,10 @@ impl CentralTenants {
         state: TenantState,
     ) -> Result<TenantRecord, RegistryError> {
         let wanted = id.clone();
-        let changed = self.central.run(verb, move |client| {
+        let changed = self.central.run_within(TURN, verb, move |client| {
             Box::pin(async move {
                 let tx = client.transaction().await.map_err(failed(verb))?;
-                write_alone(&tx).await.map_err(failed(verb))?;
+                write_alone(&tx, verb).await?;
                 let mut record = match find(&tx, &wanted).await? {
                     Some(record) if record.id == wanted => record,
                     _ => return Err(RegistryError::NotFound(wanted)),
@@ -253,10 +258,10 @@ impl CentralTenants {
     pub(super) fn forget(&self, record: &TenantRecord) -> Result<(), RegistryError> {
         const DOING: &str = "finishing the removal of a tenant";
         let record = record.clone();
-        self.central.run(DOING, move |client| {
+        self.central.run_within(TURN, DOING, move |client| {
             Box::pin(async move {
                 let tx = client.transaction().await.map_err(failed(DOING))?;
-                write_alone(&tx).await.map_err(failed(DOING))?;
+                write_alone(&tx, DOING).await?;
                 match find(&tx, &record.id).await? {
                     Some(now) if now.incarnation == record.incarnation => {
                         if now.state != TenantState::Removing {
@@ -326,10 +331,10 @@ impl CentralTenants {
     }
 }
 
-/// How long a use may take that is of many tenants.
-fn time_for(tenants: usize) -> Duration {
+/// How long a use may take that is of many tenants, if it may take `one` when it is of one.
+fn time_for(one: Duration, tenants: usize) -> Duration {
     let more = u32::try_from(tenants / 1000).unwrap_or(u32::MAX).min(MOST_SECONDS);
-    LIMIT + Duration::from_secs(u64::from(more))
+    one + Duration::from_secs(u64::from(more))
 }
 
 /// Refuses ids of one list that differ in upper and lower case only.

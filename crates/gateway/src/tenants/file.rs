@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use partywall_model::TenantId;
@@ -81,7 +82,7 @@ impl FileTenants {
             .map_err(|cause| StoreError::Create { path: data_dir.into(), cause })?;
         let clock = Clock::system();
         // Counting starts at the present time, so that not even a lost and remade registry repeats an incarnation.
-        let start = micros(&clock);
+        let start = micros(clock.since_epoch());
         let store = Store::open(data_dir.join("tenants.sqlite"), &KIND, |conn| {
             conn.execute_batch(SCHEMA)?;
             conn.execute_batch(CHANGES)?;
@@ -149,15 +150,16 @@ impl FileTenants {
             [id] => format!("adding tenant `{id}`"),
             _ => format!("adding {} tenants", ids.len()),
         };
-        let created_at = self.clock.unix_seconds();
-        self.store.write(&doing, |tx| ids.iter().map(|id| self.insert(tx, id, created_at)).collect())
+        // Both, when it begins and the number of the life, by the same look at the clock.
+        let now = self.clock.since_epoch();
+        self.store.write(&doing, |tx| ids.iter().map(|id| self.insert(tx, id, now)).collect())
     }
 
     fn insert(
         &self,
         tx: &Transaction<'_>,
         id: &TenantId,
-        created_at: u64,
+        now: Duration,
     ) -> Result<TenantRecord, RegistryError> {
         if let Some(existing) = self.find(tx, id)? {
             return Err(match existing {
@@ -179,7 +181,7 @@ impl FileTenants {
                  ?1, 'active', ?2",
         )
         .map_err(failed())?
-        .execute(params![id.as_str(), created_at.cast_signed(), micros(&self.clock)])
+        .execute(params![id.as_str(), now.as_secs().cast_signed(), micros(now)])
         .map_err(failed())?;
         self.find(tx, id)?.ok_or_else(|| RegistryError::NotFound(id.clone()))
     }
@@ -303,6 +305,12 @@ impl FileTenants {
         .transpose()
     }
 
+    /// The same by another clock.
+    #[cfg(test)]
+    pub(super) fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
     #[cfg(test)]
     pub(super) fn index(&self) -> &Index {
         &self.index
@@ -337,9 +345,8 @@ pub(super) fn again(store: &Store, tx: &Transaction<'_>) -> Result<&'static str,
     Ok(if known { "EXISTS (SELECT 1 FROM removed WHERE removed.id = tenant.id)" } else { "1" })
 }
 
-/// The time in microseconds since 1970.
-fn micros(clock: &Clock) -> i64 {
-    i64::try_from(clock.since_epoch().as_micros()).unwrap_or(i64::MAX)
+fn micros(since_epoch: Duration) -> i64 {
+    i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Runs `f` on every row.

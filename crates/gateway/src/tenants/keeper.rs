@@ -1,7 +1,7 @@
 //! Keeps a process' copy of the registry true, on a connection and a thread of its own.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed, mpsc},
     time::Duration,
 };
 
@@ -99,12 +99,14 @@ async fn keep(
                             tracing::warn!("the tenant registry can be read again");
                         }
                         pause = SHORTEST_PAUSE;
+                        copy.answered.store(true, Relaxed);
                         let _first = ready.try_send(Ok(()));
                     }) => ended,
                 }
             }
             Err(error) => error,
         };
+        copy.answered.store(false, Relaxed);
         if is_over(&lives) {
             return;
         }
@@ -282,9 +284,10 @@ type Change = (String, Incarnation, Option<(Life, TenantState)>);
 fn change(row: &Row) -> Result<Change, tokio_postgres::Error> {
     let incarnation = Incarnation(row.try_get::<_, i64>(3)?.cast_unsigned());
     let state: Option<String> = row.try_get(4)?;
-    let begun: Option<i64> = row.try_get(5)?;
+    // Nothing when the life has ended.
+    let created_at: Option<i64> = row.try_get(5)?;
     let again = row.try_get::<_, Option<bool>>(6)?.unwrap_or(true);
-    let life = Life { incarnation, begun: begun.filter(|_| again).map(i64::cast_unsigned) };
+    let life = Life::new(incarnation, created_at.unwrap_or_default().cast_unsigned(), again);
     let state = state.as_deref().and_then(TenantState::parse);
     Ok((row.try_get(2)?, incarnation, state.map(|state| (life, state))))
 }

@@ -59,7 +59,7 @@ pub struct TenantRecord {
 
 impl TenantRecord {
     pub(crate) fn life(&self) -> Life {
-        Life { incarnation: self.incarnation, begun: self.again.then_some(self.created_at) }
+        Life::new(self.incarnation, self.created_at, self.again)
     }
 }
 
@@ -88,6 +88,13 @@ pub enum Issued {
 }
 
 impl Life {
+    /// The life of an id that began at a time, which may have been said by a clock that was behind: an incarnation is the
+    /// time in microseconds or, where the clock was put back, one more than the last, so the life began no earlier.
+    pub(crate) fn new(incarnation: Incarnation, created_at: u64, again: bool) -> Self {
+        const MICROS: u64 = 1_000_000;
+        Self { incarnation, begun: again.then_some(created_at.max(incarnation.0 / MICROS)) }
+    }
+
     /// Whether a credential was certainly made for this life and not for an earlier one of the id.
     pub(crate) fn accepts(&self, issued: Issued) -> bool {
         match issued {

@@ -274,3 +274,62 @@ fn the_reply_of_a_read_waits_a_second_for_its_line() {
         assert!(asked.elapsed() < Duration::from_millis(2500), "{:?}", asked.elapsed());
     });
 }
+
+/// Whether lines can be written is found out by whoever wants to know it, without a call.
+fn writable(audit: &Audit, digit: u8) -> bool {
+    audit.render().contains(&format!("partywall_audit_writable {digit}\n"))
+}
+
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let asked = std::time::Instant::now();
+    while !is_so() {
+        assert!(asked.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn that_lines_can_be_written_again_is_known_before_there_is_one() {
+    let base = Base::new();
+    let audit = Audit::central(&base.central()).expect("a log");
+    let runtime = runtime();
+    runtime.block_on(audit.record(line("acme", "first"))).expect("written");
+    assert!(writable(&audit, 1));
+    base.shut();
+    runtime.block_on(audit.record_durably(line("acme", "during"))).expect_err("it is shut");
+    assert!(writable(&audit, 0));
+    base.open_again();
+    until("it is found out", || writable(&audit, 1));
+    assert_eq!(base.sql("SELECT count(*) FROM partywall.audit"), [["1"]], "nothing is left of it");
+    assert_eq!(base.sql("SELECT seq FROM partywall.audit_head"), [["1"]]);
+}
+
+/// The database is there and does not take one tenant's lines: that there is an answer is not enough.
+#[test]
+fn as_long_as_a_tenants_lines_are_refused_the_metric_says_so() {
+    let base = Base::new();
+    let audit = Audit::central(&base.central()).expect("a log");
+    base.sql(
+        "CREATE SEQUENCE public.refused; GRANT USAGE ON SEQUENCE public.refused TO PUBLIC;
+         CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             IF NEW.tenant = 'acme' THEN PERFORM nextval('public.refused'); RAISE EXCEPTION 'no'; END IF;
+             RETURN NEW;
+         END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON partywall.audit FOR EACH ROW EXECUTE FUNCTION public.refuse()",
+    );
+    let runtime = runtime();
+    runtime.block_on(audit.record(line("acme", "read"))).expect_err("it is refused");
+    runtime.block_on(audit.record(line("globex", "read"))).expect("another's is not");
+    let refused =
+        || base.sql("SELECT last_value FROM public.refused")[0][0].parse::<u32>().expect("a number");
+    let before = refused();
+    until("it is tried", || {
+        assert!(writable(&audit, 0));
+        refused() >= before + 2
+    });
+    base.sql("DROP TRIGGER refuse ON partywall.audit");
+    until("they are taken again", || writable(&audit, 1));
+    runtime.block_on(audit.record(line("acme", "after"))).expect("written");
+    assert_eq!(logs(&base).verify("acme").unwrap()[0].verdict, Verdict::Whole);
+}

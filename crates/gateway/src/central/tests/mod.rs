@@ -1,11 +1,14 @@
 //! Tenants, secrets and audit logs in a real PostgreSQL database, used by several processes' worth of stores.
 
 mod audit;
+mod poolers;
 mod quiet;
 mod secrets;
 mod tenants;
+mod turns;
 
 use std::{
+    net::SocketAddr,
     path::Path,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
@@ -141,6 +144,15 @@ impl Drop for Base {
             sql(&root, &format!("DROP ROLE {}", self.name));
         }
     }
+}
+
+/// The database behind somebody who passes connections on.
+fn through(base: &Base, address: SocketAddr) -> Result<Central, CentralError> {
+    let mut url = Url::parse(&base.url()).expect("a URL");
+    url.set_host(Some("127.0.0.1")).expect("a host");
+    url.set_port(Some(address.port())).expect("a host");
+    let url = DatabaseUrl::parse(url.as_str(), Path::new("/")).expect("a URL");
+    Central::connect(Connector::new(url).expect("a connector"))
 }
 
 fn master(digit: u8) -> MasterKey {

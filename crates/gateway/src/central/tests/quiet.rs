@@ -1,4 +1,4 @@
-//! A connection that somebody between has forgotten, and somebody between who gives each transaction another one.
+//! A connection that somebody between has forgotten.
 
 use std::{
     io::{Read as _, Write as _},
@@ -8,7 +8,6 @@ use std::{
 };
 
 use super::*;
-use crate::guards::data::Bouncer;
 
 /// Passes bytes on, until it forgets the connections that it has: what comes on those it swallows.
 struct Between {
@@ -48,14 +47,6 @@ impl Between {
     }
 }
 
-fn through(base: &Base, address: SocketAddr) -> Result<Central, CentralError> {
-    let mut url = Url::parse(&base.url()).expect("a URL");
-    url.set_host(Some("127.0.0.1")).expect("a host");
-    url.set_port(Some(address.port())).expect("a host");
-    let url = DatabaseUrl::parse(url.as_str(), Path::new("/")).expect("a URL");
-    Central::connect(Connector::new(url).expect("a connector"))
-}
-
 fn ask(central: &Central) -> Result<(), CentralError> {
     central.run("asking", |client| {
         Box::pin(async move { client.batch_execute("SELECT 1").await.map_err(failed) })
@@ -77,16 +68,5 @@ fn a_connection_that_was_forgotten_costs_no_call() {
         let asked = Instant::now();
         ask(&central).expect("answered over another connection");
         assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
-    }
-}
-
-#[test]
-fn a_pooler_that_shares_sessions_is_refused() {
-    let base = Base::new();
-    let server = Url::parse(&superuser()).expect("a URL");
-    let bouncer = Bouncer::before(&server, &base.name, &base.name, "state pass");
-    match through(&base, bouncer.address()) {
-        Err(CentralError::Pooled) => {}
-        other => panic!("{other:?}"),
     }
 }

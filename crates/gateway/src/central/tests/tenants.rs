@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::tenants::{Registry, RegistryError, TenantDenial, TenantState};
+use crate::tenants::{Issued, Registry, RegistryError, TenantDenial, TenantState};
 
 fn serving(base: &Base) -> Registry {
     let registry = base.stores().registry;
@@ -161,6 +161,11 @@ fn made_by_an_earlier_build(base: &Base) {
          DROP TRIGGER begun ON partywall.tenant;
          DROP FUNCTION partywall.begin_life;
          DROP FUNCTION partywall.with_lines;
+         DROP TRIGGER noted_new ON partywall.tenant;
+         DROP FUNCTION partywall.note_new;
+         DROP TRIGGER noted ON partywall.tenant;
+         CREATE TRIGGER noted AFTER INSERT OR UPDATE OR DELETE ON partywall.tenant
+             FOR EACH ROW EXECUTE FUNCTION partywall.note_change();
          ALTER TABLE partywall.tenant DROP COLUMN again;
          ALTER TABLE partywall.change DROP COLUMN tag;
          ALTER TABLE partywall.replica DROP COLUMN tag",
@@ -270,21 +275,112 @@ fn many_are_added_at_once_and_a_twin_among_them_is_named() {
     assert_eq!(registry.get(&id("new")).expect("readable"), None, "all or none");
 }
 
-/// Whoever watches is told how old the copy is, and whether there is an answer.
+/// Waits for what a process finds out by itself.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let asked = Instant::now();
+    while !is_so() {
+        assert!(asked.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Whoever watches is told how old the copy is, and whether there is an answer; nobody need make a call for it.
 #[test]
 fn what_is_known_of_the_database_is_in_the_metrics() {
     let base = Base::new();
     let server = serving(&base);
-    let text = server.render();
-    assert!(
-        text.contains("partywall_state_reachable 1\n") && text.contains("partywall_state_age_seconds "),
-        "{text}"
-    );
+    let reachable = |digit: u8| server.render().contains(&format!("partywall_state_reachable {digit}\n"));
+    assert!(reachable(1) && server.render().contains("partywall_state_age_seconds "), "{}", server.render());
     base.shut();
-    let asked = Instant::now();
-    while !server.render().contains("partywall_state_reachable 0\n") {
+    until("it is noticed without a call", || reachable(0));
+    // Every connection has work in vain.
+    for _ in 0..8 {
         server.list().expect_err("nobody gets in");
-        assert!(asked.elapsed() < Duration::from_secs(20), "it is noticed");
     }
     base.open_again();
+    until("so is the end, on all connections", || reachable(1));
+}
+
+fn now() -> u64 {
+    crate::clock::Clock::system().unix_seconds()
+}
+
+/// The machine on which `tenant add` ran was half an hour behind; an earlier build's command says when a life begins.
+#[test]
+fn a_life_begins_by_the_databases_clock() {
+    let base = Base::new();
+    let server = serving(&base);
+    let acme = id("acme");
+    let stores = base.stores();
+    stores.registry.add(&acme).expect("added");
+    crate::tenants::remove_tenant(&stores.registry, &stores.vault, std::path::Path::new("/nowhere"), &acme)
+        .expect("removed");
+    let before = now();
+    for wrong in ["- 1800", "+ 1800"] {
+        base.sql_as_role(&format!(
+            "DELETE FROM partywall.tenant;
+             INSERT INTO partywall.tenant (id, state, created_at)
+                 SELECT 'acme', 'active', extract(epoch FROM clock_timestamp())::bigint {wrong}"
+        ));
+        let record = stores.registry.get(&acme).expect("readable").expect("added");
+        assert!((before..=now()).contains(&record.created_at), "{record:?} at {before}");
+    }
+    // Rows that such a command has made before the database said it.
+    base.sql("UPDATE partywall.tenant SET created_at = created_at - 1800");
+    stores.registry.resume(&acme).expect("seen by all");
+    for server in [&server, &serving(&base)] {
+        let life = server.life(&acme).expect("active");
+        assert!(!life.accepts(Issued::At { time: before - 60, leeway: 30 }), "{life:?}");
+        assert!(life.accepts(Issued::At { time: now() + 31, leeway: 30 }), "{life:?}");
+    }
+}
+
+/// Data that were restored without the schema, into tables that a process had made.
+#[test]
+fn rows_of_a_backup_keep_their_lives_and_their_secrets() {
+    let base = Base::new();
+    let stores = base.stores();
+    let key = crate::guards::credentials::SecretName::parse("key").expect("a name");
+    let [acme, globex] = ["acme", "globex"].map(|name| stores.registry.add(&id(name)).expect("added"));
+    stores.vault.set(&acme, &key, "of acme".to_owned().into()).expect("stored");
+    crate::tenants::remove_tenant(
+        &stores.registry,
+        &stores.vault,
+        std::path::Path::new("/nowhere"),
+        &globex.id,
+    )
+    .expect("removed");
+    let again = stores.registry.add(&globex.id).expect("added again");
+    assert!(again.again);
+    base.sql(
+        "CREATE TABLE public.kept AS SELECT * FROM partywall.tenant;
+         DELETE FROM partywall.tenant;
+         DELETE FROM partywall.shredded",
+    );
+    // A session of its own, in which nothing was counted.
+    base.sql(
+        "INSERT INTO partywall.tenant OVERRIDING SYSTEM VALUE SELECT * FROM public.kept;
+         INSERT INTO partywall.format VALUES (1)",
+    );
+    let stores = base.stores();
+    assert_eq!(stores.registry.list().expect("readable"), [acme.clone(), again.clone()]);
+    assert_eq!(stores.vault.list(&acme).expect("readable").len(), 1);
+    let newer = stores.registry.add(&id("newer")).expect("added");
+    assert!(newer.incarnation > again.incarnation && newer.created_at >= again.created_at, "{newer:?}");
+}
+
+/// More than the log of changes keeps, and fewer.
+#[test]
+fn many_that_are_added_at_once_are_learnt() {
+    let base = Base::new();
+    let server = serving(&base);
+    let command = base.stores().registry;
+    for (from, to) in [(0, 300), (300, 5300), (5300, 5301)] {
+        let ids: Vec<_> = (from..to).map(|n| id(&format!("t{n}"))).collect();
+        command.add_many(&ids).expect("added");
+        assert_eq!(server.len().expect("readable"), to);
+        assert!(ids.iter().all(|id| server.active(id).is_ok()), "{from}");
+    }
+    let kept = base.sql("SELECT count(*) <= 4096 + 256 FROM partywall.change");
+    assert_eq!(kept, [["t"]]);
 }

@@ -239,7 +239,7 @@ impl CentralVault {
         self.central.run(DOING, move |client| {
             Box::pin(async move {
                 let tx = client.transaction().await.map_err(failed(DOING))?;
-                write_alone(&tx).await.map_err(failed(DOING))?;
+                write_alone(&tx, DOING).await?;
                 // Alone, from here on: a first secret under the old key is there to be sealed anew, or comes after.
                 tx.execute("SELECT FROM partywall.master_check FOR UPDATE", &[])
                     .await

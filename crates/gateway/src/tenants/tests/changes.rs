@@ -5,7 +5,11 @@ use std::sync::atomic::Ordering;
 use rusqlite::Connection;
 
 use super::*;
-use crate::admit::Incarnation;
+use crate::{
+    admit::Incarnation,
+    clock::Clock,
+    tenants::{file::FileTenants, registry::Kept},
+};
 
 fn reloads(registry: &Registry) -> u64 {
     registry.file().index().reloads.load(Ordering::Relaxed)
@@ -138,6 +142,24 @@ fn a_credential_of_an_earlier_life_is_none_of_this_one() {
         assert!(!life.accepts(Issued::Unknown) && !life.accepts(at(second.created_at + 30)));
         assert!(life.accepts(at(second.created_at + 31)));
     }
+}
+
+/// The clock was put back before the id was given out again: the life's number tells that it began later.
+#[test]
+fn a_credential_of_an_earlier_life_is_none_of_one_that_began_by_a_clock_that_was_put_back() {
+    let dir = folder();
+    let registry = open(&dir);
+    let acme = id("acme");
+    let first = registry.add(&acme).expect("added");
+    registry.begin_removal(&acme).expect("begun");
+    registry.finish_removal(&acme).expect("finished");
+    let behind = std::time::UNIX_EPOCH + std::time::Duration::from_secs(first.created_at - 1800);
+    let wrong = FileTenants::open(dir.path()).expect("a registry").with_clock(Clock::from_fn(move || behind));
+    let registry = Registry(Kept::File(Box::new(wrong)));
+    assert_eq!(registry.add(&acme).expect("added").created_at, first.created_at - 1800);
+    let life = registry.life(&acme).expect("active");
+    assert!(!life.accepts(Issued::At { time: first.created_at - 60, leeway: 30 }), "{life:?}");
+    assert!(!life.accepts(Issued::At { time: first.created_at, leeway: 0 }), "{life:?}");
 }
 
 /// What a data folder of the first format has.

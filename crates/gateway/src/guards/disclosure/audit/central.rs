@@ -31,6 +31,10 @@ const TOLD: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Tenants whose missing lines are remembered until they can be told.
 const MOST_OWED: usize = 1024;
+/// Tenants for whom a line is tried at once.
+const MOST_TRIED: usize = 16;
+/// The place of a line that is only tried: no chain comes so far.
+const TRIED_AT: i64 = i64::MAX - 1;
 
 /// This process' part of the log.
 pub(super) struct CentralLog {
@@ -38,6 +42,8 @@ pub(super) struct CentralLog {
     shared: Arc<Shared>,
     /// Whether the last flush was in vain.
     late: AtomicBool,
+    /// Whether somebody is trying whether lines can be written again.
+    trying: Arc<AtomicBool>,
 }
 
 struct Shared {
@@ -56,8 +62,8 @@ struct Chains {
     /// Lines that could not be written since one could.
     owed: BTreeMap<Option<TenantId>, u64>,
     failing: bool,
-    /// How many tenants' lines the database did not take last time.
-    refused: usize,
+    /// Tenants whose last lines the database did not take.
+    refused: BTreeSet<Option<TenantId>>,
     /// When it was last told that lines were refused.
     told: Option<Instant>,
 }
@@ -82,7 +88,7 @@ impl CentralLog {
             chains: Mutex::default(),
             lost,
         };
-        Ok(Self { central, shared: Arc::new(shared), late: AtomicBool::new(false) })
+        Ok(Self { central, shared: Arc::new(shared), late: AtomicBool::new(false), trying: Arc::default() })
     }
 
     /// Waits until the line is on the server's disk, or is known not to get there; for a line without which the request is
@@ -99,10 +105,28 @@ impl CentralLog {
         batch.has(tenant)
     }
 
-    /// Whether the database took the last lines.
+    /// Whether the database took the last lines, or would have taken them when it was last tried. Whoever asks while it did
+    /// not has it tried.
     pub(super) fn is_writable(&self) -> bool {
-        let chains = self.shared.chains.lock().unwrap_or_else(PoisonError::into_inner);
-        !chains.failing && chains.refused == 0
+        let is_writable = {
+            let chains = self.shared.chains.lock().unwrap_or_else(PoisonError::into_inner);
+            !chains.failing && chains.refused.is_empty()
+        };
+        if !is_writable && !self.trying.swap(true, Relaxed) {
+            let work = Arc::clone(&self.shared);
+            let [tried, missed] = [(); 2].map(|()| Arc::clone(&self.trying));
+            self.central.audit::<CentralError>(
+                move |client| {
+                    Box::pin(async move {
+                        work.try_lines(client).await?;
+                        tried.store(false, Relaxed);
+                        Ok(())
+                    })
+                },
+                move |_error| missed.store(false, Relaxed),
+            );
+        }
+        is_writable
     }
 
     /// Adds a line; the first of a batch has it written.
@@ -179,7 +203,8 @@ impl Shared {
             Ok(()) => BTreeSet::new(),
             // The server is there and has said no: to whose lines is asked.
             Err(error) if appends.len() > 1 && error.as_db_error().is_some() => {
-                let (why, refused) = (failed(error), self.each(client, &appends).await.map_err(failed)?);
+                let (why, refused) =
+                    (failed(error), self.each(client, &appends, true).await.map_err(failed)?);
                 if refused.len() == appends.len() {
                     return Err(why);
                 }
@@ -189,10 +214,11 @@ impl Shared {
             Err(error) => return Err(failed(error)),
         };
         let mut chains = self.chains.lock().unwrap_or_else(PoisonError::into_inner);
-        if std::mem::take(&mut chains.failing) {
-            tracing::warn!("the audit log can be written again");
+        chains.is_written();
+        for append in &appends {
+            chains.refused.remove(&append.tenant);
         }
-        chains.refused = refused.len();
+        chains.doubt(&refused);
         for append in appends.into_iter().filter(|append| !refused.contains(&append.tenant)) {
             chains.owed.remove(&append.tenant);
             chains.ends.insert(append.tenant, append.end);
@@ -220,6 +246,7 @@ impl Shared {
         &self,
         client: &mut Client,
         appends: &[Append],
+        for_good: bool,
     ) -> Result<BTreeSet<Option<TenantId>>, tokio_postgres::Error> {
         let mut refused = BTreeSet::new();
         let mut tx = client.transaction().await?;
@@ -236,8 +263,34 @@ impl Shared {
                 Err(error) => return Err(error),
             }
         }
-        tx.commit().await?;
+        match for_good {
+            true => tx.commit().await?,
+            false => tx.rollback().await?,
+        }
         Ok(refused)
+    }
+
+    /// Tries a line of each of those whose lines were not taken, and takes it back.
+    async fn try_lines(&self, client: &mut Client) -> Result<(), CentralError> {
+        let failed = |error: tokio_postgres::Error| CentralError::sql("trying the audit log", &error);
+        let mut tried: BTreeSet<Option<TenantId>> = {
+            let chains = self.chains.lock().unwrap_or_else(PoisonError::into_inner);
+            chains.refused.iter().take(MOST_TRIED).cloned().collect()
+        };
+        if tried.is_empty() {
+            tried.insert(None);
+        }
+        let appends: Vec<Append> = tried.into_iter().map(Append::trial).collect();
+        let refused = self.each(client, &appends, false).await.map_err(failed)?;
+        if refused.len() == appends.len() {
+            return Ok(());
+        }
+        let mut chains = self.chains.lock().unwrap_or_else(PoisonError::into_inner);
+        chains.is_written();
+        for append in appends.iter().filter(|append| !refused.contains(&append.tenant)) {
+            chains.refused.remove(&append.tenant);
+        }
+        Ok(())
     }
 
     fn tell(&self, tenants: usize, error: &CentralError) {
@@ -246,6 +299,12 @@ impl Shared {
             chains.told = Some(Instant::now());
             tracing::error!(%error, tenants, "the database refuses lines of the audit log; the writes that they are of are refused too");
         }
+    }
+
+    /// The tenants of the batch.
+    fn tenants(&self) -> BTreeSet<Option<TenantId>> {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.iter().flat_map(|(lines, _)| lines).map(|line| line.tenant().cloned()).collect()
     }
 
     /// The tenants of the batch whose chain's end this process does not know.
@@ -281,6 +340,8 @@ impl Shared {
         if !std::mem::replace(&mut chains.failing, true) {
             tracing::error!(%error, "writes are refused until the audit log can be written");
         }
+        let missing = self.tenants();
+        chains.doubt(&missing);
         self.settle(&mut chains, |_tenant| true);
     }
 
@@ -311,7 +372,28 @@ impl Shared {
     }
 }
 
+impl Chains {
+    /// The database takes lines.
+    fn is_written(&mut self) {
+        if std::mem::take(&mut self.failing) {
+            tracing::warn!("the audit log can be written again");
+        }
+    }
+
+    /// The database did not take lines of these.
+    fn doubt(&mut self, tenants: &BTreeSet<Option<TenantId>>) {
+        let room = MOST_OWED.saturating_sub(self.refused.len());
+        self.refused.extend(tenants.iter().take(room).cloned());
+    }
+}
+
 impl Append {
+    /// A line that is only tried.
+    fn trial(tenant: Option<TenantId>) -> Self {
+        let (times, lines) = (vec![0.0], vec![String::new()]);
+        Self { tenant, first: TRIED_AT, times, lines, end: Place::START }
+    }
+
     fn new(tenant: Option<TenantId>, start: Place, owed: u64, lines: &[Line]) -> Self {
         let mut append = Self {
             tenant,

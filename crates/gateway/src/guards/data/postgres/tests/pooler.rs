@@ -26,8 +26,13 @@ impl Bouncer {
         self.address
     }
 
-    /// Before a database of a server, for one role.
+    /// Before a database of a server, for one role; gives each transaction another session.
     pub(crate) fn before(url: &url::Url, name: &str, role: &str, password: &str) -> Self {
+        Self::with(url, name, role, password, "pool_mode = transaction\ndefault_pool_size = 2")
+    }
+
+    /// The same with other settings.
+    pub(crate) fn with(url: &url::Url, name: &str, role: &str, password: &str, settings: &str) -> Self {
         let (host, port) = (url.host_str().expect("a host"), url.port().unwrap_or(5432));
         let listener = TcpListener::bind("127.0.0.1:0").expect("an address");
         let address = listener.local_addr().expect("an address");
@@ -39,8 +44,8 @@ impl Bouncer {
             &config,
             format!(
                 "[databases]\n{name} = host={host} port={port} dbname={name}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
-                 listen_port = {}\nunix_socket_dir =\nauth_type = plain\nauth_file = {}\npool_mode = transaction\n\
-                 default_pool_size = 2\nmax_client_conn = 200\n",
+                 listen_port = {}\nunix_socket_dir =\nauth_type = plain\nauth_file = {}\n{settings}\n\
+                 max_client_conn = 200\n",
                 address.port(),
                 users.display()
             ),
