@@ -1,6 +1,7 @@
 //! What the server's catalogue says, read once by a small number of queries; rules look at nothing else.
 
 mod read;
+mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +10,7 @@ use tokio_postgres::GenericClient;
 use self::read::Reader;
 use super::{
     CheckError, Options,
-    predicate::{self, Body, Keys, Known, Reading, Tests},
+    predicate::{self, Asked, Body, Keys, Known, Reading, Tests},
 };
 
 /// An object's number in the catalogue.
@@ -214,6 +215,8 @@ pub(crate) struct Catalogue {
     pub(crate) roles: BTreeMap<Oid, Role>,
     pub(crate) tables: BTreeMap<Oid, Table>,
     pub(crate) policies: Vec<Policy>,
+    /// Roles that may be a tenant's each: policies that ask for the server's name of the user name them.
+    users: BTreeSet<Oid>,
     /// A role and another one, an owner of tables or one that policies name, whose rights it has.
     pub(crate) with_rights_of: BTreeSet<(Oid, Oid)>,
     /// A role and another one that it was made a member of.
@@ -263,19 +266,25 @@ impl Catalogue {
             .ok_or_else(|| CheckError::NoRole(options.role.clone()))?;
         let policies = reader.policies().await?;
         let functions = reader.functions().await?;
-        let known = Known {
+        let users = users(&app, &roles, &policies);
+        let mut known = Known {
             functions: bodies(&functions),
             types: reader.types().await?,
-            users_differ: users_differ(&app, &roles, &policies),
+            users_differ: users.len() > 1,
             ..reader.keys().await?
         };
         let tested = reader.tested_columns(&policies, &known).await?;
+        let tables = reader.tables(&tested).await?;
+        let triggers = reader.triggers().await?;
+        let written = writes::Written { policies: &policies, functions: &functions, triggers: &triggers };
+        known.free = written.free(&known, &tables, &reader.writable().await?);
         let (may_make_temp, database, large_objects) = reader.database().await?;
         Ok(Self {
             app,
             roles,
-            tables: reader.tables(&tested).await?,
+            tables,
             policies,
+            users,
             with_rights_of: reader.with_rights_of().await?,
             memberships: reader.memberships().await?,
             views: reader.views().await?,
@@ -284,7 +293,7 @@ impl Catalogue {
             policy_functions: reader.policy_functions().await?,
             indexes: reader.indexes().await?,
             foreign_keys: reader.foreign_keys().await?,
-            triggers: reader.triggers().await?,
+            triggers,
             rewrites: reader.rewrites().await?,
             sequences: reader.sequences().await?,
             extensions: reader.extensions().await?,
@@ -324,7 +333,17 @@ impl Catalogue {
             base: &tenant.base,
             one_case: table.one_case(tenant),
             known: &self.known,
+            asked: Asked::default(),
         }
+    }
+
+    /// What a policy is read for: one that is for none of the users that may be a tenant's is asked by one for all.
+    pub(crate) fn asked(&self, policy: &Policy) -> Asked {
+        let for_user = |user: &Oid| {
+            let is = |of: &Oid| *of == 0 || of == user || self.with_rights_of.contains(&(*user, *of));
+            policy.roles.iter().any(is)
+        };
+        Asked { by_one_user: !self.users.iter().any(for_user), strictly: false }
     }
 
     /// What queries that run with a role's rights see of a table, whatever its policies say.
@@ -426,15 +445,19 @@ pub(crate) enum Sight {
 /// Roles that all who log in through a service are: what the server calls the user is then nobody's name.
 const FOR_ALL: [&str; 3] = ["anon", "authenticated", "service_role"];
 
-/// Whether the application's role becomes others that policies name, so that the server's name for who asks may be a
-/// tenant's; one role for all tenants tells nobody apart.
-fn users_differ(app: &Role, roles: &BTreeMap<Oid, Role>, policies: &[Policy]) -> bool {
-    let named: BTreeSet<Oid> = policies.iter().flat_map(|policy| policy.roles.iter().copied()).collect();
-    let others = roles.iter().filter(|(oid, role)| {
+/// Roles that the application's role becomes and that policies name which ask for the server's name of the user: that may be
+/// a tenant's then. Where it is none, roles are for kinds of users; and one role for all tenants tells nobody apart.
+fn users(app: &Role, roles: &BTreeMap<Oid, Role>, policies: &[Policy]) -> BTreeSet<Oid> {
+    let asks = |policy: &&Policy| {
+        [&policy.using, &policy.check].into_iter().flatten().any(|text| predicate::asks_for_the_user(text))
+    };
+    let named: BTreeSet<Oid> =
+        policies.iter().filter(asks).flat_map(|policy| policy.roles.iter().copied()).collect();
+    let other = |(oid, role): &(&Oid, &Role)| {
         let bound = role.reachable && !role.superuser && !role.bypassrls;
         bound && role.name != app.name && named.contains(oid) && !FOR_ALL.contains(&role.name.as_str())
-    });
-    others.count() > 1
+    };
+    roles.iter().filter(other).map(|(oid, _)| *oid).collect()
 }
 
 fn bodies(functions: &BTreeMap<Oid, Function>) -> BTreeMap<String, Vec<Body>> {

@@ -30,8 +30,11 @@ pub(crate) use self::{
         asks_strictly, casts_the_empty_text, lets_the_empty_text_through, reads_a_setting,
         takes_null_for_a_tenant,
     },
-    known::{Body, Keys, Known},
-    texts::{compares_folded, compares_with_itself, leaves_one_case, only_compares, settings_read},
+    known::{Asked, Body, Keys, Known},
+    texts::{
+        asks_for_the_user, compares_folded, compares_with_itself, leaves_one_case, names, only_compares,
+        settings_read,
+    },
     views::{Filter, Filtered},
 };
 
@@ -71,6 +74,7 @@ pub(crate) struct Reading<'r> {
     /// Whether no two of its values differ in their case alone.
     pub(crate) one_case: bool,
     pub(crate) known: &'r Known,
+    pub(crate) asked: Asked,
 }
 
 impl Reading<'_> {
@@ -85,6 +89,21 @@ impl Reading<'_> {
     pub(crate) fn compares_with_the_setting(self, text: &str) -> bool {
         self.known.begin();
         self.names(&expression(&tokens(text)))
+    }
+
+    /// Whether a row passes whatever stands in the column.
+    pub(crate) fn leaves_free(self, text: &str) -> bool {
+        self.known.begin();
+        self.leaves(&expression(&tokens(text)))
+    }
+
+    fn leaves(self, expr: &Expr<'_>) -> bool {
+        match expr {
+            Expr::And(all) => all.iter().all(|part| self.leaves(part)),
+            Expr::Or(all) => all.iter().any(|part| self.leaves(part)),
+            // A call may look at all of the row.
+            _ => !self.mentions(expr) || matches!(self.of(expr), Tests::Nothing | Tests::FailsOpen),
+        }
     }
 
     fn names(self, expr: &Expr<'_>) -> bool {
@@ -236,7 +255,7 @@ impl Reading<'_> {
         } else {
             return self.other(whole);
         };
-        self.of_value(self.value(other))
+        self.of_value(self.compared_value(other))
     }
 
     /// `column = ANY (…)` and `column IN (…)`.
@@ -253,7 +272,8 @@ impl Reading<'_> {
         }
         match list.bare() {
             Expr::Array(all) => {
-                let all: Vec<Tests> = all.iter().map(|part| self.of_value(self.value(part))).collect();
+                let all: Vec<Tests> =
+                    all.iter().map(|part| self.of_value(self.compared_value(part))).collect();
                 let some = |wanted: Tests| all.contains(&wanted);
                 if some(Tests::FailsOpen)
                     || (some(Tests::Nothing) && (some(Tests::Tenant) || some(Tests::Unknown)))
@@ -266,7 +286,7 @@ impl Reading<'_> {
                         .unwrap_or(Tests::Never)
                 }
             }
-            list => self.of_value(self.value(list)),
+            _ => self.of_value(self.listed_value(list)),
         }
     }
 
@@ -274,6 +294,9 @@ impl Reading<'_> {
         let Some(branches) = select.understood().filter(|_| self.known.enters()) else {
             return Tests::Unknown;
         };
+        if branches.iter().any(|branch| branch.of_nothing) {
+            return Tests::Unknown;
+        }
         if branches.iter().all(|branch| self.tied_to_row(branch)) {
             return Tests::Tenant;
         }
@@ -300,7 +323,7 @@ impl Reading<'_> {
 
     /// Whether a subquery's rows are the session's and the row's tenant is theirs.
     fn tied_to_row(self, branch: &select::Branch<'_>) -> bool {
-        let bound: Bound<'_> = bound(self.known, branch, &Scope::default());
+        let bound: Bound<'_> = bound(self.known, branch, &Scope::of(self.asked));
         conjuncts(&branch.conditions).into_iter().any(|condition| {
             if condition.any(&folds) {
                 return false;
@@ -319,7 +342,10 @@ impl Reading<'_> {
             };
             match lossless(other) {
                 Some(Expr::Name(path)) => bound.has(branch, path),
-                _ => self.of_value(self.value(other)) == Tests::Tenant,
+                _ if matches!(condition, Expr::Any(..)) => {
+                    self.of_value(self.listed_value(other)) == Tests::Tenant
+                }
+                _ => self.of_value(self.compared_value(other)) == Tests::Tenant,
             }
         })
     }
@@ -358,7 +384,21 @@ impl Reading<'_> {
     }
 
     fn value(self, expr: &Expr<'_>) -> Value {
-        value::of(self.known, expr, &Scope::default())
+        value::of(self.known, expr, &Scope::of(self.asked))
+    }
+
+    /// The same of what a column is compared with.
+    fn compared_value(self, expr: &Expr<'_>) -> Value {
+        let plain = !self.base.starts_with('_') && !["json", "jsonb", "hstore"].contains(&self.base);
+        if plain { value::text(self.known, expr, &Scope::of(self.asked)) } else { self.value(expr) }
+    }
+
+    /// The same of the elements of a list.
+    fn listed_value(self, list: &Expr<'_>) -> Value {
+        match list {
+            Expr::Select(_) => self.value(list),
+            _ => value::list(self.known, list, &Scope::of(self.asked)),
+        }
     }
 
     /// What a comparison of the column with a value tests.

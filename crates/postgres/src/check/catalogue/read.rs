@@ -107,6 +107,7 @@ impl<C: GenericClient> Reader<'_, C> {
                 base: "",
                 one_case: true,
                 known,
+                asked: Asked::default(),
             };
             let compares = |text: &String| reading.compares_with_the_setting(text);
             let of_table = |policy: &&Policy| policy.table == table;
@@ -185,7 +186,7 @@ impl<C: GenericClient> Reader<'_, C> {
     }
 
     /// The application's role, and those without a login and bound by policies that it may become.
-    async fn taken_on(&self) -> Result<Vec<Oid>, CheckError> {
+    pub(super) async fn taken_on(&self) -> Result<Vec<Oid>, CheckError> {
         let rows = self
             .rows(
                 "SELECT r.oid FROM pg_roles r, pg_roles a WHERE a.rolname = $1 AND (r.oid = a.oid OR (NOT a.rolsuper
@@ -388,6 +389,8 @@ impl<C: GenericClient> Reader<'_, C> {
                      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                      LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
                          AND 0 <> ALL (i.indkey::int2[])
+                         -- A key says nothing of the rows of tables that inherit.
+                         AND (c.relkind = 'p' OR NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhparent = c.oid))
                      WHERE c.relkind IN ('r', 'p', 'f') AND {NOT_SYSTEM} ORDER BY c.oid"
                 ),
                 &[&self.options.tenant_columns],
@@ -405,6 +408,8 @@ impl<C: GenericClient> Reader<'_, C> {
             }
         }
         let mut known = Known::default();
+        known.tenants.insert(self.options.setting.to_ascii_lowercase());
+        known.tenants.extend(self.options.tenant_columns.iter().cloned());
         for (name, keys) in tables.into_values() {
             known.add_table(&name, keys);
         }

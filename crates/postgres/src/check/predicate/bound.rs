@@ -23,14 +23,33 @@ pub(super) struct Bound<'b> {
     referred: BTreeSet<&'b str>,
     /// Columns that have a value of one of those.
     columns: BTreeSet<Column<'b>>,
+    /// Lists that have a value of the session among others.
+    lists: BTreeSet<Column<'b>>,
+    /// Columns that whoever asks fills in as it likes, where that does not count.
+    free: BTreeSet<Column<'b>>,
 }
 
 impl Bound<'_> {
     /// Whether a column's values are the session's.
     pub(super) fn has(&self, branch: &Branch<'_>, path: &[String]) -> bool {
         let (Some(alias), Some(name)) = (branch.alias(path), path.last()) else { return false };
-        self.relation(alias)
-            || self.columns.iter().any(|(relation, column)| *relation == alias && column == name)
+        self.holds(alias, name)
+    }
+
+    fn holds(&self, alias: &str, name: &str) -> bool {
+        let one_of = |columns: &BTreeSet<Column<'_>>| {
+            columns.iter().any(|(relation, column)| *relation == alias && column == name)
+        };
+        one_of(&self.columns) || (self.relation(alias) && !one_of(&self.lists) && !one_of(&self.free))
+    }
+
+    /// Whether a column is the whole key of rows that are the session's own, or a tenant's.
+    pub(super) fn is_key(&self, known: &Known, branch: &Branch<'_>, path: &[String]) -> bool {
+        let (Some(alias), Some(name)) = (branch.alias(path), path.last()) else { return false };
+        let relation = branch.from.iter().find(|relation| relation.alias == alias);
+        let Some(keys) = relation.and_then(|relation| known.keys.get(&relation.table)) else { return false };
+        let whole = self.own.contains(alias) || (self.referred.contains(alias) && keys.tenant.is_some());
+        whole && keys.unique.contains(&BTreeSet::from([name.clone()]))
     }
 
     fn relation(&self, alias: &str) -> bool {
@@ -55,7 +74,10 @@ impl Branch<'_> {
 /// same country are not one's.
 pub(super) fn bound<'b>(known: &Known, branch: &'b Branch<'_>, scope: &Scope<'_>) -> Bound<'b> {
     let mut found = Bound::default();
-    let mut equal: Vec<(Column<'b>, Column<'b>)> = Vec::new();
+    let mut ties = Ties::default();
+    if scope.asked.strictly {
+        found.free = free(known, branch);
+    }
     let column = |expr: &Expr<'_>| -> Option<Column<'b>> {
         match lossless(expr)? {
             Expr::Name(path) => Some((branch.alias(path)?, path.last()?.clone())),
@@ -63,52 +85,85 @@ pub(super) fn bound<'b>(known: &Known, branch: &'b Branch<'_>, scope: &Scope<'_>
         }
     };
     for condition in conjuncts(&branch.conditions) {
-        let (a, b) = match condition {
-            Expr::Op(a, sign, b) | Expr::Any(a, sign, b) if sign == "=" => (a, b),
+        let (a, b, listed) = match condition {
+            Expr::Op(a, sign, b) if sign == "=" => (a, b, false),
+            Expr::Any(a, sign, b) if sign == "=" => (a, b, true),
             _ => continue,
         };
         let (one, other) = match (column(a), column(b)) {
+            // What is in a list has a value of the list, and the list has others too.
+            (Some(one), Some(other)) if listed => {
+                ties.elements.push((other, one));
+                continue;
+            }
             (Some(one), Some(other)) => {
-                equal.push((other.clone(), one.clone()));
-                equal.push((one, other));
+                ties.equal.push((other.clone(), one.clone()));
+                ties.equal.push((one, other));
                 continue;
             }
             (Some(one), None) => (one, b),
             (None, Some(one)) => (one, a),
             (None, None) => continue,
         };
-        match value::of(known, other, scope) {
-            Value::Session | Value::Folded => {
-                found.own.insert(one.0);
-            }
-            Value::Rows => {
-                found.columns.insert(one);
-            }
-            _ => {}
+        let is_list = listed && std::ptr::eq(other, a);
+        let (value, key) = given(known, other, scope, listed && !is_list);
+        let of_session = matches!(value, Value::Session | Value::Folded);
+        if of_session || key {
+            found.own.insert(one.0);
+        }
+        if is_list {
+            found.lists.insert(one);
+        } else if of_session || value == Value::Rows {
+            found.columns.insert(one);
         }
     }
-    spread(known, branch, &equal, &mut found);
+    spread(known, branch, &ties, &mut found);
     found
 }
 
+/// Columns with the same value, both ways, and lists with what is in them.
+#[derive(Debug, Default)]
+struct Ties<'b> {
+    equal: Vec<(Column<'b>, Column<'b>)>,
+    elements: Vec<(Column<'b>, Column<'b>)>,
+}
+
+/// What a column is compared with, and whether it is keys of the session's own rows.
+fn given(known: &Known, expr: &Expr<'_>, scope: &Scope<'_>, listed: bool) -> (Value, bool) {
+    let rows = |select| match value::rows(known, select, scope) {
+        (Value::Rows, key) => (Value::Rows, key),
+        (value, _) => (value, false),
+    };
+    match lossless(expr) {
+        Some(Expr::Select(select)) => rows(select),
+        Some(Expr::Array(all)) if let [Expr::Select(select)] = all.as_slice() => rows(select),
+        _ if listed => (value::list(known, expr, scope), false),
+        _ => (value::text(known, expr, scope), false),
+    }
+}
+
+/// Columns of the relations that whoever asks may have filled in.
+fn free<'b>(known: &Known, branch: &'b Branch<'_>) -> BTreeSet<Column<'b>> {
+    let of = |relation: &'b Relation| {
+        let columns = known.free.get(&relation.table);
+        columns.into_iter().flatten().map(|column| (relation.alias.as_str(), column.clone()))
+    };
+    branch.from.iter().flat_map(of).collect()
+}
+
 /// Carries the session's rows on over keys, until there is nothing more.
-fn spread<'b>(
-    known: &Known,
-    branch: &'b Branch<'_>,
-    equal: &[(Column<'b>, Column<'b>)],
-    found: &mut Bound<'b>,
-) {
+fn spread<'b>(known: &Known, branch: &'b Branch<'_>, ties: &Ties<'b>, found: &mut Bound<'b>) {
     loop {
         let before = (found.own.len() + found.referred.len(), found.columns.len());
-        for (one, other) in equal {
-            if found.relation(one.0) || found.columns.contains(one) {
+        for (one, other) in ties.equal.iter().chain(&ties.elements) {
+            if found.holds(one.0, &one.1) {
                 found.columns.insert(other.clone());
             }
         }
         for relation in branch.from.iter().filter(|relation| !relation.opaque) {
             let alias = relation.alias.as_str();
             if !found.relation(alias) {
-                match carried(known, branch, equal, found, relation) {
+                match carried(known, branch, &ties.equal, found, relation) {
                     Some(true) => found.own.insert(alias),
                     Some(false) => found.referred.insert(alias),
                     None => continue,

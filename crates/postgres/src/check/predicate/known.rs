@@ -25,6 +25,15 @@ pub(crate) struct Keys {
     pub(crate) tenant: Option<String>,
 }
 
+/// What a text is read for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// Whether the server's name for who asks is one for all tenants.
+    pub(crate) by_one_user: bool,
+    /// Whether what whoever asks may have written there does not count.
+    pub(crate) strictly: bool,
+}
+
 /// How many subqueries and functions are entered for one text; whoever calls for more is not understood.
 const MOST_WORK: usize = 4_000;
 
@@ -39,6 +48,10 @@ pub(crate) struct Known {
     pub(crate) types: BTreeSet<String>,
     /// Whether the server's name for who asks can be a tenant's: the application's role becomes others that policies name.
     pub(crate) users_differ: bool,
+    /// What the tenant is called: the setting, and its column's names.
+    pub(crate) tenants: BTreeSet<String>,
+    /// Columns that the application's role gives any value, by tables' names without schemas.
+    pub(crate) free: BTreeMap<String, BTreeSet<String>>,
     /// What was entered for the text that is being read.
     pub(crate) entered: AtomicUsize,
 }

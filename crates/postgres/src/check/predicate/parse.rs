@@ -422,7 +422,8 @@ impl<'t> Parser<'t> {
             ("array", Some(Token::Open)) => {
                 self.at += 1;
                 match self.group()? {
-                    Group::Select(select) => Some(Expr::Select(select)),
+                    // One element for each row.
+                    Group::Select(select) => Some(Expr::Array(vec![Expr::Select(select)])),
                     Group::List(_) => None,
                 }
             }

@@ -1,7 +1,7 @@
 //! SELECT, as far as policies, views and functions need it: what is read from where, and what must hold.
 
 use super::{
-    from,
+    PURE, from,
     parse::{Expr, named, split, within},
     tokens::Token,
 };
@@ -40,6 +40,8 @@ pub(super) struct Branch<'t> {
     pub(super) rest: Vec<Expr<'t>>,
     /// Whether rows come from tables alone, joined by what was understood.
     pub(super) plain: bool,
+    /// Whether it has a row, or may have one, though nothing fulfils the conditions.
+    pub(super) of_nothing: bool,
 }
 
 impl<'t> Branch<'t> {
@@ -128,6 +130,7 @@ fn branch(tokens: &[Token], depth: usize) -> Option<Branch<'_>> {
         sided: Vec::new(),
         rest: Vec::new(),
         plain: true,
+        of_nothing: false,
     };
     let mut targets = clause("select")?;
     while let [word, after @ ..] = targets
@@ -145,10 +148,40 @@ fn branch(tokens: &[Token], depth: usize) -> Option<Branch<'_>> {
     if let Some(condition) = clause("where") {
         branch.conditions.push(within(condition, depth));
     }
+    branch.of_nothing = has_a_row_of_nothing(&branch.targets, &clause);
     for (name, tokens) in &clauses {
         if !matches!(*name, "select" | "from" | "where") && !tokens.is_empty() {
             branch.rest.push(Expr::Opaque(tokens));
         }
     }
     Some(branch)
+}
+
+/// Whether there is a row of no rows, or may be: an aggregate or HAVING without GROUP BY gives one, and so does an empty
+/// grouping set.
+fn has_a_row_of_nothing<'t>(targets: &[Expr<'t>], clause: &dyn Fn(&str) -> Option<&'t [Token]>) -> bool {
+    // Which functions are aggregates is known of the built-in ones alone.
+    let aggregates = |target: &Expr<'t>| {
+        target.any(&|part| match part {
+            Expr::Call(name, _) => !matches!(name.as_slice(), [name] if name == "current_setting" || PURE.contains(&name.as_str())),
+            Expr::Opaque(_) => true,
+            _ => false,
+        })
+    };
+    let calls = |tokens: &[Token]| {
+        let call = |window: &[Token]| matches!(window, [name, Token::Open] if name.name().is_some());
+        tokens.windows(2).any(call)
+    };
+    match clause("group") {
+        Some([by, sets @ ..]) if by.is("by") => {
+            let empty = |window: &[Token]| window == [Token::Open, Token::Close];
+            let several = |token: &Token| ["grouping", "rollup", "cube"].iter().any(|word| token.is(word));
+            sets.windows(2).any(empty) || sets.iter().any(several)
+        }
+        // WITHIN GROUP.
+        Some(_) => true,
+        None => {
+            clause("having").is_some() || targets.iter().any(aggregates) || clause("order").is_some_and(calls)
+        }
+    }
 }

@@ -104,6 +104,7 @@ fn reading(known: &Known) -> Reading<'_> {
         base: "text",
         one_case: false,
         known,
+        asked: Asked::default(),
     }
 }
 

@@ -111,19 +111,77 @@ pub(crate) fn leaves_one_case(check: &str, column: &str) -> bool {
         }
         _ => false,
     };
-    let pattern = |text: &str| {
-        text.starts_with('^')
-            && text.ends_with('$')
-            && !text.contains(|c: char| c.is_uppercase() || matches!(c, '.' | '\\' | '|' | ':'))
-            && !text.contains("[^")
-    };
     let whole = expression(&tokens);
     let conditions = [whole];
     super::conjuncts(&conditions).into_iter().any(|condition| match condition {
         Expr::Op(a, sign, b) if sign == "=" => (is_column(a) && folded(b)) || (is_column(b) && folded(a)),
         Expr::Op(a, sign, b) if sign == "~" => {
-            is_column(a) && matches!(b.bare(), Expr::Text(text) if pattern(text))
+            is_column(a) && matches!(b.bare(), Expr::Text(text) if in_one_case(text))
         }
         _ => false,
     })
+}
+
+/// Whether a pattern is of the whole text, and no capital letter fulfils it: small letters, digits and signs, and ranges of those.
+fn in_one_case(pattern: &str) -> bool {
+    let Some(inner) = pattern.strip_prefix('^').and_then(|rest| rest.strip_suffix('$')) else { return false };
+    let single =
+        |sign: char| sign.is_ascii_lowercase() || sign.is_ascii_digit() || "_-+@,;~=#%/ ".contains(sign);
+    let mut signs = inner.chars().peekable();
+    let mut before = None;
+    while let Some(sign) = signs.next() {
+        let plain = match sign {
+            '[' => in_a_set(&mut signs),
+            '(' => signs.peek() != Some(&'?'),
+            ')' | '+' | '{' | '}' | '*' => true,
+            // What may be left out, and not what an option of the pattern is.
+            '?' => before.is_some_and(|before| before != '('),
+            sign => single(sign),
+        };
+        if !plain {
+            return false;
+        }
+        before = Some(sign);
+    }
+    true
+}
+
+/// The same of what stands between brackets, of which the first one is read.
+fn in_a_set(signs: &mut std::iter::Peekable<std::str::Chars<'_>>) -> bool {
+    let mut first = None;
+    while let Some(sign) = signs.next() {
+        match sign {
+            ']' => return first.is_some(),
+            '-' if first.is_none() || signs.peek() == Some(&']') => {}
+            '-' => {
+                let (Some(from), Some(to)) = (first, signs.next()) else { return false };
+                let within = |kind: fn(&char) -> bool| kind(&from) && kind(&to);
+                if !within(char::is_ascii_lowercase) && !within(char::is_ascii_digit) {
+                    return false;
+                }
+            }
+            sign if sign.is_ascii_lowercase() || sign.is_ascii_digit() || "_.+@,;~#%/ ".contains(sign) => {}
+            _ => return false,
+        }
+        first = Some(sign);
+    }
+    false
+}
+
+/// Whether a text names a column, or a whole row.
+pub(crate) fn names(text: &str, column: &str) -> bool {
+    tokens(text).iter().any(|token| token.name() == Some(column) || token.is_sign("*"))
+}
+
+/// Whether it asks for the name by which the server knows who asks.
+pub(crate) fn asks_for_the_user(text: &str) -> bool {
+    let tokens = tokens(text);
+    let by_setting = |name: &String| name == "role" || name == "session_authorization";
+    expression(&tokens).any(&|part| match part {
+        Expr::User => true,
+        Expr::Opaque(tokens) => ["current_user", "session_user", "current_role", "user"]
+            .iter()
+            .any(|word| tokens.iter().any(|t| t.is(word))),
+        _ => false,
+    }) || settings_read(text).iter().any(by_setting)
 }

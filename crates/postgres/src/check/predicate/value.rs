@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{
     bound::bound,
-    known::{Body, Known},
+    known::{Asked, Body, Known},
     parse::{Expr, Type, expression},
-    select::{Select, read},
+    select::{Branch, Select, read},
     tokens::{Token, tokens},
 };
 
@@ -42,9 +42,16 @@ pub(super) struct Scope<'s> {
     literals: Vec<Option<String>>,
     /// How many functions have been entered.
     depth: usize,
+    pub(super) asked: Asked,
+    /// Whether it is read for what a list or an object has in it.
+    listed: bool,
 }
 
 impl Scope<'_> {
+    pub(super) fn of(asked: Asked) -> Self {
+        Self { asked, ..Self::default() }
+    }
+
     /// The place of the argument that a name or a parameter means.
     fn argument(&self, expr: &Expr<'_>) -> Option<usize> {
         match expr {
@@ -71,11 +78,45 @@ impl Scope<'_> {
 /// How many functions may call one another.
 const DEEPEST: usize = 8;
 
-/// What a user may change by itself, of what stands in its token.
-const OWN: [&str; 2] = ["user_metadata", "raw_user_meta_data"];
+/// What a user may change by itself, of what stands in its token; without the signs between words.
+const OWN: [&str; 3] = ["usermetadata", "rawusermetadata", "unsafemetadata"];
 
-/// What stands in the tokens of many users alike.
-const ALIKE: [&str; 10] = ["role", "aud", "iss", "exp", "iat", "nbf", "alg", "aal", "amr", "is_anonymous"];
+/// What stands in the tokens of many users alike, by the last word of its name.
+const ALIKE: [&str; 30] = [
+    "role",
+    "roles",
+    "aud",
+    "iss",
+    "exp",
+    "iat",
+    "nbf",
+    "alg",
+    "aal",
+    "amr",
+    "anonymous",
+    "admin",
+    "plan",
+    "tier",
+    "edition",
+    "level",
+    "region",
+    "country",
+    "locale",
+    "lang",
+    "language",
+    "timezone",
+    "currency",
+    "status",
+    "env",
+    "environment",
+    "version",
+    "scope",
+    "scopes",
+    "permissions",
+];
+
+/// Types of objects with names in them.
+const OBJECTS: [&str; 3] = ["json", "jsonb", "hstore"];
 
 /// Functions that take a part out of an object, by its path.
 const PATHS: [&str; 4] =
@@ -98,13 +139,34 @@ const KEEPING: [&str; 13] = [
     "jsonb",
 ];
 
+/// Functions of the server itself that give one text.
+const TEXTS: [&str; 11] = [
+    "current_setting",
+    "lower",
+    "upper",
+    "btrim",
+    "ltrim",
+    "rtrim",
+    "md5",
+    "concat",
+    "replace",
+    "json_extract_path_text",
+    "jsonb_extract_path_text",
+];
+
 pub(super) fn of(known: &Known, expr: &Expr<'_>, scope: &Scope<'_>) -> Value {
     let value = |expr: &Expr<'_>| of(known, expr, scope);
     match expr {
         Expr::Null => Value::Null,
+        // The signs of a list's own text are no element.
+        Expr::Text(text) if scope.listed && text.chars().all(|sign| "{},\" ".contains(sign)) => Value::Null,
         Expr::Text(text) if text.is_empty() || text == "{}" => Value::Empty,
         Expr::Text(_) | Expr::Number | Expr::True | Expr::False => Value::Constant,
-        Expr::User => by_name(known),
+        Expr::User => by_name(known, scope.asked),
+        // A text that was put together is a list or an object of all that was put in.
+        Expr::Cast(inner, kind) if kind.array || OBJECTS.contains(&kind.name.as_str()) => {
+            cast(known, list(known, inner, scope), kind)
+        }
         Expr::Cast(inner, kind) => cast(known, value(inner), kind),
         Expr::Collate(inner, _) => value(inner),
         Expr::Param(_) | Expr::Name(_) => match scope.argument(expr) {
@@ -115,10 +177,14 @@ pub(super) fn of(known: &Known, expr: &Expr<'_>, scope: &Scope<'_>) -> Value {
         Expr::Call(name, with) => called(known, name, with, scope),
         Expr::Op(a, sign, b) => match sign.as_str() {
             "->" | "->>" | "#>" | "#>>" => picked(known, a, std::slice::from_ref(b), scope),
-            "||" => together([value(a), value(b)]),
+            "||" if scope.listed => one_of([value(a), value(b)]),
+            "||" => joined([value(a), value(b)], a, b),
             _ => Value::Unknown,
         },
-        Expr::Array(all) => one_of(all.iter().map(value)),
+        Expr::Array(all) => {
+            let scope = Scope { listed: false, ..scope.clone() };
+            one_of(all.iter().map(|element| of(known, element, &scope)))
+        }
         Expr::Case(_, results) => one_of(results.iter().map(value)),
         Expr::Select(select) => selected(known, select, scope),
         _ => Value::Unknown,
@@ -143,9 +209,69 @@ fn together(all: impl IntoIterator<Item = Value>) -> Value {
     .unwrap_or(Value::Constant)
 }
 
+/// `a || b`: one text, or a list or an object that has the values of both.
+fn joined(values: [Value; 2], a: &Expr<'_>, b: &Expr<'_>) -> Value {
+    if is_text(a) && is_text(b) {
+        return together(values);
+    }
+    let composed = |expr: &Expr<'_>| match expr {
+        Expr::Array(_) => true,
+        Expr::Cast(_, kind) => kind.array || OBJECTS.contains(&kind.name.as_str()),
+        _ => false,
+    };
+    match one_of(values) {
+        // Of what type it is does not stand there.
+        Value::Fallback if !values.contains(&Value::Fallback) && !composed(a) && !composed(b) => {
+            Value::Unknown
+        }
+        value => value,
+    }
+}
+
+/// Whether it is one value for sure, and neither a list nor an object.
+fn is_text(expr: &Expr<'_>) -> bool {
+    match expr {
+        Expr::Text(_) | Expr::Number | Expr::User | Expr::Null => true,
+        Expr::Cast(_, kind) => !kind.array && KEEPING.contains(&kind.name.as_str()) && kind.name != "jsonb",
+        Expr::Collate(inner, _) => is_text(inner),
+        Expr::Op(a, sign, b) => match sign.as_str() {
+            "->>" | "#>>" => true,
+            "||" => is_text(a) && is_text(b),
+            _ => false,
+        },
+        Expr::Call(name, with) => match name.as_slice() {
+            [name] if name == "coalesce" => with.iter().all(is_text),
+            [name] if name == "nullif" => with.first().is_some_and(is_text),
+            [name] => TEXTS.contains(&name.as_str()),
+            _ => false,
+        },
+        Expr::Select(select) => match select.understood() {
+            Some([branch]) => matches!(branch.targets.as_slice(), [target] if is_text(target)),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// What is compared with a column of plain values: `||` there joins texts, whatever its sides are.
+pub(super) fn text(known: &Known, expr: &Expr<'_>, scope: &Scope<'_>) -> Value {
+    match expr {
+        Expr::Op(a, sign, b) if sign == "||" => together([text(known, a, scope), text(known, b, scope)]),
+        Expr::Cast(inner, kind) if !kind.array && !OBJECTS.contains(&kind.name.as_str()) => {
+            cast(known, text(known, inner, scope), kind)
+        }
+        _ => of(known, expr, scope),
+    }
+}
+
+/// What the elements of a list, or the values of an object are: of one that was put together, those of all of its parts.
+pub(super) fn list(known: &Known, expr: &Expr<'_>, scope: &Scope<'_>) -> Value {
+    of(known, expr, &Scope { listed: true, ..scope.clone() })
+}
+
 /// The name by which the server knows who asks.
-const fn by_name(known: &Known) -> Value {
-    if known.users_differ { Value::Session } else { Value::Shared }
+const fn by_name(known: &Known, asked: Asked) -> Value {
+    if known.users_differ && !asked.by_one_user { Value::Session } else { Value::Shared }
 }
 
 /// A value as a type: what is the session's is nobody knows whose in a type that leaves something out.
@@ -159,26 +285,31 @@ fn cast(known: &Known, value: Value, kind: &Type) -> Value {
 }
 
 /// A setting's value: the session's, if it is one of the application's own or of its user's token.
-fn setting(known: &Known, name: &str) -> Value {
+fn setting(known: &Known, name: &str, asked: Asked) -> Value {
     let name = name.to_ascii_lowercase();
     match name.split_once('.') {
-        None if name == "role" || name == "session_authorization" => by_name(known),
+        _ if known.tenants.contains(&name) => Value::Session,
+        None if name == "role" || name == "session_authorization" => by_name(known, asked),
         // The server's own settings are anybody's to set, by SET or when it connects.
         None => Value::Fallback,
         Some(("request", rest)) => match rest.strip_prefix("jwt.") {
-            Some(token) => token.strip_prefix("claim.").map_or(Value::Session, claim),
+            Some(token) => token.strip_prefix("claim.").map_or(Value::Session, |name| claim(known, name)),
             // What a request says of itself: headers, cookies, its path.
             None => Value::Fallback,
         },
-        Some(_) => Value::Session,
+        Some((_, rest)) => claim(known, rest.rsplit('.').next().unwrap_or(rest)),
     }
 }
 
 /// What a token has by a name.
-fn claim(name: &str) -> Value {
-    if OWN.iter().any(|own| name.contains(own)) {
+fn claim(known: &Known, whole: &str) -> Value {
+    let word = |name: &str| name.to_ascii_lowercase().replace(['_', '-'], "");
+    let name = whole.trim_matches(['{', '}']);
+    let name = name.rsplit(',').next().unwrap_or(name);
+    let last = name.rsplit(['_', '-', '/', ':', '.']).next().unwrap_or(name).to_ascii_lowercase();
+    if OWN.iter().any(|own| word(whole).contains(own)) {
         Value::Fallback
-    } else if ALIKE.contains(&name.trim_matches(['{', '}']).rsplit(',').next().unwrap_or(name)) {
+    } else if ALIKE.contains(&last.as_str()) && !known.tenants.contains(name) {
         Value::Shared
     } else {
         Value::Session
@@ -192,7 +323,7 @@ fn picked(known: &Known, object: &Expr<'_>, keys: &[Expr<'_>], scope: &Scope<'_>
         own @ (Value::Session | Value::Folded) if whole == own => {
             let literals: Option<Vec<String>> = keys.iter().map(|key| scope.literal(key)).collect();
             let Some(literals) = literals else { return Value::Unknown };
-            let claims: Vec<Value> = literals.iter().map(|literal| claim(literal)).collect();
+            let claims: Vec<Value> = literals.iter().map(|literal| claim(known, literal)).collect();
             match claims.last() {
                 _ if claims.contains(&Value::Fallback) => Value::Fallback,
                 Some(Value::Session) => own,
@@ -238,7 +369,7 @@ fn called(known: &Known, name: &[String], with: &[Expr<'_>], scope: &Scope<'_>) 
     };
     match (builtin, with) {
         (Some("current_setting"), [name, ..]) => {
-            scope.literal(name).map_or(Value::Unknown, |name| setting(known, &name))
+            scope.literal(name).map_or(Value::Unknown, |name| setting(known, &name, scope.asked))
         }
         (Some("nullif"), [of, nothing]) => match (value(of), value(nothing)) {
             (of, Value::Constant | Value::Empty | Value::Null) => of,
@@ -255,6 +386,9 @@ fn called(known: &Known, name: &[String], with: &[Expr<'_>], scope: &Scope<'_>) 
         // It leaves out what is nothing, and the rest is a value then.
         (Some("concat"), all) => {
             let all: Vec<Value> = all.iter().map(value).collect();
+            if scope.listed {
+                return one_of(all);
+            }
             match together(all.iter().copied()) {
                 Value::Session | Value::Folded | Value::Rows if all.contains(&Value::Constant) => {
                     Value::Unknown
@@ -283,6 +417,8 @@ fn called(known: &Known, name: &[String], with: &[Expr<'_>], scope: &Scope<'_>) 
                 literals: with.iter().map(|part| scope.literal(part)).collect(),
                 arguments,
                 depth: scope.depth + 1,
+                asked: scope.asked,
+                listed: scope.listed,
             };
             let values: BTreeSet<u8> = named.iter().map(|body| rank(of_body(known, body, &inner))).collect();
             // The one that is called is one of these.
@@ -349,27 +485,41 @@ fn of_body(known: &Known, body: &Body, with: &Scope<'_>) -> Value {
 
 /// What a subquery gives: the session's if its rows are.
 fn selected(known: &Known, select: &Select<'_>, scope: &Scope<'_>) -> Value {
-    let Some(branches) = select.understood().filter(|_| known.enters()) else { return Value::Unknown };
+    rows(known, select, scope).0
+}
+
+/// The same, and whether all of it is keys of rows that are the session's own: what has such a key belongs to them.
+pub(super) fn rows(known: &Known, select: &Select<'_>, scope: &Scope<'_>) -> (Value, bool) {
+    let Some(branches) = select.understood().filter(|_| known.enters()) else {
+        return (Value::Unknown, false);
+    };
+    let all: Vec<(Value, bool)> = branches.iter().map(|branch| of_branch(known, branch, scope)).collect();
+    (one_of(all.iter().map(|(value, _)| *value)), all.iter().all(|(_, key)| *key))
+}
+
+fn of_branch(known: &Known, branch: &Branch<'_>, scope: &Scope<'_>) -> (Value, bool) {
+    let [target] = branch.targets.as_slice() else { return (Value::Unknown, false) };
+    if branch.from.is_empty() && branch.plain {
+        return (of(known, target, scope), false);
+    }
     // Where there are rows, a name is a column before it is an argument.
     let inner = Scope { names: &[], ..scope.clone() };
-    one_of(branches.iter().map(|branch| {
-        let [target] = branch.targets.as_slice() else { return Value::Unknown };
-        if branch.from.is_empty() && branch.plain {
-            return of(known, target, scope);
+    let of_all =
+        |name: &[String]| matches!(name, [name] if ["array_agg", "min", "max"].contains(&name.as_str()));
+    let column = match target.bare() {
+        Expr::Call(name, with) if of_all(name) => with.first().map(Expr::bare),
+        other => Some(other),
+    };
+    if let Some(Expr::Name(path)) = column {
+        let bound = bound(known, branch, &inner);
+        if bound.has(branch, path) {
+            return (Value::Rows, bound.is_key(known, branch, path));
         }
-        let of_all =
-            |name: &[String]| matches!(name, [name] if ["array_agg", "min", "max"].contains(&name.as_str()));
-        let column = match target.bare() {
-            Expr::Call(name, with) if of_all(name) => with.first().map(Expr::bare),
-            other => Some(other),
-        };
-        match column {
-            Some(Expr::Name(path)) if bound(known, branch, &inner).has(branch, path) => Value::Rows,
-            // The session's, whatever the rows are.
-            _ => match of(known, target, &inner) {
-                own @ (Value::Session | Value::Folded | Value::Shared) => own,
-                _ => Value::Unknown,
-            },
-        }
-    }))
+    }
+    // The session's, whatever the rows are.
+    let value = match of(known, target, &inner) {
+        own @ (Value::Session | Value::Folded | Value::Shared) => own,
+        _ => Value::Unknown,
+    };
+    (value, false)
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Known, Reading, Tests, conjuncts, folds,
+    Asked, Known, Reading, Tests, conjuncts, folds,
     parse::Expr,
     select::{Branch, Select, read},
     tokens::tokens,
@@ -93,6 +93,7 @@ impl<'f> Filter<'f> {
             base: of.base,
             one_case: of.one_case,
             known: self.known,
+            asked: Asked::default(),
         };
         // Without a table before it a name is the only relation's.
         let bare = |part: &Expr<'_>| matches!(part, Expr::Name(path) if path.len() == 1);

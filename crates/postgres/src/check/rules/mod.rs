@@ -204,6 +204,7 @@ rules! {
     "fail-open-policy" High Security ["CWE-636"] => Some(policies::fails_open),
     "null-matching-policy" High Security ["CWE-863"] => Some(policies::null_matching),
     "self-comparison-in-policy" High Security ["CWE-697"] => Some(policies::self_comparison),
+    "policy-by-writable-rows" Medium Security ["CWE-639", "CWE-863"] => Some(policies::by_writable_rows),
     "policy-not-understood" Medium Security ["CWE-863"] => Some(policies::not_understood),
     "strict-setting-in-policy" Low Maintenance ["CWE-755"] => Some(policies::strict),
     "unguarded-cast-in-policy" Low Maintenance ["CWE-755"] => Some(policies::unguarded_cast),

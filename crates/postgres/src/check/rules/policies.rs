@@ -7,7 +7,7 @@ use partywall_model::{Confidence, Severity};
 use super::{Hit, reach::Graph, roles::quoted, tables};
 use crate::check::{
     catalogue::{Catalogue, Function, Policy, Table, TenantColumn},
-    predicate::{self, Tests},
+    predicate::{self, Asked, Reading, Tests},
 };
 
 /// Permissive policies that let the application's role, or one that it may become, do something with a tenant's table.
@@ -20,8 +20,26 @@ fn policies(catalogue: &Catalogue) -> impl Iterator<Item = (&Table, &TenantColum
     })
 }
 
-fn tests(catalogue: &Catalogue, table: &Table, tenant: &TenantColumn, text: Option<&str>) -> Tests {
-    text.map_or(Tests::Nothing, |text| catalogue.reading(table, tenant).tests(text))
+/// What a text of a policy tests.
+fn tests(
+    catalogue: &Catalogue,
+    table: &Table,
+    tenant: &TenantColumn,
+    policy: &Policy,
+    text: Option<&str>,
+) -> Tests {
+    asked(catalogue, table, tenant, catalogue.asked(policy), text)
+}
+
+fn asked(
+    catalogue: &Catalogue,
+    table: &Table,
+    tenant: &TenantColumn,
+    asked: Asked,
+    text: Option<&str>,
+) -> Tests {
+    let reading = Reading { asked, ..catalogue.reading(table, tenant) };
+    text.map_or(Tests::Nothing, |text| reading.tests(text))
 }
 
 /// Whether restrictive policies hold what a permissive one lets through, for each of its commands.
@@ -60,7 +78,7 @@ fn held(
         let for_command = policy.command == '*' || policy.command == command;
         let text =
             if check { policy.check.as_ref().or(policy.using.as_ref()) } else { policy.using.as_ref() };
-        let tested = tests(catalogue, table, tenant, text.map(String::as_str)).holds();
+        let tested = tests(catalogue, table, tenant, policy, text.map(String::as_str)).holds();
         let same_roles = policy.roles.contains(&0)
             || if open.for_app {
                 policy.for_app
@@ -86,7 +104,7 @@ fn replaced(catalogue: &Catalogue, table: &Table, tenant: &TenantColumn, policy:
         _ => return None,
     };
     let test = format!("{} = {}", quoted(&tenant.name), tables::of_setting(setting, tenant));
-    let mended = |text: &String| match tests(catalogue, table, tenant, Some(text)) {
+    let mended = |text: &String| match tests(catalogue, table, tenant, policy, Some(text)) {
         Tests::Tenant | Tests::Never => None,
         _ if text == "true" || predicate::only_compares(text, &tenant.name).is_some() => {
             Some(format!("({test})"))
@@ -117,7 +135,9 @@ fn rewritten(table: &Table, tenant: &TenantColumn, policy: &Policy) -> Option<St
 fn untested(catalogue: &Catalogue, wanted: &[char], found: Tests) -> Vec<(String, String, Option<String>)> {
     policies(catalogue)
         .filter(|(_, _, policy)| wanted.contains(&policy.command))
-        .filter(|(table, tenant, policy)| tests(catalogue, table, tenant, policy.using.as_deref()) == found)
+        .filter(|(table, tenant, policy)| {
+            tests(catalogue, table, tenant, policy, policy.using.as_deref()) == found
+        })
         .filter(|(table, tenant, policy)| !held_by_others(catalogue, table, tenant, policy))
         .map(|(table, tenant, policy)| {
             let text = policy.using.clone().unwrap_or_default();
@@ -158,7 +178,7 @@ pub(super) fn no_check(catalogue: &Catalogue) -> Vec<Hit> {
         .filter(|(table, tenant, policy)| {
             let text = policy.check.as_deref();
             text.is_some()
-                && matches!(tests(catalogue, table, tenant, text), Tests::Nothing | Tests::FailsOpen)
+                && matches!(tests(catalogue, table, tenant, policy, text), Tests::Nothing | Tests::FailsOpen)
         })
         .filter(|(table, tenant, policy)| !checked_by_others(catalogue, table, tenant, policy))
         .map(|(table, tenant, policy)| {
@@ -243,7 +263,8 @@ pub(super) fn folding(catalogue: &Catalogue) -> Vec<Hit> {
 pub(super) fn not_understood(catalogue: &Catalogue) -> Vec<Hit> {
     policies(catalogue)
         .filter_map(|(table, tenant, policy)| {
-            let unknown = |text: &&String| tests(catalogue, table, tenant, Some(text)) == Tests::Unknown;
+            let unknown =
+                |text: &&String| tests(catalogue, table, tenant, policy, Some(text)) == Tests::Unknown;
             let using = policy
                 .using
                 .as_ref()
@@ -257,6 +278,46 @@ pub(super) fn not_understood(catalogue: &Catalogue) -> Vec<Hit> {
             let message =
                 format!("whether the policy {name} tests the tenant cannot be told from its text: {text}");
             Some(Hit::new(name, message).confidence(Confidence::Low).in_doubt())
+        })
+        .collect()
+}
+
+/// Policies that go by rows in which the application's role writes whose they are as it likes.
+pub(super) fn by_writable_rows(catalogue: &Catalogue) -> Vec<Hit> {
+    policies(catalogue)
+        .filter_map(|(table, tenant, policy)| {
+            let strictly = |policy: &Policy, text: &String| {
+                let strictly = Asked { strictly: true, ..catalogue.asked(policy) };
+                asked(catalogue, table, tenant, strictly, Some(text)).holds()
+            };
+            let loose = |text: &&String| {
+                tests(catalogue, table, tenant, policy, Some(text)) == Tests::Tenant && !strictly(policy, text)
+            };
+            let text = [&policy.using, &policy.check].into_iter().flatten().find(loose)?;
+            let held = |other: &Policy| {
+                !other.permissive
+                    && other.command == '*'
+                    && other.for_app
+                    && [&other.using, &other.check].into_iter().flatten().all(|text| strictly(other, text))
+            };
+            if catalogue.policies_of(table).any(held) {
+                return None;
+            }
+            let written = catalogue.known.free.iter().filter(|(table, _)| predicate::names(text, table));
+            let written: Vec<String> = written
+                .map(|(table, columns)| {
+                    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+                    format!("{table} ({})", columns.join(", "))
+                })
+                .collect();
+            let of = if written.is_empty() { String::new() } else { format!(" of {}", written.join(" and ")) };
+            let name = name(table, policy);
+            let message = format!(
+                "the policy {name} goes by rows{of} that `{}` may write for itself, whoever's they say that something \
+                 is: {text}",
+                catalogue.app.name
+            );
+            Some(Hit::new(name, message).confidence(Confidence::Medium))
         })
         .collect()
 }

@@ -4,6 +4,7 @@ mod fixes;
 mod hostile;
 mod reading;
 mod subtle;
+mod written;
 
 use std::{collections::BTreeSet, path::Path};
 

@@ -12,7 +12,8 @@ const S: &str = "nullif(current_setting('app.tenant', true), '')";
 const TABLES: &str = "
     CREATE TABLE shop.users (id text PRIMARY KEY, email text);
     CREATE TABLE shop.countries_of (code text PRIMARY KEY);
-    CREATE TABLE shop.accounts (code text PRIMARY KEY, plan text);
+    CREATE TABLE shop.accounts (code text PRIMARY KEY, plan text, region text);
+    CREATE TABLE shop.grp (id int PRIMARY KEY, codes text[], leader text, visited text);
     CREATE TABLE shop.mem (code text, uid text, country text, PRIMARY KEY (code, uid));
     CREATE TABLE shop.grants (code text PRIMARY KEY, role text, db_user text);
     CREATE TYPE shop.org AS ENUM ('acme', 'globex');
@@ -21,7 +22,7 @@ const TABLES: &str = "
         nullif(current_setting('request.jwt.claim.role', true), ''),
         (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'role'))::text $$;
     CREATE FUNCTION shop.may(text) RETURNS boolean STABLE LANGUAGE sql AS 'SELECT true';
-    GRANT SELECT ON shop.users, shop.countries_of, shop.accounts, shop.mem, shop.grants TO shop_app;";
+    GRANT SELECT ON shop.users, shop.countries_of, shop.accounts, shop.mem, shop.grants, shop.grp TO shop_app;";
 
 const USER: &str = "m.uid = current_setting('app.user', true)";
 
@@ -80,6 +81,111 @@ const LEAKS: &[(&str, &str)] = &[
     ("(tenant_id = NULL::text) IS NOT FALSE", "policy-without-tenant-test"),
     ("CASE WHEN tenant_id = {S} THEN false ELSE true END", "policy-without-tenant-test"),
     ("CASE WHEN tenant_id <> {S} THEN false ELSE true END", "policy-not-understood"),
+    // A SELECT that has a row of no rows.
+    (
+        "EXISTS (SELECT count(*) FROM shop.mem m WHERE m.code = orders.tenant_id AND {U})",
+        "policy-not-understood",
+    ),
+    (
+        "EXISTS (SELECT max(m.code) FROM shop.mem m WHERE m.code = orders.tenant_id AND {U})",
+        "policy-not-understood",
+    ),
+    (
+        "EXISTS (SELECT 1 FROM shop.mem m WHERE m.code = orders.tenant_id AND {U} HAVING true)",
+        "policy-not-understood",
+    ),
+    (
+        "EXISTS (SELECT FROM shop.mem m WHERE m.code = orders.tenant_id AND {U} GROUP BY ())",
+        "policy-not-understood",
+    ),
+    (
+        "EXISTS (SELECT FROM shop.mem m WHERE m.code = orders.tenant_id AND {U} GROUP BY GROUPING SETS ((), (m.code)))",
+        "policy-not-understood",
+    ),
+    (
+        "EXISTS (SELECT FROM shop.mem m WHERE m.code = orders.tenant_id AND {U} GROUP BY ROLLUP (m.code))",
+        "policy-not-understood",
+    ),
+    (
+        "EXISTS (SELECT 1 FROM shop.mem m WHERE m.code = orders.tenant_id AND {U} ORDER BY count(*))",
+        "policy-not-understood",
+    ),
+    // A list or an object of the session's values and of others.
+    ("tenant_id = ANY (ARRAY[{S}] || ARRAY['globex'::text])", "fail-open-policy"),
+    ("tenant_id = ANY (ARRAY[{S}] || 'public'::text)", "fail-open-policy"),
+    (
+        "tenant_id = ANY (ARRAY(SELECT m.code FROM shop.mem m WHERE {U}) || ARRAY['public'::text])",
+        "fail-open-policy",
+    ),
+    ("tenant_id = ANY (coalesce(ARRAY[{S}] || ARRAY['globex'::text], '{}'))", "fail-open-policy"),
+    ("tenant_id = ANY (('{' || {S} || ',globex}')::text[])", "fail-open-policy"),
+    ("tenant_id = ((auth.jwt() || '{\"org\":\"globex\"}'::jsonb) ->> 'org')", "fail-open-policy"),
+    (
+        "EXISTS (SELECT 1 FROM shop.mem m WHERE m.code = orders.tenant_id AND m.uid = ANY (ARRAY[current_setting('app.user', true)] || ARRAY['u2'::text]))",
+        "policy-not-understood",
+    ),
+    // What is in one list is not one's.
+    (
+        "EXISTS (SELECT 1 FROM shop.mem m JOIN shop.grp g ON m.code = ANY (g.codes) WHERE {U} AND orders.tenant_id = ANY (g.codes))",
+        "policy-not-understood",
+    ),
+    (
+        "EXISTS (SELECT 1 FROM shop.grp g WHERE {S} = ANY (g.codes) AND orders.tenant_id = ANY (g.codes))",
+        "policy-not-understood",
+    ),
+    // What many have.
+    (
+        "EXISTS (SELECT 1 FROM shop.grants g WHERE g.code = orders.tenant_id AND g.role = current_setting('app.role', true))",
+        "policy-not-understood",
+    ),
+    (
+        "EXISTS (SELECT 1 FROM shop.accounts a WHERE a.code = orders.tenant_id AND a.region = current_setting('app.user_region', true))",
+        "policy-not-understood",
+    ),
+    (
+        "EXISTS (SELECT 1 FROM shop.accounts a WHERE a.code = orders.tenant_id AND a.plan = auth.jwt() ->> 'plan')",
+        "policy-not-understood",
+    ),
+    ("tenant_id = (auth.jwt() -> 'unsafe_metadata' ->> 'org_id')", "fail-open-policy"),
+    // Whom many countries' members belong to.
+    (
+        "tenant_id IN (SELECT m.code FROM shop.mem m WHERE m.country IN (SELECT c.code FROM shop.countries_of c WHERE c.code = (SELECT n.country FROM shop.mem n WHERE n.uid = current_setting('app.user', true))))",
+        "policy-not-understood",
+    ),
+];
+
+/// SQL before the policy, what it tests, and the rule.
+const AROUND: &[(&str, &str, &str)] = &[
+    (
+        "CREATE ROLE shop_editor NOLOGIN; CREATE ROLE shop_viewer NOLOGIN; GRANT shop_editor, shop_viewer TO shop_app;
+         CREATE POLICY e ON shop.items TO shop_editor USING (tenant_id = {S});
+         CREATE POLICY v ON shop.items FOR SELECT TO shop_viewer USING (tenant_id = {S});",
+        "EXISTS (SELECT 1 FROM shop.grants g WHERE g.code = orders.tenant_id AND g.db_user = current_user)",
+        "policy-not-understood",
+    ),
+    (
+        "CREATE ROLE shop_a NOLOGIN; CREATE ROLE shop_b NOLOGIN; GRANT shop_a, shop_b TO shop_app;
+         CREATE POLICY a ON shop.items TO shop_a USING (tenant_id = current_user);
+         CREATE POLICY b ON shop.items TO shop_b USING (tenant_id = current_user);",
+        "tenant_id = current_user",
+        "policy-not-understood",
+    ),
+    (
+        "ALTER TABLE shop.orders ADD CHECK (tenant_id ~ '^[!-~]+$');",
+        "tenant_id = lower({S})",
+        "policy-not-understood",
+    ),
+    (
+        "ALTER TABLE shop.orders ADD CHECK (tenant_id ~ '^[0-z]+$');",
+        "tenant_id = lower({S})",
+        "policy-not-understood",
+    ),
+    (
+        "CREATE TABLE shop.par (code text, plan text PRIMARY KEY); CREATE TABLE shop.chi () INHERITS (shop.par);
+         GRANT SELECT ON shop.par TO shop_app;",
+        "EXISTS (SELECT 1 FROM shop.par p JOIN shop.mem m ON m.country = p.plan WHERE {U} AND p.code = orders.tenant_id)",
+        "policy-not-understood",
+    ),
 ];
 
 /// What is safe, and nothing is said of it.
@@ -97,6 +203,36 @@ const QUIET: &[&str] = &[
     "tenant_id = trim({S})",
     "NOT (tenant_id <> {S})",
     "tenant_id = {S}::shop.org::text",
+    "EXISTS (SELECT m.code, lower(m.country) FROM shop.mem m WHERE m.code = orders.tenant_id AND {U})",
+    "EXISTS (SELECT count(*) FROM shop.mem m WHERE m.code = orders.tenant_id AND {U} GROUP BY m.code HAVING count(*) > 0)",
+    "EXISTS (SELECT FROM shop.mem m WHERE m.code = orders.tenant_id AND {U} ORDER BY m.code LIMIT 1)",
+    "tenant_id = ANY (ARRAY[{S}] || ARRAY[current_setting('app.parent', true)])",
+    "tenant_id = ANY (ARRAY(SELECT m.code FROM shop.mem m WHERE {U}) || {S})",
+    "tenant_id = ANY (('{' || current_setting('app.tenants', true) || '}')::text[])",
+    "tenant_id = ((auth.jwt() || '{}'::jsonb) ->> 'org')",
+    "tenant_id = 't_' || (SELECT auth.uid())",
+    "EXISTS (SELECT 1 FROM shop.grp g WHERE {S} = ANY (g.codes) AND g.leader = orders.tenant_id)",
+    "EXISTS (SELECT 1 FROM shop.mem m JOIN shop.grp g ON g.leader = m.code WHERE {U} AND g.leader = orders.tenant_id)",
+    "EXISTS (SELECT 1 FROM shop.mem m WHERE m.code = orders.tenant_id AND {U} AND m.country = current_setting('app.region', true))",
+    "tenant_id = auth.jwt() -> 'app_metadata' ->> 'role_org'",
+    // The application's own users, by the provider's name for them.
+    "tenant_id IN (SELECT m.code FROM shop.mem m WHERE m.uid IN (SELECT u.id FROM shop.users u WHERE u.email = current_setting('app.email', true)))",
+    "tenant_id IN (SELECT m.code FROM shop.mem m WHERE m.uid = (SELECT u.id FROM shop.users u WHERE u.email = current_setting('app.email', true)))",
+    "EXISTS (SELECT FROM shop.mem m WHERE m.code = orders.tenant_id AND m.uid = (SELECT u.id FROM shop.users u WHERE u.email = (auth.jwt() ->> 'email')))",
+    "tenant_id = ANY (ARRAY(SELECT m.code FROM shop.mem m WHERE m.uid = ANY (ARRAY(SELECT u.id FROM shop.users u WHERE u.email = current_setting('app.email', true)))))",
+];
+
+/// The same with SQL before the policy.
+const QUIET_AROUND: &[(&str, &str)] = &[
+    (
+        "ALTER TABLE shop.orders ADD CHECK (tenant_id ~ '^[a-z0-9][a-z0-9_-]{0,62}$');",
+        "tenant_id = lower({S})",
+    ),
+    (
+        "CREATE TABLE shop.par (code text, plan text, PRIMARY KEY (code)) PARTITION BY LIST (code);
+         CREATE TABLE shop.chi PARTITION OF shop.par DEFAULT; GRANT SELECT ON shop.par TO shop_app;",
+        "EXISTS (SELECT 1 FROM shop.par p JOIN shop.mem m ON m.code = p.code WHERE {U} AND p.plan = orders.tenant_id)",
+    ),
 ];
 
 fn views(filtering: bool) -> Vec<String> {
@@ -117,6 +253,7 @@ fn views(filtering: bool) -> Vec<String> {
             "SELECT o.id, i.tenant_id AS t FROM shop.orders o JOIN shop.items i ON i.order_id = o.id
                  LEFT JOIN shop.items n ON n.id = i.id AND n.tenant_id = i.tenant_id AND n.tenant_id = o.tenant_id
              WHERE o.tenant_id = {S}",
+            "SELECT o.id, o.tenant_id AS t FROM shop.orders o WHERE o.tenant_id = ANY (ARRAY[{S}] || ARRAY['globex'::text])",
             "SELECT o.id, (SELECT string_agg(DISTINCT i.tenant_id, ',') FROM shop.items i
                  LEFT JOIN shop.countries c ON c.code = 'x' AND i.tenant_id = o.tenant_id) AS t
              FROM shop.orders o WHERE o.tenant_id = {S}",
@@ -168,6 +305,9 @@ fn what_leaves_something_out_is_found_by_the_catalogue_alone() {
         let mut base = Base::new("pw_check_subtle").await;
         let mut all: Vec<(String, &str)> =
             LEAKS.iter().map(|(using, rule)| (with_tables(using), *rule)).collect();
+        all.extend(AROUND.iter().map(|(before, using, rule)| {
+            (format!("{} {}", before.replace("{S}", S), with_tables(using)), *rule)
+        }));
         all.extend(views(false).into_iter().map(|sql| (sql, "view-bypasses-rls")));
         all.extend(definers().into_iter().map(|sql| (sql, "definer-function-bypasses-rls")));
         for restrictive in [
@@ -178,6 +318,8 @@ fn what_leaves_something_out_is_found_by_the_catalogue_alone() {
         ] {
             all.push((checked(restrictive), "policy-not-understood"));
         }
+        let check = "WITH CHECK (tenant_id = ANY (ARRAY[{S}] || ARRAY['globex'::text]))".replace("{S}", S);
+        all.push((format!("ALTER POLICY own ON shop.orders {check}"), "check-without-tenant-test"));
         let mut problems = Vec::new();
         for (sql, rule) in all {
             let report = base.check(&sql, &by_catalogue()).await;
@@ -194,6 +336,7 @@ fn what_leaves_something_out_is_found_by_the_catalogue_alone() {
 fn what_tests_the_tenant_in_other_words_is_quiet() {
     let mut all: Vec<String> = QUIET.iter().map(|using| with_tables(using)).collect();
     all.extend(views(true));
+    all.extend(QUIET_AROUND.iter().map(|(before, using)| format!("{before} {}", with_tables(using))));
     for lower in ["tenant_id = lower({S})", "tenant_id = shop.keep({S})"] {
         let one_case = "ALTER TABLE shop.orders ADD CHECK (tenant_id = lower(tenant_id));";
         all.push(format!("{one_case} {}", with_tables(lower)));
