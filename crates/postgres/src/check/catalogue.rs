@@ -266,7 +266,7 @@ impl Catalogue {
             .ok_or_else(|| CheckError::NoRole(options.role.clone()))?;
         let policies = reader.policies().await?;
         let functions = reader.functions().await?;
-        let users = users(&app, &roles, &policies);
+        let users = users(&app, &roles, &policies, &functions);
         let mut known = Known {
             functions: bodies(&functions),
             types: reader.types().await?,
@@ -447,9 +447,21 @@ const FOR_ALL: [&str; 3] = ["anon", "authenticated", "service_role"];
 
 /// Roles that the application's role becomes and that policies name which ask for the server's name of the user: that may be
 /// a tenant's then. Where it is none, roles are for kinds of users; and one role for all tenants tells nobody apart.
-fn users(app: &Role, roles: &BTreeMap<Oid, Role>, policies: &[Policy]) -> BTreeSet<Oid> {
+fn users(
+    app: &Role,
+    roles: &BTreeMap<Oid, Role>,
+    policies: &[Policy],
+    functions: &BTreeMap<Oid, Function>,
+) -> BTreeSet<Oid> {
+    let askers: BTreeSet<&str> = functions
+        .values()
+        .filter(|function| predicate::asks_for_the_user(&function.source))
+        .map(|function| function.short.as_str())
+        .collect();
     let asks = |policy: &&Policy| {
-        [&policy.using, &policy.check].into_iter().flatten().any(|text| predicate::asks_for_the_user(text))
+        [&policy.using, &policy.check].into_iter().flatten().any(|text| {
+            predicate::asks_for_the_user(text) || askers.iter().any(|name| predicate::names(text, name))
+        })
     };
     let named: BTreeSet<Oid> =
         policies.iter().filter(asks).flat_map(|policy| policy.roles.iter().copied()).collect();

@@ -259,7 +259,7 @@ impl Reading<'_> {
     }
 
     /// `column = ANY (…)` and `column IN (…)`.
-    fn listed(self, whole: &Expr<'_>, a: &Expr<'_>, list: &Expr<'_>) -> Tests {
+    fn listed<'t>(self, whole: &Expr<'t>, a: &Expr<'t>, list: &Expr<'t>) -> Tests {
         if whole.any(&folds) {
             return Tests::Unknown;
         }
@@ -268,7 +268,7 @@ impl Reading<'_> {
             return Tests::Tenant;
         }
         if !self.is_column(a) {
-            return self.other(whole);
+            return if self.among(a, list) { Tests::Tenant } else { self.other(whole) };
         }
         match list.bare() {
             Expr::Array(all) => {
@@ -288,6 +288,30 @@ impl Reading<'_> {
             }
             _ => self.of_value(self.listed_value(list)),
         }
+    }
+
+    /// `session IN (SELECT …)`: the same as EXISTS with one condition more.
+    fn among<'t>(self, a: &Expr<'t>, list: &Expr<'t>) -> bool {
+        let select = match list {
+            Expr::Select(select) => select,
+            Expr::Array(all) if let [Expr::Select(select)] = all.as_slice() => select,
+            _ => return false,
+        };
+        let of_session = matches!(self.value(a), Value::Session | Value::Folded | Value::Rows);
+        let tied = |branch: &select::Branch<'t>| match branch.targets.as_slice() {
+            [target] if matches!(lossless(target), Some(Expr::Name(_))) => {
+                let mut branch = branch.clone();
+                let same = Expr::Op(Box::new(target.clone()), "=".to_owned(), Box::new(a.clone()));
+                branch.conditions.push(same);
+                self.tied_to_row(&branch)
+            }
+            _ => false,
+        };
+        of_session
+            && select
+                .understood()
+                .filter(|_| self.known.enters())
+                .is_some_and(|branches| branches.iter().all(tied))
     }
 
     fn exists(self, whole: &Expr<'_>, select: &Select<'_>) -> Tests {

@@ -112,7 +112,10 @@ impl Written<'_> {
     fn triggered(&self, table: &Table, column: &str) -> bool {
         let names = |trigger: &Trigger| {
             let function = self.functions.get(&trigger.function);
-            function.is_none_or(|function| predicate::names(&function.source, column))
+            function.is_none_or(|function| {
+                let whole = function.source.contains(".*");
+                whole || predicate::names(&function.source, column)
+            })
         };
         self.triggers.iter().any(|trigger| trigger.table == table.oid && names(trigger))
     }

@@ -106,7 +106,8 @@ pub(super) fn bound<'b>(known: &Known, branch: &'b Branch<'_>, scope: &Scope<'_>
             (None, None) => continue,
         };
         let is_list = listed && std::ptr::eq(other, a);
-        let (value, key) = given(known, other, scope, listed && !is_list);
+        let (value, key) = value::keyed(known, other, scope, listed && !is_list);
+        let key = key && value == Value::Rows;
         let of_session = matches!(value, Value::Session | Value::Folded);
         if of_session || key {
             found.own.insert(one.0);
@@ -126,20 +127,6 @@ pub(super) fn bound<'b>(known: &Known, branch: &'b Branch<'_>, scope: &Scope<'_>
 struct Ties<'b> {
     equal: Vec<(Column<'b>, Column<'b>)>,
     elements: Vec<(Column<'b>, Column<'b>)>,
-}
-
-/// What a column is compared with, and whether it is keys of the session's own rows.
-fn given(known: &Known, expr: &Expr<'_>, scope: &Scope<'_>, listed: bool) -> (Value, bool) {
-    let rows = |select| match value::rows(known, select, scope) {
-        (Value::Rows, key) => (Value::Rows, key),
-        (value, _) => (value, false),
-    };
-    match lossless(expr) {
-        Some(Expr::Select(select)) => rows(select),
-        Some(Expr::Array(all)) if let [Expr::Select(select)] = all.as_slice() => rows(select),
-        _ if listed => (value::list(known, expr, scope), false),
-        _ => (value::text(known, expr, scope), false),
-    }
 }
 
 /// Columns of the relations that whoever asks may have filled in.

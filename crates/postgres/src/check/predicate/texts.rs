@@ -168,9 +168,9 @@ fn in_a_set(signs: &mut std::iter::Peekable<std::str::Chars<'_>>) -> bool {
     false
 }
 
-/// Whether a text names a column, or a whole row.
+/// Whether a text has a name in it.
 pub(crate) fn names(text: &str, column: &str) -> bool {
-    tokens(text).iter().any(|token| token.name() == Some(column) || token.is_sign("*"))
+    tokens(text).iter().any(|token| token.name() == Some(column))
 }
 
 /// Whether it asks for the name by which the server knows who asks.

@@ -1,10 +1,9 @@
 //! Where a value comes from: the session, the row, or nowhere.
 
-use std::collections::BTreeSet;
-
 use super::{
     bound::bound,
     known::{Asked, Body, Known},
+    lossless,
     parse::{Expr, Type, expression},
     select::{Branch, Select, read},
     tokens::{Token, tokens},
@@ -82,7 +81,7 @@ const DEEPEST: usize = 8;
 const OWN: [&str; 3] = ["usermetadata", "rawusermetadata", "unsafemetadata"];
 
 /// What stands in the tokens of many users alike, by the last word of its name.
-const ALIKE: [&str; 30] = [
+const ALIKE: [&str; 35] = [
     "role",
     "roles",
     "aud",
@@ -109,6 +108,11 @@ const ALIKE: [&str; 30] = [
     "status",
     "env",
     "environment",
+    "type",
+    "kind",
+    "verified",
+    "active",
+    "enabled",
     "version",
     "scope",
     "scopes",
@@ -396,34 +400,50 @@ fn called(known: &Known, name: &[String], with: &[Expr<'_>], scope: &Scope<'_>) 
                 other => other,
             }
         }
-        _ => {
-            let arguments: Vec<Value> = with.iter().map(value).collect();
-            // What a function makes of the row's own value is not followed.
-            if arguments.contains(&Value::Row) || scope.depth >= DEEPEST || !known.enters() {
-                return Value::Unknown;
-            }
-            let Some((short, schema)) = name.split_last() else { return Value::Unknown };
-            let found = known.functions.get(short).map(Vec::as_slice).unwrap_or_default();
-            let named: Vec<&Body> = found
-                .iter()
-                .filter(|body| schema.last().is_none_or(|schema| *schema == body.schema))
-                .collect();
-            // Without a schema before it, it is a function of the server itself, unless it stands in a function's body.
-            if named.is_empty() || (schema.is_empty() && scope.depth == 0) {
-                return Value::Unknown;
-            }
-            let inner = Scope {
-                names: &[],
-                literals: with.iter().map(|part| scope.literal(part)).collect(),
-                arguments,
-                depth: scope.depth + 1,
-                asked: scope.asked,
-                listed: scope.listed,
-            };
-            let values: BTreeSet<u8> = named.iter().map(|body| rank(of_body(known, body, &inner))).collect();
-            // The one that is called is one of these.
-            values.last().map_or(Value::Unknown, |worst| from_rank(*worst))
+        _ => by_body(known, name, with, scope).0,
+    }
+}
+
+/// What a function of the database's own gives, and whether it is keys of rows that are the session's own.
+fn by_body(known: &Known, name: &[String], with: &[Expr<'_>], scope: &Scope<'_>) -> (Value, bool) {
+    let arguments: Vec<Value> = with.iter().map(|expr| of(known, expr, scope)).collect();
+    // What a function makes of the row's own value is not followed.
+    if arguments.contains(&Value::Row) || scope.depth >= DEEPEST || !known.enters() {
+        return (Value::Unknown, false);
+    }
+    let Some((short, schema)) = name.split_last() else { return (Value::Unknown, false) };
+    let found = known.functions.get(short).map(Vec::as_slice).unwrap_or_default();
+    let named: Vec<&Body> =
+        found.iter().filter(|body| schema.last().is_none_or(|schema| *schema == body.schema)).collect();
+    // Without a schema before it, it is a function of the server itself, unless it stands in a function's body.
+    if named.is_empty() || (schema.is_empty() && scope.depth == 0) {
+        return (Value::Unknown, false);
+    }
+    let inner = Scope {
+        names: &[],
+        literals: with.iter().map(|part| scope.literal(part)).collect(),
+        arguments,
+        depth: scope.depth + 1,
+        asked: scope.asked,
+        listed: scope.listed,
+    };
+    let all: Vec<(Value, bool)> = named.iter().map(|body| of_body(known, body, &inner)).collect();
+    // The one that is called is one of these.
+    let worst = all.iter().map(|(value, _)| rank(*value)).max();
+    (worst.map_or(Value::Unknown, from_rank), all.iter().all(|(_, key)| *key))
+}
+
+/// What a column is compared with, one value or the elements of a list, and whether it is keys of rows that are the
+/// session's own: what has such a key belongs to them.
+pub(super) fn keyed(known: &Known, expr: &Expr<'_>, scope: &Scope<'_>, listed: bool) -> (Value, bool) {
+    match lossless(expr) {
+        Some(Expr::Select(select)) => rows(known, select, scope),
+        Some(Expr::Array(all)) if let [Expr::Select(select)] = all.as_slice() => rows(known, select, scope),
+        Some(Expr::Call(name, with)) if name.len() > 1 => {
+            by_body(known, name, with, &Scope { listed: listed || scope.listed, ..scope.clone() })
         }
+        _ if listed => (list(known, expr, scope), false),
+        _ => (text(known, expr, scope), false),
     }
 }
 
@@ -450,7 +470,7 @@ fn from_rank(rank: u8) -> Value {
 }
 
 /// What a function gives, if all that it does is to give something.
-fn of_body(known: &Known, body: &Body, with: &Scope<'_>) -> Value {
+fn of_body(known: &Known, body: &Body, with: &Scope<'_>) -> (Value, bool) {
     let tokens = tokens(&body.source);
     let mut rest = tokens.as_slice();
     let end = |rest: &mut &[Token]| {
@@ -469,17 +489,20 @@ fn of_body(known: &Known, body: &Body, with: &Scope<'_>) -> Value {
         }
         ("plpgsql", [begin, inner @ .., last]) if begin.is("begin") && last.is("end") => rest = inner,
         ("sql", _) => {}
-        _ => return Value::Unknown,
+        _ => return (Value::Unknown, false),
     }
     end(&mut rest);
     if rest.iter().any(|token| token.is_sign(";")) {
-        return Value::Unknown;
+        return (Value::Unknown, false);
     }
     let scope = Scope { names: &body.arguments, ..with.clone() };
     match rest {
-        [word, given @ ..] if word.is("return") => of(known, &expression(given), &scope),
-        [word, ..] if word.is("select") && body.language == "sql" => selected(known, &read(rest, 0), &scope),
-        _ => Value::Unknown,
+        [word, given @ ..] if word.is("return") => match expression(given) {
+            Expr::Select(select) => rows(known, &select, &scope),
+            given => (of(known, &given, &scope), false),
+        },
+        [word, ..] if word.is("select") && body.language == "sql" => rows(known, &read(rest, 0), &scope),
+        _ => (Value::Unknown, false),
     }
 }
 
@@ -488,7 +511,7 @@ fn selected(known: &Known, select: &Select<'_>, scope: &Scope<'_>) -> Value {
     rows(known, select, scope).0
 }
 
-/// The same, and whether all of it is keys of rows that are the session's own: what has such a key belongs to them.
+/// The same, and whether all of it is keys of rows that are the session's own.
 pub(super) fn rows(known: &Known, select: &Select<'_>, scope: &Scope<'_>) -> (Value, bool) {
     let Some(branches) = select.understood().filter(|_| known.enters()) else {
         return (Value::Unknown, false);
@@ -500,7 +523,10 @@ pub(super) fn rows(known: &Known, select: &Select<'_>, scope: &Scope<'_>) -> (Va
 fn of_branch(known: &Known, branch: &Branch<'_>, scope: &Scope<'_>) -> (Value, bool) {
     let [target] = branch.targets.as_slice() else { return (Value::Unknown, false) };
     if branch.from.is_empty() && branch.plain {
-        return (of(known, target, scope), false);
+        return match target {
+            Expr::Select(_) | Expr::Call(..) if !scope.listed => keyed(known, target, scope, false),
+            _ => (of(known, target, scope), false),
+        };
     }
     // Where there are rows, a name is a column before it is an argument.
     let inner = Scope { names: &[], ..scope.clone() };

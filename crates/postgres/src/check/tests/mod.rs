@@ -1,6 +1,7 @@
 //! Every page's SQL on a real server: what is bad is found by that rule, what is good by none.
 
 mod fixes;
+mod honest;
 mod hostile;
 mod reading;
 mod subtle;

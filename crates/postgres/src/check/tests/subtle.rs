@@ -157,6 +157,32 @@ const LEAKS: &[(&str, &str)] = &[
 /// SQL before the policy, what it tests, and the rule.
 const AROUND: &[(&str, &str, &str)] = &[
     (
+        "CREATE FUNCTION shop.list() RETURNS text[] STABLE LANGUAGE sql AS
+             $$ SELECT ARRAY[nullif(current_setting('app.tenant', true), '')] || ARRAY['globex'] $$;",
+        "tenant_id = ANY (shop.list())",
+        "fail-open-policy",
+    ),
+    (
+        "CREATE FUNCTION shop.list() RETURNS text STABLE LANGUAGE plpgsql AS
+             $$ BEGIN RETURN '{' || nullif(current_setting('app.tenant', true), '') || ',globex}'; END $$;",
+        "tenant_id = ANY (shop.list()::text[])",
+        "fail-open-policy",
+    ),
+    (
+        "CREATE FUNCTION shop.token() RETURNS jsonb STABLE LANGUAGE sql AS
+             $$ SELECT current_setting('request.jwt.claims', true)::jsonb || '{\"org\": \"globex\"}'::jsonb $$;",
+        "tenant_id = (shop.token() ->> 'org')",
+        "fail-open-policy",
+    ),
+    (
+        "CREATE FUNCTION shop.me() RETURNS text STABLE LANGUAGE sql AS 'SELECT current_user::text';
+         CREATE ROLE shop_a NOLOGIN; CREATE ROLE shop_b NOLOGIN; GRANT shop_a, shop_b TO shop_app;
+         CREATE POLICY a ON shop.items TO shop_a USING (tenant_id = shop.me());
+         CREATE POLICY b ON shop.items TO shop_b USING (tenant_id = shop.me());",
+        "tenant_id = shop.me()",
+        "policy-not-understood",
+    ),
+    (
         "CREATE ROLE shop_editor NOLOGIN; CREATE ROLE shop_viewer NOLOGIN; GRANT shop_editor, shop_viewer TO shop_app;
          CREATE POLICY e ON shop.items TO shop_editor USING (tenant_id = {S});
          CREATE POLICY v ON shop.items FOR SELECT TO shop_viewer USING (tenant_id = {S});",

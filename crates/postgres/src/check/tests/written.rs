@@ -41,6 +41,12 @@ fn rows_that_whoever_asks_may_write_are_told() {
             members("INSERT ON shop.tm TO shop_app", OWN),
             "EXISTS (SELECT 1 FROM shop.tm s JOIN shop.tenants t ON t.code = s.of WHERE s.tenant_id = {S} AND t.code = orders.tenant_id)",
         ),
+        (
+            members("INSERT ON shop.tm TO shop_app", SELF)
+                + "CREATE FUNCTION shop.mine() RETURNS SETOF text STABLE SECURITY INVOKER LANGUAGE sql AS
+                       $$ SELECT m.tenant_id FROM shop.tm m WHERE m.uid = current_setting('app.user', true) $$;",
+            "tenant_id IN (SELECT shop.mine())",
+        ),
         (members("UPDATE ON shop.tenants TO shop_app", OWN), "tenant_id IN (SELECT t.plan FROM shop.tenants t WHERE t.owner = {S})"),
         // No policy at all.
         (
