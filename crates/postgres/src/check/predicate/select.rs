@@ -181,7 +181,9 @@ fn has_a_row_of_nothing<'t>(targets: &[Expr<'t>], clause: &dyn Fn(&str) -> Optio
         // WITHIN GROUP.
         Some(_) => true,
         None => {
-            clause("having").is_some() || targets.iter().any(aggregates) || clause("order").is_some_and(calls)
+            clause("having").is_some()
+                || targets.iter().any(aggregates)
+                || ["order", "window"].iter().any(|name| clause(name).is_some_and(calls))
         }
     }
 }

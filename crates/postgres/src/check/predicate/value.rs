@@ -301,7 +301,7 @@ fn setting(known: &Known, name: &str, asked: Asked) -> Value {
             // What a request says of itself: headers, cookies, its path.
             None => Value::Fallback,
         },
-        Some((_, rest)) => claim(known, rest.rsplit('.').next().unwrap_or(rest)),
+        Some((_, rest)) => claim(known, rest),
     }
 }
 
@@ -439,7 +439,7 @@ pub(super) fn keyed(known: &Known, expr: &Expr<'_>, scope: &Scope<'_>, listed: b
     match lossless(expr) {
         Some(Expr::Select(select)) => rows(known, select, scope),
         Some(Expr::Array(all)) if let [Expr::Select(select)] = all.as_slice() => rows(known, select, scope),
-        Some(Expr::Call(name, with)) if name.len() > 1 => {
+        Some(Expr::Call(name, with)) if name.first().is_some_and(|s| s != "pg_catalog") && name.len() > 1 => {
             by_body(known, name, with, &Scope { listed: listed || scope.listed, ..scope.clone() })
         }
         _ if listed => (list(known, expr, scope), false),

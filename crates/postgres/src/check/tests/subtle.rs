@@ -110,6 +110,14 @@ const LEAKS: &[(&str, &str)] = &[
         "EXISTS (SELECT 1 FROM shop.mem m WHERE m.code = orders.tenant_id AND {U} ORDER BY count(*))",
         "policy-not-understood",
     ),
+    (
+        "EXISTS (SELECT (SELECT max(m.code)) FROM shop.mem m WHERE m.code = orders.tenant_id AND {U})",
+        "policy-not-understood",
+    ),
+    (
+        "EXISTS (SELECT 1 FROM shop.mem m WHERE m.code = orders.tenant_id AND {U} WINDOW w AS (ORDER BY count(*)))",
+        "policy-not-understood",
+    ),
     // A list or an object of the session's values and of others.
     ("tenant_id = ANY (ARRAY[{S}] || ARRAY['globex'::text])", "fail-open-policy"),
     ("tenant_id = ANY (ARRAY[{S}] || 'public'::text)", "fail-open-policy"),
