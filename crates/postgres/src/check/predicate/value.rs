@@ -218,17 +218,22 @@ fn joined(values: [Value; 2], a: &Expr<'_>, b: &Expr<'_>) -> Value {
     if is_text(a) && is_text(b) {
         return together(values);
     }
-    let composed = |expr: &Expr<'_>| match expr {
-        Expr::Array(_) => true,
-        Expr::Cast(_, kind) => kind.array || OBJECTS.contains(&kind.name.as_str()),
-        _ => false,
-    };
     match one_of(values) {
         // Of what type it is does not stand there.
         Value::Fallback if !values.contains(&Value::Fallback) && !composed(a) && !composed(b) => {
             Value::Unknown
         }
         value => value,
+    }
+}
+
+/// Whether it is a list or an object for sure.
+fn composed(expr: &Expr<'_>) -> bool {
+    match expr {
+        Expr::Array(_) => true,
+        Expr::Cast(_, kind) => kind.array || OBJECTS.contains(&kind.name.as_str()),
+        Expr::Op(a, sign, b) => sign == "||" && (composed(a) || composed(b)),
+        _ => false,
     }
 }
 
@@ -260,6 +265,8 @@ fn is_text(expr: &Expr<'_>) -> bool {
 /// What is compared with a column of plain values: `||` there joins texts, whatever its sides are.
 pub(super) fn text(known: &Known, expr: &Expr<'_>, scope: &Scope<'_>) -> Value {
     match expr {
+        // An element may be a list itself.
+        _ if composed(expr) => of(known, expr, scope),
         Expr::Op(a, sign, b) if sign == "||" => together([text(known, a, scope), text(known, b, scope)]),
         Expr::Cast(inner, kind) if !kind.array && !OBJECTS.contains(&kind.name.as_str()) => {
             cast(known, text(known, inner, scope), kind)

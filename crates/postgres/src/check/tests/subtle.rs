@@ -121,6 +121,7 @@ const LEAKS: &[(&str, &str)] = &[
     // A list or an object of the session's values and of others.
     ("tenant_id = ANY (ARRAY[{S}] || ARRAY['globex'::text])", "fail-open-policy"),
     ("tenant_id = ANY (ARRAY[{S}] || 'public'::text)", "fail-open-policy"),
+    ("tenant_id = ANY (ARRAY[ARRAY[{S}] || ARRAY['globex'::text]])", "fail-open-policy"),
     (
         "tenant_id = ANY (ARRAY(SELECT m.code FROM shop.mem m WHERE {U}) || ARRAY['public'::text])",
         "fail-open-policy",
