@@ -126,8 +126,38 @@ fn is_of_caller(project: &Project, at: At) -> bool {
     let ExprKind::Member { object, property, .. } = unit.ir.expr(at.expr) else { return false };
     let of = project.written(at.to(*object)).pop().unwrap_or_default();
     let words = vocabulary::words(&of);
+    // `const [row] = await query("SELECT api_token FROM tenants WHERE id = $1", [tenantId])`
+    let looked_up = || match unit.ir.expr(*object) {
+        ExprKind::Name(NameRef::Binding(id)) => match unit.index.sources(*id) {
+            [source] => {
+                let call = match unit.ir.expr(source.value) {
+                    ExprKind::Await(inner) => *inner,
+                    _ => source.value,
+                };
+                matches!(unit.ir.expr(call), ExprKind::Call(call) if call.args.iter().any(|arg| names_tenant(unit, arg.value)))
+            }
+            _ => false,
+        },
+        _ => false,
+    };
+    if vocabulary::is_credential(unit.ir.text(*property)) && looked_up() {
+        return true;
+    }
     vocabulary::is_credential(unit.ir.text(*property))
         && words.iter().any(|word| matches!(word.as_str(), "session" | "user" | "tenant" | "caller" | "principal" | "integration" | "workspace" | "org"))
+}
+
+/// Whether a variable for a tenant is a part of a value.
+fn names_tenant(unit: &Unit, expr: ExprId) -> bool {
+    let mut found = false;
+    walk::exprs_below(&unit.ir, expr, &mut |own| {
+        found |= match unit.ir.expr(own) {
+            ExprKind::Name(NameRef::Binding(id)) => vocabulary::is_tenant(unit.ir.binding_name(*id)),
+            ExprKind::Member { property, .. } => vocabulary::is_tenant(unit.ir.text(*property)),
+            _ => false,
+        };
+    });
+    found
 }
 
 /// Words of what the server itself uses for all of its callers.

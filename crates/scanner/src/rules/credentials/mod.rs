@@ -12,6 +12,7 @@ mod ends_shared;
 mod falls_past;
 pub(in crate::rules) mod for_first;
 mod global_fetch;
+mod headers_along;
 mod in_its_place;
 mod kept_beside;
 mod kept_clients;

@@ -37,6 +37,7 @@ mod object_keys;
 mod odd_query;
 mod one_file;
 mod only_whether;
+mod optional_arms;
 mod or_beside;
 mod other_methods;
 mod overwritten;
