@@ -397,13 +397,24 @@ fn is_callers(name: &str) -> bool {
 fn is_made_of(project: &Project, unit: &Unit, key: At, client: BindingId) -> bool {
     let roots = project.roots(key);
     let values = roots.iter().flat_map(|root| unit.index.sources(*root)).map(|source| source.value);
-    let mut found = roots.contains(&client);
+    let mut found = roots.contains(&client) && is_callers(unit.ir.binding_name(client));
     for value in values.chain([key.expr]) {
         walk::exprs_below(&unit.ir, value, &mut |expr| {
-            found |= matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(id)) if *id == client);
+            found |= matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(id)) if *id == client)
+                && !is_name_of_record(unit, expr, client);
         });
     }
     found
+}
+
+/// Whether a use of a record takes its name and nothing else, `upstream.name` beside `upstream.token`: two tenants may have one of that
+/// name, with a credential each.
+fn is_name_of_record(unit: &Unit, used: ExprId, record: BindingId) -> bool {
+    const NAMES: &[&str] = &["name", "slug", "label", "host", "hostname", "url", "baseUrl", "base_url", "endpoint", "provider", "kind"];
+    let Parent::Expr(up) = unit.index.parent(used) else { return false };
+    !is_callers(unit.ir.binding_name(record))
+        && matches!(unit.ir.expr(up), ExprKind::Member { object, property, .. }
+            if *object == used && NAMES.contains(&unit.ir.text(*property)))
 }
 
 /// Whether what the cache gives is handed to a check together with the client: `mayRead(cached, client)`.

@@ -308,10 +308,15 @@ fn of_url(project: &Project, unit: &Unit, fun: Fun, function: &Function, report:
     });
     let value = unit.index.returns(fun.id).last().map(|expr| At { module: fun.module, expr: *expr });
     if let (true, false, Some(value)) = (address && project.handlers_know_callers(fun.module), whose, value) {
-        report
-            .reached(value, "this makes the key of an answer out of the address alone, and callers who are told apart get other answers there")
-            .severity(Severity::Medium)
-            .confidence(Confidence::Medium);
+        let said = "this makes the key of an answer out of the address alone, and callers who are told apart get other answers there";
+        // What a cache is told to make its keys with is called by the cache, and by nobody else.
+        let handed = function.binding.is_some_and(|own| !unit.index.uses(own).is_empty());
+        let found = if handed && project.reach(fun).is_none() {
+            report.at(value, said)
+        } else {
+            report.reached(value, said)
+        };
+        found.severity(Severity::Medium).confidence(Confidence::Medium);
     }
 }
 

@@ -33,7 +33,8 @@ pub(super) fn left_out_field(project: &Project, report: &mut Report<'_>) {
                 report
                     .reached(value, format!("this makes a key, is given `{owner}` and leaves it out"))
                     .severity(Severity::Medium)
-                    .confidence(Confidence::Medium);
+                    .confidence(Confidence::Medium)
+                    .whatever_the_way();
             }
         }
     }

@@ -2,8 +2,7 @@
 //! which arguments make the key, `memoize(load, (_org, month) => month)`.
 
 use crate::{
-    flow::Access,
-    ir::{ExprKind, FunctionId, NameRef, ParameterKind},
+    ir::{BindingId, ExprId, ExprKind, FunctionId, NameRef, ParameterKind},
     project::{At, Fun, Project, Symbol, Unit},
     rules::Report,
     vocabulary,
@@ -27,11 +26,6 @@ pub(super) fn is_own_memo(project: &Project, decorator: At) -> bool {
 /// Whether a function makes one that keeps its results under all of its arguments: `store[args] = await fn(*args)`.
 fn keeps_by_arguments(project: &Project, fun: Fun) -> bool {
     let Some(unit) = project.unit(fun.module) else { return false };
-    eprintln!(
-        "DBG memo {} puts {:?}",
-        project.function_name(fun),
-        project.accesses().iter().map(|a| (&a.name, a.function, a.value.is_some())).collect::<Vec<_>>()
-    );
     let mut open: Vec<FunctionId> = unit.index.inner(fun.id).to_vec();
     let mut next = 0;
     while let Some(id) = open.get(next).copied().filter(|_| next < INNER) {
@@ -39,17 +33,44 @@ fn keeps_by_arguments(project: &Project, fun: Fun) -> bool {
         open.extend(unit.index.inner(id));
         let inner = Fun { module: fun.module, id };
         let Some(function) = unit.ir.function(id) else { continue };
-        let rest =
-            |access: &Access| {
-                function.params.iter().filter(|own| own.kind == ParameterKind::Rest).any(|own| {
-                    own.pattern.as_binding().is_some_and(|id| project.roots(access.key).contains(&id))
-                })
-            };
-        if project.puts_of(inner).any(rest) && !reads_caller(project, fun.module, unit, inner) {
+        let rest: Vec<BindingId> = function
+            .params
+            .iter()
+            .filter(|own| own.kind == ParameterKind::Rest)
+            .filter_map(|own| own.pattern.as_binding())
+            .collect();
+        if rest.is_empty() || reads_caller(project, fun.module, unit, inner) {
+            continue;
+        }
+        let of_all = |key: ExprId| {
+            project.roots(At { module: fun.module, expr: key }).iter().any(|id| rest.contains(id))
+        };
+        if keys_of(unit, id).into_iter().any(of_all) {
             return true;
         }
     }
     false
+}
+
+/// The keys under which a function keeps something in what a function around it has made: `store[key] = …`, `store.set(key, …)`.
+fn keys_of(unit: &Unit, id: FunctionId) -> Vec<ExprId> {
+    let outer = |expr: ExprId| matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(own)) if unit.ir.binding_function(*own) != id);
+    let mut keys = Vec::new();
+    for write in unit.index.writes.iter().filter(|write| write.function == id) {
+        if let ExprKind::Index { object, index, .. } = unit.ir.expr(write.place)
+            && outer(*object)
+        {
+            keys.push(*index);
+        }
+    }
+    for expr in unit.index.calls.iter().filter(|expr| unit.index.function(**expr) == id) {
+        let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+        let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { continue };
+        if matches!(unit.ir.text(*property), "set" | "setdefault" | "put") && outer(*object) {
+            keys.extend(call.positional(0));
+        }
+    }
+    keys
 }
 
 /// Reports functions that are wrapped by such a memo, or by one that is told the key, where the key has nothing of whom they are for.

@@ -154,7 +154,12 @@ fn is_sent(project: &Project, unit: &Unit, at: At) -> bool {
                             "fetch" | "AsyncClient" | "Client" | "ClientSession" | "request"
                         )
                 });
-                return headers && out;
+                // A client that shows who it is where tokens are issued shows no token of this server.
+                let issues = call.positional(0).is_some_and(|to| {
+                    let text = unit.ir.snippet(unit.ir.span(to)).to_lowercase();
+                    text.contains("oauth") || text.contains("token")
+                });
+                return headers && out && !issues;
             }
             _ => {}
         }

@@ -20,6 +20,7 @@ mod kept_once;
 mod last_issued;
 mod left_by_others;
 mod lets_on;
+mod oauth_apps;
 mod of_models;
 mod of_session;
 mod own_first;
