@@ -206,7 +206,7 @@ impl Lifetimes<'_> {
     }
 
     /// Whether a function without parameters is memoised, so that all get what the first one got.
-    pub(super) fn is_memoised(&self, fun: Fun) -> bool {
+    pub(crate) fn is_memoised(&self, fun: Fun) -> bool {
         let Some(function) = self.project.unit(fun.module).and_then(|unit| unit.ir.function(fun.id)) else {
             return false;
         };

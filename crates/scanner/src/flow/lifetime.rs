@@ -481,6 +481,12 @@ impl<'p> Lifetimes<'p> {
         {
             return Some(Cell::Field(class, name));
         }
+        // `state.current` of `import state` is the variable of that module.
+        if let Symbol::Module(module) = self.project.symbol(object)
+            && let Some(id) = self.project.global(module, &name)
+        {
+            return self.binding_outlives(module, id).then_some(Cell::Binding(module, id));
+        }
         let of = self.place(object, depth).or_else(|| self.named_part(object, depth))?;
         // What its methods call `self.token` is the same field.
         if let Symbol::Instance(class) = self.project.symbol(object) {

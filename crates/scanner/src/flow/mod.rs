@@ -51,6 +51,7 @@ mod places;
 mod prepared;
 mod procedures;
 mod queries;
+mod queued;
 mod ranks;
 mod reach;
 mod refusals;

@@ -29,6 +29,7 @@ pub(crate) fn find_reach(project: &Project) -> FxHashMap<Fun, Reach> {
     let mut reach: FxHashMap<Fun, Reach> = FxHashMap::default();
     let mut open: VecDeque<Fun> = VecDeque::new();
     let by_function = calls_by_function(project);
+    let queued = super::queued::queued(project);
     // What several kinds of callers reach is reached by tenants, and behind no wrapper.
     let kinds: Vec<u8> = project
         .entries
@@ -50,7 +51,7 @@ pub(crate) fn find_reach(project: &Project) -> FxHashMap<Fun, Reach> {
                 Reach { entry: number, from: None, certain: true }
             });
         }
-        follow(project, &by_function, &mut reach, &mut open);
+        follow(project, &by_function, &queued, &mut reach, &mut open);
     }
     reach
 }
@@ -59,6 +60,7 @@ pub(crate) fn find_reach(project: &Project) -> FxHashMap<Fun, Reach> {
 fn follow(
     project: &Project,
     by_function: &FxHashMap<Fun, Vec<At>>,
+    queued: &FxHashMap<Fun, Vec<(Fun, At)>>,
     reach: &mut FxHashMap<Fun, Reach>,
     open: &mut VecDeque<Fun>,
 ) {
@@ -68,6 +70,13 @@ fn follow(
             reach.entry(target).or_insert_with(|| {
                 open.push_back(target);
                 Reach { entry: here.entry, from: Some((fun, at)), certain: certain && here.certain }
+            });
+        }
+        // What a worker runs for the job that was put into its queue here.
+        for (target, at) in queued.get(&fun).into_iter().flatten() {
+            reach.entry(*target).or_insert_with(|| {
+                open.push_back(*target);
+                Reach { entry: here.entry, from: Some((fun, *at)), certain: here.certain }
             });
         }
     }

@@ -227,6 +227,15 @@ impl<'p> Lifetimes<'p> {
                         unit.index.uses(*own).iter().for_each(|expr| add(*other, *expr));
                     }
                 }
+                // `state.current` of modules that import the whole.
+                for at in self.objects.read.get(name).into_iter().flatten().take(400) {
+                    if let Some(ExprKind::Member { object, .. }) =
+                        project.unit(at.module).map(|unit| unit.ir.expr(at.expr))
+                        && matches!(project.symbol(at.to(*object)), Symbol::Module(own) if own == *module)
+                    {
+                        add(at.module, at.expr);
+                    }
+                }
             }
             Cell::Field(class, name) => {
                 for at in self.objects.read.get(name).into_iter().flatten() {

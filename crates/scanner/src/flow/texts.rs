@@ -223,6 +223,11 @@ impl Project {
                 }
             }
             // `FROM {qualified("notes")}`: a helper that puts the schema before a table's name.
+            (ExprKind::Call(_), Some(depth)) if self.given_text(at).is_some() => {
+                if let Some(text) = self.given_text(at) {
+                    self.pieces(text, depth, out);
+                }
+            }
             (ExprKind::Call(call), _) => {
                 match self.table_name(at, call, out).or_else(|| self.table_said(at, out)) {
                     Some(name) => out.push(Part::Text(name)),
@@ -234,6 +239,19 @@ impl Project {
                 None => out.push(Part::Hole(at)),
             },
         }
+    }
+
+    /// The one condition that a function of the project gives: `WHERE {tenant_clause()}` of `return f"tenant_id = '{tenant()}'"`.
+    fn given_text(&self, call: At) -> Option<At> {
+        let callee = self.callee(call).filter(|callee| callee.certain)?;
+        let [target] = callee.targets.as_slice() else { return None };
+        let home = self.unit(target.module)?;
+        let [value] = home.index.returns(target.id) else { return None };
+        let ExprKind::Template(parts) = home.ir.expr(*value) else { return None };
+        let compares = parts
+            .iter()
+            .any(|part| matches!(part, TemplatePart::Text(text) if home.ir.text(*text).contains('=')));
+        compares.then_some(At { module: target.module, expr: *value })
     }
 
     /// What a table is called by the code that puts its name into a text: `FROM ${this.notesTable}`, `FROM ${sql.unsafe(notesTable)}`.

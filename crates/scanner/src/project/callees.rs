@@ -16,7 +16,18 @@ const RUNNERS: &[(&str, usize)] = &[
     ("run_sync", 0),
     ("submit", 0),
     ("start_soon", 0),
+    ("add_task", 0),
+    ("call_soon", 0),
+    ("call_soon_threadsafe", 0),
+    ("call_later", 1),
 ];
+
+/// Methods of a job of a queue, as of Celery, that have it run in a worker with the arguments of the call.
+const ENQUEUES: &[&str] =
+    &["delay", "apply_async", "send", "send_with_options", "schedule", "defer", "kiq", "s", "si"];
+
+/// Decorators that make a function a job of a queue.
+const JOBS: &[&str] = &["task", "shared_task", "actor", "periodic_task", "db_task", "job"];
 
 /// What makes a function that waits of one that does not, to be called at once.
 const WRAPPERS: &[(&str, usize)] =
@@ -273,6 +284,9 @@ impl Project {
             };
             of.iter().find(|(own, _)| *own == name).map(|(_, place)| *place)
         };
+        if let Some(job) = self.job_of(call, expr.callee) {
+            return Some((0, job));
+        }
         let (function, first) = match unit.ir.expr(expr.callee) {
             ExprKind::Call(wrapped) => (wrapped.positional(runner(wrapped.callee, WRAPPERS)?)?, 0),
             _ => {
@@ -284,6 +298,22 @@ impl Project {
             Symbol::Function(run) => Some((first, run)),
             _ => None,
         }
+    }
+
+    /// The job of a queue that a call puts there: `close_ticket.delay(ticket_id)` of `@shared_task def close_ticket(ticket_id)`.
+    fn job_of(&self, call: At, callee: ExprId) -> Option<Fun> {
+        let unit = self.unit(call.module).filter(|unit| unit.ir.language == Language::Python)?;
+        let ExprKind::Member { object, property, .. } = unit.ir.expr(callee) else { return None };
+        if !ENQUEUES.contains(&unit.ir.text(*property)) {
+            return None;
+        }
+        let Symbol::Function(job) = self.symbol(call.to(*object)) else { return None };
+        let home = self.unit(job.module)?;
+        let decorated = home.ir.function(job.id)?.decorators.iter().any(|decorator| {
+            self.last_written(At { module: job.module, expr: *decorator })
+                .is_some_and(|name| JOBS.contains(&name))
+        });
+        decorated.then_some(job)
     }
 
     /// The argument of a call that a parameter of its target gets: by name, by place, or nothing.

@@ -192,6 +192,13 @@ impl Found {
         self.severity(to)
     }
 
+    /// Says that it is as bad however far from the callers it stands: nothing on the way could have helped.
+    pub fn whatever_the_way(&mut self) -> &mut Self {
+        self.far = false;
+        self.guessed = false;
+        self
+    }
+
     /// Says more exactly than the rule why it matters.
     pub fn why(&mut self, why: impl Into<String>) -> &mut Self {
         self.why = Some(why.into());
@@ -290,6 +297,13 @@ impl<'p> Report<'p> {
         let project = self.project;
         if let Some(found) = self.found.last_mut() {
             found.show_way(project, fun);
+        }
+    }
+
+    /// Says of the last finding that it is as bad however far from the callers it stands.
+    pub fn last_whatever_the_way(&mut self) {
+        if let Some(found) = self.found.last_mut() {
+            found.whatever_the_way();
         }
     }
 

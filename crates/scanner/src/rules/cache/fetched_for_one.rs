@@ -8,8 +8,8 @@ use rustc_hash::FxHashMap;
 use super::unscoped_cache_key::is_scoped;
 use crate::{
     flow::{Access, Origins, Store},
-    ir::{BindingId, ExprId, ExprKind, FunctionId, NameRef, PropertyKey, walk},
-    project::{At, Fun, Project, Unit},
+    ir::{BindingId, BindingKind, ExprId, ExprKind, FunctionId, NameRef, PropertyKey, walk},
+    project::{At, Fun, Parent, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -87,7 +87,7 @@ fn made_for_one(project: &Project, report: &mut Report<'_>) {
                     (MAKING.first().copied().unwrap_or_default().to_owned(), name)
                 }
                 // `dashboards.get(range, () => repo.dash(tenant, range))` of a class that does.
-                ExprKind::Member { object, .. } if key_and_maker(unit, call).is_some() && keeps_by_key(project, at, &mut keeping) => {
+                ExprKind::Member { object, .. } if key_and_maker(project, unit, at, call).is_some() && keeps_by_key(project, at, &mut keeping) => {
                     let name = project.written(at.to(*object)).pop().unwrap_or_default();
                     (MAKING.first().copied().unwrap_or_default().to_owned(), name)
                 }
@@ -97,7 +97,7 @@ fn made_for_one(project: &Project, report: &mut Report<'_>) {
             if !MAKING.contains(&method) {
                 continue;
             }
-            let Some((key, maker)) = key_and_maker(unit, call) else { continue };
+            let Some((key, maker)) = key_and_maker(project, unit, at, call) else { continue };
             let reached = project.around(project.function_of(at)).into_iter().any(|fun| project.reach(fun).is_some());
             let asked_for = names_who_is_asked_for(project, unit, at.to(key));
             if (COMMON.contains(&method) && !vocabulary::is_cache(&holder)) || (is_scoped(project, at.to(key)) && !asked_for) {
@@ -205,7 +205,7 @@ fn asked_of(unit: &Unit, value: ExprId) -> Vec<ExprId> {
 }
 
 /// The key and the function of a call that makes what is not there.
-fn key_and_maker(unit: &Unit, call: &crate::ir::Call) -> Option<(ExprId, FunctionId)> {
+fn key_and_maker(project: &Project, unit: &Unit, at: At, call: &crate::ir::Call) -> Option<(ExprId, FunctionId)> {
     let function = |expr: ExprId| match unit.ir.expr(expr) {
         ExprKind::Function(id) => Some(*id),
         _ => None,
@@ -220,7 +220,52 @@ fn key_and_maker(unit: &Unit, call: &crate::ir::Call) -> Option<(ExprId, Functio
         return Some((key, properties.iter().find_map(|own| function(own.value))?));
     }
     let key = call.positional(0).filter(|key| function(*key).is_none())?;
-    Some((key, call.args.iter().find_map(|arg| function(arg.value))?))
+    let written = call.args.iter().find_map(|arg| function(arg.value));
+    Some((key, written.or_else(|| given_loader(project, unit, at, call))?))
+}
+
+/// The function inside of this one that a call is given by its name, when what is called calls it with nothing to make the value.
+fn given_loader(project: &Project, unit: &Unit, at: At, call: &crate::ir::Call) -> Option<FunctionId> {
+    let callee = project.callee(at).filter(|callee| callee.certain)?;
+    let [target] = callee.targets.as_slice() else { return None };
+    let home = project.unit(target.module)?;
+    let loads = |number: usize| {
+        let own = home.ir.function(target.id).and_then(|own| own.params.get(number)?.pattern.as_binding());
+        own.is_some_and(|own| {
+            home.index.uses(own).iter().any(|used| match home.index.parent(*used) {
+                Parent::Expr(up) => {
+                    matches!(home.ir.expr(up), ExprKind::Call(call) if call.callee == *used && call.args.is_empty())
+                }
+                _ => false,
+            })
+        })
+    };
+    (0..call.args.len()).filter(|number| loads(*number)).find_map(|number| {
+        let given = project.argument(at, *target, number)?;
+        match unit.ir.expr(given.expr) {
+            ExprKind::Name(NameRef::Binding(id)) => local_function(unit, *id),
+            _ => None,
+        }
+    })
+}
+
+
+
+/// The function that a name inside of another function stands for: `async def load(): …`, `const run = () => …`.
+fn local_function(unit: &Unit, id: BindingId) -> Option<FunctionId> {
+    if unit.ir.is_module_level(id) {
+        return None;
+    }
+    if let BindingKind::Function(own) = unit.ir.binding(id)?.kind {
+        return Some(own);
+    }
+    match unit.index.sources(id) {
+        [source] if source.path.is_empty() => match unit.ir.expr(source.value) {
+            ExprKind::Function(own) => Some(*own),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// What of the caller a function takes with it, by its name: `userId`, `accessToken`.
@@ -358,13 +403,24 @@ fn is_callers(name: &str) -> bool {
 fn is_made_of(project: &Project, unit: &Unit, key: At, client: BindingId) -> bool {
     let roots = project.roots(key);
     let values = roots.iter().flat_map(|root| unit.index.sources(*root)).map(|source| source.value);
-    let mut found = roots.contains(&client);
+    let mut found = roots.contains(&client) && is_callers(unit.ir.binding_name(client));
     for value in values.chain([key.expr]) {
         walk::exprs_below(&unit.ir, value, &mut |expr| {
-            found |= matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(id)) if *id == client);
+            found |= matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(id)) if *id == client)
+                && !is_name_of_record(unit, expr, client);
         });
     }
     found
+}
+
+/// Whether a use of a record takes its name and nothing else, `upstream.name` beside `upstream.token`: two tenants may have one of that
+/// name, with a credential each.
+fn is_name_of_record(unit: &Unit, used: ExprId, record: BindingId) -> bool {
+    const NAMES: &[&str] = &["name", "slug", "label", "host", "hostname", "url", "baseUrl", "base_url", "endpoint", "provider", "kind"];
+    let Parent::Expr(up) = unit.index.parent(used) else { return false };
+    !is_callers(unit.ir.binding_name(record))
+        && matches!(unit.ir.expr(up), ExprKind::Member { object, property, .. }
+            if *object == used && NAMES.contains(&unit.ir.text(*property)))
 }
 
 /// Whether what the cache gives is handed to a check together with the client: `mayRead(cached, client)`.

@@ -37,6 +37,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         }
     }
     super::first_caller_field::first_caller_field(project, report);
+    super::kept_caller::kept_caller(project, report);
     super::one_result::one_result(project, report);
     super::token_of_first::token_of_first(project, report);
 }

@@ -143,7 +143,7 @@ fn asked_for_caller(project: &Project, unit: &Unit, fun: Fun, value: At, steps: 
 }
 
 /// Whether a call finds out who calls from what is around it: from a context variable or the framework, itself or further down.
-fn asks_around(project: &Project, at: At, steps: u32) -> bool {
+pub(in crate::rules) fn asks_around(project: &Project, at: At, steps: u32) -> bool {
     let (Some(steps), Some(callee)) = (steps.checked_sub(1), project.callee(at)) else { return false };
     let said = |def: &CallDef| def.role == Role::ContextGet || def.is == Some(Origin::Principal);
     if callee.defs.iter().any(|def| said(def)) {

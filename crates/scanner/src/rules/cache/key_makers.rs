@@ -175,6 +175,8 @@ fn known_whom(unit: &Unit, fun: Fun) -> Option<&str> {
 /// Reports such functions where they give the key.
 pub(super) fn key_makers(project: &Project, report: &mut Report<'_>) {
     made_without(project, report);
+    super::left_out_field::left_out_field(project, report);
+    super::kept_by_helper::kept_by_helper(project, report);
     for (module, unit) in project.units() {
         for (id, function) in unit.ir.functions() {
             let fun = Fun { module, id };
@@ -268,7 +270,20 @@ fn of_url(project: &Project, unit: &Unit, fun: Fun, function: &Function, report:
         .iter()
         .filter_map(|own| own.name)
         .any(|name| matches!(unit.ir.text(name), "request" | "req"));
-    if !(has(&["key"]) && has(&["builder", "cache", "maker", "generator", "make", "build"]) && request)
+    if !(has(&["key"])
+        && has(&[
+            "builder",
+            "cache",
+            "maker",
+            "generator",
+            "make",
+            "build",
+            "url",
+            "path",
+            "request",
+            "response",
+        ])
+        && request)
         || has(&["rate", "limit", "limiter", "public"])
     {
         return;
@@ -286,14 +301,22 @@ fn of_url(project: &Project, unit: &Unit, fun: Fun, function: &Function, report:
         );
         // What dependencies found is among the arguments of the handler: `**kwargs`.
         let has_caller = if member { SAYS_WHOSE.contains(&text) } else { matches!(text, "args" | "kwargs") };
-        whose |= has_caller || vocabulary::says_whose(text) || vocabulary::is_credential(text);
+        // What all keys of one cache begin with.
+        let beginning = !member && matches!(text, "namespace" | "prefix");
+        whose |=
+            has_caller || (vocabulary::says_whose(text) && !beginning) || vocabulary::is_credential(text);
     });
     let value = unit.index.returns(fun.id).last().map(|expr| At { module: fun.module, expr: *expr });
     if let (true, false, Some(value)) = (address && project.handlers_know_callers(fun.module), whose, value) {
-        report
-            .reached(value, "this makes the key of an answer out of the address alone, and callers who are told apart get other answers there")
-            .severity(Severity::Medium)
-            .confidence(Confidence::Medium);
+        let said = "this makes the key of an answer out of the address alone, and callers who are told apart get other answers there";
+        // What a cache is told to make its keys with is called by the cache, and by nobody else.
+        let handed = function.binding.is_some_and(|own| !unit.index.uses(own).is_empty());
+        let found = if handed && project.reach(fun).is_none() {
+            report.at(value, said)
+        } else {
+            report.reached(value, said)
+        };
+        found.severity(Severity::Medium).confidence(Confidence::Medium);
     }
 }
 

@@ -39,6 +39,7 @@ pub(super) const MEMOISERS: &[&str] = &[
 fn run(project: &Project, report: &mut Report<'_>) {
     super::part_of_key::part_of_key(project, report);
     super::by_url::by_url(project, report);
+    super::own_memo::own_memo(project, report);
     let wrapping = project.calls_of(|callee| callee.defs.iter().any(wraps));
     for (module, unit) in project.units() {
         wrapped(project, &wrapping, module, unit, report);
@@ -107,6 +108,9 @@ pub(super) fn is_party(name: &str) -> bool {
 fn memoises(project: &Project, unit: &Unit, at: At) -> bool {
     let Some(callee) = project.callee(at) else { return false };
     if callee.defs.iter().any(|def| def.role == Role::Memoize) {
+        return !own_key(project, unit, at);
+    }
+    if super::own_memo::is_own_memo(project, at) {
         return !own_key(project, unit, at);
     }
     MEMOISERS.contains(&callee.name()) && callee.targets.is_empty() && !own_key(project, unit, at)

@@ -4,7 +4,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{ArgKind, ExprId, ExprKind, FunctionId, NameRef, PropertyKey, TemplatePart, walk},
+    ir::{ArgKind, ExprId, ExprKind, FunctionId, NameRef, PropertyKey, StmtKind, TemplatePart, walk},
     project::{At, Fun, Project, Symbol, Unit},
     rules::{Report, Rule},
 };
@@ -43,6 +43,14 @@ fn run(project: &Project, report: &mut Report<'_>) {
         for expr in places {
             let at = At { module, expr };
             let fun = project.function_of(at);
+            if let Some(middleware) = middleware_of(project, unit, fun) {
+                if !is_for_some(unit, expr) && stands_before_callers(project, middleware) {
+                    report
+                        .reached(at, "caches may give every answer behind this to everybody, and some are made for one caller")
+                        .confidence(Confidence::Medium);
+                }
+                continue;
+            }
             if lives.is_per_request(fun) && depends_on_the_caller(project, fun) {
                 report
                     .reached(at, "caches may give this answer to everybody, and it was made for one caller")
@@ -133,4 +141,87 @@ fn depends_on_the_caller(project: &Project, fun: Fun) -> bool {
         });
     }
     depends && !varies
+}
+
+/// The function that goes on with the next one, `(req, res, next)`, `dispatch(request, call_next)`, and that an expression's code is a
+/// part of.
+fn middleware_of(project: &Project, unit: &Unit, fun: Fun) -> Option<Fun> {
+    project.around(fun).into_iter().chain([fun]).find(|own| {
+        unit.ir.function(own.id).is_some_and(|function| {
+            let last = function.params.last().and_then(|last| last.name).map(|name| unit.ir.text(name));
+            function.params.len() > 1 && last.is_some_and(|last| matches!(last, "next" | "call_next" | "_next"))
+        })
+    })
+}
+
+/// Whether a mark is set only where the request is for something that is named: a path, an asset, nobody's session.
+fn is_for_some(unit: &Unit, expr: ExprId) -> bool {
+    const NAMES: &[&str] = &[
+        "path", "pathname", "url", "originalurl", "startswith", "endswith", "test", "match", "authorization", "cookie", "cookies", "user",
+        "auth", "session", "static", "asset", "assets", "public", "route", "anonymous",
+    ];
+    let mut here = unit.index.stmt_of(expr);
+    for _ in 0..8 {
+        let Some(stmt) = here else { return false };
+        if let StmtKind::If { test, .. } = unit.ir.stmt(stmt) {
+            let mut found = false;
+            walk::exprs_below(&unit.ir, *test, &mut |own| {
+                let name = match unit.ir.expr(own) {
+                    ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+                    ExprKind::Member { property, .. } => unit.ir.text(*property),
+                    _ => return,
+                };
+                found |= NAMES.contains(&name.to_ascii_lowercase().as_str());
+            });
+            if found {
+                return true;
+            }
+        }
+        here = unit.index.stmt_parent(stmt);
+    }
+    false
+}
+
+/// Whether a handler that looks at the caller stands behind a function: it is named, itself or by what makes it, in a call that registers
+/// one, or the whole server is behind it.
+fn stands_before_callers(project: &Project, middleware: Fun) -> bool {
+    let around: Vec<Fun> = project.around(middleware).into_iter().chain([middleware]).filter(|fun| fun.id != FunctionId::MODULE).collect();
+    let class = project.this_of(middleware);
+    let is_it = |at: At| {
+        let made = project.callee(at).is_some_and(|callee| callee.targets.iter().any(|target| around.contains(target)));
+        made || match project.symbol(at) {
+            Symbol::Function(fun) => around.contains(&fun),
+            Symbol::Class(own) => Some(own) == class,
+            _ => false,
+        }
+    };
+    let knows = |fun: Fun| depends_on_the_caller(project, fun);
+    let registers = project.calls_named(|name| {
+        matches!(name, "use" | "add_middleware" | "addHook" | "middleware" | "get" | "all" | "route" | "Middleware")
+    });
+    for (module, unit) in project.units() {
+        for expr in registers.among(module) {
+            let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+            let at = At { module, expr: *expr };
+            let Some(place) = call.args.iter().position(|arg| is_it(at.to(arg.value))) else { continue };
+            let name = project.last_written(at.to(call.callee)).unwrap_or_default();
+            if !matches!(name, "get" | "all" | "route") {
+                // Under a path of its own it stands before some only.
+                let whole = !call.args.iter().take(place).any(|arg| matches!(unit.ir.expr(arg.value), ExprKind::String(_)));
+                return whole && project.entries().iter().any(|entry| entry.kind == "http" && knows(entry.handler));
+            }
+            let behind = call.args.iter().skip(place.saturating_add(1));
+            let handlers = behind.filter_map(|arg| match unit.ir.expr(arg.value) {
+                ExprKind::Function(id) => Some(Fun { module, id: *id }),
+                _ => match project.symbol(at.to(arg.value)) {
+                    Symbol::Function(fun) => Some(fun),
+                    _ => None,
+                },
+            });
+            if handlers.into_iter().any(knows) {
+                return true;
+            }
+        }
+    }
+    false
 }

@@ -29,6 +29,7 @@ pub const RULE: Rule = Rule {
 
 fn run(project: &Project, report: &mut Report<'_>) {
     super::limit_without_told::limit_without_told(project, report);
+    super::one_object::one_object(project, report);
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units() {
         for (_, stmt) in unit.ir.stmts() {

@@ -8,7 +8,7 @@ use crate::{
     ir::{ExprId, ExprKind, FunctionId, Kinds, LogicalOp, StmtKind, UnaryOp, walk},
     library::Role,
     project::{At, CallSet, Fun, ModuleId, Parent, Project, Unit},
-    rules::{Report, Rule, branches::absent_variable},
+    rules::{Found, Report, Rule, branches::absent_variable},
     vocabulary,
 };
 
@@ -69,9 +69,14 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 continue;
             }
             let Some(severity) = party(project, unit, at, value) else { continue };
-            tell(project, report, &lives, at, severity);
+            let ambient = super::left_to_default::asks_context(project, unit, at.to(value));
+            let found = tell(project, report, &lives, at, severity);
+            if ambient {
+                found.whatever_the_way();
+            }
         }
         parameters(project, report, &lives, module, unit);
+        super::left_to_default::left_to_default(project, &lives, report, module, unit);
         stores_with_default(project, report, &stores, module, unit);
         contexts(project, report, module, unit);
         branches(project, report, &lives, module, unit);
@@ -255,7 +260,7 @@ fn is_for_show(project: &Project, at: At) -> bool {
     target.as_binding().is_some_and(|id| vocabulary::words(unit.ir.binding_name(id)).last().is_some_and(|last| last == "name" || last == "title"))
 }
 
-pub(super) fn tell(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, at: At, severity: Severity) {
+pub(super) fn tell<'r>(project: &Project, report: &'r mut Report<'_>, lives: &Lifetimes<'_>, at: At, severity: Severity) -> &'r mut Found {
     let fun = project.function_of(at);
     let reached = lives.is_per_request(fun);
     let found = report.reached(at, "a request without a tenant goes on with a default");
@@ -265,6 +270,7 @@ pub(super) fn tell(project: &Project, report: &mut Report<'_>, lives: &Lifetimes
     if super::counted::is_only_counted(project, at) || super::switched::is_for_switch(project, at) {
         found.severity(Severity::Low).confidence(Confidence::Low);
     }
+    found
 }
 
 /// Whether a default is the one that the operator has set for the server in its environment, and not written out.

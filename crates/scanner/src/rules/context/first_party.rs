@@ -4,8 +4,11 @@
 use partywall_model::{Confidence, Severity};
 
 use crate::{
-    flow::lists_owners,
-    ir::{BindingId, ExprId, ExprKind, FunctionId, Kinds, LogicalOp, NameRef, StmtKind, TemplatePart, walk},
+    flow::{Origins, lists_owners},
+    ir::{
+        BindingId, CompareOp, ExprId, ExprKind, Function, FunctionId, Kinds, LogicalOp, NameRef, StmtKind,
+        TemplatePart, walk,
+    },
     project::{At, Fun, ModuleId, Project, Unit},
     rules::{
         Report,
@@ -91,6 +94,7 @@ pub(super) fn first_party(project: &Project, report: &mut Report<'_>, module: Mo
             }
         }
     }
+    behind_callers(project, report, module, unit);
     for (expr, kind) in unit.ir.exprs_of(Kinds::CHOICE) {
         let at = At { module, expr };
         let ExprKind::Logical { op: LogicalOp::Or | LogicalOp::Nullish, left, right } = kind else {
@@ -107,6 +111,70 @@ pub(super) fn first_party(project: &Project, report: &mut Report<'_>, module: Mo
             tell(report, unit, at.to(*right));
         }
     }
+}
+
+/// Functions that leave with the caller's tenant where there is a caller, and go on with the first one that there is:
+/// `if (caller) return tenantOf(caller)`, and then `return (await query("SELECT … FROM tenants LIMIT 1"))[0]`.
+fn behind_callers(project: &Project, report: &mut Report<'_>, module: ModuleId, unit: &Unit) {
+    for (id, function) in unit.ir.functions().filter(|(id, _)| *id != FunctionId::MODULE) {
+        let fun = Fun { module, id };
+        let asks = function.body.iter().find_map(|stmt| match unit.ir.stmt(*stmt) {
+            StmtKind::If { test, then, otherwise }
+                if otherwise.is_empty() && project.always_leaves(unit, fun, then) =>
+            {
+                asks_for_caller(project, unit, At { module, expr: *test }).then_some(*test)
+            }
+            _ => None,
+        });
+        let Some(test) = asks else { continue };
+        for value in unit.index.returns(id) {
+            // What stands in front of it, or in the branch, is the caller's.
+            if unit.index.order(*value) < unit.index.order(test) || !stands_alone(unit, function, *value) {
+                continue;
+            }
+            let mut from = vec![*value];
+            walk::exprs_below(&unit.ir, *value, &mut |expr| {
+                if let ExprKind::Name(NameRef::Binding(own)) = unit.ir.expr(expr)
+                    && let [source] = unit.index.sources(*own)
+                    && unit.ir.binding_function(*own) == id
+                {
+                    from.push(source.value);
+                }
+            });
+            let first =
+                from.into_iter().find(|expr| any_party(project, unit, At { module, expr: *expr }).is_some());
+            if let Some(first) = first {
+                tell(report, unit, At { module, expr: first });
+                report.last_whatever_the_way();
+            }
+        }
+    }
+}
+
+/// Whether a value is returned by a statement of the function's own body.
+fn stands_alone(unit: &Unit, function: &Function, value: ExprId) -> bool {
+    unit.index.stmt_of(value).is_some_and(|stmt| function.body.contains(&stmt))
+}
+
+/// Whether a condition asks whether there is a caller: a token, a session, what the context of the request has.
+fn asks_for_caller(project: &Project, unit: &Unit, at: At) -> bool {
+    let asked = match unit.ir.expr(at.expr) {
+        ExprKind::Logical { op: LogicalOp::And, left, .. } => *left,
+        ExprKind::Compare { op: CompareOp::NotEq, left, right }
+            if matches!(unit.ir.expr(*right), ExprKind::Null) =>
+        {
+            *left
+        }
+        _ => at.expr,
+    };
+    let name = match unit.ir.expr(asked) {
+        ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+        ExprKind::Member { property, .. } => unit.ir.text(*property),
+        _ => return false,
+    };
+    let says = vocabulary::is_principal(name)
+        || matches!(name, "token" | "session" | "claims" | "caller" | "principal");
+    says || vocabulary::is_owner(name) || project.origins(at.to(asked)).has(Origins::PRINCIPAL)
 }
 
 fn tell(report: &mut Report<'_>, unit: &Unit, at: At) {

@@ -40,9 +40,13 @@ pub(super) fn kept_worker(project: &Project, report: &mut Report<'_>) {
             let at = At { module, expr: *expr };
             let fun = project.function_of(at);
             let Some(work) = started(project, at).filter(|_| fun.id != FunctionId::MODULE) else { continue };
-            let Some(place) = kept_in(unit, *expr) else { continue };
-            let shared = lives.is_per_request(fun) && lives.cell(at.to(place)).is_some();
-            if !shared && !is_begun_late(project, unit, fun, place) {
+            let in_variable = lives.is_per_request(fun) && is_in_variable(unit, *expr);
+            let in_place = || {
+                let Some(place) = kept_in(unit, *expr) else { return false };
+                let shared = lives.is_per_request(fun) && lives.cell(at.to(place)).is_some();
+                shared || is_begun_late(project, unit, fun, place)
+            };
+            if !in_variable && !in_place() {
                 continue;
             }
             let Some(work) = project.callee(work).filter(|work| work.certain) else { continue };
@@ -131,6 +135,13 @@ fn started(project: &Project, at: At) -> Option<At> {
     });
     let number = given.filter(|_| !own)?;
     project.argument(at, *target, number)
+}
+
+/// Whether a task is kept in a variable of the module: `global _task; _task = asyncio.create_task(worker())`.
+fn is_in_variable(unit: &Unit, task: ExprId) -> bool {
+    let Some(stmt) = unit.index.stmt_of(task) else { return false };
+    let StmtKind::Assign { target, value, .. } = unit.ir.stmt(stmt) else { return false };
+    *value == task && target.as_binding().is_some_and(|id| unit.ir.is_module_level(id))
 }
 
 /// The place that a task is kept in: it is assigned, or put into a list, itself or by a variable.

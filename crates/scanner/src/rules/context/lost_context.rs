@@ -40,6 +40,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     given_work(project, report);
     super::kept_worker::kept_worker(project, report);
     super::flushed::flushed(project, report);
+    super::kept_jobs::kept_jobs(project, report);
     super::set_in_thread::set_in_thread(project, report);
     let lives = Lifetimes::new(project);
     let asked = project.calls_with(Role::Detach);

@@ -32,6 +32,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     ownerless(project, report);
     unlimited(project, report);
     super::own_missing::own_missing(project, report);
+    super::goes_on::goes_on(project, report);
     super::open_unless_set::open_unless_set(project, report);
     super::unawaited_check::unawaited_check(project, report);
     super::empty_check::empty_check(project, report);

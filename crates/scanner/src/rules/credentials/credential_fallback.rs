@@ -60,7 +60,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             // `token = token or os.environ["TOKEN"]`: the environment's is in the variable because of this.
             let again = is_set_by(unit, own, expr);
             if !theirs
-                || (mine.has(Origins::ENV) && !again)
+                || (mine.has(Origins::ENV) && !again && !is_looked_up(unit, own))
                 || !(fixed.has(Origins::ENV) || is_of_settings(project, at.to(other)))
                 || fixed.is_of_request()
             {
@@ -126,8 +126,38 @@ fn is_of_caller(project: &Project, at: At) -> bool {
     let ExprKind::Member { object, property, .. } = unit.ir.expr(at.expr) else { return false };
     let of = project.written(at.to(*object)).pop().unwrap_or_default();
     let words = vocabulary::words(&of);
+    if is_looked_up(unit, at.expr) {
+        return true;
+    }
     vocabulary::is_credential(unit.ir.text(*property))
         && words.iter().any(|word| matches!(word.as_str(), "session" | "user" | "tenant" | "caller" | "principal" | "integration" | "workspace" | "org"))
+}
+
+/// Whether a value is a credential of a row that was looked up for a tenant: `row.api_token` of
+/// `const [row] = await query("SELECT api_token FROM tenants WHERE id = $1", [tenantId])`.
+fn is_looked_up(unit: &Unit, expr: ExprId) -> bool {
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(expr) else { return false };
+    let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(*object) else { return false };
+    let [source] = unit.index.sources(*id) else { return false };
+    let call = match unit.ir.expr(source.value) {
+        ExprKind::Await(inner) => *inner,
+        _ => source.value,
+    };
+    vocabulary::is_credential(unit.ir.text(*property))
+        && matches!(unit.ir.expr(call), ExprKind::Call(call) if call.args.iter().any(|arg| names_tenant(unit, arg.value)))
+}
+
+/// Whether a variable for a tenant is a part of a value.
+fn names_tenant(unit: &Unit, expr: ExprId) -> bool {
+    let mut found = false;
+    walk::exprs_below(&unit.ir, expr, &mut |own| {
+        found |= match unit.ir.expr(own) {
+            ExprKind::Name(NameRef::Binding(id)) => vocabulary::is_tenant(unit.ir.binding_name(*id)),
+            ExprKind::Member { property, .. } => vocabulary::is_tenant(unit.ir.text(*property)),
+            _ => false,
+        };
+    });
+    found
 }
 
 /// Words of what the server itself uses for all of its callers.
@@ -301,5 +331,12 @@ fn names_credential(project: &Project, at: At) -> bool {
     if is_column_of_row(project, at) {
         return project.last_written(at).is_some_and(vocabulary::is_credential);
     }
-    names_in(project, at).iter().any(|name| vocabulary::is_credential(name))
+    let names = |at: At| names_in(project, at).iter().any(|name| vocabulary::is_credential(name));
+    // `config.stripeKey` of `config = { stripeKey: process.env.STRIPE_SECRET_KEY }`
+    let written = || {
+        let unit = project.unit(at.module)?;
+        let ExprKind::Member { object, property, .. } = unit.ir.expr(at.expr) else { return None };
+        project.property_value(at.to(*object), unit.ir.text(*property))
+    };
+    names(at) || written().is_some_and(names)
 }

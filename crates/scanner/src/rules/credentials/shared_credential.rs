@@ -57,7 +57,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 _ => None,
             };
             let Some(made) = receiver.or_else(|| is_service(project, at).then_some(at)) else { continue };
-            if seen.contains(&made) || !has_fixed_credential(project, made) || super::of_models::asks_a_model(project, made) {
+            if seen.contains(&made) || !has_fixed_credential(project, made) || super::of_models::asks_a_model(project, made) || super::oauth_apps::is_app_without_token(project, made) {
                 continue;
             }
             let global = super::global_fetch::is_global(project, made);

@@ -32,6 +32,7 @@ pub const RULE: Rule = Rule {
 
 fn run(project: &Project, report: &mut Report<'_>) {
     super::along_redirects::along_redirects(project, report);
+    super::headers_along::headers_along(project, report);
     let verified: Vec<At> = verifications(project);
     if verified.is_empty() {
         return;

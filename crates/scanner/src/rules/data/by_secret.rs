@@ -2,9 +2,9 @@
 
 use crate::{
     flow::Query,
-    ir::{BindingId, ExprKind, NameRef, StmtKind, walk},
+    ir::{BindingId, ExprKind, FunctionId, NameRef, StmtKind, walk},
     lang::sql::Verb,
-    project::{At, Fun, Project, Unit},
+    project::{At, Fun, Parent, Project, Unit},
     vocabulary,
 };
 
@@ -93,19 +93,28 @@ fn is_key_by_hash(project: &Project, query: &Query) -> bool {
 /// Whether the secret of the row that a query gives is verified in the same function: `verify(sent, row.key_hash)`.
 fn is_verified_after(project: &Project, query: &Query) -> bool {
     let Some(unit) = project.unit(query.at.module) else { return false };
-    let rows = kept_from(project, unit, query.at, query.function);
+    let mut rows = kept_from(project, unit, query.at, query.function);
     if rows.is_empty() {
         return false;
     }
+    let each = run_for_each(unit, query.function, &mut rows);
     let mut found = false;
-    walk::function_exprs(&unit.ir, query.function.id, &mut |expr| {
-        let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
-        let name = project.last_written(query.at.to(call.callee)).unwrap_or_default();
-        let verifies = vocabulary::words(name).iter().any(|word| VERIFIES.contains(&word.as_str()));
-        found |= verifies
-            && call.args.len() > 1
-            && call.args.iter().any(|arg| is_secret_of(unit, arg.value, &rows));
-    });
+    for id in each.into_iter().chain([query.function.id]) {
+        walk::function_exprs(&unit.ir, id, &mut |expr| {
+            let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
+            let name = project.last_written(query.at.to(call.callee)).unwrap_or_default();
+            let verifies = vocabulary::words(name).iter().any(|word| VERIFIES.contains(&word.as_str()));
+            found |= verifies
+                && call.args.len() > 1
+                && call.args.iter().any(|arg| {
+                    let mut secret = false;
+                    walk::exprs_below(&unit.ir, arg.value, &mut |own| {
+                        secret |= is_secret_of(unit, own, &rows)
+                    });
+                    secret
+                });
+        });
+    }
     found
         || project.guards(query.function).iter().any(|guard| {
             [(guard.left, guard.right), (guard.right, guard.left)].into_iter().any(|(own, other)| {
@@ -114,6 +123,24 @@ fn is_verified_after(project: &Project, query: &Query) -> bool {
                     && !project.is_fixed(other)
             })
         })
+}
+
+/// The functions that are run for each of some rows, `rows.find((row) => …)`, whose parameters are rows then.
+fn run_for_each(unit: &Unit, fun: Fun, rows: &mut Vec<BindingId>) -> Vec<FunctionId> {
+    let mut found = Vec::new();
+    for id in unit.index.inner(fun.id) {
+        let Some(Parent::Expr(up)) = unit.index.site(*id).map(|site| unit.index.parent(site)) else {
+            continue;
+        };
+        let ExprKind::Call(call) = unit.ir.expr(up) else { continue };
+        let ExprKind::Member { object, .. } = unit.ir.expr(call.callee) else { continue };
+        if super::compared::mentions(unit, *object, rows) {
+            let own = unit.ir.function(*id).and_then(|own| own.params.first()?.pattern.as_binding());
+            rows.extend(own);
+            found.push(*id);
+        }
+    }
+    found
 }
 
 /// Whether an expression is the secret that a row has, or its hash: `row.secret`, `row["key_hash"]`.

@@ -258,7 +258,11 @@ fn is_added(project: &Project, unit: &Unit, at: At, handler: Fun) -> bool {
                     let path = project.written(at.to(parent));
                     let name = path.last().map_or("", |name| name.as_str());
                     if ADDS.contains(&name) && path.len() > 1 {
-                        return true;
+                        // `exportsQueue.add("export", { reportId, orgId })` puts a job into a queue, and no row.
+                        let queue = path.iter().rev().nth(1).is_some_and(|own| {
+                            vocabulary::words(own).iter().any(|word| matches!(word.as_str(), "queue" | "queues" | "jobs"))
+                        });
+                        return !(name == "add" && queue);
                     }
                     if !matches!(name, "map" | "flatMap" | "filter" | "from" | "all") {
                         return false;

@@ -39,6 +39,7 @@ mod odd_query;
 mod of_secret_row;
 mod one_file;
 mod only_whether;
+mod optional_arms;
 mod or_beside;
 mod other_methods;
 mod overwritten;

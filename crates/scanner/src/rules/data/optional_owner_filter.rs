@@ -30,6 +30,7 @@ pub const RULE: Rule = Rule {
 fn run(project: &Project, report: &mut Report<'_>) {
     super::no_owner::no_owner(project, report);
     super::left_to_choice::left_to_choice(project, report);
+    super::optional_arms::optional_arms(project, report);
     for query in project.queries() {
         if query.scope != Scope::Optional || query.verb == Verb::Insert {
             continue;

@@ -2,15 +2,37 @@
 //! function before the other.
 
 use crate::{
-    ir::{ExprId, StmtId, StmtKind, walk},
-    project::Unit,
+    ir::{ExprId, ExprKind, StmtId, StmtKind, walk},
+    project::{Parent, Unit},
     rules::branches::stands_under,
 };
 
 /// Whether two expressions of one function never run both, as far as its branches say.
 pub(super) fn stand_apart(unit: &Unit, one: ExprId, other: ExprId) -> bool {
+    if in_two_arms(unit, one, other) {
+        return true;
+    }
     let (Some(one), Some(other)) = (unit.index.stmt_of(one), unit.index.stmt_of(other)) else { return false };
     leaves_before(unit, one, other) || leaves_before(unit, other, one)
+}
+
+/// Whether two expressions stand in the two arms of one choice: `trusting ? decode(token) : verify(token)`.
+fn in_two_arms(unit: &Unit, one: ExprId, other: ExprId) -> bool {
+    let (first, second) = (unit.ir.span(one), unit.ir.span(other));
+    let mut here = one;
+    for _ in 0..8 {
+        let Parent::Expr(up) = unit.index.parent(here) else { return false };
+        if let ExprKind::Conditional { then, otherwise, .. } = unit.ir.expr(up) {
+            let (then, otherwise) = (unit.ir.span(*then), unit.ir.span(*otherwise));
+            if (then.contains(first) && otherwise.contains(second))
+                || (otherwise.contains(first) && then.contains(second))
+            {
+                return true;
+            }
+        }
+        here = up;
+    }
+    false
 }
 
 /// Whether a statement stands in an arm of a branch of which another one is in the other arm, or stands behind and is not reached.

@@ -3,7 +3,7 @@
 use partywall_model::{Confidence, Severity};
 
 use crate::{
-    ir::{BindingId, ExprId, ExprKind, FunctionId, NameRef, walk},
+    ir::{BindingId, ExprId, ExprKind, Function, FunctionId, NameRef, walk},
     project::{At, Fun, Project, Unit},
     rules::Report,
     vocabulary,
@@ -50,15 +50,25 @@ const LOOKS: &[&str] = &[
     "webhook",
     "admin",
     "impersonat",
+    "unsign",
+    "signer",
+    "signed",
+    "serializer",
+    "loads",
+    "decrypt",
+    "unseal",
 ];
 
 /// Reports such functions where they read the header.
 pub(super) fn header_as_caller(project: &Project, report: &mut Report<'_>) {
     told_as_caller(project, report);
-    let naming = project.naming(&["headers", "header"]);
+    super::cookie_as_caller::cookie_as_caller(project, report);
+    let naming = project.naming(&["headers", "header", "meta", "_meta", "cookies"]);
     for (module, unit) in project.units().filter(|(module, _)| naming(*module)) {
         for (id, function) in unit.ir.functions() {
-            let named = function.name.is_some_and(|name| says_who_calls(unit.ir.text(name)));
+            let named = function.name.is_some_and(|name| {
+                says_who_calls(unit.ir.text(name)) || gives_party(unit, function, unit.ir.text(name))
+            });
             if !named || looks(unit, id) {
                 continue;
             }
@@ -124,6 +134,25 @@ pub(in crate::rules) fn says_who_calls(name: &str) -> bool {
         || matches!(rest.as_str(), "caller" | "identity" | "caller_id")
 }
 
+/// Whether a function is named for a tenant or user and given nothing but the request to find out which: `tenantOf(extra)`,
+/// `def account_id()`.
+fn gives_party(unit: &Unit, function: &Function, name: &str) -> bool {
+    const REQUEST: &[&str] =
+        &["req", "request", "ctx", "context", "extra", "c", "event", "scope", "headers", "info", "_"];
+    let words: Vec<String> = vocabulary::words(name)
+        .iter()
+        .filter(|word| !matches!(word.as_str(), "of" | "for"))
+        .cloned()
+        .collect();
+    let given = |own: &crate::ir::Parameter| {
+        own.name.is_some_and(|name| REQUEST.contains(&unit.ir.text(name).trim_start_matches('_')))
+    };
+    vocabulary::is_owner(&words.join("_"))
+        && function.kind != crate::ir::FunctionKind::Getter
+        && function.class.is_none()
+        && function.params.iter().all(given)
+}
+
 fn looks(unit: &Unit, id: FunctionId) -> bool {
     let mut looks = false;
     walk::function_exprs(&unit.ir, id, &mut |expr| {
@@ -172,6 +201,13 @@ fn given_header(project: &Project, unit: &Unit, fun: Fun) -> Option<(At, String)
 fn header_of(project: &Project, unit: &Unit, at: At) -> Option<String> {
     let (from, name) = match unit.ir.expr(at.expr) {
         ExprKind::Call(call) => {
+            // `getattr(meta, "tenant", None)`
+            if let ExprKind::Name(NameRef::Global(name)) = unit.ir.expr(call.callee)
+                && unit.ir.text(*name) == "getattr"
+                && is_bag(unit, call.positional(0)?)
+            {
+                return owner(text_of(project, unit, at.to(call.positional(1)?))?);
+            }
             let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return None };
             match unit.ir.text(*property) {
                 "get" => (*object, call.positional(0)?),
@@ -184,10 +220,16 @@ fn header_of(project: &Project, unit: &Unit, at: At) -> Option<String> {
         ExprKind::Index { object, index, .. } => (*object, *index),
         // `req.headers["x-user-id"]`
         ExprKind::Member { object, property, .. } => {
+            if is_bag(unit, *object) {
+                return owner(unit.ir.text(*property).to_owned());
+            }
             return party(unit.ir.text(*property).to_owned()).filter(|_| are_headers(unit, *object));
         }
         _ => return None,
     };
+    if is_bag(unit, from) {
+        return owner(text_of(project, unit, at.to(name))?);
+    }
     if !are_headers(unit, from) {
         return None;
     }
@@ -197,6 +239,20 @@ fn header_of(project: &Project, unit: &Unit, at: At) -> Option<String> {
 fn are_headers(unit: &Unit, expr: ExprId) -> bool {
     let text = unit.ir.snippet(unit.ir.span(expr)).to_lowercase();
     text.ends_with("headers") || text.ends_with("headers()")
+}
+
+/// Whether an expression is one of the records that a client fills as it likes: the cookies of a request, the `_meta` of a message.
+fn is_bag(unit: &Unit, expr: ExprId) -> bool {
+    let text = unit.ir.snippet(unit.ir.span(expr)).trim_end_matches('?');
+    let last = text.rsplit('.').next().unwrap_or(text);
+    let set = matches!(last, "meta") && text.starts_with("import");
+    matches!(last, "cookies" | "COOKIES" | "_meta" | "meta") && !set
+}
+
+/// The name of what a client put there, when it names a tenant or user: `account`, `com.example/tenant`.
+fn owner(name: String) -> Option<String> {
+    let own = name.rsplit(['/', '.']).next().unwrap_or(&name).to_owned();
+    vocabulary::is_owner(&own).then_some(name)
 }
 
 fn party(name: String) -> Option<String> {

@@ -324,8 +324,18 @@ fn asks_sending(unit: &Unit, test: ExprId) -> bool {
     match unit.ir.expr(test) {
         ExprKind::Unary { op: UnaryOp::Not, operand: value } | ExprKind::Await(value) => asks_sending(unit, *value),
         ExprKind::Call(call) => is_helper(unit, call),
-        _ => false,
+        ExprKind::Compare { left, right, .. } => [*left, *right].into_iter().any(|side| is_state(unit, side)),
+        ExprKind::Logical { left, right, .. } => asks_sending(unit, *left) && asks_sending(unit, *right),
+        _ => is_state(unit, test),
     }
+}
+
+/// Whether an expression is the state of a connection, which is open or not for whoever has it: `socket.readyState`, `ws.client_state`.
+fn is_state(unit: &Unit, expr: ExprId) -> bool {
+    matches!(unit.ir.expr(expr), ExprKind::Member { property, .. } if matches!(
+        unit.ir.text(*property),
+        "readyState" | "client_state" | "application_state" | "closed" | "connected" | "writable" | "writableEnded" | "destroyed" | "isAlive" | "open"
+    ))
 }
 
 /// Whether a call is one of a function that by its name sends something to somebody who is named: `_send(id, message)`, `sendTo(id, text)`.
