@@ -34,7 +34,7 @@ pub(super) fn goes_on(project: &Project, report: &mut Report<'_>) {
                 && is_of_context(project, unit, module, missing)
                 && unit.index.returns(fun.id).iter().any(|later| {
                     unit.index.order(*later) > unit.index.order(*value)
-                        && is_for_one(project, unit, at.to(*later), missing)
+                        && is_for_one(unit, at.to(*later), missing)
                         && is_same_for_all(project, unit, at, at.to(*later))
                 })
             {
@@ -47,7 +47,7 @@ pub(super) fn goes_on(project: &Project, report: &mut Report<'_>) {
             let at = At { module, expr };
             if project.function_of(at).id != FunctionId::MODULE
                 && is_of_context(project, unit, module, asked)
-                && is_for_one(project, unit, at.to(*then), asked)
+                && is_for_one(unit, at.to(*then), asked)
                 && is_same_for_all(project, unit, at.to(*otherwise), at.to(*then))
             {
                 tell(report, at.to(*otherwise));
@@ -101,14 +101,13 @@ fn is_of_context(project: &Project, unit: &Unit, module: ModuleId, id: BindingId
 }
 
 /// Whether a value is made with the caller: a call or a text that has it in it.
-fn is_for_one(project: &Project, unit: &Unit, at: At, id: BindingId) -> bool {
-    let made = match unit.ir.expr(at.expr) {
+fn is_for_one(unit: &Unit, at: At, id: BindingId) -> bool {
+    match unit.ir.expr(at.expr) {
         ExprKind::Call(call) => call.args.iter().any(|arg| mentions(unit, arg.value, id)),
         ExprKind::Template(_) | ExprKind::Binary { .. } => mentions(unit, at.expr, id),
-        ExprKind::Await(inner) => return is_for_one(project, unit, at.to(*inner), id),
+        ExprKind::Await(inner) => is_for_one(unit, at.to(*inner), id),
         _ => false,
-    };
-    made
+    }
 }
 
 fn mentions(unit: &Unit, expr: ExprId, id: BindingId) -> bool {
