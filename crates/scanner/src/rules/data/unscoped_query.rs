@@ -49,13 +49,18 @@ const OF_ALL: &str = "Nothing in the query says whose rows are meant, so what on
 /// What mends that.
 const FOR_ALL: &str = "Name the owner in the query, with the verified principal as a required value.";
 
+/// Whether rows are those of a wrapper's own field, `this.collection.find(…)`, which is another collection in each of its objects.
+fn is_of_any_collection(shown: &str) -> bool {
+    matches!(shown.trim_start_matches(['_', '#']), "collection" | "coll")
+}
+
 fn run(project: &Project, report: &mut Report<'_>) {
     let found = open(project);
     let schemas = !found.is_empty() && super::own_schema::has_library(project);
     let extension = !found.is_empty() && super::own_schema::has_extension(project);
     for (query, is) in found {
         let found = judge(project, query, is, report);
-        if schemas || (extension && !query.is_sql) {
+        if schemas || (extension && !query.is_sql) || is_of_any_collection(&query.shown) {
             found.severity(Severity::Low).confidence(Confidence::Low);
         } else if super::authorship::is_only_made_by_somebody(project, query)
             || (found.is_high() && super::shown_to_all::is_shown_to_all(project, query))
