@@ -544,7 +544,10 @@ impl Project {
     pub fn is_public(&self, entry: &Entry) -> bool {
         entry.kind == "http"
             && (self.route(entry).is_some_and(|route| route.contains("/.well-known/"))
-                || self.unit(entry.handler.module).is_some_and(|unit| has_part(&unit.ir.path, PUBLIC))
+                || self.unit(entry.handler.module).is_some_and(|unit| {
+                    // `app/[tool]/.well-known/[...path]/route.ts`
+                    has_part(&unit.ir.path, PUBLIC) || unit.ir.path.contains("/.well-known/")
+                })
                 || self.route(entry).is_some_and(|route| has_part(route, PUBLIC)))
     }
 
