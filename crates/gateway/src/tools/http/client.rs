@@ -8,6 +8,7 @@
 
 use std::{
     error::Error as StdError,
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -142,7 +143,7 @@ impl TenantClient {
         self.client.request(request.into_request().map_err(unsent)?).await.map_err(|error: Error| {
             if is_caused_by::<NotPublic>(&error) {
                 refused
-            } else if is_caused_by::<Elapsed>(&error) {
+            } else if is_late(&error) {
                 HttpToolError::Timeout
             } else if error.is_connect() && tls {
                 HttpToolError::UpstreamFailed { stage: "no connection, or its certificate is not trusted" }
@@ -155,9 +156,20 @@ impl TenantClient {
     }
 }
 
-fn is_caused_by<E: StdError + 'static>(error: &dyn StdError) -> bool {
-    std::iter::successors(error.source(), |error: &&(dyn StdError + 'static)| (*error).source())
-        .any(<dyn StdError>::is::<E>)
+fn causes<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    std::iter::successors(error.source(), |error| (*error).source())
+}
+
+fn is_caused_by<E: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
+    causes(error).any(<dyn StdError>::is::<E>)
+}
+
+/// Whether the time for a connection was up: that of all of it, or of one address, which the system's error tells.
+fn is_late(error: &(dyn StdError + 'static)) -> bool {
+    causes(error).any(|cause| {
+        let system = cause.downcast_ref::<io::Error>();
+        cause.is::<Elapsed>() || system.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+    })
 }
 
 /// Makes connections to public and listed addresses, with TLS where the URL says so, within a time.
@@ -202,5 +214,22 @@ impl Service<Uri> for Connector {
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = tokio::time::timeout(self.limit, self.inner.call(uri));
         Box::pin(async move { connecting.await? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("no connection")]
+    struct Connecting(#[source] io::Error);
+
+    /// The time of one address ends in an error of the system, whose own cause stands behind it.
+    #[test]
+    fn a_connection_that_takes_too_long_is_late_whoever_notices() {
+        let of = |kind| Connecting(io::Error::new(kind, "tcp"));
+        assert!(is_late(&of(io::ErrorKind::TimedOut)));
+        assert!(!is_late(&of(io::ErrorKind::ConnectionRefused)));
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn cookie_as_caller(project: &Project, report: &mut Report<'_>) {
             if write.function != FunctionId::MODULE
                 && (vocabulary::is_principal(name) || matches!(name, "user" | "auth" | "caller" | "account"))
                 && is_record_of_cookie(project, unit, at)
-                && !looks(unit, write.function)
+                && !super::header_as_caller::looks(unit, write.function, LOOKS)
             {
                 report
                     .reached(at, "who calls is what a cookie says that nobody signed")
@@ -74,19 +74,4 @@ fn is_record_of_cookie(project: &Project, unit: &Unit, at: At) -> bool {
         });
     }
     reads && found
-}
-
-fn looks(unit: &Unit, id: FunctionId) -> bool {
-    let mut looks = false;
-    walk::function_exprs(&unit.ir, id, &mut |expr| {
-        let text = match unit.ir.expr(expr) {
-            ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
-            ExprKind::Name(NameRef::Global(name)) | ExprKind::Member { property: name, .. } => {
-                unit.ir.text(*name)
-            }
-            _ => return,
-        };
-        looks |= vocabulary::mentions(text, LOOKS);
-    });
-    looks
 }

@@ -69,7 +69,7 @@ pub(super) fn header_as_caller(project: &Project, report: &mut Report<'_>) {
             let named = function.name.is_some_and(|name| {
                 says_who_calls(unit.ir.text(name)) || gives_party(unit, function, unit.ir.text(name))
             });
-            if !named || looks(unit, id) {
+            if !named || looks(unit, id, LOOKS) {
                 continue;
             }
             let fun = Fun { module, id };
@@ -91,7 +91,7 @@ fn told_as_caller(project: &Project, report: &mut Report<'_>) {
     {
         for (id, function) in unit.ir.functions() {
             let named = function.name.is_some_and(|name| says_who_calls(unit.ir.text(name)));
-            if !named || looks(unit, id) {
+            if !named || looks(unit, id, LOOKS) {
                 continue;
             }
             let fun = Fun { module, id };
@@ -153,7 +153,8 @@ fn gives_party(unit: &Unit, function: &Function, name: &str) -> bool {
         && function.params.iter().all(given)
 }
 
-fn looks(unit: &Unit, id: FunctionId) -> bool {
+/// Whether a function has one of some words in the names that it uses, by which it looks whether what it reads is true.
+pub(super) fn looks(unit: &Unit, id: FunctionId, words: &[&str]) -> bool {
     let mut looks = false;
     walk::function_exprs(&unit.ir, id, &mut |expr| {
         let text = match unit.ir.expr(expr) {
@@ -163,7 +164,7 @@ fn looks(unit: &Unit, id: FunctionId) -> bool {
             }
             _ => return,
         };
-        looks |= vocabulary::mentions(text, LOOKS);
+        looks |= vocabulary::mentions(text, words);
     });
     looks
 }
