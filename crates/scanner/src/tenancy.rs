@@ -289,6 +289,11 @@ pub(crate) fn is_stdio_only(unit: &Unit) -> bool {
     speaks_on_stdio(unit) && !HTTP.iter().any(|text| unit.ir.source.mentions(text)) && !runs_over_http(unit)
 }
 
+/// Whether a file answers HTTP, or starts a server that does.
+pub(crate) fn is_http(project: &Project, module: ModuleId, unit: &Unit) -> bool {
+    http(project, module, unit).is_some()
+}
+
 /// Whether a file runs a server over HTTP, as FastMCP is told: `mcp.run(transport="http")`, `mcp.run("sse")`. Source:
 /// gofastmcp.com/deployment/running-server.
 fn runs_over_http(unit: &Unit) -> bool {

@@ -46,7 +46,14 @@ impl Project {
     /// passed on to another service is none of these.
     #[must_use]
     pub fn reaches_store(&self, at: At) -> bool {
-        let mut way = Way { project: self, seen: FxHashSet::default() };
+        let mut way = Way { project: self, seen: FxHashSet::default(), guesses: true };
+        way.value(at, None, DEPTH)
+    }
+
+    /// The same by calls alone of which it is known what they call: that of a method by its name is a guess.
+    #[must_use]
+    pub fn surely_reaches_store(&self, at: At) -> bool {
+        let mut way = Way { project: self, seen: FxHashSet::default(), guesses: false };
         way.value(at, None, DEPTH)
     }
 
@@ -61,6 +68,8 @@ impl Project {
 struct Way<'p> {
     project: &'p Project,
     seen: FxHashSet<At>,
+    /// Whether what a method may be by its name alone is followed too.
+    guesses: bool,
 }
 
 impl Way<'_> {
@@ -140,6 +149,9 @@ impl Way<'_> {
         let mut targets: Vec<Fun> = callee.targets.clone();
         if targets.is_empty() {
             return if callee.says.converts() { None } else { Some(false) };
+        }
+        if !callee.certain && !self.guesses {
+            return Some(false);
         }
         // A method's name that many classes have says little.
         targets.truncate(if callee.certain { 4 } else { 2 });

@@ -54,7 +54,7 @@ impl Project {
     }
 
     /// The function around all others that a function stands in; none for code that runs when a module is loaded.
-    fn outermost(&self, fun: Fun) -> Option<Fun> {
+    pub(super) fn outermost(&self, fun: Fun) -> Option<Fun> {
         self.around(fun).into_iter().rfind(|around| around.id != FunctionId::MODULE)
     }
 
@@ -174,14 +174,14 @@ fn is_given_out(unit: &Unit, expr: crate::ir::ExprId) -> bool {
 }
 
 /// Whether a function is what its module exports without a name.
-fn is_default(unit: &Unit, span: Span) -> bool {
+pub(super) fn is_default(unit: &Unit, span: Span) -> bool {
     const BEFORE: u32 = 24;
     let before = unit.ir.snippet(Span { start: span.start.saturating_sub(BEFORE), end: span.start });
     before.contains("export default")
 }
 
 /// Whether what a module exports is called by a framework, by its place or by a directive: pages, routes and actions.
-fn is_exported_to_framework(unit: &Unit) -> bool {
+pub(super) fn is_exported_to_framework(unit: &Unit) -> bool {
     let path = &unit.ir.path;
     let head: String = unit.ir.source.chars().take(200).collect();
     head.contains("use server")

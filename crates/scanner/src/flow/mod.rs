@@ -38,6 +38,7 @@ mod makes;
 mod managers;
 mod memberships;
 mod models;
+mod mounts;
 mod named;
 mod names;
 mod of_request;
@@ -89,6 +90,7 @@ pub use locals::{
     compares_what_it_keeps, has_own_receiver, has_shared_receiver, is_of_nobody, is_on_own_objects,
     is_on_shared_object, stands_where_renewed,
 };
+pub use mounts::Assumed;
 pub(crate) use names::{Says, is_credential_itself, is_request};
 pub use operators::{Admits, is_admin, is_over_tenants};
 pub use origins::Origins;

@@ -1,7 +1,7 @@
 //! Whom checks let through: nobody but the operator's own people, administrators of whom nothing says whose they are, or anybody.
 
 use crate::{
-    ir::{ArgKind, Call, CompareOp, ExprKind, LogicalOp, NameRef, TemplatePart, UnaryOp},
+    ir::{ArgKind, Call, CompareOp, ExprKind, LogicalOp, NameRef, TemplatePart, UnaryOp, walk},
     project::{At, Project, Unit},
     vocabulary,
 };
@@ -12,6 +12,8 @@ pub enum Admits {
     /// Whoever calls.
     #[default]
     Anybody,
+    /// Who has the one key of the whole server, which tells nobody apart: the operator's own, or everybody's.
+    Holders,
     /// Who has a position, such as a nurse's or a dispatcher's: where nothing is a tenant's, all work with the same rows.
     Staff,
     /// Administrators, who may be those of a tenant.
@@ -298,6 +300,11 @@ impl Project {
         {
             return Admits::Operators;
         }
+        if has(&["equal", "equals", "compare", "match", "matches"])
+            && call.args.iter().any(|arg| self.is_servers_secret(at.to(arg.value)))
+        {
+            return Admits::Holders;
+        }
         if self.is_sent(at) {
             return Admits::Anybody;
         }
@@ -312,6 +319,9 @@ impl Project {
     fn admits_equal(&self, left: At, right: At) -> Admits {
         if self.is_operators_secret(left) || self.is_operators_secret(right) {
             return Admits::Operators;
+        }
+        if self.is_servers_secret(left) || self.is_servers_secret(right) {
+            return Admits::Holders;
         }
         let is_role = |at: At| {
             !self.is_sent(at)
@@ -332,11 +342,21 @@ impl Project {
     /// Whether a value is a secret out of the configuration that is named for who administers the server:
     /// `settings.ADMIN_API_KEY`, `process.env.INTERNAL_ADMIN_TOKEN`.
     fn is_operators_secret(&self, at: At) -> bool {
+        self.is_secret_of_configuration(at, true)
+    }
+
+    /// Whether a value is a secret out of the configuration, of which a server has one for all: `process.env.API_KEY`.
+    fn is_servers_secret(&self, at: At) -> bool {
+        self.is_secret_of_configuration(at, false)
+    }
+
+    /// Whether a value is a secret out of the configuration; with `named`, one that is named for who administers the server.
+    fn is_secret_of_configuration(&self, at: At, named: bool) -> bool {
         let Some(unit) = self.unit(at.module) else { return false };
         let secret = |name: &str| {
             let words = vocabulary::words(name);
             let has = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
-            (has(ADMINS) || has(ALONE) || has(&["operator", "platform"]) || has(OWN_SERVICES))
+            (!named || has(ADMINS) || has(ALONE) || has(&["operator", "platform"]) || has(OWN_SERVICES))
                 && has(&["key", "apikey", "secret", "token", "password"])
         };
         let mut expr = at.expr;
@@ -376,8 +396,31 @@ impl Project {
                 .any(|word| matches!(word.as_str(), "env" | "environ" | "config" | "settings" | "cfg"))
         });
         let constant = matches!(unit.ir.expr(expr), ExprKind::Name(NameRef::Binding(id))
-            if unit.ir.is_module_level(*id) || self.is_of_configuration(unit, at, *id));
+            if (named && unit.ir.is_module_level(*id)) || self.is_of_configuration(unit, at, *id) || (!named && self.is_of_environment(at, *id)));
         (of_process || constant) && path.last().is_some_and(|name| secret(name))
+    }
+
+    /// Whether a variable, or the one of another module that it is imported from, is set to what the environment or the settings say,
+    /// whatever else it may be: `const KEY = (process.env.KEY || "").trim()`.
+    fn is_of_environment(&self, at: At, id: crate::ir::BindingId) -> bool {
+        let (module, id) = self.declared(at.module, id).unwrap_or((at.module, id));
+        let Some(unit) = self.unit(module) else { return false };
+        unit.index.sources(id).iter().take(2).any(|source| {
+            let mut found = false;
+            walk::exprs_below(&unit.ir, source.value, &mut |expr| {
+                let name = match unit.ir.expr(expr) {
+                    ExprKind::Member { property, .. } => unit.ir.text(*property),
+                    ExprKind::Name(NameRef::Global(name)) => unit.ir.text(*name),
+                    ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+                    _ => return,
+                };
+                found |= matches!(
+                    name,
+                    "env" | "environ" | "getenv" | "settings" | "config" | "get_settings" | "getConfig"
+                );
+            });
+            found
+        })
     }
 
     /// Whether a variable is set from the configuration: `const adminKey = process.env.ADMIN_KEY`.

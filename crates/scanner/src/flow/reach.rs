@@ -35,13 +35,14 @@ pub(crate) fn find_reach(project: &Project) -> FxHashMap<Fun, Reach> {
         .entries
         .iter()
         .map(|entry| match (project.is_operators(entry), project.is_wrapped(entry)) {
+            _ if project.assumed(entry.handler).is_some() => 4,
             _ if project.admits(entry.handler) == Admits::Operators => 3,
             (false, false) if project.admits(entry.handler) < Admits::Admins => 0,
             (false, _) => 1,
             (true, _) => 2,
         })
         .collect();
-    for kind in 0..=3 {
+    for kind in 0..=4 {
         for ((number, entry), own) in project.entries.iter().enumerate().zip(&kinds) {
             if *own != kind {
                 continue;

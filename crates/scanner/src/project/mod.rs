@@ -225,6 +225,8 @@ pub(crate) struct Memory {
     pub(crate) given_to_operators: std::cell::OnceCell<std::collections::BTreeSet<String>>,
     /// Whom functions let through that stand before others.
     pub(crate) admits: RefCell<FxHashMap<Fun, crate::flow::Admits>>,
+    /// The handlers of which it is only assumed that several callers come there.
+    pub(crate) assumed: std::cell::OnceCell<FxHashMap<Fun, crate::flow::Assumed>>,
     /// Whether administrators are of no tenant.
     pub(crate) admins_apart: std::cell::OnceCell<bool>,
     /// Whether anything is a tenant's.

@@ -153,6 +153,10 @@ pub struct Found {
     admins: bool,
     /// Whether only those come there who have a position.
     staff: bool,
+    /// Whether all who come there have the same key, and nothing else tells them apart.
+    holders: bool,
+    /// The handler through which callers come there.
+    handler: Option<Fun>,
     /// The severity that the rule has set itself.
     said: Option<Severity>,
     /// How bad it can be at most, whatever the rule says: less where it is known who comes there.
@@ -254,6 +258,8 @@ impl<'p> Report<'p> {
             operators: false,
             admins: false,
             staff: false,
+            holders: false,
+            handler: None,
             said: None,
             most: Severity::High,
             guessed: false,
@@ -345,6 +351,7 @@ impl Found {
                 self.lower();
             }
             Admits::Staff => self.staff = true,
+            Admits::Holders => self.holders = true,
             Admits::Anybody => {}
         }
     }
@@ -371,6 +378,7 @@ impl Found {
                 self.lower();
             }
             self.wrapped = project.is_wrapped(entry);
+            self.handler = Some(entry.handler);
             self.past(project.admits(entry.handler));
             let span = project
                 .unit(entry.handler.module)
@@ -472,6 +480,7 @@ fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
     if severity == Severity::High
         && !found.latent
         && let Some(doubt) = sure::doubt(project, &rule.check, found.module, found.far)
+            .or_else(|| sure::assumed(project, &rule.check, found.handler, found.holders))
     {
         severity = Severity::Medium;
         why.push_str(doubt);

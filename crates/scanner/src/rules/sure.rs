@@ -3,7 +3,10 @@
 
 use partywall_model::{Check, Layer};
 
-use crate::project::{Fun, ModuleId, Project};
+use crate::{
+    flow::Assumed,
+    project::{Fun, ModuleId, Project},
+};
 
 /// How many functions may stand between a handler and a place: with more, any of them may have asked whose a thing is.
 const NEAR: usize = 1;
@@ -87,6 +90,40 @@ pub(super) fn doubt(project: &Project, check: &Check, module: ModuleId, far: boo
         return Some(ONE_USERS);
     }
     (far && ON_THE_WAY.contains(&check.id)).then_some(FAR)
+}
+
+/// What is said of a finding that would be high if something were seen to mount what holds it.
+const NOT_MOUNTED: &str =
+    " Nothing in this code names what makes or registers it: where it is not mounted, nobody comes there.";
+
+/// What is said of a finding that would be high if its process had several callers.
+const ON_STDIO: &str = " Its server is only seen to speak over standard input, where one process has one user: if it is put behind HTTP, its callers meet here.";
+
+/// What is said of a finding that would be high if its server went on listening.
+const FOR_ONE: &str = " Its server ends once it was called, as one does that waits for a browser to come back from a sign-in: whoever started it is alone there.";
+
+/// What is said of a finding that would be high if those who come there were told apart.
+const ONE_KEY: &str = " All who come there have the same key out of the configuration, which tells nobody apart: if only the operator has it, nobody else is there.";
+
+/// Which link between the callers and a place is only assumed, if one is.
+pub(super) fn assumed(
+    project: &Project,
+    check: &Check,
+    handler: Option<Fun>,
+    holders: bool,
+) -> Option<&'static str> {
+    let handler = handler?;
+    match project.assumed(handler) {
+        Some(Assumed::Mounted) => return Some(NOT_MOUNTED),
+        Some(Assumed::Several) => return Some(ON_STDIO),
+        Some(Assumed::Again) => return Some(FOR_ONE),
+        None => {}
+    }
+    let one_key = holders
+        && check.layer != Layer::Routing
+        && !project.is_asked_multi()
+        && !project.knows_who_asks(handler);
+    one_key.then_some(ONE_KEY)
 }
 
 /// Whether nothing in a module's package asks for the verified caller, or it is a part of a program that runs on somebody's desk.

@@ -275,3 +275,39 @@ fn a_baseline_hides_nothing_that_has_become_worse() {
     let worse = baseline.apply(remote.document.findings, &remote.earlier, &|_| true);
     assert!(!worse.new.is_empty() && !worse.notes.is_empty(), "{worse:?}");
 }
+
+const MINE: &str = "app.get(\"/mine\", requireUser, async (req, res) => {\n  res.json(await prisma.note.findMany({ where: { tenantId: req.user.tenantId } }));\n});\n";
+
+/// The severities of what is found of ids that callers choose.
+fn of_input(files: &[(&str, &str)]) -> Vec<Severity> {
+    let scan = run(files, |options| options.rules = vec!["tenant-from-input".to_owned()]).unwrap();
+    scan.document.findings.iter().map(|finding| finding.severity).collect()
+}
+
+#[test]
+fn one_key_for_all_tells_nobody_apart() {
+    let of = |guard: &str| {
+        let app = format!(
+            "import express from \"express\";\nconst KEY = process.env.MCP_API_KEY || \"\";\nconst app = express();\n\
+             function requireKey(req, res, next) {{\n  if (req.headers.authorization !== `Bearer ${{KEY}}`) {{\n    res.status(401).end();\n    return;\n  }}\n  next();\n}}\n\
+             app.get(\"/notes/:tenantId\", {guard}, async (req, res) => {{\n  res.json(await prisma.note.findMany({{ where: {{ tenantId: req.params.tenantId }} }}));\n}});\n{MINE}"
+        );
+        of_input(&[("package.json", "{}"), ("src/app.ts", &app)])
+    };
+    assert_eq!(of("requireKey"), [Severity::Medium]);
+    assert_eq!(of("requireUser"), [Severity::High]);
+}
+
+#[test]
+fn a_server_on_standard_input_has_one_user_whatever_stands_beside_it() {
+    let tool = "import { McpServer } from \"@modelcontextprotocol/sdk/server/mcp.js\";\nconst server = new McpServer({ name: \"notes\", version: \"1\" });\n\
+                server.registerTool(\"notes\", { inputSchema: { tenantId: z.string() } }, async ({ tenantId }) => {\n  return { content: await prisma.note.findMany({ where: { tenantId } }) };\n});\n";
+    let app = format!("import express from \"express\";\nconst app = express();\n{MINE}");
+    let stdio = format!(
+        "import {{ StdioServerTransport }} from \"@modelcontextprotocol/sdk/server/stdio.js\";\n{tool}await server.connect(new StdioServerTransport());\n"
+    );
+    let http = format!("{tool}export {{ server }};\n");
+    let of = |desk: &str| of_input(&[("package.json", "{}"), ("src/app.ts", &app), ("src/desk.ts", desk)]);
+    assert_eq!(of(&stdio), [Severity::Medium]);
+    assert_eq!(of(&http), [Severity::High]);
+}

@@ -222,7 +222,7 @@ fn use_of(project: &Project, value: At, at: At, name: &str, seen: &mut BTreeSet<
     } else if doubts::may_name_others(project, fun, at) || words.iter().any(|word| word == "customer") {
         // A customer is whom those who call sell to, more often than the one who calls.
         found.severity(Severity::Medium).confidence(Confidence::Medium);
-    } else if service || !reaches {
+    } else if service || !reaches || !project.surely_reaches_store(at) {
         found.severity(Severity::Medium).confidence(Confidence::Medium).why(NOT_SEEN);
     } else if vocabulary::is_user(name) && !verified {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
