@@ -63,7 +63,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         if schemas || (extension && !query.is_sql) || is_of_any_collection(&query.shown) {
             found.severity(Severity::Low).confidence(Confidence::Low);
         } else if super::authorship::is_only_made_by_somebody(project, query)
-            || (found.is_high() && super::shown_to_all::is_shown_to_all(project, query))
+            || (found.is_high() && (super::shown_to_all::is_shown_to_all(project, query) || super::part_before::is_part_before(project, query)))
         {
             found.lower_by_one();
         }
@@ -131,6 +131,9 @@ fn judge<'r>(project: &Project, query: &Query, is: Owned, report: &'r mut Report
         Owned::Yes | Owned::Sibling | Owned::Listed if is_for_everybody(project, query) => {
             found.severity(Severity::Low).confidence(Confidence::Low);
         }
+        _ if super::secret_columns::is_by_secret_column(project, query) || super::secret_columns::is_of_row_found_so(project, query) => {
+            found.severity(Severity::Low).confidence(Confidence::Low);
+        }
         _ if super::only_whether::is_only_whether(project, query) || super::only_whether::only_steps(project, query) || super::only_whether::only_a_number(project, query) => {
             found.severity(Severity::Low).confidence(Confidence::Low);
         }
@@ -142,7 +145,7 @@ fn judge<'r>(project: &Project, query: &Query, is: Owned, report: &'r mut Report
             found.severity(Severity::Medium).confidence(Confidence::Medium);
         }
         // Most who ask for these rows name nobody: what is shown to all, and somebody's own of it.
-        Owned::Sibling if is_mostly_open(project, query) => {
+        Owned::Sibling | Owned::Yes if is_mostly_open(project, query, is) => {
             found.severity(Severity::Medium).confidence(Confidence::Medium);
         }
         Owned::Yes | Owned::Sibling if chosen && has_callers(project, query) && !is_asked_elsewhere(project, query) => {}
@@ -159,15 +162,18 @@ fn judge<'r>(project: &Project, query: &Query, is: Owned, report: &'r mut Report
     found
 }
 
-/// Whether more than three in four queries of the same rows name no owner.
-fn is_mostly_open(project: &Project, query: &Query) -> bool {
+/// How many queries that name nobody say of rows with a column for an owner that the code takes them for everybody's.
+const MANY: usize = 8;
+
+/// Whether more than three in four queries of the same rows name no owner; of rows that have one by their table, whether many ask for
+/// them and none names it.
+fn is_mostly_open(project: &Project, query: &Query, is: Owned) -> bool {
     let (mut open, mut scoped) = (0_usize, 0_usize);
     for other in project.queries().iter().filter(|other| other.entity == query.entity && other.verb != Verb::Insert) {
         if other.scope == Scope::None && !other.tied { open += 1 } else { scoped += 1 }
     }
-    open > scoped.saturating_mul(3)
+    if is == Owned::Yes { scoped == 0 && open >= MANY } else { open > scoped.saturating_mul(3) }
 }
-
 
 /// Whether the owner is compared before the query or on the row it gives, or the function is told an owner and checks it.
 pub(super) fn is_checked(project: &Project, query: &Query) -> bool {
