@@ -248,7 +248,7 @@ fn judge(project: &Project, module: ModuleId, unit: &Unit, fun: Fun, report: &mu
     if function.class.is_some() && project.this_of(fun).is_some_and(|class| project.is_per_tenant(class)) {
         return;
     }
-    let ambient = reads_caller(project, module, unit, fun);
+    let ambient = asks_for_caller(project, module, unit, fun, |at| !is_of_arguments(project, at));
     let asks = !unit.index.awaits(fun.id).is_empty() || queries(project, module, unit, fun);
     let chosen = function.params.iter().any(|parameter| {
         parameter.pattern.as_binding().and_then(|id| unit.index.uses(id).first().copied()).is_some_and(|expr| project.origins(At { module, expr }).is_chosen())
@@ -324,6 +324,11 @@ fn is_everybodys(name: &str) -> bool {
 
 /// Whether a function asks for the caller without being told: `current_user()`, `tenant_var.get()`.
 pub(super) fn reads_caller(project: &Project, module: ModuleId, unit: &Unit, fun: Fun) -> bool {
+    asks_for_caller(project, module, unit, fun, |_| true)
+}
+
+/// The same by those calls alone of which something holds.
+fn asks_for_caller(project: &Project, module: ModuleId, unit: &Unit, fun: Fun, counts: impl Fn(At) -> bool) -> bool {
     let mut found = false;
     walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
         found |= is_of_current(project, unit, At { module, expr });
@@ -335,7 +340,7 @@ pub(super) fn reads_caller(project: &Project, module: ModuleId, unit: &Unit, fun
             let caller = origins.has(Origins::PRINCIPAL | Origins::OWNER) || (origins.has(Origins::SECRET) && !is_of_settings(project, at));
             // The headers of the request, in Python where a library keeps them for whoever asks.
             let sent = unit.ir.language == Language::Python && origins.has(Origins::UNVERIFIED | Origins::REQUEST);
-            found |= !decorator && (caller || sent) && ambient_call(project, at) && !is_servers_own(project, at);
+            found |= !decorator && (caller || sent) && ambient_call(project, at) && !is_servers_own(project, at) && counts(at);
         }
     });
     found
@@ -369,6 +374,19 @@ fn is_servers_own(project: &Project, at: At) -> bool {
         _ => false,
     });
     constructs || own || key || made || words.iter().any(|word| word == "secret") || is_of_settings(project, at)
+}
+
+/// Whether a value is made of what a function is told, which is a part of the key: `name.lower()`, `isinstance(kind, str)`.
+fn is_of_arguments(project: &Project, at: At) -> bool {
+    let Some(unit) = project.unit(at.module) else { return false };
+    let mut found = false;
+    walk::exprs_below(&unit.ir, at.expr, &mut |expr| {
+        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr) else { return };
+        // `self` is told nothing of who asks.
+        let own = |id: crate::ir::BindingId| project.parameter_of(at.module, id).is_some() && !matches!(unit.ir.binding_name(id), "self" | "cls");
+        found |= own(*id) || project.roots(at.to(expr)).into_iter().any(own);
+    });
+    found
 }
 
 /// A call without arguments that gives the caller: `current_user()`, `tenant_var.get()`.
