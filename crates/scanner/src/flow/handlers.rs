@@ -337,6 +337,10 @@ fn handles(unit: &Unit, renamed: &[(&str, &str)], function: &Function) -> bool {
         )
     };
     let Some(first) = text(0) else { return false };
+    // What a client of HTTP is about to send: `def auth_flow(self, request: httpx.Request)`.
+    if function.params.first().and_then(|own| own.type_text).is_some_and(|own| is_sent(unit.ir.text(own))) {
+        return false;
+    }
     if REQUESTS.contains(&first) {
         return true;
     }
@@ -348,6 +352,13 @@ fn handles(unit: &Unit, renamed: &[(&str, &str)], function: &Function) -> bool {
         words.any(|word| word == "Response")
     });
     pair || (first == "Request" && answers)
+}
+
+/// Whether a type is that of a request of a client's.
+fn is_sent(text: &str) -> bool {
+    const CLIENTS: &[&str] =
+        &["httpx", "httpx2", "requests", "aiohttp", "urllib", "niquests", "undici", "axios"];
+    text.split_once('.').is_some_and(|(package, _)| CLIENTS.contains(&package))
 }
 
 /// The name of a type without its package and arguments.

@@ -7,6 +7,7 @@ use super::{
     only_told::only_told,
 };
 use crate::{
+    flow::Origins,
     ir::{ArgKind, Call, ExprId, ExprKind, NameRef, PropertyKey, StmtKind, UnaryOp, walk},
     library::Role,
     project::{At, Fun, ModuleId, Parent, Project, Symbol, Unit},
@@ -308,6 +309,9 @@ fn taken_apart(unit: &Unit, call: &Call) -> bool {
 /// Whether the function that reads a token has fetched it itself, from whoever issues it: `(await client.post(token_url, …)).json()`.
 fn is_fetched(project: &Project, token: At) -> bool {
     let Some(unit) = project.unit(token.module) else { return false };
+    if is_of_own_sign_in(project, unit, token) {
+        return true;
+    }
     let own = project.function_of(token).id;
     project.roots(token).into_iter().any(|root| {
         unit.index.sources(root).iter().any(|source| {
@@ -318,6 +322,17 @@ fn is_fetched(project: &Project, token: At) -> bool {
             source.function == own && asks
         })
     })
+}
+
+/// Whether a token says who signed in and is read from what the server keeps of a sign-in of its own, which the issuer gave it and no
+/// caller: `session.idToken`, `account.id_token`.
+fn is_of_own_sign_in(project: &Project, unit: &Unit, token: At) -> bool {
+    const KEPT: &[&str] = &["session", "account", "tokens", "tokenset", "credentials"];
+    let ExprKind::Member { object, property, .. } = unit.ir.expr(token.expr) else { return false };
+    let kept = project.last_written(token.to(*object)).map(vocabulary::words).and_then(|words| words.last().cloned());
+    matches!(unit.ir.text(*property), "idToken" | "id_token")
+        && kept.is_some_and(|last| KEPT.contains(&last.as_str()))
+        && !project.origins(token).has(Origins::INPUT | Origins::UNVERIFIED)
 }
 
 fn verifies(project: &Project, unit: &Unit, module: ModuleId, call: ExprId) -> bool {
