@@ -63,7 +63,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         if schemas || (extension && !query.is_sql) || is_of_any_collection(&query.shown) {
             found.severity(Severity::Low).confidence(Confidence::Low);
         } else if super::authorship::is_only_made_by_somebody(project, query)
-            || (found.is_high() && (super::shown_to_all::is_shown_to_all(project, query) || super::part_before::is_part_before(project, query)))
+            || (found.is_high() && (super::shown_to_all::is_shown_to_all(project, query) || super::part_before::is_part_before(project, query) || is_never_scoped(project, query)))
         {
             found.lower_by_one();
         }
@@ -145,7 +145,7 @@ fn judge<'r>(project: &Project, query: &Query, is: Owned, report: &'r mut Report
             found.severity(Severity::Medium).confidence(Confidence::Medium);
         }
         // Most who ask for these rows name nobody: what is shown to all, and somebody's own of it.
-        Owned::Sibling | Owned::Yes if is_mostly_open(project, query, is) => {
+        Owned::Sibling if is_mostly_open(project, query) => {
             found.severity(Severity::Medium).confidence(Confidence::Medium);
         }
         Owned::Yes | Owned::Sibling if chosen && has_callers(project, query) && !is_asked_elsewhere(project, query) => {}
@@ -165,14 +165,25 @@ fn judge<'r>(project: &Project, query: &Query, is: Owned, report: &'r mut Report
 /// How many queries that name nobody say of rows with a column for an owner that the code takes them for everybody's.
 const MANY: usize = 8;
 
-/// Whether more than three in four queries of the same rows name no owner; of rows that have one by their table, whether many ask for
-/// them and none names it.
-fn is_mostly_open(project: &Project, query: &Query, is: Owned) -> bool {
+/// How many queries of the same rows name no owner, and how many do.
+fn open_and_scoped(project: &Project, query: &Query) -> (usize, usize) {
     let (mut open, mut scoped) = (0_usize, 0_usize);
     for other in project.queries().iter().filter(|other| other.entity == query.entity && other.verb != Verb::Insert) {
         if other.scope == Scope::None && !other.tied { open += 1 } else { scoped += 1 }
     }
-    if is == Owned::Yes { scoped == 0 && open >= MANY } else { open > scoped.saturating_mul(3) }
+    (open, scoped)
+}
+
+/// Whether more than three in four queries of the same rows name no owner.
+fn is_mostly_open(project: &Project, query: &Query) -> bool {
+    let (open, scoped) = open_and_scoped(project, query);
+    open > scoped.saturating_mul(3)
+}
+
+/// Whether many queries ask for the same rows, and none names the owner that their table has.
+fn is_never_scoped(project: &Project, query: &Query) -> bool {
+    let (open, scoped) = open_and_scoped(project, query);
+    scoped == 0 && open >= MANY
 }
 
 /// Whether the owner is compared before the query or on the row it gives, or the function is told an owner and checks it.
