@@ -45,6 +45,8 @@ pub(crate) struct Objects {
     known: RefCell<FxHashMap<Cls, Option<bool>>>,
     /// Whether expressions make something with one of some roles, by the steps that were left.
     pub(super) makes: RefCell<FxHashMap<(At, u64, u32), bool>>,
+    /// Where what outlives a request was made, in the same way.
+    pub(super) made_before: RefCell<FxHashMap<(At, u64, u32), Option<At>>>,
     /// The functions that run when the process starts.
     pub(super) starts: OnceCell<FxHashSet<Fun>>,
     /// The classes whose methods register routes.
@@ -101,6 +103,7 @@ impl Objects {
             read,
             known: RefCell::default(),
             makes: RefCell::default(),
+            made_before: RefCell::default(),
             starts: OnceCell::new(),
             routers: OnceCell::new(),
         }

@@ -7,6 +7,11 @@ use crate::{
     project::{At, Cls, Symbol, Unit},
 };
 
+/// Some roles as one number.
+fn bits(roles: &[Role]) -> u64 {
+    roles.iter().fold(0, |bits, role| bits | (1 << (*role as u64)))
+}
+
 impl Lifetimes<'_> {
     /// Whether an expression makes something with a role, itself or through a function of the project.
     #[must_use]
@@ -21,7 +26,7 @@ impl Lifetimes<'_> {
             return self.find_makes(unit, at, roles, depth);
         }
         // Functions that give what others give come to the same calls on many ways.
-        let key = (at, roles.iter().fold(0, |bits, role| bits | (1 << (*role as u64))), depth);
+        let key = (at, bits(roles), depth);
         if let Some(known) = self.objects.makes.borrow().get(&key) {
             return *known;
         }
@@ -100,6 +105,20 @@ impl Lifetimes<'_> {
     pub(super) fn made_before_in(&self, at: At, roles: &[Role], depth: u32) -> Option<At> {
         let depth = depth.checked_sub(1)?;
         let unit = self.project.unit(at.module)?;
+        if !matches!(unit.ir.expr(at.expr), ExprKind::Name(_) | ExprKind::Call(_)) {
+            return self.find_made_before(unit, at, roles, depth);
+        }
+        // Parameters of functions that many call come to the same places on many ways.
+        let key = (at, bits(roles), depth);
+        if let Some(known) = self.objects.made_before.borrow().get(&key) {
+            return *known;
+        }
+        let made = self.find_made_before(unit, at, roles, depth);
+        self.objects.made_before.borrow_mut().insert(key, made);
+        made
+    }
+
+    fn find_made_before(&self, unit: &Unit, at: At, roles: &[Role], depth: u32) -> Option<At> {
         match unit.ir.expr(at.expr) {
             ExprKind::Await(value) => self.made_before_in(at.to(*value), roles, depth),
             ExprKind::Logical { left, right, .. } => self
