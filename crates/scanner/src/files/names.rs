@@ -133,7 +133,8 @@ pub(super) fn folder(path: &str, disk: &Path) -> Option<&'static str> {
         "__pycache__" | ".venv" | "venv" | ".tox" | ".nox" | ".mypy_cache" | ".ruff_cache"
         | ".pytest_cache" => Some("is an environment of Python"),
         "coverage" | "htmlcov" | ".nyc_output" | ".next" | ".nuxt" | ".svelte-kit" | ".turbo"
-        | ".wrangler" | ".vercel" | ".output" | ".parcel-cache" => Some(BUILT),
+        | ".wrangler" | ".vercel" | ".output" | ".parcel-cache" | ".open-next" | ".netlify" | ".amplify"
+        | ".astro" | ".docusaurus" | ".vinxi" | ".sst" => Some(BUILT),
         ".github" | ".gitlab" | ".circleci" | ".husky" | ".changeset" | ".vscode" | ".idea" | ".zed"
         | ".devcontainer" | ".storybook" | ".claude" | ".cursor" | ".gemini" | ".codex" | ".agents"
         | ".windsurf" | ".cache" | ".npm" | ".direnv" | ".terraform" | ".eggs" => {

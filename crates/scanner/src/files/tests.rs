@@ -52,6 +52,7 @@ fn what_was_written_for_the_project_is_read_and_the_rest_has_a_reason() {
         "ignored/k.ts",
         ".well-known/l.ts",
         ".github/m.js",
+        "portal/.open-next/cloudflare/init.js",
         ".git/n.ts",
         ".eslintrc.js",
     ] {
@@ -82,6 +83,7 @@ fn what_was_written_for_the_project_is_read_and_the_rest_has_a_reason() {
     assert_eq!(reason(&listing, "*.go"), "2 files: there is no front end for Go");
     assert_eq!(reason(&listing, "README.md"), "");
     assert_eq!(reason(&listing, ".github/"), "holds what a tool keeps");
+    assert_eq!(reason(&listing, "portal/.open-next/"), "is build output");
     assert_eq!(reason(&listing, ".eslintrc.js"), "is hidden, as settings of tools are");
     assert_eq!(reason(&listing, ".git/"), "");
     assert_eq!(

@@ -33,7 +33,8 @@ fn check(schema: &Schema, found: &mut Found<'_>) {
                 continue;
             }
             let itself = table.owner.as_ref().is_some_and(|owner| owner.itself);
-            let severity = match reads && of_tenants(table) && !itself {
+            let open = reads && of_tenants(table) && !itself && !is_of_one_service(table, policy);
+            let severity = match open && !must_be_seen_first(table, policy) {
                 true if is_said_public(policy, &["public", "publicly"]) => Severity::Low,
                 true if is_said_public(policy, &["everyone", "everybody", "anyone", "anybody"]) => {
                     Severity::Medium
@@ -44,6 +45,7 @@ fn check(schema: &Schema, found: &mut Found<'_>) {
             let (does, clause) = match (reads, policy.command) {
                 (true, Command::Select) => ("be read by every tenant", "USING"),
                 (true, Command::Delete) => ("be deleted by every tenant", "USING"),
+                (true, Command::Update) => ("be changed by every tenant", "USING"),
                 (true, _) => ("be read and changed by every tenant", "USING"),
                 (false, _) => ("be written for another tenant", "WITH CHECK"),
             };
@@ -105,6 +107,33 @@ fn meant_for_service(schema: &Schema, found: &mut Found<'_>) {
             });
         }
     }
+}
+
+/// Whether what a policy lets be changed has to be seen first, and no policy shows everything: a statement that reads a column, as each
+/// with a `WHERE` does, is let near the rows only that the policies for `SELECT` show
+/// (postgresql.org/docs/current/sql-createpolicy.html, "Policies Applied by Command Type").
+fn must_be_seen_first(table: &Table, policy: &Policy) -> bool {
+    let shows = |own: &Policy| {
+        applies(own)
+            && matches!(own.command, Command::Select | Command::All)
+            && own.using.as_ref().is_some_and(|using| using.always)
+    };
+    matches!(policy.command, Command::Update | Command::Delete)
+        && !table.policies.iter().any(|placed| shows(&placed.policy))
+}
+
+/// Whether a policy is for roles of one part of the application, and another one of the same table keeps everybody else to their own:
+/// `TO auth_runtime USING (true)` beside `USING (user_id = …)`.
+fn is_of_one_service(table: &Table, policy: &Policy) -> bool {
+    let of_clients = |role: &String| matches!(role.as_str(), "public" | "anon" | "authenticated");
+    let keeps_others = |other: &Policy| {
+        other.permissive
+            && other.using.as_ref().is_some_and(|using| using.asks_caller)
+            && !policy.roles.iter().any(|role| other.roles.contains(role))
+    };
+    !policy.roles.is_empty()
+        && !policy.roles.iter().any(of_clients)
+        && table.policies.iter().any(|placed| keeps_others(&placed.policy))
 }
 
 /// Whether a policy that only lets read says by its name that its rows are for everybody: `Public can read site settings`.
