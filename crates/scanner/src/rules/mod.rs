@@ -17,6 +17,7 @@ mod refusing;
 pub mod routing;
 pub mod state;
 mod sure;
+mod touched;
 
 pub(crate) use asking::AMBIENT;
 
@@ -157,6 +158,8 @@ pub struct Found {
     holders: bool,
     /// The handler through which callers come there.
     handler: Option<Fun>,
+    /// Where it is and the function that runs it, where callers reach it.
+    place: Option<(At, Fun)>,
     /// The severity that the rule has set itself.
     said: Option<Severity>,
     /// How bad it can be at most, whatever the rule says: less where it is known who comes there.
@@ -260,6 +263,7 @@ impl<'p> Report<'p> {
             staff: false,
             holders: false,
             handler: None,
+            place: None,
             said: None,
             most: Severity::High,
             guessed: false,
@@ -282,6 +286,7 @@ impl<'p> Report<'p> {
         let fun = self.project.function_of(at);
         let project = self.project;
         let found = self.at(at, message);
+        found.place = Some((at, fun));
         found.show_way(project, fun);
         found.past(project.admitted_before(at));
         found
@@ -291,6 +296,7 @@ impl<'p> Report<'p> {
     pub fn reached_in(&mut self, at: At, fun: Fun, message: impl Into<String>) -> &mut Found {
         let project = self.project;
         let found = self.at(at, message);
+        found.place = Some((at, fun));
         found.show_way(project, fun);
         if project.function_of(at) == fun {
             found.past(project.admitted_before(at));
@@ -481,6 +487,7 @@ fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
         && !found.latent
         && let Some(doubt) = sure::doubt(project, &rule.check, found.module, found.far)
             .or_else(|| sure::assumed(project, &rule.check, found.handler, found.holders))
+            .or_else(|| found.place.and_then(|(at, fun)| touched::doubt(project, rule.check.id, at, fun)))
     {
         severity = Severity::Medium;
         why.push_str(doubt);

@@ -165,7 +165,10 @@ const SERVICES: &[&str] = &["storage", "bucket", "s3", "smtp", "mail", "redis", 
 
 /// Whether names are those of what the server itself uses, and no tenant has one of its own.
 fn is_of_services(names: &[String]) -> bool {
-    names.iter().any(|name| vocabulary::words(name).iter().any(|word| SERVICES.contains(&word.as_str())))
+    names.iter().any(|name| {
+        let own = |word: &String| SERVICES.contains(&word.as_str()) || super::shared_credential::OPERATORS.contains(&word.as_str());
+        vocabulary::words(name).iter().any(own)
+    })
 }
 
 

@@ -79,6 +79,7 @@ fn judge(project: &Project, used: At, made: At, report: &mut Report<'_>) {
     }
     // A server that never asks who calls may be one user's own; the operator's own store is behind the server for all.
     if !tool
+        || !is_all_of_environment(project, made)
         || keeps_the_servers_own(project, made)
         || project.also_speaks_on_stdio(used.module)
         || !project.has_owners(used.module) || !(project.is_asked_multi() || project.knows_callers(used.module)) {
@@ -231,6 +232,20 @@ fn has_fixed_credential(project: &Project, made: At) -> bool {
             fixed |= origins.has(Origins::ENV) && !origins.is_of_request() && !origins.has_owner() && !is_signed_in(project, value);
         });
         fixed
+    })
+}
+
+/// Whether all that is seen of a client's credential is the environment's: what a store of tokens adds may be somebody's own.
+fn is_all_of_environment(project: &Project, made: At) -> bool {
+    let Some(def) = service(project, made) else { return false };
+    let saas = def.kind.as_deref() == Some("saas");
+    def.credential.iter().flat_map(|place| project.at_place(made, place)).any(|value| {
+        let mut all = false;
+        credential_values(project, value, saas, DEPTH, &mut |value| {
+            let origins = project.origins(value);
+            all |= origins.has(Origins::ENV) && !origins.has(Origins::UNKNOWN);
+        });
+        all
     })
 }
 

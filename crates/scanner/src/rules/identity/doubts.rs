@@ -62,7 +62,7 @@ fn is_beside_credential(project: &Project, at: At) -> bool {
 }
 
 /// Whether a place stands where a request was found to be one of the operator's own services: `if (isServiceRole(request)) { … }`.
-fn is_of_service(project: &Project, at: At) -> bool {
+pub(super) fn is_of_service(project: &Project, at: At) -> bool {
     let Some(unit) = project.unit(at.module) else { return false };
     let mut stmt = unit.index.stmt_of(at.expr);
     for _ in 0..8 {

@@ -108,7 +108,7 @@ fn choice(project: &Project, report: &mut Report<'_>, lives: &Lifetimes<'_>, val
         report.reached(*chosen, "the tenant that the caller names takes the place of the caller's own");
     if bound {
         found.severity(Severity::Low).confidence(Confidence::Low);
-    } else if ranked || last || super::given_on::is_given_on_beside(project, *chosen) {
+    } else if ranked || last || super::given_on::is_given_on_beside(project, *chosen) || super::doubts::is_of_service(project, *chosen) {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     }
 }
@@ -186,7 +186,7 @@ fn instead_of_user(project: &Project, report: &mut Report<'_>, lives: &Lifetimes
     let ranked = asks_for_rank(project, fun);
     let found = report.reached(chosen, "the user that the caller names takes the place of the caller itself");
     // `target = body.userId ?? user.id`, and then `madeBy(target, user.id)`, which may compare both.
-    if ranked || last || super::tenant_from_input::goes_beside(project, chosen) {
+    if ranked || last || super::tenant_from_input::goes_beside(project, chosen) || super::doubts::is_of_service(project, chosen) {
         found.severity(Severity::Medium).confidence(Confidence::Medium);
     }
 }

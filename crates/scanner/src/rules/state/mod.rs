@@ -1,5 +1,6 @@
 //! Rules of the layer state.
 
+mod each_call;
 mod emptied;
 mod first_client;
 pub(in crate::rules) mod got_for;

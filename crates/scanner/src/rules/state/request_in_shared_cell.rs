@@ -89,7 +89,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
         // Where it is not seen which object it is, it may be one of the request's own: of the browser, the run, the job.
         let whose = matches!(write.cell, Cell::Field(..)) && !is_on_shared_object(project, &lives, method_around(project, write.fun));
         let severity = if (nobody && !origins.has(Origins::PRINCIPAL)) || whose || (!known && is_of_settings(project, write.value)) || (!origins.has(Origins::PRINCIPAL | Origins::REQUEST | Origins::UNVERIFIED) && super::got_for::is_of_own_parts(project, write.value, OWN_STEPS)) { severity.min(Severity::Medium) } else { severity };
-        found.severity(severity).confidence(confidence);
+        let doubtful = super::each_call::is_of_each_call(project, write) || is_configuration(project, write, &name);
+        found.severity(if doubtful { severity.min(Severity::Medium) } else { severity }).confidence(confidence);
         report.show_way_of_last(write.fun);
         if severity == Severity::High {
             tell_callers(project, &lives, report, write, &name);
@@ -124,6 +125,12 @@ fn left_by_tool(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_
             .severity(if chosen { Severity::Medium } else { Severity::Low })
             .confidence(Confidence::Medium);
     }
+}
+
+/// Whether what is kept is a configuration by its name, that was handed over whole: it may be the one of all callers.
+fn is_configuration(project: &Project, write: &SharedWrite, name: &str) -> bool {
+    let last = vocabulary::words(name).last().is_some_and(|last| matches!(last.as_str(), "config" | "settings" | "configuration"));
+    last && is_parameter(project, write.value)
 }
 
 /// Whether a value is made of the server's settings: `fields = get_settings().redacted`.
