@@ -2,7 +2,7 @@
 
 use crate::{
     flow::Query,
-    ir::{BindingKind, ExprId, ExprKind, NameRef, walk},
+    ir::{BindingKind, ExprId, ExprKind, NameRef, Property, walk},
     project::{At, Fun, Parent, Project, Unit},
     rules::data::callers::is_caller,
     vocabulary,
@@ -126,21 +126,20 @@ fn is_part_of_found(project: &Project, at: At, fun: Fun, how: Looked, depth: u32
                 _ => false,
             }
         }
-        // `{"id": note_id}`: what a statement is given by name.
-        ExprKind::Object(properties) => {
-            let mut values = properties
-                .iter()
-                .map(|property| at.to(property.value))
-                .filter(|value| !project.is_fixed(*value))
-                .peekable();
-            values.peek().is_some() && values.all(|value| is_part_of_found(project, value, fun, how, depth))
-        }
+        ExprKind::Object(properties) => are_found(project, at, properties, fun, how, depth),
         ExprKind::Comprehension(made) => {
             let [first, ..] = &*made.clauses else { return false };
             is_part_of_found(project, at.to(first.iter), fun, how, depth)
         }
         _ => false,
     }
+}
+
+/// Whether all that a statement is given by name is found: `{"id": note_id}`.
+fn are_found(project: &Project, at: At, properties: &[Property], fun: Fun, how: Looked, depth: u32) -> bool {
+    let given = properties.iter().map(|property| at.to(property.value));
+    let mut values = given.filter(|value| !project.is_fixed(*value)).peekable();
+    values.peek().is_some() && values.all(|value| is_part_of_found(project, value, fun, how, depth))
 }
 
 /// Whether a function of ours looks up what it gives: what is asked for there is looked at there.
