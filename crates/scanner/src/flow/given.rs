@@ -222,30 +222,46 @@ impl Lifetimes<'_> {
             })
     }
 
-    /// Whether there is one object of a class, however often it is made: Python's `__new__` that gives what the class keeps.
-    pub(super) fn is_only_one(&self, class: Cls) -> bool {
+    /// Whether there is one object of a class, however often it is made: Python's `__new__` that gives what the class keeps, a metaclass
+    /// or a decorator that does so.
+    pub(crate) fn is_only_one(&self, class: Cls) -> bool {
         let Some(unit) = self.project.unit(class.module) else { return false };
         let Some(decl) = unit.ir.class(class.id) else { return false };
-        let said = |expr: &ExprId| {
+        let says = |expr: &ExprId| {
             self.project
                 .written(At { module: class.module, expr: *expr })
                 .last()
-                .is_some_and(|name| name.as_str() == "singleton")
+                .is_some_and(|name| name.to_lowercase().contains("singleton"))
         };
-        let makes = decl.methods.iter().filter(|id| {
-            unit.ir
-                .function(**id)
-                .and_then(|function| function.name)
-                .is_some_and(|name| unit.ir.text(name) == "__new__")
-        });
-        let keeps = makes.into_iter().any(|id| {
-            unit.index.writes.iter().any(|write| {
-                write.function == *id
-                    && matches!(unit.ir.expr(write.place), ExprKind::Member { property, .. }
-                        if unit.ir.text(*property).trim_start_matches('_').starts_with("instance"))
-            })
-        });
-        unit.ir.language == crate::ir::Language::Python && (keeps || decl.decorators.iter().any(said))
+        // `class Desk(Base, metaclass=Singleton)`: keyword arguments stand behind what it extends.
+        unit.ir.language == crate::ir::Language::Python
+            && (self.keeps_first(class) || decl.decorators.iter().any(says) || decl.bases.iter().any(says))
+    }
+
+    /// Whether `__new__` of a class, or of one that it extends, keeps the first object on the class: `cls._instance = …`.
+    fn keeps_first(&self, class: Cls) -> bool {
+        let Some(new) = self.project.method(class, "__new__") else { return false };
+        let Some(unit) = self.project.unit(new.module) else { return false };
+        unit.index.writes.iter().any(|write| {
+            let ExprKind::Member { object, property, .. } = unit.ir.expr(write.place) else { return false };
+            let on_class = match unit.ir.expr(*object) {
+                ExprKind::This => true,
+                ExprKind::Name(NameRef::Binding(id)) => {
+                    unit.ir.binding_name(*id) == "cls"
+                        || matches!(
+                            self.project.symbol(At { module: new.module, expr: *object }),
+                            Symbol::Class(_)
+                        )
+                }
+                _ => false,
+            };
+            let name = unit.ir.text(*property).trim_start_matches('_');
+            write.function == new.id
+                && on_class
+                && ["instance", "inst", "singleton", "self", "obj", "the"]
+                    .iter()
+                    .any(|own| name.starts_with(own))
+        })
     }
 
     /// Whether an expression is the application that a handler of aiohttp finds in its request, where something is taken out of it or put

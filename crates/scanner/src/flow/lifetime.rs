@@ -9,7 +9,7 @@ use crate::{
         BindingId, BindingKind, Class, ExprId, ExprKind, FunctionId, FunctionKind, Kinds, Name, NameRef,
         Pattern, StmtKind,
     },
-    project::{At, Cls, Fun, ModuleId, Parent, Project, Symbol, Unit},
+    project::{At, Cls, Fun, ModuleId, Parent, Project, Symbol, Unit, is_lifespan},
 };
 
 /// How many steps are taken from a use to where its value is made.
@@ -332,6 +332,16 @@ impl<'p> Lifetimes<'p> {
     /// Whether an object that is made at a place is assigned to what outlives the request.
     fn is_put(&self, at: At, depth: u32) -> bool {
         let Some(unit) = self.project.unit(at.module) else { return false };
+        // What a lifespan yields is there for as long as the server runs.
+        if let Parent::Expr(up) = unit.index.parent(at.expr)
+            && matches!(unit.ir.expr(up), ExprKind::Yield { .. })
+            && unit
+                .ir
+                .function(unit.index.function(at.expr))
+                .is_some_and(|function| is_lifespan(unit, function))
+        {
+            return true;
+        }
         let Some(stmt) = unit.index.stmt_of(at.expr) else { return false };
         let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
         match target {

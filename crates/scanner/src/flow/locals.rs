@@ -117,7 +117,15 @@ fn find_own(project: &Project, lives: &Lifetimes<'_>, at: At, steps: u32) -> boo
         ExprKind::Call(call) => {
             // `cls.__new__(cls)`, `Object.create(…)` make one too.
             let bare = project.written(at.to(call.callee)).last().is_some_and(|name| name == "__new__");
-            let made = call.is_new || bare || matches!(project.symbol(at.to(call.callee)), Symbol::Class(_));
+            let class = match project.symbol(at.to(call.callee)) {
+                Symbol::Class(class) => Some(class),
+                _ => None,
+            };
+            // A class that gives the same object each time makes none of the request's own.
+            if class.is_some_and(|class| lives.is_only_one(class)) {
+                return false;
+            }
+            let made = call.is_new || bare || class.is_some();
             // `new Builder().from("notes").where(…)`: what a chain of its methods gives is the object again.
             let chained = match unit.ir.expr(call.callee) {
                 ExprKind::Member { object, .. } if !made => is_own(project, lives, at.to(*object), steps),

@@ -5,7 +5,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::Lifetimes;
 use crate::{
     ir::{ExprKind, FunctionId, FunctionKind},
-    project::{At, Fun, Parent},
+    project::{At, Fun, Parent, is_lifespan},
 };
 
 /// How many calls below the module a function still belongs to the start of the process: what is further down works, for whomever.
@@ -46,7 +46,12 @@ impl Lifetimes<'_> {
             .any(|word| name.starts_with(word) || name.starts_with(&format!("_{word}")));
             // What is named so and called from elsewhere only runs when that does.
             let nobody = self.project.callers(fun).is_empty();
-            starts.contains(&fun) || constructor || (named && nobody)
+            let around = || {
+                self.project.unit(fun.module).is_some_and(|unit| {
+                    unit.ir.function(fun.id).is_some_and(|function| is_lifespan(unit, function))
+                })
+            };
+            starts.contains(&fun) || constructor || (named && nobody) || around()
         })
     }
 

@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 
 use crate::{
     flow::{Lifetimes, Origins},
-    ir::{ArgKind, BindingId, BindingKind, CompareOp, ExprId, ExprKind, FunctionKind, Kinds, NameRef},
+    ir::{
+        ArgKind, BindingId, BindingKind, CompareOp, ExprId, ExprKind, FunctionKind, Kinds, Language, NameRef,
+        PropertyKey,
+    },
     library::Role,
-    project::{At, Cls, Fun, ModuleId, Parent, Project, Unit},
+    project::{At, Cls, Fun, ModuleId, Parent, Project, Symbol, Unit},
     vocabulary,
 };
 
@@ -17,7 +20,12 @@ pub enum Store {
     Variable(ModuleId, BindingId),
     /// A field of objects of a class.
     Field(Cls, String),
+    /// What an application keeps for all requests, by where it is made: `app.state.cache = {}`.
+    Kept(ModuleId, ExprId),
 }
+
+/// How many names are followed to a store: `cache = services.cache`.
+const ALIASES: u32 = 3;
 
 /// A read or write of a store under a key.
 #[derive(Debug, Clone)]
@@ -152,22 +160,103 @@ impl Project {
     /// The store that an expression is, and its name.
     #[must_use]
     pub fn store(&self, at: At) -> Option<(Store, String)> {
+        self.store_in(at, ALIASES)
+    }
+
+    fn store_in(&self, at: At, steps: u32) -> Option<(Store, String)> {
         let unit = self.unit(at.module)?;
+        let python = unit.ir.language == Language::Python;
         match unit.ir.expr(at.expr) {
-            ExprKind::Name(NameRef::Binding(id)) => self.variable_store(at, *id),
+            ExprKind::Name(NameRef::Binding(id)) => {
+                self.variable_store(at, *id).or_else(|| self.aliased_store(at, *id, steps))
+            }
             ExprKind::Member { object, property, .. } => {
                 let name = unit.ir.text(*property);
                 let class = match unit.ir.expr(*object) {
                     ExprKind::This => self.this_of(self.function_of(at))?,
-                    ExprKind::Name(_) => match self.symbol(at.to(*object)) {
-                        crate::project::Symbol::Class(class) => class,
-                        _ => return None,
+                    ExprKind::Name(_) | ExprKind::Member { .. } => match self.symbol(at.to(*object)) {
+                        Symbol::Class(class) => class,
+                        // `services.cache` of the one `services` of the module.
+                        Symbol::Instance(class) if python && self.is_shared_object(at.to(*object)) => class,
+                        _ => return self.kept_store(at, steps),
                     },
                     _ => return None,
                 };
                 self.field_store(class, name)
             }
+            ExprKind::Index { .. } if python => self.kept_store(at, steps),
             _ => None,
+        }
+    }
+
+    /// Whether an object is one that all requests use.
+    fn is_shared_object(&self, at: At) -> bool {
+        Lifetimes::new(self).cell(at).is_some()
+    }
+
+    /// The store of which a variable of a function is only another name: `cache = services.cache`.
+    fn aliased_store(&self, at: At, id: BindingId, steps: u32) -> Option<(Store, String)> {
+        let steps = steps.checked_sub(1)?;
+        let unit = self.unit(at.module).filter(|unit| unit.ir.language == Language::Python)?;
+        let [source] = unit.index.sources(id) else { return None };
+        let value = at.to(source.value);
+        let names = match unit.ir.expr(source.value) {
+            ExprKind::Name(NameRef::Binding(other)) => *other != id && unit.ir.is_module_level(*other),
+            ExprKind::Member { .. } | ExprKind::Index { .. } => true,
+            _ => false,
+        };
+        (names && source.path.is_empty()).then(|| self.store_in(value, steps))?
+    }
+
+    /// The store that an application keeps under a name: `request.app.state.cache`, `lifespan_context["cache"]`.
+    fn kept_store(&self, at: At, steps: u32) -> Option<(Store, String)> {
+        let steps = steps.checked_sub(1)?;
+        let unit = self.unit(at.module).filter(|unit| unit.ir.language == Language::Python)?;
+        let (object, name) = match unit.ir.expr(at.expr) {
+            ExprKind::Member { object, property, .. } => (*object, unit.ir.text(*property)),
+            ExprKind::Index { object, index, .. } => match unit.ir.expr(*index) {
+                ExprKind::String(name) => (*object, unit.ir.text(*name)),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let value = self.kept_for_application(at).or_else(|| {
+            let whole = self.kept_for_application(at.to(self.named(unit, object)))?;
+            let home = self.unit(whole.module)?;
+            let ExprKind::Object(properties) = home.ir.expr(whole.expr) else { return None };
+            properties.iter().find_map(|property| match property.key {
+                PropertyKey::Name(own) if home.ir.text(own) == name => Some(whole.to(property.value)),
+                _ => None,
+            })
+        })?;
+        if self.is_container(value) {
+            return Some((Store::Kept(value.module, value.expr), name.to_owned()));
+        }
+        // `cache = {}` in a lifespan that yields it.
+        let home = self.unit(value.module)?;
+        let ExprKind::Name(NameRef::Binding(id)) = home.ir.expr(value.expr) else { return None };
+        let [source] = home.index.sources(*id) else { return self.store_in(value, steps) };
+        let made = source.path.is_empty() && self.is_container(value.to(source.value));
+        match made {
+            true => Some((Store::Kept(value.module, source.value), name.to_owned())),
+            false => self.store_in(value, steps),
+        }
+    }
+
+    /// What a variable of a function is only another name for, or the expression itself.
+    fn named(&self, unit: &Unit, expr: ExprId) -> ExprId {
+        let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(expr) else { return expr };
+        match unit.index.sources(*id) {
+            [source]
+                if source.path.is_empty()
+                    && matches!(
+                        unit.ir.expr(source.value),
+                        ExprKind::Member { .. } | ExprKind::Index { .. }
+                    ) =>
+            {
+                source.value
+            }
+            _ => expr,
         }
     }
 

@@ -27,6 +27,7 @@ pub use build::Input;
 pub use calls::{CallSet, NameSet};
 pub use imports::Paths;
 pub use index::{Index, Parent, Source, Step, Write, this_class};
+pub(crate) use kept::is_lifespan;
 pub use path::{Path, Word};
 pub use resolve::{Callee, Symbol};
 pub(crate) use shelves::{Made, Small};

@@ -91,7 +91,7 @@ fn newest(project: &Project) -> Vec<(At, String)> {
             let StmtKind::ForEach { target, iter, body, .. } = stmt else { continue };
             let function = unit.index.stmt_function(id);
             let Some(map) = run_through(unit, At { module, expr: *iter }) else { continue };
-            let Some((Store::Variable(..) | Store::Field(..), name)) = project.store(map) else { continue };
+            let Some((_, name)) = project.store(map) else { continue };
             if !vocabulary::words(&name).iter().any(|word| ACTING.contains(&word.as_str()) || word.starts_with("token")) {
                 continue;
             }
@@ -161,7 +161,7 @@ fn first_of_holder(project: &Project, at: At) -> Option<String> {
         return None;
     }
     let name = match project.store(map) {
-        Some((Store::Variable(..) | Store::Field(..), name)) => name,
+        Some((_, name)) => name,
         None => project.written(map).pop()?.into(),
     };
     let kept = project.store(map).is_some() || !project.origins(map).is_of_request();

@@ -48,7 +48,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             continue;
         }
         let shared = match &access.store {
-            Store::Variable(..) => true,
+            Store::Variable(..) | Store::Kept(..) => true,
             Store::Field(class, _) => lives.outlives(*class) == Some(true),
         };
         let Some(unit) = project.unit(access.key.module) else { continue };
