@@ -33,6 +33,7 @@ pub const RULE: Rule = Rule {
 fn run(project: &Project, report: &mut Report<'_>) {
     in_generators(project, report);
     super::kept_in_thread::kept_in_thread(project, report);
+    super::kept_after::kept_after(project, report);
     let lives = Lifetimes::new(project);
     let asked = project.calls_with(Role::ContextSet);
     for (module, _) in project.units() {
@@ -57,13 +58,17 @@ fn in_generators(project: &Project, report: &mut Report<'_>) {
         for (id, function) in unit.ir.functions().filter(|(_, function)| function.is_generator) {
             let mut set: Option<At> = None;
             let mut ends = false;
+            let mut times = 0;
             walk::function_exprs(&unit.ir, id, &mut |expr| {
                 let at = At { module, expr };
                 let ExprKind::Call(call) = unit.ir.expr(expr) else { return };
                 let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return };
                 match unit.ir.text(*property) {
                     "set" if call.args.len() == 1 && is_variable(project, at, at.to(*object)) => {
-                        set = set.or(Some(at))
+                        // What was there before is put back: `var.set(previous)`.
+                        times += 1;
+                        ends |= times > 1;
+                        set = set.or(Some(at));
                     }
                     "reset" | "run" => ends = true,
                     _ => {}

@@ -8,6 +8,7 @@ mod first_party;
 mod flushed;
 mod get_default;
 mod goes_on;
+mod kept_after;
 mod kept_in_thread;
 mod kept_jobs;
 mod kept_worker;

@@ -189,8 +189,17 @@ pub(super) fn called(
 
 /// What makes a client that keeps the cookies it is given. Sources: the documentation of fetch-cookie, axios-cookiejar-support, got, requests
 /// and httpx.
-const KEEPS_COOKIES: &[&str] =
-    &["fetchCookie", "makeFetchCookie", "wrapper", "extend", "Session", "session", "AsyncClient", "Client"];
+const KEEPS_COOKIES: &[&str] = &[
+    "fetchCookie",
+    "makeFetchCookie",
+    "wrapper",
+    "extend",
+    "Session",
+    "session",
+    "AsyncClient",
+    "Client",
+    "ClientSession",
+];
 
 /// Whether a call signs in with what the client sends, on a client of the module that keeps cookies: `http(loginUrl, { body: { name,
 /// password } })`, `session.post(login_url, data={"password": password})`.
@@ -219,16 +228,29 @@ fn logs_in(
     });
     let password = |arg: &crate::ir::Arg| {
         let mut found = false;
-        walk::exprs_below(&unit.ir, arg.value, &mut |expr| {
-            let name = match unit.ir.expr(expr) {
-                ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
-                ExprKind::Member { property, .. } => unit.ir.text(*property),
-                _ => return,
-            };
+        let mut see = |name: &str, value: ExprId| {
             let named = vocabulary::words(name)
                 .iter()
                 .any(|word| matches!(word.as_str(), "password" | "passwd" | "passphrase" | "pin"));
-            found = found || (named && project.origins(at.to(expr)).is_of_request());
+            found = found || (named && project.origins(at.to(value)).is_of_request());
+        };
+        walk::exprs_below(&unit.ir, arg.value, &mut |expr| match unit.ir.expr(expr) {
+            ExprKind::Name(NameRef::Binding(id)) => see(unit.ir.binding_name(*id), expr),
+            ExprKind::Member { property, .. } => see(unit.ir.text(*property), expr),
+            // `request.form["password"]`, `{"password": form["pw"]}`
+            ExprKind::Index { index, .. } => {
+                if let ExprKind::String(name) = unit.ir.expr(*index) {
+                    see(unit.ir.text(*name), expr);
+                }
+            }
+            ExprKind::Object(properties) => {
+                for property in properties {
+                    if let PropertyKey::Name(name) = property.key {
+                        see(unit.ir.text(name), property.value);
+                    }
+                }
+            }
+            _ => {}
         });
         found
     };
@@ -239,6 +261,27 @@ fn logs_in(
 
 /// Whether a variable was made as a client that keeps cookies.
 fn keeps_cookies(project: &Project, unit: &Unit, client: At) -> bool {
+    // `self.session` of an object: whether that is shared is asked for elsewhere.
+    if let ExprKind::Member { object, property, .. } = unit.ir.expr(client.expr) {
+        let class = match unit.ir.expr(*object) {
+            ExprKind::This => project.this_of(project.function_of(client)),
+            _ => match project.symbol(client.to(*object)) {
+                Symbol::Class(class) | Symbol::Instance(class) => Some(class),
+                _ => None,
+            },
+        };
+        let values =
+            class.map(|class| project.field_values(class, unit.ir.text(*property))).unwrap_or_default();
+        return values.iter().any(|value| {
+            project.unit(value.module).is_some_and(|home| match home.ir.expr(value.expr) {
+                ExprKind::Call(_) => {
+                    let name = project.callee(*value).map_or("", |callee| callee.name());
+                    matches!(name, "Session" | "session" | "AsyncClient" | "Client" | "ClientSession")
+                }
+                _ => false,
+            })
+        });
+    }
     let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(client.expr) else { return false };
     let (module, id) = project.declared(client.module, *id).unwrap_or((client.module, *id));
     let Some(unit) = project.unit(module) else { return false };

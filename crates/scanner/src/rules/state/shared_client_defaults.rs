@@ -174,7 +174,7 @@ fn is_party_header(header: &str) -> bool {
 /// Whether a value is a party's id, and not the server's own.
 fn is_partys(project: &Project, value: At) -> bool {
     let origins = project.origins(value);
-    origins.has(Origins::OWNER) && !origins.has(Origins::ENV)
+    (origins.has(Origins::OWNER) || origins.is_chosen()) && !origins.has(Origins::ENV)
 }
 
 /// Whether an object of headers says for whom requests are: `{"X-Tenant-Id": tenant_id}`.
