@@ -33,6 +33,14 @@ impl Lifetimes<'_> {
                 if self.is_below_application_state(At { module, expr: source.value }) {
                     return self.place(At { module, expr: source.value }, depth);
                 }
+                // `history = HISTORY` is another name for it.
+                if let ExprKind::Name(NameRef::Binding(other)) = unit.ir.expr(source.value)
+                    && unit.ir.language == crate::ir::Language::Python
+                    && *other != id
+                    && unit.ir.is_module_level(*other)
+                {
+                    return self.place(At { module, expr: source.value }, depth);
+                }
                 let value = match unit.ir.expr(source.value) {
                     ExprKind::Await(value) => *value,
                     _ => source.value,
@@ -236,6 +244,27 @@ impl Lifetimes<'_> {
         // `class Desk(Base, metaclass=Singleton)`: keyword arguments stand behind what it extends.
         unit.ir.language == crate::ir::Language::Python
             && (self.keeps_first(class) || decl.decorators.iter().any(says) || decl.bases.iter().any(says))
+    }
+
+    /// Whether a container gives all who ask the one object of a class: `providers.Singleton(Desk)` of dependency-injector.
+    pub(super) fn is_provided_once(&self, class: Cls) -> bool {
+        self.objects.provided.get_or_init(|| self.provided_once()).contains(&class)
+    }
+
+    fn provided_once(&self) -> rustc_hash::FxHashSet<Cls> {
+        let asked = self.project.calls_named(|name| matches!(name, "Singleton" | "ThreadSafeSingleton"));
+        let mut found = rustc_hash::FxHashSet::default();
+        let python = |unit: &crate::project::Unit| unit.ir.language == crate::ir::Language::Python;
+        for (module, unit) in self.project.units().filter(|(_, unit)| python(unit)) {
+            for expr in asked.among(module) {
+                let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
+                let given = call.positional(0).map(|given| self.project.symbol(At { module, expr: given }));
+                if let Some(Symbol::Class(class)) = given {
+                    found.insert(class);
+                }
+            }
+        }
+        found
     }
 
     /// Whether `__new__` of a class, or of one that it extends, keeps the first object on the class: `cls._instance = …`.

@@ -6,8 +6,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{
     ir::{
-        BindingId, BindingKind, Class, ExprId, ExprKind, FunctionId, FunctionKind, Kinds, Name, NameRef,
-        Pattern, StmtKind,
+        BindingId, BindingKind, Class, ExprId, ExprKind, FunctionId, FunctionKind, Kinds, Language, Name,
+        NameRef, Pattern, StmtKind,
     },
     project::{At, Cls, Fun, ModuleId, Parent, Project, Symbol, Unit, is_lifespan},
 };
@@ -51,6 +51,8 @@ pub(crate) struct Objects {
     pub(super) starts: OnceCell<FxHashSet<Fun>>,
     /// The classes whose methods register routes.
     pub(super) routers: OnceCell<FxHashSet<Cls>>,
+    /// The classes of which a container has one object for all.
+    pub(super) provided: OnceCell<FxHashSet<Cls>>,
 }
 
 impl Objects {
@@ -106,6 +108,7 @@ impl Objects {
             made_before: RefCell::default(),
             starts: OnceCell::new(),
             routers: OnceCell::new(),
+            provided: OnceCell::new(),
         }
     }
 }
@@ -218,7 +221,10 @@ impl<'p> Lifetimes<'p> {
         {
             return Some(true);
         }
-        if self.is_only_one(class) || super::handlers::is_made_with_get_response(unit, decl) {
+        if self.is_only_one(class)
+            || self.is_provided_once(class)
+            || super::handlers::is_made_with_get_response(unit, decl)
+        {
             return Some(true);
         }
         if self.is_resolved_anew(class, depth) {
@@ -370,6 +376,8 @@ impl<'p> Lifetimes<'p> {
         }
         let _ = here;
         match parent {
+            // What stands in the body of a class of Python is made once, however many objects there are.
+            Parent::Class(_) if unit.ir.language == Language::Python => return true,
             Parent::Class(id) => {
                 return self.class_outlives(Cls { module: at.module, id }, depth) != Some(false);
             }
@@ -385,7 +393,20 @@ impl<'p> Lifetimes<'p> {
         let fun = self.project.function_of(at);
         fun.id == FunctionId::MODULE
             || self.is_memoised(fun)
+            || self.is_kept_by_property(fun, depth)
             || (!self.is_per_request(fun) && self.runs_at_start(fun))
+    }
+
+    /// Whether a function is a property of Python that an object works out once, `@cached_property`, and the object outlives a request.
+    fn is_kept_by_property(&self, fun: Fun, depth: u32) -> bool {
+        let Some(unit) = self.project.unit(fun.module) else { return false };
+        let once = unit.ir.function(fun.id).is_some_and(|function| {
+            function
+                .decorators
+                .iter()
+                .any(|expr| unit.ir.snippet(unit.ir.span(*expr)).ends_with("cached_property"))
+        });
+        once && self.project.this_of(fun).is_some_and(|class| self.class_outlives(class, depth) == Some(true))
     }
 
     fn is_kept_in(&self, at: At, target: &Pattern, depth: u32) -> bool {

@@ -125,7 +125,9 @@ fn find_own(project: &Project, lives: &Lifetimes<'_>, at: At, steps: u32) -> boo
             if class.is_some_and(|class| lives.is_only_one(class)) {
                 return false;
             }
-            let made = call.is_new || bare || class.is_some();
+            // `cls()` in a method of the class.
+            let of_class = matches!(unit.ir.expr(call.callee), ExprKind::This);
+            let made = call.is_new || bare || of_class || class.is_some();
             // `new Builder().from("notes").where(…)`: what a chain of its methods gives is the object again.
             let chained = match unit.ir.expr(call.callee) {
                 ExprKind::Member { object, .. } if !made => is_own(project, lives, at.to(*object), steps),

@@ -91,7 +91,8 @@ impl Project {
 
     fn find_accesses(&self) -> Vec<Access> {
         let mut all = Vec::new();
-        let likely = self.calls_named(|name| READS.contains(&name) || WRITES.contains(&name));
+        let likely =
+            self.calls_named(|name| READS.contains(&name) || WRITES.contains(&name) || name == "update");
         for (module, unit) in self.units() {
             for write in &unit.index.writes {
                 if let ExprKind::Index { object, index, .. } = unit.ir.expr(write.place) {
@@ -132,6 +133,17 @@ impl Project {
         let Some(unit) = self.unit(at.module) else { return };
         let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { return };
         let method = unit.ir.text(*property);
+        // `cache.update({query: rows})`
+        if method == "update" && unit.ir.language == Language::Python {
+            if let Some(ExprKind::Object(properties)) = call.positional(0).map(|given| unit.ir.expr(given)) {
+                for property in properties {
+                    if let PropertyKey::Computed(key) = property.key {
+                        self.access(at, *object, key, Some(property.value), all);
+                    }
+                }
+            }
+            return;
+        }
         let plain: Vec<ExprId> = call
             .args
             .iter()
@@ -176,6 +188,11 @@ impl Project {
                     ExprKind::This => self.this_of(self.function_of(at))?,
                     ExprKind::Name(_) | ExprKind::Member { .. } => match self.symbol(at.to(*object)) {
                         Symbol::Class(class) => class,
+                        // `state.cache` of `from . import state`
+                        Symbol::Module(module) if python => {
+                            let id = self.global(module, name)?;
+                            return self.variable_store(At { module, expr: ExprId::MISSING }, id);
+                        }
                         // `services.cache` of the one `services` of the module.
                         Symbol::Instance(class) if python && self.is_shared_object(at.to(*object)) => class,
                         _ => return self.kept_store(at, steps),

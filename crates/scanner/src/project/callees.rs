@@ -3,8 +3,8 @@
 use super::{At, Callee, Cls, Fun, ModuleId, Path, Project, Step, Symbol, Word};
 use crate::flow::Says;
 use crate::ir::{
-    BindingId, BindingKind, ExprId, ExprKind, ImportKind, Language, NameRef, ParameterKind, Pattern,
-    PropertyKey,
+    BindingId, BindingKind, ExprId, ExprKind, FunctionKind, ImportKind, Language, NameRef, ParameterKind,
+    Pattern, PropertyKey,
 };
 use crate::library::{CallDef, Role};
 
@@ -37,6 +37,14 @@ const WRAPPERS: &[(&str, usize)] =
 const REGISTERS: &[&str] = &["tool", "registerTool", "addTool"];
 
 impl Project {
+    /// Whether a place is in a method of a class itself, and of no object of it.
+    fn is_of_class(&self, at: At) -> bool {
+        self.unit(at.module).is_some_and(|unit| {
+            let function = unit.ir.function(unit.index.function(at.expr));
+            function.is_some_and(|function| function.kind == FunctionKind::ClassMethod)
+        })
+    }
+
     /// Works out what a call calls, and the class of which it makes an object.
     pub(super) fn find_callee(&self, at: At) -> Option<(Callee, Option<Cls>)> {
         let unit = self.unit(at.module)?;
@@ -45,7 +53,13 @@ impl Project {
             ExprKind::Tagged { tag, .. } => *tag,
             _ => at.expr,
         };
-        let symbol = self.symbol(at.to(callee));
+        let mut symbol = self.symbol(at.to(callee));
+        // `cls()` in a method of the class makes an object of it.
+        if let (Symbol::Instance(class), ExprKind::This) = (&symbol, unit.ir.expr(callee))
+            && self.is_of_class(at)
+        {
+            symbol = Symbol::Class(*class);
+        }
         let (made, class) = match &symbol {
             Symbol::Unknown(path) => (Some(path.clone()), None),
             Symbol::Class(class) => (None, Some(*class)),

@@ -20,6 +20,13 @@ impl Project {
         self.memory.kept_for_application.get_or_init(|| self.find_kept()).get(&name).copied().flatten()
     }
 
+    /// The one value that is kept for the application under a name, however it is taken from there.
+    pub(crate) fn kept_under(&self, name: &str) -> Option<At> {
+        let all = self.memory.kept_for_application.get_or_init(|| self.find_kept());
+        let ways = [name.to_owned(), format!("[{name}]"), of_request(name)];
+        ways.iter().find_map(|way| all.get(way).copied().flatten())
+    }
+
     /// All such values, by their names; none for what is set in several places.
     fn find_kept(&self) -> FxHashMap<String, Option<At>> {
         let mut all: FxHashMap<String, Option<At>> = FxHashMap::default();

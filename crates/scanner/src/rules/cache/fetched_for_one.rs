@@ -35,6 +35,7 @@ pub const RULE: Rule = Rule {
 fn run(project: &Project, report: &mut Report<'_>) {
     made_for_one(project, report);
     super::made_for_caller::made_for_caller(project, report);
+    super::own_address_key::own_address_key(project, report);
     let mut stores: BTreeMap<Store, Vec<Access>> = BTreeMap::new();
     for access in project.accesses() {
         stores.entry(access.store.clone()).or_default().push(access.clone());

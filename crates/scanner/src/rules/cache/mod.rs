@@ -16,6 +16,7 @@ mod looked_up_for_first;
 mod made_for_caller;
 mod made_with_given;
 mod one_result;
+mod own_address_key;
 mod own_keys;
 mod own_memo;
 mod part_of_key;

@@ -6,7 +6,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     library::Role,
-    flow::{Lifetimes, Query, Scope, Store},
+    flow::{Lifetimes, Query, Scope},
     ir::{BindingId, BindingKind, ExprId, ExprKind, NameRef, Pattern, StmtId, StmtKind, walk},
     lang::sql::Verb,
     project::{At, Project, Unit},

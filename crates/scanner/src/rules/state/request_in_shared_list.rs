@@ -219,7 +219,9 @@ fn is_made(project: &Project, cell: &Cell, makes: &dyn Fn(At) -> bool) -> bool {
                     _ => false,
                 })
             }),
-            _ => false,
+            // `app.state.history = []`
+            Cell::Property(..) | Cell::Global => project.kept_under(name).is_some_and(makes),
+            Cell::Field(..) => false,
         },
         Cell::Global => false,
     }

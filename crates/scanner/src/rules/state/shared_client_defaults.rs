@@ -215,6 +215,10 @@ const ALIASES: u32 = 3;
 
 fn is_shared_by(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, at: At, steps: u32) -> bool {
     let root = root(unit, at.expr);
+    // `ctx.request_context.lifespan_context.client`, `request.app.state.http`
+    if unit.ir.language == Language::Python && is_kept(lives, unit, at) {
+        return true;
+    }
     match unit.ir.expr(root) {
         ExprKind::Name(NameRef::Binding(id)) => {
             // `client = ctx.request_context.lifespan_context["client"]`
@@ -236,6 +240,19 @@ fn is_shared_by(project: &Project, lives: &Lifetimes<'_>, unit: &Unit, at: At, s
         }
         _ => matches!(unit.ir.expr(root), ExprKind::Name(NameRef::Global(name)) if unit.ir.text(*name) == "axios"),
     }
+}
+
+/// Whether something on the way to a field outlives the request.
+fn is_kept(lives: &Lifetimes<'_>, unit: &Unit, at: At) -> bool {
+    let mut here = at.expr;
+    for _ in 0..8 {
+        let (ExprKind::Member { object, .. } | ExprKind::Index { object, .. }) = unit.ir.expr(here) else { return false };
+        if !matches!(unit.ir.expr(*object), ExprKind::This) && lives.cell(at.to(here)).is_some() {
+            return true;
+        }
+        here = *object;
+    }
+    false
 }
 
 pub(super) fn root(unit: &Unit, expr: ExprId) -> ExprId {
