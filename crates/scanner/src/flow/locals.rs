@@ -115,19 +115,7 @@ fn find_own(project: &Project, lives: &Lifetimes<'_>, at: At, steps: u32) -> boo
                 })
         }
         ExprKind::Call(call) => {
-            // `cls.__new__(cls)`, `Object.create(…)` make one too.
-            let bare = project.written(at.to(call.callee)).last().is_some_and(|name| name == "__new__");
-            let class = match project.symbol(at.to(call.callee)) {
-                Symbol::Class(class) => Some(class),
-                _ => None,
-            };
-            // A class that gives the same object each time makes none of the request's own.
-            if class.is_some_and(|class| lives.is_only_one(class)) {
-                return false;
-            }
-            // `cls()` in a method of the class.
-            let of_class = matches!(unit.ir.expr(call.callee), ExprKind::This);
-            let made = call.is_new || bare || of_class || class.is_some();
+            let Some(made) = makes_object(project, lives, at, call) else { return false };
             // `new Builder().from("notes").where(…)`: what a chain of its methods gives is the object again.
             let chained = match unit.ir.expr(call.callee) {
                 ExprKind::Member { object, .. } if !made => is_own(project, lives, at.to(*object), steps),
@@ -154,6 +142,23 @@ fn find_own(project: &Project, lives: &Lifetimes<'_>, at: At, steps: u32) -> boo
         }
         _ => false,
     }
+}
+
+/// Whether a call makes an object of a class by how it is written; nothing where the class gives the same one each time.
+fn makes_object(project: &Project, lives: &Lifetimes<'_>, at: At, call: &crate::ir::Call) -> Option<bool> {
+    // `cls.__new__(cls)`, `Object.create(…)` make one too.
+    let bare = project.written(at.to(call.callee)).last().is_some_and(|name| name == "__new__");
+    let class = match project.symbol(at.to(call.callee)) {
+        Symbol::Class(class) => Some(class),
+        _ => None,
+    };
+    if class.is_some_and(|class| lives.is_only_one(class)) {
+        return None;
+    }
+    // `cls()` in a method of the class.
+    let of_class =
+        project.unit(at.module).is_some_and(|unit| matches!(unit.ir.expr(call.callee), ExprKind::This));
+    Some(call.is_new || bare || of_class || class.is_some())
 }
 
 /// Whether a method is seen to be called on an object that outlives the request: one of a module, a field, what an application keeps;
