@@ -362,7 +362,9 @@ impl Project {
         match symbol {
             Symbol::Value(at) => self.origins_in(*at, depth),
             Symbol::Function(_) | Symbol::Class(_) | Symbol::Module(_) => Origins::CONSTANT,
-            Symbol::Instance(_) | Symbol::External { .. } | Symbol::Unknown(_) => Origins::UNKNOWN,
+            Symbol::Instance(_) | Symbol::Shape(_) | Symbol::External { .. } | Symbol::Unknown(_) => {
+                Origins::UNKNOWN
+            }
         }
     }
 

@@ -89,8 +89,14 @@ impl ModuleBuilder {
             scopes: vec![Scope { kind: ScopeKind::Module, parent: None }],
             functions: vec![Function { kind: FunctionKind::Module, parent: None, ..empty_function(span) }],
             classes: Vec::new(),
+            shapes: Vec::new(),
         };
         Self { module, expr_spans, stmt_spans, interned }
+    }
+
+    /// Adds a type of objects.
+    pub fn shape(&mut self, shape: super::Shape) {
+        self.module.shapes.push(shape);
     }
 
     /// Interns a text.
@@ -182,6 +188,7 @@ impl ModuleBuilder {
             name: None,
             binding: None,
             bases: List::default(),
+            implements: List::default(),
             fields: List::default(),
             methods: List::default(),
             decorators: List::default(),
@@ -242,6 +249,7 @@ impl ModuleBuilder {
         stmt_spans.clear();
         (room.expr_spans, room.stmt_spans) = (expr_spans, stmt_spans);
         module.classes.shrink_to_fit();
+        module.shapes.shrink_to_fit();
         module.imports.shrink_to_fit();
         module.exports.shrink_to_fit();
         module.scopes.shrink_to_fit();

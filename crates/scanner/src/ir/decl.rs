@@ -165,6 +165,8 @@ pub struct Class {
     pub binding: Option<BindingId>,
     /// What it extends, and Python's keyword arguments behind them.
     pub bases: List<ExprId>,
+    /// The interfaces that it implements, as written without their arguments: TypeScript.
+    pub implements: List<Name>,
     /// Its fields, also those that a constructor's parameters declare (without a value).
     pub fields: List<Field>,
     /// Its methods, constructor, getters and setters.

@@ -26,6 +26,7 @@ mod list;
 mod names;
 mod numbers;
 mod pattern;
+mod shape;
 mod source;
 mod stmt;
 pub mod walk;
@@ -46,6 +47,7 @@ pub use list::List;
 pub(crate) use names::Texts;
 pub(crate) use numbers::Numbers;
 pub use pattern::{Pattern, PatternProperty};
+pub use shape::Shape;
 pub use source::{Again, Source};
 pub use stmt::{After, Block, Case, Handler, Steps, StmtKind};
 
@@ -169,6 +171,8 @@ pub struct Module {
     pub(crate) scopes: Vec<Scope>,
     pub(crate) functions: Vec<Function>,
     pub(crate) classes: Vec<Class>,
+    /// Its types of objects: TypeScript.
+    pub(crate) shapes: Vec<Shape>,
     /// What functions have in them.
     walked: walked::Walked,
 }

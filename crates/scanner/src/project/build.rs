@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, hash::BuildHasher, sync::Arc};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::{
-    At, Callee, Cls, Fun, ModuleId, Paths, Project, Symbol, Unit, Word, compact::Few, resolve, this_class,
+    At, Callee, Cls, Fun, ModuleId, Paths, Project, Symbol, Unit, Word, compact::Few, resolve, shapes,
+    this_class,
 };
 use crate::{
     flow::{self, Says},
@@ -42,6 +43,7 @@ impl Project {
         let paths = Paths::new(&units, &input.manifests);
         let globals = units.iter().map(resolve::globals).collect();
         let exports = units.iter().map(resolve::exports).collect();
+        let shapes = units.iter().map(shapes::shapes).collect();
         let mut project = Self {
             units,
             libraries: input.libraries,
@@ -64,11 +66,14 @@ impl Project {
             texts,
             exports,
             globals,
+            shapes,
+            implementers: FxHashMap::default(),
             field_writes: FxHashMap::default(),
             subclasses: FxHashMap::default(),
             memory,
         };
         project.find_members();
+        project.find_implementers();
         project.find_subclasses();
         project.find_calls();
         (project.entries, project.admitted) = flow::find_entries(&project);

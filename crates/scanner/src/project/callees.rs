@@ -87,11 +87,15 @@ impl Project {
             }
             Symbol::External { package, path } if path.is_empty() => (Some(package), Path::of("default")),
             Symbol::External { package, path } => (Some(package), path),
-            Symbol::Module(_) | Symbol::Value(_) => (None, Path::all(self.written(at.to(callee)))),
+            Symbol::Module(_) | Symbol::Value(_) | Symbol::Shape(_) => {
+                (None, Path::all(self.written(at.to(callee))))
+            }
             Symbol::Unknown(path) => {
                 let written = self.written(at.to(callee));
                 let path = if written.len() >= path.len() { Path::all(written) } else { path };
-                if path.len() > 1
+                targets = self.implemented(at.to(callee));
+                if targets.is_empty()
+                    && path.len() > 1
                     && let Some(name) = path.last()
                     && let Some(methods) = self.methods.get(name.as_str())
                     && methods.len() <= 3

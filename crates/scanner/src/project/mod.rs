@@ -12,6 +12,7 @@ mod methods;
 mod packages;
 mod path;
 mod resolve;
+mod shapes;
 mod shelves;
 mod types;
 
@@ -30,6 +31,7 @@ pub use index::{Index, Parent, Source, Step, Write, this_class};
 pub(crate) use kept::is_lifespan;
 pub use path::{Path, Word};
 pub use resolve::{Callee, Symbol};
+pub use shapes::Shp;
 pub(crate) use shelves::{Made, Small};
 
 use crate::{
@@ -186,6 +188,10 @@ pub struct Project {
     exports: Vec<Box<[(u32, u32)]>>,
     /// What modules bind, as [`resolve::globals`] gives it.
     globals: Vec<Box<[(u32, BindingId)]>>,
+    /// What modules declare of types of objects, as [`shapes::shapes`] gives it.
+    shapes: Vec<Box<[(u32, u32)]>>,
+    /// The classes that implement interfaces.
+    implementers: FxHashMap<Shp, Vec<Cls>>,
     pub(crate) field_writes: FxHashMap<Cls, FxHashMap<String, Vec<At>>>,
     pub(crate) subclasses: FxHashMap<Cls, Vec<Cls>>,
     pub(crate) memory: Memory,
@@ -207,6 +213,8 @@ pub(crate) struct Memory {
     importing: std::cell::OnceCell<FxHashMap<ModuleId, Vec<Bound>>>,
     /// Where imported variables are declared.
     declared: RefCell<FxHashMap<Bound, Option<Bound>>>,
+    /// The types of objects that imported names stand for.
+    imported_shapes: RefCell<FxHashMap<Bound, Option<Shp>>>,
     pub(crate) symbols: Answers<Symbol, shelves::Sparse<Symbol>>,
     pub(crate) values: Answers<crate::flow::Origins>,
     /// The least depth at which a value was asked for.

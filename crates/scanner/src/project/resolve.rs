@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{At, Cls, Fun, ModuleId, Path, Project, Step, Unit, Word, this_class};
+use super::{At, Cls, Fun, ModuleId, Path, Project, Shp, Step, Unit, Word, this_class};
 use crate::{
     flow::Says,
     ir::{
@@ -28,6 +28,8 @@ pub enum Symbol {
     Instance(Cls),
     /// A value that is written out: an object literal.
     Value(At),
+    /// An object of a type that several classes implement, or none: an interface.
+    Shape(Shp),
     /// Something of a package.
     External {
         /// What is imported.
@@ -43,7 +45,7 @@ pub enum Symbol {
 #[derive(Debug)]
 pub(super) struct Passed {
     /// `export * from "./other"`.
-    exported: Box<[ModuleId]>,
+    pub(super) exported: Box<[ModuleId]>,
     /// `from .other import *`.
     imported: Box<[ModuleId]>,
 }
@@ -276,6 +278,10 @@ impl Project {
                     if !matches!(typed, Symbol::Unknown(_)) {
                         return typed;
                     }
+                } else if let BindingKind::Parameter(_) = binding.kind
+                    && let Some(taken) = self.taken_out(module, id, depth)
+                {
+                    return taken;
                 }
                 for source in unit.index.sources(id) {
                     let mut symbol = self.symbol_in(At { module, expr: source.value }, depth);
@@ -322,7 +328,7 @@ impl Project {
     }
 
     /// The modules of which a module passes everything on.
-    fn passed(&self, module: ModuleId) -> Option<&Passed> {
+    pub(super) fn passed(&self, module: ModuleId) -> Option<&Passed> {
         let unit = self.unit(module)?;
         let cell = self.memory.passed.get(module.index())?;
         Some(cell.get_or_init(|| {
@@ -337,7 +343,7 @@ impl Project {
     }
 
     /// The other module that a specifier names in a module.
-    fn named_module(&self, from: ModuleId, specifier: Name) -> Option<ModuleId> {
+    pub(super) fn named_module(&self, from: ModuleId, specifier: Name) -> Option<ModuleId> {
         if let Some(known) = self.memory.named_modules.borrow().get(&(from, specifier)) {
             return *known;
         }
@@ -348,7 +354,7 @@ impl Project {
     }
 
     /// The exports of a module that have a name.
-    fn exports_as(&self, module: ModuleId, name: &str) -> impl Iterator<Item = &Export> {
+    pub(super) fn exports_as(&self, module: ModuleId, name: &str) -> impl Iterator<Item = &Export> {
         let place = self.texts.place(name);
         let all = self.exports.get(module.index()).map_or(&[][..], |all| all);
         let start = all.partition_point(|(own, _)| Some(*own) < place);
@@ -409,6 +415,7 @@ impl Project {
                 self.class_member(class, name, depth).unwrap_or_else(|| as_written(self.class_name(class)))
             }
             Symbol::Value(at) => self.literal_member(at, name, depth).unwrap_or_else(|| as_written("object")),
+            Symbol::Shape(of) => self.shape_member(of, name, depth),
             Symbol::Function(fun) => match name {
                 "bind" | "call" | "apply" => Symbol::Function(fun),
                 _ => as_written(self.function_name(fun)),
@@ -424,8 +431,19 @@ impl Project {
         let found = properties.iter().rev().find(|property| match property.key {
             PropertyKey::Name(key) => unit.ir.text(key) == name,
             _ => false,
-        })?;
-        Some(self.symbol_in(at.to(found.value), depth))
+        });
+        if let Some(found) = found {
+            return Some(self.symbol_in(at.to(found.value), depth));
+        }
+        // `{ ...notes, …}` has what `notes` has.
+        let spread = properties.iter().rev().filter(|property| property.key == PropertyKey::Spread).take(4);
+        spread.map(|property| self.symbol_in(at.to(property.value), depth)).find_map(|of| match of {
+            Symbol::Value(_) | Symbol::Instance(_) | Symbol::Module(_) | Symbol::Shape(_) => {
+                let member = self.member(of, name, depth);
+                (!matches!(member, Symbol::Unknown(_))).then_some(member)
+            }
+            _ => None,
+        })
     }
 
     fn class_member(&self, class: Cls, name: &str, depth: u32) -> Option<Symbol> {
@@ -492,7 +510,7 @@ impl Project {
     }
 
     /// What a call of something gives.
-    fn result(&self, of: Symbol, depth: u32) -> Symbol {
+    pub(super) fn result(&self, of: Symbol, depth: u32) -> Symbol {
         let Some(depth) = self.step(depth) else { return Symbol::Unknown(Path::EMPTY) };
         match of {
             Symbol::Class(class) => Symbol::Instance(class),

@@ -77,6 +77,12 @@ impl Project {
     pub fn type_symbol(&self, module: ModuleId, text: &str, depth: u32) -> Symbol {
         let unknown = || Symbol::Unknown(Path::EMPTY);
         let (Some(depth), Some(unit)) = (self.step(depth), self.unit(module)) else { return unknown() };
+        if text.starts_with('{') {
+            return self.named_shape(module, text, depth).unwrap_or_else(unknown);
+        }
+        if let Some(of) = self.type_of_value(module, text, depth) {
+            return of;
+        }
         let ident = |char: char| char.is_alphanumeric() || matches!(char, '_' | '$' | '.');
         for word in text.split(|char| !ident(char)).filter(|word| !word.is_empty()) {
             let mut parts = word.split('.');
@@ -91,7 +97,7 @@ impl Project {
             let Some(binding) = self.global(module, first) else { continue };
             let Some(kind) = unit.ir.binding(binding).map(|binding| binding.kind) else { continue };
             // Following a variable as a type would come back here.
-            if !matches!(kind, BindingKind::Class(_) | BindingKind::Import(_)) {
+            if !matches!(kind, BindingKind::Class(_) | BindingKind::Import(_) | BindingKind::Other) {
                 continue;
             }
             let mut symbol = self.bound_symbol(module, binding, depth);
@@ -101,6 +107,10 @@ impl Project {
             match symbol {
                 Symbol::Class(class) => return Symbol::Instance(class),
                 Symbol::External { .. } => return symbol,
+                _ if word == first => match self.named_shape(module, first, depth) {
+                    Some(of) => return of,
+                    None => {}
+                },
                 _ => {}
             }
         }

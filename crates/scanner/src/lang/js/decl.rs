@@ -1,6 +1,7 @@
 //! Functions and classes.
 
 use oxc_ast::ast::{self, ClassElement, MethodDefinitionKind};
+use oxc_span::GetSpan;
 
 use super::{Lower, span};
 use crate::ir::{
@@ -79,7 +80,6 @@ impl<'a> Lower<'a> {
         self.make(head, |lower| match &arrow.body {
             ast::ArrowFunctionBody::FunctionBody(body) => lower.function_body(body),
             other => other.as_expression().map_or_else(Block::default, |expr| {
-                use oxc_span::GetSpan;
                 let value = lower.expression(expr);
                 List::one(lower.builder.stmt(StmtKind::Return(Some(value)), span(expr.span())))
             }),
@@ -205,10 +205,12 @@ impl<'a> Lower<'a> {
             self.element_of_class(element, id, &mut fields, &mut methods);
         }
         self.classes.pop();
+        let implements = class.implements.iter().map(|own| self.text(own.expression.span())).collect();
         let class = Class {
             name: own.or(name),
             binding,
             bases,
+            implements,
             fields: fields.into(),
             methods: methods.into(),
             decorators,

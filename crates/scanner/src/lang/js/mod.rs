@@ -5,6 +5,7 @@ mod decl;
 mod expr;
 mod modules;
 mod pattern;
+mod shapes;
 mod specifiers;
 mod stmt;
 #[cfg(test)]
@@ -207,8 +208,7 @@ impl<'a> Lower<'a> {
     }
 
     fn type_text(&mut self, annotation: Option<&ast::TSTypeAnnotation<'a>>) -> Option<Name> {
-        use oxc_span::GetSpan;
-        annotation.map(|annotation| self.text(annotation.type_annotation.span()))
+        annotation.map(|annotation| self.object_type(&annotation.type_annotation, shapes::DEPTH))
     }
 
     fn set_kind(&mut self, binding: Option<BindingId>, kind: BindingKind) {

@@ -111,7 +111,10 @@ impl<'a> Lower<'a> {
                 }
                 self.add(ExprKind::Class(id), class.span)
             }
-            ExportDefaultDeclarationKind::TSInterfaceDeclaration(_) => return,
+            ExportDefaultDeclarationKind::TSInterfaceDeclaration(interface) => {
+                self.interface(interface);
+                return;
+            }
             other => match other.as_expression() {
                 Some(expr) => self.named(expr, Some(name)),
                 None => return,

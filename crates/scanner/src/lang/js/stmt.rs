@@ -207,14 +207,8 @@ impl<'a> Lower<'a> {
             Declaration::TSEnumDeclaration(decl) => self.enumeration(decl, out),
             Declaration::TSNamespaceDeclaration(namespace) => self.namespace(namespace, out),
             Declaration::TSImportEqualsDeclaration(import) => self.import_equals(import),
-            Declaration::TSTypeAliasDeclaration(alias) => {
-                let binding = self.symbol(alias.id.symbol_id.get());
-                self.set_kind(binding, BindingKind::Other);
-            }
-            Declaration::TSInterfaceDeclaration(interface) => {
-                let binding = self.symbol(interface.id.symbol_id.get());
-                self.set_kind(binding, BindingKind::Other);
-            }
+            Declaration::TSTypeAliasDeclaration(alias) => self.alias(alias),
+            Declaration::TSInterfaceDeclaration(interface) => self.interface(interface),
             Declaration::TSExternalModuleDeclaration(_) | Declaration::TSGlobalDeclaration(_) => {}
         }
     }

@@ -203,6 +203,7 @@ impl Lower<'_> {
             name: Some(name),
             binding,
             bases,
+            implements: List::default(),
             fields: fields.into(),
             methods: methods.into(),
             decorators,
