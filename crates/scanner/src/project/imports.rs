@@ -29,6 +29,43 @@ pub struct Paths {
 const OWN_PACKAGES: &[&str] =
     &["app", "src", "server", "backend", "api", "core", "services", "lib", "main", "project", "apps"];
 
+/// Folders of a program that it imports as `@services/…`; packages of others are in no scope of that name.
+const FOLDERS: &[&str] = &[
+    "app",
+    "api",
+    "server",
+    "backend",
+    "src",
+    "lib",
+    "libs",
+    "utils",
+    "services",
+    "service",
+    "modules",
+    "models",
+    "controllers",
+    "middleware",
+    "middlewares",
+    "repositories",
+    "entities",
+    "domain",
+    "infra",
+    "infrastructure",
+    "helpers",
+    "routes",
+    "handlers",
+    "tools",
+    "schemas",
+    "features",
+    "common",
+    "shared",
+    "config",
+    "db",
+    "database",
+    "core",
+    "types",
+];
+
 impl Paths {
     /// Reads the modules' paths and the manifests (`package.json`, `tsconfig.json`), given by path and text.
     #[must_use]
@@ -131,12 +168,16 @@ impl Paths {
             let found = tries.iter().find_map(|path| self.at(path));
             return found;
         }
-        for mark in ["@/", "~/", "#/", "src/"] {
+        for mark in ["@/", "~/", "#/", "src/", "@@/", "~~/", "$/"] {
             if let Some(rest) = specifier.strip_prefix(mark) {
                 return self.by_end(importer, rest);
             }
         }
-        None
+        // `$lib/stores` of SvelteKit, `@services/notes` that a bundler is told of: a folder of the project under its own name.
+        let (mark, path) = specifier.split_at_checked(1)?;
+        let (first, _) = path.split_once('/')?;
+        let own = matches!(mark, "$" | "#") || (mark == "@" && FOLDERS.contains(&first));
+        own.then(|| self.by_end(importer, path))?
     }
 
     /// The module that a package of this workspace exports below its name, by its manifest.
