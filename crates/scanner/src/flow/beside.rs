@@ -207,6 +207,13 @@ fn written(unit: &Unit, call: &Call) -> Vec<ExprId> {
     if all {
         return call.args.iter().map(|arg| arg.value).collect();
     }
+    // `note.upsert({ where, create, update })`
+    if name == "upsert"
+        && let Some(first) = call.positional(0)
+        && value_of(unit, first, "where").is_some()
+    {
+        return ["create", "update"].iter().filter_map(|key| value_of(unit, first, key)).collect();
+    }
     written_second(unit, call, name, *object).into_iter().collect()
 }
 

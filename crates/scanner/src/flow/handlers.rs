@@ -271,7 +271,7 @@ fn by_type(project: &Project, module: ModuleId, unit: &Unit, add: &mut impl FnMu
         if !matches!(
             function.kind,
             FunctionKind::Plain | FunctionKind::Arrow | FunctionKind::Method | FunctionKind::Static
-        ) || !handles(unit, &renamed, function)
+        ) || !(handles(unit, &renamed, function) || answers(unit, id, function))
         {
             continue;
         }
@@ -361,6 +361,34 @@ fn is_sent(text: &str) -> bool {
     text.split_once('.').is_some_and(|(package, _)| CLIENTS.contains(&package))
 }
 
+/// Names of functions that a runtime or a framework hands its requests to.
+const ANSWERS: &[&str] = &["handler", "handle", "fetch", "onRequest"];
+
+/// Whether a function takes a web request, `(request: Request)`, and is named for that or gives a response that it makes.
+fn answers(unit: &Unit, id: FunctionId, function: &Function) -> bool {
+    let [first, rest @ ..] = &*function.params else { return false };
+    let web = first.type_text.is_some_and(|text| unit.ir.text(text) == "Request") && rest.len() < 3;
+    let own = || {
+        unit.ir
+            .imports
+            .iter()
+            .filter_map(|import| import.binding)
+            .any(|id| unit.ir.binding_name(id) == "Request")
+    };
+    if !web || own() {
+        return false;
+    }
+    let named = function.name.is_some_and(|name| ANSWERS.contains(&unit.ir.text(name)));
+    named
+        || unit.index.returns(id).iter().any(|expr| {
+            let text =
+                unit.ir.snippet(unit.ir.span(*expr)).trim_start_matches("await ").trim_start_matches("new ");
+            ["Response(", "Response.", "NextResponse(", "NextResponse."]
+                .iter()
+                .any(|own| text.starts_with(own))
+        })
+}
+
 /// The name of a type without its package and arguments.
 fn bare(text: &str) -> &str {
     let head = text.split(['<', '[', '|', ' ']).next().unwrap_or("");
@@ -368,8 +396,10 @@ fn bare(text: &str) -> &str {
 }
 
 /// Names of exports that some framework finds.
-const BY_NAME: &[&str] =
-    &["default", "GET", "POST", "PUT", "PATCH", "DELETE", "ALL", "fallback", "handler", "action", "loader"];
+const BY_NAME: &[&str] = &[
+    "default", "GET", "POST", "PUT", "PATCH", "DELETE", "ALL", "fallback", "handler", "action", "loader",
+    "load", "handle",
+];
 
 /// Functions that a framework finds by their file and name: `pages/api`, `+server.ts`, a Lambda's `handler`, a route's `action`.
 fn by_export(module: ModuleId, unit: &Unit, add: &mut impl FnMut(Fun, usize, &str)) {
@@ -403,11 +433,35 @@ fn by_export(module: ModuleId, unit: &Unit, add: &mut impl FnMut(Fun, usize, &st
             "default" => below("api") && matches!(first, Some("req" | "request")),
             "GET" | "POST" | "PUT" | "PATCH" | "DELETE" | "ALL" | "fallback" => stem == "+server",
             "handler" => matches!(first, Some("event")),
+            // svelte.dev/docs/kit/load and /hooks: what is made on the server.
+            "load" => matches!(
+                file,
+                "+page.server.ts" | "+page.server.js" | "+layout.server.ts" | "+layout.server.js"
+            ),
+            "handle" => stem == "hooks" && file.starts_with("hooks.server."),
             "action" | "loader" => below("routes") && first.is_none_or(|first| first == "args"),
             _ => false,
         };
         if found {
-            add(Fun { module, id }, 0, "http");
+            add(Fun { module, id }, 0, if name == "handle" { "middleware" } else { "http" });
+        }
+    }
+    if file.starts_with("+page.server.") {
+        form_actions(module, unit, add);
+    }
+}
+
+/// What forms of a page call: `export const actions = { drop: async ({ request }) => … }` (svelte.dev/docs/kit/form-actions).
+fn form_actions(module: ModuleId, unit: &Unit, add: &mut impl FnMut(Fun, usize, &str)) {
+    for export in unit.ir.exports.iter().filter(|export| unit.ir.text(export.name) == "actions") {
+        let ExportKind::Binding(binding) = export.kind else { continue };
+        for source in unit.index.sources(binding).iter().take(1) {
+            let ExprKind::Object(properties) = unit.ir.expr(source.value) else { continue };
+            for property in properties {
+                if let ExprKind::Function(id) = unit.ir.expr(property.value) {
+                    add(Fun { module, id: *id }, 0, "http");
+                }
+            }
         }
     }
 }

@@ -494,8 +494,18 @@ impl<'p> Lifetimes<'p> {
         let unit = self.project.unit(at.module)?;
         let ExprKind::Name(NameRef::Binding(id)) = unit.ir.expr(at.expr) else { return None };
         let [source] = unit.index.sources(*id) else { return None };
-        let names = matches!(unit.ir.expr(source.value), ExprKind::Member { .. });
-        let value = at.to(source.value);
+        let script = unit.ir.language == crate::ir::Language::JavaScript;
+        // `const context = await contextOfAll`, `const state = shared`
+        let value = match unit.ir.expr(source.value) {
+            ExprKind::Await(value) if script => *value,
+            _ => source.value,
+        };
+        let names = match unit.ir.expr(value) {
+            ExprKind::Member { .. } => true,
+            ExprKind::Name(NameRef::Binding(of)) => script && of != id,
+            _ => false,
+        };
+        let value = at.to(value);
         (names && source.path.is_empty() && source.declares && !source.updates)
             .then(|| self.place(value, depth))?
     }

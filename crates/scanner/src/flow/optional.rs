@@ -2,7 +2,9 @@
 
 use super::chains::outermost;
 use crate::{
-    ir::{ArgKind, BindingId, ExprId, ExprKind, LogicalOp, NameRef, PropertyKey, StmtKind, walk},
+    ir::{
+        ArgKind, BindingId, BindingKind, ExprId, ExprKind, LogicalOp, NameRef, PropertyKey, StmtKind, walk,
+    },
     project::{At, Parent, Project, Unit},
     tables::level_of_column,
     vocabulary,
@@ -179,8 +181,31 @@ fn asks_for_presence(unit: &Unit, test: ExprId) -> bool {
         ExprKind::Compare { left, right, .. } => {
             matches!(unit.ir.expr(*right), ExprKind::Null) && named(*left)
         }
-        _ => named(test),
+        _ => named(test) || is_flag(unit, test),
     }
+}
+
+/// Whether a condition is a switch that callers have to set for the owner to be asked for: `options?.checkOwnership`.
+fn is_flag(unit: &Unit, test: ExprId) -> bool {
+    let mut root = test;
+    for _ in 0..4 {
+        root = match unit.ir.expr(root) {
+            ExprKind::Member { object, .. } => *object,
+            _ => break,
+        };
+    }
+    let name = match unit.ir.expr(test) {
+        ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+        ExprKind::Member { property, .. } => unit.ir.text(*property),
+        _ => return false,
+    };
+    let given = matches!(unit.ir.expr(root), ExprKind::Name(NameRef::Binding(id))
+        if unit.ir.binding(*id).is_some_and(|own| matches!(own.kind, BindingKind::Parameter(_))));
+    let words = vocabulary::words(name);
+    let has = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
+    given
+        && has(&["check", "enforce", "verify", "validate", "require", "ensure"])
+        && has(&["own", "owner", "ownership", "access", "tenant", "scope", "permission", "permissions"])
 }
 
 /// Whether an expression is named for a caller: `user`, `request.state.principal`.

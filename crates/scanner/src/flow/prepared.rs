@@ -1,7 +1,7 @@
 //! What a text of SQL is run with: values beside it, and those that a prepared statement is given later, wherever that is.
 
 use crate::{
-    ir::{ExprId, ExprKind, FunctionId, NameRef, Pattern, PropertyKey, StmtKind},
+    ir::{BindingId, ExprId, ExprKind, FunctionId, NameRef, Pattern, PropertyKey, StmtKind},
     project::{At, Fun, Parent, Project, Unit, Word},
 };
 
@@ -42,6 +42,15 @@ pub(super) fn is_statement(unit: &Unit, expr: ExprId) -> bool {
         };
     }
     false
+}
+
+/// The variable that an object literal is the value of.
+fn bound_to(unit: &Unit, object: ExprId) -> Option<BindingId> {
+    let Parent::Stmt(stmt) = unit.index.parent(object) else { return None };
+    match unit.ir.stmt(stmt) {
+        StmtKind::Assign { target, .. } => target.as_binding(),
+        _ => None,
+    }
 }
 
 impl Project {
@@ -86,11 +95,15 @@ impl Project {
                             PropertyKey::Name(name) if property.value == text => Some(unit.ir.text(name)),
                             _ => None,
                         });
-                        let named = key.zip(self.named_target(unit, at, parent));
-                        return named.map_or_else(Vec::new, |(key, mut path)| {
-                            path.push(Word::new(key));
-                            self.runs_under(unit, at, &path)
-                        });
+                        let Some((key, mut path)) = key.zip(self.named_target(unit, at, parent)) else {
+                            return Vec::new();
+                        };
+                        path.push(Word::new(key));
+                        let runs = self.runs_under(unit, at, &path);
+                        return match bound_to(unit, parent) {
+                            Some(id) if runs.is_empty() => self.runs_of_kept(unit, at, id, Some(key)),
+                            _ => runs,
+                        };
                     }
                     _ => return Vec::new(),
                 },
@@ -105,7 +118,8 @@ impl Project {
                     let kept = unit.index.function(text) == FunctionId::MODULE && text != from;
                     let most = if kept { MOST } else { 1 };
                     let uses = unit.index.uses(id).iter().take(most);
-                    return uses.flat_map(|used| self.run_at(unit, at, *used)).collect();
+                    let runs: Vec<Run> = uses.flat_map(|used| self.run_at(unit, at, *used)).collect();
+                    return if runs.is_empty() { self.runs_of_kept(unit, at, id, None) } else { runs };
                 }
                 _ => return Vec::new(),
             }
@@ -114,7 +128,7 @@ impl Project {
     }
 
     /// The run that a use of a text or of a statement begins.
-    fn run_at(&self, unit: &Unit, at: At, used: ExprId) -> Vec<Run> {
+    pub(super) fn run_at(&self, unit: &Unit, at: At, used: ExprId) -> Vec<Run> {
         let mut here = used;
         for _ in 0..STEPS {
             let Parent::Expr(parent) = unit.index.parent(here) else { return Vec::new() };

@@ -336,6 +336,9 @@ impl Project {
                 let verb = if name == "delete" { Verb::Delete } else { Verb::Update };
                 return path.iter().rev().nth(1).map(|entity| (entity.to_string(), verb));
             }
+            ("count" | "aggregate" | "groupBy", 3..) if path.iter().any(|part| part == "prisma") => {
+                return path.iter().rev().nth(1).map(|entity| (entity.to_string(), Verb::Select));
+            }
             ("table" | "from_", 2..) => {
                 if let Some(found) = self.of_table(unit, at, call, path) {
                     return Some(found);
@@ -360,7 +363,14 @@ impl Project {
                 let db = path.iter().any(|part| {
                     matches!(
                         part.as_str(),
-                        "db" | "tx" | "supabase" | "database" | "drizzle" | "client" | "trx"
+                        "db" | "tx"
+                            | "supabase"
+                            | "database"
+                            | "drizzle"
+                            | "client"
+                            | "trx"
+                            | "knex"
+                            | "createQueryBuilder"
                     )
                 });
                 // `db.table("notes").update(row)` and `storage.from(bucket)` have said what they are of.
@@ -466,7 +476,8 @@ impl Project {
         if vocabulary::words(receiver).last().is_some_and(|last| last == "api") {
             return None;
         }
-        Some((receiver.to_string(), *verb))
+        let model = if path.len() == 2 { self.model_behind(at, call) } else { None };
+        Some((model.unwrap_or_else(|| receiver.to_string()), *verb))
     }
 
     /// The table of a client of PostgREST and what is done with it: `supabase.table("notes").delete().eq("id", id)`.

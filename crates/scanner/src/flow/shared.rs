@@ -54,7 +54,9 @@ impl<'p> Lifetimes<'p> {
 
     fn find_shared_writes(&self, project: &'p Project) -> Vec<SharedWrite> {
         let mut found = Vec::new();
-        let likely = project.calls_named(|name| matches!(name, "assign" | "update" | "setattr"));
+        let likely = project.calls_named(|name| {
+            matches!(name, "assign" | "update" | "setattr" | "set" | "setKey" | "setState")
+        });
         for (module, unit) in project.units() {
             for (id, binding) in unit.ir.bindings() {
                 if !matches!(binding.kind, BindingKind::Variable | BindingKind::Other)
@@ -119,6 +121,7 @@ impl<'p> Lifetimes<'p> {
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let fun = Fun { module, id: unit.index.function(*expr) };
             self.set_by_name(at, call, fun, found);
+            self.set_in_store(at, call, fun, found);
             let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { continue };
             let (target, given) = match unit.ir.text(*property) {
                 "assign" if matches!(unit.ir.expr(*object), ExprKind::Name(NameRef::Global(name)) if unit.ir.text(*name) == "Object") =>

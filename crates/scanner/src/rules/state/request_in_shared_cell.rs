@@ -4,7 +4,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
     flow::{
-        Cell, Lifetimes, Origins, SharedWrite, captured, compares_what_it_keeps, has_own_receiver, holds_connection, is_connection, is_of_nobody, is_on_own_objects, is_on_shared_object, has_shared_receiver,
+        Cell, Lifetimes, Origins, SharedWrite, captured, compares_what_it_keeps, has_own_receiver, holds_connection, is_connection, is_of_nobody, is_on_own_objects, is_on_shared_object, is_ui_store, has_shared_receiver,
         stands_where_renewed,
     },
     ir::{BinaryOp, BindingKind, ExprId, ExprKind, FunctionId, FunctionKind, NameRef, Parameter, Span, walk},
@@ -113,8 +113,11 @@ fn left_by_tool(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_
     let kind = project.entry(write.fun).map(|entry| entry.kind.as_str());
     let words = vocabulary::words(name);
     let chosen = words.iter().any(|word| CHOSEN.contains(&word.as_str())) || vocabulary::says_whose(name);
+    // The tokens of whoever signed in last.
+    let tokens = (vocabulary::is_credential(name) || matches!(words.last().map(String::as_str), Some("tokens" | "credentials")))
+        && project.entry_around(write.fun).is_some_and(|entry| entry.kind == "http");
     // What a page of a site leaves may be anything; a tool leaves it for the next call.
-    let leaves = kind == Some("tool") || (kind == Some("http") && chosen);
+    let leaves = kind == Some("tool") || (kind == Some("http") && chosen) || tokens;
     if !leaves || vocabulary::is_cache(name) || !super::worked_out::is_worked_out(project, write.value) {
         return;
     }
@@ -122,7 +125,7 @@ fn left_by_tool(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_
     if elsewhere {
         report
             .add(write.fun.module, write.span, format!("`{name}` is what one caller asked for, and what all callers go on with"))
-            .severity(if chosen { Severity::Medium } else { Severity::Low })
+            .severity(if chosen || tokens { Severity::Medium } else { Severity::Low })
             .confidence(Confidence::Medium);
     }
 }
@@ -304,6 +307,9 @@ fn judge(
     };
     if is_of_library(project, &write.cell) {
         return Some((severity.min(Severity::Medium), Confidence::Medium, ", and the library reads it for all of them"));
+    }
+    if is_ui_store(project, &write.cell) {
+        return Some((severity.min(Severity::Medium), Confidence::Medium, ", and pages that are made for others read it"));
     }
     if later {
         return Some((severity, confidence, ", and read again after the function has waited"));
