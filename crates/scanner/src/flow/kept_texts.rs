@@ -16,10 +16,10 @@ impl Project {
             return Vec::new();
         }
         let own = unit.index.uses(id).iter().map(|used| at.to(*used));
-        let name = unit.ir.binding_name(id);
-        let elsewhere = self.importing(at.module).iter().filter(|(module, own)| {
-            self.unit(*module).is_some_and(|other| other.ir.binding_name(*own) == name)
-        });
+        let elsewhere = self
+            .importing(at.module)
+            .iter()
+            .filter(|(module, own)| self.declared(*module, *own) == Some((at.module, id)));
         let elsewhere = elsewhere.flat_map(|(module, own)| {
             let uses = self.unit(*module).map(|other| other.index.uses(*own)).unwrap_or_default();
             uses.iter().map(|used| At { module: *module, expr: *used })
