@@ -1,6 +1,6 @@
 //! Interfaces and types of objects: where they are declared, which classes implement them, and what their members are.
 
-use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
 
 use super::{At, Cls, Fun, ModuleId, Path, Project, Symbol, Unit};
 use crate::{
@@ -87,7 +87,7 @@ impl Project {
 
     /// Finds the classes that implement each interface.
     pub(super) fn find_implementers(&mut self) {
-        let mut all: FxHashMap<Shp, Vec<Cls>> = FxHashMap::default();
+        let mut all: BTreeMap<Shp, Vec<Cls>> = BTreeMap::new();
         for (module, unit) in self.units() {
             for (id, class) in unit.ir.classes() {
                 for shape in self.implemented_shapes(module, unit, class) {
@@ -108,7 +108,7 @@ impl Project {
                 classes.retain(real);
             }
         }
-        self.implementers = all;
+        self.implementers = all.into_iter().collect();
     }
 
     /// The interfaces that a class says it implements, and those that they extend.

@@ -107,10 +107,11 @@ impl Project {
             match symbol {
                 Symbol::Class(class) => return Symbol::Instance(class),
                 Symbol::External { .. } => return symbol,
-                _ if word == first => match self.named_shape(module, first, depth) {
-                    Some(of) => return of,
-                    None => {}
-                },
+                _ if word == first => {
+                    if let Some(of) = self.named_shape(module, first, depth) {
+                        return of;
+                    }
+                }
                 _ => {}
             }
         }

@@ -39,7 +39,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
         }
         for (place, fun, object, name) in written(project, module, unit) {
             let Some(storage) = storage(project, unit, At { module, expr: object }) else { continue };
-            if !says_who(&name) && !(says_for_whom(&name) && is_scope(unit, fun)) {
+            let of_caller = says_who(&name) || (says_for_whom(&name) && is_scope(unit, fun));
+            if !of_caller {
                 continue;
             }
             // Django runs middleware that is no coroutine in a thread, and what it sets there no coroutine sees.

@@ -181,9 +181,9 @@ fn is_given_found(
 
 /// Whether an object is the caller by its name, and its fields are the caller's own.
 fn is_callers_object(project: &Project, at: At) -> bool {
-    let chosen = project.origins(at).is_chosen();
+    let origins = project.origins(at);
     let named = project.last_written(at).is_some_and(vocabulary::is_principal);
-    (named && !chosen) || project.origins(at).has(crate::flow::Origins::PRINCIPAL) && !chosen
+    !origins.is_chosen() && (named || origins.has(crate::flow::Origins::PRINCIPAL))
 }
 
 /// Whether a call reads who calls out of the state of the request: `c.get("principal")`.
