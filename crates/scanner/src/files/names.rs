@@ -197,6 +197,7 @@ pub(super) fn is_test_folder(path: &str) -> bool {
             | "testdata"
             | "test-data"
             | "__fixtures__"
+            | "fixtures"
             | "integration-tests"
             | "integration_tests"
             | "unit-tests"

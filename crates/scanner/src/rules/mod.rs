@@ -488,6 +488,7 @@ fn finding(project: &Project, rule: &Rule, found: Found) -> Option<Finding> {
         && let Some(doubt) = sure::doubt(project, &rule.check, found.module, found.far)
             .or_else(|| sure::assumed(project, &rule.check, found.handler, found.holders))
             .or_else(|| found.place.and_then(|(at, fun)| touched::doubt(project, rule.check.id, at, fun)))
+            .or_else(|| touched::doubt_of_file(project, rule.check.id, found.module))
     {
         severity = Severity::Medium;
         why.push_str(doubt);

@@ -67,7 +67,7 @@ fn is_whole_request(project: &Project, unit: &Unit, at: At) -> bool {
         && project.origins(at).has(Origins::REQUEST)
 }
 
-fn says(name: &str) -> bool {
+pub(super) fn says(name: &str) -> bool {
     vocabulary::words(name).iter().any(|word| MAY.contains(&word.as_str()))
 }
 

@@ -2,8 +2,8 @@
 
 use crate::{
     flow::Origins,
-    ir::{ExprId, ExprKind, NameRef},
-    project::{At, Project, Unit},
+    ir::{ExprId, ExprKind, NameRef, StmtKind},
+    project::{At, Parent, Project, Unit},
     vocabulary,
 };
 
@@ -14,11 +14,80 @@ const DEPTH: u32 = 4;
 const EXCHANGED: &str = " The token is a part of what was got for a sign-in, and not of the request: if the server has it from the issuer \
                          itself, nobody else has written it.";
 
+/// What is said of claims of which nothing that is read says who calls.
+const OF_FORM: &str = " Nothing that is read of the claims here says who calls: if the rest of them becomes nobody elsewhere, whoever \
+                       writes a token is nobody else by it.";
+
+/// Claims that say who somebody is, and names that they are kept under.
+const WHO: &[&str] = &[
+    "sub",
+    "user",
+    "uid",
+    "email",
+    "mail",
+    "tenant",
+    "org",
+    "organization",
+    "account",
+    "oid",
+    "tid",
+    "client",
+    "name",
+    "username",
+    "role",
+    "roles",
+    "workspace",
+    "team",
+    "id",
+    "upn",
+];
+
 /// Why it is doubtful that a token that is read may be anybody's.
 pub(super) fn doubt(project: &Project, at: At) -> Option<&'static str> {
     let unit = project.unit(at.module)?;
     let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
-    is_exchanged(project, at.to(call.positional(0)?), DEPTH).then_some(EXCHANGED)
+    if is_exchanged(project, at.to(call.positional(0)?), DEPTH) {
+        return Some(EXCHANGED);
+    }
+    reads_parts_only(unit, at).then_some(OF_FORM)
+}
+
+/// Whether the claims are taken apart where they are read, and nothing that says who somebody is is taken.
+fn reads_parts_only(unit: &Unit, at: At) -> bool {
+    let Some(stmt) = unit.index.stmt_of(at.expr) else { return false };
+    let StmtKind::Assign { target, .. } = unit.ir.stmt(stmt) else { return false };
+    let Some(id) = target.as_binding() else { return false };
+    let uses = unit.index.uses(id);
+    !uses.is_empty()
+        && uses.iter().all(|used| {
+            let Parent::Expr(up) = unit.index.parent(*used) else { return false };
+            let name = match unit.ir.expr(up) {
+                ExprKind::Member { object, property, .. } if *object == *used => {
+                    match unit.index.parent(up) {
+                        Parent::Expr(call) => match unit.ir.expr(call) {
+                            ExprKind::Call(call) if call.callee == up && unit.ir.text(*property) == "get" => {
+                                call.positional(0).and_then(|first| text(unit, first))
+                            }
+                            _ => Some(unit.ir.text(*property)),
+                        },
+                        _ => Some(unit.ir.text(*property)),
+                    }
+                }
+                ExprKind::Index { object, index, .. } if *object == *used => text(unit, *index),
+                // Whether there are any.
+                ExprKind::Unary { .. } | ExprKind::Logical { .. } | ExprKind::Compare { .. } => Some(""),
+                ExprKind::Binary { right, .. } if *right == *used => Some(""),
+                _ => None,
+            };
+            name.is_some_and(|name| !vocabulary::words(name).iter().any(|word| WHO.contains(&word.as_str())))
+        })
+}
+
+fn text(unit: &Unit, expr: ExprId) -> Option<&str> {
+    match unit.ir.expr(expr) {
+        ExprKind::String(text) => Some(unit.ir.text(*text)),
+        _ => None,
+    }
 }
 
 fn is_exchanged(project: &Project, at: At, depth: u32) -> bool {

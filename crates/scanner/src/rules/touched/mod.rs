@@ -5,6 +5,7 @@ mod before;
 mod beside;
 mod exchanged;
 mod frames;
+mod kept;
 mod straight;
 mod tenants;
 
@@ -12,7 +13,7 @@ use crate::{
     flow::{Owned, Query, Scope},
     ir::ExprKind,
     lang::sql::Name,
-    project::{At, Fun, Project},
+    project::{At, Fun, ModuleId, Project},
 };
 
 /// Rules that say that an id of the request decides whose data is reached.
@@ -38,6 +39,9 @@ const ASKED: &str = " Another query asks for the same id and for more before: if
 const BEFORE: &str = " Something that is named for who may do what stands before: if it lets every caller through to every id, this is as \
                       bad as it looks.";
 
+/// What is said where connections may not be used again.
+const UNPOOLED: &str = " The file makes engines without a pool too: what is set on a connection that is closed afterwards reaches nobody.";
+
 /// What is said where rows are found by what only one knows.
 const SECRET: &str =
     " It is found by what is named like a secret or a key: whoever has that may be the one it was made for.";
@@ -60,6 +64,19 @@ const NOBODYS: &str = " Some queries of these rows name somebody, but their tabl
 /// What is said where a call with one credential for all says who it is for.
 const FOR_WHOM: &str = " The call says who it is for: if what is called is the server's own, or keeps its callers apart by that, it can tell \
                         them apart.";
+
+/// What keeps all of a file's findings of a rule from being sure.
+pub(super) fn doubt_of_file(project: &Project, rule: &str, module: ModuleId) -> Option<&'static str> {
+    let (doubted, why) = match rule {
+        "action-without-caller" => (kept::is_kept_by_prefix(project, module, None), BEFORE),
+        // sqlalchemy.org: an engine with `NullPool` opens a connection for each use and closes it.
+        "session-setting-on-pool" => {
+            (project.unit(module).is_some_and(|unit| unit.ir.source.mentions("NullPool")), UNPOOLED)
+        }
+        _ => return None,
+    };
+    doubted.then_some(why)
+}
 
 /// What touches the id of a finding, or what it finds, and was not understood.
 pub(super) fn doubt(project: &Project, rule: &str, at: At, fun: Fun) -> Option<&'static str> {
@@ -103,7 +120,14 @@ pub(super) fn doubt(project: &Project, rule: &str, at: At, fun: Fun) -> Option<&
     if before::is_given_connection(project, at, fun, query, &frames) {
         return Some(GIVEN);
     }
-    before::is_permitted(project, fun, &frames).then_some(BEFORE)
+    if rule == "tenant-from-input" && kept::is_looked_at(project, at) {
+        return Some(TOGETHER);
+    }
+    let entry = project.entry_around(fun);
+    let before = before::is_permitted(project, fun, &frames)
+        || kept::is_guarded(project, fun)
+        || entry.is_some_and(|own| kept::is_kept_by_prefix(project, own.handler.module, Some(own)));
+    before.then_some(BEFORE)
 }
 
 /// The query that a finding is about, if it is about one.

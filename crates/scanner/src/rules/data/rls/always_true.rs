@@ -116,7 +116,7 @@ fn must_be_seen_first(table: &Table, policy: &Policy) -> bool {
     let shows = |own: &Policy| {
         applies(own)
             && matches!(own.command, Command::Select | Command::All)
-            && own.using.as_ref().is_some_and(|using| using.always)
+            && own.using.as_ref().is_none_or(|using| using.always || !using.asks_caller)
     };
     matches!(policy.command, Command::Update | Command::Delete)
         && !table.policies.iter().any(|placed| shows(&placed.policy))
