@@ -181,6 +181,22 @@ impl Project {
         unknown()
     }
 
+    /// Whether a call is one of something that is only known by the type of the object that holds it, `container.notes.rename(id)` of
+    /// `container: Container`: what stands there when the program runs is said elsewhere.
+    pub(crate) fn is_by_shape(&self, call: At) -> bool {
+        let Some(unit) = self.unit(call.module) else { return false };
+        let ExprKind::Call(made) = unit.ir.expr(call.expr) else { return false };
+        let mut here = made.callee;
+        for _ in 0..6 {
+            let ExprKind::Member { object, .. } = unit.ir.expr(here) else { return false };
+            here = *object;
+            if matches!(self.symbol(call.to(here)), Symbol::Shape(_)) {
+                return true;
+            }
+        }
+        false
+    }
+
     fn shape_name(&self, of: Shp) -> &str {
         let name = self.unit(of.module).and_then(|unit| {
             let shape = unit.ir.shapes.get(of.number as usize)?;

@@ -400,6 +400,7 @@ impl Found {
             self.lower();
             self.guessed = true;
         }
+        self.far = self.far || way.iter().any(|call| project.is_by_shape(*call));
         for call in &way {
             self.past(project.admitted_before(*call));
         }
