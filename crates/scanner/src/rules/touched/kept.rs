@@ -5,7 +5,7 @@ use crate::{
     flow::Entry,
     ir::{ArgKind, Call, ExprId, ExprKind, NameRef, walk},
     project::{At, Fun, ModuleId, Parent, Project, Symbol, Unit},
-    rules::refusing::{is_about_reach, refuses_by_name},
+    rules::refusing::refuses_by_name,
     vocabulary,
 };
 
@@ -84,7 +84,7 @@ fn is_named_guard(project: &Project, unit: &Unit, at: At, deeper: bool) -> bool 
         }
         ExprKind::Name(NameRef::Binding(id)) => {
             let Some(name) = project.last_written(at) else { return false };
-            if refuses_by_name(name) && !only_signs_in(name) && (says(name) || is_about_reach(name)) {
+            if refuses_by_name(name) && (says(name) || names_tenant(name)) {
                 return true;
             }
             // `require_read = require_auth(workspace="workspace_id")`
@@ -105,36 +105,9 @@ fn is_named_guard(project: &Project, unit: &Unit, at: At, deeper: bool) -> bool 
     }
 }
 
-/// Whether a name says that somebody has to have signed in, and no more: `requireAuth`, `ensure_logged_in`.
-fn only_signs_in(name: &str) -> bool {
-    const SIGNS_IN: &[&str] = &[
-        "require",
-        "requires",
-        "required",
-        "ensure",
-        "check",
-        "verify",
-        "validate",
-        "assert",
-        "is",
-        "auth",
-        "authenticated",
-        "authentication",
-        "authenticate",
-        "user",
-        "login",
-        "logged",
-        "signed",
-        "in",
-        "session",
-        "jwt",
-        "token",
-        "bearer",
-        "api",
-        "key",
-        "current",
-    ];
-    vocabulary::words(name).iter().all(|word| SIGNS_IN.contains(&word.as_str()))
+/// Whether a name has a word for a tenant in it: `requireWorkspace`. One that only asks for a sign-in says nothing of whose a thing is.
+fn names_tenant(name: &str) -> bool {
+    vocabulary::words(name).iter().any(|word| vocabulary::is_tenant(word))
 }
 
 fn is_guard_name(name: &str) -> bool {

@@ -135,11 +135,17 @@ fn query_at(project: &Project, at: At, fun: Fun) -> Option<&Query> {
     project.queries().iter().find(|query| query.at == at && query.function == fun)
 }
 
-/// Whether a call is told who calls.
+/// Functions that ask whatever stands at an address.
+const BY_ADDRESS: &[&str] =
+    &["fetch", "request", "get", "post", "put", "patch", "delete", "send", "axios", "got", "ky", "urlopen"];
+
+/// Whether a call to an address is told who calls.
 fn says_for_whom(project: &Project, at: At) -> bool {
     let Some(unit) = project.unit(at.module) else { return false };
     let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return false };
-    call.args.iter().any(|arg| straight::has_caller(project, at.to(arg.value)))
+    // A client of somebody else's service asks that one; only what is asked by address may be the server's own.
+    let by_address = project.last_written(at.to(call.callee)).is_some_and(|name| BY_ADDRESS.contains(&name));
+    by_address && call.args.iter().any(|arg| straight::has_caller(project, at.to(arg.value)))
 }
 
 /// Whether rows of a table that is not known are asked for with a client that carries the caller's credential.
