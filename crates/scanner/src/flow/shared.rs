@@ -29,6 +29,21 @@ pub struct SharedWrite {
     pub keeps: bool,
 }
 
+impl SharedWrite {
+    /// A value that a call puts in the place of the old one.
+    pub(super) fn by_call(unit: &Unit, at: At, fun: Fun, cell: Cell, value: ExprId) -> Self {
+        Self {
+            cell,
+            value: at.to(value),
+            span: unit.ir.span(at.expr),
+            fun,
+            order: unit.index.order(at.expr),
+            updates: false,
+            keeps: false,
+        }
+    }
+}
+
 /// Whether a value is only taken where there is none yet: of `||=` and `??=`.
 fn is_memo(unit: &Unit, value: ExprId) -> bool {
     let logical = match unit.index.parent(value) {
@@ -197,15 +212,7 @@ impl<'p> Lifetimes<'p> {
             Symbol::Instance(class) => Cell::Field(class, name),
             _ => Cell::Property(Box::new(of), name),
         };
-        found.push(SharedWrite {
-            cell,
-            value: at.to(value),
-            span: unit.ir.span(at.expr),
-            fun,
-            order: unit.index.order(at.expr),
-            updates: false,
-            keeps: false,
-        });
+        found.push(SharedWrite::by_call(unit, at, fun, cell, value));
     }
 
     /// The reads of a cell in its module: where, and when within the function.

@@ -48,17 +48,8 @@ impl Lifetimes<'_> {
             return;
         }
         let (Some(cell), Some(value)) = (self.cell(at.to(*object)), call.positional(number)) else { return };
-        let mut put = |cell: Cell, value: ExprId| {
-            found.push(SharedWrite {
-                cell,
-                value: at.to(value),
-                span: unit.ir.span(at.expr),
-                fun,
-                order: unit.index.order(at.expr),
-                updates: false,
-                keeps: false,
-            });
-        };
+        let mut put =
+            |cell: Cell, value: ExprId| found.push(SharedWrite::by_call(unit, at, fun, cell, value));
         match unit.ir.expr(value) {
             ExprKind::Object(properties) => {
                 let own =

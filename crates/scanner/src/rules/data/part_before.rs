@@ -28,6 +28,21 @@ pub(super) fn is_part_before(project: &Project, query: &Query) -> bool {
 /// The columns of ids that a query's conditions say, each with the variable that it is held against.
 fn ids(unit: &Unit, query: ExprId) -> Vec<(String, BindingId)> {
     let mut found = Vec::new();
+    each_condition(unit, query, &mut |key, value| {
+        let (PropertyKey::Name(name), ExprKind::Name(NameRef::Binding(id))) = (key, unit.ir.expr(value))
+        else {
+            return;
+        };
+        let name = unit.ir.text(name);
+        if vocabulary::words(name).last().is_some_and(|last| last == "id") {
+            found.push((name.to_owned(), *id));
+        }
+    });
+    found
+}
+
+/// Calls a function with each column of a query's `where` objects and what it is held against: `{ where: { id } }`.
+pub(super) fn each_condition(unit: &Unit, query: ExprId, take: &mut impl FnMut(PropertyKey, ExprId)) {
     walk::exprs_below(&unit.ir, query, &mut |expr| {
         let ExprKind::Object(options) = unit.ir.expr(expr) else { return };
         let wheres = options
@@ -35,18 +50,7 @@ fn ids(unit: &Unit, query: ExprId) -> Vec<(String, BindingId)> {
             .filter(|own| matches!(own.key, PropertyKey::Name(name) if unit.ir.text(name) == "where"));
         for condition in wheres {
             let ExprKind::Object(columns) = unit.ir.expr(condition.value) else { continue };
-            for column in columns {
-                let (PropertyKey::Name(name), ExprKind::Name(NameRef::Binding(id))) =
-                    (column.key, unit.ir.expr(column.value))
-                else {
-                    continue;
-                };
-                let name = unit.ir.text(name);
-                if vocabulary::words(name).last().is_some_and(|last| last == "id") {
-                    found.push((name.to_owned(), *id));
-                }
-            }
+            columns.iter().for_each(|column| take(column.key, column.value));
         }
     });
-    found
 }

@@ -1,6 +1,7 @@
 //! Rows that are found by a column that holds a secret, whatever the value is called: `{ where: { token: dto.token } }`. Whoever has it is
 //! whom the row is for. And the registration of an application that signs people in, which is found by the id that it shows to everybody.
 
+use super::part_before::each_condition;
 use crate::{
     flow::Query,
     ir::{BindingId, ExprId, ExprKind, NameRef, PropertyKey, walk},
@@ -59,23 +60,12 @@ pub(super) fn is_of_row_found_so(project: &Project, query: &Query) -> bool {
     let Some(unit) = project.unit(query.at.module).filter(|_| !query.is_sql) else { return false };
     let mut rows = Vec::new();
     let mut others = false;
-    walk::exprs_below(&unit.ir, query.at.expr, &mut |expr| {
-        let ExprKind::Object(options) = unit.ir.expr(expr) else { return };
-        let wheres = options
-            .iter()
-            .filter(|own| matches!(own.key, PropertyKey::Name(name) if unit.ir.text(name) == "where"));
-        for condition in wheres {
-            let ExprKind::Object(columns) = unit.ir.expr(condition.value) else { continue };
-            for column in columns {
-                match unit.ir.expr(column.value) {
-                    ExprKind::Member { object, .. } => match unit.ir.expr(*object) {
-                        ExprKind::Name(NameRef::Binding(id)) => rows.push(*id),
-                        _ => others = true,
-                    },
-                    _ => others |= !is_plain(unit, column.value),
-                }
-            }
-        }
+    each_condition(unit, query.at.expr, &mut |_, value| match unit.ir.expr(value) {
+        ExprKind::Member { object, .. } => match unit.ir.expr(*object) {
+            ExprKind::Name(NameRef::Binding(id)) => rows.push(*id),
+            _ => others = true,
+        },
+        _ => others |= !is_plain(unit, value),
     });
     let found = |id: BindingId| match unit.index.sources(id) {
         [source] => {
