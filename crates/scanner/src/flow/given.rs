@@ -140,11 +140,21 @@ impl Lifetimes<'_> {
         if let Some(cell) = self.of_context_variable(at) {
             return Some(cell);
         }
+        if let Some(class) = self.only_one_made(at) {
+            return Some(Cell::Field(class, String::new()));
+        }
         let callee = self.project.callee(at).filter(|callee| callee.certain)?;
         match callee.targets.as_slice() {
             [target] => self.given_by(*target, depth),
             _ => None,
         }
+    }
+
+    /// The class of which a call gives the only object there is: `Desk()`.
+    fn only_one_made(&self, at: At) -> Option<Cls> {
+        let ExprKind::Call(call) = self.project.unit(at.module)?.ir.expr(at.expr) else { return None };
+        let Symbol::Class(class) = self.project.symbol(at.to(call.callee)) else { return None };
+        self.is_only_one(class).then_some(class)
     }
 
     /// What a context variable of the project holds that is set where the process starts, and never while a request is served:

@@ -502,6 +502,8 @@ impl<'p> Lifetimes<'p> {
         };
         let names = match unit.ir.expr(value) {
             ExprKind::Member { .. } => true,
+            // `client = get_client()`, where that gives the one that there is.
+            ExprKind::Call(_) => got_by_name(unit, value).is_none(),
             ExprKind::Name(NameRef::Binding(of)) => script && of != id,
             _ => false,
         };
@@ -514,7 +516,10 @@ impl<'p> Lifetimes<'p> {
         let unit = self.project.unit(object.module)?;
         if matches!(unit.ir.expr(object.expr), ExprKind::This) {
             let fun = self.project.function_of(object);
-            let class = self.project.this_of(fun)?;
+            let Some(class) = self.project.this_of(fun) else {
+                let of = super::literals::cell_of_this(self, fun)?;
+                return Some(Cell::Property(Box::new(of), name));
+            };
             // In a static method it is the class itself, of which there is one.
             let outlives = self.is_static(fun) || self.class_outlives(class, depth)?;
             return outlives.then_some(Cell::Field(class, name));

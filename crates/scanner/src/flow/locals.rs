@@ -23,7 +23,15 @@ const CALLS: usize = 256;
 /// request's, whatever other objects of the class live longer.
 #[must_use]
 pub fn is_on_own_objects(project: &Project, lives: &Lifetimes<'_>, method: Fun) -> bool {
+    if !lives.is_per_request(method) {
+        return is_never_kept(project, lives, method);
+    }
     method_is_own(project, lives, method, STEPS)
+}
+
+/// Whether a function runs for requests although the method that it stands in does not: that one has registered it.
+fn is_set_up_before(lives: &Lifetimes<'_>, handler: Fun, method: Fun) -> bool {
+    lives.is_per_request(handler) && !lives.is_per_request(method)
 }
 
 /// Whether the object that a method is called on was made by the request that calls it.
@@ -85,6 +93,10 @@ fn find_own(project: &Project, lives: &Lifetimes<'_>, at: At, steps: u32) -> boo
             let Some(fun) = fun else { return false };
             let constructor =
                 unit.ir.function(fun.id).is_some_and(|function| function.kind == FunctionKind::Constructor);
+            // A handler that a method registers when the process starts runs long after that.
+            if project.function_of(at) != fun && is_set_up_before(lives, project.function_of(at), fun) {
+                return is_never_kept(project, lives, fun);
+            }
             constructor || method_is_own(project, lives, fun, steps)
         }
         ExprKind::Name(NameRef::Binding(id)) => {
@@ -122,7 +134,7 @@ fn find_own(project: &Project, lives: &Lifetimes<'_>, at: At, steps: u32) -> boo
                 _ => false,
             };
             if made || chained {
-                return project.function_of(at).id != FunctionId::MODULE;
+                return is_made_by_request(lives, project.function_of(at));
             }
             project.callee(at).is_some_and(|callee| {
                 callee.certain
@@ -142,6 +154,16 @@ fn find_own(project: &Project, lives: &Lifetimes<'_>, at: At, steps: u32) -> boo
         }
         _ => false,
     }
+}
+
+/// Whether objects of the class that a function belongs to are seen to live no longer than a request.
+fn is_never_kept(project: &Project, lives: &Lifetimes<'_>, fun: Fun) -> bool {
+    project.this_of(fun).is_some_and(|class| lives.outlives(class) == Some(false))
+}
+
+/// Whether what a function makes is a request's own: what runs when the process starts, `main`, makes it once and for all of them.
+fn is_made_by_request(lives: &Lifetimes<'_>, fun: Fun) -> bool {
+    fun.id != FunctionId::MODULE && (lives.is_per_request(fun) || !lives.runs_at_start(fun))
 }
 
 /// Whether a call makes an object of a class by how it is written; nothing where the class gives the same one each time.

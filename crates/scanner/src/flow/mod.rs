@@ -33,6 +33,7 @@ mod kept_texts;
 mod keys;
 mod known;
 mod lifetime;
+mod literals;
 mod locals;
 mod made;
 mod makes;

@@ -137,6 +137,7 @@ impl<'p> Lifetimes<'p> {
             let fun = Fun { module, id: unit.index.function(*expr) };
             self.set_by_name(at, call, fun, found);
             self.set_in_store(at, call, fun, found);
+            super::literals::set_in_map(self, at, call, fun, found);
             let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { continue };
             let (target, given) = match unit.ir.text(*property) {
                 "assign" if matches!(unit.ir.expr(*object), ExprKind::Name(NameRef::Global(name)) if unit.ir.text(*name) == "Object") =>

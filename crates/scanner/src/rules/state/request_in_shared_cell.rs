@@ -108,6 +108,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
 /// Words of what was chosen for what follows.
 const CHOSEN: &[&str] = &["active", "current", "selected", "chosen", "last", "latest"];
 
+/// Words of what is one caller's for as long as it stands there.
+const OF_ONE: &[&str] = &["active", "current", "selected", "chosen"];
+
 /// Reports what a handler worked out of what it was sent and left for others: the page that was opened, the project that was chosen.
 fn left_by_tool(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_>, write: &SharedWrite, name: &str) {
     let kind = project.entry(write.fun).map(|entry| entry.kind.as_str());
@@ -117,7 +120,11 @@ fn left_by_tool(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_
     let tokens = (vocabulary::is_credential(name) || matches!(words.last().map(String::as_str), Some("tokens" | "credentials")))
         && project.entry_around(write.fun).is_some_and(|entry| entry.kind == "http");
     // What a page of a site leaves may be anything; a tool leaves it for the next call.
-    let leaves = kind == Some("tool") || (kind == Some("http") && chosen) || tokens;
+    // What a handler calls leaves it as much: `handleInitialize(request)` of the one that takes all messages.
+    let of_one = words.iter().any(|word| OF_ONE.contains(&word.as_str()));
+    let signed_in = vocabulary::is_credential(name) || matches!(words.last().map(String::as_str), Some("tokens" | "credentials" | "session"));
+    let below = kind.is_none() && lives.is_per_request(write.fun) && (of_one || signed_in);
+    let leaves = kind == Some("tool") || (kind == Some("http") && chosen) || tokens || below;
     if !leaves || vocabulary::is_cache(name) || !super::worked_out::is_worked_out(project, write.value) {
         return;
     }
@@ -125,7 +132,7 @@ fn left_by_tool(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_
     if elsewhere {
         report
             .add(write.fun.module, write.span, format!("`{name}` is what one caller asked for, and what all callers go on with"))
-            .severity(if chosen || tokens { Severity::Medium } else { Severity::Low })
+            .severity(if chosen || tokens || below { Severity::Medium } else { Severity::Low })
             .confidence(Confidence::Medium);
     }
 }
