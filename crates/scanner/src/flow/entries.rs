@@ -2,7 +2,7 @@
 
 use super::Origins;
 use crate::{
-    ir::{ExportKind, ExprKind, FunctionId, Kinds, Language, Property, PropertyKey, StmtKind, walk},
+    ir::{ExportKind, ExprId, ExprKind, FunctionId, Kinds, Language, Property, PropertyKey, StmtKind, walk},
     library::{CallDef, PlaceArg, Role},
     project::{At, Cls, Fun, ModuleId, Path, Project, Symbol, Unit, Word},
     vocabulary,
@@ -203,6 +203,11 @@ fn by_base(project: &Project, module: ModuleId, unit: &Unit, entries: &mut Vec<E
     for (id, class) in unit.ir.classes() {
         let mut bases = Vec::new();
         outer_bases(project, Cls { module, id }, BASES, &mut bases);
+        // `class Room implements DurableObject`: what runs it asks for an interface alone.
+        if class.implements.iter().any(|name| unit.ir.text(*name) == "DurableObject") {
+            let package = Some(Word::new("cloudflare:workers"));
+            bases.push((At { module, expr: ExprId::MISSING }, package, Path::of("DurableObject")));
+        }
         for (at, package, path) in bases {
             for def in project.libraries.bases(unit.ir.language, package.as_deref(), &path) {
                 for method in &class.methods {

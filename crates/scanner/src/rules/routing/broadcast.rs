@@ -2,11 +2,12 @@
 
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
+use super::to_each;
 use crate::{
     flow::Lifetimes,
-    ir::{ArgKind, BindingId, Call, ExprId, ExprKind, FunctionId, Language, NameRef, Pattern, StmtId, StmtKind, UnaryOp, walk},
+    ir::{ArgKind, BindingId, Call, ExprId, ExprKind, FunctionId, Kinds, Language, NameRef, Pattern, StmtId, StmtKind, UnaryOp, walk},
     library::Role,
-    project::{At, Callee, Fun, Parent, Project, Unit},
+    project::{At, Callee, Fun, ModuleId, Parent, Project, Unit},
     rules::{Report, Rule},
     vocabulary,
 };
@@ -38,6 +39,9 @@ const SENDS: &[&str] = &[
     "send_resource_updated", "send_notification", "sendEvent", "emit", "publish", "send_text", "send_json", "send_bytes", "send_str", "send_message", "write_message", "write", "put_nowait",
 ];
 
+/// How many functions that stand in a loop are looked into.
+const BLOCKS: usize = 16;
+
 /// Methods that put something where it is sent from.
 const PUTS: &[&str] = &["put", "put_nowait", "enqueue"];
 
@@ -52,11 +56,12 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::unused_owner::unused_owner(project, report);
     let lives = Lifetimes::new(project);
     let all = project.calls_of(sends_to_all);
-    let each = project.calls_named(|name| name == "forEach");
+    let each = project.calls_named(|name| matches!(name, "forEach" | "map"));
     let emits = project.calls_named(|name| name == "emit");
     for (module, unit) in project.units() {
         for (id, stmt) in unit.ir.stmts() {
-            let StmtKind::ForEach { iter, body, .. } = stmt else { continue };
+            let StmtKind::ForEach { target, iter, body, .. } = stmt else { continue };
+            let each = to_each::bound(target);
             let fun = Fun { module, id: unit.index.stmt_function(id) };
             if !holds(project, At { module, expr: *iter }) {
                 continue;
@@ -70,19 +75,20 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 continue;
             }
             if !lives.is_per_request(fun) && !is_joined_by_requests(project, unit, &lives, fun, At { module, expr: *iter }) {
-                if let Some(send) = sends(project, unit, module, body).filter(|send| is_passed_on(project, unit, fun, *send)) {
+                if let Some(send) = sends(project, unit, module, body, &each).filter(|send| is_passed_on(project, unit, fun, *send)) {
                     report
                         .at(send, "what the other side answers to one client is passed on to all of them")
                         .confidence(Confidence::Medium);
                 }
                 continue;
             }
-            if let Some(send) = sends(project, unit, module, body) {
+            if let Some(send) = sends(project, unit, module, body, &each) {
                 report
                     .reached(send, "this is sent to the sessions of all callers, whoever it is about")
                     .confidence(Confidence::Medium);
             }
         }
+        gathered(project, &lives, module, unit, report);
         for expr in &unit.index.calls {
             let at = At { module, expr: *expr };
             if !project.is_one_of(&all, at) && !each.has(at) && !emits.has(at) {
@@ -91,7 +97,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let ExprKind::Call(call) = unit.ir.expr(*expr) else { continue };
             let ExprKind::Member { object, property, .. } = unit.ir.expr(call.callee) else { continue };
             to_all(project, &lives, at, call, report);
-            if unit.ir.text(*property) != "forEach" || !holds(project, at.to(*object)) {
+            if !matches!(unit.ir.text(*property), "forEach" | "map") || !holds(project, at.to(*object)) {
                 continue;
             }
             let Some(ExprKind::Function(inner)) = call.positional(0).map(|arg| unit.ir.expr(arg)) else { continue };
@@ -99,7 +105,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
                 continue;
             }
             let Some(function) = unit.ir.function(*inner) else { continue };
-            if let Some(send) = sends(project, unit, module, &function.body) {
+            if let Some(send) = sends(project, unit, module, &function.body, &to_each::parameters(unit, *inner)) {
                 report
                     .reached(send, "this is sent to the sessions of all callers, whoever it is about")
                     .confidence(Confidence::Medium);
@@ -215,7 +221,7 @@ fn is_transports(project: &Project, unit: &Unit, fun: Fun) -> bool {
 }
 
 /// What a loop writes to each connection.
-fn all_sends(unit: &Unit, module: crate::project::ModuleId, body: &[StmtId]) -> Option<At> {
+fn all_sends(unit: &Unit, module: ModuleId, body: &[StmtId]) -> Option<At> {
     let mut found = None;
     walk::stmts_below(&unit.ir, body, &mut |stmt| {
         walk::parts(&unit.ir, stmt, &mut |part| {
@@ -368,45 +374,76 @@ fn helper_sends(project: &Project, at: At) -> bool {
     sends && !compares
 }
 
-/// A call that sends, when nothing in the block decides to whom.
-fn sends(project: &Project, unit: &Unit, module: crate::project::ModuleId, body: &[StmtId]) -> Option<At> {
+/// Reports what a comprehension sends to all: `gather(*[client.send(text) for client in clients])`.
+fn gathered(project: &Project, lives: &Lifetimes<'_>, module: ModuleId, unit: &Unit, report: &mut Report<'_>) {
+    for (expr, kind) in unit.ir.exprs_of(Kinds::COMPREHENSION) {
+        let ExprKind::Comprehension(own) = kind else { continue };
+        let [clause] = &own.clauses[..] else { continue };
+        let at = At { module, expr };
+        if !holds(project, at.to(clause.iter)) || !lives.is_per_request(project.function_of(at)) {
+            continue;
+        }
+        let each = to_each::bound(&clause.target);
+        let nobody = clause.conditions.iter().all(|test| asks_sending(unit, *test) || to_each::asks_nobody(project, unit, at.to(*test), &each, true));
+        if let Some(send) = nobody.then(|| sent(project, unit, module, own.element)).flatten() {
+            report.reached(send, "this is sent to the sessions of all callers, whoever it is about").confidence(Confidence::Medium);
+        }
+    }
+}
+
+/// A call that sends, when nothing in the block decides to whom; `each` is bound to one connection after the other.
+fn sends(project: &Project, unit: &Unit, module: ModuleId, body: &[StmtId], each: &[BindingId]) -> Option<At> {
     let mut decides = false;
     let mut roots: Vec<ExprId> = Vec::new();
-    walk::stmts_below(&unit.ir, body, &mut |stmt| {
-        decides |= match unit.ir.stmt(stmt) {
-            // `if not await self._send(id, message): dead.append(id)`
-            StmtKind::If { test, .. } => !asks_sending(unit, *test),
-            StmtKind::Continue => true,
-            _ => false,
-        };
-        walk::parts(&unit.ir, stmt, &mut |part| {
-            if let walk::Part::Expr(expr) = part {
-                roots.push(expr);
-            }
+    let only_asks = |test: ExprId, sends: bool| {
+        asks_sending(unit, test) || to_each::asks_nobody(project, unit, At { module, expr: test }, each, sends)
+    };
+    let mut open: Vec<&[StmtId]> = vec![body];
+    let mut blocks = 0;
+    while let Some(block) = open.pop().filter(|_| blocks < BLOCKS) {
+        blocks += 1;
+        let from = roots.len();
+        walk::stmts_below(&unit.ir, block, &mut |stmt| {
+            decides |= match unit.ir.stmt(stmt) {
+                // `if not await self._send(id, message): dead.append(id)`
+                StmtKind::If { test, then, .. } => !only_asks(*test, !to_each::leaves(unit, then)),
+                StmtKind::Continue => !to_each::passes_over(unit, stmt, &|test| only_asks(test, false)),
+                _ => false,
+            };
+            walk::parts(&unit.ir, stmt, &mut |part| {
+                if let walk::Part::Expr(expr) = part {
+                    roots.push(expr);
+                }
+            });
         });
-    });
+        let handed = roots.iter().skip(from).flat_map(|root| to_each::handed(unit, *root));
+        open.extend(handed.filter_map(|id| unit.ir.function(id)).map(|function| &function.body[..]));
+    }
     if decides {
         return None;
     }
+    roots.into_iter().find_map(|root| sent(project, unit, module, root))
+}
+
+/// The first call in an expression that sends.
+fn sent(project: &Project, unit: &Unit, module: ModuleId, root: ExprId) -> Option<At> {
     let mut found = None;
-    for root in roots {
-        walk::exprs_below(&unit.ir, root, &mut |expr| {
-            let at = At { module, expr };
-            if let ExprKind::Call(call) = unit.ir.expr(expr)
-                && (matches!(unit.ir.expr(call.callee), ExprKind::Member { .. }) || is_helper(unit, call))
-                && !call.args.is_empty()
-            {
-                let helps = is_helper(unit, call) && helper_sends(project, at);
-                let name = project.written(at.to(call.callee)).pop().unwrap_or_default();
-                let known = project.callee(at).is_some_and(|callee| callee.defs.iter().any(|def| def.role == Role::Send));
-                // What is put into queues may be the server's own news.
-                let own = PUTS.contains(&name.as_str())
-                    && !call.args.iter().any(|arg| project.origins(at.to(arg.value)).is_of_request());
-                if found.is_none() && !own && (known || helps || SENDS.contains(&name.as_str()) || PUTS.contains(&name.as_str())) {
-                    found = Some(at);
-                }
+    walk::exprs_below(&unit.ir, root, &mut |expr| {
+        let at = At { module, expr };
+        if let ExprKind::Call(call) = unit.ir.expr(expr)
+            && (matches!(unit.ir.expr(call.callee), ExprKind::Member { .. }) || is_helper(unit, call))
+            && !call.args.is_empty()
+        {
+            let helps = is_helper(unit, call) && helper_sends(project, at);
+            let name = project.written(at.to(call.callee)).pop().unwrap_or_default();
+            let known = project.callee(at).is_some_and(|callee| callee.defs.iter().any(|def| def.role == Role::Send));
+            // What is put into queues may be the server's own news.
+            let own = PUTS.contains(&name.as_str())
+                && !call.args.iter().any(|arg| project.origins(at.to(arg.value)).is_of_request());
+            if found.is_none() && !own && (known || helps || SENDS.contains(&name.as_str()) || PUTS.contains(&name.as_str())) {
+                found = Some(at);
             }
-        });
-    }
+        }
+    });
     found
 }

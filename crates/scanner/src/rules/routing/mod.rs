@@ -25,6 +25,7 @@ mod session_by_helper;
 mod session_holders;
 mod subscribed;
 mod tagged_sockets;
+mod to_each;
 mod told_ids;
 mod topics;
 mod unused_owner;
