@@ -1,7 +1,7 @@
 //! Whether a token's audience is looked at by hand, and whether anybody else could have made the token.
 
 use crate::{
-    ir::{BindingId, ExprId, ExprKind, NameRef, StmtKind, walk},
+    ir::{BindingId, ExprId, ExprKind, Kinds, NameRef, PropertyKey, StmtKind, walk},
     project::{At, Project, Unit},
     vocabulary,
 };
@@ -35,6 +35,81 @@ pub(super) fn is_looked_at(project: &Project, unit: &Unit, at: At) -> bool {
         };
     });
     found
+}
+
+/// Whether the function that verifies a token does no more with its audience than to pass it on, and nothing in the project looks at
+/// one: `{ token, audience: payload.aud }`.
+pub(super) fn is_only_passed_on(project: &Project, unit: &Unit, at: At) -> bool {
+    let own = unit.index.function(at.expr);
+    let mut read = false;
+    walk::function_exprs(&unit.ir, own, &mut |expr| read |= is_audience(unit, expr));
+    read && !project.units().any(|(_, unit)| unit.ir.has_name(AUDIENCES) && looks_at_one(unit))
+}
+
+/// Names of a token's audience.
+const AUDIENCES: &[&str] = &["aud", "audience", "audiences", "rawAud", "azp", "client_id"];
+
+/// Whether an expression is named for a token's audience.
+fn is_audience(unit: &Unit, expr: ExprId) -> bool {
+    let name = match unit.ir.expr(expr) {
+        ExprKind::Member { property, .. } => unit.ir.text(*property),
+        ExprKind::Name(NameRef::Binding(id)) => unit.ir.binding_name(*id),
+        _ => return false,
+    };
+    vocabulary::words(name)
+        .iter()
+        .any(|word| matches!(word.as_str(), "aud" | "audience" | "audiences" | "azp"))
+}
+
+/// Whether a module compares an audience, asks it for a member, hands one to a function that is named for it, or tells one to a library.
+fn looks_at_one(unit: &Unit) -> bool {
+    let below = |root: ExprId| {
+        let mut found = false;
+        walk::exprs_below(&unit.ir, root, &mut |expr| found |= is_audience(unit, expr));
+        found
+    };
+    unit.ir.exprs_of(Kinds::CALL | Kinds::COMPARE | Kinds::OBJECT).any(|(_, kind)| match kind {
+        ExprKind::Compare { left, right, .. } => below(*left) || below(*right),
+        ExprKind::Call(call) => {
+            let (name, object) = match unit.ir.expr(call.callee) {
+                ExprKind::Member { object, property, .. } => (unit.ir.text(*property), Some(*object)),
+                ExprKind::Name(NameRef::Binding(id)) => (unit.ir.binding_name(*id), None),
+                _ => return false,
+            };
+            let words = vocabulary::words(name);
+            let asks = words.iter().any(|word| {
+                matches!(
+                    word.as_str(),
+                    "includes"
+                        | "has"
+                        | "some"
+                        | "every"
+                        | "find"
+                        | "index"
+                        | "equal"
+                        | "equals"
+                        | "match"
+                        | "matches"
+                        | "check"
+                        | "validate"
+                        | "verify"
+                        | "assert"
+                        | "ensure"
+                        | "require"
+                        | "audience"
+                        | "aud"
+                        | "intersection"
+                )
+            });
+            asks && (object.is_some_and(below) || call.args.iter().any(|arg| below(arg.value)))
+        }
+        // `{ audience: config.resource }` is told to a library; `{ audience: claims.aud }` passes on what was read.
+        ExprKind::Object(properties) => properties.iter().any(|property| {
+            matches!(property.key, PropertyKey::Name(name) if unit.ir.text(name) == "audience")
+                && !below(property.value)
+        }),
+        _ => false,
+    })
 }
 
 /// Whether the project makes tokens with the very secret that a call verifies with, as it is written.

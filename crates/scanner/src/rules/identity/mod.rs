@@ -27,6 +27,7 @@ mod records;
 mod session_user;
 mod spread_last;
 mod spread_over;
+mod spread_verified;
 mod stamped;
 mod thrown_away;
 mod unverified_email;

@@ -34,6 +34,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::preferred::preferred(project, report);
     super::other_scope::other_scope(project, report);
     super::spread_last::spread_last(project, report);
+    super::spread_verified::spread_verified(project, report);
     super::found_instead::found_instead(project, report);
     let lives = Lifetimes::new(project);
     for (module, unit) in project.units() {

@@ -138,7 +138,11 @@ fn leaves_audience(project: &Project, at: At, call: &Call, name: &str) -> bool {
     });
     let function = unit.index.function(at.expr);
     let whole = unit.ir.function(function).map_or("", |own| unit.ir.snippet(own.span));
-    published && !says && (dropped || !["aud", "azp", "client_id", "resource"].iter().any(|word| whole.contains(word)))
+    published
+        && !says
+        && (dropped
+            || !["aud", "azp", "client_id", "resource"].iter().any(|word| whole.contains(word))
+            || super::audience::is_only_passed_on(project, unit, at))
 }
 
 /// What is read of a token to know what kind it is, and says nothing of who calls.
