@@ -6,7 +6,7 @@ use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 use crate::{
     flow::{Origins, Owned},
     ir::{ArgKind, BindingKind, ExprId, ExprKind, Function, Language, NameRef, PropertyKey, walk},
-    library::{CallDef, PlaceArg, PlacePath, Role},
+    library::{CallDef, Origin, PlaceArg, PlacePath, Role},
     project::{At, CallSet, Fun, ModuleId, Parent, Project, Symbol, Unit},
     rules::{Report, Rule, data::authorship::is_only_made_by_somebody},
     vocabulary,
@@ -122,7 +122,7 @@ fn own_key(project: &Project, unit: &Unit, at: At) -> bool {
 }
 
 /// Names of what makes the key.
-const KEYS: &[&str] = &["key", "key_builder", "key_func", "make_cache_key", "key_prefix"];
+const KEYS: &[&str] = &["key", "key_builder", "key_func", "make_cache_key", "key_prefix", "user"];
 
 /// What a memoiser is told makes the key: by name, or in a record that all of them share, `cached(**ONE_MINUTE)`.
 pub(super) fn key_maker(project: &Project, unit: &Unit, at: At) -> Option<At> {
@@ -264,6 +264,11 @@ fn judge(project: &Project, module: ModuleId, unit: &Unit, fun: Fun, report: &mu
         if keyed || project.reach(fun).is_none() {
             found.severity(Severity::Medium).confidence(Confidence::Medium);
         }
+    } else if lists_for_caller(project, module, unit, fun) {
+        report
+            .add(module, function.head, format!("`{name}` is memoised for everybody, and gives what its first caller may see"))
+            .severity(Severity::Medium)
+            .confidence(Confidence::Medium);
     } else if asks && chosen && !is_everybodys(&name) && project.reach(fun).is_some() && project.has_owners(module) {
         let found = report.add(module, function.head, format!("`{name}` is memoised by ids that callers choose, without the tenant"));
         found.confidence(Confidence::Medium);
@@ -278,6 +283,19 @@ fn judge(project: &Project, module: ModuleId, unit: &Unit, fun: Fun, report: &mu
             }
         }
     }
+}
+
+/// Whether a function calls one that by what is known of its library gives what the caller may see, whatever it is asked for.
+fn lists_for_caller(project: &Project, module: ModuleId, unit: &Unit, fun: Fun) -> bool {
+    let mut found = false;
+    walk::function_exprs(&unit.ir, fun.id, &mut |expr| {
+        let at = At { module, expr };
+        found |= matches!(unit.ir.expr(expr), ExprKind::Call(_))
+            && project.callee(at).is_some_and(|callee| {
+                callee.defs.iter().any(|def| def.role == Role::Value && def.is == Some(Origin::Principal))
+            });
+    });
+    found
 }
 
 /// How many functions a memoised one is followed through to its queries.
