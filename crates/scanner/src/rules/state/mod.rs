@@ -19,6 +19,7 @@ mod store_of_app;
 mod told_after;
 mod told_first;
 mod worked_out;
+mod worker_environment;
 mod wrapped;
 
 crate::rules::rules! { request_in_shared_cell, request_in_shared_list, mutable_default, shared_conversation, process_environment, patched_for_a_request, shared_client_defaults }

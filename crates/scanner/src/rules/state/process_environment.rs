@@ -52,6 +52,7 @@ fn run(project: &Project, report: &mut Report<'_>) {
         }
     }
     at_once(project, &lives, report);
+    super::worker_environment::worker_environment(project, &lives, report);
     folders(project, &lives, report);
 }
 
