@@ -134,7 +134,7 @@ fn find_own(project: &Project, lives: &Lifetimes<'_>, at: At, steps: u32) -> boo
                 _ => false,
             };
             if made || chained {
-                return is_made_by_request(lives, project.function_of(at));
+                return project.function_of(at).id != FunctionId::MODULE;
             }
             project.callee(at).is_some_and(|callee| {
                 callee.certain
@@ -159,11 +159,6 @@ fn find_own(project: &Project, lives: &Lifetimes<'_>, at: At, steps: u32) -> boo
 /// Whether objects of the class that a function belongs to are seen to live no longer than a request.
 fn is_never_kept(project: &Project, lives: &Lifetimes<'_>, fun: Fun) -> bool {
     project.this_of(fun).is_some_and(|class| lives.outlives(class) == Some(false))
-}
-
-/// Whether what a function makes is a request's own: what runs when the process starts, `main`, makes it once and for all of them.
-fn is_made_by_request(lives: &Lifetimes<'_>, fun: Fun) -> bool {
-    fun.id != FunctionId::MODULE && (lives.is_per_request(fun) || !lives.runs_at_start(fun))
 }
 
 /// Whether a call makes an object of a class by how it is written; nothing where the class gives the same one each time.
