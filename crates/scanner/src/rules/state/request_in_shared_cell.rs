@@ -122,7 +122,7 @@ fn left_by_tool(project: &Project, lives: &Lifetimes<'_>, report: &mut Report<'_
     // What a page of a site leaves may be anything; a tool leaves it for the next call.
     // What a handler calls leaves it as much: `handleInitialize(request)` of the one that takes all messages.
     let of_one = words.iter().any(|word| OF_ONE.contains(&word.as_str()));
-    let signed_in = vocabulary::is_credential(name) || matches!(words.last().map(String::as_str), Some("tokens" | "credentials" | "session"));
+    let signed_in = vocabulary::is_credential(name) || matches!(words.last().map(String::as_str), Some("credentials" | "session"));
     let below = kind.is_none() && lives.is_per_request(write.fun) && (of_one || signed_in);
     let leaves = kind == Some("tool") || (kind == Some("http") && chosen) || tokens || below;
     if !leaves || vocabulary::is_cache(name) || !super::worked_out::is_worked_out(project, write.value) {
