@@ -263,7 +263,9 @@ impl Project {
             return None;
         }
         let mut found = Vec::new();
-        for (module, unit) in self.units().filter(|(_, unit)| unit.ir.has_name_with(&[name])) {
+        let texts: Vec<&str> =
+            self.paths_to(name).iter().map(String::as_str).chain(std::iter::once(name)).collect();
+        for (module, unit) in self.units().filter(|(_, unit)| unit.ir.has_name(&texts)) {
             let renamed = unit.ir.imports.iter().any(|import| {
                 let own = matches!(import.kind, ImportKind::Named(wanted) if unit.ir.text(wanted) == name);
                 own && import.binding.is_some_and(|id| unit.ir.binding_name(id) != name)
@@ -289,6 +291,20 @@ impl Project {
             }
         }
         Some(found)
+    }
+
+    /// The texts of all code that are paths whose last name is this one: `servers.crm:create_server`.
+    fn paths_to(&self, name: &str) -> &[String] {
+        let paths = self.memory.dotted.get_or_init(|| {
+            let mut paths: FxHashMap<String, Vec<String>> = FxHashMap::default();
+            for text in self.all_texts() {
+                if let Some((_, last)) = text.rsplit_once(['.', ':']).filter(|(_, last)| !last.is_empty()) {
+                    paths.entry(last.to_owned()).or_default().push(text.to_owned());
+                }
+            }
+            paths
+        });
+        paths.get(name).map(Vec::as_slice).unwrap_or_default()
     }
 }
 

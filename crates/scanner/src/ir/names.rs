@@ -159,6 +159,11 @@ impl Texts {
         texts
     }
 
+    /// Each text once.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().map(CompactString::as_str)
+    }
+
     /// The place of a text, if a module has it.
     pub(crate) fn place(&self, text: &str) -> Option<u32> {
         let is = |place: &u32| self.all.get(*place as usize).is_some_and(|own| own == text);

@@ -236,6 +236,8 @@ pub(crate) struct Memory {
     pub(crate) admits: RefCell<FxHashMap<Fun, crate::flow::Admits>>,
     /// The handlers of which it is only assumed that several callers come there.
     pub(crate) assumed: std::cell::OnceCell<FxHashMap<Fun, crate::flow::Assumed>>,
+    /// Texts that are paths, by the last name of each.
+    pub(crate) dotted: std::cell::OnceCell<FxHashMap<String, Vec<String>>>,
     /// Whether administrators are of no tenant.
     pub(crate) admins_apart: std::cell::OnceCell<bool>,
     /// Whether anything is a tenant's.
@@ -308,6 +310,11 @@ impl Project {
     /// All modules with their ids.
     pub fn units(&self) -> impl Iterator<Item = (ModuleId, &Unit)> {
         (0..).map(ModuleId).zip(&self.units)
+    }
+
+    /// The texts of names and strings of all modules, each once.
+    pub(crate) fn all_texts(&self) -> impl Iterator<Item = &str> {
+        self.texts.iter()
     }
 
     /// Tells which modules have a name with one of these texts in it, in small or capital letters; a text is in small letters.
