@@ -86,7 +86,7 @@ fn cargo_test(servers: &Servers, summary: &mut Summary) -> Result<()> {
         Ok((good, said, lines))
     };
     let (inside, beside) = thread::scope(|scope| {
-        let inside = scope.spawn(|| run(&["--lib", "--bins"], "2", false));
+        let inside = scope.spawn(|| run(&["--lib", "--bins"], "3", false));
         // Those wait for most of their time.
         let beside = run(&["--test", "*"], "4", true);
         (inside.join(), beside)
