@@ -40,6 +40,8 @@ pub(crate) fn run(root: &Path) -> Result<bool> {
     let own = own.canonicalize()?;
     let node = tools::node(root, &own)?;
     let python = tools::python(root)?;
+    // One of the fences around servers that the gateway starts; whether the kernel lets it be used, the tests find out.
+    tools::program("bwrap", "bubblewrap")?;
     let place = Bench { root, own, built, node, python };
     let mut summary = Summary::default();
 
