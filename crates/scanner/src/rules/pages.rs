@@ -117,6 +117,20 @@ fn found(rule: &'static Rule, files: &[(String, String)]) -> Vec<Finding> {
     report.finish()
 }
 
+/// The lines whose marks say how severe the finding is: `// finding high`.
+fn marked(files: &[(String, String)]) -> Vec<(String, u32, Severity)> {
+    let levels = [("high", Severity::High), ("medium", Severity::Medium), ("low", Severity::Low)];
+    let mut marked = Vec::new();
+    for (path, text) in files {
+        for (number, line) in (1..).zip(text.lines()) {
+            let said = line.rsplit_once(" finding ").map(|(_, said)| said.trim());
+            let level = levels.iter().find(|(name, _)| said == Some(name));
+            marked.extend(level.map(|(_, severity)| (path.clone(), number, *severity)));
+        }
+    }
+    marked
+}
+
 fn wanted(files: &[(String, String)]) -> BTreeSet<(String, u32)> {
     let mut wanted = BTreeSet::new();
     for (path, text) in files {
@@ -162,6 +176,11 @@ fn every_page_finds_what_it_marks_and_nothing_else() {
                     block.kind,
                     if lines.is_empty() { "nothing".to_owned() } else { lines.join("; ") }
                 ));
+            }
+            for (path, line, severity) in marked(&block.files) {
+                if found.iter().all(|f| (f.line, f.severity) != (line, severity) || f.path != path) {
+                    wrong.push(format!("{id}: line {}: {path}:{line} is not {severity:?}", block.line));
+                }
             }
             let highest = found.iter().map(|finding| finding.severity).max();
             if highest.is_some_and(|severity| severity > block.most) {

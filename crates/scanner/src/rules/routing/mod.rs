@@ -11,6 +11,7 @@ mod each_connection;
 mod forwarded;
 mod handed_session;
 mod joined_rooms;
+mod listed_ids;
 mod mounted;
 mod named_object;
 mod one_event_store;

@@ -3,7 +3,10 @@
 
 use partywall_model::{Confidence, Severity};
 
-use super::session_without_owner::{is_compared, sees_caller};
+use super::{
+    listed_ids::Listed,
+    session_without_owner::{is_compared, sees_caller},
+};
 use crate::{
     flow::{Lifetimes, Origins},
     ir::{BindingId, Call, ExprKind, FunctionId, NameRef, walk},
@@ -29,8 +32,12 @@ const GIVES: &[&str] = &[
 const HEADER: &str = "mcp-session-id";
 
 /// Reports the first such call of a handler that gives a session, and the first that ends one.
-pub(super) fn session_by_helper(project: &Project, report: &mut Report<'_>) {
-    let lives = Lifetimes::new(project);
+pub(super) fn session_by_helper(
+    project: &Project,
+    lives: &Lifetimes<'_>,
+    listed: &Listed,
+    report: &mut Report<'_>,
+) {
     for (module, unit) in project.units().filter(|(_, unit)| unit.ir.has_name(&[HEADER, "Mcp-Session-Id"])) {
         if !(project.has_owners(module) || project.knows_callers(module)) {
             continue;
@@ -43,8 +50,17 @@ pub(super) fn session_by_helper(project: &Project, report: &mut Report<'_>) {
             for verbs in [GIVES, ENDS] {
                 let Some(at) = first(project, unit, fun, verbs) else { continue };
                 let text = "a function reaches this session by the id that the client sends, and is not told who calls";
-                let severity = if sees_caller(project, fun) { Severity::High } else { Severity::Medium };
-                report.reached(at, text).severity(severity).confidence(Confidence::Medium);
+                let open = listed.is_looked_into(project, at).filter(|_| verbs == GIVES);
+                let high = open.is_some() || sees_caller(project, fun);
+                let severity = if high { Severity::High } else { Severity::Medium };
+                let found = report.reached(at, text).severity(severity).confidence(Confidence::Medium);
+                if let Some(open) = open {
+                    found.related(
+                        open.module,
+                        project.span(open),
+                        "the ids of all sessions are given to whoever asks here",
+                    );
+                }
             }
         }
     }

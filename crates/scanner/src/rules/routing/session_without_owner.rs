@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use partywall_model::{Axis, Check, Confidence, Layer, Severity};
 
 use crate::{
-    flow::Origins,
+    flow::{Lifetimes, Origins},
     ir::{ArgKind, BindingId, CompareOp, ExprId, ExprKind, FunctionId, Kinds, NameRef, Pattern, StmtKind, walk},
     project::{At, Fun, ModuleId, NameSet, Project, Unit},
     rules::{Report, Rule, data::compared::compares_after},
@@ -50,7 +50,10 @@ fn run(project: &Project, report: &mut Report<'_>) {
     super::own_mailbox::own_mailbox(project, report);
     super::handed_session::handed_session(project, report);
     super::told_ids::told_ids(project, report);
-    super::session_by_helper::session_by_helper(project, report);
+    let lives = Lifetimes::new(project);
+    let listed = super::listed_ids::Listed::of(project, &lives);
+    super::listed_ids::listed_ids(project, &listed, report);
+    super::session_by_helper::session_by_helper(project, &lives, &listed, report);
     let likely = project.calls_named(|name| name == "get" || FINDS.contains(&name));
     for (module, unit) in project.units() {
         let looking = looking(project, &likely, module, unit);
@@ -78,7 +81,8 @@ fn run(project: &Project, report: &mut Report<'_>) {
             }
             let knows_callers = project.has_owners(module);
             let seen = sees_caller(project, fun);
-            let severity = match (knows_callers, seen) {
+            let open = listed.is_listed(project, at.to(look.map)).or_else(|| listed.is_looked_into(project, at));
+            let severity = match (knows_callers, seen || open.is_some()) {
                 (true, true) => Severity::High,
                 (true, false) => Severity::Medium,
                 (false, _) => Severity::Low,
@@ -90,6 +94,9 @@ fn run(project: &Project, report: &mut Report<'_>) {
             let told = is_told_caller(project, unit, at) || is_of_cookie(project, unit, look.key);
             let lowest = severity.min(if reached(project, fun) && !handed && !told { Severity::High } else { Severity::Medium });
             found.severity(lowest).confidence(Confidence::Medium);
+            if let Some(open) = open {
+                found.related(open.module, project.span(open), "the ids of all sessions are given to whoever asks here");
+            }
         }
     }
 }
@@ -165,6 +172,8 @@ fn reached(project: &Project, fun: Fun) -> bool {
 
 /// A look into a map of sessions.
 struct Look {
+    /// The map.
+    map: ExprId,
     /// The key.
     key: At,
     /// The variables of the key and of what was found.
@@ -220,7 +229,7 @@ fn holder(project: &Project, unit: &Unit, at: At) -> Option<(ExprId, ExprId, boo
 }
 
 fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
-    let (_, key, by_method) = holder(project, unit, at)?;
+    let (map, key, by_method) = holder(project, unit, at)?;
     let is_index = matches!(unit.ir.expr(at.expr), ExprKind::Index { .. });
     if is_index && unit.index.writes.iter().any(|write| write.place == at.expr) {
         return None;
@@ -259,7 +268,7 @@ fn look_up(project: &Project, unit: &Unit, at: At) -> Option<Look> {
             return None;
         }
     }
-    Some(Look { key: key_at, names, by_method })
+    Some(Look { map, key: key_at, names, by_method })
 }
 
 /// Whether an expression is a variable of the module that was made as an empty map: `_engines: dict[str, Engine] = {}`.

@@ -96,7 +96,7 @@ pub(super) fn told_ids(project: &Project, report: &mut Report<'_>) {
 }
 
 /// The map that all keys are taken of: `sessions.keys()`, `Object.keys(sessions)`, `list(sessions)`, `", ".join(sessions)`.
-fn keys_of(project: &Project, unit: &Unit, at: At) -> Option<At> {
+pub(super) fn keys_of(project: &Project, unit: &Unit, at: At) -> Option<At> {
     let ExprKind::Call(call) = unit.ir.expr(at.expr) else { return None };
     let path = project.written(at.to(call.callee));
     let last = path.last().map(|word| word.as_str()).unwrap_or_default();
@@ -105,8 +105,10 @@ fn keys_of(project: &Project, unit: &Unit, at: At) -> Option<At> {
         matches!(unit.ir.expr(expr), ExprKind::Name(_) | ExprKind::Member { .. }).then_some(at.to(expr))
     };
     match (unit.ir.expr(call.callee), last) {
-        (_, "keys") if of_object => call.positional(0).and_then(is_map),
-        (ExprKind::Member { object, .. }, "keys") if call.args.is_empty() => is_map(*object),
+        (_, "keys" | "entries") if of_object => call.positional(0).and_then(is_map),
+        (ExprKind::Member { object, .. }, "keys" | "entries" | "items") if call.args.is_empty() => {
+            is_map(*object)
+        }
         (ExprKind::Name(_), "list" | "sorted") => call.positional(0).and_then(is_map),
         (ExprKind::Member { object, .. }, "join") if matches!(unit.ir.expr(*object), ExprKind::String(_)) => {
             call.positional(0).and_then(is_map)
