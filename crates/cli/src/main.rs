@@ -26,6 +26,10 @@ use crate::args::{Arguments, Command};
 static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // This process may be one that a server is started through.
+    if let Some(code) = partywall_gateway::launcher::enter() {
+        return code;
+    }
     let arguments = Arguments::parse();
     output::start_log(&arguments);
     match run(&arguments) {

@@ -35,10 +35,15 @@ pub(crate) fn run(command: &Serve) -> anyhow::Result<()> {
                  the limits"
             ));
         }
+        let config = gateway.config();
+        let servers = match config.upstreams.len() {
+            0 => String::new(),
+            count => format!("{count} upstreams, "),
+        };
         note(&format!(
-            "{} is good: {} tools, {tenants} tenants",
+            "{} is good: {} tools, {servers}{tenants} tenants",
             file.display(),
-            gateway.config().tools.len()
+            config.tools.len()
         ));
         return Ok(());
     }

@@ -31,6 +31,7 @@ use crate::{
     strict_json,
     tools::{ToolEntry, ToolError},
     turn::{Progress, ProgressSink, Turn},
+    upstream,
     wire::{
         body::ReplyStream,
         headers::{self, Era, LEGACY, MODERN},
@@ -84,7 +85,7 @@ impl NotRun {
 
 impl Call {
     /// Finds the tool and checks everything that can be checked before it runs.
-    pub(crate) fn prepare(
+    pub(crate) async fn prepare(
         permit: &Permit,
         headers: &HeaderMap,
         era: Era,
@@ -96,7 +97,12 @@ impl Call {
             return Err(NotRun::params("", "Invalid params: name is missing"));
         };
         // A hidden tool and an unknown one are the same from here on, before anything else about it is looked at.
-        let Some(entry) = services.tools.find(name, permit.tenant()) else {
+        let declared = services.tools.find(name, permit.tenant()).map(Arc::clone);
+        let found = match declared {
+            Some(declared) => Some(declared),
+            None => upstream::find(permit, name).await,
+        };
+        let Some(entry) = &found else {
             return Err(NotRun::params(name, "Unknown tool"));
         };
         let args = match params.arguments.map(|raw| raw.get()) {
@@ -427,37 +433,110 @@ fn line(
     line
 }
 
-/// The tools that the caller's tenant has, a page at a time.
-pub(crate) fn list(permit: &Permit, era: Era, cursor: Option<&str>) -> Result<String, Denial> {
+/// The tools that the caller's tenant has, a page at a time: the declared ones, then those of each existing MCP server.
+pub(crate) async fn list(permit: &Permit, era: Era, cursor: Option<&str>) -> Result<String, Denial> {
     const PAGE: usize = 100;
     let services = permit.services();
     let binding = Binding::of_list(permit, "tools/list");
     let start = match cursor {
-        None => 0,
+        None => Position::default(),
         Some(cursor) => {
             let opened = services.sealer.open(&binding, cursor)?;
-            let position = opened
-                .parse()
-                .map_err(|_error| Denial::new(Layer::Routing, "cursor-position", Refused::Handle));
-            position?
+            let refused = || Denial::new(Layer::Routing, "cursor-position", Refused::Handle);
+            Position::parse(&opened).ok_or_else(refused)?
         }
     };
-    let mut tools = services.tools.visible(permit.tenant()).skip(start);
-    let page: Vec<&str> = tools.by_ref().take(PAGE).map(|tool| tool.definition_json.as_str()).collect();
-    let mut text = format!("{{\"tools\":[{}]", page.join(","));
-    if tools.next().is_some() {
-        let next = services.sealer.seal_cursor(&binding, &(start + PAGE).to_string())?;
+    let Parts { parts, whole } = Parts::of(permit, start).await;
+    let room = permit.resident().limits().reply_bytes;
+    let mut text = "{\"tools\":[".to_owned();
+    let (mut count, mut next) = (0, None);
+    'parts: for (part, tools) in (start.part..).zip(&parts) {
+        let skipped = if part == start.part { start.tool } else { 0 };
+        for (tool, entry) in tools.iter().enumerate().skip(skipped) {
+            let full = count >= PAGE || text.len() + entry.definition_json.len() > room;
+            if full && count > 0 {
+                next = Some(Position { part, tool });
+                break 'parts;
+            }
+            if count > 0 {
+                text.push(',');
+            }
+            text.push_str(&entry.definition_json);
+            count += 1;
+        }
+    }
+    text.push(']');
+    if let Some(next) = next {
+        let next = services.sealer.seal_cursor(&binding, &next.to_string())?;
         text.push_str(&format!(",\"nextCursor\":\"{next}\""));
     }
     if era == Era::Modern {
         let info = &services.settings.server_meta;
+        // What could not be listed now may be there the next time.
+        let ttl = if whole { 60_000 } else { 0 };
         // Private: what a tenant sees listed is its own, and no cache on the way may show it to another.
         text.push_str(&format!(
-            ",\"resultType\":\"complete\",\"ttlMs\":60000,\"cacheScope\":\"private\",\"_meta\":{info}"
+            ",\"resultType\":\"complete\",\"ttlMs\":{ttl},\"cacheScope\":\"private\",\"_meta\":{info}"
         ));
     }
     text.push('}');
     Ok(text)
+}
+
+/// Where a page begins: which part, the declared tools or one of the servers, and which tool of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Position {
+    part: usize,
+    tool: usize,
+}
+
+impl Position {
+    fn parse(text: &str) -> Option<Self> {
+        let (part, tool) = text.split_once('.')?;
+        Some(Self { part: part.parse().ok()?, tool: tool.parse().ok()? })
+    }
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.part, self.tool)
+    }
+}
+
+/// The tools of a tenant from a position on.
+struct Parts {
+    parts: Vec<Vec<Arc<ToolEntry>>>,
+    /// Whether every server answered.
+    whole: bool,
+}
+
+impl Parts {
+    async fn of(permit: &Permit, start: Position) -> Self {
+        let (services, tenant) = (permit.services(), permit.tenant());
+        let mut parts = Vec::new();
+        if start.part == 0 {
+            parts.push(services.tools.visible(tenant).map(Arc::clone).collect());
+        }
+        let scopes = &permit.principal().scopes;
+        let asked =
+            services.upstreams.visible(tenant).skip(start.part.saturating_sub(1)).map(|upstream| async {
+                // Whoever may not call its tools does not start it.
+                let allowed = upstream.scope.as_deref().is_none_or(|scope| scopes.allows(scope));
+                if allowed { Some(upstream::catalogue(permit, upstream).await) } else { None }
+            });
+        let mut whole = true;
+        for answered in futures_util::future::join_all(asked).await {
+            parts.push(match answered {
+                Some(Ok(catalogue)) => catalogue.tools.clone(),
+                Some(Err(_told)) => {
+                    whole = false;
+                    Vec::new()
+                }
+                None => Vec::new(),
+            });
+        }
+        Self { parts, whole }
+    }
 }
 
 /// The answer to `server/discover`.

@@ -27,7 +27,7 @@ use crate::{
         routing::Binding,
     },
     tools::ToolError,
-    turn::{Progress, Turn},
+    turn::{Progress, ProgressSink, Turn},
 };
 
 /// Makes a type invariant in `'t`, so that the compiler never shortens or lengthens the brand.
@@ -62,6 +62,16 @@ impl<'t> Cx<'t> {
     /// The most bytes of the reply.
     pub(crate) fn room(self) -> usize {
         self.scope.room
+    }
+
+    /// When the call must have ended.
+    pub(crate) fn ends(self) -> Instant {
+        self.scope.deadline
+    }
+
+    /// Where progress goes, if the client asked for it.
+    pub(crate) fn progress_sink(self) -> Option<&'t ProgressSink> {
+        self.scope.turn.progress.as_ref()
     }
 
     pub(crate) fn time_left(self) -> Duration {

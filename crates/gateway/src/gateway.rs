@@ -1,6 +1,7 @@
 //! Puts a gateway together from its configuration and native tools.
 
 use std::{
+    collections::BTreeSet,
     hash::{BuildHasher, RandomState},
     path::PathBuf,
     sync::{
@@ -44,6 +45,10 @@ use crate::{
     reload::Reloads,
     tenants::{Registry, RegistryError, TenantState},
     tools::{NativeTool, Tool, ToolError, ToolSet, ToolSetError, http::HttpShared},
+    upstream::{
+        Processes, UpstreamSet,
+        launch::{Launcher, Launchers},
+    },
     wire::{ServeError, Server},
 };
 
@@ -77,6 +82,9 @@ pub enum OpenError {
     /// The limits that are shared with other processes.
     #[error(transparent)]
     Shared(#[from] SharedError),
+    /// Existing MCP servers.
+    #[error("[[upstream]]: {0}")]
+    Upstream(String),
     /// HTTP tools.
     #[error("HTTP tools cannot be set up: {0}")]
     Http(String),
@@ -100,6 +108,9 @@ pub(crate) struct Lasting {
     pub(crate) clock: Clock,
     pub(crate) environment: Environment,
     reply_keys: Arc<ReplyKeys>,
+    /// What runs for tenants.
+    pub(crate) processes: Arc<Processes>,
+    launchers: Arc<Launchers>,
     /// What databases need of the rest of the process.
     pub(crate) outside: Outside,
     numbers: Arc<Numbers>,
@@ -133,6 +144,9 @@ pub(crate) struct Services {
     pub(crate) gate: Arc<Gate>,
     pub(crate) pacer: Arc<Pacer>,
     pub(crate) tools: ToolSet,
+    pub(crate) upstreams: UpstreamSet,
+    pub(crate) processes: Arc<Processes>,
+    pub(crate) launcher: Option<Launcher>,
     pub(crate) http: HttpShared,
     pub(crate) sealer: Arc<Sealer>,
     pub(crate) doors: Doors,
@@ -176,6 +190,8 @@ pub(crate) struct Settings {
     pub(crate) drain_timeout: Duration,
     pub(crate) refusal_delay: Duration,
     pub(crate) idle: Duration,
+    pub(crate) upstream_processes: usize,
+    pub(crate) data_dir: PathBuf,
     pub(crate) name: String,
     pub(crate) instructions: Option<String>,
     /// The `_meta` of every result (2026-07-28), as JSON.
@@ -193,6 +209,8 @@ impl Settings {
             drain_timeout: server.drain_timeout,
             refusal_delay: server.refusal_delay,
             idle: config.capacity.idle,
+            upstream_processes: config.capacity.upstream_processes,
+            data_dir: config.data_dir(),
             name: server.name.clone(),
             instructions: server.instructions.clone(),
             server_meta: json!({ "io.modelcontextprotocol/serverInfo": info }).to_string(),
@@ -250,17 +268,34 @@ impl Services {
             sources.agree(active.map(|record| (&record.id, record.incarnation)))?;
         }
         // Part of every cache key, so that a reply made by another configuration is never found.
-        let tools = ToolSet::new(config, &sources, native, revision)?;
+        let upstreams = UpstreamSet::new(config)?;
+        let launcher = match upstreams.has_processes() {
+            true => Some(lasting.launchers.get().map_err(|error| OpenError::Upstream(error.to_string()))?),
+            false => None,
+        };
+        let tools = ToolSet::new(config, &sources, native, &upstreams, revision)?;
+        let scopes: BTreeSet<String> = tools.scopes().into_iter().chain(upstreams.scopes()).collect();
         sources.loaded();
         let Lasting {
-            registry, vault, residents, gate, pacer, sealer, audit, metrics, clock, numbers, ..
+            registry,
+            vault,
+            residents,
+            gate,
+            pacer,
+            sealer,
+            audit,
+            metrics,
+            clock,
+            numbers,
+            processes,
+            ..
         } = lasting.clone();
         Ok(Self {
             settings: Settings::new(config),
             limits: LimitTable::new(config, revision).sharing(shared.clone()),
             shared,
             replies,
-            identity: Authenticator::new(config, clock.clone())?.with_scopes(tools.scopes()),
+            identity: Authenticator::new(config, clock.clone())?.with_scopes(scopes.into_iter().collect()),
             http: HttpShared::new(&config.http).map_err(|error| OpenError::Http(error.to_string()))?,
             doors: Doors::new(config),
             statements: Cache::new(256),
@@ -271,6 +306,9 @@ impl Services {
             gate,
             pacer,
             tools,
+            upstreams,
+            processes,
+            launcher,
             sealer,
             audit,
             metrics,
@@ -429,6 +467,8 @@ impl GatewayBuilder {
             clock: clock.clone(),
             environment,
             reply_keys: Arc::new(reply_keys),
+            processes: Arc::default(),
+            launchers: Arc::default(),
             outside,
         };
         let common = Common::open(&config, &lasting, None)?;

@@ -25,6 +25,10 @@ pub mod context;
 mod cx;
 mod gateway;
 pub mod guards;
+/// How a program starts existing MCP servers (`[[upstream]]` with `command`) behind a fence.
+pub mod launcher {
+    pub use crate::upstream::launch::{enter, through};
+}
 mod reload;
 #[cfg(test)]
 mod removed;
@@ -33,6 +37,7 @@ mod strict_json;
 pub mod tenants;
 pub mod tools;
 mod turn;
+mod upstream;
 mod wire;
 
 pub use central::CentralError;

@@ -80,9 +80,14 @@ impl Gateway {
         let ended = loop {
             match tokio::time::timeout(OWED, &mut waiting).await {
                 Ok(ended) => break ended,
-                Err(_elapsed) => self.flush_audit().await,
+                Err(_elapsed) => {
+                    self.flush_audit().await;
+                    let services = self.live.services();
+                    services.processes.look_after(&services);
+                }
             }
         };
+        self.lasting.processes.stop_all().await;
         self.flush_audit().await;
         ended.map(drop).map_err(|error| protocol(error.to_string()))
     }
@@ -179,7 +184,7 @@ impl ServerHandler for Local {
     ) -> Result<ListToolsResult, ErrorData> {
         let permit = self.admit().await?;
         let cursor = request.and_then(|request| request.cursor);
-        let listed = call::list(&permit, ERA, cursor.as_deref());
+        let listed = call::list(&permit, ERA, cursor.as_deref()).await;
         let (outcome, reason) = match &listed {
             Ok(_) => (Outcome::Ok, None),
             Err(denial) => (Outcome::Denied(denial.layer()), Some(denial.reason().to_owned())),
@@ -199,7 +204,7 @@ impl ServerHandler for Local {
         let arguments = arguments.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
         let params =
             Params { name: Some(request.name), arguments: arguments.as_deref(), ..Params::default() };
-        let call = match Call::prepare(&permit, &HeaderMap::new(), ERA, params, false) {
+        let call = match Call::prepare(&permit, &HeaderMap::new(), ERA, params, false).await {
             Ok(call) => call,
             Err(NotRun { tool, reason, layer, refusal }) => {
                 let outcome = layer.map_or(Outcome::Error, Outcome::Denied);

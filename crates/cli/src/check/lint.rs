@@ -46,12 +46,12 @@ pub(super) fn finding(problem: &ConfigProblem) -> Finding {
 fn layer(key: &str) -> Layer {
     match key.split(['.', '[']).next().unwrap_or_default() {
         "data" | "source" | "sql" | "rows" | "max_rows" => Layer::Data,
-        "capacity" => Layer::Capacity,
-        "http" | "auth" => Layer::Credentials,
+        "capacity" | "limits" => Layer::Capacity,
+        "http" | "auth" | "env" => Layer::Credentials,
         "cache" => Layer::Cache,
         "audit" => Layer::Disclosure,
-        "shared" => Layer::State,
-        "server" | "upstream" | "owner" => Layer::Routing,
+        "shared" | "command" | "read" => Layer::State,
+        "server" | "url" | "owner" => Layer::Routing,
         _ => Layer::Identity,
     }
 }

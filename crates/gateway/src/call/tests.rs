@@ -85,7 +85,7 @@ impl Desk {
     async fn call_with(&self, permit: Permit) -> Result<String, String> {
         let params = Params { name: Some("change".into()), ..Params::default() };
         let era = Era::Legacy { batches: false };
-        let Ok(call) = Call::prepare(&permit, &HeaderMap::new(), era, params, false) else {
+        let Ok(call) = Call::prepare(&permit, &HeaderMap::new(), era, params, false).await else {
             return Err("it cannot run".to_owned());
         };
         let done = context::enter(permit, call.finish()).await;

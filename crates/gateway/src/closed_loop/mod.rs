@@ -92,7 +92,7 @@ async fn the_prober_finds_nothing_in_the_gateway() {
 /// With all guards in their places the same techniques find nothing, whatever the gateway stands on.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_sees_a_guard_go_finds_nothing_while_it_is_there() {
-    for on in [On::Anew, On::FewPlaces, On::Log, On::Redis, On::Policies, On::Roles] {
+    for on in [On::Anew, On::FewPlaces, On::Log, On::Processes, On::Redis, On::Policies, On::Roles] {
         let stage = Stage::open(on).await.unwrap();
         let mut plan = stage.plan();
         plan.layers = Layer::ALL.to_vec();

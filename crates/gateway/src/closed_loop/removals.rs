@@ -25,7 +25,7 @@ const fn removal(
     Removal { guard, layer, instead, found_by, on }
 }
 
-pub(super) const REMOVALS: [Removal; 22] = [
+pub(super) const REMOVALS: [Removal; 23] = [
     removal(Layer::Identity, "verified-token", "signatures are not compared", &["ID-02"], On::Files),
     removal(Layer::Identity, "active-tenant", "a suspended tenant is served on", &["LC-01"], On::Files),
     removal(
@@ -51,6 +51,13 @@ pub(super) const REMOVALS: [Removal; 22] = [
         On::Files,
     ),
     removal(Layer::State, "resident", "tools keep their memory in one place for all", &["ST-01"], On::Files),
+    removal(
+        Layer::State,
+        "process-per-tenant",
+        "one process of an existing MCP server serves all tenants",
+        &["DA-06"],
+        On::Processes,
+    ),
     removal(Layer::Data, "file-per-tenant", "all tenants' statements run on one file", &["DA-06"], On::Files),
     removal(
         Layer::Data,

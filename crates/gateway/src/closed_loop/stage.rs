@@ -20,6 +20,7 @@ use crate::{
         data::{Lab, Town},
         identity::DevelopmentIssuer,
     },
+    upstream::launch::launcher_of_tests,
 };
 
 const CONFIG: &str = include_str!("../../../../examples/helpdesk/partywall.toml");
@@ -48,6 +49,15 @@ http = { method = "GET", url = "http://127.0.0.1:8790/v1/plans/{organization}" }
 auth = { bearer = "secret:crm_api_key" }
 args.organization = { type = "string", min_length = 1, max_length = 64, description = "For example acme." }
 "#;
+
+/// A server that is started for each tenant.
+fn desks() -> String {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/closed_loop");
+    format!(
+        "[[upstream]]\nname = \"desks\"\ncommand = [\"/usr/bin/python3\", \"{folder}/desk.py\", \"{{tenant}}\"]\n\
+         read = [\"{folder}\"]\n"
+    )
+}
 
 /// A tool whose replies all processes share.
 const SHARED: &str = r#"
@@ -126,6 +136,8 @@ pub(super) enum On {
     Log,
     /// The same with a tool whose argument names a tenant.
     Argument,
+    /// The same with an MCP server that runs as a process.
+    Processes,
     /// The same with replies in Redis.
     Redis,
     /// Shared tables of PostgreSQL with policies.
@@ -210,6 +222,7 @@ impl Stage {
         let data = config.data_dir();
         let database = ground.lab().map(Lab::url);
         let environment = Environment::from_fn(move |name| database.clone().filter(|_| name == "DB"));
+        crate::launcher::through(launcher_of_tests());
         let builder = Gateway::builder(config).environment(environment);
         let builder = match on {
             On::Policies | On::Roles => builder,
@@ -303,6 +316,7 @@ fn text(on: On, ground: &Ground) -> String {
     let more = match on {
         On::Argument => PLAN.to_owned(),
         On::Redis => format!("{SHARED}{}", shared()),
+        On::Processes => desks(),
         _ => String::new(),
     };
     format!("{CONFIG}\n{ACCOUNT}\n{more}\n{ROOM}").replacen("[server]\n", server, 1)

@@ -10,6 +10,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 mod tool;
+mod upstream;
 
 use std::time::Duration;
 
@@ -31,13 +32,7 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
     server::check_http(config, &mut found);
     shared::check_shared(config, &mut found);
     tool::check_tools(config, &mut found);
-    for upstream in &config.upstreams {
-        found.at = Some(upstream.span().start);
-        found.say(
-            "upstream",
-            "existing MCP servers behind the gateway are not served by this version; remove the table",
-        );
-    }
+    upstream::check_upstreams(config, &mut found);
     found.problems
 }
 

@@ -8,6 +8,7 @@ mod lines;
 mod problem;
 mod shared;
 mod tool;
+mod upstream;
 
 use std::{
     collections::BTreeMap,
@@ -28,6 +29,7 @@ pub use shared::{Environment, Reference, ReferenceError, Shared};
 pub use tool::{
     ArgSpec, ArgType, Auth, CachePer, CachePolicy, HttpCall, HttpMethod, Owner, RowsShape, ToolConfig,
 };
+pub use upstream::{UpstreamConfig, UpstreamLimits, UpstreamNetwork};
 
 /// The whole configuration file.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -46,10 +48,10 @@ pub struct Config {
     #[serde(default, rename = "tool")]
     #[schemars(with = "Vec<ToolConfig>")]
     pub tools: Vec<toml::Spanned<ToolConfig>>,
-    /// Existing MCP servers behind the gateway; recognised, not yet served.
+    /// Existing MCP servers behind the gateway.
     #[serde(default, rename = "upstream")]
-    #[schemars(with = "Vec<serde_json::Value>")]
-    pub upstreams: Vec<toml::Spanned<toml::Table>>,
+    #[schemars(with = "Vec<UpstreamConfig>")]
+    pub upstreams: Vec<toml::Spanned<UpstreamConfig>>,
     /// Limits of each tenant, and of single tenants.
     #[serde(default)]
     pub capacity: Capacity,
@@ -336,6 +338,8 @@ pub struct Capacity {
     pub cache_bytes: ByteSize,
     /// Tenants that are held in memory at once; the least recently used are dropped.
     pub resident_tenants: usize,
+    /// Existing MCP servers that run at once, over all tenants.
+    pub upstream_processes: usize,
     /// After how long without a call a tenant's memory, connections to upstreams and open files are let go.
     #[serde(deserialize_with = "duration::deserialize")]
     #[schemars(with = "String")]
@@ -356,6 +360,7 @@ impl Default for Capacity {
             reply_bytes: ByteSize(1 << 20),
             cache_bytes: ByteSize(4 << 20),
             resident_tenants: 10_000,
+            upstream_processes: 256,
             idle: Duration::from_secs(600),
             tenant: BTreeMap::new(),
         }

@@ -14,11 +14,12 @@ pub struct ConfigProblem {
 }
 
 impl ConfigProblem {
-    /// The key, where the problem is one of a key: the full one, or that within the tool's table.
+    /// The key, where the problem is one of a key: the full one, or that within the tool's or the upstream's table.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
-        let text = match self.text.strip_prefix("tool `") {
-            Some(tool) => tool.split_once("`: ")?.1,
+        let named = ["tool `", "upstream `"].iter().find_map(|kind| self.text.strip_prefix(kind));
+        let text = match named {
+            Some(named) => named.split_once("`: ")?.1,
             None => &self.text,
         };
         let (key, _) = text.strip_prefix('`')?.split_once('`')?;

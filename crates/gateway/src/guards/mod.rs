@@ -45,6 +45,11 @@ const STATE: &[Check] = &[
         "Values of one call cannot leave it or enter another: they do not compile.",
     ),
     guard(Layer::State, "resident", "Memory is kept per tenant and life of the tenant, and nowhere else."),
+    guard(
+        Layer::State,
+        "process-per-tenant",
+        "An existing MCP server runs once for each tenant, and is spoken to once for each principal.",
+    ),
 ];
 
 const DATA: &[Check] = &[

@@ -29,6 +29,7 @@ use crate::{
         capacity::{LimitTable, Limits, TenantCapacity, shared::SharedRate},
     },
     tools::http::TenantClient,
+    upstream::Upstreams,
 };
 
 type States = Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>;
@@ -42,6 +43,8 @@ pub(crate) struct Resident {
     capacity: TenantCapacity,
     cache: ReplyCache,
     client: OnceLock<Arc<TenantClient>>,
+    /// Processes of existing MCP servers; they end when nothing holds this any more.
+    upstreams: Arc<Upstreams>,
     state: Arc<States>,
     /// Milliseconds from the start of [`Residents`] to the last request.
     used: AtomicU64,
@@ -56,6 +59,7 @@ impl Resident {
             capacity: TenantCapacity::new(limits),
             cache: ReplyCache::new(limits.cache_bytes),
             client: OnceLock::new(),
+            upstreams: Arc::default(),
             state: Arc::default(),
             used: AtomicU64::new(0),
         }
@@ -66,8 +70,8 @@ impl Resident {
         Self { capacity: self.capacity.sharing(shared), ..self }
     }
 
-    /// The same tenant under another configuration: its state and the count of its calls stay; its cache and its
-    /// connections to upstreams are made anew.
+    /// The same tenant under another configuration: its state, the count of its calls and the processes that are declared as
+    /// they were stay; its cache and its connections to upstreams are made anew.
     fn under(&self, limits: Limits, revision: u64) -> Self {
         Self {
             incarnation: self.incarnation,
@@ -76,6 +80,7 @@ impl Resident {
             capacity: self.capacity.with_limits(limits),
             cache: ReplyCache::new(limits.cache_bytes),
             client: OnceLock::new(),
+            upstreams: Arc::clone(&self.upstreams),
             state: Arc::clone(&self.state),
             used: AtomicU64::new(self.used.load(Relaxed)),
         }
@@ -113,6 +118,16 @@ impl Resident {
             return Arc::clone(COMMON.get_or_init(|| Arc::new(make())));
         }
         Arc::clone(self.client.get_or_init(|| Arc::new(make())))
+    }
+
+    /// What runs for the tenant.
+    pub(crate) fn upstreams(&self) -> &Upstreams {
+        #[cfg(test)]
+        if crate::removed::removed("process-per-tenant") {
+            static COMMON: OnceLock<Upstreams> = OnceLock::new();
+            return COMMON.get_or_init(Upstreams::default);
+        }
+        &self.upstreams
     }
 
     fn states(&self) -> &States {

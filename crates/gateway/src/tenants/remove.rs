@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{self, ErrorKind},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use partywall_model::TenantId;
@@ -101,8 +102,20 @@ pub(super) fn delete_files(
 }
 
 fn delete(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
-        deleted => deleted,
+    let mut tries = 0;
+    loop {
+        match fs::remove_dir_all(path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            // A server that was started for the tenant writes still; it is ended within a second or so.
+            Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty && tries < MOST_TRIES => {
+                tries += 1;
+                std::thread::sleep(BETWEEN_TRIES);
+            }
+            deleted => return deleted,
+        }
     }
 }
+
+/// How often a folder is deleted that somebody writes into.
+const MOST_TRIES: u32 = 50;
+const BETWEEN_TRIES: Duration = Duration::from_millis(100);

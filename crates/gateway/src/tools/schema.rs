@@ -181,7 +181,9 @@ mod tests {
         let mut lost = NativeTool::new(Any);
         lost.schema = json!({ "$ref": "#/$defs/x" }).as_object().cloned().expect("an object");
         let sources = &gateway.live.services().sources;
-        let refused = ToolSet::new(&gateway.config(), sources, &[lost], 0).map(drop);
+        let refused =
+            ToolSet::new(&gateway.config(), sources, &[lost], &crate::upstream::UpstreamSet::default(), 0)
+                .map(drop);
         assert!(refused.is_err_and(|error| error.to_string().contains("#/$defs/x")));
     }
 }

@@ -24,6 +24,7 @@ use crate::{
         credentials::{ReplyName, SecretName},
         data::{DataError, Sources},
     },
+    upstream::{Upstream, UpstreamError, UpstreamSet, UpstreamTool},
 };
 
 /// A tool cannot be offered.
@@ -54,6 +55,11 @@ impl ToolSetError {
             _ => "",
         };
         Self::new(tool, format!("`sql`: {told}{advice}"))
+    }
+
+    /// A server that cannot be served.
+    pub(crate) fn of_upstream(upstream: &str, problem: &str) -> Self {
+        Self::new(upstream, format!("of `[[upstream]]`: {problem}"))
     }
 
     fn at(self, place: Option<&String>) -> Self {
@@ -91,6 +97,7 @@ enum Kind {
     Sql(SqlTool, ArgTable),
     Http(Box<HttpTool>, ArgTable),
     Native(Arc<dyn ErasedTool>, Option<BTreeSet<String>>),
+    Upstream(Box<UpstreamTool>, Option<BTreeSet<String>>),
 }
 
 impl ToolEntry {
@@ -162,6 +169,33 @@ impl ToolEntry {
         })
     }
 
+    /// A tool of an existing MCP server; why it is not offered.
+    pub(crate) fn upstream(definition: Definition, tool: UpstreamTool) -> Result<Self, String> {
+        let known = super::schema::arguments(&definition.input_schema)?;
+        let reads = definition.annotations.as_ref().is_some_and(|told| told.read_only_hint == Some(true));
+        let (scope, timeout) = (tool.scope(), tool.timeout());
+        let entry = Self::new(definition, scope, Kind::Upstream(Box::new(tool), known));
+        Ok(Self { writes: !reads, timeout, ..entry.map_err(|error| error.problem)? })
+    }
+
+    /// What stands for the tools of a server that does not answer.
+    pub(crate) fn absent(name: &str, upstream: &Arc<Upstream>, why: Arc<UpstreamError>) -> Self {
+        let tool = UpstreamTool::absent(upstream, why);
+        Self {
+            name: name.into(),
+            definition_json: String::new(),
+            scope: tool.scope(),
+            mirrors: Vec::new(),
+            timeout: tool.timeout(),
+            writes: false,
+            tenants: None,
+            cache: None,
+            revision: 0,
+            declaration: [0; 32],
+            kind: Kind::Upstream(Box::new(tool), None),
+        }
+    }
+
     fn new(definition: Definition, scope: Option<String>, kind: Kind) -> Result<Self, ToolSetError> {
         let name: Arc<str> = definition.name.as_ref().into();
         let mirrors =
@@ -218,6 +252,7 @@ impl ToolEntry {
                 }
                 tool.call(cx, args).await
             }
+            Kind::Upstream(tool, known) => tool.call(cx, known.as_ref(), args).await,
             Kind::Sql(tool, table) => {
                 let args = table.check(args)?;
                 self.cached(cx, args, async |args| tool.call(cx, args, cx.time_left()).await).await
@@ -420,6 +455,7 @@ impl ToolSet {
         config: &Config,
         sources: &Sources,
         native: &[NativeTool],
+        upstreams: &UpstreamSet,
         revision: u64,
     ) -> Result<Self, ToolSetError> {
         let mut tools = Vec::new();
@@ -432,6 +468,11 @@ impl ToolSet {
         }
         let mut by_name = HashMap::new();
         for tool in &tools {
+            if let Some(upstream) = upstreams.claims(&tool.name) {
+                let problem =
+                    format!("the upstream `{}` may have a tool of this name; rename one", upstream.name);
+                return Err(ToolSetError::new(&tool.name, problem));
+            }
             if by_name.insert(Arc::clone(&tool.name), Arc::clone(tool)).is_some() {
                 return Err(ToolSetError::new(&tool.name, "there are two tools of this name; rename one"));
             }

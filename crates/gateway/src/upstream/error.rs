@@ -1,5 +1,7 @@
 //! Why an existing MCP server did not answer.
 
+use crate::{admit::Permit, tools::ToolError};
+
 /// Why an upstream did not answer. What the caller sees of it is decided where it becomes a `ToolError`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UpstreamError {
@@ -15,6 +17,9 @@ pub(crate) enum UpstreamError {
     /// It ended, or forgot the conversation; the next call begins another one.
     #[error("the conversation ended")]
     Ended,
+    /// The tenant was suspended or removed, so nothing is started for it.
+    #[error("the tenant was suspended or removed")]
+    Gone,
     /// It took too long.
     #[error("the time limit was reached")]
     TimedOut,
@@ -27,6 +32,9 @@ pub(crate) enum UpstreamError {
     /// It does not speak MCP; for the operator.
     #[error("is no MCP server that can be served: {0}")]
     Protocol(&'static str),
+    /// What it answered a call with has a kind of content that MCP does not have, or not yet.
+    #[error("answered with a kind of content that is not known")]
+    UnknownContent,
     /// It answered with an error of JSON-RPC.
     #[error("answered with error {code}")]
     Rpc {
@@ -38,4 +46,36 @@ pub(crate) enum UpstreamError {
     /// The tenant has no value for a secret that the upstream needs.
     #[error("the tenant has no secret `{0}`")]
     MissingSecret(String),
+}
+
+impl UpstreamError {
+    /// What its caller's call comes to.
+    pub(super) fn of_call(&self, permit: &Permit, upstream: &str) -> ToolError {
+        match self {
+            Self::Gone => ToolError::Ended,
+            // Its process was stopped with the tenant.
+            Self::Ended if permit.still().is_err() => ToolError::Ended,
+            Self::Unreachable(_) | Self::AddressRefused(_) | Self::Ended | Self::Protocol(_) => {
+                ToolError::Upstream(format!("`{upstream}`: {self}"))
+            }
+            Self::Unauthorized => ToolError::failed(
+                "The service behind this tool refused the credential that is set up for you. Ask your administrator to \
+                 correct it.",
+            ),
+            Self::UnknownContent => {
+                ToolError::failed("The server behind this tool answered in a form that cannot be passed on.")
+            }
+            Self::TimedOut => ToolError::TimedOut,
+            Self::TooLarge => ToolError::TooLarge,
+            Self::Busy => ToolError::failed(
+                "The server behind this tool has too much to do now. Try again in a moment.",
+            ),
+            Self::Rpc { message, .. } if message.is_empty() => {
+                ToolError::failed("The server behind this tool answered with an error.")
+            }
+            // Its own process, or its own account, said so.
+            Self::Rpc { message, .. } => ToolError::failed(message.clone()),
+            Self::MissingSecret(name) => ToolError::MissingSecret(name.clone()),
+        }
+    }
 }

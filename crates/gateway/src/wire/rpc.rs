@@ -523,7 +523,7 @@ impl Exchange<'_> {
         };
         match (era, method) {
             (_, "tools/call") => self.call(id, era, params, place).await,
-            (_, "tools/list") => match call::list(self.permit, era, params.cursor.as_deref()) {
+            (_, "tools/list") => match call::list(self.permit, era, params.cursor.as_deref()).await {
                 Ok(list) if place.is_too_small_for(&list) => {
                     let error =
                         RpcError::new(codes::INTERNAL, "The replies of the batch would be too large.");
@@ -569,7 +569,7 @@ impl Exchange<'_> {
             Place::Alone => (self.accepts_events, usize::MAX),
             Place::Batch { room } => (false, room),
         };
-        let call = match Call::prepare(self.permit, self.headers, era, params, may_stream) {
+        let call = match Call::prepare(self.permit, self.headers, era, params, may_stream).await {
             Ok(call) => call.within(room),
             Err(refused) => {
                 let NotRun { tool, reason, layer, refusal } = refused;

@@ -121,6 +121,7 @@ impl Server {
         let mut stop = pin!(stop);
         let mut tidy = pin!(tidy(&live));
         let mut look = pin!(look(&live));
+        let mut processes = pin!(look_after(&live));
         loop {
             tokio::select! {
                 () = &mut stop => break,
@@ -128,6 +129,7 @@ impl Server {
                 () = admin.accept() => {}
                 () = &mut tidy => {}
                 () = &mut look => {}
+                () = &mut processes => {}
             }
         }
         live.draining.store(true, Release);
@@ -150,6 +152,7 @@ impl Server {
             }
         }
         admin.seats.ask_all(Leave::Now);
+        services.processes.stop_all().await;
         services.flush_audit().await;
     }
 }
@@ -357,6 +360,16 @@ async fn look(live: &Live) {
     }
 }
 
+/// Every second: ends what runs for tenants and should not. It waits for nothing else, since a tenant that is suspended is not
+/// served from then on.
+async fn look_after(live: &Live) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let services = live.services();
+        services.processes.look_after(&services);
+    }
+}
+
 /// Whether requests should be sent here, and if not, why.
 pub(crate) fn readiness(live: &Live) -> (StatusCode, String) {
     let services = live.services();
@@ -390,6 +403,7 @@ fn operator(live: &Live, connections: &Seats, request: &Request<Incoming>) -> Re
             let mut text = services.metrics.render();
             text.push_str(&services.audit.render());
             text.push_str(&services.registry.render());
+            text.push_str(&services.processes.render());
             text.push_str(&format!(
                 "# HELP partywall_resident_tenants Tenants held in memory.\n\
                  # TYPE partywall_resident_tenants gauge\n\

@@ -22,3 +22,4 @@ mod parsing;
 mod routing;
 mod state;
 mod support;
+mod upstream;

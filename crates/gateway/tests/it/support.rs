@@ -99,6 +99,12 @@ fn folder() -> tempfile::TempDir {
     if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
 
+/// The program that servers are started through, which stands beside the tests.
+fn launcher() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    tests.parent().and_then(std::path::Path::parent).unwrap().join("examples/launcher")
+}
+
 impl House {
     pub(crate) async fn open() -> Self {
         Self::with(Plan::default()).await
@@ -114,6 +120,7 @@ impl House {
         write_files(&folder, &signer, &second_signer);
         let text = config_text(&plan, address, upstream.address);
         let config = Config::parse(&text, "test", folder.path()).unwrap();
+        partywall_gateway::launcher::through(launcher());
         let mut builder = tools::add(Gateway::builder(config), &gates, &canaries);
         if let Some(native) = plan.native {
             builder = native(builder);

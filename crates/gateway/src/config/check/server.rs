@@ -227,6 +227,7 @@ fn check_tenant(tenant: &str, key: &str, found: &mut Found) {
 pub(super) fn check_capacity(config: &Config, found: &mut Found) {
     let capacity = &config.capacity;
     found.number("capacity.resident_tenants", as_u64(capacity.resident_tenants), 1, 10_000_000);
+    found.number("capacity.upstream_processes", as_u64(capacity.upstream_processes), 1, 100_000);
     found.duration("capacity.idle", capacity.idle);
     check_limits("capacity", capacity, found);
     for (tenant, own) in &capacity.tenant {

@@ -403,13 +403,63 @@ fn values_and_bounds_of_arguments() {
     );
 }
 
+/// An upstream with the given lines.
+fn upstream(lines: &str) -> String {
+    format!("[[upstream]]\nname = \"files\"\n{lines}\n")
+}
+
 #[test]
-fn upstream_servers_are_not_served_yet() {
-    let error =
-        parse("[server]\n\n[[upstream]]\nname = \"files\"\ncommand = [\"x\"]\n").expect_err("refused");
-    assert_eq!(
-        error,
-        "p.toml:3: `upstream`: existing MCP servers behind the gateway are not served by this version; remove the table"
+fn upstreams() {
+    let command = |lines: &str| upstream(&format!("command = [\"server\", \"{{tenant_dir}}\"]\n{lines}"));
+    judge_tools(
+        command,
+        &[
+            ("url = \"https://example.com/mcp\"", "`url`: an upstream has either"),
+            ("env = { KEY = \"env:KEY\" }", "`env.KEY`: would be one value for all tenants"),
+            ("env = { KEY = \"file:key\" }", "`env.KEY`: would be one value for all tenants"),
+            ("env = { KEY = \"secret:a b\" }", "`env.KEY`: must be `secret:NAME`"),
+            ("env = { HOME = \"/srv\" }", "`env.HOME`: is set by the gateway"),
+            ("env = { \"A=B\" = \"x\" }", "is no variable's name"),
+            ("env = { KEY = \"{subject}\" }", "`{subject}` stands for nothing"),
+            ("auth = { bearer = \"secret:k\" }", "`auth`: is for `url`"),
+            ("limits = { memory = \"1MiB\" }", "`limits.memory`: must be from"),
+            ("limits = { processes = 0 }", "`limits.processes`: must be from 1 to 4096"),
+            ("limits = { idle = \"2h\" }", "`limits.idle`: must be more than 0"),
+            ("limits = { start = \"0s\" }", "`limits.start`: must be more than 0"),
+            ("tools = [\"a.b\"]", "`a.b` cannot be offered"),
+            ("tenants = [\"a b\"]", "is no tenant id"),
+            ("scope = \"a b\"", "must be one scope"),
+            ("timeout = \"0s\"", "`timeout`: must be more than 0"),
+            ("pin = { project = \"nobody\" }", "`pin.project`: must be `tenant`, `subject`"),
+            ("pin = { project = \"secret:\" }", "`pin.project`: must be `secret:NAME`"),
+        ],
+        &[
+            "env = { KEY = \"secret:k\", MODE = \"of {tenant} in {tenant_dir}\" }",
+            "pin = { tenant_id = \"tenant\", who = \"subject\", key = \"secret:k\", region = \"text:eu\" }",
+            "limits = { memory = \"1GiB\", processes = 8, idle = \"1m\", start = \"1m\" }\ntools = [\"read_file\"]",
+        ],
+    );
+    judge(
+        &[
+            (&upstream(""), "`command`: is missing"),
+            (&upstream("command = []"), "must begin with a program"),
+            (&upstream("command = [\"{tenant}\"]"), "the program is the same"),
+            (&upstream("command = [\"s\", \"secret:k\"]"), "a secret cannot be an argument"),
+            (&upstream("command = [\"s\", \"{who}\"]"), "`{who}` stands for nothing"),
+            (&upstream("url = \"https://example.com/mcp\"\nenv = { A = \"b\" }"), "`env`: is for `command`"),
+            ("[[upstream]]\nname = \"A\"\ncommand = [\"s\"]", "`name`: must have 1 to 32"),
+            (
+                "[[upstream]]\nname = \"a\"\ncommand = [\"s\"]\n[[upstream]]\nname = \"a_b\"\ncommand = [\"s\"]",
+                "upstream `a_b`: `name`: and that of `a` can begin the same tool's name",
+            ),
+            (
+                &format!("{}{}", sql_tool("").replace("\"t\"", "\"files_t\""), upstream("command = [\"s\"]")),
+                "begins the name of the tool `files_t` too",
+            ),
+        ],
+        &[
+            "[[upstream]]\nname = \"a\"\ncommand = [\"s\", '{\"a\": 1}']\n[[upstream]]\nname = \"ab\"\ncommand = [\"s\"]",
+        ],
     );
 }
 

@@ -92,11 +92,11 @@ fn tls_config() -> Result<ClientConfig, rustls::Error> {
 
 /// A request as a tool makes it.
 #[derive(Debug)]
-pub(super) struct Outgoing {
-    pub(super) method: Method,
-    pub(super) url: Url,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Option<String>,
+pub(crate) struct Outgoing {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Option<String>,
 }
 
 impl Outgoing {
@@ -131,7 +131,7 @@ impl TenantClient {
     }
 
     /// Sends a request and gives the head of the reply.
-    pub(super) async fn send(&self, request: Outgoing) -> Result<Response<Incoming>, HttpToolError> {
+    pub(crate) async fn send(&self, request: Outgoing) -> Result<Response<Incoming>, HttpToolError> {
         let url = &request.url;
         let refused = HttpToolError::AddressRefused { host: url.host_str().unwrap_or_default().to_owned() };
         // The resolver is not asked about literal addresses.

@@ -12,7 +12,7 @@ pub(crate) type Secrets<'a> = [(&'a str, &'a SecretString)];
 
 /// Which secret goes into which header.
 #[derive(Debug, Default)]
-pub(super) struct Credential(Vec<Line>);
+pub(crate) struct Credential(Vec<Line>);
 
 #[derive(Debug)]
 struct Line {
@@ -22,7 +22,7 @@ struct Line {
 }
 
 impl Credential {
-    pub(super) fn compile(auth: &Auth) -> Result<Self, HttpToolError> {
+    pub(crate) fn compile(auth: &Auth) -> Result<Self, HttpToolError> {
         let config = HttpToolError::config;
         match (&auth.bearer, auth.headers.is_empty()) {
             (Some(_), false) => Err(config("auth", "has both `bearer` and `headers`; keep one")),
@@ -49,17 +49,17 @@ impl Credential {
     }
 
     /// The names of the secrets, in order.
-    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|line| line.secret.as_str())
     }
 
     /// The headers it sends.
-    pub(super) fn headers(&self) -> impl Iterator<Item = &HeaderName> {
+    pub(crate) fn headers(&self) -> impl Iterator<Item = &HeaderName> {
         self.0.iter().map(|line| &line.header)
     }
 
     /// Adds the credential to the headers of one request.
-    pub(super) fn apply(&self, secrets: &Secrets<'_>, headers: &mut HeaderMap) -> Result<(), HttpToolError> {
+    pub(crate) fn apply(&self, secrets: &Secrets<'_>, headers: &mut HeaderMap) -> Result<(), HttpToolError> {
         for line in &self.0 {
             let secret = find(secrets, &line.secret)?;
             let unusable = || HttpToolError::UnusableSecret { name: line.secret.clone() };

@@ -17,15 +17,15 @@ mod target;
 mod tests;
 mod text;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::{Map, Value};
+use url::Url;
 
 pub use client::HttpShared;
-use client::Outgoing;
-pub(crate) use client::TenantClient;
-pub(crate) use credential::Secrets;
+pub(crate) use client::{Outgoing, TenantClient};
+pub(crate) use credential::{Credential, Secrets};
 pub use error::{HttpErrorKind, HttpToolError};
 
 use crate::{
@@ -33,7 +33,6 @@ use crate::{
     config::{Http, HttpMethod, ToolConfig},
 };
 use address::AllowList;
-use credential::Credential;
 use owner::OwnerCheck;
 use parts::{Body, Headers};
 use reply::Read;
@@ -195,6 +194,21 @@ impl HttpTool {
         let body = body.map(|body| body.to_string());
         Ok(Outgoing { method: self.method.clone(), url, headers, body })
     }
+}
+
+/// The URL of an existing MCP server: one that nothing is filled into, under the rules for those of tools.
+pub(crate) fn fixed_url(url: &str, limits: &Http) -> Result<Url, HttpToolError> {
+    if url.contains(['?', '#', '{', '}']) {
+        return Err(HttpToolError::config("url", "must end with the path, and nothing is filled into it"));
+    }
+    let declared = Declared::new(&BTreeMap::new());
+    let allow = AllowList::parse(&limits.allow_private)?;
+    let target = Target::compile(url, &BTreeMap::new(), &declared, &allow);
+    let url = target.and_then(|target| target.render(&Values { declared: &declared, given: &Map::new() }));
+    url.map_err(|error| match error {
+        HttpToolError::Config { key, problem } if key == "http.url" => HttpToolError::config("url", problem),
+        other => other,
+    })
 }
 
 /// The same JSON text without white space around it and without line breaks, which stand between tokens only: whatever

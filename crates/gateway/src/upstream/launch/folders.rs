@@ -1,0 +1,170 @@
+//! Which folders a server reaches: the system's, to read, and its own.
+
+use std::{
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, NetPort, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope, path_beneath_rules,
+};
+
+use super::plan::Plan;
+
+/// What programs need of a system to run and to use the network. Not all of `/etc`: configurations stand there, the
+/// gateway's own perhaps. Not all of `/proc`: the command lines of other tenants' servers stand there.
+const READABLE: [&str; 38] = [
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/nix/store",
+    "/gnu/store",
+    "/etc/alternatives",
+    "/etc/ca-certificates",
+    "/etc/ca-certificates.conf",
+    "/etc/crypto-policies",
+    "/etc/fonts",
+    "/etc/gai.conf",
+    "/etc/group",
+    "/etc/host.conf",
+    "/etc/hosts",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/localtime",
+    "/etc/mime.types",
+    "/etc/nsswitch.conf",
+    "/etc/os-release",
+    "/etc/passwd",
+    "/etc/pki",
+    "/etc/protocols",
+    "/etc/resolv.conf",
+    "/etc/services",
+    "/etc/ssl",
+    "/etc/timezone",
+    "/sys/devices/system/cpu",
+    "/sys/kernel/mm/transparent_hugepage",
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/sys",
+];
+const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
+/// What a program that was installed into a folder of its own may consist of, beside its `bin`.
+const BESIDE_BIN: [&str; 6] = ["bin", "lib", "lib64", "libexec", "share", "pyvenv.cfg"];
+
+/// What may be read: what programs need, what the configuration adds, and what belongs to the program.
+fn readable(plan: &Plan, program: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = READABLE.iter().map(PathBuf::from).collect();
+    paths.extend(plan.readable.iter().cloned());
+    // Those of its PATH may be installed elsewhere too, each with folders beside it.
+    for folder in std::env::split_paths(&plan.path).filter(|folder| folder.is_absolute()) {
+        beside(&folder, &mut paths);
+    }
+    for file in interpreter(program).into_iter().chain([program.to_path_buf()]) {
+        let real = file.canonicalize().ok();
+        for file in real.into_iter().chain([file]) {
+            file.parent().into_iter().for_each(|folder| beside(folder, &mut paths));
+            paths.push(file);
+        }
+    }
+    paths
+}
+
+/// Adds what belongs to the programs of a folder called `bin`.
+fn beside(folder: &Path, paths: &mut Vec<PathBuf>) {
+    let prefix = folder.parent().filter(|_| folder.ends_with("bin"));
+    paths.extend(prefix.into_iter().flat_map(|prefix| BESIDE_BIN.iter().map(|name| prefix.join(name))));
+}
+
+/// The program that a script begins with.
+fn interpreter(script: &Path) -> Option<PathBuf> {
+    /// What the kernel reads of such a line.
+    const LINE: u64 = 255;
+    let mut line = Vec::new();
+    File::open(script).ok()?.take(LINE).read_to_end(&mut line).ok()?;
+    let line = line.strip_prefix(b"#!")?.split(|&byte| byte == b'\n').next()?;
+    let name = std::str::from_utf8(line).ok()?.split_ascii_whitespace().next()?;
+    Some(PathBuf::from(name)).filter(|path| path.is_absolute())
+}
+
+/// Keeps this process, and what it starts, to these folders, and its signals to itself, for good.
+pub(super) fn restrict(plan: &Plan, program: &Path) -> Result<(), String> {
+    let enforced = landlock(plan, program).map_err(|error| format!("Landlock cannot be set up: {error}"))?;
+    if enforced { Ok(()) } else { Err("Landlock is not there any more".to_owned()) }
+}
+
+fn landlock(plan: &Plan, program: &Path) -> Result<bool, RulesetError> {
+    let version = ABI::V9;
+    let read = AccessFs::from_read(version);
+    // In a view of its own there are no other tenants' processes.
+    let processes = match plan.bubblewrap {
+        Some(_) => PathBuf::from("/proc"),
+        // Its own entry, whose number stays the same when the server's program takes this one's place.
+        None => PathBuf::from(format!("/proc/{}", std::process::id())),
+    };
+    let mut ports: BitFlags<AccessNet> = BitFlags::EMPTY;
+    if !plan.listen {
+        ports |= AccessNet::BindTcp;
+    }
+    if plan.connect.is_some() {
+        ports |= AccessNet::ConnectTcp;
+    }
+    let mut rules =
+        Ruleset::default().handle_access(AccessFs::from_all(version))?.scope(Scope::from_all(version))?;
+    if !ports.is_empty() {
+        rules = rules.handle_access(ports)?;
+    }
+    let connect = plan.connect.iter().flatten().map(|port| Ok(NetPort::new(*port, AccessNet::ConnectTcp)));
+    let status = rules
+        .create()?
+        .add_rules(path_beneath_rules(readable(plan, program), read))?
+        .add_rules(path_beneath_rules([processes], read | AccessFs::WriteFile))?
+        .add_rules(path_beneath_rules(DEVICES, AccessFs::ReadFile | AccessFs::WriteFile))?
+        .add_rules(path_beneath_rules([&plan.folder], AccessFs::from_all(version)))?
+        .add_rules(connect.collect::<Vec<Result<_, RulesetError>>>())?
+        .restrict_self()?;
+    Ok(status.ruleset != RulesetStatus::NotEnforced)
+}
+
+/// How `bwrap` is asked for a view of its own: processes, and an end with whoever asked.
+pub(super) const VIEW: [&str; 8] = [
+    "--die-with-parent",
+    "--unshare-pid",
+    "--unshare-ipc",
+    "--unshare-uts",
+    "--proc",
+    "/proc",
+    "--dev",
+    "/dev",
+];
+/// Where this program stands in that view.
+pub(super) const LAUNCHER: &str = "/partywall";
+
+/// The arguments of `bwrap` that come before what it runs: a system of what may be reached and nothing else.
+pub(super) fn view(plan: &Plan, program: &Path, launcher: PathBuf) -> Vec<PathBuf> {
+    let mut shown: Vec<PathBuf> = Vec::new();
+    for path in readable(plan, program).into_iter().filter(|path| !path.starts_with("/proc")) {
+        // What is in a folder that is there already needs no place of its own, and a link there cannot have one.
+        if !shown.iter().any(|folder| path.starts_with(folder)) && path.exists() {
+            shown.push(path);
+        }
+    }
+    let mut view: Vec<PathBuf> = VIEW.iter().map(PathBuf::from).collect();
+    for path in shown {
+        view.extend(["--ro-bind-try".into(), path.clone(), path]);
+    }
+    let folder = &plan.folder;
+    view.extend(["--bind".into(), folder.clone(), folder.clone()]);
+    view.extend(["--ro-bind".into(), launcher, LAUNCHER.into()]);
+    // What is written to a folder that is none of the disk is in memory, which nobody would count.
+    view.extend(["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/", "--"].map(PathBuf::from));
+    view.push(LAUNCHER.into());
+    view
+}
