@@ -640,19 +640,8 @@ impl Gateway {
     }
 }
 
-/// One set of services for all unit tests of what lies behind the guards; it has no tenants and no tools.
 #[cfg(test)]
-pub(crate) fn for_test() -> Arc<Services> {
-    use std::sync::LazyLock;
-    static SERVICES: LazyLock<(tempfile::TempDir, Arc<Services>)> = LazyLock::new(|| {
-        let folder = tempfile::tempdir().expect("a folder");
-        let config = Config::parse("[identity]\ndevelopment = true\n", "test", folder.path())
-            .expect("a configuration");
-        let gateway = Gateway::builder(config).open().expect("a gateway");
-        (folder, gateway.live.services())
-    });
-    Arc::clone(&SERVICES.1)
-}
+pub(crate) use tests::for_test;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,20 @@
 //! What a gateway promises before it serves.
 
+use std::sync::LazyLock;
+
 use super::*;
+
+/// One set of services for all unit tests of what lies behind the guards; it has no tenants and no tools.
+pub(crate) fn for_test() -> Arc<Services> {
+    static SERVICES: LazyLock<(tempfile::TempDir, Arc<Services>)> = LazyLock::new(|| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = Config::parse("[identity]\ndevelopment = true\n", "test", folder.path())
+            .expect("a configuration");
+        let gateway = Gateway::builder(config).open().expect("a gateway");
+        (folder, gateway.live.services())
+    });
+    Arc::clone(&SERVICES.1)
+}
 
 #[test]
 fn a_native_tool_writes_only_when_it_says_so() {
