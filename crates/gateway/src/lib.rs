@@ -23,6 +23,7 @@ mod closed_loop;
 pub mod config;
 pub mod context;
 mod cx;
+mod deletion;
 mod gateway;
 pub mod guards;
 /// How a program starts existing MCP servers (`[[upstream]]` with `command`) behind a fence.

@@ -12,7 +12,10 @@ use partywall_model::TenantId;
 use super::{
     Registry, RegistryError, StoreError, TenantRecord, file::FileTenants, registry::Kept, store, tenant_dir,
 };
-use crate::guards::credentials::{Vault, VaultError};
+use crate::{
+    deletion,
+    guards::credentials::{Vault, VaultError},
+};
 
 /// Why a removal did not finish; the tenant is denied in any case once it has begun.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +107,7 @@ pub(super) fn delete_files(
 fn delete(path: &Path) -> io::Result<()> {
     let mut tries = 0;
     loop {
-        match fs::remove_dir_all(path) {
+        match deletion::remove(path) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
             // A server that was started for the tenant writes still; it is ended within a second or so.
             Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty && tries < MOST_TRIES => {

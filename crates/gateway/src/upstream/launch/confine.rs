@@ -21,9 +21,10 @@ use rustix::{
 };
 
 use super::{
-    folders,
+    calls, folders,
     plan::{self, Plan},
 };
+use crate::deletion;
 
 /// The folder for temporary files, in the tenant's own one.
 pub(super) const TEMPORARY: &str = ".tmp";
@@ -89,6 +90,10 @@ fn prepared(arguments: &[OsString]) -> Result<Command, String> {
         .map_err(|error| format!("its folder `{}` cannot be entered: {error}", plan.folder.display()))?;
     // Whoever started the gateway, or the keeper, may have blocked some.
     SigSet::all().thread_unblock().map_err(|error| format!("signals cannot be let through: {error}"))?;
+    // The last thing: some of what is done above is refused from here on.
+    if plan.calls {
+        calls::refuse(&plan)?;
+    }
     let mut command = Command::new(program);
     command.args(&plan.args);
     Ok(command)
@@ -160,10 +165,9 @@ fn readable(path: impl AsRef<Path>) -> bool {
 /// An empty folder for temporary files, made within the fence, so that a link that the server left leads nowhere.
 fn fresh_temporary(folder: &Path) -> Result<(), String> {
     let temporary = folder.join(TEMPORARY);
-    let removed = match fs::symlink_metadata(&temporary) {
-        Ok(entry) if entry.is_dir() => fs::remove_dir_all(&temporary),
-        Ok(_) => fs::remove_file(&temporary),
-        Err(_) => Ok(()),
+    let removed = match deletion::remove(&temporary) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     };
     removed
         .and_then(|()| fs::DirBuilder::new().mode(0o700).create(&temporary))

@@ -15,7 +15,7 @@ use super::plan::Plan;
 
 /// What programs need of a system to run and to use the network. Not all of `/etc`: configurations stand there, the
 /// gateway's own perhaps. Not all of `/proc`: the command lines of other tenants' servers stand there.
-const READABLE: [&str; 38] = [
+const READABLE: [&str; 43] = [
     "/usr",
     "/bin",
     "/sbin",
@@ -42,11 +42,16 @@ const READABLE: [&str; 38] = [
     "/etc/nsswitch.conf",
     "/etc/os-release",
     "/etc/passwd",
-    "/etc/pki",
+    "/etc/pki/ca-trust",
+    "/etc/pki/tls/cert.pem",
+    "/etc/pki/tls/certs",
+    "/etc/pki/tls/openssl.cnf",
     "/etc/protocols",
     "/etc/resolv.conf",
     "/etc/services",
-    "/etc/ssl",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
     "/etc/timezone",
     "/sys/devices/system/cpu",
     "/sys/kernel/mm/transparent_hugepage",
@@ -103,12 +108,11 @@ pub(super) fn restrict(plan: &Plan, program: &Path) -> Result<(), String> {
 fn landlock(plan: &Plan, program: &Path) -> Result<bool, RulesetError> {
     let version = ABI::V9;
     let read = AccessFs::from_read(version);
-    // In a view of its own there are no other tenants' processes.
-    let processes = match plan.bubblewrap {
-        Some(_) => PathBuf::from("/proc"),
-        // Its own entry, whose number stays the same when the server's program takes this one's place.
-        None => PathBuf::from(format!("/proc/{}", std::process::id())),
-    };
+    // Its own entry, whose number stays the same when the server's program takes this one's place.
+    let own = PathBuf::from(format!("/proc/{}", std::process::id()));
+    // In a view of its own there are no other tenants' processes. Nothing else there is written to: the settings of the
+    // kernel ask for the account only, and not for privileges.
+    let processes = plan.bubblewrap.as_ref().map(|_| PathBuf::from("/proc"));
     let mut ports: BitFlags<AccessNet> = BitFlags::EMPTY;
     if !plan.listen {
         ports |= AccessNet::BindTcp;
@@ -125,7 +129,8 @@ fn landlock(plan: &Plan, program: &Path) -> Result<bool, RulesetError> {
     let status = rules
         .create()?
         .add_rules(path_beneath_rules(readable(plan, program), read))?
-        .add_rules(path_beneath_rules([processes], read | AccessFs::WriteFile))?
+        .add_rules(path_beneath_rules(processes, read))?
+        .add_rules(path_beneath_rules([own], read | AccessFs::WriteFile))?
         .add_rules(path_beneath_rules(DEVICES, AccessFs::ReadFile | AccessFs::WriteFile))?
         .add_rules(path_beneath_rules([&plan.folder], AccessFs::from_all(version)))?
         .add_rules(connect.collect::<Vec<Result<_, RulesetError>>>())?
@@ -134,13 +139,30 @@ fn landlock(plan: &Plan, program: &Path) -> Result<bool, RulesetError> {
 }
 
 /// How `bwrap` is asked for a view of its own: processes, and an end with whoever asked.
-pub(super) const VIEW: [&str; 8] = [
+///
+/// Root is asked for no privilege when it writes the kernel's settings, so they are there to be read only.
+pub(super) const VIEW: [&str; 23] = [
     "--die-with-parent",
     "--unshare-pid",
     "--unshare-ipc",
     "--unshare-uts",
     "--proc",
     "/proc",
+    "--ro-bind-try",
+    "/proc/sys",
+    "/proc/sys",
+    "--ro-bind-try",
+    "/proc/sysrq-trigger",
+    "/proc/sysrq-trigger",
+    "--ro-bind-try",
+    "/proc/irq",
+    "/proc/irq",
+    "--ro-bind-try",
+    "/proc/bus",
+    "/proc/bus",
+    "--ro-bind-try",
+    "/proc/fs",
+    "/proc/fs",
     "--dev",
     "/dev",
 ];

@@ -11,7 +11,7 @@ use landlock::{
     ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _, Scope,
 };
 
-use super::folders;
+use super::{calls, folders};
 
 /// How long it may take to try `bwrap`.
 const TRYING: Duration = Duration::from_secs(5);
@@ -25,6 +25,8 @@ pub(crate) struct Means {
     pub(super) ports: bool,
     /// Landlock for signals.
     pub(super) signals: bool,
+    /// The kernel's filter of calls (seccomp).
+    pub(super) calls: bool,
     /// The program `bwrap`, which gives a server a view of its own of the system.
     pub(super) bubblewrap: Option<PathBuf>,
     /// Whether the system tells the children of a process.
@@ -45,6 +47,7 @@ impl Means {
             landlock: folders_of(ABI::V3),
             ports: ports(),
             signals: scopes(),
+            calls: calls::can_be_refused(),
             bubblewrap,
             children: PathBuf::from(format!("/proc/{own}/task/{own}/children")).exists(),
             root: rustix::process::geteuid().is_root(),
@@ -68,9 +71,10 @@ impl Means {
             ),
             (
                 self.landlock && !view,
-                "a server can connect to sockets in folders, such as a database's, ask whether files exist whose \
-                 names it knows, and share System V memory with others, since `bwrap` is not there or does not work; \
-                 install bubblewrap",
+                "a server can connect to sockets in folders, such as a database's; and of files and folders of the \
+                 account whose names it knows, other tenants' among them, it can change owner, mode, times and extended \
+                 attributes, ask whether they exist, and watch the names of files that are made there, since `bwrap` is \
+                 not there or does not work; install bubblewrap",
             ),
             (
                 !self.signals && !view,
@@ -81,6 +85,18 @@ impl Means {
                 !self.ports,
                 "a server can use all TCP ports, since this kernel's Landlock cannot prevent it (Linux 6.7 and later \
                  can)",
+            ),
+            (
+                !self.calls && !view,
+                "a server can set the limits of the account's other processes, the gateway's among them, which may end \
+                 them, and share System V memory with them, since this system cannot refuse calls (seccomp, on x86_64 \
+                 and aarch64); install bubblewrap",
+            ),
+            (
+                !self.calls,
+                "a server can listen on a port that it does not choose, use TCP by other names (MPTCP, TCP Fast Open), \
+                 and keep memory that is not counted, since this system cannot refuse calls (seccomp, on x86_64 and \
+                 aarch64)",
             ),
             (
                 !self.children,
@@ -103,7 +119,8 @@ impl fmt::Display for Means {
             (true, false) => "Landlock",
             (false, true) => "bubblewrap",
             (false, false) => "the rights of the account",
-        })
+        })?;
+        if self.calls { f.write_str(", with seccomp") } else { Ok(()) }
     }
 }
 

@@ -10,6 +10,7 @@
 //! A parent-death signal of the gateway would not do: it is sent when the *thread* that started the child ends, and threads
 //! of the runtime come and go. The keeper has one thread, so the server has one.
 
+mod calls;
 mod confine;
 mod entry;
 mod folders;

@@ -37,6 +37,8 @@ pub(super) struct Plan {
     pub(super) listen: bool,
     /// Whether Landlock keeps it in.
     pub(super) landlock: bool,
+    /// Whether the kernel refuses it some calls.
+    pub(super) calls: bool,
     /// The program that gives it a view of its own of the system.
     pub(super) bubblewrap: Option<PathBuf>,
     /// Where programs are looked for.
@@ -80,6 +82,7 @@ pub(super) fn written(launch: &Launch, means: &Means) -> Result<Zeroizing<Vec<u8
         connect: launch.network.connect.clone(),
         listen: launch.network.listen,
         landlock: means.landlock,
+        calls: means.calls,
         bubblewrap: means.bubblewrap.clone(),
         path: path(launch),
         named: Vec::new(),

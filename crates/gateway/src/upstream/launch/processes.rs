@@ -1,6 +1,6 @@
 //! The processes that a server started, however they did it: all descendants of the keeper.
 
-use std::{fs, time::Instant};
+use std::{collections::HashSet, fs, os::unix::fs::MetadataExt as _, path::Path, time::Instant};
 
 use rustix::{
     io::Errno,
@@ -12,6 +12,10 @@ use rustix::{
 
 /// How many are looked at at most.
 const MOST: usize = 8192;
+/// How many of their open files are looked at at most.
+const MOST_FILES: usize = 65_536;
+/// The size that the system counts files in.
+const BLOCK: u64 = 512;
 
 /// A process and whose child it is.
 #[derive(Clone, Copy)]
@@ -57,8 +61,13 @@ fn children(parent: i32, found: &mut Vec<Seen>) {
 }
 
 /// What all of them use now.
+///
+/// Memory in files without a name counts as long as a process has the file open. What of it is mapped stands in the
+/// processes' own count as well, so of the two the larger one is taken.
 pub(super) fn used() -> Use {
     let mut sum = Use::default();
+    let mut files = MemoryFiles::default();
+    let mut shared = 0_u64;
     for seen in descendants() {
         let Ok(status) = fs::read_to_string(format!("/proc/{}/status", seen.pid)) else { continue };
         sum.processes += 1;
@@ -68,12 +77,51 @@ pub(super) fn used() -> Use {
                 rest.split_ascii_whitespace().next().and_then(|text| text.parse().ok()).unwrap_or_default();
             match name {
                 "Threads" => sum.threads += number,
-                "RssAnon" | "RssShmem" | "VmSwap" => sum.memory += number.saturating_mul(1024),
+                "RssAnon" | "VmSwap" => sum.memory += number.saturating_mul(1024),
+                "RssShmem" => shared += number.saturating_mul(1024),
                 _ => {}
             }
         }
+        files.look_at(seen.pid);
     }
+    sum.memory += shared.max(files.bytes);
     sum
+}
+
+/// Files that are nowhere but in memory (`memfd_create`).
+#[derive(Default)]
+struct MemoryFiles {
+    /// Each counts once, whoever has it open.
+    known: HashSet<(u64, u64)>,
+    bytes: u64,
+    looked_at: usize,
+}
+
+impl MemoryFiles {
+    fn look_at(&mut self, pid: i32) {
+        let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { return };
+        for file in files.flatten() {
+            if self.looked_at >= MOST_FILES {
+                return;
+            }
+            self.looked_at += 1;
+            let path = file.path();
+            if fs::read_link(&path).is_ok_and(|name| is_memory(&name)) {
+                self.count(&path);
+            }
+        }
+    }
+
+    fn count(&mut self, path: &Path) {
+        let Ok(file) = fs::metadata(path) else { return };
+        if self.known.insert((file.dev(), file.ino())) {
+            self.bytes += file.blocks().saturating_mul(BLOCK);
+        }
+    }
+}
+
+fn is_memory(name: &Path) -> bool {
+    name.as_os_str().as_encoded_bytes().starts_with(b"/memfd:")
 }
 
 /// Kills a process if it is still the one that was seen.

@@ -1,6 +1,7 @@
 //! Servers as real processes: shells and Python programs, started through the example `launcher`.
 
 mod bounds;
+mod calls;
 mod ends;
 mod fence;
 mod starts;

@@ -81,6 +81,29 @@ async fn open_files_the_size_of_a_file_and_core_dumps_are_bounded() {
     assert_eq!(out.lines().collect::<Vec<_>>(), ["100", "0", "65536"], "{err}");
 }
 
+/// Files in memory are in no process's own count, as long as they are not mapped.
+#[tokio::test]
+async fn memory_in_files_without_a_name_counts_once_whoever_has_it_open() {
+    let data = Data::new();
+    let script = |times: u32| {
+        format!(
+            "import os, time\nfor _ in range({times}):\n    fd = os.memfd_create('x')\n    for _ in range(30):\n        os.write(fd, b'x' * (1 << 20))\n\
+             os.fork()\ntime.sleep(1)\nprint('fine', flush=True)\ntime.sleep(5 if {times} > 1 else 0)"
+        )
+    };
+    for launcher in launchers() {
+        let mut launch = data.python("acme", &script(3));
+        launch.limits.memory = 80 << 20;
+        let (_, err, code) = output_of(&launcher, &launch).await;
+        assert_eq!(code, Some(137), "{}: {err}", launcher.means());
+        assert!(err.contains("bytes of memory"), "{err}");
+        // The honest twin, whose two processes have the same one open.
+        launch.args = vec!["-c".to_owned(), script(1)];
+        let (out, err, _) = output_of(&launcher, &launch).await;
+        assert!(out.starts_with("fine\n"), "{}: {out} {err}", launcher.means());
+    }
+}
+
 /// V8 reserves far more addresses than it uses.
 #[tokio::test]
 async fn node_runs_within_the_usual_limits() {

@@ -59,6 +59,19 @@ async fn system_folders_are_read_only_and_shared_ones_are_closed() {
     }
 }
 
+/// Root writes the kernel's settings without any privilege, and one of them is a program that the kernel runs.
+#[tokio::test]
+async fn the_kernels_settings_cannot_be_written() {
+    let data = Data::new();
+    let script = "for f in /proc/sys/kernel/core_pattern /proc/sys/kernel/hostname /proc/sys/vm/drop_caches \
+                  /proc/sysrq-trigger; do (: >> $f) 2>/dev/null && echo $f; done; \
+                  cat /proc/sys/kernel/ostype";
+    for launcher in launchers() {
+        let (out, err, _) = output_of(&launcher, &data.shell("acme", script)).await;
+        assert_eq!(out, "Linux\n", "{}: {err}", launcher.means());
+    }
+}
+
 /// Another tenant's server runs under the same account: its environment, memory and command line are closed all the same.
 #[tokio::test]
 async fn it_cannot_look_into_the_server_of_another_tenant_or_stop_it() {

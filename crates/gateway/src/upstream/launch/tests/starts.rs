@@ -59,6 +59,20 @@ async fn a_link_in_place_of_the_temporary_folder_leads_nowhere() {
     assert!(data.folder("globex").join("canary").exists());
 }
 
+/// What a server leaves there must not keep it from being started again.
+#[tokio::test]
+async fn a_temporary_folder_is_emptied_however_deep_it_is() {
+    let data = Data::new();
+    let script =
+        "import os\nos.chdir('.tmp')\nfor _ in range(3000):\n    os.mkdir('d'); os.chdir('d')\nprint('made')";
+    for launcher in launchers() {
+        assert_eq!(output_of(&launcher, &data.python("acme", script)).await.0.trim(), "made");
+        let mut launch = data.shell("acme", "ls -A .tmp | wc -l");
+        launch.limits.open_files = 32;
+        assert_eq!(output_of(&launcher, &launch).await.0.trim(), "0", "{}", launcher.means());
+    }
+}
+
 #[tokio::test]
 async fn messages_go_both_ways_from_the_first_byte_on() {
     let data = Data::new();
