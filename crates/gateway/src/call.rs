@@ -447,6 +447,8 @@ pub(crate) async fn list(permit: &Permit, era: Era, cursor: Option<&str>) -> Res
         }
     };
     let Parts { parts, whole } = Parts::of(permit, start).await;
+    // It may have taken a while.
+    permit.still()?;
     let room = permit.resident().limits().reply_bytes;
     let mut text = "{\"tools\":[".to_owned();
     let (mut count, mut next) = (0, None);
@@ -522,7 +524,11 @@ impl Parts {
             services.upstreams.visible(tenant).skip(start.part.saturating_sub(1)).map(|upstream| async {
                 // Whoever may not call its tools does not start it.
                 let allowed = upstream.scope.as_deref().is_none_or(|scope| scopes.allows(scope));
-                if allowed { Some(upstream::catalogue(permit, upstream).await) } else { None }
+                if allowed {
+                    Some(upstream::catalogue(permit, upstream, Some(upstream::PATIENCE)).await)
+                } else {
+                    None
+                }
             });
         let mut whole = true;
         for answered in futures_util::future::join_all(asked).await {

@@ -94,6 +94,23 @@ fn a_check_asks_the_server_of_the_shared_limits() {
     assert!(checked.status.success() && told.contains("warning: the server of shared.redis"), "{told}");
 }
 
+#[test]
+fn a_check_says_what_of_the_existing_servers_is_not_there() {
+    let folder = folder();
+    let here = folder.path();
+    let upstreams = "\n[[upstream]]\nname = \"a\"\ncommand = [\"no-such-program\"]\nread = [\"none\"]\n\
+                     \n[[upstream]]\nname = \"b\"\nurl = \"https://mcp.example.com/mcp\"\n";
+    fs::write(here.join("partywall.toml"), format!("{CONFIG}{upstreams}")).unwrap();
+    let checked = run(here, &["serve", "--check"], "");
+    let told = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success(), "{told}");
+    for said in
+        ["there is no program `no-such-program`", "`read`: there is no ", "which tenant calls", "2 upstreams"]
+    {
+        assert!(told.contains(said), "{said}: {told}");
+    }
+}
+
 /// A token is its tenant's, and not that of whoever has the id later.
 #[test]
 fn a_token_ends_with_its_tenant() {
@@ -188,7 +205,7 @@ fn a_wrong_configuration_is_named_by_file_line_and_key() {
             "[[identity.issuer]]\nissuer = \"https://a.example\"\n[[identity.issuer]]\nissuer = \"nowhere\"\n",
             "partywall.toml:3: `identity.issuer[1].tenant_claim`",
         ),
-        ("[identity]\ndevelopment = true\n[[upstream]]\nname = \"files\"\n", "not served by this version"),
+        ("[identity]\ndevelopment = true\n[[upstream]]\nname = \"files\"\n", "`command`: is missing"),
         ("", "identity"),
     ];
     for (text, expected) in cases {

@@ -5,6 +5,7 @@
 
 mod check;
 mod lines;
+mod own;
 mod problem;
 mod shared;
 mod tool;
@@ -25,6 +26,7 @@ use self::lines::{key_line, line_of, unparsed};
 pub use problem::{ConfigError, ConfigProblem};
 
 pub(crate) use check::names::{is_tool_name, names_tenant};
+pub(crate) use own::CONFIGURATION;
 pub use shared::{Environment, Reference, ReferenceError, Shared};
 pub use tool::{
     ArgSpec, ArgType, Auth, CachePer, CachePolicy, HttpCall, HttpMethod, Owner, RowsShape, ToolConfig,
@@ -66,6 +68,9 @@ pub struct Config {
     /// The folder the file stands in; relative paths start here.
     #[serde(skip)]
     pub base_dir: PathBuf,
+    /// The file, if it was read from one.
+    #[serde(skip)]
+    pub(crate) file: Option<PathBuf>,
     /// File and line of each tool, in order.
     #[serde(skip)]
     pub(crate) tool_places: Vec<String>,
@@ -537,7 +542,7 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let base = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Self::parse(&text, &path.display().to_string(), base)
+        Self::parse_of(&text, &path.display().to_string(), base, Some(path))
     }
 
     /// Parses and checks a configuration given as text; `name` stands in error messages for the file.
@@ -545,12 +550,16 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(text: &str, name: &str, base_dir: &Path) -> Result<Self, ConfigError> {
+        Self::parse_of(text, name, base_dir, None)
+    }
+
+    fn parse_of(text: &str, name: &str, base_dir: &Path, file: Option<&Path>) -> Result<Self, ConfigError> {
         let problem = |line, text| ConfigProblem { file: name.to_owned(), line, text };
         let mut config: Self = toml::from_str(text).map_err(|error| {
             let (line, said) = unparsed(text, &error);
             ConfigError::Invalid { problems: vec![problem(line, said)] }
         })?;
-        config.base_dir = base_dir.to_owned();
+        (config.base_dir, config.file) = (base_dir.to_owned(), file.map(Path::to_owned));
         let place = |tool: &toml::Spanned<ToolConfig>| format!("{name}:{}", line_of(text, tool.span().start));
         config.tool_places = config.tools.iter().map(place).collect();
         let problems: Vec<ConfigProblem> = check::problems(&config)

@@ -79,6 +79,11 @@ impl Reference {
         (!elsewhere).then_some(self.0.as_str())
     }
 
+    /// The path, if the value is in a file.
+    pub(crate) fn file(&self) -> Option<&str> {
+        self.0.strip_prefix("file:")
+    }
+
     /// Reads the value; a path starts at `base`, and space around the value does not count.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ pub(crate) use args::ArgTable;
 pub use error::ToolError;
 pub(crate) use native::ErasedTool;
 pub use native::{NativeTool, Tool, ToolMeta};
+pub(crate) use schema::taken;
 pub use set::ToolSetError;
 pub(crate) use set::{Mirror, ToolEntry, ToolSet};
 pub(crate) use sql::MAX_ROWS;

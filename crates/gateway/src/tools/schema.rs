@@ -4,49 +4,66 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-/// The names of the arguments, wherever the schema says that the same object has them: in itself, in its alternatives,
-/// in what it refers to. `None` when it is open, that is, lets arguments in that it does not name.
+/// What a schema says of the arguments.
+pub(crate) struct Taken {
+    /// The names of the arguments, wherever the schema says that the same object has them: in itself, in its alternatives,
+    /// in what it refers to.
+    pub(crate) names: BTreeSet<String>,
+    /// Whether it lets arguments in that it does not name.
+    pub(crate) open: bool,
+}
+
+/// The names of the arguments. `None` when the schema is open, that is, lets arguments in that it does not name.
 ///
 /// # Errors
 /// It refers to something that is not in it.
 pub(super) fn arguments(schema: &Map<String, Value>) -> Result<Option<BTreeSet<String>>, String> {
-    let mut names = BTreeSet::new();
+    taken(schema).map(|taken| (!taken.open).then_some(taken.names))
+}
+
+/// What a schema says of the arguments.
+///
+/// # Errors
+/// It refers to something that is not in it.
+pub(crate) fn taken(schema: &Map<String, Value>) -> Result<Taken, String> {
+    let mut taken = Taken { names: BTreeSet::new(), open: false };
     let mut seen: BTreeSet<&str> = BTreeSet::new();
     let mut open = vec![schema];
     while let Some(part) = open.pop() {
         let has = |key: &str| part.get(key);
+        let maps = |key: &str| has(key).and_then(Value::as_object).into_iter();
         let lets_in = ["additionalProperties", "unevaluatedProperties"]
             .iter()
             .any(|key| matches!(has(key), Some(Value::Bool(true) | Value::Object(_))));
-        if lets_in || has("patternProperties").and_then(Value::as_object).is_some_and(|some| !some.is_empty())
-        {
-            return Ok(None);
-        }
-        names.extend(has("properties").and_then(Value::as_object).into_iter().flat_map(Map::keys).cloned());
+        taken.open |= lets_in || maps("patternProperties").any(|some| !some.is_empty());
+        taken.names.extend(maps("properties").flat_map(Map::keys).cloned());
         let lists = ["oneOf", "anyOf", "allOf"].iter().filter_map(|key| has(key)?.as_array()).flatten();
         let single = ["if", "then", "else"].iter().filter_map(|key| has(key));
-        let dependent = has("dependentSchemas").and_then(Value::as_object).into_iter().flat_map(Map::values);
+        // Of those of earlier drafts some are lists of names.
+        let earlier = maps("dependencies").flat_map(Map::values).filter(|value| !value.is_array());
+        let dependent = maps("dependentSchemas").flat_map(Map::values).chain(earlier);
         let mut parts: Vec<&Value> = lists.chain(single).chain(dependent).collect();
-        if let Some(reference) = has("$ref").and_then(Value::as_str)
-            && seen.insert(reference)
-        {
-            let unknown = || format!("its schema refers to `{reference}`, which is not in it");
-            let pointer = reference.strip_prefix('#').ok_or_else(unknown)?;
-            match pointer {
-                "" => {}
-                _ => parts.push(at(schema, pointer).ok_or_else(unknown)?),
+        for key in ["$ref", "$dynamicRef", "$recursiveRef"] {
+            if let Some(reference) = has(key).and_then(Value::as_str)
+                && seen.insert(reference)
+            {
+                let unknown = || format!("its schema refers to `{reference}`, which is not in it");
+                let pointer = reference.strip_prefix('#').ok_or_else(unknown)?;
+                match pointer {
+                    "" => {}
+                    _ => parts.push(at(schema, pointer).ok_or_else(unknown)?),
+                }
             }
         }
         for part in parts {
             match part {
                 Value::Object(part) => open.push(part),
-                // It lets everything in.
-                Value::Bool(true) => return Ok(None),
+                Value::Bool(true) => taken.open = true,
                 _ => {}
             }
         }
     }
-    Ok(Some(names))
+    Ok(taken)
 }
 
 /// What a JSON pointer (RFC 6901) leads to.
@@ -106,10 +123,20 @@ mod tests {
             json!({ "properties": {}, "patternProperties": { "^x-": {} } }),
             json!({ "oneOf": [{ "properties": { "a": {} } }, { "additionalProperties": true }] }),
             json!({ "anyOf": [true] }),
+            json!({ "dependencies": { "a": { "additionalProperties": true } } }),
         ] {
             assert_eq!(known(lets_in.clone()), None, "{lets_in}");
         }
         assert_eq!(known(json!({ "additionalProperties": false, "properties": { "a": {} } })), of(&["a"]));
+        assert_eq!(
+            known(json!({
+                "properties": { "a": {} },
+                "dependencies": { "a": { "properties": { "b": {} } }, "b": ["c"] },
+                "$dynamicRef": "#/$defs/d",
+                "$defs": { "d": { "properties": { "d": {} } } },
+            })),
+            of(&["a", "b", "d"])
+        );
         for nowhere in ["#/$defs/none", "https://schemas.example/args.json"] {
             let schema = json!({ "$ref": nowhere });
             let error = arguments(schema.as_object().expect("an object")).expect_err("leads nowhere");

@@ -173,7 +173,7 @@ impl ToolEntry {
     pub(crate) fn upstream(definition: Definition, tool: UpstreamTool) -> Result<Self, String> {
         let known = super::schema::arguments(&definition.input_schema)?;
         let reads = definition.annotations.as_ref().is_some_and(|told| told.read_only_hint == Some(true));
-        let (scope, timeout) = (tool.scope(), tool.timeout());
+        let (scope, timeout, tool) = (tool.scope(), tool.timeout(), tool.that_writes(!reads));
         let entry = Self::new(definition, scope, Kind::Upstream(Box::new(tool), known));
         Ok(Self { writes: !reads, timeout, ..entry.map_err(|error| error.problem)? })
     }
@@ -227,6 +227,7 @@ impl ToolEntry {
         match &self.kind {
             Kind::Sql(..) => Duration::from_secs(10),
             Kind::Http(tool, _) if tool.has_owner() => Duration::from_millis(100),
+            Kind::Upstream(..) => Duration::from_millis(100),
             _ => Duration::ZERO,
         }
     }

@@ -1,6 +1,10 @@
 //! The tools of one conversation, as its tenant's callers see them.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Instant,
+};
 
 use rmcp::model::Tool as Definition;
 use serde_json::value::RawValue;
@@ -42,11 +46,13 @@ pub(super) struct Listed<'u> {
     upstream: &'u Arc<Upstream>,
     catalogue: Catalogue,
     seen: usize,
+    /// Those of `tools` that the server has.
+    there: BTreeSet<String>,
 }
 
 impl<'u> Listed<'u> {
     pub(super) fn new(upstream: &'u Arc<Upstream>) -> Self {
-        Self { upstream, catalogue: Catalogue::default(), seen: 0 }
+        Self { upstream, catalogue: Catalogue::default(), seen: 0, there: BTreeSet::new() }
     }
 
     /// Takes a page; whether there may be more.
@@ -62,6 +68,7 @@ impl<'u> Listed<'u> {
     }
 
     pub(super) fn done(self) -> Catalogue {
+        self.upstream.tell_absent(&self.there);
         self.catalogue
     }
 
@@ -77,6 +84,9 @@ impl<'u> Listed<'u> {
         let name = upstream.name_of(&tool);
         if !upstream.offers(&tool) {
             return;
+        }
+        if upstream.names(&tool) {
+            self.there.insert(tool.clone());
         }
         if !is_tool_name(&name) || tool.is_empty() {
             // What it is called may be anything.
@@ -104,12 +114,8 @@ fn entry(upstream: &Arc<Upstream>, name: &str, mut definition: Definition) -> Re
     let tool = definition.name.to_string();
     schema::whole(&definition.input_schema).map_err(unfit)?;
     let mut input = Arc::unwrap_or_clone(definition.input_schema);
-    let mut pinned = Vec::new();
-    for argument in upstream.pins.keys() {
-        if schema::take_out(&mut input, argument) {
-            pinned.push(argument.clone());
-        }
-    }
+    schema::of_object(&mut input, false).map_err(unfit)?;
+    let pinned = schema::pin(&mut input, upstream.pins.keys()).map_err(unfit)?;
     #[cfg(test)]
     let by_tenant = crate::removed::removed("no-tenant-argument");
     #[cfg(not(test))]
@@ -118,8 +124,12 @@ fn entry(upstream: &Arc<Upstream>, name: &str, mut definition: Definition) -> Re
         schema::names_no_tenant(&input).map_err(unfit)?;
     }
     definition.input_schema = Arc::new(input);
-    // Clients check results by it; one that cannot be read here is left out.
-    definition.output_schema = definition.output_schema.filter(|output| schema::whole(output).is_ok());
+    // Clients check results by it; one that cannot be read here, or there, is left out.
+    definition.output_schema = definition.output_schema.and_then(|output| {
+        schema::whole(&output).ok()?;
+        let mut output = Arc::unwrap_or_clone(output);
+        schema::of_object(&mut output, true).ok().map(|()| Arc::new(output))
+    });
     definition.name = name.to_owned().into();
     // Nothing of these is fetched or known here.
     (definition.icons, definition.meta) = (None, None);

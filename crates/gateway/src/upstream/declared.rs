@@ -13,7 +13,7 @@ use crate::{
     config::{Config, Http, UpstreamConfig, UpstreamLimits},
     guards::credentials::SecretName,
     tools::ToolSetError,
-    upstream::{HttpUpstream, launch::Network},
+    upstream::{HttpUpstream, launch::Network, reach},
 };
 
 /// An existing MCP server.
@@ -86,6 +86,11 @@ fn secret(name: &str) -> Result<SecretName, String> {
     SecretName::parse(name).map_err(|error| error.to_string())
 }
 
+/// Whether a server at a URL cannot know whose call it answers.
+fn is_the_same_for_all(config: &UpstreamConfig) -> bool {
+    config.url.is_some() && config.auth.is_none() && config.pin.is_empty()
+}
+
 /// What a pinned argument is filled in with.
 pub(super) enum Pin {
     Tenant,
@@ -144,6 +149,25 @@ impl Upstream {
         self.tools.as_ref().is_none_or(|tools| tools.contains(tool))
     }
 
+    /// Whether the operator named it in `tools`.
+    pub(super) fn names(&self, tool: &str) -> bool {
+        self.tools.as_ref().is_some_and(|tools| tools.contains(tool))
+    }
+
+    /// Tells the operator of what `tools` names and the server does not have.
+    pub(super) fn tell_absent(&self, there: &BTreeSet<String>) {
+        for tool in self.tools.iter().flatten().filter(|tool| !there.contains(*tool)) {
+            let own = tool.strip_prefix(&self.prefix).filter(|own| !own.is_empty());
+            let hint = own.map_or_else(String::new, |own| {
+                format!(", here perhaps `{own}`: what is before it is the upstream's")
+            });
+            self.tell_once(
+                tool,
+                &format!("the server has no tool of this name; `tools` takes the server's own names{hint}"),
+            );
+        }
+    }
+
     /// The name of a tool as callers see it.
     pub(super) fn name_of(&self, tool: &str) -> String {
         format!("{}{tool}", self.prefix)
@@ -174,7 +198,18 @@ impl UpstreamSet {
     pub(crate) fn new(config: &Config) -> Result<Self, ToolSetError> {
         let upstreams = config.upstreams.iter().map(|declared| {
             let declared = declared.get_ref();
-            Upstream::new(declared, &config.base_dir, &config.http)
+            for missing in reach::missing(declared, &config.base_dir) {
+                tracing::warn!(upstream = declared.name, "the upstream cannot start so: {missing}");
+            }
+            if is_the_same_for_all(declared) {
+                tracing::warn!(
+                    upstream = declared.name,
+                    "nothing tells the upstream which tenant calls, so all of them see the same there; give each a \
+                     credential with `auth`, or a value with `pin`, unless nothing there belongs to anybody"
+                );
+            }
+            reach::found(declared, config)
+                .and_then(|()| Upstream::new(declared, &config.base_dir, &config.http))
                 .map(Arc::new)
                 .map_err(|problem| ToolSetError::of_upstream(&declared.name, &problem))
         });

@@ -17,6 +17,12 @@ pub(crate) enum UpstreamError {
     /// It ended, or forgot the conversation; the next call begins another one.
     #[error("the conversation ended")]
     Ended,
+    /// It does not know the conversation any more, so it has not taken the request.
+    #[error("the upstream has forgotten the conversation")]
+    Forgotten,
+    /// It was handed a call and did not answer it, so nobody knows whether it was carried out.
+    #[error("{0}, after a call was handed over")]
+    Unanswered(Box<UpstreamError>),
     /// The tenant was suspended or removed, so nothing is started for it.
     #[error("the tenant was suspended or removed")]
     Gone,
@@ -49,15 +55,35 @@ pub(crate) enum UpstreamError {
 }
 
 impl UpstreamError {
-    /// What its caller's call comes to.
-    pub(super) fn of_call(&self, permit: &Permit, upstream: &str) -> ToolError {
+    /// Whether what was asked is asked in another conversation.
+    pub(super) fn may_begin_again(&self, permit: &Permit) -> bool {
+        matches!(self, Self::Forgotten) && permit.still().is_ok()
+    }
+
+    /// This of a call that was handed over: where no answer came, nobody knows what became of it.
+    pub(super) fn after_sending(self) -> Self {
+        match self {
+            Self::Ended | Self::TimedOut | Self::Unreachable(_) => Self::Unanswered(Box::new(self)),
+            other => other,
+        }
+    }
+
+    /// What its caller's call comes to. `writes` says whether the tool may change something.
+    pub(super) fn of_call(&self, permit: &Permit, upstream: &str, writes: bool) -> ToolError {
         match self {
             Self::Gone => ToolError::Ended,
             // Its process was stopped with the tenant.
             Self::Ended if permit.still().is_err() => ToolError::Ended,
-            Self::Unreachable(_) | Self::AddressRefused(_) | Self::Ended | Self::Protocol(_) => {
-                ToolError::Upstream(format!("`{upstream}`: {self}"))
-            }
+            Self::Unanswered(why) if !writes => why.of_call(permit, upstream, writes),
+            Self::Unanswered(_) => ToolError::failed(
+                "The server behind this tool did not answer, so it is not known whether the call was carried out. Look \
+                 at what it has changed before you repeat it.",
+            ),
+            Self::Unreachable(_)
+            | Self::AddressRefused(_)
+            | Self::Ended
+            | Self::Forgotten
+            | Self::Protocol(_) => ToolError::Upstream(format!("`{upstream}`: {self}")),
             Self::Unauthorized => ToolError::failed(
                 "The service behind this tool refused the credential that is set up for you. Ask your administrator to \
                  correct it.",

@@ -14,6 +14,7 @@ pub(crate) mod launch;
 mod lines;
 mod link;
 mod processes;
+pub(crate) mod reach;
 mod schema;
 mod session;
 mod slots;
@@ -21,7 +22,10 @@ mod stderr;
 mod stdio;
 mod tool;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 pub(crate) use declared::{Upstream, UpstreamSet};
 pub(crate) use error::UpstreamError;
@@ -47,18 +51,35 @@ pub(crate) async fn find(permit: &Permit, name: &str) -> Option<Arc<ToolEntry>> 
     if !allowed {
         return Some(Arc::new(ToolEntry::absent(name, upstream, Arc::new(UpstreamError::Ended))));
     }
-    match catalogue(permit, upstream).await {
+    match catalogue(permit, upstream, None).await {
         Ok(catalogue) => catalogue.find(name),
         Err(error) => Some(Arc::new(ToolEntry::absent(name, upstream, error))),
     }
 }
 
-/// The tools that a server has for the caller's tenant.
+/// How long a list waits for a server whose last start failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The tools that a server has for the caller's tenant; where its last start failed, they are waited for no longer than
+/// `patience`.
 pub(crate) async fn catalogue(
     permit: &Permit,
     upstream: &Arc<Upstream>,
+    patience: Option<Duration>,
+) -> Result<Arc<Catalogue>, Arc<UpstreamError>> {
+    match listed(permit, upstream, patience).await {
+        // Another conversation begins.
+        Err(why) if why.may_begin_again(permit) => listed(permit, upstream, patience).await,
+        listed => listed,
+    }
+}
+
+async fn listed(
+    permit: &Permit,
+    upstream: &Arc<Upstream>,
+    patience: Option<Duration>,
 ) -> Result<Arc<Catalogue>, Arc<UpstreamError>> {
     let ends: Instant = permit.deadline(permit.services().settings.call_timeout);
-    let session = permit.resident().upstreams().session(permit, upstream, ends).await?;
+    let session = permit.resident().upstreams().session(permit, upstream, ends, patience).await?;
     session.catalogue(ends).await.map_err(Arc::new)
 }

@@ -1,8 +1,8 @@
 //! What a tool's schema may be, whoever wrote it: bounded, complete, without a tenant, and without what the gateway fills in.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::config::names_tenant;
+use crate::{config::names_tenant, tools::taken};
 
 /// How deep a schema may be, and how many parts it may have.
 const DEEPEST: usize = 32;
@@ -14,6 +14,8 @@ pub(super) enum Unfit {
     TooComplex,
     Elsewhere,
     NamesTenant(String),
+    Pinned(String),
+    NoObject,
 }
 
 impl std::fmt::Display for Unfit {
@@ -27,6 +29,14 @@ impl std::fmt::Display for Unfit {
                 f,
                 "its argument `{name}` names a tenant, which a caller must not choose; have the gateway fill it in with \
                  `pin = {{ {name} = \"tenant\" }}` (or \"secret:NAME\", \"text:…\"), or leave the tool out with `tools`"
+            ),
+            Self::Pinned(name) => write!(
+                f,
+                "its argument `{name}` is pinned, and its schema has it where it cannot be taken out, so that it is not known \
+                 when the tool takes it"
+            ),
+            Self::NoObject => f.write_str(
+                "its `inputSchema` is none of an object with `properties` and `required`, at which clients refuse the whole list",
             ),
         }
     }
@@ -92,20 +102,68 @@ pub(super) fn names_no_tenant(schema: &Map<String, Value>) -> Result<(), Unfit> 
     Ok(())
 }
 
+/// Makes a schema one of an object, as every client wants it; one that is of something else is none.
+///
+/// Clients refuse a list with one tool that is not so, and all other tools with it.
+pub(super) fn of_object(schema: &mut Map<String, Value>, typed: bool) -> Result<(), Unfit> {
+    match schema.get("type") {
+        None if !typed => drop(schema.insert("type".to_owned(), "object".into())),
+        Some(kind) if kind == "object" => {}
+        _ => return Err(Unfit::NoObject),
+    }
+    let texts = |list: &Vec<Value>| list.iter().all(Value::is_string);
+    if schema.get("required").is_some_and(|required| !required.as_array().is_some_and(texts)) {
+        return Err(Unfit::NoObject);
+    }
+    let Some(properties) = schema.get_mut("properties") else { return Ok(()) };
+    for (_, property) in properties.as_object_mut().ok_or(Unfit::NoObject)? {
+        // The same in words that are an object.
+        match property {
+            Value::Object(_) => {}
+            Value::Bool(true) => *property = Value::Object(Map::new()),
+            Value::Bool(false) => *property = json!({ "not": {} }),
+            _ => return Err(Unfit::NoObject),
+        }
+    }
+    Ok(())
+}
+
+/// Takes out what the gateway fills in; those arguments of it that the tool takes.
+pub(super) fn pin<'p>(
+    schema: &mut Map<String, Value>,
+    pins: impl Iterator<Item = &'p String>,
+) -> Result<Vec<String>, Unfit> {
+    let found: Vec<(&String, bool)> = pins.map(|name| (name, take_out(schema, name))).collect();
+    let left = taken(schema).map_err(|_nowhere| Unfit::Elsewhere)?;
+    if let Some((name, _)) = found.iter().find(|(name, _)| left.names.contains(*name)) {
+        return Err(Unfit::Pinned((*name).clone()));
+    }
+    // What takes any argument may take this one.
+    Ok(found.into_iter().filter(|(_, there)| *there || left.open).map(|(name, _)| name.clone()).collect())
+}
+
 /// Takes an argument out of a schema, wherever it speaks of the same object; whether it was there.
-pub(super) fn take_out(schema: &mut Map<String, Value>, argument: &str) -> bool {
+fn take_out(schema: &mut Map<String, Value>, argument: &str) -> bool {
     take_out_within(schema, argument, DEEPEST)
 }
 
 fn take_out_within(schema: &mut Map<String, Value>, argument: &str, deep: usize) -> bool {
     let mut found = false;
+    let without = |list: &mut Vec<Value>| {
+        let before = list.len();
+        list.retain(|name| name.as_str() != Some(argument));
+        list.len() != before
+    };
     for key in ["properties", "dependentRequired", "dependentSchemas", "dependencies"] {
         if let Some(Value::Object(map)) = schema.get_mut(key) {
             found |= map.remove(argument).is_some();
+            if key.starts_with("depend") {
+                map.values_mut().filter_map(Value::as_array_mut).for_each(|list| found |= without(list));
+            }
         }
     }
     if let Some(Value::Array(required)) = schema.get_mut("required") {
-        required.retain(|name| name.as_str() != Some(argument));
+        found |= without(required);
     }
     let Some(deep) = deep.checked_sub(1) else { return found };
     for key in ["allOf", "anyOf", "oneOf"] {
@@ -125,8 +183,6 @@ fn take_out_within(schema: &mut Map<String, Value>, argument: &str, deep: usize)
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn map(value: Value) -> Map<String, Value> {
@@ -177,5 +233,60 @@ mod tests {
         assert!(take_out(&mut schema, "tenant"));
         assert!(!Value::Object(schema.clone()).to_string().contains("tenant"));
         assert!(!take_out(&mut schema, "tenant"));
+    }
+
+    #[test]
+    fn what_cannot_be_taken_out_is_not_pinned_and_what_is_open_is_filled_in() {
+        let pinned = |schema: Value| {
+            let (mut schema, region) = (map(schema), "region".to_owned());
+            let filled = pin(&mut schema, [&region].into_iter());
+            filled.map(|filled| (filled.len(), Value::Object(schema)))
+        };
+        for left in [
+            json!({"$ref": "#/$defs/x", "$defs": {"x": {"properties": {"region": {}, "b": {}}}}}),
+            json!({"properties": {"b": {}}, "dependentSchemas": {"b": {"properties": {"region": {}}}}}),
+            json!({"properties": {"b": {}}, "dependencies": {"b": {"properties": {"region": {}}}}}),
+            json!({"$dynamicRef": "#/$defs/x", "$defs": {"x": {"properties": {"region": {}}}}}),
+            json!({"additionalProperties": true, "anyOf": [{"$ref": "#/$defs/x"}], "$defs": {"x": {"properties": {"region": {}}}}}),
+        ] {
+            assert_eq!(pinned(left.clone()), Err(Unfit::Pinned("region".to_owned())), "{left}");
+        }
+        for open in [
+            json!({"additionalProperties": true}),
+            json!({"patternProperties": {"^x": {}}}),
+            json!({"required": ["region"]}),
+        ] {
+            assert_eq!(pinned(open.clone()).map(|(count, _)| count), Ok(1), "{open}");
+        }
+        for closed in [json!({"properties": {"a": {}}}), json!({"additionalProperties": false})] {
+            assert_eq!(pinned(closed.clone()), Ok((0, closed)));
+        }
+        let needed =
+            pinned(json!({"properties": {"region": {}, "b": {}}, "dependentRequired": {"b": ["region"]}}));
+        assert_eq!(needed, Ok((1, json!({"properties": {"b": {}}, "dependentRequired": {"b": []}}))));
+    }
+
+    #[test]
+    fn a_schema_is_one_of_an_object() {
+        let made = |schema: Value, typed: bool| {
+            let mut schema = map(schema);
+            of_object(&mut schema, typed).map(|()| Value::Object(schema))
+        };
+        assert_eq!(made(json!({}), false), Ok(json!({"type": "object"})));
+        assert_eq!(made(json!({}), true), Err(Unfit::NoObject));
+        for other in [
+            json!({"type": "string"}),
+            json!({"type": ["object", "null"]}),
+            json!({"type": "object", "properties": []}),
+            json!({"type": "object", "properties": {"a": 1}}),
+            json!({"type": "object", "required": "a"}),
+        ] {
+            assert_eq!(made(other.clone(), false), Err(Unfit::NoObject), "{other}");
+        }
+        let plain =
+            json!({"type": "object", "properties": {"a": true, "b": false, "c": {}}, "required": ["a"]});
+        let words =
+            json!({"type": "object", "properties": {"a": {}, "b": {"not": {}}, "c": {}}, "required": ["a"]});
+        assert_eq!(made(plain, false), Ok(words));
     }
 }

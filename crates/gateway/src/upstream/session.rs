@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use partywall_model::TenantId;
 use rmcp::model::CallToolResult;
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
@@ -75,6 +76,9 @@ impl AnyLink {
 pub(super) struct Session {
     link: AnyLink,
     upstream: Arc<Upstream>,
+    tenant: TenantId,
+    /// Whether it was greeted and has told its tools.
+    begun: bool,
     stateless: bool,
     has_tools: bool,
     catalogue: Mutex<Arc<Catalogue>>,
@@ -107,16 +111,28 @@ struct Page<'p> {
     next_cursor: Option<String>,
 }
 
+impl Drop for Session {
+    /// What nobody uses any more ends by itself.
+    fn drop(&mut self) {
+        if self.begun {
+            self.close();
+        }
+    }
+}
+
 impl Session {
     /// Greets the server and lists its tools.
     pub(super) async fn begin(
         link: AnyLink,
         upstream: &Arc<Upstream>,
+        tenant: TenantId,
         ends: Instant,
     ) -> Result<Self, UpstreamError> {
         let mut session = Self {
             link,
             upstream: Arc::clone(upstream),
+            tenant,
+            begun: false,
             stateless: false,
             has_tools: false,
             catalogue: Mutex::default(),
@@ -129,6 +145,7 @@ impl Session {
         }
         let listed = session.list(ends).await?;
         *session.catalogue.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(listed);
+        session.begun = true;
         Ok(session)
     }
 
@@ -219,7 +236,7 @@ impl Session {
                 next => cursor = next,
             }
         }
-        tracing::warn!(upstream = %self.upstream.name, "the upstream has more tools than are listed");
+        tracing::warn!(upstream = %self.upstream.name, tenant = %self.tenant, "the upstream has more tools than are listed");
         Ok(listed.done())
     }
 
@@ -244,7 +261,7 @@ impl Session {
             }
             Err(error) if self.ended() => Err(error),
             Err(error) => {
-                tracing::warn!(upstream = %self.upstream.name, "its tools cannot be listed again: {error}");
+                tracing::warn!(upstream = %self.upstream.name, tenant = %self.tenant, "its tools cannot be listed again: {error}");
                 Ok(before)
             }
         }
@@ -254,7 +271,7 @@ impl Session {
     pub(super) async fn call(
         &self,
         tool: &str,
-        arguments: Map<String, Value>,
+        arguments: &Map<String, Value>,
         ends: Instant,
         room: usize,
         progress: Option<&ProgressSink>,
@@ -268,12 +285,16 @@ impl Session {
         self.link.ended()
     }
 
+    /// Whether it is one with a process of the tenant's.
+    pub(super) fn is_process(&self) -> bool {
+        matches!(self.link, AnyLink::Stdio(_))
+    }
+
     /// Ends it now.
     pub(super) fn kill(&self) {
         match &self.link {
             AnyLink::Stdio(link) => link.kill(),
-            // It ends when nobody has it any more.
-            AnyLink::Http(_) => {}
+            AnyLink::Http(link) => link.kill(),
         }
     }
 
@@ -281,6 +302,7 @@ impl Session {
     pub(super) fn close(&self) {
         match &self.link {
             AnyLink::Stdio(link) => link.close(),
+            // It ends when nobody has it any more.
             AnyLink::Http(_) => {}
         }
     }

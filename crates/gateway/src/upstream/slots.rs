@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     ops::Deref,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -22,7 +22,7 @@ use super::{
     launch::{Launch, Limits},
     processes::Place,
     session::{AnyLink, Session},
-    stdio::StdioLink,
+    stdio::{StdioLink, Whose},
 };
 use crate::{
     admit::{Incarnation, Permit},
@@ -63,6 +63,10 @@ pub(super) struct Slot {
 
 struct State {
     running: Option<Running>,
+    /// What was replaced or is not wanted any more, for as long as calls use it.
+    retired: Vec<Weak<Session>>,
+    /// Whether the last start failed.
+    failed: bool,
     /// How many of them in a row came to a bad end soon.
     failures: u32,
     /// What is not started again before then, by its digest, and why.
@@ -92,13 +96,9 @@ impl Running {
 }
 
 impl Drop for Running {
+    /// Whatever was started ends when no call uses it any more.
     fn drop(&mut self) {
         self.starting.abort();
-        if let Some(Ok(session)) = self.outcome()
-            && !session.ended()
-        {
-            session.kill();
-        }
     }
 }
 
@@ -141,27 +141,33 @@ struct Start {
     life: Incarnation,
     secrets: Vec<(SecretName, SecretString)>,
     most: usize,
-    place: Option<Place>,
     client: Option<Arc<TenantClient>>,
 }
 
 impl Upstreams {
-    /// The conversation of the permit's tenant with an upstream; it begins when there is none.
+    /// The conversation of the permit's tenant with an upstream; it begins when there is none. Where its last start failed, no
+    /// longer than `patience` is waited for it.
     pub(super) async fn session(
         &self,
         permit: &Permit,
         upstream: &Arc<Upstream>,
         ends: Instant,
+        patience: Option<Duration>,
     ) -> Result<InUse, Arc<UpstreamError>> {
         let secrets = secrets(permit, upstream).await?;
         let slot = self.slot(permit, upstream)?;
         let user = User::new(&slot);
         let mut outcome = slot.running(permit, upstream, secrets)?;
+        // The start goes on when nobody waits for it any more.
+        let ends = match patience {
+            Some(patience) if slot.state().failed => ends.min(Instant::now() + patience),
+            _ => ends,
+        };
         let ready = tokio::time::timeout_at(ends.into(), outcome.wait_for(Option::is_some)).await;
         let ready = match ready {
             Ok(Ok(outcome)) => outcome.clone(),
-            // It was stopped while it started.
-            Ok(Err(_closed)) => return Err(Arc::new(UpstreamError::Ended)),
+            // It was stopped while it started, so nothing was asked of it.
+            Ok(Err(_closed)) => return Err(Arc::new(UpstreamError::Forgotten)),
             Err(_elapsed) => return Err(Arc::new(UpstreamError::TimedOut)),
         };
         let session = ready.unwrap_or_else(|| Err(Arc::new(UpstreamError::Ended)))?;
@@ -189,6 +195,8 @@ impl Upstreams {
         }
         let state = State {
             running: None,
+            retired: Vec::new(),
+            failed: false,
             failures: 0,
             pause: None,
             used: Instant::now(),
@@ -231,8 +239,8 @@ impl Slot {
             if running.declaration != upstream.declaration && running.revision > revision {
                 return Err(Arc::new(UpstreamError::Ended));
             }
-            state.running = None;
-            (state.failures, state.pause) = (0, None);
+            state.retire();
+            (state.failures, state.failed, state.pause) = (0, false, None);
         }
         if let Some((paused, until, why)) = &state.pause
             && *paused == digest
@@ -240,12 +248,9 @@ impl Slot {
         {
             return Err(Arc::clone(why));
         }
-        let (place, client) = match &upstream.way {
-            Way::Command(_) => (Some(services.processes.take(services.settings.upstream_processes)?), None),
-            Way::Url(..) => {
-                let make = || TenantClient::new(&services.http);
-                (None, Some(permit.resident().client(revision, make)))
-            }
+        let client = match &upstream.way {
+            Way::Command(_) => None,
+            Way::Url(..) => Some(permit.resident().client(revision, || TenantClient::new(&services.http))),
         };
         services.processes.watch(self);
         let start = Start {
@@ -255,26 +260,11 @@ impl Slot {
             life: permit.incarnation(),
             secrets,
             most: permit.resident().limits().reply_bytes,
-            place,
             client,
         };
         let (tell, outcome) = watch::channel(None);
-        let ends = Instant::now() + upstream.limits.start;
         let starting = begun(async move {
-            let (name, services) = (Arc::clone(&start.upstream.name), Arc::clone(&start.services));
-            let begun = tokio::time::timeout_at(ends.into(), start.begin(ends)).await;
-            let begun = begun.unwrap_or(Err(UpstreamError::TimedOut));
-            let counts = services.processes.counts();
-            match &begun {
-                Ok(_) => counts.started.fetch_add(1, Relaxed),
-                Err(error) => {
-                    tracing::warn!(
-                        upstream = %name,
-                        "an upstream cannot be started: {error}; what a process said is in the log at level debug (`-vv`)"
-                    );
-                    counts.failed.fetch_add(1, Relaxed)
-                }
-            };
+            let begun = start.run().await;
             let _nobody_waits = tell.send(Some(begun.map(Arc::new).map_err(Arc::new)));
         });
         state.idle = upstream.limits.idle;
@@ -293,12 +283,13 @@ impl Slot {
     pub(super) fn tidy(&self, processes: &Processes) -> bool {
         let mut state = self.state();
         state.reap(processes);
-        state.running.is_none()
+        state.retired.retain(|session| session.strong_count() > 0);
+        state.running.is_none() && state.retired.is_empty()
     }
 
     pub(super) fn is_idle(&self, now: Instant) -> bool {
         let state = self.state();
-        self.users.load(Relaxed) == 0 && state.used + state.idle <= now
+        state.running.is_some() && self.users.load(Relaxed) == 0 && state.used + state.idle <= now
     }
 
     pub(super) fn is_served(&self, upstreams: &UpstreamSet) -> bool {
@@ -307,25 +298,71 @@ impl Slot {
         running.is_none_or(|running| upstreams.has(&self.upstream, &running.declaration, &self.tenant))
     }
 
-    /// Ends what runs, now.
+    /// Ends what runs, now, whoever uses it.
     pub(super) fn kill(&self) {
-        let running = self.state().running.take();
-        drop(running);
+        for session in self.taken() {
+            session.kill();
+        }
     }
 
-    /// Ends what runs, with a little time to do so by itself.
+    /// Ends what runs, whoever uses it, with a little time to do so by itself.
     pub(super) fn close(&self) {
-        let running = self.state().running.take();
-        if let Some(Ok(session)) = running.as_ref().and_then(Running::outcome) {
+        for session in self.taken() {
             session.close();
         }
+    }
+
+    /// Takes away whatever runs.
+    fn taken(&self) -> Vec<Arc<Session>> {
+        let mut state = self.state();
+        state.retire();
+        std::mem::take(&mut state.retired).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Has what runs end as soon as no call uses it.
+    pub(super) fn retire(&self) {
+        self.state().retire();
+    }
+
+    /// Since when nobody has used the process that runs here; nothing when there is none, or it has users.
+    pub(super) fn unused_since(&self) -> Option<Instant> {
+        // One that is being looked at is in use.
+        let state = self.state.try_lock().ok()?;
+        (self.users.load(Relaxed) == 0 && state.process().is_some()).then_some(state.used)
+    }
+
+    /// Ends the process that runs here, unless somebody uses it again; whether it ends.
+    pub(super) fn give_way(&self) -> bool {
+        let Ok(mut state) = self.state.try_lock() else { return false };
+        let unused = self.users.load(Relaxed) == 0 && state.process().is_some();
+        if unused {
+            state.retire();
+        }
+        unused
     }
 }
 
 impl State {
+    /// The process that runs, if it has started.
+    fn process(&self) -> Option<Arc<Session>> {
+        let session = self.running.as_ref()?.outcome()?.ok()?;
+        (session.is_process() && !session.ended()).then_some(session)
+    }
+
+    /// Lets go of what runs; it ends as soon as no call uses it.
+    fn retire(&mut self) {
+        let Some(running) = self.running.take() else { return };
+        if let Some(Ok(session)) = running.outcome() {
+            self.retired.retain(|session| session.strong_count() > 0);
+            self.retired.push(Arc::downgrade(&session));
+        }
+    }
+
     /// Lets go of what has ended by itself, or did not start.
     fn reap(&mut self, processes: &Processes) {
         let Some(running) = &self.running else { return };
+        // A server at a URL that forgets a conversation costs nobody but itself.
+        let forgot = matches!(running.outcome(), Some(Ok(session)) if !session.is_process());
         let (why, ran) = match running.outcome() {
             Some(Err(why)) => (why, false),
             Some(Ok(session)) if session.ended() => {
@@ -335,10 +372,22 @@ impl State {
             None if running.starting.is_finished() => (Arc::new(UpstreamError::Ended), false),
             _ => return,
         };
+        self.failed = !ran;
+        // That there was no place says nothing of the server.
+        if matches!(*why, UpstreamError::Busy) {
+            self.running = None;
+            return;
+        }
         let steady = running.since.elapsed() >= STEADY;
         self.failures = if steady { 1 } else { self.failures.saturating_add(1) };
         // What ran well and ended is started again at once.
-        let waits = if ran { self.failures.saturating_sub(1) } else { self.failures };
+        let waits = if forgot {
+            0
+        } else if ran {
+            self.failures.saturating_sub(1)
+        } else {
+            self.failures
+        };
         let wait = match waits {
             0 => Duration::ZERO,
             n => Duration::from_millis(500 << n.min(7)),
@@ -354,8 +403,34 @@ impl State {
 }
 
 impl Start {
-    async fn begin(self, ends: Instant) -> Result<Session, UpstreamError> {
-        let Self { services, upstream, tenant, life, secrets, most, place, client } = self;
+    /// Starts it in its time, and tells the operator when it cannot be.
+    async fn run(self) -> Result<Session, UpstreamError> {
+        let (name, tenant) = (Arc::clone(&self.upstream.name), self.tenant.clone());
+        let services = Arc::clone(&self.services);
+        let place = match &self.upstream.way {
+            Way::Command(_) => Some(services.processes.place(services.settings.upstream_processes).await?),
+            Way::Url(..) => None,
+        };
+        let ends = Instant::now() + self.upstream.limits.start;
+        let begun = tokio::time::timeout_at(ends.into(), self.begin(place, ends)).await;
+        let begun = begun.unwrap_or(Err(UpstreamError::TimedOut));
+        let counts = services.processes.counts();
+        match &begun {
+            Ok(_) => counts.started.fetch_add(1, Relaxed),
+            Err(error) => {
+                tracing::warn!(
+                    upstream = %name,
+                    tenant = %tenant,
+                    "an upstream cannot be started: {error}; what a process said is in the log at level debug (`-vv`)"
+                );
+                counts.failed.fetch_add(1, Relaxed)
+            }
+        };
+        begun
+    }
+
+    async fn begin(self, place: Option<Place>, ends: Instant) -> Result<Session, UpstreamError> {
+        let Self { services, upstream, tenant, life, secrets, most, client } = self;
         let link = match (&upstream.way, client) {
             (Way::Url(called, _), Some(client)) => {
                 let named: Vec<_> = secrets.iter().map(|(name, value)| (name.as_str(), value)).collect();
@@ -376,10 +451,11 @@ impl Start {
                 let values = secrets.into_iter().map(|(_, value)| value).collect();
                 // An answer in JSON, with what stands around it.
                 let most = most.max(4 << 20) + (64 << 10);
-                AnyLink::Stdio(StdioLink::new(child, &upstream.name, most, values, place))
+                let whose = Whose { upstream: Arc::clone(&upstream.name), tenant: tenant.clone() };
+                AnyLink::Stdio(StdioLink::new(child, &whose, most, values, place))
             }
         };
-        Session::begin(link, &upstream, ends).await
+        Session::begin(link, &upstream, tenant, ends).await
     }
 }
 
@@ -436,7 +512,10 @@ async fn secrets(
     for name in names {
         if secrets.iter().all(|(held, _)| held != name) {
             let value = permit.services().read_secret(permit, name).await.map_err(|error| match error {
-                ToolError::MissingSecret(name) => UpstreamError::MissingSecret(name),
+                ToolError::MissingSecret(name) => {
+                    permit.services().processes.tell_missing(permit.tenant(), &upstream.name, &name);
+                    UpstreamError::MissingSecret(name)
+                }
                 other => UpstreamError::Unreachable(other.to_string()),
             })?;
             secrets.push((name.clone(), value));

@@ -1,12 +1,14 @@
 //! What a process complains of: read so that it can go on, and shown to the operator only as far as no tenant is in it.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     time::Instant,
 };
+
+use super::stdio::Whose;
 
 /// What is said before anybody called a tool may be shown; for so long it is waited for one.
 const FIRST: Duration = Duration::from_secs(600);
@@ -17,7 +19,7 @@ const PAUSE_AFTER: usize = 8 << 20;
 /// Reads until the end. `called` says whether a tool was called.
 pub(super) async fn read(
     mut stderr: impl AsyncRead + Unpin,
-    upstream: Arc<str>,
+    whose: Whose,
     mut secrets: Vec<SecretString>,
     called: impl Fn() -> bool,
 ) {
@@ -29,7 +31,7 @@ pub(super) async fn read(
     loop {
         let read = match tokio::time::timeout_at(start + FIRST, stderr.read(&mut buffer)).await {
             Err(_elapsed) if !told => {
-                tell(&upstream, &kept, &secrets);
+                tell(&whose, &kept, &secrets);
                 (told, kept, secrets) = (true, Vec::new(), Vec::new());
                 continue;
             }
@@ -38,7 +40,7 @@ pub(super) async fn read(
         };
         let Ok(count @ 1..) = read else { break };
         if !told && called() {
-            tell(&upstream, &kept, &secrets);
+            tell(&whose, &kept, &secrets);
             (told, kept, secrets) = (true, Vec::new(), Vec::new());
         }
         if !told {
@@ -52,21 +54,20 @@ pub(super) async fn read(
         }
     }
     if !told {
-        tell(&upstream, &kept, &secrets);
+        tell(&whose, &kept, &secrets);
     }
 }
 
-fn tell(upstream: &str, kept: &[u8], secrets: &[SecretString]) {
+fn tell(whose: &Whose, kept: &[u8], secrets: &[SecretString]) {
     for line in shown(kept, secrets) {
-        tracing::debug!(upstream, "at its start the upstream says: {line}");
+        tracing::debug!(upstream = %whose.upstream, tenant = %whose.tenant, "at its start the upstream says: {line}");
     }
 }
 
 /// The lines in which there is no secret; one that is not whole may have a part of one.
 fn shown(kept: &[u8], secrets: &[SecretString]) -> Vec<String> {
     let text = String::from_utf8_lossy(kept);
-    let whole =
-        if kept.len() < MOST { &*text } else { text.rsplit_once('\n').map_or("", |(whole, _)| whole) };
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
     let has_secret = |line: &str| {
         let mut pieces = secrets.iter().flat_map(|secret| secret.expose_secret().lines());
         pieces.any(|piece| !piece.is_empty() && line.contains(piece))
@@ -97,5 +98,10 @@ mod tests {
         let mut cut = vec![b'.'; MOST - 4];
         cut.extend_from_slice(b"\nhus");
         assert!(!shown(&cut, &secrets).concat().contains("hus"), "what was cut may be the beginning of one");
+        assert_eq!(
+            shown(b"whole\nthe key is hush-hush-", &secrets),
+            ["whole"],
+            "so may what is not all written yet"
+        );
     }
 }

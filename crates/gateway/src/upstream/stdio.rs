@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use partywall_model::TenantId;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
@@ -43,6 +44,8 @@ const MOST_STEPS: usize = 16;
 const MOST_GARBAGE: usize = 16;
 /// How many calls in a row may go by without a word from the process.
 const MOST_SILENT: u64 = 3;
+/// How long a process that was silent has to answer a `ping`.
+const PONG: Duration = Duration::from_secs(2);
 /// How much of an error's text is kept.
 const MOST_TEXT: usize = 4096;
 /// How long a process that is asked to end may take.
@@ -51,6 +54,13 @@ const FAREWELL: Duration = Duration::from_secs(4);
 const OVER: i32 = 137;
 
 type Answer = Result<Box<RawValue>, UpstreamError>;
+
+/// Whose process it is.
+#[derive(Clone)]
+pub(super) struct Whose {
+    pub(super) upstream: Arc<str>,
+    pub(super) tenant: TenantId,
+}
 
 /// A running process.
 pub(super) struct StdioLink {
@@ -82,6 +92,8 @@ struct Shared {
     /// Messages that came, and calls that ended without one.
     heard: AtomicU64,
     silent: AtomicU64,
+    /// Whether it was asked whether it is there, and has not answered yet.
+    asked: AtomicBool,
 }
 
 /// A request whose answer has not come.
@@ -120,7 +132,7 @@ impl StdioLink {
     /// complaints are searched for before the operator sees them.
     pub(super) fn new(
         child: Child,
-        upstream: &Arc<str>,
+        whose: &Whose,
         most: usize,
         secrets: Vec<SecretString>,
         place: Place,
@@ -133,6 +145,7 @@ impl StdioLink {
             called: AtomicBool::new(false),
             heard: AtomicU64::new(0),
             silent: AtomicU64::new(0),
+            asked: AtomicBool::new(false),
         });
         let (out, queue) = mpsc::channel(MOST_QUEUED);
         let (stop, stopped) = watch::channel(Stop::Not);
@@ -140,9 +153,9 @@ impl StdioLink {
         let reading = read(stdout, Arc::clone(&shared), out.clone(), most);
         let called = Arc::clone(&shared);
         let called = move || called.called.load(Relaxed);
-        let complaints = stderr::read(stderr, Arc::clone(upstream), secrets, called);
+        let complaints = stderr::read(stderr, whose.clone(), secrets, called);
         let readers = [task(reading), task(complaints)];
-        let _waits = task(attend(process, stopped, Arc::clone(&shared), Arc::clone(upstream), place));
+        let _waits = task(attend(process, stopped, Arc::clone(&shared), whose.clone(), place));
         Self { shared, out, stop, next: AtomicU64::new(1), readers, writer }
     }
 
@@ -155,7 +168,13 @@ impl StdioLink {
     /// Lets the process end by itself within a little time.
     pub(super) fn close(&self) {
         self.writer.abort();
-        let _waits = self.stop.send(Stop::Soon);
+        self.stop.send_if_modified(|stop| {
+            let first = *stop == Stop::Not;
+            if first {
+                *stop = Stop::Soon;
+            }
+            first
+        });
         self.shared.end();
     }
 
@@ -173,9 +192,30 @@ impl StdioLink {
         if self.shared.heard.load(Relaxed) != heard {
             self.shared.silent.store(0, Relaxed);
         } else if self.shared.silent.fetch_add(1, Relaxed) + 1 >= MOST_SILENT {
-            self.kill();
+            self.ask_whether_it_is_there();
         }
         UpstreamError::TimedOut
+    }
+
+    /// Ends a process that does not say a word to a `ping` either; one that has slow tools does.
+    fn ask_whether_it_is_there(&self) {
+        if self.shared.asked.swap(true, Relaxed) {
+            return;
+        }
+        let ping = message(Some(self.next.fetch_add(1, Relaxed)), "ping", &json!({}));
+        let (shared, out, stop) = (Arc::clone(&self.shared), self.out.clone(), self.stop.clone());
+        let heard = shared.heard.load(Relaxed);
+        let _waits = task(async move {
+            // Where there is no room the process does not read.
+            if out.try_send(ping).is_ok() {
+                tokio::time::sleep(PONG).await;
+            }
+            shared.asked.store(false, Relaxed);
+            if shared.heard.load(Relaxed) == heard && !shared.ended.load(Relaxed) {
+                let _waits = stop.send(Stop::Now);
+                shared.end();
+            }
+        });
     }
 }
 
@@ -243,8 +283,10 @@ impl Link for StdioLink {
         if method == "tools/call" {
             self.shared.called.store(true, Relaxed);
         }
+        let mut handed_over = false;
         let answered = async {
             self.send(message(Some(id), method, &params), ends).await?;
+            handed_over = method == "tools/call";
             loop {
                 tokio::select! {
                     biased;
@@ -262,7 +304,7 @@ impl Link for StdioLink {
             Err(_elapsed) => Err(self.late(heard)),
         };
         drop(waiting);
-        answered
+        if handed_over { answered.map_err(UpstreamError::after_sending) } else { answered }
     }
 
     async fn notify(&self, method: &'static str, params: Value, ends: Instant) -> Result<(), UpstreamError> {
@@ -294,14 +336,15 @@ async fn attend(
     mut process: Process,
     mut stop: watch::Receiver<Stop>,
     shared: Arc<Shared>,
-    upstream: Arc<str>,
+    whose: Whose,
     place: Place,
 ) {
     let told = async move { stop.wait_for(|stop| *stop != Stop::Not).await.map_or(Stop::Now, |word| *word) };
     tokio::select! {
         exited = process.wait() => if exited.is_ok_and(|status| status.code() == Some(OVER)) {
             tracing::warn!(
-                %upstream,
+                upstream = %whose.upstream,
+                tenant = %whose.tenant,
                 "a process of the upstream was killed; most often it used more than `limits.memory` or `limits.processes`"
             );
         },

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Ask, Caller, House, Plan, in_time, tenant};
+use crate::support::{Ask, Caller, House, Plan, SECOND_ISSUER, in_time, tenant};
 
 mod bounds;
 mod lives;
@@ -161,13 +161,44 @@ async fn hostile_tools_are_left_out() {
     assert!(!list.contains("icons\":[") && !list.contains("\"secret\":\"meta\""));
     let why = acme.call("h_recall", json!({ "tenant_id": "globex" })).await.tool_error();
     assert!(why.contains("There is no argument `tenant_id`"), "{why}");
+    // An object that the schema leaves open takes names of its own, and none of a tenant.
+    assert_eq!(told(&mut acme, "h_opened", json!({ "f": { "a": [1] } })).await, json!({ "f": { "a": [1] } }));
+    for foreign in [json!({ "tenant_id": "globex" }), json!({ "a": [{ "workspace_id": "globex" }] })] {
+        let why = acme.call("h_opened", json!({ "f": foreign })).await.tool_error();
+        assert!(why.contains("There is no argument"), "{why}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_tool_is_one_that_clients_can_list() {
+    let house = house(table("h", "hostile", "pin = { region = \"text:eu\" }")).await;
+    let mut acme = house.caller("acme");
+    let list = acme.ask(Ask::legacy("tools/list", &json!({}))).await.result();
+    let tools = list["tools"].as_array().unwrap();
+    assert!(tools.iter().all(|tool| tool["inputSchema"]["type"] == "object"), "{list}");
+    let find = |name: &str| tools.iter().find(|tool| tool["name"] == name);
+    assert!(find("h_of_text").is_none());
+    assert!(find("h_of_nothing").is_some_and(|tool| tool.get("outputSchema").is_none()));
+    // What cannot be taken from the caller is not offered, and what takes anything is given it.
+    assert!(find("h_of_region").is_none());
+    assert_eq!(told(&mut acme, "h_any_region", json!({ "a": 1 })).await, json!({ "a": 1, "region": "eu" }));
+    let why = acme.call("h_any_region", json!({ "region": "us" })).await.tool_error();
+    assert!(why.contains("There is no argument `region`"), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pinned_arguments_are_the_gateways() {
     let pins = "pin = { who = \"tenant\" }";
     let more = "pin = { who = \"subject\", what = \"secret:word\" }";
-    let house = house(table("one", "honest", pins) + &table("two", "honest", more)).await;
+    let mut house = house(table("one", "honest", pins)).await;
+    let two = table("two", "honest", more);
+    // A subject is somebody where one issuer alone names callers.
+    assert!(house.reload(|text| text.to_owned() + &two).is_err());
+    let second = format!(
+        "[[identity.issuer]]\nissuer = \"{SECOND_ISSUER}\"\njwks = \"two.json\"\nalgorithms = [\"ES256\"]\n\
+         tenant_claim = \"org_id\"\n"
+    );
+    house.reload(|text| text.replacen(&second, "", 1) + &two).unwrap();
     for id in ["acme", "globex"] {
         set_secret(&house, id, "word", &format!("word-of-{id}"));
         let mut caller = house.caller(id);

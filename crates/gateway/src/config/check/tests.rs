@@ -332,6 +332,16 @@ fn a_subject_owns_something_where_one_issuer_alone_names_it() {
             "tenant_claim = \"o\"\ntenant_map = {}; tenant_claim = \"o\"",
         ],
     );
+    // A server sees as little of issuers as a reply says.
+    let pin = upstream("command = [\"s\"]\npin = { actor = \"subject\" }");
+    let issuer = |n: u8| {
+        format!("[[identity.issuer]]\nissuer = \"https://{n}.example\"\ntenant_claim = \"org\"\n{pin}")
+    };
+    let two = issuer(0).replace(&pin, "") + &issuer(1);
+    judge(
+        &[(&two, "upstream `files`: `pin.actor`: is `subject`, and `https://0.example` and")],
+        &[&issuer(0)],
+    );
     // The operator's own tokens say what the operator wants.
     let one = with("tenant_claim = \"org\"");
     judge(&[], &[&format!("[identity]\ndevelopment = true\n{one}")]);
@@ -432,10 +442,20 @@ fn upstreams() {
             ("timeout = \"0s\"", "`timeout`: must be more than 0"),
             ("pin = { project = \"nobody\" }", "`pin.project`: must be `tenant`, `subject`"),
             ("pin = { project = \"secret:\" }", "`pin.project`: must be `secret:NAME`"),
+            ("pin = { project = \"text:Bearer secret:k\" }", "a secret cannot be a part of a text"),
+            ("pin = { project = \"text:of-{tenant}\" }", "`{tenant}` stands for nothing in it"),
+            ("env = { KEY = \"Bearer secret:k\" }", "`env.KEY`: a secret cannot be a part of a text"),
+            ("env = { KEY = \"--key=env:KEY\" }", "`env.KEY`: would be one value for all tenants"),
+            ("env = { KEY = \"--key=file:/run/key\" }", "`env.KEY`: would be one value for all tenants"),
+            ("env = { KEY = \"{tenant-dir}\" }", "`{tenant-dir}` stands for nothing"),
+            ("env = { KEY = \"{ tenant_dir }\" }", "`{ tenant_dir }` stands for nothing"),
+            ("env = { PATH = \"secret:path\" }", "`env.PATH`: is the same for every tenant"),
         ],
         &[
             "env = { KEY = \"secret:k\", MODE = \"of {tenant} in {tenant_dir}\" }",
             "pin = { tenant_id = \"tenant\", who = \"subject\", key = \"secret:k\", region = \"text:eu\" }",
+            "env = { NODE_ENV = \"my-env:prod\", SAID = \"the secret: none\", DB = \"file:{tenant_dir}/db\", AT = \"file:///srv\" }",
+            "env = { QUERY = '{\"a\": {\"b\": 1}} {3} ${}' }",
             "limits = { memory = \"1GiB\", processes = 8, idle = \"1m\", start = \"1m\" }\ntools = [\"read_file\"]",
         ],
     );
@@ -445,6 +465,16 @@ fn upstreams() {
             (&upstream("command = []"), "must begin with a program"),
             (&upstream("command = [\"{tenant}\"]"), "the program is the same"),
             (&upstream("command = [\"s\", \"secret:k\"]"), "a secret cannot be an argument"),
+            (&upstream("command = [\"s\", \"--key=secret:k\"]"), "a secret cannot be an argument"),
+            (&upstream("url = \"https://example.com/secret:k\""), "`url`: is the same for every tenant"),
+            (
+                &upstream("url = \"https://example.com/m\"\nlimits.memory = \"1GiB\""),
+                "`limits.memory`: is for `command`",
+            ),
+            (
+                &upstream("url = \"https://example.com/m\"\nlimits.processes = 2"),
+                "`limits.processes`: is for `command`",
+            ),
             (&upstream("command = [\"s\", \"{who}\"]"), "`{who}` stands for nothing"),
             (&upstream("url = \"https://example.com/mcp\"\nenv = { A = \"b\" }"), "`env`: is for `command`"),
             ("[[upstream]]\nname = \"A\"\ncommand = [\"s\"]", "`name`: must have 1 to 32"),

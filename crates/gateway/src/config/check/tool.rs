@@ -129,7 +129,7 @@ fn check_http_tool(tool: &ToolConfig, config: &Config, found: &mut Found) {
 }
 
 /// Two issuers whose tokens may be of the same tenant.
-fn of_one_tenant(issuers: &[Issuer]) -> Option<(&Issuer, &Issuer)> {
+pub(super) fn of_one_tenant(issuers: &[Issuer]) -> Option<(&Issuer, &Issuer)> {
     // `None` is every tenant.
     let tenants = |issuer: &Issuer| -> Option<BTreeSet<String>> {
         match (&issuer.tenant, &issuer.tenant_map) {

@@ -2,11 +2,11 @@
 
 use partywall_model::TenantId;
 
-use super::{Found, names};
+use super::{Found, names, tool::of_one_tenant};
 use crate::{
-    config::{Config, UpstreamConfig, UpstreamNetwork},
+    config::{Config, UpstreamConfig, UpstreamLimits, UpstreamNetwork},
     guards::credentials::SecretName,
-    upstream::HttpUpstream,
+    upstream::{HttpUpstream, reach},
 };
 
 /// The most servers, and the most arguments and variables of one.
@@ -66,7 +66,7 @@ fn check_name<'c>(
 
 fn check_upstream(upstream: &UpstreamConfig, config: &Config, found: &mut Found) {
     match (&upstream.command, &upstream.url) {
-        (Some(command), None) => check_command(upstream, command, found),
+        (Some(command), None) => check_command(upstream, command, config, found),
         (None, Some(url)) => check_url(upstream, url, config, found),
         (Some(_), Some(_)) => found.say("url", "an upstream has either `command` or `url`; keep one of them"),
         (None, None) => {
@@ -98,7 +98,7 @@ fn check_upstream(upstream: &UpstreamConfig, config: &Config, found: &mut Found)
         found.duration("timeout", timeout);
     }
     check_limits(upstream, found);
-    check_pins(upstream, found);
+    check_pins(upstream, config, found);
 }
 
 fn check_limits(upstream: &UpstreamConfig, found: &mut Found) {
@@ -109,7 +109,7 @@ fn check_limits(upstream: &UpstreamConfig, found: &mut Found) {
     found.duration("limits.start", limits.start);
 }
 
-fn check_command(upstream: &UpstreamConfig, command: &[String], found: &mut Found) {
+fn check_command(upstream: &UpstreamConfig, command: &[String], config: &Config, found: &mut Found) {
     let program = command.first().map_or("", String::as_str);
     found.say_unless(!program.is_empty(), "command", "must begin with a program");
     found.say_unless(
@@ -119,7 +119,7 @@ fn check_command(upstream: &UpstreamConfig, command: &[String], found: &mut Foun
     );
     found.say_unless(command.len() <= MOST_WORDS, "command", format!("has at most {MOST_WORDS} words"));
     for word in command {
-        check_text(word, "command", "it would stand in the list of processes; put it into `env`", found);
+        check_text(word, "command", NO_ARGUMENT, found);
     }
     found.say_unless(upstream.env.len() <= MOST_WORDS, "env", format!("has at most {MOST_WORDS} variables"));
     for (name, value) in &upstream.env {
@@ -134,9 +134,15 @@ fn check_command(upstream: &UpstreamConfig, command: &[String], found: &mut Foun
             &key,
             "is set by the gateway to a folder of the tenant's; remove it",
         );
+        // It says which programs run, and what may be read beside them.
+        found.say_unless(
+            name != "PATH" || !value.starts_with("secret:"),
+            &key,
+            "is the same for every tenant; write the folders",
+        );
         match value.strip_prefix("secret:") {
             Some(secret) => check_secret(secret, &key, found),
-            None => check_text(value, &key, "", found),
+            None => check_text(value, &key, NO_PART, found),
         }
     }
     let ports = upstream.network.connect.iter().flatten();
@@ -147,24 +153,33 @@ fn check_command(upstream: &UpstreamConfig, command: &[String], found: &mut Foun
     );
     found.say_unless(upstream.auth.is_none(), "auth", "is for `url`; use `env` with `secret:NAME`");
     found.say_unless(upstream.read.len() <= MOST_WORDS, "read", format!("has at most {MOST_WORDS} folders"));
+    if let Some((key, exposed)) = reach::declared(upstream, config) {
+        found.say(key, exposed);
+    }
 }
+
+/// Where a secret cannot be.
+const NO_ARGUMENT: &str =
+    "a secret cannot be an argument: it would stand in the list of processes; put it into `env`";
+const NO_PART: &str = "a secret cannot be a part of a text, which would be passed on as it is; write `secret:NAME` and nothing \
+                       else, and set the whole text as the tenant's value";
 
 /// Variables that say where a process may write.
 const OURS: [&str; 4] = ["HOME", "TMPDIR", "TMP", "TEMP"];
 
 /// A text in which placeholders may stand, and that is the same for all tenants otherwise.
-fn check_text(text: &str, key: &str, no_secret: &str, found: &mut Found) {
+fn check_text(text: &str, key: &str, secret: &str, found: &mut Found) {
     found.say_unless(text.len() <= LONGEST, key, format!("is longer than {LONGEST} characters"));
     found.say_unless(!text.contains('\0'), key, "contains a NUL character");
-    if text.starts_with("env:") || text.starts_with("file:") {
+    if refers(text, "env:") || refers(text, "file:") {
         found.say(
             key,
             "would be one value for all tenants; write `secret:NAME`, which each tenant has a value of its own for, or the \
              text itself",
         );
     }
-    if !no_secret.is_empty() && text.starts_with("secret:") {
-        found.say(key, format!("a secret cannot be an argument: {no_secret}"));
+    if refers(text, "secret:") {
+        found.say(key, secret);
     }
     for name in placeholders(text) {
         found.say_unless(
@@ -175,11 +190,26 @@ fn check_text(text: &str, key: &str, no_secret: &str, found: &mut Found) {
     }
 }
 
-/// What looks like a placeholder: a word in braces.
+/// Whether a text seems to name a value that stands elsewhere, by itself or among other words.
+fn refers(text: &str, kind: &str) -> bool {
+    let of_word = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-' | '.');
+    text.match_indices(kind).any(|(at, _)| {
+        let (before, rest) =
+            (text.get(..at).unwrap_or_default(), text.get(at + kind.len()..).unwrap_or_default());
+        // Some are parts of other words, and `file:` begins URLs too.
+        let url = kind == "file:" && (rest.starts_with("//") || rest.starts_with('{'));
+        !before.ends_with(of_word) && rest.starts_with(|char| of_word(char) || char == '/') && !url
+    })
+}
+
+/// What looks like a placeholder: a word in braces, with what stands around it there.
 fn placeholders(text: &str) -> impl Iterator<Item = &str> {
     text.split('{').skip(1).filter_map(|rest| {
         let (name, _) = rest.split_once('}')?;
-        names::is_arg_name(name).then_some(name)
+        let word = name.trim();
+        let begins = word.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        (begins && word.len() <= 64 && word.bytes().all(is_word)).then_some(name)
     })
 }
 
@@ -191,6 +221,20 @@ fn check_url(upstream: &UpstreamConfig, url: &str, config: &Config, found: &mut 
     found.say_unless(upstream.read.is_empty(), "read", "is for `command`; remove it");
     let anywhere = upstream.network == UpstreamNetwork::default();
     found.say_unless(anywhere, "network", "is for `command`; remove it");
+    if refers(url, "secret:") || placeholders(url).next().is_some() {
+        found.say(
+            "url",
+            "is the same for every tenant, and no secret or placeholder stands for anything in it; tell tenants apart with `auth` \
+             or `pin`",
+        );
+    }
+    let (limits, default) = (&upstream.limits, UpstreamLimits::default());
+    for (key, given) in [
+        ("limits.memory", limits.memory.0 != default.memory.0),
+        ("limits.processes", limits.processes != default.processes),
+    ] {
+        found.say_unless(!given, key, "is for `command`; remove it");
+    }
 }
 
 fn check_secret(name: &str, key: &str, found: &mut Found) {
@@ -201,7 +245,7 @@ fn check_secret(name: &str, key: &str, found: &mut Found) {
     );
 }
 
-fn check_pins(upstream: &UpstreamConfig, found: &mut Found) {
+fn check_pins(upstream: &UpstreamConfig, config: &Config, found: &mut Found) {
     found.say_unless(upstream.pin.len() <= MOST_WORDS, "pin", format!("has at most {MOST_WORDS} arguments"));
     for (argument, value) in &upstream.pin {
         let key = format!("pin.{argument}");
@@ -211,12 +255,36 @@ fn check_pins(upstream: &UpstreamConfig, found: &mut Found) {
             "an argument's name has 1 to 128 characters",
         );
         match value.split_once(':') {
-            None if matches!(value.as_str(), "tenant" | "subject") => {}
+            None if value == "tenant" => {}
+            None if value == "subject" => check_subject(&key, config, found),
             Some(("secret", name)) => check_secret(name, &key, found),
             Some(("text", text)) => {
                 found.say_unless(text.len() <= LONGEST, &key, format!("is longer than {LONGEST} characters"));
+                found.say_unless(!refers(text, "secret:"), &key, NO_PART);
+                for name in placeholders(text)
+                    .filter(|name| matches!(name.trim(), "tenant" | "subject" | "tenant_dir"))
+                {
+                    found.say(
+                        &key,
+                        format!("`{{{name}}}` stands for nothing in it; write `tenant` or `subject` alone"),
+                    );
+                }
             }
             _ => found.say(&key, "must be `tenant`, `subject`, `secret:NAME`, or `text:` and a text"),
         }
+    }
+}
+
+/// A subject is somebody at one issuer; a server sees nothing of issuers.
+fn check_subject(key: &str, config: &Config, found: &mut Found) {
+    if let Some((one, other)) = of_one_tenant(&config.identity.issuers) {
+        found.say(
+            key,
+            format!(
+                "is `subject`, and `{}` and `{}` may both name callers of one tenant, so that two callers are the same to the \
+                 server; pin `tenant` or `secret:NAME`, or give each issuer tenants of its own with `tenant` or `tenant_map`",
+                one.issuer, other.issuer
+            ),
+        );
     }
 }

@@ -111,6 +111,15 @@ pub enum HttpErrorKind {
 }
 
 impl HttpToolError {
+    /// Whether nothing of the request can have arrived.
+    pub(crate) fn is_before_sending(&self) -> bool {
+        match self {
+            Self::Timeout => false,
+            Self::UpstreamFailed { stage } => *stage != "no valid answer",
+            _ => true,
+        }
+    }
+
     /// What a caller may be told.
     ///
     /// A 403 counts as not found: upstreams answer it for things that exist and belong to others, so a caller that

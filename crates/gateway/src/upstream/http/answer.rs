@@ -18,6 +18,8 @@ use crate::{turn::ProgressSink, upstream::error::UpstreamError};
 const BESIDES: usize = 1 << 20;
 /// The most that is read of a refusal.
 const REFUSAL: usize = 16 * 1024;
+/// The codes of errors that a call can have and a conversation cannot: no such method, arguments, a failure within.
+const OF_CALL: [i64; 3] = [-32601, -32602, -32603];
 /// How many of a server's own requests are answered in one exchange.
 const ANSWERED: usize = 16;
 
@@ -92,11 +94,22 @@ async fn not_done(response: Response<Incoming>, expected: &Expected<'_>, is_json
     let status = response.status();
     let by_status = refused(expected.inner, expected.agreed, status);
     let may_tell = matches!(by_status, UpstreamError::Protocol(_)) && status.is_client_error();
-    if !is_json || !may_tell {
-        return by_status;
+    let told = if is_json && may_tell {
+        let text = Body::new(response.into_body(), REFUSAL.min(expected.room)).text().await;
+        text.ok().and_then(|text| message::refusal(&text))
+    } else {
+        None
+    };
+    // Servers that have forgotten a session say so in this way too; the next call begins another one.
+    let of_call = matches!(told, Some(UpstreamError::Rpc { code, .. }) if OF_CALL.contains(&code));
+    if status == StatusCode::BAD_REQUEST && expected.agreed.session.is_some() && !of_call {
+        expected.inner.end();
+        let says = |text: &str| text.to_ascii_lowercase().contains("session");
+        if matches!(&told, Some(UpstreamError::Rpc { message, .. }) if says(message)) {
+            return by_status;
+        }
     }
-    let text = Body::new(response.into_body(), REFUSAL.min(expected.room)).text().await;
-    text.ok().and_then(|text| message::refusal(&text)).unwrap_or(by_status)
+    told.unwrap_or(by_status)
 }
 
 /// What a status means that is no success.
@@ -104,7 +117,10 @@ pub(super) fn refused(inner: &Inner, agreed: &Agreed, status: StatusCode) -> Ups
     match status.as_u16() {
         300..=399 => UpstreamError::Protocol("it answered with a redirect, which is not followed"),
         401 | 403 => UpstreamError::Unauthorized,
-        404 if agreed.session.is_some() => inner.end(),
+        404 if agreed.session.is_some() => {
+            inner.end();
+            UpstreamError::Forgotten
+        }
         404 | 405 | 410 => UpstreamError::Protocol("there is no MCP server at this URL"),
         408 | 504 => UpstreamError::TimedOut,
         429 | 503 => UpstreamError::Busy,

@@ -24,7 +24,7 @@ use std::{
 
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, value::RawValue};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use url::Url;
 
 use super::{
@@ -90,6 +90,7 @@ impl HttpUpstream {
             next: AtomicU64::new(1),
             changed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            stopped: watch::Sender::new(false),
             farewells: Arc::new(Semaphore::new(FAREWELLS)),
         })))
     }
@@ -122,6 +123,8 @@ struct Inner {
     next: AtomicU64,
     changed: AtomicBool,
     ended: AtomicBool,
+    /// Whoever waits for an answer stops to do so when this is true.
+    stopped: watch::Sender<bool>,
     farewells: Arc<Semaphore>,
 }
 
@@ -169,9 +172,17 @@ impl Inner {
     }
 
     /// Marks the conversation as over.
-    fn end(&self) -> UpstreamError {
+    fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
-        UpstreamError::Ended
+    }
+
+    /// Tells the server that the session is over, if there is one.
+    fn part(self: &Arc<Self>) {
+        let agreed = self.agreed().clone();
+        if agreed.session.is_some() && !self.ended.swap(true, Ordering::Relaxed) {
+            let headers = self.headers(&agreed);
+            self.in_the_background(Method::DELETE, headers, None);
+        }
     }
 
     /// Sends a message that nobody waits for, unless as many are on their way already.
@@ -199,14 +210,18 @@ impl Inner {
     }
 }
 
+impl HttpLink {
+    /// Ends the conversation; whoever waits for an answer is told.
+    pub(super) fn kill(&self) {
+        self.0.part();
+        self.0.end();
+        self.0.stopped.send_replace(true);
+    }
+}
+
 impl Drop for HttpLink {
-    /// Tells the server that the session is over, if there is one.
     fn drop(&mut self) {
-        let agreed = self.0.agreed().clone();
-        if agreed.session.is_some() && !self.0.ended.load(Ordering::Relaxed) {
-            let headers = self.0.headers(&agreed);
-            self.0.in_the_background(Method::DELETE, headers, None);
-        }
+        self.0.part();
     }
 }
 
@@ -238,8 +253,12 @@ impl Link for HttpLink {
         let outgoing = outgoing::request(inner, &agreed, number, &request)?;
         let is_first = request.method == "initialize";
         let mut in_flight = InFlight { inner, number, waited_for: !is_first && !agreed.stateless };
+        let mut connected = true;
         let exchange = async {
-            let response = inner.client.send(outgoing).await.map_err(unreachable)?;
+            let response = inner.client.send(outgoing).await.map_err(|error| {
+                connected = !error.is_before_sending();
+                unreachable(error)
+            })?;
             let headers = is_first.then(|| response.headers().clone());
             let expected = answer::Expected { inner, number, agreed: &agreed, room: request.room };
             let result = answer::read(response, &expected, request.progress).await?;
@@ -248,6 +267,13 @@ impl Link for HttpLink {
             }
             Ok(result)
         };
+        let mut stopped = inner.stopped.subscribe();
+        let exchange = async {
+            tokio::select! {
+                result = exchange => result,
+                _stopped = stopped.wait_for(|stopped| *stopped) => Err(UpstreamError::Ended),
+            }
+        };
         let result = tokio::time::timeout_at(request.ends.into(), exchange).await;
         let result = result.unwrap_or(Err(UpstreamError::TimedOut));
         // What was answered, and what never arrived, needs no cancelling.
@@ -255,7 +281,11 @@ impl Link for HttpLink {
             result,
             Err(UpstreamError::TimedOut | UpstreamError::TooLarge | UpstreamError::Protocol(_))
         );
-        result
+        if connected && request.method == "tools/call" {
+            result.map_err(UpstreamError::after_sending)
+        } else {
+            result
+        }
     }
 
     async fn notify(&self, method: &'static str, params: Value, ends: Instant) -> Result<(), UpstreamError> {

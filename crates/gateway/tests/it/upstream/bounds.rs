@@ -81,21 +81,38 @@ async fn progress_goes_to_whoever_asked() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn there_are_no_more_processes_than_there_may_be() {
     let plan = Plan {
-        tools: table("t", "honest", ""),
+        tools: table("t", "more", ""),
         capacity: Some("requests_per_second = 1000000\nburst = 1000000\nupstream_processes = 1\n"),
         ..Plan::default()
     };
     let house = House::with(plan).await;
     let (mut acme, mut globex) = (house.caller("acme"), house.caller("globex"));
     told(&mut acme, "t_recall", json!({})).await;
-    let why = globex.call("t_recall", json!({})).await.tool_error();
-    assert!(why.contains("Try again"), "{why}");
-    told(&mut acme, "t_crash", json!({})).await;
-    in_time("the place is free", async {
-        while house.metric("partywall_upstream_processes").await > 0 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await;
-    assert_eq!(told(&mut globex, "t_recall", json!({})).await, json!([]));
+    let mut busy = house.caller("acme");
+    let open = task(async move { told(&mut busy, "t_sleep", json!({ "seconds": 3 })).await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    for _ in 0..3 {
+        let why = globex.call("t_recall", json!({})).await.tool_error();
+        assert!(why.contains("Try again"), "{why}");
+    }
+    assert_eq!(open.await.unwrap(), "slept");
+    // What nobody uses gives its place to whoever needs one.
+    for caller in [&mut globex, &mut acme] {
+        assert_eq!(told(caller, "t_recall", json!({})).await, json!([]));
+        assert_eq!(house.metric("partywall_upstream_processes").await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_does_not_wait_twice_for_what_does_not_start() {
+    let house = house(table("silent", "silent", "limits = { start = \"4s\" }")).await;
+    let mut acme = house.caller("acme");
+    let mut took = Vec::new();
+    for pause in [0, 7] {
+        tokio::time::sleep(Duration::from_secs(pause)).await;
+        let began = std::time::Instant::now();
+        assert!(names(&mut acme).await.contains(&"whoami".to_owned()));
+        took.push(began.elapsed().as_secs_f64());
+    }
+    assert!(took[0] >= 3.5 && (1.5..3.5).contains(&took[1]), "{took:?}");
 }

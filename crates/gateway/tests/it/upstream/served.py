@@ -1,8 +1,9 @@
 """A small MCP server over HTTP that tells callers apart by their keys only (standard library only)."""
-import json
+import json, sys, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 SESSIONS = {}
+LOST = {"status": 404}
 
 
 class Server(BaseHTTPRequestHandler):
@@ -39,12 +40,21 @@ class Server(BaseHTTPRequestHandler):
             return self.reply(200, {"jsonrpc": "2.0", "id": number, "result": result}, Mcp_Session_Id=session)
         session = SESSIONS.get(self.headers.get("Mcp-Session-Id"))
         if session is None or session["key"] != key:
-            return self.reply(404, {})
+            error = {"code": -32000, "message": "Bad Request: No valid session ID provided"}
+            return self.reply(LOST["status"], {"jsonrpc": "2.0", "id": number, "error": error})
         if number is None:
             return self.reply(202)
         if method == "tools/list":
             schema = {"type": "object", "properties": {"note": {"type": "string"}}}
-            result = {"tools": [{"name": "note", "inputSchema": schema}]}
+            names = ["note", "forget", "slow"] if "more" in sys.argv else ["note"]
+            result = {"tools": [{"name": name, "inputSchema": schema} for name in names]}
+        elif message["params"]["name"] == "forget":
+            LOST["status"] = int(message["params"]["arguments"]["note"])
+            SESSIONS.clear()
+            result = {"content": [{"type": "text", "text": "forgotten"}]}
+        elif message["params"]["name"] == "slow":
+            time.sleep(float(message["params"]["arguments"]["note"]))
+            result = {"content": [{"type": "text", "text": "done at last"}]}
         else:
             session["notes"].append(message["params"]["arguments"].get("note"))
             told = {"headers": dict(self.headers), "notes": session["notes"]}

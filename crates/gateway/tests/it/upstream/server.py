@@ -46,6 +46,11 @@ def tools():
         tool("spawn"),
         tool("big_result", reads=True, properties={"size": {"type": "integer"}}),
     ]
+    if MODE == "more":
+        listed += [
+            tool("sleep", properties={"seconds": {"type": "number"}}),
+            tool("deaf", reads=True),
+        ]
     if MODE == "hostile":
         listed += [
             tool("of_tenant", properties={"tenant_id": {"type": "string"}}),
@@ -54,6 +59,12 @@ def tools():
             tool("no such name!"), tool("x" * 80), tool("recall"),
             tool("icons", icons=[{"src": "https://example.com/i.png"}], _meta={"secret": "meta"}),
             {"name": 7}, "tool", None,
+            tool("opened", reads=True, properties={"f": {"type": "object"}}),
+            {"name": "of_text", "inputSchema": {"type": "string"}},
+            {"name": "of_nothing", "inputSchema": {}, "outputSchema": {"type": "array"}},
+            {"name": "of_region", "inputSchema": {"type": "object", "$ref": "#/$defs/x", "$defs": {
+                "x": {"properties": {"region": {"type": "string"}}}}}},
+            {"name": "any_region", "inputSchema": {"type": "object", "additionalProperties": True}},
         ]
     if LISTED["extra"]:
         listed.append(tool("extra"))
@@ -77,6 +88,12 @@ def call(name, args, params, number):
         return text(sorted(entry for entry in os.listdir(".") if not entry.startswith(".")))
     if name == "crash":
         os._exit(3)
+    if name == "sleep":
+        time.sleep(args["seconds"])
+        return text("slept")
+    if name == "deaf":
+        DEAF.append(True)
+        time.sleep(3600)
     if name == "hang":
         time.sleep(3600)
     if name == "slow":
@@ -108,6 +125,8 @@ def call(name, args, params, number):
         send({"jsonrpc": "2.0", "id": "q1", "method": "sampling/createMessage", "params": {}})
         send({"jsonrpc": "2.0", "id": "q2", "method": "ping"})
         return text("asked")
+    if name in ("opened", "any_region"):
+        return text(args)
     if name == "whom":
         return text({"who": args.get("who"), "what": args.get("what")})
     if name == "spawn":
@@ -118,6 +137,7 @@ def call(name, args, params, number):
 
 
 ANSWERS = []
+DEAF = []
 
 
 def serve(message):
@@ -170,4 +190,6 @@ if MODE == "dies":
 print("Server is running", flush=True)
 print("it begins, with the key " + os.environ.get("KEY", ""), file=sys.stderr, flush=True)
 for line in sys.stdin:
+    while DEAF:
+        time.sleep(1)
     serve(json.loads(line))

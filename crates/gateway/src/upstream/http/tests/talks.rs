@@ -134,7 +134,7 @@ async fn a_session_that_is_over_is_told_and_one_that_is_dropped_is_ended() {
     let server = Server::talking(|_, stream| reply(stream, "404 Not Found", "", ""));
     let gone = link(&server);
     begin(&gone).await;
-    assert!(matches!(gone.request(call()).await, Err(UpstreamError::Ended)));
+    assert!(matches!(gone.request(call()).await, Err(UpstreamError::Forgotten)));
     assert!(gone.ended());
     let asked = server.asked().len();
     assert!(matches!(gone.request(call()).await, Err(UpstreamError::Ended)));
@@ -151,6 +151,22 @@ async fn a_session_that_is_over_is_told_and_one_that_is_dropped_is_ended() {
 }
 
 #[tokio::test]
+async fn a_bad_request_ends_the_session_unless_it_is_the_calls() {
+    for (code, over) in [(-32000, true), (-32600, true), (-32602, false), (-32603, false)] {
+        let server = Server::talking(move |asked, stream| {
+            let error = json!({ "code": code, "message": "it is bad" });
+            let error = json!({ "jsonrpc": "2.0", "id": asked.body["id"], "error": error });
+            reply(stream, "400 Bad Request", JSON, &error.to_string())
+        });
+        let link = link(&server);
+        begin(&link).await;
+        let told = link.request(call()).await;
+        assert!(matches!(told, Err(UpstreamError::Rpc { .. })), "{told:?}");
+        assert_eq!(link.ended(), over, "{code}");
+    }
+}
+
+#[tokio::test]
 async fn statuses_say_what_is_the_matter() {
     for (status, expected) in [
         ("401 Unauthorized", "the upstream refused the tenant's credential"),
@@ -158,7 +174,10 @@ async fn statuses_say_what_is_the_matter() {
         ("404 Not Found", "is no MCP server that can be served: there is no MCP server at this URL"),
         ("429 Too Many Requests", "the upstream is busy"),
         ("503 Service Unavailable", "the upstream is busy"),
-        ("500 Internal Server Error", "cannot be reached: it answered with status 500"),
+        (
+            "500 Internal Server Error",
+            "cannot be reached: it answered with status 500, after a call was handed over",
+        ),
         ("202 Accepted", "is no MCP server that can be served: it took a request for a notification"),
     ] {
         let server = Server::start(move |_, stream| reply(stream, status, "", ""));
@@ -194,7 +213,7 @@ async fn a_request_that_takes_too_long_is_closed_and_cancelled() {
     begin(&link).await;
     let ends = Instant::now() + Duration::from_millis(200);
     let error = link.request(Request { ends, ..call() }).await.expect_err("late");
-    assert!(matches!(error, UpstreamError::TimedOut));
+    assert!(matches!(error, UpstreamError::Unanswered(_)));
     let cancelled = until(&server, |asked| asked.method() == "notifications/cancelled").await;
     assert_eq!(cancelled.body["params"]["requestId"], 2);
     assert_eq!(cancelled.header("mcp-session-id"), Some("session-1"));
