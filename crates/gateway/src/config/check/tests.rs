@@ -459,6 +459,10 @@ fn upstreams() {
             "limits = { memory = \"1GiB\", processes = 8, idle = \"1m\", start = \"1m\" }\ntools = [\"read_file\"]",
         ],
     );
+}
+
+#[test]
+fn tables_of_upstreams() {
     judge(
         &[
             (&upstream(""), "`command`: is missing"),
