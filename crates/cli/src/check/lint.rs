@@ -51,7 +51,7 @@ fn layer(key: &str) -> Layer {
         "cache" => Layer::Cache,
         "audit" => Layer::Disclosure,
         "shared" | "command" | "read" => Layer::State,
-        "server" | "url" | "owner" => Layer::Routing,
+        "server" | "upstream" | "url" | "owner" => Layer::Routing,
         _ => Layer::Identity,
     }
 }

@@ -109,21 +109,26 @@ pub(crate) struct Launcher {
     means: Arc<Means>,
 }
 
+/// The program that servers are started through: another one, or this one if it offers that.
+fn program(other: Option<PathBuf>, entered: bool) -> Result<PathBuf, UpstreamError> {
+    match other {
+        Some(other) => Ok(other),
+        // It is the same program even when its file was replaced meanwhile.
+        None if entered => Ok(PathBuf::from("/proc/self/exe")),
+        None => Err(UpstreamError::Unreachable(
+            "servers with `command` are started through the program itself, and this one does not offer that; \
+             begin its `main` with `if let Some(code) = partywall_gateway::launcher::enter() { return code; }`"
+                .to_owned(),
+        )),
+    }
+}
+
 impl Launcher {
     /// The launcher that this program is, if its `main` calls [`enter`].
     ///
     /// What the system does not offer for keeping servers apart is said in the log.
     pub(crate) fn this_program() -> Result<Self, UpstreamError> {
-        let other = entry::other();
-        if other.is_none() && !entry::entered() {
-            return Err(UpstreamError::Unreachable(
-                "servers with `command` are started through the program itself, and this one does not offer that; \
-                 begin its `main` with `if let Some(code) = partywall_gateway::launcher::enter() { return code; }`"
-                    .to_owned(),
-            ));
-        }
-        // It is the same program even when its file was replaced meanwhile.
-        let launcher = Self::at(other.unwrap_or_else(|| PathBuf::from("/proc/self/exe")));
+        let launcher = Self::at(program(entry::other(), entry::entered())?);
         for lack in launcher.means.lacking() {
             tracing::warn!("servers that are started as processes: {lack}");
         }

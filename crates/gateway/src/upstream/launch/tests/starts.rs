@@ -165,9 +165,11 @@ async fn variables_that_are_none_and_too_many_are_refused() {
     assert_eq!(output(&launch).await.0.trim(), "90000");
 }
 
-#[tokio::test]
-async fn a_program_without_the_entry_starts_no_server() {
-    let Err(error) = Launcher::this_program() else { panic!("the tests have no such entry") };
+#[test]
+fn a_program_without_the_entry_starts_no_server() {
+    assert_eq!(program(None, true).expect("itself"), Path::new("/proc/self/exe"));
+    assert_eq!(program(Some("/other".into()), false).expect("the other one"), Path::new("/other"));
+    let error = program(None, false).expect_err("no entry");
     assert!(error.to_string().contains("partywall_gateway::launcher::enter()"), "{error}");
 }
 

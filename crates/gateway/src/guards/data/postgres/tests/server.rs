@@ -31,8 +31,7 @@ impl Server {
             "the server of PARTYWALL_TEST_POSTGRES is on another machine; run `cargo xtask test`, which starts one here"
         );
         let folder = tempfile::tempdir().expect("a folder");
-        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("a port").port();
-        let mut server = Self { programs, folder, port, child: None };
+        let mut server = Self { programs, folder, port: 0, child: None };
         server.give(server.folder.path());
         let password = server.file("password", "test pass");
         let mut initdb = server.program("initdb");
@@ -45,8 +44,16 @@ impl Server {
         ]);
         initdb.arg("--pwfile").arg(password).arg("-D").arg(server.data());
         assert!(initdb.status().expect("initdb starts").success(), "initdb");
-        server.run(&[]).await;
-        server
+        for _ in 0..3 {
+            let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+            server.port = free.local_addr().expect("a port").port();
+            drop(free);
+            // Somebody else may have taken it by now.
+            if server.runs(&[]).await {
+                return server;
+            }
+        }
+        panic!("postgres does not start");
     }
 
     fn data(&self) -> PathBuf {
@@ -91,6 +98,11 @@ impl Server {
 
     /// Starts it with these settings, and waits until it answers.
     pub(super) async fn run(&mut self, settings: &[&str]) {
+        assert!(self.runs(settings).await, "postgres ended at its start");
+    }
+
+    /// The same; whether it did not end at once.
+    async fn runs(&mut self, settings: &[&str]) -> bool {
         let mut command = self.program("postgres");
         command
             .arg("-D")
@@ -103,15 +115,24 @@ impl Server {
         {
             command.args(["-c", setting]);
         }
-        self.child = Some(command.spawn().expect("postgres starts"));
+        let mut child = command.spawn().expect("postgres starts");
         let up = async {
             let mut asked = self.program("pg_isready");
             asked.args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
-            while !asked.status().expect("pg_isready starts").success() {
+            loop {
+                let answers = asked.status().expect("pg_isready starts").success();
+                if child.try_wait().expect("it is ours").is_some() {
+                    return false;
+                }
+                if answers {
+                    return true;
+                }
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), up).await.expect("the server answers");
+        let up = tokio::time::timeout(Duration::from_secs(60), up).await.expect("the server answers");
+        self.child = up.then_some(child);
+        up
     }
 
     /// Stops it at once, as a machine that fails would (`SIGQUIT`).
