@@ -1,33 +1,11 @@
 //! What the processes of an upstream may read, and that nothing of the gateway's own is among it.
 
-use std::{
-    fs::File,
-    io::Read as _,
-    path::{Component, Path, PathBuf},
-};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
+use super::launch::{READABLE, installed};
 use crate::config::{CONFIGURATION, Config, UpstreamConfig};
-
-/// Where programs are looked for, unless `env` says otherwise.
-const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-/// What programs may read that stand in a folder called `bin`.
-const BESIDE_BIN: [&str; 6] = ["bin", "lib", "lib64", "libexec", "share", "pyvenv.cfg"];
-/// What every process may read. A configuration may stand there, for all to read; what is secret may not.
-const SYSTEM: [&str; 11] = [
-    "/usr",
-    "/bin",
-    "/sbin",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/libx32",
-    "/nix/store",
-    "/gnu/store",
-    "/etc/ssl/certs",
-    "/etc/pki/tls/certs",
-];
 
 /// A folder that may be read, and the key that says so.
 type Shown = (&'static str, PathBuf);
@@ -45,10 +23,8 @@ pub(super) fn found(upstream: &UpstreamConfig, config: &Config) -> Result<(), St
     }
     let mut shown = of_config(upstream, &config.base_dir);
     let program = program(upstream, &config.base_dir);
-    for file in program.iter().flat_map(|program| interpreter(program).into_iter().chain([program.clone()])) {
-        for file in [real(&file), file] {
-            of_program(&file, &mut shown);
-        }
+    for file in program.iter().flat_map(|program| installed::files(program)) {
+        of_program(&file, &mut shown);
     }
     exposed(&shown, config, real).map_or(Ok(()), |(key, why)| Err(format!("`{key}`: {why}")))
 }
@@ -71,7 +47,7 @@ fn of_config(upstream: &UpstreamConfig, base: &Path) -> Vec<Shown> {
     let mut shown: Vec<Shown> = upstream.read.iter().map(|folder| ("read", base.join(folder))).collect();
     for folder in search(upstream) {
         let key = if upstream.env.contains_key("PATH") { "env.PATH" } else { "command" };
-        beside(key, &folder, &mut shown);
+        shown.extend(installed::beside(&folder).map(|path| (key, path)));
     }
     if let Some(program) = named(upstream, base) {
         of_program(&program, &mut shown);
@@ -97,33 +73,13 @@ fn program(upstream: &UpstreamConfig, base: &Path) -> Option<PathBuf> {
 
 /// Where a program is looked for. A folder of the tenant's own is not known yet.
 fn search(upstream: &UpstreamConfig) -> impl Iterator<Item = PathBuf> {
-    let path = upstream.env.get("PATH").map_or(PATH, String::as_str).to_owned();
+    let path = upstream.env.get("PATH").map_or(installed::PATH, String::as_str).to_owned();
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     folders.into_iter().filter(|folder| folder.is_absolute() && !folder.to_string_lossy().contains('{'))
 }
 
 fn of_program(file: &Path, shown: &mut Vec<Shown>) {
-    shown.push(("command", file.to_path_buf()));
-    file.parent().into_iter().for_each(|folder| beside("command", folder, shown));
-}
-
-/// Adds what belongs to the programs of a folder called `bin`.
-fn beside(key: &'static str, folder: &Path, shown: &mut Vec<Shown>) {
-    let prefix = folder.parent().filter(|_| folder.ends_with("bin"));
-    shown.extend(
-        prefix.into_iter().flat_map(|prefix| BESIDE_BIN.iter().map(move |name| (key, prefix.join(name)))),
-    );
-}
-
-/// The program that a script begins with.
-fn interpreter(script: &Path) -> Option<PathBuf> {
-    /// What the kernel reads of such a line.
-    const LINE: u64 = 255;
-    let mut line = Vec::new();
-    File::open(script).ok()?.take(LINE).read_to_end(&mut line).ok()?;
-    let line = line.strip_prefix(b"#!")?.split(|&byte| byte == b'\n').next()?;
-    let name = std::str::from_utf8(line).ok()?.split_ascii_whitespace().next()?;
-    Some(PathBuf::from(name)).filter(|path| path.is_absolute())
+    shown.extend(installed::belonging(file).map(|path| ("command", path)));
 }
 
 /// The first folder that has something of the gateway's own in it, or is in it; `at` tells where a path leads.
@@ -142,7 +98,7 @@ fn exposed(shown: &[Shown], config: &Config, at: fn(&Path) -> PathBuf) -> Option
                 return Some((*key, why));
             }
         }
-        let system = SYSTEM.iter().find(|system| name != CONFIGURATION && own.starts_with(system));
+        let system = READABLE.iter().find(|system| name != CONFIGURATION && own.starts_with(system));
         if let Some(system) = system {
             let own = own.display();
             let why = format!("every process may read `{system}`, in which {name} (`{own}`) is; move that");

@@ -1,21 +1,17 @@
 //! Which folders a server reaches: the system's, to read, and its own.
 
-use std::{
-    fs::File,
-    io::Read as _,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, NetPort, Ruleset, RulesetAttr as _,
     RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
 
-use super::plan::Plan;
+use super::{installed, plan::Plan};
 
 /// What programs need of a system to run and to use the network. Not all of `/etc`: configurations stand there, the
 /// gateway's own perhaps. Not all of `/proc`: the command lines of other tenants' servers stand there.
-const READABLE: [&str; 43] = [
+pub(in crate::upstream) const READABLE: [&str; 43] = [
     "/usr",
     "/bin",
     "/sbin",
@@ -61,42 +57,16 @@ const READABLE: [&str; 43] = [
     "/proc/sys",
 ];
 const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
-/// What a program that was installed into a folder of its own may consist of, beside its `bin`.
-const BESIDE_BIN: [&str; 6] = ["bin", "lib", "lib64", "libexec", "share", "pyvenv.cfg"];
-
 /// What may be read: what programs need, what the configuration adds, and what belongs to the program.
 fn readable(plan: &Plan, program: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = READABLE.iter().map(PathBuf::from).collect();
     paths.extend(plan.readable.iter().cloned());
     // Those of its PATH may be installed elsewhere too, each with folders beside it.
     for folder in std::env::split_paths(&plan.path).filter(|folder| folder.is_absolute()) {
-        beside(&folder, &mut paths);
+        paths.extend(installed::beside(&folder));
     }
-    for file in interpreter(program).into_iter().chain([program.to_path_buf()]) {
-        let real = file.canonicalize().ok();
-        for file in real.into_iter().chain([file]) {
-            file.parent().into_iter().for_each(|folder| beside(folder, &mut paths));
-            paths.push(file);
-        }
-    }
+    paths.extend(installed::files(program).flat_map(|file| installed::belonging(&file).collect::<Vec<_>>()));
     paths
-}
-
-/// Adds what belongs to the programs of a folder called `bin`.
-fn beside(folder: &Path, paths: &mut Vec<PathBuf>) {
-    let prefix = folder.parent().filter(|_| folder.ends_with("bin"));
-    paths.extend(prefix.into_iter().flat_map(|prefix| BESIDE_BIN.iter().map(|name| prefix.join(name))));
-}
-
-/// The program that a script begins with.
-fn interpreter(script: &Path) -> Option<PathBuf> {
-    /// What the kernel reads of such a line.
-    const LINE: u64 = 255;
-    let mut line = Vec::new();
-    File::open(script).ok()?.take(LINE).read_to_end(&mut line).ok()?;
-    let line = line.strip_prefix(b"#!")?.split(|&byte| byte == b'\n').next()?;
-    let name = std::str::from_utf8(line).ok()?.split_ascii_whitespace().next()?;
-    Some(PathBuf::from(name)).filter(|path| path.is_absolute())
 }
 
 /// Keeps this process, and what it starts, to these folders, and its signals to itself, for good.

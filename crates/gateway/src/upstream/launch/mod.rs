@@ -14,6 +14,7 @@ mod calls;
 mod confine;
 mod entry;
 mod folders;
+pub(super) mod installed;
 mod keeper;
 mod means;
 mod plan;
@@ -37,6 +38,7 @@ use tokio::{
 };
 
 pub use entry::{enter, through};
+pub(super) use folders::READABLE;
 pub(crate) use means::Means;
 
 use super::error::UpstreamError;

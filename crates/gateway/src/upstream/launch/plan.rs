@@ -6,7 +6,7 @@ use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Launch, Means};
+use super::{Launch, Means, installed};
 use crate::upstream::error::UpstreamError;
 
 /// The line that says that the server starts.
@@ -47,12 +47,9 @@ pub(super) struct Plan {
     pub(super) named: Vec<String>,
 }
 
-/// Where programs are looked for, unless the configuration says otherwise.
-const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-
 fn path(launch: &Launch) -> String {
     let own = launch.env.iter().rfind(|(name, _)| name == "PATH");
-    own.map_or(PATH, |(_, value)| value.expose_secret()).to_owned()
+    own.map_or(installed::PATH, |(_, value)| value.expose_secret()).to_owned()
 }
 
 /// What the keeper reads: the plan, then the environment, whose values may be secrets.
